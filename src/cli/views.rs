@@ -1,0 +1,88 @@
+//! What a command hands to the output formats: data and its layout. Nothing here prints.
+
+use std::pin::Pin;
+
+use futures_util::Stream;
+use sen_core::error::Result;
+use sen_core::model::value::{Column, Row, Value};
+use sen_core::model::verdict::{Severity, Verdict};
+use sen_core::time::Timestamp;
+
+use crate::exit::Exit;
+
+/// What a command found, and the exit code that goes with it.
+pub struct Answer {
+    /// What to show.
+    pub view: View,
+    /// How the process ends when showing it succeeds.
+    pub exit: Exit,
+}
+
+/// Something to show.
+pub enum View {
+    /// Rows under columns, possibly very many.
+    List(ListView),
+    /// One or a few things in depth.
+    Details(DetailsView),
+    /// Ready text (a completion script, a man page, a list of exit codes): printed as it is in every format.
+    Text(String),
+}
+
+/// A part of a list.
+pub enum Batch {
+    /// Some rows.
+    Rows(Vec<Row>),
+    /// A remark for stderr once the rows are out (`more rows match; …`). Not shown with `--quiet`.
+    Note(String),
+}
+
+/// The rows of a list, in batches, so that a million of them cost no memory.
+pub type Batches = Pin<Box<dyn Stream<Item = Result<Batch>> + Send>>;
+
+/// Rows under columns.
+pub struct ListView {
+    /// Every column there is; `--fields` picks among them by name.
+    pub columns: &'static [Column],
+    /// The rows, streamed.
+    pub batches: Batches,
+    /// The database's clock, for relative times.
+    pub now: Timestamp,
+    /// The column (by name) that holds the state a row is coloured by, and how severe each state is.
+    pub tone: Option<(&'static str, fn(&str) -> Severity)>,
+    /// Said on stderr instead of an empty table: `no leases match`.
+    pub empty: String,
+}
+
+/// Things in depth.
+pub struct DetailsView {
+    /// One per thing.
+    pub details: Vec<Detail>,
+    /// Whether `-o json` prints one object (a single thing was asked for) or an array.
+    pub single: bool,
+    /// The database's clock, for relative times.
+    pub now: Timestamp,
+}
+
+/// One thing in depth: the same facts once as data and once laid out for people.
+pub struct Detail {
+    /// The facts, a [`Value::Map`], for json, jsonl, csv and `--fields`.
+    pub value: Value,
+    /// The layout for people.
+    pub blocks: Vec<Block>,
+}
+
+/// A piece of a detail's layout for people.
+pub enum Block {
+    /// `label:   value` on one line. Spelled as the original `sen` did: `True`, `False`, `None`.
+    Field(&'static str, Value),
+    /// A verdict: state and summary, evidence lines, next commands.
+    Verdict(Verdict),
+    /// A heading with a blank line before it.
+    Heading(String),
+    /// A small table.
+    Table(&'static [Column], Vec<Row>),
+    /// A line of prose.
+    Note(String),
+    /// Commands worth typing next, under the heading `next:`.
+    Next(Vec<sen_core::model::verdict::NextCommand>),
+}

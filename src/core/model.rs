@@ -1,0 +1,7 @@
+//! Plain data that every system speaks: no I/O, no driver, no terminal.
+
+pub mod plan;
+pub mod report;
+pub mod subject;
+pub mod value;
+pub mod verdict;

@@ -1,0 +1,55 @@
+//! What an act is going to do, before anything is written: the middle of look → judge → plan → permit → apply → report.
+
+use crate::ident::OperationId;
+use crate::model::subject::Subject;
+use crate::model::value::Value;
+
+/// How much consent an act needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gravity {
+    /// One named target, and an act that can be taken back or repeated harmlessly: done at once.
+    Harmless,
+    /// Permits a second side effect, destroys something, or touches many things: must be confirmed.
+    Grave,
+}
+
+/// One guarded change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// What is changed.
+    pub subject: Subject,
+    /// The act's name: `create`, `take_over`, `reset`, …
+    pub act: &'static str,
+    /// What was seen and must still be so when the change is made (status, token, version).
+    pub guard: Vec<(&'static str, Value)>,
+    /// What the operator must know before consenting.
+    pub warnings: Vec<String>,
+}
+
+/// A set of guarded changes to one database.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The id printed in the report and stored with the rows.
+    pub operation: OperationId,
+    /// One clause: `create the Sentinel tables`.
+    pub summary: String,
+    /// The database it is for, without secrets.
+    pub database: String,
+    /// How much consent it needs.
+    pub gravity: Gravity,
+    /// The changes, in order.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// A plan with a fresh operation id and no steps yet.
+    pub fn new(summary: impl Into<String>, database: impl Into<String>, gravity: Gravity) -> Self {
+        Self {
+            operation: OperationId::fresh(),
+            summary: summary.into(),
+            database: database.into(),
+            gravity,
+            steps: Vec::new(),
+        }
+    }
+}

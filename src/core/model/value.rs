@@ -1,0 +1,69 @@
+//! Values as systems hand them to whoever shows them, and the columns they stand in.
+
+use crate::time::Timestamp;
+
+/// One value of a record.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Nothing there.
+    Null,
+    /// Yes or no.
+    Bool(bool),
+    /// A number that always fits 53 bits; a JSON number.
+    Int(i64),
+    /// A number that can pass 2^53 (tokens, event ids): a JSON string.
+    Big(i64),
+    /// A name from this program's own vocabulary (states, verdicts): lower snake case.
+    Name(&'static str),
+    /// Text from the database: untrusted.
+    Text(String),
+    /// A moment: RFC 3339 UTC in data, relative or absolute for people.
+    Time(Timestamp),
+    /// A span in milliseconds; a JSON number.
+    Millis(i64),
+    /// A JSON document as text, untrusted in content and known to be valid in form.
+    Json(String),
+    /// A list.
+    List(Vec<Value>),
+    /// A JSON object with fields in this order.
+    Map(Vec<(&'static str, Value)>),
+}
+
+impl Value {
+    /// Text, or null.
+    pub fn text(text: Option<impl Into<String>>) -> Self {
+        text.map_or(Self::Null, |text| Self::Text(text.into()))
+    }
+
+    /// A moment, or null.
+    pub fn time(moment: Option<Timestamp>) -> Self {
+        moment.map_or(Self::Null, Self::Time)
+    }
+}
+
+/// One column of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    /// The field's name in json, jsonl, csv and `--fields`: lower snake case.
+    pub name: &'static str,
+    /// Its heading in a table: short, upper case.
+    pub heading: &'static str,
+    /// How a table treats it.
+    pub show: Show,
+}
+
+/// How a table treats a column. All columns are always in json, jsonl and csv.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// Shown and kept whole: keys, ids, states.
+    Whole,
+    /// Shown, and shortened when the terminal is narrow: payloads, errors, owners.
+    Short,
+    /// Shown only where there is room for it after all `Whole` and `Short` ones.
+    Wide,
+    /// Shown only when asked for with `--fields`.
+    Asked,
+}
+
+/// The values of one record, in the order of its columns.
+pub type Row = Vec<Value>;
