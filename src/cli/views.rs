@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use futures_util::Stream;
-use sen_core::error::Result;
+use sen_core::error::{Error, Result};
 use sen_core::model::value::{Column, Row, Value};
 use sen_core::model::verdict::{Severity, Verdict};
 use sen_core::time::Timestamp;
@@ -16,6 +16,29 @@ pub struct Answer {
     pub view: View,
     /// How the process ends when showing it succeeds.
     pub exit: Exit,
+    /// What went wrong beside it (one key of several is missing), said after it.
+    pub errors: Vec<Error>,
+}
+
+impl Answer {
+    /// Something to show, and all is well.
+    pub fn new(view: View) -> Self {
+        Self { view, exit: Exit::Done, errors: Vec::new() }
+    }
+
+    /// The same with another exit code.
+    #[must_use]
+    pub fn ending(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// The same with errors to say after it.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<Error>) -> Self {
+        self.errors = errors;
+        self
+    }
 }
 
 /// Something to show.
@@ -51,6 +74,10 @@ pub struct ListView {
     pub tone: Option<(&'static str, fn(&str) -> Severity)>,
     /// Said on stderr instead of an empty table: `no leases match`.
     pub empty: String,
+    /// Whether an empty list ends with exit code 4.
+    pub fail_if_empty: bool,
+    /// Whether the list is followed: every batch must appear at once.
+    pub live: bool,
 }
 
 /// Things in depth.
@@ -81,6 +108,8 @@ pub enum Block {
     Heading(String),
     /// A small table.
     Table(&'static [Column], Vec<Row>),
+    /// Something that needs a person, with the command for it.
+    Attention(sen_core::system::Attention),
     /// A line of prose.
     Note(String),
     /// Commands worth typing next, under the heading `next:`.

@@ -1,0 +1,211 @@
+//! The command line as clap sees it, and the one road from arguments to exit code.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+use sen_core::error::{Error, ErrorKind, Result};
+
+use crate::commands::Command;
+use crate::exit::Exit;
+use crate::fault;
+use crate::output::Format;
+use crate::screen::{Color, Screen};
+use crate::session::Session;
+use crate::views::Answer;
+
+/// See, decide and act on work that must not run twice.
+///
+/// sen reads DATABASE_URL, finds the leases in that database, and tells what really happened to a key and what to do
+/// next. It works beside live workers and leaves the data as they expect it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sen",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    propagate_version = false,
+    after_help = "Try `sen demo` for a database to play with, and `sen help exit-codes` for what scripts can rely on."
+)]
+pub struct App {
+    /// The options every command takes.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options every command takes, before or after its name.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options for every command")]
+pub struct Globals {
+    /// Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string
+    #[arg(long, global = true, value_name = "URL")]
+    pub database_url: Option<String>,
+
+    /// Read settings from this file instead of the nearest .env
+    #[arg(long, global = true, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+
+    /// How to print what is found
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub output: Format,
+
+    /// Print only these fields, in this order
+    #[arg(long, global = true, value_delimiter = ',', value_name = "NAME,…")]
+    pub fields: Vec<String>,
+
+    /// Print data and errors only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+
+    /// Say more about what is done
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+
+    /// Never ask; fail where an answer would be needed
+    #[arg(long, global = true)]
+    pub no_input: bool,
+
+    /// Never page long output
+    #[arg(long, global = true)]
+    pub no_pager: bool,
+
+    /// Refuse every command that writes
+    #[arg(long, global = true)]
+    pub read_only: bool,
+
+    /// Show values under secret-looking names instead of ***
+    #[arg(long, global = true)]
+    pub reveal: bool,
+
+    /// Time limit of one database statement (streamed lists have none)
+    #[arg(long, global = true, value_parser = span, default_value = "30s", value_name = "SPAN")]
+    pub timeout: Duration,
+}
+
+/// Reads a duration for clap.
+pub fn span(text: &str) -> Result<Duration, String> {
+    sen_core::time::parse_span(text).map_err(|error| explain(&error))
+}
+
+/// Reads a point in time for clap.
+pub fn when(text: &str) -> Result<sen_core::time::When, String> {
+    sen_core::time::When::parse(text).map_err(|error| explain(&error))
+}
+
+fn explain(error: &Error) -> String {
+    match error.hint() {
+        Some(hint) => format!("{error} ({hint})"),
+        None => error.to_string(),
+    }
+}
+
+/// Runs the program with these arguments, the first being its own name.
+pub fn run(arguments: Vec<OsString>) -> Exit {
+    let matches = match App::command().try_get_matches_from(&arguments) {
+        Ok(matches) => matches,
+        Err(error) => return say_usage(&error, &arguments),
+    };
+    let app = match App::from_arg_matches(&matches) {
+        Ok(app) => app,
+        Err(error) => return say_usage(&error, &arguments),
+    };
+    let screen = Screen::new(&app.globals);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let error = Error::new(ErrorKind::Internal, "cannot start the runtime").with_source(error);
+            return fault::report(&screen, &error);
+        }
+    };
+    let exit = runtime.block_on(async {
+        tokio::select! {
+            exit = work(app, &screen) => exit,
+            _ = tokio::signal::ctrl_c() => Exit::Interrupted,
+        }
+    });
+    // A connection that is still open is closed by the process ending: waiting for its farewell costs a round trip.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn work(app: App, screen: &Screen) -> Exit {
+    let session = match Session::new(app.globals) {
+        Ok(session) => session,
+        Err(error) => return fault::report(screen, &error),
+    };
+    let Answer { view, exit, errors } = match app.command.run(&session).await {
+        Ok(answer) => answer,
+        Err(error) => return fault::report(screen, &error),
+    };
+    for warning in session.warnings() {
+        screen.note(&warning);
+    }
+    match screen.show(view).await {
+        Ok(()) => {
+            for error in &errors {
+                fault::report(screen, error);
+            }
+            exit
+        }
+        Err(error) => fault::report(screen, &error),
+    }
+}
+
+/// Help and version go to stdout and end well; everything else clap says is a usage error.
+fn say_usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
+    use clap::error::ErrorKind as Clap;
+    let screen = Screen::for_usage(wants_json(arguments));
+    match error.kind() {
+        Clap::DisplayHelp | Clap::DisplayVersion => screen.text(&error.render().to_string()),
+        Clap::DisplayHelpOnMissingArgumentOrSubcommand => {
+            screen.error_text(&error.render().to_string());
+            Exit::Usage
+        }
+        _ => {
+            let rendered = error.render().to_string();
+            if !wants_json(arguments) {
+                screen.error_text(&rendered);
+                return Exit::Usage;
+            }
+            let message = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            fault::report(&screen, &Error::usage(message).with_hint("sen --help"))
+        }
+    }
+}
+
+/// Whether the arguments ask for JSON, for the errors that stop them from being parsed.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let texts: Vec<&str> = arguments.iter().filter_map(|argument| argument.to_str()).take_while(|text| *text != "--").collect();
+    let format = |value: &str| Format::from_str(value, false).is_ok_and(|format| matches!(format, Format::Json | Format::Jsonl));
+    texts.windows(2).any(|pair| matches!(pair[0], "-o" | "--output") && format(pair[1]))
+        || texts.iter().any(|text| {
+            text.strip_prefix("--output=").or_else(|| text.strip_prefix("-o=")).or_else(|| text.strip_prefix("-o")).is_some_and(format)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        App::command().debug_assert();
+    }
+
+    #[test]
+    fn json_is_recognised_before_parsing() {
+        let wants = |words: &[&str]| wants_json(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        assert!(wants(&["sen", "-o", "json", "nope"]) && wants(&["sen", "nope", "--output=jsonl"]) && wants(&["sen", "-ojson"]));
+        assert!(!wants(&["sen", "nope"]) && !wants(&["sen", "inspect", "--", "-o", "json"]) && !wants(&["sen", "-o", "csv"]));
+    }
+}

@@ -1,0 +1,56 @@
+//! The commands: one file each. A doc comment is the help text; nothing prints here.
+
+pub mod completions;
+pub mod demo;
+pub mod help;
+pub mod history;
+pub mod init;
+pub mod inspect;
+pub mod list;
+pub mod man;
+pub mod status;
+
+use clap::Subcommand;
+use sen_core::error::Result;
+
+use crate::session::Session;
+use crate::views::Answer;
+
+/// Every command, in the order of the help.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Status(status::Args),
+    Inspect(inspect::Args),
+    List(list::Args),
+    History(history::Args),
+    Init(init::Args),
+    Demo(demo::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+    Help(help::Args),
+}
+
+impl Command {
+    /// Runs it.
+    pub async fn run(self, session: &Session) -> Result<Answer> {
+        match self {
+            Self::Status(args) => status::run(args, session).await,
+            Self::Inspect(args) => inspect::run(args, session).await,
+            Self::List(args) => list::run(args, session).await,
+            Self::History(args) => history::run(args, session).await,
+            Self::Init(args) => init::run(args, session).await,
+            Self::Demo(args) => demo::run(args, session).await,
+            Self::Completions(args) => completions::run(&args),
+            Self::Man(args) => man::run(&args),
+            Self::Help(args) => help::run(&args),
+        }
+    }
+}
+
+/// Refuses a key that no database can hold.
+fn checked_key(key: String) -> Result<String> {
+    if key.contains('\0') {
+        return Err(sen_core::error::Error::usage("a key cannot hold a NUL byte"));
+    }
+    Ok(key)
+}

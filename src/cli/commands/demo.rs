@@ -1,0 +1,72 @@
+//! `sen demo`: a database with an incident to look at.
+
+use std::path::{Path, PathBuf};
+
+use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::verdict::{NextCommand, shell_word};
+use sen_core::registry::{self, Access};
+use sen_core::stores::sqlite::{self, Sqlite};
+use sen_core::stores::url::Target;
+use sen_core::systems::sentinel::demo;
+
+use crate::session::Session;
+use crate::views::{Answer, Block, DetailsView, View};
+
+/// Make a small database with an incident in it, and look at it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  sen demo\n  DATABASE_URL=sqlite:sen-demo.db sen list")]
+pub struct Args {
+    /// The file to make; an earlier demo is made anew, any other file is left alone
+    #[arg(default_value = "sen-demo.db", value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    if session.globals.read_only {
+        return Err(Error::new(ErrorKind::Refused, "this command writes a file, and --read-only was given"));
+    }
+    let path = args.file;
+    remove_earlier(&path).await?;
+    let target = Target::Sqlite(path.clone());
+    {
+        let database = registry::open(&target, Access::Create, None).await?;
+        let system = database.system(sen_core::systems::sentinel::NAME)?;
+        let plan = sen_core::ops::init::plan(system).await?;
+        sen_core::ops::init::apply(system, &plan, None).await?;
+    }
+    demo::fill(&Sqlite::open(&path, sqlite::Access::Write).await?).await?;
+
+    let database = registry::open(&target, Access::Read, None).await?;
+    let (mut detail, now, _) = super::status::survey(&database).await?;
+    detail.blocks.insert(0, Block::Note(format!("made {}: the leases of a payment service, some minutes after a provider outage", path.display())));
+    let url = format!("sqlite:{}", path.display());
+    let sen = std::env::args().next().unwrap_or_else(|| "sen".into());
+    let command = |words: &[&str], why: &str| {
+        let rest = NextCommand::new(words, why);
+        NextCommand { command: format!("DATABASE_URL={} {} {}", shell_word(&url), shell_word(&sen), rest.command), why: rest.why }
+    };
+    detail.blocks.push(Block::Next(vec![
+        command(&["list", "--state", "uncertain,stalled"], "which keys need a person"),
+        command(&["inspect", demo::UNCERTAIN_KEY], "one of them: what is known, what cannot be"),
+        command(&["history", demo::UNCERTAIN_KEY], "what happened to it, in time order"),
+    ]));
+    Ok(Answer::new(View::Details(DetailsView { details: vec![detail], single: true, now })))
+}
+
+/// Deletes an earlier demo. Any other file is somebody's data.
+async fn remove_earlier(path: &Path) -> Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let ours = match Sqlite::open(path, sqlite::Access::Read).await {
+        Ok(db) => demo::is_demo(&db).await?,
+        Err(_) => false,
+    };
+    if !ours {
+        return Err(Error::new(ErrorKind::Refused, format!("{} exists and is not a demo of sen; it is left alone", path.display()))
+            .with_hint("name another file: sen demo FILE"));
+    }
+    std::fs::remove_file(path)
+        .map_err(|error| Error::new(ErrorKind::Io, format!("cannot replace {}", path.display())).with_source(error))
+}

@@ -1,0 +1,101 @@
+//! `sen history`: the events of a key.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use sen_core::error::{Error, Result};
+use sen_core::ops::follow::Follower;
+use sen_core::ops::inspect;
+use sen_core::registry::Database;
+use sen_core::systems::sentinel;
+
+use super::inspect::stored_key;
+use crate::output::Format;
+use crate::session::Session;
+use crate::views::{Answer, Batch, Batches, ListView, View};
+
+/// Show what happened to a key: its newest events, in time order
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen history payments:order-789
+  sen history --limit 0 -o jsonl payments:order-789
+  sen history --follow payments:order-789
+
+`rejected` events carry the holder's token and owner, not those of the caller that was turned away.
+A `completed` or `reset` event without an owner was written by an operator.")]
+pub struct Args {
+    /// The key as stored; its namespace is part of it
+    #[arg(value_name = "KEY")]
+    pub key: String,
+
+    /// Put this namespace before the key, as the library does
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+
+    /// The newest so many; 0 for all
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub limit: u64,
+
+    /// Go on and print new events as they are committed, until interrupted
+    #[arg(short, long)]
+    pub follow: bool,
+
+    /// End with exit code 4 when the lease exists and has no events
+    #[arg(long)]
+    pub fail_if_empty: bool,
+}
+
+const POLL: Duration = Duration::from_millis(500);
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    if args.follow && session.globals.output == Format::Json {
+        return Err(Error::usage("--follow never ends, and a JSON array must").with_hint("use -o jsonl"));
+    }
+    let key = super::checked_key(stored_key(args.namespace.as_deref(), &args.key))?;
+    let database = session.read().await?;
+    let system = database.system(sentinel::NAME)?;
+    let history = system.history(&key, (args.limit > 0).then_some(args.limit)).await?;
+    if history.events.is_empty() && system.find(&key, 0).await?.is_none() && !args.follow {
+        return Err(inspect::missing("lease or event of", &key, &system.nearby(&key).await?));
+    }
+    let (columns, now, older) = (history.columns, history.now, history.older);
+    let follower = Follower::new(&key, &history.events);
+    let mut first = vec![Ok(Batch::Rows(history.events.into_iter().map(|event| event.row).collect()))];
+    if older {
+        first.push(Ok(Batch::Note(format!("older events exist; these are the newest {} (--limit 0 shows all)", args.limit))));
+    }
+    let batches: Batches = if args.follow {
+        Box::pin(stream::iter(first).chain(followed(database, follower)))
+    } else {
+        Box::pin(stream::iter(first))
+    };
+    Ok(Answer::new(View::List(ListView {
+        columns,
+        batches,
+        now,
+        tone: None,
+        empty: format!("no events of {key:?}"),
+        fail_if_empty: args.fail_if_empty,
+        live: args.follow,
+    })))
+}
+
+fn followed(database: Database, follower: Follower) -> Batches {
+    Box::pin(stream::unfold(Some((database, follower)), |state| async {
+        let (database, mut follower) = state?;
+        tokio::time::sleep(POLL).await;
+        let polled = match database.system(sentinel::NAME) {
+            Ok(system) => follower.poll(system).await,
+            Err(error) => Err(error),
+        };
+        match polled {
+            Ok(events) => {
+                let rows = events.into_iter().map(|event| event.row).collect();
+                Some((Ok(Batch::Rows(rows)), Some((database, follower))))
+            }
+            Err(error) => Some((Err(error), None)),
+        }
+    }))
+}

@@ -1,0 +1,156 @@
+//! `sen inspect`: everything known of a key.
+
+use sen_core::error::Result;
+use sen_core::model::value::Value;
+use sen_core::model::verdict::{Severity, Verdict};
+use sen_core::ops::inspect::{self, Answer as Known};
+use sen_core::system::{Found, History};
+use sen_core::time::Timestamp;
+
+use crate::exit::Exit;
+use crate::session::Session;
+use crate::views::{Answer, Block, Detail, DetailsView, View};
+
+/// Show everything known of a key, with a verdict and the next command
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen inspect payments:order-789
+  sen inspect -n payments order-789 order-790
+  sen inspect -o json order-789 | jq .verdict.state
+  sen inspect --check order-789 || echo \"not settled\"
+  sen inspect -- -key-that-begins-with-a-dash
+
+With --check the exit code is the worst of: 0 free or completed, 8 held or alive or stalled (still pending),
+10 uncertain, reconciling or unreadable (needs a person). A missing key is 4.")]
+pub struct Args {
+    /// The key as stored; its namespace is part of it
+    #[arg(required = true, value_name = "KEY")]
+    pub keys: Vec<String>,
+
+    /// Put this namespace before every key, as the library does
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+
+    /// How many of the newest events to show
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub events: u32,
+
+    /// Turn the verdict into the exit code
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// A key as stored.
+pub fn stored_key(namespace: Option<&str>, key: &str) -> String {
+    namespace.map_or_else(|| key.to_owned(), |namespace| format!("{namespace}:{key}"))
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    let database = session.read().await?;
+    let single = args.keys.len() == 1;
+    let (mut details, mut errors) = (Vec::new(), Vec::new());
+    let mut now = Timestamp::NEG_INFINITY;
+    let mut exit = Exit::Done;
+    for key in &args.keys {
+        let key = super::checked_key(stored_key(args.namespace.as_deref(), key))?;
+        match inspect::inspect(&database, &key, args.events).await? {
+            Known::Found(all) => {
+                for found in all {
+                    now = found.now;
+                    if args.check {
+                        exit = worse(exit, verdict_exit(&found.verdict));
+                    }
+                    details.push(detail(found, single));
+                }
+            }
+            Known::Missing { key, similar } => errors.push(inspect::missing("lease", &key, &similar)),
+        }
+    }
+    if let (true, Some(error)) = (single, errors.pop()) {
+        return Err(error);
+    }
+    if !errors.is_empty() {
+        exit = worse(exit, Exit::NotFound);
+    }
+    let view = View::Details(DetailsView { details, single, now });
+    Ok(Answer::new(view).ending(exit).with_errors(errors))
+}
+
+fn verdict_exit(verdict: &Verdict) -> Exit {
+    match (verdict.state, verdict.severity) {
+        // The worker may well be alive: waiting is right, waking somebody is not.
+        ("stalled", _) | (_, Severity::Pending) => Exit::Pending,
+        (_, Severity::Ok) => Exit::Done,
+        (_, Severity::Warning | Severity::Critical) => Exit::Attention,
+    }
+}
+
+/// The exit code that matters more when several keys were asked for.
+fn worse(left: Exit, right: Exit) -> Exit {
+    let rank = |exit| [Exit::Done, Exit::Pending, Exit::NotFound, Exit::Attention].iter().position(|known| *known == exit);
+    if rank(right) > rank(left) { right } else { left }
+}
+
+fn verdict_value(verdict: &Verdict) -> Value {
+    let texts = |texts: &[String]| Value::List(texts.iter().map(|text| Value::Text(text.clone())).collect());
+    let next = verdict.next.iter().map(|next| {
+        Value::Map(vec![("command", Value::Text(next.command.clone())), ("why", Value::Text(next.why.clone()))])
+    });
+    Value::Map(vec![
+        ("state", Value::Name(verdict.state)),
+        ("severity", Value::Name(verdict.severity.name())),
+        ("summary", Value::Text(verdict.summary.clone())),
+        ("evidence", texts(&verdict.evidence)),
+        ("next", Value::List(next.collect())),
+    ])
+}
+
+fn events_value(history: &History) -> Value {
+    let object = |row: &Vec<Value>| {
+        Value::Map(history.columns.iter().zip(row).map(|(column, value)| (column.name, value.clone())).collect())
+    };
+    Value::List(history.events.iter().map(|event| object(&event.row)).collect())
+}
+
+fn detail(found: Found, single: bool) -> Detail {
+    let mut map = vec![
+        ("subject", Value::Text(found.subject.to_string())),
+        ("system", Value::Name(found.subject.system)),
+        ("key", Value::Text(found.subject.id.clone())),
+    ];
+    map.extend(found.fields.iter().filter(|(name, _)| *name != "key").cloned());
+    map.push(("verdict", verdict_value(&found.verdict)));
+    map.push(("events", found.history.as_ref().map_or(Value::Null, events_value)));
+    map.push(("observed_at", Value::Time(found.now)));
+
+    let mut blocks = Vec::new();
+    if !single {
+        blocks.push(Block::Heading(found.subject.id.clone()));
+    }
+    let (lead, rest) = found.fields.split_at(found.lead.min(found.fields.len()));
+    let field = |(name, value): &(&'static str, Value)| Block::Field(name, value.clone());
+    blocks.extend(lead.iter().map(field));
+    blocks.extend(rest.iter().filter(|(_, value)| *value != Value::Null).map(field));
+    blocks.push(Block::Verdict(found.verdict));
+    if let Some(history) = found.history
+        && !history.events.is_empty()
+    {
+        blocks.push(Block::Heading("latest events".into()));
+        blocks.push(Block::Table(history.columns, history.events.into_iter().map(|event| event.row).collect()));
+    }
+    Detail { value: Value::Map(map), blocks }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_of_several_keys_decides() {
+        assert_eq!(worse(Exit::Done, Exit::Pending), Exit::Pending);
+        assert_eq!(worse(Exit::Attention, Exit::Pending), Exit::Attention);
+        assert_eq!(worse(Exit::NotFound, Exit::Attention), Exit::Attention);
+    }
+}

@@ -1,0 +1,110 @@
+//! `sen status`: what is in this database.
+
+use sen_core::error::{ErrorKind, Result};
+use sen_core::model::value::{Column, Show, Value};
+use sen_core::model::verdict::Severity;
+use sen_core::registry::Database;
+use sen_core::system::Survey;
+
+use crate::exit::Exit;
+use crate::session::Session;
+use crate::views::{Answer, Block, Detail, DetailsView, View};
+
+/// Show what is in this database: systems, counts by state, what needs attention
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  sen status\n  sen status --check && echo nothing needs a person")]
+pub struct Args {
+    /// End with exit code 10 when something needs attention
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    let database = session.read().await?;
+    let (detail, now, worst) = survey(&database).await?;
+    let attention = args.check && worst >= Severity::Warning;
+    let view = View::Details(DetailsView { details: vec![detail], single: true, now });
+    Ok(Answer::new(view).ending(if attention { Exit::Attention } else { Exit::Done }))
+}
+
+const COUNTS: &[Column] = &[
+    Column { name: "state", heading: "STATE", show: Show::Whole },
+    Column { name: "count", heading: "COUNT", show: Show::Whole },
+    Column { name: "oldest", heading: "OLDEST CHANGE", show: Show::Whole },
+];
+
+/// Surveys every system of a database.
+pub async fn survey(database: &Database) -> Result<(Detail, sen_core::time::Timestamp, Severity)> {
+    let mut surveys = Vec::new();
+    let mut absent = None;
+    for system in database.systems() {
+        match system.survey().await {
+            Ok(survey) => surveys.push((system.database().to_owned(), survey)),
+            Err(error) if error.kind() == ErrorKind::NoSystem => absent = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    let Some((name, first)) = surveys.first() else {
+        return Err(absent.unwrap_or_else(|| sen_core::error::Error::new(ErrorKind::NoSystem, "no system was found")));
+    };
+    let now = first.now;
+    let worst = surveys.iter().flat_map(|(_, survey)| &survey.attention).map(|item| item.severity).max();
+    let mut blocks = vec![Block::Field("database", Value::Text(name.clone()))];
+    for (_, survey) in &surveys {
+        blocks.extend(layout(survey));
+    }
+    let value = Value::Map(vec![
+        ("database", Value::Text(name.clone())),
+        ("observed_at", Value::Time(now)),
+        ("systems", Value::List(surveys.iter().map(|(_, survey)| data(survey)).collect())),
+    ]);
+    Ok((Detail { value, blocks }, now, worst.unwrap_or(Severity::Ok)))
+}
+
+fn layout(survey: &Survey) -> Vec<Block> {
+    let version = if survey.writable { survey.version.clone() } else { format!("{} (reading only)", survey.version) };
+    let mut blocks = vec![Block::Field(survey.system, Value::Text(version))];
+    let shown = |name: &str| !matches!(name, "events_estimate" | "schema");
+    blocks.extend(survey.facts.iter().filter(|(name, _)| shown(name)).map(|(name, value)| Block::Field(name, value.clone())));
+    blocks.push(Block::Heading("leases".into()));
+    let rows: Vec<_> = survey
+        .counts
+        .iter()
+        .filter(|count| count.count > 0)
+        .map(|count| vec![Value::Name(count.state), Value::Int(count.count), Value::time(count.oldest)])
+        .collect();
+    blocks.push(if rows.is_empty() { Block::Note("none yet".into()) } else { Block::Table(COUNTS, rows) });
+    blocks.push(Block::Heading("attention".into()));
+    if survey.attention.is_empty() {
+        blocks.push(Block::Note("nothing needs a person".into()));
+    }
+    blocks.extend(survey.attention.iter().map(|item| Block::Attention(item.clone())));
+    blocks
+}
+
+fn data(survey: &Survey) -> Value {
+    let counts = survey.counts.iter().map(|count| {
+        Value::Map(vec![
+            ("state", Value::Name(count.state)),
+            ("severity", Value::Name(count.severity.name())),
+            ("count", Value::Int(count.count)),
+            ("oldest", Value::time(count.oldest)),
+        ])
+    });
+    let attention = survey.attention.iter().map(|item| {
+        Value::Map(vec![
+            ("severity", Value::Name(item.severity.name())),
+            ("text", Value::Text(item.text.clone())),
+            ("command", Value::Text(item.next.command.clone())),
+        ])
+    });
+    Value::Map(vec![
+        ("system", Value::Name(survey.system)),
+        ("version", Value::Text(survey.version.clone())),
+        ("writable", Value::Bool(survey.writable)),
+        ("counts", Value::List(counts.collect())),
+        ("attention", Value::List(attention.collect())),
+        ("facts", Value::Map(survey.facts.clone())),
+    ])
+}

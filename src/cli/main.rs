@@ -1,0 +1,19 @@
+//! The `sen` binary: parse, run one command, show what it found, end with a documented exit code.
+
+mod app;
+mod clean;
+mod commands;
+mod exit;
+mod fault;
+mod mask;
+mod output;
+mod screen;
+mod session;
+mod settings;
+mod views;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    app::run(std::env::args_os().collect()).into()
+}

@@ -1,0 +1,81 @@
+//! Arguments and environment become one session: which database, how it is opened, what the operator allows.
+
+use std::cell::RefCell;
+
+use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::registry::{self, Access, Database};
+use sen_core::stores::url::Target;
+
+use crate::app::Globals;
+use crate::settings::Settings;
+
+/// One run of the program.
+pub struct Session {
+    /// What the operator typed.
+    pub globals: Globals,
+    settings: RefCell<Option<Settings>>,
+    warnings: RefCell<Vec<String>>,
+}
+
+impl Session {
+    /// Starts a session. Settings are read when a database is first asked for: `sen completions` needs none.
+    ///
+    /// # Errors
+    /// None yet; kept fallible for settings that must be checked up front.
+    pub fn new(globals: Globals) -> Result<Self> {
+        Ok(Self { globals, settings: RefCell::new(None), warnings: RefCell::new(Vec::new()) })
+    }
+
+    /// What should be said on stderr about the configuration.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.borrow().clone()
+    }
+
+    /// Which database the operator means.
+    ///
+    /// # Errors
+    /// `Usage` when none is named or its URL cannot be understood.
+    pub fn target(&self) -> Result<Target> {
+        let mut settings = self.settings.borrow_mut();
+        if settings.is_none() {
+            *settings = Some(Settings::load(self.globals.env_file.as_deref())?);
+        }
+        let lookup = |name: &str| settings.as_ref().and_then(|settings| settings.get(name));
+        let url = self.globals.database_url.clone().or_else(|| lookup("DATABASE_URL").filter(|url| !url.is_empty()));
+        Target::resolve(url.as_deref(), &lookup)
+    }
+
+    /// Whether the target is an SQLite file that does not exist yet.
+    ///
+    /// # Errors
+    /// As [`Self::target`].
+    pub fn makes_file(&self) -> Result<bool> {
+        Ok(matches!(self.target()?, Target::Sqlite(path) if !path.exists()))
+    }
+
+    /// Opens the database for reading.
+    ///
+    /// # Errors
+    /// `Usage` or `Connect`.
+    pub async fn read(&self) -> Result<Database> {
+        self.open(&self.target()?, Access::Read).await
+    }
+
+    /// Opens the database for writing.
+    ///
+    /// # Errors
+    /// `Refused` with `--read-only`; `Usage` or `Connect`.
+    pub async fn write(&self, access: Access) -> Result<Database> {
+        if self.globals.read_only {
+            return Err(Error::new(ErrorKind::Refused, "this command writes, and --read-only was given"));
+        }
+        self.open(&self.target()?, access).await
+    }
+
+    async fn open(&self, target: &Target, access: Access) -> Result<Database> {
+        let limit = Some(self.globals.timeout).filter(|limit| !limit.is_zero());
+        let database = registry::open(target, access, limit).await?;
+        self.warnings.borrow_mut().extend_from_slice(database.warnings());
+        Ok(database)
+    }
+}

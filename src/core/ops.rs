@@ -1,0 +1,5 @@
+//! Use cases over `dyn System`: what a front end asks for, whatever the system and the store.
+
+pub mod follow;
+pub mod init;
+pub mod inspect;

@@ -1,0 +1,51 @@
+//! Following the events of one key as they are committed.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::system::{Event, System};
+use crate::time::Timestamp;
+
+/// Ids are drawn before their transaction commits, so an event can appear behind a later one. Everything of the last
+/// minute is read again and what was already shown is left out.
+const OVERLAP: Duration = Duration::from_secs(60);
+
+/// A reader that remembers what it has shown.
+pub struct Follower {
+    key: String,
+    newest: Option<Timestamp>,
+    seen: VecDeque<(Timestamp, i64)>,
+}
+
+impl Follower {
+    /// Follows `key`, starting after `shown`.
+    pub fn new(key: &str, shown: &[Event]) -> Self {
+        let mut follower = Self { key: key.to_owned(), newest: None, seen: VecDeque::new() };
+        follower.remember(shown);
+        follower
+    }
+
+    fn remember(&mut self, events: &[Event]) {
+        for event in events {
+            self.newest = self.newest.max(Some(event.at));
+            self.seen.push_back((event.at, event.id));
+        }
+        if let Some(horizon) = self.newest.map(|newest| newest.minus(OVERLAP)) {
+            self.seen.retain(|(at, _)| *at >= horizon);
+        }
+    }
+
+    /// What has been committed since the last call, in time order.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub async fn poll(&mut self, system: &dyn System) -> Result<Vec<Event>> {
+        let since = self.newest.filter(|newest| newest.is_finite()).map(|newest| newest.minus(OVERLAP));
+        let history = system.history_since(&self.key, since).await?;
+        let fresh: Vec<Event> =
+            history.events.into_iter().filter(|event| !self.seen.contains(&(event.at, event.id))).collect();
+        self.remember(&fresh);
+        Ok(fresh)
+    }
+}

@@ -1,0 +1,65 @@
+//! Finding keys and ids in every system of a database.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::registry::Database;
+use crate::system::Found;
+
+/// What is known of one key.
+pub enum Answer {
+    /// Where it was found: once per system that has it.
+    Found(Vec<Found>),
+    /// Nowhere, with keys that look like it.
+    Missing {
+        /// The key asked for.
+        key: String,
+        /// The most similar keys that exist.
+        similar: Vec<String>,
+    },
+}
+
+/// Looks `key` up in every system. The newest `events` events come along.
+///
+/// # Errors
+/// What the store reports; `NoSystem` when the database holds none of the systems.
+pub async fn inspect(database: &Database, key: &str, events: u32) -> Result<Answer> {
+    let mut found = Vec::new();
+    let mut absent: Option<Error> = None;
+    let mut present = Vec::new();
+    for system in database.systems() {
+        match system.find(key, events).await {
+            Ok(one) => {
+                found.extend(one);
+                present.push(system);
+            }
+            Err(error) if error.kind() == ErrorKind::NoSystem => absent = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    if !found.is_empty() {
+        return Ok(Answer::Found(found));
+    }
+    if let (true, Some(error)) = (present.is_empty(), absent) {
+        return Err(error);
+    }
+    let mut similar = Vec::new();
+    for system in present {
+        similar.extend(system.nearby(key).await?);
+    }
+    Ok(Answer::Missing { key: key.to_owned(), similar })
+}
+
+/// The error that says a key is missing, with what may have been meant.
+pub fn missing(noun: &str, key: &str, similar: &[String]) -> Error {
+    let mut message = format!("no {noun} {key:?}");
+    if let [best, ..] = similar {
+        message += &format!("; did you mean {best:?}?");
+    }
+    let error = Error::new(ErrorKind::NotFound, message);
+    match similar {
+        [_, others @ ..] if !others.is_empty() => {
+            let others: Vec<String> = others.iter().map(|key| format!("{key:?}")).collect();
+            error.with_hint(format!("also similar: {}", others.join(", ")))
+        }
+        _ => error.with_hint("keys are matched exactly, namespace included (payments:order-1); `sen list` shows them"),
+    }
+}

@@ -1,0 +1,87 @@
+//! Which systems a database may hold, and opening them.
+
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::stores::url::Target;
+use crate::system::System;
+
+/// What an open database may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reading only, enforced by the database.
+    Read,
+    /// Reading and writing what exists.
+    Write,
+    /// As `Write`; a missing SQLite file is made.
+    Create,
+}
+
+/// An open database with the systems that can be asked.
+pub struct Database {
+    systems: Vec<Box<dyn System>>,
+    warnings: Vec<String>,
+}
+
+impl Database {
+    /// All systems, in the order they are shown.
+    pub fn systems(&self) -> impl Iterator<Item = &dyn System> {
+        self.systems.iter().map(AsRef::as_ref)
+    }
+
+    /// Remarks about the configuration that led here.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// One system by name.
+    ///
+    /// # Errors
+    /// `NoSystem` when this database cannot hold it.
+    pub fn system(&self, name: &str) -> Result<&dyn System> {
+        self.systems()
+            .find(|system| system.name() == name)
+            .ok_or_else(|| Error::new(ErrorKind::NoSystem, format!("this database cannot hold {name}")))
+    }
+}
+
+/// Opens `target`. `limit` bounds each statement. Nothing is asked of the database beyond the login: whether a system is
+/// there shows in the first question put to it.
+///
+/// # Errors
+/// `Connect`, or `Usage` for a kind of database this build cannot open.
+pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> Result<Database> {
+    #[cfg(not(feature = "postgres"))]
+    let _ = limit;
+    match target {
+        #[cfg(feature = "postgres")]
+        Target::Postgres(info) => {
+            let db = crate::stores::postgres::Postgres::connect(info).await?;
+            let warnings = db.warnings().to_vec();
+            let leases = crate::systems::sentinel::postgres::PostgresLeases::new(db, limit);
+            Ok(Database { systems: vec![sentinel(leases)], warnings })
+        }
+        #[cfg(feature = "sqlite")]
+        Target::Sqlite(path) => {
+            use crate::stores::sqlite::{self, Sqlite};
+            let access = match access {
+                Access::Read => sqlite::Access::Read,
+                Access::Write => sqlite::Access::Write,
+                Access::Create => sqlite::Access::Create,
+            };
+            let db = Sqlite::open(path, access).await?;
+            let leases = crate::systems::sentinel::sqlite::SqliteLeases::new(db);
+            Ok(Database { systems: vec![sentinel(leases)], warnings: Vec::new() })
+        }
+        #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
+        _ => {
+            let _ = access;
+            Err(Error::usage("this build of sen cannot open that kind of database"))
+        }
+    }
+}
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+fn sentinel(leases: impl crate::systems::sentinel::port::LeaseStore + 'static) -> Box<dyn System> {
+    Box::new(crate::systems::sentinel::Sentinel::new(Box::new(leases)))
+}

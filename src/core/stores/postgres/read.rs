@@ -1,0 +1,103 @@
+//! Reading: any number of queries in one read-only snapshot, sent in one write, answered in one round trip.
+//!
+//! `BEGIN … READ ONLY` rather than a session setting, because a pooler in transaction mode keeps no sessions; the server
+//! itself then refuses every write. Time zones are never set: plain TIMESTAMP columns mean the zone their workers use.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Row, RowStream};
+
+use super::Postgres;
+use crate::error::Result;
+use crate::sql::Sql;
+
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+const LIMITS: &str = "SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true)";
+
+/// How long a reader waits for a lock: longer means somebody is altering the table, and the operator should know.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// One query and its parameters.
+pub struct Ask<'a> {
+    sql: &'a Sql,
+    params: Vec<(&'a (dyn ToSql + Sync), Type)>,
+}
+
+impl<'a> Ask<'a> {
+    /// A query with typed parameters.
+    pub fn new(sql: &'a Sql, params: impl IntoIterator<Item = (&'a (dyn ToSql + Sync), Type)>) -> Self {
+        Self { sql, params: params.into_iter().collect() }
+    }
+}
+
+fn millis(limit: Option<Duration>) -> String {
+    limit.map_or_else(|| "0".to_owned(), |limit| limit.as_millis().max(1).to_string())
+}
+
+impl Postgres {
+    /// Runs `asks` in one snapshot and one round trip; `limit` bounds each statement. A failed query fails the later
+    /// ones too, so those that may fail come last.
+    ///
+    /// # Errors
+    /// Per query; the outer error is the connection's or the transaction's.
+    pub async fn snapshot(&self, asks: &[Ask<'_>], limit: Option<Duration>) -> Result<Vec<Result<Vec<Row>>>> {
+        let client = self.client();
+        let (statement, lock) = (millis(limit), millis(Some(LOCK_WAIT)));
+        let limits: [(&(dyn ToSql + Sync), Type); 2] = [(&statement, Type::TEXT), (&lock, Type::TEXT)];
+        // Each future puts its messages into the connection's queue when it is first polled, in this order; the
+        // connection task then writes them all at once.
+        let (begun, limited, answers, ended) = tokio::join!(
+            biased;
+            client.batch_execute(BEGIN),
+            client.query_typed(LIMITS, &limits),
+            join_all(asks.iter().map(|ask| client.query_typed(ask.sql.as_str(), &ask.params))),
+            client.batch_execute("COMMIT"),
+        );
+        for error in [begun.err(), limited.err()].into_iter().flatten() {
+            return Err(self.explain(error).await);
+        }
+        let mut out = Vec::with_capacity(answers.len());
+        for answer in answers {
+            out.push(match answer {
+                Ok(rows) => Ok(rows),
+                Err(error) => Err(self.explain(error).await),
+            });
+        }
+        if let (true, Err(error)) = (out.iter().all(Result::is_ok), ended) {
+            return Err(self.explain(error).await);
+        }
+        Ok(out)
+    }
+
+    /// Runs `first` and then streams `long` without a time limit, both in one snapshot. The stream ends the transaction
+    /// when the last row has been sent; memory stays flat because the connection stops reading while nobody takes rows.
+    ///
+    /// # Errors
+    /// The connection's, or that of either query's start.
+    pub async fn snapshot_stream(&self, first: &Ask<'_>, long: &Ask<'_>) -> Result<(Vec<Row>, RowStream)> {
+        let client = self.client();
+        let (statement, lock) = (millis(None), millis(Some(LOCK_WAIT)));
+        let limits: [(&(dyn ToSql + Sync), Type); 2] = [(&statement, Type::TEXT), (&lock, Type::TEXT)];
+        let (begun, limited, head, stream) = tokio::join!(
+            biased;
+            client.batch_execute(BEGIN),
+            client.query_typed(LIMITS, &limits),
+            client.query_typed(first.sql.as_str(), &first.params),
+            client.query_typed_raw(long.sql.as_str(), long.params.iter().map(|(value, kind)| (*value, kind.clone()))),
+        );
+        for error in [begun.err(), limited.err()].into_iter().flatten() {
+            return Err(self.explain(error).await);
+        }
+        match (head, stream) {
+            (Ok(head), Ok(stream)) => {
+                let client = self.shared_client();
+                // Queued behind the rows; its answer is nobody's business.
+                tokio::spawn(async move { client.batch_execute("COMMIT").await });
+                Ok((head, stream))
+            }
+            (Err(error), _) | (_, Err(error)) => Err(self.explain(error).await),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The neutral, object-safe trait that every coordinated system implements once, over whichever store it lives in.
+//!
+//! Nothing here names a database product or a table.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::Stream;
+
+use crate::error::Result;
+use crate::model::plan::Plan;
+use crate::model::report::Report;
+use crate::model::subject::Subject;
+use crate::model::value::{Column, Row, Value};
+use crate::model::verdict::{NextCommand, Severity, Verdict};
+use crate::permit::WritePermit;
+use crate::time::{Timestamp, When};
+
+/// A system of coordinated work in one database.
+#[async_trait]
+pub trait System: Send + Sync {
+    /// The system's name: `sentinel`.
+    fn name(&self) -> &'static str;
+
+    /// The database it stands in, without secrets, for people.
+    fn database(&self) -> &str;
+
+    /// Everything known of one key or id, or `None` when it is not there. `events` bounds the history that comes along.
+    async fn find(&self, id: &str, events: u32) -> Result<Option<Found>>;
+
+    /// Keys or ids that exist and look like `id`, the most similar first. Indexed look-ups only, never a scan.
+    async fn nearby(&self, id: &str) -> Result<Vec<String>>;
+
+    /// The records that match `filter`.
+    async fn list(&self, filter: &Filter) -> Result<Listing>;
+
+    /// The newest `limit` events of one key, in time order (all of them when `None`).
+    async fn history(&self, id: &str, limit: Option<u64>) -> Result<History>;
+
+    /// Events of one key that occurred at or after `since`, in time order: for following.
+    async fn history_since(&self, id: &str, since: Option<Timestamp>) -> Result<History>;
+
+    /// What is in this database, counted and judged.
+    async fn survey(&self) -> Result<Survey>;
+
+    /// Looks, judges, and says what would be written.
+    async fn plan(&self, request: &Request) -> Result<Plan>;
+
+    /// Writes what the plan says, each step guarded by what was seen.
+    async fn apply(&self, plan: &Plan, permit: &WritePermit) -> Result<Report>;
+}
+
+/// An act asked of a system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Request {
+    /// Create what the system needs in an empty database.
+    Init,
+}
+
+/// Which records a list holds, and in what order. Times are about the last change of a record.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Filter {
+    /// States by name; a record matches when its stored status or its verdict is among them. Empty: all.
+    pub states: Vec<String>,
+    /// Keys of this namespace only (`payments` matches `payments:order-1`).
+    pub namespace: Option<String>,
+    /// Owners that begin with this text.
+    pub owner: Option<String>,
+    /// Only records whose lease has expired.
+    pub expired: bool,
+    /// Changed longer ago than this.
+    pub older_than: Option<Duration>,
+    /// Changed at or after this.
+    pub since: Option<When>,
+    /// Changed before this.
+    pub until: Option<When>,
+    /// The order; `None` is the system's own: newest first for a page, stored order for everything.
+    pub sort: Option<String>,
+    /// The order reversed.
+    pub reverse: bool,
+    /// At most so many; `None` is all, streamed.
+    pub limit: Option<u64>,
+    /// Whether payloads (results) are wanted.
+    pub payloads: bool,
+}
+
+/// The answer to a list.
+pub struct Listing {
+    /// The columns of every row.
+    pub columns: &'static [Column],
+    /// The database's clock when the rows were read.
+    pub now: Timestamp,
+    /// The rows in batches; memory stays flat however many there are.
+    pub parts: Pin<Box<dyn Stream<Item = Result<Part>> + Send>>,
+}
+
+/// A part of a listing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    /// Rows, in order.
+    Rows(Vec<Row>),
+    /// The limit was reached and more records match.
+    More,
+}
+
+/// One thing in depth.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// What it is.
+    pub subject: Subject,
+    /// The database's clock when it was read.
+    pub now: Timestamp,
+    /// Its facts, in the order to be shown. The first `lead` of them come before the verdict.
+    pub fields: Vec<(&'static str, Value)>,
+    /// How many of `fields` stand before the verdict.
+    pub lead: usize,
+    /// What they amount to.
+    pub verdict: Verdict,
+    /// Its newest events; `None` where this database keeps none.
+    pub history: Option<History>,
+}
+
+/// Events of one thing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct History {
+    /// The columns of every event.
+    pub columns: &'static [Column],
+    /// The events, in time order.
+    pub events: Vec<Event>,
+    /// Whether older events exist that the limit cut off.
+    pub older: bool,
+    /// The database's clock when they were read.
+    pub now: Timestamp,
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Its number, unique in the database.
+    pub id: i64,
+    /// When it happened, by the database's clock.
+    pub at: Timestamp,
+    /// Its values under the history's columns.
+    pub row: Row,
+}
+
+/// What one system holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Survey {
+    /// The system's name.
+    pub system: &'static str,
+    /// Which version made its tables, as far as the tables tell.
+    pub version: String,
+    /// Whether all commands work on it, or reading only.
+    pub writable: bool,
+    /// The database's clock.
+    pub now: Timestamp,
+    /// Records by state.
+    pub counts: Vec<Count>,
+    /// What needs a person, the most severe first.
+    pub attention: Vec<Attention>,
+    /// Further facts for people and scripts.
+    pub facts: Vec<(&'static str, Value)>,
+}
+
+/// How many records are in one state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Count {
+    /// The state.
+    pub state: &'static str,
+    /// How much attention it needs.
+    pub severity: Severity,
+    /// How many.
+    pub count: i64,
+    /// The last change of the one that changed longest ago.
+    pub oldest: Option<Timestamp>,
+}
+
+/// Something that needs a person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attention {
+    /// How urgent it is.
+    pub severity: Severity,
+    /// One sentence without a full stop.
+    pub text: String,
+    /// The command to type.
+    pub next: NextCommand,
+}

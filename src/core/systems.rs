@@ -1,0 +1,3 @@
+//! One module per coordinated system. Systems never import each other.
+
+pub mod sentinel;

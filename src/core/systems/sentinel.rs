@@ -1,0 +1,187 @@
+//! Sentinel (`sentinel-coordination`): at-most-once execution per key, kept in `sentinel_leases` and `sentinel_events`.
+//!
+//! This file is the system: it looks through a [`port::LeaseStore`], judges with [`verdict`], and shapes what it says.
+//! SQL lives in the cells (`postgres.rs`, `sqlite.rs`); what a state means lives in `verdict.rs`.
+
+pub mod port;
+pub mod record;
+pub mod similar;
+pub mod verdict;
+
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "sqlite")]
+pub mod demo;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+mod shape;
+mod view;
+
+pub use shape::{Shape, Zone};
+pub use view::{EVENT_COLUMNS, LEASE_COLUMNS};
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+
+use crate::error::{Error, Result};
+use crate::model::plan::{Gravity, Plan, Step};
+use crate::model::report::Report;
+use crate::model::subject::Subject;
+use crate::permit::WritePermit;
+use crate::system::{Filter, Found, History, Listing, Part, Request, Survey, System};
+use crate::time::Timestamp;
+
+use port::{LeaseChunk, LeaseQuery, LeaseStore, Order};
+
+/// The system's name.
+pub const NAME: &str = "sentinel";
+
+/// Sentinel in one database.
+pub struct Sentinel {
+    store: Box<dyn LeaseStore>,
+}
+
+impl Sentinel {
+    /// Sentinel over `store`.
+    pub fn new(store: Box<dyn LeaseStore>) -> Self {
+        Self { store }
+    }
+}
+
+/// The states `--state` takes: what the database stores, and what a verdict says.
+pub const STATES: &[&str] =
+    &["claimed", "executing", "reconciling", "completed", "free", "held", "alive", "stalled", "uncertain"];
+
+fn order(filter: &Filter) -> Result<(Order, bool)> {
+    let (order, newest_first) = match filter.sort.as_deref() {
+        None if filter.limit.is_none() => (Order::Stored, false),
+        None | Some("expires") => (Order::Expires, true),
+        Some("updated") => (Order::Updated, true),
+        Some("token") => (Order::Token, true),
+        Some("key") => (Order::Key, false),
+        Some(other) => {
+            return Err(Error::usage(format!("cannot sort by {other:?}")).with_hint("known orders: expires, updated, token, key"));
+        }
+    };
+    Ok((order, newest_first != filter.reverse))
+}
+
+#[async_trait]
+impl System for Sentinel {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn database(&self) -> &str {
+        self.store.database()
+    }
+
+    async fn find(&self, id: &str, events: u32) -> Result<Option<Found>> {
+        let look = self.store.look(id, events).await?;
+        Ok(look.lease.map(|lease| view::found(lease, look.events, look.now)))
+    }
+
+    async fn nearby(&self, id: &str) -> Result<Vec<String>> {
+        let keys = self.store.probe_keys(id, &similar::one_edit_away(id)).await?;
+        Ok(similar::closest(id, keys))
+    }
+
+    async fn list(&self, filter: &Filter) -> Result<Listing> {
+        for state in &filter.states {
+            if !STATES.contains(&state.as_str()) {
+                return Err(Error::usage(format!("no lease is ever {state:?}"))
+                    .with_hint(format!("known states: {}", STATES.join(", "))));
+            }
+        }
+        let (order, descending) = order(filter)?;
+        let query = LeaseQuery {
+            states: filter.states.clone(),
+            prefix: filter.namespace.as_ref().map(|namespace| format!("{namespace}:")),
+            owner: filter.owner.clone(),
+            expired: filter.expired,
+            older_than: filter.older_than,
+            since: filter.since,
+            until: filter.until,
+            order,
+            descending,
+            limit: filter.limit.map(|limit| i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)),
+            payloads: filter.payloads,
+        };
+        let rows = self.store.list(&query).await?;
+        let mut left = filter.limit.unwrap_or(u64::MAX);
+        let parts = rows.chunks.flat_map(move |chunk: Result<LeaseChunk>| {
+            let parts: Vec<Result<Part>> = match chunk {
+                Err(error) => vec![Err(error)],
+                Ok(mut leases) => {
+                    let keep = usize::try_from(left).unwrap_or(usize::MAX).min(leases.len());
+                    let more = leases.len() > keep;
+                    leases.truncate(keep);
+                    left -= keep as u64;
+                    let rows = Part::Rows(leases.into_iter().map(view::lease_row).collect());
+                    if more { vec![Ok(rows), Ok(Part::More)] } else { vec![Ok(rows)] }
+                }
+            };
+            futures_util::stream::iter(parts)
+        });
+        Ok(Listing { columns: LEASE_COLUMNS, now: rows.now, parts: Box::pin(parts) })
+    }
+
+    async fn history(&self, id: &str, limit: Option<u64>) -> Result<History> {
+        let wanted = limit.map(|limit| i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX));
+        let mut events = self.store.events(id, wanted).await?;
+        let older = limit.is_some_and(|limit| events.rows.len() as u64 > limit);
+        if older {
+            events.rows.remove(0);
+        }
+        Ok(view::history(events, older))
+    }
+
+    async fn history_since(&self, id: &str, since: Option<Timestamp>) -> Result<History> {
+        Ok(view::history(self.store.events_since(id, since).await?, false))
+    }
+
+    async fn survey(&self) -> Result<Survey> {
+        Ok(view::survey(self.store.census().await?))
+    }
+
+    async fn plan(&self, request: &Request) -> Result<Plan> {
+        match request {
+            Request::Init => {
+                let mut plan = Plan::new("create the Sentinel tables", self.database(), Gravity::Harmless);
+                let seen = self.store.relations().await?;
+                plan.steps = port::RELATIONS
+                    .iter()
+                    .map(|name| Step {
+                        subject: Subject::new(NAME, "relation", *name),
+                        act: if seen.iter().any(|have| have == name) { "keep" } else { "create" },
+                        guard: Vec::new(),
+                        warnings: Vec::new(),
+                    })
+                    .collect();
+                Ok(plan)
+            }
+        }
+    }
+
+    async fn apply(&self, plan: &Plan, permit: &WritePermit) -> Result<Report> {
+        permit.must_be_for(plan)?;
+        let items = self.store.init(permit).await?;
+        Ok(Report { operation: plan.operation, items })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_newest_first_and_streams_keep_the_stored_order() {
+        let page = Filter { limit: Some(10), ..Filter::default() };
+        assert_eq!(order(&page).unwrap(), (Order::Expires, true));
+        assert_eq!(order(&Filter { reverse: true, ..page.clone() }).unwrap(), (Order::Expires, false));
+        assert_eq!(order(&Filter::default()).unwrap(), (Order::Stored, false));
+        assert_eq!(order(&Filter { sort: Some("key".into()), ..page.clone() }).unwrap(), (Order::Key, false));
+        assert!(order(&Filter { sort: Some("colour".into()), ..page }).unwrap_err().hint().unwrap().contains("expires"));
+    }
+}

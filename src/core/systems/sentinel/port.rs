@@ -1,0 +1,185 @@
+//! What Sentinel needs of a store: rows in, rows out. No judgement, no presentation.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::Stream;
+
+use super::record::{Lease, LeaseEvent};
+use super::shape::Shape;
+use crate::error::Result;
+use crate::model::report::Item;
+use crate::permit::WritePermit;
+use crate::time::{Timestamp, When};
+
+/// What 0.5.0 has in a database, in the order it is created.
+pub const RELATIONS: [&str; 3] = ["sentinel_token_seq", "sentinel_leases", "sentinel_events"];
+
+/// Sentinel's tables in one real store. Every method is one round trip where the store has such a thing.
+#[async_trait]
+pub trait LeaseStore: Send + Sync {
+    /// The database for people, without secrets.
+    fn database(&self) -> &str;
+
+    /// One lease by exact key with its newest `events` events, in one snapshot.
+    async fn look(&self, key: &str, events: u32) -> Result<Look>;
+
+    /// The leases that match.
+    async fn list(&self, query: &LeaseQuery) -> Result<Leases>;
+
+    /// The newest `limit` events of a key, in time order.
+    async fn events(&self, key: &str, limit: Option<i64>) -> Result<Events>;
+
+    /// The events of a key from `since` on, in time order.
+    async fn events_since(&self, key: &str, since: Option<Timestamp>) -> Result<Events>;
+
+    /// Which of `candidates` exist, and the keys that stand next to `key` in the index.
+    async fn probe_keys(&self, key: &str, candidates: &[String]) -> Result<Vec<String>>;
+
+    /// What the tables look like and what is in them.
+    async fn census(&self) -> Result<Census>;
+
+    /// Which of [`RELATIONS`] exist.
+    async fn relations(&self) -> Result<Vec<String>>;
+
+    /// Creates what is missing of [`RELATIONS`] and says what became of each.
+    async fn init(&self, permit: &WritePermit) -> Result<Vec<Item>>;
+}
+
+/// A lease as seen at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Look {
+    /// The database's clock.
+    pub now: Timestamp,
+    /// The lease.
+    pub lease: Option<Lease>,
+    /// Its newest events; `None` when there is no events table.
+    pub events: Option<Events>,
+}
+
+/// Events in time order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Events {
+    /// The database's clock.
+    pub now: Timestamp,
+    /// The events.
+    pub rows: Vec<LeaseEvent>,
+}
+
+/// Some leases of a long answer.
+pub type LeaseChunk = Vec<Lease>;
+
+/// The leases that match a query.
+pub struct Leases {
+    /// The database's clock.
+    pub now: Timestamp,
+    /// The leases in chunks.
+    pub chunks: Pin<Box<dyn Stream<Item = Result<LeaseChunk>> + Send>>,
+}
+
+/// The order of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As stored: no sorting, the fastest for everything.
+    Stored,
+    /// By lease expiry (indexed).
+    Expires,
+    /// By last change.
+    Updated,
+    /// By fencing token.
+    Token,
+    /// By key (indexed).
+    Key,
+}
+
+/// Which leases, and in what order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeaseQuery {
+    /// Stored statuses or verdict states; empty is all.
+    pub states: Vec<String>,
+    /// Keys that begin with this.
+    pub prefix: Option<String>,
+    /// Owners that begin with this.
+    pub owner: Option<String>,
+    /// Only leases whose expiry has passed.
+    pub expired: bool,
+    /// Last changed longer ago than this.
+    pub older_than: Option<Duration>,
+    /// Last changed at or after this.
+    pub since: Option<When>,
+    /// Last changed before this.
+    pub until: Option<When>,
+    /// The order.
+    pub order: Order,
+    /// Largest first.
+    pub descending: bool,
+    /// At most so many rows.
+    pub limit: Option<i64>,
+    /// Whether results are fetched.
+    pub payloads: bool,
+}
+
+impl LeaseQuery {
+    /// The earliest last change that still matches, given as a moment or as microseconds before now.
+    pub fn lower_bound(&self) -> Bound {
+        Bound::of(self.since)
+    }
+
+    /// The first last change that no longer matches: the earlier of `until` and `older_than`.
+    pub fn upper_bounds(&self) -> [Bound; 2] {
+        [Bound::of(self.until), Bound::of(self.older_than.map(When::Ago))]
+    }
+}
+
+/// A bound in time, in the two forms a statement takes it: absolute microseconds since 1970, or microseconds before the
+/// database's now. At most one is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bound {
+    /// Microseconds since 1970.
+    pub at: Option<i64>,
+    /// Microseconds before now.
+    pub ago: Option<i64>,
+}
+
+impl Bound {
+    fn of(when: Option<When>) -> Self {
+        match when {
+            None => Self::default(),
+            Some(When::At(moment)) => Self { at: Some(moment.as_micros()), ago: None },
+            Some(When::Ago(span)) => Self { at: None, ago: Some(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)) },
+        }
+    }
+}
+
+/// What the tables look like and what is in them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Census {
+    /// The database's clock.
+    pub now: Timestamp,
+    /// The tables.
+    pub shape: Shape,
+    /// Leases by stored status and liveness.
+    pub groups: Vec<Group>,
+    /// About how many events there are (an estimate where counting would scan); `None` without the table.
+    pub events: Option<i64>,
+    /// The newest event's time.
+    pub last_event: Option<Timestamp>,
+    /// Further facts: server version, time zone.
+    pub facts: Vec<(&'static str, String)>,
+}
+
+/// Leases that share status and liveness.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// Stored status.
+    pub status: String,
+    /// Whether the lease is alive.
+    pub alive: Option<bool>,
+    /// Whether the hard expiry is ahead.
+    pub hard_alive: Option<bool>,
+    /// How many.
+    pub count: i64,
+    /// The earliest last change among them.
+    pub oldest: Option<Timestamp>,
+}

@@ -1,0 +1,409 @@
+//! Sentinel's tables in PostgreSQL, in every version that made them. SQL and row mapping, nothing else.
+//!
+//! Versions differ by columns. One statement serves them all without asking first: in
+//! `FROM (SELECT NULL::int AS ttl_ms) absent, LATERAL (SELECT ttl_ms FROM sentinel_leases)` the inner name means the
+//! table's column where there is one and the outer NULL where there is none. Times are cast to timestamptz, which for the
+//! plain TIMESTAMP of 0.4.x means the session's zone, the same that made them; alive and expired are compared by the
+//! server, as the library does.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::port::{Census, Events, Group, LeaseChunk, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS};
+use super::record::{Lease, LeaseEvent, Status};
+use super::shape::{ColumnFact, Shape};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::report::{Item, Outcome};
+use crate::model::subject::Subject;
+use crate::permit::WritePermit;
+use crate::sql::Sql;
+use crate::stores::postgres::Postgres;
+use crate::stores::postgres::decode::Cells;
+use crate::stores::postgres::errors::error_from;
+use crate::stores::postgres::read::Ask;
+use crate::time::Timestamp;
+
+/// Sentinel in one PostgreSQL database.
+pub struct PostgresLeases {
+    db: Postgres,
+    limit: Option<Duration>,
+}
+
+impl PostgresLeases {
+    /// Over an open connection; `limit` bounds each statement that is not streamed.
+    pub fn new(db: Postgres, limit: Option<Duration>) -> Self {
+        Self { db, limit }
+    }
+}
+
+macro_rules! leases {
+    ($result:literal, $rest:literal) => {
+        concat!(
+            "SELECT l.* FROM (SELECT NULL::timestamptz AS hard_expires_at, NULL::jsonb AS execution_result,
+                NULL::jsonb AS response, NULL::int AS ttl_ms) AS absent,
+            LATERAL (SELECT key::text, owner_id::text, status::text, fencing_token::int8,
+                lease_expires_at::timestamptz, lease_updated_at::timestamptz, hard_expires_at::timestamptz AS hard,
+                lease_expires_at > now() AS alive, hard_expires_at > now() AS hard_alive, ttl_ms::int8, ",
+            $result,
+            " AS result FROM sentinel_leases ",
+            $rest,
+            ") AS l"
+        )
+    };
+}
+
+const CLOCK: Sql = Sql::new("SELECT now()");
+
+const LOOK: Sql = Sql::new(leases!("coalesce(execution_result, response)::text", "WHERE key = $1"));
+
+const LIST: &str = leases!(
+    "CASE WHEN $11 THEN coalesce(execution_result, response)::text END",
+    "WHERE ($1::text[] IS NULL OR status = ANY($1) OR CASE
+            WHEN status = 'claimed' THEN CASE WHEN lease_expires_at > now() THEN 'held' ELSE 'free' END
+            WHEN status = 'executing' THEN CASE WHEN lease_expires_at > now() THEN 'alive'
+                WHEN hard_expires_at > now() THEN 'stalled' ELSE 'uncertain' END END = ANY($1))
+        AND ($2::text IS NULL OR starts_with(key::text, $2))
+        AND ($3::text IS NULL OR starts_with(owner_id::text, $3))
+        AND (NOT $4 OR lease_expires_at <= now())
+        AND ($5::int8 IS NULL OR coalesce(lease_updated_at, lease_expires_at)::timestamptz
+            >= timestamptz 'epoch' + $5 * interval '1 microsecond')
+        AND ($6::int8 IS NULL OR coalesce(lease_updated_at, lease_expires_at)::timestamptz
+            >= now() - $6 * interval '1 microsecond')
+        AND ($7::int8 IS NULL OR coalesce(lease_updated_at, lease_expires_at)::timestamptz
+            < timestamptz 'epoch' + $7 * interval '1 microsecond')
+        AND ($8::int8 IS NULL OR coalesce(lease_updated_at, lease_expires_at)::timestamptz
+            < now() - $8 * interval '1 microsecond')
+        AND ($9::int8 IS NULL OR coalesce(lease_updated_at, lease_expires_at)::timestamptz
+            < now() - $9 * interval '1 microsecond')"
+);
+
+const fn order_by(order: Order, descending: bool) -> &'static str {
+    match (order, descending) {
+        (Order::Stored, _) => "",
+        (Order::Expires, false) => " ORDER BY lease_expires_at, key",
+        (Order::Expires, true) => " ORDER BY lease_expires_at DESC, key DESC",
+        (Order::Updated, false) => " ORDER BY coalesce(lease_updated_at, lease_expires_at), key",
+        (Order::Updated, true) => " ORDER BY coalesce(lease_updated_at, lease_expires_at) DESC, key DESC",
+        (Order::Token, false) => " ORDER BY fencing_token, key",
+        (Order::Token, true) => " ORDER BY fencing_token DESC, key DESC",
+        (Order::Key, false) => " ORDER BY key",
+        (Order::Key, true) => " ORDER BY key DESC",
+    }
+}
+
+macro_rules! events {
+    ($rest:literal) => {
+        concat!(
+            "SELECT e.*, now() FROM (SELECT NULL::jsonb AS metadata) AS absent,
+            LATERAL (SELECT id::int8, key::text, event::text, occurred_at::timestamptz AS at, fencing_token::int8,
+                owner_id::text, metadata::text AS note
+                FROM sentinel_events WHERE key = $1 ",
+            $rest,
+            ") AS e"
+        )
+    };
+}
+
+const EVENTS: Sql = Sql::new(events!("ORDER BY occurred_at DESC, id DESC LIMIT $2"));
+
+const EVENTS_SINCE: Sql = Sql::new(events!(
+    "AND ($2::int8 IS NULL OR occurred_at >= timestamptz 'epoch' + $2 * interval '1 microsecond')
+    ORDER BY occurred_at DESC, id DESC"
+));
+
+const PROBE: Sql = Sql::new(
+    "(SELECT key::text FROM sentinel_leases WHERE key = ANY($2) LIMIT 20)
+    UNION ALL (SELECT key::text FROM sentinel_leases WHERE key > $1 ORDER BY key LIMIT 5)
+    UNION ALL (SELECT key::text FROM sentinel_leases WHERE key < $1 ORDER BY key DESC LIMIT 5)",
+);
+
+const COLUMNS: Sql = Sql::new(
+    "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod)::text, n.nspname::text, now(),
+        current_setting('server_version'), current_setting('TimeZone'), pg_is_in_recovery(), greatest(c.reltuples, 0)::int8
+    FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE a.attrelid IN (to_regclass('sentinel_leases'), to_regclass('sentinel_events'))
+        AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum",
+);
+
+const CENSUS: Sql = Sql::new(
+    "SELECT l.* FROM (SELECT NULL::timestamptz AS hard_expires_at) AS absent,
+    LATERAL (SELECT status::text, lease_expires_at > now() AS alive, hard_expires_at > now() AS hard_alive, count(*),
+        min(coalesce(lease_updated_at, lease_expires_at)::timestamptz) FROM sentinel_leases GROUP BY 1, 2, 3) AS l",
+);
+
+const LAST_EVENT: Sql = Sql::new("SELECT occurred_at::timestamptz FROM sentinel_events ORDER BY id DESC LIMIT 1");
+
+const HAVE: Sql = Sql::new("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL");
+
+/// The schema of sentinel-coordination 0.5.0 (`schema.py`): the same columns, types, checks, defaults and index names.
+const CREATE: [&str; 3] = [
+    "CREATE SEQUENCE sentinel_token_seq",
+    "CREATE TABLE sentinel_leases (
+        key text PRIMARY KEY,
+        owner_id text NOT NULL,
+        lease_expires_at timestamptz NOT NULL,
+        lease_updated_at timestamptz,
+        hard_expires_at timestamptz,
+        execution_result jsonb,
+        status text NOT NULL DEFAULT 'claimed' CHECK (status IN ('claimed', 'executing', 'completed', 'reconciling')),
+        fencing_token bigint NOT NULL DEFAULT 1,
+        ttl_ms integer NOT NULL DEFAULT 3000
+    );
+    CREATE INDEX idx_sentinel_expiry ON sentinel_leases (lease_expires_at)",
+    "CREATE TABLE sentinel_events (
+        id bigserial PRIMARY KEY,
+        key text NOT NULL,
+        event text NOT NULL CHECK (event IN
+            ('acquired', 'rejected', 'executing', 'completed', 'expired', 'reconciling', 'released', 'reset')),
+        occurred_at timestamptz NOT NULL DEFAULT now(),
+        fencing_token bigint,
+        owner_id text,
+        metadata jsonb
+    );
+    CREATE INDEX idx_sentinel_events ON sentinel_events (key, occurred_at, fencing_token)",
+];
+
+/// Serialises concurrent `sen init`: CREATE IF NOT EXISTS alone can collide in the catalogue.
+const INIT_LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('sen init sentinel'))";
+
+fn lease(row: &Row) -> Lease {
+    let mut cells = Cells::new(row);
+    Lease {
+        key: cells.text(0).unwrap_or_default(),
+        owner_id: cells.text(1),
+        status: Status::parse(&cells.text(2).unwrap_or_default()),
+        fencing_token: cells.int(3),
+        lease_expires_at: cells.time(4),
+        lease_updated_at: cells.time(5),
+        hard_expires_at: cells.time(6),
+        alive: cells.flag(7),
+        hard_alive: cells.flag(8),
+        ttl_ms: cells.int(9),
+        execution_result: cells.text(10),
+        unreadable: cells.unreadable,
+    }
+}
+
+fn event(row: &Row) -> LeaseEvent {
+    let mut cells = Cells::new(row);
+    LeaseEvent {
+        id: cells.int(0).unwrap_or_default(),
+        key: cells.text(1).unwrap_or_default(),
+        event: cells.text(2).unwrap_or_default(),
+        occurred_at: cells.time(3).unwrap_or(Timestamp::NEG_INFINITY),
+        fencing_token: cells.int(4),
+        owner_id: cells.text(5),
+        metadata: cells.text(6),
+    }
+}
+
+fn in_time_order(rows: &[Row]) -> Vec<LeaseEvent> {
+    rows.iter().rev().map(event).collect()
+}
+
+fn clock(rows: &[Row]) -> Timestamp {
+    rows.first().and_then(|row| Cells::new(row).time(0)).unwrap_or(Timestamp::NEG_INFINITY)
+}
+
+const UNDEFINED_TABLE: &str = "42P01";
+
+impl PostgresLeases {
+    fn no_leases(&self, error: Error) -> Error {
+        if error.sqlstate() != Some(UNDEFINED_TABLE) {
+            return error;
+        }
+        Error::new(ErrorKind::NoSystem, format!("no Sentinel tables (sentinel_leases) in {}", self.db.describe())).with_hint(
+            "is this the right database, and does the role's search_path name the schema? `sen init` creates empty tables",
+        )
+    }
+
+    /// The one answer that says whether there is an events table.
+    async fn events_of(&self, sql: &Sql, params: Vec<(&(dyn ToSql + Sync), Type)>) -> Result<Events> {
+        let asks = [Ask::new(&CLOCK, []), Ask::new(sql, params)];
+        let [clock_rows, rows] = two(self.db.snapshot(&asks, self.limit).await?);
+        match rows {
+            Ok(rows) => Ok(Events { now: clock(&clock_rows?), rows: in_time_order(&rows) }),
+            Err(error) if error.sqlstate() == Some(UNDEFINED_TABLE) => {
+                Err(Error::new(ErrorKind::NoSystem, format!("no events table (sentinel_events) in {}", self.db.describe()))
+                    .with_hint("sentinel-coordination before 0.5.0 kept no events; `sen inspect` shows the lease itself"))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn two<T>(answers: Vec<Result<T>>) -> [Result<T>; 2] {
+    let mut answers = answers.into_iter();
+    let mut next = || answers.next().unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")));
+    [next(), next()]
+}
+
+#[async_trait]
+impl LeaseStore for PostgresLeases {
+    fn database(&self) -> &str {
+        self.db.describe()
+    }
+
+    async fn look(&self, key: &str, events: u32) -> Result<Look> {
+        let limit = i64::from(events);
+        let asks = [
+            Ask::new(&CLOCK, []),
+            Ask::new(&LOOK, [(&key as _, Type::TEXT)]),
+            // Last: before 0.5.0 there is no such table, and the error ends the transaction.
+            Ask::new(&EVENTS, [(&key as _, Type::TEXT), (&limit as _, Type::INT8)]),
+        ];
+        let mut answers = self.db.snapshot(&asks, self.limit).await?.into_iter();
+        let (Some(now), Some(found), Some(events)) = (answers.next(), answers.next(), answers.next()) else {
+            return Err(Error::new(ErrorKind::Internal, "an answer is missing"));
+        };
+        let now = clock(&now?);
+        let lease = found.map_err(|error| self.no_leases(error))?.first().map(lease);
+        let events = match events {
+            Ok(rows) => Some(Events { now, rows: in_time_order(&rows) }),
+            Err(error) if error.sqlstate() == Some(UNDEFINED_TABLE) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Look { now, lease, events })
+    }
+
+    async fn list(&self, query: &LeaseQuery) -> Result<Leases> {
+        let sql = list_sql(query);
+        let states = (!query.states.is_empty()).then_some(&query.states);
+        let since = query.lower_bound();
+        let [until, older] = query.upper_bounds();
+        let params: Vec<(&(dyn ToSql + Sync), Type)> = vec![
+            (&states, Type::TEXT_ARRAY),
+            (&query.prefix, Type::TEXT),
+            (&query.owner, Type::TEXT),
+            (&query.expired, Type::BOOL),
+            (&since.at, Type::INT8),
+            (&since.ago, Type::INT8),
+            (&until.at, Type::INT8),
+            (&until.ago, Type::INT8),
+            (&older.ago, Type::INT8),
+            (&query.limit, Type::INT8),
+            (&query.payloads, Type::BOOL),
+        ];
+        let long = Ask::new(&sql, params);
+        let (now, rows) =
+            self.db.snapshot_stream(&Ask::new(&CLOCK, []), &long).await.map_err(|error| self.no_leases(error))?;
+        let chunks = rows.ready_chunks(256).map(|chunk| -> Result<LeaseChunk> {
+            chunk.into_iter().map(|row| row.map(|row| lease(&row)).map_err(error_from)).collect()
+        });
+        Ok(Leases { now: clock(&now), chunks: Box::pin(chunks) })
+    }
+
+    async fn events(&self, key: &str, limit: Option<i64>) -> Result<Events> {
+        self.events_of(&EVENTS, vec![(&key, Type::TEXT), (&limit, Type::INT8)]).await
+    }
+
+    async fn events_since(&self, key: &str, since: Option<Timestamp>) -> Result<Events> {
+        let since = since.map(Timestamp::as_micros);
+        self.events_of(&EVENTS_SINCE, vec![(&key, Type::TEXT), (&since, Type::INT8)]).await
+    }
+
+    async fn probe_keys(&self, key: &str, candidates: &[String]) -> Result<Vec<String>> {
+        let asks = [Ask::new(&PROBE, [(&key as _, Type::TEXT), (&candidates as _, Type::TEXT_ARRAY)])];
+        let rows = self.db.snapshot(&asks, self.limit).await?.into_iter().next().transpose()?;
+        Ok(rows.unwrap_or_default().iter().filter_map(|row| Cells::new(row).text(0)).collect())
+    }
+
+    async fn census(&self) -> Result<Census> {
+        let asks = [Ask::new(&COLUMNS, []), Ask::new(&CENSUS, []), Ask::new(&LAST_EVENT, [])];
+        let mut answers = self.db.snapshot(&asks, self.limit).await?.into_iter();
+        let (Some(columns), Some(groups), Some(last)) = (answers.next(), answers.next(), answers.next()) else {
+            return Err(Error::new(ErrorKind::Internal, "an answer is missing"));
+        };
+        let groups = groups.map_err(|error| self.no_leases(error))?;
+        let columns = columns?;
+        let last_event = match last {
+            Ok(rows) => rows.first().and_then(|row| Cells::new(row).time(0)),
+            Err(error) if error.sqlstate() == Some(UNDEFINED_TABLE) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(census(&columns, &groups, last_event))
+    }
+
+    async fn relations(&self) -> Result<Vec<String>> {
+        let asks = [Ask::new(&HAVE, [(&RELATIONS.as_slice() as _, Type::TEXT_ARRAY)])];
+        let rows = self.db.snapshot(&asks, self.limit).await?.into_iter().next().transpose()?;
+        Ok(rows.unwrap_or_default().iter().filter_map(|row| Cells::new(row).text(0)).collect())
+    }
+
+    async fn init(&self, _permit: &WritePermit) -> Result<Vec<Item>> {
+        let fail = |error| self.db.explain(error);
+        let client = self.db.client();
+        let begin = async {
+            client.batch_execute("BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'").await?;
+            client.batch_execute(INIT_LOCK).await?;
+            client.query_typed(HAVE.as_str(), &[(&RELATIONS.as_slice(), Type::TEXT_ARRAY)]).await
+        };
+        let have: Vec<String> = match begin.await {
+            Ok(rows) => rows.iter().filter_map(|row| Cells::new(row).text(0)).collect(),
+            Err(error) => return Err(fail(error).await),
+        };
+        let mut items = Vec::new();
+        for (name, ddl) in RELATIONS.iter().zip(CREATE) {
+            let exists = have.iter().any(|seen| seen == name);
+            if !exists && let Err(error) = client.batch_execute(ddl).await {
+                return Err(fail(error).await);
+            }
+            items.push(Item {
+                subject: Subject::new(super::NAME, "relation", *name),
+                outcome: if exists { Outcome::AlreadyDone } else { Outcome::Applied },
+                detail: if exists { "already there".into() } else { "created".into() },
+            });
+        }
+        match client.batch_execute("COMMIT").await {
+            Ok(()) => Ok(items),
+            Err(error) => Err(fail(error).await),
+        }
+    }
+}
+
+fn list_sql(query: &LeaseQuery) -> Sql {
+    // The ORDER BY and LIMIT belong inside the lateral subquery, before its closing parenthesis and alias.
+    let (head, tail) = LIST.split_at(LIST.len() - ") AS l".len());
+    Sql::new(head).then(order_by(query.order, query.descending)).then(" LIMIT $10::int8").then(tail)
+}
+
+fn census(columns: &[Row], groups: &[Row], last_event: Option<Timestamp>) -> Census {
+    let mut facts = Vec::new();
+    let mut events = None;
+    let mut now = Timestamp::NEG_INFINITY;
+    let mut shape = Shape::default();
+    for row in columns {
+        let mut cells = Cells::new(row);
+        let mut text = |at| cells.text(at).unwrap_or_default();
+        let fact = ColumnFact { relation: text(0), name: text(1), type_name: text(2), schema: text(3) };
+        if facts.is_empty() {
+            facts = vec![("server", format!("PostgreSQL {}", text(5))), ("server_time_zone", text(6))];
+            if cells.flag(7) == Some(true) {
+                facts.push(("standby", "yes: reading only".into()));
+            }
+        }
+        now = cells.time(4).unwrap_or(now);
+        if fact.relation == "sentinel_events" {
+            events = cells.int(8);
+        }
+        shape.columns.push(fact);
+    }
+    let groups = groups
+        .iter()
+        .map(|row| {
+            let mut cells = Cells::new(row);
+            Group {
+                status: cells.text(0).unwrap_or_default(),
+                alive: cells.flag(1),
+                hard_alive: cells.flag(2),
+                count: cells.int(3).unwrap_or_default(),
+                oldest: cells.time(4),
+            }
+        })
+        .collect();
+    Census { now, shape, groups, events, last_event, facts }
+}

@@ -1,0 +1,125 @@
+//! A lease and its events as the database holds them, whatever version made the table.
+
+use serde::Deserialize as _;
+
+use crate::time::Timestamp;
+
+/// What `status` can hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// Taken, not yet begun; once the lease is over, free for anyone.
+    Claimed,
+    /// The function has begun.
+    Executing,
+    /// An operator has taken it over.
+    Reconciling,
+    /// The result is cached.
+    Completed,
+    /// Something no version of Sentinel writes, or a value that could not be read.
+    Other(String),
+}
+
+impl Status {
+    /// Reads the column.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "claimed" => Self::Claimed,
+            "executing" => Self::Executing,
+            "reconciling" => Self::Reconciling,
+            "completed" => Self::Completed,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+
+    /// The column's text.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Claimed => "claimed",
+            Self::Executing => "executing",
+            Self::Reconciling => "reconciling",
+            Self::Completed => "completed",
+            Self::Other(text) => text,
+        }
+    }
+}
+
+/// One row of `sentinel_leases`. `None` is SQL's NULL or a column this version lacks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lease {
+    /// The key, namespace included.
+    pub key: String,
+    /// Who holds it: `host:pid-thread` when the library wrote it.
+    pub owner_id: Option<String>,
+    /// The stored status.
+    pub status: Status,
+    /// The fencing token.
+    pub fencing_token: Option<i64>,
+    /// When the lease ends unless it is extended.
+    pub lease_expires_at: Option<Timestamp>,
+    /// When the row last changed (heartbeats of 0.5.0 included).
+    pub lease_updated_at: Option<Timestamp>,
+    /// The end of what heartbeats can extend the lease to.
+    pub hard_expires_at: Option<Timestamp>,
+    /// Whether the lease is alive, as the database compared it (`lease_expires_at > now()`).
+    pub alive: Option<bool>,
+    /// Whether the hard expiry is still ahead, as the database compared it.
+    pub hard_alive: Option<bool>,
+    /// The lease's time to live in milliseconds (0.4.2 and later).
+    pub ttl_ms: Option<i64>,
+    /// The cached result as JSON text (`response` in 0.1.x). `None` too when payloads were not asked for.
+    pub execution_result: Option<String>,
+    /// What could not be decoded in this row, if anything: said, never hidden.
+    pub unreadable: Vec<String>,
+}
+
+/// One row of `sentinel_events`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeaseEvent {
+    /// Its number.
+    pub id: i64,
+    /// The key.
+    pub key: String,
+    /// `acquired`, `rejected`, `executing`, …
+    pub event: String,
+    /// When.
+    pub occurred_at: Timestamp,
+    /// The token in force.
+    pub fencing_token: Option<i64>,
+    /// The holder (for `rejected` too: not the caller). Operators leave it empty.
+    pub owner_id: Option<String>,
+    /// JSON text; Django's migrations make no such column.
+    pub metadata: Option<String>,
+}
+
+/// Splits an owner id `host:pid-thread` as the library writes it (`sentinel/utils.py`, `get_owner_id`).
+pub fn owner_parts(owner: &str) -> Option<(&str, u32, &str)> {
+    let (host, rest) = owner.rsplit_once(':')?;
+    let (pid, thread) = rest.split_once('-')?;
+    Some((host, pid.parse().ok()?, thread))
+}
+
+/// The namespace of a key: what stands before the first colon, when that is not empty.
+pub fn namespace(key: &str) -> Option<&str> {
+    key.split_once(':').map(|(namespace, _)| namespace).filter(|namespace| !namespace.is_empty())
+}
+
+/// Whether `text` is one JSON document, however deep. PostgreSQL's jsonb always is; a column of SQLite may hold anything.
+pub fn is_json(text: &str) -> bool {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    serde::de::IgnoredAny::deserialize(&mut reader).is_ok() && reader.end().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_and_namespaces() {
+        assert_eq!(owner_parts("web-1:4242-139872"), Some(("web-1", 4242, "139872")));
+        assert_eq!(owner_parts("fe80::1:7-8"), Some(("fe80::1", 7, "8")));
+        assert_eq!(owner_parts("somebody"), None);
+        assert_eq!(namespace("payments:order:1"), Some("payments"));
+        assert_eq!(namespace(":x"), None);
+        assert_eq!(namespace("order-1"), None);
+    }
+}
