@@ -1,0 +1,88 @@
+//! The real Python libraries as peers: which environments there are, and scripts run in them.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use serde_json::Value;
+
+use super::python::Environment;
+
+/// Sentinel with plain TIMESTAMP columns and no events.
+pub const SENTINEL_042: Environment = Environment {
+    name: "sentinel-0.4.2",
+    oldest: (3, 9),
+    requirements: &["sentinel-coordination==0.4.2", "psycopg[binary]>=3.2,<4"],
+};
+
+/// Sentinel with TIMESTAMPTZ columns and events.
+pub const SENTINEL_050: Environment = Environment {
+    name: "sentinel-0.5.0",
+    oldest: (3, 9),
+    requirements: &["sentinel-coordination==0.5.0", "psycopg[binary]>=3.2,<4"],
+};
+
+/// The same with Django, for its migrations.
+pub const SENTINEL_050_DJANGO: Environment = Environment {
+    name: "sentinel-0.5.0-django",
+    oldest: (3, 9),
+    requirements: &["sentinel-coordination[django]==0.5.0", "psycopg[binary]>=3.2,<4", "Django>=4.2,<6"],
+};
+
+/// A script below `tests/peers`, run in an environment, not yet started.
+fn command(environment: &Environment, script: &str, args: &[&str]) -> Command {
+    let file: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script);
+    let mut command = Command::new(environment.python());
+    command.arg("-B").arg(file).args(args).env_clear();
+    // No TZ and no PG* variables: the library then sees the zone its workers see.
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C.UTF-8");
+    command
+}
+
+/// Runs a script to its end and returns the one JSON document it prints.
+#[track_caller]
+pub fn ask(environment: &Environment, script: &str, args: &[&str]) -> Value {
+    let output = command(environment, script, args).stdin(Stdio::null()).output().expect("Python can be started");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script} {args:?} failed:\n{stderr}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{script} printed no JSON: {error}\n{}\n{stderr}", String::from_utf8_lossy(&output.stdout))
+    })
+}
+
+/// A script that goes on (its workers are its children) until its standard input closes: on drop, or with the test.
+pub struct Peer {
+    /// The first line it printed.
+    pub made: Value,
+    child: Child,
+    lifeline: Option<ChildStdin>,
+}
+
+impl Peer {
+    /// Starts a script and waits for the line of JSON that says it is ready.
+    #[track_caller]
+    pub fn start(environment: &Environment, script: &str, args: &[&str]) -> Self {
+        let mut child = command(environment, script, args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Python can be started");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("stdout is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("the script can be read");
+        let lifeline = child.stdin.take();
+        let Ok(made) = serde_json::from_str(&line) else {
+            drop(lifeline);
+            let _ = child.wait();
+            panic!("{script} {args:?} did not say what it made (see its error above): {line:?}");
+        };
+        Self { made, child, lifeline }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.lifeline.take();
+        let _ = self.child.wait();
+    }
+}

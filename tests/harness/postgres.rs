@@ -1,0 +1,342 @@
+//! A real PostgreSQL in a folder of its own: one shared by the tests of a process, others on request.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::process::Signal;
+
+use super::INSTALL;
+use super::daemon::{self, Daemon};
+use super::psql::{self, Session};
+
+/// The superuser of every server here.
+pub const USER: &str = "postgres";
+
+/// The folder with `postgres`, `initdb` and the real `psql` (Debian's `/usr/bin/psql` is a Perl wrapper).
+///
+/// `SEN_TEST_PG_BIN` if set; else where `postgres` in PATH really lies; else the highest version in the usual places.
+pub fn bin_dir() -> &'static Path {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let complete = |dir: &PathBuf| ["postgres", "initdb", "psql"].iter().all(|name| dir.join(name).is_file());
+        if let Some(dir) = std::env::var_os("SEN_TEST_PG_BIN").map(PathBuf::from) {
+            assert!(complete(&dir), "SEN_TEST_PG_BIN={} lacks postgres, initdb or psql", dir.display());
+            return dir;
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let in_path = std::env::split_paths(&path)
+            .filter_map(|dir| dir.join("postgres").canonicalize().ok()?.parent().map(Path::to_owned))
+            .find(complete);
+        in_path.or_else(|| installed().into_iter().find(complete)).unwrap_or_else(|| {
+            panic!(
+                "PostgreSQL's server is not installed (`apt-get install postgresql`): {INSTALL}, or set SEN_TEST_PG_BIN to the \
+                 folder with postgres, initdb and psql"
+            )
+        })
+    })
+}
+
+/// The version folders of the usual packages, highest first.
+fn installed() -> Vec<PathBuf> {
+    let bases = [
+        ("/usr/lib/postgresql", ""),
+        ("/usr", "pgsql-"),
+        ("/opt/homebrew/opt", "postgresql@"),
+        ("/usr/local/opt", "postgresql@"),
+    ];
+    let mut found: Vec<(u32, PathBuf)> = Vec::new();
+    for (base, prefix) in bases {
+        for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if let Some(version) = name.strip_prefix(prefix).and_then(|rest| rest.parse().ok()) {
+                found.push((version, entry.path().join("bin")));
+            }
+        }
+    }
+    found.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+    found.into_iter().map(|(_, dir)| dir).collect()
+}
+
+/// How a server is to be.
+#[derive(Debug, Default, Clone)]
+pub struct Options {
+    tcp: bool,
+    locale: Option<String>,
+    encoding: Option<String>,
+    conf: Vec<String>,
+    hba: Vec<String>,
+    files: Vec<(String, String)>,
+}
+
+impl Options {
+    /// Trust, unix socket only, UTF-8, `C.UTF-8`, no fsync.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Also listens on a free port of 127.0.0.1 and ::1.
+    pub fn tcp(mut self) -> Self {
+        self.tcp = true;
+        self
+    }
+
+    /// The server's default zone, as a worker without a setting of its own sees it.
+    pub fn timezone(self, zone: &str) -> Self {
+        self.conf(&format!("timezone = '{zone}'"))
+    }
+
+    /// Another locale than `C.UTF-8`.
+    pub fn locale(mut self, locale: &str) -> Self {
+        self.locale = Some(locale.to_owned());
+        self
+    }
+
+    /// Another encoding than UTF-8.
+    pub fn encoding(mut self, encoding: &str) -> Self {
+        self.encoding = Some(encoding.to_owned());
+        self
+    }
+
+    /// A further line of postgresql.conf.
+    pub fn conf(mut self, line: &str) -> Self {
+        self.conf.push(line.to_owned());
+        self
+    }
+
+    /// A line of pg_hba.conf, before the default ones (trust for everybody everywhere).
+    pub fn hba(mut self, line: &str) -> Self {
+        self.hba.push(line.to_owned());
+        self
+    }
+
+    /// A further file in the data folder, readable by the server only; conf lines may name it.
+    pub fn file(mut self, name: &str, content: &str) -> Self {
+        self.files.push((name.to_owned(), content.to_owned()));
+        self
+    }
+
+    /// TLS with this certificate chain and key (PEM); `client_ca` is who may sign client certificates.
+    pub fn ssl(self, cert_pem: &str, key_pem: &str, client_ca_pem: Option<&str>) -> Self {
+        let with = self
+            .file("server.crt", cert_pem)
+            .file("server.key", key_pem)
+            .conf("ssl = on")
+            .conf("ssl_cert_file = 'server.crt'")
+            .conf("ssl_key_file = 'server.key'");
+        match client_ca_pem {
+            Some(ca) => with.file("client-ca.crt", ca).conf("ssl_ca_file = 'client-ca.crt'"),
+            None => with,
+        }
+    }
+}
+
+/// A running server; dropping it ends it and removes its data.
+pub struct Server {
+    daemon: Option<Daemon>,
+    home: PathBuf,
+    port: u16,
+    tcp: bool,
+}
+
+impl Server {
+    /// The one server of this test process.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Server> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(&Options::new().tcp()))
+    }
+
+    /// A server of one's own.
+    pub fn start(options: &Options) -> Self {
+        let bin = bin_dir();
+        let home = daemon::home("pg");
+        let data = home.join("data");
+        let initdb = daemon::unprivileged(bin.join("initdb"))
+            .args(["-A", "trust", "--no-sync", "-U", USER])
+            .args(["-E", options.encoding.as_deref().unwrap_or("UTF8")])
+            .args(["--locale", options.locale.as_deref().unwrap_or("C.UTF-8")])
+            .arg("-D")
+            .arg(&data)
+            .current_dir(&home)
+            .stdin(Stdio::null())
+            .output()
+            .expect("initdb can be started");
+        assert!(initdb.status.success(), "initdb failed:\n{}", String::from_utf8_lossy(&initdb.stderr));
+
+        for (name, content) in &options.files {
+            daemon::write_private(&data.join(name), content);
+        }
+        let port = free_port();
+        let mut conf = fs::read_to_string(data.join("postgresql.conf")).expect("initdb wrote postgresql.conf");
+        let listen = if options.tcp { "127.0.0.1, ::1" } else { "" };
+        for line in [
+            format!("listen_addresses = '{listen}'"),
+            format!("port = {port}"),
+            format!("unix_socket_directories = '{}'", home.display()),
+            "fsync = off".to_owned(),
+            "synchronous_commit = off".to_owned(),
+            "full_page_writes = off".to_owned(),
+            "shared_buffers = 16MB".to_owned(),
+            "max_connections = 200".to_owned(),
+            "autovacuum = off".to_owned(),
+        ]
+        .iter()
+        .chain(&options.conf)
+        {
+            conf.push_str(line);
+            conf.push('\n');
+        }
+        fs::write(data.join("postgresql.conf"), conf).expect("postgresql.conf can be written");
+        let hba = fs::read_to_string(data.join("pg_hba.conf")).expect("initdb wrote pg_hba.conf");
+        fs::write(data.join("pg_hba.conf"), format!("{}\n{hba}", options.hba.join("\n")))
+            .expect("pg_hba.conf can be written");
+
+        let mut server = Self { daemon: None, home, port, tcp: options.tcp };
+        server.launch();
+        server
+    }
+
+    fn launch(&mut self) {
+        let bin = bin_dir().join("postgres");
+        let data = self.home.join("data");
+        let daemon = Daemon::start(&self.home, "QUIT", &[&bin.to_string_lossy(), "-D", &data.to_string_lossy()]);
+        let status = data.join("postmaster.pid");
+        // The eighth line of the lock file is the server's own word on whether it takes connections.
+        let ours = daemon.pid().to_string();
+        daemon.wait_until("PostgreSQL", || {
+            fs::read_to_string(&status).is_ok_and(|text| {
+                text.lines().next() == Some(&ours) && text.lines().nth(7).is_some_and(|line| line.trim() == "ready")
+            })
+        });
+        self.daemon = Some(daemon);
+    }
+
+    fn daemon(&self) -> &Daemon {
+        self.daemon.as_ref().expect("the server is running")
+    }
+
+    /// Stops it at once, as a crash would, until [`Self::resume`].
+    pub fn crash(&mut self) {
+        if let Some(daemon) = self.daemon.take() {
+            daemon.stop_keeping_home();
+        }
+    }
+
+    /// Starts it again on the same data, socket and port.
+    pub fn resume(&mut self) {
+        if self.daemon.is_none() {
+            self.launch();
+        }
+    }
+
+    /// Makes it read its configuration again.
+    pub fn reload(&self) {
+        self.daemon().signal(Signal::HUP);
+    }
+
+    /// The server's process id.
+    pub fn pid(&self) -> i32 {
+        self.daemon().pid()
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        self.daemon().log()
+    }
+
+    /// The folder of its data (`pg_hba.conf` and so on).
+    pub fn data_dir(&self) -> PathBuf {
+        self.home.join("data")
+    }
+
+    /// The folder of its unix socket.
+    pub fn socket_dir(&self) -> &Path {
+        &self.home
+    }
+
+    /// Its port, also part of the socket's name.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The path of its unix socket.
+    pub fn socket(&self) -> PathBuf {
+        self.home.join(format!(".s.PGSQL.{}", self.port))
+    }
+
+    /// The URL of a database over the unix socket.
+    pub fn url_of(&self, database: &str) -> String {
+        format!("postgresql:///{database}?host={}&port={}&user={USER}", self.home.display(), self.port)
+    }
+
+    /// The URL of a database over TCP.
+    pub fn tcp_url_of(&self, database: &str) -> String {
+        assert!(self.tcp, "this server was started without Options::tcp()");
+        format!("postgresql://{USER}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// A new, empty database for one test.
+    pub fn fresh_database(&self) -> Database<'_> {
+        self.fresh_database_with(&[])
+    }
+
+    /// The same with `ALTER DATABASE … SET` settings, such as `timezone = 'Asia/Tokyo'`.
+    pub fn fresh_database_with(&self, settings: &[&str]) -> Database<'_> {
+        static COUNT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut sql = format!("CREATE DATABASE {name} TEMPLATE template0;\n");
+        for setting in settings {
+            sql.push_str(&format!("ALTER DATABASE {name} SET {setting};\n"));
+        }
+        psql::run(&self.url_of("postgres"), &sql);
+        Database { server: self, name }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A crashed server has no watchdog that would remove its folder.
+        if self.daemon.take().is_none() {
+            let _ = fs::remove_dir_all(&self.home);
+        }
+    }
+}
+
+/// A database of a [`Server`].
+pub struct Database<'a> {
+    /// Where it is.
+    pub server: &'a Server,
+    /// Its name.
+    pub name: String,
+}
+
+impl Database<'_> {
+    /// Its URL over the unix socket.
+    pub fn url(&self) -> String {
+        self.server.url_of(&self.name)
+    }
+
+    /// Its URL over TCP.
+    pub fn tcp_url(&self) -> String {
+        self.server.tcp_url_of(&self.name)
+    }
+
+    /// Runs SQL with the real psql: unaligned rows without headers; panics on an error.
+    pub fn psql(&self, sql: &str) -> String {
+        psql::run(&self.url(), sql)
+    }
+
+    /// A psql that stays connected, to hold a transaction or a lock open.
+    pub fn session(&self) -> Session {
+        Session::open(&self.url())
+    }
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port can be bound");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
