@@ -1,0 +1,114 @@
+//! The filter between the database and a terminal: whatever could move the cursor, reorder a line or hide text is
+//! shown as an escape. Also measures and shortens text by terminal columns. Colour is added after it, never before.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+/// Whether `c` acts on a terminal or cannot be seen: C0, DEL, C1, bidirectional controls, zero-width and format
+/// characters, line and paragraph separators, tags and supplementary variation selectors.
+pub fn hidden(c: char) -> bool {
+    matches!(c,
+        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Whether every byte is printable ASCII, and so nothing needs a closer look. Looks at blocks without leaving them
+/// early, which the compiler turns into vector code.
+pub fn plain(bytes: &[u8]) -> bool {
+    bytes.chunks(32).all(|block| !block.iter().fold(false, |seen, byte| seen | (byte.wrapping_sub(0x20) >= 0x5f)))
+}
+
+/// `text` with every hidden character spelled out: `\n`, `\r`, `\t`, else `\u{1b}`.
+pub fn clean(text: &str) -> Cow<'_, str> {
+    if plain(text.as_bytes()) {
+        return Cow::Borrowed(text);
+    }
+    let Some(first) = text.find(hidden) else { return Cow::Borrowed(text) };
+    let mut out = String::with_capacity(text.len() + 16);
+    out.push_str(&text[..first]);
+    for c in text[first..].chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            _ if hidden(c) => drop(write!(out, "\\u{{{:x}}}", u32::from(c))),
+            _ => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// How many terminal columns a clean text takes.
+pub fn width(text: &str) -> usize {
+    if plain(text.as_bytes()) { text.len() } else { text.width() }
+}
+
+/// A clean text cut to at most `limit` columns; the cut shows as `…`.
+pub fn shorten(text: &str, limit: usize) -> Cow<'_, str> {
+    if width(text) <= limit {
+        return Cow::Borrowed(text);
+    }
+    let room = limit.saturating_sub(1);
+    let mut taken = 0;
+    let mut end = 0;
+    for (at, c) in text.char_indices() {
+        taken += c.width().unwrap_or(0);
+        if taken > room {
+            break;
+        }
+        end = at + c.len_utf8();
+    }
+    // A sequence can be wider than its characters one by one (emoji presentation); give back what that costs.
+    while width(&text[..end]) > room {
+        end = text[..end].char_indices().next_back().map_or(0, |(at, _)| at);
+    }
+    Cow::Owned(if limit == 0 { String::new() } else { format!("{}…", &text[..end]) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn hostile_text_becomes_visible() {
+        assert_eq!(clean("a\u{1b}[2Jb\r\n\t\u{7f}"), r"a\u{1b}[2Jb\r\n\t\u{7f}");
+        assert_eq!(
+            clean("\u{9b}31m \u{202e}abc\u{2066} \u{200b}\u{feff}\u{e0041}\u{2028}"),
+            r"\u{9b}31m \u{202e}abc\u{2066} \u{200b}\u{feff}\u{e0041}\u{2028}"
+        );
+    }
+
+    #[test]
+    fn honest_text_is_passed_by_reference() {
+        for text in ["", "payment-order-789", "Zürich 注文 🚚", "x\u{301}"] {
+            assert!(matches!(clean(text), Cow::Borrowed(_)), "{text:?} was copied");
+        }
+    }
+
+    #[test]
+    fn widths_are_columns() {
+        assert_eq!(width("注文"), 4);
+        assert_eq!(shorten("注文注文", 5), "注文…");
+        assert_eq!(shorten("注文注文", 4), "注…");
+        assert_eq!(shorten("abc", 3), "abc");
+        assert_eq!(shorten("abcd", 3), "ab…");
+        assert_eq!(shorten("abcd", 1), "…");
+        assert_eq!(shorten("abcd", 0), "");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_hidden_is_left(text in any::<String>()) {
+            prop_assert!(!clean(&text).contains(hidden));
+        }
+
+        #[test]
+        fn shortened_text_fits(text in any::<String>(), limit in 0_usize..40) {
+            let text = clean(&text);
+            prop_assert!(width(&shorten(&text, limit)) <= limit);
+        }
+    }
+}

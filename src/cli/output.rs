@@ -1,0 +1,122 @@
+//! From a view to bytes: which formats there are and which file writes them. The formats append to a buffer and never
+//! fail or touch a stream (that is `screen.rs`), so they are tested as functions.
+
+pub mod csv;
+pub mod detail;
+pub mod encode;
+pub mod fields;
+pub mod json;
+pub mod jsonl;
+pub mod pretty;
+pub mod table;
+pub mod text;
+
+use sen_core::error::Result;
+use sen_core::model::value::{Column, Value};
+use sen_core::model::verdict::Severity;
+use sen_core::time::Timestamp;
+
+use crate::views::DetailsView;
+
+/// The output formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// Aligned columns, or labelled lines for a single thing; for people
+    #[default]
+    Table,
+    /// One JSON document
+    Json,
+    /// One JSON object per line
+    Jsonl,
+    /// Comma-separated values with a header
+    Csv,
+}
+
+impl Format {
+    /// Whether errors are written as JSON, too.
+    pub fn is_json(self) -> bool {
+        matches!(self, Self::Json | Self::Jsonl)
+    }
+}
+
+/// What the operator asked for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `-o`.
+    pub format: Format,
+    /// `--fields`, in order; empty: the format's own choice.
+    pub fields: Vec<String>,
+    /// `--reveal`: values under secret-looking names are shown.
+    pub reveal: bool,
+    /// Whether long tables may go through a pager (`--no-pager` clears it).
+    pub pager: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { format: Format::Table, fields: Vec::new(), reveal: false, pager: true }
+    }
+}
+
+/// What the formats need to know about where their bytes go.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// Whether colours are wanted.
+    pub color: bool,
+    /// Whether it is a terminal, where every format but JSON (harmless as it is) must be filtered and long payloads are cut.
+    pub terminal: bool,
+    /// Columns to fit into; `None`: no limit.
+    pub width: Option<usize>,
+    /// The database's clock, for relative times.
+    pub now: Timestamp,
+}
+
+/// The column that colours a row's state, and how severe each state is.
+pub type Tone = Option<(&'static str, fn(&str) -> Severity)>;
+
+/// Writes a list, one row at a time, in constant memory.
+pub trait RowWriter {
+    /// Appends a row (or keeps it for a while, as the table does to measure its columns).
+    fn row(&mut self, row: &[Value], out: &mut Vec<u8>);
+
+    /// Appends what was kept: the producer has paused and somebody may be watching.
+    fn settle(&mut self, _out: &mut Vec<u8>) {}
+
+    /// Appends what was kept and the end of the document.
+    fn finish(&mut self, out: &mut Vec<u8>);
+}
+
+/// The writer for a list.
+///
+/// # Errors
+/// `Usage` when `--fields` names an unknown column.
+pub fn rows(columns: &'static [Column], tone: Tone, look: Look, options: &Options) -> Result<Box<dyn RowWriter>> {
+    let picked = fields::columns(columns, &options.fields)?;
+    let asked = !options.fields.is_empty();
+    let named = || picked.iter().map(|at| (*at, columns[*at].name));
+    Ok(match options.format {
+        Format::Table => Box::new(table::Table::new(columns, &picked, asked, tone, look, options.reveal)),
+        Format::Json => Box::new(json::JsonRows::new(encode::RowEncoder::new(named(), options.reveal))),
+        Format::Jsonl => Box::new(jsonl::Lines::new(encode::RowEncoder::new(named(), options.reveal))),
+        Format::Csv => Box::new(csv::CsvRows::new(named(), look.terminal, options.reveal)),
+    })
+}
+
+/// Appends details.
+///
+/// # Errors
+/// `Usage` when `--fields` names a field that none of the details has.
+pub fn details(view: &DetailsView, look: Look, options: &Options, out: &mut Vec<u8>) -> Result<()> {
+    let picked = fields::details(&view.details, &options.fields)?;
+    match options.format {
+        Format::Table if options.fields.is_empty() => detail::details(&view.details, look, options.reveal, out),
+        Format::Table => detail::picked(&picked, look, options.reveal, out),
+        Format::Json => json::details(&picked, view.single, options.reveal, out),
+        Format::Jsonl => jsonl::details(&picked, options.reveal, out),
+        Format::Csv => csv::details(&picked, look.terminal, options.reveal, out),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

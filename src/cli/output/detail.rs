@@ -1,0 +1,189 @@
+//! `-o table`, details: labels with their values in one column, verdict, evidence and the commands to type next.
+//! Scripts written for the original `sen` read these lines: a label begins its line and its value stays on it when
+//! stdout is not a terminal.
+
+use owo_colors::Style;
+use sen_core::model::value::{Row, Value};
+use sen_core::model::verdict::{NextCommand, Verdict};
+
+use crate::clean::{clean, width};
+use crate::output::fields::Picked;
+use crate::output::pretty::pretty;
+use crate::output::table::Table;
+use crate::output::text::{labelled, payload, styled, tint, wrap};
+use crate::output::{Look, RowWriter as _};
+use crate::views::{Block, Detail};
+
+/// Where values begin: behind the longest of the original's labels, `lease_expires_at:`, and a blank.
+const VALUES: usize = 18;
+/// How much of a payload a terminal is shown.
+const LINES: usize = 40;
+const BYTES: usize = 4096;
+
+/// Appends details, a blank line between them.
+pub fn details(details: &[Detail], look: Look, reveal: bool, out: &mut Vec<u8>) {
+    let mut page = Page { look, reveal, out };
+    for (at, detail) in details.iter().enumerate() {
+        if at > 0 {
+            page.out.push(b'\n');
+        }
+        for (position, block) in detail.blocks.iter().enumerate() {
+            page.block(block, position == 0);
+        }
+    }
+}
+
+/// Appends `field: value` lines for `--fields`.
+pub fn picked(details: &[Picked<'_>], look: Look, reveal: bool, out: &mut Vec<u8>) {
+    let mut page = Page { look, reveal, out };
+    for (at, detail) in details.iter().enumerate() {
+        if at > 0 {
+            page.out.push(b'\n');
+        }
+        for (name, value) in detail {
+            page.field(name, value);
+        }
+    }
+}
+
+struct Page<'a> {
+    look: Look,
+    reveal: bool,
+    out: &'a mut Vec<u8>,
+}
+
+impl Page<'_> {
+    fn block(&mut self, block: &Block, first: bool) {
+        match block {
+            Block::Field(label, value) => self.field(label, value),
+            Block::Verdict(verdict) => self.verdict(verdict),
+            Block::Heading(text) => {
+                if !first {
+                    self.out.push(b'\n');
+                }
+                styled(self.out, &clean(text), self.bold());
+                self.out.push(b'\n');
+            }
+            Block::Table(columns, rows) => self.table(columns, rows),
+            Block::Note(text) => self.prose("", text, None, 0),
+            Block::Next(commands) => self.next(commands),
+        }
+    }
+
+    fn bold(&self) -> Option<Style> {
+        self.look.color.then(|| Style::new().bold())
+    }
+
+    /// `label:` and blanks up to the column of values.
+    fn label(&mut self, label: &str) {
+        let label = clean(label);
+        self.out.extend_from_slice(label.as_bytes());
+        self.out.push(b':');
+        let pad = VALUES.saturating_sub(width(&label) + 1).max(1);
+        self.out.resize(self.out.len() + pad, b' ');
+    }
+
+    fn field(&mut self, label: &str, value: &Value) {
+        let nested = matches!(value, Value::Json(_) | Value::Map(_) | Value::List(_));
+        let text = labelled(value, self.look.now, self.reveal);
+        let room = self.look.width.unwrap_or(usize::MAX).saturating_sub(VALUES);
+        if nested && self.look.terminal && width(&text) > room {
+            self.payload(label, &payload(value, self.reveal));
+            return;
+        }
+        self.label(label);
+        self.out.extend_from_slice(text.as_bytes());
+        self.out.push(b'\n');
+    }
+
+    /// A payload over several lines, cut where it gets long.
+    fn payload(&mut self, label: &str, json: &str) {
+        self.out.extend_from_slice(clean(label).as_bytes());
+        self.out.extend_from_slice(b":\n");
+        let laid = pretty(json, LINES, BYTES);
+        for line in &laid.lines {
+            self.out.extend_from_slice(b"  ");
+            self.out.extend_from_slice(line.as_bytes());
+            self.out.push(b'\n');
+        }
+        if laid.cut {
+            let note = format!("  … ({} bytes in all; -o json shows everything)\n", json.len());
+            self.out.extend_from_slice(note.as_bytes());
+        }
+    }
+
+    fn verdict(&mut self, verdict: &Verdict) {
+        self.label("verdict");
+        let state = clean(verdict.state).to_uppercase().replace('_', " ");
+        let style = self.look.color.then(|| tint(verdict.severity));
+        if verdict.summary.is_empty() {
+            styled(self.out, &state, style);
+            self.out.push(b'\n');
+        } else {
+            self.prose(&state, &format!(" — {}", verdict.summary), style, VALUES);
+        }
+        if !verdict.evidence.is_empty() {
+            self.out.extend_from_slice(b"evidence:\n");
+            for line in &verdict.evidence {
+                self.out.extend_from_slice(b"  - ");
+                self.prose("", line, None, 4);
+            }
+        }
+        self.next(&verdict.next);
+    }
+
+    /// `lead` in its style and `text` behind it, wrapped with following lines moved to column `hang`, where the
+    /// first one is taken to stand already.
+    fn prose(&mut self, lead: &str, text: &str, style: Option<Style>, hang: usize) {
+        let text = clean(text);
+        let whole = format!("{lead}{text}");
+        let room = self.look.width.filter(|_| self.look.terminal).unwrap_or(usize::MAX).saturating_sub(hang).max(20);
+        for (at, line) in wrap(&whole, room).iter().enumerate() {
+            if at == 0 {
+                let lead = if line.starts_with(lead) { lead } else { "" };
+                styled(self.out, lead, style.filter(|_| !lead.is_empty()));
+                self.out.extend_from_slice(&line.as_bytes()[lead.len()..]);
+            } else {
+                self.out.resize(self.out.len() + hang, b' ');
+                self.out.extend_from_slice(line.as_bytes());
+            }
+            self.out.push(b'\n');
+        }
+    }
+
+    /// Commands each on a line of their own, never wrapped: they are there to be copied. The reason stands behind,
+    /// or above where the line would get too long.
+    fn next(&mut self, commands: &[NextCommand]) {
+        if commands.is_empty() {
+            return;
+        }
+        self.out.extend_from_slice(b"next:\n");
+        let room = self.look.width.unwrap_or(usize::MAX);
+        let faint = self.look.color.then(|| Style::new().dimmed());
+        for next in commands {
+            let command = clean(&next.command);
+            let why = if next.why.is_empty() { String::new() } else { format!("# {}", clean(&next.why)) };
+            let behind = why.is_empty() || 2 + width(&command) + 3 + width(&why) <= room;
+            self.out.extend_from_slice(b"  ");
+            if !behind {
+                styled(self.out, &why, faint);
+                self.out.extend_from_slice(b"\n  ");
+            }
+            self.out.extend_from_slice(command.as_bytes());
+            if behind && !why.is_empty() {
+                self.out.extend_from_slice(b"   ");
+                styled(self.out, &why, faint);
+            }
+            self.out.push(b'\n');
+        }
+    }
+
+    fn table(&mut self, columns: &'static [sen_core::model::value::Column], rows: &[Row]) {
+        let every: Vec<usize> = (0..columns.len()).collect();
+        let mut table = Table::new(columns, &every, false, None, self.look, self.reveal).indented(2);
+        for row in rows {
+            table.row(row, self.out);
+        }
+        table.finish(self.out);
+    }
+}

@@ -1,0 +1,262 @@
+//! Every format over the same hostile values, and what tables and details look like.
+
+use proptest::prelude::*;
+use sen_core::model::value::{Column, Row, Show, Value};
+use sen_core::model::verdict::{NextCommand, Severity, Verdict};
+use sen_core::time::Timestamp;
+
+use super::*;
+use crate::clean::{hidden, width};
+use crate::views::{Block, Detail};
+
+const NOW: Timestamp = Timestamp::from_micros(1_795_205_760_000_000);
+const COLUMNS: &[Column] = &[
+    Column { name: "key", heading: "KEY", show: Show::Whole },
+    Column { name: "state", heading: "STATE", show: Show::Whole },
+    Column { name: "owner", heading: "OWNER", show: Show::Short },
+    Column { name: "result", heading: "RESULT", show: Show::Short },
+    Column { name: "updated_at", heading: "UPDATED", show: Show::Wide },
+    Column { name: "token", heading: "TOKEN", show: Show::Asked },
+];
+
+fn severity(state: &str) -> Severity {
+    if state == "uncertain" { Severity::Critical } else { Severity::Ok }
+}
+
+fn look(width: Option<usize>) -> Look {
+    Look { color: false, terminal: width.is_some(), width, now: NOW }
+}
+
+fn options(format: Format, fields: &[&str]) -> Options {
+    Options { format, fields: fields.iter().map(|name| (*name).to_owned()).collect(), ..Options::default() }
+}
+
+fn list(rows: &[Row], look: Look, options: &Options) -> String {
+    let mut writer = super::rows(COLUMNS, Some(("state", severity)), look, options).unwrap();
+    let mut out = Vec::new();
+    rows.iter().for_each(|row| writer.row(row, &mut out));
+    writer.finish(&mut out);
+    String::from_utf8(out).unwrap()
+}
+
+fn row(key: &str, owner: &str) -> Row {
+    vec![
+        Value::Text(key.into()),
+        Value::Name("uncertain"),
+        Value::Text(owner.into()),
+        Value::Json(r#"{"token":"t","n":1e400}"#.into()),
+        Value::time(Some(Timestamp::from_micros(NOW.as_micros() - 200_000_000))),
+        Value::Big(7),
+    ]
+}
+
+#[test]
+fn list_formats() {
+    let rows = [row("a", "worker-1"), row("payment-order-789", "=cmd()")];
+    assert_eq!(
+        list(&rows, look(None), &options(Format::Table, &[])),
+        "KEY                STATE      OWNER     RESULT                     UPDATED\n\
+         a                  uncertain  worker-1  {\"token\":\"***\",\"n\":1e400}  3m ago\n\
+         payment-order-789  uncertain  =cmd()    {\"token\":\"***\",\"n\":1e400}  3m ago\n"
+    );
+    assert_eq!(
+        list(&rows[..1], look(None), &options(Format::Json, &[])),
+        "[\n {\"key\":\"a\",\"state\":\"uncertain\",\"owner\":\"worker-1\",\"result\":{\"token\":\"***\",\"n\":1e400},\
+         \"updated_at\":\"2026-11-20T20:12:40.000000Z\",\"token\":\"7\"}\n]\n"
+    );
+    assert_eq!(list(&[], look(None), &options(Format::Json, &[])), "[]\n");
+    assert_eq!(
+        list(&rows, look(None), &options(Format::Jsonl, &["token", "key"])),
+        "{\"token\":\"7\",\"key\":\"a\"}\n{\"token\":\"7\",\"key\":\"payment-order-789\"}\n"
+    );
+    assert_eq!(
+        list(&rows, look(None), &options(Format::Csv, &["key", "owner", "result", "token"])),
+        "key,owner,result,token\na,worker-1,\"{\"\"token\"\":\"\"***\"\",\"\"n\"\":1e400}\",7\n\
+         payment-order-789,'=cmd(),\"{\"\"token\"\":\"\"***\"\",\"\"n\"\":1e400}\",7\n"
+    );
+    assert_eq!(list(&[], look(None), &options(Format::Csv, &["key", "owner"])), "key,owner\n");
+    assert_eq!(list(&[], look(None), &options(Format::Table, &[])), "");
+    let revealed = Options { reveal: true, ..options(Format::Jsonl, &["result"]) };
+    assert_eq!(list(&rows[..1], look(None), &revealed), "{\"result\":{\"token\":\"t\",\"n\":1e400}}\n");
+}
+
+#[test]
+fn tables_fit_the_terminal() {
+    let rows = [row("payment-order-789", "a-rather-long-owner-name-0123456789"), row("注文-1", "🚚 worker")];
+    for room in [20, 40, 55, 60, 70, 80, 120] {
+        let text = list(&rows, look(Some(room)), &options(Format::Table, &[]));
+        assert!(text.contains("payment-order-789  uncertain"), "an id was cut at {room}:\n{text}");
+        assert!(room < 47 || text.lines().all(|line| width(line) <= room), "does not fit {room}:\n{text}");
+        assert_eq!(text.contains("UPDATED"), room == 120, "at {room}:\n{text}");
+        let starts: Vec<usize> =
+            text.lines().map(|line| width(&line[..line.find("uncertain").or(line.find("STATE")).unwrap()])).collect();
+        assert!(starts.iter().all(|start| *start == starts[0]), "columns are not aligned at {room}:\n{text}");
+    }
+    let asked = list(&rows, look(Some(80)), &options(Format::Table, &["token", "key"]));
+    assert!(asked.starts_with("TOKEN  KEY\n7      payment-order-789\n"), "{asked}");
+}
+
+#[test]
+fn long_lists_keep_the_first_widths() {
+    let rows: Vec<Row> = (0..2500)
+        .map(|at| row(&format!("key-{at}"), if at == 2000 { "an-owner-that-came-late" } else { "w" }))
+        .collect();
+    let text = list(&rows, look(None), &options(Format::Table, &["key", "state"]));
+    assert_eq!(text.lines().count(), 2501);
+    let text = list(&rows, look(Some(60)), &options(Format::Table, &[]));
+    assert_eq!(text.lines().nth(2001).unwrap().split_whitespace().nth(2), Some("an-o…"));
+}
+
+#[test]
+fn colour_is_only_where_asked() {
+    let rows = [row("a", "w")];
+    let text = list(&rows, Look { color: true, ..look(Some(80)) }, &options(Format::Table, &["key", "state"]));
+    assert_eq!(text, "\u{1b}[1mKEY\u{1b}[0m  \u{1b}[1mSTATE\u{1b}[0m\na    \u{1b}[31;1muncertain\u{1b}[0m\n");
+}
+
+fn detail() -> DetailsView {
+    let next = vec![
+        NextCommand::new(&["sen", "reconcile", "order 1"], "take over"),
+        NextCommand::new(&["sen", "history", "x"], ""),
+    ];
+    let verdict = Verdict {
+        state: "uncertain",
+        severity: Severity::Critical,
+        summary: "the owner vanished while executing, and whether the side effect happened cannot be known from here"
+            .into(),
+        evidence: vec!["lease expired 3m ago".into(), "no result\u{1b}[2J".into()],
+        next,
+    };
+    let value = Value::Map(vec![
+        ("key", Value::Text("order 1".into())),
+        ("verdict", Value::Map(vec![("state", Value::Name("uncertain"))])),
+    ]);
+    let payload = format!("{{\"password\":\"x\",\"items\":[{}1]}}", "1.10,".repeat(100));
+    let blocks = vec![
+        Block::Field("status", Value::Name("executing")),
+        Block::Field("lease_alive", Value::Bool(false)),
+        Block::Field("owner_id", Value::Null),
+        Block::Field("lease_expires_at", Value::Time(NOW)),
+        Block::Field("execution_result", Value::Json(payload)),
+        Block::Verdict(verdict),
+        Block::Heading("steps".into()),
+        Block::Table(COLUMNS, vec![row("a", "w")]),
+        Block::Note("fine".into()),
+    ];
+    DetailsView { details: vec![Detail { value, blocks }], single: true, now: NOW }
+}
+
+fn details_text(look: Look, options: &Options) -> String {
+    let mut out = Vec::new();
+    details(&detail(), look, options, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn details_for_people() {
+    let text = details_text(look(Some(60)), &options(Format::Table, &[]));
+    let start = "status:           executing\nlease_alive:      False\nowner_id:         None\n\
+        lease_expires_at: 2026-11-20T20:16:00.000000Z (now)\nexecution_result:\n  {\n    \"password\": \"***\",\n    \"items\": [\n      1.10,\n";
+    assert!(text.starts_with(start), "{text}");
+    let rest = "  … (530 bytes in all; -o json shows everything)\n\
+        verdict:          UNCERTAIN — the owner vanished while\n                  executing, and whether the side effect\n                  happened cannot be known from here\n\
+        evidence:\n  - lease expired 3m ago\n  - no result\\u{1b}[2J\n\
+        next:\n  sen reconcile 'order 1'   # take over\n  sen history x\n\nsteps\n  KEY  STATE";
+    assert!(text.contains(rest), "{text}");
+    let piped = details_text(look(None), &options(Format::Table, &[]));
+    assert!(
+        piped.lines().any(|line| line.starts_with("execution_result: {\"password\":\"***\"") && line.ends_with("1]}")),
+        "{piped}"
+    );
+    assert!(
+        piped.lines().any(|line| line.starts_with("verdict:          UNCERTAIN — ") && line.ends_with("from here")),
+        "{piped}"
+    );
+    let narrow = details_text(look(Some(30)), &options(Format::Table, &[]));
+    assert!(narrow.contains("  # take over\n  sen reconcile 'order 1'\n"), "{narrow}");
+}
+
+#[test]
+fn details_for_programs() {
+    assert_eq!(
+        details_text(look(None), &options(Format::Json, &[])),
+        "{\n  \"key\": \"order 1\",\n  \"verdict\": {\n    \"state\": \"uncertain\"\n  }\n}\n"
+    );
+    assert_eq!(
+        details_text(look(None), &options(Format::Jsonl, &["verdict.state"])),
+        "{\"verdict.state\":\"uncertain\"}\n"
+    );
+    assert_eq!(
+        details_text(look(None), &options(Format::Csv, &[])),
+        "key,verdict\norder 1,\"{\"\"state\"\":\"\"uncertain\"\"}\"\n"
+    );
+    assert_eq!(
+        details_text(look(None), &options(Format::Table, &["verdict.state", "key"])),
+        "verdict.state:    uncertain\nkey:              order 1\n"
+    );
+    let many = DetailsView { single: false, ..detail() };
+    let mut out = Vec::new();
+    details(&many, look(None), &options(Format::Json, &["key"]), &mut out).unwrap();
+    assert_eq!(out, b"[\n  {\n    \"key\": \"order 1\"\n  }\n]\n");
+}
+
+#[test]
+fn csv_cells_are_no_formulas() {
+    let starts = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"];
+    for start in starts {
+        let text = list(&[row(start, start)], look(None), &options(Format::Csv, &["key", "owner"]));
+        let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+        let record = reader.records().next().unwrap().unwrap();
+        assert_eq!(&record[0], format!("'{start}"));
+    }
+    let mut numbers = row("a", "b");
+    numbers[5] = Value::Big(-5);
+    assert_eq!(list(&[numbers], look(None), &options(Format::Csv, &["token"])), "token\n-5\n");
+}
+
+#[test]
+fn large_and_deep_values_pass() {
+    let mut large = row("k", &"x\u{1b}".repeat(1 << 19));
+    large[3] = Value::Json("[".repeat(100_000) + &"]".repeat(100_000));
+    for format in [Format::Table, Format::Json, Format::Jsonl, Format::Csv] {
+        for room in [None, Some(80)] {
+            let text = list(std::slice::from_ref(&large), look(room), &options(format, &[]));
+            assert!(format != Format::Table || text.len() < 2000);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_control_character_reaches_a_terminal(texts in prop::collection::vec(any::<String>(), 4), room in 1_usize..200) {
+        let json = serde_json::to_string(&serde_json::json!({ "a": texts[2].as_str() })).unwrap();
+        let mut hostile = row(&texts[0], &texts[1]);
+        hostile[3] = Value::Json(json);
+        hostile[1] = Value::Text(texts[3].clone());
+        let next = vec![NextCommand::new(&[texts[0].as_str()], texts[1].as_str())];
+        let verdict = Verdict { state: "x", severity: Severity::Ok, summary: texts[0].clone(), evidence: vec![texts[1].clone()], next };
+        let mut blocks: Vec<Block> = hostile.iter().map(|value| Block::Field("label", value.clone())).collect();
+        blocks.extend([Block::Verdict(verdict), Block::Heading(texts[2].clone()), Block::Note(texts[3].clone()), Block::Table(COLUMNS, vec![hostile.clone()])]);
+        let value = Value::Map(vec![("text", Value::Text(texts[0].clone())), ("list", Value::List(hostile.clone()))]);
+        let view = DetailsView { details: vec![Detail { value, blocks }], single: true, now: NOW };
+        for format in [Format::Table, Format::Json, Format::Jsonl, Format::Csv] {
+            let mut out = Vec::new();
+            details(&view, look(Some(room)), &options(format, &[]), &mut out).unwrap();
+            let text = list(std::slice::from_ref(&hostile), look(Some(room)), &options(format, &[])) + &String::from_utf8(out).unwrap();
+            let raw = text.contains(|c| hidden(c) && c != '\n');
+            prop_assert!(!raw, "{:?}: {:?}", format, text);
+        }
+        let line = list(std::slice::from_ref(&hostile), look(None), &options(Format::Jsonl, &[]));
+        prop_assert_eq!(line.lines().count(), 1);
+        let parsed: serde_json::Value = serde_json::from_str(&line).unwrap();
+        prop_assert_eq!(&parsed["key"], &texts[0]);
+        prop_assert_eq!(&parsed["result"]["a"], &texts[2]);
+        let array: serde_json::Value = serde_json::from_str(&list(&[hostile.clone(), hostile.clone()], look(None), &options(Format::Json, &[]))).unwrap();
+        prop_assert_eq!(&array[1], &parsed);
+        let csv = list(&[hostile], look(None), &options(Format::Csv, &["key"]));
+        let mut reader = ::csv::Reader::from_reader(csv.as_bytes());
+        let record = reader.records().next().unwrap().unwrap();
+        let same = record[0] == texts[0] || record[0].strip_prefix('\'') == Some(texts[0].as_str());
+        prop_assert!(same);
+    }
+}

@@ -1,0 +1,156 @@
+//! Single values as people read them: in a table cell and behind a label. Everything returned is clean.
+
+use std::borrow::Cow;
+
+use owo_colors::Style;
+use sen_core::model::value::Value;
+use sen_core::model::verdict::Severity;
+use sen_core::time::{Timestamp, humane};
+
+use crate::clean::clean;
+use crate::output::encode;
+
+/// The colour of a severity.
+pub fn tint(severity: Severity) -> Style {
+    match severity {
+        Severity::Critical => Style::new().red().bold(),
+        Severity::Warning => Style::new().yellow(),
+        Severity::Pending => Style::new().cyan(),
+        Severity::Ok => Style::new().green(),
+    }
+}
+
+/// Appends `text`, in colour when there is a style.
+pub fn styled(out: &mut Vec<u8>, text: &str, style: Option<Style>) {
+    match style {
+        Some(style) => out.extend_from_slice(style.style(text).to_string().as_bytes()),
+        None => out.extend_from_slice(text.as_bytes()),
+    }
+}
+
+/// `3m ago`, `in 12s`, `now`; with `fine`, two units: `3m 20s ago`. Empty for the infinities, which are near nothing.
+pub fn relative(moment: Timestamp, now: Timestamp, fine: bool) -> String {
+    if !moment.is_finite() || !now.is_finite() {
+        return String::new();
+    }
+    let past = now.micros_since(moment);
+    if past.unsigned_abs() < 1_000_000 {
+        return "now".to_owned();
+    }
+    let span = humane(past);
+    let span = if fine { span.as_str() } else { span.split(' ').next().unwrap_or(&span) };
+    if past > 0 { format!("{span} ago") } else { format!("in {span}") }
+}
+
+/// A value for a table: one line, times relative, null as `-`. Of untrusted text at most `bytes` are looked at.
+pub fn cell(value: &Value, now: Timestamp, reveal: bool, bytes: usize) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::Text(text) if text.is_empty() => "\"\"".to_owned(),
+        Value::Text(text) => clean(head(text, bytes)).into_owned(),
+        Value::Time(moment) if moment.is_finite() => relative(*moment, now, false),
+        Value::Json(_) | Value::List(_) | Value::Map(_) => {
+            let json = payload(value, reveal);
+            if json.len() > bytes { head(&json, bytes).to_owned() } else { json }
+        }
+        _ => plain(value),
+    }
+}
+
+/// A value behind a label: spelled as the original `sen` did (`True`, `False`, `None`), times absolute and relative.
+pub fn labelled(value: &Value, now: Timestamp, reveal: bool) -> String {
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::Time(moment) if moment.is_finite() && now.is_finite() => {
+            format!("{moment} ({})", relative(*moment, now, true))
+        }
+        Value::List(items)
+            if items.iter().all(|item| !matches!(item, Value::Json(_) | Value::List(_) | Value::Map(_))) =>
+        {
+            items.iter().map(|item| labelled(item, now, reveal)).collect::<Vec<_>>().join(", ")
+        }
+        Value::Json(_) | Value::List(_) | Value::Map(_) => payload(value, reveal),
+        _ => plain(value),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Bool(yes) => yes.to_string(),
+        Value::Int(number) | Value::Big(number) => number.to_string(),
+        Value::Name(name) => clean(name).into_owned(),
+        Value::Text(text) => clean(text).into_owned(),
+        Value::Time(moment) => moment.to_string(),
+        Value::Millis(millis) => {
+            let span = humane(millis.saturating_mul(1000));
+            if *millis < 0 { format!("-{span}") } else { span }
+        }
+        Value::Json(_) | Value::List(_) | Value::Map(_) => payload(value, true),
+    }
+}
+
+/// A nested value as compact JSON text.
+pub fn payload(value: &Value, reveal: bool) -> String {
+    let mut json = Vec::new();
+    encode::value(&mut json, value, reveal);
+    // The encoder escapes every hidden character, so this is clean.
+    String::from_utf8(json).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// The first `bytes` of `text` or a little less, with room left for the sign that it goes on.
+fn head(text: &str, bytes: usize) -> &str {
+    if text.len() <= bytes { text } else { &text[..text.floor_char_boundary(bytes)] }
+}
+
+/// Breaks prose at blanks into lines of at most `width` columns; a longer word stays whole.
+pub fn wrap(text: &str, width: usize) -> Vec<Cow<'_, str>> {
+    let mut lines: Vec<Cow<'_, str>> = Vec::new();
+    let mut start = 0;
+    let mut end = 0;
+    for word in text.split(' ') {
+        let next = word.as_ptr() as usize - text.as_ptr() as usize;
+        if end > start && crate::clean::width(&text[start..next + word.len()]) > width {
+            lines.push(Cow::Borrowed(&text[start..end]));
+            start = next;
+        }
+        end = next + word.len();
+    }
+    lines.push(Cow::Borrowed(&text[start..]));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_795_205_760_000_000);
+
+    #[test]
+    fn times() {
+        let at = |seconds: i64| Timestamp::from_micros(NOW.as_micros() + seconds * 1_000_000);
+        assert_eq!(relative(at(-200), NOW, false), "3m ago");
+        assert_eq!(relative(at(-200), NOW, true), "3m 20s ago");
+        assert_eq!(relative(at(12), NOW, false), "in 12s");
+        assert_eq!(relative(at(0), NOW, false), "now");
+        assert_eq!(labelled(&Value::Time(at(-1)), NOW, false), "2026-11-20T20:15:59.000000Z (1s ago)");
+        assert_eq!(labelled(&Value::Time(Timestamp::INFINITY), NOW, false), "infinity");
+        assert_eq!(cell(&Value::Time(Timestamp::INFINITY), NOW, false, 100), "infinity");
+    }
+
+    #[test]
+    fn prose_wraps_at_blanks() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("incomprehensibilities a b", 5), ["incomprehensibilities", "a b"]);
+        assert_eq!(wrap("", 5), [""]);
+    }
+
+    #[test]
+    fn nested_values_are_clean_and_masked() {
+        let value = Value::Json("{\"token\":\"x\",\"a\":\"\u{1b}\"}".replace('\u{1b}', "\u{202e}"));
+        assert_eq!(cell(&value, NOW, false, 1000), r#"{"token":"***","a":"\u202e"}"#);
+        assert_eq!(labelled(&Value::List(vec![Value::Text("a\n".into()), Value::Int(1)]), NOW, false), r"a\n, 1");
+    }
+}

@@ -1,0 +1,222 @@
+//! The streams: the only file besides `progress.rs` that writes to stdout or stderr. Shows views, notes, warnings and
+//! faults; decides nothing about their form (that is `output/` and `fault.rs`).
+//!
+//! A closed pipe ends the output quietly and is no error: `sen list | head` has done its work. Rust starts programs
+//! with SIGPIPE ignored, so it arrives here as `BrokenPipe`. Any other failure to write (a full disk) is an error.
+
+pub mod sink;
+pub mod terminal;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, future::poll_immediate};
+use sen_core::error::{Error, ErrorKind, Result};
+
+use crate::fault;
+use crate::output::{self, Format, Look, Options, RowWriter};
+use crate::screen::sink::Sink;
+use crate::screen::terminal::{ColorChoice, Env, Stream, pager};
+use crate::views::{Batch, Batches, ListView, View};
+
+/// Bytes gathered before they are written.
+const CHUNK: usize = 1 << 16;
+/// A producer that is silent for so long has paused: what there is gets shown (`--follow`, `watch`, a slow query).
+const PAUSE: Duration = Duration::from_millis(100);
+/// The same while output is held back for a pager: showing it now means doing without one, and a slow database is not
+/// a reason for that.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Both output streams.
+pub struct Screen {
+    out: Stream,
+    err: Stream,
+    quiet: bool,
+    pager: Option<String>,
+}
+
+/// Why output ended early.
+enum Stop {
+    /// Nobody reads any more.
+    Closed,
+    Failed(Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Failed(Error::new(ErrorKind::Io, "cannot write to standard output").with_source(error)),
+        }
+    }
+}
+
+impl Screen {
+    /// Looks at both streams and at the environment (through `env`). `quiet` silences notes, not warnings or errors.
+    pub fn new(color: ColorChoice, quiet: bool, env: Env<'_>) -> Self {
+        let size = |size: Option<(terminal_size::Width, terminal_size::Height)>| {
+            size.map(|(width, height)| (usize::from(width.0), usize::from(height.0)))
+        };
+        let out =
+            Stream::decide(color, env, io::stdout().is_terminal(), size(terminal_size::terminal_size_of(io::stdout())));
+        let err =
+            Stream::decide(color, env, io::stderr().is_terminal(), size(terminal_size::terminal_size_of(io::stderr())));
+        let pager = pager(env).filter(|_| out.terminal && io::stdin().is_terminal());
+        Self { out, err, quiet, pager }
+    }
+
+    /// What stdout is and can do.
+    pub fn out(&self) -> Stream {
+        self.out
+    }
+
+    /// What stderr is and can do.
+    pub fn err(&self) -> Stream {
+        self.err
+    }
+
+    /// Whether notes and progress are unwanted.
+    pub fn quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Shows `view` on stdout and its notes on stderr. Needs a tokio runtime with its timer on for lists.
+    ///
+    /// # Errors
+    /// `Usage` for unknown `--fields`, before anything is written; `Io` when stdout fails; what a list's producer
+    /// reports, after the rows before it are out.
+    pub async fn show(&self, view: View, options: &Options) -> Result<()> {
+        let paged = options.pager && options.format == Format::Table && !matches!(view, View::Text(_));
+        let pager = self
+            .pager
+            .clone()
+            .filter(|_| paged)
+            .map(|command| (command, self.out.height.unwrap_or(24).saturating_sub(1)));
+        let mut sink = Sink::new(Box::new(io::stdout()), pager);
+        let shown = match view {
+            View::Text(text) => whole(text.into_bytes(), &mut sink),
+            View::Details(view) => {
+                let mut bytes = Vec::new();
+                output::details(&view, self.look(view.now), options, &mut bytes)?;
+                whole(bytes, &mut sink)
+            }
+            View::List(view) => {
+                let look = self.look(view.now);
+                let ListView { columns, batches, tone, empty, .. } = view;
+                let mut writer = output::rows(columns, tone, look, options)?;
+                let mut poured = Poured::default();
+                let shown = pour(batches, &mut *writer, &mut sink, &mut poured).await;
+                drop(sink);
+                if shown.is_ok() && poured.rows == 0 && options.format == Format::Table {
+                    self.note(&empty);
+                }
+                poured.notes.iter().for_each(|note| self.note(note));
+                shown
+            }
+        };
+        match shown {
+            Ok(()) | Err(Stop::Closed) => Ok(()),
+            Err(Stop::Failed(error)) => Err(error),
+        }
+    }
+
+    fn look(&self, now: sen_core::time::Timestamp) -> Look {
+        Look { color: self.out.color, terminal: self.out.terminal, width: self.out.width, now }
+    }
+
+    /// Says something on stderr that may be missed: not with `--quiet`.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.complain(&fault::line("", text, None));
+        }
+    }
+
+    /// Warns on stderr, also with `--quiet`.
+    pub fn warn(&self, text: &str) {
+        let style = self.err.color.then(|| owo_colors::Style::new().yellow().bold());
+        self.complain(&fault::line("warning:", text, style));
+    }
+
+    /// Reports an error on stderr in the form that fits `format`.
+    pub fn fault(&self, error: &Error, format: Format) {
+        self.complain(&fault::render(error, format, self.err.color));
+    }
+
+    /// Where even stderr fails there is nobody left to tell.
+    fn complain(&self, bytes: &[u8]) {
+        drop(io::stderr().lock().write_all(bytes));
+    }
+}
+
+fn whole(mut bytes: Vec<u8>, sink: &mut Sink) -> Result<(), Stop> {
+    sink.take(&mut bytes)?;
+    Ok(sink.flush()?)
+}
+
+/// What came out of a list besides its rows.
+#[derive(Default)]
+struct Poured {
+    rows: u64,
+    notes: Vec<String>,
+}
+
+/// Streams a list through its writer. Batches that are ready are written in large pieces; when the producer pauses,
+/// everything so far is made visible.
+async fn pour(
+    mut batches: Batches,
+    writer: &mut dyn RowWriter,
+    sink: &mut Sink,
+    poured: &mut Poured,
+) -> Result<(), Stop> {
+    let mut bytes = Vec::with_capacity(2 * CHUNK);
+    loop {
+        let batch = match next(&mut batches, if sink.holds() { PATIENCE } else { PAUSE }).await {
+            Some(batch) => batch,
+            None => {
+                writer.settle(&mut bytes);
+                sink.take(&mut bytes)?;
+                sink.flush()?;
+                batches.next().await
+            }
+        };
+        match batch {
+            Some(Ok(Batch::Rows(rows))) => {
+                for row in rows {
+                    poured.rows += 1;
+                    writer.row(&row, &mut bytes);
+                    if bytes.len() >= CHUNK {
+                        sink.take(&mut bytes)?;
+                        // A producer that is always ready must not keep Ctrl-C from being heard.
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+            Some(Ok(Batch::Note(note))) => poured.notes.push(note),
+            Some(Err(error)) => {
+                writer.settle(&mut bytes);
+                if !bytes.is_empty() && bytes.last() != Some(&b'\n') {
+                    bytes.push(b'\n');
+                }
+                sink.take(&mut bytes)?;
+                sink.flush()?;
+                return Err(Stop::Failed(error));
+            }
+            None => {
+                writer.finish(&mut bytes);
+                sink.take(&mut bytes)?;
+                return Ok(sink.flush()?);
+            }
+        }
+    }
+}
+
+/// The next batch (or the end: `Some(None)`), or `None` when the producer has paused.
+async fn next(batches: &mut Batches, pause: Duration) -> Option<Option<Result<Batch>>> {
+    if let Some(batch) = poll_immediate(batches.next()).await {
+        return Some(batch);
+    }
+    tokio::time::timeout(pause, batches.next()).await.ok()
+}
+
+#[cfg(test)]
+mod tests;
