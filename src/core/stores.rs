@@ -1,4 +1,11 @@
-//! Connecting to a database and speaking its protocol. Nothing here knows a system or its tables.
+//! The stores: how to reach a database. What lies in it is the business of `systems`, which this floor does not know.
 
+pub mod conninfo;
+pub mod url;
+
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(feature = "postgres")]
+pub mod tls;

@@ -1,0 +1,183 @@
+//! Which database: a URL, or libpq's environment, resolved to one of the stores. Opens nothing but the small files
+//! that libpq's rules name; connecting is the stores' own.
+
+mod redact;
+
+use std::path::PathBuf;
+
+pub use redact::redact;
+
+use super::conninfo::{Conninfo, canonical, percent_decode};
+use crate::error::{Error, Result};
+
+/// A database to work on.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// A PostgreSQL server.
+    Postgres(Box<Conninfo>),
+    /// An SQLite file.
+    Sqlite(PathBuf),
+}
+
+const EXAMPLES: &str = "write postgresql://user@host/database, or sqlite:PATH for a file";
+
+impl Target {
+    /// Finds the database: `url` (from `--database-url` or `DATABASE_URL`), else libpq's variables in `env`.
+    ///
+    /// # Errors
+    /// `Usage` when there is none, or when it cannot be understood; never with a password in it.
+    pub fn resolve(url: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        let url = url.map(str::trim).filter(|url| !url.is_empty());
+        let Some(url) = url else {
+            let set = |name: &&str| env(name).is_some_and(|value| !value.is_empty());
+            if ["PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE", "PGUSER"].iter().any(|name| set(name)) {
+                return Ok(Self::Postgres(Box::new(Conninfo::resolve(None, env)?)));
+            }
+            return Err(Error::usage("no database: DATABASE_URL is not set").with_hint(
+                "export DATABASE_URL=postgresql://user@host/database (or sqlite:PATH), or try `sen demo` first",
+            ));
+        };
+        let Some((scheme, rest)) = split_scheme(url) else {
+            // `name=value` pairs start with a parameter's name; anything else may be anything, even a bare password.
+            let first = url.split(|c: char| c == '=' || c.is_whitespace()).next().unwrap_or_default();
+            if url.contains('=') && first.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+                return Ok(Self::Postgres(Box::new(Conninfo::resolve(Some(url), env)?)));
+            }
+            return Err(Error::usage("the database URL has no scheme").with_hint(EXAMPLES));
+        };
+        let (base, driver) = scheme.split_once('+').map_or((scheme, None), |(base, driver)| (base, Some(driver)));
+        match base.to_ascii_lowercase().as_str() {
+            "postgres" | "postgresql" => match rest.strip_prefix("//") {
+                Some(rest) => {
+                    Ok(Self::Postgres(Box::new(Conninfo::resolve(Some(&format!("postgresql://{rest}")), env)?)))
+                }
+                None => Err(Error::usage("the database URL lacks // after its scheme").with_hint(EXAMPLES)),
+            },
+            "sqlite" | "sqlite3" => sqlite(rest, driver.is_some()).map(Self::Sqlite),
+            name @ ("redis" | "rediss" | "valkey" | "valkeys") => {
+                Err(Error::usage(format!("{name}:// is not supported by this version")).with_hint(EXAMPLES))
+            }
+            name => {
+                Err(Error::usage(format!("{name:?} is no scheme of a database URL known here")).with_hint(EXAMPLES))
+            }
+        }
+    }
+}
+
+/// The scheme and what follows its colon. A scheme is a word of letters, digits and `+-.`; `host:…=…` is not mistaken
+/// for one, nor is a Windows drive.
+fn split_scheme(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once(':')?;
+    let known = |name: &str| {
+        let base = name.split('+').next().unwrap_or_default().to_ascii_lowercase();
+        ["postgres", "postgresql", "sqlite", "sqlite3", "redis", "rediss", "valkey", "valkeys"].contains(&base.as_str())
+    };
+    let word = scheme.len() > 1
+        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    // Without // an unknown word may be a user name before its password.
+    (word && (rest.starts_with("//") || known(scheme)) && canonical(scheme).is_none()).then_some((scheme, rest))
+}
+
+/// The path in `sqlite:PATH`, `sqlite:///absolute` and `sqlite://relative`; with a driver in the scheme
+/// (`sqlite+aiosqlite:///relative`, `sqlite+aiosqlite:////absolute`) the URL is SQLAlchemy's, which counts one more.
+fn sqlite(rest: &str, sqlalchemy: bool) -> Result<PathBuf> {
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    let path = if sqlalchemy { path.strip_prefix('/').unwrap_or(path) } else { path };
+    if path.contains('?') {
+        return Err(Error::usage("a query string after the path of an SQLite database is not supported")
+            .with_hint("sen opens the file in its own modes; write ? in a file name as %3F"));
+    }
+    let mut path = percent_decode(path, "path of the SQLite database")?;
+    if path.trim_start_matches('/') == ":memory:" || path.is_empty() {
+        return Err(Error::usage("an SQLite database in memory belongs to the process that made it")
+            .with_hint("give the path of a file: sqlite:PATH"));
+    }
+    while path.starts_with("//") {
+        path.remove(0);
+    }
+    Ok(path.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use proptest::prelude::*;
+
+    fn resolve(url: &str) -> Result<Target> {
+        Target::resolve(Some(url), &|name| (name == "HOME").then(|| "/nonexistent".into()))
+    }
+
+    fn path(url: &str) -> String {
+        match resolve(url).unwrap() {
+            Target::Sqlite(path) => path.to_str().unwrap().to_owned(),
+            Target::Postgres(_) => panic!("{url} is PostgreSQL"),
+        }
+    }
+
+    fn postgres(url: &str) -> String {
+        match resolve(url).unwrap() {
+            Target::Postgres(info) => info.describe(),
+            Target::Sqlite(_) => panic!("{url} is SQLite"),
+        }
+    }
+
+    #[test]
+    fn schemes() {
+        for url in [
+            "postgres://u@h/d",
+            "postgresql://u:pw@h/d",
+            "postgresql+asyncpg://u@h/d",
+            "postgresql+psycopg://u@h/d",
+            "host=h user=u dbname=d",
+        ] {
+            assert_eq!(postgres(url), "postgresql://u@h:5432/d");
+        }
+        assert_eq!(path("sqlite:a%20b.db"), "a b.db");
+        assert_eq!(path("sqlite:/abs/x.db"), "/abs/x.db");
+        assert_eq!(path("sqlite:///abs/x.db"), "/abs/x.db");
+        assert_eq!(path("sqlite:////abs/x.db"), "/abs/x.db");
+        assert_eq!(path("sqlite://rel/x.db"), "rel/x.db");
+        assert_eq!(path("sqlite+aiosqlite:///rel.db"), "rel.db");
+        assert_eq!(path("sqlite+aiosqlite:////abs.db"), "/abs.db");
+    }
+
+    #[test]
+    fn refusals() {
+        let says = |url: &str, word: &str| {
+            let error = resolve(url).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage);
+            assert!(error.to_string().contains(word), "{url}: {error}");
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        };
+        says("sqlite::memory:", "in memory");
+        says("sqlite:///:memory:", "in memory");
+        says("sqlite:x.db?mode=ro", "query string");
+        says("redis://:hunter2@h/0", "not supported by this version");
+        says("rediss://h", "not supported by this version");
+        says("mysql://u:hunter2@h/d", "\"mysql\"");
+        says("hunter2", "no scheme");
+        says("u:hunter2@h/d", "no scheme");
+        says("postgresql:hunter2", "lacks //");
+    }
+
+    #[test]
+    fn the_environment_is_asked_only_when_it_names_a_database() {
+        let error = Target::resolve(None, &|_| None).unwrap_err();
+        assert_eq!(error.to_string(), "no database: DATABASE_URL is not set");
+        assert!(error.hint().unwrap().contains("sen demo"));
+        assert!(Target::resolve(Some(" "), &|name| (name == "PGPASSWORD").then(|| "x".into())).is_err());
+        let found = Target::resolve(None, &|name| (name == "PGHOST").then(|| "h".into())).unwrap();
+        assert!(matches!(found, Target::Postgres(info) if info.hosts.len() == 1));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_resolves_or_is_a_usage_error(text in "(?s).{0,60}", scheme in "(sqlite:|postgres:|redis:)?") {
+            if let Err(error) = resolve(&format!("{scheme}{text}")) {
+                prop_assert_eq!(error.kind(), ErrorKind::Usage);
+            }
+        }
+    }
+}
