@@ -10,10 +10,11 @@ use sen_core::error::{Error, ErrorKind, Result};
 use crate::commands::Command;
 use crate::exit::Exit;
 use crate::fault;
-use crate::output::Format;
-use crate::screen::{Color, Screen};
+use crate::output::{Format, Options};
+use crate::screen::Screen;
+use crate::screen::terminal::ColorChoice;
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::{Answer, View};
 
 /// See, decide and act on work that must not run twice.
 ///
@@ -68,8 +69,8 @@ pub struct Globals {
     pub verbose: bool,
 
     /// When to use colour
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
-    pub color: Color,
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
+    pub color: ColorChoice,
 
     /// Never ask; fail where an answer would be needed
     #[arg(long, global = true)]
@@ -109,22 +110,24 @@ fn explain(error: &Error) -> String {
     }
 }
 
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// Runs the program with these arguments, the first being its own name.
 pub fn run(arguments: Vec<OsString>) -> Exit {
-    let matches = match App::command().try_get_matches_from(&arguments) {
-        Ok(matches) => matches,
-        Err(error) => return say_usage(&error, &arguments),
-    };
-    let app = match App::from_arg_matches(&matches) {
+    let parsed = App::command().try_get_matches_from(&arguments).and_then(|matches| App::from_arg_matches(&matches));
+    let app = match parsed {
         Ok(app) => app,
         Err(error) => return say_usage(&error, &arguments),
     };
-    let screen = Screen::new(&app.globals);
+    let screen = Screen::new(app.globals.color, app.globals.quiet, &environment);
+    let format = app.globals.output;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             let error = Error::new(ErrorKind::Internal, "cannot start the runtime").with_source(error);
-            return fault::report(&screen, &error);
+            return report(&screen, format, &error);
         }
     };
     let exit = runtime.block_on(async {
@@ -138,47 +141,58 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
     exit
 }
 
+fn report(screen: &Screen, format: Format, error: &Error) -> Exit {
+    screen.fault(error, format);
+    fault::exit(error.kind())
+}
+
 async fn work(app: App, screen: &Screen) -> Exit {
-    let session = match Session::new(app.globals) {
-        Ok(session) => session,
-        Err(error) => return fault::report(screen, &error),
+    let format = app.globals.output;
+    let options = Options {
+        format,
+        fields: app.globals.fields.clone(),
+        reveal: app.globals.reveal,
+        pager: !app.globals.no_pager,
     };
-    let Answer { view, exit, errors } = match app.command.run(&session).await {
-        Ok(answer) => answer,
-        Err(error) => return fault::report(screen, &error),
-    };
+    let session = Session::new(app.globals);
+    let answer = app.command.run(&session).await;
     for warning in session.warnings() {
-        screen.note(&warning);
+        screen.warn(&warning);
     }
-    match screen.show(view).await {
-        Ok(()) => {
+    let Answer { view, exit, errors } = match answer {
+        Ok(answer) => answer,
+        Err(error) => return report(screen, format, &error),
+    };
+    let fail_if_empty = matches!(&view, View::List(list) if list.fail_if_empty);
+    match screen.show(view, &options).await {
+        Ok(0) if fail_if_empty => Exit::NotFound,
+        Ok(_) => {
             for error in &errors {
-                fault::report(screen, error);
+                report(screen, format, error);
             }
             exit
         }
-        Err(error) => fault::report(screen, &error),
+        Err(error) => report(screen, format, &error),
     }
 }
 
 /// Help and version go to stdout and end well; everything else clap says is a usage error.
 fn say_usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
     use clap::error::ErrorKind as Clap;
-    let screen = Screen::for_usage(wants_json(arguments));
+    let screen = Screen::new(ColorChoice::Auto, false, &environment);
+    let rendered = error.render().to_string();
     match error.kind() {
-        Clap::DisplayHelp | Clap::DisplayVersion => screen.text(&error.render().to_string()),
-        Clap::DisplayHelpOnMissingArgumentOrSubcommand => {
-            screen.error_text(&error.render().to_string());
-            Exit::Usage
+        Clap::DisplayHelp | Clap::DisplayVersion => match screen.print(rendered) {
+            Ok(()) => Exit::Done,
+            Err(error) => report(&screen, Format::Table, &error),
+        },
+        _ if wants_json(arguments) => {
+            let message = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            report(&screen, Format::Json, &Error::usage(message).with_hint("sen --help"))
         }
         _ => {
-            let rendered = error.render().to_string();
-            if !wants_json(arguments) {
-                screen.error_text(&rendered);
-                return Exit::Usage;
-            }
-            let message = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            fault::report(&screen, &Error::usage(message).with_hint("sen --help"))
+            screen.usage(&rendered);
+            Exit::Usage
         }
     }
 }

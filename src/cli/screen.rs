@@ -80,12 +80,12 @@ impl Screen {
         self.quiet
     }
 
-    /// Shows `view` on stdout and its notes on stderr. Needs a tokio runtime with its timer on for lists.
+    /// Shows `view` on stdout and its notes on stderr, and says how many things or rows there were. Needs a tokio runtime with its timer on for lists.
     ///
     /// # Errors
     /// `Usage` for unknown `--fields`, before anything is written; `Io` when stdout fails; what a list's producer
     /// reports, after the rows before it are out.
-    pub async fn show(&self, view: View, options: &Options) -> Result<()> {
+    pub async fn show(&self, view: View, options: &Options) -> Result<u64> {
         let paged = options.pager && options.format == Format::Table && !matches!(view, View::Text(_));
         let pager = self
             .pager
@@ -93,6 +93,7 @@ impl Screen {
             .filter(|_| paged)
             .map(|command| (command, self.out.height.unwrap_or(24).saturating_sub(1)));
         let mut sink = Sink::new(Box::new(io::stdout()), pager);
+        let mut count = 1;
         let shown = match view {
             View::Text(text) => whole(text.into_bytes(), &mut sink),
             View::Details(view) => {
@@ -111,13 +112,32 @@ impl Screen {
                     self.note(&empty);
                 }
                 poured.notes.iter().for_each(|note| self.note(note));
+                count = poured.rows;
                 shown
             }
         };
         match shown {
+            Ok(()) => Ok(count),
+            // Somebody read what there was and has seen enough.
+            Err(Stop::Closed) => Ok(count.max(1)),
+            Err(Stop::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Prints ready text (help, the version) on stdout.
+    ///
+    /// # Errors
+    /// `Io` when stdout fails.
+    pub fn print(&self, text: String) -> Result<()> {
+        match whole(text.into_bytes(), &mut Sink::new(Box::new(io::stdout()), None)) {
             Ok(()) | Err(Stop::Closed) => Ok(()),
             Err(Stop::Failed(error)) => Err(error),
         }
+    }
+
+    /// Prints what the argument parser has to say, in its own form; what the operator typed is in it and is filtered.
+    pub fn usage(&self, text: &str) {
+        text.lines().for_each(|line| self.complain(&fault::line("", line, None)));
     }
 
     fn look(&self, now: sen_core::time::Timestamp) -> Look {

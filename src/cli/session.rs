@@ -19,11 +19,8 @@ pub struct Session {
 
 impl Session {
     /// Starts a session. Settings are read when a database is first asked for: `sen completions` needs none.
-    ///
-    /// # Errors
-    /// None yet; kept fallible for settings that must be checked up front.
-    pub fn new(globals: Globals) -> Result<Self> {
-        Ok(Self { globals, settings: RefCell::new(None), warnings: RefCell::new(Vec::new()) })
+    pub fn new(globals: Globals) -> Self {
+        Self { globals, settings: RefCell::new(None), warnings: RefCell::new(Vec::new()) }
     }
 
     /// What should be said on stderr about the configuration.

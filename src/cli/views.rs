@@ -76,8 +76,6 @@ pub struct ListView {
     pub empty: String,
     /// Whether an empty list ends with exit code 4.
     pub fail_if_empty: bool,
-    /// Whether the list is followed: every batch must appear at once.
-    pub live: bool,
 }
 
 /// Things in depth.

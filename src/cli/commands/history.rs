@@ -78,7 +78,6 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         tone: None,
         empty: format!("no events of {key:?}"),
         fail_if_empty: args.fail_if_empty,
-        live: args.follow,
     })))
 }
 

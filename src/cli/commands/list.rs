@@ -122,6 +122,5 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         tone: Some(("verdict", severity)),
         empty: "no leases match".into(),
         fail_if_empty: args.fail_if_empty,
-        live: false,
     })))
 }

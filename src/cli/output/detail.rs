@@ -5,6 +5,7 @@
 use owo_colors::Style;
 use sen_core::model::value::{Row, Value};
 use sen_core::model::verdict::{NextCommand, Verdict};
+use sen_core::system::Attention;
 
 use crate::clean::{clean, width};
 use crate::output::fields::Picked;
@@ -66,8 +67,22 @@ impl Page<'_> {
             }
             Block::Table(columns, rows) => self.table(columns, rows),
             Block::Note(text) => self.prose("", text, None, 0),
-            Block::Next(commands) => self.next(commands),
+            Block::Attention(item) => self.attention(item),
+            Block::Next(commands) => {
+                self.out.push(b'\n');
+                self.next(commands);
+            }
         }
+    }
+
+    /// What needs a person, and the command for it underneath.
+    fn attention(&mut self, item: &Attention) {
+        let severity = format!("{:<10}", item.severity.name());
+        self.out.extend_from_slice(b"  ");
+        self.prose(&severity, &item.text, self.look.color.then(|| tint(item.severity)), 2 + severity.len());
+        self.out.resize(self.out.len() + 2 + severity.len(), b' ');
+        self.out.extend_from_slice(clean(&item.next.command).as_bytes());
+        self.out.push(b'\n');
     }
 
     fn bold(&self) -> Option<Style> {
