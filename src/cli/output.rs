@@ -13,10 +13,9 @@ pub mod text;
 
 use sen_core::error::Result;
 use sen_core::model::value::{Column, Value};
-use sen_core::model::verdict::Severity;
 use sen_core::time::Timestamp;
 
-use crate::views::DetailsView;
+use crate::views::{DetailsView, Tone};
 
 /// The output formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -70,9 +69,6 @@ pub struct Look {
     /// The database's clock, for relative times.
     pub now: Timestamp,
 }
-
-/// The column that colours a row's state, and how severe each state is.
-pub type Tone = Option<(&'static str, fn(&str) -> Severity)>;
 
 /// Writes a list, one row at a time, in constant memory.
 pub trait RowWriter {

@@ -62,6 +62,9 @@ pub enum Batch {
 /// The rows of a list, in batches, so that a million of them cost no memory.
 pub type Batches = Pin<Box<dyn Stream<Item = Result<Batch>> + Send>>;
 
+/// The column (by name) that holds the state a row is coloured by, and how severe each state is.
+pub type Tone = Option<(&'static str, fn(&str) -> Severity)>;
+
 /// Rows under columns.
 pub struct ListView {
     /// Every column there is; `--fields` picks among them by name.
@@ -70,8 +73,8 @@ pub struct ListView {
     pub batches: Batches,
     /// The database's clock, for relative times.
     pub now: Timestamp,
-    /// The column (by name) that holds the state a row is coloured by, and how severe each state is.
-    pub tone: Option<(&'static str, fn(&str) -> Severity)>,
+    /// How rows are coloured.
+    pub tone: Tone,
     /// Said on stderr instead of an empty table: `no leases match`.
     pub empty: String,
     /// Whether an empty list ends with exit code 4.

@@ -7,7 +7,8 @@ use sen_core::model::value::{Column, Show, Value};
 
 use crate::clean::{shorten, width};
 use crate::output::text::{self, styled, tint};
-use crate::output::{Look, RowWriter, Tone};
+use crate::output::{Look, RowWriter};
+use crate::views::Tone;
 
 /// Rows that are measured before the widths are fixed.
 const MEASURED: usize = 1000;
@@ -94,8 +95,7 @@ impl Table {
     }
 
     fn style(&self, shown: &Shown, value: &Value) -> Option<Style> {
-        let (name, severity) = self.tone.filter(|(name, _)| self.look.color && *name == shown.column.name)?;
-        debug_assert_eq!(name, shown.column.name);
+        let (_, severity) = self.tone.filter(|(name, _)| self.look.color && *name == shown.column.name)?;
         match value {
             Value::Name(state) => Some(tint(severity(state))),
             Value::Text(state) => Some(tint(severity(state))),

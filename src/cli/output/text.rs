@@ -47,12 +47,9 @@ pub fn cell(value: &Value, now: Timestamp, reveal: bool, bytes: usize) -> String
     match value {
         Value::Null => "-".to_owned(),
         Value::Text(text) if text.is_empty() => "\"\"".to_owned(),
-        Value::Text(text) => clean(head(text, bytes)).into_owned(),
+        Value::Text(text) => clean(&head(text, bytes)).into_owned(),
         Value::Time(moment) if moment.is_finite() => relative(*moment, now, false),
-        Value::Json(_) | Value::List(_) | Value::Map(_) => {
-            let json = payload(value, reveal);
-            if json.len() > bytes { head(&json, bytes).to_owned() } else { json }
-        }
+        Value::Json(_) | Value::List(_) | Value::Map(_) => head(&payload(value, reveal), bytes).into_owned(),
         _ => plain(value),
     }
 }
@@ -100,9 +97,16 @@ pub fn payload(value: &Value, reveal: bool) -> String {
     String::from_utf8(json).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// The first `bytes` of `text` or a little less, with room left for the sign that it goes on.
-fn head(text: &str, bytes: usize) -> &str {
-    if text.len() <= bytes { text } else { &text[..text.floor_char_boundary(bytes)] }
+/// The first `bytes` of `text`, or a little less where that would split a character; the cut shows as `…`.
+fn head(text: &str, bytes: usize) -> Cow<'_, str> {
+    if text.len() <= bytes {
+        return Cow::Borrowed(text);
+    }
+    let mut end = bytes;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    Cow::Owned(format!("{}…", &text[..end]))
 }
 
 /// Breaks prose at blanks into lines of at most `width` columns; a longer word stays whole.
@@ -138,6 +142,14 @@ mod tests {
         assert_eq!(labelled(&Value::Time(at(-1)), NOW, false), "2026-11-20T20:15:59.000000Z (1s ago)");
         assert_eq!(labelled(&Value::Time(Timestamp::INFINITY), NOW, false), "infinity");
         assert_eq!(cell(&Value::Time(Timestamp::INFINITY), NOW, false, 100), "infinity");
+    }
+
+    #[test]
+    fn a_cut_is_never_silent() {
+        // Combining marks take bytes and no room, so the width alone would not tell.
+        let text = Value::Text(format!("x{}", "\u{301}".repeat(1000)));
+        assert!(cell(&text, NOW, false, 100).ends_with('…'));
+        assert_eq!(cell(&Value::Json("[1,2,3]".into()), NOW, false, 3), "[1,…");
     }
 
     #[test]
