@@ -63,7 +63,7 @@ impl Table {
             .map(|(position, column)| Shown {
                 position,
                 column,
-                whole: column.show == Show::Whole || (asked && look.width.is_none()),
+                whole: matches!(column.show, Show::Whole | Show::Moment) || (asked && look.width.is_none()),
                 optional: column.show == Show::Wide && !asked,
                 width: width(column.heading),
             })
@@ -87,7 +87,10 @@ impl Table {
                 // bytes without taking room, hence the generous factor.
                 let limit = if shown.whole { usize::MAX } else { self.look.width.unwrap_or(PIPED) };
                 let bytes = limit.saturating_mul(8);
-                let text = text::cell(value, self.look.now, self.reveal, bytes.max(64));
+                let text = match value {
+                    Value::Time(moment) if shown.column.show == Show::Moment => moment.to_string(),
+                    _ => text::cell(value, self.look.now, self.reveal, bytes.max(64)),
+                };
                 let text = if shown.whole { text } else { shorten(&text, limit).into_owned() };
                 Cell { width: width(&text), style: self.style(shown, value), text }
             })

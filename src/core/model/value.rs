@@ -57,6 +57,8 @@ pub struct Column {
 pub enum Show {
     /// Shown and kept whole: keys, ids, states.
     Whole,
+    /// Shown and kept whole, and a time is absolute: events, whose order and distance matter.
+    Moment,
     /// Shown, and shortened when the terminal is narrow: payloads, errors, owners.
     Short,
     /// Shown only where there is room for it after all `Whole` and `Short` ones.

@@ -35,7 +35,7 @@ pub const LEASE_COLUMNS: &[Column] = &[
 pub const EVENT_COLUMNS: &[Column] = &[
     column("id", "ID", Show::Asked),
     column("key", "KEY", Show::Asked),
-    column("occurred_at", "TIME", Show::Whole),
+    column("occurred_at", "TIME", Show::Moment),
     column("event", "EVENT", Show::Whole),
     column("fencing_token", "TOKEN", Show::Whole),
     column("owner_id", "OWNER", Show::Whole),
@@ -157,14 +157,12 @@ pub(super) fn survey(census: Census) -> Survey {
     let attention = counts.iter().filter_map(|(state, count)| attention(*state, count, census.now)).collect();
     let mut facts: Vec<(&'static str, Value)> = Vec::new();
     facts.push(("schema", Value::text(census.shape.schema().map(str::to_owned))));
-    if let Some(zone) = census.shape.lease_zone() {
-        let words = match zone {
-            Zone::Aware => "timestamptz",
-            Zone::Naive => "timestamp without time zone, read in the database's own time zone",
-            Zone::Epoch => "microseconds since 1970",
-        };
-        facts.push(("lease_times", Value::Name(words)));
-    }
+    let zone = census.shape.lease_zone().map(|zone| match zone {
+        Zone::Aware => "with time zone",
+        Zone::Naive => "without time zone: read in the database's own",
+        Zone::Epoch => "microseconds since 1970",
+    });
+    facts.push(("lease_times", zone.map_or(Value::Null, Value::Name)));
     facts.push(("events_estimate", census.events.map_or(Value::Null, Value::Int)));
     facts.push(("last_event_at", Value::time(census.last_event)));
     facts.extend(census.facts.into_iter().map(|(name, text)| (name, Value::Text(text))));

@@ -1,0 +1,15 @@
+//! The real binary as people and scripts meet it: screens, errors, exit codes, formats, terminals, pipes.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod configuration;
+mod demo;
+mod generated;
+mod hostile;
+mod leases;
+mod pipes;
+mod round_trips;
+mod usage;
