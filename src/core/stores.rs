@@ -1,6 +1,10 @@
 //! The stores: how to reach a database. What lies in it is the business of `systems`, which this floor does not know.
 
 pub mod conninfo;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "postgres")]
+pub mod tls;
 pub mod url;
 
 #[cfg(feature = "postgres")]

@@ -1,0 +1,154 @@
+//! A connection to PostgreSQL: the client, what the server said of itself at the start, and its last words at the end.
+//! Which server is chosen lies in `connect`, what errors mean in `errors`; SQL of any system lies elsewhere.
+
+mod connect;
+mod errors;
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_postgres::{Client, Connection, Socket};
+
+pub use errors::error_from;
+
+use super::conninfo::Conninfo;
+use super::tls::{Stream, Trust};
+use crate::error::{Error, ErrorKind, Result};
+use errors::Words;
+
+/// How the bytes travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Wire {
+    /// A Unix socket: they do not leave the machine.
+    Socket,
+    /// TCP in the clear.
+    Plain,
+    /// TLS, with this much trust in the other end.
+    Tls(Trust),
+}
+
+/// An open connection.
+pub struct Postgres {
+    client: Client,
+    description: String,
+    wire: Wire,
+    warnings: Vec<String>,
+    server_version: Option<String>,
+    standby: Option<bool>,
+    read_only: Option<bool>,
+    end: watch::Receiver<Option<Words>>,
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres").field("to", &self.description).field("wire", &self.wire).finish_non_exhaustive()
+    }
+}
+
+impl Postgres {
+    /// Connects to the first host of `info` that answers and has the session attributes asked for.
+    ///
+    /// Must be called within a tokio runtime: a task is spawned that drives the connection.
+    ///
+    /// # Errors
+    /// `Connect` with what every host said, or `Usage` when the files of TLS are unfit.
+    pub async fn connect(info: &Conninfo) -> Result<Self> {
+        connect::connect(info).await
+    }
+
+    /// Starts driving a fresh connection.
+    fn open(client: Client, connection: Connection<Socket, Stream<Socket>>, description: String, wire: Wire) -> Self {
+        let parameter = |name: &str| connection.parameter(name).map(str::to_owned);
+        let switch = |name: &str| connection.parameter(name).map(|value| value == "on");
+        let (server_version, standby) = (parameter("server_version"), switch("in_hot_standby"));
+        let read_only = switch("default_transaction_read_only");
+        let (tell, end) = watch::channel(None);
+        tokio::spawn(async move {
+            // The reason the server gives for hanging up arrives here, not at the query that finds the line dead.
+            let words = connection.await.err().map(Words::of).unwrap_or_default();
+            let _ = tell.send(Some(words));
+        });
+        Self { client, description, wire, warnings: Vec::new(), server_version, standby, read_only, end }
+    }
+
+    /// The driver's client. Use its `query_typed` family: the others prepare named statements, which cost a round trip
+    /// and do not survive a pooler in transaction mode.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The driver's client, for transactions.
+    pub fn client_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    /// The connection as a URI without secrets.
+    pub fn describe(&self) -> &str {
+        &self.description
+    }
+
+    /// How the bytes travel.
+    pub fn wire(&self) -> Wire {
+        self.wire
+    }
+
+    /// What the operator should know though it stopped nothing.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The version as the server (or pooler) announced it.
+    pub fn server_version(&self) -> Option<&str> {
+        self.server_version.as_deref()
+    }
+
+    /// Whether the server was in recovery when the connection was made; `None` when it did not say (before PostgreSQL 14,
+    /// and behind poolers).
+    pub fn is_standby(&self) -> Option<bool> {
+        self.standby
+    }
+
+    /// What an error of the driver means, with the server's last words when the connection is gone.
+    pub async fn explain(&self, error: tokio_postgres::Error) -> Error {
+        if errors::is_loss(&error)
+            && let Some(words) = self.last_words().await
+        {
+            return words.into_loss();
+        }
+        let told = error_from(error);
+        match (told.sqlstate(), self.standby) {
+            (Some("25006"), Some(true)) => told.with_hint("this server is a standby: writes are taken by its primary only"),
+            (Some("25006"), Some(false)) if self.read_only == Some(true) => {
+                told.with_hint("default_transaction_read_only is on for this role, database or server")
+            }
+            _ => told,
+        }
+    }
+
+    /// Why the connection ended. The failing query can be a moment ahead of the task that knows, so it is given one.
+    async fn last_words(&self) -> Option<Words> {
+        let mut end = self.end.clone();
+        let words = tokio::time::timeout(Duration::from_millis(500), end.wait_for(Option::is_some)).await;
+        words.ok()?.ok()?.clone().filter(|words| !words.is_empty())
+    }
+
+    /// Asks the server whether it is in recovery and whether it takes writes, where it has not said so already.
+    async fn ask_state(&mut self) -> Result<()> {
+        const STATE: &str =
+            "SELECT pg_catalog.pg_is_in_recovery()::text, pg_catalog.current_setting('transaction_read_only')";
+        if self.standby.is_some() && self.read_only.is_some() {
+            return Ok(());
+        }
+        let row = match self.client.query_typed(STATE, &[]).await {
+            Ok(rows) => rows.into_iter().next(),
+            Err(error) => return Err(self.explain(error).await),
+        };
+        let row = row.ok_or_else(|| Error::new(ErrorKind::Unreadable, "the server did not tell its state"))?;
+        let text = |index: usize| row.try_get::<_, String>(index).map_err(error_from);
+        self.standby = Some(text(0)? == "true");
+        self.read_only = Some(text(1)? == "on");
+        Ok(())
+    }
+}
