@@ -3,13 +3,8 @@
 pub mod conninfo;
 #[cfg(feature = "postgres")]
 pub mod postgres;
-#[cfg(feature = "postgres")]
-pub mod tls;
-pub mod url;
-
-#[cfg(feature = "postgres")]
-pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(feature = "postgres")]
 pub mod tls;
+pub mod url;

@@ -2,9 +2,12 @@
 //! Which server is chosen lies in `connect`, what errors mean in `errors`; SQL of any system lies elsewhere.
 
 mod connect;
+pub mod decode;
 mod errors;
+pub mod read;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -31,7 +34,7 @@ pub enum Wire {
 
 /// An open connection.
 pub struct Postgres {
-    client: Client,
+    client: Arc<Client>,
     description: String,
     wire: Wire,
     warnings: Vec<String>,
@@ -70,7 +73,7 @@ impl Postgres {
             let words = connection.await.err().map(Words::of).unwrap_or_default();
             let _ = tell.send(Some(words));
         });
-        Self { client, description, wire, warnings: Vec::new(), server_version, standby, read_only, end }
+        Self { client: Arc::new(client), description, wire, warnings: Vec::new(), server_version, standby, read_only, end }
     }
 
     /// The driver's client. Use its `query_typed` family: the others prepare named statements, which cost a round trip
@@ -79,9 +82,9 @@ impl Postgres {
         &self.client
     }
 
-    /// The driver's client, for transactions.
-    pub fn client_mut(&mut self) -> &mut Client {
-        &mut self.client
+    /// The driver's client for a task that outlives a borrow.
+    pub fn shared_client(&self) -> Arc<Client> {
+        Arc::clone(&self.client)
     }
 
     /// The connection as a URI without secrets.

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt as _;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -21,10 +21,9 @@ use crate::model::report::{Item, Outcome};
 use crate::model::subject::Subject;
 use crate::permit::WritePermit;
 use crate::sql::Sql;
-use crate::stores::postgres::Postgres;
 use crate::stores::postgres::decode::Cells;
-use crate::stores::postgres::errors::error_from;
 use crate::stores::postgres::read::Ask;
+use crate::stores::postgres::{Postgres, error_from};
 use crate::time::Timestamp;
 
 /// Sentinel in one PostgreSQL database.
@@ -56,9 +55,9 @@ macro_rules! leases {
     };
 }
 
-const CLOCK: Sql = Sql::new("SELECT now()");
+static CLOCK: Sql = Sql::new("SELECT now()");
 
-const LOOK: Sql = Sql::new(leases!("coalesce(execution_result, response)::text", "WHERE key = $1"));
+static LOOK: Sql = Sql::new(leases!("coalesce(execution_result, response)::text", "WHERE key = $1"));
 
 const LIST: &str = leases!(
     "CASE WHEN $11 THEN coalesce(execution_result, response)::text END",
@@ -108,20 +107,20 @@ macro_rules! events {
     };
 }
 
-const EVENTS: Sql = Sql::new(events!("ORDER BY occurred_at DESC, id DESC LIMIT $2"));
+static EVENTS: Sql = Sql::new(events!("ORDER BY occurred_at DESC, id DESC LIMIT $2"));
 
-const EVENTS_SINCE: Sql = Sql::new(events!(
+static EVENTS_SINCE: Sql = Sql::new(events!(
     "AND ($2::int8 IS NULL OR occurred_at >= timestamptz 'epoch' + $2 * interval '1 microsecond')
     ORDER BY occurred_at DESC, id DESC"
 ));
 
-const PROBE: Sql = Sql::new(
+static PROBE: Sql = Sql::new(
     "(SELECT key::text FROM sentinel_leases WHERE key = ANY($2) LIMIT 20)
     UNION ALL (SELECT key::text FROM sentinel_leases WHERE key > $1 ORDER BY key LIMIT 5)
     UNION ALL (SELECT key::text FROM sentinel_leases WHERE key < $1 ORDER BY key DESC LIMIT 5)",
 );
 
-const COLUMNS: Sql = Sql::new(
+static COLUMNS: Sql = Sql::new(
     "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod)::text, n.nspname::text, now(),
         current_setting('server_version'), current_setting('TimeZone'), pg_is_in_recovery(), greatest(c.reltuples, 0)::int8
     FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -129,15 +128,15 @@ const COLUMNS: Sql = Sql::new(
         AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum",
 );
 
-const CENSUS: Sql = Sql::new(
+static CENSUS: Sql = Sql::new(
     "SELECT l.* FROM (SELECT NULL::timestamptz AS hard_expires_at) AS absent,
     LATERAL (SELECT status::text, lease_expires_at > now() AS alive, hard_expires_at > now() AS hard_alive, count(*),
         min(coalesce(lease_updated_at, lease_expires_at)::timestamptz) FROM sentinel_leases GROUP BY 1, 2, 3) AS l",
 );
 
-const LAST_EVENT: Sql = Sql::new("SELECT occurred_at::timestamptz FROM sentinel_events ORDER BY id DESC LIMIT 1");
+static LAST_EVENT: Sql = Sql::new("SELECT occurred_at::timestamptz FROM sentinel_events ORDER BY id DESC LIMIT 1");
 
-const HAVE: Sql = Sql::new("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL");
+static HAVE: Sql = Sql::new("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL");
 
 /// The schema of sentinel-coordination 0.5.0 (`schema.py`): the same columns, types, checks, defaults and index names.
 const CREATE: [&str; 3] = [
@@ -329,7 +328,8 @@ impl LeaseStore for PostgresLeases {
     }
 
     async fn relations(&self) -> Result<Vec<String>> {
-        let asks = [Ask::new(&HAVE, [(&RELATIONS.as_slice() as _, Type::TEXT_ARRAY)])];
+        let wanted = RELATIONS.as_slice();
+        let asks = [Ask::new(&HAVE, [(&wanted as _, Type::TEXT_ARRAY)])];
         let rows = self.db.snapshot(&asks, self.limit).await?.into_iter().next().transpose()?;
         Ok(rows.unwrap_or_default().iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
