@@ -56,7 +56,14 @@ fn several_hosts() {
     assert_eq!(session.describe(), format!("postgresql://postgres@localhost:{port}/postgres"));
     assert!(connect(&both("load_balance_hosts=random")).is_ok());
 
-    for (wanted, fits) in [("any", true), ("read-write", true), ("read-only", false), ("primary", true), ("standby", false), ("prefer-standby", true)] {
+    for (wanted, fits) in [
+        ("any", true),
+        ("read-write", true),
+        ("read-only", false),
+        ("primary", true),
+        ("standby", false),
+        ("prefer-standby", true),
+    ] {
         let result = connect(&both(&format!("target_session_attrs={wanted}")));
         match result {
             Ok(_) => assert!(fits, "{wanted}"),
@@ -73,6 +80,7 @@ fn several_hosts() {
     assert!(connect(&both("target_session_attrs=primary")).is_ok());
 
     // A server that answers "no" ends the search, as in libpq.
-    let wrong = connect(&format!("postgresql://postgres:wrong@localhost:{port},127.0.0.1:{dead}/postgres")).unwrap_err();
+    let wrong =
+        connect(&format!("postgresql://postgres:wrong@localhost:{port},127.0.0.1:{dead}/postgres")).unwrap_err();
     assert!(!wrong.to_string().contains("refused"), "{wrong}");
 }

@@ -86,7 +86,11 @@ fn password_and_service_files() {
     let dir = tempfile::tempdir().unwrap();
     let (pass, services) = (dir.path().join("pass"), dir.path().join("services"));
     std::fs::write(&pass, format!("localhost:{}:*:postgres:s3cret\n", server.port)).unwrap();
-    std::fs::write(&services, format!("[here]\nhost=localhost\nport={}\nuser=postgres\ndbname=postgres\n", server.port)).unwrap();
+    std::fs::write(
+        &services,
+        format!("[here]\nhost=localhost\nport={}\nuser=postgres\ndbname=postgres\n", server.port),
+    )
+    .unwrap();
     private(&pass);
     let env = [("PGPASSFILE", pass.to_str().unwrap()), ("PGSERVICEFILE", services.to_str().unwrap())];
     let session = connect_with("service=here", &env).unwrap();

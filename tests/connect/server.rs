@@ -26,11 +26,16 @@ pub(crate) struct Options<'a> {
 
 /// The newest PostgreSQL on this machine.
 fn binaries() -> PathBuf {
-    let found = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path().join("bin"));
+    let found =
+        std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path().join("bin"));
     let mut found: Vec<PathBuf> = found.filter(|bin| bin.join("initdb").exists()).collect();
     found.sort();
-    let in_path = || std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).find(|dir| dir.join("initdb").exists());
-    found.pop().or_else(in_path).expect("PostgreSQL's initdb is missing: install the package postgresql (Debian) or postgresql-server")
+    let in_path =
+        || std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).find(|dir| dir.join("initdb").exists());
+    found
+        .pop()
+        .or_else(in_path)
+        .expect("PostgreSQL's initdb is missing: install the package postgresql (Debian) or postgresql-server")
 }
 
 fn am_root() -> bool {
@@ -75,7 +80,8 @@ impl Server {
         if let Some(prepare) = options.prepare {
             prepare(&data);
         }
-        let hba = if options.hba.is_empty() { "local all all trust\nhost all all all scram-sha-256\n" } else { options.hba };
+        let hba =
+            if options.hba.is_empty() { "local all all trust\nhost all all all scram-sha-256\n" } else { options.hba };
         std::fs::write(data.join("pg_hba.conf"), hba).unwrap();
         let port = free_port();
         let socket = dir.path().display();
@@ -86,7 +92,13 @@ impl Server {
         std::fs::write(data.join("postgresql.auto.conf"), conf).unwrap();
         give_away(dir.path());
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
-        let child = command(&binaries().join("postgres")).arg("-D").arg(&data).stderr(log).stdout(Stdio::null()).spawn().unwrap();
+        let child = command(&binaries().join("postgres"))
+            .arg("-D")
+            .arg(&data)
+            .stderr(log)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
         let server = Self { dir, port, child };
         server.wait(|| crate::connect(&server.socket_url("postgres")).is_ok());
         server
@@ -125,7 +137,11 @@ impl Drop for Server {
     fn drop(&mut self) {
         // `pg_ctl` rather than a signal to `setpriv`, which replaced itself by the server: an immediate stop either way.
         let data = self.dir.path().join("data");
-        let _ = command(&binaries().join("pg_ctl")).args(["-m", "immediate", "stop", "-D"]).arg(data).stdout(Stdio::null()).status();
+        let _ = command(&binaries().join("pg_ctl"))
+            .args(["-m", "immediate", "stop", "-D"])
+            .arg(data)
+            .stdout(Stdio::null())
+            .status();
         let _ = self.child.wait();
     }
 }
@@ -139,8 +155,12 @@ pub(crate) struct Bouncer {
 
 impl Bouncer {
     pub(crate) fn start(server: &Server) -> Self {
-        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"].into_iter().map(Path::new);
-        let program = program.into_iter().find(|path| path.exists()).expect("pgbouncer is missing: install the package pgbouncer");
+        let program =
+            ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"].into_iter().map(Path::new);
+        let program = program
+            .into_iter()
+            .find(|path| path.exists())
+            .expect("pgbouncer is missing: install the package pgbouncer");
         let dir = tempfile::Builder::new().prefix("sen-pgb").tempdir().unwrap();
         let port = free_port();
         let conf = format!(
@@ -151,7 +171,13 @@ impl Bouncer {
         );
         std::fs::write(dir.path().join("ini"), conf).unwrap();
         give_away(dir.path());
-        let child = command(program).arg("-q").arg(dir.path().join("ini")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let child = command(program)
+            .arg("-q")
+            .arg(dir.path().join("ini"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let bouncer = Self { port, child, _dir: dir };
         for _ in 0..100 {
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {

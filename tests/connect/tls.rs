@@ -31,7 +31,11 @@ impl World {
     /// A server that shows the certificate `file`.
     fn server(&self, file: &str, hba: &str) -> Server {
         let install = |data: &Path| {
-            for (from, to) in [(format!("{file}.crt"), "server.crt"), (format!("{file}.key"), "server.key"), ("authority.crt".into(), "ca.crt")] {
+            for (from, to) in [
+                (format!("{file}.crt"), "server.crt"),
+                (format!("{file}.key"), "server.key"),
+                ("authority.crt".into(), "ca.crt"),
+            ] {
                 std::fs::copy(self.dir.path().join(from), data.join(to)).unwrap();
             }
             private(&data.join("server.key"));
@@ -59,9 +63,20 @@ fn every_mode_with_a_good_certificate() {
     let server = world.server("good", "");
     let (right, wrong) = (world.authority.certificate(), other.certificate());
 
-    let expected = [Wire::Plain, Wire::Plain, Wire::Tls(Trust::Authority), Wire::Tls(Trust::Authority), Wire::Tls(Trust::Authority), Wire::Tls(Trust::Full)];
+    let expected = [
+        Wire::Plain,
+        Wire::Plain,
+        Wire::Tls(Trust::Authority),
+        Wire::Tls(Trust::Authority),
+        Wire::Tls(Trust::Authority),
+        Wire::Tls(Trust::Full),
+    ];
     for (mode, expected) in MODES.iter().zip(expected) {
-        assert_eq!(outcome(&server, &format!("sslmode={mode}&sslrootcert={}", right.display())), Ok(expected), "{mode}");
+        assert_eq!(
+            outcome(&server, &format!("sslmode={mode}&sslrootcert={}", right.display())),
+            Ok(expected),
+            "{mode}"
+        );
     }
     // A foreign authority: whatever may do without TLS does, the rest refuses.
     for (mode, plain) in MODES.iter().zip([true, true, true, false, false, false]) {
@@ -73,7 +88,14 @@ fn every_mode_with_a_good_certificate() {
         }
     }
     // No root file at all.
-    let bare = [Some(Wire::Plain), Some(Wire::Plain), Some(Wire::Tls(Trust::Unverified)), Some(Wire::Tls(Trust::Unverified)), None, None];
+    let bare = [
+        Some(Wire::Plain),
+        Some(Wire::Plain),
+        Some(Wire::Tls(Trust::Unverified)),
+        Some(Wire::Tls(Trust::Unverified)),
+        None,
+        None,
+    ];
     for (mode, expected) in MODES.iter().zip(bare) {
         let result = outcome(&server, &format!("sslmode={mode}"));
         match expected {
@@ -93,7 +115,9 @@ fn every_mode_with_a_good_certificate() {
     let home = world.path("");
     let session = connect_with(&server.tcp_url("sslmode=require"), &[("HOME", &home)]).unwrap();
     assert_eq!(session.wire(), Wire::Tls(Trust::Authority));
-    for parameters in ["ssl_max_protocol_version=TLSv1.2", "ssl_min_protocol_version=TLSv1.3", "sslsni=0", "channel_binding=require"] {
+    for parameters in
+        ["ssl_max_protocol_version=TLSv1.2", "ssl_min_protocol_version=TLSv1.3", "sslsni=0", "channel_binding=require"]
+    {
         let result = outcome(&server, &format!("sslmode=require&{parameters}"));
         assert_eq!(result, Ok(Wire::Tls(Trust::Unverified)), "{parameters}");
     }
@@ -109,7 +133,13 @@ fn a_certificate_for_another_name() {
     world.authority.sign("other", "other", "subjectAltName=DNS:other.example\n");
     let server = world.server("other", "");
     let root = world.authority.certificate();
-    for (mode, expected) in MODES.iter().zip([Wire::Plain, Wire::Plain, Wire::Tls(Trust::Authority), Wire::Tls(Trust::Authority), Wire::Tls(Trust::Authority)]) {
+    for (mode, expected) in MODES.iter().zip([
+        Wire::Plain,
+        Wire::Plain,
+        Wire::Tls(Trust::Authority),
+        Wire::Tls(Trust::Authority),
+        Wire::Tls(Trust::Authority),
+    ]) {
         assert_eq!(outcome(&server, &format!("sslmode={mode}&sslrootcert={}", root.display())), Ok(expected), "{mode}");
     }
     let refused = outcome(&server, &format!("sslmode=verify-full&sslrootcert={}", root.display())).unwrap_err();
@@ -123,7 +153,11 @@ fn certificates_as_the_manual_makes_them() {
     world.authority.sign("bare", "localhost", "");
     let server = world.server("bare", "");
     let root = world.authority.certificate().display().to_string();
-    for parameters in ["sslmode=require", "sslmode=require&channel_binding=require", "sslmode=require&ssl_max_protocol_version=TLSv1.2&channel_binding=require"] {
+    for parameters in [
+        "sslmode=require",
+        "sslmode=require&channel_binding=require",
+        "sslmode=require&ssl_max_protocol_version=TLSv1.2&channel_binding=require",
+    ] {
         assert_eq!(outcome(&server, parameters), Ok(Wire::Tls(Trust::Unverified)), "{parameters}");
     }
     let refused = outcome(&server, &format!("sslmode=verify-full&sslrootcert={root}")).unwrap_err();
@@ -169,7 +203,11 @@ fn client_certificates() {
     set_mode(0o644);
     assert!(outcome(&server, &wanted).unwrap_err().contains("by others"));
     set_mode(0o600);
-    assert!(outcome(&server, &format!("sslmode=require&sslcert={crt}&sslkey=/nonexistent/k")).unwrap_err().contains("its key"));
+    assert!(
+        outcome(&server, &format!("sslmode=require&sslcert={crt}&sslkey=/nonexistent/k"))
+            .unwrap_err()
+            .contains("its key")
+    );
     let openssl = |args: &[&str]| {
         assert!(std::process::Command::new("openssl").args(args).output().unwrap().status.success(), "{args:?}");
     };
@@ -178,8 +216,15 @@ fn client_certificates() {
     openssl(&["rsa", "-in", &key, "-traditional", "-out", &sec1]);
     private(Path::new(&locked));
     private(Path::new(&sec1));
-    assert!(outcome(&server, &format!("sslmode=require&sslcert={crt}&sslkey={locked}")).unwrap_err().contains("is encrypted"));
-    assert_eq!(outcome(&server, &format!("sslmode=require&sslcert={crt}&sslkey={sec1}")), Ok(Wire::Tls(Trust::Unverified)));
+    assert!(
+        outcome(&server, &format!("sslmode=require&sslcert={crt}&sslkey={locked}"))
+            .unwrap_err()
+            .contains("is encrypted")
+    );
+    assert_eq!(
+        outcome(&server, &format!("sslmode=require&sslcert={crt}&sslkey={sec1}")),
+        Ok(Wire::Tls(Trust::Unverified))
+    );
 }
 
 #[test]

@@ -122,7 +122,9 @@ impl Postgres {
         }
         let told = error_from(error);
         match (told.sqlstate(), self.standby) {
-            (Some("25006"), Some(true)) => told.with_hint("this server is a standby: writes are taken by its primary only"),
+            (Some("25006"), Some(true)) => {
+                told.with_hint("this server is a standby: writes are taken by its primary only")
+            }
             (Some("25006"), Some(false)) if self.read_only == Some(true) => {
                 told.with_hint("default_transaction_read_only is on for this role, database or server")
             }

@@ -62,7 +62,9 @@ async fn suits(found: &mut Postgres, wanted: TargetSessionAttrs) -> Result<Optio
     let standby = found.standby == Some(true);
     let read_only = standby || found.read_only == Some(true);
     Ok(match wanted {
-        TargetSessionAttrs::ReadWrite if read_only => Some("the session is read-only, and target_session_attrs=read-write"),
+        TargetSessionAttrs::ReadWrite if read_only => {
+            Some("the session is read-only, and target_session_attrs=read-write")
+        }
         TargetSessionAttrs::ReadOnly if !read_only => Some("the session can write, and target_session_attrs=read-only"),
         TargetSessionAttrs::Primary if standby => Some("the server is a standby, and target_session_attrs=primary"),
         TargetSessionAttrs::Standby | TargetSessionAttrs::PreferStandby if !standby => {
@@ -223,7 +225,12 @@ async fn look_up(name: &str, port: u16) -> Result<Vec<IpAddr>> {
 
 fn driver_config(info: &Conninfo, host: &Endpoint, address: Option<IpAddr>, mode: config::SslMode) -> Config {
     let mut config = Config::new();
-    config.user(&info.user).dbname(&info.dbname).application_name(&info.application_name).port(host.port).ssl_mode(mode);
+    config
+        .user(&info.user)
+        .dbname(&info.dbname)
+        .application_name(&info.application_name)
+        .port(host.port)
+        .ssl_mode(mode);
     match (&host.place, address) {
         (Place::Socket(directory), _) => config.host_path(directory),
         (Place::Name(name) | Place::Address(_, Some(name)), Some(address)) => config.host(name).hostaddr(address),

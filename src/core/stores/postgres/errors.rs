@@ -31,7 +31,9 @@ pub fn error_from(error: tokio_postgres::Error) -> Error {
         "error communicating with the server" => {
             Error::new(ErrorKind::Disconnected, format!("the connection to the server was lost: {said}"))
         }
-        "error connecting to server" => unreachable_server(cause.and_then(|cause| cause.downcast_ref::<io::Error>()), &said),
+        "error connecting to server" => {
+            unreachable_server(cause.and_then(|cause| cause.downcast_ref::<io::Error>()), &said)
+        }
         "error performing TLS handshake" if said.contains("does not support TLS") => {
             Error::new(ErrorKind::Connect, "the server does not support TLS, and sslmode demands it")
                 .with_hint("switch ssl on in the server, or set sslmode=disable if the network is trusted")
@@ -88,15 +90,18 @@ pub(super) fn connecting(error: tokio_postgres::Error) -> Error {
 
 fn unreachable_server(cause: Option<&io::Error>, said: &str) -> Error {
     let (message, hint) = match cause.map(io::Error::kind) {
-        Some(io::ErrorKind::ConnectionRefused) => {
-            ("connection refused".to_owned(), "is the server running there, on this port? a firewall can refuse as well")
-        }
-        Some(io::ErrorKind::NotFound) => {
-            ("there is no such socket".to_owned(), "is the server running on this machine? set DATABASE_URL or PGHOST if it is elsewhere")
-        }
-        Some(io::ErrorKind::PermissionDenied) => {
-            ("the socket may not be opened by this user".to_owned(), "check unix_socket_permissions, or connect over TCP")
-        }
+        Some(io::ErrorKind::ConnectionRefused) => (
+            "connection refused".to_owned(),
+            "is the server running there, on this port? a firewall can refuse as well",
+        ),
+        Some(io::ErrorKind::NotFound) => (
+            "there is no such socket".to_owned(),
+            "is the server running on this machine? set DATABASE_URL or PGHOST if it is elsewhere",
+        ),
+        Some(io::ErrorKind::PermissionDenied) => (
+            "the socket may not be opened by this user".to_owned(),
+            "check unix_socket_permissions, or connect over TCP",
+        ),
         Some(io::ErrorKind::TimedOut) => ("no answer".to_owned(), "is the host up, and does a firewall drop packets?"),
         _ => (said.to_owned(), "is the host right, and reachable from this machine?"),
     };
@@ -139,14 +144,22 @@ fn meaning(code: &str, message: &str, fatal: bool) -> (ErrorKind, Option<&'stati
         "28000" => (ErrorKind::Connect, Some("check that the role exists and may log in")),
         "3D000" => (ErrorKind::Connect, Some("check the database name; psql -l lists those of the server")),
         "53300" => (ErrorKind::Connect, Some("try again later, or go through a pooler; max_connections is the limit")),
-        "57P03" => (ErrorKind::Connect, Some("the server is starting up, shutting down or recovering: try again shortly")),
-        "42501" => (ErrorKind::Denied, Some("connect as a role with that privilege, or have it granted")),
-        "25006" => {
-            (ErrorKind::Refused, Some("the server is a standby, or default_transaction_read_only is on: nothing can be written"))
+        "57P03" => {
+            (ErrorKind::Connect, Some("the server is starting up, shutting down or recovering: try again shortly"))
         }
+        "42501" => (ErrorKind::Denied, Some("connect as a role with that privilege, or have it granted")),
+        "25006" => (
+            ErrorKind::Refused,
+            Some("the server is a standby, or default_transaction_read_only is on: nothing can be written"),
+        ),
         "57014" if message.contains("user request") => (ErrorKind::Interrupted, None),
-        "57014" => (ErrorKind::Timeout, Some("the statement took longer than its time limit; narrow the filter, or raise --timeout")),
-        "55P03" => (ErrorKind::Timeout, Some("another session holds the lock; look into pg_stat_activity, then try again")),
+        "57014" => (
+            ErrorKind::Timeout,
+            Some("the statement took longer than its time limit; narrow the filter, or raise --timeout"),
+        ),
+        "55P03" => {
+            (ErrorKind::Timeout, Some("another session holds the lock; look into pg_stat_activity, then try again"))
+        }
         "08P01" if message.contains("startup parameter") => {
             (ErrorKind::Connect, Some("a pooler refuses start-up settings: remove options from the URL, and PGOPTIONS"))
         }

@@ -13,7 +13,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::verify::{Demand, Verifier};
-use super::{Trust, TlsChoice};
+use super::{TlsChoice, Trust};
 use crate::error::{Error, Result};
 use crate::stores::conninfo::{NamedFile, Roots, SslMode, TlsVersion};
 
@@ -34,9 +34,9 @@ pub(super) fn build(choice: &TlsChoice, warnings: &mut Vec<String>) -> Result<(C
         .with_custom_certificate_verifier(Arc::new(Verifier { demand, algorithms }));
     let mut config = match client_certificate(choice, warnings)? {
         None => builder.with_no_client_auth(),
-        Some((chain, key, path)) => builder
-            .with_client_auth_cert(chain, key)
-            .map_err(|error| Error::usage(format!("client certificate {path} does not go with its key")).with_source(error))?,
+        Some((chain, key, path)) => builder.with_client_auth_cert(chain, key).map_err(|error| {
+            Error::usage(format!("client certificate {path} does not go with its key")).with_source(error)
+        })?,
     };
     config.enable_sni = choice.sni;
     if choice.direct {
@@ -100,7 +100,8 @@ fn no_roots(path: Option<&Path>) -> Error {
         || "there is no root certificate to verify the server's with".to_owned(),
         |path| format!("root certificate file {} does not exist", path.display()),
     );
-    Error::usage(what).with_hint("set sslrootcert to a file, or to system for the operating system's authorities, or weaken sslmode")
+    Error::usage(what)
+        .with_hint("set sslrootcert to a file, or to system for the operating system's authorities, or weaken sslmode")
 }
 
 fn system_roots() -> Result<Vec<CertificateDer<'static>>> {

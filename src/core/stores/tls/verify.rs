@@ -66,7 +66,9 @@ impl ServerCertVerifier for Verifier {
         };
         let read = Certificate::read(end_entity);
         let outcome = match &read {
-            Some(read) if read.self_issued && roots.contains(end_entity) => own_root(end_entity, read, server_name, *name, now),
+            Some(read) if read.self_issued && roots.contains(end_entity) => {
+                own_root(end_entity, read, server_name, *name, now)
+            }
             _ => verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now).map(drop),
         };
         match outcome {
@@ -86,7 +88,8 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms).or_else(|error| self.version_1(error, message, cert, dss))
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+            .or_else(|error| self.version_1(error, message, cert, dss))
     }
 
     fn verify_tls13_signature(
@@ -95,7 +98,8 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms).or_else(|error| self.version_1(error, message, cert, dss))
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+            .or_else(|error| self.version_1(error, message, cert, dss))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -126,7 +130,13 @@ impl Verifier {
 
 /// The server shows a certificate that signed itself and that the operator lists as a root, which is how the manual
 /// of PostgreSQL sets up TLS first. OpenSSL takes that; rustls refuses a root as a server's certificate.
-fn own_root(der: &CertificateDer<'_>, read: &Certificate<'_>, host: &ServerName<'_>, name: bool, now: UnixTime) -> Result<(), Error> {
+fn own_root(
+    der: &CertificateDer<'_>,
+    read: &Certificate<'_>,
+    host: &ServerName<'_>,
+    name: bool,
+    now: UnixTime,
+) -> Result<(), Error> {
     if now.as_secs() > read.not_after {
         return Err(CertificateError::Expired.into());
     }
@@ -157,7 +167,9 @@ fn explain(error: &Error, read: Option<&Certificate<'_>>, host: &ServerName<'_>,
         let only = read.filter(|read| !read.has_alternative_name).and_then(|read| read.common_name);
         if let Some(name) = only {
             return refusal(
-                format!("the server's certificate gives its name only as a common name (CN={name:?}), which verify-full does not accept here"),
+                format!(
+                    "the server's certificate gives its name only as a common name (CN={name:?}), which verify-full does not accept here"
+                ),
                 "issue the certificate with a subjectAltName, or use sslmode=verify-ca",
             );
         }

@@ -90,7 +90,9 @@ fn common_name(subject: &[u8]) -> Option<&str> {
     std::iter::from_fn(|| names.expect(0x31))
         .filter_map(|set| {
             let mut pair = Reader(Reader(set).expect(SEQUENCE)?);
-            (pair.expect(OID)? == COMMON_NAME).then(|| pair.next())?.and_then(|(_, text)| std::str::from_utf8(text).ok())
+            (pair.expect(OID)? == COMMON_NAME)
+                .then(|| pair.next())?
+                .and_then(|(_, text)| std::str::from_utf8(text).ok())
         })
         .last()
 }
