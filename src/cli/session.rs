@@ -35,11 +35,18 @@ impl Session {
     pub fn target(&self) -> Result<Target> {
         let mut settings = self.settings.borrow_mut();
         if settings.is_none() {
-            *settings = Some(Settings::load(self.globals.env_file.as_deref())?);
+            *settings = Some(Settings::load(self.globals.env_file.as_deref(), |name| std::env::var(name).ok())?);
         }
         let lookup = |name: &str| settings.as_ref().and_then(|settings| settings.get(name));
-        let url = self.globals.database_url.clone().or_else(|| lookup("DATABASE_URL").filter(|url| !url.is_empty()));
-        Target::resolve(url.as_deref(), &lookup)
+        if let Some(url) = &self.globals.database_url {
+            return Target::resolve(Some(url), &lookup);
+        }
+        let url = lookup("DATABASE_URL").filter(|url| !url.is_empty());
+        let source = settings.as_ref().and_then(|settings| settings.source_of("DATABASE_URL"));
+        Target::resolve(url.as_deref(), &lookup).map_err(|error| match (url, source) {
+            (Some(_), Some(source)) => error.with_context(format!("DATABASE_URL from {source}")),
+            _ => error,
+        })
     }
 
     /// Whether the target is an SQLite file that does not exist yet.

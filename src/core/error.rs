@@ -95,6 +95,13 @@ impl Error {
         Self::new(ErrorKind::Usage, message)
     }
 
+    /// Says where it happened, before the message.
+    #[must_use]
+    pub fn with_context(mut self, context: impl fmt::Display) -> Self {
+        self.message = format!("{context}: {}", self.message);
+        self
+    }
+
     /// What the reader can do next.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
