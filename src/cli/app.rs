@@ -64,7 +64,7 @@ pub struct Globals {
     #[arg(short, long, global = true)]
     pub quiet: bool,
 
-    /// Say more about what is done
+    /// Say on stderr what was connected to, and how
     #[arg(short, long, global = true)]
     pub verbose: bool,
 
@@ -154,8 +154,12 @@ async fn work(app: App, screen: &Screen) -> Exit {
         reveal: app.globals.reveal,
         pager: !app.globals.no_pager,
     };
+    let verbose = app.globals.verbose;
     let session = Session::new(app.globals);
     let answer = app.command.run(&session).await;
+    if let Some(opened) = session.opened().filter(|_| verbose) {
+        screen.note(&opened);
+    }
     for warning in session.warnings() {
         screen.warn(&warning);
     }
@@ -199,11 +203,16 @@ fn say_usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
 
 /// Whether the arguments ask for JSON, for the errors that stop them from being parsed.
 fn wants_json(arguments: &[OsString]) -> bool {
-    let texts: Vec<&str> = arguments.iter().filter_map(|argument| argument.to_str()).take_while(|text| *text != "--").collect();
-    let format = |value: &str| Format::from_str(value, false).is_ok_and(|format| matches!(format, Format::Json | Format::Jsonl));
+    let texts: Vec<&str> =
+        arguments.iter().filter_map(|argument| argument.to_str()).take_while(|text| *text != "--").collect();
+    let format =
+        |value: &str| Format::from_str(value, false).is_ok_and(|format| matches!(format, Format::Json | Format::Jsonl));
     texts.windows(2).any(|pair| matches!(pair[0], "-o" | "--output") && format(pair[1]))
         || texts.iter().any(|text| {
-            text.strip_prefix("--output=").or_else(|| text.strip_prefix("-o=")).or_else(|| text.strip_prefix("-o")).is_some_and(format)
+            text.strip_prefix("--output=")
+                .or_else(|| text.strip_prefix("-o="))
+                .or_else(|| text.strip_prefix("-o"))
+                .is_some_and(format)
         })
 }
 
@@ -219,7 +228,15 @@ mod tests {
     #[test]
     fn json_is_recognised_before_parsing() {
         let wants = |words: &[&str]| wants_json(&words.iter().map(OsString::from).collect::<Vec<_>>());
-        assert!(wants(&["sen", "-o", "json", "nope"]) && wants(&["sen", "nope", "--output=jsonl"]) && wants(&["sen", "-ojson"]));
-        assert!(!wants(&["sen", "nope"]) && !wants(&["sen", "inspect", "--", "-o", "json"]) && !wants(&["sen", "-o", "csv"]));
+        assert!(
+            wants(&["sen", "-o", "json", "nope"])
+                && wants(&["sen", "nope", "--output=jsonl"])
+                && wants(&["sen", "-ojson"])
+        );
+        assert!(
+            !wants(&["sen", "nope"])
+                && !wants(&["sen", "inspect", "--", "-o", "json"])
+                && !wants(&["sen", "-o", "csv"])
+        );
     }
 }

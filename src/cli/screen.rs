@@ -65,22 +65,8 @@ impl Screen {
         Self { out, err, quiet, pager }
     }
 
-    /// What stdout is and can do.
-    pub fn out(&self) -> Stream {
-        self.out
-    }
-
-    /// What stderr is and can do.
-    pub fn err(&self) -> Stream {
-        self.err
-    }
-
-    /// Whether notes and progress are unwanted.
-    pub fn quiet(&self) -> bool {
-        self.quiet
-    }
-
-    /// Shows `view` on stdout and its notes on stderr, and says how many things or rows there were. Needs a tokio runtime with its timer on for lists.
+    /// Shows `view` on stdout and its notes on stderr, and says how many things or rows there were. Needs a tokio
+    /// runtime with its timer on for lists.
     ///
     /// # Errors
     /// `Usage` for unknown `--fields`, before anything is written; `Io` when stdout fails; what a list's producer

@@ -15,17 +15,23 @@ pub struct Session {
     pub globals: Globals,
     settings: RefCell<Option<Settings>>,
     warnings: RefCell<Vec<String>>,
+    opened: RefCell<Option<String>>,
 }
 
 impl Session {
     /// Starts a session. Settings are read when a database is first asked for: `sen completions` needs none.
     pub fn new(globals: Globals) -> Self {
-        Self { globals, settings: RefCell::new(None), warnings: RefCell::new(Vec::new()) }
+        Self { globals, settings: RefCell::new(None), warnings: RefCell::new(Vec::new()), opened: RefCell::new(None) }
     }
 
     /// What should be said on stderr about the configuration.
     pub fn warnings(&self) -> Vec<String> {
         self.warnings.borrow().clone()
+    }
+
+    /// What was opened and how, for `--verbose`.
+    pub fn opened(&self) -> Option<String> {
+        self.opened.borrow().clone()
     }
 
     /// Which database the operator means.
@@ -80,6 +86,7 @@ impl Session {
         let limit = Some(self.globals.timeout).filter(|limit| !limit.is_zero());
         let database = registry::open(target, access, limit).await?;
         self.warnings.borrow_mut().extend_from_slice(database.warnings());
+        *self.opened.borrow_mut() = Some(database.opened().to_owned());
         Ok(database)
     }
 }

@@ -166,7 +166,8 @@ mod tests {
         let middle = Error::new(ErrorKind::Io, "cannot write page").with_source(inner);
         let outer = Error::new(ErrorKind::Database, "statement failed").with_source(middle);
         assert_eq!(outer.causes(), ["cannot write page", "disk full"]);
-        let repeat = Error::new(ErrorKind::Database, "x: disk full").with_source(Error::new(ErrorKind::Io, "disk full"));
+        let repeat =
+            Error::new(ErrorKind::Database, "x: disk full").with_source(Error::new(ErrorKind::Io, "disk full"));
         assert!(repeat.causes().is_empty());
     }
 }

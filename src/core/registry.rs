@@ -21,6 +21,7 @@ pub enum Access {
 pub struct Database {
     systems: Vec<Box<dyn System>>,
     warnings: Vec<String>,
+    opened: String,
 }
 
 impl Database {
@@ -32,6 +33,11 @@ impl Database {
     /// Remarks about the configuration that led here.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// What was opened and how, for `--verbose`.
+    pub fn opened(&self) -> &str {
+        &self.opened
     }
 
     /// One system by name.
@@ -58,8 +64,10 @@ pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> R
         Target::Postgres(info) => {
             let db = crate::stores::postgres::Postgres::connect(info).await?;
             let warnings = db.warnings().to_vec();
+            let server = db.server_version().map_or_else(String::new, |version| format!(", PostgreSQL {version}"));
+            let opened = format!("connected to {} ({}){server}", db.describe(), db.wire());
             let leases = crate::systems::sentinel::postgres::PostgresLeases::new(db, limit);
-            Ok(Database { systems: vec![sentinel(leases)], warnings })
+            Ok(Database { systems: vec![sentinel(leases)], warnings, opened })
         }
         #[cfg(feature = "sqlite")]
         Target::Sqlite(path) => {
@@ -70,8 +78,9 @@ pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> R
                 Access::Create => sqlite::Access::Create,
             };
             let db = Sqlite::open(path, access).await?;
+            let opened = format!("opened {}", db.describe());
             let leases = crate::systems::sentinel::sqlite::SqliteLeases::new(db);
-            Ok(Database { systems: vec![sentinel(leases)], warnings: Vec::new() })
+            Ok(Database { systems: vec![sentinel(leases)], warnings: Vec::new(), opened })
         }
         #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
         _ => {

@@ -46,6 +46,9 @@ mod tests {
     #[test]
     fn identifiers_are_quoted_when_spliced() {
         let name = Ident::new("Sagas").unwrap();
-        assert_eq!(Sql::new("SELECT 1 FROM ").then_ident(&name).then(" LIMIT 1").as_str(), "SELECT 1 FROM \"Sagas\" LIMIT 1");
+        assert_eq!(
+            Sql::new("SELECT 1 FROM ").then_ident(&name).then(" LIMIT 1").as_str(),
+            "SELECT 1 FROM \"Sagas\" LIMIT 1"
+        );
     }
 }

@@ -146,7 +146,11 @@ pub fn humane(micros: i64) -> String {
 
 fn two(seconds: u64, unit: u64, name: &str, smaller: u64, smaller_name: &str) -> String {
     let rest = seconds % unit / smaller;
-    if rest == 0 { format!("{}{name}", seconds / unit) } else { format!("{}{name} {rest}{smaller_name}", seconds / unit) }
+    if rest == 0 {
+        format!("{}{name}", seconds / unit)
+    } else {
+        format!("{}{name} {rest}{smaller_name}", seconds / unit)
+    }
 }
 
 /// Reads a span such as `90s`, `1h30m`, `250ms` or `7d`.
@@ -154,7 +158,9 @@ fn two(seconds: u64, unit: u64, name: &str, smaller: u64, smaller_name: &str) ->
 /// # Errors
 /// `Usage` for a bare number (seconds or minutes? it does not say), an unknown unit, or a span past 100 years.
 pub fn parse_span(text: &str) -> Result<Duration> {
-    let bad = |why: &str| Error::usage(format!("{text:?} is not a duration: {why}")).with_hint("write it like 90s, 15m, 1h30m or 7d");
+    let bad = |why: &str| {
+        Error::usage(format!("{text:?} is not a duration: {why}")).with_hint("write it like 90s, 15m, 1h30m or 7d")
+    };
     let trimmed = text.trim();
     if trimmed.is_empty() {
         return Err(bad("it is empty"));
@@ -182,7 +188,8 @@ pub fn parse_span(text: &str) -> Result<Duration> {
             "" => return Err(bad("a unit is missing")),
             _ => return Err(bad("known units are ms, s, m, h, d and w")),
         };
-        total = amount.checked_mul(millis).and_then(|span| total.checked_add(span)).ok_or_else(|| bad("it is too long"))?;
+        total =
+            amount.checked_mul(millis).and_then(|span| total.checked_add(span)).ok_or_else(|| bad("it is too long"))?;
         rest = &rest[letters..];
     }
     match u64::try_from(total) {
@@ -227,7 +234,8 @@ impl When {
                 .map_err(|error| Error::usage(format!("{text:?} is out of range")).with_source(error));
         }
         if trimmed.parse::<jiff::civil::DateTime>().is_ok() {
-            return Err(Error::usage(format!("{text:?} has no time zone")).with_hint("add Z or an offset: 2026-11-20T20:16:00Z"));
+            return Err(Error::usage(format!("{text:?} has no time zone"))
+                .with_hint("add Z or an offset: 2026-11-20T20:16:00Z"));
         }
         parse_span(trimmed).map(Self::Ago).map_err(|_| {
             Error::usage(format!("{text:?} is neither a time nor a span"))
@@ -294,7 +302,14 @@ mod tests {
 
     #[test]
     fn humane_spans() {
-        let cases = [(0, "0s"), (400_000, "400ms"), (59_900_000, "59s"), (200_000_000, "3m 20s"), (7_500_000_000, "2h 5m"), (86_400_000_000, "1d")];
+        let cases = [
+            (0, "0s"),
+            (400_000, "400ms"),
+            (59_900_000, "59s"),
+            (200_000_000, "3m 20s"),
+            (7_500_000_000, "2h 5m"),
+            (86_400_000_000, "1d"),
+        ];
         for (micros, text) in cases {
             assert_eq!(humane(micros), text);
         }

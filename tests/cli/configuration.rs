@@ -14,7 +14,10 @@ const PASSWORD: &str = "s3cr3t-hunter2";
 
 #[track_caller]
 fn check(name: &str, code: i32, output: Output) {
-    assert!(!output.stderr.contains(PASSWORD) && !output.stdout.contains(PASSWORD), "{name} shows the password: {output:?}");
+    assert!(
+        !output.stderr.contains(PASSWORD) && !output.stdout.contains(PASSWORD),
+        "{name} shows the password: {output:?}"
+    );
     let output = output.expect_code(code);
     assert!(output.stderr.contains("hint:"), "{name} gives no hint: {}", output.stderr);
     assert_eq!(output.stderr.lines().filter(|line| line.starts_with("error:")).count(), 1, "{name}: {}", output.stderr);
@@ -45,12 +48,17 @@ fn urls_that_cannot_be_understood() {
 #[test]
 fn servers_that_refuse_or_do_not_answer() {
     let server = Server::start(
-        &Options::new().tcp().hba("host all secured 127.0.0.1/32 scram-sha-256").hba("host all rejected 127.0.0.1/32 reject"),
+        &Options::new()
+            .tcp()
+            .hba("host all secured 127.0.0.1/32 scram-sha-256")
+            .hba("host all rejected 127.0.0.1/32 reject"),
     );
     let database = server.fresh_database();
     database.psql("CREATE ROLE secured LOGIN PASSWORD 'right'; CREATE ROLE rejected LOGIN");
     let (port, name) = (server.port(), database.name.as_str());
-    let at = |user: &str, rest: &str| sen(["status"]).database(&format!("postgres://{user}:{PASSWORD}@127.0.0.1:{port}/{rest}")).run();
+    let at = |user: &str, rest: &str| {
+        sen(["status"]).database(&format!("postgres://{user}:{PASSWORD}@127.0.0.1:{port}/{rest}")).run()
+    };
     check("wrong-password", 6, at("secured", name));
     check("rejected-by-hba", 6, at("rejected", name));
     check("no-such-role", 6, at("nobody", name));

@@ -45,7 +45,10 @@ fn an_earlier_demo_is_made_anew_and_nothing_else_is_touched() {
     let demo = Demo::make();
     sen(["demo"]).cwd(demo.folder.path()).run().expect_code(0);
     let other = demo.folder.path().join("mine.db");
-    rusqlite::Connection::open(&other).unwrap().execute_batch("CREATE TABLE precious (a); INSERT INTO precious VALUES (1)").unwrap();
+    rusqlite::Connection::open(&other)
+        .unwrap()
+        .execute_batch("CREATE TABLE precious (a); INSERT INTO precious VALUES (1)")
+        .unwrap();
     let text = demo.folder.path().join("notes.txt");
     fs::write(&text, "precious").unwrap();
     for (path, before) in [(&other, fs::read(&other).unwrap()), (&text, fs::read(&text).unwrap())] {
@@ -65,7 +68,10 @@ fn every_reading_command_shows_the_story() {
         ("list", &["list"]),
         ("list-attention", &["list", "--state", "uncertain,stalled,reconciling", "--sort", "key"]),
         ("list-csv", &["list", "-o", "csv", "--namespace", "payments", "--sort", "key"]),
-        ("list-fields", &["list", "--fields", "key,status,lease_alive,execution_result", "--sort", "key", "--limit", "3"]),
+        (
+            "list-fields",
+            &["list", "--fields", "key,status,lease_alive,execution_result", "--sort", "key", "--limit", "3"],
+        ),
         ("inspect-uncertain", &["inspect", "payments:order-7731"]),
         ("inspect-reconciling", &["inspect", "payments:order-7729"]),
         ("inspect-completed-json", &["inspect", "payments:order-7718", "-o", "json"]),
@@ -101,7 +107,11 @@ fn check_turns_verdicts_into_exit_codes() {
 fn missing_keys_exit_4_with_what_may_have_been_meant() {
     let demo = Demo::make();
     let output = demo.sen(&["inspect", "payments:oder-7731"]).run().expect_code(4);
-    assert!(output.stderr.contains(r#"no lease "payments:oder-7731"; did you mean "payments:order-7731"?"#), "{}", output.stderr);
+    assert!(
+        output.stderr.contains(r#"no lease "payments:oder-7731"; did you mean "payments:order-7731"?"#),
+        "{}",
+        output.stderr
+    );
     let json = demo.sen(&["inspect", "payments:oder-7731", "-o", "json"]).run().expect_code(4);
     assert!(json.stderr.starts_with(r#"{"error":{"code":"not_found","message":"no lease"#), "{}", json.stderr);
     let several = demo.sen(&["inspect", "-o", "json", "nobody", "payments:order-7718"]).run().expect_code(4);
@@ -154,7 +164,11 @@ fn init_creates_once_and_says_so() {
 fn files_that_are_no_database_are_refused_clearly_and_nothing_is_created() {
     let demo = Demo::make();
     let folder = demo.folder.path();
-    fs::write(folder.join("text.db"), "not a database, although it has a name like one and some length to it".repeat(3)).unwrap();
+    fs::write(
+        folder.join("text.db"),
+        "not a database, although it has a name like one and some length to it".repeat(3),
+    )
+    .unwrap();
     let whole = fs::read(folder.join("sen-demo.db")).unwrap();
     fs::write(folder.join("short.db"), &whole[..whole.len() / 2 - 100]).unwrap();
     fs::write(folder.join("empty.db"), "").unwrap();

@@ -33,7 +33,10 @@ fn completions_are_fresh() {
 fn commands() -> Vec<String> {
     let help = sen(["--help"]).run().expect_code(0).stdout;
     let (_, list) = help.split_once("Commands:\n").unwrap();
-    list.lines().take_while(|line| !line.is_empty()).map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
+    list.lines()
+        .take_while(|line| !line.is_empty())
+        .map(|line| line.split_whitespace().next().unwrap().to_owned())
+        .collect()
 }
 
 #[test]

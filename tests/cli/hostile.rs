@@ -6,10 +6,44 @@ use crate::harness::sen::sen;
 
 /// Pieces that act on terminals, hide text, break parsers, or look like formulas and options.
 const PIECES: &[&str] = &[
-    "\u{1b}[2J\u{1b}[H", "\u{1b}]0;title\u{7}", "\u{1b}]8;;http://evil\u{1b}\\", "\u{9b}31m", "\u{90}q", "\u{85}", "\u{7f}",
-    "\u{8}\u{8}\u{8}", "\r", "\n", "\t", "\u{b}", "\u{202e}", "\u{2066}", "\u{200b}", "\u{feff}", "\u{2028}", "\u{e0041}",
-    "=cmd|' /C calc'!A0", "+1", "-rf", "@SUM(A1)", "'; DROP TABLE sentinel_leases; --", "%s%n", "\\x1b", "日本語", "🔥", "é",
-    "e\u{301}\u{301}\u{301}", "{}", "[\"", "\"", "\\", "null", "~", "$(reboot)", "`id`", "../../etc/passwd",
+    "\u{1b}[2J\u{1b}[H",
+    "\u{1b}]0;title\u{7}",
+    "\u{1b}]8;;http://evil\u{1b}\\",
+    "\u{9b}31m",
+    "\u{90}q",
+    "\u{85}",
+    "\u{7f}",
+    "\u{8}\u{8}\u{8}",
+    "\r",
+    "\n",
+    "\t",
+    "\u{b}",
+    "\u{202e}",
+    "\u{2066}",
+    "\u{200b}",
+    "\u{feff}",
+    "\u{2028}",
+    "\u{e0041}",
+    "=cmd|' /C calc'!A0",
+    "+1",
+    "-rf",
+    "@SUM(A1)",
+    "'; DROP TABLE sentinel_leases; --",
+    "%s%n",
+    "\\x1b",
+    "日本語",
+    "🔥",
+    "é",
+    "e\u{301}\u{301}\u{301}",
+    "{}",
+    "[\"",
+    "\"",
+    "\\",
+    "null",
+    "~",
+    "$(reboot)",
+    "`id`",
+    "../../etc/passwd",
 ];
 
 fn quoted(text: &str) -> String {
@@ -23,7 +57,8 @@ fn nothing_from_the_database_acts_on_a_terminal() {
     let mut sql = String::new();
     let mut keys = Vec::new();
     for number in 0..1000_usize {
-        let piece = |shift: usize| PIECES[(number / PIECES.len().pow(shift as u32 % 2) + number * shift) % PIECES.len()];
+        let piece =
+            |shift: usize| PIECES[(number / PIECES.len().pow(shift as u32 % 2) + number * shift) % PIECES.len()];
         let key = format!("{}{number}{}", piece(0), piece(3));
         let payload = match number {
             0 => serde_json::json!({ "big": "x\u{1b}[31m".repeat(150_000) }).to_string(),
@@ -55,7 +90,11 @@ fn nothing_from_the_database_acts_on_a_terminal() {
     }
     // What is not there is echoed in the error, and no more trusted.
     for piece in PIECES {
-        let shown = terminal(["inspect", "--", &format!("no such {piece}")]).database(&database.url()).env("SEN_PAGER", "").run();
+        let shown = terminal(["inspect", "--", &format!("no such {piece}")])
+            .database(&database.url())
+            .env("NO_COLOR", "1")
+            .env("SEN_PAGER", "")
+            .run();
         assert_eq!(shown.code, 4);
         no_control_byte(&shown.raw, piece);
     }

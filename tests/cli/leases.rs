@@ -18,7 +18,13 @@ fn plain_timestamps_are_read_in_the_servers_zone_whatever_the_client_says() {
     let truth = database.psql("SELECT to_char(lease_expires_at::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM sentinel_leases WHERE key = 'live'");
     for zone in ["Asia/Tokyo", "Pacific/Marquesas", "UTC"] {
         let inspect = |key: &str| {
-            sen(["inspect", "-o", "json", key]).database(&database.url()).env("TZ", zone).env("PGTZ", zone).run().expect_code(0).json()
+            sen(["inspect", "-o", "json", key])
+                .database(&database.url())
+                .env("TZ", zone)
+                .env("PGTZ", zone)
+                .run()
+                .expect_code(0)
+                .json()
         };
         assert_eq!(inspect("live")["verdict"]["state"], "alive", "{zone}");
         assert_eq!(inspect("live")["lease_expires_at"], truth.as_str(), "{zone}");
@@ -33,7 +39,9 @@ fn everything_works_through_a_pooler_in_transaction_mode() {
     let bouncer = PgBouncer::start(&server);
     let url = bouncer.url_of(&database.name);
     sen(["init"]).database(&url).run().expect_code(0);
-    database.psql("INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, status) VALUES ('k', 'o', now(), 'completed')");
+    database.psql(
+        "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, status) VALUES ('k', 'o', now(), 'completed')",
+    );
     for _ in 0..10 {
         sen(["inspect", "k"]).database(&url).run().expect_code(0);
         sen(["list", "--limit", "0", "-o", "jsonl"]).database(&url).run().expect_code(0);
@@ -50,7 +58,9 @@ fn secrets_in_results_are_masked_until_revealed() {
            VALUES ('k', 'o', now(), 'completed', '{"api_key": "sk_live_123", "amount": 1.10}')"#,
     );
     let run = |args: &[&str]| sen(args).database(&database.url()).run().expect_code(0).stdout;
-    for args in [&["inspect", "k"][..], &["inspect", "k", "-o", "json"], &["list", "-o", "jsonl"], &["list", "-o", "csv"]] {
+    for args in
+        [&["inspect", "k"][..], &["inspect", "k", "-o", "json"], &["list", "-o", "jsonl"], &["list", "-o", "csv"]]
+    {
         let shown = run(args);
         assert!(!shown.contains("sk_live_123") && shown.contains("1.10"), "{args:?}: {shown}");
     }

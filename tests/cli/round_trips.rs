@@ -9,7 +9,9 @@ fn reading_commands_take_one_round_trip_after_the_login() {
     let server = Server::start(&Options::new().tcp());
     let database = server.fresh_database();
     sen(["init"]).database(&database.url()).run().expect_code(0);
-    database.psql("INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, status) VALUES ('k', 'o', now(), 'completed')");
+    database.psql(
+        "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, status) VALUES ('k', 'o', now(), 'completed')",
+    );
     for args in [&["inspect", "k"][..], &["list"], &["status"], &["list", "--limit", "0", "-o", "jsonl"]] {
         let proxy = Proxy::unix(&server);
         sen(args).database(&proxy.url_of(&database.name)).run().expect_code(0);

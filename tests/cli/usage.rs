@@ -40,7 +40,9 @@ fn usage_errors_are_one_clear_message_and_exit_2() {
 
 #[test]
 fn with_json_even_usage_errors_are_json() {
-    for args in [&["-o", "json", "inspct"][..], &["list", "-ojson", "--older-than", "10"], &["help", "nothing", "-o", "jsonl"]] {
+    for args in
+        [&["-o", "json", "inspct"][..], &["list", "-ojson", "--older-than", "10"], &["help", "nothing", "-o", "jsonl"]]
+    {
         let output = sen(args).run().expect_code(2);
         let error: serde_json::Value = serde_json::from_str(&output.stderr).unwrap();
         assert_eq!(error["error"]["code"], "usage", "{}", output.stderr);

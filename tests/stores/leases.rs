@@ -24,14 +24,26 @@ use crate::harness::postgres::{Database, Server};
 trait Cell {
     fn store(&self) -> Box<dyn LeaseStore>;
     /// Inserts a lease; offsets are seconds from now.
-    fn seed(&self, key: &str, status: &str, expires: i64, hard: Option<i64>, token: i64, owner: &str, updated: i64, result: Option<&str>);
+    fn seed(
+        &self,
+        key: &str,
+        status: &str,
+        expires: i64,
+        hard: Option<i64>,
+        token: i64,
+        owner: &str,
+        updated: i64,
+        result: Option<&str>,
+    );
     fn event(&self, key: &str, event: &str, token: i64, seconds: i64);
 }
 
 struct OnPostgres<'a>(Database<'a>);
 
 async fn connect(url: &str) -> PostgresLeases {
-    let Target::Postgres(info) = Target::resolve(Some(url), &|_| None).unwrap() else { panic!("not PostgreSQL: {url}") };
+    let Target::Postgres(info) = Target::resolve(Some(url), &|_| None).unwrap() else {
+        panic!("not PostgreSQL: {url}")
+    };
     let db = sen_core::stores::postgres::Postgres::connect(&info).await.unwrap();
     PostgresLeases::new(db, Some(Duration::from_secs(30)))
 }
@@ -45,7 +57,17 @@ impl Cell for OnPostgres<'_> {
         Box::new(on_one_runtime(connect(&self.0.url())))
     }
 
-    fn seed(&self, key: &str, status: &str, expires: i64, hard: Option<i64>, token: i64, owner: &str, updated: i64, result: Option<&str>) {
+    fn seed(
+        &self,
+        key: &str,
+        status: &str,
+        expires: i64,
+        hard: Option<i64>,
+        token: i64,
+        owner: &str,
+        updated: i64,
+        result: Option<&str>,
+    ) {
         let hard = hard.map_or_else(|| "NULL".into(), |hard| format!("now() + interval '{hard} seconds'"));
         self.0.psql(&format!(
             "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, lease_updated_at, hard_expires_at, execution_result, status, fencing_token)
@@ -103,7 +125,17 @@ impl Cell for OnSqlite {
         Box::new(SqliteLeases::new(db))
     }
 
-    fn seed(&self, key: &str, status: &str, expires: i64, hard: Option<i64>, token: i64, owner: &str, updated: i64, result: Option<&str>) {
+    fn seed(
+        &self,
+        key: &str,
+        status: &str,
+        expires: i64,
+        hard: Option<i64>,
+        token: i64,
+        owner: &str,
+        updated: i64,
+        result: Option<&str>,
+    ) {
         let hard = hard.map_or_else(|| "NULL".into(), |hard| format!("{SQLITE_NOW} + {hard} * 1000000"));
         self.execute(&format!(
             "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, lease_updated_at, hard_expires_at, execution_result, status, fencing_token)
@@ -160,7 +192,16 @@ fn contract(cell: &dyn Cell, has_events: bool) {
         for (lease, expires) in [("live", 600), ("over", -600)] {
             for (hard, limit) in [("ahead", Some(900)), ("past", Some(-300)), ("none", None)] {
                 let key = format!("combo:{status}-{lease}-{hard}");
-                cell.seed(&key, status, expires, limit, 5, "host-a:10-1", -60, (status == "completed").then_some(r#"{"a": 1}"#));
+                cell.seed(
+                    &key,
+                    status,
+                    expires,
+                    limit,
+                    5,
+                    "host-a:10-1",
+                    -60,
+                    (status == "completed").then_some(r#"{"a": 1}"#),
+                );
             }
         }
     }
@@ -168,7 +209,9 @@ fn contract(cell: &dyn Cell, has_events: bool) {
     cell.seed("payments:2", "claimed", 500, Some(500), 9_007_199_254_740_993, "host-bb:11-2", -10, None);
     cell.seed("päy:ü'\"%_", "completed", -100, None, 3, "o", -20, Some(r#"{"text": "x\u202e"}"#));
     if has_events {
-        for (event, token, seconds) in [("acquired", 1, -50), ("executing", 1, -49), ("rejected", 1, -40), ("completed", 1, -30)] {
+        for (event, token, seconds) in
+            [("acquired", 1, -50), ("executing", 1, -49), ("rejected", 1, -40), ("completed", 1, -30)]
+        {
             cell.event("pay:1", event, token, seconds);
         }
     }
@@ -216,12 +259,17 @@ async fn reading(store: &dyn LeaseStore, has_events: bool) {
     let by_expiry = rows(store, LeaseQuery { order: Order::Expires, descending: true, ..any() }).await;
     assert!(by_expiry.is_sorted_by_key(|lease| std::cmp::Reverse(lease.lease_expires_at)));
     assert_eq!(rows(store, LeaseQuery { order: Order::Stored, ..any() }).await.len(), 27);
-    assert!(rows(store, LeaseQuery { payloads: false, ..any() }).await.iter().all(|lease| lease.execution_result.is_none()));
+    assert!(
+        rows(store, LeaseQuery { payloads: false, ..any() }).await.iter().all(|lease| lease.execution_result.is_none())
+    );
 
     // One lease with its history.
     let look = store.look("pay:1", 2).await.unwrap();
     let lease = look.lease.unwrap();
-    assert_eq!((lease.fencing_token, lease.execution_result.as_deref(), lease.alive), (Some(77), Some("null"), Some(false)));
+    assert_eq!(
+        (lease.fencing_token, lease.execution_result.as_deref(), lease.alive),
+        (Some(77), Some("null"), Some(false))
+    );
     let moved = look.now.micros_since(lease.lease_updated_at.unwrap()) - 7_200_000_000;
     assert!((0..60_000_000).contains(&moved), "off by {moved} µs");
     let names = |events: &[sen_core::systems::sentinel::record::LeaseEvent]| {
@@ -229,7 +277,10 @@ async fn reading(store: &dyn LeaseStore, has_events: bool) {
     };
     if has_events {
         assert_eq!(names(&look.events.unwrap().rows), ["rejected", "completed"]);
-        assert_eq!(names(&store.events("pay:1", None).await.unwrap().rows), ["acquired", "executing", "rejected", "completed"]);
+        assert_eq!(
+            names(&store.events("pay:1", None).await.unwrap().rows),
+            ["acquired", "executing", "rejected", "completed"]
+        );
         let since = store.events_since("pay:1", Some(now.minus(Duration::from_secs(45)))).await.unwrap();
         assert_eq!(names(&since.rows), ["rejected", "completed"]);
         assert!(store.events("nobody", None).await.unwrap().rows.is_empty());
@@ -259,9 +310,8 @@ fn sqlite_keeps_the_contract() {
 fn postgres_keeps_the_contract_on_tables_of_init() {
     let cell = OnPostgres(Server::shared().fresh_database());
     let store = cell.store();
-    let (first, again) = on_one_runtime(async {
-        (store.init(&permit()).await.unwrap(), store.init(&permit()).await.unwrap())
-    });
+    let (first, again) =
+        on_one_runtime(async { (store.init(&permit()).await.unwrap(), store.init(&permit()).await.unwrap()) });
     assert!(first.iter().all(|item| item.outcome == Outcome::Applied), "{first:?}");
     assert!(again.iter().all(|item| item.outcome == Outcome::AlreadyDone), "{again:?}");
     contract(&cell, true);
@@ -294,7 +344,10 @@ fn leases_of_0_1_3_are_read_although_columns_are_missing() {
     let store = cell.store();
     on_one_runtime(async {
         let lease = store.look("k", 1).await.unwrap().lease.unwrap();
-        assert_eq!((lease.execution_result.as_deref(), lease.ttl_ms, lease.hard_expires_at), (Some("{\"ok\": true}"), None, None));
+        assert_eq!(
+            (lease.execution_result.as_deref(), lease.ttl_ms, lease.hard_expires_at),
+            (Some("{\"ok\": true}"), None, None)
+        );
         let uncertain = keys(store.as_ref(), LeaseQuery { states: vec!["uncertain".into()], ..any() }).await;
         assert_eq!(uncertain, ["u"]);
         let census = store.census().await.unwrap();
@@ -324,11 +377,14 @@ fn infinite_times_foreign_statuses_and_nulls_are_shown_and_never_fatal() {
 #[test]
 fn a_reader_is_refused_by_the_server_when_it_would_write() {
     let cell = OnPostgres(Server::shared().fresh_database());
-    cell.0.psql(&format!("{V042}; CREATE FUNCTION sneaky() RETURNS timestamp LANGUAGE plpgsql AS $$ BEGIN
-        INSERT INTO sentinel_leases (key, owner_id, lease_expires_at) VALUES ('x', 'o', now()); RETURN now(); END $$;
-        ALTER TABLE sentinel_leases RENAME TO hidden;
-        CREATE VIEW sentinel_leases AS SELECT key, owner_id, sneaky() AS lease_expires_at, lease_updated_at, status, fencing_token FROM hidden;
-        INSERT INTO hidden (key, owner_id, lease_expires_at) VALUES ('k', 'o', now())"));
+    cell.0.psql(&format!(
+        "{V042}; ALTER TABLE sentinel_leases RENAME TO hidden;
+         CREATE FUNCTION sneaky() RETURNS timestamp LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO hidden (key, owner_id, lease_expires_at) VALUES ('x', 'o', now()); RETURN now(); END $$;
+         CREATE VIEW sentinel_leases AS SELECT key, owner_id, sneaky() AS lease_expires_at, lease_updated_at, status,
+            fencing_token FROM hidden;
+         INSERT INTO hidden (key, owner_id, lease_expires_at) VALUES ('k', 'o', now())"
+    ));
     let error = on_one_runtime(cell.store().look("k", 1)).unwrap_err();
     assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Refused, Some("25006")), "{error} {:?}", error.causes());
     assert_eq!(cell.0.psql("SELECT count(*) FROM hidden"), "1");

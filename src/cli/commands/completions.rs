@@ -9,7 +9,9 @@ use crate::views::{Answer, View};
 
 /// Print the completion script of a shell
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  sen completions bash > ~/.local/share/bash-completion/completions/sen\n  sen completions zsh > ~/.zfunc/_sen")]
+#[command(
+    after_help = "Examples:\n  sen completions bash > ~/.local/share/bash-completion/completions/sen\n  sen completions zsh > ~/.zfunc/_sen"
+)]
 pub struct Args {
     /// The shell
     #[arg(value_enum, value_name = "SHELL")]

@@ -39,12 +39,21 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
 
     let database = registry::open(&target, Access::Read, None).await?;
     let (mut detail, now, _) = super::status::survey(&database).await?;
-    detail.blocks.insert(0, Block::Note(format!("made {}: the leases of a payment service, some minutes after a provider outage", path.display())));
+    detail.blocks.insert(
+        0,
+        Block::Note(format!(
+            "made {}: the leases of a payment service, some minutes after a provider outage",
+            path.display()
+        )),
+    );
     let url = format!("sqlite:{}", path.display());
     let sen = std::env::args().next().unwrap_or_else(|| "sen".into());
     let command = |words: &[&str], why: &str| {
         let rest = NextCommand::new(words, why);
-        NextCommand { command: format!("DATABASE_URL={} {} {}", shell_word(&url), shell_word(&sen), rest.command), why: rest.why }
+        NextCommand {
+            command: format!("DATABASE_URL={} {} {}", shell_word(&url), shell_word(&sen), rest.command),
+            why: rest.why,
+        }
     };
     detail.blocks.push(Block::Next(vec![
         command(&["list", "--state", "uncertain,stalled"], "which keys need a person"),
@@ -64,8 +73,11 @@ async fn remove_earlier(path: &Path) -> Result<()> {
         Err(_) => false,
     };
     if !ours {
-        return Err(Error::new(ErrorKind::Refused, format!("{} exists and is not a demo of sen; it is left alone", path.display()))
-            .with_hint("name another file: sen demo FILE"));
+        return Err(Error::new(
+            ErrorKind::Refused,
+            format!("{} exists and is not a demo of sen; it is left alone", path.display()),
+        )
+        .with_hint("name another file: sen demo FILE"));
     }
     std::fs::remove_file(path)
         .map_err(|error| Error::new(ErrorKind::Io, format!("cannot replace {}", path.display())).with_source(error))

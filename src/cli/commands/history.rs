@@ -64,7 +64,10 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let follower = Follower::new(&key, &history.events);
     let mut first = vec![Ok(Batch::Rows(history.events.into_iter().map(|event| event.row).collect()))];
     if older {
-        first.push(Ok(Batch::Note(format!("older events exist; these are the newest {} (--limit 0 shows all)", args.limit))));
+        first.push(Ok(Batch::Note(format!(
+            "older events exist; these are the newest {} (--limit 0 shows all)",
+            args.limit
+        ))));
     }
     let batches: Batches = if args.follow {
         Box::pin(stream::iter(first).chain(followed(database, follower)))

@@ -27,7 +27,9 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         let database = match session.read().await {
             Ok(database) => database,
             // A file that is still to be made holds nothing yet.
-            Err(error) if session.makes_file()? => return Ok(Answer::new(View::Text(format!("would be created: {error}\n")))),
+            Err(error) if session.makes_file()? => {
+                return Ok(Answer::new(View::Text(format!("would be created: {error}\n"))));
+            }
             Err(error) => return Err(error),
         };
         let system = database.system(sentinel::NAME)?;
@@ -39,7 +41,8 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let system = database.system(sentinel::NAME)?;
     let plan = init::plan(system).await?;
     let report = init::apply(system, &plan, None).await?;
-    let items = report.items.iter().map(|item| (item.subject.to_string(), item.outcome.name().to_owned(), item.detail.clone()));
+    let items =
+        report.items.iter().map(|item| (item.subject.to_string(), item.outcome.name().to_owned(), item.detail.clone()));
     Ok(view(system.database(), false, items.collect(), Some(&report)))
 }
 

@@ -68,7 +68,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
             Known::Missing { key, similar } => errors.push(inspect::missing("lease", &key, &similar)),
         }
     }
-    if let (true, Some(error)) = (single, errors.pop()) {
+    if single && let Some(error) = errors.pop() {
         return Err(error);
     }
     if !errors.is_empty() {
@@ -89,7 +89,8 @@ fn verdict_exit(verdict: &Verdict) -> Exit {
 
 /// The exit code that matters more when several keys were asked for.
 fn worse(left: Exit, right: Exit) -> Exit {
-    let rank = |exit| [Exit::Done, Exit::Pending, Exit::NotFound, Exit::Attention].iter().position(|known| *known == exit);
+    let rank =
+        |exit| [Exit::Done, Exit::Pending, Exit::NotFound, Exit::Attention].iter().position(|known| *known == exit);
     if rank(right) > rank(left) { right } else { left }
 }
 

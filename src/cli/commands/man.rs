@@ -24,7 +24,8 @@ pub fn run(args: &Args) -> Result<Answer> {
             let mut root = root;
             root.build();
             let found = root.find_subcommand(wanted).cloned();
-            let found = found.ok_or_else(|| Error::usage(format!("no command {wanted:?}")).with_hint("sen --help lists them"))?;
+            let found = found
+                .ok_or_else(|| Error::usage(format!("no command {wanted:?}")).with_hint("sen --help lists them"))?;
             (found, format!("sen-{wanted}"))
         }
     };
@@ -34,7 +35,9 @@ pub fn run(args: &Args) -> Result<Answer> {
 }
 
 fn render(command: clap::Command, name: &str) -> std::io::Result<String> {
-    let page = clap_mangen::Man::new(command.name(name.to_owned()).display_name(name.to_owned())).date("").manual("sen manual");
+    let page = clap_mangen::Man::new(command.name(name.to_owned()).display_name(name.to_owned()))
+        .date("")
+        .manual("sen manual");
     let mut out = Vec::new();
     page.render_title(&mut out)?;
     page.render_name_section(&mut out)?;

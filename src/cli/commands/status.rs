@@ -65,7 +65,13 @@ pub async fn survey(database: &Database) -> Result<(Detail, sen_core::time::Time
 fn layout(survey: &Survey) -> Vec<Block> {
     let version = if survey.writable { survey.version.clone() } else { format!("{} (reading only)", survey.version) };
     let mut blocks = vec![Block::Field(survey.system, Value::Text(version))];
-    blocks.extend(survey.facts.iter().filter(|(_, value)| *value != Value::Null).map(|(name, value)| Block::Field(name, value.clone())));
+    blocks.extend(
+        survey
+            .facts
+            .iter()
+            .filter(|(_, value)| *value != Value::Null)
+            .map(|(name, value)| Block::Field(name, value.clone())),
+    );
     blocks.push(Block::Heading("leases".into()));
     let rows: Vec<_> = survey
         .counts

@@ -63,6 +63,7 @@ pub fn labelled(value: &Value, now: Timestamp, reveal: bool) -> String {
         Value::Time(moment) if moment.is_finite() && now.is_finite() => {
             format!("{moment} ({})", relative(*moment, now, true))
         }
+        Value::Millis(millis) => format!("{millis} ({})", plain(value)),
         Value::List(items)
             if items.iter().all(|item| !matches!(item, Value::Json(_) | Value::List(_) | Value::Map(_))) =>
         {

@@ -32,6 +32,18 @@ pub enum Wire {
     Tls(Trust),
 }
 
+impl fmt::Display for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket => f.write_str("unix socket"),
+            Self::Plain => f.write_str("TCP without TLS"),
+            Self::Tls(Trust::Unverified) => f.write_str("TLS, the server unverified"),
+            Self::Tls(Trust::Authority) => f.write_str("TLS, the certificate's authority verified"),
+            Self::Tls(Trust::Full) => f.write_str("TLS, verified"),
+        }
+    }
+}
+
 /// An open connection.
 pub struct Postgres {
     client: Arc<Client>,
@@ -73,7 +85,16 @@ impl Postgres {
             let words = connection.await.err().map(Words::of).unwrap_or_default();
             let _ = tell.send(Some(words));
         });
-        Self { client: Arc::new(client), description, wire, warnings: Vec::new(), server_version, standby, read_only, end }
+        Self {
+            client: Arc::new(client),
+            description,
+            wire,
+            warnings: Vec::new(),
+            server_version,
+            standby,
+            read_only,
+            end,
+        }
     }
 
     /// The driver's client. Use its `query_typed` family: the others prepare named statements, which cost a round trip

@@ -91,12 +91,15 @@ impl Sqlite {
 fn check_file(path: &Path, access: Access) -> Result<()> {
     let shown = path.display();
     match std::fs::metadata(path) {
-        Ok(found) if found.is_dir() => Err(Error::new(ErrorKind::Connect, format!("{shown} is a directory, not a database file"))),
+        Ok(found) if found.is_dir() => {
+            Err(Error::new(ErrorKind::Connect, format!("{shown} is a directory, not a database file")))
+        }
         Ok(found) => check_owner(path, &found, access),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && access == Access::Create => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(Error::new(ErrorKind::Connect, format!("there is no file {shown}"))
-                .with_hint("check the path; nothing was created. `sen demo` makes a database to try, `sen init` an empty one"))
+            Err(Error::new(ErrorKind::Connect, format!("there is no file {shown}")).with_hint(
+                "check the path; nothing was created. `sen demo` makes a database to try, `sen init` an empty one",
+            ))
         }
         Err(error) => Err(Error::new(ErrorKind::Connect, format!("cannot open {shown}")).with_source(error)),
     }
@@ -149,10 +152,14 @@ fn connect(path: &PathBuf, access: Access) -> Result<Connection> {
 pub fn error_from(error: rusqlite::Error) -> Error {
     let code = error.sqlite_error_code();
     let (kind, message, hint) = match code {
-        Some(ErrorCode::NotADatabase) => (ErrorKind::Connect, "this file is not an SQLite database", Some("check the path in DATABASE_URL")),
-        Some(ErrorCode::CannotOpen) => {
-            (ErrorKind::Connect, "SQLite cannot open the file", Some("check the permissions of the file and of its folder"))
+        Some(ErrorCode::NotADatabase) => {
+            (ErrorKind::Connect, "this file is not an SQLite database", Some("check the path in DATABASE_URL"))
         }
+        Some(ErrorCode::CannotOpen) => (
+            ErrorKind::Connect,
+            "SQLite cannot open the file",
+            Some("check the permissions of the file and of its folder"),
+        ),
         Some(ErrorCode::PermissionDenied) => (ErrorKind::Connect, "no permission to open the file", None),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
             ErrorKind::Timeout,
@@ -202,7 +209,11 @@ mod tests {
     fn a_file_of_another_kind_and_a_truncated_one_are_refused_clearly() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.db");
-        std::fs::write(&path, "this is not a database, but long enough to have a header of a hundred bytes: ".repeat(4)).unwrap();
+        std::fs::write(
+            &path,
+            "this is not a database, but long enough to have a header of a hundred bytes: ".repeat(4),
+        )
+        .unwrap();
         assert_eq!(kind(&path, Access::Read), ErrorKind::Connect);
     }
 

@@ -8,10 +8,10 @@ pub mod record;
 pub mod similar;
 pub mod verdict;
 
-#[cfg(feature = "postgres")]
-pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod demo;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -61,7 +61,8 @@ fn order(filter: &Filter) -> Result<(Order, bool)> {
         Some("token") => (Order::Token, true),
         Some("key") => (Order::Key, false),
         Some(other) => {
-            return Err(Error::usage(format!("cannot sort by {other:?}")).with_hint("known orders: expires, updated, token, key"));
+            return Err(Error::usage(format!("cannot sort by {other:?}"))
+                .with_hint("known orders: expires, updated, token, key"));
         }
     };
     Ok((order, newest_first != filter.reverse))
@@ -182,6 +183,8 @@ mod tests {
         assert_eq!(order(&Filter { reverse: true, ..page.clone() }).unwrap(), (Order::Expires, false));
         assert_eq!(order(&Filter::default()).unwrap(), (Order::Stored, false));
         assert_eq!(order(&Filter { sort: Some("key".into()), ..page.clone() }).unwrap(), (Order::Key, false));
-        assert!(order(&Filter { sort: Some("colour".into()), ..page }).unwrap_err().hint().unwrap().contains("expires"));
+        assert!(
+            order(&Filter { sort: Some("colour".into()), ..page }).unwrap_err().hint().unwrap().contains("expires")
+        );
     }
 }

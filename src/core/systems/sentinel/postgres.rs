@@ -226,10 +226,11 @@ impl PostgresLeases {
         let [clock_rows, rows] = two(self.db.snapshot(&asks, self.limit).await?);
         match rows {
             Ok(rows) => Ok(Events { now: clock(&clock_rows?), rows: in_time_order(&rows) }),
-            Err(error) if error.sqlstate() == Some(UNDEFINED_TABLE) => {
-                Err(Error::new(ErrorKind::NoSystem, format!("no events table (sentinel_events) in {}", self.db.describe()))
-                    .with_hint("sentinel-coordination before 0.5.0 kept no events; `sen inspect` shows the lease itself"))
-            }
+            Err(error) if error.sqlstate() == Some(UNDEFINED_TABLE) => Err(Error::new(
+                ErrorKind::NoSystem,
+                format!("no events table (sentinel_events) in {}", self.db.describe()),
+            )
+            .with_hint("sentinel-coordination before 0.5.0 kept no events; `sen inspect` shows the lease itself")),
             Err(error) => Err(error),
         }
     }

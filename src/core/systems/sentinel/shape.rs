@@ -108,7 +108,13 @@ mod tests {
         assert!(old.version().starts_with("0.1.x") && !old.fully_served());
         let middle = shape(&[("leases", "lease_expires_at", naive), ("leases", "hard_expires_at", naive), status]);
         assert!(middle.version().starts_with("0.2.0") && !middle.fully_served());
-        let base = |zone| vec![("leases", "lease_expires_at", zone), ("leases", "hard_expires_at", zone), ("leases", "ttl_ms", "integer")];
+        let base = |zone| {
+            vec![
+                ("leases", "lease_expires_at", zone),
+                ("leases", "hard_expires_at", zone),
+                ("leases", "ttl_ms", "integer"),
+            ]
+        };
         let with = |zone, more: &[(&'static str, &'static str, &'static str)]| {
             let mut columns = base(zone);
             columns.extend_from_slice(more);

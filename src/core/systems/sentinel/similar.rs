@@ -21,10 +21,12 @@ pub fn one_edit_away(key: &str) -> Vec<String> {
         out.dedup();
         return out;
     }
-    let mut alphabet: Vec<char> = ('a'..='z').chain('0'..='9').chain("-_:./".chars()).chain(chars.iter().copied()).collect();
+    let mut alphabet: Vec<char> =
+        ('a'..='z').chain('0'..='9').chain("-_:./".chars()).chain(chars.iter().copied()).collect();
     alphabet.sort_unstable();
     alphabet.dedup();
-    let build = |head: &[char], middle: &[char], tail: &[char]| head.iter().chain(middle).chain(tail).collect::<String>();
+    let build =
+        |head: &[char], middle: &[char], tail: &[char]| head.iter().chain(middle).chain(tail).collect::<String>();
     for at in 0..=chars.len() {
         let (head, tail) = chars.split_at(at);
         if let Some((_, rest)) = tail.split_first() {
@@ -69,7 +71,14 @@ mod tests {
     #[test]
     fn slips_of_the_finger_are_candidates() {
         for meant in ["payment-order-789"] {
-            for typed in ["payment-oder-789", "payment-order-78", "paymnet-order-789", "payment-order-788", "Payment-Order-789", " payment-order-789"] {
+            for typed in [
+                "payment-oder-789",
+                "payment-order-78",
+                "paymnet-order-789",
+                "payment-order-788",
+                "Payment-Order-789",
+                " payment-order-789",
+            ] {
                 assert!(one_edit_away(typed).iter().any(|candidate| candidate == meant), "{typed}");
             }
         }

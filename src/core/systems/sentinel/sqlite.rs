@@ -9,7 +9,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use tokio::sync::mpsc;
 
-use super::port::{Census, Events, Group, LeaseChunk, LeaseQuery, Leases, LeaseStore, Look, Order, RELATIONS};
+use super::port::{Census, Events, Group, LeaseChunk, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS};
 use super::record::{Lease, LeaseEvent, Status};
 use super::shape::{ColumnFact, Shape};
 use crate::error::{Error, ErrorKind, Result};
@@ -282,7 +282,8 @@ impl LeaseStore for SqliteLeases {
                 drop(sender.blocking_send(Err(error)));
             }
         })?;
-        let chunks = stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|chunk| (chunk, receiver)) });
+        let chunks =
+            stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|chunk| (chunk, receiver)) });
         Ok(Leases { now, chunks: Box::pin(chunks) })
     }
 
@@ -361,7 +362,8 @@ impl LeaseStore for SqliteLeases {
     async fn init(&self, _permit: &WritePermit) -> Result<Vec<Item>> {
         self.db
             .run(|db| {
-                let writing = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(error_from)?;
+                let writing =
+                    db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(error_from)?;
                 let mut items = Vec::new();
                 for (name, ddl) in CREATE {
                     let exists = has(&writing, name)?;
@@ -381,7 +383,12 @@ impl LeaseStore for SqliteLeases {
     }
 }
 
-fn stream_leases(db: &Connection, query: &LeaseQuery, now: Timestamp, out: &mpsc::Sender<Result<LeaseChunk>>) -> Result<()> {
+fn stream_leases(
+    db: &Connection,
+    query: &LeaseQuery,
+    now: Timestamp,
+    out: &mpsc::Sender<Result<LeaseChunk>>,
+) -> Result<()> {
     let micros = now.as_micros();
     let moment = |bound: super::port::Bound| bound.at.or(bound.ago.map(|ago| micros.saturating_sub(ago)));
     let states = (!query.states.is_empty()).then(|| serde_json::Value::from(query.states.clone()).to_string());
@@ -440,7 +447,9 @@ fn census(db: &Connection) -> Result<Census> {
     let (mut count, mut last_event) = (None, None);
     if shape.has_events() {
         // max(id) is an index look-up; it counts every event ever written, which is what an estimate is for.
-        count = db.query_row("SELECT coalesce(max(id), 0) FROM sentinel_events", [], |row| row.get(0)).map_err(error_from)?;
+        count = db
+            .query_row("SELECT coalesce(max(id), 0) FROM sentinel_events", [], |row| row.get(0))
+            .map_err(error_from)?;
         last_event = db
             .query_row("SELECT occurred_at FROM sentinel_events ORDER BY id DESC LIMIT 1", params![], |row| row.get(0))
             .optional()

@@ -114,7 +114,9 @@ fn summary(lease: &Lease, state: State) -> &'static str {
         State::Uncertain if lease.hard_expires_at.is_none() => {
             "execution began and its lease is over (no hard limit is recorded): the side effect may or may not have happened"
         }
-        State::Uncertain => "execution began and nobody is entitled to finish it: the side effect may or may not have happened",
+        State::Uncertain => {
+            "execution began and nobody is entitled to finish it: the side effect may or may not have happened"
+        }
         State::Reconciling => "an operator has taken this key over and has not settled it",
         State::Completed => "done; later callers get the cached result",
         State::Unreadable => "this row cannot be judged: no version of Sentinel writes it like this",
@@ -164,9 +166,7 @@ fn times(lease: &Lease, state: State, now: Timestamp) -> Vec<String> {
 
 fn past(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -> Vec<String> {
     let mut out = Vec::new();
-    let newest = |name: &str| {
-        events.iter().rev().find(|event| event.event == name && event.occurred_at.is_finite())
-    };
+    let newest = |name: &str| events.iter().rev().find(|event| event.event == name && event.occurred_at.is_finite());
     let this_run = |event: &&LeaseEvent| event.fencing_token.is_none() || event.fencing_token == lease.fencing_token;
     if matches!(lease.status, Status::Executing)
         && let Some(start) = newest("executing").filter(this_run)
@@ -209,10 +209,9 @@ fn next(lease: &Lease, state: State) -> Vec<NextCommand> {
     };
     let history = command(&["sen", "history"], "what happened to it, in time order");
     match state {
-        State::Uncertain | State::Reconciling | State::Stalled | State::Unreadable => vec![
-            history,
-            command(&["sen", "inspect", "-o", "json"], "every fact of it, for a script or a ticket"),
-        ],
+        State::Uncertain | State::Reconciling | State::Stalled | State::Unreadable => {
+            vec![history, command(&["sen", "inspect", "-o", "json"], "every fact of it, for a script or a ticket")]
+        }
         State::Alive | State::Held => vec![command(&["sen", "history", "--follow"], "watch it until it ends")],
         State::Free | State::Completed => vec![history],
     }
@@ -289,9 +288,11 @@ mod tests {
     fn events_tell_who_settled_and_whether_it_raised() {
         let done = judge(&lease(Status::Completed, Some(false), None), &[event("completed", None, None)], NOW);
         assert!(done.evidence.iter().any(|line| line.contains("settled by an operator")));
-        let raised = judge(&lease(Status::Executing, Some(false), Some(false)), &[event("expired", Some("o"), Some(7))], NOW);
+        let raised =
+            judge(&lease(Status::Executing, Some(false), Some(false)), &[event("expired", Some("o"), Some(7))], NOW);
         assert!(raised.evidence.iter().any(|line| line.contains("raised an exception")));
-        let earlier_run = judge(&lease(Status::Executing, Some(false), Some(false)), &[event("expired", Some("o"), Some(6))], NOW);
+        let earlier_run =
+            judge(&lease(Status::Executing, Some(false), Some(false)), &[event("expired", Some("o"), Some(6))], NOW);
         assert!(!earlier_run.evidence.iter().any(|line| line.contains("raised an exception")));
     }
 

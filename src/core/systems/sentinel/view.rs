@@ -102,12 +102,7 @@ fn event_row(event: LeaseEvent) -> Event {
 
 /// Events as a neutral history.
 pub(super) fn history(events: Events, older: bool) -> History {
-    History {
-        columns: EVENT_COLUMNS,
-        now: events.now,
-        older,
-        events: events.rows.into_iter().map(event_row).collect(),
-    }
+    History { columns: EVENT_COLUMNS, now: events.now, older, events: events.rows.into_iter().map(event_row).collect() }
 }
 
 /// One lease in depth. The first eight fields and their order are those of the original `sen inspect`.
@@ -189,7 +184,9 @@ fn attention(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
         State::Free | State::Held | State::Alive | State::Completed => return None,
     };
     let age = count.oldest.filter(|oldest| oldest.is_finite());
-    let age = age.map(|oldest| format!(", the oldest unchanged for {}", humane(now.micros_since(oldest)))).unwrap_or_default();
+    let age = age
+        .map(|oldest| format!(", the oldest unchanged for {}", humane(now.micros_since(oldest))))
+        .unwrap_or_default();
     let keys = if count.count == 1 { "key" } else { "keys" };
     Some(Attention {
         severity: state.severity(),

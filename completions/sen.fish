@@ -1,0 +1,237 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_sen_global_optspecs
+    string join \n database-url= env-file= o/output= fields= q/quiet v/verbose color= no-input no-pager read-only reveal timeout= h/help V/version
+end
+
+function __fish_sen_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_sen_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_sen_using_subcommand
+    set -l cmd (__fish_sen_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c sen -n "__fish_sen_needs_command" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_needs_command" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_needs_command" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_needs_command" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_needs_command" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_needs_command" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_needs_command" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_needs_command" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_needs_command" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_needs_command" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_needs_command" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_needs_command" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_needs_command" -s V -l version -d 'Print version'
+complete -c sen -n "__fish_sen_needs_command" -f -a "status" -d 'Show what is in this database: systems, counts by state, what needs attention'
+complete -c sen -n "__fish_sen_needs_command" -f -a "inspect" -d 'Show everything known of a key, with a verdict and the next command'
+complete -c sen -n "__fish_sen_needs_command" -f -a "list" -d 'List leases'
+complete -c sen -n "__fish_sen_needs_command" -f -a "history" -d 'Show what happened to a key: its newest events, in time order'
+complete -c sen -n "__fish_sen_needs_command" -f -a "init" -d 'Create the Sentinel tables (as version 0.5.0 does) where they are missing'
+complete -c sen -n "__fish_sen_needs_command" -f -a "demo" -d 'Make a small database with an incident in it, and look at it'
+complete -c sen -n "__fish_sen_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c sen -n "__fish_sen_needs_command" -f -a "man" -d 'Print a manual page: `sen man | man -l -`'
+complete -c sen -n "__fish_sen_needs_command" -f -a "help" -d 'Show help: of a command, or on `exit-codes`'
+complete -c sen -n "__fish_sen_using_subcommand status" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand status" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand status" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand status" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand status" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand status" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_using_subcommand status" -l check -d 'End with exit code 10 when something needs attention'
+complete -c sen -n "__fish_sen_using_subcommand status" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand status" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_using_subcommand status" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand status" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand status" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand status" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand inspect" -s n -l namespace -d 'Put this namespace before every key, as the library does' -r
+complete -c sen -n "__fish_sen_using_subcommand inspect" -l events -d 'How many of the newest events to show' -r
+complete -c sen -n "__fish_sen_using_subcommand inspect" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand inspect" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand inspect" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand inspect" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand inspect" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand inspect" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_using_subcommand inspect" -l check -d 'Turn the verdict into the exit code'
+complete -c sen -n "__fish_sen_using_subcommand inspect" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand inspect" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_using_subcommand inspect" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand inspect" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand inspect" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand inspect" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand list" -l state -d 'Only these states: claimed, executing, reconciling, completed (stored), free, held, alive, stalled, uncertain (judged)' -r
+complete -c sen -n "__fish_sen_using_subcommand list" -s n -l namespace -d 'Only keys of this namespace' -r
+complete -c sen -n "__fish_sen_using_subcommand list" -l owner -d 'Only owners that begin so: a host, or host:pid' -r
+complete -c sen -n "__fish_sen_using_subcommand list" -l older-than -d 'Only leases unchanged for longer than this' -r
+complete -c sen -n "__fish_sen_using_subcommand list" -l since -d 'Only leases changed at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago' -r
+complete -c sen -n "__fish_sen_using_subcommand list" -l until -d 'Only leases changed before this' -r
+complete -c sen -n "__fish_sen_using_subcommand list" -l sort -d 'Order: expires, updated, token (newest or largest first) or key [default: expires; stored order with --limit 0]' -r
+complete -c sen -n "__fish_sen_using_subcommand list" -l limit -d 'At most so many; 0 for all, streamed' -r
+complete -c sen -n "__fish_sen_using_subcommand list" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand list" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand list" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand list" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand list" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand list" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_using_subcommand list" -l expired -d 'Only leases that have expired'
+complete -c sen -n "__fish_sen_using_subcommand list" -l uncertain -d 'Short for --state uncertain'
+complete -c sen -n "__fish_sen_using_subcommand list" -l reverse -d 'The order reversed'
+complete -c sen -n "__fish_sen_using_subcommand list" -l fail-if-empty -d 'End with exit code 4 when nothing matches'
+complete -c sen -n "__fish_sen_using_subcommand list" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand list" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_using_subcommand list" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand list" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand list" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand list" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand history" -s n -l namespace -d 'Put this namespace before the key, as the library does' -r
+complete -c sen -n "__fish_sen_using_subcommand history" -l limit -d 'The newest so many; 0 for all' -r
+complete -c sen -n "__fish_sen_using_subcommand history" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand history" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand history" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand history" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand history" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand history" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_using_subcommand history" -s f -l follow -d 'Go on and print new events as they are committed, until interrupted'
+complete -c sen -n "__fish_sen_using_subcommand history" -l fail-if-empty -d 'End with exit code 4 when the lease exists and has no events'
+complete -c sen -n "__fish_sen_using_subcommand history" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand history" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_using_subcommand history" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand history" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand history" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand history" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand history" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand init" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand init" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand init" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand init" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand init" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand init" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_using_subcommand init" -l dry-run -d 'Say what would be created, and create nothing'
+complete -c sen -n "__fish_sen_using_subcommand init" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand init" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_using_subcommand init" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand init" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand init" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand init" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand demo" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand demo" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand demo" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand demo" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand demo" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand demo" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_using_subcommand demo" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand demo" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_using_subcommand demo" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand demo" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand demo" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand demo" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand completions" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand completions" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand completions" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand completions" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand completions" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand completions" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_using_subcommand completions" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand completions" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_using_subcommand completions" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand completions" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand completions" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand completions" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand man" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand man" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand man" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand man" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand man" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand man" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_using_subcommand man" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand man" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_using_subcommand man" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand man" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand man" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand man" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand help" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand help" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand help" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand help" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand help" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand help" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_using_subcommand help" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand help" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_using_subcommand help" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand help" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand help" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand help" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand help" -s h -l help -d 'Print help (see more with \'--help\')'
