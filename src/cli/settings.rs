@@ -12,7 +12,7 @@ use sen_core::stores::conninfo::environment_names;
 
 /// Where a value came from, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     /// The environment of the process.
     Environment,
     /// A `.env` file.
@@ -28,9 +28,11 @@ impl fmt::Display for Source {
     }
 }
 
+type Lookup = Box<dyn Fn(&str) -> Option<String>>;
+
 /// The settings of this run.
-pub struct Settings {
-    process: Box<dyn Fn(&str) -> Option<String>>,
+pub(crate) struct Settings {
+    process: Lookup,
     overlay: BTreeMap<String, String>,
     file: Option<PathBuf>,
 }
@@ -48,7 +50,10 @@ impl Settings {
     ///
     /// # Errors
     /// `Usage` for a file that others could have written, that cannot be read, or that does not parse.
-    pub fn load(env_file: Option<&Path>, process_env: impl Fn(&str) -> Option<String> + 'static) -> Result<Self> {
+    pub(crate) fn load(
+        env_file: Option<&Path>,
+        process_env: impl Fn(&str) -> Option<String> + 'static,
+    ) -> Result<Self> {
         let found = match env_file {
             Some(path) => Some(path.to_owned()),
             // A working directory that is gone has no `.env`.
@@ -62,12 +67,12 @@ impl Settings {
     }
 
     /// The value of `name`: the environment's, else the file's.
-    pub fn get(&self, name: &str) -> Option<String> {
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
         (self.process)(name).or_else(|| self.overlay.get(name).cloned())
     }
 
     /// Where the value of `name` comes from.
-    pub fn source_of(&self, name: &str) -> Option<Source> {
+    pub(crate) fn source_of(&self, name: &str) -> Option<Source> {
         if (self.process)(name).is_some() {
             return Some(Source::Environment);
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sen_core::error::ErrorKind;
 
 use crate::server::{Options, Server, free_port};
-use crate::{connect, told};
+use crate::{connect, open, runtime, told};
 
 #[test]
 fn nobody_there() {
@@ -83,4 +83,33 @@ fn several_hosts() {
     let wrong =
         connect(&format!("postgresql://postgres:wrong@localhost:{port},127.0.0.1:{dead}/postgres")).unwrap_err();
     assert!(!wrong.to_string().contains("refused"), "{wrong}");
+}
+
+#[test]
+fn a_primary_and_its_standby() {
+    let hba = "local all all trust\nlocal replication all trust\n";
+    let primary = Server::start(&Options { hba, ..Options::default() });
+    let standby = primary.standby();
+    let both = |wanted: &str| {
+        let (first, second) = (primary.dir.path().display(), standby.dir.path().display());
+        let ports = format!("{},{}", primary.port, standby.port);
+        format!("host={first},{second} port={ports} user=postgres dbname=postgres target_session_attrs={wanted}")
+    };
+    for (wanted, on_standby) in [
+        ("any", false),
+        ("primary", false),
+        ("read-write", false),
+        ("read-only", true),
+        ("standby", true),
+        ("prefer-standby", true),
+    ] {
+        assert_eq!(connect(&both(wanted)).unwrap().is_standby(), Some(on_standby), "{wanted}");
+    }
+    runtime().block_on(async {
+        let session = open(&standby.socket_url("postgres"), &[]).await.unwrap();
+        let refused = session.client().batch_execute("CREATE TABLE t ()").await.unwrap_err();
+        let refused = session.explain(refused).await;
+        assert_eq!((refused.kind(), refused.sqlstate()), (ErrorKind::Refused, Some("25006")));
+        assert!(refused.hint().unwrap().contains("standby"), "{refused:?}");
+    });
 }

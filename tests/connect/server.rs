@@ -83,11 +83,31 @@ impl Server {
         let hba =
             if options.hba.is_empty() { "local all all trust\nhost all all all scram-sha-256\n" } else { options.hba };
         std::fs::write(data.join("pg_hba.conf"), hba).unwrap();
+        Self::run_in(dir, options.conf)
+    }
+
+    /// A hot standby of this server.
+    pub(crate) fn standby(&self) -> Self {
+        let dir = tempfile::Builder::new().prefix("sen-pg").tempdir().unwrap();
+        give_away(dir.path());
+        let output = command(&binaries().join("pg_basebackup"))
+            .args(["-R", "-c", "fast", "-U", "postgres", "-h"])
+            .arg(self.dir.path())
+            .args(["-p", &self.port.to_string(), "-D"])
+            .arg(dir.path().join("data"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&output.stderr));
+        let follow = format!("primary_conninfo='host={} port={} user=postgres'", self.dir.path().display(), self.port);
+        Self::run_in(dir, &follow)
+    }
+
+    fn run_in(dir: tempfile::TempDir, extra: &str) -> Self {
+        let data = dir.path().join("data");
         let port = free_port();
         let socket = dir.path().display();
         let conf = format!(
-            "port={port}\nlisten_addresses='localhost'\nunix_socket_directories='{socket}'\nfsync=off\nlc_messages=C\n{}\n",
-            options.conf
+            "port={port}\nlisten_addresses='localhost'\nunix_socket_directories='{socket}'\nfsync=off\nlc_messages=C\n{extra}\n"
         );
         std::fs::write(data.join("postgresql.auto.conf"), conf).unwrap();
         give_away(dir.path());

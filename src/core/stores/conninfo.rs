@@ -348,8 +348,10 @@ fn endpoints(host: Option<&str>, address: Option<&str>, port: Option<&str>) -> R
         let port = match ports.get(index).or(ports.first().filter(|_| ports.len() == 1)).filter(|port| !port.is_empty())
         {
             None => DEFAULT_PORT,
+            // Not quoted: in `postgresql://user:password`, whose host got lost, it is the password.
             Some(text) => text.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| {
-                Error::usage(format!("{text:?} is no port")).with_hint("a port is a number from 1 to 65535")
+                Error::usage("a port of the database is no number from 1 to 65535")
+                    .with_hint("write postgresql://user:password@host:port/database")
             })?,
         };
         let host = hosts.get(index).filter(|host| !host.is_empty());

@@ -30,7 +30,7 @@ impl Target {
         let url = url.map(str::trim).filter(|url| !url.is_empty());
         let Some(url) = url else {
             let set = |name: &&str| env(name).is_some_and(|value| !value.is_empty());
-            if ["PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE", "PGUSER"].iter().any(|name| set(name)) {
+            if ["PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE", "PGUSER"].iter().any(set) {
                 return Ok(Self::Postgres(Box::new(Conninfo::resolve(None, env)?)));
             }
             return Err(Error::usage("no database: DATABASE_URL is not set").with_hint(

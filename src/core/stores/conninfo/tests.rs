@@ -61,8 +61,8 @@ fn explicit_beats_environment_and_hosts_pair_up_with_ports() {
     assert_eq!(info.describe(), "postgresql://u%2Fx@db:7/u%2Fx");
     assert!(usage("host=a,b port=1,2,3", &[]).contains("3 ports"));
     assert!(usage("host=a,b hostaddr=10.0.0.1", &[]).contains("2 hosts"));
-    assert!(usage("host=a port=0", &[]).contains("no port"));
-    assert!(usage("host=a port=65536", &[]).contains("no port"));
+    assert!(usage("host=a port=0", &[]).contains("a port"));
+    assert!(usage("host=a port=65536", &[]).contains("a port"));
 }
 
 #[test]
@@ -148,6 +148,8 @@ proptest! {
         let secret = "S3KR1T";
         for text in [
             format!("postgresql://u:{before}{secret}{after}@h:5432/d{tail}"),
+            format!("postgresql://u:{secret}{after}"),
+            format!("postgresql://u:{before}{secret}/d?{tail}"),
             format!("postgresql://u:x@h/d?password={before}{secret}&{tail}"),
             format!("host=h password='{before}{secret}{after}' {tail}"),
             format!("host=h password={before}{secret}{after} {tail}"),

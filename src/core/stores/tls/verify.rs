@@ -174,7 +174,11 @@ fn explain(error: &Error, read: Option<&Certificate<'_>>, host: &ServerName<'_>,
             );
         }
         let names = match why {
-            CertificateError::NotValidForNameContext { presented, .. } if !presented.is_empty() => presented.join(", "),
+            // rustls hands the names over as `DnsName("db.example")`.
+            CertificateError::NotValidForNameContext { presented, .. } if !presented.is_empty() => {
+                let bare = presented.iter().map(|name| name.split('"').nth(1).unwrap_or(name));
+                bare.collect::<Vec<_>>().join(", ")
+            }
             _ => "another host".to_owned(),
         };
         return refusal(
