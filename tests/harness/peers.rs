@@ -1,6 +1,6 @@
 //! The real Python libraries as peers: which environments there are, and scripts run in them.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
@@ -62,9 +62,12 @@ impl Peer {
     /// Starts a script and waits for the line of JSON that says it is ready.
     #[track_caller]
     pub fn start(environment: &Environment, script: &str, args: &[&str]) -> Self {
+        // The library logs tracebacks of failures that are wanted here, so they are shown only when something else fails.
+        let mut log = tempfile::tempfile().expect("a file can be made");
         let mut child = command(environment, script, args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(log.try_clone().expect("a file can be shared"))
             .spawn()
             .expect("Python can be started");
         let mut line = String::new();
@@ -74,7 +77,9 @@ impl Peer {
         let Ok(made) = serde_json::from_str(&line) else {
             drop(lifeline);
             let _ = child.wait();
-            panic!("{script} {args:?} did not say what it made (see its error above): {line:?}");
+            let mut errors = String::new();
+            let _ = log.rewind().and_then(|()| log.read_to_string(&mut errors));
+            panic!("{script} {args:?} did not say what it made: {line:?}\n{errors}");
         };
         Self { made, child, lifeline }
     }

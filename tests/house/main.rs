@@ -1,0 +1,94 @@
+//! The rules of the house that no compiler checks: which floor imports which, who may touch a stream, what opens a file.
+
+mod rules;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rules::breaches;
+
+/// Every Rust file below `src`, with its path from there.
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+            let path: PathBuf = entry.expect("a folder can be listed").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(&root).expect("it lies below src").to_string_lossy().into_owned();
+                files.push((name, fs::read_to_string(&path).expect("a source file is text")));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn the_house_stands() {
+    let sources = sources();
+    assert!(sources.len() > 10, "the sources were not found");
+    let found: Vec<String> = sources.iter().flat_map(|(path, text)| breaches(path, text)).collect();
+    assert!(found.is_empty(), "breaches of the house rules:\n{}", found.join("\n"));
+}
+
+/// Each planted breach, and how many there are in it.
+#[test]
+fn planted_breaches_are_seen() {
+    for (path, text, count) in [
+        ("core/error.rs", "use crate::model::plan::Plan;", 1),
+        ("core/model/plan.rs", "use crate::system::System;", 1),
+        ("core/model/plan.rs", "use crate::{error::Error, stores::url, ops};", 2),
+        ("core/model/plan.rs", "use crate::{\n    error::Error,\n    systems::{\n        sentinel,\n    },\n};", 1),
+        ("core/permit.rs", "pub(crate) use crate::ops::inspect as look;", 1),
+        ("core/stores/postgres.rs", "use crate::systems::sentinel::port::LeaseStore;", 1),
+        ("core/stores/postgres.rs", "fn f() { crate::registry::open() }", 1),
+        ("core/stores/postgres.rs", "use super::super::systems::sentinel;", 1),
+        ("core/stores.rs", "use super::registry;", 1),
+        ("core/systems/sentinel/record.rs", "use crate::systems::stent::record::Task;", 1),
+        ("core/systems/sentinel/record.rs", "use super::super::stent::record::Task;", 1),
+        ("core/systems/sentinel.rs", "use super::stent;", 1),
+        ("core/systems/sentinel/verdict.rs", "use tokio_postgres::Row;", 1),
+        ("core/systems/sentinel/remedy.rs", "pub async fn plan() {}", 1),
+        ("core/systems/sentinel/remedy.rs", "async\nfn plan() {}\nlet x = rusqlite::Connection::open(p);", 2),
+        ("core/systems/sentinel/postgres.rs", "client.query_typed(&format!(\"SELECT {x}\"), &[])", 1),
+        ("core/systems/sentinel/postgres.rs", "client\n  .execute(\n  &format!(\"x\"), &[])", 1),
+        ("core/systems/sentinel/sqlite.rs", "connection.prepare(format!(\"x\").as_str())", 1),
+        ("cli/commands/list.rs", "let out = std::io::stdout();", 1),
+        ("cli/app.rs", "io::stderr().lock()", 1),
+        ("core/ops/list.rs", "use std::io::stdout;", 1),
+    ] {
+        let found = breaches(path, &format!("//! Planted.\n\n{text}\n"));
+        assert_eq!(found.len(), count, "{path}: {text}\n{found:?}");
+    }
+    assert_eq!(breaches("cli/app.rs", "use std::fmt;\n").len(), 1, "a file without `//!`");
+}
+
+#[test]
+fn what_is_allowed_passes() {
+    for (path, text) in [
+        ("core/model/plan.rs", "use crate::{error::Error, time};\nuse super::subject::Subject;"),
+        ("core/permit.rs", "use crate::model::plan::Plan;"),
+        ("core/stores/postgres.rs", "use super::url::Url;\nuse crate::secret::Secret;"),
+        (
+            "core/systems/sentinel/postgres.rs",
+            "use super::record::Lease;\nuse crate::stores::postgres::Session;\nuse tokio_postgres::Row;",
+        ),
+        ("core/systems/sentinel/postgres.rs", "client.query_typed(SELECT, &[]).map_err(|e| format!(\"{e}\"))"),
+        (
+            "core/systems/sentinel/verdict.rs",
+            "// never async, no tokio\nlet text = \"async tokio\";\n#[cfg(test)]\nmod tests { use super::*; }",
+        ),
+        ("core/registry.rs", "use crate::systems::{sentinel, stent};"),
+        ("core/ops/list.rs", "use crate::registry::Registry;"),
+        ("core/lib.rs", "pub mod ops;"),
+        ("cli/screen.rs", "let out = std::io::stdout();"),
+        ("cli/progress.rs", "let out = std::io::stderr();"),
+        ("cli/app.rs", "/// Prints to stdout().\nfn app() {}"),
+    ] {
+        assert_eq!(breaches(path, &format!("//! Fine.\n\n{text}\n")), Vec::<String>::new(), "{path}: {text}");
+    }
+}
