@@ -1,7 +1,11 @@
-//! `-o table`, lists: columns two blanks apart under upper-case headings, without borders. Widths are measured over
-//! the first rows and then kept, so that a list of any length streams in constant memory. Laid out by hand because
-//! table crates want all rows at once and wrap where we cut. Also used for the small tables inside details.
+//! `-o table`, lists: columns two blanks apart under upper-case headings, without borders. The lines are laid out by
+//! comfy-table; what it has no notion of is done here, before and after: which columns there is room for, widths that
+//! are measured over the first rows and then kept, cutting with `…` where it would wrap, and streaming: rows are
+//! gathered to small tables of the same widths, so that a list of any length passes in constant memory. Texts in
+//! colour and ids that stick out of their column are put in last, in place of stand-ins. Also used for the small
+//! tables inside details.
 
+use comfy_table::{ColumnConstraint, ContentArrangement, Width, presets};
 use owo_colors::Style;
 use sen_core::model::value::{Column, Show, Value};
 
@@ -12,12 +16,21 @@ use crate::views::Tone;
 
 /// Rows that are measured before the widths are fixed.
 const MEASURED: usize = 1000;
+/// Rows that are laid out at once afterwards.
+const CHUNK: usize = 256;
+/// Bytes of text after which neither is waited for.
+const HEAVY: usize = 1 << 22;
 /// What a shortened column gets where there is no terminal to fit into: a pipe has no edge, but a payload of a
 /// megabyte would push every other column out of sight.
 const PIPED: usize = 60;
 /// A squeezed column keeps at least this much, even if the line then is longer than the terminal.
 const LEAST: usize = 8;
-const GAP: usize = 2;
+/// No line is padded beyond this for the sake of one long id; longer ones stick out.
+const MOST: usize = 1000;
+const GAP: u16 = 2;
+/// Stands in for a column of text that is put in later: comfy-table would measure our colours as text, drop its own
+/// where `NO_COLOR` is set whatever `--color` says, and wrap what sticks out. No clean text holds it.
+const STAND_IN: &str = "\0";
 
 /// Writes a list as a table.
 pub struct Table {
@@ -26,8 +39,9 @@ pub struct Table {
     look: Look,
     reveal: bool,
     held: Vec<Vec<Cell>>,
+    weight: usize,
     fixed: bool,
-    indent: usize,
+    indent: u16,
 }
 
 struct Shown {
@@ -68,12 +82,12 @@ impl Table {
                 width: width(column.heading),
             })
             .collect();
-        Self { shown, tone, look, reveal, held: Vec::new(), fixed: false, indent: 0 }
+        Self { shown, tone, look, reveal, held: Vec::new(), weight: 0, fixed: false, indent: 0 }
     }
 
     /// The same, moved to the right.
     #[must_use]
-    pub fn indented(mut self, indent: usize) -> Self {
+    pub fn indented(mut self, indent: u16) -> Self {
         self.indent = indent;
         self
     }
@@ -106,65 +120,102 @@ impl Table {
         }
     }
 
-    /// Fixes the widths to what the held rows need and the terminal has, and appends heading and rows.
-    fn fix(&mut self, out: &mut Vec<u8>) {
+    /// Fixes the widths to what the held rows need and the terminal has, and returns the headings.
+    fn fix(&mut self) -> Vec<Cell> {
         self.fixed = true;
-        let held = std::mem::take(&mut self.held);
-        for row in &held {
+        for row in &self.held {
             for (shown, cell) in self.shown.iter_mut().zip(row) {
                 shown.width = shown.width.max(cell.width);
             }
         }
-        let dropped =
-            self.look.width.map(|room| fit(&mut self.shown, room.saturating_sub(self.indent))).unwrap_or_default();
-        let heading = self.look.color.then(|| Style::new().bold());
-        let heads = self.shown.iter().map(|shown| Cell {
-            text: shown.column.heading.to_owned(),
-            width: width(shown.column.heading),
-            style: heading,
-        });
-        let heads: Vec<Cell> = heads.collect();
-        self.line(&heads, out);
-        for mut row in held {
-            let mut at = 0;
-            row.retain(|_| {
-                at += 1;
-                !dropped.contains(&(at - 1))
-            });
-            self.line(&row, out);
+        let room = self.look.width.map_or(usize::MAX, |room| room.saturating_sub(self.indent.into()));
+        let keep = fit(&mut self.shown, room);
+        for row in &mut self.held {
+            let mut keep = keep.iter();
+            row.retain(|_| keep.next().is_none_or(|keep| *keep));
+        }
+        let style = self.look.color.then(|| Style::new().bold());
+        let heading = |shown: &mut Shown| {
+            shown.width = shown.width.min(MOST);
+            let text = shown.column.heading.to_owned();
+            Cell { width: width(&text), text, style }
+        };
+        self.shown.iter_mut().map(heading).collect()
+    }
+
+    /// Lays out what is held, under the headings the first time.
+    fn lay(&mut self, out: &mut Vec<u8>) {
+        // Without `force_no_tty` it would ask the terminal for its width.
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).force_no_tty();
+        let mut heads = (!self.fixed).then(|| self.fix());
+        let mut rows = std::mem::take(&mut self.held);
+        self.weight = 0;
+        if let Some(heads) = &mut heads {
+            table.set_header(self.stand_in(heads));
+        }
+        for row in &mut rows {
+            table.add_row(self.stand_in(row));
+        }
+        for (at, (column, shown)) in table.column_iter_mut().zip(&self.shown).enumerate() {
+            let indent = if at == 0 { self.indent } else { 0 };
+            let width = u16::try_from(shown.width).unwrap_or(u16::MAX).saturating_add(indent + GAP);
+            column.set_padding((indent, GAP)).set_constraint(ColumnConstraint::Absolute(Width::Fixed(width)));
+        }
+        for (line, row) in table.lines().zip(heads.iter().chain(&rows)) {
+            self.put(&line, row, out);
         }
     }
 
-    fn line(&self, cells: &[Cell], out: &mut Vec<u8>) {
-        out.resize(out.len() + self.indent, b' ');
-        let mut pad = 0;
-        for (shown, cell) in self.shown.iter().zip(cells) {
-            out.resize(out.len() + pad, b' ');
-            let (text, taken) = if shown.whole || cell.width <= shown.width {
-                (cell.text.as_str().into(), cell.width)
+    /// The cells for comfy-table, none wider than its column. Of those with a stand-in the text stays in `row`.
+    fn stand_in(&self, row: &mut [Cell]) -> Vec<comfy_table::Cell> {
+        let fill = |(shown, cell): (&Shown, &mut Cell)| {
+            if !shown.whole && cell.width > shown.width {
+                cell.text = shorten(&cell.text, shown.width).into_owned();
+                cell.width = width(&cell.text);
+            }
+            let colored = cell.style.is_some() && cell.width > 0;
+            comfy_table::Cell::new_owned(if colored || cell.width > shown.width {
+                STAND_IN.repeat(cell.width.min(shown.width))
             } else {
-                let short = shorten(&cell.text, shown.width);
-                let taken = width(&short);
-                (short, taken)
-            };
-            styled(out, &text, cell.style);
-            pad = shown.width.saturating_sub(taken) + GAP;
+                std::mem::take(&mut cell.text)
+            })
+        };
+        self.shown.iter().zip(row).map(fill).collect()
+    }
+
+    /// Appends a line with the texts for its stand-ins and without the padding of the last column. Blanks of its
+    /// text stay, so they are counted rather than trimmed.
+    fn put(&self, line: &str, row: &[Cell], out: &mut Vec<u8>) {
+        let mut rest = line;
+        for (shown, cell) in self.shown.iter().zip(row) {
+            if !cell.text.is_empty()
+                && let Some(at) = rest.find(STAND_IN)
+            {
+                out.extend_from_slice(&rest.as_bytes()[..at]);
+                styled(out, &cell.text, cell.style);
+                rest = &rest[at + cell.width.min(shown.width)..];
+            }
         }
+        let last = self.shown.last().zip(row.last());
+        let padding = last.map_or(0, |(shown, cell)| shown.width.saturating_sub(cell.width) + usize::from(GAP));
+        out.extend_from_slice(&rest.as_bytes()[..rest.len().saturating_sub(padding)]);
         out.push(b'\n');
     }
 }
 
 /// Drops optional columns there is no room for, then squeezes the ones that may be cut, the widest first.
-/// Returns the indices of the dropped ones.
-fn fit(shown: &mut Vec<Shown>, room: usize) -> Vec<usize> {
+/// Returns which ones are kept.
+fn fit(shown: &mut Vec<Shown>, room: usize) -> Vec<bool> {
+    let gap = usize::from(GAP);
     let needed = |shown: &[Shown], keep: &[bool]| -> usize {
         shown
             .iter()
             .zip(keep)
             .filter(|(_, keep)| **keep)
-            .map(|(shown, _)| shown.width + GAP)
+            .map(|(shown, _)| shown.width + gap)
             .sum::<usize>()
-            .saturating_sub(GAP)
+            .saturating_sub(gap)
     };
     let mut keep: Vec<bool> = shown.iter().map(|shown| !shown.optional).collect();
     for at in 0..shown.len() {
@@ -173,14 +224,9 @@ fn fit(shown: &mut Vec<Shown>, room: usize) -> Vec<usize> {
             keep[at] = needed(shown, &keep) <= room;
         }
     }
-    let dropped = (0..shown.len()).filter(|at| !keep[*at]).collect();
-    let mut at = 0;
-    shown.retain(|_| {
-        at += 1;
-        keep[at - 1]
-    });
-    let keep = vec![true; shown.len()];
     let mut excess = needed(shown, &keep).saturating_sub(room);
+    let mut kept = keep.iter();
+    shown.retain(|_| kept.next().is_none_or(|keep| *keep));
     while excess > 0 {
         let least = |shown: &Shown| LEAST.max(width(shown.column.heading));
         let widest =
@@ -189,25 +235,22 @@ fn fit(shown: &mut Vec<Shown>, room: usize) -> Vec<usize> {
         widest.width -= 1;
         excess -= 1;
     }
-    dropped
+    keep
 }
 
 impl RowWriter for Table {
     fn row(&mut self, row: &[Value], out: &mut Vec<u8>) {
         let cells = self.cells(row);
-        if self.fixed {
-            self.line(&cells, out);
-            return;
-        }
+        self.weight += cells.iter().map(|cell| cell.text.len()).sum::<usize>();
         self.held.push(cells);
-        if self.held.len() >= MEASURED {
-            self.fix(out);
+        if self.held.len() >= if self.fixed { CHUNK } else { MEASURED } || self.weight >= HEAVY {
+            self.lay(out);
         }
     }
 
     fn settle(&mut self, out: &mut Vec<u8>) {
         if !self.held.is_empty() {
-            self.fix(out);
+            self.lay(out);
         }
     }
 

@@ -153,6 +153,28 @@ fn details_text(look: Look, options: &Options) -> String {
 }
 
 #[test]
+fn no_cell_is_altered() {
+    let long = format!("{}注", "no blank is a break ".repeat(5000));
+    let mut rows: Vec<Row> = (0..1500).map(|at| row(&format!("k{at}"), "🚚 w")).collect();
+    rows[7] = row(&long, " o ");
+    rows[1400] = row(&long, " o ");
+    rows[1401][1] = Value::Text("\u{301}".into());
+    rows[1402][1] = Value::Text("注文 a late and long state".into());
+    let picked = options(Format::Table, &["key", "state", "owner"]);
+    for room in [None, Some(60)] {
+        let text = list(&rows, look(room), &picked);
+        for at in [8, 1401] {
+            assert_eq!(text.lines().nth(at).unwrap(), format!("{long}  uncertain   o "));
+        }
+        assert!(text.lines().nth(1403).unwrap().ends_with("  注文 a late and long state  🚚 w"));
+        let color = list(&rows, Look { color: true, ..look(room) }, &picked);
+        assert!(color.lines().nth(1).unwrap().contains("  \u{1b}[31;1muncertain\u{1b}[0m  🚚 w"), "{color:.3000}");
+        let bare = regex::Regex::new("\u{1b}\\[[0-9;]*m").unwrap().replace_all(&color, "").into_owned();
+        assert!(bare == text, "colour moves columns at {room:?}");
+    }
+}
+
+#[test]
 fn details_for_people() {
     let text = details_text(look(Some(60)), &options(Format::Table, &[]));
     let start = "status:           executing\nlease_alive:      False\nowner_id:         None\n\
