@@ -36,7 +36,7 @@ always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_needs_command" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
 complete -c sen -n "__fish_sen_needs_command" -s q -l quiet -d 'Print data and errors only'
-complete -c sen -n "__fish_sen_needs_command" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_needs_command" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_needs_command" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c sen -n "__fish_sen_needs_command" -l no-pager -d 'Never page long output'
 complete -c sen -n "__fish_sen_needs_command" -l read-only -d 'Refuse every command that writes'
@@ -65,7 +65,7 @@ never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand status" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
 complete -c sen -n "__fish_sen_using_subcommand status" -l check -d 'End with exit code 10 when something needs attention'
 complete -c sen -n "__fish_sen_using_subcommand status" -s q -l quiet -d 'Print data and errors only'
-complete -c sen -n "__fish_sen_using_subcommand status" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_using_subcommand status" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand status" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c sen -n "__fish_sen_using_subcommand status" -l no-pager -d 'Never page long output'
 complete -c sen -n "__fish_sen_using_subcommand status" -l read-only -d 'Refuse every command that writes'
@@ -86,7 +86,7 @@ never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand inspect" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
 complete -c sen -n "__fish_sen_using_subcommand inspect" -l check -d 'Turn the verdict into the exit code'
 complete -c sen -n "__fish_sen_using_subcommand inspect" -s q -l quiet -d 'Print data and errors only'
-complete -c sen -n "__fish_sen_using_subcommand inspect" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_using_subcommand inspect" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand inspect" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c sen -n "__fish_sen_using_subcommand inspect" -l no-pager -d 'Never page long output'
 complete -c sen -n "__fish_sen_using_subcommand inspect" -l read-only -d 'Refuse every command that writes'
@@ -116,7 +116,7 @@ complete -c sen -n "__fish_sen_using_subcommand list" -l uncertain -d 'Short for
 complete -c sen -n "__fish_sen_using_subcommand list" -l reverse -d 'The order reversed'
 complete -c sen -n "__fish_sen_using_subcommand list" -l fail-if-empty -d 'End with exit code 4 when nothing matches'
 complete -c sen -n "__fish_sen_using_subcommand list" -s q -l quiet -d 'Print data and errors only'
-complete -c sen -n "__fish_sen_using_subcommand list" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_using_subcommand list" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand list" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c sen -n "__fish_sen_using_subcommand list" -l no-pager -d 'Never page long output'
 complete -c sen -n "__fish_sen_using_subcommand list" -l read-only -d 'Refuse every command that writes'
@@ -138,7 +138,7 @@ complete -c sen -n "__fish_sen_using_subcommand history" -l timeout -d 'Time lim
 complete -c sen -n "__fish_sen_using_subcommand history" -s f -l follow -d 'Go on and print new events as they are committed, until interrupted'
 complete -c sen -n "__fish_sen_using_subcommand history" -l fail-if-empty -d 'End with exit code 4 when the lease exists and has no events'
 complete -c sen -n "__fish_sen_using_subcommand history" -s q -l quiet -d 'Print data and errors only'
-complete -c sen -n "__fish_sen_using_subcommand history" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_using_subcommand history" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand history" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c sen -n "__fish_sen_using_subcommand history" -l no-pager -d 'Never page long output'
 complete -c sen -n "__fish_sen_using_subcommand history" -l read-only -d 'Refuse every command that writes'
@@ -157,7 +157,7 @@ never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand init" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
 complete -c sen -n "__fish_sen_using_subcommand init" -l dry-run -d 'Say what would be created, and create nothing'
 complete -c sen -n "__fish_sen_using_subcommand init" -s q -l quiet -d 'Print data and errors only'
-complete -c sen -n "__fish_sen_using_subcommand init" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_using_subcommand init" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand init" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c sen -n "__fish_sen_using_subcommand init" -l no-pager -d 'Never page long output'
 complete -c sen -n "__fish_sen_using_subcommand init" -l read-only -d 'Refuse every command that writes'
@@ -175,7 +175,7 @@ always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand demo" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
 complete -c sen -n "__fish_sen_using_subcommand demo" -s q -l quiet -d 'Print data and errors only'
-complete -c sen -n "__fish_sen_using_subcommand demo" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_using_subcommand demo" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand demo" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c sen -n "__fish_sen_using_subcommand demo" -l no-pager -d 'Never page long output'
 complete -c sen -n "__fish_sen_using_subcommand demo" -l read-only -d 'Refuse every command that writes'
@@ -193,7 +193,7 @@ always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand completions" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
 complete -c sen -n "__fish_sen_using_subcommand completions" -s q -l quiet -d 'Print data and errors only'
-complete -c sen -n "__fish_sen_using_subcommand completions" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_using_subcommand completions" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand completions" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c sen -n "__fish_sen_using_subcommand completions" -l no-pager -d 'Never page long output'
 complete -c sen -n "__fish_sen_using_subcommand completions" -l read-only -d 'Refuse every command that writes'
@@ -211,7 +211,7 @@ always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand man" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
 complete -c sen -n "__fish_sen_using_subcommand man" -s q -l quiet -d 'Print data and errors only'
-complete -c sen -n "__fish_sen_using_subcommand man" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_using_subcommand man" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand man" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c sen -n "__fish_sen_using_subcommand man" -l no-pager -d 'Never page long output'
 complete -c sen -n "__fish_sen_using_subcommand man" -l read-only -d 'Refuse every command that writes'
@@ -229,7 +229,7 @@ always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand help" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
 complete -c sen -n "__fish_sen_using_subcommand help" -s q -l quiet -d 'Print data and errors only'
-complete -c sen -n "__fish_sen_using_subcommand help" -s v -l verbose -d 'Say more about what is done'
+complete -c sen -n "__fish_sen_using_subcommand help" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand help" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c sen -n "__fish_sen_using_subcommand help" -l no-pager -d 'Never page long output'
 complete -c sen -n "__fish_sen_using_subcommand help" -l read-only -d 'Refuse every command that writes'

@@ -20,21 +20,23 @@ use sen_core::time::When;
 use crate::block_on;
 use crate::harness::postgres::{Database, Server};
 
+/// A lease to be put in; times are seconds from now.
+struct Seed<'a> {
+    key: &'a str,
+    status: &'a str,
+    expires: i64,
+    hard: Option<i64>,
+    token: i64,
+    owner: &'a str,
+    updated: i64,
+    result: Option<&'a str>,
+}
+
 /// A real cell: a store, and a way to put rows in that does not pass through it.
 trait Cell {
     fn store(&self) -> Box<dyn LeaseStore>;
     /// Inserts a lease; offsets are seconds from now.
-    fn seed(
-        &self,
-        key: &str,
-        status: &str,
-        expires: i64,
-        hard: Option<i64>,
-        token: i64,
-        owner: &str,
-        updated: i64,
-        result: Option<&str>,
-    );
+    fn seed(&self, seed: &Seed<'_>);
     fn event(&self, key: &str, event: &str, token: i64, seconds: i64);
 }
 
@@ -57,17 +59,8 @@ impl Cell for OnPostgres<'_> {
         Box::new(on_one_runtime(connect(&self.0.url())))
     }
 
-    fn seed(
-        &self,
-        key: &str,
-        status: &str,
-        expires: i64,
-        hard: Option<i64>,
-        token: i64,
-        owner: &str,
-        updated: i64,
-        result: Option<&str>,
-    ) {
+    fn seed(&self, seed: &Seed<'_>) {
+        let Seed { key, status, expires, hard, token, owner, updated, result } = *seed;
         let hard = hard.map_or_else(|| "NULL".into(), |hard| format!("now() + interval '{hard} seconds'"));
         self.0.psql(&format!(
             "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, lease_updated_at, hard_expires_at, execution_result, status, fencing_token)
@@ -125,17 +118,8 @@ impl Cell for OnSqlite {
         Box::new(SqliteLeases::new(db))
     }
 
-    fn seed(
-        &self,
-        key: &str,
-        status: &str,
-        expires: i64,
-        hard: Option<i64>,
-        token: i64,
-        owner: &str,
-        updated: i64,
-        result: Option<&str>,
-    ) {
+    fn seed(&self, seed: &Seed<'_>) {
+        let Seed { key, status, expires, hard, token, owner, updated, result } = *seed;
         let hard = hard.map_or_else(|| "NULL".into(), |hard| format!("{SQLITE_NOW} + {hard} * 1000000"));
         self.execute(&format!(
             "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, lease_updated_at, hard_expires_at, execution_result, status, fencing_token)
@@ -192,22 +176,51 @@ fn contract(cell: &dyn Cell, has_events: bool) {
         for (lease, expires) in [("live", 600), ("over", -600)] {
             for (hard, limit) in [("ahead", Some(900)), ("past", Some(-300)), ("none", None)] {
                 let key = format!("combo:{status}-{lease}-{hard}");
-                cell.seed(
-                    &key,
+                cell.seed(&Seed {
+                    key: &key,
                     status,
                     expires,
-                    limit,
-                    5,
-                    "host-a:10-1",
-                    -60,
-                    (status == "completed").then_some(r#"{"a": 1}"#),
-                );
+                    hard: limit,
+                    token: 5,
+                    owner: "host-a:10-1",
+                    updated: -60,
+                    result: (status == "completed").then_some(r#"{"a": 1}"#),
+                });
             }
         }
     }
-    cell.seed("pay:1", "completed", -500, None, 77, "host-b:11-2", -7200, Some("null"));
-    cell.seed("payments:2", "claimed", 500, Some(500), 9_007_199_254_740_993, "host-bb:11-2", -10, None);
-    cell.seed("päy:ü'\"%_", "completed", -100, None, 3, "o", -20, Some(r#"{"text": "x\u202e"}"#));
+    let done = Seed {
+        key: "pay:1",
+        status: "completed",
+        expires: -500,
+        hard: None,
+        token: 77,
+        owner: "host-b:11-2",
+        updated: -7200,
+        result: Some("null"),
+    };
+    cell.seed(&done);
+    let big = 9_007_199_254_740_993;
+    cell.seed(&Seed {
+        key: "payments:2",
+        status: "claimed",
+        expires: 500,
+        hard: Some(500),
+        token: big,
+        owner: "host-bb:11-2",
+        updated: -10,
+        result: None,
+    });
+    let odd = r#"{"text": "x\u202e"}"#;
+    cell.seed(&Seed {
+        key: "päy:ü'\"%_",
+        expires: -100,
+        token: 3,
+        owner: "o",
+        updated: -20,
+        result: Some(odd),
+        ..done
+    });
     if has_events {
         for (event, token, seconds) in
             [("acquired", 1, -50), ("executing", 1, -49), ("rejected", 1, -40), ("completed", 1, -30)]

@@ -59,7 +59,7 @@ impl Postgres {
             join_all(asks.iter().map(|ask| client.query_typed(ask.sql.as_str(), &ask.params))),
             client.batch_execute("COMMIT"),
         );
-        for error in [begun.err(), limited.err()].into_iter().flatten() {
+        if let Some(error) = begun.err().or(limited.err()) {
             return Err(self.explain(error).await);
         }
         let mut out = Vec::with_capacity(answers.len());
@@ -91,7 +91,7 @@ impl Postgres {
             client.query_typed(first.sql.as_str(), &first.params),
             client.query_typed_raw(long.sql.as_str(), long.params.iter().map(|(value, kind)| (*value, kind.clone()))),
         );
-        for error in [begun.err(), limited.err()].into_iter().flatten() {
+        if let Some(error) = begun.err().or(limited.err()) {
             return Err(self.explain(error).await);
         }
         match (head, stream) {

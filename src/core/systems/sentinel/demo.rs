@@ -197,10 +197,13 @@ pub async fn fill(db: &Sqlite) -> Result<()> {
     .await
 }
 
+/// When, key, event, token, owner, note.
+type Happening = (i64, &'static str, &'static str, i64, Option<&'static str>, Option<&'static str>);
+
 fn tell(db: &Transaction<'_>) -> rusqlite::Result<()> {
     let now: i64 = db.query_row("SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000", [], |row| row.get(0))?;
     let mut token = 100;
-    let mut events: Vec<(i64, &str, &str, i64, Option<&str>, Option<&str>)> = Vec::new();
+    let mut events: Vec<Happening> = Vec::new();
     for (key, owner, minutes, result) in SETTLED {
         token += 1;
         let began = now - minutes * MINUTE;

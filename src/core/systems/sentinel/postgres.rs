@@ -291,7 +291,7 @@ impl LeaseStore for PostgresLeases {
         let long = Ask::new(&sql, params);
         let (now, rows) =
             self.db.snapshot_stream(&Ask::new(&CLOCK, []), &long).await.map_err(|error| self.no_leases(error))?;
-        let chunks = rows.ready_chunks(256).map(|chunk| -> Result<LeaseChunk> {
+        let chunks = rows.ready_chunks(16).map(|chunk| -> Result<LeaseChunk> {
             chunk.into_iter().map(|row| row.map(|row| lease(&row)).map_err(error_from)).collect()
         });
         Ok(Leases { now: clock(&now), chunks: Box::pin(chunks) })

@@ -100,7 +100,9 @@ pub fn owner_parts(owner: &str) -> Option<(&str, u32, &str)> {
 
 /// The namespace of a key: what stands before the first colon, when that is not empty.
 pub fn namespace(key: &str) -> Option<&str> {
-    key.split_once(':').map(|(namespace, _)| namespace).filter(|namespace| !namespace.is_empty())
+    // Keys are short: a plain loop beats a searcher's set-up, a million times over.
+    let colon = key.bytes().position(|byte| byte == b':')?;
+    Some(&key[..colon]).filter(|namespace| !namespace.is_empty())
 }
 
 /// Whether `text` is one JSON document, however deep. PostgreSQL's jsonb always is; a column of SQLite may hold anything.
