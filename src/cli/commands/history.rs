@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use sen_core::error::{Error, Result};
+use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::ops::follow::Follower;
 use sen_core::ops::inspect;
 use sen_core::registry::Database;
 use sen_core::systems::sentinel;
+use sen_core::time::Timestamp;
 
 use super::inspect::stored_key;
 use crate::output::Format;
@@ -56,7 +57,17 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let key = super::checked_key(stored_key(args.namespace.as_deref(), &args.key))?;
     let database = session.read().await?;
     let system = database.system(sentinel::NAME)?;
-    let history = system.history(&key, (args.limit > 0).then_some(args.limit)).await?;
+    let history = match system.history(&key, (args.limit > 0).then_some(args.limit)).await {
+        Ok(history) => history,
+        // Before 0.5.0 no events were kept. That is no reason for a script to stop, if the key is there.
+        Err(error) if error.kind() == ErrorKind::NoSystem && !args.follow => {
+            let Some(found) = system.find(&key, 0).await? else {
+                return Err(inspect::missing("lease", &key, &system.nearby(&key).await?));
+            };
+            return Ok(empty(found.now, &error, args.fail_if_empty));
+        }
+        Err(error) => return Err(error),
+    };
     if history.events.is_empty() && system.find(&key, 0).await?.is_none() && !args.follow {
         return Err(inspect::missing("lease or event of", &key, &system.nearby(&key).await?));
     }
@@ -82,6 +93,19 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         empty: format!("no events of {key:?}"),
         fail_if_empty: args.fail_if_empty,
     })))
+}
+
+/// No events, and the reason.
+fn empty(now: Timestamp, reason: &Error, fail_if_empty: bool) -> Answer {
+    let note: Vec<Result<Batch>> = vec![Ok(Batch::Note(reason.to_string()))];
+    Answer::new(View::List(ListView {
+        columns: sentinel::EVENT_COLUMNS,
+        batches: Box::pin(stream::iter(note)),
+        now,
+        tone: None,
+        empty: "no events".into(),
+        fail_if_empty,
+    }))
 }
 
 fn followed(database: Database, follower: Follower) -> Batches {

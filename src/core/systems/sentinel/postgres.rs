@@ -228,9 +228,9 @@ impl PostgresLeases {
             Ok(rows) => Ok(Events { now: clock(&clock_rows?), rows: in_time_order(&rows) }),
             Err(error) if error.sqlstate() == Some(UNDEFINED_TABLE) => Err(Error::new(
                 ErrorKind::NoSystem,
-                format!("no events table (sentinel_events) in {}", self.db.describe()),
+                "no events are kept here: there is no sentinel_events table, and sentinel-coordination before 0.5.0 wrote none",
             )
-            .with_hint("sentinel-coordination before 0.5.0 kept no events; `sen inspect` shows the lease itself")),
+            .with_hint("`sen inspect` shows the lease itself")),
             Err(error) => Err(error),
         }
     }
