@@ -3,3 +3,5 @@
 pub mod follow;
 pub mod init;
 pub mod inspect;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub mod once;
