@@ -8,6 +8,7 @@ pub mod init;
 pub mod inspect;
 pub mod list;
 pub mod man;
+pub mod once;
 pub mod status;
 
 use clap::Subcommand;
@@ -23,6 +24,7 @@ pub enum Command {
     Inspect(inspect::Args),
     List(list::Args),
     History(history::Args),
+    Once(once::Args),
     Init(init::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -31,6 +33,11 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it decides itself what a signal means.
+    pub fn hears_signals(&self) -> bool {
+        matches!(self, Self::Once(_))
+    }
+
     /// Runs it.
     pub async fn run(self, session: &Session) -> Result<Answer> {
         match self {
@@ -38,6 +45,7 @@ impl Command {
             Self::Inspect(args) => inspect::run(args, session).await,
             Self::List(args) => list::run(args, session).await,
             Self::History(args) => history::run(args, session).await,
+            Self::Once(args) => once::run(args, session).await,
             Self::Init(args) => init::run(args, session).await,
             Self::Demo(args) => demo::run(args, session).await,
             Self::Completions(args) => completions::run(&args),
