@@ -75,7 +75,9 @@ impl Screen {
     /// `Usage` for unknown `--fields`, before anything is written; `Io` when stdout fails; what a list's producer
     /// reports, after the rows before it are out.
     pub async fn show(&self, view: View, options: &Options) -> Result<u64> {
-        let paged = options.pager && options.format == Format::Table && !matches!(view, View::Text(_) | View::Replay { .. } | View::Nothing);
+        let paged = options.pager
+            && options.format == Format::Table
+            && !matches!(view, View::Text(_) | View::Replay { .. } | View::Nothing);
         let pager = self
             .pager
             .clone()

@@ -22,7 +22,13 @@ pub struct Session {
 impl Session {
     /// Starts a session. Settings are read when a database is first asked for: `sen completions` needs none.
     pub fn new(globals: Globals) -> Self {
-        Self { globals, settings: RefCell::new(None), warnings: RefCell::new(Vec::new()), notes: RefCell::default(), opened: RefCell::new(None) }
+        Self {
+            globals,
+            settings: RefCell::new(None),
+            warnings: RefCell::new(Vec::new()),
+            notes: RefCell::default(),
+            opened: RefCell::new(None),
+        }
     }
 
     /// What should be said on stderr about the configuration.

@@ -156,7 +156,10 @@ fn inspect_hint(key: &str) -> String {
 /// The key is not ours: what stands there decides.
 fn refused(args: &Args, session: &Session, key: &str, standing: &Standing) -> Answer {
     let Some(lease) = &standing.lease else {
-        return ending(Exit::Held, Error::new(ErrorKind::Changed, format!("{key:?} changed hands while it was claimed")));
+        return ending(
+            Exit::Held,
+            Error::new(ErrorKind::Changed, format!("{key:?} changed hands while it was claimed")),
+        );
     };
     let owner = lease.owner_id.as_deref().unwrap_or("somebody");
     match lease.status {
@@ -206,7 +209,10 @@ fn cached(args: &Args, session: &Session, key: &str, lease: &Lease) -> Answer {
 async fn start(args: &Args, session: &Session, hold: &Hold, signals: &mut Signals) -> Result<Answer> {
     if Uptime::now() >= hold.stop_at() {
         drop(hold.release().await);
-        return Err(Error::new(ErrorKind::Timeout, "claiming the key took longer than the lease allows; it was given back"));
+        return Err(Error::new(
+            ErrorKind::Timeout,
+            "claiming the key took longer than the lease allows; it was given back",
+        ));
     }
     let running = match crate::screen::relay() {
         Ok(streams) => Running::start(&args.command, hold.held(), streams),
@@ -223,7 +229,8 @@ async fn start(args: &Args, session: &Session, hold: &Hold, signals: &mut Signal
         }
     };
     let supervised = running.supervise(hold, signals).await.map_err(|error| {
-        Error::new(ErrorKind::OutcomeUnknown, "the command was started, and its end could not be seen").with_source(error)
+        Error::new(ErrorKind::OutcomeUnknown, "the command was started, and its end could not be seen")
+            .with_source(error)
     })?;
     if supervised.left_open {
         session.warn("the command left a process behind that holds its output open; what it still writes is lost");
@@ -241,7 +248,8 @@ fn cannot_run(command: &[OsString], error: io::Error) -> Answer {
 /// Gives back a key under which nothing ran.
 async fn release(session: &Session, hold: &Hold) {
     if let Err(error) = hold.release().await {
-        session.warn(format!("the key could not be given back ({error}); nothing ran under token {}", hold.held().token));
+        session
+            .warn(format!("the key could not be given back ({error}); nothing ran under token {}", hold.held().token));
     }
 }
 
@@ -262,7 +270,9 @@ async fn finish(args: &Args, session: &Session, hold: &Hold, run: Supervised) ->
     match ended {
         Ok(Settled::Done) => {}
         Ok(Settled::Gone(lease)) => session.warn(gone(lease.as_deref()).to_string()),
-        Err(error) => session.warn(format!("the database did not hear of the failure ({error}): the key becomes uncertain")),
+        Err(error) => {
+            session.warn(format!("the database did not hear of the failure ({error}): the key becomes uncertain"))
+        }
     }
     if args.on_failure == OnFailure::Uncertain {
         session.note(format!("{key:?} is uncertain now, because the command failed; {}", inspect_hint(key)));
@@ -287,8 +297,9 @@ async fn complete(session: &Session, hold: &Hold, run: &Supervised) -> Answer {
         Ok(Settled::Gone(lease)) => {
             // It is kept where a person finds it: they may have to decide what really happened.
             let path = kept.unwrap_or_else(|| spool::keep(folder.as_deref(), &operation, &json));
-            let error = gone(lease.as_deref())
-                .with_context(format!("{key:?}: the command ended with exit code {code}, but its result was not stored"));
+            let error = gone(lease.as_deref()).with_context(format!(
+                "{key:?}: the command ended with exit code {code}, but its result was not stored"
+            ));
             return ending(Exit::Unsettled, with_file(error, key, path));
         }
         Err(error) => error,

@@ -81,7 +81,8 @@ impl Running {
     /// Whether it was stopped for touching a terminal it does not have.
     fn wants_terminal(&self) -> bool {
         let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let stopped = waitid(WaitId::Pid(self.group), options).ok().flatten().and_then(|status| status.stopping_signal());
+        let stopped =
+            waitid(WaitId::Pid(self.group), options).ok().flatten().and_then(|status| status.stopping_signal());
         stopped.is_some_and(|signal| [Signal::TTIN.as_raw(), Signal::TTOU.as_raw()].contains(&signal))
     }
 
@@ -141,14 +142,8 @@ impl Running {
             }
         };
         let (code, signal) = code_of(status);
-        let ending = Ending {
-            code,
-            signal,
-            started: self.started,
-            finished,
-            stdout: self.out.kept(),
-            stderr: self.err.kept(),
-        };
+        let ending =
+            Ending { code, signal, started: self.started, finished, stdout: self.out.kept(), stderr: self.err.kept() };
         Ok(Supervised { ending, lost, left_open: !complete })
     }
 }

@@ -35,12 +35,7 @@ const SETTLE: Duration = Duration::from_secs(3);
 
 /// Claims, and while somebody else holds the key looks again until the limit. Looking writes nothing: a waiting caller
 /// leaves one `rejected` event and not thousands.
-pub async fn claim(
-    once: &Once,
-    client: &Client,
-    patience: &Patience<'_>,
-    signals: &mut Signals,
-) -> Result<Claimed> {
+pub async fn claim(once: &Once, client: &Client, patience: &Patience<'_>, signals: &mut Signals) -> Result<Claimed> {
     let until = Uptime::now().plus(patience.limit.unwrap_or_default());
     let mut pause = FIRST;
     loop {

@@ -125,9 +125,9 @@ impl Client {
                 (Err(error), Some(_)) => return Err(unknown(&wish, error)),
             };
             let sent = Uptime::now();
-            let answer = tokio::time::timeout(PATIENCE, line.claim(&wish, &permit)).await.unwrap_or_else(|_| {
-                Err(Error::new(ErrorKind::Disconnected, "the server did not answer the claim"))
-            });
+            let answer = tokio::time::timeout(PATIENCE, line.claim(&wish, &permit))
+                .await
+                .unwrap_or_else(|_| Err(Error::new(ErrorKind::Disconnected, "the server did not answer the claim")));
             match answer {
                 Ok(Claim::Taken(held)) => return Ok(Taken::Ours(Hold::new(self.clone(), held, permit, sent, ttl))),
                 Ok(Claim::Refused(standing)) => {
@@ -184,7 +184,7 @@ fn unknown(wish: &Wish, cause: Error) -> Error {
         "the connection was lost while claiming {:?}: nothing was started, but the key may stand claimed by {}",
         wish.key, wish.owner
     );
-    Error::new(ErrorKind::OutcomeUnknown, message)
-        .with_source(cause)
-        .with_hint("sen inspect the key when the database is back: if it is uncertain with this owner, nothing happened")
+    Error::new(ErrorKind::OutcomeUnknown, message).with_source(cause).with_hint(
+        "sen inspect the key when the database is back: if it is uncertain with this owner, nothing happened",
+    )
 }

@@ -126,8 +126,11 @@ pub fn check_result(json: &str) -> Result<()> {
     for (at, byte) in json.bytes().enumerate() {
         match byte {
             b'u' if escaped && json[at..].starts_with("u0000") => {
-                return Err(Error::new(ErrorKind::Usage, "the result holds a NUL character, which the database cannot store")
-                    .with_hint("encode binary data, for example as base64"));
+                return Err(Error::new(
+                    ErrorKind::Usage,
+                    "the result holds a NUL character, which the database cannot store",
+                )
+                .with_hint("encode binary data, for example as base64"));
             }
             _ => escaped = byte == b'\\' && !escaped,
         }

@@ -220,7 +220,9 @@ impl ClaimStore for PostgresClaims {
 
     async fn standing(&self, key: &str) -> Result<Standing> {
         match self.db.client().query_typed(STANDING.as_str(), &[(&key, Type::TEXT)]).await {
-            Ok(rows) => rows.first().map(standing).ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing")),
+            Ok(rows) => {
+                rows.first().map(standing).ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))
+            }
             Err(error) => Err(self.db.explain(error).await),
         }
     }
@@ -258,11 +260,7 @@ impl ClaimStore for PostgresClaims {
     }
 
     async fn beat(&self, held: &Held, _permit: &WritePermit) -> Result<Option<Beat>> {
-        let params = [
-            (&held.key as _, Type::TEXT),
-            (&held.owner as _, Type::TEXT),
-            (&held.token as _, Type::INT8),
-        ];
+        let params = [(&held.key as _, Type::TEXT), (&held.owner as _, Type::TEXT), (&held.token as _, Type::INT8)];
         // A statement of its own: it does no harm when it comes late, for the guard is in it.
         match self.db.client().query_typed(BEAT.as_str(), &params).await {
             Ok(rows) => Ok(rows.first().map(|row| {

@@ -37,7 +37,8 @@ const BEAT: &str = "UPDATE sentinel_leases SET lease_expires_at = :now + ttl_ms 
     WHERE key = :key AND owner_id = :owner AND fencing_token = :token AND status = 'executing' AND hard_expires_at > :now
     RETURNING ttl_ms";
 
-const COMPLETE: &str = "UPDATE sentinel_leases SET status = 'completed', execution_result = :result, lease_updated_at = :now
+const COMPLETE: &str =
+    "UPDATE sentinel_leases SET status = 'completed', execution_result = :result, lease_updated_at = :now
     WHERE key = :key AND owner_id = :owner AND fencing_token = :token AND status = 'executing' AND :now IS NOT NULL";
 
 const RELEASE: &str = "DELETE FROM sentinel_leases
@@ -105,7 +106,7 @@ fn tell(
         return Ok(());
     }
     let bound = named_params! {":key": key, ":event": event, ":now": now.as_micros(), ":owner": owner,
-        ":token": token, ":note": note};
+    ":token": token, ":note": note};
     db.execute(EVENT, bound).map(drop).map_err(error_from)
 }
 

@@ -69,7 +69,8 @@ const CREATE: [(&str, &str); 3] = [
 
 const NOW: &str = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000";
 
-pub(super) const LOOK: &str = "SELECT key, owner_id, status, fencing_token, lease_expires_at, lease_updated_at, hard_expires_at,
+pub(super) const LOOK: &str =
+    "SELECT key, owner_id, status, fencing_token, lease_expires_at, lease_updated_at, hard_expires_at,
         lease_expires_at > :now, hard_expires_at > :now, ttl_ms, execution_result
     FROM sentinel_leases WHERE key = :key";
 
