@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
@@ -88,9 +89,9 @@ pub struct Globals {
     #[arg(long, global = true)]
     pub reveal: bool,
 
-    /// Time limit of one database statement (streamed lists have none)
-    #[arg(long, global = true, value_parser = span, default_value = "30s", value_name = "SPAN")]
-    pub timeout: Duration,
+    /// Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole
+    #[arg(long, global = true, value_parser = span, value_name = "SPAN")]
+    pub timeout: Option<Duration>,
 }
 
 /// Reads a duration for clap.
@@ -121,7 +122,7 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
         Ok(app) => app,
         Err(error) => return say_usage(&error, &arguments),
     };
-    let screen = Screen::new(app.globals.color, app.globals.quiet, &environment);
+    let screen = Rc::new(Screen::new(app.globals.color, app.globals.quiet, &environment));
     let format = app.globals.output;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -146,7 +147,7 @@ fn report(screen: &Screen, format: Format, error: &Error) -> Exit {
     fault::exit(error.kind())
 }
 
-async fn work(app: App, screen: &Screen) -> Exit {
+async fn work(app: App, screen: &Rc<Screen>) -> Exit {
     let format = app.globals.output;
     let options = Options {
         format,
@@ -155,7 +156,7 @@ async fn work(app: App, screen: &Screen) -> Exit {
         pager: !app.globals.no_pager,
     };
     let verbose = app.globals.verbose;
-    let session = Session::new(app.globals);
+    let session = Session::new(app.globals, Rc::clone(screen));
     let answer = app.command.run(&session).await;
     if let Some(opened) = session.opened().filter(|_| verbose) {
         screen.note(&opened);

@@ -3,6 +3,7 @@
 mod app;
 mod clean;
 mod commands;
+mod consent;
 mod exit;
 mod fault;
 mod mask;

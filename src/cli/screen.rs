@@ -130,6 +130,16 @@ impl Screen {
         Look { color: self.out.color, terminal: self.out.terminal, width: self.out.width, now }
     }
 
+    /// Whether a question would reach a person and the answer come back.
+    pub fn can_ask(&self) -> bool {
+        self.err.terminal && io::stdin().is_terminal()
+    }
+
+    /// Says something on stderr that must be seen, as before a question.
+    pub fn say(&self, text: &str) {
+        self.complain(&fault::line("", text, None));
+    }
+
     /// Says something on stderr that may be missed: not with `--quiet`.
     pub fn note(&self, text: &str) {
         if !self.quiet {

@@ -1,5 +1,6 @@
 //! Use cases over `dyn System`: what a front end asks for, whatever the system and the store.
 
+pub mod act;
 pub mod follow;
-pub mod init;
 pub mod inspect;
+pub mod wait;

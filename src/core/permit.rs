@@ -21,6 +21,7 @@ pub enum Consent {
 pub struct WritePermit {
     operation: OperationId,
     reason: Option<String>,
+    operator: Option<String>,
 }
 
 impl WritePermit {
@@ -33,7 +34,19 @@ impl WritePermit {
             return Err(Error::new(ErrorKind::Refused, format!("not confirmed: {}", plan.summary))
                 .with_hint("look at the plan with --dry-run, then pass --yes to consent"));
         }
-        Ok(Self { operation: plan.operation, reason })
+        Ok(Self { operation: plan.operation, reason, operator: None })
+    }
+
+    /// Names who acts (`maria@ops-3`), for the record kept beside the rows.
+    #[must_use]
+    pub fn on_behalf_of(mut self, operator: impl Into<String>) -> Self {
+        self.operator = Some(operator.into());
+        self
+    }
+
+    /// Who acts, as far as the caller said.
+    pub fn operator(&self) -> Option<&str> {
+        self.operator.as_deref()
     }
 
     /// The operation this permit is for.

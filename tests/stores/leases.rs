@@ -47,7 +47,7 @@ async fn connect(url: &str) -> PostgresLeases {
         panic!("not PostgreSQL: {url}")
     };
     let db = sen_core::stores::postgres::Postgres::connect(&info).await.unwrap();
-    PostgresLeases::new(db, Some(Duration::from_secs(30)))
+    PostgresLeases::new(db, Some(Duration::from_secs(30)), *info)
 }
 
 fn text(value: Option<&str>) -> String {

@@ -15,6 +15,8 @@ pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+mod act;
+mod remedy;
 mod shape;
 mod view;
 
@@ -25,9 +27,8 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 
 use crate::error::{Error, Result};
-use crate::model::plan::{Gravity, Plan, Step};
+use crate::model::plan::Plan;
 use crate::model::report::Report;
-use crate::model::subject::Subject;
 use crate::permit::WritePermit;
 use crate::system::{Filter, Found, History, Listing, Part, Request, Survey, System};
 use crate::time::Timestamp;
@@ -147,28 +148,12 @@ impl System for Sentinel {
     }
 
     async fn plan(&self, request: &Request) -> Result<Plan> {
-        match request {
-            Request::Init => {
-                let mut plan = Plan::new("create the Sentinel tables", self.database(), Gravity::Harmless);
-                let seen = self.store.relations().await?;
-                plan.steps = port::RELATIONS
-                    .iter()
-                    .map(|name| Step {
-                        subject: Subject::new(NAME, "relation", *name),
-                        act: if seen.iter().any(|have| have == name) { "keep" } else { "create" },
-                        guard: Vec::new(),
-                        warnings: Vec::new(),
-                    })
-                    .collect();
-                Ok(plan)
-            }
-        }
+        self.make_plan(request).await
     }
 
     async fn apply(&self, plan: &Plan, permit: &WritePermit) -> Result<Report> {
         permit.must_be_for(plan)?;
-        let items = self.store.init(permit).await?;
-        Ok(Report { operation: plan.operation, items })
+        self.carry_out(plan, permit).await
     }
 }
 

@@ -34,6 +34,16 @@ impl<'a> Ask<'a> {
     pub fn new(sql: &'a Sql, params: impl IntoIterator<Item = (&'a (dyn ToSql + Sync), Type)>) -> Self {
         Self { sql, params: params.into_iter().collect() }
     }
+
+    /// The statement.
+    pub(super) fn text(&self) -> &str {
+        self.sql.as_str()
+    }
+
+    /// Its parameters.
+    pub(super) fn params(&self) -> &[(&'a (dyn ToSql + Sync), Type)] {
+        &self.params
+    }
 }
 
 fn millis(limit: Option<Duration>) -> String {

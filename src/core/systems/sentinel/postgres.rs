@@ -13,7 +13,11 @@ use futures_util::StreamExt as _;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::port::{Census, Events, Group, LeaseChunk, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS};
+mod act;
+
+use super::port::{
+    Acted, Census, Events, Group, LeaseAct, LeaseChunk, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS, Verb,
+};
 use super::record::{Lease, LeaseEvent, Status};
 use super::shape::{ColumnFact, Shape};
 use crate::error::{Error, ErrorKind, Result};
@@ -21,6 +25,7 @@ use crate::model::report::{Item, Outcome};
 use crate::model::subject::Subject;
 use crate::permit::WritePermit;
 use crate::sql::Sql;
+use crate::stores::conninfo::Conninfo;
 use crate::stores::postgres::decode::Cells;
 use crate::stores::postgres::read::Ask;
 use crate::stores::postgres::{Postgres, error_from};
@@ -30,12 +35,14 @@ use crate::time::Timestamp;
 pub struct PostgresLeases {
     db: Postgres,
     limit: Option<Duration>,
+    again: Conninfo,
 }
 
 impl PostgresLeases {
-    /// Over an open connection; `limit` bounds each statement that is not streamed.
-    pub fn new(db: Postgres, limit: Option<Duration>) -> Self {
-        Self { db, limit }
+    /// Over an open connection; `limit` bounds each statement that is not streamed, and `again` is how to connect anew
+    /// to learn what became of a write.
+    pub fn new(db: Postgres, limit: Option<Duration>, again: Conninfo) -> Self {
+        Self { db, limit, again }
     }
 }
 
@@ -138,6 +145,12 @@ static LAST_EVENT: Sql = Sql::new("SELECT occurred_at::timestamptz FROM sentinel
 
 static HAVE: Sql = Sql::new("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL");
 
+/// One row when there is an events table: whether it has `metadata`.
+static RECORDING: Sql = Sql::new(
+    "SELECT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = c.oid AND attname = 'metadata' AND NOT attisdropped)
+    FROM pg_class AS c WHERE c.oid = to_regclass('sentinel_events')",
+);
+
 /// The schema of sentinel-coordination 0.5.0 (`schema.py`): the same columns, types, checks, defaults and index names.
 const CREATE: [&str; 3] = [
     "CREATE SEQUENCE sentinel_token_seq",
@@ -236,6 +249,19 @@ impl PostgresLeases {
     }
 }
 
+impl PostgresLeases {
+    /// Where the record of an act can be kept.
+    async fn recording(&self) -> Result<act::Recording> {
+        let rows = self.db.snapshot(&[Ask::new(&RECORDING, [])], self.limit).await?.into_iter().next().transpose()?;
+        let rows = rows.unwrap_or_default();
+        Ok(match rows.first().map(|row| Cells::new(row).flag(0)) {
+            None => act::Recording::Nowhere,
+            Some(Some(true)) => act::Recording::WithNote,
+            Some(_) => act::Recording::WithoutNote,
+        })
+    }
+}
+
 fn two<T>(answers: Vec<Result<T>>) -> [Result<T>; 2] {
     let mut answers = answers.into_iter();
     let mut next = || answers.next().unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")));
@@ -328,6 +354,27 @@ impl LeaseStore for PostgresLeases {
         Ok(census(&columns, &groups, last_event))
     }
 
+    async fn act(&self, act: &LeaseAct, permit: &WritePermit) -> Result<Option<Acted>> {
+        let sql = act::statement(&act.verb, self.recording().await?);
+        let (result, before_hard_limit) = match &act.verb {
+            Verb::Complete(result) => (Some(result), false),
+            Verb::TakeOver { before_hard_limit } => (None, *before_hard_limit),
+            Verb::Reset | Verb::Release | Verb::Forget => (None, false),
+        };
+        let event = act.verb.event();
+        let params: [(&(dyn ToSql + Sync), Type); 6] = [
+            (&act.key, Type::TEXT),
+            (&act.token, Type::INT8),
+            (&result, Type::TEXT),
+            (&act.note, Type::TEXT),
+            (&event, Type::TEXT),
+            (&before_hard_limit, Type::BOOL),
+        ];
+        let row = self.db.change(&Ask::new(&sql, params), permit.operation(), &self.again).await;
+        let row = row.map_err(|error| self.no_leases(error))?;
+        Ok(row.map(|row| Acted { token: Cells::new(&row).int(0).unwrap_or(act.token) }))
+    }
+
     async fn relations(&self) -> Result<Vec<String>> {
         let wanted = RELATIONS.as_slice();
         let asks = [Ask::new(&HAVE, [(&wanted as _, Type::TEXT_ARRAY)])];
@@ -353,11 +400,9 @@ impl LeaseStore for PostgresLeases {
             if !exists && let Err(error) = client.batch_execute(ddl).await {
                 return Err(fail(error).await);
             }
-            items.push(Item {
-                subject: Subject::new(super::NAME, "relation", *name),
-                outcome: if exists { Outcome::AlreadyDone } else { Outcome::Applied },
-                detail: if exists { "already there".into() } else { "created".into() },
-            });
+            let (outcome, detail) =
+                if exists { (Outcome::AlreadyDone, "already there") } else { (Outcome::Applied, "created") };
+            items.push(Item::new(Subject::new(super::NAME, "relation", *name), outcome, detail));
         }
         match client.batch_execute("COMMIT").await {
             Ok(()) => Ok(items),
