@@ -5,9 +5,12 @@ use sen_core::model::plan::Plan;
 use sen_core::model::report::{Ending, Item, Outcome, Report};
 use sen_core::model::value::Value;
 use sen_core::ops::act::{self, Author};
+use sen_core::registry::Access;
 use sen_core::system::{Request, System};
+use sen_core::systems::sentinel;
 use sen_core::time::Timestamp;
 
+use super::inspect::stored_key;
 use crate::consent;
 use crate::exit::Exit;
 use crate::session::Session;
@@ -31,6 +34,29 @@ pub struct Acting {
     /// Do nothing unless exactly so many keys would be changed
     #[arg(long, value_name = "N")]
     pub expect: Option<usize>,
+}
+
+/// The keys an act is about, and its options.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Targets {
+    /// The key as stored; its namespace is part of it
+    #[arg(required = true, value_name = "KEY")]
+    pub keys: Vec<String>,
+
+    /// Put this namespace before every key, as the library does
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// Carries out `request` on the named leases.
+pub async fn on_leases(targets: Targets, session: &Session, request: fn(Vec<String>) -> Request) -> Result<Answer> {
+    let keys = targets.keys.iter().map(|key| super::checked_key(stored_key(targets.namespace.as_deref(), key)));
+    let ids = keys.collect::<Result<Vec<_>>>()?;
+    let database = if targets.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    carry_out(database.system(sentinel::NAME)?, &request(ids), &targets.acting, session).await
 }
 
 /// Plans, asks, applies, reports.
