@@ -11,6 +11,7 @@ use sen_core::error::{Error, ErrorKind, Result};
 use crate::commands::Command;
 use crate::exit::Exit;
 use crate::fault;
+use crate::interrupt::Interrupt;
 use crate::output::{Format, Options};
 use crate::screen::Screen;
 use crate::screen::terminal::ColorChoice;
@@ -131,10 +132,11 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
             return report(&screen, format, &error);
         }
     };
+    let interrupt = Rc::new(Interrupt::default());
     let exit = runtime.block_on(async {
         tokio::select! {
-            exit = work(app, &screen) => exit,
-            _ = tokio::signal::ctrl_c() => Exit::Interrupted,
+            exit = work(app, &screen, &interrupt) => exit,
+            () = interrupt.heard(&screen) => Exit::Interrupted,
         }
     });
     // A connection that is still open is closed by the process ending: waiting for its farewell costs a round trip.
@@ -147,7 +149,7 @@ fn report(screen: &Screen, format: Format, error: &Error) -> Exit {
     fault::exit(error.kind())
 }
 
-async fn work(app: App, screen: &Rc<Screen>) -> Exit {
+async fn work(app: App, screen: &Rc<Screen>, interrupt: &Rc<Interrupt>) -> Exit {
     let format = app.globals.output;
     let options = Options {
         format,
@@ -156,7 +158,7 @@ async fn work(app: App, screen: &Rc<Screen>) -> Exit {
         pager: !app.globals.no_pager,
     };
     let verbose = app.globals.verbose;
-    let session = Session::new(app.globals, Rc::clone(screen));
+    let session = Session::new(app.globals, Rc::clone(screen), Rc::clone(interrupt));
     let answer = app.command.run(&session).await;
     if let Some(opened) = session.opened().filter(|_| verbose) {
         screen.note(&opened);

@@ -6,6 +6,7 @@ mod commands;
 mod consent;
 mod exit;
 mod fault;
+mod interrupt;
 mod mask;
 mod output;
 mod screen;

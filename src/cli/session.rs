@@ -9,6 +9,7 @@ use sen_core::registry::{self, Access, Database};
 use sen_core::stores::url::Target;
 
 use crate::app::Globals;
+use crate::interrupt::Interrupt;
 use crate::screen::Screen;
 use crate::settings::Settings;
 
@@ -19,6 +20,8 @@ const STATEMENT: Duration = Duration::from_secs(30);
 pub struct Session {
     /// What the operator typed.
     pub globals: Globals,
+    /// What an interrupt means at the moment.
+    pub interrupt: Rc<Interrupt>,
     screen: Rc<Screen>,
     settings: RefCell<Option<Settings>>,
     warnings: RefCell<Vec<String>>,
@@ -27,8 +30,9 @@ pub struct Session {
 
 impl Session {
     /// Starts a session. Settings are read when a database is first asked for: `sen completions` needs none.
-    pub fn new(globals: Globals, screen: Rc<Screen>) -> Self {
+    pub fn new(globals: Globals, screen: Rc<Screen>, interrupt: Rc<Interrupt>) -> Self {
         Self {
+            interrupt,
             screen,
             globals,
             settings: RefCell::new(None),

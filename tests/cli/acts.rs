@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::harness::postgres::Server;
+use crate::harness::proxy::Proxy;
 use crate::harness::pty::terminal;
 use crate::harness::redact::redact;
 use crate::harness::sen::{Sen, sen};
@@ -226,4 +230,29 @@ fn on_a_terminal_the_evidence_is_shown_and_the_answer_is_done() {
     confirm.type_keys("n");
     assert_eq!(confirm.finish().code, 7);
     demo.sen(&["inspect", "payments:order-7701"]).run().expect_code(0);
+}
+
+#[test]
+fn an_interrupted_bulk_act_finishes_its_item_and_reports_the_truth() {
+    let database = Server::shared().fresh_database();
+    sen(["init"]).database(&database.url()).run().expect_code(0);
+    database.psql(
+        "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, hard_expires_at, status, fencing_token)
+         SELECT 'k' || n, 'o', now() - interval '1 minute', now() - interval '1 minute', 'executing', n FROM generate_series(1, 100) AS n",
+    );
+    let proxy = Proxy::unix(Server::shared());
+    proxy.latency(Duration::from_millis(3));
+    let url = proxy.url_of(&database.name);
+    let running = sen(["reconcile", "--all", "--yes", "-o", "json"]).database(&url).start();
+    let taken =
+        || database.psql("SELECT count(*) FROM sentinel_leases WHERE status = 'reconciling'").parse::<u64>().unwrap();
+    let patience = Instant::now();
+    while taken() < 5 {
+        assert!(patience.elapsed() < Duration::from_secs(60), "nothing is taken over");
+    }
+    running.signal(Signal::INT);
+    let report = running.finish().expect_code(130).json();
+    let (applied, skipped) = (report["applied"].as_u64().unwrap(), report["skipped"].as_u64().unwrap());
+    assert_eq!((applied, applied + skipped), (taken(), 100), "{report}");
+    assert!(skipped > 0, "it was over before the interrupt came");
 }

@@ -74,8 +74,10 @@ pub async fn carry_out(system: &dyn System, request: &Request, acting: &Acting, 
     }
     let consent = consent::consent(session, &plan, acting.yes || plan.steps.is_empty())?;
     let author = Author { who: Some(session.operator()), why: acting.reason.clone() };
-    let report = act::apply(system, &plan, consent, author).await?;
-    Ok(reported(&report, plan.steps.first().map(|step| step.act)))
+    let report =
+        session.interrupt.protect(act::apply(system, &plan, consent, author, session.interrupt.revocation())).await?;
+    let answer = reported(&report, plan.steps.first().map(|step| step.act));
+    Ok(if session.interrupt.revocation().is_revoked() { answer.ending(Exit::Interrupted) } else { answer })
 }
 
 fn targets(plan: &Plan) -> usize {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::verdict::{NextCommand, shell_word};
 use sen_core::ops::act::{self, Author};
-use sen_core::permit::Consent;
+use sen_core::permit::{Consent, Revocation};
 use sen_core::registry::{self, Access};
 use sen_core::stores::sqlite::{self, Sqlite};
 use sen_core::stores::url::Target;
@@ -36,7 +36,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         let database = registry::open(&target, Access::Create, None).await?;
         let system = database.system(sen_core::systems::sentinel::NAME)?;
         let plan = act::plan(system, &Request::Init).await?;
-        act::apply(system, &plan, Consent::Unasked, Author::default()).await?;
+        act::apply(system, &plan, Consent::Unasked, Author::default(), &Revocation::default()).await?;
     }
     demo::fill(&Sqlite::open(&path, sqlite::Access::Write).await?).await?;
 

@@ -92,6 +92,14 @@ impl Sentinel {
             let count = rest.iter().take_while(|step| step.subject == first.subject).count();
             let (steps, others) = rest.split_at(count);
             rest = others;
+            if permit.is_revoked() {
+                report.items.push(Item::new(
+                    first.subject.clone(),
+                    Outcome::Skipped,
+                    "interrupted before it was begun",
+                ));
+                continue;
+            }
             let item = self.carry_out_subject(steps, permit).await;
             report.items.push(item);
         }
