@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod completions;
+#[cfg(feature = "sqlite")]
 pub mod demo;
 pub mod forget;
 pub mod help;
@@ -33,6 +34,7 @@ pub enum Command {
     Forget(forget::Args),
     Wait(wait::Args),
     Init(init::Args),
+    #[cfg(feature = "sqlite")]
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -52,6 +54,7 @@ impl Command {
             Self::Forget(args) => forget::run(args, session).await,
             Self::Wait(args) => wait::run(args, session).await,
             Self::Init(args) => init::run(args, session).await,
+            #[cfg(feature = "sqlite")]
             Self::Demo(args) => demo::run(args, session).await,
             Self::Completions(args) => completions::run(&args),
             Self::Man(args) => man::run(&args),

@@ -10,7 +10,7 @@ use sen_core::model::report::Outcome;
 use sen_core::permit::{Consent, WritePermit};
 use sen_core::stores::sqlite::{Access, Sqlite};
 use sen_core::stores::url::Target;
-use sen_core::systems::sentinel::port::{LeaseQuery, LeaseStore, Order};
+use sen_core::systems::sentinel::port::{LeaseAct, LeaseQuery, LeaseStore, Order, Verb};
 use sen_core::systems::sentinel::postgres::PostgresLeases;
 use sen_core::systems::sentinel::record::Lease;
 use sen_core::systems::sentinel::sqlite::SqliteLeases;
@@ -414,6 +414,9 @@ fn leases_of_0_1_3_are_read_although_columns_are_missing() {
         );
         let uncertain = keys(store.as_ref(), LeaseQuery { states: vec!["uncertain".into()], ..any() }).await;
         assert_eq!(uncertain, ["u"]);
+        let verb = Verb::TakeOver { before_hard_limit: false };
+        let act = LeaseAct { key: "u".into(), verb, token: 5, note: "{}".into() };
+        assert_eq!(store.act(&act, &permit()).await.unwrap_err().kind(), ErrorKind::Refused);
         let census = store.census().await.unwrap();
         assert!(census.shape.version().starts_with("0.1.x") && !census.shape.fully_served());
     });

@@ -145,10 +145,13 @@ static LAST_EVENT: Sql = Sql::new("SELECT occurred_at::timestamptz FROM sentinel
 
 static HAVE: Sql = Sql::new("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL");
 
-/// One row when there is an events table: whether it has `metadata`.
+/// What decides how an act is written: whether there is an events table, its `metadata`, and the `ttl_ms` of 0.4.2.
 static RECORDING: Sql = Sql::new(
-    "SELECT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = c.oid AND attname = 'metadata' AND NOT attisdropped)
-    FROM pg_class AS c WHERE c.oid = to_regclass('sentinel_events')",
+    "SELECT to_regclass('sentinel_events') IS NOT NULL,
+        EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('sentinel_events') AND attname = 'metadata'
+            AND NOT attisdropped),
+        to_regclass('sentinel_leases') IS NULL OR EXISTS (SELECT 1 FROM pg_attribute
+            WHERE attrelid = to_regclass('sentinel_leases') AND attname = 'ttl_ms' AND NOT attisdropped)",
 );
 
 /// The schema of sentinel-coordination 0.5.0 (`schema.py`): the same columns, types, checks, defaults and index names.
@@ -254,10 +257,21 @@ impl PostgresLeases {
     async fn recording(&self) -> Result<act::Recording> {
         let rows = self.db.snapshot(&[Ask::new(&RECORDING, [])], self.limit).await?.into_iter().next().transpose()?;
         let rows = rows.unwrap_or_default();
-        Ok(match rows.first().map(|row| Cells::new(row).flag(0)) {
-            None => act::Recording::Nowhere,
-            Some(Some(true)) => act::Recording::WithNote,
-            Some(_) => act::Recording::WithoutNote,
+        let Some(row) = rows.first() else {
+            return Err(Error::new(ErrorKind::Internal, "an answer is missing"));
+        };
+        let mut cells = Cells::new(row);
+        let (events, metadata, served) = (cells.flag(0), cells.flag(1), cells.flag(2));
+        if served != Some(true) {
+            return Err(Error::new(
+                ErrorKind::Refused,
+                "these tables are older than sentinel-coordination 0.4.2: reading only",
+            ));
+        }
+        Ok(match (events, metadata) {
+            (Some(true), Some(true)) => act::Recording::WithNote,
+            (Some(true), _) => act::Recording::WithoutNote,
+            _ => act::Recording::Nowhere,
         })
     }
 }
