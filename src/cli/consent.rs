@@ -97,7 +97,7 @@ pub fn what_happened(session: &Session, evidence: &[String]) -> Result<Knowledge
         "Not known yet: take it over so that no late worker settles it, decide later",
     ];
     let left = || Error::new(ErrorKind::Refused, "no answer; nothing was written");
-    match Select::new().with_prompt("What really happened?").items(choices).default(2).interact_opt() {
+    match Select::new().with_prompt("What really happened").items(choices).default(2).interact_opt() {
         Ok(Some(0)) => {
             let result: String = Input::new().with_prompt("The result, as JSON").interact_text().map_err(unasked)?;
             Ok(Knowledge::Known(Decision::Completed(result)))

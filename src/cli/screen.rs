@@ -13,7 +13,9 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, future::poll_immediate};
 use sen_core::error::{Error, ErrorKind, Result};
 
+use crate::clean::clean;
 use crate::fault;
+use crate::output::text::wrap;
 use crate::output::{self, Format, Look, Options, RowWriter};
 use crate::screen::sink::Sink;
 use crate::screen::terminal::{ColorChoice, Env, Stream, pager};
@@ -137,7 +139,14 @@ impl Screen {
 
     /// Says something on stderr that must be seen, as before a question.
     pub fn say(&self, text: &str) {
-        self.complain(&fault::line("", text, None));
+        let room = self.err.width.filter(|_| self.err.terminal).unwrap_or(usize::MAX);
+        let hang = text.len() - text.trim_start_matches([' ', '-']).len();
+        let text = clean(text);
+        // The first line has its own indentation; the following ones stand below its words.
+        for (at, line) in wrap(text.trim_start(), room.saturating_sub(hang).max(20)).iter().enumerate() {
+            let indent = if at == 0 { text.len() - text.trim_start().len() } else { hang };
+            self.complain(&fault::line("", &format!("{:indent$}{line}", ""), None));
+        }
     }
 
     /// Says something on stderr that may be missed: not with `--quiet`.

@@ -204,14 +204,14 @@ fn on_a_terminal_the_evidence_is_shown_and_the_answer_is_done() {
     let ask = |key: &str| terminal(["reconcile", key]).database(&url).size(40, 120).start();
 
     let mut never = ask(KEY);
-    never.wait_for("What really happened?");
+    never.wait_for("What really happened");
     assert!(never.screen().contains("hard limit passed"), "{}", never.screen());
     never.type_keys("\x1b[A\r");
     assert_eq!(never.finish().code, 0);
     assert_eq!(demo.inspect(KEY)["verdict"]["state"], "free");
 
     let mut completed = ask("payments:order-7735");
-    completed.wait_for("What really happened?");
+    completed.wait_for("What really happened");
     completed.type_keys("\x1b[A\x1b[A\r");
     completed.wait_for("The result, as JSON");
     completed.type_keys("{\"typed\":true}\r");
@@ -219,7 +219,7 @@ fn on_a_terminal_the_evidence_is_shown_and_the_answer_is_done() {
     assert_eq!(demo.inspect("payments:order-7735")["execution_result"]["typed"], true);
 
     let mut left = ask("payments:order-7736");
-    left.wait_for("What really happened?");
+    left.wait_for("What really happened");
     left.type_keys("\x1b");
     assert_eq!(left.finish().code, 7);
     assert_eq!(demo.inspect("payments:order-7736")["verdict"]["state"], "uncertain");
