@@ -20,8 +20,8 @@ use crate::model::report::{Item, Outcome};
 use crate::model::subject::Subject;
 use crate::permit::WritePermit;
 use crate::sql::Sql;
-use crate::stores::postgres::decode::Cells;
 use crate::stores::postgres::Postgres;
+use crate::stores::postgres::decode::Cells;
 use crate::stores::postgres::read::{Ask, chunks};
 use crate::time::Timestamp;
 
