@@ -205,7 +205,8 @@ async fn pour(
             }
         };
         match batch {
-            Some(Ok(Batch::Rows(rows))) => {
+            Some(Ok(Batch { rows, note })) => {
+                poured.notes.extend(note);
                 for row in rows {
                     poured.rows += 1;
                     writer.row(&row, &mut bytes);
@@ -216,7 +217,6 @@ async fn pour(
                     }
                 }
             }
-            Some(Ok(Batch::Note(note))) => poured.notes.push(note),
             Some(Err(error)) => {
                 writer.settle(&mut bytes);
                 if !bytes.is_empty() && bytes.last() != Some(&b'\n') {

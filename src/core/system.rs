@@ -128,11 +128,11 @@ pub struct Listing {
 
 /// A part of a listing.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Part {
+pub struct Part {
     /// Rows, in order.
-    Rows(Vec<Row>),
-    /// The limit was reached and more records match.
-    More,
+    pub rows: Vec<Row>,
+    /// Whether the limit was reached after them and more records match.
+    pub more: bool,
 }
 
 /// One thing in depth.

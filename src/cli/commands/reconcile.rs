@@ -8,7 +8,7 @@ use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::value::Value;
 use sen_core::ops::inspect;
 use sen_core::registry::Access;
-use sen_core::system::{Decision, Filter, Part, Request, System};
+use sen_core::system::{Decision, Filter, Request, System};
 use sen_core::systems::sentinel;
 
 use super::act::{Acting, carry_out};
@@ -119,12 +119,10 @@ async fn uncertain(system: &dyn System, args: &Args) -> Result<Vec<String>> {
     let mut listing = system.list(&filter).await?;
     let mut keys = Vec::new();
     while let Some(part) = listing.parts.next().await {
-        if let Part::Rows(rows) = part? {
-            keys.extend(rows.into_iter().filter_map(|mut row| match row.swap_remove(0) {
-                Value::Text(key) => Some(key),
-                _ => None,
-            }));
-        }
+        keys.extend(part?.rows.into_iter().filter_map(|mut row| match row.swap_remove(0) {
+            Value::Text(key) => Some(key),
+            _ => None,
+        }));
     }
     Ok(keys)
 }

@@ -33,7 +33,7 @@ use crate::permit::WritePermit;
 use crate::system::{Filter, Found, History, Listing, Part, Request, Survey, System};
 use crate::time::Timestamp;
 
-use port::{LeaseChunk, LeaseQuery, LeaseStore, Order};
+use port::{LeaseQuery, LeaseStore, Order};
 
 /// The system's name.
 pub const NAME: &str = "sentinel";
@@ -112,19 +112,13 @@ impl System for Sentinel {
         };
         let rows = self.store.list(&query).await?;
         let mut left = filter.limit.unwrap_or(u64::MAX);
-        let parts = rows.chunks.flat_map(move |chunk: Result<LeaseChunk>| {
-            let parts: Vec<Result<Part>> = match chunk {
-                Err(error) => vec![Err(error)],
-                Ok(mut leases) => {
-                    let keep = usize::try_from(left).unwrap_or(usize::MAX).min(leases.len());
-                    let more = leases.len() > keep;
-                    leases.truncate(keep);
-                    left -= keep as u64;
-                    let rows = Part::Rows(leases.into_iter().map(view::lease_row).collect());
-                    if more { vec![Ok(rows), Ok(Part::More)] } else { vec![Ok(rows)] }
-                }
-            };
-            futures_util::stream::iter(parts)
+        let parts = rows.chunks.map(move |leases| {
+            let mut leases = leases?;
+            let keep = usize::try_from(left).unwrap_or(usize::MAX).min(leases.len());
+            let more = leases.len() > keep;
+            leases.truncate(keep);
+            left -= keep as u64;
+            Ok(Part { rows: leases.into_iter().map(view::lease_row).collect(), more })
         });
         Ok(Listing { columns: LEASE_COLUMNS, now: rows.now, parts: Box::pin(parts) })
     }

@@ -9,14 +9,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::StreamExt as _;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 mod act;
 
 use super::port::{
-    Acted, Census, Events, Group, LeaseAct, LeaseChunk, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS, Verb,
+    Acted, Census, Events, Group, LeaseAct, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS, Verb,
 };
 use super::record::{Lease, LeaseEvent, Status};
 use super::shape::{ColumnFact, Shape};
@@ -26,9 +25,9 @@ use crate::model::subject::Subject;
 use crate::permit::WritePermit;
 use crate::sql::Sql;
 use crate::stores::conninfo::Conninfo;
+use crate::stores::postgres::Postgres;
 use crate::stores::postgres::decode::Cells;
-use crate::stores::postgres::read::Ask;
-use crate::stores::postgres::{Postgres, error_from};
+use crate::stores::postgres::read::{Ask, chunks};
 use crate::time::Timestamp;
 
 /// Sentinel in one PostgreSQL database.
@@ -64,10 +63,10 @@ macro_rules! leases {
 
 static CLOCK: Sql = Sql::new("SELECT now()");
 
-static LOOK: Sql = Sql::new(leases!("coalesce(execution_result, response)::text", "WHERE key = $1"));
+static LOOK: Sql = Sql::new(leases!("coalesce(execution_result, response)", "WHERE key = $1"));
 
 const LIST: &str = leases!(
-    "CASE WHEN $11 THEN coalesce(execution_result, response)::text END",
+    "CASE WHEN $11 THEN coalesce(execution_result, response) END",
     "WHERE ($1::text[] IS NULL OR status = ANY($1) OR CASE
             WHEN status = 'claimed' THEN CASE WHEN lease_expires_at > now() THEN 'held' ELSE 'free' END
             WHEN status = 'executing' THEN CASE WHEN lease_expires_at > now() THEN 'alive'
@@ -198,7 +197,7 @@ fn lease(row: &Row) -> Lease {
         alive: cells.flag(7),
         hard_alive: cells.flag(8),
         ttl_ms: cells.int(9),
-        execution_result: cells.text(10),
+        execution_result: cells.json(10),
         unreadable: cells.unreadable,
     }
 }
@@ -331,10 +330,7 @@ impl LeaseStore for PostgresLeases {
         let long = Ask::new(&sql, params);
         let (now, rows) =
             self.db.snapshot_stream(&Ask::new(&CLOCK, []), &long).await.map_err(|error| self.no_leases(error))?;
-        let chunks = rows.ready_chunks(16).map(|chunk| -> Result<LeaseChunk> {
-            chunk.into_iter().map(|row| row.map(|row| lease(&row)).map_err(error_from)).collect()
-        });
-        Ok(Leases { now: clock(&now), chunks: Box::pin(chunks) })
+        Ok(Leases { now: clock(&now), chunks: Box::pin(chunks(rows, lease)) })
     }
 
     async fn events(&self, key: &str, limit: Option<i64>) -> Result<Events> {
