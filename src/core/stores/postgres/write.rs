@@ -89,8 +89,7 @@ impl Postgres {
                 }
                 match ask_outcome(again, transaction, &name).await {
                     Some(true) => Ok(changed.into_iter().next()),
-                    Some(false) => Err(error
-                        .with_context("the connection was lost and the change was rolled back: nothing was written")),
+                    Some(false) => Err(error.with_context("the change was rolled back and nothing of it was written")),
                     None => Err(Error::new(
                         ErrorKind::OutcomeUnknown,
                         format!(

@@ -123,9 +123,8 @@ impl Sentinel {
                 }
                 Ok(None) => {
                     let (outcome, now) = self.what_is_there(&act.key).await;
-                    let before =
-                        if done.is_empty() { String::new() } else { format!("{}, but then ", done.join(" and ")) };
-                    return Item::new(subject, outcome, format!("{before}{now}")).with_token(token);
+                    let nothing = if done.is_empty() { "; nothing was written" } else { "" };
+                    return Item::new(subject, outcome, after(&done, &now) + nothing).with_token(token);
                 }
                 Err(error) => {
                     let outcome = match error.kind() {
@@ -136,7 +135,7 @@ impl Sentinel {
                     let mut why = error.to_string();
                     why.extend(error.causes().iter().map(|cause| format!(": {cause}")));
                     why.extend(error.hint().map(|hint| format!(" ({hint})")));
-                    return Item::new(subject, outcome, why).with_token(token);
+                    return Item::new(subject, outcome, after(&done, &why)).with_token(token);
                 }
             }
         }
@@ -154,12 +153,7 @@ impl Sentinel {
                 Some(lease) => {
                     let state = state(&lease.status, lease.alive, lease.hard_alive).name();
                     let token = lease.fencing_token.map_or_else(|| "unreadable".into(), |token| token.to_string());
-                    (
-                        Outcome::Changed,
-                        format!(
-                            "it has changed since it was looked at: now {state}, token {token}; nothing was written"
-                        ),
-                    )
+                    (Outcome::Changed, format!("it has changed since it was looked at: now {state}, token {token}"))
                 }
             },
             Err(error) => {
@@ -167,6 +161,11 @@ impl Sentinel {
             }
         }
     }
+}
+
+/// Why a step came to nothing, after what the steps before it did: that stays.
+fn after(done: &[&str], why: &str) -> String {
+    if done.is_empty() { why.to_owned() } else { format!("{}, but then {why}", done.join(" and ")) }
 }
 
 const fn past_tense(verb: &Verb) -> &'static str {
