@@ -133,10 +133,18 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
         }
     };
     let interrupt = Rc::new(Interrupt::default());
+    let hears_signals = app.command.hears_signals();
     let exit = runtime.block_on(async {
+        let interrupted = async {
+            // A command that passes signals on decides itself what an interrupt means.
+            if hears_signals {
+                std::future::pending::<()>().await;
+            }
+            interrupt.heard(&screen).await;
+        };
         tokio::select! {
             exit = work(app, &screen, &interrupt) => exit,
-            () = interrupt.heard(&screen) => Exit::Interrupted,
+            () = interrupted => Exit::Interrupted,
         }
     });
     // A connection that is still open is closed by the process ending: waiting for its farewell costs a round trip.
@@ -165,6 +173,9 @@ async fn work(app: App, screen: &Rc<Screen>, interrupt: &Rc<Interrupt>) -> Exit 
     }
     for warning in session.warnings() {
         screen.warn(&warning);
+    }
+    for note in session.notes() {
+        screen.note(&note);
     }
     let Answer { view, exit, errors } = match answer {
         Ok(answer) => answer,
@@ -195,13 +206,22 @@ fn say_usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
         },
         _ if wants_json(arguments) => {
             let message = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            report(&screen, Format::Json, &Error::usage(message).with_hint("sen --help"))
+            report(&screen, Format::Json, &Error::usage(message).with_hint("sen --help"));
+            usage_exit(arguments)
         }
         _ => {
             screen.usage(&rendered);
-            Exit::Usage
+            usage_exit(arguments)
         }
     }
+}
+
+/// `once` stands between a script and its command, whose codes are its own: it fails with 125 before the start.
+fn usage_exit(arguments: &[OsString]) -> Exit {
+    let app = App::command();
+    let mut words = arguments.iter().skip(1).filter_map(|argument| argument.to_str());
+    let command = words.find(|word| app.find_subcommand(word).is_some());
+    if command == Some("once") { Exit::NotStarted } else { Exit::Usage }
 }
 
 /// Whether the arguments ask for JSON, for the errors that stop them from being parsed.

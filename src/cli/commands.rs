@@ -11,6 +11,7 @@ pub mod init;
 pub mod inspect;
 pub mod list;
 pub mod man;
+pub mod once;
 pub mod reconcile;
 pub mod release;
 pub mod status;
@@ -33,6 +34,7 @@ pub enum Command {
     Release(release::Args),
     Forget(forget::Args),
     Wait(wait::Args),
+    Once(once::Args),
     Init(init::Args),
     #[cfg(feature = "sqlite")]
     Demo(demo::Args),
@@ -42,6 +44,11 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it decides itself what a signal means.
+    pub fn hears_signals(&self) -> bool {
+        matches!(self, Self::Once(_))
+    }
+
     /// Runs it.
     pub async fn run(self, session: &Session) -> Result<Answer> {
         match self {
@@ -53,6 +60,7 @@ impl Command {
             Self::Release(args) => release::run(args, session).await,
             Self::Forget(args) => forget::run(args, session).await,
             Self::Wait(args) => wait::run(args, session).await,
+            Self::Once(args) => once::run(args, session).await,
             Self::Init(args) => init::run(args, session).await,
             #[cfg(feature = "sqlite")]
             Self::Demo(args) => demo::run(args, session).await,

@@ -4,37 +4,74 @@ use std::process::ExitCode;
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Exit {
     /// Done.
-    Done = 0,
+    Done,
     /// An error that none of the others names.
-    Error = 1,
+    Error,
     /// Wrong usage or configuration.
-    Usage = 2,
+    Usage,
     /// Some items were not applied.
-    Partial = 3,
+    Partial,
     /// Not found.
-    NotFound = 4,
+    NotFound,
     /// The state changed, or a precondition failed; nothing was written.
-    Changed = 5,
+    Changed,
     /// Cannot connect.
-    Connect = 6,
+    Connect,
     /// Refused: not confirmed, or read-only.
-    Refused = 7,
+    Refused,
     /// Still pending, or a wait timed out.
-    Pending = 8,
+    Pending,
     /// The outcome is unknown.
-    Unknown = 9,
+    Unknown,
     /// Something needs attention (`--check`).
-    Attention = 10,
+    Attention,
     /// Interrupted.
-    Interrupted = 130,
+    Interrupted,
+    /// `once`: somebody else holds the key.
+    Held,
+    /// `once`: the key is uncertain or being reconciled.
+    Unsettled,
+    /// `once`: `sen` failed before the command was started.
+    NotStarted,
+    /// `once`: the command cannot be run.
+    CannotRun,
+    /// `once`: there is no such command.
+    NoCommand,
+    /// `once`: the command's own code, or one the operator chose.
+    Own(u8),
+}
+
+impl Exit {
+    /// The number.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Error => 1,
+            Self::Usage => 2,
+            Self::Partial => 3,
+            Self::NotFound => 4,
+            Self::Changed => 5,
+            Self::Connect => 6,
+            Self::Refused => 7,
+            Self::Pending => 8,
+            Self::Unknown => 9,
+            Self::Attention => 10,
+            Self::Interrupted => 130,
+            Self::Held => 75,
+            Self::Unsettled => 76,
+            Self::NotStarted => 125,
+            Self::CannotRun => 126,
+            Self::NoCommand => 127,
+            Self::Own(code) => code,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.code())
     }
 }
 
@@ -51,5 +88,10 @@ pub const TABLE: &[(u8, &str)] = &[
     (8, "still pending, or a wait timed out"),
     (9, "outcome unknown: the connection was lost while committing; the operation id is printed"),
     (10, "needs attention (with --check)"),
+    (75, "once: the key is held elsewhere (--conflict-exit-code sets another)"),
+    (76, "once: the key is uncertain or being reconciled, or became so under this command; a person must settle it"),
+    (125, "once: sen failed before the command was started"),
+    (126, "once: the command cannot be run; nothing ran, and the key is free again"),
+    (127, "once: there is no such command; nothing ran, and the key is free again"),
     (130, "interrupted"),
 ];

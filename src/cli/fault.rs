@@ -135,7 +135,7 @@ mod tests {
             (ErrorKind::Interrupted, 130),
         ];
         for (kind, code) in cases {
-            assert_eq!(exit(kind) as u8, code, "{kind:?}");
+            assert_eq!(exit(kind).code(), code, "{kind:?}");
         }
     }
 }

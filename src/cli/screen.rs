@@ -7,7 +7,9 @@
 pub mod sink;
 pub mod terminal;
 
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, future::poll_immediate};
@@ -74,7 +76,9 @@ impl Screen {
     /// `Usage` for unknown `--fields`, before anything is written; `Io` when stdout fails; what a list's producer
     /// reports, after the rows before it are out.
     pub async fn show(&self, view: View, options: &Options) -> Result<u64> {
-        let paged = options.pager && options.format == Format::Table && !matches!(view, View::Text(_));
+        let paged = options.pager
+            && options.format == Format::Table
+            && !matches!(view, View::Text(_) | View::Replay { .. } | View::Nothing);
         let pager = self
             .pager
             .clone()
@@ -84,6 +88,11 @@ impl Screen {
         let mut count = 1;
         let shown = match view {
             View::Text(text) => whole(text.into_bytes(), &mut sink),
+            View::Replay { stdout, stderr } => {
+                self.complain(&harmless(stderr, self.err.terminal));
+                whole(harmless(stdout, self.out.terminal), &mut sink)
+            }
+            View::Nothing => Ok(()),
             View::Details(view) => {
                 let mut bytes = Vec::new();
                 output::details(&view, self.look(view.now), options, &mut bytes)?;
@@ -171,6 +180,31 @@ impl Screen {
     fn complain(&self, bytes: &[u8]) {
         drop(io::stderr().lock().write_all(bytes));
     }
+}
+
+/// Both streams for what a command of the operator's own writes while it runs: unbuffered, unfiltered, to be written by
+/// threads that may block.
+///
+/// # Errors
+/// `Io` when a stream is closed.
+pub fn relay() -> Result<(File, File)> {
+    let failed = |error| Error::new(ErrorKind::Io, "standard output or error is closed").with_source(error);
+    let out = io::stdout().as_fd().try_clone_to_owned().map_err(failed)?;
+    let err = io::stderr().as_fd().try_clone_to_owned().map_err(failed)?;
+    Ok((out.into(), err.into()))
+}
+
+/// Lines that came from a database, for a terminal.
+fn harmless(bytes: Vec<u8>, terminal: bool) -> Vec<u8> {
+    if !terminal {
+        return bytes;
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let lines = text.split_inclusive('\n').map(|line| match line.strip_suffix('\n') {
+        Some(line) => clean(line).into_owned() + "\n",
+        None => clean(line).into_owned(),
+    });
+    lines.collect::<String>().into_bytes()
 }
 
 fn whole(mut bytes: Vec<u8>, sink: &mut Sink) -> Result<(), Stop> {

@@ -25,6 +25,7 @@ pub struct Session {
     screen: Rc<Screen>,
     settings: RefCell<Option<Settings>>,
     warnings: RefCell<Vec<String>>,
+    notes: RefCell<Vec<String>>,
     opened: RefCell<Option<String>>,
 }
 
@@ -37,6 +38,7 @@ impl Session {
             globals,
             settings: RefCell::new(None),
             warnings: RefCell::new(Vec::new()),
+            notes: RefCell::default(),
             opened: RefCell::new(None),
         }
     }
@@ -44,6 +46,49 @@ impl Session {
     /// What should be said on stderr about the configuration.
     pub fn warnings(&self) -> Vec<String> {
         self.warnings.borrow().clone()
+    }
+
+    /// Adds something to be said on stderr when the command has ended.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.warnings.borrow_mut().push(text.into());
+    }
+
+    /// What may be said on stderr when the command has ended, unless `--quiet` was given.
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.borrow().clone()
+    }
+
+    /// Adds to [`Self::notes`].
+    pub fn note(&self, text: impl Into<String>) {
+        self.notes.borrow_mut().push(text.into());
+    }
+
+    /// A setting from the environment or the `.env` file.
+    ///
+    /// # Errors
+    /// `Usage` when the file cannot be read.
+    pub fn setting(&self, name: &str) -> Result<Option<String>> {
+        self.load()?;
+        Ok(self.settings.borrow().as_ref().and_then(|settings| settings.get(name)))
+    }
+
+    fn load(&self) -> Result<()> {
+        let mut settings = self.settings.borrow_mut();
+        if settings.is_none() {
+            *settings = Some(Settings::load(self.globals.env_file.as_deref(), |name| std::env::var(name).ok())?);
+        }
+        Ok(())
+    }
+
+    /// The database, for a command that writes.
+    ///
+    /// # Errors
+    /// `Refused` with `--read-only`; as [`Self::target`].
+    pub fn write_target(&self) -> Result<Target> {
+        if self.globals.read_only {
+            return Err(Error::new(ErrorKind::Refused, "this command writes, and --read-only was given"));
+        }
+        self.target()
     }
 
     /// What was opened and how, for `--verbose`.
@@ -75,10 +120,8 @@ impl Session {
     /// # Errors
     /// `Usage` when none is named or its URL cannot be understood.
     pub fn target(&self) -> Result<Target> {
-        let mut settings = self.settings.borrow_mut();
-        if settings.is_none() {
-            *settings = Some(Settings::load(self.globals.env_file.as_deref(), |name| std::env::var(name).ok())?);
-        }
+        self.load()?;
+        let settings = self.settings.borrow();
         let lookup = |name: &str| settings.as_ref().and_then(|settings| settings.get(name));
         if let Some(url) = &self.globals.database_url {
             return Target::resolve(Some(url), &lookup);

@@ -49,6 +49,15 @@ pub enum View {
     Details(DetailsView),
     /// Ready text (a completion script, a man page, a list of exit codes): printed as it is in every format.
     Text(String),
+    /// What a command wrote earlier, as it wrote it; made harmless where it meets a terminal.
+    Replay {
+        /// For stdout.
+        stdout: Vec<u8>,
+        /// For stderr.
+        stderr: Vec<u8>,
+    },
+    /// Nothing at all.
+    Nothing,
 }
 
 /// A part of a list.

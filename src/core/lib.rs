@@ -22,3 +22,6 @@ pub mod stores;
 pub mod system;
 pub mod systems;
 pub mod time;
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use ops::once;

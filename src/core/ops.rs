@@ -3,4 +3,6 @@
 pub mod act;
 pub mod follow;
 pub mod inspect;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub mod once;
 pub mod wait;

@@ -94,3 +94,26 @@ pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> R
 fn sentinel(leases: impl crate::systems::sentinel::port::LeaseStore + 'static) -> Box<dyn System> {
     Box::new(crate::systems::sentinel::Sentinel::new(Box::new(leases)))
 }
+
+/// Opens `target` for running work once per key: the narrow part of Sentinel that claims, keeps and completes keys.
+///
+/// # Errors
+/// `Connect`, `NoSystem`, or `Refused` where the tables are too old.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub async fn open_claims(target: &Target) -> Result<Box<dyn crate::systems::sentinel::once_port::ClaimStore>> {
+    match target {
+        #[cfg(feature = "postgres")]
+        Target::Postgres(info) => {
+            let db = crate::stores::postgres::Postgres::connect(info).await?;
+            Ok(Box::new(crate::systems::sentinel::once_postgres::PostgresClaims::open(db).await?))
+        }
+        #[cfg(feature = "sqlite")]
+        Target::Sqlite(path) => {
+            use crate::stores::sqlite::{Access, Sqlite};
+            let db = Sqlite::open(path, Access::Write).await?;
+            Ok(Box::new(crate::systems::sentinel::once_sqlite::SqliteClaims::open(db).await?))
+        }
+        #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
+        _ => Err(Error::usage("this build of sen cannot open that kind of database")),
+    }
+}

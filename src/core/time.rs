@@ -139,6 +139,43 @@ impl serde::Serialize for Timestamp {
     }
 }
 
+/// A reading of this machine's steady clock, the one that goes on while the machine sleeps: what a lease's remaining life
+/// is measured with. Never set back, never comparable between machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Uptime(Duration);
+
+impl Uptime {
+    /// The clock now.
+    #[cfg(unix)]
+    pub fn now() -> Self {
+        // Linux stops CLOCK_MONOTONIC in suspend; elsewhere it goes on.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+        let now = rustix::time::clock_gettime(CLOCK);
+        Self(Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0)))
+    }
+
+    /// The clock now.
+    #[cfg(not(unix))]
+    pub fn now() -> Self {
+        static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        Self(START.get_or_init(std::time::Instant::now).elapsed())
+    }
+
+    /// This reading moved forward by `span`.
+    #[must_use]
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span))
+    }
+
+    /// The time from this reading to `later`; zero when `later` is not later.
+    pub fn until(self, later: Self) -> Duration {
+        later.0.saturating_sub(self.0)
+    }
+}
+
 /// A span as people read it: `45s`, `3m 20s`, `2h 5m`, `6d 4h`; at most two units, below one second `0.4s`.
 pub fn humane(micros: i64) -> String {
     let total = micros.unsigned_abs();

@@ -4,6 +4,7 @@
 mod connect;
 pub mod decode;
 mod errors;
+pub mod flight;
 pub mod read;
 pub mod write;
 

@@ -3,6 +3,7 @@
 //! This file is the system: it looks through a [`port::LeaseStore`], judges with [`verdict`], and shapes what it says.
 //! SQL lives in the cells (`postgres.rs`, `sqlite.rs`); what a state means lives in `verdict.rs`.
 
+pub mod once_port;
 pub mod port;
 pub mod record;
 pub mod similar;
@@ -10,6 +11,10 @@ pub mod verdict;
 
 #[cfg(feature = "sqlite")]
 pub mod demo;
+#[cfg(feature = "postgres")]
+pub mod once_postgres;
+#[cfg(feature = "sqlite")]
+pub mod once_sqlite;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]

@@ -184,7 +184,7 @@ const CREATE: [&str; 3] = [
 /// Serialises concurrent `sen init`: CREATE IF NOT EXISTS alone can collide in the catalogue.
 const INIT_LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('sen init sentinel'))";
 
-fn lease(row: &Row) -> Lease {
+pub(super) fn lease(row: &Row) -> Lease {
     let mut cells = Cells::new(row);
     Lease {
         key: cells.text(0).unwrap_or_default(),

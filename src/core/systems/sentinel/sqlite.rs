@@ -73,7 +73,8 @@ const CREATE: [(&str, &str); 3] = [
 
 const NOW: &str = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000";
 
-const LOOK: &str = "SELECT key, owner_id, status, fencing_token, lease_expires_at, lease_updated_at, hard_expires_at,
+pub(super) const LOOK: &str =
+    "SELECT key, owner_id, status, fencing_token, lease_expires_at, lease_updated_at, hard_expires_at,
         lease_expires_at > :now, hard_expires_at > :now, ttl_ms, execution_result
     FROM sentinel_leases WHERE key = :key";
 
@@ -117,11 +118,11 @@ const fn order_by(order: Order, descending: bool) -> &'static str {
     }
 }
 
-fn now(db: &Connection) -> Result<Timestamp> {
+pub(super) fn now(db: &Connection) -> Result<Timestamp> {
     db.query_row(NOW, [], |row| row.get(0)).map(Timestamp::from_micros).map_err(error_from)
 }
 
-fn has(db: &Connection, relation: &str) -> Result<bool> {
+pub(super) fn has(db: &Connection, relation: &str) -> Result<bool> {
     db.query_row("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1", [relation], |_| Ok(()))
         .optional()
         .map(|found| found.is_some())
@@ -129,7 +130,7 @@ fn has(db: &Connection, relation: &str) -> Result<bool> {
 }
 
 /// Every reader passes here first: a file without leases is not an SQL error but a missing system.
-fn must_have_leases(db: &Connection) -> Result<()> {
+pub(super) fn must_have_leases(db: &Connection) -> Result<()> {
     if has(db, "sentinel_leases")? {
         return Ok(());
     }
@@ -197,7 +198,7 @@ impl Cells<'_> {
     }
 }
 
-fn lease(row: &Row<'_>) -> Lease {
+pub(super) fn lease(row: &Row<'_>) -> Lease {
     let mut cells = Cells { row, unreadable: Vec::new() };
     let status = cells.text(2, "status").unwrap_or_default();
     let lease_expires_at = cells.time(4, "lease_expires_at");

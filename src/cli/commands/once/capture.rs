@@ -1,0 +1,127 @@
+//! The child's output: passed on as it comes, by threads that may block, and the beginning and end of it kept.
+
+use std::fs::File;
+use std::io::{PipeReader, Read as _, Write as _};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// How much is kept of each end of a stream.
+pub const HALF: usize = 32 * 1024;
+
+/// The beginning and the end of a stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The first bytes.
+    pub head: Vec<u8>,
+    /// The last bytes, after those of the head.
+    pub tail: Vec<u8>,
+    /// How many there were.
+    pub total: u64,
+}
+
+impl Kept {
+    fn push(&mut self, mut bytes: &[u8]) {
+        self.total += bytes.len() as u64;
+        let room = (HALF - self.head.len()).min(bytes.len());
+        self.head.extend_from_slice(&bytes[..room]);
+        bytes = &bytes[room..];
+        // The tail may grow to twice its size before it is cut back, so that not every push moves it.
+        bytes = &bytes[bytes.len().saturating_sub(HALF)..];
+        self.tail.extend_from_slice(bytes);
+        if self.tail.len() >= 2 * HALF {
+            self.trim();
+        }
+    }
+
+    fn trim(&mut self) {
+        let surplus = self.tail.len().saturating_sub(HALF);
+        self.tail.drain(..surplus);
+    }
+
+    /// How many bytes between head and tail were not kept.
+    pub fn cut(&self) -> u64 {
+        self.total - self.head.len() as u64 - self.tail.len() as u64
+    }
+}
+
+/// A stream on its way through.
+pub struct Pump {
+    shared: Arc<Shared>,
+    ended: watch::Receiver<bool>,
+}
+
+#[derive(Default)]
+struct Shared {
+    kept: Mutex<Kept>,
+    writing: AtomicBool,
+    moved: AtomicU64,
+}
+
+impl Pump {
+    /// Starts passing on. Where nobody reads any more, the child is not made to suffer: its output is still taken.
+    pub fn start(mut from: PipeReader, mut to: File) -> Self {
+        let shared = Arc::new(Shared::default());
+        let mine = Arc::clone(&shared);
+        let (tell, ended) = watch::channel(false);
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 64 * 1024];
+            let mut heard = true;
+            while let Ok(length @ 1..) = from.read(&mut buffer) {
+                let bytes = &buffer[..length];
+                mine.kept.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+                mine.writing.store(true, Ordering::Relaxed);
+                heard = heard && to.write_all(bytes).is_ok();
+                mine.writing.store(false, Ordering::Relaxed);
+                mine.moved.fetch_add(1, Ordering::Relaxed);
+            }
+            let _ = tell.send(true);
+        });
+        Self { shared, ended }
+    }
+
+    /// Waits until everything is through. A process that the command left behind can hold the stream open for ever: when
+    /// the stream has been silent for a while although nobody keeps it waiting, it is left to itself.
+    pub async fn finish(&mut self) -> bool {
+        const SILENCE: Duration = Duration::from_secs(1);
+        loop {
+            let before = self.shared.moved.load(Ordering::Relaxed);
+            match tokio::time::timeout(SILENCE, self.ended.wait_for(|ended| *ended)).await {
+                Ok(_) => return true,
+                Err(_) if self.shared.writing.load(Ordering::Relaxed) => {}
+                Err(_) if self.shared.moved.load(Ordering::Relaxed) != before => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// What was kept.
+    pub fn kept(&self) -> Kept {
+        let mut kept = self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        kept.trim();
+        kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_are_kept_and_the_middle_is_counted() {
+        let mut kept = Kept::default();
+        let whole: Vec<u8> = (0..300_000_u32).map(|n| (n % 251) as u8).collect();
+        for piece in whole.chunks(7001) {
+            kept.push(piece);
+        }
+        kept.trim();
+        assert_eq!(kept.head, whole[..HALF]);
+        assert_eq!(kept.tail, whole[whole.len() - HALF..]);
+        assert_eq!(kept.cut(), (whole.len() - 2 * HALF) as u64);
+        let mut short = Kept::default();
+        short.push(b"abc");
+        assert_eq!((short.head.as_slice(), short.tail.len(), short.cut()), (&b"abc"[..], 0, 0));
+    }
+}

@@ -1,0 +1,304 @@
+//! A key that is ours: keeping it, and ending well. All times are taken before a message is sent and compared on a clock
+//! that counts suspend, so that the lease we reckon with always ends before the database's.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::client::{Client, Line};
+use crate::error::{Error, ErrorKind, Result};
+use crate::permit::WritePermit;
+use crate::systems::sentinel::once_port::{Held, check_result};
+use crate::systems::sentinel::record::{Lease, Status};
+use crate::time::Uptime;
+
+/// Never slept longer than this in one piece: a sleep does not count suspend, the clock asked after it does.
+const TICK: Duration = Duration::from_millis(200);
+
+/// A key that is ours and executing.
+pub struct Hold {
+    client: Client,
+    held: Held,
+    permit: WritePermit,
+    lease: Mutex<Reckoned>,
+}
+
+/// The lease as we may reckon with it.
+#[derive(Debug, Clone, Copy)]
+struct Reckoned {
+    /// A moment before the server last began the lease anew.
+    base: Uptime,
+    /// How long it then lasts.
+    ttl: Duration,
+}
+
+impl Reckoned {
+    fn share(self, parts: u32, of: u32) -> Uptime {
+        self.base.plus(self.ttl * parts / of)
+    }
+}
+
+/// Why a lease could not be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lost {
+    /// A heartbeat found the row no longer ours: taken over, settled, or past its hard expiry.
+    Refused,
+    /// No heartbeat was acknowledged in time; what the last one met.
+    Silent(String),
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("the lease is no longer ours (taken over by somebody, or past its hard TTL)"),
+            Self::Silent(why) => write!(f, "no heartbeat was acknowledged in time ({why})"),
+        }
+    }
+}
+
+/// What became of the end of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Settled {
+    /// Written, and confirmed.
+    Done,
+    /// The row was no longer ours; nothing was written. What stands there.
+    Gone(Option<Box<Lease>>),
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hold").field("held", &self.held).finish_non_exhaustive()
+    }
+}
+
+impl Hold {
+    pub(super) fn new(client: Client, held: Held, permit: WritePermit, base: Uptime, ttl: Duration) -> Self {
+        Self { client, held, permit, lease: Mutex::new(Reckoned { base, ttl }) }
+    }
+
+    /// Key, owner and token.
+    pub fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// The operation's id, as it stands in the events.
+    pub fn operation(&self) -> crate::ident::OperationId {
+        self.permit.operation()
+    }
+
+    fn reckoned(&self) -> Reckoned {
+        *self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn renewed(&self, base: Uptime, ttl: Duration) {
+        *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Reckoned { base, ttl };
+    }
+
+    /// When work must be told to stop: three quarters of the TTL after the last acknowledged beat.
+    pub fn stop_at(&self) -> Uptime {
+        self.reckoned().share(3, 4)
+    }
+
+    /// When work must be dead: with a tenth of the TTL left before anybody else may be entitled.
+    pub fn kill_at(&self) -> Uptime {
+        self.reckoned().share(9, 10)
+    }
+
+    /// When the lease ends if nothing more is acknowledged.
+    pub fn over_at(&self) -> Uptime {
+        self.reckoned().share(1, 1)
+    }
+
+    /// Sends heartbeats for as long as the lease can be kept, and returns only when it cannot.
+    pub async fn keep(&self) -> Lost {
+        let mut line: Option<Line> = None;
+        let mut trouble = "the machine slept, or was too busy to send one".to_owned();
+        let mut next = self.reckoned().share(1, 3);
+        loop {
+            // However late we wake: a lease that is past its time is not extended but given up.
+            if !self.pause_until(next).await {
+                return Lost::Silent(trouble);
+            }
+            let sent = Uptime::now();
+            let patience = sent.until(self.stop_at()).min((self.reckoned().ttl / 6).max(TICK));
+            let beating = async {
+                let line = match &line {
+                    Some(line) => line,
+                    None => line.insert(self.client.fresh_line().await?),
+                };
+                line.beat(&self.held, &self.permit).await
+            };
+            match tokio::time::timeout(patience, beating).await {
+                Ok(Ok(Some(beat))) => {
+                    self.renewed(sent, beat.ttl);
+                    next = self.reckoned().share(1, 3);
+                }
+                Ok(Ok(None)) => return Lost::Refused,
+                Ok(Err(error)) => {
+                    trouble = error.to_string();
+                    line = None;
+                    next = Uptime::now().plus(self.retry_pause());
+                }
+                Err(_) => {
+                    trouble = "the database does not answer".into();
+                    line = None;
+                    next = Uptime::now().plus(self.retry_pause());
+                }
+            }
+        }
+    }
+
+    fn retry_pause(&self) -> Duration {
+        (self.reckoned().ttl / 40).clamp(Duration::from_millis(20), Duration::from_secs(2))
+    }
+
+    /// Sleeps until `next`; false as soon as the lease's time to stop has come.
+    async fn pause_until(&self, next: Uptime) -> bool {
+        loop {
+            let now = Uptime::now();
+            let left = now.until(self.stop_at());
+            if left.is_zero() {
+                return false;
+            }
+            let pause = now.until(next).min(left);
+            if pause.is_zero() {
+                return true;
+            }
+            tokio::time::sleep(pause.min(TICK)).await;
+        }
+    }
+
+    /// Stores the result. While the database cannot be reached it is tried again for as long as the lease could still be
+    /// ours; `trouble` hears of the first failure. After a lost connection the row itself tells whether it was stored.
+    ///
+    /// # Errors
+    /// `Usage` when the result is no JSON or holds NUL; `OutcomeUnknown` when time ran out and the last attempt may have
+    /// been stored; else it was not stored, and the error says why.
+    pub async fn complete(&self, json: &str, trouble: impl FnOnce(&Error)) -> Result<Settled> {
+        check_result(json)?;
+        let mut trouble = Some(trouble);
+        let mut unsure = false;
+        loop {
+            let error = match self.attempt_complete(json, unsure).await {
+                Ok(settled) => return Ok(settled),
+                Err(error) => error,
+            };
+            unsure |= error.kind() == ErrorKind::Disconnected;
+            let again = matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::Connect | ErrorKind::Timeout);
+            if let Some(trouble) = trouble.take() {
+                trouble(&error);
+            }
+            if !again || Uptime::now().until(self.over_at()).is_zero() {
+                return Err(if unsure { self.unknown(error) } else { error });
+            }
+            tokio::time::sleep(self.retry_pause()).await;
+        }
+    }
+
+    fn unknown(&self, cause: Error) -> Error {
+        let message = format!(
+            "the connection was lost while storing the result of {:?}: it may be stored or not (operation {})",
+            self.held.key,
+            self.operation()
+        );
+        Error::new(ErrorKind::OutcomeUnknown, message).with_source(cause)
+    }
+
+    async fn attempt_complete(&self, json: &str, unsure: bool) -> Result<Settled> {
+        let left = Uptime::now().until(self.over_at());
+        let patience = left.clamp(Duration::from_secs(1), (self.reckoned().ttl / 4).max(Duration::from_secs(1)));
+        let silent = || Error::new(ErrorKind::Disconnected, "the database does not answer");
+        let line = tokio::time::timeout(patience, self.client.line())
+            .await
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Connect, "the database does not answer")))?;
+        let writing = async {
+            if line.complete(&self.held, json, &self.permit).await? {
+                return Ok(Settled::Done);
+            }
+            let lease = line.standing(&self.held.key).await?.lease;
+            match &lease {
+                Some(lease) if unsure && self.is_ours(lease, json) => Ok(Settled::Done),
+                _ => Ok(Settled::Gone(lease.map(Box::new))),
+            }
+        };
+        let answer = tokio::time::timeout(patience, writing).await.unwrap_or_else(|_| Err(silent()));
+        if answer.as_ref().is_err_and(|error: &Error| error.kind() == ErrorKind::Disconnected) {
+            self.client.drop_line(&line);
+        }
+        answer
+    }
+
+    /// Whether the row is what we stored. An operator's result under our token (0.4.2 draws no new one) is not.
+    fn is_ours(&self, lease: &Lease, json: &str) -> bool {
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+        lease.status == Status::Completed
+            && lease.owner_id.as_deref() == Some(self.held.owner.as_str())
+            && lease.fencing_token == Some(self.held.token)
+            && lease.execution_result.as_deref().and_then(value) == value(json)
+    }
+
+    /// Deletes the row, so that the key may run again.
+    ///
+    /// # Errors
+    /// What the store reports; after a lost connection the row is looked at.
+    pub async fn release(&self) -> Result<Settled> {
+        self.end(End::Release).await
+    }
+
+    /// Makes the key uncertain at once.
+    ///
+    /// # Errors
+    /// What the store reports; after a lost connection it is tried again.
+    pub async fn expire(&self) -> Result<Settled> {
+        self.end(End::Expire).await
+    }
+
+    /// As [`Self::expire`], for a short while and whatever comes of it: without it the lease runs out by itself.
+    pub async fn give_up(&self) {
+        let patience = (self.reckoned().ttl / 4).clamp(Duration::from_millis(500), Duration::from_secs(3));
+        drop(tokio::time::timeout(patience, self.expire()).await);
+    }
+
+    async fn end(&self, end: End) -> Result<Settled> {
+        let mut tries = 0;
+        let mut unsure = false;
+        loop {
+            tries += 1;
+            let line = self.client.line().await?;
+            let writing = async {
+                let done = match end {
+                    End::Release => line.release(&self.held, &self.permit).await?,
+                    End::Expire => line.expire(&self.held, &self.permit).await?,
+                };
+                if done {
+                    return Ok(Settled::Done);
+                }
+                let lease = line.standing(&self.held.key).await?.lease;
+                // Gone after a release that was not answered: it was ours that deleted it.
+                Ok(if unsure && lease.is_none() && matches!(end, End::Release) {
+                    Settled::Done
+                } else {
+                    Settled::Gone(lease.map(Box::new))
+                })
+            };
+            match tokio::time::timeout(Duration::from_secs(10), writing)
+                .await
+                .unwrap_or_else(|_| Err(Error::new(ErrorKind::Disconnected, "the database does not answer")))
+            {
+                Err(error) if error.kind() == ErrorKind::Disconnected && tries < 3 => {
+                    self.client.drop_line(&line);
+                    unsure = true;
+                }
+                Err(error) if error.kind() == ErrorKind::Timeout && tries < 3 => {}
+                answer => return answer,
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Release,
+    Expire,
+}

@@ -1,0 +1,286 @@
+//! Running work once per key on Sentinel's tables in PostgreSQL. SQL and row mapping, nothing else.
+//!
+//! The statements differ only in what they write to `sentinel_events`: nothing where there is no such table (0.4.2), no
+//! `metadata` where Django's migrations made it. One look at the catalogue when the connection is opened decides. Times
+//! are never set or compared here but by the server's `now()`, in whatever zone the session has, as the library does.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::once_port::{Beat, Claim, ClaimStore, Held, Standing, Wish, check_result, metadata};
+use super::postgres::lease;
+use super::record::Status;
+use crate::error::{Error, ErrorKind, Result};
+use crate::permit::WritePermit;
+use crate::sql::Sql;
+use crate::stores::postgres::Postgres;
+use crate::stores::postgres::decode::Cells;
+use crate::time::Timestamp;
+
+/// Sentinel for workers in one PostgreSQL database.
+pub struct PostgresClaims {
+    db: Postgres,
+    sql: &'static Statements,
+}
+
+/// The statements for one shape of the events table.
+struct Statements {
+    claim: Sql,
+    complete: Sql,
+    release: Sql,
+    expire: Sql,
+}
+
+/// Columns in the order `lease` reads them.
+macro_rules! row {
+    ($result:literal) => {
+        concat!(
+            "key::text, owner_id::text, status::text, fencing_token::int8, lease_expires_at::timestamptz,
+            lease_updated_at::timestamptz, hard_expires_at::timestamptz, lease_expires_at > now(), hard_expires_at > now(),
+            ttl_ms::int8, ",
+            $result,
+            ", now()"
+        )
+    };
+}
+
+/// $1 key, $2 owner, $3 ttl, $4 hard ttl, $5 metadata. A row that is not free is read in the snapshot of the statement's
+/// start: it can be missing or look free when somebody took it in that very moment, and then the claim is made again.
+macro_rules! claim {
+    ($told:literal, $refused:literal) => {
+        Sql::new(concat!(
+            "WITH taken AS (
+                INSERT INTO sentinel_leases AS l (key, owner_id, lease_expires_at, lease_updated_at, hard_expires_at,
+                    fencing_token, ttl_ms, status)
+                VALUES ($1::text, $2::text, now() + $3::int4 * interval '1 millisecond', now(),
+                    now() + $4::int8 * interval '1 millisecond', nextval('sentinel_token_seq'), $3::int4, 'executing')
+                ON CONFLICT (key) DO UPDATE SET owner_id = EXCLUDED.owner_id, lease_expires_at = EXCLUDED.lease_expires_at,
+                    lease_updated_at = now(), hard_expires_at = EXCLUDED.hard_expires_at,
+                    fencing_token = nextval('sentinel_token_seq'), ttl_ms = EXCLUDED.ttl_ms, status = 'executing'
+                WHERE l.lease_expires_at < now() AND l.status = 'claimed'
+                RETURNING *
+            )",
+            $told,
+            $refused,
+            " SELECT ",
+            row!("NULL::text"),
+            ", true FROM taken UNION ALL SELECT ",
+            row!("execution_result::text"),
+            ", false FROM sentinel_leases WHERE key = $1 AND NOT EXISTS (SELECT FROM taken)"
+        ))
+    };
+}
+
+/// $1 key, $2 owner, $3 token, $4 metadata; the change may use $5.
+macro_rules! guarded {
+    ($change:literal, $told:literal) => {
+        Sql::new(concat!(
+            "WITH done AS (",
+            $change,
+            " WHERE key = $1::text AND owner_id = $2::text AND fencing_token = $3::int8 AND status = 'executing'
+                RETURNING key, owner_id, fencing_token)",
+            $told,
+            " SELECT 1 FROM done"
+        ))
+    };
+}
+
+macro_rules! statements {
+    ($told:literal, $refused:literal, $completed:literal, $released:literal, $expired:literal) => {
+        Statements {
+            claim: claim!($told, $refused),
+            complete: guarded!(
+                "UPDATE sentinel_leases SET status = 'completed', execution_result = $5::text::jsonb, lease_updated_at = now()",
+                $completed
+            ),
+            release: guarded!("DELETE FROM sentinel_leases", $released),
+            expire: guarded!(
+                "UPDATE sentinel_leases SET hard_expires_at = now(), lease_expires_at = now()",
+                $expired
+            ),
+        }
+    };
+}
+
+static WITHOUT_EVENTS: Statements = statements!("", "", "", "", "");
+
+static WITHOUT_METADATA: Statements = statements!(
+    ", told AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token)
+        SELECT t.key, e.event, now(), t.owner_id, t.fencing_token
+        FROM taken AS t, (VALUES (1, 'acquired'), (2, 'executing')) AS e (at, event) ORDER BY e.at)",
+    ", refused AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token)
+        SELECT key, 'rejected', now(), owner_id, fencing_token FROM sentinel_leases
+        WHERE key = $1 AND NOT EXISTS (SELECT FROM taken))",
+    ", told AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token)
+        SELECT key, 'completed', now(), owner_id, fencing_token FROM done)",
+    ", told AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token)
+        SELECT key, 'released', now(), owner_id, fencing_token FROM done)",
+    ", told AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token)
+        SELECT key, 'expired', now(), owner_id, fencing_token FROM done)"
+);
+
+static WITH_METADATA: Statements = statements!(
+    ", told AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token, metadata)
+        SELECT t.key, e.event, now(), t.owner_id, t.fencing_token, $5::text::jsonb
+        FROM taken AS t, (VALUES (1, 'acquired'), (2, 'executing')) AS e (at, event) ORDER BY e.at)",
+    ", refused AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token, metadata)
+        SELECT key, 'rejected', now(), owner_id, fencing_token, $5::text::jsonb FROM sentinel_leases
+        WHERE key = $1 AND NOT EXISTS (SELECT FROM taken))",
+    ", told AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token, metadata)
+        SELECT key, 'completed', now(), owner_id, fencing_token, $4::text::jsonb FROM done)",
+    ", told AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token, metadata)
+        SELECT key, 'released', now(), owner_id, fencing_token, $4::text::jsonb FROM done)",
+    ", told AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token, metadata)
+        SELECT key, 'expired', now(), owner_id, fencing_token, $4::text::jsonb FROM done)"
+);
+
+static STANDING: Sql = Sql::new(concat!(
+    "SELECT ",
+    row!("execution_result::text"),
+    " FROM sentinel_leases WHERE key = $1::text UNION ALL
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, now()"
+));
+
+static BEAT: Sql = Sql::new(
+    "UPDATE sentinel_leases SET lease_expires_at = now() + ttl_ms * interval '1 millisecond', lease_updated_at = now()
+    WHERE key = $1::text AND owner_id = $2::text AND fencing_token = $3::int8 AND status = 'executing'
+        AND hard_expires_at > now()
+    RETURNING ttl_ms::int8",
+);
+
+static SHAPE: Sql = Sql::new(
+    "SELECT to_regclass('sentinel_leases') IS NOT NULL, to_regclass('sentinel_events') IS NOT NULL,
+        EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('sentinel_leases') AND attname = 'ttl_ms'
+            AND NOT attisdropped),
+        EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('sentinel_events') AND attname = 'metadata'
+            AND NOT attisdropped)",
+);
+
+/// How often a claim is made again when the key changed hands in that very moment.
+const TRIES: u32 = 8;
+
+impl PostgresClaims {
+    /// Over an open connection; looks at the catalogue once.
+    ///
+    /// # Errors
+    /// `NoSystem` without Sentinel's tables, `Refused` where they are older than 0.4.2.
+    pub async fn open(db: Postgres) -> Result<Self> {
+        let row = match db.client().query_typed(SHAPE.as_str(), &[]).await {
+            Ok(rows) => rows.into_iter().next(),
+            Err(error) => return Err(db.explain(error).await),
+        };
+        let row = row.ok_or_else(|| Error::new(ErrorKind::Unreadable, "the catalogue gave no answer"))?;
+        let mut cells = Cells::new(&row);
+        let mut is = |at| cells.flag(at) == Some(true);
+        if !is(0) {
+            let message = format!("no Sentinel tables (sentinel_leases) in {}", db.describe());
+            return Err(Error::new(ErrorKind::NoSystem, message).with_hint(
+                "is this the right database, and does the role's search_path name the schema? `sen init` creates empty tables",
+            ));
+        }
+        if !is(2) {
+            let message = "the Sentinel tables here are older than 0.4.2: they can only be read";
+            return Err(Error::new(ErrorKind::Refused, message).with_hint("upgrade sentinel-coordination first"));
+        }
+        let sql = match (is(1), is(3)) {
+            (false, _) => &WITHOUT_EVENTS,
+            (true, false) => &WITHOUT_METADATA,
+            (true, true) => &WITH_METADATA,
+        };
+        Ok(Self { db, sql })
+    }
+
+    async fn guarded(&self, sql: &Sql, held: &Held, permit: &WritePermit, result: Option<&str>) -> Result<bool> {
+        let note = metadata(&held.owner, permit);
+        let params = [
+            (&held.key as _, Type::TEXT),
+            (&held.owner as _, Type::TEXT),
+            (&held.token as _, Type::INT8),
+            (&note as _, Type::TEXT),
+            (&result as _, Type::TEXT),
+        ];
+        Ok(!self.db.write_one(sql, &params).await?.is_empty())
+    }
+}
+
+fn standing(row: &Row) -> Standing {
+    let now = Cells::new(row).time(11).unwrap_or(Timestamp::NEG_INFINITY);
+    let lease = Cells::new(row).text(0).map(|_| lease(row));
+    Standing { now, lease }
+}
+
+#[async_trait]
+impl ClaimStore for PostgresClaims {
+    fn database(&self) -> &str {
+        self.db.describe()
+    }
+
+    async fn standing(&self, key: &str) -> Result<Standing> {
+        match self.db.client().query_typed(STANDING.as_str(), &[(&key, Type::TEXT)]).await {
+            Ok(rows) => {
+                rows.first().map(standing).ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))
+            }
+            Err(error) => Err(self.db.explain(error).await),
+        }
+    }
+
+    async fn claim(&self, wish: &Wish, permit: &WritePermit) -> Result<Claim> {
+        let (ttl, hard_ttl) = (wish.ttl_ms()?, wish.hard_ttl_ms());
+        let note = metadata(&wish.owner, permit);
+        let params = [
+            (&wish.key as _, Type::TEXT),
+            (&wish.owner as _, Type::TEXT),
+            (&ttl as _, Type::INT4),
+            (&hard_ttl as _, Type::INT8),
+            (&note as _, Type::TEXT),
+        ];
+        let mut seen = None;
+        for _ in 0..TRIES {
+            let rows = self.db.write_one(&self.sql.claim, &params).await?;
+            let Some(row) = rows.first() else { continue };
+            let standing = standing(row);
+            let Some(lease) = &standing.lease else { continue };
+            if Cells::new(row).flag(12) == Some(true) {
+                let token = lease.fencing_token;
+                let token = token.ok_or_else(|| Error::new(ErrorKind::Unreadable, "the claim returned no token"))?;
+                return Ok(Claim::Taken(Held { key: wish.key.clone(), owner: wish.owner.clone(), token }));
+            }
+            if lease.status != Status::Claimed || lease.alive == Some(true) {
+                return Ok(Claim::Refused(standing));
+            }
+            seen = Some(standing);
+        }
+        match seen {
+            Some(standing) => Ok(Claim::Refused(standing)),
+            None => Err(Error::new(ErrorKind::Changed, "the key appeared and vanished each time it was claimed")),
+        }
+    }
+
+    async fn beat(&self, held: &Held, _permit: &WritePermit) -> Result<Option<Beat>> {
+        let params = [(&held.key as _, Type::TEXT), (&held.owner as _, Type::TEXT), (&held.token as _, Type::INT8)];
+        // A statement of its own: it does no harm when it comes late, for the guard is in it.
+        match self.db.client().query_typed(BEAT.as_str(), &params).await {
+            Ok(rows) => Ok(rows.first().map(|row| {
+                let ttl = Cells::new(row).int(0).unwrap_or(0);
+                Beat { ttl: Duration::from_millis(u64::try_from(ttl).unwrap_or(0)) }
+            })),
+            Err(error) => Err(self.db.explain(error).await),
+        }
+    }
+
+    async fn complete(&self, held: &Held, result: &str, permit: &WritePermit) -> Result<bool> {
+        check_result(result)?;
+        self.guarded(&self.sql.complete, held, permit, Some(result)).await
+    }
+
+    async fn release(&self, held: &Held, permit: &WritePermit) -> Result<bool> {
+        self.guarded(&self.sql.release, held, permit, None).await
+    }
+
+    async fn expire(&self, held: &Held, permit: &WritePermit) -> Result<bool> {
+        self.guarded(&self.sql.expire, held, permit, None).await
+    }
+}
