@@ -20,8 +20,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let prefix = std::process::id();
         let start = Instant::now();
         for number in 0..count {
-            let outcome = Once::new(&client, format!("rust-{prefix}-{number}")).run(async |_| Ok::<_, io::Error>(number));
-            if outcome.await? != Outcome::Ran(number) {
+            let once = Once::new(&client, format!("rust-{prefix}-{number}"));
+            if once.run(async |_| Ok::<_, io::Error>(number)).await? != Outcome::Ran(number) {
                 return Err("a key was not fresh".into());
             }
         }

@@ -34,7 +34,7 @@ complete -c sen -n "__fish_sen_needs_command" -l fields -d 'Print only these fie
 complete -c sen -n "__fish_sen_needs_command" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
 always\t'Everywhere'
 never\t'Nowhere'"
-complete -c sen -n "__fish_sen_needs_command" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_needs_command" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
 complete -c sen -n "__fish_sen_needs_command" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_needs_command" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_needs_command" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -47,6 +47,10 @@ complete -c sen -n "__fish_sen_needs_command" -f -a "status" -d 'Show what is in
 complete -c sen -n "__fish_sen_needs_command" -f -a "inspect" -d 'Show everything known of a key, with a verdict and the next command'
 complete -c sen -n "__fish_sen_needs_command" -f -a "list" -d 'List leases'
 complete -c sen -n "__fish_sen_needs_command" -f -a "history" -d 'Show what happened to a key: its newest events, in time order'
+complete -c sen -n "__fish_sen_needs_command" -f -a "reconcile" -d 'Settle an uncertain execution: take it over, and say what really happened'
+complete -c sen -n "__fish_sen_needs_command" -f -a "release" -d 'Remove a claim whose lease is over and whose function never began'
+complete -c sen -n "__fish_sen_needs_command" -f -a "forget" -d 'Erase a cached result, so that the key can run again'
+complete -c sen -n "__fish_sen_needs_command" -f -a "wait" -d 'Wait until a key is completed, settled or free'
 complete -c sen -n "__fish_sen_needs_command" -f -a "init" -d 'Create the Sentinel tables (as version 0.5.0 does) where they are missing'
 complete -c sen -n "__fish_sen_needs_command" -f -a "demo" -d 'Make a small database with an incident in it, and look at it'
 complete -c sen -n "__fish_sen_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
@@ -62,7 +66,7 @@ complete -c sen -n "__fish_sen_using_subcommand status" -l fields -d 'Print only
 complete -c sen -n "__fish_sen_using_subcommand status" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
 always\t'Everywhere'
 never\t'Nowhere'"
-complete -c sen -n "__fish_sen_using_subcommand status" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_using_subcommand status" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
 complete -c sen -n "__fish_sen_using_subcommand status" -l check -d 'End with exit code 10 when something needs attention'
 complete -c sen -n "__fish_sen_using_subcommand status" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand status" -s v -l verbose -d 'Say on stderr what was connected to, and how'
@@ -83,7 +87,7 @@ complete -c sen -n "__fish_sen_using_subcommand inspect" -l fields -d 'Print onl
 complete -c sen -n "__fish_sen_using_subcommand inspect" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
 always\t'Everywhere'
 never\t'Nowhere'"
-complete -c sen -n "__fish_sen_using_subcommand inspect" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_using_subcommand inspect" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
 complete -c sen -n "__fish_sen_using_subcommand inspect" -l check -d 'Turn the verdict into the exit code'
 complete -c sen -n "__fish_sen_using_subcommand inspect" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand inspect" -s v -l verbose -d 'Say on stderr what was connected to, and how'
@@ -110,7 +114,7 @@ complete -c sen -n "__fish_sen_using_subcommand list" -l fields -d 'Print only t
 complete -c sen -n "__fish_sen_using_subcommand list" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
 always\t'Everywhere'
 never\t'Nowhere'"
-complete -c sen -n "__fish_sen_using_subcommand list" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_using_subcommand list" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
 complete -c sen -n "__fish_sen_using_subcommand list" -l expired -d 'Only leases that have expired'
 complete -c sen -n "__fish_sen_using_subcommand list" -l uncertain -d 'Short for --state uncertain'
 complete -c sen -n "__fish_sen_using_subcommand list" -l reverse -d 'The order reversed'
@@ -134,7 +138,7 @@ complete -c sen -n "__fish_sen_using_subcommand history" -l fields -d 'Print onl
 complete -c sen -n "__fish_sen_using_subcommand history" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
 always\t'Everywhere'
 never\t'Nowhere'"
-complete -c sen -n "__fish_sen_using_subcommand history" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_using_subcommand history" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
 complete -c sen -n "__fish_sen_using_subcommand history" -s f -l follow -d 'Go on and print new events as they are committed, until interrupted'
 complete -c sen -n "__fish_sen_using_subcommand history" -l fail-if-empty -d 'End with exit code 4 when the lease exists and has no events'
 complete -c sen -n "__fish_sen_using_subcommand history" -s q -l quiet -d 'Print data and errors only'
@@ -144,6 +148,105 @@ complete -c sen -n "__fish_sen_using_subcommand history" -l no-pager -d 'Never p
 complete -c sen -n "__fish_sen_using_subcommand history" -l read-only -d 'Refuse every command that writes'
 complete -c sen -n "__fish_sen_using_subcommand history" -l reveal -d 'Show values under secret-looking names instead of ***'
 complete -c sen -n "__fish_sen_using_subcommand history" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l complete -d 'It completed: cache this result (JSON, @FILE, or - for stdin)' -r
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l token -d 'The token that was seen; needed for a key that is taken over already' -r
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -s n -l namespace -d 'Put this namespace before every key; with --all: only keys of this namespace' -r
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l uncertain-for -d 'With --all: only keys unchanged for longer than this' -r
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l owner -d 'With --all: only owners that begin so' -r
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l limit -d 'With --all: at most so many, those unchanged longest first' -r
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l reason -d 'Why, for the record kept beside the rows' -r
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l expect -d 'Do nothing unless exactly so many keys would be changed' -r
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l reset -d 'It never happened: let the next caller run it'
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l before-hard-ttl -d 'Also where the hard limit is still ahead and the worker may be alive'
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l all -d 'Every uncertain key that matches the filters'
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l dry-run -d 'Say what would be done, and do nothing'
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -s y -l yes -d 'Consent in advance to what would be asked'
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -s v -l verbose -d 'Say on stderr what was connected to, and how'
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand release" -s n -l namespace -d 'Put this namespace before every key, as the library does' -r
+complete -c sen -n "__fish_sen_using_subcommand release" -l reason -d 'Why, for the record kept beside the rows' -r
+complete -c sen -n "__fish_sen_using_subcommand release" -l expect -d 'Do nothing unless exactly so many keys would be changed' -r
+complete -c sen -n "__fish_sen_using_subcommand release" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand release" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand release" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand release" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand release" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand release" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand release" -l dry-run -d 'Say what would be done, and do nothing'
+complete -c sen -n "__fish_sen_using_subcommand release" -s y -l yes -d 'Consent in advance to what would be asked'
+complete -c sen -n "__fish_sen_using_subcommand release" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand release" -s v -l verbose -d 'Say on stderr what was connected to, and how'
+complete -c sen -n "__fish_sen_using_subcommand release" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand release" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand release" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand release" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand release" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand forget" -s n -l namespace -d 'Put this namespace before every key, as the library does' -r
+complete -c sen -n "__fish_sen_using_subcommand forget" -l reason -d 'Why, for the record kept beside the rows' -r
+complete -c sen -n "__fish_sen_using_subcommand forget" -l expect -d 'Do nothing unless exactly so many keys would be changed' -r
+complete -c sen -n "__fish_sen_using_subcommand forget" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand forget" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand forget" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand forget" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand forget" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand forget" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand forget" -l dry-run -d 'Say what would be done, and do nothing'
+complete -c sen -n "__fish_sen_using_subcommand forget" -s y -l yes -d 'Consent in advance to what would be asked'
+complete -c sen -n "__fish_sen_using_subcommand forget" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand forget" -s v -l verbose -d 'Say on stderr what was connected to, and how'
+complete -c sen -n "__fish_sen_using_subcommand forget" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand forget" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand forget" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand forget" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand wait" -l for -d 'What to wait for' -r -f -a "completed\t'The result is cached'
+settled\t'Completed, free, or gone'
+free\t'Nobody holds it, or there is no such key'"
+complete -c sen -n "__fish_sen_using_subcommand wait" -s n -l namespace -d 'Put this namespace before the key, as the library does' -r
+complete -c sen -n "__fish_sen_using_subcommand wait" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand wait" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand wait" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand wait" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand wait" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand wait" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand wait" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand wait" -s v -l verbose -d 'Say on stderr what was connected to, and how'
+complete -c sen -n "__fish_sen_using_subcommand wait" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand wait" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand wait" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand wait" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sen -n "__fish_sen_using_subcommand init" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
 complete -c sen -n "__fish_sen_using_subcommand init" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
 complete -c sen -n "__fish_sen_using_subcommand init" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
@@ -154,7 +257,7 @@ complete -c sen -n "__fish_sen_using_subcommand init" -l fields -d 'Print only t
 complete -c sen -n "__fish_sen_using_subcommand init" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
 always\t'Everywhere'
 never\t'Nowhere'"
-complete -c sen -n "__fish_sen_using_subcommand init" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_using_subcommand init" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
 complete -c sen -n "__fish_sen_using_subcommand init" -l dry-run -d 'Say what would be created, and create nothing'
 complete -c sen -n "__fish_sen_using_subcommand init" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand init" -s v -l verbose -d 'Say on stderr what was connected to, and how'
@@ -173,7 +276,7 @@ complete -c sen -n "__fish_sen_using_subcommand demo" -l fields -d 'Print only t
 complete -c sen -n "__fish_sen_using_subcommand demo" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
 always\t'Everywhere'
 never\t'Nowhere'"
-complete -c sen -n "__fish_sen_using_subcommand demo" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_using_subcommand demo" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
 complete -c sen -n "__fish_sen_using_subcommand demo" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand demo" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand demo" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -191,7 +294,7 @@ complete -c sen -n "__fish_sen_using_subcommand completions" -l fields -d 'Print
 complete -c sen -n "__fish_sen_using_subcommand completions" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
 always\t'Everywhere'
 never\t'Nowhere'"
-complete -c sen -n "__fish_sen_using_subcommand completions" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_using_subcommand completions" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
 complete -c sen -n "__fish_sen_using_subcommand completions" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand completions" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand completions" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -209,7 +312,7 @@ complete -c sen -n "__fish_sen_using_subcommand man" -l fields -d 'Print only th
 complete -c sen -n "__fish_sen_using_subcommand man" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
 always\t'Everywhere'
 never\t'Nowhere'"
-complete -c sen -n "__fish_sen_using_subcommand man" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_using_subcommand man" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
 complete -c sen -n "__fish_sen_using_subcommand man" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand man" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand man" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -227,7 +330,7 @@ complete -c sen -n "__fish_sen_using_subcommand help" -l fields -d 'Print only t
 complete -c sen -n "__fish_sen_using_subcommand help" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
 always\t'Everywhere'
 never\t'Nowhere'"
-complete -c sen -n "__fish_sen_using_subcommand help" -l timeout -d 'Time limit of one database statement (streamed lists have none)' -r
+complete -c sen -n "__fish_sen_using_subcommand help" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
 complete -c sen -n "__fish_sen_using_subcommand help" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand help" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand help" -l no-input -d 'Never ask; fail where an answer would be needed'

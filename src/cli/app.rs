@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
@@ -10,6 +11,7 @@ use sen_core::error::{Error, ErrorKind, Result};
 use crate::commands::Command;
 use crate::exit::Exit;
 use crate::fault;
+use crate::interrupt::Interrupt;
 use crate::output::{Format, Options};
 use crate::screen::Screen;
 use crate::screen::terminal::ColorChoice;
@@ -88,9 +90,9 @@ pub struct Globals {
     #[arg(long, global = true)]
     pub reveal: bool,
 
-    /// Time limit of one database statement (streamed lists have none)
-    #[arg(long, global = true, value_parser = span, default_value = "30s", value_name = "SPAN")]
-    pub timeout: Duration,
+    /// Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole
+    #[arg(long, global = true, value_parser = span, value_name = "SPAN")]
+    pub timeout: Option<Duration>,
 }
 
 /// Reads a duration for clap.
@@ -121,7 +123,7 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
         Ok(app) => app,
         Err(error) => return say_usage(&error, &arguments),
     };
-    let screen = Screen::new(app.globals.color, app.globals.quiet, &environment);
+    let screen = Rc::new(Screen::new(app.globals.color, app.globals.quiet, &environment));
     let format = app.globals.output;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -130,16 +132,18 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
             return report(&screen, format, &error);
         }
     };
+    let interrupt = Rc::new(Interrupt::default());
     let hears_signals = app.command.hears_signals();
     let exit = runtime.block_on(async {
         let interrupted = async {
             // A command that passes signals on decides itself what an interrupt means.
-            if hears_signals || tokio::signal::ctrl_c().await.is_err() {
+            if hears_signals {
                 std::future::pending::<()>().await;
             }
+            interrupt.heard(&screen).await;
         };
         tokio::select! {
-            exit = work(app, &screen) => exit,
+            exit = work(app, &screen, &interrupt) => exit,
             () = interrupted => Exit::Interrupted,
         }
     });
@@ -153,7 +157,7 @@ fn report(screen: &Screen, format: Format, error: &Error) -> Exit {
     fault::exit(error.kind())
 }
 
-async fn work(app: App, screen: &Screen) -> Exit {
+async fn work(app: App, screen: &Rc<Screen>, interrupt: &Rc<Interrupt>) -> Exit {
     let format = app.globals.output;
     let options = Options {
         format,
@@ -162,7 +166,7 @@ async fn work(app: App, screen: &Screen) -> Exit {
         pager: !app.globals.no_pager,
     };
     let verbose = app.globals.verbose;
-    let session = Session::new(app.globals);
+    let session = Session::new(app.globals, Rc::clone(screen), Rc::clone(interrupt));
     let answer = app.command.run(&session).await;
     if let Some(opened) = session.opened().filter(|_| verbose) {
         screen.note(&opened);

@@ -14,10 +14,20 @@ pub fn hidden(c: char) -> bool {
         | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Whether every byte is printable ASCII, and so nothing needs a closer look. Looks at blocks without leaving them
-/// early, which the compiler turns into vector code.
+/// Whether every byte is printable ASCII, and so nothing needs a closer look.
 pub fn plain(bytes: &[u8]) -> bool {
-    bytes.chunks(32).all(|block| !block.iter().fold(false, |seen, byte| seen | (byte.wrapping_sub(0x20) >= 0x5f)))
+    none(bytes, |byte| byte.wrapping_sub(0x20) >= 0x5f)
+}
+
+/// Whether `test` holds for no byte. Looks at blocks of fixed size without leaving them early, which the compiler turns
+/// into vector code; the last one overlaps the one before.
+#[inline]
+pub fn none(bytes: &[u8], test: impl Fn(u8) -> bool) -> bool {
+    let clear = |block: &[u8; 16]| !block.iter().fold(false, |seen, byte| seen | test(*byte));
+    match bytes.last_chunk() {
+        Some(last) => bytes.as_chunks().0.iter().all(clear) && clear(last),
+        None => !bytes.iter().fold(false, |seen, byte| seen | test(*byte)),
+    }
 }
 
 /// `text` with every hidden character spelled out: `\n`, `\r`, `\t`, else `\u{1b}`.

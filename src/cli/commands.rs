@@ -1,7 +1,10 @@
 //! The commands: one file each. A doc comment is the help text; nothing prints here.
 
+pub mod act;
 pub mod completions;
+#[cfg(feature = "sqlite")]
 pub mod demo;
+pub mod forget;
 pub mod help;
 pub mod history;
 pub mod init;
@@ -9,7 +12,10 @@ pub mod inspect;
 pub mod list;
 pub mod man;
 pub mod once;
+pub mod reconcile;
+pub mod release;
 pub mod status;
+pub mod wait;
 
 use clap::Subcommand;
 use sen_core::error::Result;
@@ -24,8 +30,13 @@ pub enum Command {
     Inspect(inspect::Args),
     List(list::Args),
     History(history::Args),
+    Reconcile(reconcile::Args),
+    Release(release::Args),
+    Forget(forget::Args),
+    Wait(wait::Args),
     Once(once::Args),
     Init(init::Args),
+    #[cfg(feature = "sqlite")]
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -45,14 +56,27 @@ impl Command {
             Self::Inspect(args) => inspect::run(args, session).await,
             Self::List(args) => list::run(args, session).await,
             Self::History(args) => history::run(args, session).await,
+            Self::Reconcile(args) => reconcile::run(args, session).await,
+            Self::Release(args) => release::run(args, session).await,
+            Self::Forget(args) => forget::run(args, session).await,
+            Self::Wait(args) => wait::run(args, session).await,
             Self::Once(args) => once::run(args, session).await,
             Self::Init(args) => init::run(args, session).await,
+            #[cfg(feature = "sqlite")]
             Self::Demo(args) => demo::run(args, session).await,
             Self::Completions(args) => completions::run(&args),
             Self::Man(args) => man::run(&args),
             Self::Help(args) => help::run(&args),
         }
     }
+}
+
+/// A command with its key last, kept apart where it would be read as an option.
+fn keyed(words: &[&str], key: &str, why: &str) -> sen_core::model::verdict::NextCommand {
+    let mut words = words.to_vec();
+    words.extend(key.starts_with('-').then_some("--"));
+    words.push(key);
+    sen_core::model::verdict::NextCommand::new(&words, why)
 }
 
 /// Refuses a key that no database can hold.

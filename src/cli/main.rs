@@ -3,8 +3,10 @@
 mod app;
 mod clean;
 mod commands;
+mod consent;
 mod exit;
 mod fault;
+mod interrupt;
 mod mask;
 mod output;
 mod screen;

@@ -17,6 +17,7 @@ use sen_core::error::{Error, ErrorKind, Result};
 
 use crate::clean::clean;
 use crate::fault;
+use crate::output::text::wrap;
 use crate::output::{self, Format, Look, Options, RowWriter};
 use crate::screen::sink::Sink;
 use crate::screen::terminal::{ColorChoice, Env, Stream, pager};
@@ -140,6 +141,23 @@ impl Screen {
         Look { color: self.out.color, terminal: self.out.terminal, width: self.out.width, now }
     }
 
+    /// Whether a question would reach a person and the answer come back.
+    pub fn can_ask(&self) -> bool {
+        self.err.terminal && io::stdin().is_terminal()
+    }
+
+    /// Says something on stderr that must be seen, as before a question.
+    pub fn say(&self, text: &str) {
+        let room = self.err.width.filter(|_| self.err.terminal).unwrap_or(usize::MAX);
+        let hang = text.len() - text.trim_start_matches([' ', '-']).len();
+        let text = clean(text);
+        // The first line has its own indentation; the following ones stand below its words.
+        for (at, line) in wrap(text.trim_start(), room.saturating_sub(hang).max(20)).iter().enumerate() {
+            let indent = if at == 0 { text.len() - text.trim_start().len() } else { hang };
+            self.complain(&fault::line("", &format!("{:indent$}{line}", ""), None));
+        }
+    }
+
     /// Says something on stderr that may be missed: not with `--quiet`.
     pub fn note(&self, text: &str) {
         if !self.quiet {
@@ -221,7 +239,8 @@ async fn pour(
             }
         };
         match batch {
-            Some(Ok(Batch::Rows(rows))) => {
+            Some(Ok(Batch { rows, note })) => {
+                poured.notes.extend(note);
                 for row in rows {
                     poured.rows += 1;
                     writer.row(&row, &mut bytes);
@@ -232,7 +251,6 @@ async fn pour(
                     }
                 }
             }
-            Some(Ok(Batch::Note(note))) => poured.notes.push(note),
             Some(Err(error)) => {
                 writer.settle(&mut bytes);
                 if !bytes.is_empty() && bytes.last() != Some(&b'\n') {

@@ -1,18 +1,28 @@
 //! Arguments and environment become one session: which database, how it is opened, what the operator allows.
 
 use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
 
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::registry::{self, Access, Database};
 use sen_core::stores::url::Target;
 
 use crate::app::Globals;
+use crate::interrupt::Interrupt;
+use crate::screen::Screen;
 use crate::settings::Settings;
+
+/// How long one statement may take unless `--timeout` says otherwise.
+const STATEMENT: Duration = Duration::from_secs(30);
 
 /// One run of the program.
 pub struct Session {
     /// What the operator typed.
     pub globals: Globals,
+    /// What an interrupt means at the moment.
+    pub interrupt: Rc<Interrupt>,
+    screen: Rc<Screen>,
     settings: RefCell<Option<Settings>>,
     warnings: RefCell<Vec<String>>,
     notes: RefCell<Vec<String>>,
@@ -21,8 +31,10 @@ pub struct Session {
 
 impl Session {
     /// Starts a session. Settings are read when a database is first asked for: `sen completions` needs none.
-    pub fn new(globals: Globals) -> Self {
+    pub fn new(globals: Globals, screen: Rc<Screen>, interrupt: Rc<Interrupt>) -> Self {
         Self {
+            interrupt,
+            screen,
             globals,
             settings: RefCell::new(None),
             warnings: RefCell::new(Vec::new()),
@@ -84,6 +96,25 @@ impl Session {
         self.opened.borrow().clone()
     }
 
+    /// Whether a person can be asked.
+    pub fn can_ask(&self) -> bool {
+        !self.globals.no_input && self.screen.can_ask()
+    }
+
+    /// Says something that a question refers to.
+    pub fn say(&self, lines: &[String]) {
+        lines.iter().for_each(|line| self.screen.say(line));
+    }
+
+    /// Who sits here, for the record: the user and the host.
+    pub fn operator(&self) -> String {
+        let user = ["SUDO_USER", "USER", "LOGNAME"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+        let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+        format!("{user}@{}", rustix::system::uname().nodename().to_string_lossy())
+    }
+
     /// Which database the operator means.
     ///
     /// # Errors
@@ -131,7 +162,7 @@ impl Session {
     }
 
     async fn open(&self, target: &Target, access: Access) -> Result<Database> {
-        let limit = Some(self.globals.timeout).filter(|limit| !limit.is_zero());
+        let limit = Some(self.globals.timeout.unwrap_or(STATEMENT)).filter(|limit| !limit.is_zero());
         let database = registry::open(target, access, limit).await?;
         self.warnings.borrow_mut().extend_from_slice(database.warnings());
         *self.opened.borrow_mut() = Some(database.opened().to_owned());

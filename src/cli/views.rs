@@ -61,11 +61,12 @@ pub enum View {
 }
 
 /// A part of a list.
-pub enum Batch {
+#[derive(Default)]
+pub struct Batch {
     /// Some rows.
-    Rows(Vec<Row>),
+    pub rows: Vec<Row>,
     /// A remark for stderr once the rows are out (`more rows match; …`). Not shown with `--quiet`.
-    Note(String),
+    pub note: Option<String>,
 }
 
 /// The rows of a list, in batches, so that a million of them cost no memory.

@@ -95,6 +95,13 @@ impl Error {
         Self::new(ErrorKind::Usage, message)
     }
 
+    /// The same error as another kind, for whoever knows more of the circumstances.
+    #[must_use]
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// Says where it happened, before the message.
     #[must_use]
     pub fn with_context(mut self, context: impl fmt::Display) -> Self {

@@ -1,6 +1,9 @@
 //! The permit to write. Every writing method of every store port takes one, and only consent to a plan can mint one,
 //! so that a write without a plan and consent does not compile.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::ident::OperationId;
 use crate::model::plan::{Gravity, Plan};
@@ -16,11 +19,29 @@ pub enum Consent {
     InAdvance,
 }
 
+/// Withdraws permission while a plan is being applied: what is under way is finished, nothing more is begun.
+#[derive(Debug, Clone, Default)]
+pub struct Revocation(Arc<AtomicBool>);
+
+impl Revocation {
+    /// Withdraws it.
+    pub fn revoke(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has been withdrawn.
+    pub fn is_revoked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Permission to apply one plan.
 #[derive(Debug, Clone)]
 pub struct WritePermit {
     operation: OperationId,
     reason: Option<String>,
+    operator: Option<String>,
+    revocation: Revocation,
 }
 
 impl WritePermit {
@@ -33,7 +54,31 @@ impl WritePermit {
             return Err(Error::new(ErrorKind::Refused, format!("not confirmed: {}", plan.summary))
                 .with_hint("look at the plan with --dry-run, then pass --yes to consent"));
         }
-        Ok(Self { operation: plan.operation, reason })
+        Ok(Self { operation: plan.operation, reason, operator: None, revocation: Revocation::default() })
+    }
+
+    /// Names who acts (`maria@ops-3`), for the record kept beside the rows.
+    #[must_use]
+    pub fn on_behalf_of(mut self, operator: impl Into<String>) -> Self {
+        self.operator = Some(operator.into());
+        self
+    }
+
+    /// Lets `revocation` withdraw this permit between two items.
+    #[must_use]
+    pub fn until(mut self, revocation: Revocation) -> Self {
+        self.revocation = revocation;
+        self
+    }
+
+    /// Whether nothing more may be begun.
+    pub fn is_revoked(&self) -> bool {
+        self.revocation.is_revoked()
+    }
+
+    /// Who acts, as far as the caller said.
+    pub fn operator(&self) -> Option<&str> {
+        self.operator.as_deref()
     }
 
     /// The operation this permit is for.

@@ -66,7 +66,7 @@ pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> R
             let warnings = db.warnings().to_vec();
             let server = db.server_version().map_or_else(String::new, |version| format!(", PostgreSQL {version}"));
             let opened = format!("connected to {} ({}){server}", db.describe(), db.wire());
-            let leases = crate::systems::sentinel::postgres::PostgresLeases::new(db, limit);
+            let leases = crate::systems::sentinel::postgres::PostgresLeases::new(db, limit, (**info).clone());
             Ok(Database { systems: vec![sentinel(leases)], warnings, opened })
         }
         #[cfg(feature = "sqlite")]

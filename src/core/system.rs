@@ -57,6 +57,36 @@ pub trait System: Send + Sync {
 pub enum Request {
     /// Create what the system needs in an empty database.
     Init,
+    /// Settle executions nobody is entitled to finish: take them over and, if a decision is given, settle them.
+    Reconcile {
+        /// Which.
+        ids: Vec<String>,
+        /// The token the operator saw. Needed for what somebody has taken over already.
+        token: Option<i64>,
+        /// Whether a worker that may be alive (its hard limit is ahead) is fenced out, too.
+        before_hard_limit: bool,
+        /// What really happened; `None`: not known yet.
+        decision: Option<Decision>,
+    },
+    /// Remove the claim of a key whose claimant never began and whose lease is over.
+    Release {
+        /// Which.
+        ids: Vec<String>,
+    },
+    /// Erase a cached result, so that the key can run again.
+    Forget {
+        /// Which.
+        ids: Vec<String>,
+    },
+}
+
+/// What an operator says really happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It happened, with this result (JSON text): later callers get it without running.
+    Completed(String),
+    /// It never happened: the next caller runs it.
+    NeverHappened,
 }
 
 /// Which records a list holds, and in what order. Times are about the last change of a record.
@@ -98,11 +128,11 @@ pub struct Listing {
 
 /// A part of a listing.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Part {
+pub struct Part {
     /// Rows, in order.
-    Rows(Vec<Row>),
-    /// The limit was reached and more records match.
-    More,
+    pub rows: Vec<Row>,
+    /// Whether the limit was reached after them and more records match.
+    pub more: bool,
 }
 
 /// One thing in depth.

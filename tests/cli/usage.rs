@@ -6,7 +6,21 @@ use crate::harness::snapshot::assert_snapshot;
 
 #[test]
 fn help_screens() {
-    for topic in ["status", "inspect", "list", "history", "init", "demo", "completions", "man", "exit-codes"] {
+    for topic in [
+        "status",
+        "inspect",
+        "list",
+        "history",
+        "reconcile",
+        "release",
+        "forget",
+        "wait",
+        "init",
+        "demo",
+        "completions",
+        "man",
+        "exit-codes",
+    ] {
         let output = sen(["help", topic]).run().expect_code(0);
         assert_snapshot(&format!("help/{topic}"), &output.stdout);
     }

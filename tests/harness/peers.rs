@@ -1,8 +1,8 @@
 //! The real Python libraries as peers: which environments there are, and scripts run in them.
 
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
@@ -56,6 +56,7 @@ pub struct Peer {
     pub made: Value,
     child: Child,
     lifeline: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Peer {
@@ -71,8 +72,8 @@ impl Peer {
             .spawn()
             .expect("Python can be started");
         let mut line = String::new();
-        let stdout = child.stdout.take().expect("stdout is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("the script can be read");
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        stdout.read_line(&mut line).expect("the script can be read");
         let lifeline = child.stdin.take();
         let Ok(made) = serde_json::from_str(&line) else {
             drop(lifeline);
@@ -81,7 +82,22 @@ impl Peer {
             let _ = log.rewind().and_then(|()| log.read_to_string(&mut errors));
             panic!("{script} {args:?} did not say what it made: {line:?}\n{errors}");
         };
-        Self { made, child, lifeline }
+        Self { made, child, lifeline, stdout }
+    }
+
+    /// Gives the script the line it waits for and returns the JSON it answers with.
+    #[track_caller]
+    pub fn tell(&mut self) -> Value {
+        let lifeline = self.lifeline.as_mut().expect("the script listens");
+        lifeline.write_all(b"\n").and_then(|()| lifeline.flush()).expect("the script takes a line");
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("the script can be read");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("the script answered no JSON: {error}: {line:?}"))
+    }
+
+    /// Ends it in the middle of what it does.
+    pub fn kill(mut self) {
+        self.child.kill().expect("a child can be killed");
     }
 }
 

@@ -208,7 +208,8 @@ impl Server {
         let ours = daemon.pid().to_string();
         daemon.wait_until("PostgreSQL", || {
             fs::read_to_string(&status).is_ok_and(|text| {
-                text.lines().next() == Some(&ours) && text.lines().nth(7).is_some_and(|line| line.trim() == "ready")
+                text.lines().next() == Some(&ours)
+                    && text.lines().nth(7).is_some_and(|line| ["ready", "standby"].contains(&line.trim()))
             })
         });
         self.daemon = Some(daemon);
@@ -230,6 +231,12 @@ impl Server {
         if self.daemon.is_none() {
             self.launch();
         }
+    }
+
+    /// Starts it again as a hot standby of nobody: as after a fail-over, for clients that still come here.
+    pub fn resume_as_standby(&mut self) {
+        fs::write(self.data_dir().join("standby.signal"), "").expect("the data folder can be written");
+        self.resume();
     }
 
     /// Makes it read its configuration again.

@@ -98,13 +98,37 @@ pub enum Trap {
     Request(Vec<u8>),
     /// After the server got these bytes: the client never gets the answer.
     Answer(Vec<u8>),
+    /// Not cut, but stalled before the server gets these bytes, until [`Proxy::stall`] lets go.
+    Hold(Vec<u8>),
 }
 
 impl Trap {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Request(bytes) | Self::Answer(bytes) => bytes,
+            Self::Request(bytes) | Self::Answer(bytes) | Self::Hold(bytes) => bytes,
         }
+    }
+}
+
+/// A trap, and what the client must have sent before it is armed.
+#[derive(Debug)]
+struct Set {
+    after: Option<Vec<u8>>,
+    trap: Trap,
+}
+
+impl Set {
+    /// Whether this chunk springs it; one that only arms it is remembered.
+    fn springs(&mut self, chunk: &[u8]) -> bool {
+        let rest = match &self.after {
+            None => chunk,
+            Some(after) => match find(chunk, after) {
+                None => return false,
+                Some(at) => &chunk[at + after.len()..],
+            },
+        };
+        self.after = None;
+        find(rest, self.trap.bytes()).is_some()
     }
 }
 
@@ -131,7 +155,7 @@ struct State {
     latency: Duration,
     stalled: bool,
     refusing: bool,
-    traps: Vec<Trap>,
+    traps: Vec<Set>,
 }
 
 #[derive(Debug, Default)]
@@ -234,7 +258,23 @@ impl Proxy {
 
     /// Sets a trap, sprung once.
     pub fn trap(&self, trap: Trap) {
-        self.shared.lock().traps.push(trap);
+        self.shared.lock().traps.push(Set { after: None, trap });
+    }
+
+    /// Sets a trap that is armed once a client has sent `after`: for bytes that also occur earlier.
+    pub fn trap_after(&self, after: &str, trap: Trap) {
+        self.shared.lock().traps.push(Set { after: Some(after.as_bytes().to_vec()), trap });
+    }
+
+    /// Waits until a [`Trap::Hold`] has stalled the traffic.
+    pub fn wait_for_hold(&self) {
+        let mut state = self.shared.lock();
+        while !state.stalled {
+            let (next, waited) =
+                self.shared.changed.wait_timeout(state, PATIENCE).unwrap_or_else(std::sync::PoisonError::into_inner);
+            assert!(!waited.timed_out(), "nothing was held within {PATIENCE:?}");
+            state = next;
+        }
     }
 
     /// Forgets what was seen so far on connections that stay.
@@ -339,10 +379,16 @@ fn pump(shared: &Shared, index: usize, mut from: Stream, mut to: Stream, directi
         let delay = match direction {
             Direction::Up => {
                 link.client_sent(chunk);
-                let sprung = state.traps.iter().position(|trap| holds(chunk, trap.bytes()));
-                match sprung.map(|at| state.traps.remove(at)) {
+                // All of them are asked, because a chunk that springs one may arm another.
+                let sprung: Vec<bool> = state.traps.iter_mut().map(|set| set.springs(chunk)).collect();
+                let sprung = sprung.iter().position(|sprung| *sprung);
+                match sprung.map(|at| state.traps.remove(at).trap) {
                     Some(Trap::Request(_)) => break,
                     Some(Trap::Answer(_)) => link.withhold = true,
+                    Some(Trap::Hold(_)) => {
+                        state.stalled = true;
+                        shared.changed.notify_all();
+                    }
                     None => {}
                 }
                 Duration::ZERO
@@ -373,8 +419,8 @@ fn pump(shared: &Shared, index: usize, mut from: Stream, mut to: Stream, directi
     }
 }
 
-fn holds(chunk: &[u8], bytes: &[u8]) -> bool {
-    chunk.windows(bytes.len()).any(|window| window == bytes)
+fn find(chunk: &[u8], bytes: &[u8]) -> Option<usize> {
+    chunk.windows(bytes.len()).position(|window| window == bytes)
 }
 
 impl Link {

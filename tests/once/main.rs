@@ -2,6 +2,7 @@
 //! library on the same keys.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "seeds and measurements are shown with --nocapture")]
 
 #[path = "../harness/mod.rs"]
 mod harness;

@@ -10,7 +10,7 @@ use sen_core::model::report::Outcome;
 use sen_core::permit::{Consent, WritePermit};
 use sen_core::stores::sqlite::{Access, Sqlite};
 use sen_core::stores::url::Target;
-use sen_core::systems::sentinel::port::{LeaseQuery, LeaseStore, Order};
+use sen_core::systems::sentinel::port::{LeaseAct, LeaseQuery, LeaseStore, Order, Verb};
 use sen_core::systems::sentinel::postgres::PostgresLeases;
 use sen_core::systems::sentinel::record::Lease;
 use sen_core::systems::sentinel::sqlite::SqliteLeases;
@@ -21,33 +21,40 @@ use crate::block_on;
 use crate::harness::postgres::{Database, Server};
 
 /// A lease to be put in; times are seconds from now.
-struct Seed<'a> {
-    key: &'a str,
-    status: &'a str,
-    expires: i64,
-    hard: Option<i64>,
-    token: i64,
-    owner: &'a str,
-    updated: i64,
-    result: Option<&'a str>,
+#[derive(Clone, Copy)]
+pub(crate) struct Seed<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) status: &'a str,
+    pub(crate) expires: i64,
+    pub(crate) hard: Option<i64>,
+    pub(crate) token: i64,
+    pub(crate) owner: &'a str,
+    pub(crate) updated: i64,
+    pub(crate) result: Option<&'a str>,
 }
 
 /// A real cell: a store, and a way to put rows in that does not pass through it.
-trait Cell {
+pub(crate) trait Cell {
     fn store(&self) -> Box<dyn LeaseStore>;
     /// Inserts a lease; offsets are seconds from now.
     fn seed(&self, seed: &Seed<'_>);
     fn event(&self, key: &str, event: &str, token: i64, seconds: i64);
+    /// A store that may write.
+    fn store_for_writing(&self) -> Box<dyn LeaseStore>;
+    /// The library's batch heartbeat (`core.py`): matches the key alone. Whether it matched.
+    fn worker_beats(&self, key: &str, token: i64) -> bool;
+    /// The library's `complete` (`core.py`): guarded by owner and token, not by status. Whether it matched.
+    fn worker_completes(&self, key: &str, token: i64) -> bool;
 }
 
-struct OnPostgres<'a>(Database<'a>);
+pub(crate) struct OnPostgres<'a>(pub(crate) Database<'a>);
 
 async fn connect(url: &str) -> PostgresLeases {
     let Target::Postgres(info) = Target::resolve(Some(url), &|_| None).unwrap() else {
         panic!("not PostgreSQL: {url}")
     };
     let db = sen_core::stores::postgres::Postgres::connect(&info).await.unwrap();
-    PostgresLeases::new(db, Some(Duration::from_secs(30)))
+    PostgresLeases::new(db, Some(Duration::from_secs(30)), *info)
 }
 
 fn text(value: Option<&str>) -> String {
@@ -57,6 +64,23 @@ fn text(value: Option<&str>) -> String {
 impl Cell for OnPostgres<'_> {
     fn store(&self) -> Box<dyn LeaseStore> {
         Box::new(on_one_runtime(connect(&self.0.url())))
+    }
+
+    fn store_for_writing(&self) -> Box<dyn LeaseStore> {
+        self.store()
+    }
+
+    fn worker_beats(&self, key: &str, _token: i64) -> bool {
+        // The owner's beat would be this one; its lease stays expired so that the operators' rules are what is tested.
+        let sql = "UPDATE sentinel_leases SET lease_updated_at = now() WHERE key = ANY(ARRAY[KEY])
+            AND hard_expires_at > now() AND status = 'executing' RETURNING 1";
+        !self.0.psql(&sql.replace("KEY", &text(Some(key)))).is_empty()
+    }
+
+    fn worker_completes(&self, key: &str, token: i64) -> bool {
+        let sql = r#"UPDATE sentinel_leases SET status = 'completed', execution_result = '{"by": "worker"}', lease_updated_at = now()
+            WHERE key = KEY AND owner_id = 'w:1-1' AND fencing_token = TOKEN RETURNING 1"#;
+        !self.0.psql(&sql.replace("KEY", &text(Some(key))).replace("TOKEN", &token.to_string())).is_empty()
     }
 
     fn seed(&self, seed: &Seed<'_>) {
@@ -79,7 +103,7 @@ impl Cell for OnPostgres<'_> {
 }
 
 /// The store keeps its connection task on the runtime it was opened on, so each test stays on one runtime.
-fn on_one_runtime<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn on_one_runtime<T>(future: impl Future<Output = T>) -> T {
     RUNTIME.with(|runtime| runtime.block_on(future))
 }
 
@@ -88,13 +112,13 @@ thread_local! {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
 }
 
-struct OnSqlite {
+pub(crate) struct OnSqlite {
     _folder: tempfile::TempDir,
     path: std::path::PathBuf,
 }
 
 impl OnSqlite {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("leases.db");
         let cell = Self { _folder: folder, path };
@@ -105,7 +129,7 @@ impl OnSqlite {
         cell
     }
 
-    fn execute(&self, sql: &str) {
+    pub(crate) fn execute(&self, sql: &str) {
         rusqlite::Connection::open(&self.path).unwrap().execute_batch(sql).unwrap();
     }
 }
@@ -116,6 +140,25 @@ impl Cell for OnSqlite {
     fn store(&self) -> Box<dyn LeaseStore> {
         let db = on_one_runtime(Sqlite::open(&self.path, Access::Read)).unwrap();
         Box::new(SqliteLeases::new(db))
+    }
+
+    fn store_for_writing(&self) -> Box<dyn LeaseStore> {
+        let db = on_one_runtime(Sqlite::open(&self.path, Access::Write)).unwrap();
+        Box::new(SqliteLeases::new(db))
+    }
+
+    fn worker_beats(&self, key: &str, _token: i64) -> bool {
+        let sql = format!(
+            "UPDATE sentinel_leases SET lease_updated_at = {SQLITE_NOW}
+             WHERE key = ?1 AND hard_expires_at > {SQLITE_NOW} AND status = 'executing'"
+        );
+        rusqlite::Connection::open(&self.path).unwrap().execute(&sql, [key]).unwrap() > 0
+    }
+
+    fn worker_completes(&self, key: &str, token: i64) -> bool {
+        let sql = r#"UPDATE sentinel_leases SET status = 'completed', execution_result = '{"by": "worker"}'
+            WHERE key = ?1 AND owner_id = 'w:1-1' AND fencing_token = ?2"#;
+        rusqlite::Connection::open(&self.path).unwrap().execute(sql, rusqlite::params![key, token]).unwrap() > 0
     }
 
     fn seed(&self, seed: &Seed<'_>) {
@@ -137,7 +180,7 @@ impl Cell for OnSqlite {
     }
 }
 
-fn permit() -> WritePermit {
+pub(crate) fn permit() -> WritePermit {
     WritePermit::grant(&Plan::new("test", "test", Gravity::Harmless), Consent::Unasked, None).unwrap()
 }
 
@@ -331,11 +374,19 @@ fn postgres_keeps_the_contract_on_tables_of_init() {
 }
 
 /// The leases of 0.4.2: plain TIMESTAMP, no events (`schema.py` of 0.4.2, column for column).
-const V042: &str = "CREATE SEQUENCE sentinel_token_seq;
+pub(crate) const V042: &str = "CREATE SEQUENCE sentinel_token_seq;
     CREATE TABLE sentinel_leases (key TEXT PRIMARY KEY, owner_id TEXT NOT NULL, lease_expires_at TIMESTAMP NOT NULL,
         lease_updated_at TIMESTAMP, hard_expires_at TIMESTAMP, execution_result JSONB, status TEXT NOT NULL DEFAULT 'claimed',
         fencing_token BIGINT NOT NULL DEFAULT 1, ttl_ms INTEGER NOT NULL DEFAULT 3000);
     CREATE INDEX idx_sentinel_expiry ON sentinel_leases (lease_expires_at)";
+
+/// The tables of 0.5.0's Django migrations: no CHECK, events without `metadata`.
+pub(crate) const V050_DJANGO: &str = "CREATE SEQUENCE sentinel_token_seq;
+    CREATE TABLE sentinel_leases (key text PRIMARY KEY, owner_id text NOT NULL, lease_expires_at timestamptz NOT NULL,
+        lease_updated_at timestamptz, hard_expires_at timestamptz, execution_result jsonb,
+        status varchar(32) NOT NULL DEFAULT 'claimed', fencing_token bigint NOT NULL, ttl_ms integer NOT NULL DEFAULT 3000);
+    CREATE TABLE sentinel_events (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, key text NOT NULL,
+        event varchar(32) NOT NULL, occurred_at timestamptz NOT NULL DEFAULT now(), fencing_token bigint, owner_id text)";
 
 #[test]
 fn postgres_keeps_the_contract_on_plain_timestamps_far_from_utc() {
@@ -363,6 +414,9 @@ fn leases_of_0_1_3_are_read_although_columns_are_missing() {
         );
         let uncertain = keys(store.as_ref(), LeaseQuery { states: vec!["uncertain".into()], ..any() }).await;
         assert_eq!(uncertain, ["u"]);
+        let verb = Verb::TakeOver { before_hard_limit: false };
+        let act = LeaseAct { key: "u".into(), verb, token: 5, note: "{}".into() };
+        assert_eq!(store.act(&act, &permit()).await.unwrap_err().kind(), ErrorKind::Refused);
         let census = store.census().await.unwrap();
         assert!(census.shape.version().starts_with("0.1.x") && !census.shape.fully_served());
     });

@@ -5,6 +5,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod acts;
 mod leases;
 
 /// Runs a future to its end on a runtime of its own.

@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::verdict::{NextCommand, shell_word};
+use sen_core::ops::act::{self, Author};
+use sen_core::permit::{Consent, Revocation};
 use sen_core::registry::{self, Access};
 use sen_core::stores::sqlite::{self, Sqlite};
 use sen_core::stores::url::Target;
+use sen_core::system::Request;
 use sen_core::systems::sentinel::demo;
 
 use crate::session::Session;
@@ -32,8 +35,8 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     {
         let database = registry::open(&target, Access::Create, None).await?;
         let system = database.system(sen_core::systems::sentinel::NAME)?;
-        let plan = sen_core::ops::init::plan(system).await?;
-        sen_core::ops::init::apply(system, &plan, None).await?;
+        let plan = act::plan(system, &Request::Init).await?;
+        act::apply(system, &plan, Consent::Unasked, Author::default(), &Revocation::default()).await?;
     }
     demo::fill(&Sqlite::open(&path, sqlite::Access::Write).await?).await?;
 

@@ -73,18 +73,11 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     }
     let (columns, now, older) = (history.columns, history.now, history.older);
     let follower = Follower::new(&key, &history.events);
-    let mut first = vec![Ok(Batch::Rows(history.events.into_iter().map(|event| event.row).collect()))];
-    if older {
-        first.push(Ok(Batch::Note(format!(
-            "older events exist; these are the newest {} (--limit 0 shows all)",
-            args.limit
-        ))));
-    }
-    let batches: Batches = if args.follow {
-        Box::pin(stream::iter(first).chain(followed(database, follower)))
-    } else {
-        Box::pin(stream::iter(first))
-    };
+    let note = older.then(|| format!("older events exist; these are the newest {} (--limit 0 shows all)", args.limit));
+    let rows = history.events.into_iter().map(|event| event.row).collect();
+    let first = stream::iter([Ok(Batch { rows, note })]);
+    let batches: Batches =
+        if args.follow { Box::pin(first.chain(followed(database, follower))) } else { Box::pin(first) };
     Ok(Answer::new(View::List(ListView {
         columns,
         batches,
@@ -97,10 +90,10 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
 
 /// No events, and the reason.
 fn empty(now: Timestamp, reason: &Error, fail_if_empty: bool) -> Answer {
-    let note: Vec<Result<Batch>> = vec![Ok(Batch::Note(reason.to_string()))];
+    let note = Batch { rows: Vec::new(), note: Some(reason.to_string()) };
     Answer::new(View::List(ListView {
         columns: sentinel::EVENT_COLUMNS,
-        batches: Box::pin(stream::iter(note)),
+        batches: Box::pin(stream::iter([Ok(note)])),
         now,
         tone: None,
         empty: "no events".into(),
@@ -119,7 +112,7 @@ fn followed(database: Database, follower: Follower) -> Batches {
         match polled {
             Ok(events) => {
                 let rows = events.into_iter().map(|event| event.row).collect();
-                Some((Ok(Batch::Rows(rows)), Some((database, follower))))
+                Some((Ok(Batch { rows, note: None }), Some((database, follower))))
             }
             Err(error) => Some((Err(error), None)),
         }

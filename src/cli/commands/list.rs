@@ -105,16 +105,12 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let listing = database.system(sentinel::NAME)?.list(&filter).await?;
     let limit = args.limit;
     let batches = listing.parts.map(move |part| {
-        part.map(|part| match part {
-            Part::Rows(rows) => Batch::Rows(rows),
-            Part::More => Batch::Note(format!("more leases match; these are the first {limit} (--limit 0 lists all)")),
-        })
-    });
-    // The connection lives as long as its rows are read.
-    let batches = batches.chain(futures_util::stream::poll_fn(move |_| {
+        // The connection lives as long as its rows are read.
         let _open = &database;
-        std::task::Poll::Ready(None)
-    }));
+        let Part { rows, more } = part?;
+        let note = more.then(|| format!("more leases match; these are the first {limit} (--limit 0 lists all)"));
+        Ok(Batch { rows, note })
+    });
     Ok(Answer::new(View::List(ListView {
         columns: listing.columns,
         batches: Box::pin(batches),

@@ -4,7 +4,7 @@
 
 use sen_core::model::value::Value;
 
-use crate::clean::{hidden, plain};
+use crate::clean::{hidden, none, plain};
 use crate::mask::mask;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -21,7 +21,11 @@ pub fn value(out: &mut Vec<u8>, value: &Value, reveal: bool) {
             integer(out, *number);
             out.push(b'"');
         }
-        Value::Name(name) => string(out, name),
+        Value::Name(name) => {
+            out.push(b'"');
+            out.extend_from_slice(name.as_bytes());
+            out.push(b'"');
+        }
         Value::Text(text) => string(out, text),
         Value::Time(moment) => {
             out.push(b'"');
@@ -122,7 +126,7 @@ pub fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
     let special = |byte: u8| (byte.wrapping_sub(0x20) >= 0x5f) | (byte == b'"') | (byte == b'\\');
-    if bytes.chunks(32).all(|block| !block.iter().fold(false, |seen, byte| seen | special(*byte))) {
+    if none(bytes, special) {
         out.extend_from_slice(bytes);
     } else {
         let mut copied = 0;

@@ -53,14 +53,18 @@ fn pipe(room: usize, failure: io::ErrorKind) -> Pipe {
 }
 
 fn rows(keys: std::ops::Range<i64>) -> Result<Batch> {
-    Ok(Batch::Rows(keys.map(|key| vec![Value::Int(key), Value::Null, Value::Name("free")]).collect()))
+    let rows = keys.map(|key| vec![Value::Int(key), Value::Null, Value::Name("free")]).collect();
+    Ok(Batch { rows, note: None })
 }
 
 #[test]
 fn rows_come_out_in_order_and_notes_are_kept() {
     let open = pipe(usize::MAX, io::ErrorKind::Other);
-    let (shown, poured) =
-        run(Box::pin(stream::iter([rows(0..2), Ok(Batch::Note("more".into())), rows(2..3)])), Format::Jsonl, &open);
+    let (shown, poured) = run(
+        Box::pin(stream::iter([rows(0..2), Ok(Batch { rows: Vec::new(), note: Some("more".into()) }), rows(2..3)])),
+        Format::Jsonl,
+        &open,
+    );
     assert!(shown.is_ok());
     assert_eq!(poured.notes, ["more"]);
     assert_eq!(poured.rows, 3);

@@ -1,6 +1,7 @@
 //! What an act is going to do, before anything is written: the middle of look → judge → plan → permit → apply → report.
 
 use crate::ident::OperationId;
+use crate::model::report::Item;
 use crate::model::subject::Subject;
 use crate::model::value::Value;
 
@@ -22,8 +23,22 @@ pub struct Step {
     pub act: &'static str,
     /// What was seen and must still be so when the change is made (status, token, version).
     pub guard: Vec<(&'static str, Value)>,
+    /// What is written, where the act takes something: JSON text.
+    pub input: Option<String>,
     /// What the operator must know before consenting.
     pub warnings: Vec<String>,
+}
+
+impl Step {
+    /// A step without input or warnings.
+    pub fn new(subject: Subject, act: &'static str) -> Self {
+        Self { subject, act, guard: Vec::new(), input: None, warnings: Vec::new() }
+    }
+
+    /// The guard of this name.
+    pub fn guarded(&self, name: &str) -> Option<&Value> {
+        self.guard.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
 }
 
 /// A set of guarded changes to one database.
@@ -39,6 +54,8 @@ pub struct Plan {
     pub gravity: Gravity,
     /// The changes, in order.
     pub steps: Vec<Step>,
+    /// What was asked for and will not be done, each with the reason.
+    pub refused: Vec<Item>,
 }
 
 impl Plan {
@@ -50,6 +67,7 @@ impl Plan {
             database: database.into(),
             gravity,
             steps: Vec::new(),
+            refused: Vec::new(),
         }
     }
 }

@@ -49,6 +49,39 @@ pub struct Item {
     pub outcome: Outcome,
     /// Why, or what it is now.
     pub detail: String,
+    /// The fencing token now in force, where the act drew one.
+    pub fencing_token: Option<i64>,
+}
+
+impl Item {
+    /// An outcome without a token.
+    pub fn new(subject: Subject, outcome: Outcome, detail: impl Into<String>) -> Self {
+        Self { subject, outcome, detail: detail.into(), fencing_token: None }
+    }
+
+    /// The same with the token now in force.
+    #[must_use]
+    pub fn with_token(mut self, token: Option<i64>) -> Self {
+        self.fencing_token = token;
+        self
+    }
+}
+
+/// How a report ends as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything is as wanted.
+    Done,
+    /// Some items were written and some not.
+    Partial,
+    /// Nothing was written: the state is not what the act requires.
+    Changed,
+    /// Nothing was written: nothing was found.
+    Missing,
+    /// Nothing was written: the database refused.
+    Failed,
+    /// At least one item may or may not have been written.
+    Unknown,
 }
 
 /// The outcome of a plan.
@@ -64,5 +97,50 @@ impl Report {
     /// How many items had `outcome`.
     pub fn count(&self, outcome: Outcome) -> usize {
         self.items.iter().filter(|item| item.outcome == outcome).count()
+    }
+
+    /// How it ends as a whole. What was left alone on purpose counts neither way.
+    pub fn ending(&self) -> Ending {
+        let any = |outcome| self.count(outcome) > 0;
+        let undone = any(Outcome::Changed) || any(Outcome::Missing) || any(Outcome::Failed);
+        if any(Outcome::Unknown) {
+            Ending::Unknown
+        } else if !undone {
+            Ending::Done
+        } else if any(Outcome::Applied) || any(Outcome::AlreadyDone) {
+            Ending::Partial
+        } else if any(Outcome::Failed) {
+            Ending::Failed
+        } else if any(Outcome::Changed) {
+            Ending::Changed
+        } else {
+            Ending::Missing
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings() {
+        use Outcome::{AlreadyDone, Applied, Changed, Failed, Missing, Skipped, Unknown};
+        let cases: [(&[Outcome], Ending); 9] = [
+            (&[], Ending::Done),
+            (&[Applied, AlreadyDone, Skipped], Ending::Done),
+            (&[Applied, Changed], Ending::Partial),
+            (&[AlreadyDone, Missing], Ending::Partial),
+            (&[Changed, Missing], Ending::Changed),
+            (&[Missing], Ending::Missing),
+            (&[Failed, Changed], Ending::Failed),
+            (&[Applied, Changed, Unknown], Ending::Unknown),
+            (&[Skipped, Changed], Ending::Changed),
+        ];
+        for (outcomes, ending) in cases {
+            let item = |outcome: &Outcome| Item::new(Subject::new("s", "k", "i"), *outcome, "");
+            let report = Report { operation: OperationId::fresh(), items: outcomes.iter().map(item).collect() };
+            assert_eq!(report.ending(), ending, "{outcomes:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ pub mod decode;
 mod errors;
 pub mod flight;
 pub mod read;
+pub mod write;
 
 use std::fmt;
 use std::sync::Arc;
@@ -145,7 +146,9 @@ impl Postgres {
         let told = error_from(error);
         match (told.sqlstate(), self.standby) {
             (Some("25006"), Some(true)) => {
-                told.with_hint("this server is a standby: writes are taken by its primary only")
+                // Not the operator's refusal but the server's state: another host of the same database takes the write.
+                let hint = "this server is a standby: writes are taken by its primary only";
+                told.with_kind(ErrorKind::Changed).with_hint(hint)
             }
             (Some("25006"), Some(false)) if self.read_only == Some(true) => {
                 told.with_hint("default_transaction_read_only is on for this role, database or server")

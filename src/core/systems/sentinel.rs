@@ -20,6 +20,8 @@ pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+mod act;
+mod remedy;
 mod shape;
 mod view;
 
@@ -30,14 +32,13 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 
 use crate::error::{Error, Result};
-use crate::model::plan::{Gravity, Plan, Step};
+use crate::model::plan::Plan;
 use crate::model::report::Report;
-use crate::model::subject::Subject;
 use crate::permit::WritePermit;
 use crate::system::{Filter, Found, History, Listing, Part, Request, Survey, System};
 use crate::time::Timestamp;
 
-use port::{LeaseChunk, LeaseQuery, LeaseStore, Order};
+use port::{LeaseQuery, LeaseStore, Order};
 
 /// The system's name.
 pub const NAME: &str = "sentinel";
@@ -116,19 +117,13 @@ impl System for Sentinel {
         };
         let rows = self.store.list(&query).await?;
         let mut left = filter.limit.unwrap_or(u64::MAX);
-        let parts = rows.chunks.flat_map(move |chunk: Result<LeaseChunk>| {
-            let parts: Vec<Result<Part>> = match chunk {
-                Err(error) => vec![Err(error)],
-                Ok(mut leases) => {
-                    let keep = usize::try_from(left).unwrap_or(usize::MAX).min(leases.len());
-                    let more = leases.len() > keep;
-                    leases.truncate(keep);
-                    left -= keep as u64;
-                    let rows = Part::Rows(leases.into_iter().map(view::lease_row).collect());
-                    if more { vec![Ok(rows), Ok(Part::More)] } else { vec![Ok(rows)] }
-                }
-            };
-            futures_util::stream::iter(parts)
+        let parts = rows.chunks.map(move |leases| {
+            let mut leases = leases?;
+            let keep = usize::try_from(left).unwrap_or(usize::MAX).min(leases.len());
+            let more = leases.len() > keep;
+            leases.truncate(keep);
+            left -= keep as u64;
+            Ok(Part { rows: leases.into_iter().map(view::lease_row).collect(), more })
         });
         Ok(Listing { columns: LEASE_COLUMNS, now: rows.now, parts: Box::pin(parts) })
     }
@@ -152,28 +147,12 @@ impl System for Sentinel {
     }
 
     async fn plan(&self, request: &Request) -> Result<Plan> {
-        match request {
-            Request::Init => {
-                let mut plan = Plan::new("create the Sentinel tables", self.database(), Gravity::Harmless);
-                let seen = self.store.relations().await?;
-                plan.steps = port::RELATIONS
-                    .iter()
-                    .map(|name| Step {
-                        subject: Subject::new(NAME, "relation", *name),
-                        act: if seen.iter().any(|have| have == name) { "keep" } else { "create" },
-                        guard: Vec::new(),
-                        warnings: Vec::new(),
-                    })
-                    .collect();
-                Ok(plan)
-            }
-        }
+        self.make_plan(request).await
     }
 
     async fn apply(&self, plan: &Plan, permit: &WritePermit) -> Result<Report> {
         permit.must_be_for(plan)?;
-        let items = self.store.init(permit).await?;
-        Ok(Report { operation: plan.operation, items })
+        self.carry_out(plan, permit).await
     }
 }
 

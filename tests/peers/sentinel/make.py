@@ -88,7 +88,7 @@ class Maker:
         worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.workers.append(worker)
         line = worker.stdout.readline()
-        assert line == "started\n", (role, key, line)
+        assert line == '"started"\n', (role, key, line)
         return worker
 
     def wait_expired(self, *keys):
@@ -146,7 +146,7 @@ class Maker:
             worker.wait()
 
         late = self.name("late", "completed")
-        late_worker = self.start("late", late, SHORT_MS, LONG_MS)
+        late_worker = self.start("silent", late, SHORT_MS, LONG_MS)
 
         def fails():
             raise RuntimeError("the card was declined, or was it")

@@ -1,12 +1,12 @@
-"""One worker in a process of its own: runs `once()` of the real library on a key and says `started` from inside the job.
+"""One worker in a process of its own: runs `once()` of the real library on a key and prints `"started"` from inside the job.
+What once() says is printed when the job was allowed to end.
 
 Usage: worker.py URL ROLE KEY TTL_MS HARD_TTL_MS
 
-Roles, all of which end when standard input closes:
-  alive   a sync client whose job goes on; the library's thread sends heartbeats
-  silent  the same, but its heartbeats have stopped (the library's own shutdown_manager), the job goes on
-  async   an async client whose job goes on; it never sends a heartbeat, see the note in make.py
-  late    as silent, but the job returns when a line arrives, and what once() says of it is printed
+Roles, all of which end in the middle of the job when standard input closes, and return from it when a line arrives:
+  alive   a sync client; the library's thread sends heartbeats
+  silent  the same, but its heartbeats have stopped (the library's own shutdown_manager)
+  async   an async client; it never sends a heartbeat, see the note in make.py
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from sentinel.heartbeat_config import shutdown_manager
 
 
 def started():
-    print("started", flush=True)
+    print(json.dumps("started"), flush=True)
 
 
 def until_told():
@@ -34,7 +34,7 @@ def main():
     limits = {"ttl_ms": int(ttl), "hard_ttl_ms": int(hard)}
 
     def job():
-        if role in ("silent", "late"):
+        if role == "silent":
             shutdown_manager()
         started()
         until_told()
@@ -43,17 +43,18 @@ def main():
     async def slow_job():
         started()
         await asyncio.get_running_loop().run_in_executor(None, until_told)
+        return {"by": role}
 
     if role == "async":
 
         async def run():
             client = AsyncSentinel(lambda: psycopg.AsyncConnection.connect(url))
-            await client.once(key, slow_job, **limits)
+            return await client.once(key, slow_job, **limits)
 
-        asyncio.run(run())
+        result = asyncio.run(run())
     else:
         result = Sentinel(lambda: psycopg.connect(url)).once(key, job, **limits)
-        print(json.dumps({"success": result.success, "status": result.status, "uncertain": result.uncertain}), flush=True)
+    print(json.dumps({"success": result.success, "status": result.status, "uncertain": result.uncertain}), flush=True)
 
 
 if __name__ == "__main__":

@@ -159,6 +159,7 @@ fn plan(key: &str, database: &str) -> Plan {
         subject: Subject::new(sentinel::NAME, "lease", key),
         act: "claim",
         guard: vec![("status", Value::Name("claimed")), ("lease_alive", Value::Bool(false))],
+        input: None,
         warnings: Vec::new(),
     });
     plan

@@ -3,13 +3,15 @@
 //! `BEGIN … READ ONLY` rather than a session setting, because a pooler in transaction mode keeps no sessions; the server
 //! itself then refuses every write. Time zones are never set: plain TIMESTAMP columns mean the zone their workers use.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use futures_util::{Stream, StreamExt as _, stream};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, RowStream};
 
-use super::Postgres;
+use super::{Postgres, error_from};
 use crate::error::Result;
 use crate::sql::Sql;
 
@@ -34,6 +36,49 @@ impl<'a> Ask<'a> {
     pub fn new(sql: &'a Sql, params: impl IntoIterator<Item = (&'a (dyn ToSql + Sync), Type)>) -> Self {
         Self { sql, params: params.into_iter().collect() }
     }
+
+    /// The statement.
+    pub(super) fn text(&self) -> &str {
+        self.sql.as_str()
+    }
+
+    /// Its parameters.
+    pub(super) fn params(&self) -> &[(&'a (dyn ToSql + Sync), Type)] {
+        &self.params
+    }
+}
+
+/// How many rows go from hand to hand at once: few enough that the memory of one chunk is the memory of the next.
+const CHUNK: usize = 4;
+
+/// What `make` makes of each row, in chunks of what has already arrived.
+pub fn chunks<T>(rows: RowStream, make: impl Fn(&Row) -> T) -> impl Stream<Item = Result<Vec<T>>> {
+    // Neither a row stream nor a failed one may be asked again after its end.
+    let mut rows = Box::pin(rows.fuse());
+    let mut failed = None;
+    stream::poll_fn(move |context| {
+        if let Some(error) = failed.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let mut made = Vec::new();
+        while made.len() < CHUNK {
+            match rows.as_mut().poll_next(context) {
+                Poll::Ready(Some(Ok(row))) => {
+                    made.reserve_exact(CHUNK - made.len());
+                    made.push(make(&row));
+                }
+                Poll::Ready(Some(Err(error))) if made.is_empty() => return Poll::Ready(Some(Err(error_from(error)))),
+                Poll::Ready(Some(Err(error))) => {
+                    failed = Some(error_from(error));
+                    break;
+                }
+                Poll::Ready(None) if made.is_empty() => return Poll::Ready(None),
+                Poll::Pending if made.is_empty() => return Poll::Pending,
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Some(Ok(made)))
+    })
 }
 
 fn millis(limit: Option<Duration>) -> String {

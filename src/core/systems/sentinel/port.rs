@@ -40,11 +40,76 @@ pub trait LeaseStore: Send + Sync {
     /// What the tables look like and what is in them.
     async fn census(&self) -> Result<Census>;
 
+    /// Makes one guarded change in one short transaction, with its event and the record of who and why in the same one.
+    /// `None` when the guard did not match: nothing was written.
+    async fn act(&self, act: &LeaseAct, permit: &WritePermit) -> Result<Option<Acted>>;
+
     /// Which of [`RELATIONS`] exist.
     async fn relations(&self) -> Result<Vec<String>>;
 
     /// Creates what is missing of [`RELATIONS`] and says what became of each.
     async fn init(&self, permit: &WritePermit) -> Result<Vec<Item>>;
+}
+
+/// A change of one lease.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeaseAct {
+    /// The key.
+    pub key: String,
+    /// The change.
+    pub verb: Verb,
+    /// The fencing token the row must still have.
+    pub token: i64,
+    /// The record of the act as JSON text, for the event's metadata where that column exists.
+    pub note: String,
+}
+
+/// What can be done to a lease. The stored status each requires is part of its statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verb {
+    /// executing and expired → reconciling, with a new token. Past the hard limit only, unless `before_hard_limit`.
+    TakeOver {
+        /// Whether the hard limit may still be ahead.
+        before_hard_limit: bool,
+    },
+    /// reconciling → completed, with this result (JSON text).
+    Complete(String),
+    /// reconciling → claimed and expired, with a new token.
+    Reset,
+    /// claimed and expired → gone.
+    Release,
+    /// completed → gone.
+    Forget,
+}
+
+impl Verb {
+    /// The name in plans and reports.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::TakeOver { .. } => "take_over",
+            Self::Complete(_) => "complete",
+            Self::Reset => "reset",
+            Self::Release => "release",
+            Self::Forget => "forget",
+        }
+    }
+
+    /// The event that tells of it (the names `sentinel_events` allows).
+    pub const fn event(&self) -> &'static str {
+        match self {
+            Self::TakeOver { .. } => "reconciling",
+            Self::Complete(_) => "completed",
+            Self::Reset => "reset",
+            Self::Release | Self::Forget => "released",
+        }
+    }
+}
+
+/// A change that was made and committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acted {
+    /// The token now in force, or the last one of a lease that is gone.
+    pub token: i64,
 }
 
 /// A lease as seen at one moment.

@@ -9,11 +9,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::StreamExt as _;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::port::{Census, Events, Group, LeaseChunk, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS};
+mod act;
+
+use super::port::{
+    Acted, Census, Events, Group, LeaseAct, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS, Verb,
+};
 use super::record::{Lease, LeaseEvent, Status};
 use super::shape::{ColumnFact, Shape};
 use crate::error::{Error, ErrorKind, Result};
@@ -21,21 +24,24 @@ use crate::model::report::{Item, Outcome};
 use crate::model::subject::Subject;
 use crate::permit::WritePermit;
 use crate::sql::Sql;
+use crate::stores::conninfo::Conninfo;
+use crate::stores::postgres::Postgres;
 use crate::stores::postgres::decode::Cells;
-use crate::stores::postgres::read::Ask;
-use crate::stores::postgres::{Postgres, error_from};
+use crate::stores::postgres::read::{Ask, chunks};
 use crate::time::Timestamp;
 
 /// Sentinel in one PostgreSQL database.
 pub struct PostgresLeases {
     db: Postgres,
     limit: Option<Duration>,
+    again: Conninfo,
 }
 
 impl PostgresLeases {
-    /// Over an open connection; `limit` bounds each statement that is not streamed.
-    pub fn new(db: Postgres, limit: Option<Duration>) -> Self {
-        Self { db, limit }
+    /// Over an open connection; `limit` bounds each statement that is not streamed, and `again` is how to connect anew
+    /// to learn what became of a write.
+    pub fn new(db: Postgres, limit: Option<Duration>, again: Conninfo) -> Self {
+        Self { db, limit, again }
     }
 }
 
@@ -57,10 +63,10 @@ macro_rules! leases {
 
 static CLOCK: Sql = Sql::new("SELECT now()");
 
-static LOOK: Sql = Sql::new(leases!("coalesce(execution_result, response)::text", "WHERE key = $1"));
+static LOOK: Sql = Sql::new(leases!("coalesce(execution_result, response)", "WHERE key = $1"));
 
 const LIST: &str = leases!(
-    "CASE WHEN $11 THEN coalesce(execution_result, response)::text END",
+    "CASE WHEN $11 THEN coalesce(execution_result, response) END",
     "WHERE ($1::text[] IS NULL OR status = ANY($1) OR CASE
             WHEN status = 'claimed' THEN CASE WHEN lease_expires_at > now() THEN 'held' ELSE 'free' END
             WHEN status = 'executing' THEN CASE WHEN lease_expires_at > now() THEN 'alive'
@@ -138,6 +144,15 @@ static LAST_EVENT: Sql = Sql::new("SELECT occurred_at::timestamptz FROM sentinel
 
 static HAVE: Sql = Sql::new("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL");
 
+/// What decides how an act is written: whether there is an events table, its `metadata`, and the `ttl_ms` of 0.4.2.
+static RECORDING: Sql = Sql::new(
+    "SELECT to_regclass('sentinel_events') IS NOT NULL,
+        EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('sentinel_events') AND attname = 'metadata'
+            AND NOT attisdropped),
+        to_regclass('sentinel_leases') IS NULL OR EXISTS (SELECT 1 FROM pg_attribute
+            WHERE attrelid = to_regclass('sentinel_leases') AND attname = 'ttl_ms' AND NOT attisdropped)",
+);
+
 /// The schema of sentinel-coordination 0.5.0 (`schema.py`): the same columns, types, checks, defaults and index names.
 const CREATE: [&str; 3] = [
     "CREATE SEQUENCE sentinel_token_seq",
@@ -182,7 +197,7 @@ pub(super) fn lease(row: &Row) -> Lease {
         alive: cells.flag(7),
         hard_alive: cells.flag(8),
         ttl_ms: cells.int(9),
-        execution_result: cells.text(10),
+        execution_result: cells.json(10),
         unreadable: cells.unreadable,
     }
 }
@@ -233,6 +248,30 @@ impl PostgresLeases {
             .with_hint("`sen inspect` shows the lease itself")),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl PostgresLeases {
+    /// Where the record of an act can be kept.
+    async fn recording(&self) -> Result<act::Recording> {
+        let rows = self.db.snapshot(&[Ask::new(&RECORDING, [])], self.limit).await?.into_iter().next().transpose()?;
+        let rows = rows.unwrap_or_default();
+        let Some(row) = rows.first() else {
+            return Err(Error::new(ErrorKind::Internal, "an answer is missing"));
+        };
+        let mut cells = Cells::new(row);
+        let (events, metadata, served) = (cells.flag(0), cells.flag(1), cells.flag(2));
+        if served != Some(true) {
+            return Err(Error::new(
+                ErrorKind::Refused,
+                "these tables are older than sentinel-coordination 0.4.2: reading only",
+            ));
+        }
+        Ok(match (events, metadata) {
+            (Some(true), Some(true)) => act::Recording::WithNote,
+            (Some(true), _) => act::Recording::WithoutNote,
+            _ => act::Recording::Nowhere,
+        })
     }
 }
 
@@ -291,10 +330,7 @@ impl LeaseStore for PostgresLeases {
         let long = Ask::new(&sql, params);
         let (now, rows) =
             self.db.snapshot_stream(&Ask::new(&CLOCK, []), &long).await.map_err(|error| self.no_leases(error))?;
-        let chunks = rows.ready_chunks(16).map(|chunk| -> Result<LeaseChunk> {
-            chunk.into_iter().map(|row| row.map(|row| lease(&row)).map_err(error_from)).collect()
-        });
-        Ok(Leases { now: clock(&now), chunks: Box::pin(chunks) })
+        Ok(Leases { now: clock(&now), chunks: Box::pin(chunks(rows, lease)) })
     }
 
     async fn events(&self, key: &str, limit: Option<i64>) -> Result<Events> {
@@ -328,6 +364,27 @@ impl LeaseStore for PostgresLeases {
         Ok(census(&columns, &groups, last_event))
     }
 
+    async fn act(&self, act: &LeaseAct, permit: &WritePermit) -> Result<Option<Acted>> {
+        let sql = act::statement(&act.verb, self.recording().await?);
+        let (result, before_hard_limit) = match &act.verb {
+            Verb::Complete(result) => (Some(result), false),
+            Verb::TakeOver { before_hard_limit } => (None, *before_hard_limit),
+            Verb::Reset | Verb::Release | Verb::Forget => (None, false),
+        };
+        let event = act.verb.event();
+        let params: [(&(dyn ToSql + Sync), Type); 6] = [
+            (&act.key, Type::TEXT),
+            (&act.token, Type::INT8),
+            (&result, Type::TEXT),
+            (&act.note, Type::TEXT),
+            (&event, Type::TEXT),
+            (&before_hard_limit, Type::BOOL),
+        ];
+        let row = self.db.change(&Ask::new(&sql, params), permit.operation(), &self.again).await;
+        let row = row.map_err(|error| self.no_leases(error))?;
+        Ok(row.map(|row| Acted { token: Cells::new(&row).int(0).unwrap_or(act.token) }))
+    }
+
     async fn relations(&self) -> Result<Vec<String>> {
         let wanted = RELATIONS.as_slice();
         let asks = [Ask::new(&HAVE, [(&wanted as _, Type::TEXT_ARRAY)])];
@@ -353,11 +410,9 @@ impl LeaseStore for PostgresLeases {
             if !exists && let Err(error) = client.batch_execute(ddl).await {
                 return Err(fail(error).await);
             }
-            items.push(Item {
-                subject: Subject::new(super::NAME, "relation", *name),
-                outcome: if exists { Outcome::AlreadyDone } else { Outcome::Applied },
-                detail: if exists { "already there".into() } else { "created".into() },
-            });
+            let (outcome, detail) =
+                if exists { (Outcome::AlreadyDone, "already there") } else { (Outcome::Applied, "created") };
+            items.push(Item::new(Subject::new(super::NAME, "relation", *name), outcome, detail));
         }
         match client.batch_execute("COMMIT").await {
             Ok(()) => Ok(items),

@@ -107,8 +107,17 @@ pub fn namespace(key: &str) -> Option<&str> {
 
 /// Whether `text` is one JSON document, however deep. PostgreSQL's jsonb always is; a column of SQLite may hold anything.
 pub fn is_json(text: &str) -> bool {
+    parse_json(text).is_ok()
+}
+
+/// Checks that `text` is one JSON document.
+///
+/// # Errors
+/// Where and why it is not.
+pub fn parse_json(text: &str) -> Result<(), serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    serde::de::IgnoredAny::deserialize(&mut reader).is_ok() && reader.end().is_ok()
+    serde::de::IgnoredAny::deserialize(&mut reader)?;
+    reader.end()
 }
 
 #[cfg(test)]

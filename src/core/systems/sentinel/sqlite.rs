@@ -9,7 +9,11 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use tokio::sync::mpsc;
 
-use super::port::{Census, Events, Group, LeaseChunk, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS};
+mod act;
+
+use super::port::{
+    Acted, Census, Events, Group, LeaseAct, LeaseChunk, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS,
+};
 use super::record::{Lease, LeaseEvent, Status};
 use super::shape::{ColumnFact, Shape};
 use crate::error::{Error, ErrorKind, Result};
@@ -346,6 +350,16 @@ impl LeaseStore for SqliteLeases {
             .await
     }
 
+    async fn act(&self, wanted: &LeaseAct, _permit: &WritePermit) -> Result<Option<Acted>> {
+        let wanted = wanted.clone();
+        self.db
+            .run(move |db| {
+                must_have_leases(db)?;
+                act::act(db, &wanted)
+            })
+            .await
+    }
+
     async fn relations(&self) -> Result<Vec<String>> {
         self.db
             .run(|db| {
@@ -371,11 +385,9 @@ impl LeaseStore for SqliteLeases {
                     if !exists {
                         writing.execute_batch(ddl).map_err(error_from)?;
                     }
-                    items.push(Item {
-                        subject: Subject::new(super::NAME, "relation", name),
-                        outcome: if exists { Outcome::AlreadyDone } else { Outcome::Applied },
-                        detail: if exists { "already there".into() } else { "created".into() },
-                    });
+                    let (outcome, detail) =
+                        if exists { (Outcome::AlreadyDone, "already there") } else { (Outcome::Applied, "created") };
+                    items.push(Item::new(Subject::new(super::NAME, "relation", name), outcome, detail));
                 }
                 writing.commit().map_err(error_from)?;
                 Ok(items)

@@ -179,21 +179,35 @@ fn past(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -> Vec<String> {
         let when = humane(now.micros_since(failure.occurred_at));
         out.push(format!("the function raised an exception {when} ago, after it had begun (event \"expired\")"));
     }
-    if matches!(lease.status, Status::Reconciling)
-        && let Some(taken) = newest("reconciling")
-    {
-        let when = humane(now.micros_since(taken.occurred_at));
-        let note = taken.metadata.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
-        out.push(format!("taken over {when} ago{note}"));
-    }
+    out.extend(taken_over(lease, events, now));
     if matches!(lease.status, Status::Completed)
         && let Some(end) = newest("completed")
     {
         let settled = end.owner_id.is_none();
         let by = if settled { "settled by an operator, not by the worker," } else { "completed by its worker" };
-        out.push(format!("{by} {} ago", humane(now.micros_since(end.occurred_at))));
+        let (who, why) = author(end);
+        out.push(format!("{by} {} ago{who}{why}", humane(now.micros_since(end.occurred_at))));
     }
     out
+}
+
+/// When, by whom and why a key in `reconciling` was taken over, as far as its events tell.
+pub(super) fn taken_over(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -> Option<String> {
+    let taken = events.iter().rev().find(|event| event.event == "reconciling" && event.occurred_at.is_finite());
+    let taken = taken.filter(|_| matches!(lease.status, Status::Reconciling))?;
+    let (who, why) = author(taken);
+    Some(format!(
+        "taken over {} ago{who}{why}; settling it needs its token",
+        humane(now.micros_since(taken.occurred_at))
+    ))
+}
+
+/// Who wrote an event and why, where `sen` noted it (` by maria@ops-3`, ` (INC-482)`).
+fn author(event: &LeaseEvent) -> (String, String) {
+    let note: Option<serde_json::Value> = event.metadata.as_deref().and_then(|note| serde_json::from_str(note).ok());
+    let text = |name: &str| note.as_ref().and_then(|note| note.get(name)?.as_str().map(str::to_owned));
+    let who = text("who").map(|who| format!(" by {who}")).unwrap_or_default();
+    (who, text("why").map(|why| format!(" ({why})")).unwrap_or_default())
 }
 
 fn next(lease: &Lease, state: State) -> Vec<NextCommand> {
@@ -209,10 +223,24 @@ fn next(lease: &Lease, state: State) -> Vec<NextCommand> {
     };
     let history = command(&["sen", "history"], "what happened to it, in time order");
     match state {
-        State::Uncertain | State::Reconciling | State::Stalled | State::Unreadable => {
-            vec![history, command(&["sen", "inspect", "-o", "json"], "every fact of it, for a script or a ticket")]
+        State::Uncertain => vec![command(&["sen", "reconcile"], "take it over and say what really happened"), history],
+        State::Reconciling => {
+            let token = lease.fencing_token.map_or_else(|| "N".to_owned(), |token| token.to_string());
+            vec![
+                history,
+                command(
+                    &["sen", "reconcile", "--token", &token, "--complete", "JSON"],
+                    "it completed, with this result",
+                ),
+                command(
+                    &["sen", "reconcile", "--token", &token, "--reset"],
+                    "it never happened: the next caller runs it",
+                ),
+            ]
         }
-        State::Alive | State::Held => vec![command(&["sen", "history", "--follow"], "watch it until it ends")],
+        State::Stalled => vec![command(&["sen", "wait"], "until it ends, or its hard limit passes"), history],
+        State::Unreadable => vec![command(&["sen", "inspect", "-o", "json"], "every fact of it, for a ticket")],
+        State::Alive | State::Held => vec![command(&["sen", "wait"], "until it ends")],
         State::Free | State::Completed => vec![history],
     }
 }

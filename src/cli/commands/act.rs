@@ -1,0 +1,167 @@
+//! What every writing command shares: its options, and the road from a request to a report.
+
+use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::plan::Plan;
+use sen_core::model::report::{Ending, Item, Outcome, Report};
+use sen_core::model::value::Value;
+use sen_core::ops::act::{self, Author};
+use sen_core::registry::Access;
+use sen_core::system::{Request, System};
+use sen_core::systems::sentinel;
+use sen_core::time::Timestamp;
+
+use super::inspect::stored_key;
+use crate::consent;
+use crate::exit::Exit;
+use crate::session::Session;
+use crate::views::{Answer, Block, Detail, DetailsView, View};
+
+/// Options of every command that changes something.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Acting {
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Consent in advance to what would be asked
+    #[arg(short, long)]
+    pub yes: bool,
+
+    /// Why, for the record kept beside the rows
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+
+    /// Do nothing unless exactly so many keys would be changed
+    #[arg(long, value_name = "N")]
+    pub expect: Option<usize>,
+}
+
+/// The keys an act is about, and its options.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Targets {
+    /// The key as stored; its namespace is part of it
+    #[arg(required = true, value_name = "KEY")]
+    pub keys: Vec<String>,
+
+    /// Put this namespace before every key, as the library does
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// Carries out `request` on the named leases.
+pub async fn on_leases(targets: Targets, session: &Session, request: fn(Vec<String>) -> Request) -> Result<Answer> {
+    let keys = targets.keys.iter().map(|key| super::checked_key(stored_key(targets.namespace.as_deref(), key)));
+    let ids = keys.collect::<Result<Vec<_>>>()?;
+    let database = if targets.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    carry_out(database.system(sentinel::NAME)?, &request(ids), &targets.acting, session).await
+}
+
+/// Plans, asks, applies, reports.
+pub async fn carry_out(system: &dyn System, request: &Request, acting: &Acting, session: &Session) -> Result<Answer> {
+    let plan = act::plan(system, request).await?;
+    let targets = targets(&plan);
+    if let Some(expected) = acting.expect
+        && expected != targets
+    {
+        let message = format!("{targets} keys would be changed, not {expected} as expected; nothing was written");
+        return Err(Error::new(ErrorKind::Changed, message).with_hint("--dry-run shows which"));
+    }
+    if acting.dry_run {
+        return Ok(planned(&plan));
+    }
+    let consent = consent::consent(session, &plan, acting.yes || plan.steps.is_empty())?;
+    let author = Author { who: Some(session.operator()), why: acting.reason.clone() };
+    let report =
+        session.interrupt.protect(act::apply(system, &plan, consent, author, session.interrupt.revocation())).await?;
+    let answer = reported(&report, plan.steps.first().map(|step| step.act));
+    Ok(if session.interrupt.revocation().is_revoked() { answer.ending(Exit::Interrupted) } else { answer })
+}
+
+fn targets(plan: &Plan) -> usize {
+    let mut subjects: Vec<_> = plan.steps.iter().map(|step| &step.subject).collect();
+    subjects.dedup();
+    subjects.len()
+}
+
+fn planned(plan: &Plan) -> Answer {
+    let mut items: Vec<Item> = Vec::new();
+    for step in &plan.steps {
+        let act = step.act.replace('_', " ");
+        match items.last_mut() {
+            Some(item) if item.subject == step.subject => item.detail += &format!(" and {act}"),
+            _ => items.push(Item::new(step.subject.clone(), Outcome::Skipped, format!("would {act}"))),
+        }
+    }
+    let lines = consent::describe(plan);
+    items.extend(plan.refused.iter().cloned());
+    let report = Report { operation: plan.operation, items };
+    let blocks = lines.into_iter().map(Block::Note).collect();
+    view(&report, targets(plan), true, blocks).ending(exit(&report))
+}
+
+fn reported(report: &Report, first_act: Option<&str>) -> Answer {
+    let mut blocks: Vec<Block> = report.items.iter().map(|item| Block::Note(consent::line(item))).collect();
+    if let (Some("take_over"), [item]) = (first_act, report.items.as_slice())
+        && let (Outcome::Applied, "taken over", Some(token)) = (item.outcome, item.detail.as_str(), item.fencing_token)
+    {
+        let (key, token) = (item.subject.id.as_str(), token.to_string());
+        let next =
+            |rest: &[&str], why| super::keyed(&[&["sen", "reconcile", "--token", &token], rest].concat(), key, why);
+        blocks.push(Block::Next(vec![
+            next(&["--complete", "JSON"], "it completed, with this result"),
+            next(&["--reset"], "it never happened: the next caller runs it"),
+        ]));
+    }
+    view(report, report.items.len(), false, blocks).ending(exit(report))
+}
+
+/// The exit code of a report as a whole.
+pub fn exit(report: &Report) -> Exit {
+    match report.ending() {
+        Ending::Done => Exit::Done,
+        Ending::Partial => Exit::Partial,
+        Ending::Changed => Exit::Changed,
+        Ending::Missing => Exit::NotFound,
+        Ending::Failed => Exit::Error,
+        Ending::Unknown => Exit::Unknown,
+    }
+}
+
+/// A report as data and as lines.
+pub fn view(report: &Report, planned: usize, dry_run: bool, blocks: Vec<Block>) -> Answer {
+    let result = |item: &Item| {
+        Value::Map(vec![
+            ("subject", Value::Text(item.subject.to_string())),
+            (
+                "outcome",
+                if dry_run && item.outcome == Outcome::Skipped {
+                    Value::Name("planned")
+                } else {
+                    Value::Name(item.outcome.name())
+                },
+            ),
+            ("detail", Value::Text(item.detail.clone())),
+            ("fencing_token", item.fencing_token.map_or(Value::Null, Value::Big)),
+        ])
+    };
+    let count =
+        |outcome| Value::Int(if dry_run && outcome == Outcome::Skipped { 0 } else { report.count(outcome) as i64 });
+    let value = Value::Map(vec![
+        ("operation", Value::Text(report.operation.to_string())),
+        ("dry_run", Value::Bool(dry_run)),
+        ("planned", Value::Int(planned as i64)),
+        ("applied", count(Outcome::Applied)),
+        ("already_done", count(Outcome::AlreadyDone)),
+        ("changed", count(Outcome::Changed)),
+        ("missing", count(Outcome::Missing)),
+        ("skipped", count(Outcome::Skipped)),
+        ("failed", count(Outcome::Failed)),
+        ("unknown", count(Outcome::Unknown)),
+        ("results", Value::List(report.items.iter().map(result).collect())),
+    ]);
+    let details = vec![Detail { value, blocks }];
+    Answer::new(View::Details(DetailsView { details, single: true, now: Timestamp::here() }))
+}

@@ -1,0 +1,24 @@
+//! `sen forget`: erase a cached result.
+
+use sen_core::error::Result;
+use sen_core::system::Request;
+
+use super::act::{Targets, on_leases};
+use crate::session::Session;
+use crate::views::Answer;
+
+/// Erase a cached result, so that the key can run again
+///
+/// This permits a second execution and destroys the result, so it asks first. Keys that are not completed are left
+/// alone.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  sen forget emails:receipt-7701 --yes --reason INC-482")]
+pub struct Args {
+    #[command(flatten)]
+    targets: Targets,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    on_leases(args.targets, session, |ids| Request::Forget { ids }).await
+}

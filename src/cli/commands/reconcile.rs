@@ -1,0 +1,162 @@
+//! `sen reconcile`: settle what nobody is entitled to finish.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::value::Value;
+use sen_core::ops::inspect;
+use sen_core::registry::Access;
+use sen_core::system::{Decision, Filter, Request, System};
+use sen_core::systems::sentinel;
+
+use super::act::{Acting, carry_out};
+use super::inspect::stored_key;
+use crate::app::span;
+use crate::consent::{self, Knowledge};
+use crate::session::Session;
+use crate::views::Answer;
+
+/// Settle an uncertain execution: take it over, and say what really happened
+///
+/// Taking over fences the worker out: it draws a new token, so a late result is not accepted. Then either --complete
+/// caches a result that later callers get without running, or --reset lets the next caller run it. With neither, the
+/// key stays taken over until somebody settles it with its token. On a terminal sen shows the evidence and asks.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen reconcile payments:order-789                     take over, or on a terminal: look and decide
+  sen reconcile payments:order-789 --complete '{\"charge\":\"ch_1\"}' --yes --reason INC-482
+  sen reconcile payments:order-789 --complete @result.json --yes
+  sen reconcile payments:order-789 --token 126 --reset --yes
+  sen reconcile --all --namespace emails --uncertain-for 1h --reset --dry-run
+
+A worker inside its hard limit may be alive and is left alone unless --before-hard-ttl and --reason are given.
+If somebody else was faster the exit code is 5, nothing is overwritten, and the present state is shown.")]
+pub struct Args {
+    /// The key as stored; its namespace is part of it
+    #[arg(value_name = "KEY", required_unless_present = "all", conflicts_with = "all")]
+    pub keys: Vec<String>,
+
+    /// It completed: cache this result (JSON, @FILE, or - for stdin)
+    #[arg(long, value_name = "JSON", conflicts_with = "reset", allow_hyphen_values = true)]
+    pub complete: Option<String>,
+
+    /// It never happened: let the next caller run it
+    #[arg(long)]
+    pub reset: bool,
+
+    /// The token that was seen; needed for a key that is taken over already
+    #[arg(long, value_name = "N", conflicts_with = "all")]
+    pub token: Option<i64>,
+
+    /// Also where the hard limit is still ahead and the worker may be alive
+    #[arg(long, requires = "reason")]
+    pub before_hard_ttl: bool,
+
+    /// Every uncertain key that matches the filters
+    #[arg(long)]
+    pub all: bool,
+
+    /// Put this namespace before every key; with --all: only keys of this namespace
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+
+    /// With --all: only keys unchanged for longer than this
+    #[arg(long, value_parser = span, value_name = "SPAN", requires = "all")]
+    pub uncertain_for: Option<Duration>,
+
+    /// With --all: only owners that begin so
+    #[arg(long, value_name = "TEXT", requires = "all")]
+    pub owner: Option<String>,
+
+    /// With --all: at most so many, those unchanged longest first
+    #[arg(long, value_name = "N", requires = "all")]
+    pub limit: Option<u64>,
+
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    let mut decision = match &args.complete {
+        Some(source) => Some(Decision::Completed(read_json(source)?)),
+        None => args.reset.then_some(Decision::NeverHappened),
+    };
+    let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let system = database.system(sentinel::NAME)?;
+    let ids = if args.all { uncertain(system, &args).await? } else { keys(&args)? };
+    let alone = !args.all && ids.len() == 1;
+    if alone && decision.is_none() && !args.acting.yes && !args.acting.dry_run && session.can_ask() {
+        decision = ask(system, &ids[0], session).await?;
+        // The question was the consent.
+        let acting = Acting { yes: true, ..args.acting };
+        let request = Request::Reconcile { ids, token: args.token, before_hard_limit: args.before_hard_ttl, decision };
+        return carry_out(system, &request, &acting, session).await;
+    }
+    let request = Request::Reconcile { ids, token: args.token, before_hard_limit: args.before_hard_ttl, decision };
+    carry_out(system, &request, &args.acting, session).await
+}
+
+fn keys(args: &Args) -> Result<Vec<String>> {
+    args.keys.iter().map(|key| super::checked_key(stored_key(args.namespace.as_deref(), key))).collect()
+}
+
+/// The set of a bulk act: fixed before anything is written.
+async fn uncertain(system: &dyn System, args: &Args) -> Result<Vec<String>> {
+    let filter = Filter {
+        states: vec!["uncertain".into()],
+        namespace: args.namespace.clone(),
+        owner: args.owner.clone(),
+        older_than: args.uncertain_for,
+        sort: Some("updated".into()),
+        reverse: true,
+        limit: args.limit,
+        ..Filter::default()
+    };
+    let mut listing = system.list(&filter).await?;
+    let mut keys = Vec::new();
+    while let Some(part) = listing.parts.next().await {
+        keys.extend(part?.rows.into_iter().filter_map(|mut row| match row.swap_remove(0) {
+            Value::Text(key) => Some(key),
+            _ => None,
+        }));
+    }
+    Ok(keys)
+}
+
+async fn ask(system: &dyn System, key: &str, session: &Session) -> Result<Option<Decision>> {
+    let Some(found) = system.find(key, 5).await? else {
+        return Err(inspect::missing("lease", key, &system.nearby(key).await?));
+    };
+    if found.verdict.state != "uncertain" && found.verdict.state != "stalled" && found.verdict.state != "reconciling" {
+        // The plan will say why not.
+        return Ok(None);
+    }
+    let mut lines = vec![format!("{key}: {} — {}", found.verdict.state.to_uppercase(), found.verdict.summary)];
+    lines.extend(found.verdict.evidence.iter().map(|line| format!("  - {line}")));
+    match consent::what_happened(session, &lines)? {
+        Knowledge::Known(decision) => Ok(Some(decision)),
+        Knowledge::NotYet => Ok(None),
+    }
+}
+
+/// The result itself, a file (`@path`) or standard input (`-`).
+fn read_json(source: &str) -> Result<String> {
+    let failed = |what: &str, error: std::io::Error| {
+        Error::new(ErrorKind::Usage, format!("cannot read the result from {what}")).with_source(error)
+    };
+    if source == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map_err(|error| failed("standard input", error))?;
+        return Ok(text.trim().to_owned());
+    }
+    match source.strip_prefix('@') {
+        Some(path) => {
+            std::fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(|error| failed(path, error))
+        }
+        None => Ok(source.to_owned()),
+    }
+}

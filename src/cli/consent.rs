@@ -1,0 +1,116 @@
+//! Asking a person: whether a plan may be carried out, and what really happened. Questions go to stderr and are only asked
+//! where stdin and stderr are terminals; nothing is ever inferred from a missing one.
+
+use dialoguer::{Confirm, Input, Select};
+use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::plan::{Gravity, Plan};
+use sen_core::model::report::Item;
+use sen_core::permit::Consent;
+use sen_core::system::Decision;
+
+use crate::session::Session;
+
+/// How many targets of a bulk act are shown before the question.
+const SAMPLE: usize = 5;
+
+/// Consent to `plan`: given in advance with `--yes`, not needed, or asked for.
+///
+/// # Errors
+/// `Refused` when the answer is no. Where nobody can be asked the permit refuses and names `--yes`.
+pub fn consent(session: &Session, plan: &Plan, yes: bool) -> Result<Consent> {
+    if yes {
+        return Ok(Consent::InAdvance);
+    }
+    if plan.gravity == Gravity::Harmless || plan.steps.is_empty() || !session.can_ask() {
+        return Ok(Consent::Unasked);
+    }
+    session.say(&describe(plan));
+    match Confirm::new().with_prompt("Do it?").default(false).interact_opt() {
+        Ok(Some(true)) => Ok(Consent::Confirmed),
+        Ok(_) => Err(Error::new(ErrorKind::Refused, "not confirmed; nothing was written")),
+        Err(error) => Err(unasked(error)),
+    }
+}
+
+fn unasked(error: dialoguer::Error) -> Error {
+    let dialoguer::Error::IO(error) = error;
+    Error::new(ErrorKind::Refused, "the question could not be asked; nothing was written").with_source(error)
+}
+
+/// A plan for people: database, acts, guards, warnings; the first few of many.
+pub fn describe(plan: &Plan) -> Vec<String> {
+    let mut lines = vec![format!("{} in {}", plan.summary, plan.database)];
+    let mut shown = 0;
+    let mut last = None;
+    for step in &plan.steps {
+        if last != Some(&step.subject) {
+            shown += 1;
+            last = Some(&step.subject);
+        }
+        if shown > SAMPLE {
+            continue;
+        }
+        let guard: Vec<String> = step.guard.iter().filter_map(|(name, value)| guard(name, value)).collect();
+        lines.push(format!("  {} {}, if {}", step.act.replace('_', " "), step.subject.id, guard.join(" and ")));
+        if let Some(input) = &step.input {
+            lines.push(format!("    with the result {input}"));
+        }
+        lines.extend(step.warnings.iter().map(|warning| format!("    note: {warning}")));
+    }
+    if shown > SAMPLE {
+        lines.push(format!("  … and {} more", shown - SAMPLE));
+    }
+    lines.extend(plan.refused.iter().take(SAMPLE).map(|item| format!("  not {}: {}", item.subject.id, item.detail)));
+    lines
+}
+
+fn guard(name: &str, value: &sen_core::model::value::Value) -> Option<String> {
+    use sen_core::model::value::Value;
+    match (name, value) {
+        ("fencing_token", Value::Big(token)) => Some(format!("its token is still {token}")),
+        ("fencing_token", _) => Some("nobody came between".into()),
+        ("lease_expired", Value::Bool(true)) => Some("its lease is over".into()),
+        ("hard_limit_passed", Value::Bool(true)) => Some("its hard limit has passed".into()),
+        ("hard_limit_passed", _) => None,
+        (_, Value::Name(word)) => Some(format!("it is {word}")),
+        _ => None,
+    }
+}
+
+/// What an operator knows of an uncertain key.
+pub enum Knowledge {
+    /// It is known what happened.
+    Known(Decision),
+    /// Not yet: take it over and decide later.
+    NotYet,
+}
+
+/// Shows the evidence and asks what really happened.
+///
+/// # Errors
+/// `Refused` when the question is left without an answer.
+pub fn what_happened(session: &Session, evidence: &[String]) -> Result<Knowledge> {
+    session.say(evidence);
+    let choices = [
+        "It completed: cache a result, later callers get it without running",
+        "It never happened: reset it, the next caller runs it",
+        "Not known yet: take it over so that no late worker settles it, decide later",
+    ];
+    let left = || Error::new(ErrorKind::Refused, "no answer; nothing was written");
+    match Select::new().with_prompt("What really happened").items(choices).default(2).interact_opt() {
+        Ok(Some(0)) => {
+            let result: String = Input::new().with_prompt("The result, as JSON").interact_text().map_err(unasked)?;
+            Ok(Knowledge::Known(Decision::Completed(result)))
+        }
+        Ok(Some(1)) => Ok(Knowledge::Known(Decision::NeverHappened)),
+        Ok(Some(_)) => Ok(Knowledge::NotYet),
+        Ok(None) => Err(left()),
+        Err(error) => Err(unasked(error)),
+    }
+}
+
+/// An item of a report in one line.
+pub fn line(item: &Item) -> String {
+    let token = item.fencing_token.map(|token| format!(" (fencing token {token})")).unwrap_or_default();
+    format!("{}: {}{token}", item.subject.id, item.detail)
+}

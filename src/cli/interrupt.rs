@@ -1,0 +1,44 @@
+//! What Ctrl-C means: it ends a command that reads at once. While something is written the first one lets the item under
+//! way finish and begins nothing more, so that the report is true; the second ends the program.
+
+use std::cell::Cell;
+
+use sen_core::permit::Revocation;
+
+use crate::screen::Screen;
+
+/// The state of the interrupt.
+#[derive(Debug, Default)]
+pub struct Interrupt {
+    writing: Cell<bool>,
+    revocation: Revocation,
+}
+
+impl Interrupt {
+    /// What tells a running act to begin nothing more.
+    pub fn revocation(&self) -> &Revocation {
+        &self.revocation
+    }
+
+    /// Runs `work` so that the first interrupt does not cut it.
+    pub async fn protect<T>(&self, work: impl Future<Output = T>) -> T {
+        self.writing.set(true);
+        let done = work.await;
+        self.writing.set(false);
+        done
+    }
+
+    /// Ends when the program is to end.
+    pub async fn heard(&self, screen: &Screen) {
+        loop {
+            if tokio::signal::ctrl_c().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            if !self.writing.get() || self.revocation.is_revoked() {
+                return;
+            }
+            self.revocation.revoke();
+            screen.say("finishing what is under way; Ctrl-C again stops at once and may leave its outcome unknown");
+        }
+    }
+}

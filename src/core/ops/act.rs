@@ -1,0 +1,43 @@
+//! Acts: the road look → judge → plan → permit → apply → report, for every system and every act.
+
+use crate::error::Result;
+use crate::model::plan::Plan;
+use crate::model::report::Report;
+use crate::permit::{Consent, Revocation, WritePermit};
+use crate::system::{Request, System};
+
+/// Who acts and why, for the record kept beside the rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Author {
+    /// Who: `maria@ops-3`.
+    pub who: Option<String>,
+    /// Why (`--reason`).
+    pub why: Option<String>,
+}
+
+/// Looks and judges: says what `request` would write and what is refused. Writes nothing.
+///
+/// # Errors
+/// What the store reports, and `Usage` for input that could never be stored.
+pub async fn plan(system: &dyn System, request: &Request) -> Result<Plan> {
+    system.plan(request).await
+}
+
+/// Writes what `plan` says, each step guarded by what was seen, and reports every item. Once `stop` is revoked the item
+/// under way is finished and the others are reported as skipped.
+///
+/// # Errors
+/// `Refused` when the plan is grave and nobody consented. What goes wrong with an item is in the report.
+pub async fn apply(
+    system: &dyn System,
+    plan: &Plan,
+    consent: Consent,
+    author: Author,
+    stop: &Revocation,
+) -> Result<Report> {
+    let mut permit = WritePermit::grant(plan, consent, author.why)?.until(stop.clone());
+    if let Some(who) = author.who {
+        permit = permit.on_behalf_of(who);
+    }
+    system.apply(plan, &permit).await
+}

@@ -1,0 +1,65 @@
+//! Waiting for a key to get somewhere, by polling with growing pauses.
+
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::model::verdict::Severity;
+use crate::system::{Found, System};
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Its result is cached.
+    Completed,
+    /// Nothing is under way or open: completed, or free.
+    Settled,
+    /// The next caller would run it: nobody holds it, or there is no such key.
+    Free,
+}
+
+/// How waiting ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Waited {
+    /// The goal is reached; `None` when the key is not there (any more).
+    Reached(Option<Found>),
+    /// It needs a person: waiting longer cannot help.
+    NeedsAPerson(Found),
+    /// Time is up.
+    TimedOut(Option<Found>),
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Whether `found` is where it is waited for.
+fn reached(goal: Goal, found: Option<&Found>) -> bool {
+    let state = found.map(|found| found.verdict.state);
+    match goal {
+        Goal::Completed => state == Some("completed"),
+        Goal::Free => matches!(state, None | Some("free")),
+        Goal::Settled => matches!(state, None | Some("completed" | "free")),
+    }
+}
+
+/// Polls `id` until the goal is reached, it becomes uncertain, or `limit` has passed.
+///
+/// # Errors
+/// What the store reports.
+pub async fn wait(system: &dyn System, id: &str, goal: Goal, limit: Duration) -> Result<Waited> {
+    let end = tokio::time::Instant::now() + limit;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let found = system.find(id, 0).await?;
+        if reached(goal, found.as_ref()) {
+            return Ok(Waited::Reached(found));
+        }
+        match found {
+            // Somebody is settling a key in `reconciling`; the others of this severity are nobody's yet.
+            Some(found) if found.verdict.severity == Severity::Critical => return Ok(Waited::NeedsAPerson(found)),
+            found if tokio::time::Instant::now() >= end => return Ok(Waited::TimedOut(found)),
+            _ => {}
+        }
+        tokio::time::sleep_until((tokio::time::Instant::now() + pause).min(end)).await;
+        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,258 @@
+//! Acts from the command line: consent, dry runs, exit codes, the record they leave, and the question on a terminal.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::harness::postgres::Server;
+use crate::harness::proxy::Proxy;
+use crate::harness::pty::terminal;
+use crate::harness::redact::redact;
+use crate::harness::sen::{Sen, sen};
+use crate::harness::snapshot::assert_snapshot;
+
+struct Demo {
+    folder: tempfile::TempDir,
+}
+
+const KEY: &str = "payments:order-7731";
+
+impl Demo {
+    fn make() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        sen(["demo"]).cwd(folder.path()).run().expect_code(0);
+        Self { folder }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("sen-demo.db")
+    }
+
+    fn sen(&self, args: &[&str]) -> Sen {
+        sen(args).cwd(self.folder.path()).database("sqlite:sen-demo.db").env("USER", "maria")
+    }
+
+    fn inspect(&self, key: &str) -> Value {
+        self.sen(&["inspect", "-o", "json", key]).run().expect_code(0).json()
+    }
+}
+
+#[test]
+fn what_could_run_twice_is_asked_and_never_assumed() {
+    let demo = Demo::make();
+    let before = fs::read(demo.path()).unwrap();
+    for args in [
+        &["reconcile", KEY, "--reset"][..],
+        &["reconcile", KEY, "--complete", "{}"],
+        &["forget", "emails:receipt-7701"],
+        &["reconcile", KEY, "payments:order-7735"],
+        &["reconcile", "--all"],
+        &["reconcile", "--all", "--reset", "-o", "json", "--no-input"],
+    ] {
+        let output = demo.sen(args).env("CI", "true").run().expect_code(7);
+        assert!(output.stderr.contains("--yes"), "{args:?}: {}", output.stderr);
+    }
+    for args in [
+        &["reconcile", KEY, "--yes"][..],
+        &["release", "webhooks:evt_1Qm7aa"],
+        &["forget", "emails:receipt-7701", "-y"],
+    ] {
+        let mut args = args.to_vec();
+        args.push("--read-only");
+        demo.sen(&args).run().expect_code(7);
+    }
+    demo.sen(&["reconcile", KEY, "--before-hard-ttl"]).run().expect_code(2);
+    demo.sen(&["reconcile"]).run().expect_code(2);
+    assert_eq!(fs::read(demo.path()).unwrap(), before);
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
+    let demo = Demo::make();
+    let before = fs::read(demo.path()).unwrap();
+    let output = demo.sen(&["reconcile", KEY, "--complete", r#"{"ok":true}"#, "--dry-run"]).run().expect_code(0);
+    assert_snapshot("acts/dry-run", &redact(&output.transcript()));
+    let json = demo.sen(&["reconcile", "--all", "--reset", "--dry-run", "-o", "json"]).run().expect_code(0).json();
+    assert_eq!((&json["dry_run"], &json["planned"], &json["applied"]), (&true.into(), &3.into(), &0.into()));
+    demo.sen(&["reconcile", "--all", "--reset", "--dry-run", "--expect", "2"]).run().expect_code(5);
+    assert_eq!(fs::read(demo.path()).unwrap(), before);
+}
+
+#[test]
+fn a_completed_key_has_its_result_and_the_record_of_who_and_why() {
+    let demo = Demo::make();
+    let done = demo.sen(&[
+        "reconcile",
+        KEY,
+        "--complete",
+        r#"{"charge":"ch_9"}"#,
+        "--yes",
+        "--reason",
+        "INC-482",
+        "-o",
+        "json",
+    ]);
+    let report = done.run().expect_code(0).json();
+    assert_eq!((&report["applied"], &report["results"][0]["outcome"]), (&1.into(), &"applied".into()));
+    let shown = demo.inspect(KEY);
+    assert_eq!((&shown["status"], &shown["execution_result"]["charge"]), (&"completed".into(), &"ch_9".into()));
+    assert_eq!(shown["fencing_token"], report["results"][0]["fencing_token"]);
+    let notes: Vec<&Value> = shown["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| &event["metadata"])
+        .filter(|note| !note.is_null())
+        .collect();
+    assert_eq!(notes.len(), 2, "{shown}");
+    for note in notes {
+        assert!(note["who"].as_str().unwrap().starts_with("maria@") && note["why"] == "INC-482", "{note}");
+        assert_eq!(note["operation"], report["operation"]);
+    }
+    assert!(shown["verdict"]["evidence"].to_string().contains("by maria@"), "{shown}");
+    // Doing it again changes nothing and says what is there.
+    let again = demo.sen(&["reconcile", KEY, "--reset", "--yes"]).run().expect_code(5);
+    assert!(again.stdout.contains("completed already"), "{}", again.stdout);
+    demo.sen(&["reconcile", "nobody", "--yes"]).run().expect_code(4);
+}
+
+#[test]
+fn what_another_operator_has_taken_needs_its_token() {
+    let demo = Demo::make();
+    let taken = demo.sen(&["reconcile", KEY, "-o", "json", "--reason", "looking into it"]).run().expect_code(0).json();
+    let token = taken["results"][0]["fencing_token"].as_str().unwrap().to_owned();
+    let other = demo.sen(&["reconcile", KEY, "--reset", "--yes"]).env("USER", "bob").run().expect_code(5);
+    assert!(other.stdout.contains("maria@") && other.stdout.contains("looking into it"), "{}", other.stdout);
+    demo.sen(&["reconcile", KEY, "--token", "1", "--reset", "--yes"]).run().expect_code(5);
+    demo.sen(&["reconcile", KEY, "--token", &token, "--reset", "--yes"]).run().expect_code(0);
+    assert_eq!(demo.inspect(KEY)["verdict"]["state"], "free");
+}
+
+#[test]
+fn results_come_from_the_argument_a_file_or_stdin_and_are_checked_first() {
+    let demo = Demo::make();
+    fs::write(demo.folder.path().join("result.json"), "{\"from\": \"file\"}\n").unwrap();
+    for bad in ["{ok:true}", "", "1 2", r#"{"a":"\u0000"}"#, "@missing.json"] {
+        demo.sen(&["reconcile", KEY, "--complete", bad, "--yes"]).run().expect_code(2);
+    }
+    assert_eq!(demo.inspect(KEY)["verdict"]["state"], "uncertain");
+    demo.sen(&["reconcile", KEY, "--complete", "@result.json", "--yes"]).run().expect_code(0);
+    assert_eq!(demo.inspect(KEY)["execution_result"]["from"], "file");
+    demo.sen(&["reconcile", "payments:order-7735", "--complete", "-", "--yes"]).stdin("[-1.50]").run().expect_code(0);
+    let shown = demo.sen(&["inspect", "-o", "json", "payments:order-7735"]).run().expect_code(0).stdout;
+    assert!(shown.contains("[-1.50]"), "{shown}");
+}
+
+#[test]
+fn bulk_acts_take_only_what_matches_and_only_what_is_uncertain() {
+    let demo = Demo::make();
+    let all =
+        ["reconcile", "--all", "--namespace", "payments", "--uncertain-for", "17m", "--reset", "--yes", "-o", "json"];
+    let report = demo.sen(&all).run().expect_code(0).json();
+    assert_eq!(report["applied"], 2, "{report}");
+    for (key, state) in [
+        (KEY, "free"),
+        ("payments:order-7735", "free"),
+        ("payments:order-7736", "uncertain"),
+        ("reports:daily-settlement", "stalled"),
+    ] {
+        assert_eq!(demo.inspect(key)["verdict"]["state"], state, "{key}");
+    }
+    // Some done, some not: partial.
+    demo.sen(&["reconcile", "payments:order-7736", KEY, "--reset", "--yes"]).run().expect_code(3);
+    let none = demo.sen(&["reconcile", "--all", "--yes", "-o", "json"]).run().expect_code(0).json();
+    assert_eq!((&none["applied"], &none["planned"]), (&0.into(), &0.into()));
+}
+
+#[test]
+fn release_and_forget() {
+    let demo = Demo::make();
+    demo.sen(&["release", "webhooks:evt_1Qm7aa"]).run().expect_code(0);
+    demo.sen(&["inspect", "webhooks:evt_1Qm7aa"]).run().expect_code(4);
+    for key in ["webhooks:evt_1Qm8c2", KEY, "payments:order-7729", "payments:order-7701"] {
+        demo.sen(&["release", key]).run().expect_code(5);
+    }
+    demo.sen(&["forget", "payments:order-7701", "--yes"]).run().expect_code(0);
+    demo.sen(&["inspect", "payments:order-7701"]).run().expect_code(4);
+    demo.sen(&["forget", KEY, "--yes"]).run().expect_code(5);
+    let told = demo.sen(&["history", "payments:order-7701", "-o", "json"]).run().expect_code(0).json();
+    assert_eq!(told.as_array().unwrap().last().unwrap()["metadata"]["act"], "forget");
+}
+
+#[test]
+fn waiting_ends_with_the_goal_the_limit_or_a_person() {
+    let demo = Demo::make();
+    demo.sen(&["wait", "payments:order-7701", "--for", "completed"]).run().expect_code(0);
+    demo.sen(&["wait", "nobody", "--for", "free"]).run().expect_code(0);
+    demo.sen(&["wait", "reports:export-2026-q3", "--timeout", "300ms"]).run().expect_code(8);
+    demo.sen(&["wait", "payments:order-7729", "--timeout", "300ms"]).run().expect_code(8);
+    let uncertain = demo.sen(&["wait", KEY, "--timeout", "1h"]).run().expect_code(10);
+    assert!(uncertain.stdout.contains("sen reconcile"), "{}", uncertain.stdout);
+    let waiting = demo.sen(&["wait", "payments:order-7729", "--for", "completed", "--timeout", "30s"]).start();
+    let token = demo.inspect("payments:order-7729")["fencing_token"].as_str().unwrap().to_owned();
+    demo.sen(&["reconcile", "payments:order-7729", "--token", &token, "--complete", "1", "--yes"]).run().expect_code(0);
+    waiting.finish().expect_code(0);
+}
+
+#[test]
+fn on_a_terminal_the_evidence_is_shown_and_the_answer_is_done() {
+    let demo = Demo::make();
+    let url = format!("sqlite:{}", demo.path().display());
+    let ask = |key: &str| terminal(["reconcile", key]).database(&url).size(40, 120).start();
+
+    let mut never = ask(KEY);
+    never.wait_for("What really happened");
+    assert!(never.screen().contains("hard limit passed"), "{}", never.screen());
+    never.type_keys("\x1b[A\r");
+    assert_eq!(never.finish().code, 0);
+    assert_eq!(demo.inspect(KEY)["verdict"]["state"], "free");
+
+    let mut completed = ask("payments:order-7735");
+    completed.wait_for("What really happened");
+    completed.type_keys("\x1b[A\x1b[A\r");
+    completed.wait_for("The result, as JSON");
+    completed.type_keys("{\"typed\":true}\r");
+    assert_eq!(completed.finish().code, 0);
+    assert_eq!(demo.inspect("payments:order-7735")["execution_result"]["typed"], true);
+
+    let mut left = ask("payments:order-7736");
+    left.wait_for("What really happened");
+    left.type_keys("\x1b");
+    assert_eq!(left.finish().code, 7);
+    assert_eq!(demo.inspect("payments:order-7736")["verdict"]["state"], "uncertain");
+
+    let mut confirm = terminal(["forget", "payments:order-7701"]).database(&url).size(40, 120).start();
+    confirm.wait_for("Do it?");
+    assert!(confirm.screen().contains("the cached result is erased"), "{}", confirm.screen());
+    confirm.type_keys("n");
+    assert_eq!(confirm.finish().code, 7);
+    demo.sen(&["inspect", "payments:order-7701"]).run().expect_code(0);
+}
+
+#[test]
+fn an_interrupted_bulk_act_finishes_its_item_and_reports_the_truth() {
+    let database = Server::shared().fresh_database();
+    sen(["init"]).database(&database.url()).run().expect_code(0);
+    database.psql(
+        "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, hard_expires_at, status, fencing_token)
+         SELECT 'k' || n, 'o', now() - interval '1 minute', now() - interval '1 minute', 'executing', n FROM generate_series(1, 100) AS n",
+    );
+    let proxy = Proxy::unix(Server::shared());
+    proxy.latency(Duration::from_millis(3));
+    let url = proxy.url_of(&database.name);
+    let running = sen(["reconcile", "--all", "--yes", "-o", "json"]).database(&url).start();
+    let taken =
+        || database.psql("SELECT count(*) FROM sentinel_leases WHERE status = 'reconciling'").parse::<u64>().unwrap();
+    let patience = Instant::now();
+    while taken() < 5 {
+        assert!(patience.elapsed() < Duration::from_secs(60), "nothing is taken over");
+    }
+    running.signal(Signal::INT);
+    let report = running.finish().expect_code(130).json();
+    let (applied, skipped) = (report["applied"].as_u64().unwrap(), report["skipped"].as_u64().unwrap());
+    assert_eq!((applied, applied + skipped), (taken(), 100), "{report}");
+    assert!(skipped > 0, "it was over before the interrupt came");
+}

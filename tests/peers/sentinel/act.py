@@ -1,0 +1,102 @@
+"""Single acts of the real library, one process each; what came of it is printed as one document of JSON.
+
+Usage: act.py URL init                   the tables of this version
+       act.py URL killed KEY...          workers killed inside their function, their hard limits passed
+       act.py URL claim KEY              a claim whose holder vanished before it began
+       act.py URL once KEY               a caller: what once() says, and whether its function ran
+       act.py URL late KEY OWNER TOKEN   everything a worker can do that comes back after others have acted
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import psycopg
+from sentinel import Sentinel, core, init_db
+
+WORKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "worker.py")
+TTL_MS, HARD_MS = 500, 1000
+
+
+def init(url):
+    with psycopg.connect(url) as conn:
+        init_db(conn)
+    return {}
+
+
+def over(url, key):
+    # Autocommit, because NOW() stands still within a transaction.
+    with psycopg.connect(url, autocommit=True) as conn:
+        query = "SELECT lease_expires_at < NOW() AND coalesce(hard_expires_at < NOW(), true) FROM sentinel_leases WHERE key = %s"
+        while not conn.execute(query, (key,)).fetchone()[0]:
+            time.sleep(0.02)
+
+
+def killed(url, *keys):
+    command = [sys.executable, "-B", WORKER, url, "alive"]
+    limits = [str(TTL_MS), str(HARD_MS)]
+    workers = [
+        subprocess.Popen([*command, key, *limits], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for key in keys
+    ]
+    try:
+        for worker in workers:
+            assert worker.stdout.readline() == '"started"\n'
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    for key in keys:
+        over(url, key)
+    with psycopg.connect(url) as conn:
+        leases = {key: core.inspect(conn, key) for key in keys}
+    return {key: {"owner_id": lease.owner_id, "fencing_token": lease.fencing_token} for key, lease in leases.items()}
+
+
+def claim(url, key):
+    with psycopg.connect(url) as conn:
+        assert core.acquire(conn, key, ttl_ms=1).acquired
+    over(url, key)
+    return {}
+
+
+def once(url, key):
+    runs = []
+
+    def job():
+        runs.append(key)
+        return {"ran": len(runs)}
+
+    result = Sentinel(get_conn=lambda: psycopg.connect(url), default_ttl_ms=60_000).once(key, job)
+    return {
+        "success": result.success,
+        "status": result.status,
+        "cached": result.cached,
+        "uncertain": result.uncertain,
+        "response": result.response,
+        "runs": len(runs),
+    }
+
+
+def late(url, key, owner, token):
+    mine = {"owner_id": owner, "fencing_token": int(token)}
+    with psycopg.connect(url) as conn:
+        # Release last: it deletes the row of whoever matches.
+        return {
+            "batch_heartbeat": core.batch_heartbeat(conn, [key]),
+            "heartbeat": core.heartbeat(conn, key, **mine).success,
+            "start_execution": core.start_execution(conn, key, **mine).success,
+            "expire_lease": core.expire_lease(conn, key, **mine).success,
+            "complete": core.complete(conn, key, **mine, execution_result={"late": True}).success,
+            "release": core.release(conn, key, **mine).success,
+        }
+
+
+def main():
+    url, act, *rest = sys.argv[1:]
+    print(json.dumps({"init": init, "killed": killed, "claim": claim, "once": once, "late": late}[act](url, *rest)))
+
+
+if __name__ == "__main__":
+    main()
