@@ -191,10 +191,10 @@ fn a_backend_that_is_ended_before_its_commit_wrote_nothing() {
 fn a_take_over_is_told_when_what_follows_it_fails() {
     let server = Server::shared();
     let words = &["reconcile", "--complete", r#"{"ok":1}"#, "--yes"];
-    for (statement, trap) in [
-        (COMPLETE.statement, Trap::Request(COMMIT.into())),
-        // Its own answer is had from a second connection; the first is gone for what follows.
-        (TAKE_OVER.statement, Trap::Answer(COMMIT.into())),
+    for (statement, trap, code) in [
+        (COMPLETE.statement, Trap::Request(COMMIT.into()), 3),
+        // Its own answer is had from a second connection, and so is what follows.
+        (TAKE_OVER.statement, Trap::Answer(COMMIT.into()), 0),
     ] {
         let act = Act { words, ..TAKE_OVER };
         let database = ripe(server, &act);
@@ -204,7 +204,8 @@ fn a_take_over_is_told_when_what_follows_it_fails() {
         let token = database.psql("SELECT fencing_token FROM sentinel_leases WHERE key = 'k'");
         let report = item(&output);
         assert_eq!(report["fencing_token"], token, "{report}");
-        if output.code != 0 {
+        assert_eq!(output.code, code, "{output:?}");
+        if code != 0 {
             assert_item(&output, "failed", "taken over, but then");
             assert_done(&database, &TAKE_OVER);
             let again = ["reconcile", "k", "--token", &token, "--complete", r#"{"ok":1}"#, "--yes"];
