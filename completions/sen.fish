@@ -51,6 +51,7 @@ complete -c sen -n "__fish_sen_needs_command" -f -a "reconcile" -d 'Settle an un
 complete -c sen -n "__fish_sen_needs_command" -f -a "release" -d 'Remove a claim whose lease is over and whose function never began'
 complete -c sen -n "__fish_sen_needs_command" -f -a "forget" -d 'Erase a cached result, so that the key can run again'
 complete -c sen -n "__fish_sen_needs_command" -f -a "wait" -d 'Wait until a key is completed, settled or free'
+complete -c sen -n "__fish_sen_needs_command" -f -a "once" -d 'Run a command at most once per key, across machines'
 complete -c sen -n "__fish_sen_needs_command" -f -a "init" -d 'Create the Sentinel tables (as version 0.5.0 does) where they are missing'
 complete -c sen -n "__fish_sen_needs_command" -f -a "demo" -d 'Make a small database with an incident in it, and look at it'
 complete -c sen -n "__fish_sen_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
@@ -247,6 +248,34 @@ complete -c sen -n "__fish_sen_using_subcommand wait" -l no-pager -d 'Never page
 complete -c sen -n "__fish_sen_using_subcommand wait" -l read-only -d 'Refuse every command that writes'
 complete -c sen -n "__fish_sen_using_subcommand wait" -l reveal -d 'Show values under secret-looking names instead of ***'
 complete -c sen -n "__fish_sen_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand once" -l ttl -d 'How long the lease lasts without a heartbeat (at least 1s)' -r
+complete -c sen -n "__fish_sen_using_subcommand once" -l hard-ttl -d 'How long heartbeats can extend the lease; a command that takes longer is ended' -r
+complete -c sen -n "__fish_sen_using_subcommand once" -s n -l namespace -d 'Put this namespace before the key, as the library does' -r
+complete -c sen -n "__fish_sen_using_subcommand once" -l on-failure -d 'What a failed command makes of the key' -r -f -a "uncertain\t'A person must look: the effect may have happened'
+complete\t'Its failure is its result: later callers get it'
+release\t'The key is free again: the next caller runs it'"
+complete -c sen -n "__fish_sen_using_subcommand once" -l wait -d 'Wait so long while somebody else holds the key' -r
+complete -c sen -n "__fish_sen_using_subcommand once" -s E -l conflict-exit-code -d 'Exit code when the key is held elsewhere, instead of 75' -r
+complete -c sen -n "__fish_sen_using_subcommand once" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand once" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand once" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand once" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand once" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand once" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand once" -l print-cached -d 'When the command ran earlier, print what it printed'
+complete -c sen -n "__fish_sen_using_subcommand once" -l describe -d 'Say what would happen, and do nothing'
+complete -c sen -n "__fish_sen_using_subcommand once" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand once" -s v -l verbose -d 'Say on stderr what was connected to, and how'
+complete -c sen -n "__fish_sen_using_subcommand once" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand once" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand once" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand once" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand once" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sen -n "__fish_sen_using_subcommand init" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
 complete -c sen -n "__fish_sen_using_subcommand init" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
 complete -c sen -n "__fish_sen_using_subcommand init" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'

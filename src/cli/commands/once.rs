@@ -135,8 +135,10 @@ async fn attempt(args: &Args, session: &Session) -> Result<Answer> {
     let once = Once::new(&client, key.as_str()).ttl(args.ttl).hard_ttl(args.hard_ttl);
     let patience = Patience { key: &key, limit: args.wait };
     match wait::claim(&once, &client, &patience, &mut signals).await? {
-        Claimed::Taken(Taken::Ours(hold)) => start(args, session, &hold, &mut signals).await,
-        Claimed::Taken(Taken::Theirs(standing)) => Ok(refused(args, session, &key, &standing)),
+        Claimed::Taken(taken) => match *taken {
+            Taken::Ours(hold) => start(args, session, &hold, &mut signals).await,
+            Taken::Theirs(standing) => Ok(refused(args, session, &key, &standing)),
+        },
         Claimed::Interrupted(signal) => Ok(interrupted(signal)),
     }
 }

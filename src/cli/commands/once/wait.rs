@@ -22,7 +22,7 @@ pub struct Patience<'a> {
 /// How waiting ended.
 pub enum Claimed {
     /// The key is ours, or it is not and that is the answer.
-    Taken(Taken),
+    Taken(Box<Taken>),
     /// A signal came first; nothing is held.
     Interrupted(Signal),
 }
@@ -39,15 +39,19 @@ pub async fn claim(once: &Once, client: &Client, patience: &Patience<'_>, signal
     let until = Uptime::now().plus(patience.limit.unwrap_or_default());
     let mut pause = FIRST;
     loop {
-        let mut standing = match attempt(once, signals).await? {
-            Claimed::Taken(Taken::Theirs(standing)) if patience.limit.is_some() => standing,
-            other => return Ok(other),
+        let taken = match attempt(once, signals).await? {
+            Claimed::Taken(taken) => *taken,
+            interrupted => return Ok(interrupted),
+        };
+        let mut standing = match taken {
+            Taken::Theirs(standing) if patience.limit.is_some() => standing,
+            answer => return Ok(Claimed::Taken(Box::new(answer))),
         };
         // Until it is free, and a claim worth making again.
         while !is_free(&standing) {
             let left = Uptime::now().until(until);
             if left.is_zero() || !may_end(&standing) {
-                return Ok(Claimed::Taken(Taken::Theirs(standing)));
+                return Ok(Claimed::Taken(Box::new(Taken::Theirs(standing))));
             }
             tokio::select! {
                 () = tokio::time::sleep(pause.min(left)) => {}
@@ -76,7 +80,7 @@ fn may_end(standing: &Standing) -> bool {
 async fn attempt(once: &Once, signals: &mut Signals) -> Result<Claimed> {
     let mut claiming = std::pin::pin!(once.claim());
     let signal = tokio::select! {
-        taken = &mut claiming => return taken.map(Claimed::Taken),
+        taken = &mut claiming => return taken.map(|taken| Claimed::Taken(Box::new(taken))),
         signal = signals.ending() => signal,
     };
     match tokio::time::timeout(SETTLE, claiming).await {

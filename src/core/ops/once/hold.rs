@@ -114,14 +114,16 @@ impl Hold {
     pub async fn keep(&self) -> Lost {
         let mut line: Option<Line> = None;
         let mut trouble = "the machine slept, or was too busy to send one".to_owned();
-        let mut next = self.reckoned().share(1, 3);
+        // The first is sent earlier, because it also has to connect.
+        let mut next = self.reckoned().share(1, 4);
         loop {
             // However late we wake: a lease that is past its time is not extended but given up.
             if !self.pause_until(next).await {
                 return Lost::Silent(trouble);
             }
             let sent = Uptime::now();
-            let patience = sent.until(self.stop_at()).min((self.reckoned().ttl / 6).max(TICK));
+            // Half of what is left, again and again: a line that has gone silent must leave time for another.
+            let patience = (sent.until(self.stop_at()) / 2).max(TICK);
             let beating = async {
                 let line = match &line {
                     Some(line) => line,

@@ -1,0 +1,174 @@
+//! `sen_core::once` from Rust.
+
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use sen_core::once::{Client, Failure, Once, Outcome};
+use serde::{Deserialize, Serialize};
+
+use crate::block_on;
+use crate::harness::postgres::{Options, Server};
+use crate::harness::proxy::{Proxy, Trap};
+use crate::place::Place;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Receipt {
+    id: u32,
+    note: Option<String>,
+}
+
+fn places() -> [Place; 2] {
+    [Place::sqlite(), Place::postgres()]
+}
+
+fn proxied(server: &Server) -> (Proxy, String) {
+    let database = server.fresh_database();
+    crate::harness::sen::sen(["init"]).database(&database.url()).run().expect_code(0);
+    let proxy = Proxy::unix(server);
+    let url = proxy.url_of(&database.name);
+    (proxy, url)
+}
+
+async fn client(url: &str) -> Client {
+    let target = sen_core::stores::url::Target::resolve(Some(url), &|_| None).unwrap();
+    Client::connect(target).await.unwrap()
+}
+
+#[test]
+fn the_first_call_runs_and_later_ones_get_its_result() {
+    for place in places() {
+        block_on(async {
+            let client = Client::connect(place.target()).await.unwrap();
+            let runs = AtomicU32::new(0);
+            let receipt = Receipt { id: 7, note: Some("paid \u{2713}".into()) };
+            let call = async || {
+                let work = async |lease: sen_core::once::Held| -> Result<Receipt, io::Error> {
+                    assert!(lease.token > 0);
+                    runs.fetch_add(1, Ordering::SeqCst);
+                    Ok(receipt.clone())
+                };
+                Once::new(&client, "order-1").namespace("payments").run(work).await.unwrap()
+            };
+            assert_eq!(call().await, Outcome::Ran(receipt.clone()));
+            assert_eq!(call().await, Outcome::Cached(receipt.clone()));
+            assert_eq!(runs.load(Ordering::SeqCst), 1);
+            let other = Once::new(&client, "payments:order-1").run(async |_| Ok::<_, io::Error>(5)).await;
+            assert!(matches!(other, Err(Failure::NotStarted(_))), "{other:?}");
+        });
+    }
+}
+
+#[test]
+fn failures_and_panics_leave_the_key_uncertain() {
+    for place in places() {
+        block_on(async {
+            let client = Client::connect(place.target()).await.unwrap();
+            let failed = Once::new(&client, "f").run(async |_| Err::<(), _>(io::Error::other("declined"))).await;
+            assert!(matches!(&failed, Err(Failure::Work(error)) if error.to_string() == "declined"), "{failed:?}");
+            let panicked: Result<Outcome<()>, _> =
+                Once::new(&client, "p").run(async |_| -> Result<(), io::Error> { panic!("boom {}", 1) }).await;
+            assert!(matches!(&panicked, Err(Failure::Panicked(text)) if text == "boom 1"), "{panicked:?}");
+            for key in ["f", "p"] {
+                let again = Once::new(&client, key).run(async |_| Ok::<_, io::Error>(())).await.unwrap();
+                assert!(matches!(again, Outcome::Uncertain { state: "uncertain", .. }), "{again:?}");
+            }
+        });
+    }
+}
+
+#[test]
+fn two_calls_at_once_run_once() {
+    for place in places() {
+        block_on(async {
+            let client = Client::connect(place.target()).await.unwrap();
+            let slow = Once::new(&client, "k");
+            let (first, second) = tokio::join!(
+                slow.run(async |_| {
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                    Ok::<_, io::Error>(1)
+                }),
+                async {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    slow.run(async |_| Ok::<_, io::Error>(2)).await
+                }
+            );
+            assert_eq!(first.unwrap(), Outcome::Ran(1));
+            assert!(matches!(second.unwrap(), Outcome::Alive { owner: Some(_), .. }));
+        });
+    }
+}
+
+#[test]
+fn heartbeats_keep_a_long_run_alive_and_the_hard_limit_ends_it() {
+    for place in places() {
+        block_on(async {
+            let client = Client::connect(place.target()).await.unwrap();
+            let work = async |_| {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                Ok::<_, io::Error>(())
+            };
+            let short = Duration::from_secs(2);
+            let kept = Once::new(&client, "kept").ttl(short).run(work).await.unwrap();
+            assert_eq!(kept, Outcome::Ran(()));
+            let start = Instant::now();
+            let ended = Once::new(&client, "hard").ttl(short).hard_ttl(short).run(work).await;
+            assert!(matches!(ended, Err(Failure::Fenced(_))), "{ended:?}");
+            assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+            assert_eq!(place.status("hard"), "executing");
+        });
+    }
+}
+
+#[test]
+fn a_run_that_somebody_took_over_is_stopped() {
+    let place = Place::postgres();
+    block_on(async {
+        let client = Client::connect(place.target()).await.unwrap();
+        let ended = Once::new(&client, "k")
+            .ttl(Duration::from_secs(2))
+            .run(async |_| {
+                place.sql("UPDATE sentinel_leases SET status = 'reconciling', fencing_token = fencing_token + 1");
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                Ok::<_, io::Error>(())
+            })
+            .await;
+        assert!(matches!(ended, Err(Failure::Fenced(sen_core::once::Lost::Refused))), "{ended:?}");
+        assert_eq!(place.status("k"), "reconciling");
+    });
+}
+
+#[test]
+fn a_claim_whose_answer_is_lost_is_found_to_be_ours() {
+    let server = Server::start(&Options::new());
+    let (proxy, url) = proxied(&server);
+    block_on(async {
+        let client = client(&url).await;
+        for trap in [
+            Trap::Answer(b"INSERT INTO sentinel_leases".to_vec()),
+            Trap::Request(b"INSERT INTO sentinel_leases".to_vec()),
+        ] {
+            let key = format!("{trap:?}").chars().take(5).collect::<String>();
+            proxy.trap(trap);
+            let outcome = Once::new(&client, key).run(async |_| Ok::<_, io::Error>(1)).await.unwrap();
+            assert_eq!(outcome, Outcome::Ran(1));
+        }
+    });
+}
+
+#[test]
+fn a_completion_whose_answer_is_lost_is_found_to_be_stored() {
+    let server = Server::start(&Options::new());
+    let (proxy, url) = proxied(&server);
+    block_on(async {
+        let client = client(&url).await;
+        for trap in [Trap::Answer(b"'completed'".to_vec()), Trap::Request(b"'completed'".to_vec())] {
+            let key = format!("{trap:?}").chars().take(5).collect::<String>();
+            proxy.trap(trap);
+            let outcome = Once::new(&client, key.as_str()).run(async |_| Ok::<_, io::Error>(1)).await.unwrap();
+            assert_eq!(outcome, Outcome::Ran(1), "{key}");
+            let again = Once::new(&client, key.as_str()).run(async |_| Ok::<_, io::Error>(2)).await.unwrap();
+            assert_eq!(again, Outcome::Cached(1), "{key}");
+        }
+    });
+}
