@@ -25,7 +25,7 @@ pub const LEASE_COLUMNS: &[Column] = &[
     column("owner_id", "OWNER", Show::Short),
     column("fencing_token", "TOKEN", Show::Whole),
     column("lease_expires_at", "EXPIRES", Show::Whole),
-    column("lease_updated_at", "UPDATED", Show::Whole),
+    column("lease_updated_at", "UPDATED", Show::Wide),
     column("hard_expires_at", "HARD LIMIT", Show::Wide),
     column("ttl_ms", "TTL", Show::Wide),
     column("execution_result", "RESULT", Show::Asked),
