@@ -76,6 +76,10 @@ fn assert_done(database: &Database<'_>, act: &Act) {
     let status = database.psql("SELECT status FROM sentinel_leases WHERE key = 'k'");
     assert_eq!(status, act.to.unwrap_or_default(), "{:?}", act.words);
     assert_eq!(database.psql("SELECT count(*) FROM sentinel_events WHERE key = 'k'"), "1", "{:?}", act.words);
+    // What fences somebody out draws a token; the rest keeps the one it was guarded by.
+    let drawn = database.psql("SELECT fencing_token > 100 FROM sentinel_leases WHERE key = 'k'");
+    let draws = act.to.map(|to| if ["reconciling", "claimed"].contains(&to) { "t" } else { "f" });
+    assert_eq!(drawn, draws.unwrap_or_default(), "{:?}", act.words);
     let neighbour = database.psql("SELECT status, fencing_token FROM sentinel_leases WHERE key = 'neighbour'");
     assert_eq!(neighbour, format!("{}|1", act.from), "{:?}", act.words);
 }
@@ -187,10 +191,10 @@ fn a_backend_that_is_ended_before_its_commit_wrote_nothing() {
 fn a_take_over_is_told_when_what_follows_it_fails() {
     let server = Server::shared();
     let words = &["reconcile", "--complete", r#"{"ok":1}"#, "--yes"];
-    for (statement, trap) in [
-        (COMPLETE.statement, Trap::Request(COMMIT.into())),
-        // Its own answer is had from a second connection; the first is gone for what follows.
-        (TAKE_OVER.statement, Trap::Answer(COMMIT.into())),
+    for (statement, trap, code) in [
+        (COMPLETE.statement, Trap::Request(COMMIT.into()), 3),
+        // Its own answer is had from a second connection, and so is what follows.
+        (TAKE_OVER.statement, Trap::Answer(COMMIT.into()), 0),
     ] {
         let act = Act { words, ..TAKE_OVER };
         let database = ripe(server, &act);
@@ -200,7 +204,8 @@ fn a_take_over_is_told_when_what_follows_it_fails() {
         let token = database.psql("SELECT fencing_token FROM sentinel_leases WHERE key = 'k'");
         let report = item(&output);
         assert_eq!(report["fencing_token"], token, "{report}");
-        if output.code != 0 {
+        assert_eq!(output.code, code, "{output:?}");
+        if code != 0 {
             assert_item(&output, "failed", "taken over, but then");
             assert_done(&database, &TAKE_OVER);
             let again = ["reconcile", "k", "--token", &token, "--complete", r#"{"ok":1}"#, "--yes"];
@@ -253,6 +258,34 @@ fn what_changes_between_look_and_write_is_left_alone() {
         assert_item(&running.finish().expect_code(4), "missing", "gone");
         assert_eq!(stored(&database), changed);
     }
+}
+
+#[test]
+fn rows_without_a_hard_limit_or_with_a_lease_ahead() {
+    let database = ripe(Server::shared(), &TAKE_OVER);
+    // No heartbeat extends a lease without a hard limit, so it counts as passed.
+    database.psql("UPDATE sentinel_leases SET hard_expires_at = NULL WHERE key = 'k'");
+    sen(["reconcile", "k"]).database(&database.url()).run().expect_code(0);
+    // A key that is reset is free at once, whatever its lease was when it was taken over.
+    let token = database.psql(
+        "UPDATE sentinel_leases SET lease_expires_at = now() + interval '1h' WHERE key = 'k' RETURNING fencing_token",
+    );
+    sen(["reconcile", "k", "--token", &token, "--reset", "--yes"]).database(&database.url()).run().expect_code(0);
+    let free = "SELECT status, lease_expires_at < clock_timestamp() FROM sentinel_leases WHERE key = 'k'";
+    assert_eq!(database.psql(free), "claimed|t");
+}
+
+/// Neither an answer nor an end of the connection: the server gives the transaction up after ten seconds.
+#[test]
+fn a_commit_that_is_never_answered_is_asked_about() {
+    let server = Server::shared();
+    let database = ripe(server, &COMPLETE);
+    let before = stored(&database);
+    let proxy = Proxy::unix(server);
+    proxy.trap_after(COMPLETE.statement, Trap::Mute(COMMIT.into()));
+    let output = through(&proxy, &database, &COMPLETE).run().expect_code(1);
+    assert_item(&output, "failed", "rolled back and nothing of it was written");
+    assert_eq!(stored(&database), before);
 }
 
 #[test]
@@ -327,6 +360,7 @@ fn servers_that_take_no_writes_say_so() {
 struct Chance(u64);
 
 impl Chance {
+    #[expect(clippy::print_stdout, reason = "the test harness shows it when the test fails")]
     fn new() -> Self {
         let given = std::env::var("SEN_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
         let chance = Self(given.unwrap_or_else(|| RandomState::new().build_hasher().finish()));
@@ -406,7 +440,6 @@ fn a_kill_at_any_time_leaves_whole_keys() {
         }
         database.psql("DELETE FROM sentinel_leases WHERE status <> 'completed'");
     }
-    println!("{}", seen.join("\n"));
     assert!(seen.iter().any(|states| states.contains("executing")), "no kill came early enough: {seen:?}");
     let doubled = "SELECT count(*) FROM (SELECT FROM sentinel_events WHERE event = 'completed' GROUP BY key HAVING count(*) > 1) AS d";
     assert_eq!(database.psql(doubled), "0");

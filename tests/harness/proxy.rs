@@ -100,12 +100,14 @@ pub enum Trap {
     Answer(Vec<u8>),
     /// Not cut, but stalled before the server gets these bytes, until [`Proxy::stall`] lets go.
     Hold(Vec<u8>),
+    /// Not cut either: from these bytes on nothing passes on this connection, in either direction, while others go on.
+    Mute(Vec<u8>),
 }
 
 impl Trap {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Request(bytes) | Self::Answer(bytes) | Self::Hold(bytes) => bytes,
+            Self::Request(bytes) | Self::Answer(bytes) | Self::Hold(bytes) | Self::Mute(bytes) => bytes,
         }
     }
 }
@@ -146,6 +148,7 @@ struct Link {
     /// Whether the client got something since it last sent (true at first: the first packet starts a flight).
     answered: bool,
     withhold: bool,
+    mute: bool,
     client_gone: bool,
 }
 
@@ -350,6 +353,7 @@ fn open(shared: &Arc<Shared>, client: &Stream, target: &Target) -> io::Result<()
         awaits_encryption_answer: false,
         answered: true,
         withhold: false,
+        mute: false,
         client_gone: false,
     });
     drop(state);
@@ -385,6 +389,7 @@ fn pump(shared: &Shared, index: usize, mut from: Stream, mut to: Stream, directi
                 match sprung.map(|at| state.traps.remove(at).trap) {
                     Some(Trap::Request(_)) => break,
                     Some(Trap::Answer(_)) => link.withhold = true,
+                    Some(Trap::Mute(_)) => link.mute = true,
                     Some(Trap::Hold(_)) => {
                         state.stalled = true;
                         shared.changed.notify_all();
@@ -396,8 +401,13 @@ fn pump(shared: &Shared, index: usize, mut from: Stream, mut to: Stream, directi
             Direction::Down if link.withhold => break,
             Direction::Down => state.latency,
         };
+        // What is read of a mute connection is lost; so is its end, which the other side would otherwise see.
+        let mute = link.mute;
         drop(guard);
         thread::sleep(delay);
+        if mute {
+            continue;
+        }
         let mut state = shared.lock();
         while state.stalled {
             state = shared.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -411,8 +421,10 @@ fn pump(shared: &Shared, index: usize, mut from: Stream, mut to: Stream, directi
             break;
         }
     }
-    from.close();
-    to.close();
+    if direction == Direction::Up || !shared.lock().links[index].mute {
+        from.close();
+        to.close();
+    }
     if direction == Direction::Up {
         shared.lock().links[index].client_gone = true;
         shared.changed.notify_all();

@@ -51,12 +51,21 @@ pub struct Item {
     pub detail: String,
     /// The fencing token now in force, where the act drew one.
     pub fencing_token: Option<i64>,
+    /// Whether an earlier step of it was written although it ended otherwise: a take-over whose settlement failed.
+    pub partly: bool,
 }
 
 impl Item {
     /// An outcome without a token.
     pub fn new(subject: Subject, outcome: Outcome, detail: impl Into<String>) -> Self {
-        Self { subject, outcome, detail: detail.into(), fencing_token: None }
+        Self { subject, outcome, detail: detail.into(), fencing_token: None, partly: false }
+    }
+
+    /// The same, an earlier step of it having been written or not.
+    #[must_use]
+    pub fn partly(mut self, partly: bool) -> Self {
+        self.partly = partly;
+        self
     }
 
     /// The same with the token now in force.
@@ -107,7 +116,7 @@ impl Report {
             Ending::Unknown
         } else if !undone {
             Ending::Done
-        } else if any(Outcome::Applied) || any(Outcome::AlreadyDone) {
+        } else if any(Outcome::Applied) || any(Outcome::AlreadyDone) || self.items.iter().any(|item| item.partly) {
             Ending::Partial
         } else if any(Outcome::Failed) {
             Ending::Failed
@@ -142,5 +151,7 @@ mod tests {
             let report = Report { operation: OperationId::fresh(), items: outcomes.iter().map(item).collect() };
             assert_eq!(report.ending(), ending, "{outcomes:?}");
         }
+        let half = Item::new(Subject::new("s", "k", "i"), Failed, "").partly(true);
+        assert_eq!(Report { operation: OperationId::fresh(), items: vec![half] }.ending(), Ending::Partial);
     }
 }

@@ -25,6 +25,10 @@ const ASK: &str = "SELECT txid_status($1)";
 /// How often a new connection is tried before the outcome is called unknown.
 const TRIES: u32 = 5;
 
+/// How long COMMIT may take before the connection counts as lost: longer than the server lets a transaction idle whose
+/// COMMIT never came, so that it has ended when it is asked about.
+const ANSWER: Duration = Duration::from_secs(12);
+
 /// SQLSTATEs of conflicts that vanish when the transaction is tried again.
 const CONFLICTS: [&str; 2] = ["40001", "40P01"];
 
@@ -80,10 +84,14 @@ impl Postgres {
             Some(Ok(id)) => id,
             _ => return Err(Error::new(ErrorKind::Unreadable, "the server did not name the transaction")),
         };
-        match client.batch_execute("COMMIT").await {
+        let committed = match tokio::time::timeout(ANSWER, client.batch_execute("COMMIT")).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.explain(error).await),
+            Err(_) => Err(Error::new(ErrorKind::Disconnected, "the server does not answer")),
+        };
+        match committed {
             Ok(()) => Ok(changed.into_iter().next()),
             Err(error) => {
-                let error = self.explain(error).await;
                 if error.kind() != ErrorKind::Disconnected && error.sqlstate().is_some() {
                     return Err(error);
                 }

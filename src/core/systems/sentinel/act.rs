@@ -124,7 +124,9 @@ impl Sentinel {
                 Ok(None) => {
                     let (outcome, now) = self.what_is_there(&act.key).await;
                     let nothing = if done.is_empty() { "; nothing was written" } else { "" };
-                    return Item::new(subject, outcome, after(&done, &now) + nothing).with_token(token);
+                    return Item::new(subject, outcome, after(&done, &now) + nothing)
+                        .with_token(token)
+                        .partly(!done.is_empty());
                 }
                 Err(error) => {
                     let outcome = match error.kind() {
@@ -135,7 +137,7 @@ impl Sentinel {
                     let mut why = error.to_string();
                     why.extend(error.causes().iter().map(|cause| format!(": {cause}")));
                     why.extend(error.hint().map(|hint| format!(" ({hint})")));
-                    return Item::new(subject, outcome, after(&done, &why)).with_token(token);
+                    return Item::new(subject, outcome, after(&done, &why)).with_token(token).partly(!done.is_empty());
                 }
             }
         }

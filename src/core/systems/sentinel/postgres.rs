@@ -35,13 +35,24 @@ pub struct PostgresLeases {
     db: Postgres,
     limit: Option<Duration>,
     again: Conninfo,
+    second: tokio::sync::OnceCell<Postgres>,
 }
 
 impl PostgresLeases {
     /// Over an open connection; `limit` bounds each statement that is not streamed, and `again` is how to connect anew
     /// to learn what became of a write.
     pub fn new(db: Postgres, limit: Option<Duration>, again: Conninfo) -> Self {
-        Self { db, limit, again }
+        Self { db, limit, again, second: tokio::sync::OnceCell::new() }
+    }
+
+    /// The connection to work on. One that broke in the middle of several acts is replaced, once: what became of the act
+    /// under way has been asked by then, and the others need not fail with it.
+    async fn live(&self) -> Result<&Postgres> {
+        if self.db.client().is_closed() {
+            self.second.get_or_try_init(|| Postgres::connect(&self.again)).await
+        } else {
+            Ok(&self.db)
+        }
     }
 }
 
@@ -238,7 +249,7 @@ impl PostgresLeases {
     /// The one answer that says whether there is an events table.
     async fn events_of(&self, sql: &Sql, params: Vec<(&(dyn ToSql + Sync), Type)>) -> Result<Events> {
         let asks = [Ask::new(&CLOCK, []), Ask::new(sql, params)];
-        let [clock_rows, rows] = two(self.db.snapshot(&asks, self.limit).await?);
+        let [clock_rows, rows] = two(self.live().await?.snapshot(&asks, self.limit).await?);
         match rows {
             Ok(rows) => Ok(Events { now: clock(&clock_rows?), rows: in_time_order(&rows) }),
             Err(error) if error.sqlstate() == Some(UNDEFINED_TABLE) => Err(Error::new(
@@ -254,7 +265,14 @@ impl PostgresLeases {
 impl PostgresLeases {
     /// Where the record of an act can be kept.
     async fn recording(&self) -> Result<act::Recording> {
-        let rows = self.db.snapshot(&[Ask::new(&RECORDING, [])], self.limit).await?.into_iter().next().transpose()?;
+        let rows = self
+            .live()
+            .await?
+            .snapshot(&[Ask::new(&RECORDING, [])], self.limit)
+            .await?
+            .into_iter()
+            .next()
+            .transpose()?;
         let rows = rows.unwrap_or_default();
         let Some(row) = rows.first() else {
             return Err(Error::new(ErrorKind::Internal, "an answer is missing"));
@@ -295,7 +313,7 @@ impl LeaseStore for PostgresLeases {
             // Last: before 0.5.0 there is no such table, and the error ends the transaction.
             Ask::new(&EVENTS, [(&key as _, Type::TEXT), (&limit as _, Type::INT8)]),
         ];
-        let mut answers = self.db.snapshot(&asks, self.limit).await?.into_iter();
+        let mut answers = self.live().await?.snapshot(&asks, self.limit).await?.into_iter();
         let (Some(now), Some(found), Some(events)) = (answers.next(), answers.next(), answers.next()) else {
             return Err(Error::new(ErrorKind::Internal, "an answer is missing"));
         };
@@ -328,8 +346,12 @@ impl LeaseStore for PostgresLeases {
             (&query.payloads, Type::BOOL),
         ];
         let long = Ask::new(&sql, params);
-        let (now, rows) =
-            self.db.snapshot_stream(&Ask::new(&CLOCK, []), &long).await.map_err(|error| self.no_leases(error))?;
+        let (now, rows) = self
+            .live()
+            .await?
+            .snapshot_stream(&Ask::new(&CLOCK, []), &long)
+            .await
+            .map_err(|error| self.no_leases(error))?;
         Ok(Leases { now: clock(&now), chunks: Box::pin(chunks(rows, lease)) })
     }
 
@@ -344,13 +366,13 @@ impl LeaseStore for PostgresLeases {
 
     async fn probe_keys(&self, key: &str, candidates: &[String]) -> Result<Vec<String>> {
         let asks = [Ask::new(&PROBE, [(&key as _, Type::TEXT), (&candidates as _, Type::TEXT_ARRAY)])];
-        let rows = self.db.snapshot(&asks, self.limit).await?.into_iter().next().transpose()?;
+        let rows = self.live().await?.snapshot(&asks, self.limit).await?.into_iter().next().transpose()?;
         Ok(rows.unwrap_or_default().iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 
     async fn census(&self) -> Result<Census> {
         let asks = [Ask::new(&COLUMNS, []), Ask::new(&CENSUS, []), Ask::new(&LAST_EVENT, [])];
-        let mut answers = self.db.snapshot(&asks, self.limit).await?.into_iter();
+        let mut answers = self.live().await?.snapshot(&asks, self.limit).await?.into_iter();
         let (Some(columns), Some(groups), Some(last)) = (answers.next(), answers.next(), answers.next()) else {
             return Err(Error::new(ErrorKind::Internal, "an answer is missing"));
         };
@@ -380,7 +402,7 @@ impl LeaseStore for PostgresLeases {
             (&event, Type::TEXT),
             (&before_hard_limit, Type::BOOL),
         ];
-        let row = self.db.change(&Ask::new(&sql, params), permit.operation(), &self.again).await;
+        let row = self.live().await?.change(&Ask::new(&sql, params), permit.operation(), &self.again).await;
         let row = row.map_err(|error| self.no_leases(error))?;
         Ok(row.map(|row| Acted { token: Cells::new(&row).int(0).unwrap_or(act.token) }))
     }
@@ -388,7 +410,7 @@ impl LeaseStore for PostgresLeases {
     async fn relations(&self) -> Result<Vec<String>> {
         let wanted = RELATIONS.as_slice();
         let asks = [Ask::new(&HAVE, [(&wanted as _, Type::TEXT_ARRAY)])];
-        let rows = self.db.snapshot(&asks, self.limit).await?.into_iter().next().transpose()?;
+        let rows = self.live().await?.snapshot(&asks, self.limit).await?.into_iter().next().transpose()?;
         Ok(rows.unwrap_or_default().iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 
