@@ -72,7 +72,6 @@ pub struct Once {
 
 /// How a call ended well.
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
 pub enum Outcome<T> {
     /// The work ran here, and its result is stored.
     Ran(T),
