@@ -41,7 +41,7 @@ fn worker(environment: &Environment, database: &Database<'_>, key: &str, ttl: &s
         .unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "started\n");
+    assert_eq!(line, "\"started\"\n");
     child
 }
 

@@ -1,7 +1,4 @@
-//! Writing: one statement in one short transaction of its own, sent in one write, answered in one round trip.
-//!
-//! The time limits are `SET LOCAL`, because a pooler in transaction mode keeps no sessions. They are the server's and not
-//! only ours, so that a statement that was given up is known not to happen later.
+//! Writing: one statement that is its own transaction, answered in one round trip. It bounds its own wait for locks.
 
 use std::time::Duration;
 
@@ -12,14 +9,11 @@ use super::Postgres;
 use crate::error::{Error, Result};
 use crate::sql::Sql;
 
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s';
-    SET LOCAL statement_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
-
 /// How often a transaction that the server rolled back for its own reasons is tried again.
 const TRIES: u32 = 4;
 
 impl Postgres {
-    /// Runs `sql` in a transaction of its own and returns its rows once the commit is confirmed. Serialisation failures
+    /// Runs `sql` as a transaction of its own and returns its rows once the commit is confirmed. Serialisation failures
     /// and deadlocks are tried again.
     ///
     /// # Errors
@@ -28,7 +22,11 @@ impl Postgres {
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.flight(sql, params).await {
+            let answer = match self.client().query_typed(sql.as_str(), params).await {
+                Ok(rows) => Ok(rows),
+                Err(error) => Err(self.explain(error).await),
+            };
+            match answer {
                 Err(error) if tries < TRIES && is_transient(&error) => {
                     let jitter = uuid::Uuid::new_v4().as_bytes()[0];
                     tokio::time::sleep(Duration::from_millis(u64::from(jitter) / 8 * u64::from(tries))).await;
@@ -36,22 +34,6 @@ impl Postgres {
                 answer => return answer,
             }
         }
-    }
-
-    async fn flight(&self, sql: &Sql, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>> {
-        let client = self.client();
-        // Each future queues its messages when it is first polled, in this order; they leave in one write.
-        let (begun, rows, ended) = tokio::join!(
-            biased;
-            client.batch_execute(BEGIN),
-            client.query_typed(sql.as_str(), params),
-            client.batch_execute("COMMIT"),
-        );
-        let error = match (begun, rows, ended) {
-            (Ok(()), Ok(rows), Ok(())) => return Ok(rows),
-            (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => error,
-        };
-        Err(self.explain(error).await)
     }
 }
 

@@ -29,6 +29,7 @@ pub struct PostgresClaims {
 /// The statements for one shape of the events table.
 struct Statements {
     claim: Sql,
+    refusal: Sql,
     complete: Sql,
     release: Sql,
     expire: Sql,
@@ -47,29 +48,48 @@ macro_rules! row {
     };
 }
 
-/// $1 key, $2 owner, $3 ttl, $4 hard ttl, $5 metadata. A row that is not free is read in the snapshot of the statement's
-/// start: it can be missing or look free when somebody took it in that very moment, and then the claim is made again.
+/// Every act is one statement and its own transaction, so that it costs one round trip and no more. It bounds its wait for
+/// a row's lock itself: the row of this sub-select is made before any lock is waited for. A session setting would not do,
+/// because a pooler in transaction mode shares sessions.
+macro_rules! limits {
+    () => {
+        "(SELECT set_config('lock_timeout', '5s', true) AS lock_wait) AS limits"
+    };
+}
+
+/// $1 key, $2 owner, $3 ttl, $4 hard ttl, $5 metadata.
 macro_rules! claim {
-    ($told:literal, $refused:literal) => {
+    ($told:literal) => {
         Sql::new(concat!(
             "WITH taken AS (
                 INSERT INTO sentinel_leases AS l (key, owner_id, lease_expires_at, lease_updated_at, hard_expires_at,
                     fencing_token, ttl_ms, status)
-                VALUES ($1::text, $2::text, now() + $3::int4 * interval '1 millisecond', now(),
-                    now() + $4::int8 * interval '1 millisecond', nextval('sentinel_token_seq'), $3::int4, 'executing')
+                SELECT $1::text, $2::text, now() + $3::int4 * interval '1 millisecond', now(),
+                    now() + $4::int8 * interval '1 millisecond', nextval('sentinel_token_seq'), $3::int4, 'executing'
+                FROM ",
+            limits!(),
+            " WHERE limits.lock_wait <> ''
                 ON CONFLICT (key) DO UPDATE SET owner_id = EXCLUDED.owner_id, lease_expires_at = EXCLUDED.lease_expires_at,
                     lease_updated_at = now(), hard_expires_at = EXCLUDED.hard_expires_at,
                     fencing_token = nextval('sentinel_token_seq'), ttl_ms = EXCLUDED.ttl_ms, status = 'executing'
                 WHERE l.lease_expires_at < now() AND l.status = 'claimed'
-                RETURNING *
+                RETURNING key, owner_id, fencing_token
             )",
             $told,
-            $refused,
+            " SELECT fencing_token::int8 FROM taken"
+        ))
+    };
+}
+
+/// $1 key, $2 metadata. What stands in the way of a claim; the rejection is noted unless the key has just become free.
+macro_rules! refusal {
+    ($told:literal) => {
+        Sql::new(concat!(
+            "WITH refused AS (SELECT * FROM sentinel_leases WHERE key = $1::text)",
+            $told,
             " SELECT ",
-            row!("NULL::text"),
-            ", true FROM taken UNION ALL SELECT ",
             row!("execution_result::text"),
-            ", false FROM sentinel_leases WHERE key = $1 AND NOT EXISTS (SELECT FROM taken)"
+            " FROM refused"
         ))
     };
 }
@@ -80,7 +100,8 @@ macro_rules! guarded {
         Sql::new(concat!(
             "WITH done AS (",
             $change,
-            " WHERE key = $1::text AND owner_id = $2::text AND fencing_token = $3::int8 AND status = 'executing'
+            limits!(),
+            " WHERE limits.lock_wait <> '' AND key = $1::text AND owner_id = $2::text AND fencing_token = $3::int8 AND status = 'executing'
                 RETURNING key, owner_id, fencing_token)",
             $told,
             " SELECT 1 FROM done"
@@ -91,14 +112,15 @@ macro_rules! guarded {
 macro_rules! statements {
     ($told:literal, $refused:literal, $completed:literal, $released:literal, $expired:literal) => {
         Statements {
-            claim: claim!($told, $refused),
+            claim: claim!($told),
+            refusal: refusal!($refused),
             complete: guarded!(
-                "UPDATE sentinel_leases SET status = 'completed', execution_result = $5::text::jsonb, lease_updated_at = now()",
+                "UPDATE sentinel_leases SET status = 'completed', execution_result = $5::text::jsonb, lease_updated_at = now() FROM ",
                 $completed
             ),
-            release: guarded!("DELETE FROM sentinel_leases", $released),
+            release: guarded!("DELETE FROM sentinel_leases USING ", $released),
             expire: guarded!(
-                "UPDATE sentinel_leases SET hard_expires_at = now(), lease_expires_at = now()",
+                "UPDATE sentinel_leases SET hard_expires_at = now(), lease_expires_at = now() FROM ",
                 $expired
             ),
         }
@@ -111,9 +133,9 @@ static WITHOUT_METADATA: Statements = statements!(
     ", told AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token)
         SELECT t.key, e.event, now(), t.owner_id, t.fencing_token
         FROM taken AS t, (VALUES (1, 'acquired'), (2, 'executing')) AS e (at, event) ORDER BY e.at)",
-    ", refused AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token)
-        SELECT key, 'rejected', now(), owner_id, fencing_token FROM sentinel_leases
-        WHERE key = $1 AND NOT EXISTS (SELECT FROM taken))",
+    ", told AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token)
+        SELECT key, 'rejected', now(), owner_id, fencing_token FROM refused
+        WHERE status <> 'claimed' OR lease_expires_at > now())",
     ", told AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token)
         SELECT key, 'completed', now(), owner_id, fencing_token FROM done)",
     ", told AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token)
@@ -126,9 +148,9 @@ static WITH_METADATA: Statements = statements!(
     ", told AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token, metadata)
         SELECT t.key, e.event, now(), t.owner_id, t.fencing_token, $5::text::jsonb
         FROM taken AS t, (VALUES (1, 'acquired'), (2, 'executing')) AS e (at, event) ORDER BY e.at)",
-    ", refused AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token, metadata)
-        SELECT key, 'rejected', now(), owner_id, fencing_token, $5::text::jsonb FROM sentinel_leases
-        WHERE key = $1 AND NOT EXISTS (SELECT FROM taken))",
+    ", told AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token, metadata)
+        SELECT key, 'rejected', now(), owner_id, fencing_token, $2::text::jsonb FROM refused
+        WHERE status <> 'claimed' OR lease_expires_at > now())",
     ", told AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token, metadata)
         SELECT key, 'completed', now(), owner_id, fencing_token, $4::text::jsonb FROM done)",
     ", told AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token, metadata)
@@ -239,19 +261,21 @@ impl ClaimStore for PostgresClaims {
         ];
         let mut seen = None;
         for _ in 0..TRIES {
-            let rows = self.db.write_one(&self.sql.claim, &params).await?;
-            let Some(row) = rows.first() else { continue };
-            let standing = standing(row);
-            let Some(lease) = &standing.lease else { continue };
-            if Cells::new(row).flag(12) == Some(true) {
-                let token = lease.fencing_token;
+            if let Some(row) = self.db.write_one(&self.sql.claim, &params).await?.first() {
+                let token = Cells::new(row).int(0);
                 let token = token.ok_or_else(|| Error::new(ErrorKind::Unreadable, "the claim returned no token"))?;
                 return Ok(Claim::Taken(Held { key: wish.key.clone(), owner: wish.owner.clone(), token }));
             }
-            if lease.status != Status::Claimed || lease.alive == Some(true) {
-                return Ok(Claim::Refused(standing));
+            let asked = [(&wish.key as _, Type::TEXT), (&note as _, Type::TEXT)];
+            let rows = self.db.write_one(&self.sql.refusal, &asked).await?;
+            // Gone, or free by now: somebody let go in that very moment, and the claim is made again.
+            let Some(standing) = rows.first().map(standing) else { continue };
+            match &standing.lease {
+                Some(lease) if lease.status != Status::Claimed || lease.alive == Some(true) => {
+                    return Ok(Claim::Refused(standing));
+                }
+                _ => seen = Some(standing),
             }
-            seen = Some(standing);
         }
         match seen {
             Some(standing) => Ok(Claim::Refused(standing)),
