@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use sen_core::error::{Error, ErrorKind, Result};
 
-use crate::commands::Command;
+use crate::commands::{self, Command};
 use crate::exit::Exit;
 use crate::fault;
 use crate::interrupt::Interrupt;
@@ -118,8 +118,7 @@ fn environment(name: &str) -> Option<String> {
 
 /// Runs the program with these arguments, the first being its own name.
 pub fn run(arguments: Vec<OsString>) -> Exit {
-    let parsed = App::command().try_get_matches_from(&arguments).and_then(|matches| App::from_arg_matches(&matches));
-    let app = match parsed {
+    let app = match parse(&arguments) {
         Ok(app) => app,
         Err(error) => return say_usage(&error, &arguments),
     };
@@ -150,6 +149,20 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
     // A connection that is still open is closed by the process ending: waiting for its farewell costs a round trip.
     runtime.shutdown_background();
     exit
+}
+
+/// Describing every command to clap takes a third of a millisecond and more, which `sen inspect` feels. So the one that
+/// seems to be named is tried alone; help, errors and everything unusual get the whole.
+fn parse(arguments: &[OsString]) -> Result<App, clap::Error> {
+    let named = arguments.iter().skip(1).filter_map(|argument| argument.to_str()).find_map(commands::alone);
+    let alone = named.and_then(|command| {
+        let small = Globals::augment_args(clap::Command::new("sen").subcommand_required(true)).subcommand(command);
+        small.try_get_matches_from(arguments).and_then(|matches| App::from_arg_matches(&matches)).ok()
+    });
+    match alone {
+        Some(app) => Ok(app),
+        None => App::command().try_get_matches_from(arguments).and_then(|matches| App::from_arg_matches(&matches)),
+    }
 }
 
 fn report(screen: &Screen, format: Format, error: &Error) -> Exit {

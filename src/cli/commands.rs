@@ -43,6 +43,25 @@ pub enum Command {
     Help(help::Args),
 }
 
+/// One command by name, described to clap without the others.
+pub fn alone(name: &str) -> Option<clap::Command> {
+    fn describe<A: clap::Args>(name: &'static str) -> Option<clap::Command> {
+        Some(A::augment_args(clap::Command::new(name)))
+    }
+    match name {
+        "status" => describe::<status::Args>("status"),
+        "inspect" => describe::<inspect::Args>("inspect"),
+        "list" => describe::<list::Args>("list"),
+        "history" => describe::<history::Args>("history"),
+        "reconcile" => describe::<reconcile::Args>("reconcile"),
+        "release" => describe::<release::Args>("release"),
+        "forget" => describe::<forget::Args>("forget"),
+        "wait" => describe::<wait::Args>("wait"),
+        "once" => describe::<once::Args>("once"),
+        _ => None,
+    }
+}
+
 impl Command {
     /// Whether it decides itself what a signal means.
     pub fn hears_signals(&self) -> bool {
