@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::harness::postgres::Server;
+use crate::harness::pty::terminal;
 use crate::harness::sen::{SEN, sen};
 
 fn many_leases() -> crate::harness::postgres::Database<'static> {
@@ -78,4 +79,16 @@ fn followed_events_appear_as_they_are_committed_even_out_of_order() {
     assert_eq!(lines.next().unwrap().unwrap(), r#"{"id":"2","event":"executing"}"#);
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn on_a_terminal_followed_events_are_shown_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    sen(["demo"]).cwd(folder.path()).run().expect_code(0);
+    let url = format!("sqlite:{}", folder.path().join("sen-demo.db").display());
+    let mut live = terminal(["history", "--follow", "payments:order-7718"]).database(&url).size(30, 120).start();
+    // Fewer lines than the screen has: a pager must not hold them back while nothing happens.
+    live.wait_for("reconciling");
+    live.type_keys("\x03");
+    assert_eq!(live.finish().code, 130);
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::value::Row;
 use sen_core::ops::follow::Follower;
 use sen_core::ops::inspect;
 use sen_core::registry::Database;
@@ -104,17 +105,20 @@ fn empty(now: Timestamp, reason: &Error, fail_if_empty: bool) -> Answer {
 fn followed(database: Database, follower: Follower) -> Batches {
     Box::pin(stream::unfold(Some((database, follower)), |state| async {
         let (database, mut follower) = state?;
-        tokio::time::sleep(POLL).await;
-        let polled = match database.system(sentinel::NAME) {
-            Ok(system) => follower.poll(system).await,
-            Err(error) => Err(error),
-        };
-        match polled {
-            Ok(events) => {
-                let rows = events.into_iter().map(|event| event.row).collect();
-                Some((Ok(Batch { rows, note: None }), Some((database, follower))))
-            }
+        match next_events(&database, &mut follower).await {
+            Ok(rows) => Some((Ok(Batch { rows, note: None }), Some((database, follower)))),
             Err(error) => Some((Err(error), None)),
         }
     }))
+}
+
+/// The next events there are. While there are none the list is silent, which is what makes the screen show what it holds.
+async fn next_events(database: &Database, follower: &mut Follower) -> Result<Vec<Row>> {
+    loop {
+        tokio::time::sleep(POLL).await;
+        let events = follower.poll(database.system(sentinel::NAME)?).await?;
+        if !events.is_empty() {
+            return Ok(events.into_iter().map(|event| event.row).collect());
+        }
+    }
 }
