@@ -5,7 +5,7 @@ use sen_core::error::{Error, ErrorKind};
 
 use crate::clean::clean;
 use crate::exit::Exit;
-use crate::output::text::styled;
+use crate::output::text::{styled, wrap};
 use crate::output::{Format, encode};
 
 /// The one table from kinds of error to exit codes.
@@ -32,31 +32,41 @@ pub fn exit(kind: ErrorKind) -> Exit {
 }
 
 /// The error as bytes for stderr: lines for people, or with a JSON format one line of JSON.
-pub fn render(error: &Error, format: Format, color: bool) -> Vec<u8> {
-    if format.is_json() { json(error) } else { prose(error, color) }
+pub fn render(error: &Error, format: Format, color: bool, room: Option<usize>) -> Vec<u8> {
+    if format.is_json() { json(error) } else { prose(error, color, room) }
 }
 
-fn prose(error: &Error, color: bool) -> Vec<u8> {
+fn prose(error: &Error, color: bool, room: Option<usize>) -> Vec<u8> {
     let style = |style: Style| color.then_some(style);
-    let mut out = line("error:", &error.to_string(), style(Style::new().red().bold()));
+    let mut out = line("error:", &error.to_string(), style(Style::new().red().bold()), room);
     for cause in error.causes() {
         out.extend_from_slice(b"  ");
-        out.extend(line("cause:", &cause, style(Style::new().dimmed())));
+        out.extend(line("cause:", &cause, style(Style::new().dimmed()), room.map(|room| room.saturating_sub(2))));
     }
     if let Some(hint) = error.hint() {
-        out.extend(line("hint:", hint, style(Style::new().cyan())));
+        out.extend(line("hint:", hint, style(Style::new().cyan()), room));
     }
     out
 }
 
-/// `label text` on a line of its own, filtered.
-pub fn line(label: &str, text: &str, style: Option<Style>) -> Vec<u8> {
+/// `label text` on lines of its own, filtered; broken between words where they must fit into `room` columns.
+pub fn line(label: &str, text: &str, style: Option<Style>, room: Option<usize>) -> Vec<u8> {
     let mut out = Vec::new();
+    let mut hang = 0;
     if !label.is_empty() {
         styled(&mut out, label, style);
         out.push(b' ');
+        hang = label.len() + 1;
     }
-    out.extend_from_slice(clean(text).as_bytes());
+    let text = clean(text);
+    let room = room.unwrap_or(usize::MAX).saturating_sub(hang).max(20);
+    for (at, part) in wrap(&text, room).iter().enumerate() {
+        if at > 0 {
+            out.push(b'\n');
+            out.resize(out.len() + hang, b' ');
+        }
+        out.extend_from_slice(part.trim_end().as_bytes());
+    }
     out.push(b'\n');
     out
 }
@@ -98,14 +108,14 @@ mod tests {
 
     #[test]
     fn for_people() {
-        let text = String::from_utf8(render(&sample(), Format::Table, false)).unwrap();
+        let text = String::from_utf8(render(&sample(), Format::Table, false, None)).unwrap();
         assert_eq!(text, "error: cannot connect to db\\u{1b}[2J\n  cause: refused\\r\nhint: is it running?\n");
-        assert!(render(&sample(), Format::Csv, true).starts_with(b"\x1b[31;1merror:"));
+        assert!(render(&sample(), Format::Csv, true, None).starts_with(b"\x1b[31;1merror:"));
     }
 
     #[test]
     fn for_programs() {
-        let text = render(&sample(), Format::Jsonl, true);
+        let text = render(&sample(), Format::Jsonl, true, None);
         assert_eq!(text.iter().filter(|byte| byte.is_ascii_control()).count(), 1);
         let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
         assert_eq!(
@@ -137,5 +147,12 @@ mod tests {
         for (kind, code) in cases {
             assert_eq!(exit(kind).code(), code, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn long_lines_are_broken_between_words_and_indented() {
+        let text =
+            String::from_utf8(line("hint:", "try the other one of the two, it is better", None, Some(26))).unwrap();
+        assert_eq!(text, "hint: try the other one of\n      the two, it is\n      better\n");
     }
 }

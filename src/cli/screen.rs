@@ -134,7 +134,7 @@ impl Screen {
 
     /// Prints what the argument parser has to say, in its own form; what the operator typed is in it and is filtered.
     pub fn usage(&self, text: &str) {
-        text.lines().for_each(|line| self.complain(&fault::line("", line, None)));
+        text.lines().for_each(|line| self.complain(&fault::line("", line, None, None)));
     }
 
     fn look(&self, now: sen_core::time::Timestamp) -> Look {
@@ -146,34 +146,39 @@ impl Screen {
         self.err.terminal && io::stdin().is_terminal()
     }
 
+    /// How many columns a line of prose may take on stderr.
+    fn room(&self) -> Option<usize> {
+        self.err.width.filter(|_| self.err.terminal)
+    }
+
     /// Says something on stderr that must be seen, as before a question.
     pub fn say(&self, text: &str) {
-        let room = self.err.width.filter(|_| self.err.terminal).unwrap_or(usize::MAX);
+        let room = self.room().unwrap_or(usize::MAX);
         let hang = text.len() - text.trim_start_matches([' ', '-']).len();
         let text = clean(text);
         // The first line has its own indentation; the following ones stand below its words.
         for (at, line) in wrap(text.trim_start(), room.saturating_sub(hang).max(20)).iter().enumerate() {
             let indent = if at == 0 { text.len() - text.trim_start().len() } else { hang };
-            self.complain(&fault::line("", &format!("{:indent$}{line}", ""), None));
+            self.complain(&fault::line("", &format!("{:indent$}{line}", ""), None, None));
         }
     }
 
     /// Says something on stderr that may be missed: not with `--quiet`.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            self.complain(&fault::line("", text, None));
+            self.complain(&fault::line("", text, None, self.room()));
         }
     }
 
     /// Warns on stderr, also with `--quiet`.
     pub fn warn(&self, text: &str) {
         let style = self.err.color.then(|| owo_colors::Style::new().yellow().bold());
-        self.complain(&fault::line("warning:", text, style));
+        self.complain(&fault::line("warning:", text, style, self.room()));
     }
 
     /// Reports an error on stderr in the form that fits `format`.
     pub fn fault(&self, error: &Error, format: Format) {
-        self.complain(&fault::render(error, format, self.err.color));
+        self.complain(&fault::render(error, format, self.err.color, self.room()));
     }
 
     /// Where even stderr fails there is nobody left to tell.
