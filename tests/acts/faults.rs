@@ -451,3 +451,16 @@ fn count(states: &str, status: &str) -> u64 {
     let line = states.lines().find_map(|line| line.strip_prefix(status)?.strip_prefix('|'));
     line.and_then(|rest| rest.split('|').next()?.parse().ok()).unwrap_or(0)
 }
+
+/// Whether the tables are there cannot be known from a lost COMMIT; doing it again settles it.
+#[test]
+fn init_whose_commit_is_lost_is_unknown_and_can_be_repeated() {
+    let server = Server::shared();
+    let database = server.fresh_database();
+    let proxy = Proxy::unix(server);
+    proxy.trap_after("CREATE INDEX idx_sentinel_events", Trap::Answer(b"COMMIT".into()));
+    let lost = sen(["init"]).database(&proxy.url_of(&database.name)).run().expect_code(9);
+    assert!(lost.stderr.contains("while committing operation") && lost.stderr.contains("sen init"), "{}", lost.stderr);
+    sen(["init"]).database(&database.url()).run().expect_code(0);
+    assert_eq!(database.psql("SELECT to_regclass('sentinel_events') IS NOT NULL"), "t");
+}

@@ -414,7 +414,7 @@ impl LeaseStore for PostgresLeases {
         Ok(rows.unwrap_or_default().iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 
-    async fn init(&self, _permit: &WritePermit) -> Result<Vec<Item>> {
+    async fn init(&self, permit: &WritePermit) -> Result<Vec<Item>> {
         let fail = |error| self.db.explain(error);
         let client = self.db.client();
         let begin = async {
@@ -436,10 +436,15 @@ impl LeaseStore for PostgresLeases {
                 if exists { (Outcome::AlreadyDone, "already there") } else { (Outcome::Applied, "created") };
             items.push(Item::new(Subject::new(super::NAME, "relation", *name), outcome, detail));
         }
-        match client.batch_execute("COMMIT").await {
-            Ok(()) => Ok(items),
-            Err(error) => Err(fail(error).await),
+        let Err(error) = client.batch_execute("COMMIT").await else { return Ok(items) };
+        let error = fail(error).await;
+        if error.kind() != ErrorKind::Disconnected {
+            return Err(error);
         }
+        let message = format!("the connection was lost while committing operation {}", permit.operation());
+        Err(Error::new(ErrorKind::OutcomeUnknown, message)
+            .with_source(error)
+            .with_hint("run `sen init` again: it creates only what is missing"))
     }
 }
 
