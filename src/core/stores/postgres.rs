@@ -3,6 +3,7 @@
 
 mod connect;
 pub mod decode;
+mod direct;
 mod errors;
 pub mod flight;
 pub mod link;
