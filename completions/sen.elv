@@ -37,7 +37,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
             cand -V 'Print version'
             cand --version 'Print version'
-            cand status 'Show what is in this database: systems, counts by state, what needs attention'
+            cand status 'Show what needs attention, and what is in this database: systems, counts by state'
             cand inspect 'Show everything known of a key, with a verdict and the next command'
             cand list 'List leases'
             cand history 'Show what happened to a key: its newest events, in time order'
