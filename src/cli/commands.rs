@@ -11,6 +11,7 @@ pub mod init;
 pub mod inspect;
 pub mod list;
 pub mod man;
+pub mod metrics;
 pub mod once;
 pub mod reconcile;
 pub mod release;
@@ -37,6 +38,7 @@ pub enum Command {
     Forget(forget::Args),
     Wait(wait::Args),
     Once(once::Args),
+    Metrics(metrics::Args),
     Init(init::Args),
     #[cfg(feature = "sqlite")]
     Demo(demo::Args),
@@ -59,6 +61,7 @@ pub fn alone(name: &str) -> Option<clap::Command> {
         "release" => describe::<release::Args>("release"),
         "forget" => describe::<forget::Args>("forget"),
         "wait" => describe::<wait::Args>("wait"),
+        "metrics" => describe::<metrics::Args>("metrics"),
         "once" => describe::<once::Args>("once"),
         _ => None,
     }
@@ -82,6 +85,7 @@ impl Command {
             Self::Forget(args) => forget::run(args, session).await,
             Self::Wait(args) => wait::run(args, session).await,
             Self::Once(args) => once::run(args, session).await,
+            Self::Metrics(args) => metrics::run(args, session).await,
             Self::Init(args) => init::run(args, session).await,
             #[cfg(feature = "sqlite")]
             Self::Demo(args) => demo::run(args, session).await,

@@ -241,6 +241,8 @@ pub struct Survey {
     pub facts: Vec<(&'static str, Value)>,
     /// Further counts.
     pub sections: Vec<Section>,
+    /// How many dead letters there are, where the system keeps any.
+    pub dead_letters: Option<i64>,
 }
 
 /// How many records are in one state.

@@ -102,6 +102,7 @@ fn data(survey: &Survey) -> Value {
         ("counted", Value::Name(survey.counted)),
         ("counts", Value::List(counts.collect())),
         ("attention", Value::List(attention.collect())),
+        ("dead_letters", survey.dead_letters.map_or(Value::Null, Value::Int)),
         ("facts", Value::Map(survey.facts.clone())),
     ];
     map.extend(super::section_values(&survey.sections));
