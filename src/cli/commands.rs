@@ -4,7 +4,9 @@ pub mod act;
 pub mod completions;
 #[cfg(feature = "sqlite")]
 pub mod demo;
+pub mod doctor;
 pub mod forget;
+pub mod grants;
 pub mod help;
 pub mod history;
 pub mod init;
@@ -38,6 +40,8 @@ pub enum Command {
     Forget(forget::Args),
     Wait(wait::Args),
     Once(once::Args),
+    Doctor(doctor::Args),
+    Grants(grants::Args),
     Metrics(metrics::Args),
     Init(init::Args),
     #[cfg(feature = "sqlite")]
@@ -85,6 +89,8 @@ impl Command {
             Self::Forget(args) => forget::run(args, session).await,
             Self::Wait(args) => wait::run(args, session).await,
             Self::Once(args) => once::run(args, session).await,
+            Self::Doctor(args) => doctor::run(args, session).await,
+            Self::Grants(args) => grants::run(args, session).await,
             Self::Metrics(args) => metrics::run(args, session).await,
             Self::Init(args) => init::run(args, session).await,
             #[cfg(feature = "sqlite")]

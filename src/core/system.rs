@@ -10,6 +10,7 @@ use futures_util::Stream;
 
 use crate::error::Result;
 use crate::letters::DeadLetters;
+use crate::model::checkup::Checkup;
 use crate::model::plan::Plan;
 use crate::model::report::Report;
 use crate::model::subject::Subject;
@@ -57,6 +58,11 @@ pub trait System: Send + Sync {
 
     /// Writes what the plan says, each step guarded by what was seen, and tells `observer` how far it has come.
     async fn apply(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report>;
+
+    /// What `sen doctor` examines of it: privileges, indexes, orphans.
+    async fn checkup(&self) -> Result<Checkup> {
+        Ok(Checkup::default())
+    }
 
     /// Its dead letters, where it keeps any.
     fn letters(&self) -> Option<&dyn DeadLetters> {

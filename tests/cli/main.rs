@@ -8,6 +8,7 @@ mod harness;
 mod acts;
 mod configuration;
 mod demo;
+mod doctor;
 mod generated;
 mod hostile;
 mod leases;

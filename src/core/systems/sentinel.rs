@@ -23,6 +23,7 @@ pub mod sqlite;
 mod act;
 mod remedy;
 mod shape;
+mod upkeep;
 mod view;
 
 pub use shape::{Shape, Zone};
@@ -32,6 +33,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 
 use crate::error::{Error, Result};
+use crate::model::checkup::Checkup;
 use crate::model::plan::Plan;
 use crate::model::report::Report;
 use crate::observe::Observer;
@@ -149,6 +151,10 @@ impl System for Sentinel {
 
     async fn survey(&self) -> Result<Survey> {
         Ok(view::survey(self.store.census().await?))
+    }
+
+    async fn checkup(&self) -> Result<Checkup> {
+        Ok(upkeep::checkup(&self.store.upkeep().await?))
     }
 
     async fn plan(&self, request: &Request) -> Result<Plan> {

@@ -15,7 +15,7 @@ use tokio_postgres::types::{ToSql, Type};
 mod act;
 
 use super::port::{
-    Acted, Census, Events, Group, LeaseAct, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS, Verb,
+    Acted, Census, Events, Group, LeaseAct, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS, Upkeep, Verb,
 };
 use super::record::{Lease, LeaseEvent, Status};
 use super::shape::{ColumnFact, Shape};
@@ -139,6 +139,16 @@ static CENSUS: Sql = Sql::new(
 static LAST_EVENT: Sql = Sql::new("SELECT occurred_at::timestamptz FROM sentinel_events ORDER BY id DESC LIMIT 1");
 
 static HAVE: Sql = Sql::new("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL");
+
+static OBJECTS: Sql = Sql::new(
+    "SELECT c.relname::text, format('%I.%I', n.nspname, c.relname), c.relkind = 'S',
+        CASE WHEN c.relname = 'sentinel_events' THEN pg_total_relation_size(c.oid) END, s.n_live_tup, s.n_dead_tup
+    FROM (SELECT to_regclass('sentinel_leases') AS oid UNION ALL SELECT to_regclass('sentinel_events')
+        UNION ALL SELECT to_regclass('sentinel_token_seq')
+        UNION ALL SELECT to_regclass(pg_get_serial_sequence(to_regclass('sentinel_events')::text, 'id'))) AS wanted
+    JOIN pg_class AS c ON c.oid = wanted.oid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    LEFT JOIN pg_stat_user_tables AS s ON s.relid = c.oid",
+);
 
 /// What decides how an act is written: whether there is an events table, its `metadata`, and the `ttl_ms` of 0.4.2.
 static RECORDING: Sql = Sql::new(
@@ -377,6 +387,21 @@ impl LeaseStore for PostgresLeases {
         let row = self.link.change(&Ask::new(&sql, params), permit.operation()).await;
         let row = row.map_err(|error| self.no_leases(error))?;
         Ok(row.map(|row| Acted { token: Cells::new(&row).int(0).unwrap_or(act.token) }))
+    }
+
+    async fn upkeep(&self) -> Result<Upkeep> {
+        let rows = self.link.ask(Ask::new(&OBJECTS, [])).await?;
+        let mut upkeep = Upkeep::default();
+        for row in &rows {
+            let mut cells = Cells::new(row);
+            let (name, full) = (cells.text(0).unwrap_or_default(), cells.text(1).unwrap_or_default());
+            if name == "sentinel_events" {
+                (upkeep.events_bytes, upkeep.events_rows, upkeep.events_dead) =
+                    (cells.int(3), cells.int(4), cells.int(5));
+            }
+            upkeep.objects.push((name, full, cells.flag(2) == Some(true)));
+        }
+        Ok(upkeep)
     }
 
     async fn relations(&self) -> Result<Vec<String>> {
