@@ -45,6 +45,7 @@ complete -c sen -n "__fish_sen_needs_command" -s h -l help -d 'Print help (see m
 complete -c sen -n "__fish_sen_needs_command" -s V -l version -d 'Print version'
 complete -c sen -n "__fish_sen_needs_command" -f -a "status" -d 'Show what needs attention, and what is in this database: systems, counts by state'
 complete -c sen -n "__fish_sen_needs_command" -f -a "inspect" -d 'Show everything known of a key, with a verdict and the next command'
+complete -c sen -n "__fish_sen_needs_command" -f -a "why" -d 'Tell why a key or id is as it is, across all systems, and what to type next'
 complete -c sen -n "__fish_sen_needs_command" -f -a "list" -d 'List leases'
 complete -c sen -n "__fish_sen_needs_command" -f -a "history" -d 'Show what happened to a key: its newest events, in time order'
 complete -c sen -n "__fish_sen_needs_command" -f -a "reconcile" -d 'Settle an uncertain execution: take it over, and say what really happened'
@@ -100,6 +101,26 @@ complete -c sen -n "__fish_sen_using_subcommand inspect" -l no-pager -d 'Never p
 complete -c sen -n "__fish_sen_using_subcommand inspect" -l read-only -d 'Refuse every command that writes'
 complete -c sen -n "__fish_sen_using_subcommand inspect" -l reveal -d 'Show values under secret-looking names instead of ***'
 complete -c sen -n "__fish_sen_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand why" -s n -l namespace -d 'Put this namespace before the key, as the library does' -r
+complete -c sen -n "__fish_sen_using_subcommand why" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand why" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand why" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand why" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand why" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand why" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand why" -l check -d 'End with exit code 10 when a cause needs attention'
+complete -c sen -n "__fish_sen_using_subcommand why" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand why" -s v -l verbose -d 'Say on stderr what was connected to, and how'
+complete -c sen -n "__fish_sen_using_subcommand why" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand why" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand why" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand why" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand why" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sen -n "__fish_sen_using_subcommand list" -l state -d 'Only these states: claimed, executing, reconciling, completed (stored), free, held, alive, stalled, uncertain (judged)' -r
 complete -c sen -n "__fish_sen_using_subcommand list" -s n -l namespace -d 'Only keys of this namespace' -r
 complete -c sen -n "__fish_sen_using_subcommand list" -l owner -d 'Only owners that begin so: a host, or host:pid' -r

@@ -19,6 +19,7 @@ pub mod reconcile;
 pub mod release;
 pub mod status;
 pub mod wait;
+pub mod why;
 
 use clap::Subcommand;
 use sen_core::error::Result;
@@ -33,6 +34,7 @@ use crate::views::{Answer, Block};
 pub enum Command {
     Status(status::Args),
     Inspect(inspect::Args),
+    Why(why::Args),
     List(list::Args),
     History(history::Args),
     Reconcile(reconcile::Args),
@@ -59,6 +61,7 @@ pub fn alone(name: &str) -> Option<clap::Command> {
     match name {
         "status" => describe::<status::Args>("status"),
         "inspect" => describe::<inspect::Args>("inspect"),
+        "why" => describe::<why::Args>("why"),
         "list" => describe::<list::Args>("list"),
         "history" => describe::<history::Args>("history"),
         "reconcile" => describe::<reconcile::Args>("reconcile"),
@@ -82,6 +85,7 @@ impl Command {
         match self {
             Self::Status(args) => status::run(args, session).await,
             Self::Inspect(args) => inspect::run(args, session).await,
+            Self::Why(args) => why::run(args, session).await,
             Self::List(args) => list::run(args, session).await,
             Self::History(args) => history::run(args, session).await,
             Self::Reconcile(args) => reconcile::run(args, session).await,

@@ -123,6 +123,8 @@ pub enum Block {
     Attention(sen_core::system::Attention),
     /// Something that was examined, with what to type about it.
     Check(sen_core::model::checkup::Check),
+    /// Why something is as it is.
+    Cause(sen_core::model::cause::Cause),
     /// A line of prose.
     Note(String),
     /// Commands worth typing next, under the heading `next:`.

@@ -7,3 +7,4 @@ pub mod inspect;
 pub mod once;
 pub mod survey;
 pub mod wait;
+pub mod why;

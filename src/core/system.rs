@@ -10,6 +10,7 @@ use futures_util::Stream;
 
 use crate::error::Result;
 use crate::letters::DeadLetters;
+use crate::model::cause::{Cause, Certainty, Explanation};
 use crate::model::checkup::Checkup;
 use crate::model::plan::Plan;
 use crate::model::report::Report;
@@ -37,6 +38,14 @@ pub trait System: Send + Sync {
     /// # Errors
     /// `NoSystem` when the database does not hold the system.
     async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>>;
+
+    /// Why everything that has this key or id is as it is. Systems add what they know beyond the verdict.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
+        Ok(self.find(id, 0).await?.into_iter().map(Found::explained).collect())
+    }
 
     /// Keys or ids that exist and look like `id`, the most similar first. Indexed look-ups only, never a scan.
     async fn nearby(&self, id: &str) -> Result<Vec<String>>;
@@ -187,6 +196,16 @@ pub struct Found {
     pub history: Option<History>,
     /// What belongs to it: tasks, messages, checkpoints.
     pub sections: Vec<Section>,
+}
+
+impl Found {
+    /// Its verdict as an explanation: a cause where it needs attention.
+    fn explained(self) -> Explanation {
+        let Verdict { state, severity, summary, next, .. } = self.verdict;
+        let cause = Cause::new("verdict", Certainty::Proven, severity, summary.clone()).with_next(next);
+        let causes = if severity >= Severity::Warning { vec![cause] } else { Vec::new() };
+        Explanation { subject: self.subject, state, summary, severity, causes, related: Vec::new() }
+    }
 }
 
 /// Things that belong to another, as a small table.

@@ -15,3 +15,4 @@ mod leases;
 mod pipes;
 mod round_trips;
 mod usage;
+mod why;

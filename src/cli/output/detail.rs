@@ -67,6 +67,10 @@ impl Page<'_> {
             Block::Table(columns, rows) => self.table(columns, rows),
             Block::Note(text) => self.prose("", text, None, 0),
             Block::Attention(item) => self.finding(item.severity, &item.text, Some(&item.next.command)),
+            Block::Cause(cause) => {
+                let text = format!("{} ({})", cause.text, cause.certainty.name());
+                self.finding(cause.severity, &text, None);
+            }
             Block::Check(check) => self.finding(check.severity, &check.text, check.remedy.as_deref()),
             Block::Next(commands) => {
                 self.out.push(b'\n');

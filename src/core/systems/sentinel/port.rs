@@ -8,6 +8,7 @@ use futures_util::Stream;
 
 use super::record::{Lease, LeaseEvent};
 use super::shape::Shape;
+use super::why::Lock;
 use crate::error::Result;
 use crate::model::report::Item;
 use crate::permit::WritePermit;
@@ -63,6 +64,11 @@ pub trait LeaseStore: Send + Sync {
     /// The objects by their full names and what the events take; nothing where the store keeps no privileges.
     async fn upkeep(&self) -> Result<Upkeep> {
         Ok(Upkeep::default())
+    }
+
+    /// Transactions that have held locks on the leases for a while, the longest first; none where the store cannot tell.
+    async fn locks(&self) -> Result<Vec<Lock>> {
+        Ok(Vec::new())
     }
 
     /// Which of [`RELATIONS`] exist.

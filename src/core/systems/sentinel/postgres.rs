@@ -19,6 +19,7 @@ use super::port::{
 };
 use super::record::{Lease, LeaseEvent, Status};
 use super::shape::{ColumnFact, Shape};
+use super::why::Lock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::report::{Item, Outcome};
 use crate::model::subject::Subject;
@@ -139,6 +140,17 @@ static CENSUS: Sql = Sql::new(
 static LAST_EVENT: Sql = Sql::new("SELECT occurred_at::timestamptz FROM sentinel_events ORDER BY id DESC LIMIT 1");
 
 static HAVE: Sql = Sql::new("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL");
+
+/// Modes that writers wait for or that writers hold, of transactions older than a few seconds.
+static LOCKS: Sql = Sql::new(
+    "SELECT a.pid::int8, coalesce(a.application_name, ''),
+        (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000000)::int8, coalesce(a.state LIKE 'idle%', false)
+    FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+    WHERE l.relation = to_regclass('sentinel_leases') AND l.granted AND a.pid <> pg_backend_pid()
+        AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'ShareUpdateExclusiveLock')
+        AND a.xact_start < clock_timestamp() - interval '10 seconds'
+    ORDER BY a.xact_start LIMIT 5",
+);
 
 static OBJECTS: Sql = Sql::new(
     "SELECT c.relname::text, format('%I.%I', n.nspname, c.relname), c.relkind = 'S',
@@ -387,6 +399,20 @@ impl LeaseStore for PostgresLeases {
         let row = self.link.change(&Ask::new(&sql, params), permit.operation()).await;
         let row = row.map_err(|error| self.no_leases(error))?;
         Ok(row.map(|row| Acted { token: Cells::new(&row).int(0).unwrap_or(act.token) }))
+    }
+
+    async fn locks(&self) -> Result<Vec<Lock>> {
+        let rows = self.link.ask(Ask::new(&LOCKS, [])).await?;
+        let lock = |row: &Row| {
+            let mut cells = Cells::new(row);
+            Lock {
+                pid: cells.int(0).unwrap_or_default(),
+                application: cells.text(1).unwrap_or_default(),
+                age: cells.int(2).unwrap_or_default(),
+                idle: cells.flag(3) == Some(true),
+            }
+        };
+        Ok(rows.iter().map(lock).collect())
     }
 
     async fn upkeep(&self) -> Result<Upkeep> {
