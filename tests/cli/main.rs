@@ -14,5 +14,6 @@ mod hostile;
 mod leases;
 mod pipes;
 mod round_trips;
+mod runbooks;
 mod usage;
 mod why;

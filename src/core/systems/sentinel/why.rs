@@ -241,12 +241,15 @@ mod tests {
         explain(&facts, subject, judge(lease, events, NOW)).causes.iter().map(|cause| cause.rule).collect()
     }
 
+    /// Name, lease, events, whether the owner's process runs here, long locks, and the rules expected.
+    type Scenario<'a> = (&'a str, Lease, Vec<LeaseEvent>, Option<bool>, &'a [Lock], &'a [&'a str]);
+
     /// One scenario a line: what was seen, and the rules that must name it.
     #[test]
     fn each_cause_is_named_and_healthy_keys_have_none() {
         let lock = [Lock { pid: 9, application: "etl".into(), age: 400_000_000, idle: true }];
         let (executing, none) = (Status::Executing, [].as_slice());
-        let cases: [(&str, Lease, Vec<LeaseEvent>, Option<bool>, &[Lock], &[&str]); 13] = [
+        let cases: [Scenario<'_>; 13] = [
             ("alive", lease(executing.clone(), 20, 300), vec![event("executing", -10)], None, none, &[]),
             ("alive, here", lease(executing.clone(), 20, 300), vec![], Some(true), none, &[]),
             ("held", lease(Status::Claimed, 20, 300), vec![], None, none, &[]),
