@@ -41,7 +41,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show what needs attention, and what is in this database: systems, counts by state')
-            [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show everything known of a key, with a verdict and the next command')
+            [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show everything known of a key or id, with a verdict and the next command')
             [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Tell why a key or id is as it is, across all systems, and what to type next')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List leases')
             [CompletionResult]::new('history', 'history', [CompletionResultType]::ParameterValue, 'Show what happened to a key: its newest events, in time order')

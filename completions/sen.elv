@@ -38,7 +38,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand -V 'Print version'
             cand --version 'Print version'
             cand status 'Show what needs attention, and what is in this database: systems, counts by state'
-            cand inspect 'Show everything known of a key, with a verdict and the next command'
+            cand inspect 'Show everything known of a key or id, with a verdict and the next command'
             cand why 'Tell why a key or id is as it is, across all systems, and what to type next'
             cand list 'List leases'
             cand history 'Show what happened to a key: its newest events, in time order'

@@ -44,7 +44,7 @@ complete -c sen -n "__fish_sen_needs_command" -l reveal -d 'Show values under se
 complete -c sen -n "__fish_sen_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sen -n "__fish_sen_needs_command" -s V -l version -d 'Print version'
 complete -c sen -n "__fish_sen_needs_command" -f -a "status" -d 'Show what needs attention, and what is in this database: systems, counts by state'
-complete -c sen -n "__fish_sen_needs_command" -f -a "inspect" -d 'Show everything known of a key, with a verdict and the next command'
+complete -c sen -n "__fish_sen_needs_command" -f -a "inspect" -d 'Show everything known of a key or id, with a verdict and the next command'
 complete -c sen -n "__fish_sen_needs_command" -f -a "why" -d 'Tell why a key or id is as it is, across all systems, and what to type next'
 complete -c sen -n "__fish_sen_needs_command" -f -a "list" -d 'List leases'
 complete -c sen -n "__fish_sen_needs_command" -f -a "history" -d 'Show what happened to a key: its newest events, in time order'

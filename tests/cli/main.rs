@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod generated;
 mod hostile;
+mod json;
 mod leases;
 mod pipes;
 mod round_trips;
