@@ -17,6 +17,7 @@ pub mod reconcile;
 pub mod release;
 pub mod status;
 pub mod wait;
+pub mod watch;
 
 use clap::Subcommand;
 use sen_core::error::Result;
@@ -30,6 +31,7 @@ use crate::views::{Answer, Block};
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Status(status::Args),
+    Watch(watch::Args),
     Inspect(inspect::Args),
     List(list::Args),
     History(history::Args),
@@ -54,6 +56,7 @@ pub fn alone(name: &str) -> Option<clap::Command> {
     }
     match name {
         "status" => describe::<status::Args>("status"),
+        "watch" => describe::<watch::Args>("watch"),
         "inspect" => describe::<inspect::Args>("inspect"),
         "list" => describe::<list::Args>("list"),
         "history" => describe::<history::Args>("history"),
@@ -77,6 +80,7 @@ impl Command {
     pub async fn run(self, session: &Session) -> Result<Answer> {
         match self {
             Self::Status(args) => status::run(args, session).await,
+            Self::Watch(args) => watch::run(args, session).await,
             Self::Inspect(args) => inspect::run(args, session).await,
             Self::List(args) => list::run(args, session).await,
             Self::History(args) => history::run(args, session).await,
