@@ -67,6 +67,9 @@ _sen() {
             sen,wait)
                 cmd="sen__subcmd__wait"
                 ;;
+            sen,watch)
+                cmd="sen__subcmd__watch"
+                ;;
             sen,why)
                 cmd="sen__subcmd__why"
                 ;;
@@ -77,7 +80,7 @@ _sen() {
 
     case "${cmd}" in
         sen)
-            opts="-o -q -v -h -V --database-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help --version status inspect why list history reconcile release forget wait once doctor grants metrics init demo completions man help"
+            opts="-o -q -v -h -V --database-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help --version status watch inspect why list history reconcile release forget wait once doctor grants metrics init demo completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -978,6 +981,52 @@ _sen() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --database-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --env-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json jsonl csv" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json jsonl csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --fields)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sen__subcmd__watch)
+            opts="-o -q -v -h --interval --database-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --interval)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

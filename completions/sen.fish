@@ -44,6 +44,7 @@ complete -c sen -n "__fish_sen_needs_command" -l reveal -d 'Show values under se
 complete -c sen -n "__fish_sen_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sen -n "__fish_sen_needs_command" -s V -l version -d 'Print version'
 complete -c sen -n "__fish_sen_needs_command" -f -a "status" -d 'Show what needs attention, and what is in this database: systems, counts by state'
+complete -c sen -n "__fish_sen_needs_command" -f -a "watch" -d 'Watch what needs attention, counts, running work and dead letters, live'
 complete -c sen -n "__fish_sen_needs_command" -f -a "inspect" -d 'Show everything known of a key or id, with a verdict and the next command'
 complete -c sen -n "__fish_sen_needs_command" -f -a "why" -d 'Tell why a key or id is as it is, across all systems, and what to type next'
 complete -c sen -n "__fish_sen_needs_command" -f -a "list" -d 'List leases'
@@ -80,6 +81,25 @@ complete -c sen -n "__fish_sen_using_subcommand status" -l no-pager -d 'Never pa
 complete -c sen -n "__fish_sen_using_subcommand status" -l read-only -d 'Refuse every command that writes'
 complete -c sen -n "__fish_sen_using_subcommand status" -l reveal -d 'Show values under secret-looking names instead of ***'
 complete -c sen -n "__fish_sen_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand watch" -l interval -d 'From one look to the next, at least' -r
+complete -c sen -n "__fish_sen_using_subcommand watch" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand watch" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand watch" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand watch" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand watch" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand watch" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand watch" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand watch" -s v -l verbose -d 'Say on stderr what was connected to, and how'
+complete -c sen -n "__fish_sen_using_subcommand watch" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand watch" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand watch" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand watch" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sen -n "__fish_sen_using_subcommand inspect" -s n -l namespace -d 'Put this namespace before every key, as the library does' -r
 complete -c sen -n "__fish_sen_using_subcommand inspect" -l events -d 'How many of the newest events to show' -r
 complete -c sen -n "__fish_sen_using_subcommand inspect" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r

@@ -19,6 +19,7 @@ pub mod reconcile;
 pub mod release;
 pub mod status;
 pub mod wait;
+pub mod watch;
 pub mod why;
 
 use clap::Subcommand;
@@ -33,6 +34,7 @@ use crate::views::{Answer, Block};
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Status(status::Args),
+    Watch(watch::Args),
     Inspect(inspect::Args),
     Why(why::Args),
     List(list::Args),
@@ -60,6 +62,7 @@ pub fn alone(name: &str) -> Option<clap::Command> {
     }
     match name {
         "status" => describe::<status::Args>("status"),
+        "watch" => describe::<watch::Args>("watch"),
         "inspect" => describe::<inspect::Args>("inspect"),
         "why" => describe::<why::Args>("why"),
         "list" => describe::<list::Args>("list"),
@@ -84,6 +87,7 @@ impl Command {
     pub async fn run(self, session: &Session) -> Result<Answer> {
         match self {
             Self::Status(args) => status::run(args, session).await,
+            Self::Watch(args) => watch::run(args, session).await,
             Self::Inspect(args) => inspect::run(args, session).await,
             Self::Why(args) => why::run(args, session).await,
             Self::List(args) => list::run(args, session).await,

@@ -13,6 +13,7 @@ mod screen;
 mod session;
 mod settings;
 mod views;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -4,6 +4,7 @@
 //! A closed pipe ends the output quietly and is no error: `sen list | head` has done its work. Rust starts programs
 //! with SIGPIPE ignored, so it arrives here as `BrokenPipe`. Any other failure to write (a full disk) is an error.
 
+pub mod full;
 pub mod sink;
 pub mod terminal;
 
@@ -19,6 +20,7 @@ use crate::clean::clean;
 use crate::fault;
 use crate::output::text::wrap;
 use crate::output::{self, Format, Look, Options, RowWriter};
+use crate::screen::full::Full;
 use crate::screen::sink::Sink;
 use crate::screen::terminal::{ColorChoice, Env, Stream, pager};
 use crate::views::{Batch, Batches, ListView, View};
@@ -135,6 +137,19 @@ impl Screen {
     /// Prints what the argument parser has to say, in its own form; what the operator typed is in it and is filtered.
     pub fn usage(&self, text: &str) {
         text.lines().for_each(|line| self.complain(&fault::line("", line, None, None)));
+    }
+
+    /// The whole terminal, and whether it has colour; `None` where stdout is none or cannot move its cursor.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn full(&self) -> Result<Option<(Full, bool)>> {
+        if !self.out.terminal || self.out.dumb {
+            return Ok(None);
+        }
+        let failed = |error| Error::new(ErrorKind::Io, "standard output is closed").with_source(error);
+        let paper = io::stdout().as_fd().try_clone_to_owned().map_err(failed)?;
+        Ok(Some((Full::enter(paper.into())?, self.out.color)))
     }
 
     fn look(&self, now: sen_core::time::Timestamp) -> Look {

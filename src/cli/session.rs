@@ -10,7 +10,9 @@ use sen_core::stores::url::Target;
 
 use crate::app::Globals;
 use crate::interrupt::Interrupt;
+use crate::output::Format;
 use crate::screen::Screen;
+use crate::screen::full::Full;
 use crate::settings::Settings;
 
 /// How long one statement may take unless `--timeout` says otherwise.
@@ -161,9 +163,25 @@ impl Session {
         self.open(&self.target()?, access).await
     }
 
+    /// The limit of one statement.
+    pub fn limit(&self) -> Option<Duration> {
+        Some(self.globals.timeout.unwrap_or(STATEMENT)).filter(|limit| !limit.is_zero())
+    }
+
+    /// The whole terminal and whether it has colour; `None` where stdout is none, or data was asked for.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn full_screen(&self) -> Result<Option<(Full, bool)>> {
+        if self.globals.output == Format::Table && self.globals.fields.is_empty() {
+            self.screen.full()
+        } else {
+            Ok(None)
+        }
+    }
+
     async fn open(&self, target: &Target, access: Access) -> Result<Database> {
-        let limit = Some(self.globals.timeout.unwrap_or(STATEMENT)).filter(|limit| !limit.is_zero());
-        let database = registry::open(target, access, limit).await?;
+        let database = registry::open(target, access, self.limit()).await?;
         self.warnings.borrow_mut().extend_from_slice(database.warnings());
         *self.opened.borrow_mut() = Some(database.opened().to_owned());
         Ok(database)

@@ -14,6 +14,8 @@ use crate::system::System;
 pub enum Access {
     /// Reading only, enforced by the database.
     Read,
+    /// As `Read`, over and over: the server answers with one process, however much there is to count.
+    Watch,
     /// Reading and writing what exists.
     Write,
     /// As `Write`; a missing SQLite file is made.
@@ -102,7 +104,8 @@ pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> R
     match target {
         #[cfg(feature = "postgres")]
         Target::Postgres(info) => {
-            let db = crate::stores::postgres::Postgres::connect(info).await?;
+            let mut db = crate::stores::postgres::Postgres::connect(info).await?;
+            db.set_modest(access == Access::Watch);
             let warnings = db.warnings().to_vec();
             let server = db.server_version().map_or_else(String::new, |version| format!(", PostgreSQL {version}"));
             let opened = format!("connected to {} ({}){server}", db.describe(), db.wire());
@@ -114,7 +117,7 @@ pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> R
         Target::Sqlite(path) => {
             use crate::stores::sqlite::{self, Sqlite};
             let access = match access {
-                Access::Read => sqlite::Access::Read,
+                Access::Read | Access::Watch => sqlite::Access::Read,
                 Access::Write => sqlite::Access::Write,
                 Access::Create => sqlite::Access::Create,
             };

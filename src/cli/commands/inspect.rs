@@ -111,7 +111,8 @@ fn verdict_value(verdict: &Verdict) -> Value {
     ])
 }
 
-fn detail(found: Found, single: bool) -> Detail {
+/// One thing in depth, for people and as data.
+pub fn detail(found: Found, single: bool) -> Detail {
     let mut map = vec![
         ("subject", Value::Text(found.subject.to_string())),
         ("system", Value::Name(found.subject.system)),

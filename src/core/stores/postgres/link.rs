@@ -42,11 +42,13 @@ impl Link {
     /// # Errors
     /// `Connect`.
     pub async fn live(&self) -> Result<&Postgres> {
-        if self.db.client().is_closed() {
-            self.second.get_or_try_init(|| Postgres::connect(&self.again)).await
-        } else {
-            Ok(&self.db)
-        }
+        if self.db.client().is_closed() { self.second.get_or_try_init(|| self.connect()).await } else { Ok(&self.db) }
+    }
+
+    async fn connect(&self) -> Result<Postgres> {
+        let mut db = Postgres::connect(&self.again).await?;
+        db.set_modest(self.db.is_modest());
+        Ok(db)
     }
 
     /// [`Postgres::snapshot`] under this link's limit.

@@ -20,7 +20,8 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// A database in SQL_ASCII holds bytes in no known encoding; asked for UTF-8 the server would refuse the whole answer for
 /// one odd byte. Taken raw, `decode` reports the odd column and the rest is read.
 const LIMITS: &str = "SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
-    CASE WHEN current_setting('server_encoding') = 'SQL_ASCII' THEN set_config('client_encoding', 'SQL_ASCII', true) END";
+    CASE WHEN current_setting('server_encoding') = 'SQL_ASCII' THEN set_config('client_encoding', 'SQL_ASCII', true) END,
+    CASE WHEN $3 THEN set_config('max_parallel_workers_per_gather', '0', true) END";
 
 /// How long a reader waits for a lock: longer means somebody is altering the table, and the operator should know.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -94,7 +95,8 @@ impl Postgres {
     pub async fn snapshot(&self, asks: &[Ask<'_>], limit: Option<Duration>) -> Result<Vec<Result<Vec<Row>>>> {
         let client = self.client();
         let (statement, lock) = (millis(limit), millis(Some(LOCK_WAIT)));
-        let limits: [(&(dyn ToSql + Sync), Type); 2] = [(&statement, Type::TEXT), (&lock, Type::TEXT)];
+        let limits: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&statement, Type::TEXT), (&lock, Type::TEXT), (&self.modest, Type::BOOL)];
         // Each future puts its messages into the connection's queue when it is first polled, in this order; the
         // connection task then writes them all at once.
         let (begun, limited, answers, ended) = tokio::join!(
@@ -128,7 +130,8 @@ impl Postgres {
     pub async fn snapshot_stream(&self, first: &Ask<'_>, long: &Ask<'_>) -> Result<(Vec<Row>, RowStream)> {
         let client = self.client();
         let (statement, lock) = (millis(None), millis(Some(LOCK_WAIT)));
-        let limits: [(&(dyn ToSql + Sync), Type); 2] = [(&statement, Type::TEXT), (&lock, Type::TEXT)];
+        let limits: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&statement, Type::TEXT), (&lock, Type::TEXT), (&self.modest, Type::BOOL)];
         let (begun, limited, head, stream) = tokio::join!(
             biased;
             client.batch_execute(BEGIN),
