@@ -82,7 +82,6 @@ pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> R
             let leases = crate::systems::sentinel::sqlite::SqliteLeases::new(db);
             Ok(Database { systems: vec![sentinel(leases)], warnings: Vec::new(), opened })
         }
-        #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
         _ => {
             let _ = access;
             Err(Error::usage("this build of sen cannot open that kind of database"))
@@ -113,6 +112,7 @@ pub async fn open_claims(target: &Target) -> Result<Box<dyn crate::systems::sent
             let db = Sqlite::open(path, Access::Write).await?;
             Ok(Box::new(crate::systems::sentinel::once_sqlite::SqliteClaims::open(db).await?))
         }
+        Target::Redis(_) => Err(Error::usage("keys that run once are kept in PostgreSQL or SQLite, not in Redis")),
         #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
         _ => Err(Error::usage("this build of sen cannot open that kind of database")),
     }
