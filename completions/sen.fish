@@ -156,7 +156,7 @@ complete -c sen -n "__fish_sen_using_subcommand reconcile" -l uncertain-for -d '
 complete -c sen -n "__fish_sen_using_subcommand reconcile" -l owner -d 'With --all: only owners that begin so' -r
 complete -c sen -n "__fish_sen_using_subcommand reconcile" -l limit -d 'With --all: at most so many, those unchanged longest first' -r
 complete -c sen -n "__fish_sen_using_subcommand reconcile" -l reason -d 'Why, for the record kept beside the rows' -r
-complete -c sen -n "__fish_sen_using_subcommand reconcile" -l expect -d 'Do nothing unless exactly so many keys would be changed' -r
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l expect -d 'Do nothing unless exactly so many would be changed' -r
 complete -c sen -n "__fish_sen_using_subcommand reconcile" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
 complete -c sen -n "__fish_sen_using_subcommand reconcile" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
 complete -c sen -n "__fish_sen_using_subcommand reconcile" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
@@ -182,7 +182,7 @@ complete -c sen -n "__fish_sen_using_subcommand reconcile" -l reveal -d 'Show va
 complete -c sen -n "__fish_sen_using_subcommand reconcile" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sen -n "__fish_sen_using_subcommand release" -s n -l namespace -d 'Put this namespace before every key, as the library does' -r
 complete -c sen -n "__fish_sen_using_subcommand release" -l reason -d 'Why, for the record kept beside the rows' -r
-complete -c sen -n "__fish_sen_using_subcommand release" -l expect -d 'Do nothing unless exactly so many keys would be changed' -r
+complete -c sen -n "__fish_sen_using_subcommand release" -l expect -d 'Do nothing unless exactly so many would be changed' -r
 complete -c sen -n "__fish_sen_using_subcommand release" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
 complete -c sen -n "__fish_sen_using_subcommand release" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
 complete -c sen -n "__fish_sen_using_subcommand release" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
@@ -205,7 +205,7 @@ complete -c sen -n "__fish_sen_using_subcommand release" -l reveal -d 'Show valu
 complete -c sen -n "__fish_sen_using_subcommand release" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sen -n "__fish_sen_using_subcommand forget" -s n -l namespace -d 'Put this namespace before every key, as the library does' -r
 complete -c sen -n "__fish_sen_using_subcommand forget" -l reason -d 'Why, for the record kept beside the rows' -r
-complete -c sen -n "__fish_sen_using_subcommand forget" -l expect -d 'Do nothing unless exactly so many keys would be changed' -r
+complete -c sen -n "__fish_sen_using_subcommand forget" -l expect -d 'Do nothing unless exactly so many would be changed' -r
 complete -c sen -n "__fish_sen_using_subcommand forget" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
 complete -c sen -n "__fish_sen_using_subcommand forget" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
 complete -c sen -n "__fish_sen_using_subcommand forget" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'

@@ -19,9 +19,11 @@ pub mod wait;
 
 use clap::Subcommand;
 use sen_core::error::Result;
+use sen_core::model::value::{Column, Row, Value};
+use sen_core::system::Section;
 
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::{Answer, Block};
 
 /// Every command, in the order of the help.
 #[derive(Debug, Subcommand)]
@@ -96,6 +98,26 @@ fn keyed(words: &[&str], key: &str, why: &str) -> sen_core::model::verdict::Next
     words.extend(key.starts_with('-').then_some("--"));
     words.push(key);
     sen_core::model::verdict::NextCommand::new(&words, why)
+}
+
+/// Rows as objects under their columns' names.
+fn objects<'a>(columns: &'static [Column], rows: impl IntoIterator<Item = &'a Row>) -> Value {
+    let object =
+        |row: &Row| Value::Map(columns.iter().zip(row).map(|(column, value)| (column.name, value.clone())).collect());
+    Value::List(rows.into_iter().map(object).collect())
+}
+
+/// Sections as fields of their owner's data.
+fn section_values(sections: &[Section]) -> impl Iterator<Item = (&'static str, Value)> {
+    sections.iter().map(|section| (section.name, objects(section.columns, &section.rows)))
+}
+
+/// Sections for people; those without rows are left out.
+fn section_blocks(sections: &[Section]) -> impl Iterator<Item = Block> {
+    let filled = sections.iter().filter(|section| !section.rows.is_empty());
+    filled.flat_map(|section| {
+        [Block::Heading(section.heading.into()), Block::Table(section.columns, section.rows.clone())]
+    })
 }
 
 /// Refuses a key that no database can hold.

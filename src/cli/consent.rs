@@ -3,7 +3,7 @@
 
 use dialoguer::{Confirm, Input, Select};
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::model::plan::{Gravity, Plan};
+use sen_core::model::plan::{Gravity, Plan, Set};
 use sen_core::model::report::Item;
 use sen_core::permit::Consent;
 use sen_core::system::Decision;
@@ -21,7 +21,7 @@ pub fn consent(session: &Session, plan: &Plan, yes: bool) -> Result<Consent> {
     if yes {
         return Ok(Consent::InAdvance);
     }
-    if plan.gravity == Gravity::Harmless || plan.steps.is_empty() || !session.can_ask() {
+    if plan.gravity == Gravity::Harmless || plan.targets() == 0 || !session.can_ask() {
         return Ok(Consent::Unasked);
     }
     session.say(&describe(plan));
@@ -60,7 +60,26 @@ pub fn describe(plan: &Plan) -> Vec<String> {
     if shown > SAMPLE {
         lines.push(format!("  … and {} more", shown - SAMPLE));
     }
+    if let Some(set) = &plan.set {
+        lines.extend(described(set));
+    }
     lines.extend(plan.refused.iter().take(SAMPLE).map(|item| format!("  not {}: {}", item.subject.id, item.detail)));
+    lines
+}
+
+/// A set for people: how many, from when to when, a few of them, and what is left alone.
+fn described(set: &Set) -> Vec<String> {
+    let mut lines = vec![match (set.oldest, set.newest) {
+        (Some(oldest), Some(newest)) => format!("  {} of them, from {oldest} to {newest}", set.count),
+        _ => format!("  {} of them", set.count),
+    }];
+    lines.extend(set.sample.iter().take(SAMPLE).map(|line| format!("    {line}")));
+    let shown = set.sample.len().min(SAMPLE) as u64;
+    if shown > 0 && set.count > shown {
+        lines.push(format!("    … and {} more", set.count - shown));
+    }
+    lines.extend(set.warnings.iter().map(|warning| format!("  note: {warning}")));
+    lines.extend(set.skipped.iter().map(|(why, count)| format!("  left alone: {count}, {why}")));
     lines
 }
 

@@ -3,8 +3,8 @@
 //! This file is the map of the crate. Floors import downwards only:
 //!
 //! 0. [`error`], [`time`], [`ident`], [`secret`], [`sql`]: kinds of error, clocks, quoted identifiers, secrets, static SQL
-//! 1. [`model`]: subjects, values, verdicts, plans, reports (plain data, no I/O) and [`permit`]
-//! 2. [`system`]: the neutral, object-safe trait every coordinated system implements
+//! 1. [`model`]: subjects, values, verdicts, plans, reports (plain data, no I/O); [`permit`]; [`observe`]
+//! 2. [`system`] and [`letters`]: the neutral, object-safe traits every coordinated system implements
 //! 3. [`stores`]: connecting to PostgreSQL and SQLite; knows no system
 //! 4. [`systems`]: one folder per system: what its states mean, what is wrong, what may be done
 //! 5. [`registry`]: which systems exist in a database
@@ -12,7 +12,9 @@
 
 pub mod error;
 pub mod ident;
+pub mod letters;
 pub mod model;
+pub mod observe;
 pub mod ops;
 pub mod permit;
 pub mod registry;

@@ -1,5 +1,6 @@
 //! Plain data that every system speaks: no I/O, no driver, no terminal.
 
+pub mod letter;
 pub mod plan;
 pub mod report;
 pub mod subject;

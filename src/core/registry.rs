@@ -1,5 +1,7 @@
 //! Which systems a database may hold, and opening them.
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -66,8 +68,9 @@ pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> R
             let warnings = db.warnings().to_vec();
             let server = db.server_version().map_or_else(String::new, |version| format!(", PostgreSQL {version}"));
             let opened = format!("connected to {} ({}){server}", db.describe(), db.wire());
-            let leases = crate::systems::sentinel::postgres::PostgresLeases::new(db, limit, (**info).clone());
-            Ok(Database { systems: vec![sentinel(leases)], warnings, opened })
+            let link = Arc::new(crate::stores::postgres::link::Link::new(db, limit, (**info).clone()));
+            let systems = vec![sentinel(crate::systems::sentinel::postgres::PostgresLeases::new(link))];
+            Ok(Database { systems, warnings, opened })
         }
         #[cfg(feature = "sqlite")]
         Target::Sqlite(path) => {
@@ -77,10 +80,10 @@ pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> R
                 Access::Write => sqlite::Access::Write,
                 Access::Create => sqlite::Access::Create,
             };
-            let db = Sqlite::open(path, access).await?;
+            let db = Arc::new(Sqlite::open(path, access).await?);
             let opened = format!("opened {}", db.describe());
-            let leases = crate::systems::sentinel::sqlite::SqliteLeases::new(db);
-            Ok(Database { systems: vec![sentinel(leases)], warnings: Vec::new(), opened })
+            let systems = vec![sentinel(crate::systems::sentinel::sqlite::SqliteLeases::new(db))];
+            Ok(Database { systems, warnings: Vec::new(), opened })
         }
         _ => {
             let _ = access;

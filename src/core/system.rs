@@ -9,11 +9,13 @@ use async_trait::async_trait;
 use futures_util::Stream;
 
 use crate::error::Result;
+use crate::letters::DeadLetters;
 use crate::model::plan::Plan;
 use crate::model::report::Report;
 use crate::model::subject::Subject;
 use crate::model::value::{Column, Row, Value};
 use crate::model::verdict::{NextCommand, Severity, Verdict};
+use crate::observe::Observer;
 use crate::permit::WritePermit;
 use crate::time::{Timestamp, When};
 
@@ -26,8 +28,14 @@ pub trait System: Send + Sync {
     /// The database it stands in, without secrets, for people.
     fn database(&self) -> &str;
 
-    /// Everything known of one key or id, or `None` when it is not there. `events` bounds the history that comes along.
-    async fn find(&self, id: &str, events: u32) -> Result<Option<Found>>;
+    /// Whether this database holds the system, by the columns of its tables: a look at the catalogue, nothing more.
+    async fn present(&self) -> Result<bool>;
+
+    /// Everything that has this key or id. `events` bounds the history that comes along.
+    ///
+    /// # Errors
+    /// `NoSystem` when the database does not hold the system.
+    async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>>;
 
     /// Keys or ids that exist and look like `id`, the most similar first. Indexed look-ups only, never a scan.
     async fn nearby(&self, id: &str) -> Result<Vec<String>>;
@@ -47,8 +55,13 @@ pub trait System: Send + Sync {
     /// Looks, judges, and says what would be written.
     async fn plan(&self, request: &Request) -> Result<Plan>;
 
-    /// Writes what the plan says, each step guarded by what was seen.
-    async fn apply(&self, plan: &Plan, permit: &WritePermit) -> Result<Report>;
+    /// Writes what the plan says, each step guarded by what was seen, and tells `observer` how far it has come.
+    async fn apply(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report>;
+
+    /// Its dead letters, where it keeps any.
+    fn letters(&self) -> Option<&dyn DeadLetters> {
+        None
+    }
 }
 
 /// An act asked of a system.
@@ -92,12 +105,28 @@ pub enum Decision {
 /// Which records a list holds, and in what order. Times are about the last change of a record.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {
+    /// What is listed, where a system has several kinds of things; empty: its primary one.
+    pub kind: &'static str,
     /// States by name; a record matches when its stored status or its verdict is among them. Empty: all.
     pub states: Vec<String>,
     /// Keys of this namespace only (`payments` matches `payments:order-1`).
     pub namespace: Option<String>,
     /// Owners that begin with this text.
     pub owner: Option<String>,
+    /// Of this queue.
+    pub queue: Option<String>,
+    /// Of this function, step, saga or task type.
+    pub function: Option<String>,
+    /// With this tag.
+    pub tag: Option<String>,
+    /// Held by this worker.
+    pub worker: Option<String>,
+    /// Whose error contains this text.
+    pub error: Option<String>,
+    /// What they belong to: an execution, an aggregation, a tenant.
+    pub parent: Option<String>,
+    /// Further conditions by name, as the system knows them: `stuck`, `due`, …
+    pub flags: Vec<&'static str>,
     /// Only records whose lease has expired.
     pub expired: bool,
     /// Changed longer ago than this.
@@ -150,6 +179,21 @@ pub struct Found {
     pub verdict: Verdict,
     /// Its newest events; `None` where this database keeps none.
     pub history: Option<History>,
+    /// What belongs to it: tasks, messages, checkpoints.
+    pub sections: Vec<Section>,
+}
+
+/// Things that belong to another, as a small table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Section {
+    /// Its key in JSON.
+    pub name: &'static str,
+    /// Its heading for people.
+    pub heading: &'static str,
+    /// The columns.
+    pub columns: &'static [Column],
+    /// The rows; none at all are not shown to people.
+    pub rows: Vec<Row>,
 }
 
 /// Events of one thing.
@@ -187,12 +231,16 @@ pub struct Survey {
     pub writable: bool,
     /// The database's clock.
     pub now: Timestamp,
+    /// What `counts` counts, for people: `leases`.
+    pub counted: &'static str,
     /// Records by state.
     pub counts: Vec<Count>,
     /// What needs a person, the most severe first.
     pub attention: Vec<Attention>,
     /// Further facts for people and scripts.
     pub facts: Vec<(&'static str, Value)>,
+    /// Further counts.
+    pub sections: Vec<Section>,
 }
 
 /// How many records are in one state.

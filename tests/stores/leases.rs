@@ -1,6 +1,7 @@
 //! The contract of Sentinel's port, on SQLite and on PostgreSQL in each shape of the tables.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -54,7 +55,7 @@ async fn connect(url: &str) -> PostgresLeases {
         panic!("not PostgreSQL: {url}")
     };
     let db = sen_core::stores::postgres::Postgres::connect(&info).await.unwrap();
-    PostgresLeases::new(db, Some(Duration::from_secs(30)), *info)
+    PostgresLeases::new(Arc::new(sen_core::stores::postgres::link::Link::new(db, Some(Duration::from_secs(30)), *info)))
 }
 
 fn text(value: Option<&str>) -> String {
@@ -123,7 +124,7 @@ impl OnSqlite {
         let path = folder.path().join("leases.db");
         let cell = Self { _folder: folder, path };
         block_on(async {
-            let store = SqliteLeases::new(Sqlite::open(&cell.path, Access::Create).await.unwrap());
+            let store = SqliteLeases::new(Arc::new(Sqlite::open(&cell.path, Access::Create).await.unwrap()));
             store.init(&permit()).await.unwrap();
         });
         cell
@@ -139,12 +140,12 @@ const SQLITE_NOW: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000";
 impl Cell for OnSqlite {
     fn store(&self) -> Box<dyn LeaseStore> {
         let db = on_one_runtime(Sqlite::open(&self.path, Access::Read)).unwrap();
-        Box::new(SqliteLeases::new(db))
+        Box::new(SqliteLeases::new(Arc::new(db)))
     }
 
     fn store_for_writing(&self) -> Box<dyn LeaseStore> {
         let db = on_one_runtime(Sqlite::open(&self.path, Access::Write)).unwrap();
-        Box::new(SqliteLeases::new(db))
+        Box::new(SqliteLeases::new(Arc::new(db)))
     }
 
     fn worker_beats(&self, key: &str, _token: i64) -> bool {

@@ -4,7 +4,9 @@ use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::plan::Plan;
 use sen_core::model::report::{Ending, Item, Outcome, Report};
 use sen_core::model::value::Value;
+use sen_core::observe::{Observer, Silent};
 use sen_core::ops::act::{self, Author};
+use sen_core::permit::WritePermit;
 use sen_core::registry::Access;
 use sen_core::system::{Request, System};
 use sen_core::systems::sentinel;
@@ -31,9 +33,9 @@ pub struct Acting {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 
-    /// Do nothing unless exactly so many keys would be changed
+    /// Do nothing unless exactly so many would be changed
     #[arg(long, value_name = "N")]
-    pub expect: Option<usize>,
+    pub expect: Option<u64>,
 }
 
 /// The keys an act is about, and its options.
@@ -62,28 +64,32 @@ pub async fn on_leases(targets: Targets, session: &Session, request: fn(Vec<Stri
 /// Plans, asks, applies, reports.
 pub async fn carry_out(system: &dyn System, request: &Request, acting: &Acting, session: &Session) -> Result<Answer> {
     let plan = act::plan(system, request).await?;
-    let targets = targets(&plan);
+    follow(&plan, acting, session, async |permit, observer| system.apply(&plan, permit, observer).await).await
+}
+
+/// The road from a plan to a report: expectation, dry run, consent, permit, and then `apply`.
+pub async fn follow(
+    plan: &Plan,
+    acting: &Acting,
+    session: &Session,
+    apply: impl AsyncFnOnce(&WritePermit, &dyn Observer) -> Result<Report>,
+) -> Result<Answer> {
+    let targets = plan.targets();
     if let Some(expected) = acting.expect
         && expected != targets
     {
-        let message = format!("{targets} keys would be changed, not {expected} as expected; nothing was written");
+        let message = format!("{targets} would be changed, not {expected} as expected; nothing was written");
         return Err(Error::new(ErrorKind::Changed, message).with_hint("--dry-run shows which"));
     }
     if acting.dry_run {
-        return Ok(planned(&plan));
+        return Ok(planned(plan));
     }
-    let consent = consent::consent(session, &plan, acting.yes || plan.steps.is_empty())?;
+    let consent = consent::consent(session, plan, acting.yes || targets == 0)?;
     let author = Author { who: Some(session.operator()), why: acting.reason.clone() };
-    let report =
-        session.interrupt.protect(act::apply(system, &plan, consent, author, session.interrupt.revocation())).await?;
-    let answer = reported(&report, plan.steps.first().map(|step| step.act));
+    let permit = act::permit(plan, consent, author, session.interrupt.revocation())?;
+    let report = session.interrupt.protect(apply(&permit, &Silent)).await?;
+    let answer = reported(&report, plan);
     Ok(if session.interrupt.revocation().is_revoked() { answer.ending(Exit::Interrupted) } else { answer })
-}
-
-fn targets(plan: &Plan) -> usize {
-    let mut subjects: Vec<_> = plan.steps.iter().map(|step| &step.subject).collect();
-    subjects.dedup();
-    subjects.len()
 }
 
 fn planned(plan: &Plan) -> Answer {
@@ -97,13 +103,18 @@ fn planned(plan: &Plan) -> Answer {
     }
     let lines = consent::describe(plan);
     items.extend(plan.refused.iter().cloned());
-    let report = Report { operation: plan.operation, items };
+    let mut report = Report { items, ..Report::new(plan.operation) };
+    for (_, count) in plan.set.iter().flat_map(|set| &set.skipped) {
+        report.add_unlisted(Outcome::Skipped, *count);
+    }
     let blocks = lines.into_iter().map(Block::Note).collect();
-    view(&report, targets(plan), true, blocks).ending(exit(&report))
+    view(&report, plan.targets(), true, blocks).ending(exit(&report))
 }
 
-fn reported(report: &Report, first_act: Option<&str>) -> Answer {
+fn reported(report: &Report, plan: &Plan) -> Answer {
+    let first_act = plan.steps.first().map(|step| step.act);
     let mut blocks: Vec<Block> = report.items.iter().map(|item| Block::Note(consent::line(item))).collect();
+    blocks.extend(report.unlisted.iter().map(|(outcome, count)| Block::Note(format!("{count} {}", outcome.words()))));
     if let (Some("take_over"), [item]) = (first_act, report.items.as_slice())
         && let (Outcome::Applied, "taken over", Some(token)) = (item.outcome, item.detail.as_str(), item.fencing_token)
     {
@@ -115,7 +126,7 @@ fn reported(report: &Report, first_act: Option<&str>) -> Answer {
             next(&["--reset"], "it never happened: the next caller runs it"),
         ]));
     }
-    view(report, report.items.len(), false, blocks).ending(exit(report))
+    view(report, plan.targets() + plan.refused.len() as u64, false, blocks).ending(exit(report))
 }
 
 /// The exit code of a report as a whole.
@@ -131,7 +142,7 @@ pub fn exit(report: &Report) -> Exit {
 }
 
 /// A report as data and as lines.
-pub fn view(report: &Report, planned: usize, dry_run: bool, blocks: Vec<Block>) -> Answer {
+pub fn view(report: &Report, planned: u64, dry_run: bool, blocks: Vec<Block>) -> Answer {
     let result = |item: &Item| {
         Value::Map(vec![
             ("subject", Value::Text(item.subject.to_string())),
@@ -147,12 +158,16 @@ pub fn view(report: &Report, planned: usize, dry_run: bool, blocks: Vec<Block>) 
             ("fencing_token", item.fencing_token.map_or(Value::Null, Value::Big)),
         ])
     };
-    let count =
-        |outcome| Value::Int(if dry_run && outcome == Outcome::Skipped { 0 } else { report.count(outcome) as i64 });
+    let int = |count: u64| Value::Int(i64::try_from(count).unwrap_or(i64::MAX));
+    // The planned items of a dry run stand in the report as skipped.
+    let count = |outcome| {
+        let listed = report.items.iter().filter(|item| dry_run && item.outcome == outcome).count() as u64;
+        int(if outcome == Outcome::Skipped { report.count(outcome) - listed } else { report.count(outcome) })
+    };
     let value = Value::Map(vec![
         ("operation", Value::Text(report.operation.to_string())),
         ("dry_run", Value::Bool(dry_run)),
-        ("planned", Value::Int(planned as i64)),
+        ("planned", int(planned)),
         ("applied", count(Outcome::Applied)),
         ("already_done", count(Outcome::AlreadyDone)),
         ("changed", count(Outcome::Changed)),
@@ -161,6 +176,7 @@ pub fn view(report: &Report, planned: usize, dry_run: bool, blocks: Vec<Block>) 
         ("failed", count(Outcome::Failed)),
         ("unknown", count(Outcome::Unknown)),
         ("results", Value::List(report.items.iter().map(result).collect())),
+        ("results_cut", Value::Bool(!report.unlisted.is_empty())),
     ]);
     let details = vec![Detail { value, blocks }];
     Answer::new(View::Details(DetailsView { details, single: true, now: Timestamp::here() }))

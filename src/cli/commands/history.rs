@@ -62,14 +62,14 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         Ok(history) => history,
         // Before 0.5.0 no events were kept. That is no reason for a script to stop, if the key is there.
         Err(error) if error.kind() == ErrorKind::NoSystem && !args.follow => {
-            let Some(found) = system.find(&key, 0).await? else {
+            let Some(found) = system.find(&key, 0).await?.into_iter().next() else {
                 return Err(inspect::missing("lease", &key, &system.nearby(&key).await?));
             };
             return Ok(empty(found.now, &error, args.fail_if_empty));
         }
         Err(error) => return Err(error),
     };
-    if history.events.is_empty() && system.find(&key, 0).await?.is_none() && !args.follow {
+    if history.events.is_empty() && system.find(&key, 0).await?.is_empty() && !args.follow {
         return Err(inspect::missing("lease or event of", &key, &system.nearby(&key).await?));
     }
     let (columns, now, older) = (history.columns, history.now, history.older);

@@ -4,7 +4,7 @@ use sen_core::error::Result;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::{Severity, Verdict};
 use sen_core::ops::inspect::{self, Answer as Known};
-use sen_core::system::{Found, History};
+use sen_core::system::Found;
 use sen_core::time::Timestamp;
 
 use crate::exit::Exit;
@@ -108,13 +108,6 @@ fn verdict_value(verdict: &Verdict) -> Value {
     ])
 }
 
-fn events_value(history: &History) -> Value {
-    let object = |row: &Vec<Value>| {
-        Value::Map(history.columns.iter().zip(row).map(|(column, value)| (column.name, value.clone())).collect())
-    };
-    Value::List(history.events.iter().map(|event| object(&event.row)).collect())
-}
-
 fn detail(found: Found, single: bool) -> Detail {
     let mut map = vec![
         ("subject", Value::Text(found.subject.to_string())),
@@ -123,7 +116,13 @@ fn detail(found: Found, single: bool) -> Detail {
     ];
     map.extend(found.fields.iter().filter(|(name, _)| *name != "key").cloned());
     map.push(("verdict", verdict_value(&found.verdict)));
-    map.push(("events", found.history.as_ref().map_or(Value::Null, events_value)));
+    map.push((
+        "events",
+        found.history.as_ref().map_or(Value::Null, |history| {
+            super::objects(history.columns, history.events.iter().map(|event| &event.row))
+        }),
+    ));
+    map.extend(super::section_values(&found.sections));
     map.push(("observed_at", Value::Time(found.now)));
 
     let mut blocks = Vec::new();
@@ -141,6 +140,7 @@ fn detail(found: Found, single: bool) -> Detail {
         blocks.push(Block::Heading("latest events".into()));
         blocks.push(Block::Table(history.columns, history.events.into_iter().map(|event| event.row).collect()));
     }
+    blocks.extend(super::section_blocks(&found.sections));
     Detail { value: Value::Map(map), blocks }
 }
 

@@ -100,6 +100,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         reverse: args.reverse,
         limit: (args.limit > 0).then_some(args.limit),
         payloads: asked || (globals.fields.is_empty() && globals.output != Format::Table),
+        ..Filter::default()
     };
     let database = session.read().await?;
     let listing = database.system(sentinel::NAME)?.list(&filter).await?;

@@ -332,7 +332,7 @@ fn with_file(error: Error, key: &str, path: Result<std::path::PathBuf>) -> Error
 async fn describe(args: &Args, key: &str, session: &Session) -> Result<Answer> {
     let database = session.read().await?;
     let system = database.system(sen_core::systems::sentinel::NAME)?;
-    let found: Option<Found> = system.find(key, 0).await?;
+    let found: Option<Found> = system.find(key, 0).await?.into_iter().next();
     let state = found.as_ref().map_or("free", |found| found.verdict.state);
     let (would, code) = match state {
         "free" => ("claim the key and run the command", None),

@@ -128,7 +128,7 @@ async fn uncertain(system: &dyn System, args: &Args) -> Result<Vec<String>> {
 }
 
 async fn ask(system: &dyn System, key: &str, session: &Session) -> Result<Option<Decision>> {
-    let Some(found) = system.find(key, 5).await? else {
+    let Some(found) = system.find(key, 5).await?.into_iter().next() else {
         return Err(inspect::missing("lease", key, &system.nearby(key).await?));
     };
     if found.verdict.state != "uncertain" && found.verdict.state != "stalled" && found.verdict.state != "reconciling" {

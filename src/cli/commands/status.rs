@@ -72,7 +72,7 @@ fn layout(survey: &Survey) -> Vec<Block> {
             .filter(|(_, value)| *value != Value::Null)
             .map(|(name, value)| Block::Field(name, value.clone())),
     );
-    blocks.push(Block::Heading("leases".into()));
+    blocks.push(Block::Heading(survey.counted.into()));
     let rows: Vec<_> = survey
         .counts
         .iter()
@@ -80,6 +80,7 @@ fn layout(survey: &Survey) -> Vec<Block> {
         .map(|count| vec![Value::Name(count.state), Value::Int(count.count), Value::time(count.oldest)])
         .collect();
     blocks.push(if rows.is_empty() { Block::Note("none yet".into()) } else { Block::Table(COUNTS, rows) });
+    blocks.extend(super::section_blocks(&survey.sections));
     blocks.push(Block::Heading("attention".into()));
     if survey.attention.is_empty() {
         blocks.push(Block::Note("nothing needs a person".into()));
@@ -104,12 +105,14 @@ fn data(survey: &Survey) -> Value {
             ("command", Value::Text(item.next.command.clone())),
         ])
     });
-    Value::Map(vec![
+    let mut map = vec![
         ("system", Value::Name(survey.system)),
         ("version", Value::Text(survey.version.clone())),
         ("writable", Value::Bool(survey.writable)),
         ("counts", Value::List(counts.collect())),
         ("attention", Value::List(attention.collect())),
         ("facts", Value::Map(survey.facts.clone())),
-    ])
+    ];
+    map.extend(super::section_values(&survey.sections));
+    Value::Map(map)
 }

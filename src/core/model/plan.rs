@@ -4,6 +4,7 @@ use crate::ident::OperationId;
 use crate::model::report::Item;
 use crate::model::subject::Subject;
 use crate::model::value::Value;
+use crate::time::Timestamp;
 
 /// How much consent an act needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,23 @@ impl Step {
     }
 }
 
+/// Targets that the database chooses, fixed when the plan is made: a bulk act does not name each of them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Set {
+    /// How many.
+    pub count: u64,
+    /// The oldest of them.
+    pub oldest: Option<Timestamp>,
+    /// The newest of them: what comes later is not touched.
+    pub newest: Option<Timestamp>,
+    /// A few of them, a line each, for people.
+    pub sample: Vec<String>,
+    /// What the operator must know before consenting.
+    pub warnings: Vec<String>,
+    /// What matches and is left alone: why, and how many.
+    pub skipped: Vec<(String, u64)>,
+}
+
 /// A set of guarded changes to one database.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -54,6 +72,8 @@ pub struct Plan {
     pub gravity: Gravity,
     /// The changes, in order.
     pub steps: Vec<Step>,
+    /// Targets beside those of `steps`.
+    pub set: Option<Set>,
     /// What was asked for and will not be done, each with the reason.
     pub refused: Vec<Item>,
 }
@@ -67,7 +87,15 @@ impl Plan {
             database: database.into(),
             gravity,
             steps: Vec::new(),
+            set: None,
             refused: Vec::new(),
         }
+    }
+
+    /// How many things it would change.
+    pub fn targets(&self) -> u64 {
+        let mut subjects: Vec<&Subject> = self.steps.iter().map(|step| &step.subject).collect();
+        subjects.dedup();
+        subjects.len() as u64 + self.set.as_ref().map_or(0, |set| set.count)
     }
 }

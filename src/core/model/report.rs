@@ -1,12 +1,14 @@
 //! What became of each item of a plan. Counting is pure, so that exit codes can be tested without a database.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::ident::OperationId;
 use crate::model::subject::Subject;
 
 /// What became of one item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Written and committed.
@@ -36,6 +38,14 @@ impl Outcome {
             Self::Skipped => "skipped",
             Self::Failed => "failed",
             Self::Unknown => "unknown",
+        }
+    }
+
+    /// The same for people: `already done`.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::AlreadyDone => "already done",
+            other => other.name(),
         }
     }
 }
@@ -100,12 +110,27 @@ pub struct Report {
     pub operation: OperationId,
     /// One entry per item looked at.
     pub items: Vec<Item>,
+    /// How many further items had which outcome: of a large set not every item is listed.
+    pub unlisted: BTreeMap<Outcome, u64>,
 }
 
 impl Report {
-    /// How many items had `outcome`.
-    pub fn count(&self, outcome: Outcome) -> usize {
-        self.items.iter().filter(|item| item.outcome == outcome).count()
+    /// A report without items.
+    pub fn new(operation: OperationId) -> Self {
+        Self { operation, items: Vec::new(), unlisted: BTreeMap::new() }
+    }
+
+    /// How many items had `outcome`, listed or not.
+    pub fn count(&self, outcome: Outcome) -> u64 {
+        let listed = self.items.iter().filter(|item| item.outcome == outcome).count() as u64;
+        listed + self.unlisted.get(&outcome).copied().unwrap_or(0)
+    }
+
+    /// Counts `count` items that are not listed.
+    pub fn add_unlisted(&mut self, outcome: Outcome, count: u64) {
+        if count > 0 {
+            *self.unlisted.entry(outcome).or_default() += count;
+        }
     }
 
     /// How it ends as a whole. What was left alone on purpose counts neither way.
@@ -148,10 +173,14 @@ mod tests {
         ];
         for (outcomes, ending) in cases {
             let item = |outcome: &Outcome| Item::new(Subject::new("s", "k", "i"), *outcome, "");
-            let report = Report { operation: OperationId::fresh(), items: outcomes.iter().map(item).collect() };
+            let report = Report { items: outcomes.iter().map(item).collect(), ..Report::new(OperationId::fresh()) };
             assert_eq!(report.ending(), ending, "{outcomes:?}");
         }
         let half = Item::new(Subject::new("s", "k", "i"), Failed, "").partly(true);
-        assert_eq!(Report { operation: OperationId::fresh(), items: vec![half] }.ending(), Ending::Partial);
+        assert_eq!(Report { items: vec![half], ..Report::new(OperationId::fresh()) }.ending(), Ending::Partial);
+        let mut many = Report::new(OperationId::fresh());
+        many.add_unlisted(Applied, 100_000);
+        many.add_unlisted(Failed, 0);
+        assert_eq!((many.count(Applied), many.ending()), (100_000, Ending::Done));
     }
 }

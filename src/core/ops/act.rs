@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::model::plan::Plan;
 use crate::model::report::Report;
+use crate::observe::Silent;
 use crate::permit::{Consent, Revocation, WritePermit};
 use crate::system::{Request, System};
 
@@ -23,8 +24,19 @@ pub async fn plan(system: &dyn System, request: &Request) -> Result<Plan> {
     system.plan(request).await
 }
 
-/// Writes what `plan` says, each step guarded by what was seen, and reports every item. Once `stop` is revoked the item
-/// under way is finished and the others are reported as skipped.
+/// The permit for `plan`. Once `stop` is revoked the item under way is finished and the others are left alone.
+///
+/// # Errors
+/// `Refused` when the plan is grave and nobody consented.
+pub fn permit(plan: &Plan, consent: Consent, author: Author, stop: &Revocation) -> Result<WritePermit> {
+    let permit = WritePermit::grant(plan, consent, author.why)?.until(stop.clone());
+    Ok(match author.who {
+        Some(who) => permit.on_behalf_of(who),
+        None => permit,
+    })
+}
+
+/// Writes what `plan` says, each step guarded by what was seen, and reports every item.
 ///
 /// # Errors
 /// `Refused` when the plan is grave and nobody consented. What goes wrong with an item is in the report.
@@ -35,9 +47,6 @@ pub async fn apply(
     author: Author,
     stop: &Revocation,
 ) -> Result<Report> {
-    let mut permit = WritePermit::grant(plan, consent, author.why)?.until(stop.clone());
-    if let Some(who) = author.who {
-        permit = permit.on_behalf_of(who);
-    }
-    system.apply(plan, &permit).await
+    let permit = permit(plan, consent, author, stop)?;
+    system.apply(plan, &permit, &Silent).await
 }

@@ -1,5 +1,7 @@
 //! Finding keys and ids in every system of a database.
 
+use futures_util::future::join_all;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Database;
 use crate::system::Found;
@@ -25,10 +27,13 @@ pub async fn inspect(database: &Database, key: &str, events: u32) -> Result<Answ
     let mut found = Vec::new();
     let mut absent: Option<Error> = None;
     let mut present = Vec::new();
-    for system in database.systems() {
-        match system.find(key, events).await {
-            Ok(one) => {
-                found.extend(one);
+    // Asked all at once: on a shared connection their questions travel together.
+    let systems: Vec<_> = database.systems().collect();
+    let answers = join_all(systems.iter().map(|system| system.find(key, events))).await;
+    for (system, answer) in systems.into_iter().zip(answers) {
+        match answer {
+            Ok(these) => {
+                found.extend(these);
                 present.push(system);
             }
             Err(error) if error.kind() == ErrorKind::NoSystem => absent = Some(error),

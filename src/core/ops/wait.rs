@@ -49,7 +49,7 @@ pub async fn wait(system: &dyn System, id: &str, goal: Goal, limit: Duration) ->
     let end = tokio::time::Instant::now() + limit;
     let mut pause = FIRST_PAUSE;
     loop {
-        let found = system.find(id, 0).await?;
+        let found = system.find(id, 0).await?.into_iter().next();
         if reached(goal, found.as_ref()) {
             return Ok(Waited::Reached(found));
         }

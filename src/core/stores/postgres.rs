@@ -5,6 +5,7 @@ mod connect;
 pub mod decode;
 mod errors;
 pub mod flight;
+pub mod link;
 pub mod read;
 pub mod write;
 

@@ -34,6 +34,7 @@ use futures_util::StreamExt;
 use crate::error::{Error, Result};
 use crate::model::plan::Plan;
 use crate::model::report::Report;
+use crate::observe::Observer;
 use crate::permit::WritePermit;
 use crate::system::{Filter, Found, History, Listing, Part, Request, Survey, System};
 use crate::time::Timestamp;
@@ -84,9 +85,13 @@ impl System for Sentinel {
         self.store.database()
     }
 
-    async fn find(&self, id: &str, events: u32) -> Result<Option<Found>> {
+    async fn present(&self) -> Result<bool> {
+        Ok(self.store.relations().await?.iter().any(|name| name == port::LEASES))
+    }
+
+    async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>> {
         let look = self.store.look(id, events).await?;
-        Ok(look.lease.map(|lease| view::found(lease, look.events, look.now)))
+        Ok(look.lease.map(|lease| view::found(lease, look.events, look.now)).into_iter().collect())
     }
 
     async fn nearby(&self, id: &str) -> Result<Vec<String>> {
@@ -150,9 +155,9 @@ impl System for Sentinel {
         self.make_plan(request).await
     }
 
-    async fn apply(&self, plan: &Plan, permit: &WritePermit) -> Result<Report> {
+    async fn apply(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
         permit.must_be_for(plan)?;
-        self.carry_out(plan, permit).await
+        self.carry_out(plan, permit, observer).await
     }
 }
 

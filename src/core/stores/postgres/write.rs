@@ -33,13 +33,13 @@ const ANSWER: Duration = Duration::from_secs(12);
 const CONFLICTS: [&str; 2] = ["40001", "40P01"];
 
 impl Postgres {
-    /// Runs `change`, which returns a row for what it changed, and commits if it returned any. `None` means that nothing
-    /// matched and nothing was written. `again` is how to reconnect if the connection is lost.
+    /// Runs `change`, which returns a row for each thing it changed, and commits if it returned any. No row means that
+    /// nothing matched and nothing was written. `again` is how to reconnect if the connection is lost.
     ///
     /// # Errors
     /// `OutcomeUnknown` when the connection was lost while committing and the server cannot be asked; any other error
     /// means that nothing was written.
-    pub async fn change(&self, change: &Ask<'_>, operation: OperationId, again: &Conninfo) -> Result<Option<Row>> {
+    pub async fn change_all(&self, change: &Ask<'_>, operation: OperationId, again: &Conninfo) -> Result<Vec<Row>> {
         let mut tried = 0;
         loop {
             match self.change_once(change, operation, again).await {
@@ -54,7 +54,7 @@ impl Postgres {
         }
     }
 
-    async fn change_once(&self, change: &Ask<'_>, operation: OperationId, again: &Conninfo) -> Result<Option<Row>> {
+    async fn change_once(&self, change: &Ask<'_>, operation: OperationId, again: &Conninfo) -> Result<Vec<Row>> {
         let client = self.client();
         let name = operation.to_string();
         let named: [(&(dyn ToSql + Sync), Type); 1] = [(&name, Type::TEXT)];
@@ -78,7 +78,7 @@ impl Postgres {
         };
         if changed.is_empty() {
             let _ = client.batch_execute("ROLLBACK").await;
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let transaction: i64 = match marked.first().map(|row| row.try_get(1)) {
             Some(Ok(id)) => id,
@@ -90,13 +90,13 @@ impl Postgres {
             Err(_) => Err(Error::new(ErrorKind::Disconnected, "the server does not answer")),
         };
         match committed {
-            Ok(()) => Ok(changed.into_iter().next()),
+            Ok(()) => Ok(changed),
             Err(error) => {
                 if error.kind() != ErrorKind::Disconnected && error.sqlstate().is_some() {
                     return Err(error);
                 }
                 match ask_outcome(again, transaction, &name).await {
-                    Some(true) => Ok(changed.into_iter().next()),
+                    Some(true) => Ok(changed),
                     Some(false) => Err(error.with_context("the change was rolled back and nothing of it was written")),
                     None => Err(Error::new(
                         ErrorKind::OutcomeUnknown,
@@ -105,9 +105,7 @@ impl Postgres {
                         ),
                     )
                     .with_source(error)
-                    .with_hint(
-                        "inspect the key when the database is back: the change is there as a whole or not at all",
-                    )),
+                    .with_hint("inspect it when the database is back: the change is there as a whole or not at all")),
                 }
             }
         }

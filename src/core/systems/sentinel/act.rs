@@ -10,6 +10,7 @@ use crate::model::plan::{Gravity, Plan, Step};
 use crate::model::report::{Item, Outcome, Report};
 use crate::model::subject::Subject;
 use crate::model::value::Value;
+use crate::observe::Observer;
 use crate::permit::WritePermit;
 use crate::system::{Decision, Request};
 
@@ -81,12 +82,13 @@ impl Sentinel {
     }
 
     /// Writes what a plan says: per subject its steps in order, each in a transaction of its own, until one does not apply.
-    pub(super) async fn carry_out(&self, plan: &Plan, permit: &WritePermit) -> Result<Report> {
-        let mut report = Report { operation: plan.operation, items: Vec::new() };
+    pub(super) async fn carry_out(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
+        let mut report = Report::new(plan.operation);
         if plan.steps.iter().any(|step| step.subject.kind == "relation") {
             report.items = self.store.init(permit).await?;
             return Ok(report);
         }
+        observer.begin(&plan.summary, Some(plan.targets()));
         let mut rest = plan.steps.as_slice();
         while let Some(first) = rest.first() {
             let count = rest.iter().take_while(|step| step.subject == first.subject).count();
@@ -102,6 +104,7 @@ impl Sentinel {
             }
             let item = self.carry_out_subject(steps, permit).await;
             report.items.push(item);
+            observer.advance(1);
         }
         report.items.extend(plan.refused.iter().cloned());
         Ok(report)

@@ -13,8 +13,11 @@ use crate::model::report::Item;
 use crate::permit::WritePermit;
 use crate::time::{Timestamp, When};
 
+/// The table that makes a database one of Sentinel's.
+pub const LEASES: &str = "sentinel_leases";
+
 /// What 0.5.0 has in a database, in the order it is created.
-pub const RELATIONS: [&str; 3] = ["sentinel_token_seq", "sentinel_leases", "sentinel_events"];
+pub const RELATIONS: [&str; 3] = ["sentinel_token_seq", LEASES, "sentinel_events"];
 
 /// Sentinel's tables in one real store. Every method is one round trip where the store has such a thing.
 #[async_trait]

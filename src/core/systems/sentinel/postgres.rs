@@ -6,7 +6,7 @@
 //! plain TIMESTAMP of 0.4.x means the session's zone, the same that made them; alive and expired are compared by the
 //! server, as the library does.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio_postgres::Row;
@@ -24,35 +24,20 @@ use crate::model::report::{Item, Outcome};
 use crate::model::subject::Subject;
 use crate::permit::WritePermit;
 use crate::sql::Sql;
-use crate::stores::conninfo::Conninfo;
-use crate::stores::postgres::Postgres;
 use crate::stores::postgres::decode::Cells;
+use crate::stores::postgres::link::Link;
 use crate::stores::postgres::read::{Ask, chunks};
 use crate::time::Timestamp;
 
 /// Sentinel in one PostgreSQL database.
 pub struct PostgresLeases {
-    db: Postgres,
-    limit: Option<Duration>,
-    again: Conninfo,
-    second: tokio::sync::OnceCell<Postgres>,
+    link: Arc<Link>,
 }
 
 impl PostgresLeases {
-    /// Over an open connection; `limit` bounds each statement that is not streamed, and `again` is how to connect anew
-    /// to learn what became of a write.
-    pub fn new(db: Postgres, limit: Option<Duration>, again: Conninfo) -> Self {
-        Self { db, limit, again, second: tokio::sync::OnceCell::new() }
-    }
-
-    /// The connection to work on. One that broke in the middle of several acts is replaced, once: what became of the act
-    /// under way has been asked by then, and the others need not fail with it.
-    async fn live(&self) -> Result<&Postgres> {
-        if self.db.client().is_closed() {
-            self.second.get_or_try_init(|| Postgres::connect(&self.again)).await
-        } else {
-            Ok(&self.db)
-        }
+    /// Over a shared connection.
+    pub fn new(link: Arc<Link>) -> Self {
+        Self { link }
     }
 }
 
@@ -241,7 +226,7 @@ impl PostgresLeases {
         if error.sqlstate() != Some(UNDEFINED_TABLE) {
             return error;
         }
-        Error::new(ErrorKind::NoSystem, format!("no Sentinel tables (sentinel_leases) in {}", self.db.describe())).with_hint(
+        Error::new(ErrorKind::NoSystem, format!("no Sentinel tables (sentinel_leases) in {}", self.link.describe())).with_hint(
             "is this the right database, and does the role's search_path name the schema? `sen init` creates empty tables",
         )
     }
@@ -249,7 +234,7 @@ impl PostgresLeases {
     /// The one answer that says whether there is an events table.
     async fn events_of(&self, sql: &Sql, params: Vec<(&(dyn ToSql + Sync), Type)>) -> Result<Events> {
         let asks = [Ask::new(&CLOCK, []), Ask::new(sql, params)];
-        let [clock_rows, rows] = two(self.live().await?.snapshot(&asks, self.limit).await?);
+        let [clock_rows, rows] = two(self.link.snapshot(&asks).await?);
         match rows {
             Ok(rows) => Ok(Events { now: clock(&clock_rows?), rows: in_time_order(&rows) }),
             Err(error) if error.sqlstate() == Some(UNDEFINED_TABLE) => Err(Error::new(
@@ -265,15 +250,7 @@ impl PostgresLeases {
 impl PostgresLeases {
     /// Where the record of an act can be kept.
     async fn recording(&self) -> Result<act::Recording> {
-        let rows = self
-            .live()
-            .await?
-            .snapshot(&[Ask::new(&RECORDING, [])], self.limit)
-            .await?
-            .into_iter()
-            .next()
-            .transpose()?;
-        let rows = rows.unwrap_or_default();
+        let rows = self.link.ask(Ask::new(&RECORDING, [])).await?;
         let Some(row) = rows.first() else {
             return Err(Error::new(ErrorKind::Internal, "an answer is missing"));
         };
@@ -302,7 +279,7 @@ fn two<T>(answers: Vec<Result<T>>) -> [Result<T>; 2] {
 #[async_trait]
 impl LeaseStore for PostgresLeases {
     fn database(&self) -> &str {
-        self.db.describe()
+        self.link.describe()
     }
 
     async fn look(&self, key: &str, events: u32) -> Result<Look> {
@@ -313,7 +290,7 @@ impl LeaseStore for PostgresLeases {
             // Last: before 0.5.0 there is no such table, and the error ends the transaction.
             Ask::new(&EVENTS, [(&key as _, Type::TEXT), (&limit as _, Type::INT8)]),
         ];
-        let mut answers = self.live().await?.snapshot(&asks, self.limit).await?.into_iter();
+        let mut answers = self.link.snapshot(&asks).await?.into_iter();
         let (Some(now), Some(found), Some(events)) = (answers.next(), answers.next(), answers.next()) else {
             return Err(Error::new(ErrorKind::Internal, "an answer is missing"));
         };
@@ -346,12 +323,8 @@ impl LeaseStore for PostgresLeases {
             (&query.payloads, Type::BOOL),
         ];
         let long = Ask::new(&sql, params);
-        let (now, rows) = self
-            .live()
-            .await?
-            .snapshot_stream(&Ask::new(&CLOCK, []), &long)
-            .await
-            .map_err(|error| self.no_leases(error))?;
+        let (now, rows) =
+            self.link.snapshot_stream(&Ask::new(&CLOCK, []), &long).await.map_err(|error| self.no_leases(error))?;
         Ok(Leases { now: clock(&now), chunks: Box::pin(chunks(rows, lease)) })
     }
 
@@ -365,14 +338,13 @@ impl LeaseStore for PostgresLeases {
     }
 
     async fn probe_keys(&self, key: &str, candidates: &[String]) -> Result<Vec<String>> {
-        let asks = [Ask::new(&PROBE, [(&key as _, Type::TEXT), (&candidates as _, Type::TEXT_ARRAY)])];
-        let rows = self.live().await?.snapshot(&asks, self.limit).await?.into_iter().next().transpose()?;
-        Ok(rows.unwrap_or_default().iter().filter_map(|row| Cells::new(row).text(0)).collect())
+        let probe = Ask::new(&PROBE, [(&key as _, Type::TEXT), (&candidates as _, Type::TEXT_ARRAY)]);
+        Ok(self.link.ask(probe).await?.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 
     async fn census(&self) -> Result<Census> {
         let asks = [Ask::new(&COLUMNS, []), Ask::new(&CENSUS, []), Ask::new(&LAST_EVENT, [])];
-        let mut answers = self.live().await?.snapshot(&asks, self.limit).await?.into_iter();
+        let mut answers = self.link.snapshot(&asks).await?.into_iter();
         let (Some(columns), Some(groups), Some(last)) = (answers.next(), answers.next(), answers.next()) else {
             return Err(Error::new(ErrorKind::Internal, "an answer is missing"));
         };
@@ -402,21 +374,21 @@ impl LeaseStore for PostgresLeases {
             (&event, Type::TEXT),
             (&before_hard_limit, Type::BOOL),
         ];
-        let row = self.live().await?.change(&Ask::new(&sql, params), permit.operation(), &self.again).await;
+        let row = self.link.change(&Ask::new(&sql, params), permit.operation()).await;
         let row = row.map_err(|error| self.no_leases(error))?;
         Ok(row.map(|row| Acted { token: Cells::new(&row).int(0).unwrap_or(act.token) }))
     }
 
     async fn relations(&self) -> Result<Vec<String>> {
         let wanted = RELATIONS.as_slice();
-        let asks = [Ask::new(&HAVE, [(&wanted as _, Type::TEXT_ARRAY)])];
-        let rows = self.live().await?.snapshot(&asks, self.limit).await?.into_iter().next().transpose()?;
-        Ok(rows.unwrap_or_default().iter().filter_map(|row| Cells::new(row).text(0)).collect())
+        let have = Ask::new(&HAVE, [(&wanted as _, Type::TEXT_ARRAY)]);
+        Ok(self.link.ask(have).await?.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 
     async fn init(&self, permit: &WritePermit) -> Result<Vec<Item>> {
-        let fail = |error| self.db.explain(error);
-        let client = self.db.client();
+        let db = self.link.live().await?;
+        let fail = |error| db.explain(error);
+        let client = db.client();
         let begin = async {
             client.batch_execute("BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'").await?;
             client.batch_execute(INIT_LOCK).await?;

@@ -3,6 +3,8 @@
 //! Times are INTEGER microseconds since 1970 (the clock is SQLite's own, in milliseconds), so that comparing and adding
 //! needs no time zone; `sentinel_token_seq` is a table of one row, because SQLite has no sequences.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use futures_util::stream;
 use rusqlite::types::ValueRef;
@@ -25,12 +27,12 @@ use crate::time::Timestamp;
 
 /// Sentinel in one SQLite file.
 pub struct SqliteLeases {
-    db: Sqlite,
+    db: Arc<Sqlite>,
 }
 
 impl SqliteLeases {
     /// Over an open file.
-    pub fn new(db: Sqlite) -> Self {
+    pub fn new(db: Arc<Sqlite>) -> Self {
         Self { db }
     }
 }

@@ -130,6 +130,7 @@ pub(super) fn found(lease: Lease, events: Option<Events>, now: Timestamp) -> Fou
         fields,
         verdict,
         history: events.map(|events| history(events, false)),
+        sections: Vec::new(),
     }
 }
 
@@ -166,9 +167,11 @@ pub(super) fn survey(census: Census) -> Survey {
         version: census.shape.version(),
         writable: census.shape.fully_served(),
         now: census.now,
+        counted: "leases",
         counts: counts.into_iter().map(|(_, count)| count).collect(),
         attention,
         facts,
+        sections: Vec::new(),
     }
 }
 

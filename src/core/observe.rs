@@ -1,0 +1,23 @@
+//! How a long act tells what it is doing. A front end shows it; nothing depends on it.
+
+/// Hears how far an act has come.
+pub trait Observer: Send + Sync {
+    /// `what` begins, with so many items to come where that is known.
+    fn begin(&self, what: &str, total: Option<u64>);
+
+    /// `done` further items are settled, whatever became of them.
+    fn advance(&self, done: u64);
+
+    /// Something a person should hear at once.
+    fn say(&self, line: &str);
+}
+
+/// Hears nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn begin(&self, _: &str, _: Option<u64>) {}
+    fn advance(&self, _: u64) {}
+    fn say(&self, _: &str) {}
+}
