@@ -49,7 +49,10 @@ fn passwords_and_access_lists() {
     assert_eq!(outcome(&format!("redis+unix://:s3cret@{}", server.socket().display())), "PONG over Unix socket");
     assert_eq!(outcome(&format!("redis://reader:s3cret2@127.0.0.1:{port}")), "PONG over not encrypted");
     let told = outcome(&format!("redis://127.0.0.1:{port}"));
-    assert!(told.starts_with("Connect: cannot connect to redis://127.0.0.1:") && told.contains("wants a password"), "{told}");
+    assert!(
+        told.starts_with("Connect: cannot connect to redis://127.0.0.1:") && told.contains("wants a password"),
+        "{told}"
+    );
     let told = outcome(&format!("redis://:s3cret9@127.0.0.1:{port}"));
     assert!(told.starts_with("Connect: ") && told.contains("refuses the user or the password"), "{told}");
     let told = outcome(&format!("redis://reader:s3cret2@127.0.0.1:{port}/1"));
