@@ -1,6 +1,7 @@
 //! The commands: one file each. A doc comment is the help text; nothing prints here.
 
 pub mod act;
+pub mod agent;
 pub mod completions;
 #[cfg(feature = "sqlite")]
 pub mod demo;
@@ -37,6 +38,7 @@ pub enum Command {
     Forget(forget::Args),
     Wait(wait::Args),
     Once(once::Args),
+    Agent(agent::Args),
     Init(init::Args),
     #[cfg(feature = "sqlite")]
     Demo(demo::Args),
@@ -60,6 +62,7 @@ pub fn alone(name: &str) -> Option<clap::Command> {
         "forget" => describe::<forget::Args>("forget"),
         "wait" => describe::<wait::Args>("wait"),
         "once" => describe::<once::Args>("once"),
+        "agent" => describe::<agent::Args>("agent"),
         _ => None,
     }
 }
@@ -82,6 +85,7 @@ impl Command {
             Self::Forget(args) => forget::run(args, session).await,
             Self::Wait(args) => wait::run(args, session).await,
             Self::Once(args) => once::run(args, session).await,
+            Self::Agent(args) => agent::run(args, session).await,
             Self::Init(args) => init::run(args, session).await,
             #[cfg(feature = "sqlite")]
             Self::Demo(args) => demo::run(args, session).await,

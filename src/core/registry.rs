@@ -42,6 +42,15 @@ impl Database {
         &self.opened
     }
 
+    /// Adds the systems of a Redis beside this database. It is connected to when it is first asked something, so that one
+    /// that is down stops only what is about it.
+    #[cfg(feature = "redis")]
+    pub fn beside(&mut self, info: &crate::stores::url::RedisInfo, limit: Option<Duration>) {
+        let db = crate::stores::redis::Redis::lazy(info, limit);
+        self.opened += &format!("; beside it {}", db.describe());
+        self.systems.push(node(db));
+    }
+
     /// One system by name.
     ///
     /// # Errors
@@ -59,7 +68,7 @@ impl Database {
 /// # Errors
 /// `Connect`, or `Usage` for a kind of database this build cannot open.
 pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> Result<Database> {
-    #[cfg(not(feature = "postgres"))]
+    #[cfg(not(any(feature = "postgres", feature = "redis")))]
     let _ = limit;
     match target {
         #[cfg(feature = "postgres")]
@@ -85,11 +94,25 @@ pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> R
             let systems = vec![sentinel(crate::systems::sentinel::sqlite::SqliteLeases::new(db))];
             Ok(Database { systems, warnings: Vec::new(), opened })
         }
+        #[cfg(feature = "redis")]
+        Target::Redis(info) => {
+            let db = crate::stores::redis::Redis::connect(info, limit).await?;
+            let opened = format!("connected to {} ({})", db.describe(), db.encryption().await);
+            let warnings = db.warnings().to_vec();
+            Ok(Database { systems: vec![node(db)], warnings, opened })
+        }
+        #[cfg(not(all(feature = "postgres", feature = "sqlite", feature = "redis")))]
         _ => {
             let _ = access;
             Err(Error::usage("this build of sen cannot open that kind of database"))
         }
     }
+}
+
+#[cfg(feature = "redis")]
+fn node(db: crate::stores::redis::Redis) -> Box<dyn System> {
+    let tasks = crate::systems::node::redis::RedisTasks::new(std::sync::Arc::new(db));
+    Box::new(crate::systems::node::Node::new(Box::new(tasks)))
 }
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -29,7 +29,7 @@ fn outcome(url: &str) -> String {
                 told
             }
             Ok(redis) => match redis.call(&[b"PING"]).await {
-                Ok(reply) => format!("{} over {}", reply.text().unwrap(), redis.encryption()),
+                Ok(reply) => format!("{} over {}", reply.text().unwrap(), redis.encryption().await),
                 Err(error) => format!("{:?}: {error}", error.kind()),
             },
         }

@@ -78,7 +78,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     Ok(Answer::new(view).ending(exit).with_errors(errors))
 }
 
-fn verdict_exit(verdict: &Verdict) -> Exit {
+pub(super) fn verdict_exit(verdict: &Verdict) -> Exit {
     match (verdict.state, verdict.severity) {
         // The worker may well be alive: waiting is right, waking somebody is not.
         ("stalled", _) | (_, Severity::Pending) => Exit::Pending,
@@ -108,7 +108,8 @@ fn verdict_value(verdict: &Verdict) -> Value {
     ])
 }
 
-fn detail(found: Found, single: bool) -> Detail {
+/// A thing in depth as data and laid out.
+pub(super) fn detail(found: Found, single: bool) -> Detail {
     let mut map = vec![
         ("subject", Value::Text(found.subject.to_string())),
         ("system", Value::Name(found.subject.system)),

@@ -62,7 +62,8 @@ pub async fn survey(database: &Database) -> Result<(Detail, sen_core::time::Time
     Ok((Detail { value, blocks }, now, worst.unwrap_or(Severity::Ok)))
 }
 
-fn layout(survey: &Survey) -> Vec<Block> {
+/// A survey for people.
+pub(super) fn layout(survey: &Survey) -> Vec<Block> {
     let version = if survey.writable { survey.version.clone() } else { format!("{} (reading only)", survey.version) };
     let mut blocks = vec![Block::Field(survey.system, Value::Text(version))];
     blocks.extend(
@@ -89,7 +90,8 @@ fn layout(survey: &Survey) -> Vec<Block> {
     blocks
 }
 
-fn data(survey: &Survey) -> Value {
+/// A survey as data.
+pub(super) fn data(survey: &Survey) -> Value {
     let counts = survey.counts.iter().map(|count| {
         Value::Map(vec![
             ("state", Value::Name(count.state)),

@@ -23,24 +23,23 @@ pub struct Redis {
     info: RedisInfo,
     description: String,
     limit: Option<Duration>,
-    encryption: &'static str,
     wire: Mutex<Option<Wire>>,
 }
 
 impl Redis {
+    /// A database that is connected to when it is first asked something. `limit` bounds each exchange.
+    pub fn lazy(info: &RedisInfo, limit: Option<Duration>) -> Self {
+        Self { description: info.describe(), info: info.clone(), limit, wire: Mutex::new(None) }
+    }
+
     /// Connects and logs in. `limit` bounds each exchange.
     ///
     /// # Errors
     /// `Connect`, or `Usage` for settings of TLS that cannot be used.
     pub async fn connect(info: &RedisInfo, limit: Option<Duration>) -> Result<Self> {
-        let wire = Wire::open(info).await?;
-        Ok(Self {
-            description: info.describe(),
-            encryption: wire.encryption(),
-            info: info.clone(),
-            limit,
-            wire: Mutex::new(Some(wire)),
-        })
+        let this = Self::lazy(info, limit);
+        *this.wire.lock().await = Some(Wire::open(info).await?);
+        Ok(this)
     }
 
     /// The database as a URL without secrets.
@@ -48,9 +47,9 @@ impl Redis {
         &self.description
     }
 
-    /// How the connection is protected, for people: `socket`, `not encrypted`, `TLS, verified`.
-    pub fn encryption(&self) -> &'static str {
-        self.encryption
+    /// How the connection is protected, for people: `Unix socket`, `not encrypted`, `TLS, certificate verified`.
+    pub async fn encryption(&self) -> &'static str {
+        self.wire.lock().await.as_ref().map_or("not connected yet", Wire::encryption)
     }
 
     /// What the operator should know of the settings.

@@ -25,11 +25,19 @@ pub enum Target {
 
 const EXAMPLES: &str =
     "write postgresql://user@host/database, sqlite:PATH for a file, or redis://host/0 for agent tasks";
+/// The variables that name a PostgreSQL database when no URL is given.
+const NAMING: [&str; 5] = ["PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE", "PGUSER"];
 /// The schemes known here, without what may follow a `+`.
 const SCHEMES: [&str; 9] =
     ["postgres", "postgresql", "sqlite", "sqlite3", "redis", "rediss", "valkey", "valkeys", "unix"];
 
 impl Target {
+    /// Whether `url` or libpq's variables in `env` name a database at all.
+    pub fn is_named(url: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> bool {
+        let set = |name: &&str| env(name).is_some_and(|value| !value.is_empty());
+        url.is_some_and(|url| !url.trim().is_empty()) || NAMING.iter().any(set)
+    }
+
     /// Finds the database: `url` (from `--database-url` or `DATABASE_URL`), else libpq's variables in `env`.
     ///
     /// # Errors
@@ -37,8 +45,7 @@ impl Target {
     pub fn resolve(url: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let url = url.map(str::trim).filter(|url| !url.is_empty());
         let Some(url) = url else {
-            let set = |name: &&str| env(name).is_some_and(|value| !value.is_empty());
-            if ["PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE", "PGUSER"].iter().any(set) {
+            if Self::is_named(None, env) {
                 return Ok(Self::Postgres(Box::new(Conninfo::resolve(None, env)?)));
             }
             return Err(Error::usage("no database: DATABASE_URL is not set").with_hint(

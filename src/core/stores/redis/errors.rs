@@ -25,6 +25,10 @@ pub fn from_server(text: &str) -> Error {
                 .with_hint("the keys of one task lie in different slots there, so no change can be guarded")
         }
         "WRONGTYPE" => told(ErrorKind::Unreadable, "a key is of another type than expected"),
+        // Redis 6 hides the code of what a script's command was refused for.
+        "ERR" if rest.contains("running script") && hidden_code(rest).is_some() => {
+            from_server(hidden_code(rest).unwrap_or_default())
+        }
         "ERR" if rest.starts_with("DB index") => told(ErrorKind::Connect, "there is no Redis database of that number"),
         "ERR" if rest.contains("AUTH <password> called without any password") => {
             told(ErrorKind::Connect, "this Redis has no password set").with_hint("remove it from the URL")
@@ -32,6 +36,13 @@ pub fn from_server(text: &str) -> Error {
         "ERR" if rest.contains("max number of clients") => told(ErrorKind::Connect, "Redis has too many clients"),
         _ => told(ErrorKind::Database, "Redis refused"),
     }
+}
+
+/// What a command inside a script said, from `Error running script (…): @user_script:9: -OOM command not allowed`.
+fn hidden_code(text: &str) -> Option<&str> {
+    let codes = ["OOM", "READONLY", "MISCONF", "NOREPLICAS", "WRONGTYPE", "NOPERM"];
+    let at = codes.iter().filter_map(|code| text.find(&format!("{code} "))).min()?;
+    Some(&text[at..])
 }
 
 /// Whether an error says that the log-in failed for lack of the right password.
@@ -61,5 +72,7 @@ mod tests {
             assert_eq!(error.kind(), kind, "{text}");
             assert!(error.to_string().contains(text), "{error}");
         }
+        let six = "ERR Error running script (call to f_1): @user_script:9: @user_script: 9: -READONLY You can't write";
+        assert_eq!(from_server(six).kind(), ErrorKind::Changed);
     }
 }
