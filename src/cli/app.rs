@@ -46,9 +46,13 @@ pub struct App {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options for every command")]
 pub struct Globals {
-    /// Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string
+    /// Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string
     #[arg(long, global = true, value_name = "URL")]
     pub database_url: Option<String>,
+
+    /// Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH
+    #[arg(long, global = true, value_name = "URL")]
+    pub redis_url: Option<String>,
 
     /// Read settings from this file instead of the nearest .env
     #[arg(long, global = true, value_name = "FILE")]

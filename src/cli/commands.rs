@@ -1,6 +1,7 @@
 //! The commands: one file each. A doc comment is the help text; nothing prints here.
 
 pub mod act;
+pub mod agent;
 pub mod completions;
 #[cfg(feature = "sqlite")]
 pub mod demo;
@@ -47,6 +48,7 @@ pub enum Command {
     Doctor(doctor::Args),
     Grants(grants::Args),
     Metrics(metrics::Args),
+    Agent(agent::Args),
     Init(init::Args),
     #[cfg(feature = "sqlite")]
     Demo(demo::Args),
@@ -73,6 +75,7 @@ pub fn alone(name: &str) -> Option<clap::Command> {
         "wait" => describe::<wait::Args>("wait"),
         "metrics" => describe::<metrics::Args>("metrics"),
         "once" => describe::<once::Args>("once"),
+        "agent" => describe::<agent::Args>("agent"),
         _ => None,
     }
 }
@@ -100,6 +103,7 @@ impl Command {
             Self::Doctor(args) => doctor::run(args, session).await,
             Self::Grants(args) => grants::run(args, session).await,
             Self::Metrics(args) => metrics::run(args, session).await,
+            Self::Agent(args) => agent::run(args, session).await,
             Self::Init(args) => init::run(args, session).await,
             #[cfg(feature = "sqlite")]
             Self::Demo(args) => demo::run(args, session).await,

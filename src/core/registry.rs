@@ -32,6 +32,16 @@ pub struct Database {
 }
 
 impl Database {
+    fn of(systems: Vec<Box<dyn System>>, warnings: Vec<String>, opened: String) -> Self {
+        Self {
+            systems,
+            warnings,
+            opened,
+            #[cfg(feature = "postgres")]
+            link: None,
+        }
+    }
+
     /// All systems, in the order they are shown.
     pub fn systems(&self) -> impl Iterator<Item = &dyn System> {
         self.systems.iter().map(AsRef::as_ref)
@@ -82,6 +92,15 @@ impl Database {
         Ok(all)
     }
 
+    /// Adds the systems of a Redis beside this database. It is connected to when it is first asked something, so that one
+    /// that is down stops only what is about it.
+    #[cfg(feature = "redis")]
+    pub fn beside(&mut self, info: &crate::stores::url::RedisInfo, limit: Option<Duration>) {
+        let db = crate::stores::redis::Redis::lazy(info, limit);
+        self.opened += &format!("; beside it {}", db.describe());
+        self.systems.push(node(db));
+    }
+
     /// One system by name.
     ///
     /// # Errors
@@ -99,7 +118,7 @@ impl Database {
 /// # Errors
 /// `Connect`, or `Usage` for a kind of database this build cannot open.
 pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> Result<Database> {
-    #[cfg(not(feature = "postgres"))]
+    #[cfg(not(any(feature = "postgres", feature = "redis")))]
     let _ = limit;
     match target {
         #[cfg(feature = "postgres")]
@@ -111,7 +130,7 @@ pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> R
             let opened = format!("connected to {} ({}){server}", db.describe(), db.wire());
             let link = Arc::new(crate::stores::postgres::link::Link::new(db, limit, (**info).clone()));
             let systems = vec![sentinel(crate::systems::sentinel::postgres::PostgresLeases::new(Arc::clone(&link)))];
-            Ok(Database { systems, warnings, opened, link: Some(link) })
+            Ok(Database { link: Some(link), ..Database::of(systems, warnings, opened) })
         }
         #[cfg(feature = "sqlite")]
         Target::Sqlite(path) => {
@@ -124,18 +143,27 @@ pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> R
             let db = Arc::new(Sqlite::open(path, access).await?);
             let opened = format!("opened {}", db.describe());
             let systems = vec![sentinel(crate::systems::sentinel::sqlite::SqliteLeases::new(db))];
-            let warnings = Vec::new();
-            #[cfg(feature = "postgres")]
-            return Ok(Database { systems, warnings, opened, link: None });
-            #[cfg(not(feature = "postgres"))]
-            Ok(Database { systems, warnings, opened })
+            Ok(Database::of(systems, Vec::new(), opened))
         }
-        #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
+        #[cfg(feature = "redis")]
+        Target::Redis(info) => {
+            let db = crate::stores::redis::Redis::connect(info, limit).await?;
+            let opened = format!("connected to {} ({})", db.describe(), db.encryption().await);
+            let warnings = db.warnings().to_vec();
+            Ok(Database::of(vec![node(db)], warnings, opened))
+        }
+        #[cfg(not(all(feature = "postgres", feature = "sqlite", feature = "redis")))]
         _ => {
             let _ = access;
             Err(Error::usage("this build of sen cannot open that kind of database"))
         }
     }
+}
+
+#[cfg(feature = "redis")]
+fn node(db: crate::stores::redis::Redis) -> Box<dyn System> {
+    let tasks = crate::systems::node::redis::RedisTasks::new(std::sync::Arc::new(db));
+    Box::new(crate::systems::node::Node::new(Box::new(tasks)))
 }
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -161,6 +189,7 @@ pub async fn open_claims(target: &Target) -> Result<Box<dyn crate::systems::sent
             let db = Sqlite::open(path, Access::Write).await?;
             Ok(Box::new(crate::systems::sentinel::once_sqlite::SqliteClaims::open(db).await?))
         }
+        Target::Redis(_) => Err(Error::usage("keys that run once are kept in PostgreSQL or SQLite, not in Redis")),
         #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
         _ => Err(Error::usage("this build of sen cannot open that kind of database")),
     }

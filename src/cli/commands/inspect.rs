@@ -81,7 +81,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     Ok(Answer::new(view).ending(exit).with_errors(errors))
 }
 
-fn verdict_exit(verdict: &Verdict) -> Exit {
+pub(super) fn verdict_exit(verdict: &Verdict) -> Exit {
     match (verdict.state, verdict.severity) {
         // The worker may well be alive: waiting is right, waking somebody is not.
         ("stalled", _) | (_, Severity::Pending) => Exit::Pending,

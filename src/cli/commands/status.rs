@@ -58,7 +58,8 @@ pub fn detail(front: &Front) -> Detail {
     Detail { value, blocks }
 }
 
-fn layout(survey: &Survey) -> Vec<Block> {
+/// A survey for people.
+pub(super) fn layout(survey: &Survey) -> Vec<Block> {
     let reading = if survey.writable { "" } else { "; reading only" };
     let mut blocks = vec![Block::Heading(format!("{} {}{reading}: {}", survey.system, survey.version, survey.counted))];
     let rows: Vec<_> = survey
@@ -85,7 +86,8 @@ fn attention_fields(item: &Attention) -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn data(survey: &Survey) -> Value {
+/// A survey as data.
+pub(super) fn data(survey: &Survey) -> Value {
     let counts = survey.counts.iter().map(|count| {
         Value::Map(vec![
             ("state", Value::Name(count.state)),
