@@ -210,14 +210,22 @@ impl Session {
     }
 
     /// The database and, beside it, the Redis where one is named.
+    ///
+    /// # Errors
+    /// As [`Self::target`].
+    pub fn targets(&self) -> Result<(Target, Option<RedisInfo>)> {
+        let Some(beside) = self.named_redis()? else { return Ok((self.target()?, None)) };
+        if !self.names_database()? {
+            return Ok((Target::Redis(Box::new(self.redis()?)), None));
+        }
+        Ok(match self.target()? {
+            Target::Redis(_) => (Target::Redis(Box::new(self.redis()?)), None),
+            target => (target, Some(beside)),
+        })
+    }
+
     async fn open_all(&self, access: Access) -> Result<Database> {
-        let redis = self.named_redis()?;
-        let target = match redis {
-            Some(_) if !self.names_database()? => Target::Redis(Box::new(self.redis()?)),
-            _ => self.target()?,
-        };
-        match (target, redis) {
-            (Target::Redis(_), Some(_)) => self.open(&Target::Redis(Box::new(self.redis()?)), access).await,
+        match self.targets()? {
             (target, None) => self.open(&target, access).await,
             (target, Some(info)) => {
                 let mut database = self.open(&target, access).await?;
@@ -234,10 +242,6 @@ impl Session {
             return Err(Error::new(ErrorKind::Refused, "this command writes, and --read-only was given"));
         }
         Ok(())
-    }
-
-    fn limit(&self) -> Option<Duration> {
-        Some(self.globals.timeout.unwrap_or(STATEMENT)).filter(|limit| !limit.is_zero())
     }
 
     /// Opens the database for writing.

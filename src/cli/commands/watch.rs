@@ -38,7 +38,8 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     if args.interval < Duration::from_millis(100) {
         return Err(Error::usage("--interval is too short").with_hint("100ms is the shortest"));
     }
-    let source = live::Source { target: session.target()?, limit: session.limit() };
+    let (target, beside) = session.targets()?;
+    let source = live::Source { target, beside, limit: session.limit() };
     let database = source.open().await?;
     database.warnings().iter().for_each(|warning| session.warn(warning));
     match session.full_screen()? {

@@ -11,7 +11,7 @@ use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::letter::LetterGroup;
 use sen_core::ops::glance::{Glance, glance, letter_groups};
 use sen_core::registry::{self, Access, Database};
-use sen_core::stores::url::Target;
+use sen_core::stores::url::{RedisInfo, Target};
 use sen_core::system::Found;
 use sen_core::time::{Timestamp, Uptime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -45,6 +45,8 @@ const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 pub struct Source {
     /// The database.
     pub target: Target,
+    /// A Redis beside it.
+    pub beside: Option<RedisInfo>,
     /// The limit of one statement.
     pub limit: Option<Duration>,
 }
@@ -55,7 +57,11 @@ impl Source {
     /// # Errors
     /// `Connect`.
     pub async fn open(&self) -> Result<Database> {
-        registry::open(&self.target, Access::Watch, self.limit).await
+        let mut database = registry::open(&self.target, Access::Watch, self.limit).await?;
+        if let Some(info) = &self.beside {
+            database.beside(info, self.limit);
+        }
+        Ok(database)
     }
 
     /// Runs a question that a silent network must not keep for ever.
