@@ -7,6 +7,7 @@ use std::time::Duration;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::registry::{self, Access, Database};
 use sen_core::stores::url::Target;
+use sen_core::time::wall::Zone;
 
 use crate::app::Globals;
 use crate::interrupt::Interrupt;
@@ -161,9 +162,25 @@ impl Session {
         self.open(&self.target()?, access).await
     }
 
+    /// The zone whose wall clock workers write that store times without one: `--worker-timezone`, else
+    /// `SEN_WORKER_TIMEZONE`, else UTC.
+    ///
+    /// # Errors
+    /// `Usage` when it is none.
+    pub fn worker_zone(&self) -> Result<Zone> {
+        if let Some(zone) = &self.globals.worker_timezone {
+            return Ok(zone.clone());
+        }
+        match self.setting("SEN_WORKER_TIMEZONE")?.filter(|name| !name.is_empty()) {
+            Some(name) => Zone::parse(&name).map_err(|error| error.with_context("SEN_WORKER_TIMEZONE")),
+            None => Ok(Zone::utc()),
+        }
+    }
+
     async fn open(&self, target: &Target, access: Access) -> Result<Database> {
         let limit = Some(self.globals.timeout.unwrap_or(STATEMENT)).filter(|limit| !limit.is_zero());
-        let database = registry::open(target, access, limit).await?;
+        let settings = registry::Settings { limit, worker_zone: self.worker_zone()? };
+        let database = registry::open_with(target, access, settings).await?;
         self.warnings.borrow_mut().extend_from_slice(database.warnings());
         *self.opened.borrow_mut() = Some(database.opened().to_owned());
         Ok(database)
