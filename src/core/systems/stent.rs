@@ -3,8 +3,10 @@
 //! This file is the system: it looks through a [`port::ExecutionStore`] and, for dead letters and acts, a
 //! [`letters::LetterStore`]. SQL lives in the cells (`postgres.rs`, `sqlite.rs`).
 
+pub mod codec;
 pub mod dump;
 pub mod letters;
+pub mod pickle;
 pub mod port;
 pub mod record;
 pub mod shape;
