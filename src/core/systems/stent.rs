@@ -10,6 +10,7 @@ pub mod pickle;
 pub mod port;
 pub mod record;
 pub mod shape;
+pub mod verdict;
 
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -59,12 +60,14 @@ impl Stent {
     }
 
     fn absent(&self) -> Error {
-        Error::new(
-            ErrorKind::NoSystem,
-            format!("no Stent or Senpuki tables (executions, tasks) in {}", self.database()),
-        )
-        .with_hint("is this the right database, and does the role's search_path name the schema?")
+        absent(self.database())
     }
+}
+
+/// The error that says that a database holds none of these tables.
+fn absent(database: &str) -> Error {
+    Error::new(ErrorKind::NoSystem, format!("no Stent or Senpuki tables (executions, tasks) in {database}"))
+        .with_hint("is this the right database, and does the role's search_path name the schema?")
 }
 
 #[async_trait]

@@ -87,24 +87,27 @@ const ROOM: usize = 1 << 20;
 /// Bytes of an unknown payload that are shown.
 const PREVIEW: usize = 32;
 
-/// Reads a payload of which `bytes` are there and `whole` were stored.
-pub fn decode(bytes: &[u8], whole: usize) -> Decoded {
-    if bytes.len() < whole {
-        return unknown(bytes, whole, format!("{whole} bytes: too large to be read here"));
+/// Larger payloads are not read. Whoever fetches one for display fetches one byte more than this, so that it shows.
+pub const LIMIT: usize = 1 << 20;
+
+/// Reads a payload.
+pub fn decode(bytes: &[u8]) -> Decoded {
+    if bytes.len() > LIMIT {
+        return unknown(bytes, "larger than 1 MiB: not read here".into());
     }
     match Codec::of(bytes) {
         Codec::Empty => plain(Codec::Empty, "null".into()),
         Codec::Pickle => match Pickle::read(bytes) {
             Ok(pickle) => from_pickle(&pickle),
             Err(trouble) => {
-                unknown(bytes, whole, format!("a pickle that cannot be read: {} at byte {}", trouble.what, trouble.at))
+                unknown(bytes, format!("a pickle that cannot be read: {} at byte {}", trouble.what, trouble.at))
             }
         },
         Codec::Json => match std::str::from_utf8(bytes).ok().and_then(json_text) {
             Some(text) => from_json(text),
-            None => unknown(bytes, whole, "neither JSON nor a pickle".into()),
+            None => unknown(bytes, "neither JSON nor a pickle".into()),
         },
-        Codec::Unknown => unknown(bytes, whole, "neither JSON nor a pickle".into()),
+        Codec::Unknown => unknown(bytes, "neither JSON nor a pickle".into()),
     }
 }
 
@@ -112,11 +115,12 @@ fn plain(codec: Codec, json: String) -> Decoded {
     Decoded { codec, outcome: Outcome::Value, json, exception: None, note: None }
 }
 
-fn unknown(bytes: &[u8], whole: usize, note: String) -> Decoded {
+fn unknown(bytes: &[u8], note: String) -> Decoded {
     let shown = &bytes[..bytes.len().min(PREVIEW)];
     let hex: String = shown.iter().map(|byte| format!("{byte:02x}")).collect();
-    let more = if whole > shown.len() { "…" } else { "" };
-    let json = format!("{{\"__type__\":\"unknown\",\"bytes\":{whole},\"hex\":\"{hex}{more}\"}}");
+    let more = if bytes.len() > shown.len() { "…" } else { "" };
+    let count = bytes.len();
+    let json = format!("{{\"__type__\":\"unknown\",\"bytes\":{count},\"hex\":\"{hex}{more}\"}}");
     Decoded { note: Some(note), ..plain(Codec::Unknown, json) }
 }
 
@@ -308,7 +312,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(bytes: &[u8]) -> Decoded {
-        decode(bytes, bytes.len())
+        decode(bytes)
     }
 
     #[test]
@@ -346,8 +350,8 @@ mod tests {
         assert_eq!(odd.codec, Codec::Unknown);
         assert_eq!(odd.json, r#"{"__type__":"unknown","bytes":9,"hex":"ff0072756262697368"}"#);
         assert_eq!(read(b"\x80\x04cut").note.unwrap(), "a pickle that cannot be read: it is cut short at byte 3");
-        let large = decode(&[b'['; 100], 5_000_000);
-        assert!(large.note.unwrap().starts_with("5000000 bytes"));
+        let large = read(&vec![b'['; LIMIT + 1]);
+        assert!(large.note.unwrap().starts_with("larger than"));
         assert_eq!(read(b"[1").codec, Codec::Unknown);
     }
 
@@ -376,7 +380,7 @@ mod tests {
         #[test]
         fn any_bytes_are_shown_as_json(bytes in prop::collection::vec(any::<u8>(), 0..80), text in "[\\[\\]{}:,\"a1\\\\ NaInfity-]{0,40}") {
             for bytes in [bytes.as_slice(), text.as_bytes()] {
-                let decoded = decode(bytes, bytes.len());
+                let decoded = decode(bytes);
                 prop_assert!(is_json(&decoded.json), "{}", decoded.json);
             }
         }

@@ -56,6 +56,18 @@ pub enum Library {
     Unknown,
 }
 
+impl Library {
+    /// From which steps are there.
+    pub const fn of(stent: bool, senpuki: bool) -> Self {
+        match (stent, senpuki) {
+            (true, true) => Self::Both,
+            (true, false) => Self::Stent,
+            (false, true) => Self::Senpuki,
+            (false, false) => Self::Unknown,
+        }
+    }
+}
+
 /// What the tables look like.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Shape {
