@@ -37,6 +37,16 @@ pub trait System: Send + Sync {
     /// `NoSystem` when the database does not hold the system.
     async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>>;
 
+    /// The things of one `kind` under `id`, for a caller who names the system and so takes it to be there.
+    ///
+    /// # Errors
+    /// `NoSystem` when the database does not hold the system.
+    async fn show(&self, kind: &str, id: &str, events: u32) -> Result<Vec<Found>> {
+        let mut found = self.find(id, events).await?;
+        found.retain(|one| one.subject.kind == kind);
+        Ok(found)
+    }
+
     /// Keys or ids that exist and look like `id`, the most similar first. Indexed look-ups only, never a scan.
     async fn nearby(&self, id: &str) -> Result<Vec<String>>;
 
@@ -51,6 +61,11 @@ pub trait System: Send + Sync {
 
     /// What is in this database, counted and judged.
     async fn survey(&self) -> Result<Survey>;
+
+    /// What got done within `window`, who works and what waits; `None` where a system keeps no such things.
+    async fn stats(&self, _window: Duration) -> Result<Option<Statistics>> {
+        Ok(None)
+    }
 
     /// Looks, judges, and says what would be written.
     async fn plan(&self, request: &Request) -> Result<Plan>;
@@ -125,6 +140,8 @@ pub struct Filter {
     pub error: Option<String>,
     /// What they belong to: an execution, an aggregation, a tenant.
     pub parent: Option<String>,
+    /// Only what lies behind the record with this id, in the order of the list: the next page.
+    pub after: Option<String>,
     /// Further conditions by name, as the system knows them: `stuck`, `due`, …
     pub flags: Vec<&'static str>,
     /// Only records whose lease has expired.
@@ -240,6 +257,19 @@ pub struct Survey {
     /// Further facts for people and scripts.
     pub facts: Vec<(&'static str, Value)>,
     /// Further counts.
+    pub sections: Vec<Section>,
+}
+
+/// What one system does and has to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statistics {
+    /// The system's name.
+    pub system: &'static str,
+    /// The database's clock.
+    pub now: Timestamp,
+    /// Single numbers.
+    pub facts: Vec<(&'static str, Value)>,
+    /// Counts by something.
     pub sections: Vec<Section>,
 }
 
