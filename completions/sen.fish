@@ -43,8 +43,9 @@ complete -c sen -n "__fish_sen_needs_command" -l read-only -d 'Refuse every comm
 complete -c sen -n "__fish_sen_needs_command" -l reveal -d 'Show values under secret-looking names instead of ***'
 complete -c sen -n "__fish_sen_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sen -n "__fish_sen_needs_command" -s V -l version -d 'Print version'
-complete -c sen -n "__fish_sen_needs_command" -f -a "status" -d 'Show what is in this database: systems, counts by state, what needs attention'
-complete -c sen -n "__fish_sen_needs_command" -f -a "inspect" -d 'Show everything known of a key, with a verdict and the next command'
+complete -c sen -n "__fish_sen_needs_command" -f -a "status" -d 'Show what needs attention, and what is in this database: systems, counts by state'
+complete -c sen -n "__fish_sen_needs_command" -f -a "inspect" -d 'Show everything known of a key or id, with a verdict and the next command'
+complete -c sen -n "__fish_sen_needs_command" -f -a "why" -d 'Tell why a key or id is as it is, across all systems, and what to type next'
 complete -c sen -n "__fish_sen_needs_command" -f -a "list" -d 'List leases'
 complete -c sen -n "__fish_sen_needs_command" -f -a "history" -d 'Show what happened to a key: its newest events, in time order'
 complete -c sen -n "__fish_sen_needs_command" -f -a "reconcile" -d 'Settle an uncertain execution: take it over, and say what really happened'
@@ -52,6 +53,9 @@ complete -c sen -n "__fish_sen_needs_command" -f -a "release" -d 'Remove a claim
 complete -c sen -n "__fish_sen_needs_command" -f -a "forget" -d 'Erase a cached result, so that the key can run again'
 complete -c sen -n "__fish_sen_needs_command" -f -a "wait" -d 'Wait until a key is completed, settled or free'
 complete -c sen -n "__fish_sen_needs_command" -f -a "once" -d 'Run a command at most once per key, across machines'
+complete -c sen -n "__fish_sen_needs_command" -f -a "doctor" -d 'Examine the database: server, clock, TLS, pooler, locks, privileges, indexes, orphans'
+complete -c sen -n "__fish_sen_needs_command" -f -a "grants" -d 'Print the SQL that lets a role use sen, and no more'
+complete -c sen -n "__fish_sen_needs_command" -f -a "metrics" -d 'Print counts, ages and dead letters in Prometheus\' text format'
 complete -c sen -n "__fish_sen_needs_command" -f -a "init" -d 'Create the Sentinel tables (as version 0.5.0 does) where they are missing'
 complete -c sen -n "__fish_sen_needs_command" -f -a "demo" -d 'Make a small database with an incident in it, and look at it'
 complete -c sen -n "__fish_sen_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
@@ -97,6 +101,26 @@ complete -c sen -n "__fish_sen_using_subcommand inspect" -l no-pager -d 'Never p
 complete -c sen -n "__fish_sen_using_subcommand inspect" -l read-only -d 'Refuse every command that writes'
 complete -c sen -n "__fish_sen_using_subcommand inspect" -l reveal -d 'Show values under secret-looking names instead of ***'
 complete -c sen -n "__fish_sen_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand why" -s n -l namespace -d 'Put this namespace before the key, as the library does' -r
+complete -c sen -n "__fish_sen_using_subcommand why" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand why" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand why" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand why" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand why" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand why" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand why" -l check -d 'End with exit code 10 when a cause needs attention'
+complete -c sen -n "__fish_sen_using_subcommand why" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand why" -s v -l verbose -d 'Say on stderr what was connected to, and how'
+complete -c sen -n "__fish_sen_using_subcommand why" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand why" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand why" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand why" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand why" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sen -n "__fish_sen_using_subcommand list" -l state -d 'Only these states: claimed, executing, reconciling, completed (stored), free, held, alive, stalled, uncertain (judged)' -r
 complete -c sen -n "__fish_sen_using_subcommand list" -s n -l namespace -d 'Only keys of this namespace' -r
 complete -c sen -n "__fish_sen_using_subcommand list" -l owner -d 'Only owners that begin so: a host, or host:pid' -r
@@ -276,6 +300,65 @@ complete -c sen -n "__fish_sen_using_subcommand once" -l no-pager -d 'Never page
 complete -c sen -n "__fish_sen_using_subcommand once" -l read-only -d 'Refuse every command that writes'
 complete -c sen -n "__fish_sen_using_subcommand once" -l reveal -d 'Show values under secret-looking names instead of ***'
 complete -c sen -n "__fish_sen_using_subcommand once" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand doctor" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand doctor" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand doctor" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand doctor" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand doctor" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand doctor" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand doctor" -l check -d 'End with exit code 10 when something is worth a warning'
+complete -c sen -n "__fish_sen_using_subcommand doctor" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand doctor" -s v -l verbose -d 'Say on stderr what was connected to, and how'
+complete -c sen -n "__fish_sen_using_subcommand doctor" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand doctor" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand doctor" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand doctor" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand grants" -l role -d 'What the role is to be able to do: ro (every reading command) or operator (every act, too)' -r -f -a "ro\t'Every reading command'
+operator\t'Every act, too'"
+complete -c sen -n "__fish_sen_using_subcommand grants" -l to -d 'The role\'s name' -r
+complete -c sen -n "__fish_sen_using_subcommand grants" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand grants" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand grants" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand grants" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand grants" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand grants" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand grants" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand grants" -s v -l verbose -d 'Say on stderr what was connected to, and how'
+complete -c sen -n "__fish_sen_using_subcommand grants" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand grants" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand grants" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand grants" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand grants" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sen -n "__fish_sen_using_subcommand metrics" -l textfile -d 'Replace this file atomically instead of printing' -r -F
+complete -c sen -n "__fish_sen_using_subcommand metrics" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
+complete -c sen -n "__fish_sen_using_subcommand metrics" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
+complete -c sen -n "__fish_sen_using_subcommand metrics" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'
+json\t'One JSON document'
+jsonl\t'One JSON object per line'
+csv\t'Comma-separated values with a header'"
+complete -c sen -n "__fish_sen_using_subcommand metrics" -l fields -d 'Print only these fields, in this order' -r
+complete -c sen -n "__fish_sen_using_subcommand metrics" -l color -d 'When to use colour' -r -f -a "auto\t'Where a terminal can show it'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c sen -n "__fish_sen_using_subcommand metrics" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand metrics" -s q -l quiet -d 'Print data and errors only'
+complete -c sen -n "__fish_sen_using_subcommand metrics" -s v -l verbose -d 'Say on stderr what was connected to, and how'
+complete -c sen -n "__fish_sen_using_subcommand metrics" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c sen -n "__fish_sen_using_subcommand metrics" -l no-pager -d 'Never page long output'
+complete -c sen -n "__fish_sen_using_subcommand metrics" -l read-only -d 'Refuse every command that writes'
+complete -c sen -n "__fish_sen_using_subcommand metrics" -l reveal -d 'Show values under secret-looking names instead of ***'
+complete -c sen -n "__fish_sen_using_subcommand metrics" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sen -n "__fish_sen_using_subcommand init" -l database-url -d 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, or a libpq connection string' -r
 complete -c sen -n "__fish_sen_using_subcommand init" -l env-file -d 'Read settings from this file instead of the nearest .env' -r -F
 complete -c sen -n "__fish_sen_using_subcommand init" -s o -l output -d 'How to print what is found' -r -f -a "table\t'Aligned columns, or labelled lines for a single thing; for people'

@@ -4,18 +4,22 @@ pub mod act;
 pub mod completions;
 #[cfg(feature = "sqlite")]
 pub mod demo;
+pub mod doctor;
 pub mod forget;
+pub mod grants;
 pub mod help;
 pub mod history;
 pub mod init;
 pub mod inspect;
 pub mod list;
 pub mod man;
+pub mod metrics;
 pub mod once;
 pub mod reconcile;
 pub mod release;
 pub mod status;
 pub mod wait;
+pub mod why;
 
 use clap::Subcommand;
 use sen_core::error::Result;
@@ -30,6 +34,7 @@ use crate::views::{Answer, Block};
 pub enum Command {
     Status(status::Args),
     Inspect(inspect::Args),
+    Why(why::Args),
     List(list::Args),
     History(history::Args),
     Reconcile(reconcile::Args),
@@ -37,6 +42,9 @@ pub enum Command {
     Forget(forget::Args),
     Wait(wait::Args),
     Once(once::Args),
+    Doctor(doctor::Args),
+    Grants(grants::Args),
+    Metrics(metrics::Args),
     Init(init::Args),
     #[cfg(feature = "sqlite")]
     Demo(demo::Args),
@@ -53,12 +61,14 @@ pub fn alone(name: &str) -> Option<clap::Command> {
     match name {
         "status" => describe::<status::Args>("status"),
         "inspect" => describe::<inspect::Args>("inspect"),
+        "why" => describe::<why::Args>("why"),
         "list" => describe::<list::Args>("list"),
         "history" => describe::<history::Args>("history"),
         "reconcile" => describe::<reconcile::Args>("reconcile"),
         "release" => describe::<release::Args>("release"),
         "forget" => describe::<forget::Args>("forget"),
         "wait" => describe::<wait::Args>("wait"),
+        "metrics" => describe::<metrics::Args>("metrics"),
         "once" => describe::<once::Args>("once"),
         _ => None,
     }
@@ -75,6 +85,7 @@ impl Command {
         match self {
             Self::Status(args) => status::run(args, session).await,
             Self::Inspect(args) => inspect::run(args, session).await,
+            Self::Why(args) => why::run(args, session).await,
             Self::List(args) => list::run(args, session).await,
             Self::History(args) => history::run(args, session).await,
             Self::Reconcile(args) => reconcile::run(args, session).await,
@@ -82,6 +93,9 @@ impl Command {
             Self::Forget(args) => forget::run(args, session).await,
             Self::Wait(args) => wait::run(args, session).await,
             Self::Once(args) => once::run(args, session).await,
+            Self::Doctor(args) => doctor::run(args, session).await,
+            Self::Grants(args) => grants::run(args, session).await,
+            Self::Metrics(args) => metrics::run(args, session).await,
             Self::Init(args) => init::run(args, session).await,
             #[cfg(feature = "sqlite")]
             Self::Demo(args) => demo::run(args, session).await,

@@ -5,4 +5,6 @@ pub mod follow;
 pub mod inspect;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub mod once;
+pub mod survey;
 pub mod wait;
+pub mod why;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::checkup::{Check, Checkup};
 use crate::stores::url::Target;
 use crate::system::System;
 use crate::time::wall::Zone;
@@ -34,6 +35,8 @@ pub struct Database {
     systems: Vec<Box<dyn System>>,
     warnings: Vec<String>,
     opened: String,
+    #[cfg(feature = "postgres")]
+    link: Option<Arc<crate::stores::postgres::link::Link>>,
 }
 
 impl Database {
@@ -50,6 +53,41 @@ impl Database {
     /// What was opened and how, for `--verbose`.
     pub fn opened(&self) -> &str {
         &self.opened
+    }
+
+    /// What a person should know of the server and of what the systems found out about themselves.
+    ///
+    /// # Errors
+    /// What the server reports of the catalogue; a system that is not there has nothing to say.
+    pub async fn examine(&self) -> Result<Vec<Check>> {
+        let checkup = self.checkup().await?;
+        #[cfg(feature = "postgres")]
+        if let Some(link) = &self.link {
+            let mut checks = link.examine(&checkup.needs, &checkup.indexes).await?;
+            checks.extend(checkup.checks);
+            return Ok(checks);
+        }
+        Ok(checkup.checks)
+    }
+
+    /// What every system that is there wants examined.
+    ///
+    /// # Errors
+    /// What a store reports.
+    pub async fn checkup(&self) -> Result<Checkup> {
+        let mut all = Checkup::default();
+        for system in self.systems() {
+            match system.checkup().await {
+                Ok(checkup) => {
+                    all.needs.extend(checkup.needs);
+                    all.indexes.extend(checkup.indexes);
+                    all.checks.extend(checkup.checks);
+                }
+                Err(error) if error.kind() == ErrorKind::NoSystem => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
     }
 
     /// One system by name.
@@ -90,9 +128,9 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
             let link = Arc::new(crate::stores::postgres::link::Link::new(db, limit, (**info).clone()));
             let systems = vec![
                 sentinel(crate::systems::sentinel::postgres::PostgresLeases::new(Arc::clone(&link))),
-                stent(crate::systems::stent::postgres::PostgresExecutions::new(link), worker_zone),
+                stent(crate::systems::stent::postgres::PostgresExecutions::new(Arc::clone(&link)), worker_zone),
             ];
-            Ok(Database { systems, warnings, opened })
+            Ok(Database { systems, warnings, opened, link: Some(link) })
         }
         #[cfg(feature = "sqlite")]
         Target::Sqlite(path) => {
@@ -108,7 +146,11 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
                 sentinel(crate::systems::sentinel::sqlite::SqliteLeases::new(Arc::clone(&db))),
                 stent(crate::systems::stent::sqlite::SqliteExecutions::new(db), worker_zone),
             ];
-            Ok(Database { systems, warnings: Vec::new(), opened })
+            let warnings = Vec::new();
+            #[cfg(feature = "postgres")]
+            return Ok(Database { systems, warnings, opened, link: None });
+            #[cfg(not(feature = "postgres"))]
+            Ok(Database { systems, warnings, opened })
         }
         #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
         _ => {

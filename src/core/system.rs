@@ -10,6 +10,8 @@ use futures_util::Stream;
 
 use crate::error::Result;
 use crate::letters::DeadLetters;
+use crate::model::cause::{Cause, Certainty, Explanation};
+use crate::model::checkup::Checkup;
 use crate::model::plan::Plan;
 use crate::model::report::Report;
 use crate::model::subject::Subject;
@@ -47,6 +49,14 @@ pub trait System: Send + Sync {
         Ok(found)
     }
 
+    /// Why everything that has this key or id is as it is. Systems add what they know beyond the verdict.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
+        Ok(self.find(id, 0).await?.into_iter().map(Found::explained).collect())
+    }
+
     /// Keys or ids that exist and look like `id`, the most similar first. Indexed look-ups only, never a scan.
     async fn nearby(&self, id: &str) -> Result<Vec<String>>;
 
@@ -72,6 +82,11 @@ pub trait System: Send + Sync {
 
     /// Writes what the plan says, each step guarded by what was seen, and tells `observer` how far it has come.
     async fn apply(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report>;
+
+    /// What `sen doctor` examines of it: privileges, indexes, orphans.
+    async fn checkup(&self) -> Result<Checkup> {
+        Ok(Checkup::default())
+    }
 
     /// Its dead letters, where it keeps any.
     fn letters(&self) -> Option<&dyn DeadLetters> {
@@ -200,6 +215,16 @@ pub struct Found {
     pub sections: Vec<Section>,
 }
 
+impl Found {
+    /// Its verdict as an explanation: a cause where it needs attention.
+    fn explained(self) -> Explanation {
+        let Verdict { state, severity, summary, next, .. } = self.verdict;
+        let cause = Cause::new("verdict", Certainty::Proven, severity, summary.clone()).with_next(next);
+        let causes = if severity >= Severity::Warning { vec![cause] } else { Vec::new() };
+        Explanation { subject: self.subject, state, summary, severity, causes, related: Vec::new() }
+    }
+}
+
 /// Things that belong to another, as a small table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Section {
@@ -258,6 +283,8 @@ pub struct Survey {
     pub facts: Vec<(&'static str, Value)>,
     /// Further counts.
     pub sections: Vec<Section>,
+    /// How many dead letters there are, where the system keeps any.
+    pub dead_letters: Option<i64>,
 }
 
 /// What one system does and has to do.

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::session::Session;
 use crate::views::{Answer, Block, Detail, DetailsView, View};
 
-/// Show everything known of a key, with a verdict and the next command
+/// Show everything known of a key or id, with a verdict and the next command
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -24,7 +24,7 @@ Examples:
 With --check the exit code is the worst of: 0 free or completed, 8 held or alive or stalled (still pending),
 10 uncertain, reconciling or unreadable (needs a person). A missing key is 4.")]
 pub struct Args {
-    /// The key as stored; its namespace is part of it
+    /// The key as stored, its namespace included, or any id
     #[arg(required = true, value_name = "KEY")]
     pub keys: Vec<String>,
 
@@ -57,15 +57,16 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         let key = super::checked_key(stored_key(args.namespace.as_deref(), key))?;
         match inspect::inspect(&database, &key, args.events).await? {
             Known::Found(all) => {
+                let alone = all.len() == 1;
                 for found in all {
                     now = found.now;
                     if args.check {
                         exit = worse(exit, verdict_exit(&found.verdict));
                     }
-                    details.push(detail(found, single));
+                    details.push(detail(found, single && alone));
                 }
             }
-            Known::Missing { key, similar } => errors.push(inspect::missing("lease", &key, &similar)),
+            Known::Missing { key, similar } => errors.push(inspect::missing("key or id", &key, &similar)),
         }
     }
     if single && let Some(error) = errors.pop() {
@@ -74,6 +75,8 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     if !errors.is_empty() {
         exit = worse(exit, Exit::NotFound);
     }
+    // Two systems may have the same id; then it is an array, as for several keys.
+    let single = single && details.len() == 1;
     let view = View::Details(DetailsView { details, single, now });
     Ok(Answer::new(view).ending(exit).with_errors(errors))
 }
@@ -127,7 +130,7 @@ fn detail(found: Found, single: bool) -> Detail {
 
     let mut blocks = Vec::new();
     if !single {
-        blocks.push(Block::Heading(found.subject.id.clone()));
+        blocks.push(Block::Heading(format!("{} — {} {}", found.subject.id, found.subject.system, found.subject.kind)));
     }
     let (lead, rest) = found.fields.split_at(found.lead.min(found.fields.len()));
     let field = |(name, value): &(&'static str, Value)| Block::Field(name, value.clone());

@@ -1,16 +1,16 @@
 //! `sen status`: what is in this database.
 
-use sen_core::error::{ErrorKind, Result};
+use sen_core::error::Result;
 use sen_core::model::value::{Column, Show, Value};
 use sen_core::model::verdict::Severity;
-use sen_core::registry::Database;
-use sen_core::system::Survey;
+use sen_core::ops::survey::{Front, survey};
+use sen_core::system::{Attention, Survey};
 
 use crate::exit::Exit;
 use crate::session::Session;
 use crate::views::{Answer, Block, Detail, DetailsView, View};
 
-/// Show what is in this database: systems, counts by state, what needs attention
+/// Show what needs attention, and what is in this database: systems, counts by state
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  sen status\n  sen status --check && echo nothing needs a person")]
 pub struct Args {
@@ -22,9 +22,9 @@ pub struct Args {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let database = session.read().await?;
-    let (detail, now, worst) = survey(&database).await?;
-    let attention = args.check && worst >= Severity::Warning;
-    let view = View::Details(DetailsView { details: vec![detail], single: true, now });
+    let front = survey(&database).await?;
+    let attention = args.check && front.worst() >= Severity::Warning;
+    let view = View::Details(DetailsView { details: vec![detail(&front)], single: true, now: front.now });
     Ok(Answer::new(view).ending(if attention { Exit::Attention } else { Exit::Done }))
 }
 
@@ -34,45 +34,33 @@ const COUNTS: &[Column] = &[
     Column { name: "oldest", heading: "OLDEST CHANGE", show: Show::Whole },
 ];
 
-/// Surveys every system of a database.
-pub async fn survey(database: &Database) -> Result<(Detail, sen_core::time::Timestamp, Severity)> {
-    let mut surveys = Vec::new();
-    let mut absent = None;
-    for system in database.systems() {
-        match system.survey().await {
-            Ok(survey) => surveys.push((system.database().to_owned(), survey)),
-            Err(error) if error.kind() == ErrorKind::NoSystem => absent = Some(error),
-            Err(error) => return Err(error),
-        }
+/// A survey for people and as data.
+pub fn detail(front: &Front) -> Detail {
+    let mut blocks = vec![Block::Field("database", Value::Text(front.database.clone()))];
+    blocks.push(Block::Heading("attention".into()));
+    let attention = front.attention();
+    if attention.is_empty() {
+        blocks.push(Block::Note("nothing needs a person".into()));
     }
-    let Some((name, first)) = surveys.first() else {
-        return Err(absent.unwrap_or_else(|| sen_core::error::Error::new(ErrorKind::NoSystem, "no system was found")));
-    };
-    let now = first.now;
-    let worst = surveys.iter().flat_map(|(_, survey)| &survey.attention).map(|item| item.severity).max();
-    let mut blocks = vec![Block::Field("database", Value::Text(name.clone()))];
-    for (_, survey) in &surveys {
-        blocks.extend(layout(survey));
-    }
+    blocks.extend(attention.iter().map(|(_, item)| Block::Attention((*item).clone())));
+    front.surveys.iter().for_each(|survey| blocks.extend(layout(survey)));
+    let attention = attention.into_iter().map(|(system, item)| {
+        let mut map = vec![("system", Value::Name(system))];
+        map.extend(attention_fields(item));
+        Value::Map(map)
+    });
     let value = Value::Map(vec![
-        ("database", Value::Text(name.clone())),
-        ("observed_at", Value::Time(now)),
-        ("systems", Value::List(surveys.iter().map(|(_, survey)| data(survey)).collect())),
+        ("database", Value::Text(front.database.clone())),
+        ("observed_at", Value::Time(front.now)),
+        ("attention", Value::List(attention.collect())),
+        ("systems", Value::List(front.surveys.iter().map(data).collect())),
     ]);
-    Ok((Detail { value, blocks }, now, worst.unwrap_or(Severity::Ok)))
+    Detail { value, blocks }
 }
 
 fn layout(survey: &Survey) -> Vec<Block> {
-    let version = if survey.writable { survey.version.clone() } else { format!("{} (reading only)", survey.version) };
-    let mut blocks = vec![Block::Field(survey.system, Value::Text(version))];
-    blocks.extend(
-        survey
-            .facts
-            .iter()
-            .filter(|(_, value)| *value != Value::Null)
-            .map(|(name, value)| Block::Field(name, value.clone())),
-    );
-    blocks.push(Block::Heading(survey.counted.into()));
+    let reading = if survey.writable { "" } else { "; reading only" };
+    let mut blocks = vec![Block::Heading(format!("{} {}{reading}: {}", survey.system, survey.version, survey.counted))];
     let rows: Vec<_> = survey
         .counts
         .iter()
@@ -81,12 +69,20 @@ fn layout(survey: &Survey) -> Vec<Block> {
         .collect();
     blocks.push(if rows.is_empty() { Block::Note("none yet".into()) } else { Block::Table(COUNTS, rows) });
     blocks.extend(super::section_blocks(&survey.sections));
-    blocks.push(Block::Heading("attention".into()));
-    if survey.attention.is_empty() {
-        blocks.push(Block::Note("nothing needs a person".into()));
+    let facts: Vec<_> = survey.facts.iter().filter(|(_, value)| *value != Value::Null).collect();
+    if !facts.is_empty() {
+        blocks.push(Block::Note(String::new()));
     }
-    blocks.extend(survey.attention.iter().map(|item| Block::Attention(item.clone())));
+    blocks.extend(facts.into_iter().map(|(name, value)| Block::Field(name, value.clone())));
     blocks
+}
+
+fn attention_fields(item: &Attention) -> Vec<(&'static str, Value)> {
+    vec![
+        ("severity", Value::Name(item.severity.name())),
+        ("text", Value::Text(item.text.clone())),
+        ("command", Value::Text(item.next.command.clone())),
+    ]
 }
 
 fn data(survey: &Survey) -> Value {
@@ -98,19 +94,15 @@ fn data(survey: &Survey) -> Value {
             ("oldest", Value::time(count.oldest)),
         ])
     });
-    let attention = survey.attention.iter().map(|item| {
-        Value::Map(vec![
-            ("severity", Value::Name(item.severity.name())),
-            ("text", Value::Text(item.text.clone())),
-            ("command", Value::Text(item.next.command.clone())),
-        ])
-    });
+    let attention = survey.attention.iter().map(|item| Value::Map(attention_fields(item)));
     let mut map = vec![
         ("system", Value::Name(survey.system)),
         ("version", Value::Text(survey.version.clone())),
         ("writable", Value::Bool(survey.writable)),
+        ("counted", Value::Name(survey.counted)),
         ("counts", Value::List(counts.collect())),
         ("attention", Value::List(attention.collect())),
+        ("dead_letters", survey.dead_letters.map_or(Value::Null, Value::Int)),
         ("facts", Value::Map(survey.facts.clone())),
     ];
     map.extend(super::section_values(&survey.sections));

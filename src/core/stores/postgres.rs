@@ -1,8 +1,10 @@
 //! A connection to PostgreSQL: the client, what the server said of itself at the start, and its last words at the end.
 //! Which server is chosen lies in `connect`, what errors mean in `errors`; SQL of any system lies elsewhere.
 
+mod checkup;
 mod connect;
 pub mod decode;
+mod direct;
 mod errors;
 pub mod flight;
 pub mod link;

@@ -8,6 +8,7 @@ use futures_util::Stream;
 
 use super::record::{Lease, LeaseEvent};
 use super::shape::Shape;
+use super::why::Lock;
 use crate::error::Result;
 use crate::model::report::Item;
 use crate::permit::WritePermit;
@@ -18,6 +19,19 @@ pub const LEASES: &str = "sentinel_leases";
 
 /// What 0.5.0 has in a database, in the order it is created.
 pub const RELATIONS: [&str; 3] = ["sentinel_token_seq", LEASES, "sentinel_events"];
+
+/// What an examination wants to know of the tables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// Bare name, full name as SQL writes it, and whether it is a sequence.
+    pub objects: Vec<(String, String, bool)>,
+    /// How many bytes the events take with their indexes.
+    pub events_bytes: Option<i64>,
+    /// How many events the server reckons there are.
+    pub events_rows: Option<i64>,
+    /// How many dead rows it reckons lie between them.
+    pub events_dead: Option<i64>,
+}
 
 /// Sentinel's tables in one real store. Every method is one round trip where the store has such a thing.
 #[async_trait]
@@ -46,6 +60,16 @@ pub trait LeaseStore: Send + Sync {
     /// Makes one guarded change in one short transaction, with its event and the record of who and why in the same one.
     /// `None` when the guard did not match: nothing was written.
     async fn act(&self, act: &LeaseAct, permit: &WritePermit) -> Result<Option<Acted>>;
+
+    /// The objects by their full names and what the events take; nothing where the store keeps no privileges.
+    async fn upkeep(&self) -> Result<Upkeep> {
+        Ok(Upkeep::default())
+    }
+
+    /// Transactions that have held locks on the leases for a while, the longest first; none where the store cannot tell.
+    async fn locks(&self) -> Result<Vec<Lock>> {
+        Ok(Vec::new())
+    }
 
     /// Which of [`RELATIONS`] exist.
     async fn relations(&self) -> Result<Vec<String>>;

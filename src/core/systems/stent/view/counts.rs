@@ -143,6 +143,7 @@ pub(in super::super) fn survey(census: &Census, zone: &Zone) -> Survey {
         attention: attention(census, &clock),
         facts: facts(census, &clock),
         sections: vec![tasks(census, &clock), queues(census, &clock)],
+        dead_letters: census.shape.has_letters().then_some(census.letters.count),
     }
 }
 
