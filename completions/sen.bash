@@ -122,7 +122,7 @@ _sen() {
 
     case "${cmd}" in
         sen)
-            opts="-o -q -v -h -V --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help --version status watch inspect why list history reconcile release forget wait once doctor grants metrics agent init demo completions man help"
+            opts="-o -q -v -h -V --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help --version status watch inspect why list history reconcile release forget wait once doctor grants metrics agent init demo completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -160,6 +160,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -168,7 +172,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__agent)
-            opts="-o -q -v -h --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help list show submit cancel requeue stats costs workers events rate-limit"
+            opts="-o -q -v -h --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help list show submit cancel requeue stats costs workers events rate-limit"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -206,6 +210,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -214,7 +222,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__agent__subcmd__cancel)
-            opts="-y -o -q -v -h --all --state --tenant --owner --type --expired --dead-owner --where-error --older-than --since --until --limit --verify --dry-run --yes --reason --expect --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-y -o -q -v -h --all --state --tenant --owner --type --expired --dead-owner --where-error --older-than --since --until --limit --verify --dry-run --yes --reason --expect --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -300,6 +308,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -308,7 +320,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__agent__subcmd__costs)
-            opts="-o -q -v -h --tenant --fail-if-empty --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-o -q -v -h --tenant --fail-if-empty --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -350,6 +362,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -358,7 +374,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__agent__subcmd__events)
-            opts="-f -o -q -v -h --limit --follow --fail-if-empty --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-f -o -q -v -h --limit --follow --fail-if-empty --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -400,6 +416,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -408,7 +428,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__agent__subcmd__list)
-            opts="-o -q -v -h --state --tenant --owner --type --expired --dead-owner --where-error --older-than --since --until --sort --reverse --limit --fail-if-empty --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-o -q -v -h --state --tenant --owner --type --expired --dead-owner --where-error --older-than --since --until --sort --reverse --limit --fail-if-empty --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -486,6 +506,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -494,7 +518,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__agent__subcmd__rate__subcmd__limit)
-            opts="-o -q -v -h --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help get set reset"
+            opts="-o -q -v -h --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help get set reset"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -532,6 +556,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -540,7 +568,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__agent__subcmd__rate__subcmd__limit__subcmd__get)
-            opts="-o -q -v -h --capacity --refill-rate --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-o -q -v -h --capacity --refill-rate --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -583,6 +611,10 @@ _sen() {
                     return 0
                     ;;
                 --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --worker-timezone)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -594,7 +626,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__agent__subcmd__rate__subcmd__limit__subcmd__reset)
-            opts="-y -o -q -v -h --dry-run --yes --reason --expect --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-y -o -q -v -h --dry-run --yes --reason --expect --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -640,6 +672,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -648,7 +684,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__agent__subcmd__rate__subcmd__limit__subcmd__set)
-            opts="-y -o -q -v -h --capacity --refill-rate --dry-run --yes --reason --expect --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-y -o -q -v -h --capacity --refill-rate --dry-run --yes --reason --expect --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -702,6 +738,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -710,7 +750,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__agent__subcmd__requeue)
-            opts="-y -o -q -v -h --all --state --tenant --owner --type --expired --dead-owner --where-error --older-than --since --until --limit --verify --dry-run --yes --reason --expect --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-y -o -q -v -h --all --state --tenant --owner --type --expired --dead-owner --where-error --older-than --since --until --limit --verify --dry-run --yes --reason --expect --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -796,6 +836,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -804,7 +848,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__agent__subcmd__show)
-            opts="-o -q -v -h --events --check --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-o -q -v -h --events --check --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -846,6 +890,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -854,7 +902,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__agent__subcmd__stats)
-            opts="-o -q -v -h --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-o -q -v -h --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -892,6 +940,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -900,7 +952,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__agent__subcmd__submit)
-            opts="-y -o -q -v -h --tenant --type --agent --params --cost-limit --max-attempts --id --dry-run --yes --reason --expect --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-y -o -q -v -h --tenant --type --agent --params --cost-limit --max-attempts --id --dry-run --yes --reason --expect --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -974,6 +1026,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -982,7 +1038,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__agent__subcmd__workers)
-            opts="-o -q -v -h --fail-if-empty --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-o -q -v -h --fail-if-empty --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1020,6 +1076,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1028,7 +1088,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__completions)
-            opts="-o -q -v -h --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help bash elvish fish powershell zsh"
+            opts="-o -q -v -h --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1063,6 +1123,10 @@ _sen() {
                     return 0
                     ;;
                 --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --worker-timezone)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1074,7 +1138,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__demo)
-            opts="-o -q -v -h --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-o -q -v -h --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1109,6 +1173,10 @@ _sen() {
                     return 0
                     ;;
                 --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --worker-timezone)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1120,7 +1188,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__doctor)
-            opts="-o -q -v -h --check --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-o -q -v -h --check --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1158,6 +1226,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1166,7 +1238,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__forget)
-            opts="-n -y -o -q -v -h --namespace --dry-run --yes --reason --expect --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-n -y -o -q -v -h --namespace --dry-run --yes --reason --expect --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1220,6 +1292,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1228,7 +1304,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__grants)
-            opts="-o -q -v -h --role --to --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-o -q -v -h --role --to --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1274,6 +1350,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1282,7 +1362,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__help)
-            opts="-o -q -v -h --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-o -q -v -h --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1320,6 +1400,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1328,7 +1412,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__history)
-            opts="-n -f -o -q -v -h --namespace --limit --follow --fail-if-empty --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-n -f -o -q -v -h --namespace --limit --follow --fail-if-empty --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1378,6 +1462,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1386,7 +1474,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__init)
-            opts="-o -q -v -h --dry-run --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-o -q -v -h --dry-run --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1424,6 +1512,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1432,7 +1524,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__inspect)
-            opts="-n -o -q -v -h --namespace --events --check --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-n -o -q -v -h --namespace --events --check --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1482,6 +1574,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1490,7 +1586,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__list)
-            opts="-n -o -q -v -h --state --namespace --owner --expired --uncertain --older-than --since --until --sort --reverse --limit --fail-if-empty --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-n -o -q -v -h --state --namespace --owner --expired --uncertain --older-than --since --until --sort --reverse --limit --fail-if-empty --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1564,6 +1660,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1572,7 +1672,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__man)
-            opts="-o -q -v -h --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-o -q -v -h --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1610,6 +1710,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1618,7 +1722,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__metrics)
-            opts="-o -q -v -h --textfile --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-o -q -v -h --textfile --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1660,6 +1764,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1668,7 +1776,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__once)
-            opts="-n -E -o -q -v -h --ttl --hard-ttl --namespace --on-failure --wait --conflict-exit-code --print-cached --describe --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-n -E -o -q -v -h --ttl --hard-ttl --namespace --on-failure --wait --conflict-exit-code --print-cached --describe --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1738,6 +1846,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1746,7 +1858,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__reconcile)
-            opts="-n -y -o -q -v -h --complete --reset --token --before-hard-ttl --all --namespace --uncertain-for --owner --limit --dry-run --yes --reason --expect --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-n -y -o -q -v -h --complete --reset --token --before-hard-ttl --all --namespace --uncertain-for --owner --limit --dry-run --yes --reason --expect --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1820,6 +1932,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1828,7 +1944,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__release)
-            opts="-n -y -o -q -v -h --namespace --dry-run --yes --reason --expect --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-n -y -o -q -v -h --namespace --dry-run --yes --reason --expect --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1882,6 +1998,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1890,7 +2010,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__status)
-            opts="-o -q -v -h --check --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-o -q -v -h --check --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1928,6 +2048,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1936,7 +2060,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__wait)
-            opts="-n -o -q -v -h --for --namespace --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-n -o -q -v -h --for --namespace --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1986,6 +2110,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1994,7 +2122,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__watch)
-            opts="-o -q -v -h --interval --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-o -q -v -h --interval --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2036,6 +2164,10 @@ _sen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --worker-timezone)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -2044,7 +2176,7 @@ _sen() {
             return 0
             ;;
         sen__subcmd__why)
-            opts="-n -o -q -v -h --namespace --check --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --help"
+            opts="-n -o -q -v -h --namespace --check --database-url --redis-url --env-file --output --fields --quiet --verbose --color --no-input --no-pager --read-only --reveal --timeout --worker-timezone --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2087,6 +2219,10 @@ _sen() {
                     return 0
                     ;;
                 --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --worker-timezone)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_sen_global_optspecs
-    string join \n database-url= redis-url= env-file= o/output= fields= q/quiet v/verbose color= no-input no-pager read-only reveal timeout= h/help V/version
+    string join \n database-url= redis-url= env-file= o/output= fields= q/quiet v/verbose color= no-input no-pager read-only reveal timeout= worker-timezone= h/help V/version
 end
 
 function __fish_sen_needs_command
@@ -36,6 +36,7 @@ complete -c sen -n "__fish_sen_needs_command" -l color -d 'When to use colour' -
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_needs_command" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_needs_command" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_needs_command" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_needs_command" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_needs_command" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -76,6 +77,7 @@ complete -c sen -n "__fish_sen_using_subcommand status" -l color -d 'When to use
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand status" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand status" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand status" -l check -d 'End with exit code 10 when something needs attention'
 complete -c sen -n "__fish_sen_using_subcommand status" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand status" -s v -l verbose -d 'Say on stderr what was connected to, and how'
@@ -97,6 +99,7 @@ complete -c sen -n "__fish_sen_using_subcommand watch" -l color -d 'When to use 
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand watch" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand watch" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand watch" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand watch" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand watch" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -118,6 +121,7 @@ complete -c sen -n "__fish_sen_using_subcommand inspect" -l color -d 'When to us
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand inspect" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand inspect" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand inspect" -l check -d 'Turn the verdict into the exit code'
 complete -c sen -n "__fish_sen_using_subcommand inspect" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand inspect" -s v -l verbose -d 'Say on stderr what was connected to, and how'
@@ -139,6 +143,7 @@ complete -c sen -n "__fish_sen_using_subcommand why" -l color -d 'When to use co
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand why" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand why" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand why" -l check -d 'End with exit code 10 when a cause needs attention'
 complete -c sen -n "__fish_sen_using_subcommand why" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand why" -s v -l verbose -d 'Say on stderr what was connected to, and how'
@@ -167,6 +172,7 @@ complete -c sen -n "__fish_sen_using_subcommand list" -l color -d 'When to use c
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand list" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand list" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand list" -l expired -d 'Only leases that have expired'
 complete -c sen -n "__fish_sen_using_subcommand list" -l uncertain -d 'Short for --state uncertain'
 complete -c sen -n "__fish_sen_using_subcommand list" -l reverse -d 'The order reversed'
@@ -192,6 +198,7 @@ complete -c sen -n "__fish_sen_using_subcommand history" -l color -d 'When to us
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand history" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand history" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand history" -s f -l follow -d 'Go on and print new events as they are committed, until interrupted'
 complete -c sen -n "__fish_sen_using_subcommand history" -l fail-if-empty -d 'End with exit code 4 when the lease exists and has no events'
 complete -c sen -n "__fish_sen_using_subcommand history" -s q -l quiet -d 'Print data and errors only'
@@ -221,6 +228,7 @@ complete -c sen -n "__fish_sen_using_subcommand reconcile" -l color -d 'When to 
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand reconcile" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand reconcile" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand reconcile" -l reset -d 'It never happened: let the next caller run it'
 complete -c sen -n "__fish_sen_using_subcommand reconcile" -l before-hard-ttl -d 'Also where the hard limit is still ahead and the worker may be alive'
 complete -c sen -n "__fish_sen_using_subcommand reconcile" -l all -d 'Every uncertain key that matches the filters'
@@ -248,6 +256,7 @@ complete -c sen -n "__fish_sen_using_subcommand release" -l color -d 'When to us
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand release" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand release" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand release" -l dry-run -d 'Say what would be done, and do nothing'
 complete -c sen -n "__fish_sen_using_subcommand release" -s y -l yes -d 'Consent in advance to what would be asked'
 complete -c sen -n "__fish_sen_using_subcommand release" -s q -l quiet -d 'Print data and errors only'
@@ -272,6 +281,7 @@ complete -c sen -n "__fish_sen_using_subcommand forget" -l color -d 'When to use
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand forget" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand forget" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand forget" -l dry-run -d 'Say what would be done, and do nothing'
 complete -c sen -n "__fish_sen_using_subcommand forget" -s y -l yes -d 'Consent in advance to what would be asked'
 complete -c sen -n "__fish_sen_using_subcommand forget" -s q -l quiet -d 'Print data and errors only'
@@ -297,6 +307,7 @@ complete -c sen -n "__fish_sen_using_subcommand wait" -l color -d 'When to use c
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand wait" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand wait" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand wait" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand wait" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand wait" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -324,6 +335,7 @@ complete -c sen -n "__fish_sen_using_subcommand once" -l color -d 'When to use c
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand once" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand once" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand once" -l print-cached -d 'When the command ran earlier, print what it printed'
 complete -c sen -n "__fish_sen_using_subcommand once" -l describe -d 'Say what would happen, and do nothing'
 complete -c sen -n "__fish_sen_using_subcommand once" -s q -l quiet -d 'Print data and errors only'
@@ -345,6 +357,7 @@ complete -c sen -n "__fish_sen_using_subcommand doctor" -l color -d 'When to use
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand doctor" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand doctor" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand doctor" -l check -d 'End with exit code 10 when something is worth a warning'
 complete -c sen -n "__fish_sen_using_subcommand doctor" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand doctor" -s v -l verbose -d 'Say on stderr what was connected to, and how'
@@ -368,6 +381,7 @@ complete -c sen -n "__fish_sen_using_subcommand grants" -l color -d 'When to use
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand grants" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand grants" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand grants" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand grants" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand grants" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -388,6 +402,7 @@ complete -c sen -n "__fish_sen_using_subcommand metrics" -l color -d 'When to us
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand metrics" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand metrics" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand metrics" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand metrics" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand metrics" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -407,6 +422,7 @@ complete -c sen -n "__fish_sen_using_subcommand agent; and not __fish_seen_subco
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand agent; and not __fish_seen_subcommand_from list show submit cancel requeue stats costs workers events rate-limit" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand agent; and not __fish_seen_subcommand_from list show submit cancel requeue stats costs workers events rate-limit" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand agent; and not __fish_seen_subcommand_from list show submit cancel requeue stats costs workers events rate-limit" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand agent; and not __fish_seen_subcommand_from list show submit cancel requeue stats costs workers events rate-limit" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand agent; and not __fish_seen_subcommand_from list show submit cancel requeue stats costs workers events rate-limit" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -446,6 +462,7 @@ complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcomman
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from list" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from list" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from list" -l expired -d 'Only tasks held beyond their lease'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from list" -l dead-owner -d 'Only tasks held by a worker whose heartbeat is gone'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from list" -l reverse -d 'The order reversed'
@@ -470,6 +487,7 @@ complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcomman
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from show" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from show" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from show" -l check -d 'Turn the verdict into the exit code'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say on stderr what was connected to, and how'
@@ -499,6 +517,7 @@ complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcomman
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from submit" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from submit" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from submit" -l dry-run -d 'Say what would be done, and do nothing'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from submit" -s y -l yes -d 'Consent in advance to what would be asked'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from submit" -s q -l quiet -d 'Print data and errors only'
@@ -532,6 +551,7 @@ complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcomman
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from cancel" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from cancel" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from cancel" -l all -d 'Every task that matches the filters'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from cancel" -l expired -d 'Only tasks held beyond their lease'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from cancel" -l dead-owner -d 'Only tasks held by a worker whose heartbeat is gone'
@@ -568,6 +588,7 @@ complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcomman
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from requeue" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from requeue" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from requeue" -l all -d 'Every task that matches the filters'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from requeue" -l expired -d 'Only tasks held beyond their lease'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from requeue" -l dead-owner -d 'Only tasks held by a worker whose heartbeat is gone'
@@ -592,6 +613,7 @@ complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcomman
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from stats" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from stats" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from stats" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from stats" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from stats" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -612,6 +634,7 @@ complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcomman
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from costs" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from costs" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from costs" -l fail-if-empty -d 'End with exit code 4 when there are no tasks'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from costs" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from costs" -s v -l verbose -d 'Say on stderr what was connected to, and how'
@@ -632,6 +655,7 @@ complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcomman
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from workers" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from workers" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from workers" -l fail-if-empty -d 'End with exit code 4 when there are none'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from workers" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from workers" -s v -l verbose -d 'Say on stderr what was connected to, and how'
@@ -653,6 +677,7 @@ complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcomman
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from events" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from events" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from events" -s f -l follow -d 'Go on and print new events as they are written, until interrupted'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from events" -l fail-if-empty -d 'End with exit code 4 when there are none'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from events" -s q -l quiet -d 'Print data and errors only'
@@ -674,6 +699,7 @@ complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcomman
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from rate-limit" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from rate-limit" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from rate-limit" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from rate-limit" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand agent; and __fish_seen_subcommand_from rate-limit" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -696,6 +722,7 @@ complete -c sen -n "__fish_sen_using_subcommand init" -l color -d 'When to use c
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand init" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand init" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand init" -l dry-run -d 'Say what would be created, and create nothing'
 complete -c sen -n "__fish_sen_using_subcommand init" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand init" -s v -l verbose -d 'Say on stderr what was connected to, and how'
@@ -716,6 +743,7 @@ complete -c sen -n "__fish_sen_using_subcommand demo" -l color -d 'When to use c
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand demo" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand demo" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand demo" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand demo" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand demo" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -735,6 +763,7 @@ complete -c sen -n "__fish_sen_using_subcommand completions" -l color -d 'When t
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand completions" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand completions" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand completions" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand completions" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand completions" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -754,6 +783,7 @@ complete -c sen -n "__fish_sen_using_subcommand man" -l color -d 'When to use co
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand man" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand man" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand man" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand man" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand man" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -773,6 +803,7 @@ complete -c sen -n "__fish_sen_using_subcommand help" -l color -d 'When to use c
 always\t'Everywhere'
 never\t'Nowhere'"
 complete -c sen -n "__fish_sen_using_subcommand help" -l timeout -d 'Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole' -r
+complete -c sen -n "__fish_sen_using_subcommand help" -l worker-timezone -d 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)' -r
 complete -c sen -n "__fish_sen_using_subcommand help" -s q -l quiet -d 'Print data and errors only'
 complete -c sen -n "__fish_sen_using_subcommand help" -s v -l verbose -d 'Say on stderr what was connected to, and how'
 complete -c sen -n "__fish_sen_using_subcommand help" -l no-input -d 'Never ask; fail where an answer would be needed'

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::time::wall::Zone;
 
 use crate::commands::{self, Command};
 use crate::exit::Exit;
@@ -97,6 +98,10 @@ pub struct Globals {
     /// Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole
     #[arg(long, global = true, value_parser = span, value_name = "SPAN")]
     pub timeout: Option<Duration>,
+
+    /// Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)
+    #[arg(long, global = true, value_parser = zone, value_name = "ZONE")]
+    pub worker_timezone: Option<Zone>,
 }
 
 /// Reads a duration for clap.
@@ -107,6 +112,10 @@ pub fn span(text: &str) -> Result<Duration, String> {
 /// Reads a point in time for clap.
 pub fn when(text: &str) -> Result<sen_core::time::When, String> {
     sen_core::time::When::parse(text).map_err(|error| explain(&error))
+}
+
+fn zone(text: &str) -> Result<Zone, String> {
+    Zone::parse(text).map_err(|error| explain(&error))
 }
 
 fn explain(error: &Error) -> String {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::registry::{self, Access, Database};
 use sen_core::stores::url::{RedisInfo, Target};
+use sen_core::time::wall::Zone;
 
 use crate::app::Globals;
 use crate::interrupt::Interrupt;
@@ -253,8 +254,7 @@ impl Session {
         self.open_all(access).await
     }
 
-    /// The limit of one statement.
-    pub fn limit(&self) -> Option<Duration> {
+    fn limit(&self) -> Option<Duration> {
         Some(self.globals.timeout.unwrap_or(STATEMENT)).filter(|limit| !limit.is_zero())
     }
 
@@ -270,8 +270,31 @@ impl Session {
         }
     }
 
+    /// How a database is opened.
+    ///
+    /// # Errors
+    /// As [`Self::worker_zone`].
+    pub fn settings(&self) -> Result<registry::Settings> {
+        Ok(registry::Settings { limit: self.limit(), worker_zone: self.worker_zone()? })
+    }
+
+    /// The zone whose wall clock workers write that store times without one: `--worker-timezone`, else
+    /// `SEN_WORKER_TIMEZONE`, else UTC.
+    ///
+    /// # Errors
+    /// `Usage` when it is none.
+    pub fn worker_zone(&self) -> Result<Zone> {
+        if let Some(zone) = &self.globals.worker_timezone {
+            return Ok(zone.clone());
+        }
+        match self.setting("SEN_WORKER_TIMEZONE")?.filter(|name| !name.is_empty()) {
+            Some(name) => Zone::parse(&name).map_err(|error| error.with_context("SEN_WORKER_TIMEZONE")),
+            None => Ok(Zone::utc()),
+        }
+    }
+
     async fn open(&self, target: &Target, access: Access) -> Result<Database> {
-        let database = registry::open(target, access, self.limit()).await?;
+        let database = registry::open_with(target, access, self.settings()?).await?;
         self.warnings.borrow_mut().extend_from_slice(database.warnings());
         *self.opened.borrow_mut() = Some(database.opened().to_owned());
         Ok(database)

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::checkup::{Check, Checkup};
 use crate::stores::url::Target;
 use crate::system::System;
+use crate::time::wall::Zone;
 
 /// What an open database may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,15 @@ pub enum Access {
     Write,
     /// As `Write`; a missing SQLite file is made.
     Create,
+}
+
+/// How a database is opened.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Bounds each statement that is not streamed.
+    pub limit: Option<Duration>,
+    /// The zone whose wall clock the workers write, where a system stores times without one.
+    pub worker_zone: Zone,
 }
 
 /// An open database with the systems that can be asked.
@@ -118,6 +128,15 @@ impl Database {
 /// # Errors
 /// `Connect`, or `Usage` for a kind of database this build cannot open.
 pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> Result<Database> {
+    open_with(target, access, Settings { limit, ..Settings::default() }).await
+}
+
+/// [`open`] with every setting.
+///
+/// # Errors
+/// As there.
+pub async fn open_with(target: &Target, access: Access, settings: Settings) -> Result<Database> {
+    let Settings { limit, worker_zone } = settings;
     #[cfg(not(any(feature = "postgres", feature = "redis")))]
     let _ = limit;
     match target {
@@ -129,7 +148,10 @@ pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> R
             let server = db.server_version().map_or_else(String::new, |version| format!(", PostgreSQL {version}"));
             let opened = format!("connected to {} ({}){server}", db.describe(), db.wire());
             let link = Arc::new(crate::stores::postgres::link::Link::new(db, limit, (**info).clone()));
-            let systems = vec![sentinel(crate::systems::sentinel::postgres::PostgresLeases::new(Arc::clone(&link)))];
+            let systems = vec![
+                sentinel(crate::systems::sentinel::postgres::PostgresLeases::new(Arc::clone(&link))),
+                stent(crate::systems::stent::postgres::PostgresExecutions::new(Arc::clone(&link)), worker_zone),
+            ];
             Ok(Database { link: Some(link), ..Database::of(systems, warnings, opened) })
         }
         #[cfg(feature = "sqlite")]
@@ -142,7 +164,10 @@ pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> R
             };
             let db = Arc::new(Sqlite::open(path, access).await?);
             let opened = format!("opened {}", db.describe());
-            let systems = vec![sentinel(crate::systems::sentinel::sqlite::SqliteLeases::new(db))];
+            let systems = vec![
+                sentinel(crate::systems::sentinel::sqlite::SqliteLeases::new(Arc::clone(&db))),
+                stent(crate::systems::stent::sqlite::SqliteExecutions::new(db), worker_zone),
+            ];
             Ok(Database::of(systems, Vec::new(), opened))
         }
         #[cfg(feature = "redis")]
@@ -169,6 +194,11 @@ fn node(db: crate::stores::redis::Redis) -> Box<dyn System> {
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 fn sentinel(leases: impl crate::systems::sentinel::port::LeaseStore + 'static) -> Box<dyn System> {
     Box::new(crate::systems::sentinel::Sentinel::new(Box::new(leases)))
+}
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+fn stent(executions: impl crate::systems::stent::port::ExecutionStore + 'static, zone: Zone) -> Box<dyn System> {
+    Box::new(crate::systems::stent::Stent::new(Box::new(executions), zone))
 }
 
 /// Opens `target` for running work once per key: the narrow part of Sentinel that claims, keeps and completes keys.

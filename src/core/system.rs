@@ -39,6 +39,16 @@ pub trait System: Send + Sync {
     /// `NoSystem` when the database does not hold the system.
     async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>>;
 
+    /// The things of one `kind` under `id`, for a caller who names the system and so takes it to be there.
+    ///
+    /// # Errors
+    /// `NoSystem` when the database does not hold the system.
+    async fn show(&self, kind: &str, id: &str, events: u32) -> Result<Vec<Found>> {
+        let mut found = self.find(id, events).await?;
+        found.retain(|one| one.subject.kind == kind);
+        Ok(found)
+    }
+
     /// Why everything that has this key or id is as it is. Systems add what they know beyond the verdict.
     ///
     /// # Errors
@@ -61,6 +71,11 @@ pub trait System: Send + Sync {
 
     /// What is in this database, counted and judged.
     async fn survey(&self) -> Result<Survey>;
+
+    /// What got done within `window`, who works and what waits; `None` where a system keeps no such things.
+    async fn stats(&self, _window: Duration) -> Result<Option<Statistics>> {
+        Ok(None)
+    }
 
     /// Looks, judges, and says what would be written.
     async fn plan(&self, request: &Request) -> Result<Plan>;
@@ -208,6 +223,8 @@ pub struct Filter {
     pub error: Option<String>,
     /// What they belong to: an execution, an aggregation, a tenant.
     pub parent: Option<String>,
+    /// Only what lies behind the record with this id, in the order of the list: the next page.
+    pub after: Option<String>,
     /// Further conditions by name, as the system knows them: `stuck`, `due`, …
     pub flags: Vec<&'static str>,
     /// Only records whose lease has expired.
@@ -336,6 +353,19 @@ pub struct Survey {
     pub sections: Vec<Section>,
     /// How many dead letters there are, where the system keeps any.
     pub dead_letters: Option<i64>,
+}
+
+/// What one system does and has to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statistics {
+    /// The system's name.
+    pub system: &'static str,
+    /// The database's clock.
+    pub now: Timestamp,
+    /// Single numbers.
+    pub facts: Vec<(&'static str, Value)>,
+    /// Counts by something.
+    pub sections: Vec<Section>,
 }
 
 /// How many records are in one state.

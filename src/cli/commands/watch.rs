@@ -39,7 +39,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         return Err(Error::usage("--interval is too short").with_hint("100ms is the shortest"));
     }
     let (target, beside) = session.targets()?;
-    let source = live::Source { target, beside, limit: session.limit() };
+    let source = live::Source { target, beside, settings: session.settings()? };
     let database = source.open().await?;
     database.warnings().iter().for_each(|warning| session.warn(warning));
     match session.full_screen()? {

@@ -105,6 +105,16 @@ impl Page<'_> {
     }
 
     fn field(&mut self, label: &str, value: &Value) {
+        if let Value::Lines(text) = value {
+            self.out.extend_from_slice(clean(label).as_bytes());
+            self.out.extend_from_slice(b":\n");
+            for line in text.lines() {
+                self.out.extend_from_slice(b"  ");
+                self.out.extend_from_slice(clean(line).as_bytes());
+                self.out.push(b'\n');
+            }
+            return;
+        }
         let nested = matches!(value, Value::Json(_) | Value::Map(_) | Value::List(_));
         let text = labelled(value, self.look.now, self.reveal);
         let room = self.look.width.unwrap_or(usize::MAX).saturating_sub(VALUES);

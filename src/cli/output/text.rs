@@ -47,7 +47,7 @@ pub fn cell(value: &Value, now: Timestamp, reveal: bool, bytes: usize) -> String
     match value {
         Value::Null => "-".to_owned(),
         Value::Text(text) if text.is_empty() => "\"\"".to_owned(),
-        Value::Text(text) => clean(&head(text, bytes)).into_owned(),
+        Value::Text(text) | Value::Lines(text) => clean(&head(text, bytes)).into_owned(),
         Value::Time(moment) if moment.is_finite() => relative(*moment, now, false),
         Value::Json(_) | Value::List(_) | Value::Map(_) => head(&payload(value, reveal), bytes).into_owned(),
         _ => plain(value),
@@ -80,7 +80,7 @@ fn plain(value: &Value) -> String {
         Value::Bool(yes) => yes.to_string(),
         Value::Int(number) | Value::Big(number) => number.to_string(),
         Value::Name(name) => clean(name).into_owned(),
-        Value::Text(text) => clean(text).into_owned(),
+        Value::Text(text) | Value::Lines(text) => clean(text).into_owned(),
         Value::Time(moment) => moment.to_string(),
         Value::Millis(millis) => {
             let span = humane(millis.saturating_mul(1000));

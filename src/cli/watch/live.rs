@@ -47,8 +47,8 @@ pub struct Source {
     pub target: Target,
     /// A Redis beside it.
     pub beside: Option<RedisInfo>,
-    /// The limit of one statement.
-    pub limit: Option<Duration>,
+    /// How it is opened.
+    pub settings: registry::Settings,
 }
 
 impl Source {
@@ -57,9 +57,9 @@ impl Source {
     /// # Errors
     /// `Connect`.
     pub async fn open(&self) -> Result<Database> {
-        let mut database = registry::open(&self.target, Access::Watch, self.limit).await?;
+        let mut database = registry::open_with(&self.target, Access::Watch, self.settings.clone()).await?;
         if let Some(info) = &self.beside {
-            database.beside(info, self.limit);
+            database.beside(info, self.settings.limit);
         }
         Ok(database)
     }
@@ -69,7 +69,8 @@ impl Source {
     /// # Errors
     /// What `question` returns; `Disconnected` when it does not.
     pub async fn within<T>(&self, question: impl Future<Output = Result<T>>) -> Result<T> {
-        let patience = self.limit.unwrap_or(Duration::from_secs(60)).saturating_mul(2) + Duration::from_secs(5);
+        let patience =
+            self.settings.limit.unwrap_or(Duration::from_secs(60)).saturating_mul(2) + Duration::from_secs(5);
         tokio::time::timeout(patience, question).await.unwrap_or_else(|_| {
             Err(Error::new(ErrorKind::Disconnected, format!("no answer within {}s", patience.as_secs())))
         })
