@@ -41,7 +41,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     demo::fill(&Sqlite::open(&path, sqlite::Access::Write).await?).await?;
 
     let database = registry::open(&target, Access::Read, None).await?;
-    let (mut detail, now, _) = super::status::survey(&database).await?;
+    let super::status::Surveyed { mut detail, now, .. } = super::status::survey(&database).await?;
     detail.blocks.insert(
         0,
         Block::Note(format!(

@@ -1,12 +1,13 @@
 //! `sen status`: what is in this database.
 
-use sen_core::error::{ErrorKind, Result};
+use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::value::{Column, Show, Value};
 use sen_core::model::verdict::Severity;
 use sen_core::registry::Database;
 use sen_core::system::Survey;
 
 use crate::exit::Exit;
+use crate::fault;
 use crate::session::Session;
 use crate::views::{Answer, Block, Detail, DetailsView, View};
 
@@ -22,10 +23,15 @@ pub struct Args {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let database = session.read().await?;
-    let (detail, now, worst) = survey(&database).await?;
+    let Surveyed { detail, now, worst, unreachable } = survey(&database).await?;
     let attention = args.check && worst >= Severity::Warning;
     let view = View::Details(DetailsView { details: vec![detail], single: true, now });
-    Ok(Answer::new(view).ending(if attention { Exit::Attention } else { Exit::Done }))
+    let exit = match unreachable.first() {
+        Some(error) => fault::exit(error.kind()),
+        None if attention => Exit::Attention,
+        None => Exit::Done,
+    };
+    Ok(Answer::new(view).ending(exit).with_errors(unreachable))
 }
 
 const COUNTS: &[Column] = &[
@@ -34,32 +40,64 @@ const COUNTS: &[Column] = &[
     Column { name: "oldest", heading: "OLDEST CHANGE", show: Show::Whole },
 ];
 
+/// What is known of all systems of a database.
+pub struct Surveyed {
+    /// Their surveys.
+    pub detail: Detail,
+    /// The clock of the first one's database.
+    pub now: sen_core::time::Timestamp,
+    /// What needs most attention.
+    pub worst: Severity,
+    /// Why a database beside the first one could not be asked.
+    pub unreachable: Vec<Error>,
+}
+
 /// Surveys every system of a database.
-pub async fn survey(database: &Database) -> Result<(Detail, sen_core::time::Timestamp, Severity)> {
+pub async fn survey(database: &Database) -> Result<Surveyed> {
     let mut surveys = Vec::new();
     let mut absent = None;
+    let mut unreachable = Vec::new();
     for system in database.systems() {
         match system.survey().await {
             Ok(survey) => surveys.push((system.database().to_owned(), survey)),
             Err(error) if error.kind() == ErrorKind::NoSystem => absent = Some(error),
+            Err(error) if error.kind() == ErrorKind::Connect => unreachable.push(error),
             Err(error) => return Err(error),
         }
     }
+    if surveys.is_empty()
+        && let Some(error) = unreachable.pop()
+    {
+        return Err(error);
+    }
     let Some((name, first)) = surveys.first() else {
-        return Err(absent.unwrap_or_else(|| sen_core::error::Error::new(ErrorKind::NoSystem, "no system was found")));
+        return Err(absent.unwrap_or_else(|| Error::new(ErrorKind::NoSystem, "no system was found")));
     };
     let now = first.now;
     let worst = surveys.iter().flat_map(|(_, survey)| &survey.attention).map(|item| item.severity).max();
     let mut blocks = vec![Block::Field("database", Value::Text(name.clone()))];
-    for (_, survey) in &surveys {
+    for (place, survey) in &surveys {
+        if place != name {
+            blocks.push(Block::Heading(place.clone()));
+        }
         blocks.extend(layout(survey));
     }
     let value = Value::Map(vec![
         ("database", Value::Text(name.clone())),
         ("observed_at", Value::Time(now)),
-        ("systems", Value::List(surveys.iter().map(|(_, survey)| data(survey)).collect())),
+        ("systems", Value::List(surveys.iter().map(|(place, survey)| placed(place, survey)).collect())),
     ]);
-    Ok((Detail { value, blocks }, now, worst.unwrap_or(Severity::Ok)))
+    let worst = worst.unwrap_or(Severity::Ok);
+    Ok(Surveyed { detail: Detail { value, blocks }, now, worst, unreachable })
+}
+
+/// A survey as data, with the database it is of.
+fn placed(place: &str, survey: &Survey) -> Value {
+    let mut value = data(survey);
+    if let Value::Map(map) = &mut value {
+        map.push(("database", Value::Text(place.to_owned())));
+    }
+    value
 }
 
 /// A survey for people.
