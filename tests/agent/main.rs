@@ -5,4 +5,12 @@ mod certificates;
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod acts;
 mod connect;
+mod faults;
+mod hostile;
+mod letters;
+mod place;
+mod race;
+mod reading;
+mod scale;

@@ -46,7 +46,8 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         let id = crate::commands::checked_key(id)?;
         let found = system.find(&id, args.events).await?;
         if found.is_empty() {
-            let error = inspect::missing("agent task or worker", &id, &system.nearby(&id).await?);
+            let error = inspect::missing("agent task or worker", &id, &system.nearby(&id).await?)
+                .with_hint("`sen agent list` and `sen agent workers` show what there is");
             if single {
                 return Err(error);
             }

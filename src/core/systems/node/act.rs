@@ -63,8 +63,9 @@ impl Node {
                 effects.entry(effect.task_id.clone()).or_default().push(effect);
             }
         }
-        for part in ids.chunks(LOOKED_AT) {
-            let (_, tasks) = self.store.peek(part, Depth::Plain).await?;
+        // With the payloads: a task that the workers cannot read must not be given to them again.
+        for part in ids.chunks(AT_ONCE) {
+            let (_, tasks) = self.store.peek(part, Depth::Payloads).await?;
             for (id, task) in part.iter().zip(tasks) {
                 let Some(task) = task else {
                     plan.refused.push(Item::new(subject(id), Outcome::Missing, "there is no such agent task"));

@@ -26,7 +26,7 @@ const fn column(name: &'static str, heading: &'static str, show: Show) -> Column
 pub const COST_COLUMNS: &[Column] = &[
     column("tenant_id", "TENANT", Show::Whole),
     column("day", "DAY", Show::Whole),
-    column("scope", "SCOPE", Show::Asked),
+    column("scope", "OF", Show::Whole),
     column("tasks", "TASKS", Show::Whole),
     column("llm_calls", "CALLS", Show::Whole),
     column("tokens", "TOKENS", Show::Whole),
@@ -122,8 +122,8 @@ fn row(
     let usd = |amount_: f64| amount((amount_ * 1e9).round() / 1e9);
     let whole = scope != "day";
     vec![
-        tenant.map_or(Value::Name("all tenants"), |tenant| Value::Text(tenant.clone())),
-        day.map_or(Value::Null, |day| Value::text(Some(day.clone()).filter(|day| !day.is_empty()))),
+        Value::text(tenant.cloned()),
+        Value::text(day.cloned().filter(|day| !day.is_empty())),
         Value::Name(scope),
         Value::Int(sum.tasks),
         Value::Int(sum.calls),

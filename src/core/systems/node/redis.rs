@@ -122,7 +122,7 @@ fn pairs(reply: Reply) -> Result<Vec<(String, String)>> {
     Ok(out)
 }
 
-/// A task from the reply to HMGET; `None` when there is no such key.
+/// A task from the reply to HMGET; `None` when there is no such key, or nothing known in it.
 fn task(id: String, reply: Reply) -> Result<Option<Task>> {
     match reply {
         Reply::Error(text) if text.starts_with("WRONGTYPE") => {
@@ -276,6 +276,12 @@ impl TaskStore for RedisTasks {
         let mut tasks = Vec::with_capacity(ids.len());
         for id in ids {
             tasks.push(task(id.clone(), replies.next())?);
+        }
+        let blank = ids.iter().zip(&tasks).filter(|(_, task)| task.is_none()).map(|(id, _)| id.clone()).collect();
+        for there in scan::still_there(&self.redis, blank).await? {
+            if let Some(at) = ids.iter().position(|id| *id == there.id) {
+                tasks[at] = Some(there);
+            }
         }
         scan::Alive::default().fill(&self.redis, tasks.iter_mut().flatten()).await?;
         Ok((now, tasks))

@@ -48,15 +48,19 @@ fn unreadable(task: &Task) -> Option<String> {
 }
 
 /// Marks a task that is not over as failed, as the controller does.
+///
+/// One that cannot be judged otherwise may be cancelled, too, if its status is known: workers that claim it fail over it.
 pub fn cancel(task: &Task) -> Judgement {
-    if let Some(why) = unreadable(task) {
-        return refuse(task, Outcome::Changed, why);
+    let odd = unreadable(task);
+    if let (None, Some(why)) = (task.status, &odd) {
+        return refuse(task, Outcome::Changed, why.as_str());
     }
     match task.status {
         Some(Status::Failed) if task.is_cancelled() => refuse(task, Outcome::AlreadyDone, "cancelled already"),
         Some(status) if status.is_over() => refuse(task, Outcome::Changed, format!("it is {} already", status.name())),
         _ => {
             let mut step = step(task, "cancel");
+            step.warnings.extend(odd);
             if task.is_held() && task.owner_alive != Some(false) {
                 let owner = task.owner.as_deref().unwrap_or("its worker");
                 step.warnings.push(format!(

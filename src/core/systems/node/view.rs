@@ -86,7 +86,8 @@ const NODE_COLUMNS: &[Column] = &[
     column("node_id", "NODE", Show::Whole),
     column("node_type", "TYPE", Show::Wide),
     column("started_at", "STARTED", Show::Whole),
-    column("completed_at", "ENDED", Show::Whole),
+    column("completed_at", "ENDED", Show::Asked),
+    column("took_ms", "TOOK", Show::Whole),
     column("error", "ERROR", Show::Short),
     column("outputs", "OUTPUTS", Show::Short),
     column("inputs", "INPUTS", Show::Asked),
@@ -94,7 +95,7 @@ const NODE_COLUMNS: &[Column] = &[
 ];
 
 const CALL_COLUMNS: &[Column] = &[
-    column("timestamp", "TIME", Show::Whole),
+    column("timestamp", "TIME", Show::Moment),
     column("model", "MODEL", Show::Whole),
     column("prompt_tokens", "PROMPT", Show::Wide),
     column("completion_tokens", "ANSWER", Show::Wide),
@@ -294,7 +295,11 @@ pub(super) fn bucket_row(bucket: Bucket) -> Row {
         let text = bucket.fields.get(name)?;
         text.parse::<f64>().ok().filter(|number| number.is_finite())
     };
-    let refill = number("last_refill").map(|seconds| Timestamp::from_micros((seconds * 1e6).round() as i64));
+    let refill = number("last_refill").map(|seconds| {
+        // The fraction apart: multiplied as a whole the number has no bit left for half a microsecond.
+        let (whole, part) = (seconds.trunc(), seconds.fract());
+        Timestamp::from_micros((whole as i64).saturating_mul(1_000_000).saturating_add((part * 1e6).round() as i64))
+    });
     let mut findings = bucket.findings.clone();
     for name in ["tokens", "last_refill", "refill_rate", "capacity"] {
         if let Some(text) = bucket.fields.get(name).filter(|_| number(name).is_none()) {
@@ -398,17 +403,16 @@ fn effect_row(effect: Effect) -> Row {
 }
 
 fn checkpoint_sections(checkpoint: super::checkpoint::Checkpoint) -> [Section; 3] {
-    // What has its own place is left out of the table of stored fields.
+    // What has its own place is left out of the table of stored fields, and so is what is null.
     let stored = serde_json::from_str::<serde_json::Map<String, Json>>(&checkpoint.text).unwrap_or_default();
     let own = ["node_states", "llm_calls", "node_history", "task_id"];
     let stored = stored
         .into_iter()
-        .filter(|(name, _)| !own.contains(&name.as_str()))
+        .filter(|(name, value)| !own.contains(&name.as_str()) && !value.is_null())
         .map(|(name, value)| {
             let hidden = checkpoint.encrypted.contains(&name);
             let value = match value {
                 _ if hidden => Value::Name("encrypted"),
-                Json::Null => Value::Null,
                 Json::String(text) => Value::Text(text),
                 other => Value::Json(other.to_string()),
             };
@@ -421,6 +425,10 @@ fn checkpoint_sections(checkpoint: super::checkpoint::Checkpoint) -> [Section; 3
             Value::text(node.kind),
             Value::time(node.started_at),
             Value::time(node.completed_at),
+            match (node.started_at, node.completed_at) {
+                (Some(start), Some(end)) => Value::Millis(end.micros_since(start) / 1000),
+                _ => Value::Null,
+            },
             Value::text(node.error),
             json(node.outputs),
             json(node.inputs),

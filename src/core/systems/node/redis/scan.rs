@@ -11,7 +11,7 @@ use futures_util::stream;
 use super::super::checkpoint::Checkpoint;
 use super::super::port::{Depth, TaskStream, Tasks};
 use super::super::record::{FIELDS, PLAIN, Task};
-use super::{LOOK_AT, Replies, beat_key, between, clock, task, ttl};
+use super::{LOOK_AT, Replies, beat_key, between, clock, meta_key, task, ttl};
 use crate::error::Result;
 use crate::stores::redis::{Batch, Redis, Reply};
 use crate::time::Timestamp;
@@ -84,6 +84,18 @@ impl Alive {
     }
 }
 
+/// The tasks among these whose hash is there and holds nothing that is known; the others are gone since they were seen.
+pub(super) async fn still_there(redis: &Redis, ids: Vec<String>) -> Result<Vec<Task>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut batch = Batch::new();
+    ids.iter().for_each(|id| batch.add(&[b"EXISTS", meta_key(id).as_bytes()]));
+    let replies = redis.exchange(&batch).await?;
+    let there = ids.into_iter().zip(replies).filter(|(_, reply)| reply.int() == Some(1));
+    Ok(there.map(|(id, _)| Task::read(id, Vec::new())).collect())
+}
+
 struct Walk {
     redis: Arc<Redis>,
     depth: Depth,
@@ -148,14 +160,17 @@ impl Walk {
             None => *self.now.insert(clock(replies.next())?),
         };
         let mut tasks = Vec::with_capacity(taken.len());
+        let mut blank = Vec::new();
         let mut bytes = 0;
         for key in &taken {
             let reply = replies.next();
             bytes += weight(&reply);
             let key = String::from_utf8_lossy(key);
             let Some(id) = between(&key, "task:", ":meta") else { continue };
-            // Gone since SCAN saw it: nothing to tell of.
-            tasks.extend(task(id.to_owned(), reply)?);
+            match task(id.to_owned(), reply)? {
+                Some(task) => tasks.push(task),
+                None => blank.push(id.to_owned()),
+            }
         }
         if scanned.is_some() {
             let (cursor, keys) = page(replies.next())?;
@@ -166,6 +181,7 @@ impl Walk {
             let fits = BYTES / (bytes / taken.len()).max(1);
             self.size = fits.clamp(4, MOST).min(self.size * 4);
         }
+        tasks.extend(still_there(&self.redis, blank).await?);
         self.alive.fill(&self.redis, tasks.iter_mut()).await?;
         let checkpoints = if self.depth == Depth::Checkpoints { self.checkpoints(&tasks).await? } else { Vec::new() };
         Ok((now, tasks, checkpoints))
