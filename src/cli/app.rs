@@ -10,6 +10,7 @@ use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::verdict::shell_word;
 
 use crate::commands::{self, Command};
+use crate::completion;
 use crate::exit::Exit;
 use crate::fault;
 use crate::interrupt::Interrupt;
@@ -124,6 +125,9 @@ fn environment(name: &str) -> Option<String> {
 
 /// Runs the program with these arguments, the first being its own name.
 pub fn run(arguments: Vec<OsString>) -> Exit {
+    if arguments.get(1).is_some_and(|word| word == completion::WORD) {
+        return completion::answer(&arguments, &Screen::new(ColorChoice::Never, true, &environment));
+    }
     let (app, words) = match parse(&arguments) {
         Ok(parsed) => parsed,
         Err(error) => return say_usage(&error, &arguments),

@@ -187,7 +187,11 @@ fn footer(board: &Board, area: Rect, brush: Brush) -> Text<'static> {
         let text = shorten(&format!(" {message}"), room).into_owned();
         return Text::from(Span::styled(text, brush.paint(Color::Green).add_modifier(Modifier::BOLD)));
     }
-    let keys = if room >= 76 { "Tab Enter s / c ? q" } else { "? q" };
+    let keys = match room {
+        100.. => "Tab pane  Enter detail  s sort  / filter  ? keys  q quit",
+        60..100 => "Enter detail  ? keys  q quit",
+        _ => "? q",
+    };
     let command = match &board.over {
         Over::Help => String::new(),
         Over::Detail { command, .. } => command.clone(),
@@ -258,7 +262,7 @@ fn panes(board: &Board, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
     let [first, second, third] =
         Layout::vertical([Constraint::Length(high), Constraint::Fill(1), Constraint::Length(low)]).areas(area);
     pane(board, Pane::Attention, first, brush, frame);
-    let states = if area.width >= 120 { 48 } else { (area.width * 9 / 20).max(34) };
+    let states = if area.width >= 120 { 48 } else { (area.width * 19 / 40).max(34) };
     let [left, right] = Layout::horizontal([Constraint::Length(states), Constraint::Fill(1)]).areas(second);
     pane(board, Pane::States, left, brush, frame);
     pane(board, Pane::Running, right, brush, frame);
@@ -406,9 +410,9 @@ impl Columns {
         let rate = self.widths[2].max(8);
         let mut spans = vec![
             Span::styled(left(&line.cells[0], self.widths[0].max(11)), tone),
-            Span::styled(right(&line.cells[1], self.widths[1].max(8)), brush.bold()),
+            Span::styled(right(&line.cells[1], self.widths[1].max(4) + 1), brush.bold()),
         ];
-        let mut used = self.widths[0].max(11) + self.widths[1].max(8);
+        let mut used = self.widths[0].max(11) + self.widths[1].max(4) + 1;
         for (at, wide) in [(2, rate + 1), (3, self.widths[3].max(4) + 1)] {
             if used + wide <= self.room {
                 spans.push(Span::styled(
