@@ -107,7 +107,7 @@ impl Command {
             Self::Init(args) => init::run(args, session).await,
             #[cfg(feature = "sqlite")]
             Self::Demo(args) => demo::run(args, session).await,
-            Self::Completions(args) => completions::run(&args),
+            Self::Completions(args) => completions::run(&args, session),
             Self::Man(args) => man::run(&args),
             Self::Help(args) => help::run(&args),
         }

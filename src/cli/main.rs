@@ -3,6 +3,7 @@
 mod app;
 mod clean;
 mod commands;
+mod completion;
 mod consent;
 mod exit;
 mod fault;

@@ -7,3 +7,4 @@ pub mod lines;
 pub mod live;
 pub mod pace;
 pub mod picture;
+pub mod repeat;

@@ -122,10 +122,11 @@ fn header(board: &Board, here: Timestamp, area: Rect, brush: Brush) -> Vec<Text<
             format!("query {}{slow}", span(took))
         })),
     }
-    let mut right = right.join("  ");
-    if width(&right) + 12 > room {
-        right = shorten(&right, room.saturating_sub(12)).into_owned();
+    // Where it is narrow the time of the last look goes first, then the pace.
+    while right.len() > 1 && width(&right.join("  ")) + 14 > room {
+        right.remove(0);
     }
+    let right = shorten(&right.join("  "), room.saturating_sub(12)).into_owned();
     let left_room = room.saturating_sub(width(&right) + 2);
     let name = shorten(&board.picture.database, left_room.saturating_sub(11)).into_owned();
     let used = 11 + width(&name) + width(&right);
@@ -186,7 +187,11 @@ fn footer(board: &Board, area: Rect, brush: Brush) -> Text<'static> {
         let text = shorten(&format!(" {message}"), room).into_owned();
         return Text::from(Span::styled(text, brush.paint(Color::Green).add_modifier(Modifier::BOLD)));
     }
-    let keys = if room >= 76 { "Tab Enter s / c ? q" } else { "? q" };
+    let keys = match room {
+        100.. => "Tab pane  Enter detail  s sort  / filter  ? keys  q quit",
+        60..100 => "Enter detail  ? keys  q quit",
+        _ => "? q",
+    };
     let command = match &board.over {
         Over::Help => String::new(),
         Over::Detail { command, .. } => command.clone(),
@@ -257,7 +262,7 @@ fn panes(board: &Board, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
     let [first, second, third] =
         Layout::vertical([Constraint::Length(high), Constraint::Fill(1), Constraint::Length(low)]).areas(area);
     pane(board, Pane::Attention, first, brush, frame);
-    let states = if area.width >= 120 { 48 } else { area.width / 2 };
+    let states = if area.width >= 120 { 48 } else { (area.width * 19 / 40).max(34) };
     let [left, right] = Layout::horizontal([Constraint::Length(states), Constraint::Fill(1)]).areas(second);
     pane(board, Pane::States, left, brush, frame);
     pane(board, Pane::Running, right, brush, frame);
@@ -405,9 +410,9 @@ impl Columns {
         let rate = self.widths[2].max(8);
         let mut spans = vec![
             Span::styled(left(&line.cells[0], self.widths[0].max(11)), tone),
-            Span::styled(right(&line.cells[1], self.widths[1].max(8)), brush.bold()),
+            Span::styled(right(&line.cells[1], self.widths[1].max(4) + 1), brush.bold()),
         ];
-        let mut used = self.widths[0].max(11) + self.widths[1].max(8);
+        let mut used = self.widths[0].max(11) + self.widths[1].max(4) + 1;
         for (at, wide) in [(2, rate + 1), (3, self.widths[3].max(4) + 1)] {
             if used + wide <= self.room {
                 spans.push(Span::styled(
@@ -424,13 +429,13 @@ impl Columns {
     }
 
     fn running(&self, line: &Line, tone: Style, brush: Brush) -> Vec<Span<'static>> {
-        let bar = if self.room >= 60 { 16 } else { 6 };
+        let bar = if self.room >= 60 { 16 } else { 4 };
         let (state, age) = (self.widths[1].min(12), self.widths[2].max(4));
         let fixed = state + bar + age + 3;
         let id = self.widths[0].min(self.room.saturating_sub(fixed)).max(6);
         let rest = self.room.saturating_sub(fixed + id + 2);
         let mut spans = vec![
-            Span::styled(left(&line.cells[0], id), brush.bold()),
+            Span::styled(left(&middle(&line.cells[0], id), id), brush.bold()),
             Span::styled(format!(" {}", left(&line.cells[1], state)), tone),
             Span::styled(format!(" {}", gauge(line.share.unwrap_or(0.0), bar)), tone),
             Span::styled(right(&line.cells[2], age + 1), brush.plain()),
@@ -453,6 +458,22 @@ impl Columns {
             Span::styled(right(&line.cells[3], last + 2), brush.dim()),
         ]
     }
+}
+
+/// An id cut in its middle: its end tells it from its neighbours.
+fn middle(text: &str, columns: usize) -> String {
+    let total = width(text);
+    if total <= columns || columns < 4 {
+        return text.to_owned();
+    }
+    let head = shorten(text, columns / 3 + 1).into_owned();
+    let mut tail = text;
+    while width(tail) > columns.saturating_sub(width(&head)) {
+        let mut rest = tail.chars();
+        rest.next();
+        tail = rest.as_str();
+    }
+    format!("{head}{tail}")
 }
 
 /// `text` in exactly so many columns, from the left.

@@ -240,7 +240,9 @@ impl Picture {
 
     fn states(&self, survey: &Survey) -> Vec<Line> {
         let head = lister(survey.system);
-        let counts = survey.counts.iter().filter(|count| count.count > 0 || count.severity == Severity::Critical);
+        let moves =
+            |state: &str| self.change(&format!("{} {state}", survey.system)).is_some_and(|change| change != 0.0);
+        let counts = survey.counts.iter().filter(|count| count.count > 0 || moves(count.state));
         counts
             .map(|count| {
                 let name = format!("{} {}", survey.system, count.state);
