@@ -6,6 +6,7 @@ pub mod completions;
 #[cfg(feature = "sqlite")]
 pub mod demo;
 pub mod doctor;
+pub mod exec;
 pub mod forget;
 pub mod grants;
 pub mod help;
@@ -16,9 +17,13 @@ pub mod list;
 pub mod man;
 pub mod metrics;
 pub mod once;
+pub mod one;
+pub mod page;
 pub mod reconcile;
 pub mod release;
+pub mod stats;
 pub mod status;
+pub mod task;
 pub mod wait;
 pub mod watch;
 pub mod why;
@@ -45,6 +50,9 @@ pub enum Command {
     Forget(forget::Args),
     Wait(wait::Args),
     Once(once::Args),
+    Exec(exec::Args),
+    Task(task::Args),
+    Stats(stats::Args),
     Doctor(doctor::Args),
     Grants(grants::Args),
     Metrics(metrics::Args),
@@ -76,6 +84,9 @@ pub fn alone(name: &str) -> Option<clap::Command> {
         "metrics" => describe::<metrics::Args>("metrics"),
         "once" => describe::<once::Args>("once"),
         "agent" => describe::<agent::Args>("agent"),
+        "exec" => describe::<exec::Args>("exec"),
+        "task" => describe::<task::Args>("task"),
+        "stats" => describe::<stats::Args>("stats"),
         _ => None,
     }
 }
@@ -100,6 +111,9 @@ impl Command {
             Self::Forget(args) => forget::run(args, session).await,
             Self::Wait(args) => wait::run(args, session).await,
             Self::Once(args) => once::run(args, session).await,
+            Self::Exec(args) => exec::run(args, session).await,
+            Self::Task(args) => task::run(args, session).await,
+            Self::Stats(args) => stats::run(args, session).await,
             Self::Doctor(args) => doctor::run(args, session).await,
             Self::Grants(args) => grants::run(args, session).await,
             Self::Metrics(args) => metrics::run(args, session).await,

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
-use tokio_postgres::{Row, RowStream};
+use tokio_postgres::Row;
 
 use super::Postgres;
-use super::read::Ask;
+use super::read::{Ask, Streamed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ident::OperationId;
 use crate::stores::conninfo::Conninfo;
@@ -72,7 +72,7 @@ impl Link {
     ///
     /// # Errors
     /// As there.
-    pub async fn snapshot_stream(&self, first: &Ask<'_>, long: &Ask<'_>) -> Result<(Vec<Row>, RowStream)> {
+    pub async fn snapshot_stream(&self, first: &Ask<'_>, long: &Ask<'_>) -> Result<(Vec<Row>, Streamed)> {
         self.live().await?.snapshot_stream(first, long).await
     }
 
