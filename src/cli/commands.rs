@@ -1,10 +1,12 @@
 //! The commands: one file each. A doc comment is the help text; nothing prints here.
 
 pub mod act;
+pub mod agent;
 pub mod completions;
 #[cfg(feature = "sqlite")]
 pub mod demo;
 pub mod doctor;
+pub mod exec;
 pub mod forget;
 pub mod grants;
 pub mod help;
@@ -15,10 +17,15 @@ pub mod list;
 pub mod man;
 pub mod metrics;
 pub mod once;
+pub mod one;
+pub mod page;
 pub mod reconcile;
 pub mod release;
+pub mod stats;
 pub mod status;
+pub mod task;
 pub mod wait;
+pub mod watch;
 pub mod why;
 
 use clap::Subcommand;
@@ -33,6 +40,7 @@ use crate::views::{Answer, Block};
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Status(status::Args),
+    Watch(watch::Args),
     Inspect(inspect::Args),
     Why(why::Args),
     List(list::Args),
@@ -42,9 +50,13 @@ pub enum Command {
     Forget(forget::Args),
     Wait(wait::Args),
     Once(once::Args),
+    Exec(exec::Args),
+    Task(task::Args),
+    Stats(stats::Args),
     Doctor(doctor::Args),
     Grants(grants::Args),
     Metrics(metrics::Args),
+    Agent(agent::Args),
     Init(init::Args),
     #[cfg(feature = "sqlite")]
     Demo(demo::Args),
@@ -60,6 +72,7 @@ pub fn alone(name: &str) -> Option<clap::Command> {
     }
     match name {
         "status" => describe::<status::Args>("status"),
+        "watch" => describe::<watch::Args>("watch"),
         "inspect" => describe::<inspect::Args>("inspect"),
         "why" => describe::<why::Args>("why"),
         "list" => describe::<list::Args>("list"),
@@ -70,6 +83,10 @@ pub fn alone(name: &str) -> Option<clap::Command> {
         "wait" => describe::<wait::Args>("wait"),
         "metrics" => describe::<metrics::Args>("metrics"),
         "once" => describe::<once::Args>("once"),
+        "agent" => describe::<agent::Args>("agent"),
+        "exec" => describe::<exec::Args>("exec"),
+        "task" => describe::<task::Args>("task"),
+        "stats" => describe::<stats::Args>("stats"),
         _ => None,
     }
 }
@@ -84,6 +101,7 @@ impl Command {
     pub async fn run(self, session: &Session) -> Result<Answer> {
         match self {
             Self::Status(args) => status::run(args, session).await,
+            Self::Watch(args) => watch::run(args, session).await,
             Self::Inspect(args) => inspect::run(args, session).await,
             Self::Why(args) => why::run(args, session).await,
             Self::List(args) => list::run(args, session).await,
@@ -93,13 +111,17 @@ impl Command {
             Self::Forget(args) => forget::run(args, session).await,
             Self::Wait(args) => wait::run(args, session).await,
             Self::Once(args) => once::run(args, session).await,
+            Self::Exec(args) => exec::run(args, session).await,
+            Self::Task(args) => task::run(args, session).await,
+            Self::Stats(args) => stats::run(args, session).await,
             Self::Doctor(args) => doctor::run(args, session).await,
             Self::Grants(args) => grants::run(args, session).await,
             Self::Metrics(args) => metrics::run(args, session).await,
+            Self::Agent(args) => agent::run(args, session).await,
             Self::Init(args) => init::run(args, session).await,
             #[cfg(feature = "sqlite")]
             Self::Demo(args) => demo::run(args, session).await,
-            Self::Completions(args) => completions::run(&args),
+            Self::Completions(args) => completions::run(&args, session),
             Self::Man(args) => man::run(&args),
             Self::Help(args) => help::run(&args),
         }

@@ -51,9 +51,11 @@ pub fn describe(plan: &Plan) -> Vec<String> {
             continue;
         }
         let guard: Vec<String> = step.guard.iter().filter_map(|(name, value)| guard(name, value)).collect();
-        lines.push(format!("  {} {}, if {}", step.act.replace('_', " "), step.subject.id, guard.join(" and ")));
+        let guard = if guard.is_empty() { String::new() } else { format!(", if {}", guard.join(" and ")) };
+        lines.push(format!("  {} {}{guard}", step.act.replace('_', " "), step.subject.id));
         if let Some(input) = &step.input {
-            lines.push(format!("    with the result {input}"));
+            let what = if step.act == "complete" { "the result " } else { "" };
+            lines.push(format!("    with {what}{input}"));
         }
         lines.extend(step.warnings.iter().map(|warning| format!("    note: {warning}")));
     }
@@ -91,6 +93,7 @@ fn guard(name: &str, value: &sen_core::model::value::Value) -> Option<String> {
         ("lease_expired", Value::Bool(true)) => Some("its lease is over".into()),
         ("hard_limit_passed", Value::Bool(true)) => Some("its hard limit has passed".into()),
         ("hard_limit_passed", _) => None,
+        ("owner", Value::Text(owner)) if !owner.is_empty() => Some(format!("it is {owner}'s")),
         (_, Value::Name(word)) => Some(format!("it is {word}")),
         _ => None,
     }

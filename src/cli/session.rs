@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::registry::{self, Access, Database};
-use sen_core::stores::url::Target;
+use sen_core::stores::url::{RedisInfo, Target};
 use sen_core::time::wall::Zone;
 
 use crate::app::Globals;
 use crate::interrupt::Interrupt;
+use crate::output::Format;
 use crate::screen::Screen;
+use crate::screen::full::Full;
 use crate::settings::Settings;
 
 /// How long one statement may take unless `--timeout` says otherwise.
@@ -86,9 +88,7 @@ impl Session {
     /// # Errors
     /// `Refused` with `--read-only`; as [`Self::target`].
     pub fn write_target(&self) -> Result<Target> {
-        if self.globals.read_only {
-            return Err(Error::new(ErrorKind::Refused, "this command writes, and --read-only was given"));
-        }
+        self.refuse_if_read_only()?;
         self.target()
     }
 
@@ -148,7 +148,101 @@ impl Session {
     /// # Errors
     /// `Usage` or `Connect`.
     pub async fn read(&self) -> Result<Database> {
-        self.open(&self.target()?, Access::Read).await
+        self.open_all(Access::Read).await
+    }
+
+    /// Opens only the Redis that holds the agent tasks, for reading.
+    ///
+    /// # Errors
+    /// `Usage` when none is named; `Connect`.
+    pub async fn read_agents(&self) -> Result<Database> {
+        self.open(&Target::Redis(Box::new(self.redis()?)), Access::Read).await
+    }
+
+    /// The same for writing.
+    ///
+    /// # Errors
+    /// `Refused` with `--read-only`; as [`Self::read_agents`].
+    pub async fn write_agents(&self) -> Result<Database> {
+        self.refuse_if_read_only()?;
+        self.open(&Target::Redis(Box::new(self.redis()?)), Access::Write).await
+    }
+
+    /// The Redis that was named apart from the database, if any: by `--redis-url`, else by `SEN_REDIS_URL`.
+    fn named_redis(&self) -> Result<Option<RedisInfo>> {
+        let setting = self.setting("SEN_REDIS_URL")?;
+        let (url, name) = match &self.globals.redis_url {
+            Some(url) => (Some(url.clone()), "--redis-url"),
+            None => (setting.filter(|url| !url.is_empty()), "SEN_REDIS_URL"),
+        };
+        let Some(url) = url else { return Ok(None) };
+        match Target::resolve(Some(&url), &|_| None).map_err(|error| error.with_context(name))? {
+            Target::Redis(info) => Ok(Some(*info)),
+            _ => Err(Error::usage(format!("{name} does not name a Redis")).with_hint("write redis://host/0")),
+        }
+    }
+
+    /// Where the agent tasks are: what was typed wins over the environment, and a URL for Redis alone over one that may be
+    /// for any database.
+    fn redis(&self) -> Result<RedisInfo> {
+        let typed = self.globals.redis_url.is_none() && self.globals.database_url.is_some();
+        let main = || match self.target() {
+            Ok(Target::Redis(info)) => Ok(*info),
+            Ok(_) => Err(no_redis()),
+            Err(error) if self.names_database()? => Err(error),
+            Err(_) => Err(no_redis()),
+        };
+        match main() {
+            Ok(info) if typed => Ok(info),
+            other => match self.named_redis()? {
+                Some(info) => Ok(info),
+                None => other,
+            },
+        }
+    }
+
+    fn names_database(&self) -> Result<bool> {
+        let url = match &self.globals.database_url {
+            Some(url) => Some(url.clone()),
+            None => self.setting("DATABASE_URL")?,
+        };
+        let settings = self.settings.borrow();
+        Ok(Target::is_named(url.as_deref(), &|name| settings.as_ref().and_then(|settings| settings.get(name))))
+    }
+
+    /// The database and, beside it, the Redis where one is named.
+    ///
+    /// # Errors
+    /// As [`Self::target`].
+    pub fn targets(&self) -> Result<(Target, Option<RedisInfo>)> {
+        let Some(beside) = self.named_redis()? else { return Ok((self.target()?, None)) };
+        if !self.names_database()? {
+            return Ok((Target::Redis(Box::new(self.redis()?)), None));
+        }
+        Ok(match self.target()? {
+            Target::Redis(_) => (Target::Redis(Box::new(self.redis()?)), None),
+            target => (target, Some(beside)),
+        })
+    }
+
+    async fn open_all(&self, access: Access) -> Result<Database> {
+        match self.targets()? {
+            (target, None) => self.open(&target, access).await,
+            (target, Some(info)) => {
+                let mut database = self.open(&target, access).await?;
+                database.beside(&info, self.limit());
+                self.warnings.borrow_mut().extend(info.warnings);
+                *self.opened.borrow_mut() = Some(database.opened().to_owned());
+                Ok(database)
+            }
+        }
+    }
+
+    fn refuse_if_read_only(&self) -> Result<()> {
+        if self.globals.read_only {
+            return Err(Error::new(ErrorKind::Refused, "this command writes, and --read-only was given"));
+        }
+        Ok(())
     }
 
     /// Opens the database for writing.
@@ -156,10 +250,32 @@ impl Session {
     /// # Errors
     /// `Refused` with `--read-only`; `Usage` or `Connect`.
     pub async fn write(&self, access: Access) -> Result<Database> {
-        if self.globals.read_only {
-            return Err(Error::new(ErrorKind::Refused, "this command writes, and --read-only was given"));
+        self.refuse_if_read_only()?;
+        self.open_all(access).await
+    }
+
+    fn limit(&self) -> Option<Duration> {
+        Some(self.globals.timeout.unwrap_or(STATEMENT)).filter(|limit| !limit.is_zero())
+    }
+
+    /// The whole terminal and whether it has colour; `None` where stdout is none, or data was asked for.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn full_screen(&self) -> Result<Option<(Full, bool)>> {
+        if self.globals.output == Format::Table && self.globals.fields.is_empty() {
+            self.screen.full()
+        } else {
+            Ok(None)
         }
-        self.open(&self.target()?, access).await
+    }
+
+    /// How a database is opened.
+    ///
+    /// # Errors
+    /// As [`Self::worker_zone`].
+    pub fn settings(&self) -> Result<registry::Settings> {
+        Ok(registry::Settings { limit: self.limit(), worker_zone: self.worker_zone()? })
     }
 
     /// The zone whose wall clock workers write that store times without one: `--worker-timezone`, else
@@ -178,11 +294,14 @@ impl Session {
     }
 
     async fn open(&self, target: &Target, access: Access) -> Result<Database> {
-        let limit = Some(self.globals.timeout.unwrap_or(STATEMENT)).filter(|limit| !limit.is_zero());
-        let settings = registry::Settings { limit, worker_zone: self.worker_zone()? };
-        let database = registry::open_with(target, access, settings).await?;
+        let database = registry::open_with(target, access, self.settings()?).await?;
         self.warnings.borrow_mut().extend_from_slice(database.warnings());
         *self.opened.borrow_mut() = Some(database.opened().to_owned());
         Ok(database)
     }
+}
+
+fn no_redis() -> Error {
+    Error::usage("agent tasks are kept in Redis, and no Redis is named")
+        .with_hint("export SEN_REDIS_URL=redis://host/0, or give --redis-url")
 }

@@ -15,6 +15,8 @@ use crate::time::wall::Zone;
 pub enum Access {
     /// Reading only, enforced by the database.
     Read,
+    /// As `Read`, over and over: the server answers with one process, however much there is to count.
+    Watch,
     /// Reading and writing what exists.
     Write,
     /// As `Write`; a missing SQLite file is made.
@@ -40,6 +42,16 @@ pub struct Database {
 }
 
 impl Database {
+    fn of(systems: Vec<Box<dyn System>>, warnings: Vec<String>, opened: String) -> Self {
+        Self {
+            systems,
+            warnings,
+            opened,
+            #[cfg(feature = "postgres")]
+            link: None,
+        }
+    }
+
     /// All systems, in the order they are shown.
     pub fn systems(&self) -> impl Iterator<Item = &dyn System> {
         self.systems.iter().map(AsRef::as_ref)
@@ -90,6 +102,15 @@ impl Database {
         Ok(all)
     }
 
+    /// Adds the systems of a Redis beside this database. It is connected to when it is first asked something, so that one
+    /// that is down stops only what is about it.
+    #[cfg(feature = "redis")]
+    pub fn beside(&mut self, info: &crate::stores::url::RedisInfo, limit: Option<Duration>) {
+        let db = crate::stores::redis::Redis::lazy(info, limit);
+        self.opened += &format!("; beside it {}", db.describe());
+        self.systems.push(node(db));
+    }
+
     /// One system by name.
     ///
     /// # Errors
@@ -116,12 +137,13 @@ pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> R
 /// As there.
 pub async fn open_with(target: &Target, access: Access, settings: Settings) -> Result<Database> {
     let Settings { limit, worker_zone } = settings;
-    #[cfg(not(feature = "postgres"))]
+    #[cfg(not(any(feature = "postgres", feature = "redis")))]
     let _ = limit;
     match target {
         #[cfg(feature = "postgres")]
         Target::Postgres(info) => {
-            let db = crate::stores::postgres::Postgres::connect(info).await?;
+            let mut db = crate::stores::postgres::Postgres::connect(info).await?;
+            db.set_modest(access == Access::Watch);
             let warnings = db.warnings().to_vec();
             let server = db.server_version().map_or_else(String::new, |version| format!(", PostgreSQL {version}"));
             let opened = format!("connected to {} ({}){server}", db.describe(), db.wire());
@@ -134,13 +156,13 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
                     worker_zone,
                 ),
             ];
-            Ok(Database { systems, warnings, opened, link: Some(link) })
+            Ok(Database { link: Some(link), ..Database::of(systems, warnings, opened) })
         }
         #[cfg(feature = "sqlite")]
         Target::Sqlite(path) => {
             use crate::stores::sqlite::{self, Sqlite};
             let access = match access {
-                Access::Read => sqlite::Access::Read,
+                Access::Read | Access::Watch => sqlite::Access::Read,
                 Access::Write => sqlite::Access::Write,
                 Access::Create => sqlite::Access::Create,
             };
@@ -154,18 +176,27 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
                     worker_zone,
                 ),
             ];
-            let warnings = Vec::new();
-            #[cfg(feature = "postgres")]
-            return Ok(Database { systems, warnings, opened, link: None });
-            #[cfg(not(feature = "postgres"))]
-            Ok(Database { systems, warnings, opened })
+            Ok(Database::of(systems, Vec::new(), opened))
         }
-        #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
+        #[cfg(feature = "redis")]
+        Target::Redis(info) => {
+            let db = crate::stores::redis::Redis::connect(info, limit).await?;
+            let opened = format!("connected to {} ({})", db.describe(), db.encryption().await);
+            let warnings = db.warnings().to_vec();
+            Ok(Database::of(vec![node(db)], warnings, opened))
+        }
+        #[cfg(not(all(feature = "postgres", feature = "sqlite", feature = "redis")))]
         _ => {
             let _ = access;
             Err(Error::usage("this build of sen cannot open that kind of database"))
         }
     }
+}
+
+#[cfg(feature = "redis")]
+fn node(db: crate::stores::redis::Redis) -> Box<dyn System> {
+    let tasks = crate::systems::node::redis::RedisTasks::new(std::sync::Arc::new(db));
+    Box::new(crate::systems::node::Node::new(Box::new(tasks)))
 }
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -201,6 +232,7 @@ pub async fn open_claims(target: &Target) -> Result<Box<dyn crate::systems::sent
             let db = Sqlite::open(path, Access::Write).await?;
             Ok(Box::new(crate::systems::sentinel::once_sqlite::SqliteClaims::open(db).await?))
         }
+        Target::Redis(_) => Err(Error::usage("keys that run once are kept in PostgreSQL or SQLite, not in Redis")),
         #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
         _ => Err(Error::usage("this build of sen cannot open that kind of database")),
     }

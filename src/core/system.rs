@@ -88,6 +88,18 @@ pub trait System: Send + Sync {
         Ok(Checkup::default())
     }
 
+    /// At most `limit` values that begin with `prefix`, for the shell's completion. `kind` says what stands there:
+    /// `lease`, `execution`, `task`, `saga`, `agent_task`, `letter`, `group`, `namespace`, `owner`, `queue`, `any` (a key
+    /// or id of any kind), or `lease_state`, `execution_state`, … A system knows the kinds it has and says nothing to others.
+    /// Must be cheap on any number of records: a range of an index, or nothing.
+    ///
+    /// # Errors
+    /// What the store reports.
+    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let _ = (kind, prefix, limit);
+        Ok(Vec::new())
+    }
+
     /// Its dead letters, where it keeps any.
     fn letters(&self) -> Option<&dyn DeadLetters> {
         None
@@ -121,6 +133,62 @@ pub enum Request {
         /// Which.
         ids: Vec<String>,
     },
+    /// An act on agent tasks.
+    Agent(AgentRequest),
+}
+
+/// An act on agent tasks and what belongs to them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentRequest {
+    /// Queue a new task.
+    Submit(Box<Submission>),
+    /// Give tasks up that are not over.
+    Cancel {
+        /// Which.
+        ids: Vec<String>,
+        /// How long to watch that no worker undoes it.
+        verify: Option<Duration>,
+    },
+    /// Give tasks back to the queue whose worker is gone.
+    Requeue {
+        /// Which.
+        ids: Vec<String>,
+        /// How long to watch that no worker undoes it.
+        verify: Option<Duration>,
+    },
+    /// Fill a tenant's rate limit bucket.
+    FillBucket {
+        /// Whose.
+        tenant: String,
+        /// The tokens in it.
+        capacity: serde_json::Number,
+        /// The tokens a second to be stored with it.
+        refill_rate: Option<serde_json::Number>,
+    },
+    /// Reset a tenant's rate limit.
+    EmptyBucket {
+        /// Whose.
+        tenant: String,
+    },
+}
+
+/// A new agent task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// Its id; a random one when `None`.
+    pub id: Option<String>,
+    /// Whose it is.
+    pub tenant: String,
+    /// What it does.
+    pub task_type: String,
+    /// Which kind of agent does it.
+    pub agent_type: String,
+    /// Its parameters: a JSON object.
+    pub params: String,
+    /// What it may cost, in US dollars.
+    pub cost_limit: Option<serde_json::Number>,
+    /// How often it may be tried.
+    pub max_attempts: u32,
 }
 
 /// What an operator says really happened.

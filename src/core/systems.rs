@@ -1,4 +1,5 @@
 //! One module per coordinated system. Systems never import each other.
 
+pub mod node;
 pub mod sentinel;
 pub mod stent;

@@ -103,7 +103,9 @@ pub fn write_private(path: &Path, content: &str) {
 fn sweep(base: &Path) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(rest) = ["sen-pg-", "sen-pgb-"].iter().find_map(|prefix| name.strip_prefix(prefix)) else { continue };
+        let Some(rest) = ["sen-pg-", "sen-pgb-", "sen-rd-"].iter().find_map(|prefix| name.strip_prefix(prefix)) else {
+            continue;
+        };
         let owner = rest.split('-').next().and_then(|pid| pid.parse().ok());
         let server = fs::read_to_string(entry.path().join("pid")).ok().and_then(|pid| pid.trim().parse().ok());
         // Without both ids the folder is either not ours or still being made.

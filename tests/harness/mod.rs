@@ -14,6 +14,7 @@ pub mod psql;
 pub mod pty;
 pub mod python;
 pub mod redact;
+pub mod redis;
 pub mod sen;
 pub mod snapshot;
 pub mod wire;

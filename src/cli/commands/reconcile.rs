@@ -144,7 +144,7 @@ async fn ask(system: &dyn System, key: &str, session: &Session) -> Result<Option
 }
 
 /// The result itself, a file (`@path`) or standard input (`-`).
-fn read_json(source: &str) -> Result<String> {
+pub(super) fn read_json(source: &str) -> Result<String> {
     let failed = |what: &str, error: std::io::Error| {
         Error::new(ErrorKind::Usage, format!("cannot read the result from {what}")).with_source(error)
     };

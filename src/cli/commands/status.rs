@@ -7,6 +7,7 @@ use sen_core::ops::survey::{Front, survey};
 use sen_core::system::{Attention, Survey};
 
 use crate::exit::Exit;
+use crate::fault;
 use crate::session::Session;
 use crate::views::{Answer, Block, Detail, DetailsView, View};
 
@@ -23,9 +24,13 @@ pub struct Args {
 pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let database = session.read().await?;
     let front = survey(&database).await?;
-    let attention = args.check && front.worst() >= Severity::Warning;
     let view = View::Details(DetailsView { details: vec![detail(&front)], single: true, now: front.now });
-    Ok(Answer::new(view).ending(if attention { Exit::Attention } else { Exit::Done }))
+    let exit = match front.unreachable.first() {
+        Some(error) => fault::exit(error.kind()),
+        None if args.check && front.worst() >= Severity::Warning => Exit::Attention,
+        None => Exit::Done,
+    };
+    Ok(Answer::new(view).ending(exit).with_errors(front.unreachable))
 }
 
 const COUNTS: &[Column] = &[
@@ -43,7 +48,12 @@ pub fn detail(front: &Front) -> Detail {
         blocks.push(Block::Note("nothing needs a person".into()));
     }
     blocks.extend(attention.iter().map(|(_, item)| Block::Attention((*item).clone())));
-    front.surveys.iter().for_each(|survey| blocks.extend(layout(survey)));
+    for (survey, place) in front.surveys.iter().zip(&front.places) {
+        blocks.extend(layout(survey));
+        if *place != front.database {
+            blocks.push(Block::Field("database", Value::Text(place.clone())));
+        }
+    }
     let attention = attention.into_iter().map(|(system, item)| {
         let mut map = vec![("system", Value::Name(system))];
         map.extend(attention_fields(item));
@@ -53,12 +63,25 @@ pub fn detail(front: &Front) -> Detail {
         ("database", Value::Text(front.database.clone())),
         ("observed_at", Value::Time(front.now)),
         ("attention", Value::List(attention.collect())),
-        ("systems", Value::List(front.surveys.iter().map(data).collect())),
+        (
+            "systems",
+            Value::List(front.surveys.iter().zip(&front.places).map(|(survey, place)| placed(place, survey)).collect()),
+        ),
     ]);
     Detail { value, blocks }
 }
 
-fn layout(survey: &Survey) -> Vec<Block> {
+/// A survey as data, with the database it is of.
+fn placed(place: &str, survey: &Survey) -> Value {
+    let mut value = data(survey);
+    if let Value::Map(map) = &mut value {
+        map.push(("database", Value::Text(place.to_owned())));
+    }
+    value
+}
+
+/// A survey for people.
+pub(super) fn layout(survey: &Survey) -> Vec<Block> {
     let reading = if survey.writable { "" } else { "; reading only" };
     let mut blocks = vec![Block::Heading(format!("{} {}{reading}: {}", survey.system, survey.version, survey.counted))];
     let rows: Vec<_> = survey
@@ -85,7 +108,8 @@ fn attention_fields(item: &Attention) -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn data(survey: &Survey) -> Value {
+/// A survey as data.
+pub(super) fn data(survey: &Survey) -> Value {
     let counts = survey.counts.iter().map(|count| {
         Value::Map(vec![
             ("state", Value::Name(count.state)),

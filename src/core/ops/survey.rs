@@ -18,6 +18,10 @@ pub struct Front {
     pub now: Timestamp,
     /// The systems found.
     pub surveys: Vec<Survey>,
+    /// The database each of them stands in.
+    pub places: Vec<String>,
+    /// Why a database beside the first one could not be asked.
+    pub unreachable: Vec<Error>,
 }
 
 impl Front {
@@ -43,22 +47,26 @@ pub async fn survey(database: &Database) -> Result<Front> {
     let systems: Vec<_> = database.systems().collect();
     let answers = join_all(systems.iter().map(|system| system.survey())).await;
     let mut surveys = Vec::new();
-    let mut name = None;
+    let mut places = Vec::new();
+    let mut unreachable = Vec::new();
     let mut absent = None;
     for (system, answer) in systems.into_iter().zip(answers) {
         match answer {
             Ok(survey) => {
-                name.get_or_insert_with(|| system.database().to_owned());
+                places.push(system.database().to_owned());
                 surveys.push(survey);
             }
             Err(error) if error.kind() == ErrorKind::NoSystem => {
                 absent.get_or_insert(error);
             }
+            Err(error) if error.kind() == ErrorKind::Connect => unreachable.push(error),
             Err(error) => return Err(error),
         }
     }
-    match (name, surveys.first().map(|survey| survey.now)) {
-        (Some(database), Some(now)) => Ok(Front { database, now, surveys }),
-        _ => Err(absent.unwrap_or_else(|| Error::new(ErrorKind::NoSystem, "no system was found"))),
+    match (places.first().cloned(), surveys.first().map(|survey: &Survey| survey.now)) {
+        (Some(database), Some(now)) => Ok(Front { database, now, surveys, places, unreachable }),
+        _ => {
+            Err(unreachable.pop().or(absent).unwrap_or_else(|| Error::new(ErrorKind::NoSystem, "no system was found")))
+        }
     }
 }

@@ -58,6 +58,7 @@ pub struct Postgres {
     server_version: Option<String>,
     standby: Option<bool>,
     read_only: Option<bool>,
+    modest: bool,
     end: watch::Receiver<Option<Words>>,
 }
 
@@ -98,6 +99,7 @@ impl Postgres {
             server_version,
             standby,
             read_only,
+            modest: false,
             end,
         }
     }
@@ -111,6 +113,17 @@ impl Postgres {
     /// The driver's client for a task that outlives a borrow.
     pub fn shared_client(&self) -> Arc<Client> {
         Arc::clone(&self.client)
+    }
+
+    /// Whether one question may keep only one process of the server busy. Somebody who asks for hours must not take the
+    /// machine from the workers, and only then does the time an answer takes tell what it cost.
+    pub fn set_modest(&mut self, modest: bool) {
+        self.modest = modest;
+    }
+
+    /// Whether [`Self::set_modest`] was asked for.
+    pub(super) fn is_modest(&self) -> bool {
+        self.modest
     }
 
     /// The connection as a URI without secrets.

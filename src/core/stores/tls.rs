@@ -1,28 +1,28 @@
-//! TLS for PostgreSQL: rustls under tokio-postgres, with libpq's meaning of every setting.
-//! When TLS is tried, and what happens when it fails, is `postgres`' to decide.
+//! TLS for every store: rustls, with libpq's meaning of every setting. The part that tokio-postgres wants is in `driver`.
+//! When TLS is tried, and what happens when it fails, is the stores' to decide.
 
 mod config;
+#[cfg(feature = "postgres")]
+mod driver;
 mod verify;
 mod x509;
 
 use std::fmt;
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 
 use rustls::{CertificateError, ClientConfig, OtherError};
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::conninfo::TlsChoice;
 use crate::error::Result;
+#[cfg(feature = "postgres")]
+pub use driver::{Handshake, Stream};
 use verify::Refusal;
-use x509::{Certificate, Hash};
 
 /// How far the server on the other end was verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub enum Trust {
     Full,
 }
 
-/// TLS as one set of settings wants it, ready for tokio-postgres.
+/// TLS as one set of settings wants it, ready for handshakes.
 #[derive(Clone)]
 pub struct Tls {
     config: Option<Arc<ClientConfig>>,
@@ -59,12 +59,45 @@ impl Tls {
         Ok(Self { config: Some(Arc::new(config)), used: Arc::default(), trust })
     }
 
+    /// Shakes hands over `stream` with whoever answers for `host`.
+    ///
+    /// # Errors
+    /// When the server is not believed, or does not speak TLS.
+    pub async fn handshake<S>(&self, host: &str, stream: S) -> std::result::Result<TlsStream<S>, TlsError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Some(config) = self.config.clone() else {
+            return Err(TlsError { message: "TLS is switched off for this connection".into(), hint: None });
+        };
+        let name = match ServerName::try_from(host.to_owned()) {
+            Ok(name) => name,
+            Err(_) if self.trust == Trust::Full => {
+                let message = format!("{host:?} is no host name that a certificate could be for");
+                return Err(TlsError { message, hint: None });
+            }
+            // The name is not looked at then; an address keeps it out of the SNI field.
+            Err(_) => ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()),
+        };
+        let connected = TlsConnector::from(config).connect(name, stream).await;
+        let stream = connected.map_err(|error| TlsError::from_handshake(&error))?;
+        self.used.store(true, Ordering::Relaxed);
+        Ok(stream)
+    }
+
+    /// How far a server is verified with these settings.
+    pub fn trust(&self) -> Trust {
+        self.trust
+    }
+
     /// What the last connection got, or `None` when it is not encrypted.
+    #[cfg(feature = "postgres")]
     pub(super) fn outcome(&self) -> Option<Trust> {
         self.used.load(Ordering::Relaxed).then_some(self.trust)
     }
 
     /// Forgets the last connection.
+    #[cfg(feature = "postgres")]
     pub(super) fn reset(&self) {
         self.used.store(false, Ordering::Relaxed);
     }
@@ -107,97 +140,3 @@ impl fmt::Display for TlsError {
 }
 
 impl std::error::Error for TlsError {}
-
-impl<S> MakeTlsConnect<S> for Tls
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    type Stream = Stream<S>;
-    type TlsConnect = Handshake;
-    type Error = TlsError;
-
-    fn make_tls_connect(&mut self, domain: &str) -> std::result::Result<Handshake, TlsError> {
-        Ok(Handshake { tls: self.clone(), host: domain.to_owned() })
-    }
-}
-
-/// A handshake with one host, about to be made.
-#[derive(Debug)]
-pub struct Handshake {
-    tls: Tls,
-    host: String,
-}
-
-impl<S> TlsConnect<S> for Handshake
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    type Stream = Stream<S>;
-    type Error = TlsError;
-    type Future = Pin<Box<dyn Future<Output = std::result::Result<Stream<S>, TlsError>> + Send>>;
-
-    fn connect(self, stream: S) -> Self::Future {
-        Box::pin(async move {
-            let Some(config) = self.tls.config else {
-                return Err(TlsError { message: "TLS is switched off for this connection".into(), hint: None });
-            };
-            let name = match ServerName::try_from(self.host.clone()) {
-                Ok(name) => name,
-                Err(_) if self.tls.trust == Trust::Full => {
-                    let message = format!("{:?} is no host name that a certificate could be for", self.host);
-                    return Err(TlsError { message, hint: None });
-                }
-                // The name is not looked at then; an address keeps it out of the SNI field.
-                Err(_) => ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()),
-            };
-            let connected = TlsConnector::from(config).connect(name, stream).await;
-            let stream = connected.map_err(|error| TlsError::from_handshake(&error))?;
-            self.tls.used.store(true, Ordering::Relaxed);
-            Ok(Stream(stream))
-        })
-    }
-}
-
-/// An encrypted stream that knows its channel binding.
-#[derive(Debug)]
-pub struct Stream<S>(tokio_rustls::client::TlsStream<S>);
-
-impl<S> tokio_postgres::tls::TlsStream for Stream<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    /// `tls-server-end-point`: the server's certificate under the hash of its own signature. Without a hash that is
-    /// certain there is no binding, which SCRAM can do without; a wrong one would fail the log-in.
-    fn channel_binding(&self) -> ChannelBinding {
-        let (_, session) = self.0.get_ref();
-        let certificate = session.peer_certificates().and_then(|chain| chain.first());
-        let hash = certificate.and_then(|der| Certificate::read(der)).and_then(|read| read.hash);
-        let Some((der, hash)) = certificate.zip(hash) else { return ChannelBinding::none() };
-        let algorithm = match hash {
-            Hash::Sha256 => &ring::digest::SHA256,
-            Hash::Sha384 => &ring::digest::SHA384,
-            Hash::Sha512 => &ring::digest::SHA512,
-        };
-        ChannelBinding::tls_server_end_point(ring::digest::digest(algorithm, der).as_ref().to_vec())
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}

@@ -2,10 +2,12 @@
 //! that libpq's rules name; connecting is the stores' own.
 
 mod redact;
+mod redis;
 
 use std::path::PathBuf;
 
 pub use redact::redact;
+pub use redis::{RedisInfo, RedisPlace};
 
 use super::conninfo::{Conninfo, canonical, percent_decode};
 use crate::error::{Error, Result};
@@ -17,11 +19,25 @@ pub enum Target {
     Postgres(Box<Conninfo>),
     /// An SQLite file.
     Sqlite(PathBuf),
+    /// A Redis or Valkey server.
+    Redis(Box<RedisInfo>),
 }
 
-const EXAMPLES: &str = "write postgresql://user@host/database, or sqlite:PATH for a file";
+const EXAMPLES: &str =
+    "write postgresql://user@host/database, sqlite:PATH for a file, or redis://host/0 for agent tasks";
+/// The variables that name a PostgreSQL database when no URL is given.
+const NAMING: [&str; 5] = ["PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE", "PGUSER"];
+/// The schemes known here, without what may follow a `+`.
+const SCHEMES: [&str; 9] =
+    ["postgres", "postgresql", "sqlite", "sqlite3", "redis", "rediss", "valkey", "valkeys", "unix"];
 
 impl Target {
+    /// Whether `url` or libpq's variables in `env` name a database at all.
+    pub fn is_named(url: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> bool {
+        let set = |name: &&str| env(name).is_some_and(|value| !value.is_empty());
+        url.is_some_and(|url| !url.trim().is_empty()) || NAMING.iter().any(set)
+    }
+
     /// Finds the database: `url` (from `--database-url` or `DATABASE_URL`), else libpq's variables in `env`.
     ///
     /// # Errors
@@ -29,8 +45,7 @@ impl Target {
     pub fn resolve(url: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let url = url.map(str::trim).filter(|url| !url.is_empty());
         let Some(url) = url else {
-            let set = |name: &&str| env(name).is_some_and(|value| !value.is_empty());
-            if ["PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE", "PGUSER"].iter().any(set) {
+            if Self::is_named(None, env) {
                 return Ok(Self::Postgres(Box::new(Conninfo::resolve(None, env)?)));
             }
             return Err(Error::usage("no database: DATABASE_URL is not set").with_hint(
@@ -54,8 +69,8 @@ impl Target {
                 None => Err(Error::usage("the database URL lacks // after its scheme").with_hint(EXAMPLES)),
             },
             "sqlite" | "sqlite3" => sqlite(rest, driver.is_some()).map(Self::Sqlite),
-            name @ ("redis" | "rediss" | "valkey" | "valkeys") => {
-                Err(Error::usage(format!("{name}:// is not supported by this version")).with_hint(EXAMPLES))
+            "redis" | "rediss" | "valkey" | "valkeys" | "unix" => {
+                RedisInfo::parse(&scheme.to_ascii_lowercase(), rest).map(|info| Self::Redis(Box::new(info)))
             }
             name => {
                 Err(Error::usage(format!("{name:?} is no scheme of a database URL known here")).with_hint(EXAMPLES))
@@ -70,7 +85,7 @@ fn split_scheme(url: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = url.split_once(':')?;
     let known = |name: &str| {
         let base = name.split('+').next().unwrap_or_default().to_ascii_lowercase();
-        ["postgres", "postgresql", "sqlite", "sqlite3", "redis", "rediss", "valkey", "valkeys"].contains(&base.as_str())
+        SCHEMES.contains(&base.as_str())
     };
     let word = scheme.len() > 1
         && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -112,14 +127,14 @@ mod tests {
     fn path(url: &str) -> String {
         match resolve(url).unwrap() {
             Target::Sqlite(path) => path.to_str().unwrap().to_owned(),
-            Target::Postgres(_) => panic!("{url} is PostgreSQL"),
+            other => panic!("{url} is {other:?}"),
         }
     }
 
     fn postgres(url: &str) -> String {
         match resolve(url).unwrap() {
             Target::Postgres(info) => info.describe(),
-            Target::Sqlite(_) => panic!("{url} is SQLite"),
+            other => panic!("{url} is {other:?}"),
         }
     }
 
@@ -144,6 +159,20 @@ mod tests {
     }
 
     #[test]
+    fn redis() {
+        for url in ["redis://:hunter2@h/3", "REDIS://:hunter2@h?db=3", "valkey://x:hunter2@h:6379/3", "redis://h/3"] {
+            let Target::Redis(info) = resolve(url).unwrap() else { panic!("{url}") };
+            assert_eq!((info.db, info.place.clone()), (3, RedisPlace::Host("h".into(), 6379)));
+            assert!(!format!("{info:?} {}", info.describe()).contains("hunter2"));
+        }
+        for url in ["unix:///run/r.sock", "redis+unix:///run/r.sock?db=0"] {
+            assert!(
+                matches!(resolve(url).unwrap(), Target::Redis(info) if info.place == RedisPlace::Socket("/run/r.sock".into()))
+            );
+        }
+    }
+
+    #[test]
     fn refusals() {
         let says = |url: &str, word: &str| {
             let error = resolve(url).unwrap_err();
@@ -154,8 +183,8 @@ mod tests {
         says("sqlite::memory:", "in memory");
         says("sqlite:///:memory:", "in memory");
         says("sqlite:x.db?mode=ro", "query string");
-        says("redis://:hunter2@h/0", "not supported by this version");
-        says("rediss://h", "not supported by this version");
+        says("redis://hunter2@h/0", "user and no password");
+        says("redis://:pw@h/hunter2", "not a whole number");
         says("mysql://u:hunter2@h/d", "\"mysql\"");
         says("hunter2", "no scheme");
         says("u:hunter2@h/d", "no scheme");

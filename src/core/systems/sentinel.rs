@@ -44,7 +44,7 @@ use crate::permit::WritePermit;
 use crate::system::{Filter, Found, History, Listing, Part, Request, Survey, System};
 use crate::time::Timestamp;
 
-use port::{LeaseQuery, LeaseStore, Order};
+use port::{LeaseQuery, LeaseStore, Order, Typed};
 
 /// The system's name.
 pub const NAME: &str = "sentinel";
@@ -154,6 +154,8 @@ impl System for Sentinel {
             prefix: filter.namespace.as_ref().map(|namespace| format!("{namespace}:")),
             owner: filter.owner.clone(),
             expired: filter.expired,
+            // What these states say of the expiry, said so that an index can be used.
+            alive: !filter.states.is_empty() && filter.states.iter().all(|state| matches!(&**state, "held" | "alive")),
             older_than: filter.older_than,
             since: filter.since,
             until: filter.until,
@@ -195,6 +197,17 @@ impl System for Sentinel {
 
     async fn checkup(&self) -> Result<Checkup> {
         Ok(upkeep::checkup(&self.store.upkeep().await?))
+    }
+
+    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        match kind {
+            "lease" | "any" => self.store.complete(Typed::Key, prefix, limit).await,
+            "namespace" => self.store.complete(Typed::Namespace, prefix, limit).await,
+            "lease_state" => {
+                Ok(STATES.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned()).collect())
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     async fn plan(&self, request: &Request) -> Result<Plan> {

@@ -16,6 +16,14 @@ pub fn redact(text: &str) -> String {
 fn mask_user_part(text: &str) -> String {
     let start = text.find("://").map_or(0, |at| at + 3);
     let rest = &text[start..];
+    // redis://password@host lacks the colon that would make it a password.
+    let scheme = text[..start].to_ascii_lowercase();
+    if ["redis", "valkey", "unix"].iter().any(|name| scheme.starts_with(name))
+        && let Some(at) = rest.rfind('@')
+        && !rest[..at].contains(':')
+    {
+        return format!("{}{MASK}{}", &text[..start], &rest[at..]);
+    }
     let Some(colon) = rest.find(':') else { return text.to_owned() };
     if let Some(at) = rest.rfind('@').filter(|at| *at > colon) {
         return format!("{}:{MASK}{}", &text[..start + colon], &rest[at..]);
@@ -92,6 +100,10 @@ mod tests {
             ("host=h password=a b=c", "host=h password=***"),
             ("PASSWORD=x", "PASSWORD=***"),
             ("redis://:hunter2@h/0", "redis://:***@h/0"),
+            ("rediss://hunter2@h:6379/0", "rediss://***@h:6379/0"),
+            ("redis://h:6379/0", "redis://h:6379/0"),
+            ("redis+unix://u:hunter2@/run/r.sock?db=1", "redis+unix://u:***@/run/r.sock?db=1"),
+            ("redis+unix:///run/r.sock?password=hunter2&db=1", "redis+unix:///run/r.sock?password=***&db=1"),
             ("u:hunter2@h", "u:***@h"),
             ("postgresql://[::1]:5432/d", "postgresql://[::1]:5432/d"),
             ("sqlite:a.db", "sqlite:a.db"),
@@ -108,6 +120,8 @@ mod tests {
             for text in [
                 format!("postgresql://u:{before}{secret}{after}@h:5432/d{tail}"),
                 format!("postgresql://h/d?{tail}&password={secret}{after}"),
+                format!("redis://:{before}{secret}{after}@h:6379/0{tail}"),
+                format!("redis://{secret}@h:6379/0{tail}"),
                 format!("host=h password='{secret}{after}' {tail}"),
                 format!("password={secret} {after}"),
             ] {

@@ -39,6 +39,7 @@ impl Sentinel {
             }
             Request::Release { ids } => self.plan_leases("release", false, ids, remedy::release).await,
             Request::Forget { ids } => self.plan_leases("forget the result of", true, ids, remedy::forget).await,
+            _ => Err(Error::usage("leases know no such act")),
         }
     }
 

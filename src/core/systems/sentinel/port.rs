@@ -54,6 +54,10 @@ pub trait LeaseStore: Send + Sync {
     /// Which of `candidates` exist, and the keys that stand next to `key` in the index.
     async fn probe_keys(&self, key: &str, candidates: &[String]) -> Result<Vec<String>>;
 
+    /// At most `limit` keys that begin with `prefix`, or the namespaces that do: ranges of the index only, so where the
+    /// database's collation does not keep a prefix together some may be missing.
+    async fn complete(&self, what: Typed, prefix: &str, limit: u32) -> Result<Vec<String>>;
+
     /// What the tables look like and what is in them.
     async fn census(&self) -> Result<Census>;
 
@@ -76,6 +80,15 @@ pub trait LeaseStore: Send + Sync {
 
     /// Creates what is missing of [`RELATIONS`] and says what became of each.
     async fn init(&self, permit: &WritePermit) -> Result<Vec<Item>>;
+}
+
+/// What somebody has begun to type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Typed {
+    /// A key.
+    Key,
+    /// A namespace.
+    Namespace,
 }
 
 /// A change of one lease.
@@ -196,6 +209,8 @@ pub struct LeaseQuery {
     pub owner: Option<String>,
     /// Only leases whose expiry has passed.
     pub expired: bool,
+    /// Only leases whose expiry is ahead: with an order by expiry a short range of the index, however many are done.
+    pub alive: bool,
     /// Last changed longer ago than this.
     pub older_than: Option<Duration>,
     /// Last changed at or after this.

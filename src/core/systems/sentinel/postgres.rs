@@ -15,7 +15,7 @@ use tokio_postgres::types::{ToSql, Type};
 mod act;
 
 use super::port::{
-    Acted, Census, Events, Group, LeaseAct, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS, Upkeep, Verb,
+    Acted, Census, Events, Group, LeaseAct, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS, Typed, Upkeep, Verb,
 };
 use super::record::{Lease, LeaseEvent, Status};
 use super::shape::{ColumnFact, Shape};
@@ -80,7 +80,8 @@ const LIST: &str = leases!(
         AND ($8::int8 IS NULL OR coalesce(lease_updated_at, lease_expires_at)::timestamptz
             < now() - $8 * interval '1 microsecond')
         AND ($9::int8 IS NULL OR coalesce(lease_updated_at, lease_expires_at)::timestamptz
-            < now() - $9 * interval '1 microsecond')"
+            < now() - $9 * interval '1 microsecond')
+        AND (NOT $12 OR lease_expires_at > now())"
 );
 
 const fn order_by(order: Order, descending: bool) -> &'static str {
@@ -121,6 +122,27 @@ static PROBE: Sql = Sql::new(
     "(SELECT key::text FROM sentinel_leases WHERE key = ANY($2) LIMIT 20)
     UNION ALL (SELECT key::text FROM sentinel_leases WHERE key > $1 ORDER BY key LIMIT 5)
     UNION ALL (SELECT key::text FROM sentinel_leases WHERE key < $1 ORDER BY key DESC LIMIT 5)",
+);
+
+/// The inner limit bounds what is read where the order of the index scatters a prefix.
+static KEYS: Sql = Sql::new(
+    "SELECT key FROM (SELECT key::text FROM sentinel_leases WHERE key >= $1 ORDER BY sentinel_leases.key LIMIT 10 * $2) AS near
+    WHERE starts_with(key, $1) LIMIT $2",
+);
+
+/// From namespace to namespace by one look into the index each. `z` because it comes late in every order of letters, and
+/// at least the next key is gone to, so that it ends.
+static NAMESPACES: Sql = Sql::new(
+    "WITH RECURSIVE step AS (
+        (SELECT key::text AS key, 1 AS taken FROM sentinel_leases WHERE key >= $1 ORDER BY sentinel_leases.key LIMIT 1)
+        UNION ALL
+        SELECT (SELECT key::text FROM sentinel_leases AS later
+            WHERE later.key > greatest(step.key, split_part(step.key, ':', 1) || ':zzzzzzzzzzzz')
+            ORDER BY later.key LIMIT 1), taken + 1
+        FROM step WHERE step.key IS NOT NULL AND taken < 4 * $2
+    )
+    SELECT DISTINCT split_part(key, ':', 1) FROM step
+    WHERE position(':' IN key) > 1 AND starts_with(key, $1) LIMIT $2",
 );
 
 static COLUMNS: Sql = Sql::new(
@@ -343,6 +365,7 @@ impl LeaseStore for PostgresLeases {
             (&older.ago, Type::INT8),
             (&query.limit, Type::INT8),
             (&query.payloads, Type::BOOL),
+            (&query.alive, Type::BOOL),
         ];
         let long = Ask::new(&sql, params);
         let (now, rows) =
@@ -362,6 +385,16 @@ impl LeaseStore for PostgresLeases {
     async fn probe_keys(&self, key: &str, candidates: &[String]) -> Result<Vec<String>> {
         let probe = Ask::new(&PROBE, [(&key as _, Type::TEXT), (&candidates as _, Type::TEXT_ARRAY)]);
         Ok(self.link.ask(probe).await?.iter().filter_map(|row| Cells::new(row).text(0)).collect())
+    }
+
+    async fn complete(&self, what: Typed, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let limit = i64::from(limit);
+        let sql = match what {
+            Typed::Key => &KEYS,
+            Typed::Namespace => &NAMESPACES,
+        };
+        let rows = self.link.ask(Ask::new(sql, [(&prefix as _, Type::TEXT), (&limit as _, Type::INT8)])).await?;
+        Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 
     async fn census(&self) -> Result<Census> {

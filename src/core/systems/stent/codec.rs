@@ -67,6 +67,18 @@ pub struct Exception {
     pub attributes: Option<String>,
 }
 
+impl Exception {
+    /// Class and message in one line, as Python ends a traceback. What the JSON codec could not make again it wraps in a
+    /// class of its own, whose message names the one it was.
+    pub fn line(&self) -> String {
+        match (self.class.as_str(), self.message.as_str()) {
+            (class, "") => class.to_owned(),
+            (class, message) if class.rsplit('.').next() == Some("DeserializedException") => message.to_owned(),
+            (class, message) => format!("{class}: {message}"),
+        }
+    }
+}
+
 /// A payload, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
@@ -127,10 +139,40 @@ fn unknown(bytes: &[u8], note: String) -> Decoded {
 /// The text as strict JSON: Python also writes NaN and the infinities, which become strings.
 fn json_text(text: &str) -> Option<String> {
     if is_json(text) {
-        return Some(text.to_owned());
+        return Some(readable(text));
     }
     let mended = without_nan(text);
-    is_json(&mended).then_some(mended)
+    is_json(&mended).then(|| readable(&mended))
+}
+
+/// Python escapes everything beyond ASCII; letters are put back in place of `\u00e9`. What else is escaped stays so.
+fn readable(text: &str) -> String {
+    if !text.contains("\\u") {
+        return text.to_owned();
+    }
+    let unit = |from: &str| {
+        let digits = from.strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let units: Vec<u16> = [unit(rest), rest.get(6..).and_then(unit)].into_iter().map_while(|unit| unit).collect();
+        let (letter, taken) = match char::decode_utf16(units).next() {
+            Some(Ok(letter)) if letter >= '\u{a0}' => (Some(letter), 6 * letter.len_utf16()),
+            // An escaped backslash is not the beginning of another escape.
+            _ => (None, rest.chars().take(2).map(char::len_utf8).sum()),
+        };
+        match letter {
+            Some(letter) => out.push(letter),
+            None => out.push_str(&rest[..taken]),
+        }
+        rest = &rest[taken..];
+    }
+    out.push_str(rest);
+    out
 }
 
 fn is_json(text: &str) -> bool {
@@ -210,8 +252,14 @@ fn exception(tag: &Tagged<'_>) -> Option<Exception> {
         class: tag.cls.clone().unwrap_or_else(|| "Exception".into()),
         message: tag.message.clone().unwrap_or_default(),
         traceback: tag.traceback.clone(),
-        attributes: tag.attributes.map(|raw| raw.get().to_owned()).filter(|raw| raw != "{}" && raw != "null"),
+        attributes: tag.attributes.map(|raw| raw.get().to_owned()).filter(|raw| says_something(raw)),
     })
+}
+
+/// Whether attributes hold more than nothing: every `OSError` has five that are null.
+fn says_something(attributes: &str) -> bool {
+    let read = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(attributes);
+    read.map_or(attributes != "null", |fields| fields.values().any(|value| !value.is_null()))
 }
 
 fn from_pickle(pickle: &Pickle) -> Decoded {
@@ -342,6 +390,12 @@ mod tests {
         assert_eq!(odd.codec, Codec::Json);
         let deep = [b"[".repeat(100_000), b"]".repeat(100_000)].concat();
         assert_eq!(read(&deep).codec, Codec::Json);
+    }
+
+    #[test]
+    fn letters_are_readable() {
+        let text = br#"["caf\u00e9 \ud83d\udddd \u0041 \u001b \\u00e9 \ud800", "\n\u2713"]"#;
+        assert_eq!(read(text).json, r#"["café 🗝 \u0041 \u001b \\u00e9 \ud800", "\n✓"]"#);
     }
 
     #[test]

@@ -118,21 +118,21 @@ impl Shape {
         self.has_all("execution_state", &["execution_id", "key", "value"])
     }
 
-    /// The generation of the tables in words.
+    /// Who made and used the tables, in words that follow the system's name.
     pub fn version(&self, library: Library) -> String {
-        let tables = if !self.has_signals() {
-            return "senpuki 0.1.x".into();
-        } else if !(self.has_counters() && self.has_state()) {
-            return "senpuki 0.2.x".into();
-        } else {
-            "tables of senpuki 0.3, stent 1"
-        };
-        match library {
-            Library::Stent => format!("stent ({tables})"),
-            Library::Senpuki => format!("senpuki ({tables})"),
-            Library::Both => format!("senpuki and stent ({tables})"),
-            Library::Unknown => format!("senpuki or stent ({tables})"),
+        if !self.has_signals() {
+            return "(senpuki 0.1.x)".into();
         }
+        if !(self.has_counters() && self.has_state()) {
+            return "(senpuki 0.2.x)".into();
+        }
+        match library {
+            Library::Stent => "1.x",
+            Library::Senpuki => "(senpuki 0.3.x)",
+            Library::Both => "1.x and senpuki 0.3.x",
+            Library::Unknown => "1.x or senpuki 0.3.x",
+        }
+        .into()
     }
 }
 
@@ -160,8 +160,8 @@ mod tests {
         let signals = ("signals", &["execution_id", "name", "payload", "consumed"][..]);
         let counters = ("execution_counters", &["execution_id", "name", "value"][..]);
         let state = ("execution_state", &["execution_id", "key", "value"][..]);
-        assert_eq!(shape(&[]).version(Library::Unknown), "senpuki 0.1.x");
-        assert_eq!(shape(&[signals]).version(Library::Unknown), "senpuki 0.2.x");
-        assert!(shape(&[signals, counters, state]).version(Library::Stent).starts_with("stent ("));
+        assert_eq!(shape(&[]).version(Library::Unknown), "(senpuki 0.1.x)");
+        assert_eq!(shape(&[signals]).version(Library::Unknown), "(senpuki 0.2.x)");
+        assert_eq!(shape(&[signals, counters, state]).version(Library::Stent), "1.x");
     }
 }

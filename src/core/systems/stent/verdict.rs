@@ -3,7 +3,7 @@
 //! Sources: `claim_next_task` (pending and due, or running with an ended lease, is anybody's), `run_claimed_task` (retries,
 //! expiry, cancellation, dead letters) and `resolve_signal_wait` of senpuki 0.3.0 and stent 1.1.2.
 
-use super::codec::{Exception, decode};
+use super::codec::decode;
 use super::port::{Listed, Look, Whole};
 use super::record::{DeadTask, Execution, ExecutionState, Task, TaskKind, TaskState};
 use crate::model::verdict::{NextCommand, Severity, Verdict};
@@ -208,12 +208,11 @@ fn span(from: Wall, to: Wall) -> String {
 /// An error's one line: `ConnectionError: provider unreachable`.
 pub fn error_line(payload: &[u8]) -> Option<String> {
     let decoded = decode(payload);
-    Some(match decoded.exception {
-        Some(Exception { class, message, .. }) if message.is_empty() => class,
-        Some(Exception { class, message, .. }) => format!("{class}: {message}"),
-        None if decoded.json == "null" => return None,
-        None => serde_json::from_str::<String>(&decoded.json).unwrap_or(decoded.json),
-    })
+    match decoded.exception {
+        Some(exception) => Some(exception.line()),
+        None if decoded.json == "null" => None,
+        None => Some(serde_json::from_str::<String>(&decoded.json).unwrap_or(decoded.json)),
+    }
 }
 
 fn name(step: Option<&str>) -> &str {
@@ -483,7 +482,7 @@ pub fn zone_doubt(newest: Option<Wall>, now: Wall, running: i64, lost: i64) -> O
     let behind = -ahead;
     // Offsets are whole half hours; a busy database's newest row is seconds old.
     let rest = behind % (30 * MINUTE);
-    let whole = behind >= 29 * MINUTE && behind <= 14 * 60 * MINUTE && (rest < MINUTE || rest > 29 * MINUTE);
+    let whole = (29 * MINUTE..=14 * 60 * MINUTE).contains(&behind) && !(MINUTE..=29 * MINUTE).contains(&rest);
     (running > 0 && running == lost && whole).then_some(ZoneDoubt::Behind(behind))
 }
 

@@ -86,6 +86,7 @@ type Fields = Vec<(&'static str, Value)>;
 
 /// Arguments, result and error of an execution or a task.
 fn payload_fields(args: Option<&[u8]>, kwargs: Option<&[u8]>, result: Option<&[u8]>, error: Option<&[u8]>) -> Fields {
+    let raw = error;
     let [args, kwargs, result, error] = [args, kwargs, result, error].map(payload);
     let outcome = result.as_ref().map(|result| match result.outcome {
         Outcome::Value => "value",
@@ -99,18 +100,12 @@ fn payload_fields(args: Option<&[u8]>, kwargs: Option<&[u8]>, result: Option<&[u
         .into_iter()
         .filter_map(|(name, decoded)| Some(format!("{name}: {}", decoded.as_ref()?.note.as_ref()?)))
         .collect();
-    let line = error.as_ref().and_then(|decoded| match &decoded.exception {
-        Some(exception) if exception.message.is_empty() => Some(exception.class.clone()),
-        Some(exception) => Some(format!("{}: {}", exception.class, exception.message)),
-        None if decoded.json == "null" => None,
-        None => Some(decoded.json.clone()),
-    });
     vec![
         ("args", json(args.as_ref())),
         ("kwargs", json(kwargs.as_ref())),
         ("outcome", outcome.map_or(Value::Null, Value::Name)),
         ("result", json(result.as_ref())),
-        ("error", Value::text(line)),
+        ("error", error_line(raw)),
         ("error_type", Value::text(Some(exception.class).filter(|class| !class.is_empty()))),
         ("error_attributes", exception.attributes.map_or(Value::Null, Value::Json)),
         ("traceback", exception.traceback.map_or(Value::Null, Value::Lines)),

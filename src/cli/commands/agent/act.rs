@@ -1,0 +1,108 @@
+//! `sen agent cancel` and `sen agent requeue`.
+
+use std::time::Duration;
+
+use sen_core::error::Result;
+use sen_core::system::{AgentRequest, Filter, Request};
+use sen_core::systems::node;
+
+use super::list::Matching;
+use super::{agents, ids};
+use crate::app::span;
+use crate::commands::act::{Acting, carry_out};
+use crate::session::Session;
+use crate::views::Answer;
+
+/// Give up agent tasks that are not over: they become failed, as with the controller
+///
+/// One script compares status, owner and lease with what was seen and changes the task, or nothing. A live worker cannot
+/// be stopped from outside, and it saves the whole task when it ends, which undoes a cancel: sen reads the task again and
+/// says so (exit code 5); --verify keeps watching.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen agent cancel task_086afa9f5fe8
+  sen agent cancel task_235bed1ec052 --verify 2m --reason INC-482
+  sen agent cancel --all --tenant umbrella --state queued --dry-run")]
+pub struct CancelArgs {
+    #[command(flatten)]
+    targets: Targets,
+}
+
+/// Give agent tasks whose worker is gone back to the queue, as the watcher does
+///
+/// One attempt more is counted, and a task that has no more becomes failed. Needs the heartbeat of the task's worker to be
+/// gone at the very moment of the change. The plan shows which side effects are done and which may be repeated.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen agent requeue task_7957eed7bf74 --yes
+  sen agent requeue --all --dry-run            every task whose worker is gone
+  sen agent requeue --all --owner worker-3 --yes --reason 'host replaced'
+
+A failed task is queued again with its attempts reset by `sen dlq replay ID`.")]
+pub struct RequeueArgs {
+    #[command(flatten)]
+    targets: Targets,
+}
+
+/// Which tasks, and how.
+#[derive(Debug, clap::Args)]
+pub struct Targets {
+    /// The task's id
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    pub ids: Vec<String>,
+
+    /// Every task that matches the filters
+    #[arg(long)]
+    pub all: bool,
+
+    #[command(flatten)]
+    pub matching: Matching,
+
+    /// With --all: at most so many, those submitted first
+    #[arg(long, value_name = "N", requires = "all")]
+    pub limit: Option<u64>,
+
+    /// Keep watching for so long that no worker undoes it
+    #[arg(long, value_parser = span, value_name = "SPAN")]
+    pub verify: Option<Duration>,
+
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// Cancels.
+pub async fn cancel(args: CancelArgs, session: &Session) -> Result<Answer> {
+    let not_over = ["queued", "leased", "in_progress", "retrying"];
+    act(args.targets, session, &not_over, None, |ids, verify| AgentRequest::Cancel { ids, verify }).await
+}
+
+/// Requeues.
+pub async fn requeue(args: RequeueArgs, session: &Session) -> Result<Answer> {
+    let held = ["leased", "in_progress"];
+    act(args.targets, session, &held, Some(node::DEAD_OWNER), |ids, verify| AgentRequest::Requeue { ids, verify }).await
+}
+
+async fn act(
+    targets: Targets,
+    session: &Session,
+    states: &[&str],
+    flag: Option<&'static str>,
+    request: fn(Vec<String>, Option<Duration>) -> AgentRequest,
+) -> Result<Answer> {
+    let database = if targets.acting.dry_run { session.read_agents().await? } else { session.write_agents().await? };
+    let system = agents(&database)?;
+    let ids = if targets.all {
+        let mut filter = targets.matching.filter();
+        if filter.states.is_empty() {
+            filter.states = states.iter().map(|state| (*state).to_owned()).collect();
+        }
+        filter.flags.extend(flag);
+        let sort = targets.limit.map(|_| "created".to_owned());
+        ids(system, &Filter { limit: targets.limit, reverse: sort.is_some(), sort, ..filter }).await?
+    } else {
+        targets.ids.into_iter().map(crate::commands::checked_key).collect::<Result<Vec<_>>>()?
+    };
+    carry_out(system, &Request::Agent(request(ids, targets.verify)), &targets.acting, session).await
+}

@@ -1,0 +1,186 @@
+//! `sen agent rate-limit`: the tenants' buckets of tokens.
+
+use clap::Subcommand;
+use futures_util::{StreamExt as _, stream};
+use sen_core::error::{Error, Result};
+use sen_core::model::value::{Column, Row, Show, Value};
+use sen_core::system::{AgentRequest, Filter, Request};
+use sen_core::systems::node::{self, limits};
+
+use super::agents;
+use crate::commands::act::{Acting, carry_out};
+use crate::session::Session;
+use crate::views::{Answer, Batch, ListView, View};
+
+/// Show, set or reset the rate limits of tenants
+#[derive(Debug, clap::Args)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "\
+Examples:
+  sen agent rate-limit get
+  sen agent rate-limit get acme
+  sen agent rate-limit set acme --capacity 50
+  sen agent rate-limit reset acme"
+)]
+pub struct Args {
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    Get(GetArgs),
+    Set(SetArgs),
+    Reset(ResetArgs),
+}
+
+/// Show how many tokens a tenant has, as the controller reckons; all tenants without a name
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen agent rate-limit get
+  sen agent rate-limit get acme --capacity 200 --refill-rate 20
+
+Capacity and rate are settings of the workers and not in Redis: these are the ones they have unless DEFAULT_RATE_LIMIT or
+RATE_LIMIT_REFILL_RATE was set. A tenant without a bucket has a full one.")]
+pub struct GetArgs {
+    /// The tenant
+    #[arg(value_name = "TENANT")]
+    pub tenant: Option<String>,
+
+    /// The workers' capacity
+    #[arg(long, default_value_t = limits::CAPACITY, value_name = "N")]
+    pub capacity: f64,
+
+    /// The workers' tokens a second
+    #[arg(long, default_value_t = limits::REFILL_RATE, value_name = "N")]
+    pub refill_rate: f64,
+}
+
+/// Fill a tenant's bucket with so many tokens, as the controller does
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen agent rate-limit set acme --capacity 50
+  sen agent rate-limit set acme --capacity 0 --reason 'spends too fast'
+
+The limiter keeps neither capacity nor rate: from this moment on the bucket fills at the workers' own rate up to their own
+capacity. So a number below it slows a tenant down for some seconds, and one above it lasts until the next call.")]
+pub struct SetArgs {
+    /// The tenant
+    #[arg(value_name = "TENANT")]
+    pub tenant: String,
+
+    /// The tokens in it
+    #[arg(long, value_name = "N")]
+    pub capacity: f64,
+
+    /// Stored beside them, and read by nobody
+    #[arg(long, value_name = "N")]
+    pub refill_rate: Option<f64>,
+
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// Remove a tenant's bucket, which fills it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  sen agent rate-limit reset acme")]
+pub struct ResetArgs {
+    /// The tenant
+    #[arg(value_name = "TENANT")]
+    pub tenant: String,
+
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    match args.verb {
+        Verb::Get(args) => get(args, session).await,
+        Verb::Set(args) => {
+            let number = |number: f64, name: &str| {
+                let found = serde_json::Number::from_f64(number).filter(|_| number >= 0.0);
+                found.ok_or_else(|| Error::usage(format!("{name} is a number of tokens, 0 or more")))
+            };
+            let capacity = number(args.capacity, "--capacity")?;
+            let refill_rate = args.refill_rate.map(|rate| number(rate, "--refill-rate")).transpose()?;
+            let tenant = crate::commands::checked_key(args.tenant)?;
+            act(AgentRequest::FillBucket { tenant, capacity, refill_rate }, &args.acting, session).await
+        }
+        Verb::Reset(args) => {
+            let tenant = crate::commands::checked_key(args.tenant)?;
+            act(AgentRequest::EmptyBucket { tenant }, &args.acting, session).await
+        }
+    }
+}
+
+async fn act(request: AgentRequest, acting: &Acting, session: &Session) -> Result<Answer> {
+    let database = if acting.dry_run { session.read_agents().await? } else { session.write_agents().await? };
+    carry_out(agents(&database)?, &Request::Agent(request), acting, session).await
+}
+
+const COLUMNS: &[Column] = &[
+    Column { name: "tenant_id", heading: "TENANT", show: Show::Whole },
+    Column { name: "tokens", heading: "TOKENS", show: Show::Whole },
+    Column { name: "capacity", heading: "CAPACITY", show: Show::Whole },
+    Column { name: "refill_rate", heading: "RATE", show: Show::Whole },
+    Column { name: "last_refill", heading: "LAST REFILL", show: Show::Whole },
+    Column { name: "stored_tokens", heading: "STORED", show: Show::Whole },
+    Column { name: "stored_refill_rate", heading: "STORED RATE", show: Show::Wide },
+    Column { name: "kept_ms", heading: "KEPT FOR", show: Show::Wide },
+    Column { name: "findings", heading: "FINDINGS", show: Show::Short },
+];
+
+async fn get(args: GetArgs, session: &Session) -> Result<Answer> {
+    let tenant = args.tenant.map(crate::commands::checked_key).transpose()?;
+    let database = session.read_agents().await?;
+    let filter = Filter { kind: node::kind::RATE_LIMITS, parent: tenant, ..Filter::default() };
+    let mut listing = agents(&database)?.list(&filter).await?;
+    let now = listing.now;
+    let mut rows: Vec<Row> = Vec::new();
+    while let Some(part) = listing.parts.next().await {
+        for row in part?.rows {
+            let at = |name: &str| {
+                let at = node::BUCKET_COLUMNS.iter().position(|column| column.name == name);
+                at.and_then(|at| row.get(at)).cloned().unwrap_or(Value::Null)
+            };
+            let stored = if let Value::Json(text) = at("stored_tokens") { text.parse().ok() } else { None };
+            let last = if let Value::Time(last) = at("last_refill") { Some(last) } else { None };
+            let tokens = limits::tokens(stored, last, now, args.capacity, args.refill_rate);
+            let number = |number: f64| {
+                let rounded = (number * 1e6).round() / 1e6;
+                serde_json::Number::from_f64(rounded).map_or(Value::Null, |number| Value::Json(number.to_string()))
+            };
+            let findings = match at("findings") {
+                Value::List(findings) if findings.is_empty() => Value::Null,
+                other => other,
+            };
+            rows.push(vec![
+                at("tenant_id"),
+                number(tokens),
+                number(args.capacity),
+                number(args.refill_rate),
+                at("last_refill"),
+                at("stored_tokens"),
+                at("stored_refill_rate"),
+                at("kept_ms"),
+                findings,
+            ]);
+        }
+    }
+    Ok(Answer::new(View::List(ListView {
+        columns: COLUMNS,
+        batches: Box::pin(stream::iter([Ok(Batch { rows, note: None })])),
+        now,
+        tone: None,
+        empty: "no tenant has a bucket yet: all of them are full".into(),
+        fail_if_empty: false,
+    })))
+}

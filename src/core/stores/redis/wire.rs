@@ -1,0 +1,184 @@
+//! The stream under a connection: opening it, TLS, log-in, and the exchange of bytes.
+
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use super::errors;
+use super::resp::{self, Batch, Parsed, Reply};
+use crate::error::{Error, ErrorKind, Result};
+use crate::stores::tls::{Tls, Trust};
+use crate::stores::url::{RedisInfo, RedisPlace};
+
+trait Stream: AsyncRead + AsyncWrite + Send {}
+impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
+
+/// An open connection.
+pub(super) struct Wire {
+    stream: Pin<Box<dyn Stream>>,
+    encryption: &'static str,
+    input: Vec<u8>,
+    /// Where the next reply begins in `input`.
+    start: usize,
+}
+
+const CHUNK: usize = 64 << 10;
+
+impl Wire {
+    /// Connects, encrypts and logs in within the time the settings allow.
+    pub(super) async fn open(info: &RedisInfo) -> Result<Self> {
+        let limit = info.connect_timeout;
+        let opened = tokio::time::timeout(limit, Self::open_at_leisure(info)).await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Connect, format!("no answer within {}", span(limit)))
+                .with_hint("is the host right, and does a firewall drop packets?"))
+        });
+        opened.map_err(|error| match error.kind() {
+            ErrorKind::Usage => error,
+            _ => error.with_kind(ErrorKind::Connect).with_context(format!("cannot connect to {}", info.describe())),
+        })
+    }
+
+    async fn open_at_leisure(info: &RedisInfo) -> Result<Self> {
+        let (stream, encryption): (Pin<Box<dyn Stream>>, _) = match &info.place {
+            RedisPlace::Socket(path) => (socket(path).await?, "Unix socket"),
+            RedisPlace::Host(host, port) => {
+                let stream = tokio::net::TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
+                // Batches are written whole; waiting for more to send would only add delay.
+                drop(stream.set_nodelay(true));
+                match &info.tls {
+                    None => (Box::pin(stream), "not encrypted"),
+                    Some(choice) => {
+                        let mut warnings = Vec::new();
+                        let tls = Tls::prepare(choice, &mut warnings)?;
+                        let stream = tls.handshake(host, stream).await.map_err(|error| {
+                            let told = Error::new(ErrorKind::Connect, error.to_string());
+                            match error.hint() {
+                                Some(hint) => told.with_hint(hint),
+                                None => told,
+                            }
+                        })?;
+                        let trust = match tls.trust() {
+                            Trust::Unverified => "TLS, certificate not verified",
+                            Trust::Authority => "TLS, certificate verified, name not",
+                            Trust::Full => "TLS, certificate verified",
+                        };
+                        (Box::pin(stream), trust)
+                    }
+                }
+            }
+        };
+        let mut wire = Self { stream, encryption, input: Vec::new(), start: 0 };
+        wire.log_in(info).await?;
+        Ok(wire)
+    }
+
+    /// Says who we are and chooses the database, in one exchange. The database is chosen even if it is the first: an
+    /// answer to something is how a missing password shows.
+    async fn log_in(&mut self, info: &RedisInfo) -> Result<()> {
+        let mut batch = Batch::new();
+        if let Some(password) = &info.password {
+            match &info.user {
+                Some(user) => batch.add(&[b"AUTH", user.as_bytes(), password.reveal().as_bytes()]),
+                None => batch.add(&[b"AUTH", password.reveal().as_bytes()]),
+            }
+        }
+        batch.add(&[b"SELECT", info.db.to_string().as_bytes()]);
+        batch.add(&[b"CLIENT", b"SETNAME", b"sen"]);
+        let mut replies = self.exchange(&batch).await?.into_iter();
+        if info.password.is_some() {
+            replies.next().unwrap_or(Reply::Nil).checked()?;
+        }
+        match replies.next() {
+            // A user whose access list lacks SELECT can still work in the first database.
+            Some(Reply::Error(text)) if info.db != 0 || errors::is_login(&text) || !text.starts_with("NOPERM") => {
+                Err(errors::from_server(&text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How the connection is protected.
+    pub(super) fn encryption(&self) -> &'static str {
+        self.encryption
+    }
+
+    /// Writes a batch and reads its replies. Both at the same time: a server that has no room for replies stops reading.
+    pub(super) async fn exchange(&mut self, batch: &Batch) -> Result<Vec<Reply>> {
+        let (mut reader, mut writer) = tokio::io::split(&mut self.stream);
+        let mut replies = Vec::with_capacity(batch.count());
+        let (input, start) = (&mut self.input, &mut self.start);
+        let write = async {
+            writer.write_all(batch.bytes()).await.map_err(lost)?;
+            writer.flush().await.map_err(lost)
+        };
+        let read = async {
+            while replies.len() < batch.count() {
+                replies.push(next_reply(&mut reader, input, start).await?);
+            }
+            Ok(())
+        };
+        tokio::try_join!(write, read)?;
+        // What was read is dropped once, and a buffer that one large reply has swollen is given back.
+        input.drain(..*start);
+        *start = 0;
+        if input.capacity() > 16 * CHUNK {
+            input.shrink_to(CHUNK);
+        }
+        Ok(replies)
+    }
+}
+
+async fn next_reply(reader: &mut (impl AsyncRead + Unpin), input: &mut Vec<u8>, start: &mut usize) -> Result<Reply> {
+    loop {
+        match resp::parse(&input[*start..])? {
+            Parsed::Whole(reply, size) => {
+                *start += size;
+                return Ok(reply);
+            }
+            Parsed::More(size) => {
+                if *start > 0 {
+                    input.drain(..*start);
+                    *start = 0;
+                }
+                while input.len() < size {
+                    input.reserve(CHUNK);
+                    if reader.read_buf(input).await.map_err(lost)? == 0 {
+                        return Err(Error::new(ErrorKind::Disconnected, "Redis closed the connection"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+async fn socket(path: &Path) -> Result<Pin<Box<dyn Stream>>> {
+    Ok(Box::pin(tokio::net::UnixStream::connect(path).await.map_err(unreachable)?))
+}
+
+#[cfg(not(unix))]
+async fn socket(_: &Path) -> Result<Pin<Box<dyn Stream>>> {
+    Err(Error::usage("there are no Unix sockets on this system"))
+}
+
+fn lost(error: io::Error) -> Error {
+    Error::new(ErrorKind::Disconnected, "the connection to Redis was lost").with_source(error)
+}
+
+fn unreachable(error: io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "is the server running there, and is the port right?",
+        io::ErrorKind::NotFound => "there is no such socket; is the server running?",
+        io::ErrorKind::PermissionDenied => "this user may not use the socket",
+        _ => "check the host name and the network",
+    };
+    Error::new(ErrorKind::Connect, error.to_string()).with_hint(hint)
+}
+
+/// A limit, for people.
+pub(super) fn span(limit: Duration) -> String {
+    crate::time::humane(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,518 @@
+//! Agent tasks in Redis: the keys, read in batches. Changes are in `act.rs`, the walk over all tasks in `scan.rs`.
+
+mod act;
+mod scan;
+mod scripts;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::checkpoint::{Checkpoint, Effect, Heartbeat};
+use super::port::{Act, Acted, Bucket, Depth, EventRecord, Events, Look, NewTask, Server, TaskStore, TaskStream};
+use super::record::{FIELDS, PLAIN, Task};
+use crate::error::{Error, ErrorKind, Result};
+use crate::permit::WritePermit;
+use crate::stores::redis::{Batch, Redis, Reply};
+use crate::time::Timestamp;
+
+/// Where the events are.
+const STREAM: &str = "stream:events";
+/// How many keys one SCAN looks at: well below a millisecond.
+const LOOK_AT: &[u8] = b"1000";
+/// How many events are read at once.
+const PAGE: usize = 1000;
+/// More events are never kept in memory.
+const MOST_EVENTS: u64 = 100_000;
+
+/// The store.
+pub struct RedisTasks {
+    redis: Arc<Redis>,
+}
+
+impl RedisTasks {
+    /// Over an open connection, or one that will be opened when it is needed.
+    pub fn new(redis: Arc<Redis>) -> Self {
+        Self { redis }
+    }
+
+    /// The keys that match `pattern`, each once, handed over in parts.
+    async fn keys(&self, pattern: &str, mut tell: impl FnMut(String)) -> Result<()> {
+        let mut cursor = b"0".to_vec();
+        let mut seen = scan::Once::default();
+        loop {
+            let reply = self.redis.call(&[b"SCAN", &cursor, b"MATCH", pattern.as_bytes(), b"COUNT", LOOK_AT]).await?;
+            let (next, keys) = scan::page(reply)?;
+            for key in keys {
+                if seen.first(&key)
+                    && let Ok(key) = String::from_utf8(key)
+                {
+                    tell(key);
+                }
+            }
+            if next == b"0" {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+}
+
+/// The key of a task's hash.
+fn meta_key(id: &str) -> String {
+    format!("task:{id}:meta")
+}
+
+/// The key of a worker's heartbeat.
+fn beat_key(worker: &str) -> String {
+    format!("worker:{worker}:hb")
+}
+
+/// `text` as part of a pattern: its own `*`, `?`, `[`, `]` and `\` mean themselves.
+fn literal(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// What stands between `before` and `after` in a key.
+fn between<'a>(key: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    key.strip_prefix(before)?.strip_suffix(after).filter(|middle| !middle.is_empty())
+}
+
+/// The reply to TIME.
+fn clock(reply: Reply) -> Result<Timestamp> {
+    let parts = reply.array()?;
+    let number = |at: usize| parts.get(at).and_then(Reply::int);
+    match (number(0), number(1)) {
+        (Some(seconds), Some(micros)) => Ok(Timestamp::from_micros(seconds.saturating_mul(1_000_000) + micros)),
+        _ => Err(Error::new(ErrorKind::Unreadable, "Redis does not say what time it is")),
+    }
+}
+
+/// A time to live in milliseconds; `None` where there is none.
+fn ttl(reply: &Reply) -> Option<i64> {
+    reply.int().filter(|ttl| *ttl >= 0)
+}
+
+/// The replies one by one; a missing one cannot happen, and is nothing.
+struct Replies(std::vec::IntoIter<Reply>);
+
+impl Replies {
+    fn next(&mut self) -> Reply {
+        self.0.next().unwrap_or(Reply::Nil)
+    }
+}
+
+/// A hash from the flat list that HGETALL gives.
+fn pairs(reply: Reply) -> Result<Vec<(String, String)>> {
+    let mut items = reply.array()?.into_iter();
+    let mut out = Vec::new();
+    while let (Some(name), Some(value)) = (items.next(), items.next()) {
+        if let (Some(name), Some(value)) = (name.text(), value.text()) {
+            out.push((name, value));
+        }
+    }
+    Ok(out)
+}
+
+/// A task from the reply to HMGET; `None` when there is no such key, or nothing known in it.
+fn task(id: String, reply: Reply) -> Result<Option<Task>> {
+    match reply {
+        Reply::Error(text) if text.starts_with("WRONGTYPE") => {
+            Ok(Some(Task::broken(id, "its key holds something else than a hash".into())))
+        }
+        Reply::Error(text) => Err(crate::stores::redis::errors::from_server(&text)),
+        reply => {
+            let values = reply.array()?;
+            if values.iter().all(|value| *value == Reply::Nil) {
+                return Ok(None);
+            }
+            Ok(Some(Task::read(id, values.into_iter().map(Reply::text).collect())))
+        }
+    }
+}
+
+fn event_id(text: &str) -> Option<(i64, i64)> {
+    let (millis, number) = text.split_once('-')?;
+    Some((millis.parse().ok()?, number.parse().ok()?))
+}
+
+/// The entries of a stream.
+fn entries(reply: Reply) -> Result<Vec<EventRecord>> {
+    let mut out = Vec::new();
+    for entry in reply.array()? {
+        let mut parts = Replies(entry.array()?.into_iter());
+        let id = parts.next().text().as_deref().and_then(event_id);
+        let fields = pairs(parts.next())?;
+        out.extend(id.map(|id| EventRecord { id, fields }));
+    }
+    Ok(out)
+}
+
+impl EventRecord {
+    /// A field.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether it is about this task: said by a field, or inside its payload.
+    fn is_about(&self, task: &str) -> bool {
+        if let Some(id) = self.field("task_id") {
+            return id == task;
+        }
+        let Some(payload) = self.field("payload").filter(|payload| payload.contains(task)) else { return false };
+        serde_json::from_str::<serde_json::Value>(payload)
+            .is_ok_and(|payload| payload.get("task_id").and_then(serde_json::Value::as_str) == Some(task))
+    }
+}
+
+/// The id right before this one.
+fn before((millis, number): (i64, i64)) -> String {
+    match number {
+        0 => format!("{}-{}", millis.saturating_sub(1), u64::MAX),
+        number => format!("{millis}-{}", number - 1),
+    }
+}
+
+#[async_trait]
+impl TaskStore for RedisTasks {
+    fn database(&self) -> &str {
+        self.redis.describe()
+    }
+
+    async fn server(&self) -> Result<Server> {
+        let mut batch = Batch::of(&[b"TIME"]);
+        batch.add(&[b"INFO", b"server"]);
+        batch.add(&[b"INFO", b"replication"]);
+        batch.add(&[b"XLEN", STREAM.as_bytes()]);
+        let mut replies = Replies(self.redis.exchange(&batch).await?.into_iter());
+        let now = clock(replies.next())?;
+        // INFO is denied to many users, and nothing depends on it.
+        let told = replies.next().text().unwrap_or_default() + &replies.next().text().unwrap_or_default();
+        let line = |name: &str| told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let version = match line("valkey_version") {
+            Some(version) => Some(format!("Valkey {version}")),
+            None => line("redis_version").map(|version| format!("Redis {version}")),
+        };
+        let replica = matches!(line("role"), Some("slave" | "replica"));
+        Ok(Server { version, replica, events: replies.next().int(), now: Some(now) })
+    }
+
+    async fn glance(&self) -> Result<bool> {
+        let mut cursor = b"0".to_vec();
+        for _ in 0..5 {
+            let mut batch = Batch::of(&[b"EXISTS", STREAM.as_bytes()]);
+            batch.add(&[b"SCAN", &cursor, b"MATCH", b"task:*:meta", b"COUNT", LOOK_AT]);
+            let mut replies = Replies(self.redis.exchange(&batch).await?.into_iter());
+            let stream = replies.next().checked()?.int() == Some(1);
+            let (next, keys) = scan::page(replies.next())?;
+            if stream || !keys.is_empty() {
+                return Ok(true);
+            }
+            if next == b"0" {
+                return Ok(false);
+            }
+            cursor = next;
+        }
+        Ok(false)
+    }
+
+    async fn look(&self, id: &str) -> Result<Option<Look>> {
+        let checkpoint = format!("task:{id}:checkpoint");
+        let mut batch = Batch::of(&[b"TIME"]);
+        batch.add(&[b"HGETALL", meta_key(id).as_bytes()]);
+        batch.add(&[b"GET", checkpoint.as_bytes()]);
+        batch.add(&[b"PTTL", checkpoint.as_bytes()]);
+        let mut replies = Replies(self.redis.exchange(&batch).await?.into_iter());
+        let now = clock(replies.next())?;
+        let (mut task, unknown) = match replies.next() {
+            Reply::Error(text) if text.starts_with("WRONGTYPE") => {
+                (Task::broken(id.to_owned(), "its key holds something else than a hash".into()), Vec::new())
+            }
+            reply => {
+                let mut fields: HashMap<String, String> = pairs(reply)?.into_iter().collect();
+                if fields.is_empty() {
+                    return Ok(None);
+                }
+                let values = FIELDS.iter().map(|name| fields.remove(*name)).collect();
+                let mut unknown: Vec<String> = fields.into_keys().collect();
+                unknown.sort();
+                (Task::read(id.to_owned(), values), unknown)
+            }
+        };
+        let (stored, kept) = (replies.next(), replies.next());
+        let checkpoint = match stored {
+            Reply::Error(text) if text.starts_with("WRONGTYPE") => {
+                task.findings.push("its checkpoint's key holds something else than text".into());
+                None
+            }
+            reply => reply.checked()?.text().map(|text| Checkpoint::read(id, text, ttl(&kept))),
+        };
+        let heartbeat = match &task.owner {
+            Some(owner) => self.heartbeats(Some(owner)).await?.1.pop(),
+            None => None,
+        };
+        if task.is_held() {
+            task.owner_alive = Some(heartbeat.is_some());
+        }
+        Ok(Some(Look { task, unknown, checkpoint, heartbeat, now }))
+    }
+
+    async fn peek(&self, ids: &[String], depth: Depth) -> Result<(Timestamp, Vec<Option<Task>>)> {
+        let count = if depth == Depth::Payloads { FIELDS.len() } else { PLAIN };
+        let mut batch = Batch::of(&[b"TIME"]);
+        for id in ids {
+            scan::ask(&mut batch, meta_key(id).as_bytes(), count);
+        }
+        let mut replies = Replies(self.redis.exchange(&batch).await?.into_iter());
+        let now = clock(replies.next())?;
+        let mut tasks = Vec::with_capacity(ids.len());
+        for id in ids {
+            tasks.push(task(id.clone(), replies.next())?);
+        }
+        let blank = ids.iter().zip(&tasks).filter(|(_, task)| task.is_none()).map(|(id, _)| id.clone()).collect();
+        for there in scan::still_there(&self.redis, blank).await? {
+            if let Some(at) = ids.iter().position(|id| *id == there.id) {
+                tasks[at] = Some(there);
+            }
+        }
+        scan::Alive::default().fill(&self.redis, tasks.iter_mut().flatten()).await?;
+        Ok((now, tasks))
+    }
+
+    async fn effects(&self, ids: &[String]) -> Result<Vec<Effect>> {
+        let pattern = match ids {
+            [] => return Ok(Vec::new()),
+            [id] => format!("effects:{}:*", literal(id)),
+            _ => "effects:*".to_owned(),
+        };
+        let wanted: std::collections::HashSet<&str> = ids.iter().map(String::as_str).collect();
+        let mut found: BTreeMap<(String, String), (bool, bool)> = BTreeMap::new();
+        self.keys(&pattern, |key| {
+            let Some(rest) = key.strip_prefix("effects:") else { return };
+            let (name, done) = match (rest.strip_suffix(":result"), rest.strip_suffix(":lock")) {
+                (Some(name), _) => (name, true),
+                (_, Some(name)) => (name, false),
+                _ => return,
+            };
+            // An id may hold a colon, and so may an effect's name.
+            let owner = name.match_indices(':').map(|(at, _)| (&name[..at], &name[at + 1..]));
+            if let Some((id, effect)) = owner.clone().find(|(id, _)| wanted.contains(id)) {
+                let entry = found.entry((id.to_owned(), effect.to_owned())).or_default();
+                *(if done { &mut entry.0 } else { &mut entry.1 }) = true;
+            }
+        })
+        .await?;
+        let mut batch = Batch::new();
+        for (id, effect) in found.keys() {
+            batch.add(&[b"GET", format!("effects:{id}:{effect}:result").as_bytes()]);
+            batch.add(&[b"PTTL", format!("effects:{id}:{effect}:lock").as_bytes()]);
+        }
+        let mut replies = Replies(self.redis.exchange(&batch).await?.into_iter());
+        Ok(found
+            .into_keys()
+            .map(|(task_id, key)| {
+                let (result, lock) = (replies.next(), replies.next());
+                // Whatever a result's key holds, its being there is what keeps the effect from being repeated.
+                let result = match result {
+                    Reply::Error(_) => Some("unreadable".into()),
+                    reply => reply.text(),
+                };
+                Effect { task_id, key, lock_ttl_ms: lock.int().filter(|ttl| *ttl != -2), result }
+            })
+            .collect())
+    }
+
+    async fn tasks(&self, depth: Depth) -> Result<TaskStream> {
+        Ok(scan::stream(Arc::clone(&self.redis), depth))
+    }
+
+    async fn heartbeats(&self, worker: Option<&str>) -> Result<(Timestamp, Vec<Heartbeat>)> {
+        let mut workers = Vec::new();
+        match worker {
+            Some(worker) => workers.push(worker.to_owned()),
+            None => {
+                self.keys("worker:*:hb", |key| workers.extend(between(&key, "worker:", ":hb").map(str::to_owned)))
+                    .await?;
+            }
+        }
+        workers.sort();
+        let mut batch = Batch::of(&[b"TIME"]);
+        for worker in &workers {
+            batch.add(&[b"GET", beat_key(worker).as_bytes()]);
+            batch.add(&[b"PTTL", beat_key(worker).as_bytes()]);
+        }
+        let mut replies = Replies(self.redis.exchange(&batch).await?.into_iter());
+        let now = clock(replies.next())?;
+        let mut out = Vec::new();
+        for worker in workers {
+            let (beat, kept) = (replies.next(), replies.next());
+            match beat {
+                Reply::Nil => {}
+                // The watcher and the claims only ask whether the key is there.
+                Reply::Error(text) if text.starts_with("WRONGTYPE") => {
+                    out.push(Heartbeat::read(&worker, "", ttl(&kept)))
+                }
+                reply => out.extend(reply.checked()?.text().map(|text| Heartbeat::read(&worker, &text, ttl(&kept)))),
+            }
+        }
+        Ok((now, out))
+    }
+
+    async fn events(&self, task: Option<&str>, limit: Option<u64>) -> Result<Events> {
+        let most = limit.unwrap_or(MOST_EVENTS).min(MOST_EVENTS);
+        let wanted = usize::try_from(most).unwrap_or(usize::MAX).saturating_add(1);
+        let mut events = Vec::new();
+        let mut newest = "+".to_owned();
+        let mut now = None;
+        loop {
+            let page = if task.is_some() { PAGE } else { PAGE.min(wanted - events.len()) };
+            let mut batch = Batch::of(&[b"TIME"]);
+            batch.add(&[
+                b"XREVRANGE",
+                STREAM.as_bytes(),
+                newest.as_bytes(),
+                b"-",
+                b"COUNT",
+                page.to_string().as_bytes(),
+            ]);
+            let mut replies = Replies(self.redis.exchange(&batch).await?.into_iter());
+            now = now.or(Some(clock(replies.next())?));
+            let read = entries(replies.next())?;
+            let last = read.last().map(|event| event.id);
+            let full = read.len() == page;
+            events.extend(read.into_iter().filter(|event| task.is_none_or(|task| event.is_about(task))));
+            match last {
+                Some(last) if full && events.len() < wanted => newest = before(last),
+                _ => break,
+            }
+        }
+        let older = events.len() >= wanted;
+        events.truncate(wanted - 1);
+        events.reverse();
+        Ok(Events { events, older, now: now.unwrap_or_else(Timestamp::here) })
+    }
+
+    async fn events_since(&self, task: Option<&str>, since: Option<Timestamp>) -> Result<Events> {
+        let mut from = since.map_or_else(|| "-".to_owned(), |since| (since.as_micros() / 1000).max(0).to_string());
+        let mut events = Vec::new();
+        loop {
+            let mut batch = Batch::of(&[b"TIME"]);
+            let page = PAGE.to_string();
+            batch.add(&[b"XRANGE", STREAM.as_bytes(), from.as_bytes(), b"+", b"COUNT", page.as_bytes()]);
+            let mut replies = Replies(self.redis.exchange(&batch).await?.into_iter());
+            let now = clock(replies.next())?;
+            let read = entries(replies.next())?;
+            let (full, last) = (read.len() == PAGE, read.last().map(|event| event.id));
+            events.extend(read.into_iter().filter(|event| task.is_none_or(|task| event.is_about(task))));
+            match last {
+                Some((millis, number)) if full => from = format!("{millis}-{}", number + 1),
+                _ => return Ok(Events { events, older: false, now }),
+            }
+        }
+    }
+
+    async fn buckets(&self, tenant: Option<&str>) -> Result<(Timestamp, Vec<Bucket>)> {
+        let mut tenants = Vec::new();
+        match tenant {
+            Some(tenant) => tenants.push(tenant.to_owned()),
+            None => {
+                self.keys("ratelimit:tenant:*", |key| {
+                    tenants.extend(key.strip_prefix("ratelimit:tenant:").map(str::to_owned))
+                })
+                .await?;
+            }
+        }
+        tenants.sort();
+        let mut batch = Batch::of(&[b"TIME"]);
+        for tenant in &tenants {
+            let key = format!("ratelimit:tenant:{tenant}");
+            batch.add(&[b"HGETALL", key.as_bytes()]);
+            batch.add(&[b"PTTL", key.as_bytes()]);
+        }
+        let mut replies = Replies(self.redis.exchange(&batch).await?.into_iter());
+        let now = clock(replies.next())?;
+        let mut out = Vec::new();
+        for tenant_id in tenants {
+            let (fields, kept) = (replies.next(), replies.next());
+            let mut findings = Vec::new();
+            let fields = match fields {
+                Reply::Error(text) if text.starts_with("WRONGTYPE") => {
+                    findings.push("its key holds something else than a hash".to_owned());
+                    BTreeMap::new()
+                }
+                reply => pairs(reply)?.into_iter().collect(),
+            };
+            out.push(Bucket { tenant_id, fields, ttl_ms: ttl(&kept), findings });
+        }
+        Ok((now, out))
+    }
+
+    async fn recorded_costs(&self) -> Result<Vec<(String, String, BTreeMap<String, String>)>> {
+        let mut keys = Vec::new();
+        self.keys("cost:tenant:*", |key| keys.push(key)).await?;
+        keys.sort();
+        let mut batch = Batch::new();
+        keys.iter().for_each(|key| batch.add(&[b"HGETALL", key.as_bytes()]));
+        let mut replies = Replies(self.redis.exchange(&batch).await?.into_iter());
+        let mut out = Vec::new();
+        for key in keys {
+            let reply = replies.next();
+            let named = key.strip_prefix("cost:tenant:").and_then(|rest| rest.rsplit_once(':'));
+            if let (Some((tenant, day)), Ok(fields)) = (named, pairs(reply)) {
+                out.push((tenant.to_owned(), day.to_owned(), fields.into_iter().collect()));
+            }
+        }
+        Ok(out)
+    }
+
+    async fn act(&self, act: &Act, permit: &WritePermit) -> Result<Acted> {
+        let missing = || Err(Error::new(ErrorKind::Internal, "the outcome of a change is missing"));
+        self.change(std::slice::from_ref(act), permit).await.pop().unwrap_or_else(missing)
+    }
+
+    async fn act_all(&self, acts: &[Act], permit: &WritePermit) -> Vec<Result<Acted>> {
+        self.change(acts, permit).await
+    }
+
+    async fn submit(&self, task: &NewTask, permit: &WritePermit) -> Result<bool> {
+        self.create(task, permit).await
+    }
+
+    async fn set_bucket(&self, tenant: &str, fill: Option<(f64, Option<f64>)>, permit: &WritePermit) -> Result<bool> {
+        self.fill_bucket(tenant, fill, permit).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_patterns() {
+        assert_eq!(between("task:a:b:meta", "task:", ":meta"), Some("a:b"));
+        assert_eq!(between("task::meta", "task:", ":meta"), None);
+        assert_eq!(literal("a*[b]"), r"a\*\[b\]");
+        assert_eq!(before((5, 0)), format!("4-{}", u64::MAX));
+        assert_eq!(before((5, 3)), "5-2");
+    }
+
+    #[test]
+    fn events_name_their_task_in_two_ways() {
+        let event = |fields: &[(&str, &str)]| EventRecord {
+            id: (1, 0),
+            fields: fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        };
+        assert!(event(&[("event", "task_requeued"), ("task_id", "t1")]).is_about("t1"));
+        assert!(event(&[("type", "node_failed"), ("payload", r#"{"task_id": "t1"}"#)]).is_about("t1"));
+        assert!(!event(&[("type", "x"), ("payload", r#"{"task_id": "t10"}"#)]).is_about("t1"));
+        assert!(!event(&[("type", "x"), ("payload", "t1")]).is_about("t1"));
+    }
+}

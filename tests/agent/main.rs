@@ -1,0 +1,16 @@
+//! Agent tasks on Redis: real redis-servers, the fixtures that the real controller and workers wrote, the real binary.
+
+#[path = "../connect/certificates.rs"]
+mod certificates;
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod acts;
+mod connect;
+mod faults;
+mod hostile;
+mod letters;
+mod place;
+mod race;
+mod reading;
+mod scale;
