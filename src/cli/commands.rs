@@ -21,6 +21,7 @@ pub mod one;
 pub mod page;
 pub mod reconcile;
 pub mod release;
+pub mod saga;
 pub mod stats;
 pub mod status;
 pub mod task;
@@ -52,6 +53,7 @@ pub enum Command {
     Once(once::Args),
     Exec(exec::Args),
     Task(task::Args),
+    Saga(saga::Args),
     Stats(stats::Args),
     Doctor(doctor::Args),
     Grants(grants::Args),
@@ -86,6 +88,7 @@ pub fn alone(name: &str) -> Option<clap::Command> {
         "agent" => describe::<agent::Args>("agent"),
         "exec" => describe::<exec::Args>("exec"),
         "task" => describe::<task::Args>("task"),
+        "saga" => describe::<saga::Args>("saga"),
         "stats" => describe::<stats::Args>("stats"),
         _ => None,
     }
@@ -113,6 +116,7 @@ impl Command {
             Self::Once(args) => once::run(args, session).await,
             Self::Exec(args) => exec::run(args, session).await,
             Self::Task(args) => task::run(args, session).await,
+            Self::Saga(args) => saga::run(args, session).await,
             Self::Stats(args) => stats::run(args, session).await,
             Self::Doctor(args) => doctor::run(args, session).await,
             Self::Grants(args) => grants::run(args, session).await,

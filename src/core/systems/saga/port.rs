@@ -31,6 +31,14 @@ pub trait SagaStore: Send + Sync {
     /// The messages of one table that match.
     async fn messages(&self, models: &Models, kind: Mailbox, table: &Table, query: &MessageQuery) -> Result<Messages>;
 
+    /// At most `limit` ids of sagas that begin with `prefix` (hexadecimal digits and dashes): a range of the primary key.
+    async fn begins(&self, models: &Models, prefix: &str, limit: u32) -> Result<Vec<String>>;
+
+    /// Whether the store knows roles and privileges.
+    fn keeps_privileges(&self) -> bool {
+        false
+    }
+
     /// What is in the tables, counted.
     async fn census(&self, models: &Models) -> Result<Census>;
 

@@ -18,7 +18,7 @@ mod messages;
 use super::port::{
     Census, Change, Event, Group, Look, MessageQuery, Messages, SagaQuery, SagaStore, Sagas, Seen, SeenMessage, Wanted,
 };
-use super::record::{Awaiting, Entry, Mailbox, Message, Saga, Status, uuid};
+use super::record::{Awaiting, Entry, Mailbox, Message, Saga, Status, uuid, uuid_range};
 use super::shape::{Field, Model, Models, Table};
 use super::verdict::{BETWEEN, OVERDUE};
 use crate::error::{Error, ErrorKind, Result};
@@ -106,9 +106,11 @@ fn table(sql: Sql, table: &Table) -> Result<Sql> {
 /// `::"schema"."type"` of a column.
 fn cast(sql: Sql, table: &Table, column: &str) -> Result<Sql> {
     let field = table.field(column).ok_or_else(|| Error::new(ErrorKind::Internal, format!("no column {column}")))?;
-    Ok(sql.then("::").then_ident(&Ident::new(field.type_schema.as_str())?).then(".").then_ident(&Ident::new(
-        field.type_name.as_str(),
-    )?))
+    Ok(sql
+        .then("::")
+        .then_ident(&Ident::new(field.type_schema.as_str())?)
+        .then(".")
+        .then_ident(&Ident::new(field.type_name.as_str())?))
 }
 
 /// The columns of a saga, read by [`saga`]. `compensated` is an SQL expression.
@@ -180,7 +182,9 @@ const SAME: &str = " ORDER BY s.updated_at DESC LIMIT 20";
 /// Parameters: $1 the id as a UUID or NULL, $2 the id as typed, $3 whether only the id counts.
 fn wanted(sql: Sql, model: &Model) -> Result<Sql> {
     let sql = table(sql.then(" FROM "), &model.state)?.then(" AS s WHERE (s.id = $1::text");
-    Ok(cast(sql, &model.state, "id")?.then(" OR (NOT $3::bool AND (s.aggregation_id = $2 OR s.trace_id = $2)))").then(SAME))
+    Ok(cast(sql, &model.state, "id")?
+        .then(" OR (NOT $3::bool AND (s.aggregation_id = $2 OR s.trace_id = $2)))")
+        .then(SAME))
 }
 
 /// The steps of the wanted sagas: the newest $4 of each, with how many there are and whether one rolled back.
@@ -245,7 +249,8 @@ impl SagaStore for PostgresSagas {
     async fn look(&self, models: &Models, what: &Wanted<'_>) -> Result<Look> {
         let mut questions = vec![(About::Clock, CLOCK.clone())];
         for model in &models.models {
-            let context = if model.keeps_history() { "s.context::text, s.step_history::text" } else { "s.context::text" };
+            let context =
+                if model.keeps_history() { "s.context::text, s.step_history::text" } else { "s.context::text" };
             let sql = wanted(select(model, compensated(model), context), model)?;
             questions.push((About::Sagas(model), sql));
             if let Some(history) = &model.history {
@@ -253,10 +258,14 @@ impl SagaStore for PostgresSagas {
             }
             if what.messages {
                 for outbox in &models.outboxes {
-                    questions.push((About::Messages(Mailbox::Out, outbox), messages::of_sagas(Mailbox::Out, outbox, model)?));
+                    questions.push((
+                        About::Messages(Mailbox::Out, outbox),
+                        messages::of_sagas(Mailbox::Out, outbox, model)?,
+                    ));
                 }
                 for inbox in &models.inboxes {
-                    questions.push((About::Messages(Mailbox::In, inbox), messages::of_sagas(Mailbox::In, inbox, model)?));
+                    questions
+                        .push((About::Messages(Mailbox::In, inbox), messages::of_sagas(Mailbox::In, inbox, model)?));
                 }
             }
         }
@@ -298,6 +307,27 @@ impl SagaStore for PostgresSagas {
         messages::list(&self.link, models, kind, table, query).await
     }
 
+    async fn begins(&self, models: &Models, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let Some((low, high)) = uuid_range(prefix) else { return Ok(Vec::new()) };
+        let limit = i64::from(limit);
+        let mut found = Vec::new();
+        for model in &models.models {
+            let sql =
+                table(Sql::new("SELECT s.id::text FROM "), &model.state)?.then(" AS s WHERE s.id BETWEEN $1::text");
+            let sql = cast(cast(sql, &model.state, "id")?.then(" AND $2::text"), &model.state, "id")?;
+            let sql = sql.then(" ORDER BY s.id LIMIT $3");
+            let params: [Param<'_>; 3] = [(&low, Type::TEXT), (&high, Type::TEXT), (&limit, Type::INT8)];
+            let rows = self.link.ask(Ask::new(&sql, params)).await?;
+            found.extend(rows.iter().filter_map(|row| Cells::new(row).text(0)));
+        }
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found)
+    }
+
+    fn keeps_privileges(&self) -> bool {
+        true
+    }
+
     async fn census(&self, models: &Models) -> Result<Census> {
         let mut questions = vec![(0, CLOCK.clone())];
         for model in &models.models {
@@ -305,9 +335,12 @@ impl SagaStore for PostgresSagas {
             questions.push((model.state.number, table(sql, &model.state)?.then(" AS s GROUP BY 1")));
         }
         let sagas = questions.len();
-        for (kind, box_) in models.outboxes.iter().map(|table| (Mailbox::Out, table)).chain(
-            models.inboxes.iter().map(|table| (Mailbox::In, table)),
-        ) {
+        for (kind, box_) in models
+            .outboxes
+            .iter()
+            .map(|table| (Mailbox::Out, table))
+            .chain(models.inboxes.iter().map(|table| (Mailbox::In, table)))
+        {
             questions.push((box_.number, messages::census(kind, box_)?));
         }
         let asks: Vec<Ask<'_>> = questions.iter().map(|(_, sql)| Ask::new(sql, [])).collect();

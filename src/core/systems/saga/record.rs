@@ -103,14 +103,14 @@ impl Awaiting {
         let text = |name: &str| context.get(name).and_then(Json::as_str).map(str::to_owned);
         let types = context.get("awaiting_event_types").and_then(Json::as_array);
         let types = types.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect();
-        let awaiting =
-            Self { types, correlation: text("awaiting_correlation_id"), until: text("awaiting_until") };
+        let awaiting = Self { types, correlation: text("awaiting_correlation_id"), until: text("awaiting_until") };
         (awaiting != Self::default()).then_some(awaiting)
     }
 
     /// What a person calls it: `an event payment.done (correlation order-1)`.
     pub fn words(&self) -> String {
-        let types = if self.types.is_empty() { "any event".into() } else { format!("event {}", self.types.join(" or ")) };
+        let types =
+            if self.types.is_empty() { "any event".into() } else { format!("event {}", self.types.join(" or ")) };
         match &self.correlation {
             Some(id) => format!("{types} with correlation id {id}"),
             None => types,
@@ -324,6 +324,15 @@ pub fn uuid(text: &str) -> Option<String> {
     uuid::Uuid::parse_str(text.trim()).ok().map(|id| id.to_string())
 }
 
+/// The first and the last id that begin so; `None` when no id does.
+pub fn uuid_range(prefix: &str) -> Option<(String, String)> {
+    let digits: String = prefix.chars().filter(|c| *c != '-').collect();
+    if digits.len() > 32 || !digits.chars().all(|c| c.is_ascii_hexdigit()) {
+        return None;
+    }
+    Some((uuid(&format!("{digits:0<32}"))?, uuid(&format!("{digits:f<32}"))?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -333,6 +342,14 @@ mod tests {
         let context = serde_json::json!({"awaiting_event_types": ["paid"], "awaiting_correlation_id": "o-1"});
         assert_eq!(Awaiting::of(&context).unwrap().words(), "event paid with correlation id o-1");
         assert_eq!(Awaiting::of(&serde_json::json!({"awaiting_event_types": [], "awaiting_until": null})), None);
+    }
+
+    #[test]
+    fn beginnings_of_ids_are_ranges() {
+        let (low, high) = uuid_range("73277b4b-da").unwrap();
+        assert_eq!(low, "73277b4b-da00-0000-0000-000000000000");
+        assert_eq!(high, "73277b4b-daff-ffff-ffff-ffffffffffff");
+        assert!(uuid_range("order-1").is_none() && uuid_range("").is_some());
     }
 
     #[test]

@@ -12,10 +12,11 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json, json};
 
 use super::port::{Change, Edits, Event, Guard, Seen};
-use super::record::{Entry, Saga, Status};
+use super::record::{Entry, Message, Saga, Status};
 use super::shape::Model;
 use super::verdict::BETWEEN;
 use crate::ident::OperationId;
+use crate::model::report::Outcome;
 use crate::time::{Timestamp, humane};
 
 /// A message taken by somebody and unchanged for this long counts as left there.
@@ -82,7 +83,7 @@ impl Subject<'_> {
     }
 
     /// The newest recorded try of the step the saga stands at.
-    fn current(&self) -> Option<&Entry> {
+    pub(super) fn current(&self) -> Option<&Entry> {
         let tries = self.seen.steps.iter().rev().filter(|entry| entry.executes());
         let last = tries.into_iter().find(|entry| entry.act().is_none_or(|act| act == "skip_step"))?;
         (!last.is("SUCCESS")).then_some(last)
@@ -138,7 +139,9 @@ pub(super) fn retry(subject: &Subject<'_>) -> Remedy {
         return Err(format!("it is {}: only a suspended, failed or timed out saga can be retried", stands(saga)));
     }
     if saga.status == Status::Failed && saga.compensated != Some(false) {
-        return Err("its compensation has begun: what is rolled back cannot be retried, only compensated further".into());
+        return Err(
+            "its compensation has begun: what is rolled back cannot be retried, only compensated further".into()
+        );
     }
     let mut change = subject.change("retry_step", "RUNNING");
     change.fresh_tries = true;
@@ -163,7 +166,10 @@ pub(super) fn compensate(subject: &Subject<'_>) -> Remedy {
     let allowed =
         [Status::Suspended, Status::Failed, Status::TimedOut, Status::Compensating, Status::CompensatingSuspended];
     if !is(saga, &allowed) {
-        return Err(format!("it is {}: only a suspended, failed, timed out or compensating saga can be compensated", stands(saga)));
+        return Err(format!(
+            "it is {}: only a suspended, failed, timed out or compensating saga can be compensated",
+            stands(saga)
+        ));
     }
     if saga.step <= 0 {
         return Err("no step of it is done: there is nothing to roll back".into());
@@ -172,7 +178,9 @@ pub(super) fn compensate(subject: &Subject<'_>) -> Remedy {
     if saga.status == Status::Compensating {
         if saga.due == Some(false) {
             let left = saga.over.map(humane).unwrap_or_default();
-            return Err(format!("a worker is rolling it back and its lease is alive for {left}: the next poll goes on by itself"));
+            return Err(format!(
+                "a worker is rolling it back and its lease is alive for {left}: the next poll goes on by itself"
+            ));
         }
         change.guard.lease_over = true;
     }
@@ -186,13 +194,8 @@ pub(super) fn compensate(subject: &Subject<'_>) -> Remedy {
 pub(super) fn abort(subject: &Subject<'_>) -> Remedy {
     subject.recordable()?;
     let saga = subject.saga();
-    let allowed = [
-        Status::Running,
-        Status::Suspended,
-        Status::Compensating,
-        Status::CompensatingSuspended,
-        Status::TimedOut,
-    ];
+    let allowed =
+        [Status::Running, Status::Suspended, Status::Compensating, Status::CompensatingSuspended, Status::TimedOut];
     if !is(saga, &allowed) {
         return Err(format!("it is {}: only an active or timed out saga can be aborted", stands(saga)));
     }
@@ -260,12 +263,15 @@ pub(super) fn skip(subject: &Subject<'_>, output: Option<&str>, force: bool, ear
     }
     let mut notes = vec![format!("step {} ({}) counts as done without having run", step.step_id, step.step_name)];
     let unlike = match earlier.and_then(|text| serde_json::from_str::<Json>(text).ok()) {
-        Some(earlier) => unlike(&earlier, &given, "").map(|what| format!("the output is not shaped like earlier ones of this step: {what}")),
+        Some(earlier) => unlike(&earlier, &given, "")
+            .map(|what| format!("the output is not shaped like earlier ones of this step: {what}")),
         None => Some("no earlier success of this step is on record to compare the output with".into()),
     };
     match unlike {
         Some(unlike) if !force => {
-            return Err(format!("{unlike}; an output the next step cannot read stops the workers' whole poll (--force overrides)"));
+            return Err(format!(
+                "{unlike}; an output the next step cannot read stops the workers' whole poll (--force overrides)"
+            ));
         }
         Some(unlike) => notes.push(unlike),
         None => {}
@@ -317,8 +323,11 @@ fn unlike(earlier: &Json, given: &Json, at: &str) -> Option<String> {
 /// Whether a suspended saga would take this event, by the rules of `notify_detailed`.
 pub(super) fn takes(subject: &Subject<'_>, event: &Event, now: Timestamp) -> Result<(), String> {
     let saga = subject.saga();
-    let allowed: &[Status] =
-        if subject.model.keeps_history() { &[Status::Suspended] } else { &[Status::Suspended, Status::CompensatingSuspended] };
+    let allowed: &[Status] = if subject.model.keeps_history() {
+        &[Status::Suspended]
+    } else {
+        &[Status::Suspended, Status::CompensatingSuspended]
+    };
     if !is(saga, allowed) {
         return Err(format!("it is {}: only a suspended saga can be notified", stands(saga)));
     }
@@ -399,12 +408,103 @@ pub(super) fn notify(subject: &Subject<'_>, event: &Event, now: Timestamp) -> Re
     Ok((change, vec!["it goes on with this event when a worker next polls".into()]))
 }
 
+/// What a replay of a message would come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is made due again.
+    Replayable,
+    /// Of an inbox: its saga waits for no event, so the library would ignore the message, which consumes it.
+    SagaNotWaiting,
+    /// Of an inbox: there is no such saga.
+    SagaGone,
+    /// Somebody took it a moment ago.
+    Taken,
+    /// It is due already, or will be.
+    Pending,
+    /// It is sent or applied.
+    Done,
+}
+
+impl Standing {
+    /// The name in data.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Replayable => "replayable",
+            Self::SagaNotWaiting => "saga_not_waiting",
+            Self::SagaGone => "saga_gone",
+            Self::Taken => "just_taken",
+            Self::Pending => "pending",
+            Self::Done => "done",
+        }
+    }
+
+    /// Whether it may be made due again; what is sent, applied or in living hands never is.
+    pub(super) const fn may(self, force: bool) -> bool {
+        match self {
+            Self::Replayable => true,
+            Self::SagaNotWaiting | Self::SagaGone => force,
+            Self::Taken | Self::Pending | Self::Done => false,
+        }
+    }
+
+    /// What a refusal counts as.
+    pub(super) const fn outcome(self) -> Outcome {
+        match self {
+            Self::Pending => Outcome::AlreadyDone,
+            _ => Outcome::Changed,
+        }
+    }
+
+    /// Why not.
+    pub(super) fn why(self, message: &Message) -> String {
+        let status = message.status.to_ascii_lowercase();
+        match self {
+            Self::Replayable => "it can be replayed".into(),
+            Self::SagaNotWaiting => {
+                let saga = message.saga_status.as_deref().unwrap_or_default().to_ascii_lowercase();
+                format!("its saga is {saga} and waits for no event: the message would be ignored (--force replays it)")
+            }
+            Self::SagaGone => "there is no such saga: the message would be ignored (--force replays it)".into(),
+            Self::Taken => format!(
+                "it is {status} since {}: whoever took it may be at it (--older-than says how long is too long)",
+                humane(message.idle)
+            ),
+            Self::Pending => "it is pending already".into(),
+            Self::Done => format!("it is {status}"),
+        }
+    }
+}
+
+/// Where a message stands. One that somebody took counts as left there when it is unchanged for `bound`; one that was
+/// ignored is as good as dead, if somebody names it.
+pub(super) fn standing(message: &Message, bound: Duration) -> Standing {
+    let old = message.idle >= i64::try_from(bound.as_micros()).unwrap_or(i64::MAX);
+    let dead = match message.status.as_str() {
+        "FAILED" | "IGNORED" => true,
+        status if status == message.kind.taken() => old,
+        "PENDING" => return Standing::Pending,
+        _ => return Standing::Done,
+    };
+    if !dead {
+        return Standing::Taken;
+    }
+    if message.kind == super::record::Mailbox::Out || message.saga.is_none() {
+        return Standing::Replayable;
+    }
+    match message.saga_status.as_deref() {
+        Some("SUSPENDED" | "COMPENSATING_SUSPENDED") => Standing::Replayable,
+        Some(_) => Standing::SagaNotWaiting,
+        None => Standing::SagaGone,
+    }
+}
+
 /// An entry's input with who did it, why, and what was there before.
 pub(super) fn signed(change: &Change, operation: OperationId, who: Option<&str>, why: Option<&str>) -> Change {
     let mut change = change.clone();
     let input = change.entry.input.as_deref().and_then(|input| serde_json::from_str(input).ok());
     let mut input = if let Some(Json::Object(fields)) = input { fields } else { Map::new() };
-    let before = json!({"status": change.status, "step_execution_token": change.token, "current_step_index": change.step});
+    let before =
+        json!({"status": change.status, "step_execution_token": change.token, "current_step_index": change.step});
     input.insert("_sen".into(), json!({"operation": operation.to_string(), "who": who, "why": why, "before": before}));
     change.entry.input = Some(Json::Object(input).to_string());
     change
@@ -536,8 +636,7 @@ mod tests {
 
     #[test]
     fn events_must_be_the_awaited_ones() {
-        let awaiting =
-            Some(Awaiting { types: vec!["paid".into()], correlation: Some("o-1".into()), until: None });
+        let awaiting = Some(Awaiting { types: vec!["paid".into()], correlation: Some("o-1".into()), until: None });
         let context = Some(r#"{"processed_event_ids": ["e-1"]}"#.to_owned());
         let waiting = seen(Saga { awaiting, context, ..saga(Status::Suspended, None) }, &[("EXECUTE", "WAITING")]);
         let event = |id: &str, kind: &str, correlation: &str| Event {

@@ -40,15 +40,42 @@ pub struct Table {
 
 /// Columns that only a state table of this library has together.
 const STATE: &[&str] = &[
-    "id", "aggregation_id", "trace_id", "status", "current_step_index", "step_execution_token", "context", "deadline_at",
-    "retry_counter", "last_error", "updated_at",
+    "id",
+    "aggregation_id",
+    "trace_id",
+    "status",
+    "current_step_index",
+    "step_execution_token",
+    "context",
+    "deadline_at",
+    "retry_counter",
+    "last_error",
+    "updated_at",
 ];
 const HISTORY: &[&str] =
     &["id", "saga_id", "timestamp", "phase", "status", "step_id", "step_name", "attempt", "token", "input", "output"];
-const OUTBOX: &[&str] =
-    &["id", "saga_id", "topic", "payload", "status", "attempts", "next_attempt_at", "sent_at", "last_error", "updated_at"];
+const OUTBOX: &[&str] = &[
+    "id",
+    "saga_id",
+    "topic",
+    "payload",
+    "status",
+    "attempts",
+    "next_attempt_at",
+    "sent_at",
+    "last_error",
+    "updated_at",
+];
 const INBOX: &[&str] = &[
-    "id", "event_id", "saga_id", "payload", "status", "attempts", "next_attempt_at", "processed_at", "last_error",
+    "id",
+    "event_id",
+    "saga_id",
+    "payload",
+    "status",
+    "attempts",
+    "next_attempt_at",
+    "processed_at",
+    "last_error",
     "updated_at",
 ];
 
@@ -222,13 +249,11 @@ impl Models {
 
 /// The history whose foreign key points to `state`; without any keys the one next to it by name.
 fn history(state: &Table, histories: &[Table], doubts: &mut Vec<String>) -> Option<Table> {
-    let own: Vec<&Table> =
-        histories.iter().filter(|history| history.references == Some(state.number)).collect();
+    let own: Vec<&Table> = histories.iter().filter(|history| history.references == Some(state.number)).collect();
     match own.as_slice() {
         [history] => Some((*history).clone()),
         [] => {
-            let free: Vec<Table> =
-                histories.iter().filter(|history| history.references.is_none()).cloned().collect();
+            let free: Vec<Table> = histories.iter().filter(|history| history.references.is_none()).cloned().collect();
             nearest(state, &free, "history", doubts)
         }
         several => {

@@ -178,15 +178,24 @@ fn summary(saga: &Saga, state: State) -> String {
     let rolling = matches!(saga.status, Status::Compensating | Status::CompensatingSuspended);
     let what = if rolling { "a roll-back" } else { "a step" };
     match state {
-        State::Stuck => "it is active, has no deadline, and no worker will ever pick it up: its worker ended between two steps".into(),
-        State::PartlyCompensated => format!("its compensation was given up: {} {} not rolled back", saga.step, steps_are(saga.step)),
+        State::Stuck => {
+            "it is active, has no deadline, and no worker will ever pick it up: its worker ended between two steps"
+                .into()
+        }
+        State::PartlyCompensated => {
+            format!("its compensation was given up: {} {} not rolled back", saga.step, steps_are(saga.step))
+        }
         State::Unreadable => "this row cannot be judged: no version of the library writes it like this".into(),
         State::Overdue => "it has been due for long and nobody has picked it up: no worker polls".into(),
         State::TimedOut => "the event it waited for did not come in time; it goes no further by itself".into(),
-        State::Failed if saga.step > 0 => format!("given up; {} {} done and not rolled back", saga.step, steps_are(saga.step)),
+        State::Failed if saga.step > 0 => {
+            format!("given up; {} {} done and not rolled back", saga.step, steps_are(saga.step))
+        }
         State::Failed => "given up; no step is done".into(),
         State::LeaseExpired => format!("the lease of whoever was at {what} is over: the next poll picks it up"),
-        State::Due if saga.awaiting.is_some() && !rolling => "the event it waits for is late: the next poll times it out".into(),
+        State::Due if saga.awaiting.is_some() && !rolling => {
+            "the event it waits for is late: the next poll times it out".into()
+        }
         State::Due => format!("it is time for the next try of {what}: the next poll picks it up"),
         State::Running => "a worker is executing a step and its lease is alive".into(),
         State::Compensating => "a worker is rolling a step back and its lease is alive".into(),
@@ -282,7 +291,9 @@ fn next(saga: &Saga, state: State) -> Vec<NextCommand> {
             words.extend(["--payload", "JSON"]);
             vec![NextCommand::new(&words, "hand it the event that did not come")]
         }
-        State::Overdue => vec![NextCommand::new(&["sen", "saga", "list", "--state", "overdue"], "which others wait, too")],
+        State::Overdue => {
+            vec![NextCommand::new(&["sen", "saga", "list", "--state", "overdue"], "which others wait, too")]
+        }
         State::Unreadable => {
             vec![NextCommand::new(&["sen", "saga", "show", "-o", "json", &saga.id], "every fact of it, for a ticket")]
         }
@@ -339,7 +350,10 @@ pub(super) mod tests {
             (saga(Status::Failed, None), State::Failed),
             (Saga { compensated: Some(true), ..saga(Status::Failed, None) }, State::PartlyCompensated),
             (Saga { compensated: Some(true), step: 0, ..saga(Status::Failed, None) }, State::Compensated),
-            (Saga { error: Some(format!("{} 'a': x", GAVE_UP[0])), ..saga(Status::Failed, None) }, State::PartlyCompensated),
+            (
+                Saga { error: Some(format!("{} 'a': x", GAVE_UP[0])), ..saga(Status::Failed, None) },
+                State::PartlyCompensated,
+            ),
             (saga(Status::TimedOut, None), State::TimedOut),
             (saga(Status::Completed, None), State::Completed),
             (saga(Status::Compensated, None), State::Compensated),

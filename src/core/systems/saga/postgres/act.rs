@@ -159,7 +159,10 @@ fn source(permit: &WritePermit) -> String {
 /// $1 the step, $2 the definition's name. A bounded look backwards: a step that never succeeded must not cost a scan.
 pub(super) fn output_of(model: &Model) -> Result<Sql> {
     if model.keeps_history() {
-        let sql = table(Sql::new("SELECT (e.value -> 'output')::text FROM (SELECT step_history, context FROM "), &model.state)?;
+        let sql = table(
+            Sql::new("SELECT (e.value -> 'output')::text FROM (SELECT step_history, context FROM "),
+            &model.state,
+        )?;
         return Ok(sql.then(
             " LIMIT 20000) AS s, jsonb_array_elements(s.step_history::jsonb) AS e
             WHERE lower(e.value ->> 'phase') = 'execute' AND e.value ->> 'status' = 'SUCCESS' AND e.value ->> 'step_id' = $1
@@ -167,7 +170,9 @@ pub(super) fn output_of(model: &Model) -> Result<Sql> {
                 AND ($2::text IS NULL OR s.context::jsonb ->> 'saga_name' = $2) LIMIT 1",
         ));
     }
-    let Some(history) = &model.history else { return Ok(Sql::new("SELECT NULL::text WHERE $1::text <> $2::text AND false")) };
+    let Some(history) = &model.history else {
+        return Ok(Sql::new("SELECT NULL::text WHERE $1::text <> $2::text AND false"));
+    };
     let skipped = if history.has("skipped") { " AND NOT h.skipped" } else { "" };
     let sql = table(Sql::new("SELECT h.output::text FROM (SELECT * FROM "), history)?
         .then(" ORDER BY id DESC LIMIT 100000) AS h JOIN ");

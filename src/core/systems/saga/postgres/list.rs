@@ -94,7 +94,8 @@ pub(super) async fn list(link: &Arc<Link>, model: &Model, query: &SagaQuery) -> 
     let stored = (!query.stored.is_empty()).then_some(stored);
     let judged = (!query.judged.is_empty()).then_some(&query.judged);
     let states = query.judged.iter().filter_map(|name| State::parse(name));
-    let mut sources: Vec<&str> = states.clone().flat_map(State::stored).copied().filter(|status| model.knows(status)).collect();
+    let mut sources: Vec<&str> =
+        states.clone().flat_map(State::stored).copied().filter(|status| model.knows(status)).collect();
     sources.sort_unstable();
     sources.dedup();
     // What cannot be judged can have any status at all.

@@ -83,7 +83,10 @@ fn saga_status(mut sql: Sql, models: &Models, kind: Mailbox, box_: &Table) -> Re
     }
     sql = sql.then("coalesce(");
     for (at, model) in senders.iter().enumerate() {
-        sql = table(sql.then(if at == 0 { "(SELECT s.status::text FROM " } else { ", (SELECT s.status::text FROM " }), &model.state)?;
+        sql = table(
+            sql.then(if at == 0 { "(SELECT s.status::text FROM " } else { ", (SELECT s.status::text FROM " }),
+            &model.state,
+        )?;
         sql = sql.then(" AS s WHERE s.id = m.saga_id)");
     }
     Ok(sql.then(")"))
@@ -133,7 +136,11 @@ pub(super) async fn list(
         });
     }
     let sql = sql
-        .then(if query.oldest_first { " ORDER BY m.updated_at, m.id" } else { " ORDER BY m.updated_at DESC, m.id DESC" })
+        .then(if query.oldest_first {
+            " ORDER BY m.updated_at, m.id"
+        } else {
+            " ORDER BY m.updated_at DESC, m.id DESC"
+        })
         .then(" LIMIT $14::int8");
     let ids: Vec<String> = query.ids.iter().filter_map(|id| uuid(id)).collect();
     let field = box_.field("status");
@@ -180,7 +187,9 @@ fn requeue_statement(models: &Models, kind: Mailbox, box_: &Table) -> Result<Sql
     let sql = table(sql, box_)?.then(" AS m SET status = 'PENDING'");
     let sql = cast(sql, box_, "status")?.then(", next_attempt_at = now(), updated_at = now()").then(match kind {
         Mailbox::Out => " FROM locked WHERE m.id = locked.id RETURNING m.id, m.saga_id, m.step_id::text AS step)",
-        Mailbox::In => ", processed_at = NULL FROM locked WHERE m.id = locked.id RETURNING m.id, m.saga_id, NULL::text AS step)",
+        Mailbox::In => {
+            ", processed_at = NULL FROM locked WHERE m.id = locked.id RETURNING m.id, m.saga_id, NULL::text AS step)"
+        }
     });
     let mut sql = sql;
     for model in models.senders(kind, box_) {
@@ -224,12 +233,8 @@ pub(super) async fn requeue(
         Mailbox::In => "requeue_inbox",
     };
     let note = remedy::note(act, permit.operation(), permit.operator(), permit.reason());
-    let params: [Param<'_>; 4] = [
-        (&ids, Type::TEXT_ARRAY),
-        (&statuses, Type::TEXT_ARRAY),
-        (&changes, Type::INT8_ARRAY),
-        (&note, Type::TEXT),
-    ];
+    let params: [Param<'_>; 4] =
+        [(&ids, Type::TEXT_ARRAY), (&statuses, Type::TEXT_ARRAY), (&changes, Type::INT8_ARRAY), (&note, Type::TEXT)];
     let rows = link.change_all(&Ask::new(&sql, params), permit.operation()).await?;
     Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
 }
