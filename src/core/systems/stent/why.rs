@@ -59,7 +59,7 @@ fn ready(task: &Task, now: Wall) -> bool {
 }
 
 /// The task that has waited for a worker for too long, if one has.
-pub(super) fn waiting_task<'a>(look: &'a Look, now: Wall) -> Option<&'a Task> {
+pub(super) fn waiting_task(look: &Look, now: Wall) -> Option<&Task> {
     let goes_on = |whole: &&Whole| !whole.execution.state.is_terminal();
     let whole = look.execution.as_ref().filter(goes_on);
     let of_whole = whole.and_then(|whole| whole.tasks.iter().find(|task| ready(task, now)));
