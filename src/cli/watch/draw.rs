@@ -295,6 +295,9 @@ fn pane(board: &Board, which: Pane, area: Rect, brush: Brush, frame: &mut Frame<
     let rows = board.rows(which).len();
     let has_keys = board.pane == which;
     let mut title = format!(" {} {rows} ", which.title());
+    if let (Pane::Running, Some(busy)) = (which, board.picture.busy()) {
+        title += &format!("of {busy} ");
+    }
     if has_keys {
         title += &format!("· by {} ", board.order(which));
     }
