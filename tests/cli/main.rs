@@ -6,6 +6,7 @@
 mod harness;
 
 mod acts;
+mod completion;
 mod configuration;
 mod demo;
 mod generated;
@@ -14,3 +15,4 @@ mod leases;
 mod pipes;
 mod round_trips;
 mod usage;
+mod watch;
