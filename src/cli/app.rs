@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::verdict::shell_word;
+use sen_core::time::wall::Zone;
 
 use crate::commands::{self, Command};
+use crate::completion;
 use crate::exit::Exit;
 use crate::fault;
 use crate::interrupt::Interrupt;
@@ -17,6 +20,7 @@ use crate::screen::Screen;
 use crate::screen::terminal::ColorChoice;
 use crate::session::Session;
 use crate::views::{Answer, View};
+use crate::watch::repeat;
 
 /// See, decide and act on work that must not run twice.
 ///
@@ -94,9 +98,17 @@ pub struct Globals {
     #[arg(long, global = true)]
     pub reveal: bool,
 
+    /// Show it again and again, every 2s or as often as SPAN says; for commands that list or show
+    #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "2s", value_parser = span, value_name = "SPAN")]
+    pub watch: Option<Duration>,
+
     /// Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole
     #[arg(long, global = true, value_parser = span, value_name = "SPAN")]
     pub timeout: Option<Duration>,
+
+    /// Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)
+    #[arg(long, global = true, value_parser = zone, value_name = "ZONE")]
+    pub worker_timezone: Option<Zone>,
 }
 
 /// Reads a duration for clap.
@@ -107,6 +119,10 @@ pub fn span(text: &str) -> Result<Duration, String> {
 /// Reads a point in time for clap.
 pub fn when(text: &str) -> Result<sen_core::time::When, String> {
     sen_core::time::When::parse(text).map_err(|error| explain(&error))
+}
+
+fn zone(text: &str) -> Result<Zone, String> {
+    Zone::parse(text).map_err(|error| explain(&error))
 }
 
 fn explain(error: &Error) -> String {
@@ -122,12 +138,22 @@ fn environment(name: &str) -> Option<String> {
 
 /// Runs the program with these arguments, the first being its own name.
 pub fn run(arguments: Vec<OsString>) -> Exit {
-    let app = match parse(&arguments) {
-        Ok(app) => app,
+    if arguments.get(1).is_some_and(|word| word == completion::WORD) {
+        return completion::answer(&arguments, &Screen::new(ColorChoice::Never, true, &environment));
+    }
+    let (app, words) = match parse(&arguments) {
+        Ok(parsed) => parsed,
         Err(error) => return say_usage(&error, &arguments),
     };
-    let screen = Rc::new(Screen::new(app.globals.color, app.globals.quiet, &environment));
+    let (color, quiet) = (app.globals.color, app.globals.quiet);
+    let screen = Rc::new(Screen::new(color, quiet, &environment));
     let format = app.globals.output;
+    let watch = app.globals.watch;
+    if watch.is_some() && !repeat::can(&words) {
+        let error = Error::usage(format!("`{}` cannot be repeated with --watch", words.join(" ")))
+            .with_hint("--watch is for commands that list or show; `sen watch` is a dashboard of everything");
+        return report(&screen, format, &error);
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -145,8 +171,24 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
             }
             interrupt.heard(&screen).await;
         };
+        let work = async {
+            let Some(every) = watch else { return work(app, &screen, &interrupt).await };
+            let title = title(&arguments);
+            let fresh = || Screen::new(color, quiet, &environment);
+            repeat::repeat(every, &title, format, fresh, async |screen| {
+                // Read anew each time: what a command was told is used up by running it.
+                match parse(&arguments) {
+                    Ok((mut app, _)) => {
+                        app.globals.read_only = true;
+                        work(app, &Rc::new(screen), &interrupt).await
+                    }
+                    Err(_) => Exit::Usage,
+                }
+            })
+            .await
+        };
         tokio::select! {
-            exit = work(app, &screen, &interrupt) => exit,
+            exit = work => exit,
             () = interrupted => Exit::Interrupted,
         }
     });
@@ -157,16 +199,45 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
 
 /// Describing every command to clap takes a third of a millisecond and more, which `sen inspect` feels. So the one that
 /// seems to be named is tried alone; help, errors and everything unusual get the whole.
-fn parse(arguments: &[OsString]) -> Result<App, clap::Error> {
+fn parse(arguments: &[OsString]) -> Result<(App, Vec<String>), clap::Error> {
+    let read = |matches: clap::ArgMatches| {
+        let words = words(&matches);
+        App::from_arg_matches(&matches).map(|app| (app, words))
+    };
     let named = arguments.iter().skip(1).filter_map(|argument| argument.to_str()).find_map(commands::alone);
     let alone = named.and_then(|command| {
         let small = Globals::augment_args(clap::Command::new("sen").subcommand_required(true)).subcommand(command);
-        small.try_get_matches_from(arguments).and_then(|matches| App::from_arg_matches(&matches)).ok()
+        small.try_get_matches_from(arguments).and_then(read).ok()
     });
     match alone {
         Some(app) => Ok(app),
-        None => App::command().try_get_matches_from(arguments).and_then(|matches| App::from_arg_matches(&matches)),
+        None => App::command().try_get_matches_from(arguments).and_then(read),
     }
+}
+
+/// The words that name the command: `list`, `saga outbox list`.
+fn words(mut matches: &clap::ArgMatches) -> Vec<String> {
+    let mut words = Vec::new();
+    while let Some((name, inner)) = matches.subcommand() {
+        words.push(name.to_owned());
+        matches = inner;
+    }
+    words
+}
+
+/// The command as it was typed, without what makes it repeat or what only connecting needs.
+fn title(arguments: &[OsString]) -> String {
+    let mut words = vec!["sen".to_owned()];
+    let mut typed = arguments.iter().skip(1);
+    while let Some(word) = typed.next() {
+        let word = word.to_string_lossy();
+        if word == "--database-url" {
+            typed.next();
+        } else if !word.starts_with("--watch") && !word.starts_with("--database-url=") {
+            words.push(shell_word(&word));
+        }
+    }
+    words.join(" ")
 }
 
 fn report(screen: &Screen, format: Format, error: &Error) -> Exit {

@@ -3,6 +3,7 @@
 mod app;
 mod clean;
 mod commands;
+mod completion;
 mod consent;
 mod exit;
 mod fault;
@@ -13,6 +14,7 @@ mod screen;
 mod session;
 mod settings;
 mod views;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -4,6 +4,8 @@
 //! A closed pipe ends the output quietly and is no error: `sen list | head` has done its work. Rust starts programs
 //! with SIGPIPE ignored, so it arrives here as `BrokenPipe`. Any other failure to write (a full disk) is an error.
 
+pub mod frame;
+pub mod full;
 pub mod sink;
 pub mod terminal;
 
@@ -19,6 +21,8 @@ use crate::clean::clean;
 use crate::fault;
 use crate::output::text::wrap;
 use crate::output::{self, Format, Look, Options, RowWriter};
+use crate::screen::frame::Frame;
+use crate::screen::full::Full;
 use crate::screen::sink::Sink;
 use crate::screen::terminal::{ColorChoice, Env, Stream, pager};
 use crate::views::{Batch, Batches, ListView, View};
@@ -37,6 +41,8 @@ pub struct Screen {
     err: Stream,
     quiet: bool,
     pager: Option<String>,
+    /// What gathers everything, where a picture takes the place of the one before.
+    frame: Option<Frame>,
 }
 
 /// Why output ended early.
@@ -66,7 +72,32 @@ impl Screen {
         let err =
             Stream::decide(color, env, io::stderr().is_terminal(), size(terminal_size::terminal_size_of(io::stderr())));
         let pager = pager(env).filter(|_| out.terminal && io::stdin().is_terminal());
-        Self { out, err, quiet, pager }
+        Self { out, err, quiet, pager, frame: None }
+    }
+
+    /// From now on gathers what is shown, to be put in the place of what is on the terminal; `None` where there is none.
+    pub fn frame(&mut self) -> Option<Frame> {
+        if !self.out.terminal || self.out.dumb {
+            return None;
+        }
+        self.pager = None;
+        let (lines, columns) = (self.out.height.unwrap_or(24), self.out.width.unwrap_or(80));
+        self.frame = Some(Frame::new(Box::new(io::stdout()), lines, columns));
+        self.frame.clone()
+    }
+
+    /// Writes a line to stdout; false when nobody reads it any more.
+    pub fn line(&self, text: &str) -> bool {
+        let mut out = io::stdout();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+    }
+
+    /// Where the bytes of stdout go.
+    fn paper(&self) -> Box<dyn io::Write> {
+        match &self.frame {
+            Some(frame) => Box::new(frame.clone()),
+            None => Box::new(io::stdout()),
+        }
     }
 
     /// Shows `view` on stdout and its notes on stderr, and says how many things or rows there were. Needs a tokio
@@ -84,7 +115,7 @@ impl Screen {
             .clone()
             .filter(|_| paged)
             .map(|command| (command, self.out.height.unwrap_or(24).saturating_sub(1)));
-        let mut sink = Sink::new(Box::new(io::stdout()), pager);
+        let mut sink = Sink::new(self.paper(), pager);
         let mut count = 1;
         let shown = match view {
             View::Text(text) => whole(text.into_bytes(), &mut sink),
@@ -137,6 +168,19 @@ impl Screen {
         text.lines().for_each(|line| self.complain(&fault::line("", line, None, None)));
     }
 
+    /// The whole terminal, and whether it has colour; `None` where stdout is none or cannot move its cursor.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn full(&self) -> Result<Option<(Full, bool)>> {
+        if !self.out.terminal || self.out.dumb {
+            return Ok(None);
+        }
+        let failed = |error| Error::new(ErrorKind::Io, "standard output is closed").with_source(error);
+        let paper = io::stdout().as_fd().try_clone_to_owned().map_err(failed)?;
+        Ok(Some((Full::enter(paper.into())?, self.out.color)))
+    }
+
     fn look(&self, now: sen_core::time::Timestamp) -> Look {
         Look { color: self.out.color, terminal: self.out.terminal, width: self.out.width, now }
     }
@@ -183,7 +227,10 @@ impl Screen {
 
     /// Where even stderr fails there is nobody left to tell.
     fn complain(&self, bytes: &[u8]) {
-        drop(io::stderr().lock().write_all(bytes));
+        match &self.frame {
+            Some(frame) if self.err.terminal => drop(frame.clone().write_all(bytes)),
+            _ => drop(io::stderr().lock().write_all(bytes)),
+        }
     }
 }
 

@@ -7,10 +7,13 @@ use std::time::Duration;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::registry::{self, Access, Database};
 use sen_core::stores::url::{RedisInfo, Target};
+use sen_core::time::wall::Zone;
 
 use crate::app::Globals;
 use crate::interrupt::Interrupt;
+use crate::output::Format;
 use crate::screen::Screen;
+use crate::screen::full::Full;
 use crate::settings::Settings;
 
 /// How long one statement may take unless `--timeout` says otherwise.
@@ -208,14 +211,22 @@ impl Session {
     }
 
     /// The database and, beside it, the Redis where one is named.
+    ///
+    /// # Errors
+    /// As [`Self::target`].
+    pub fn targets(&self) -> Result<(Target, Option<RedisInfo>)> {
+        let Some(beside) = self.named_redis()? else { return Ok((self.target()?, None)) };
+        if !self.names_database()? {
+            return Ok((Target::Redis(Box::new(self.redis()?)), None));
+        }
+        Ok(match self.target()? {
+            Target::Redis(_) => (Target::Redis(Box::new(self.redis()?)), None),
+            target => (target, Some(beside)),
+        })
+    }
+
     async fn open_all(&self, access: Access) -> Result<Database> {
-        let redis = self.named_redis()?;
-        let target = match redis {
-            Some(_) if !self.names_database()? => Target::Redis(Box::new(self.redis()?)),
-            _ => self.target()?,
-        };
-        match (target, redis) {
-            (Target::Redis(_), Some(_)) => self.open(&Target::Redis(Box::new(self.redis()?)), access).await,
+        match self.targets()? {
             (target, None) => self.open(&target, access).await,
             (target, Some(info)) => {
                 let mut database = self.open(&target, access).await?;
@@ -234,10 +245,6 @@ impl Session {
         Ok(())
     }
 
-    fn limit(&self) -> Option<Duration> {
-        Some(self.globals.timeout.unwrap_or(STATEMENT)).filter(|limit| !limit.is_zero())
-    }
-
     /// Opens the database for writing.
     ///
     /// # Errors
@@ -247,8 +254,47 @@ impl Session {
         self.open_all(access).await
     }
 
+    fn limit(&self) -> Option<Duration> {
+        Some(self.globals.timeout.unwrap_or(STATEMENT)).filter(|limit| !limit.is_zero())
+    }
+
+    /// The whole terminal and whether it has colour; `None` where stdout is none, or data was asked for.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn full_screen(&self) -> Result<Option<(Full, bool)>> {
+        if self.globals.output == Format::Table && self.globals.fields.is_empty() {
+            self.screen.full()
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// How a database is opened.
+    ///
+    /// # Errors
+    /// As [`Self::worker_zone`].
+    pub fn settings(&self) -> Result<registry::Settings> {
+        Ok(registry::Settings { limit: self.limit(), worker_zone: self.worker_zone()? })
+    }
+
+    /// The zone whose wall clock workers write that store times without one: `--worker-timezone`, else
+    /// `SEN_WORKER_TIMEZONE`, else UTC.
+    ///
+    /// # Errors
+    /// `Usage` when it is none.
+    pub fn worker_zone(&self) -> Result<Zone> {
+        if let Some(zone) = &self.globals.worker_timezone {
+            return Ok(zone.clone());
+        }
+        match self.setting("SEN_WORKER_TIMEZONE")?.filter(|name| !name.is_empty()) {
+            Some(name) => Zone::parse(&name).map_err(|error| error.with_context("SEN_WORKER_TIMEZONE")),
+            None => Ok(Zone::utc()),
+        }
+    }
+
     async fn open(&self, target: &Target, access: Access) -> Result<Database> {
-        let database = registry::open(target, access, self.limit()).await?;
+        let database = registry::open_with(target, access, self.settings()?).await?;
         self.warnings.borrow_mut().extend_from_slice(database.warnings());
         *self.opened.borrow_mut() = Some(database.opened().to_owned());
         Ok(database)

@@ -121,6 +121,10 @@ pub enum Block {
     Table(&'static [Column], Vec<Row>),
     /// Something that needs a person, with the command for it.
     Attention(sen_core::system::Attention),
+    /// Something that was examined, with what to type about it.
+    Check(sen_core::model::checkup::Check),
+    /// Why something is as it is.
+    Cause(sen_core::model::cause::Cause),
     /// A line of prose.
     Note(String),
     /// Commands worth typing next, under the heading `next:`.

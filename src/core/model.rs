@@ -1,5 +1,7 @@
 //! Plain data that every system speaks: no I/O, no driver, no terminal.
 
+pub mod cause;
+pub mod checkup;
 pub mod letter;
 pub mod plan;
 pub mod report;

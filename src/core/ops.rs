@@ -1,8 +1,12 @@
 //! Use cases over `dyn System`: what a front end asks for, whatever the system and the store.
 
 pub mod act;
+pub mod complete;
 pub mod follow;
+pub mod glance;
 pub mod inspect;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub mod once;
+pub mod survey;
 pub mod wait;
+pub mod why;

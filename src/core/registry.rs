@@ -5,18 +5,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::checkup::{Check, Checkup};
 use crate::stores::url::Target;
 use crate::system::System;
+use crate::time::wall::Zone;
 
 /// What an open database may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Reading only, enforced by the database.
     Read,
+    /// As `Read`, over and over: the server answers with one process, however much there is to count.
+    Watch,
     /// Reading and writing what exists.
     Write,
     /// As `Write`; a missing SQLite file is made.
     Create,
+}
+
+/// How a database is opened.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Bounds each statement that is not streamed.
+    pub limit: Option<Duration>,
+    /// The zone whose wall clock the workers write, where a system stores times without one.
+    pub worker_zone: Zone,
 }
 
 /// An open database with the systems that can be asked.
@@ -24,9 +37,21 @@ pub struct Database {
     systems: Vec<Box<dyn System>>,
     warnings: Vec<String>,
     opened: String,
+    #[cfg(feature = "postgres")]
+    link: Option<Arc<crate::stores::postgres::link::Link>>,
 }
 
 impl Database {
+    fn of(systems: Vec<Box<dyn System>>, warnings: Vec<String>, opened: String) -> Self {
+        Self {
+            systems,
+            warnings,
+            opened,
+            #[cfg(feature = "postgres")]
+            link: None,
+        }
+    }
+
     /// All systems, in the order they are shown.
     pub fn systems(&self) -> impl Iterator<Item = &dyn System> {
         self.systems.iter().map(AsRef::as_ref)
@@ -40,6 +65,41 @@ impl Database {
     /// What was opened and how, for `--verbose`.
     pub fn opened(&self) -> &str {
         &self.opened
+    }
+
+    /// What a person should know of the server and of what the systems found out about themselves.
+    ///
+    /// # Errors
+    /// What the server reports of the catalogue; a system that is not there has nothing to say.
+    pub async fn examine(&self) -> Result<Vec<Check>> {
+        let checkup = self.checkup().await?;
+        #[cfg(feature = "postgres")]
+        if let Some(link) = &self.link {
+            let mut checks = link.examine(&checkup.needs, &checkup.indexes).await?;
+            checks.extend(checkup.checks);
+            return Ok(checks);
+        }
+        Ok(checkup.checks)
+    }
+
+    /// What every system that is there wants examined.
+    ///
+    /// # Errors
+    /// What a store reports.
+    pub async fn checkup(&self) -> Result<Checkup> {
+        let mut all = Checkup::default();
+        for system in self.systems() {
+            match system.checkup().await {
+                Ok(checkup) => {
+                    all.needs.extend(checkup.needs);
+                    all.indexes.extend(checkup.indexes);
+                    all.checks.extend(checkup.checks);
+                }
+                Err(error) if error.kind() == ErrorKind::NoSystem => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
     }
 
     /// Adds the systems of a Redis beside this database. It is connected to when it is first asked something, so that one
@@ -68,38 +128,54 @@ impl Database {
 /// # Errors
 /// `Connect`, or `Usage` for a kind of database this build cannot open.
 pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> Result<Database> {
+    open_with(target, access, Settings { limit, ..Settings::default() }).await
+}
+
+/// [`open`] with every setting.
+///
+/// # Errors
+/// As there.
+pub async fn open_with(target: &Target, access: Access, settings: Settings) -> Result<Database> {
+    let Settings { limit, worker_zone } = settings;
     #[cfg(not(any(feature = "postgres", feature = "redis")))]
     let _ = limit;
     match target {
         #[cfg(feature = "postgres")]
         Target::Postgres(info) => {
-            let db = crate::stores::postgres::Postgres::connect(info).await?;
+            let mut db = crate::stores::postgres::Postgres::connect(info).await?;
+            db.set_modest(access == Access::Watch);
             let warnings = db.warnings().to_vec();
             let server = db.server_version().map_or_else(String::new, |version| format!(", PostgreSQL {version}"));
             let opened = format!("connected to {} ({}){server}", db.describe(), db.wire());
             let link = Arc::new(crate::stores::postgres::link::Link::new(db, limit, (**info).clone()));
-            let systems = vec![sentinel(crate::systems::sentinel::postgres::PostgresLeases::new(link))];
-            Ok(Database { systems, warnings, opened })
+            let systems = vec![
+                sentinel(crate::systems::sentinel::postgres::PostgresLeases::new(Arc::clone(&link))),
+                stent(crate::systems::stent::postgres::PostgresExecutions::new(Arc::clone(&link)), worker_zone),
+            ];
+            Ok(Database { link: Some(link), ..Database::of(systems, warnings, opened) })
         }
         #[cfg(feature = "sqlite")]
         Target::Sqlite(path) => {
             use crate::stores::sqlite::{self, Sqlite};
             let access = match access {
-                Access::Read => sqlite::Access::Read,
+                Access::Read | Access::Watch => sqlite::Access::Read,
                 Access::Write => sqlite::Access::Write,
                 Access::Create => sqlite::Access::Create,
             };
             let db = Arc::new(Sqlite::open(path, access).await?);
             let opened = format!("opened {}", db.describe());
-            let systems = vec![sentinel(crate::systems::sentinel::sqlite::SqliteLeases::new(db))];
-            Ok(Database { systems, warnings: Vec::new(), opened })
+            let systems = vec![
+                sentinel(crate::systems::sentinel::sqlite::SqliteLeases::new(Arc::clone(&db))),
+                stent(crate::systems::stent::sqlite::SqliteExecutions::new(db), worker_zone),
+            ];
+            Ok(Database::of(systems, Vec::new(), opened))
         }
         #[cfg(feature = "redis")]
         Target::Redis(info) => {
             let db = crate::stores::redis::Redis::connect(info, limit).await?;
             let opened = format!("connected to {} ({})", db.describe(), db.encryption().await);
             let warnings = db.warnings().to_vec();
-            Ok(Database { systems: vec![node(db)], warnings, opened })
+            Ok(Database::of(vec![node(db)], warnings, opened))
         }
         #[cfg(not(all(feature = "postgres", feature = "sqlite", feature = "redis")))]
         _ => {
@@ -118,6 +194,11 @@ fn node(db: crate::stores::redis::Redis) -> Box<dyn System> {
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 fn sentinel(leases: impl crate::systems::sentinel::port::LeaseStore + 'static) -> Box<dyn System> {
     Box::new(crate::systems::sentinel::Sentinel::new(Box::new(leases)))
+}
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+fn stent(executions: impl crate::systems::stent::port::ExecutionStore + 'static, zone: Zone) -> Box<dyn System> {
+    Box::new(crate::systems::stent::Stent::new(Box::new(executions), zone))
 }
 
 /// Opens `target` for running work once per key: the narrow part of Sentinel that claims, keeps and completes keys.

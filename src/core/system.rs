@@ -10,6 +10,8 @@ use futures_util::Stream;
 
 use crate::error::Result;
 use crate::letters::DeadLetters;
+use crate::model::cause::{Cause, Certainty, Explanation};
+use crate::model::checkup::Checkup;
 use crate::model::plan::Plan;
 use crate::model::report::Report;
 use crate::model::subject::Subject;
@@ -37,6 +39,24 @@ pub trait System: Send + Sync {
     /// `NoSystem` when the database does not hold the system.
     async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>>;
 
+    /// The things of one `kind` under `id`, for a caller who names the system and so takes it to be there.
+    ///
+    /// # Errors
+    /// `NoSystem` when the database does not hold the system.
+    async fn show(&self, kind: &str, id: &str, events: u32) -> Result<Vec<Found>> {
+        let mut found = self.find(id, events).await?;
+        found.retain(|one| one.subject.kind == kind);
+        Ok(found)
+    }
+
+    /// Why everything that has this key or id is as it is. Systems add what they know beyond the verdict.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
+        Ok(self.find(id, 0).await?.into_iter().map(Found::explained).collect())
+    }
+
     /// Keys or ids that exist and look like `id`, the most similar first. Indexed look-ups only, never a scan.
     async fn nearby(&self, id: &str) -> Result<Vec<String>>;
 
@@ -52,11 +72,33 @@ pub trait System: Send + Sync {
     /// What is in this database, counted and judged.
     async fn survey(&self) -> Result<Survey>;
 
+    /// What got done within `window`, who works and what waits; `None` where a system keeps no such things.
+    async fn stats(&self, _window: Duration) -> Result<Option<Statistics>> {
+        Ok(None)
+    }
+
     /// Looks, judges, and says what would be written.
     async fn plan(&self, request: &Request) -> Result<Plan>;
 
     /// Writes what the plan says, each step guarded by what was seen, and tells `observer` how far it has come.
     async fn apply(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report>;
+
+    /// What `sen doctor` examines of it: privileges, indexes, orphans.
+    async fn checkup(&self) -> Result<Checkup> {
+        Ok(Checkup::default())
+    }
+
+    /// At most `limit` values that begin with `prefix`, for the shell's completion. `kind` says what stands there:
+    /// `lease`, `execution`, `task`, `saga`, `agent_task`, `letter`, `group`, `namespace`, `owner`, `queue`, `any` (a key
+    /// or id of any kind), or `lease_state`, `execution_state`, … A system knows the kinds it has and says nothing to others.
+    /// Must be cheap on any number of records: a range of an index, or nothing.
+    ///
+    /// # Errors
+    /// What the store reports.
+    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let _ = (kind, prefix, limit);
+        Ok(Vec::new())
+    }
 
     /// Its dead letters, where it keeps any.
     fn letters(&self) -> Option<&dyn DeadLetters> {
@@ -181,6 +223,8 @@ pub struct Filter {
     pub error: Option<String>,
     /// What they belong to: an execution, an aggregation, a tenant.
     pub parent: Option<String>,
+    /// Only what lies behind the record with this id, in the order of the list: the next page.
+    pub after: Option<String>,
     /// Further conditions by name, as the system knows them: `stuck`, `due`, …
     pub flags: Vec<&'static str>,
     /// Only records whose lease has expired.
@@ -237,6 +281,16 @@ pub struct Found {
     pub history: Option<History>,
     /// What belongs to it: tasks, messages, checkpoints.
     pub sections: Vec<Section>,
+}
+
+impl Found {
+    /// Its verdict as an explanation: a cause where it needs attention.
+    fn explained(self) -> Explanation {
+        let Verdict { state, severity, summary, next, .. } = self.verdict;
+        let cause = Cause::new("verdict", Certainty::Proven, severity, summary.clone()).with_next(next);
+        let causes = if severity >= Severity::Warning { vec![cause] } else { Vec::new() };
+        Explanation { subject: self.subject, state, summary, severity, causes, related: Vec::new() }
+    }
 }
 
 /// Things that belong to another, as a small table.
@@ -296,6 +350,21 @@ pub struct Survey {
     /// Further facts for people and scripts.
     pub facts: Vec<(&'static str, Value)>,
     /// Further counts.
+    pub sections: Vec<Section>,
+    /// How many dead letters there are, where the system keeps any.
+    pub dead_letters: Option<i64>,
+}
+
+/// What one system does and has to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statistics {
+    /// The system's name.
+    pub system: &'static str,
+    /// The database's clock.
+    pub now: Timestamp,
+    /// Single numbers.
+    pub facts: Vec<(&'static str, Value)>,
+    /// Counts by something.
     pub sections: Vec<Section>,
 }
 

@@ -1,5 +1,7 @@
 //! Instants, spans and what people type for them. The only file that reads a clock of this machine.
 
+pub mod wall;
+
 use std::fmt;
 use std::time::Duration;
 

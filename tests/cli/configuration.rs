@@ -38,7 +38,7 @@ fn urls_that_cannot_be_understood() {
         ("parameter", format!("postgres://u:{PASSWORD}@db/x?ssl_mode=require")),
         ("sslmode", format!("postgres://u:{PASSWORD}@db/x?sslmode=maybe")),
         ("escape", format!("postgres://u:{PASSWORD}%zz@db/x")),
-        ("redis", format!("redis://:{PASSWORD}@db")),
+        ("redis", format!("redis://:{PASSWORD}@db/x")),
         ("memory", "sqlite::memory:".to_owned()),
     ] {
         check(&format!("url-{name}"), 2, sen(["list"]).database(&url).run());

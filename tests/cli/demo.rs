@@ -108,12 +108,12 @@ fn missing_keys_exit_4_with_what_may_have_been_meant() {
     let demo = Demo::make();
     let output = demo.sen(&["inspect", "payments:oder-7731"]).run().expect_code(4);
     assert!(
-        output.stderr.contains(r#"no lease "payments:oder-7731"; did you mean "payments:order-7731"?"#),
+        output.stderr.contains(r#"no key or id "payments:oder-7731"; did you mean "payments:order-7731"?"#),
         "{}",
         output.stderr
     );
     let json = demo.sen(&["inspect", "payments:oder-7731", "-o", "json"]).run().expect_code(4);
-    assert!(json.stderr.starts_with(r#"{"error":{"code":"not_found","message":"no lease"#), "{}", json.stderr);
+    assert!(json.stderr.starts_with(r#"{"error":{"code":"not_found","message":"no key or id"#), "{}", json.stderr);
     let several = demo.sen(&["inspect", "-o", "json", "nobody", "payments:order-7718"]).run().expect_code(4);
     assert_eq!(several.json().as_array().unwrap().len(), 1);
     demo.sen(&["history", "nobody"]).run().expect_code(4);

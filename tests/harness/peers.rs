@@ -29,6 +29,14 @@ pub const SENTINEL_050_DJANGO: Environment = Environment {
     requirements: &["sentinel-coordination[django]==0.5.0", "psycopg[binary]>=3.2,<4", "Django>=4.2,<6"],
 };
 
+/// Senpuki, the older name of Stent.
+pub const SENPUKI_030: Environment =
+    Environment { name: "senpuki-0.3.0", oldest: (3, 12), requirements: &["senpuki==0.3.0"] };
+
+/// Stent.
+pub const STENT_112: Environment =
+    Environment { name: "stent-1.1.2", oldest: (3, 12), requirements: &["stent==1.1.2"] };
+
 /// A script below `tests/peers`, run in an environment, not yet started.
 fn command(environment: &Environment, script: &str, args: &[&str]) -> Command {
     let file: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script);

@@ -26,7 +26,7 @@ const FLOORS: &[(&str, u8)] = &[
 /// Files that may name a stream.
 const STREAM_FILES: &[&str] = &["cli/screen.rs", "cli/progress.rs"];
 
-/// Words that a pure file (`verdict.rs`, `remedy.rs` of a system) must not hold.
+/// Words that a pure file (`verdict.rs`, `remedy.rs`, `why.rs` of a system) must not hold.
 const IMPURE: &str = r"\b(tokio|tokio_postgres|rusqlite|async|await)\b";
 
 /// Calls that take SQL first.
@@ -48,7 +48,7 @@ pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
     let Some(inside) = path.strip_prefix("core/").and_then(|rest| rest.strip_suffix(".rs")) else { return found };
     let module: Vec<&str> = inside.split('/').filter(|name| *name != "lib" && *name != "mod").collect();
     let Some(floor) = module.first().and_then(|name| floor_of(name)) else { return found };
-    if let ["systems", _, "verdict" | "remedy", ..] = module[..] {
+    if let ["systems", _, "verdict" | "remedy" | "why", ..] = module[..] {
         let words = Regex::new(IMPURE).expect("the pattern is regular");
         found.extend(words.find_iter(&code).map(|word| format!("{path}: is pure, but says `{}`", word.as_str())));
     }

@@ -191,6 +191,7 @@ fn any() -> LeaseQuery {
         prefix: None,
         owner: None,
         expired: false,
+        alive: false,
         older_than: None,
         since: None,
         until: None,

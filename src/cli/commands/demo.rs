@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::verdict::{NextCommand, shell_word};
 use sen_core::ops::act::{self, Author};
+use sen_core::ops::survey::survey;
 use sen_core::permit::{Consent, Revocation};
 use sen_core::registry::{self, Access};
 use sen_core::stores::sqlite::{self, Sqlite};
@@ -41,7 +42,8 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     demo::fill(&Sqlite::open(&path, sqlite::Access::Write).await?).await?;
 
     let database = registry::open(&target, Access::Read, None).await?;
-    let super::status::Surveyed { mut detail, now, .. } = super::status::survey(&database).await?;
+    let front = survey(&database).await?;
+    let (mut detail, now) = (super::status::detail(&front), front.now);
     detail.blocks.insert(
         0,
         Block::Note(format!(

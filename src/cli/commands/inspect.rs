@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::session::Session;
 use crate::views::{Answer, Block, Detail, DetailsView, View};
 
-/// Show everything known of a key, with a verdict and the next command
+/// Show everything known of a key or id, with a verdict and the next command
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -24,7 +24,7 @@ Examples:
 With --check the exit code is the worst of: 0 free or completed, 8 held or alive or stalled (still pending),
 10 uncertain, reconciling or unreadable (needs a person). A missing key is 4.")]
 pub struct Args {
-    /// The key as stored; its namespace is part of it
+    /// The key as stored, its namespace included, or any id
     #[arg(required = true, value_name = "KEY")]
     pub keys: Vec<String>,
 
@@ -52,30 +52,48 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let single = args.keys.len() == 1;
     let (mut details, mut errors) = (Vec::new(), Vec::new());
     let mut now = Timestamp::NEG_INFINITY;
-    let mut exit = Exit::Done;
+    let mut watch = Watch::default();
     for key in &args.keys {
         let key = super::checked_key(stored_key(args.namespace.as_deref(), key))?;
         match inspect::inspect(&database, &key, args.events).await? {
             Known::Found(all) => {
+                let alone = all.len() == 1;
                 for found in all {
                     now = found.now;
                     if args.check {
-                        exit = worse(exit, verdict_exit(&found.verdict));
+                        watch.see(&found.verdict);
                     }
-                    details.push(detail(found, single));
+                    details.push(detail(found, single && alone));
                 }
             }
-            Known::Missing { key, similar } => errors.push(inspect::missing("lease", &key, &similar)),
+            Known::Missing { key, similar } => errors.push(inspect::missing("key or id", &key, &similar)),
         }
     }
     if single && let Some(error) = errors.pop() {
         return Err(error);
     }
-    if !errors.is_empty() {
-        exit = worse(exit, Exit::NotFound);
-    }
+    let exit = watch.exit(!errors.is_empty());
+    // Two systems may have the same id; then it is an array, as for several keys.
+    let single = single && details.len() == 1;
     let view = View::Details(DetailsView { details, single, now });
     Ok(Answer::new(view).ending(exit).with_errors(errors))
+}
+
+/// The exit code of several things seen with `--check`.
+#[derive(Debug, Default)]
+pub(super) struct Watch(Option<Exit>);
+
+impl Watch {
+    /// Takes a verdict into account.
+    pub(super) fn see(&mut self, verdict: &Verdict) {
+        self.0 = Some(worse(self.0.unwrap_or(Exit::Done), verdict_exit(verdict)));
+    }
+
+    /// The exit code; `missing` when something asked for was not there.
+    pub(super) fn exit(self, missing: bool) -> Exit {
+        let seen = self.0.unwrap_or(Exit::Done);
+        if missing { worse(seen, Exit::NotFound) } else { seen }
+    }
 }
 
 pub(super) fn verdict_exit(verdict: &Verdict) -> Exit {
@@ -108,8 +126,8 @@ fn verdict_value(verdict: &Verdict) -> Value {
     ])
 }
 
-/// A thing in depth as data and laid out.
-pub(super) fn detail(found: Found, single: bool) -> Detail {
+/// One thing in depth, for people and as data.
+pub fn detail(found: Found, single: bool) -> Detail {
     let mut map = vec![
         ("subject", Value::Text(found.subject.to_string())),
         ("system", Value::Name(found.subject.system)),
@@ -128,12 +146,16 @@ pub(super) fn detail(found: Found, single: bool) -> Detail {
 
     let mut blocks = Vec::new();
     if !single {
-        blocks.push(Block::Heading(found.subject.id.clone()));
+        blocks.push(Block::Heading(format!("{} — {} {}", found.subject.id, found.subject.system, found.subject.kind)));
     }
     let (lead, rest) = found.fields.split_at(found.lead.min(found.fields.len()));
     let field = |(name, value): &(&'static str, Value)| Block::Field(name, value.clone());
     blocks.extend(lead.iter().map(field));
-    blocks.extend(rest.iter().filter(|(_, value)| *value != Value::Null).map(field));
+    // Long texts come last: nobody should have to scroll back over a traceback to the verdict.
+    let (long, short): (Vec<_>, Vec<_>) =
+        rest.iter().filter(|(_, value)| *value != Value::Null).partition(|(_, value)| matches!(value, Value::Lines(_)));
+    blocks.extend(short.into_iter().map(field));
+    let long: Vec<Block> = long.into_iter().flat_map(|item| [Block::Note(String::new()), field(item)]).collect();
     blocks.push(Block::Verdict(found.verdict));
     if let Some(history) = found.history
         && !history.events.is_empty()
@@ -142,6 +164,7 @@ pub(super) fn detail(found: Found, single: bool) -> Detail {
         blocks.push(Block::Table(history.columns, history.events.into_iter().map(|event| event.row).collect()));
     }
     blocks.extend(super::section_blocks(&found.sections));
+    blocks.extend(long);
     Detail { value: Value::Map(map), blocks }
 }
 

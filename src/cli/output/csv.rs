@@ -106,7 +106,7 @@ fn cell(out: &mut Vec<u8>, value: &Value, terminal: bool, reveal: bool) {
             return;
         }
         Value::Name(name) => name,
-        Value::Text(text) => text.as_str(),
+        Value::Text(text) | Value::Lines(text) => text.as_str(),
     };
     if text.bytes().next().is_some_and(risky) {
         out.push(b'\'');

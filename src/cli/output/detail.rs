@@ -4,8 +4,7 @@
 
 use owo_colors::Style;
 use sen_core::model::value::{Row, Value};
-use sen_core::model::verdict::{NextCommand, Verdict};
-use sen_core::system::Attention;
+use sen_core::model::verdict::{NextCommand, Severity, Verdict};
 
 use crate::clean::{clean, width};
 use crate::output::fields::Picked;
@@ -67,7 +66,12 @@ impl Page<'_> {
             }
             Block::Table(columns, rows) => self.table(columns, rows),
             Block::Note(text) => self.prose("", text, None, 0),
-            Block::Attention(item) => self.attention(item),
+            Block::Attention(item) => self.finding(item.severity, &item.text, Some(&item.next.command)),
+            Block::Cause(cause) => {
+                let text = format!("{} ({})", cause.text, cause.certainty.name());
+                self.finding(cause.severity, &text, None);
+            }
+            Block::Check(check) => self.finding(check.severity, &check.text, check.remedy.as_deref()),
             Block::Next(commands) => {
                 self.out.push(b'\n');
                 self.next(commands);
@@ -75,14 +79,16 @@ impl Page<'_> {
         }
     }
 
-    /// What needs a person, and the command for it underneath.
-    fn attention(&mut self, item: &Attention) {
-        let severity = format!("{:<10}", item.severity.name());
+    /// What was found, and what to type about it underneath.
+    fn finding(&mut self, severity: Severity, text: &str, remedy: Option<&str>) {
+        let lead = format!("{:<10}", severity.name());
         self.out.extend_from_slice(b"  ");
-        self.prose(&severity, &item.text, self.look.color.then(|| tint(item.severity)), 2 + severity.len());
-        self.out.resize(self.out.len() + 2 + severity.len(), b' ');
-        self.out.extend_from_slice(clean(&item.next.command).as_bytes());
-        self.out.push(b'\n');
+        self.prose(&lead, text, self.look.color.then(|| tint(severity)), 2 + lead.len());
+        if let Some(remedy) = remedy {
+            self.out.resize(self.out.len() + 2 + lead.len(), b' ');
+            self.out.extend_from_slice(clean(remedy).as_bytes());
+            self.out.push(b'\n');
+        }
     }
 
     fn bold(&self) -> Option<Style> {
@@ -99,6 +105,16 @@ impl Page<'_> {
     }
 
     fn field(&mut self, label: &str, value: &Value) {
+        if let Value::Lines(text) = value {
+            self.out.extend_from_slice(clean(label).as_bytes());
+            self.out.extend_from_slice(b":\n");
+            for line in text.lines() {
+                self.out.extend_from_slice(b"  ");
+                self.out.extend_from_slice(clean(line).as_bytes());
+                self.out.push(b'\n');
+            }
+            return;
+        }
         let nested = matches!(value, Value::Json(_) | Value::Map(_) | Value::List(_));
         let text = labelled(value, self.look.now, self.reveal);
         let room = self.look.width.unwrap_or(usize::MAX).saturating_sub(VALUES);

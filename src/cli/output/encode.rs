@@ -26,7 +26,7 @@ pub fn value(out: &mut Vec<u8>, value: &Value, reveal: bool) {
             out.extend_from_slice(name.as_bytes());
             out.push(b'"');
         }
-        Value::Text(text) => string(out, text),
+        Value::Text(text) | Value::Lines(text) => string(out, text),
         Value::Time(moment) => {
             out.push(b'"');
             moment.write_rfc3339(out);

@@ -47,8 +47,13 @@ pub fn cell(value: &Value, now: Timestamp, reveal: bool, bytes: usize) -> String
     match value {
         Value::Null => "-".to_owned(),
         Value::Text(text) if text.is_empty() => "\"\"".to_owned(),
-        Value::Text(text) => clean(&head(text, bytes)).into_owned(),
+        Value::Text(text) | Value::Lines(text) => clean(&head(text, bytes)).into_owned(),
         Value::Time(moment) if moment.is_finite() => relative(*moment, now, false),
+        Value::List(items) if items.is_empty() => "-".to_owned(),
+        Value::List(items) if items.iter().all(|item| !nested(item)) => {
+            let items: Vec<String> = items.iter().map(|item| cell(item, now, reveal, bytes)).collect();
+            head(&items.join(", "), bytes).into_owned()
+        }
         Value::Json(_) | Value::List(_) | Value::Map(_) => head(&payload(value, reveal), bytes).into_owned(),
         _ => plain(value),
     }
@@ -64,14 +69,17 @@ pub fn labelled(value: &Value, now: Timestamp, reveal: bool) -> String {
             format!("{moment} ({})", relative(*moment, now, true))
         }
         Value::Millis(millis) => format!("{millis} ({})", plain(value)),
-        Value::List(items)
-            if items.iter().all(|item| !matches!(item, Value::Json(_) | Value::List(_) | Value::Map(_))) =>
-        {
+        Value::List(items) if items.iter().all(|item| !nested(item)) => {
             items.iter().map(|item| labelled(item, now, reveal)).collect::<Vec<_>>().join(", ")
         }
         Value::Json(_) | Value::List(_) | Value::Map(_) => payload(value, reveal),
         _ => plain(value),
     }
+}
+
+/// Whether a value holds others.
+fn nested(value: &Value) -> bool {
+    matches!(value, Value::Json(_) | Value::List(_) | Value::Map(_))
 }
 
 fn plain(value: &Value) -> String {
@@ -80,7 +88,7 @@ fn plain(value: &Value) -> String {
         Value::Bool(yes) => yes.to_string(),
         Value::Int(number) | Value::Big(number) => number.to_string(),
         Value::Name(name) => clean(name).into_owned(),
-        Value::Text(text) => clean(text).into_owned(),
+        Value::Text(text) | Value::Lines(text) => clean(text).into_owned(),
         Value::Time(moment) => moment.to_string(),
         Value::Millis(millis) => {
             let span = humane(millis.saturating_mul(1000));

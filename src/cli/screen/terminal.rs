@@ -20,6 +20,8 @@ pub struct Stream {
     pub terminal: bool,
     /// Whether to use colour.
     pub color: bool,
+    /// Whether it can only print (`TERM=dumb`).
+    pub dumb: bool,
     /// Columns to fit into; `None` where nothing limits a line.
     pub width: Option<usize>,
     /// Lines that fit on the screen.
@@ -35,6 +37,7 @@ impl Stream {
         Self {
             terminal,
             color: color(choice, env, terminal),
+            dumb: env("TERM").is_some_and(|term| term == "dumb" || term.is_empty()),
             width: width(env, terminal, size),
             height: size.map(|(_, lines)| lines),
         }

@@ -17,6 +17,8 @@ pub enum Value {
     Name(&'static str),
     /// Text from the database: untrusted.
     Text(String),
+    /// Text of several lines from the database, for which the lines matter (a traceback): untrusted.
+    Lines(String),
     /// A moment: RFC 3339 UTC in data, relative or absolute for people.
     Time(Timestamp),
     /// A span in milliseconds; a JSON number.

@@ -1,8 +1,10 @@
 //! A connection to PostgreSQL: the client, what the server said of itself at the start, and its last words at the end.
 //! Which server is chosen lies in `connect`, what errors mean in `errors`; SQL of any system lies elsewhere.
 
+mod checkup;
 mod connect;
 pub mod decode;
+mod direct;
 mod errors;
 pub mod flight;
 pub mod link;
@@ -56,6 +58,7 @@ pub struct Postgres {
     server_version: Option<String>,
     standby: Option<bool>,
     read_only: Option<bool>,
+    modest: bool,
     end: watch::Receiver<Option<Words>>,
 }
 
@@ -96,6 +99,7 @@ impl Postgres {
             server_version,
             standby,
             read_only,
+            modest: false,
             end,
         }
     }
@@ -109,6 +113,17 @@ impl Postgres {
     /// The driver's client for a task that outlives a borrow.
     pub fn shared_client(&self) -> Arc<Client> {
         Arc::clone(&self.client)
+    }
+
+    /// Whether one question may keep only one process of the server busy. Somebody who asks for hours must not take the
+    /// machine from the workers, and only then does the time an answer takes tell what it cost.
+    pub fn set_modest(&mut self, modest: bool) {
+        self.modest = modest;
+    }
+
+    /// Whether [`Self::set_modest`] was asked for.
+    pub(super) fn is_modest(&self) -> bool {
+        self.modest
     }
 
     /// The connection as a URI without secrets.

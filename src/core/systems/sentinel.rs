@@ -8,6 +8,7 @@ pub mod port;
 pub mod record;
 pub mod similar;
 pub mod verdict;
+pub mod why;
 
 #[cfg(feature = "sqlite")]
 pub mod demo;
@@ -23,6 +24,7 @@ pub mod sqlite;
 mod act;
 mod remedy;
 mod shape;
+mod upkeep;
 mod view;
 
 pub use shape::{Shape, Zone};
@@ -32,14 +34,17 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 
 use crate::error::{Error, Result};
+use crate::model::cause::Explanation;
+use crate::model::checkup::Checkup;
 use crate::model::plan::Plan;
 use crate::model::report::Report;
+use crate::model::subject::Subject;
 use crate::observe::Observer;
 use crate::permit::WritePermit;
 use crate::system::{Filter, Found, History, Listing, Part, Request, Survey, System};
 use crate::time::Timestamp;
 
-use port::{LeaseQuery, LeaseStore, Order};
+use port::{LeaseQuery, LeaseStore, Order, Typed};
 
 /// The system's name.
 pub const NAME: &str = "sentinel";
@@ -54,6 +59,25 @@ impl Sentinel {
     pub fn new(store: Box<dyn LeaseStore>) -> Self {
         Self { store }
     }
+}
+
+/// How many events tell why a lease is as it is.
+const RECENT: u32 = 20;
+
+/// Whether an owner's process runs, if this is its machine by name.
+#[cfg(unix)]
+fn process_here(owner: &str) -> Option<bool> {
+    let (host, pid, _) = record::owner_parts(owner)?;
+    if rustix::system::uname().nodename().to_str() != Ok(host) {
+        return None;
+    }
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
+    Some(rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+#[cfg(not(unix))]
+fn process_here(_: &str) -> Option<bool> {
+    None
 }
 
 /// The states `--state` takes: what the database stores, and what a verdict says.
@@ -94,6 +118,24 @@ impl System for Sentinel {
         Ok(look.lease.map(|lease| view::found(lease, look.events, look.now)).into_iter().collect())
     }
 
+    async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
+        let (look, locks) = tokio::join!(self.store.look(id, RECENT), self.store.locks());
+        let look = look?;
+        let Some(lease) = look.lease else { return Ok(Vec::new()) };
+        // Whoever may not see the locks is still told the rest.
+        let locks = locks.unwrap_or_default();
+        let events = look.events.map(|events| events.rows).unwrap_or_default();
+        let facts = why::Facts {
+            lease: &lease,
+            events: &events,
+            now: look.now,
+            process_here: lease.owner_id.as_deref().and_then(process_here),
+            locks: &locks,
+        };
+        let subject = Subject::new(NAME, "lease", lease.key.clone());
+        Ok(vec![why::explain(&facts, subject, verdict::judge(&lease, &events, look.now))])
+    }
+
     async fn nearby(&self, id: &str) -> Result<Vec<String>> {
         let keys = self.store.probe_keys(id, &similar::one_edit_away(id)).await?;
         Ok(similar::closest(id, keys))
@@ -112,6 +154,8 @@ impl System for Sentinel {
             prefix: filter.namespace.as_ref().map(|namespace| format!("{namespace}:")),
             owner: filter.owner.clone(),
             expired: filter.expired,
+            // What these states say of the expiry, said so that an index can be used.
+            alive: !filter.states.is_empty() && filter.states.iter().all(|state| matches!(&**state, "held" | "alive")),
             older_than: filter.older_than,
             since: filter.since,
             until: filter.until,
@@ -149,6 +193,21 @@ impl System for Sentinel {
 
     async fn survey(&self) -> Result<Survey> {
         Ok(view::survey(self.store.census().await?))
+    }
+
+    async fn checkup(&self) -> Result<Checkup> {
+        Ok(upkeep::checkup(&self.store.upkeep().await?))
+    }
+
+    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        match kind {
+            "lease" | "any" => self.store.complete(Typed::Key, prefix, limit).await,
+            "namespace" => self.store.complete(Typed::Namespace, prefix, limit).await,
+            "lease_state" => {
+                Ok(STATES.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned()).collect())
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     async fn plan(&self, request: &Request) -> Result<Plan> {

@@ -6,6 +6,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
 use crate::time::Timestamp;
+use crate::time::wall::Wall;
 
 /// 2000-01-01T00:00:00Z, PostgreSQL's epoch, in microseconds since 1970.
 const EPOCH: i64 = 946_684_800_000_000;
@@ -25,6 +26,24 @@ impl<'a> FromSql<'a> for Stamp {
 
     fn accepts(kind: &Type) -> bool {
         *kind == Type::TIMESTAMPTZ
+    }
+}
+
+/// A plain `timestamp` as it travels: the same without a zone.
+struct Plain(Wall);
+
+impl<'a> FromSql<'a> for Plain {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
+        let micros = i64::from_be_bytes(raw.try_into()?);
+        Ok(Self(match micros {
+            i64::MAX => Wall::INFINITY,
+            i64::MIN => Wall::NEG_INFINITY,
+            finite => Wall::from_micros(finite.saturating_add(EPOCH)),
+        }))
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        *kind == Type::TIMESTAMP
     }
 }
 
@@ -96,6 +115,21 @@ impl<'row> Cells<'row> {
     /// A timestamptz.
     pub fn time(&mut self, at: usize) -> Option<Timestamp> {
         self.get::<Stamp>(at).map(|stamp| stamp.0)
+    }
+
+    /// A timestamp without time zone.
+    pub fn wall(&mut self, at: usize) -> Option<Wall> {
+        self.get::<Plain>(at).map(|plain| plain.0)
+    }
+
+    /// A double.
+    pub fn float(&mut self, at: usize) -> Option<f64> {
+        self.get(at)
+    }
+
+    /// A bytea.
+    pub fn bytes(&mut self, at: usize) -> Option<Vec<u8>> {
+        self.get(at)
     }
 
     /// Text; bytes that are no UTF-8 are replaced and reported.

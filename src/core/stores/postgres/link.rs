@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
-use tokio_postgres::{Row, RowStream};
+use tokio_postgres::Row;
 
 use super::Postgres;
-use super::read::Ask;
+use super::read::{Ask, Streamed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ident::OperationId;
 use crate::stores::conninfo::Conninfo;
@@ -42,11 +42,13 @@ impl Link {
     /// # Errors
     /// `Connect`.
     pub async fn live(&self) -> Result<&Postgres> {
-        if self.db.client().is_closed() {
-            self.second.get_or_try_init(|| Postgres::connect(&self.again)).await
-        } else {
-            Ok(&self.db)
-        }
+        if self.db.client().is_closed() { self.second.get_or_try_init(|| self.connect()).await } else { Ok(&self.db) }
+    }
+
+    async fn connect(&self) -> Result<Postgres> {
+        let mut db = Postgres::connect(&self.again).await?;
+        db.set_modest(self.db.is_modest());
+        Ok(db)
     }
 
     /// [`Postgres::snapshot`] under this link's limit.
@@ -70,7 +72,7 @@ impl Link {
     ///
     /// # Errors
     /// As there.
-    pub async fn snapshot_stream(&self, first: &Ask<'_>, long: &Ask<'_>) -> Result<(Vec<Row>, RowStream)> {
+    pub async fn snapshot_stream(&self, first: &Ask<'_>, long: &Ask<'_>) -> Result<(Vec<Row>, Streamed)> {
         self.live().await?.snapshot_stream(first, long).await
     }
 

@@ -3,11 +3,13 @@
 //! `BEGIN … READ ONLY` rather than a session setting, because a pooler in transaction mode keeps no sessions; the server
 //! itself then refuses every write. Time zones are never set: plain TIMESTAMP columns mean the zone their workers use.
 
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::{Stream, StreamExt as _, stream};
+use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, RowStream};
 
@@ -20,7 +22,8 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// A database in SQL_ASCII holds bytes in no known encoding; asked for UTF-8 the server would refuse the whole answer for
 /// one odd byte. Taken raw, `decode` reports the odd column and the rest is read.
 const LIMITS: &str = "SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
-    CASE WHEN current_setting('server_encoding') = 'SQL_ASCII' THEN set_config('client_encoding', 'SQL_ASCII', true) END";
+    CASE WHEN current_setting('server_encoding') = 'SQL_ASCII' THEN set_config('client_encoding', 'SQL_ASCII', true) END,
+    CASE WHEN $3 THEN set_config('max_parallel_workers_per_gather', '0', true) END";
 
 /// How long a reader waits for a lock: longer means somebody is altering the table, and the operator should know.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -51,11 +54,20 @@ impl<'a> Ask<'a> {
 /// How many rows go from hand to hand at once: few enough that the memory of one chunk is the memory of the next.
 const CHUNK: usize = 4;
 
-/// What `make` makes of each row, in chunks of what has already arrived.
-pub fn chunks<T>(rows: RowStream, make: impl Fn(&Row) -> T) -> impl Stream<Item = Result<Vec<T>>> {
+/// The rows of a long query as they arrive, and the end of its transaction behind them.
+pub struct Streamed {
+    rows: RowStream,
+    end: JoinHandle<()>,
+}
+
+/// What `make` makes of each row, in chunks of what has already arrived. Ends when the transaction has: a process that
+/// ended before would leave an open transaction, or an answer nobody took, to be logged by the server.
+pub fn chunks<T>(streamed: Streamed, make: impl Fn(&Row) -> T) -> impl Stream<Item = Result<Vec<T>>> {
+    let Streamed { rows, mut end } = streamed;
     // Neither a row stream nor a failed one may be asked again after its end.
     let mut rows = Box::pin(rows.fuse());
     let mut failed = None;
+    let mut ended = false;
     stream::poll_fn(move |context| {
         if let Some(error) = failed.take() {
             return Poll::Ready(Some(Err(error)));
@@ -72,7 +84,13 @@ pub fn chunks<T>(rows: RowStream, make: impl Fn(&Row) -> T) -> impl Stream<Item 
                     failed = Some(error_from(error));
                     break;
                 }
-                Poll::Ready(None) if made.is_empty() => return Poll::Ready(None),
+                Poll::Ready(None) if made.is_empty() => {
+                    if !ended && Pin::new(&mut end).poll(context).is_pending() {
+                        return Poll::Pending;
+                    }
+                    ended = true;
+                    return Poll::Ready(None);
+                }
                 Poll::Pending if made.is_empty() => return Poll::Pending,
                 Poll::Ready(None) | Poll::Pending => break,
             }
@@ -94,7 +112,8 @@ impl Postgres {
     pub async fn snapshot(&self, asks: &[Ask<'_>], limit: Option<Duration>) -> Result<Vec<Result<Vec<Row>>>> {
         let client = self.client();
         let (statement, lock) = (millis(limit), millis(Some(LOCK_WAIT)));
-        let limits: [(&(dyn ToSql + Sync), Type); 2] = [(&statement, Type::TEXT), (&lock, Type::TEXT)];
+        let limits: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&statement, Type::TEXT), (&lock, Type::TEXT), (&self.modest, Type::BOOL)];
         // Each future puts its messages into the connection's queue when it is first polled, in this order; the
         // connection task then writes them all at once.
         let (begun, limited, answers, ended) = tokio::join!(
@@ -125,27 +144,31 @@ impl Postgres {
     ///
     /// # Errors
     /// The connection's, or that of either query's start.
-    pub async fn snapshot_stream(&self, first: &Ask<'_>, long: &Ask<'_>) -> Result<(Vec<Row>, RowStream)> {
+    pub async fn snapshot_stream(&self, first: &Ask<'_>, long: &Ask<'_>) -> Result<(Vec<Row>, Streamed)> {
         let client = self.client();
         let (statement, lock) = (millis(None), millis(Some(LOCK_WAIT)));
-        let limits: [(&(dyn ToSql + Sync), Type); 2] = [(&statement, Type::TEXT), (&lock, Type::TEXT)];
-        let (begun, limited, head, stream) = tokio::join!(
+        let limits: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&statement, Type::TEXT), (&lock, Type::TEXT), (&self.modest, Type::BOOL)];
+        // Queued behind the rows, so that it travels with what is asked.
+        let ending = self.shared_client();
+        let mut commit = Box::pin(async move { drop(ending.batch_execute("COMMIT").await) });
+        let queued = std::future::poll_fn(|context| {
+            let _ = commit.as_mut().poll(context);
+            Poll::Ready(())
+        });
+        let (begun, limited, head, stream, ()) = tokio::join!(
             biased;
             client.batch_execute(BEGIN),
             client.query_typed(LIMITS, &limits),
             client.query_typed(first.sql.as_str(), &first.params),
             client.query_typed_raw(long.sql.as_str(), long.params.iter().map(|(value, kind)| (*value, kind.clone()))),
+            queued,
         );
         if let Some(error) = begun.err().or(limited.err()) {
             return Err(self.explain(error).await);
         }
         match (head, stream) {
-            (Ok(head), Ok(stream)) => {
-                let client = self.shared_client();
-                // Queued behind the rows; its answer is nobody's business.
-                tokio::spawn(async move { client.batch_execute("COMMIT").await });
-                Ok((head, stream))
-            }
+            (Ok(head), Ok(rows)) => Ok((head, Streamed { rows, end: tokio::spawn(commit) })),
             (Err(error), _) | (_, Err(error)) => Err(self.explain(error).await),
         }
     }

@@ -9,7 +9,7 @@ use super::checkpoint::{Effect, Heartbeat};
 use super::port::{Bucket, EventRecord, Events, Look, Server};
 use super::record::{Status, Task};
 use super::remedy::subject;
-use super::verdict::{Facts, State, judge, state};
+use super::verdict::{Facts, State, is_dead, judge, state};
 use crate::model::subject::Subject;
 use crate::model::value::{Column, Row, Show, Value};
 use crate::model::verdict::{NextCommand, Severity, Verdict};
@@ -519,12 +519,15 @@ pub(super) struct Census {
     tenants: BTreeMap<String, [i64; 5]>,
     /// How many.
     pub total: i64,
+    /// How many of them were given up on.
+    dead: i64,
 }
 
 impl Census {
     /// Counts a task.
     pub(super) fn add(&mut self, task: &Task, now: Timestamp) {
         self.total += 1;
+        self.dead += i64::from(is_dead(task, now));
         let entry = self.states.entry(state(task, now)).or_default();
         entry.0 += 1;
         entry.1 = match (entry.1, task.updated_at) {
@@ -572,6 +575,7 @@ impl Census {
             writable: !server.replica,
             now,
             counted: "agent tasks",
+            dead_letters: Some(self.dead),
             counts: counts.into_iter().map(|(_, count)| count).collect(),
             attention,
             facts: vec![

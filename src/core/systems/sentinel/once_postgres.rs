@@ -18,12 +18,15 @@ use crate::permit::WritePermit;
 use crate::sql::Sql;
 use crate::stores::postgres::Postgres;
 use crate::stores::postgres::decode::Cells;
+use crate::stores::postgres::flight::Often;
 use crate::time::Timestamp;
 
 /// Sentinel for workers in one PostgreSQL database.
 pub struct PostgresClaims {
     db: Postgres,
     sql: &'static Statements,
+    claim: Often,
+    complete: Often,
 }
 
 /// The statements for one shape of the events table.
@@ -184,6 +187,14 @@ static SHAPE: Sql = Sql::new(
 /// How often a claim is made again when the key changed hands in that very moment.
 const TRIES: u32 = 8;
 
+/// How a key that is ours is let go.
+#[derive(Clone, Copy)]
+enum End<'a> {
+    Complete(&'a str),
+    Release,
+    Expire,
+}
+
 impl PostgresClaims {
     /// Over an open connection; looks at the catalogue once.
     ///
@@ -212,11 +223,12 @@ impl PostgresClaims {
             (true, false) => &WITHOUT_METADATA,
             (true, true) => &WITH_METADATA,
         };
-        Ok(Self { db, sql })
+        Ok(Self { db, sql, claim: Often::new(&sql.claim), complete: Often::new(&sql.complete) })
     }
 
-    async fn guarded(&self, sql: &Sql, held: &Held, permit: &WritePermit, result: Option<&str>) -> Result<bool> {
+    async fn guarded(&self, end: End<'_>, held: &Held, permit: &WritePermit) -> Result<bool> {
         let note = metadata(&held.owner, permit);
+        let result = if let End::Complete(result) = end { Some(result) } else { None };
         let params = [
             (&held.key as _, Type::TEXT),
             (&held.owner as _, Type::TEXT),
@@ -224,7 +236,12 @@ impl PostgresClaims {
             (&note as _, Type::TEXT),
             (&result as _, Type::TEXT),
         ];
-        Ok(!self.db.write_one(sql, &params).await?.is_empty())
+        let rows = match end {
+            End::Complete(_) => self.db.write_often(&self.complete, &params).await?,
+            End::Release => self.db.write_one(&self.sql.release, &params).await?,
+            End::Expire => self.db.write_one(&self.sql.expire, &params).await?,
+        };
+        Ok(!rows.is_empty())
     }
 }
 
@@ -261,7 +278,7 @@ impl ClaimStore for PostgresClaims {
         ];
         let mut seen = None;
         for _ in 0..TRIES {
-            if let Some(row) = self.db.write_one(&self.sql.claim, &params).await?.first() {
+            if let Some(row) = self.db.write_often(&self.claim, &params).await?.first() {
                 let token = Cells::new(row).int(0);
                 let token = token.ok_or_else(|| Error::new(ErrorKind::Unreadable, "the claim returned no token"))?;
                 return Ok(Claim::Taken(Held { key: wish.key.clone(), owner: wish.owner.clone(), token }));
@@ -297,14 +314,14 @@ impl ClaimStore for PostgresClaims {
 
     async fn complete(&self, held: &Held, result: &str, permit: &WritePermit) -> Result<bool> {
         check_result(result)?;
-        self.guarded(&self.sql.complete, held, permit, Some(result)).await
+        self.guarded(End::Complete(result), held, permit).await
     }
 
     async fn release(&self, held: &Held, permit: &WritePermit) -> Result<bool> {
-        self.guarded(&self.sql.release, held, permit, None).await
+        self.guarded(End::Release, held, permit).await
     }
 
     async fn expire(&self, held: &Held, permit: &WritePermit) -> Result<bool> {
-        self.guarded(&self.sql.expire, held, permit, None).await
+        self.guarded(End::Expire, held, permit).await
     }
 }

@@ -8,6 +8,7 @@ use futures_util::Stream;
 
 use super::record::{Lease, LeaseEvent};
 use super::shape::Shape;
+use super::why::Lock;
 use crate::error::Result;
 use crate::model::report::Item;
 use crate::permit::WritePermit;
@@ -18,6 +19,19 @@ pub const LEASES: &str = "sentinel_leases";
 
 /// What 0.5.0 has in a database, in the order it is created.
 pub const RELATIONS: [&str; 3] = ["sentinel_token_seq", LEASES, "sentinel_events"];
+
+/// What an examination wants to know of the tables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// Bare name, full name as SQL writes it, and whether it is a sequence.
+    pub objects: Vec<(String, String, bool)>,
+    /// How many bytes the events take with their indexes.
+    pub events_bytes: Option<i64>,
+    /// How many events the server reckons there are.
+    pub events_rows: Option<i64>,
+    /// How many dead rows it reckons lie between them.
+    pub events_dead: Option<i64>,
+}
 
 /// Sentinel's tables in one real store. Every method is one round trip where the store has such a thing.
 #[async_trait]
@@ -40,6 +54,10 @@ pub trait LeaseStore: Send + Sync {
     /// Which of `candidates` exist, and the keys that stand next to `key` in the index.
     async fn probe_keys(&self, key: &str, candidates: &[String]) -> Result<Vec<String>>;
 
+    /// At most `limit` keys that begin with `prefix`, or the namespaces that do: ranges of the index only, so where the
+    /// database's collation does not keep a prefix together some may be missing.
+    async fn complete(&self, what: Typed, prefix: &str, limit: u32) -> Result<Vec<String>>;
+
     /// What the tables look like and what is in them.
     async fn census(&self) -> Result<Census>;
 
@@ -47,11 +65,30 @@ pub trait LeaseStore: Send + Sync {
     /// `None` when the guard did not match: nothing was written.
     async fn act(&self, act: &LeaseAct, permit: &WritePermit) -> Result<Option<Acted>>;
 
+    /// The objects by their full names and what the events take; nothing where the store keeps no privileges.
+    async fn upkeep(&self) -> Result<Upkeep> {
+        Ok(Upkeep::default())
+    }
+
+    /// Transactions that have held locks on the leases for a while, the longest first; none where the store cannot tell.
+    async fn locks(&self) -> Result<Vec<Lock>> {
+        Ok(Vec::new())
+    }
+
     /// Which of [`RELATIONS`] exist.
     async fn relations(&self) -> Result<Vec<String>>;
 
     /// Creates what is missing of [`RELATIONS`] and says what became of each.
     async fn init(&self, permit: &WritePermit) -> Result<Vec<Item>>;
+}
+
+/// What somebody has begun to type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Typed {
+    /// A key.
+    Key,
+    /// A namespace.
+    Namespace,
 }
 
 /// A change of one lease.
@@ -172,6 +209,8 @@ pub struct LeaseQuery {
     pub owner: Option<String>,
     /// Only leases whose expiry has passed.
     pub expired: bool,
+    /// Only leases whose expiry is ahead: with an order by expiry a short range of the index, however many are done.
+    pub alive: bool,
     /// Last changed longer ago than this.
     pub older_than: Option<Duration>,
     /// Last changed at or after this.

@@ -15,10 +15,11 @@ use tokio_postgres::types::{ToSql, Type};
 mod act;
 
 use super::port::{
-    Acted, Census, Events, Group, LeaseAct, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS, Verb,
+    Acted, Census, Events, Group, LeaseAct, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS, Typed, Upkeep, Verb,
 };
 use super::record::{Lease, LeaseEvent, Status};
 use super::shape::{ColumnFact, Shape};
+use super::why::Lock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::report::{Item, Outcome};
 use crate::model::subject::Subject;
@@ -79,7 +80,8 @@ const LIST: &str = leases!(
         AND ($8::int8 IS NULL OR coalesce(lease_updated_at, lease_expires_at)::timestamptz
             < now() - $8 * interval '1 microsecond')
         AND ($9::int8 IS NULL OR coalesce(lease_updated_at, lease_expires_at)::timestamptz
-            < now() - $9 * interval '1 microsecond')"
+            < now() - $9 * interval '1 microsecond')
+        AND (NOT $12 OR lease_expires_at > now())"
 );
 
 const fn order_by(order: Order, descending: bool) -> &'static str {
@@ -122,6 +124,27 @@ static PROBE: Sql = Sql::new(
     UNION ALL (SELECT key::text FROM sentinel_leases WHERE key < $1 ORDER BY key DESC LIMIT 5)",
 );
 
+/// The inner limit bounds what is read where the order of the index scatters a prefix.
+static KEYS: Sql = Sql::new(
+    "SELECT key FROM (SELECT key::text FROM sentinel_leases WHERE key >= $1 ORDER BY sentinel_leases.key LIMIT 10 * $2) AS near
+    WHERE starts_with(key, $1) LIMIT $2",
+);
+
+/// From namespace to namespace by one look into the index each. `z` because it comes late in every order of letters, and
+/// at least the next key is gone to, so that it ends.
+static NAMESPACES: Sql = Sql::new(
+    "WITH RECURSIVE step AS (
+        (SELECT key::text AS key, 1 AS taken FROM sentinel_leases WHERE key >= $1 ORDER BY sentinel_leases.key LIMIT 1)
+        UNION ALL
+        SELECT (SELECT key::text FROM sentinel_leases AS later
+            WHERE later.key > greatest(step.key, split_part(step.key, ':', 1) || ':zzzzzzzzzzzz')
+            ORDER BY later.key LIMIT 1), taken + 1
+        FROM step WHERE step.key IS NOT NULL AND taken < 4 * $2
+    )
+    SELECT DISTINCT split_part(key, ':', 1) FROM step
+    WHERE position(':' IN key) > 1 AND starts_with(key, $1) LIMIT $2",
+);
+
 static COLUMNS: Sql = Sql::new(
     "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod)::text, n.nspname::text, now(),
         current_setting('server_version'), current_setting('TimeZone'), pg_is_in_recovery(), greatest(c.reltuples, 0)::int8
@@ -139,6 +162,27 @@ static CENSUS: Sql = Sql::new(
 static LAST_EVENT: Sql = Sql::new("SELECT occurred_at::timestamptz FROM sentinel_events ORDER BY id DESC LIMIT 1");
 
 static HAVE: Sql = Sql::new("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL");
+
+/// Modes that writers wait for or that writers hold, of transactions older than a few seconds.
+static LOCKS: Sql = Sql::new(
+    "SELECT a.pid::int8, coalesce(a.application_name, ''),
+        (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000000)::int8, coalesce(a.state LIKE 'idle%', false)
+    FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+    WHERE l.relation = to_regclass('sentinel_leases') AND l.granted AND a.pid <> pg_backend_pid()
+        AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'ShareUpdateExclusiveLock')
+        AND a.xact_start < clock_timestamp() - interval '10 seconds'
+    ORDER BY a.xact_start LIMIT 5",
+);
+
+static OBJECTS: Sql = Sql::new(
+    "SELECT c.relname::text, format('%I.%I', n.nspname, c.relname), c.relkind = 'S',
+        CASE WHEN c.relname = 'sentinel_events' THEN pg_total_relation_size(c.oid) END, s.n_live_tup, s.n_dead_tup
+    FROM (SELECT to_regclass('sentinel_leases') AS oid UNION ALL SELECT to_regclass('sentinel_events')
+        UNION ALL SELECT to_regclass('sentinel_token_seq')
+        UNION ALL SELECT to_regclass(pg_get_serial_sequence(to_regclass('sentinel_events')::text, 'id'))) AS wanted
+    JOIN pg_class AS c ON c.oid = wanted.oid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    LEFT JOIN pg_stat_user_tables AS s ON s.relid = c.oid",
+);
 
 /// What decides how an act is written: whether there is an events table, its `metadata`, and the `ttl_ms` of 0.4.2.
 static RECORDING: Sql = Sql::new(
@@ -321,6 +365,7 @@ impl LeaseStore for PostgresLeases {
             (&older.ago, Type::INT8),
             (&query.limit, Type::INT8),
             (&query.payloads, Type::BOOL),
+            (&query.alive, Type::BOOL),
         ];
         let long = Ask::new(&sql, params);
         let (now, rows) =
@@ -340,6 +385,16 @@ impl LeaseStore for PostgresLeases {
     async fn probe_keys(&self, key: &str, candidates: &[String]) -> Result<Vec<String>> {
         let probe = Ask::new(&PROBE, [(&key as _, Type::TEXT), (&candidates as _, Type::TEXT_ARRAY)]);
         Ok(self.link.ask(probe).await?.iter().filter_map(|row| Cells::new(row).text(0)).collect())
+    }
+
+    async fn complete(&self, what: Typed, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let limit = i64::from(limit);
+        let sql = match what {
+            Typed::Key => &KEYS,
+            Typed::Namespace => &NAMESPACES,
+        };
+        let rows = self.link.ask(Ask::new(sql, [(&prefix as _, Type::TEXT), (&limit as _, Type::INT8)])).await?;
+        Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 
     async fn census(&self) -> Result<Census> {
@@ -377,6 +432,35 @@ impl LeaseStore for PostgresLeases {
         let row = self.link.change(&Ask::new(&sql, params), permit.operation()).await;
         let row = row.map_err(|error| self.no_leases(error))?;
         Ok(row.map(|row| Acted { token: Cells::new(&row).int(0).unwrap_or(act.token) }))
+    }
+
+    async fn locks(&self) -> Result<Vec<Lock>> {
+        let rows = self.link.ask(Ask::new(&LOCKS, [])).await?;
+        let lock = |row: &Row| {
+            let mut cells = Cells::new(row);
+            Lock {
+                pid: cells.int(0).unwrap_or_default(),
+                application: cells.text(1).unwrap_or_default(),
+                age: cells.int(2).unwrap_or_default(),
+                idle: cells.flag(3) == Some(true),
+            }
+        };
+        Ok(rows.iter().map(lock).collect())
+    }
+
+    async fn upkeep(&self) -> Result<Upkeep> {
+        let rows = self.link.ask(Ask::new(&OBJECTS, [])).await?;
+        let mut upkeep = Upkeep::default();
+        for row in &rows {
+            let mut cells = Cells::new(row);
+            let (name, full) = (cells.text(0).unwrap_or_default(), cells.text(1).unwrap_or_default());
+            if name == "sentinel_events" {
+                (upkeep.events_bytes, upkeep.events_rows, upkeep.events_dead) =
+                    (cells.int(3), cells.int(4), cells.int(5));
+            }
+            upkeep.objects.push((name, full, cells.flag(2) == Some(true)));
+        }
+        Ok(upkeep)
     }
 
     async fn relations(&self) -> Result<Vec<String>> {

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 mod act;
 
 use super::port::{
-    Acted, Census, Events, Group, LeaseAct, LeaseChunk, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS,
+    Acted, Census, Events, Group, LeaseAct, LeaseChunk, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS, Typed,
 };
 use super::record::{Lease, LeaseEvent, Status};
 use super::shape::{ColumnFact, Shape};
@@ -97,6 +97,7 @@ const LIST: &str = "SELECT key, owner_id, status, fencing_token, lease_expires_a
       AND (:prefix IS NULL OR substr(key, 1, length(:prefix)) = :prefix)
       AND (:owner IS NULL OR substr(owner_id, 1, length(:owner)) = :owner)
       AND (NOT :expired OR lease_expires_at <= :now)
+      AND (NOT :alive OR lease_expires_at > :now)
       AND (:since IS NULL OR coalesce(lease_updated_at, lease_expires_at) >= :since)
       AND (:until IS NULL OR coalesce(lease_updated_at, lease_expires_at) < :until)
       AND (:older IS NULL OR coalesce(lease_updated_at, lease_expires_at) < :older)";
@@ -119,6 +120,21 @@ const fn order_by(order: Order, descending: bool) -> &'static str {
         (Order::Key, true) => " ORDER BY key DESC",
     }
 }
+
+const KEYS: &str = "SELECT key FROM (SELECT key FROM sentinel_leases WHERE key >= ?1 ORDER BY key LIMIT 10 * ?2)
+    WHERE substr(key, 1, length(?1)) = ?1 LIMIT ?2";
+
+/// From namespace to namespace by one look into the index each: `;` follows `:`.
+const NAMESPACES: &str = "WITH RECURSIVE step(key, taken) AS (
+        SELECT * FROM (SELECT key, 1 FROM sentinel_leases WHERE key >= ?1 ORDER BY key LIMIT 1)
+        UNION ALL
+        SELECT (SELECT key FROM sentinel_leases AS later WHERE later.key > max(step.key,
+                CASE WHEN instr(step.key, ':') > 0 THEN substr(step.key, 1, instr(step.key, ':') - 1) || ';'
+                ELSE step.key END) ORDER BY key LIMIT 1), taken + 1
+        FROM step WHERE step.key IS NOT NULL AND taken < 4 * ?2
+    )
+    SELECT DISTINCT substr(key, 1, instr(key, ':') - 1) FROM step
+    WHERE instr(key, ':') > 1 AND substr(key, 1, length(?1)) = ?1 LIMIT ?2";
 
 pub(super) fn now(db: &Connection) -> Result<Timestamp> {
     db.query_row(NOW, [], |row| row.get(0)).map(Timestamp::from_micros).map_err(error_from)
@@ -342,6 +358,22 @@ impl LeaseStore for SqliteLeases {
             .await
     }
 
+    async fn complete(&self, what: Typed, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let (prefix, limit) = (prefix.to_owned(), limit);
+        let sql = match what {
+            Typed::Key => KEYS,
+            Typed::Namespace => NAMESPACES,
+        };
+        self.db
+            .run(move |db| {
+                must_have_leases(db)?;
+                let mut statement = db.prepare(sql).map_err(error_from)?;
+                let rows = statement.query_map(params![prefix, limit], |row| row.get(0)).map_err(error_from)?;
+                Ok(rows.filter_map(rusqlite::Result::ok).collect())
+            })
+            .await
+    }
+
     async fn census(&self) -> Result<Census> {
         self.db
             .run(|db| {
@@ -413,7 +445,7 @@ fn stream_leases(
     let mut rows = statement
         .query(named_params! {
             ":now": micros, ":payloads": query.payloads, ":states": states, ":prefix": query.prefix, ":owner": query.owner,
-            ":expired": query.expired, ":since": moment(query.lower_bound()), ":until": until, ":older": older,
+            ":expired": query.expired, ":alive": query.alive, ":since": moment(query.lower_bound()), ":until": until, ":older": older,
             ":limit": query.limit.unwrap_or(-1),
         })
         .map_err(error_from)?;

@@ -172,6 +172,7 @@ pub(super) fn survey(census: Census) -> Survey {
         attention,
         facts,
         sections: Vec::new(),
+        dead_letters: None,
     }
 }
 

@@ -1,0 +1,48 @@
+//! `sen doctor`: what stands between this database and reliable answers.
+
+use sen_core::error::Result;
+use sen_core::model::checkup::Check;
+use sen_core::model::value::Value;
+use sen_core::model::verdict::Severity;
+use sen_core::time::Timestamp;
+
+use crate::exit::Exit;
+use crate::session::Session;
+use crate::views::{Answer, Block, Detail, DetailsView, View};
+
+/// Examine the database: server, clock, TLS, pooler, locks, privileges, indexes, orphans
+///
+/// Looks only. What could be done about a finding is printed as a command or as SQL; sen never runs it.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  sen doctor\n  sen doctor --check || page-somebody\n  sen doctor -o json | jq '.checks[] | select(.severity != \"ok\")'"
+)]
+pub struct Args {
+    /// End with exit code 10 when something is worth a warning
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    let database = session.read().await?;
+    let mut checks = database.examine().await?;
+    checks.sort_by_key(|check| std::cmp::Reverse(check.severity));
+    let name = database.systems().next().map_or("", |system| system.database()).to_owned();
+    let worst = checks.first().map_or(Severity::Ok, |check| check.severity);
+    let mut blocks = vec![Block::Field("database", Value::Text(name.clone())), Block::Note(String::new())];
+    let findings = checks.iter().filter(|check| check.severity > Severity::Ok).count();
+    blocks.extend(checks.iter().cloned().map(Block::Check));
+    if findings == 0 {
+        blocks.push(Block::Note(String::new()));
+        blocks.push(Block::Note("nothing to worry about".into()));
+    }
+    let value = Value::Map(vec![
+        ("database", Value::Text(name)),
+        ("worst", Value::Name(worst.name())),
+        ("checks", Value::List(checks.iter().map(Check::value).collect())),
+    ]);
+    let view = DetailsView { details: vec![Detail { value, blocks }], single: true, now: Timestamp::here() };
+    let exit = if args.check && worst >= Severity::Warning { Exit::Attention } else { Exit::Done };
+    Ok(Answer::new(View::Details(view)).ending(exit))
+}

@@ -1,0 +1,151 @@
+//! `sen metrics`: the front page as numbers, in Prometheus' text format.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::ops::survey::{Front, survey};
+use sen_core::time::Uptime;
+
+use crate::session::Session;
+use crate::views::{Answer, View};
+
+/// Print counts, ages and dead letters in Prometheus' text format
+///
+/// One survey of the database, as `sen status` makes it. Without --textfile it goes to stdout.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen metrics
+  sen metrics --textfile /var/lib/node_exporter/textfile/sen.prom      from cron, for node_exporter
+
+When the database cannot be asked, the file says `sen_up 0` and nothing else, and the exit code is that of the failure.")]
+pub struct Args {
+    /// Replace this file atomically instead of printing
+    #[arg(long, value_name = "PATH")]
+    pub textfile: Option<PathBuf>,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    let start = Uptime::now();
+    let answer = async { survey(&session.read().await?).await }.await;
+    let took = start.until(Uptime::now()).as_secs_f64();
+    let text = match &answer {
+        Ok(front) => render(front, took),
+        Err(_) => up(false),
+    };
+    match (args.textfile, answer) {
+        (Some(path), answer) => {
+            replace(&path, &text)?;
+            answer.map(|_| Answer::new(View::Nothing))
+        }
+        (None, answer) => answer.map(|_| Answer::new(View::Text(text))),
+    }
+}
+
+fn up(up: bool) -> String {
+    let mut out = String::new();
+    family(&mut out, "sen_up", "Whether the database could be asked.");
+    sample(&mut out, "sen_up", &[], f64::from(u8::from(up)));
+    out
+}
+
+fn render(front: &Front, took: f64) -> String {
+    let mut out = up(true);
+    family(&mut out, "sen_query_seconds", "How long connecting and the survey took.");
+    sample(&mut out, "sen_query_seconds", &[], took);
+    family(&mut out, "sen_items", "Items by system and state.");
+    for survey in &front.surveys {
+        for count in &survey.counts {
+            let labels = [("system", survey.system), ("kind", survey.counted), ("state", count.state)];
+            sample(&mut out, "sen_items", &labels, count.count as f64);
+        }
+    }
+    family(
+        &mut out,
+        "sen_oldest_change_age_seconds",
+        "How long ago the one that changed longest ago did, by system and state.",
+    );
+    for survey in &front.surveys {
+        for count in survey.counts.iter().filter(|count| count.count > 0) {
+            let Some(oldest) = count.oldest.filter(|oldest| oldest.is_finite()) else { continue };
+            let labels = [("system", survey.system), ("kind", survey.counted), ("state", count.state)];
+            let age = survey.now.micros_since(oldest) as f64 / 1e6;
+            sample(&mut out, "sen_oldest_change_age_seconds", &labels, age);
+        }
+    }
+    family(&mut out, "sen_dead_letters", "Work that was given up on, by system.");
+    for survey in &front.surveys {
+        if let Some(letters) = survey.dead_letters {
+            sample(&mut out, "sen_dead_letters", &[("system", survey.system)], letters as f64);
+        }
+    }
+    family(&mut out, "sen_attention", "What needs a person, by system and severity.");
+    for survey in &front.surveys {
+        for severity in ["warning", "critical"] {
+            let count = survey.attention.iter().filter(|item| item.severity.name() == severity).count();
+            sample(&mut out, "sen_attention", &[("system", survey.system), ("severity", severity)], count as f64);
+        }
+    }
+    out
+}
+
+fn family(out: &mut String, name: &str, help: &str) {
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
+}
+
+/// One line. Names and labels are this program's own words; only quotes and backslashes would need escaping.
+fn sample(out: &mut String, name: &str, labels: &[(&str, &str)], value: f64) {
+    let escaped = |text: &str| text.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n");
+    let labels: Vec<String> = labels.iter().map(|(label, text)| format!("{label}=\"{}\"", escaped(text))).collect();
+    let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+    let _ = writeln!(out, "{name}{labels} {value}");
+}
+
+/// Writes beside the file and renames: whoever reads it sees the old text or the new one, whole.
+fn replace(path: &Path, text: &str) -> Result<()> {
+    let failed = |error: std::io::Error| {
+        Error::new(ErrorKind::Io, format!("cannot write {}", path.display())).with_source(error)
+    };
+    let name = path.file_name().ok_or_else(|| Error::usage(format!("{} names no file", path.display())))?;
+    let mut beside = std::ffi::OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".{}", std::process::id()));
+    let beside = path.with_file_name(beside);
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    };
+    write().map_err(|error| {
+        let _ = std::fs::remove_file(&beside);
+        failed(error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_prometheus() {
+        let mut out = String::new();
+        sample(&mut out, "sen_items", &[("state", "a\"b\\c"), ("kind", "x")], 3.0);
+        assert_eq!(out, "sen_items{state=\"a\\\"b\\\\c\",kind=\"x\"} 3\n");
+        assert!(up(false).ends_with("sen_up 0\n"));
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sen.prom");
+        replace(&path, "one\n").unwrap();
+        replace(&path, "two\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two\n");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(replace(&folder.path().join("missing/sen.prom"), "x").is_err());
+    }
+}

@@ -1,0 +1,73 @@
+//! What `exec show` and `task show` have in common: things of one kind of one system, by id.
+
+use sen_core::error::Result;
+use sen_core::ops::inspect;
+use sen_core::system::System;
+use sen_core::time::Timestamp;
+
+use super::inspect::{Watch, detail};
+use crate::session::Session;
+use crate::views::{Answer, DetailsView, View};
+
+/// What is asked for.
+pub struct Wanted<'a> {
+    /// The system.
+    pub system: &'static str,
+    /// The kind of its things.
+    pub kind: &'static str,
+    /// The command that lists them, for those who mistyped an id.
+    pub list: &'static str,
+    /// Which.
+    pub ids: &'a [String],
+    /// How much of what happened to each comes along.
+    pub events: u32,
+    /// Whether the verdict becomes the exit code.
+    pub check: bool,
+}
+
+/// Shows them.
+pub async fn show(wanted: Wanted<'_>, session: &Session) -> Result<Answer> {
+    let database = session.read().await?;
+    let system = database.system(wanted.system)?;
+    let single = wanted.ids.len() == 1;
+    let (mut details, mut errors, mut now) = (Vec::new(), Vec::new(), Timestamp::NEG_INFINITY);
+    let mut watch = Watch::default();
+    for id in wanted.ids {
+        let id = super::checked_key(id.clone())?;
+        let found = system.show(wanted.kind, &id, wanted.events).await?;
+        if found.is_empty() {
+            errors.push(missing(&wanted, system, &id).await?);
+        }
+        for one in found {
+            now = one.now;
+            if wanted.check {
+                watch.see(&one.verdict);
+            }
+            details.push(detail(one, single));
+        }
+    }
+    if single && let Some(error) = errors.pop() {
+        return Err(error);
+    }
+    let exit = watch.exit(!errors.is_empty());
+    let view = View::Details(DetailsView { details, single, now });
+    Ok(Answer::new(view).ending(exit).with_errors(errors))
+}
+
+/// The error for an id that is not there, or is something else's.
+async fn missing(wanted: &Wanted<'_>, system: &dyn System, id: &str) -> Result<sen_core::error::Error> {
+    let other = system.find(id, 0).await?;
+    if let Some(other) = other.first() {
+        let error = inspect::missing(wanted.kind, id, &[]);
+        return Ok(
+            error.with_hint(format!("it is a {}: `sen inspect {id}` shows it", other.subject.kind.replace('_', " ")))
+        );
+    }
+    let similar = system.nearby(id).await?;
+    let error = inspect::missing(wanted.kind, id, &similar);
+    Ok(if similar.is_empty() {
+        error.with_hint(format!("ids are matched whole; `{}` shows them", wanted.list))
+    } else {
+        error
+    })
+}

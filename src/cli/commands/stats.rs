@@ -1,0 +1,75 @@
+//! `sen stats`: who works, what waits, what got done.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::value::Value;
+use sen_core::system::Statistics;
+use sen_core::time::Timestamp;
+
+use crate::app::span;
+use crate::session::Session;
+use crate::views::{Answer, Block, Detail, DetailsView, View};
+
+/// Show counts by state, queue depths, workers, dead letters, and what got done within a window of time
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen stats
+  sen stats --window 10m
+  sen stats -o json | jq '.systems[].queues'")]
+pub struct Args {
+    /// Count what ended within this span before now
+    #[arg(long, default_value = "1h", value_parser = span, value_name = "SPAN")]
+    pub window: Duration,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    let database = session.read().await?;
+    // Asked all at once: on a shared connection their questions travel together.
+    let systems: Vec<_> = database.systems().collect();
+    let answers = join_all(systems.iter().map(|system| system.stats(args.window))).await;
+    let mut all = Vec::new();
+    let mut absent = None;
+    for answer in answers {
+        match answer {
+            Ok(statistics) => all.extend(statistics),
+            Err(error) if error.kind() == ErrorKind::NoSystem => absent = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    let Some(now) = all.iter().map(|statistics| statistics.now).max() else {
+        return Err(absent.unwrap_or_else(|| {
+            Error::new(ErrorKind::NoSystem, "no system in this database keeps statistics").with_hint("sen status")
+        }));
+    };
+    let name = systems.first().map_or_else(String::new, |system| system.database().to_owned());
+    let view = DetailsView { details: vec![detail(&name, now, &all)], single: true, now };
+    Ok(Answer::new(View::Details(view)))
+}
+
+fn detail(database: &str, now: Timestamp, all: &[Statistics]) -> Detail {
+    let mut blocks = vec![Block::Field("database", Value::Text(database.to_owned()))];
+    for one in all {
+        if all.len() > 1 {
+            blocks.push(Block::Heading(one.system.into()));
+        }
+        let facts = one.facts.iter().filter(|(_, value)| *value != Value::Null);
+        blocks.extend(facts.map(|(name, value)| Block::Field(name, value.clone())));
+        blocks.extend(super::section_blocks(&one.sections));
+    }
+    let systems = all.iter().map(|one| {
+        let mut map = vec![("system", Value::Name(one.system))];
+        map.extend(one.facts.iter().cloned());
+        map.extend(super::section_values(&one.sections));
+        Value::Map(map)
+    });
+    let value = Value::Map(vec![
+        ("database", Value::Text(database.to_owned())),
+        ("observed_at", Value::Time(now)),
+        ("systems", Value::List(systems.collect())),
+    ]);
+    Detail { value, blocks }
+}

@@ -1,0 +1,33 @@
+//! `sen task`: tasks of durable executions.
+
+pub mod list;
+pub mod show;
+
+use sen_core::error::Result;
+
+use crate::session::Session;
+use crate::views::Answer;
+
+/// Tasks of durable executions (Stent, Senpuki): list and show them
+#[derive(Debug, clap::Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What can be done with tasks.
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    List(Box<list::Args>),
+    Show(show::Args),
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    match args.verb {
+        Verb::List(args) => list::run(*args, session).await,
+        Verb::Show(args) => show::run(args, session).await,
+    }
+}

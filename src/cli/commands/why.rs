@@ -1,0 +1,114 @@
+//! `sen why`: the chain of causes behind a key or id, through every system.
+
+use sen_core::error::Result;
+use sen_core::model::cause::Cause;
+use sen_core::model::value::Value;
+use sen_core::model::verdict::{NextCommand, Severity};
+use sen_core::ops::inspect;
+use sen_core::ops::why::{Chain, Link, why};
+use sen_core::time::Timestamp;
+
+use super::inspect::stored_key;
+use crate::exit::Exit;
+use crate::session::Session;
+use crate::views::{Answer, Block, Detail, DetailsView, View};
+
+/// Tell why a key or id is as it is, across all systems, and what to type next
+///
+/// Follows what hangs together (a key, its execution, its tasks, its dead letter, its saga) by shared ids and by ids
+/// that payloads name. Every cause and every connection is marked proven or likely.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen why payments:order-789
+  sen why -o json 7c9e6679-7425-40de-944b-e07fc1f90ae7 | jq '.chain[].causes[]'
+  sen why --check payments:order-789 || echo \"something is wrong\"")]
+pub struct Args {
+    /// The key as stored, or any id
+    #[arg(value_name = "KEY|ID")]
+    pub id: String,
+
+    /// Put this namespace before the key, as the library does
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+
+    /// End with exit code 10 when a cause needs attention
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    let database = session.read().await?;
+    let id = super::checked_key(stored_key(args.namespace.as_deref(), &args.id))?;
+    let chain = why(&database, &id).await?;
+    if chain.links.is_empty() {
+        return Err(match inspect::inspect(&database, &id, 0).await? {
+            inspect::Answer::Missing { key, similar } => inspect::missing("key or id", &key, &similar),
+            // It came into being in this very moment.
+            inspect::Answer::Found(_) => inspect::missing("key or id", &id, &[]),
+        });
+    }
+    let worst = causes(&chain).map(|cause| cause.severity).max().unwrap_or(Severity::Ok);
+    let detail = Detail { value: data(&id, &chain, worst), blocks: layout(&chain) };
+    let view = DetailsView { details: vec![detail], single: true, now: Timestamp::here() };
+    let exit = if args.check && worst >= Severity::Warning { Exit::Attention } else { Exit::Done };
+    Ok(Answer::new(View::Details(view)).ending(exit))
+}
+
+fn causes(chain: &Chain) -> impl Iterator<Item = &Cause> {
+    chain.links.iter().flat_map(|link| &link.explanation.causes)
+}
+
+/// The commands of all causes, the gravest cause's first, none twice.
+fn next(chain: &Chain) -> Vec<NextCommand> {
+    let mut sorted: Vec<&Cause> = causes(chain).collect();
+    sorted.sort_by_key(|cause| std::cmp::Reverse(cause.severity));
+    let mut next: Vec<NextCommand> = Vec::new();
+    for command in sorted.into_iter().flat_map(|cause| &cause.next) {
+        if next.iter().all(|known| known.command != command.command) {
+            next.push(command.clone());
+        }
+    }
+    next
+}
+
+fn data(id: &str, chain: &Chain, worst: Severity) -> Value {
+    let link = |link: &Link| {
+        let hop = link.hop.as_ref().map(|(relation, certainty, from)| (*relation, *certainty, from));
+        link.explanation.value(hop)
+    };
+    Value::Map(vec![
+        ("id", Value::Text(id.to_owned())),
+        ("worst", Value::Name(worst.name())),
+        ("chain", Value::List(chain.links.iter().map(link).collect())),
+        ("chain_cut", Value::Bool(chain.cut)),
+        ("next", Value::List(next(chain).into_iter().map(|next| Value::Text(next.command)).collect())),
+    ])
+}
+
+fn layout(chain: &Chain) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    for link in &chain.links {
+        let explained = &link.explanation;
+        let subject = &explained.subject;
+        let state = explained.state.replace('_', " ");
+        blocks.push(Block::Heading(format!("{} — {} {}, {state}", subject.id, subject.system, subject.kind)));
+        if let Some((relation, certainty, from)) = &link.hop {
+            blocks.push(Block::Note(format!("  {relation}, of {} ({})", from.id, certainty.name())));
+        }
+        if explained.causes.is_empty() {
+            blocks.push(Block::Note(format!("  nothing is wrong with it: {}", explained.summary)));
+        }
+        blocks.extend(explained.causes.iter().cloned().map(Block::Cause));
+    }
+    if chain.cut {
+        blocks.push(Block::Note(String::new()));
+        blocks.push(Block::Note("more hangs together with it than was looked up".into()));
+    }
+    let next = next(chain);
+    if !next.is_empty() {
+        blocks.push(Block::Next(next));
+    }
+    blocks
+}

@@ -1,0 +1,160 @@
+//! What the shell's completion asks: `sen __complete SHELL INDEX -- WORDS`, called by the scripts of `sen completions`.
+//! Which argument is being typed is found out by clap's engine; its values come from the database where it has any.
+//!
+//! Never says anything but candidates: nobody wants an error in the middle of typing.
+
+pub mod install;
+pub mod kinds;
+pub mod script;
+
+use std::ffi::{OsStr, OsString};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+use clap_complete::CompletionCandidate;
+use clap_complete::engine::{ArgValueCompleter, complete};
+use sen_core::ops;
+use sen_core::registry::{self, Access};
+use sen_core::systems::sentinel;
+use tokio::time::Instant;
+
+use crate::app::{App, Globals};
+use crate::clean::hidden;
+use crate::exit::Exit;
+use crate::interrupt::Interrupt;
+use crate::screen::Screen;
+use crate::screen::terminal::ColorChoice;
+use crate::session::Session;
+use script::Shell;
+
+/// The first word of such a question. It is no command of clap's: no other run of the program pays for it.
+pub const WORD: &str = "__complete";
+
+/// Connecting included. What takes longer comes too late for somebody who types.
+const PATIENCE: Duration = Duration::from_millis(150);
+/// The limit of one statement: the server must not go on when nobody waits any more.
+const STATEMENT: Duration = Duration::from_millis(120);
+/// So many values are offered.
+const MOST: u32 = 50;
+
+/// Answers the question in `arguments`, whose first is the program's own name.
+pub fn answer(arguments: &[OsString], screen: &Screen) -> Exit {
+    let begun = Instant::now();
+    let text = candidates(arguments, begun).unwrap_or_default();
+    drop(screen.print(text));
+    Exit::Done
+}
+
+fn candidates(arguments: &[OsString], begun: Instant) -> Option<String> {
+    let [_, _, shell, index, dashes, words @ ..] = arguments else { return None };
+    if dashes != "--" {
+        return None;
+    }
+    let shell = Shell::parse(shell.to_str()?)?;
+    let index: usize = index.to_str()?.parse().ok()?;
+    let mut words: Vec<OsString> = words.iter().map(|word| shell.unquoted(word)).collect();
+    words.resize(index.checked_add(1).filter(|length| *length < 10_000)?, OsString::new());
+
+    let asker = Arc::new(Asker { begun, words: words.clone() });
+    let mut root = live(App::command(), &mut Vec::new(), &asker);
+    let here = std::env::current_dir().ok();
+    let mut found = complete(&mut root, words.clone(), index, here.as_deref()).ok()?;
+    // Options are offered to somebody who has begun one, or where nothing else fits.
+    let word = words.last().map(OsString::as_os_str).unwrap_or_default();
+    if word.is_empty() && found.iter().any(|candidate| !is_option(candidate)) {
+        found.retain(|candidate| !is_option(candidate));
+    }
+    Some(shell.candidates(found.iter().filter(|candidate| !candidate.is_hide_set()).filter_map(|candidate| {
+        // A shell's answer is made of lines: what holds a control character cannot be typed anyway.
+        let value = candidate.get_value().to_str().filter(|value| !value.contains(hidden))?;
+        let help = candidate.get_help().map(|help| help.to_string().lines().next().unwrap_or_default().to_owned());
+        Some((value.to_owned(), help.unwrap_or_default()))
+    })))
+}
+
+fn is_option(candidate: &CompletionCandidate) -> bool {
+    candidate.get_value().to_string_lossy().starts_with('-')
+}
+
+/// The command with a source of live values at every argument that has some. Told by name, so that a command needs to do
+/// nothing for it.
+fn live(command: clap::Command, path: &mut Vec<String>, asker: &Arc<Asker>) -> clap::Command {
+    let names: Vec<String> = command.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
+    let here = path.clone();
+    let mut command = command.mut_args(|arg| {
+        let words: Vec<&str> = here.iter().map(String::as_str).collect();
+        match kinds::kind(&words, &arg) {
+            Some(kinds::Kind::Live(kind)) => {
+                let asker = Arc::clone(asker);
+                arg.add(ArgValueCompleter::new(move |word: &OsStr| asker.ask(kind, word)))
+            }
+            Some(kinds::Kind::Path) => arg.value_hint(clap::ValueHint::AnyPath),
+            None => arg,
+        }
+    });
+    for name in names {
+        path.push(name.clone());
+        command = command.mut_subcommand(name, |inner| live(inner, path, asker));
+        path.pop();
+    }
+    command
+}
+
+/// Asks the database, if there is one.
+struct Asker {
+    begun: Instant,
+    words: Vec<OsString>,
+}
+
+impl Asker {
+    fn ask(&self, kind: &'static str, word: &OsStr) -> Vec<CompletionCandidate> {
+        let Some(prefix) = word.to_str() else { return Vec::new() };
+        let values = if kind == "lease_state" {
+            // Known without asking.
+            sentinel::STATES.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned()).collect()
+        } else {
+            self.values(kind, prefix).unwrap_or_default()
+        };
+        values.into_iter().map(CompletionCandidate::new).collect()
+    }
+
+    fn values(&self, kind: &str, prefix: &str) -> Option<Vec<String>> {
+        let left = PATIENCE.checked_sub(self.begun.elapsed())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        let values = runtime.block_on(async {
+            tokio::time::timeout(left, async {
+                let screen = Rc::new(Screen::new(ColorChoice::Never, true, &|_| None));
+                let session = Session::new(self.globals()?, screen, Rc::new(Interrupt::default()));
+                let target = session.target().ok()?;
+                let database = registry::open(&target, Access::Watch, Some(STATEMENT)).await.ok()?;
+                Some(ops::complete::complete(&database, kind, prefix, MOST).await)
+            })
+            .await
+        });
+        // A look-up of a name, or a thread that waits for a lock, is not waited for.
+        runtime.shutdown_background();
+        values.ok().flatten()
+    }
+
+    /// What the words typed so far say of the database.
+    fn globals(&self) -> Option<Globals> {
+        let mut line = vec![OsString::from("sen")];
+        let mut words = self.words.iter();
+        while let Some(word) = words.next() {
+            let text = word.to_string_lossy();
+            if text == "--database-url" || text == "--env-file" {
+                line.push(word.clone());
+                line.push(words.next()?.clone());
+            } else if text.starts_with("--database-url=") || text.starts_with("--env-file=") {
+                line.push(word.clone());
+            } else if text == "--" {
+                break;
+            }
+        }
+        let command = <Globals as clap::Args>::augment_args(clap::Command::new("sen"));
+        let matches = command.try_get_matches_from(line).ok()?;
+        Globals::from_arg_matches(&matches).ok()
+    }
+}

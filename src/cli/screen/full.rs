@@ -1,0 +1,113 @@
+//! The whole terminal for one program: alternate screen, raw keys, and the way back, whatever ends the program.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use base64::Engine as _;
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::{cursor, execute};
+use ratatui::Frame;
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use sen_core::error::{Error, ErrorKind, Result};
+
+/// Whether the terminal is ours. One for the process, because the panic hook must know it, too.
+static OURS: AtomicBool = AtomicBool::new(false);
+
+/// The terminal while it is ours; dropping it gives it back.
+pub struct Full {
+    terminal: Terminal<CrosstermBackend<BufWriter<File>>>,
+    paper: File,
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::new(ErrorKind::Io, "cannot use the terminal").with_source(error)
+}
+
+impl Full {
+    /// Takes the terminal over. `paper` is a stream that leads to it.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn enter(paper: File) -> Result<Self> {
+        let enter = || -> io::Result<Self> {
+            let hooked = paper.try_clone()?;
+            let terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(paper.try_clone()?)))?;
+            let full = Self { terminal, paper };
+            // A release aborts on a panic, so nothing is dropped; and the message must not go to the other screen.
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |panic| {
+                give_back(&hooked);
+                before(panic);
+            }));
+            full.take()?;
+            Ok(full)
+        };
+        enter().map_err(failed)
+    }
+
+    fn take(&self) -> io::Result<()> {
+        OURS.store(true, Ordering::SeqCst);
+        enable_raw_mode()?;
+        execute!(&self.paper, EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)
+    }
+
+    /// Draws a frame; only what differs from the last one is sent.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn draw(&mut self, paint: impl FnOnce(&mut Frame<'_>)) -> Result<()> {
+        self.terminal.draw(paint).map(|_| ()).map_err(failed)
+    }
+
+    /// How many columns there are.
+    pub fn columns(&self) -> usize {
+        self.terminal.size().map_or(80, |size| usize::from(size.width))
+    }
+
+    /// Hands `text` to the terminal for its clipboard (OSC 52); terminals that do not know that ignore it.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn copy(&mut self, text: &str) -> Result<()> {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(text);
+        self.paper.write_all(format!("\x1b]52;c;{encoded}\x07").as_bytes()).map_err(failed)
+    }
+
+    /// Sends everything anew at the next [`Self::draw`].
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn refresh(&mut self) -> Result<()> {
+        self.terminal.clear().map_err(failed)
+    }
+
+    /// Goes to the background, as Ctrl-Z is expected to, and returns when it is called back.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn suspend(&mut self) -> Result<()> {
+        give_back(&self.paper);
+        let stopped = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
+        stopped.map_err(|error| failed(error.into()))?;
+        self.take().map_err(failed)?;
+        self.refresh()
+    }
+}
+
+/// Where this fails the terminal is gone, and nobody is left to tell.
+fn give_back(mut paper: &File) {
+    if OURS.swap(false, Ordering::SeqCst) {
+        drop(execute!(paper, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show));
+        drop(disable_raw_mode());
+        drop(paper.flush());
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        give_back(&self.paper);
+    }
+}

@@ -1,0 +1,495 @@
+//! The dashboard as cells of a terminal, of any size. Everything shown has passed the filter (`picture`). Pure.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line as Text, Span};
+use ratatui::widgets::{Block, Clear, Paragraph};
+use sen_core::model::verdict::Severity;
+use sen_core::time::{Timestamp, humane};
+
+use super::board::{Board, Over};
+use super::picture::{Line, Pane};
+use crate::clean::{shorten, width};
+use crate::output::text::wrap;
+
+/// Below this only the pane that has the keys is shown.
+const SMALL: (u16, u16) = (60, 18);
+
+const HELP: &[&str] = &[
+    "↑ ↓  j k        move             PgUp PgDn  ten rows",
+    "g G             first, last row",
+    "Tab  ← →        next pane",
+    "Enter           what is known of the row",
+    "c  y            copy the row's command",
+    "s               another order of the pane",
+    "/               filter; Esc clears it",
+    "r               look now",
+    "?               this help",
+    "q  Esc          close what is open; q ends",
+    "",
+    "The database is asked at most for 2 % of the time:",
+    "where an answer takes long, the next look comes later.",
+    "Changes are per minute, over the last minute.",
+    "A bar of a lease is the part of it that has passed since",
+    "the last sign of life; of other work, its age beside",
+    "the oldest.",
+];
+
+/// Draws all of it.
+pub fn draw(board: &Board, here: Timestamp, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    if area.width < 8 || area.height < 3 {
+        return;
+    }
+    let brush = Brush { color: board.color, faint: board.trouble.is_some() };
+    let head = if area.height >= 8 { 2 } else { 1 };
+    let [top, body, bottom] =
+        Layout::vertical([Constraint::Length(head), Constraint::Fill(1), Constraint::Length(1)]).areas(area);
+    frame.render_widget(Paragraph::new(header(board, here, top, brush)), top);
+    match &board.over {
+        Over::Nothing => panes(board, body, brush, frame),
+        Over::Help => {
+            let lines: Vec<String> = HELP.iter().map(|line| (*line).to_owned()).collect();
+            sheet("help", &lines, 0, body, brush, frame);
+        }
+        Over::Detail { title, lines, top, .. } => sheet(title, lines, *top, body, brush, frame),
+    }
+    frame.render_widget(Paragraph::new(footer(board, bottom, brush)), bottom);
+}
+
+/// Styles, with or without colour.
+#[derive(Clone, Copy)]
+struct Brush {
+    color: bool,
+    /// Whether the picture is an old one.
+    faint: bool,
+}
+
+impl Brush {
+    fn paint(self, color: Color) -> Style {
+        if self.color { Style::new().fg(color) } else { Style::new() }
+    }
+
+    fn severity(self, severity: Severity) -> Style {
+        match severity {
+            _ if self.faint => self.dim(),
+            Severity::Critical => self.paint(Color::Red).add_modifier(Modifier::BOLD),
+            Severity::Warning => self.paint(Color::Yellow),
+            Severity::Pending => self.paint(Color::Cyan),
+            Severity::Ok => self.paint(Color::Green),
+        }
+    }
+
+    fn dim(self) -> Style {
+        Style::new().add_modifier(Modifier::DIM)
+    }
+
+    fn plain(self) -> Style {
+        if self.faint { self.dim() } else { Style::new() }
+    }
+
+    fn bold(self) -> Style {
+        self.plain().add_modifier(Modifier::BOLD)
+    }
+}
+
+/// `23:59:59Z` of a moment.
+fn clock(moment: Timestamp) -> String {
+    let text = moment.to_string();
+    text.split_once('T').map_or(String::new(), |(_, time)| format!("{}Z", &time[..time.len().min(8)]))
+}
+
+fn since(moment: Timestamp, here: Timestamp) -> String {
+    humane(here.micros_since(moment).max(0) / 1_000_000 * 1_000_000)
+}
+
+fn span(span: std::time::Duration) -> String {
+    let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+    humane(if micros >= 1_000_000 { micros } else { micros.max(1000) })
+}
+
+fn header(board: &Board, here: Timestamp, area: Rect, brush: Brush) -> Vec<Text<'static>> {
+    let room = usize::from(area.width);
+    let mut right = Vec::new();
+    right.extend(board.picture.now.map(clock));
+    right.push(format!("every {}", span(board.pace.interval())));
+    // An answer that is long in coming is told before it is there.
+    match board.asking.filter(|asked| here.micros_since(*asked) >= 1_000_000) {
+        Some(asked) => right.push(format!("asking for {}", since(asked, here))),
+        None => right.extend(board.pace.last().map(|took| {
+            let slow = if board.pace.is_slow() { " (slow)" } else { "" };
+            format!("query {}{slow}", span(took))
+        })),
+    }
+    // Where it is narrow the time of the last look goes first, then the pace.
+    while right.len() > 1 && width(&right.join("  ")) + 14 > room {
+        right.remove(0);
+    }
+    let right = shorten(&right.join("  "), room.saturating_sub(12)).into_owned();
+    let left_room = room.saturating_sub(width(&right) + 2);
+    let name = shorten(&board.picture.database, left_room.saturating_sub(11)).into_owned();
+    let used = 11 + width(&name) + width(&right);
+    let slow = board.pace.is_slow() || board.pace.stretched();
+    let first = Text::from(vec![
+        Span::styled(" sen watch ", Style::new().add_modifier(Modifier::BOLD)),
+        Span::raw(name),
+        Span::raw(" ".repeat(room.saturating_sub(used))),
+        Span::styled(right, if slow { brush.paint(Color::Yellow) } else { brush.dim() }),
+    ]);
+    let state = state(board, here, room, brush);
+    match (area.height, board.trouble.is_some()) {
+        (1, true) => vec![state],
+        (1, false) => vec![first],
+        _ => vec![first, state],
+    }
+}
+
+/// What matters most, in one line.
+fn state(board: &Board, here: Timestamp, room: usize, brush: Brush) -> Text<'static> {
+    if let Some(trouble) = &board.trouble {
+        let what = if trouble.lost { "disconnected" } else { "no answer" };
+        let text = format!(" {what} since {} ({}): {}", clock(trouble.since), since(trouble.since, here), trouble.why);
+        let text = shorten(&text, room).into_owned();
+        let style = brush.paint(Color::Red).add_modifier(Modifier::BOLD | Modifier::REVERSED);
+        return Text::from(Span::styled(text, style));
+    }
+    if board.picture.now.is_none() {
+        return Text::from(" looking …");
+    }
+    let mut spans = vec![Span::raw(" ")];
+    for severity in [Severity::Critical, Severity::Warning] {
+        let count = board.picture.severe(severity);
+        if count > 0 {
+            spans.push(Span::styled(format!("{count} {}  ", severity.name()), brush.severity(severity)));
+        }
+    }
+    if spans.len() == 1 {
+        spans.push(Span::styled("nothing needs a person  ", brush.severity(Severity::Ok)));
+    }
+    if let Some(letters) = board.picture.letters().filter(|letters| *letters > 0) {
+        spans.push(Span::styled(format!("{letters} dead letters  "), brush.severity(Severity::Warning)));
+    }
+    let used: usize = spans.iter().map(|span| width(&span.content)).sum();
+    let systems = board.picture.systems.join(", ");
+    let systems = shorten(&systems, room.saturating_sub(used + 1)).into_owned();
+    spans.push(Span::raw(" ".repeat(room.saturating_sub(used + width(&systems)))));
+    spans.push(Span::styled(systems, brush.dim()));
+    Text::from(spans)
+}
+
+fn footer(board: &Board, area: Rect, brush: Brush) -> Text<'static> {
+    let room = usize::from(area.width);
+    if board.typing {
+        return Text::from(format!(" /{}▏", shorten(&board.filter, room.saturating_sub(4))));
+    }
+    if let Some(message) = &board.message {
+        let text = shorten(&format!(" {message}"), room).into_owned();
+        return Text::from(Span::styled(text, brush.paint(Color::Green).add_modifier(Modifier::BOLD)));
+    }
+    let keys = match room {
+        100.. => "Tab pane  Enter detail  s sort  / filter  ? keys  q quit",
+        60..100 => "Enter detail  ? keys  q quit",
+        _ => "? q",
+    };
+    let command = match &board.over {
+        Over::Help => String::new(),
+        Over::Detail { command, .. } => command.clone(),
+        Over::Nothing => board.current().map_or(String::new(), |line| line.command.clone()),
+    };
+    let left = if command.is_empty() { String::new() } else { format!(" c: {command}") };
+    let left = shorten(&left, room.saturating_sub(width(keys) + 3)).into_owned();
+    let gap = room.saturating_sub(width(&left) + width(keys) + 1);
+    Text::from(vec![Span::raw(left), Span::raw(" ".repeat(gap)), Span::styled(keys.to_owned(), brush.dim())])
+}
+
+/// Something in depth, over everything else.
+fn sheet(title: &str, lines: &[String], top: usize, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
+    let room = usize::from(area.width).saturating_sub(4).max(1);
+    let height = usize::from(area.height).saturating_sub(2);
+    // What is wider than the window goes on in the next line, moved in.
+    let laid: Vec<String> = lines
+        .iter()
+        .flat_map(|line| {
+            let indent = line.len() - line.trim_start().len();
+            let hang = " ".repeat((indent + 2).min(room / 2));
+            let broken = wrap(line.trim_start(), room.saturating_sub(hang.len()).max(10));
+            let first = " ".repeat(indent.min(room / 2));
+            let put = |(at, part): (usize, String)| format!("{}{part}", if at == 0 { &first } else { &hang });
+            if width(line) <= room {
+                vec![line.clone()]
+            } else {
+                broken.into_iter().map(|part| part.to_string()).enumerate().map(put).collect::<Vec<_>>()
+            }
+        })
+        .collect();
+    let top = top.min(laid.len().saturating_sub(height));
+    let more = laid.len() > height;
+    let place = if more {
+        format!(" {}–{} of {} ", top + 1, (top + height).min(laid.len()), laid.len())
+    } else {
+        String::new()
+    };
+    let block = Block::bordered()
+        .title(format!(" {} ", shorten(title, room)))
+        .title_bottom(Text::from(place).right_aligned())
+        .border_style(brush.paint(Color::Cyan));
+    let shown: Vec<Text<'_>> =
+        laid.iter().skip(top).take(height).map(|line| Text::from(format!(" {}", shorten(line, room + 1)))).collect();
+    frame.render_widget(Clear, area);
+    frame.render_widget(Paragraph::new(shown).block(block), area);
+}
+
+fn panes(board: &Board, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
+    if area.width < SMALL.0 || area.height + 3 < SMALL.1 {
+        small(board, area, brush, frame);
+        return;
+    }
+    let below: Vec<Pane> = [Pane::Letters, Pane::Queues].into_iter().filter(|pane| board.picture.has(*pane)).collect();
+    let total = area.height;
+    let wanted = |pane: Pane| u16::try_from(board.rows(pane).len()).unwrap_or(u16::MAX).saturating_add(2);
+    let least = 5;
+    let low = if below.is_empty() {
+        0
+    } else {
+        below.iter().map(|pane| wanted(*pane)).max().unwrap_or(0).clamp(4, (total / 4).max(4))
+    };
+    let inner = usize::from(area.width).saturating_sub(4);
+    let attention: usize = board.rows(Pane::Attention).iter().map(|line| attention_lines(line, inner, 3).len()).sum();
+    let middle = wanted(Pane::States).max(wanted(Pane::Running)).max(least);
+    let high = u16::try_from(attention).unwrap_or(u16::MAX).saturating_add(2);
+    let high = high.clamp(3, total.saturating_sub(low + middle.min(total / 2)).max(4));
+    let [first, second, third] =
+        Layout::vertical([Constraint::Length(high), Constraint::Fill(1), Constraint::Length(low)]).areas(area);
+    pane(board, Pane::Attention, first, brush, frame);
+    let states = if area.width >= 120 { 48 } else { (area.width * 19 / 40).max(34) };
+    let [left, right] = Layout::horizontal([Constraint::Length(states), Constraint::Fill(1)]).areas(second);
+    pane(board, Pane::States, left, brush, frame);
+    pane(board, Pane::Running, right, brush, frame);
+    let columns = Layout::horizontal(below.iter().map(|_| Constraint::Fill(1))).split(third);
+    for (which, area) in below.iter().zip(columns.iter()) {
+        pane(board, *which, *area, brush, frame);
+    }
+}
+
+/// Only the pane that has the keys, under the names of all.
+fn small(board: &Board, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
+    let [tabs, body] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
+    let mut spans = vec![Span::raw(" ")];
+    for pane in board.panes() {
+        let text = format!("{} {}", pane.title(), board.rows(pane).len());
+        let style = if pane == board.pane { Style::new().add_modifier(Modifier::REVERSED) } else { brush.dim() };
+        // The one that has the keys is always in sight.
+        if pane == board.pane {
+            spans.insert(1, Span::styled(text, style));
+            spans.insert(2, Span::raw("  "));
+        } else {
+            spans.extend([Span::styled(text, style), Span::raw("  ")]);
+        }
+    }
+    frame.render_widget(Paragraph::new(Text::from(spans)), tabs);
+    list(board, board.pane, body, brush, frame);
+}
+
+fn pane(board: &Board, which: Pane, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
+    let rows = board.rows(which).len();
+    let has_keys = board.pane == which;
+    let mut title = format!(" {} {rows} ", which.title());
+    if has_keys {
+        title += &format!("· by {} ", board.order(which));
+    }
+    if !board.filter.is_empty() {
+        title += &format!("· /{} ", board.filter);
+    }
+    let title = shorten(&title, usize::from(area.width).saturating_sub(2)).into_owned();
+    let border = if has_keys { brush.paint(Color::Cyan).add_modifier(Modifier::BOLD) } else { brush.dim() };
+    let style = if has_keys { brush.bold() } else { brush.plain() };
+    let block = Block::bordered().border_style(border).title(Span::styled(title, style));
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    list(board, which, inner, brush, frame);
+}
+
+fn list(board: &Board, which: Pane, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
+    let rows = board.rows(which);
+    let (room, height) = (usize::from(area.width), usize::from(area.height));
+    if rows.is_empty() {
+        let text = match which {
+            _ if !board.filter.is_empty() => "nothing matches the filter",
+            _ if board.picture.now.is_none() => "",
+            Pane::Attention => "nothing needs a person",
+            Pane::States => "nothing in it",
+            Pane::Running => "nothing is running",
+            Pane::Letters | Pane::Queues => "none",
+        };
+        frame.render_widget(Paragraph::new(Span::styled(format!(" {text}"), brush.dim())), area);
+        return;
+    }
+    let selected = board.selected(which, &rows);
+    let full: usize = rows.iter().map(|line| attention_lines(line, room.saturating_sub(2), 3).len()).sum();
+    let each = if full <= height { 3 } else { 1 };
+    let columns = Columns::measure(which, &rows, room.saturating_sub(2), board.picture.systems.len() > 1);
+    let mut laid: Vec<(usize, Text<'static>)> = Vec::new();
+    for (at, row) in rows.iter().enumerate() {
+        let marked = selected == Some(at) && board.pane == which;
+        for (number, mut spans) in columns.lines(row, each, brush).into_iter().enumerate() {
+            spans.insert(0, Span::raw(if marked && number == 0 { "▸ " } else { "  " }));
+            let mut text = Text::from(spans);
+            if marked && number == 0 {
+                text = text.style(Style::new().add_modifier(Modifier::BOLD));
+            }
+            laid.push((at, text));
+        }
+    }
+    // The selected row is always in sight.
+    let first = laid.iter().position(|(at, _)| Some(*at) == selected).unwrap_or(0);
+    let last = laid.iter().rposition(|(at, _)| Some(*at) == selected).unwrap_or(0);
+    let top = if last < height { 0 } else { (last + 1 - height).min(first) };
+    let shown: Vec<Text<'static>> = laid.into_iter().skip(top).take(height).map(|(_, text)| text).collect();
+    frame.render_widget(Paragraph::new(shown), area);
+}
+
+/// The text of what needs a person over at most `most - 1` lines, and its command; one line where there is no room.
+fn attention_lines(line: &Line, room: usize, most: usize) -> Vec<String> {
+    let text = &line.cells[line.cells.len().min(2) - 1];
+    let indent = 10;
+    if most == 1 {
+        return vec![shorten(text, room.saturating_sub(indent)).into_owned()];
+    }
+    let mut lines: Vec<String> =
+        wrap(text, room.saturating_sub(indent).max(10)).into_iter().map(|part| part.to_string()).collect();
+    lines.truncate(most);
+    lines.push(shorten(&line.command, room.saturating_sub(indent)).into_owned());
+    lines
+}
+
+/// The widths of a pane's columns.
+struct Columns {
+    pane: Pane,
+    room: usize,
+    widths: Vec<usize>,
+    several: bool,
+}
+
+impl Columns {
+    fn measure(pane: Pane, rows: &[&Line], room: usize, several: bool) -> Self {
+        let count = rows.iter().map(|line| line.cells.len()).max().unwrap_or(0);
+        let widest = |at: usize| rows.iter().filter_map(|line| line.cells.get(at)).map(|cell| width(cell)).max();
+        Self { pane, room, widths: (0..count).map(|at| widest(at).unwrap_or(0)).collect(), several }
+    }
+
+    fn lines(&self, line: &Line, each: usize, brush: Brush) -> Vec<Vec<Span<'static>>> {
+        let tone = brush.severity(line.severity);
+        match self.pane {
+            Pane::Attention => attention_lines(line, self.room, each)
+                .into_iter()
+                .enumerate()
+                .map(|(at, text)| {
+                    let label = if at == 0 { format!("{:<10}", line.cells[0]) } else { " ".repeat(10) };
+                    let command = at > 0 && text == shorten(&line.command, self.room.saturating_sub(10));
+                    let style = if command { brush.paint(Color::Cyan) } else { brush.plain() };
+                    vec![Span::styled(label, tone), Span::styled(text, if brush.faint { brush.dim() } else { style })]
+                })
+                .collect(),
+            Pane::States => vec![self.states(line, tone, brush)],
+            Pane::Running => vec![self.running(line, tone, brush)],
+            Pane::Letters => vec![self.letters(line, tone, brush)],
+            Pane::Queues => {
+                let first = self.widths[0].min(self.room / 2);
+                let rest = self.room.saturating_sub(first + 2);
+                vec![vec![
+                    Span::styled(left(&line.cells[0], first), brush.bold()),
+                    Span::raw("  "),
+                    Span::styled(shorten(&line.cells[1], rest).into_owned(), brush.plain()),
+                ]]
+            }
+        }
+    }
+
+    fn states(&self, line: &Line, tone: Style, brush: Brush) -> Vec<Span<'static>> {
+        let rate = self.widths[2].max(8);
+        let mut spans = vec![
+            Span::styled(left(&line.cells[0], self.widths[0].max(11)), tone),
+            Span::styled(right(&line.cells[1], self.widths[1].max(4) + 1), brush.bold()),
+        ];
+        let mut used = self.widths[0].max(11) + self.widths[1].max(4) + 1;
+        for (at, wide) in [(2, rate + 1), (3, self.widths[3].max(4) + 1)] {
+            if used + wide <= self.room {
+                spans.push(Span::styled(
+                    right(&line.cells[at], wide),
+                    if at == 2 { brush.plain() } else { brush.dim() },
+                ));
+                used += wide;
+            }
+        }
+        if self.several && used + 2 + self.widths[4] <= self.room {
+            spans.push(Span::styled(format!("  {}", line.cells[4]), brush.dim()));
+        }
+        spans
+    }
+
+    fn running(&self, line: &Line, tone: Style, brush: Brush) -> Vec<Span<'static>> {
+        let bar = if self.room >= 60 { 16 } else { 4 };
+        let (state, age) = (self.widths[1].min(12), self.widths[2].max(4));
+        let fixed = state + bar + age + 3;
+        let id = self.widths[0].min(self.room.saturating_sub(fixed)).max(6);
+        let rest = self.room.saturating_sub(fixed + id + 2);
+        let mut spans = vec![
+            Span::styled(left(&middle(&line.cells[0], id), id), brush.bold()),
+            Span::styled(format!(" {}", left(&line.cells[1], state)), tone),
+            Span::styled(format!(" {}", gauge(line.share.unwrap_or(0.0), bar)), tone),
+            Span::styled(right(&line.cells[2], age + 1), brush.plain()),
+        ];
+        if rest >= 8 {
+            spans.push(Span::styled(format!("  {}", shorten(&line.cells[3], rest)), brush.dim()));
+        }
+        spans
+    }
+
+    fn letters(&self, line: &Line, tone: Style, brush: Brush) -> Vec<Span<'static>> {
+        let count = self.widths[0].max(5);
+        let step = self.widths[1].min(self.room / 4);
+        let last = self.widths[3].max(4);
+        let error = self.room.saturating_sub(count + step + last + 6);
+        vec![
+            Span::styled(right(&line.cells[0], count), tone),
+            Span::styled(format!("  {}", left(&line.cells[1], step)), brush.bold()),
+            Span::styled(format!("  {}", left(&line.cells[2], error)), brush.plain()),
+            Span::styled(right(&line.cells[3], last + 2), brush.dim()),
+        ]
+    }
+}
+
+/// An id cut in its middle: its end tells it from its neighbours.
+fn middle(text: &str, columns: usize) -> String {
+    let total = width(text);
+    if total <= columns || columns < 4 {
+        return text.to_owned();
+    }
+    let head = shorten(text, columns / 3 + 1).into_owned();
+    let mut tail = text;
+    while width(tail) > columns.saturating_sub(width(&head)) {
+        let mut rest = tail.chars();
+        rest.next();
+        tail = rest.as_str();
+    }
+    format!("{head}{tail}")
+}
+
+/// `text` in exactly so many columns, from the left.
+fn left(text: &str, columns: usize) -> String {
+    let text = shorten(text, columns);
+    format!("{text}{}", " ".repeat(columns.saturating_sub(width(&text))))
+}
+
+/// The same from the right.
+fn right(text: &str, columns: usize) -> String {
+    let text = shorten(text, columns);
+    format!("{}{text}", " ".repeat(columns.saturating_sub(width(&text))))
+}
+
+/// A bar of so many columns, filled up to `share`.
+fn gauge(share: f64, columns: usize) -> String {
+    let filled = ((share * columns as f64).round() as usize).min(columns);
+    format!("{}{}", "█".repeat(filled), "░".repeat(columns - filled))
+}

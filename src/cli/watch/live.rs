@@ -1,0 +1,383 @@
+//! The loop of the dashboard: asks the database at its pace, hears keys and signals, draws. At most one look is under way;
+//! dead letters, which are dear to group, have a slower pace of their own.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crossterm::event::{Event, EventStream};
+use futures_util::StreamExt as _;
+use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::letter::LetterGroup;
+use sen_core::ops::glance::{Glance, glance, letter_groups};
+use sen_core::registry::{self, Access, Database};
+use sen_core::stores::url::{RedisInfo, Target};
+use sen_core::system::Found;
+use sen_core::time::{Timestamp, Uptime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
+
+use super::board::{Board, Over, Trouble, Wish};
+use super::draw::draw;
+use super::pace::Pace;
+use super::picture::Open;
+use crate::clean::clean;
+use crate::commands::inspect;
+use crate::exit::Exit;
+use crate::output::{self, Look, Options};
+use crate::screen::full::Full;
+use crate::views::DetailsView;
+
+/// A look of so many milliseconds is followed by this many times as many without one, and so takes less than 2 % of one
+/// core, together with the dead letters and what the server does around it.
+pub const SHARE: u32 = 64;
+/// The same for dead letters: a further 0.4 %.
+pub const LETTERS_SHARE: u32 = 250;
+/// Dead letters are grouped no more often than this.
+pub const LETTERS: Duration = Duration::from_secs(30);
+/// So many of what is running are read, of each system.
+pub const PAGE: u64 = 50;
+/// A lost connection is sought again no sooner, and no later, than this.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+
+/// Where to look, and how.
+#[derive(Clone)]
+pub struct Source {
+    /// The database.
+    pub target: Target,
+    /// A Redis beside it.
+    pub beside: Option<RedisInfo>,
+    /// How it is opened.
+    pub settings: registry::Settings,
+}
+
+impl Source {
+    /// Connects.
+    ///
+    /// # Errors
+    /// `Connect`.
+    pub async fn open(&self) -> Result<Database> {
+        let mut database = registry::open_with(&self.target, Access::Watch, self.settings.clone()).await?;
+        if let Some(info) = &self.beside {
+            database.beside(info, self.settings.limit);
+        }
+        Ok(database)
+    }
+
+    /// Runs a question that a silent network must not keep for ever.
+    ///
+    /// # Errors
+    /// What `question` returns; `Disconnected` when it does not.
+    pub async fn within<T>(&self, question: impl Future<Output = Result<T>>) -> Result<T> {
+        let patience =
+            self.settings.limit.unwrap_or(Duration::from_secs(60)).saturating_mul(2) + Duration::from_secs(5);
+        tokio::time::timeout(patience, question).await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Disconnected, format!("no answer within {}s", patience.as_secs())))
+        })
+    }
+}
+
+/// Whether the connection is of no more use.
+pub fn is_loss(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Connect | ErrorKind::Disconnected)
+}
+
+/// An error in one clean line.
+pub fn told(error: &Error) -> String {
+    clean(&error.to_string()).into_owned()
+}
+
+type Task<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// A look's end: the connection it went over, how long the answer took, and the answer.
+type Looked = (Option<Rc<Database>>, Duration, Result<Glance>);
+
+async fn look(source: Source, open: Option<Rc<Database>>) -> Looked {
+    let question = async {
+        let database = match open {
+            Some(database) => database,
+            None => Rc::new(source.open().await?),
+        };
+        let start = Uptime::now();
+        let answer = source.within(glance(&database, PAGE)).await;
+        Ok((database, start.until(Uptime::now()), answer))
+    };
+    match question.await {
+        Ok((database, took, answer)) => (Some(database), took, answer),
+        Err(error) => (None, Duration::ZERO, Err(error)),
+    }
+}
+
+async fn letters(source: Source, database: Rc<Database>) -> (Duration, Result<Vec<LetterGroup>>) {
+    let start = Uptime::now();
+    let answer = source.within(letter_groups(&database)).await;
+    (start.until(Uptime::now()), answer)
+}
+
+/// What is known of a thing, as `sen inspect` and `sen dlq show` lay it out.
+async fn known(source: Source, database: Rc<Database>, open: Open, columns: usize) -> Result<Vec<String>> {
+    let question = async {
+        match &open {
+            Open::Thing(system, id) => database.system(system)?.find(id, 5).await,
+            Open::Letter(system, id) => match database.system(system)?.letters() {
+                Some(letters) => letters.show(id).await,
+                None => Ok(Vec::new()),
+            },
+            Open::Words(_) => Ok(Vec::new()),
+        }
+    };
+    let found = source.within(question).await?;
+    if found.is_empty() {
+        return Ok(vec!["it is not there any more".to_owned()]);
+    }
+    lay(found, columns)
+}
+
+fn lay(found: Vec<Found>, columns: usize) -> Result<Vec<String>> {
+    let Some(now) = found.first().map(|found| found.now) else { return Ok(Vec::new()) };
+    let single = found.len() == 1;
+    let details = found.into_iter().map(|found| inspect::detail(found, single)).collect();
+    let look = Look { color: false, terminal: true, width: Some(columns.saturating_sub(4).max(20)), now };
+    let mut bytes = Vec::new();
+    output::details(&DetailsView { details, single, now }, look, &Options::default(), &mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).lines().map(|line| clean(line).into_owned()).collect())
+}
+
+/// Ends when a task that is there ends; never when there is none.
+async fn ended<T>(task: &mut Option<Task<T>>) -> T {
+    match task {
+        Some(running) => {
+            let value = running.await;
+            *task = None;
+            value
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// The signals that end a program, and what their exit codes are.
+struct Ends([(Signal, u8); 3]);
+
+impl Ends {
+    fn listen() -> Result<Self> {
+        let on = |kind: SignalKind, code| {
+            let heard = signal(kind);
+            heard
+                .map(|heard| (heard, code))
+                .map_err(|error| Error::new(ErrorKind::Internal, "cannot listen for signals").with_source(error))
+        };
+        Ok(Self([on(SignalKind::terminate(), 143)?, on(SignalKind::hangup(), 129)?, on(SignalKind::quit(), 131)?]))
+    }
+
+    async fn heard(&mut self) -> Exit {
+        let [(term, term_code), (hangup, hangup_code), (quit, quit_code)] = &mut self.0;
+        tokio::select! {
+            _ = term.recv() => Exit::Own(*term_code),
+            _ = hangup.recv() => Exit::Own(*hangup_code),
+            _ = quit.recv() => Exit::Own(*quit_code),
+        }
+    }
+}
+
+/// The running dashboard.
+struct Live {
+    source: Source,
+    board: Board,
+    full: Full,
+    database: Option<Rc<Database>>,
+    look: Option<Task<Looked>>,
+    letters: Option<Task<(Duration, Result<Vec<LetterGroup>>)>>,
+    detail: Option<Task<Result<Vec<String>>>>,
+    /// What `detail` is about: its title and its command.
+    wanted: (String, String),
+    letters_pace: Pace,
+    next_look: Instant,
+    next_letters: Instant,
+    failures: u32,
+}
+
+/// Shows the dashboard until its end. `database` is open already: what cannot be had at all is said without it.
+///
+/// # Errors
+/// `Io`; what the first look meets when there is nothing to see here.
+pub async fn run(source: Source, database: Database, interval: Duration, full: Full, color: bool) -> Result<Exit> {
+    let mut ends = Ends::listen()?;
+    let mut events = EventStream::new();
+    let now = Instant::now();
+    let mut live = Live {
+        source,
+        board: Board::new(Pace::new(interval, SHARE), color),
+        full,
+        database: Some(Rc::new(database)),
+        look: None,
+        letters: None,
+        detail: None,
+        wanted: Default::default(),
+        letters_pace: Pace::new(LETTERS, LETTERS_SHARE),
+        next_look: now,
+        next_letters: now,
+        failures: 0,
+    };
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        let here = Timestamp::here();
+        live.full.draw(|frame| draw(&live.board, here, frame))?;
+        #[cfg(debug_assertions)]
+        if std::env::var_os("SEN_DEBUG_PANIC").is_some() && live.board.picture.now.is_some() {
+            panic!("asked for by SEN_DEBUG_PANIC");
+        }
+        let idle = live.look.is_none();
+        tokio::select! {
+            end = ends.heard() => return Ok(end),
+            event = events.next() => match event {
+                Some(Ok(event)) => {
+                    if let Some(exit) = live.event(event)? {
+                        return Ok(exit);
+                    }
+                }
+                // The terminal is gone.
+                Some(Err(_)) | None => return Ok(Exit::Own(129)),
+            },
+            looked = ended(&mut live.look) => live.looked(looked)?,
+            (took, answer) = ended(&mut live.letters) => live.grouped(took, answer),
+            answer = ended(&mut live.detail) => live.opened(answer),
+            () = tokio::time::sleep_until(live.next_look), if idle => live.start(),
+            _ = second.tick() => {}
+        }
+    }
+}
+
+impl Live {
+    fn start(&mut self) {
+        let begun = Instant::now();
+        self.next_look = begun + self.board.pace.interval();
+        self.board.asking = Some(Timestamp::here());
+        self.look = Some(Box::pin(look(self.source.clone(), self.database.clone())));
+    }
+
+    fn looked(&mut self, (database, took, answer): Looked) -> Result<()> {
+        let fresh = self.database.is_none() && database.is_some();
+        self.board.asking = None;
+        self.database = database;
+        match answer {
+            Ok(glance) => {
+                self.board.pace.took(took);
+                self.next_look = Instant::now() - took.min(Duration::from_secs(60)) + self.board.pace.interval();
+                self.board.picture.absorb(&glance);
+                self.board.settle();
+                if self.board.trouble.take().is_some() {
+                    self.board.message = Some("here again".into());
+                }
+                self.failures = 0;
+                if fresh {
+                    self.next_letters = Instant::now();
+                }
+                self.start_letters();
+            }
+            Err(error) => self.fail(error)?,
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, error: Error) -> Result<()> {
+        let never = self.board.picture.now.is_none();
+        if never && matches!(error.kind(), ErrorKind::NoSystem | ErrorKind::Usage | ErrorKind::Denied) {
+            return Err(error);
+        }
+        let lost = is_loss(&error);
+        if lost {
+            self.database = None;
+            self.letters = None;
+        }
+        self.failures += 1;
+        let wait = AGAIN.0.saturating_mul(1 << self.failures.min(4)).min(AGAIN.1).max(self.board.pace.interval());
+        self.next_look = Instant::now() + wait.min(AGAIN.1.max(self.board.pace.interval()));
+        let since = self.board.trouble.as_ref().map_or_else(Timestamp::here, |trouble| trouble.since);
+        self.board.trouble = Some(Trouble { since, why: told(&error), lost });
+        Ok(())
+    }
+
+    fn start_letters(&mut self) {
+        let due = self.letters.is_none() && Instant::now() >= self.next_letters;
+        let Some(database) = self.database.clone().filter(|_| due) else { return };
+        if database.systems().all(|system| system.letters().is_none()) {
+            self.next_letters = Instant::now() + LETTERS;
+            return;
+        }
+        self.letters = Some(Box::pin(letters(self.source.clone(), database)));
+    }
+
+    fn grouped(&mut self, took: Duration, answer: Result<Vec<LetterGroup>>) {
+        self.letters_pace.took(took);
+        self.next_letters = Instant::now() + self.letters_pace.interval();
+        match (answer, self.board.picture.now) {
+            (Ok(groups), Some(now)) => self.board.picture.absorb_letters(&groups, now),
+            (Err(error), _) if !is_loss(&error) => {
+                self.board.message = Some(format!("dead letters: {}", told(&error)));
+            }
+            _ => {}
+        }
+        self.board.settle();
+    }
+
+    fn opened(&mut self, answer: Result<Vec<String>>) {
+        let (title, command) = self.wanted.clone();
+        match answer {
+            Ok(lines) => {
+                self.board.message = None;
+                self.board.over = Over::Detail { title, lines, top: 0, command };
+            }
+            Err(error) => self.board.message = Some(told(&error)),
+        }
+    }
+
+    fn event(&mut self, event: Event) -> Result<Option<Exit>> {
+        let wish = match event {
+            Event::Key(key) => self.board.key(key),
+            Event::Paste(text) => {
+                self.board.paste(&text);
+                Wish::Nothing
+            }
+            Event::Resize(..) => {
+                self.full.refresh()?;
+                Wish::Nothing
+            }
+            _ => Wish::Nothing,
+        };
+        match wish {
+            Wish::Nothing => {}
+            Wish::Quit => return Ok(Some(Exit::Done)),
+            Wish::Interrupt => return Ok(Some(Exit::Interrupted)),
+            Wish::Suspend => self.full.suspend()?,
+            Wish::Look => {
+                self.full.refresh()?;
+                if self.board.pace.stretched() {
+                    self.board.message = Some("an answer takes long here; the next look comes at its time".into());
+                } else {
+                    self.next_look = self.next_look.min(Instant::now());
+                }
+            }
+            Wish::Copy(command) => {
+                self.full.copy(&command)?;
+                self.board.message = Some(format!("copied: {command}"));
+            }
+            Wish::Open(open) => self.ask(open),
+        }
+        Ok(None)
+    }
+
+    fn ask(&mut self, open: Open) {
+        let Some(database) = self.database.clone() else {
+            self.board.message = Some("not connected".into());
+            return;
+        };
+        let Some(line) = self.board.current() else { return };
+        let id = match &open {
+            Open::Thing(_, id) | Open::Letter(_, id) => clean(id).into_owned(),
+            Open::Words(_) => String::new(),
+        };
+        self.wanted = (id, line.command.clone());
+        self.board.message = Some("looking …".into());
+        self.detail = Some(Box::pin(known(self.source.clone(), database, open, self.full.columns())));
+    }
+}

@@ -1,0 +1,398 @@
+//! What is to be seen, made of what was found: rows of five panes with the command that belongs to each, counts with
+//! their change per minute, spans as bars. Everything in here is clean. Pure.
+
+use std::collections::VecDeque;
+
+use sen_core::model::letter::LetterGroup;
+use sen_core::model::value::Value;
+use sen_core::model::verdict::{NextCommand, Severity};
+use sen_core::ops::glance::{Glance, Running};
+use sen_core::system::{Section, Survey};
+use sen_core::time::{Timestamp, humane};
+
+use crate::clean::clean;
+use crate::output::text;
+
+/// Changes are measured over this span.
+const WINDOW: i64 = 60_000_000;
+
+/// The panes, in the order of Tab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Pane {
+    /// What needs a person.
+    Attention,
+    /// Counts by state.
+    States,
+    /// What is under way.
+    Running,
+    /// Dead letters in groups.
+    Letters,
+    /// Further tables: depths of queues.
+    Queues,
+}
+
+impl Pane {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Attention, Self::States, Self::Running, Self::Letters, Self::Queues];
+
+    /// Its title.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Attention => "attention",
+            Self::States => "states",
+            Self::Running => "running",
+            Self::Letters => "dead letters",
+            Self::Queues => "queues",
+        }
+    }
+
+    /// The orders its rows can have; the first is the one it begins with.
+    pub const fn orders(self) -> &'static [&'static str] {
+        match self {
+            Self::Attention => &["severity", "system", "text"],
+            Self::States => &["system", "count", "change", "state"],
+            Self::Running => &["age", "system", "state", "id"],
+            Self::Letters => &["count", "newest", "step"],
+            Self::Queues => &["name", "numbers"],
+        }
+    }
+}
+
+/// What Enter opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Open {
+    /// What the row says, and its command.
+    Words(Vec<String>),
+    /// Everything known of a key or id of one system.
+    Thing(&'static str, String),
+    /// A dead letter.
+    Letter(&'static str, String),
+}
+
+/// One row of a pane. What it sorts by stands in `ranks`, one for each of the pane's orders.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// How much attention it needs; its colour.
+    pub severity: Severity,
+    /// The cells, clean, in the pane's own columns.
+    pub cells: Vec<String>,
+    /// How much of its span has passed, 0 to 1.
+    pub share: Option<f64>,
+    /// The command that belongs to it.
+    pub command: String,
+    /// What Enter opens.
+    pub open: Open,
+    /// Names the row over time, so that the selection stays on it.
+    pub name: String,
+    ranks: Vec<Rank>,
+}
+
+#[derive(Debug, Clone, PartialEq, PartialOrd)]
+enum Rank {
+    Number(f64),
+    Text(String),
+}
+
+/// What was found, over the last minute.
+#[derive(Default)]
+pub struct Picture {
+    /// The database, for people.
+    pub database: String,
+    /// Its clock at the last look.
+    pub now: Option<Timestamp>,
+    /// Systems and their versions.
+    pub systems: Vec<String>,
+    lines: [Vec<Line>; 5],
+    past: VecDeque<(Timestamp, Vec<(String, i64)>)>,
+    letters: Option<u64>,
+}
+
+fn ordering(left: &Rank, right: &Rank) -> std::cmp::Ordering {
+    left.partial_cmp(right).unwrap_or(std::cmp::Ordering::Equal)
+}
+
+/// What lists the records of a system.
+fn lister(system: &str) -> &'static [&'static str] {
+    match system {
+        "stent" => &["sen", "exec", "list"],
+        "saga" => &["sen", "saga", "list"],
+        "node" => &["sen", "agent", "list"],
+        _ => &["sen", "list"],
+    }
+}
+
+fn command(head: &[&str], rest: &[&str]) -> String {
+    let words: Vec<&str> = head.iter().chain(rest).copied().collect();
+    NextCommand::new(&words, "").command
+}
+
+/// `id`, kept apart where it would be read as an option.
+fn with_id(head: &[&str], id: &str) -> String {
+    if id.starts_with('-') { command(head, &["--", id]) } else { command(head, &[id]) }
+}
+
+fn age(moment: Option<Timestamp>, now: Timestamp) -> String {
+    let passed = moment.filter(|moment| moment.is_finite()).map(|moment| now.micros_since(moment).max(0));
+    let shown = passed.map(|passed| if passed < 1_000_000 { "0s".to_owned() } else { humane(passed) });
+    // One unit is enough to see what is old.
+    shown.map_or_else(|| "-".to_owned(), |shown| shown.split(' ').next().unwrap_or_default().to_owned())
+}
+
+impl Picture {
+    /// Takes in a new look.
+    pub fn absorb(&mut self, glance: &Glance) {
+        let front = &glance.front;
+        self.database = clean(&front.database).into_owned();
+        self.now = Some(front.now);
+        self.systems = front
+            .surveys
+            .iter()
+            .map(|survey| clean(&format!("{} {}", survey.system, survey.version)).into_owned())
+            .collect();
+        self.remember(front.now, &front.surveys);
+        let attention = front.attention().into_iter().map(|(system, item)| {
+            let (text, command) = (clean(&item.text).into_owned(), clean(&item.next.command).into_owned());
+            let why = clean(&item.next.why).into_owned();
+            Line {
+                severity: item.severity,
+                cells: vec![item.severity.name().to_owned(), text.clone(), system.to_owned()],
+                share: None,
+                open: Open::Words(vec![
+                    format!("{} in {system}", item.severity.name()),
+                    String::new(),
+                    text.clone(),
+                    String::new(),
+                    format!("next: {command}"),
+                    format!("      # {why}"),
+                ]),
+                // Without its age, which changes at every look.
+                name: format!("{system} {command}"),
+                ranks: vec![
+                    Rank::Number(-f64::from(item.severity as u8)),
+                    Rank::Text(system.to_owned()),
+                    Rank::Text(text),
+                ],
+                command,
+            }
+        });
+        self.lines[0] = attention.collect();
+        self.lines[1] = front.surveys.iter().flat_map(|survey| self.states(survey)).collect();
+        self.lines[2] = running(&glance.running, front.now);
+        self.lines[4] = front.surveys.iter().flat_map(queues(front.now)).collect();
+    }
+
+    /// Takes in the groups of dead letters.
+    pub fn absorb_letters(&mut self, groups: &[LetterGroup], now: Timestamp) {
+        self.letters = Some(groups.iter().map(|group| group.count).sum());
+        let line = |group: &LetterGroup| {
+            let (step, error) = (clean(&group.step).into_owned(), clean(&group.error).into_owned());
+            let count = group.count;
+            Line {
+                severity: Severity::Warning,
+                cells: vec![
+                    count.to_string(),
+                    step.clone(),
+                    error,
+                    age(group.last, now),
+                    clean(&group.id).into_owned(),
+                ],
+                share: None,
+                command: clean(&command(&["sen", "dlq", "list"], &["--group", &group.id])).into_owned(),
+                open: Open::Letter(group.system, group.sample.clone()),
+                name: format!("{} {}", group.system, group.id),
+                ranks: vec![
+                    Rank::Number(-(count as f64)),
+                    Rank::Number(-(group.last.map_or(0, Timestamp::as_micros) as f64)),
+                    Rank::Text(step),
+                ],
+            }
+        };
+        self.lines[3] = groups.iter().map(line).collect();
+    }
+
+    /// How many dead letters there are; `None` before they were counted.
+    pub fn letters(&self) -> Option<u64> {
+        self.letters
+    }
+
+    fn remember(&mut self, now: Timestamp, surveys: &[Survey]) {
+        let counts = surveys.iter().flat_map(|survey| {
+            survey.counts.iter().map(|count| (format!("{} {}", survey.system, count.state), count.count))
+        });
+        // A clock that was set back makes the past useless.
+        if self.past.back().is_some_and(|(last, _)| *last > now) {
+            self.past.clear();
+        }
+        self.past.push_back((now, counts.collect()));
+        while self.past.len() > 2 && self.past.get(1).is_some_and(|(at, _)| now.micros_since(*at) >= WINDOW) {
+            self.past.pop_front();
+        }
+    }
+
+    /// By how much a count changes in a minute; `None` before the second look.
+    fn change(&self, name: &str) -> Option<f64> {
+        let ((then, old), (now, new)) = (self.past.front()?, self.past.back()?);
+        let passed = now.micros_since(*then);
+        let find = |counts: &[(String, i64)]| counts.iter().find(|(known, _)| known == name).map(|(_, count)| *count);
+        (passed > 0).then_some(())?;
+        Some((find(new)? - find(old).unwrap_or(0)) as f64 * 60e6 / passed as f64)
+    }
+
+    fn states(&self, survey: &Survey) -> Vec<Line> {
+        let head = lister(survey.system);
+        let moves =
+            |state: &str| self.change(&format!("{} {state}", survey.system)).is_some_and(|change| change != 0.0);
+        let counts = survey.counts.iter().filter(|count| count.count > 0 || moves(count.state));
+        counts
+            .map(|count| {
+                let name = format!("{} {}", survey.system, count.state);
+                let change = self.change(&name);
+                let command = command(head, &["--state", count.state]);
+                let oldest = age(count.oldest.filter(|_| count.count > 0), survey.now);
+                let shown = change.map_or_else(String::new, rate);
+                Line {
+                    severity: if count.count > 0 { count.severity } else { Severity::Ok },
+                    cells: vec![
+                        count.state.to_owned(),
+                        count.count.to_string(),
+                        shown.clone(),
+                        oldest.clone(),
+                        survey.system.to_owned(),
+                    ],
+                    share: None,
+                    open: Open::Words(vec![
+                        format!("{} {} {}", count.count, survey.counted, count.state),
+                        String::new(),
+                        format!("change in a minute: {}", if shown.is_empty() { "not known yet" } else { &shown }),
+                        format!("the one unchanged for longest: {oldest}"),
+                        String::new(),
+                        format!("next: {command}"),
+                        "      # which ones".to_owned(),
+                    ]),
+                    command,
+                    ranks: vec![
+                        // As the system has them: what needs attention first.
+                        Rank::Number(0.0),
+                        Rank::Number(-(count.count as f64)),
+                        Rank::Number(-change.unwrap_or(0.0).abs()),
+                        Rank::Text(count.state.to_owned()),
+                    ],
+                    name,
+                }
+            })
+            .collect()
+    }
+
+    /// The rows of a pane in the order of this number that hold `filter` (in lower case).
+    pub fn rows(&self, pane: Pane, order: usize, filter: &str) -> Vec<&Line> {
+        let holds = |line: &&Line| {
+            filter.is_empty()
+                || line.cells.iter().any(|cell| cell.to_lowercase().contains(filter))
+                || line.command.to_lowercase().contains(filter)
+        };
+        let mut rows: Vec<&Line> = self.lines[pane as usize].iter().filter(holds).collect();
+        rows.sort_by(|left, right| match (left.ranks.get(order), right.ranks.get(order)) {
+            (Some(left), Some(right)) => ordering(left, right),
+            _ => std::cmp::Ordering::Equal,
+        });
+        rows
+    }
+
+    /// How many of what needs attention are this severe.
+    pub fn severe(&self, severity: Severity) -> usize {
+        self.lines[0].iter().filter(|line| line.severity == severity).count()
+    }
+
+    /// Whether a pane has, or may come to have, anything in it.
+    pub fn has(&self, pane: Pane) -> bool {
+        match pane {
+            Pane::Attention | Pane::States | Pane::Running => true,
+            Pane::Letters => !self.lines[3].is_empty(),
+            Pane::Queues => !self.lines[4].is_empty(),
+        }
+    }
+
+    /// The last look in one line, the same for the same state of things.
+    pub fn summary(&self) -> String {
+        let states: Vec<String> = self.lines[1]
+            .iter()
+            .filter(|line| line.cells[1] != "0")
+            .map(|line| format!("{} {}", line.cells[0], line.cells[1]))
+            .collect();
+        if states.is_empty() { "nothing in it".to_owned() } else { states.join(", ") }
+    }
+}
+
+/// `+3/min`; nothing for no change, so that changes stand out.
+fn rate(change: f64) -> String {
+    if change.abs() < 0.05 {
+        return String::new();
+    }
+    let digits = usize::from(change.abs() < 10.0 && (change.round() - change).abs() > 0.05);
+    format!("{change:+.digits$}/min")
+}
+
+fn running(all: &[Running], now: Timestamp) -> Vec<Line> {
+    let passed = |one: &Running| one.since.map(|since| now.micros_since(since).max(0));
+    let longest = all.iter().filter_map(passed).max().unwrap_or(0).max(1);
+    let line = |one: &Running| {
+        let share = match (one.since, one.until) {
+            (Some(since), Some(until)) if until > since => {
+                now.micros_since(since) as f64 / until.micros_since(since) as f64
+            }
+            _ => passed(one).unwrap_or(0) as f64 / longest as f64,
+        };
+        let id = clean(&one.id).into_owned();
+        let state = clean(&one.state).into_owned();
+        let rest = [&one.what, &one.who].into_iter().flatten().map(|text| clean(text).into_owned());
+        let more = rest.collect::<Vec<_>>().join("  ");
+        Line {
+            // A lease nearly used up: its worker has stopped beating, or is late.
+            severity: if one.until.is_some() && share > 0.9 { Severity::Warning } else { Severity::Pending },
+            cells: vec![id.clone(), state.clone(), age(one.since, now), more],
+            share: Some(share.clamp(0.0, 1.0)),
+            command: clean(&with_id(&["sen", "inspect"], &one.id)).into_owned(),
+            open: Open::Thing(one.system, one.id.clone()),
+            name: format!("{} {}", one.system, one.id),
+            ranks: vec![
+                Rank::Number(-(passed(one).unwrap_or(0) as f64)),
+                Rank::Text(one.system.to_owned()),
+                Rank::Text(state),
+                Rank::Text(id),
+            ],
+        }
+    };
+    all.iter().map(line).collect()
+}
+
+/// The rows of a system's further tables.
+fn queues(now: Timestamp) -> impl Fn(&Survey) -> Vec<Line> {
+    move |survey| {
+        let line = |section: &Section, row: &[Value]| {
+            let named: Vec<String> = section
+                .columns
+                .iter()
+                .zip(row)
+                .map(|(column, value)| {
+                    format!("{}: {}", column.heading.to_lowercase(), text::cell(value, now, false, 200))
+                })
+                .collect();
+            let cells: Vec<String> = row.iter().map(|value| text::cell(value, now, false, 200)).collect();
+            let numbers: i64 =
+                row.iter().filter_map(|value| if let Value::Int(n) = value { Some(*n) } else { None }).sum();
+            let name = cells.first().cloned().unwrap_or_default();
+            let mut words = vec![format!("{} in {}", section.heading, survey.system), String::new()];
+            words.extend(named.iter().cloned());
+            Line {
+                severity: Severity::Ok,
+                cells: vec![name.clone(), named.get(1..).unwrap_or_default().join("  "), section.heading.to_owned()],
+                share: None,
+                command: command(&["sen", "status"], &[]),
+                open: Open::Words(words),
+                name: format!("{} {} {name}", survey.system, section.name),
+                ranks: vec![Rank::Text(name), Rank::Number(-(numbers as f64))],
+            }
+        };
+        survey.sections.iter().flat_map(|section| section.rows.iter().map(|row| line(section, row))).collect()
+    }
+}

@@ -1,0 +1,145 @@
+//! Why something is as it is: causes, each marked proven or likely, and what they lead to. Pure.
+
+use crate::model::subject::Subject;
+use crate::model::value::Value;
+use crate::model::verdict::{NextCommand, Severity};
+
+/// How sure a cause or a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Certainty {
+    /// It fits what was seen, and so would something else.
+    Likely,
+    /// What was seen leaves no other reading.
+    Proven,
+}
+
+impl Certainty {
+    /// The name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Likely => "likely",
+            Self::Proven => "proven",
+        }
+    }
+}
+
+/// One cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// The rule that found it, lower snake case: `holder_gone`, …
+    pub rule: &'static str,
+    /// How sure it is.
+    pub certainty: Certainty,
+    /// How much attention it needs.
+    pub severity: Severity,
+    /// One sentence without a full stop.
+    pub text: String,
+    /// What to type about it, the most useful first.
+    pub next: Vec<NextCommand>,
+}
+
+impl Cause {
+    /// A cause without commands.
+    pub fn new(rule: &'static str, certainty: Certainty, severity: Severity, text: impl Into<String>) -> Self {
+        Self { rule, certainty, severity, text: text.into(), next: Vec::new() }
+    }
+
+    /// The same with what to type about it.
+    #[must_use]
+    pub fn with_next(mut self, next: Vec<NextCommand>) -> Self {
+        self.next = next;
+        self
+    }
+}
+
+/// Something else it hangs together with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Related {
+    /// Its key or id, to be looked up in every system.
+    pub id: String,
+    /// How: `its execution`, `named in its arguments`.
+    pub relation: &'static str,
+    /// How sure that is.
+    pub certainty: Certainty,
+}
+
+/// One thing and why it is as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// What it is.
+    pub subject: Subject,
+    /// Its state, as its verdict names it.
+    pub state: &'static str,
+    /// One sentence of its verdict.
+    pub summary: String,
+    /// How much attention it needs.
+    pub severity: Severity,
+    /// Why, the gravest first; none when nothing is wrong with it.
+    pub causes: Vec<Cause>,
+    /// What to look at next.
+    pub related: Vec<Related>,
+}
+
+impl Explanation {
+    /// As data.
+    pub fn value(&self, hop: Option<(&'static str, Certainty, &Subject)>) -> Value {
+        let causes = self.causes.iter().map(|cause| {
+            let next = cause.next.iter().map(|next| Value::Text(next.command.clone()));
+            Value::Map(vec![
+                ("rule", Value::Name(cause.rule)),
+                ("certainty", Value::Name(cause.certainty.name())),
+                ("severity", Value::Name(cause.severity.name())),
+                ("text", Value::Text(cause.text.clone())),
+                ("next", Value::List(next.collect())),
+            ])
+        });
+        Value::Map(vec![
+            ("subject", Value::Text(self.subject.to_string())),
+            ("state", Value::Name(self.state)),
+            ("severity", Value::Name(self.severity.name())),
+            ("summary", Value::Text(self.summary.clone())),
+            ("relation", hop.map_or(Value::Null, |(relation, ..)| Value::Name(relation))),
+            ("relation_certainty", hop.map_or(Value::Null, |(_, certainty, _)| Value::Name(certainty.name()))),
+            ("related_to", hop.map_or(Value::Null, |(.., from)| Value::Text(from.to_string()))),
+            ("causes", Value::List(causes.collect())),
+        ])
+    }
+}
+
+/// Strings in a JSON document that may be keys or ids of something else: short, without blanks, not plain words or numbers.
+pub fn candidates(json: &str, most: usize) -> Vec<String> {
+    fn walk(value: &serde_json::Value, most: usize, out: &mut Vec<String>) {
+        if out.len() >= most {
+            return;
+        }
+        match value {
+            serde_json::Value::String(text) if may_be_id(text) && !out.contains(text) => out.push(text.clone()),
+            serde_json::Value::Array(items) => items.iter().for_each(|item| walk(item, most, out)),
+            serde_json::Value::Object(fields) => fields.values().for_each(|item| walk(item, most, out)),
+            _ => {}
+        }
+    }
+    let mut out = Vec::new();
+    if let Ok(value) = serde_json::from_str(json) {
+        walk(&value, most, &mut out);
+    }
+    out
+}
+
+fn may_be_id(text: &str) -> bool {
+    let marked = text.bytes().any(|byte| byte.is_ascii_digit() || b":-_".contains(&byte));
+    (4..=200).contains(&text.len()) && marked && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_picked_out_of_payloads() {
+        let json = r#"{"key": "payments:order-7", "n": 12345, "text": "two words", "deep": [["order-7", "order-7", "plain"]]}"#;
+        assert_eq!(candidates(json, 10), ["payments:order-7", "order-7"]);
+        assert_eq!(candidates(json, 1), ["payments:order-7"]);
+        assert!(candidates("no json", 10).is_empty());
+    }
+}

@@ -1,0 +1,72 @@
+//! What stands in a database and what of it needs a person: the front page.
+
+use std::cmp::Reverse;
+
+use futures_util::future::join_all;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::verdict::Severity;
+use crate::registry::Database;
+use crate::system::{Attention, Survey};
+use crate::time::Timestamp;
+
+/// A survey of every system that is there.
+pub struct Front {
+    /// The database for people, without secrets.
+    pub database: String,
+    /// Its clock.
+    pub now: Timestamp,
+    /// The systems found.
+    pub surveys: Vec<Survey>,
+    /// The database each of them stands in.
+    pub places: Vec<String>,
+    /// Why a database beside the first one could not be asked.
+    pub unreachable: Vec<Error>,
+}
+
+impl Front {
+    /// What needs a person in any system, the most severe first.
+    pub fn attention(&self) -> Vec<(&'static str, &Attention)> {
+        let mut all: Vec<_> =
+            self.surveys.iter().flat_map(|survey| survey.attention.iter().map(|item| (survey.system, item))).collect();
+        all.sort_by_key(|(_, item)| Reverse(item.severity));
+        all
+    }
+
+    /// How severe the worst of it is.
+    pub fn worst(&self) -> Severity {
+        self.attention().first().map_or(Severity::Ok, |(_, item)| item.severity)
+    }
+}
+
+/// Surveys every system of a database, all at once.
+///
+/// # Errors
+/// `NoSystem` when there is none; what a store reports.
+pub async fn survey(database: &Database) -> Result<Front> {
+    let systems: Vec<_> = database.systems().collect();
+    let answers = join_all(systems.iter().map(|system| system.survey())).await;
+    let mut surveys = Vec::new();
+    let mut places = Vec::new();
+    let mut unreachable = Vec::new();
+    let mut absent = None;
+    for (system, answer) in systems.into_iter().zip(answers) {
+        match answer {
+            Ok(survey) => {
+                places.push(system.database().to_owned());
+                surveys.push(survey);
+            }
+            Err(error) if error.kind() == ErrorKind::NoSystem => {
+                absent.get_or_insert(error);
+            }
+            Err(error) if error.kind() == ErrorKind::Connect => unreachable.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match (places.first().cloned(), surveys.first().map(|survey: &Survey| survey.now)) {
+        (Some(database), Some(now)) => Ok(Front { database, now, surveys, places, unreachable }),
+        _ => {
+            Err(unreachable.pop().or(absent).unwrap_or_else(|| Error::new(ErrorKind::NoSystem, "no system was found")))
+        }
+    }
+}

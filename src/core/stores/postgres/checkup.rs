@@ -1,0 +1,256 @@
+//! Examining a PostgreSQL server for `sen doctor`: what stands between it and a reliable answer. Reads the catalogue and the
+//! activity views only.
+
+use std::net::IpAddr;
+
+use tokio_postgres::types::Type;
+
+use super::Wire;
+use super::decode::Cells;
+use super::link::Link;
+use super::read::Ask;
+use crate::error::Result;
+use crate::model::checkup::{Check, IndexWish, Need};
+use crate::model::verdict::Severity;
+use crate::sql::Sql;
+use crate::stores::tls::Trust;
+use crate::time::{Timestamp, humane};
+
+static SERVER: Sql = Sql::new(
+    "SELECT current_setting('server_version'), current_setting('server_version_num')::int8, current_setting('TimeZone'),
+        pg_is_in_recovery(), current_setting('default_transaction_read_only') = 'on', clock_timestamp(), current_user::text,
+        host(inet_server_addr())",
+);
+
+static HELD: Sql = Sql::new(
+    "SELECT a.pid::int8, coalesce(a.application_name, ''), a.usename::text,
+        (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000000)::int8,
+        (SELECT count(*) FROM pg_stat_activity AS w WHERE a.pid = ANY (pg_blocking_pids(w.pid)) AND w.wait_event_type = 'Lock'), a.state
+    FROM pg_stat_activity AS a
+    WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.xact_start < clock_timestamp() - interval '1 minute'
+    ORDER BY a.xact_start LIMIT 5",
+);
+
+static LACKING: Sql = Sql::new(
+    "SELECT wanted.object, wanted.privilege FROM unnest($1::text[], $2::text[], $3::bool[]) AS wanted (object, privilege, sequence)
+    WHERE to_regclass(wanted.object) IS NOT NULL AND NOT CASE WHEN wanted.sequence
+        THEN has_sequence_privilege(to_regclass(wanted.object), wanted.privilege)
+        ELSE has_table_privilege(to_regclass(wanted.object), wanted.privilege) END",
+);
+
+/// An index whose first column is the wanted one, whatever follows.
+static UNINDEXED: Sql = Sql::new(
+    "SELECT wanted.at, greatest(c.reltuples, 0)::int8
+    FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS wanted (relation, first, at)
+    JOIN pg_class AS c ON c.oid = to_regclass(wanted.relation)
+    WHERE NOT EXISTS (SELECT FROM pg_index AS i JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+        WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND a.attname = wanted.first)",
+);
+
+/// From so many rows on a missing index is felt.
+const MANY: i64 = 100_000;
+
+impl Link {
+    /// Examines the server, the connection, the privileges behind `needs` and the indexes in `wishes`.
+    ///
+    /// # Errors
+    /// What the server reports of the catalogue itself.
+    pub async fn examine(&self, needs: &[Need], wishes: &[IndexWish]) -> Result<Vec<Check>> {
+        let db = self.live().await?;
+        let mut wanted: (Vec<&str>, Vec<&str>, Vec<bool>) = Default::default();
+        for need in needs {
+            let read: &[&str] = if need.sequence { &[] } else { &["SELECT"] };
+            for privilege in read.iter().chain(need.acts) {
+                wanted.0.push(&need.object);
+                wanted.1.push(privilege);
+                wanted.2.push(need.sequence);
+            }
+        }
+        let tables: Vec<&str> = wishes.iter().map(|wish| wish.table.as_str()).collect();
+        let firsts: Vec<&str> = wishes.iter().map(|wish| wish.first).collect();
+        let before = Timestamp::here();
+        let server = self.ask(Ask::new(&SERVER, [])).await?;
+        let after = Timestamp::here();
+        let asks = [
+            Ask::new(&HELD, []),
+            Ask::new(
+                &LACKING,
+                [
+                    (&wanted.0 as _, Type::TEXT_ARRAY),
+                    (&wanted.1 as _, Type::TEXT_ARRAY),
+                    (&wanted.2 as _, Type::BOOL_ARRAY),
+                ],
+            ),
+            Ask::new(&UNINDEXED, [(&tables as _, Type::TEXT_ARRAY), (&firsts as _, Type::TEXT_ARRAY)]),
+        ];
+        let (direct, answers) = tokio::join!(db.is_direct(), self.snapshot(&asks));
+        let mut checks = Vec::new();
+        if let Some(row) = server.first() {
+            let mut cells = Cells::new(row);
+            let (version, number) = (cells.text(0).unwrap_or_default(), cells.int(1).unwrap_or_default());
+            checks.push(version_check(&version, number));
+            checks.push(Check::new(
+                Severity::Ok,
+                "time_zone",
+                format!("the session's zone is {}; sen never changes it", cells.text(2).unwrap_or_default()),
+            ));
+            if cells.flag(3) == Some(true) {
+                let text = "this server is a standby: reading works, and what is read may be behind its primary";
+                checks.push(Check::new(Severity::Warning, "standby", text));
+            } else if cells.flag(4) == Some(true) {
+                let text =
+                    "default_transaction_read_only is on for this role, database or server: acts will be refused";
+                checks.push(Check::new(Severity::Warning, "read_only", text));
+            }
+            if let Some(now) = cells.time(5) {
+                checks.push(clock_check(before, now, after));
+            }
+            let user = cells.text(6).unwrap_or_default();
+            let address = cells.text(7).and_then(|text| text.parse::<IpAddr>().ok());
+            checks.push(wire_check(db.wire(), address));
+            let mut answers = answers?.into_iter();
+            let mut next = || answers.next().and_then(Result::ok).unwrap_or_default();
+            let (held, lacking, unindexed) = (next(), next(), next());
+            checks.extend(held.iter().map(|row| held_check(&mut Cells::new(row))));
+            let lacking: Vec<(String, String)> = lacking
+                .iter()
+                .map(|row| {
+                    let mut cells = Cells::new(row);
+                    (cells.text(0).unwrap_or_default(), cells.text(1).unwrap_or_default())
+                })
+                .collect();
+            checks.extend(privilege_checks(&user, &lacking));
+            for row in &unindexed {
+                let mut cells = Cells::new(row);
+                let wish = cells.int(0).and_then(|at| wishes.get(usize::try_from(at - 1).ok()?));
+                checks.extend(wish.and_then(|wish| index_check(wish, cells.int(1).unwrap_or_default())));
+            }
+        }
+        checks.push(if direct {
+            Check::new(Severity::Ok, "pooler", "connected to the server itself, without a pooler between")
+        } else {
+            Check::new(
+                Severity::Ok,
+                "pooler",
+                "a pooler stands between; sen keeps nothing in a session, so transaction mode is fine",
+            )
+        });
+        Ok(checks)
+    }
+}
+
+fn version_check(version: &str, number: i64) -> Check {
+    if number < 120_000 {
+        let text = format!("PostgreSQL {version} is older than any that sen is tried with");
+        return Check::new(Severity::Warning, "server", text);
+    }
+    Check::new(Severity::Ok, "server", format!("PostgreSQL {version}"))
+}
+
+/// The server's clock lies between two readings of ours, if both are right.
+fn clock_check(before: Timestamp, server: Timestamp, after: Timestamp) -> Check {
+    let (ahead, behind) = (server.micros_since(after), before.micros_since(server));
+    let off = ahead.max(behind).max(0);
+    let which = if ahead > behind { "ahead of" } else { "behind" };
+    if off > 1_000_000 {
+        let text = format!(
+            "the server's clock is {} {which} this machine's; sen goes by the server's alone, workers may not",
+            humane(off)
+        );
+        return Check::new(Severity::Warning, "clock", text);
+    }
+    Check::new(Severity::Ok, "clock", "the server's clock agrees with this machine's to within a second")
+}
+
+fn wire_check(wire: Wire, address: Option<IpAddr>) -> Check {
+    let near = address.is_some_and(|address| address.is_loopback());
+    match wire {
+        Wire::Plain | Wire::Tls(Trust::Unverified) if !near => Check::new(
+            Severity::Warning,
+            "tls",
+            format!("connected over {wire}: the password and the data can be read or altered on the way"),
+        )
+        .with_remedy("sslmode=verify-full and sslrootcert=… in DATABASE_URL"),
+        _ => Check::new(Severity::Ok, "tls", format!("connected over {wire}")),
+    }
+}
+
+fn held_check(cells: &mut Cells<'_>) -> Check {
+    let pid = cells.int(0).unwrap_or_default();
+    let (name, user) = (cells.text(1).unwrap_or_default(), cells.text(2).unwrap_or_default());
+    let age = humane(cells.int(3).unwrap_or_default());
+    let waiting = cells.int(4).unwrap_or_default();
+    let idle = cells.text(5).is_some_and(|state| state.starts_with("idle"));
+    let doing = if idle { "idle in a transaction" } else { "in a transaction" };
+    let name = if name.is_empty() { String::new() } else { format!(" ({name})") };
+    let severity = if waiting > 0 { Severity::Critical } else { Severity::Warning };
+    let wait = if waiting > 0 { format!(", and {waiting} wait for its locks") } else { String::new() };
+    Check::new(severity, "transactions", format!("process {pid} of {user}{name} has been {doing} for {age}{wait}"))
+        .with_remedy(format!("SELECT pg_terminate_backend({pid});"))
+}
+
+/// What the role lacks for reading, and what it lacks for acts only: two different things to be told of.
+fn privilege_checks(user: &str, lacking: &[(String, String)]) -> Vec<Check> {
+    if lacking.is_empty() {
+        return vec![Check::new(Severity::Ok, "privileges", format!("{user} may read and act on everything found"))];
+    }
+    let (reads, acts): (Vec<_>, Vec<_>) = lacking.iter().partition(|(_, privilege)| privilege == "SELECT");
+    let mut checks = Vec::new();
+    if !reads.is_empty() {
+        let objects: Vec<&str> = reads.iter().map(|(object, _)| object.as_str()).collect();
+        let text = format!("{user} may not read {}", objects.join(", "));
+        checks.push(Check::new(Severity::Critical, "privileges", text).with_remedy("sen grants --role ro"));
+    }
+    let mut objects: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (object, privilege) in acts {
+        match objects.last_mut().filter(|(last, _)| last == object) {
+            Some((_, privileges)) => privileges.push(privilege),
+            None => objects.push((object, vec![privilege])),
+        }
+    }
+    if !objects.is_empty() {
+        let each: Vec<String> =
+            objects.iter().map(|(object, privileges)| format!("{} on {object}", privileges.join(", "))).collect();
+        // A role that only reads is a good thing to have: no reason to worry.
+        let text = format!("{user} may not act: it lacks {}", each.join("; "));
+        checks.push(Check::new(Severity::Ok, "privileges", text).with_remedy("sen grants --role operator"));
+    }
+    checks
+}
+
+fn index_check(wish: &IndexWish, rows: i64) -> Option<Check> {
+    if rows < MANY {
+        return None;
+    }
+    let IndexWish { table, columns, used_by, .. } = wish;
+    let text = format!("{table} has about {rows} rows and no index for {used_by}");
+    let sql = format!("CREATE INDEX CONCURRENTLY ON {table} {columns};");
+    Some(Check::new(Severity::Warning, "indexes", text).with_remedy(sql))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_are_compared_within_the_round_trip() {
+        let at = Timestamp::from_micros;
+        assert_eq!(clock_check(at(0), at(5), at(10)).severity, Severity::Ok);
+        assert_eq!(clock_check(at(0), at(900_000), at(10)).severity, Severity::Ok);
+        let ahead = clock_check(at(0), at(3_000_000), at(10));
+        assert!(ahead.severity == Severity::Warning && ahead.text.contains("ahead of"), "{ahead:?}");
+        let behind = clock_check(at(9_000_000), at(3_000_000), at(9_000_010));
+        assert!(behind.severity == Severity::Warning && behind.text.contains("behind"), "{behind:?}");
+    }
+
+    #[test]
+    fn unverified_tls_matters_off_this_machine() {
+        let far = Some("10.0.0.7".parse().unwrap());
+        let near = Some("127.0.0.1".parse().unwrap());
+        assert_eq!(wire_check(Wire::Plain, far).severity, Severity::Warning);
+        assert_eq!(wire_check(Wire::Tls(Trust::Unverified), far).severity, Severity::Warning);
+        assert_eq!(wire_check(Wire::Plain, near).severity, Severity::Ok);
+        assert_eq!(wire_check(Wire::Tls(Trust::Full), far).severity, Severity::Ok);
+        assert_eq!(wire_check(Wire::Socket, None).severity, Severity::Ok);
+    }
+}

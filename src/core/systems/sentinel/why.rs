@@ -1,0 +1,328 @@
+//! Why a lease is as it is: one rule a function. Pure.
+
+use super::record::{Lease, LeaseEvent, Status, owner_parts};
+use super::verdict::{State, state, taken_over};
+use crate::model::cause::{Cause, Certainty, Explanation, Related, candidates};
+use crate::model::subject::Subject;
+use crate::model::verdict::{NextCommand, Severity, Verdict};
+use crate::time::{Timestamp, humane};
+
+/// What the rules go by.
+pub(super) struct Facts<'a> {
+    /// The lease.
+    pub lease: &'a Lease,
+    /// Its newest events in time order; empty where none are kept.
+    pub events: &'a [LeaseEvent],
+    /// The database's clock.
+    pub now: Timestamp,
+    /// Whether the owner's process runs on this machine; `None` when it is another machine's.
+    pub process_here: Option<bool>,
+    /// Transactions that hold locks on the leases for long.
+    pub locks: &'a [Lock],
+}
+
+/// A transaction that holds a lock on the leases and has for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lock {
+    /// The server process.
+    pub pid: i64,
+    /// Its `application_name`.
+    pub application: String,
+    /// How long its transaction has been open, in microseconds.
+    pub age: i64,
+    /// Whether it is doing nothing at the moment.
+    pub idle: bool,
+}
+
+type Rule = fn(&Facts<'_>, State) -> Option<Cause>;
+
+const RULES: [Rule; 7] =
+    [raised, process_gone, holder_gone, async_holder, abandoned_take_over, wrong_time_zone, blocked];
+
+/// How many ids in a result are looked up elsewhere.
+const CANDIDATES: usize = 10;
+/// A clock this far off is no drift.
+const OFF: i64 = 60_000_000;
+
+/// A lease and why it is so.
+pub(super) fn explain(facts: &Facts<'_>, subject: Subject, verdict: Verdict) -> Explanation {
+    let state = state(&facts.lease.status, facts.lease.alive, facts.lease.hard_alive);
+    let mut causes: Vec<Cause> = RULES.iter().filter_map(|rule| rule(facts, state)).collect();
+    if state == State::Unreadable {
+        causes.push(Cause::new("unreadable", Certainty::Proven, Severity::Critical, verdict.summary.clone()));
+    }
+    causes.sort_by_key(|cause| std::cmp::Reverse((cause.severity, cause.certainty)));
+    // What settles the key belongs to the gravest of them.
+    if let Some(first) = causes.first_mut() {
+        first.next.extend(verdict.next);
+    }
+    Explanation {
+        subject,
+        state: verdict.state,
+        summary: verdict.summary,
+        severity: verdict.severity,
+        causes,
+        related: related(facts.lease),
+    }
+}
+
+/// The key without its namespace, and what its result names.
+fn related(lease: &Lease) -> Vec<Related> {
+    let mut out = Vec::new();
+    if let Some((_, bare)) = lease.key.split_once(':') {
+        out.push(Related {
+            id: bare.to_owned(),
+            relation: "the same name without the namespace",
+            certainty: Certainty::Likely,
+        });
+    }
+    let named = lease.execution_result.as_deref().map(|json| candidates(json, CANDIDATES)).unwrap_or_default();
+    out.extend(named.into_iter().map(|id| Related {
+        id,
+        relation: "named in its result",
+        certainty: Certainty::Likely,
+    }));
+    out
+}
+
+fn owner(lease: &Lease) -> String {
+    let owner = lease.owner_id.as_deref().unwrap_or("unknown");
+    owner_parts(owner).map_or_else(|| owner.to_owned(), |(host, pid, _)| format!("process {pid} on {host}"))
+}
+
+fn of_this_run<'a>(facts: &'a Facts<'_>, name: &str) -> Option<&'a LeaseEvent> {
+    let token = facts.lease.fencing_token;
+    facts.events.iter().rev().find(|event| {
+        event.event == name
+            && event.occurred_at.is_finite()
+            && (event.fencing_token.is_none() || event.fencing_token == token)
+    })
+}
+
+/// The function raised after it had begun, and the library left the key uncertain.
+fn raised(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    if !matches!(state, State::Uncertain | State::Stalled) {
+        return None;
+    }
+    let event = of_this_run(facts, "expired")?;
+    let text = format!(
+        "the function raised an exception {} ago, after it had begun, in {}",
+        humane(facts.now.micros_since(event.occurred_at)),
+        owner(facts.lease)
+    );
+    Some(Cause::new("raised", Certainty::Proven, Severity::Critical, text))
+}
+
+/// The owner's process is looked for on this very machine and is not there.
+fn process_gone(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    let gone = facts.process_here == Some(false) && matches!(state, State::Alive | State::Stalled | State::Uncertain);
+    // Another machine or container can carry the same name: so not proven.
+    gone.then(|| {
+        let text = format!("{} is gone: no such process runs here", owner(facts.lease));
+        Cause::new("process_gone", Certainty::Likely, Severity::Critical, text)
+    })
+}
+
+/// Lease and hard limit are over: nobody is entitled to go on, and whoever it was has not finished.
+fn holder_gone(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    if state != State::Uncertain || facts.process_here == Some(true) || of_this_run(facts, "expired").is_some() {
+        return None;
+    }
+    let text = format!(
+        "the holder ({}) let its lease and its hard limit pass without finishing: killed, cut off, or stuck",
+        owner(facts.lease)
+    );
+    Some(Cause::new("holder_gone", Certainty::Likely, Severity::Critical, text))
+}
+
+/// A lease that was never extended: the async clients send no heartbeats (`sentinel/async_client.py`, 0.4.2 and 0.5.0).
+fn async_holder(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    let lease = facts.lease;
+    if state != State::Stalled || facts.process_here == Some(false) || of_this_run(facts, "expired").is_some() {
+        return None;
+    }
+    let (updated, expires, ttl) = (lease.lease_updated_at?, lease.lease_expires_at?, lease.ttl_ms?);
+    let never_extended = (expires.micros_since(updated) - ttl.saturating_mul(1000)).abs() < 50_000;
+    let begun = of_this_run(facts, "executing").map(|event| event.occurred_at);
+    let since_start = begun.is_none_or(|begun| updated.micros_since(begun).abs() < 1_000_000);
+    (never_extended && since_start).then(|| {
+        let text = format!(
+            "the lease was never extended since the work began: {} may be an async client, which sends no heartbeats and may be well",
+            owner(lease)
+        );
+        Cause::new("async_holder", Certainty::Likely, Severity::Warning, text)
+    })
+}
+
+/// A person took it over and has not said what happened.
+fn abandoned_take_over(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    if state != State::Reconciling {
+        return None;
+    }
+    let text = taken_over(facts.lease, facts.events, facts.now)
+        .unwrap_or_else(|| "an operator has taken it over and has not settled it; who is not on record".into());
+    Some(Cause::new("taken_over", Certainty::Proven, Severity::Warning, text))
+}
+
+/// Its last change lies in the future: a plain TIMESTAMP written in another zone.
+fn wrong_time_zone(facts: &Facts<'_>, _: State) -> Option<Cause> {
+    let updated = facts.lease.lease_updated_at.filter(|updated| updated.is_finite())?;
+    let ahead = updated.micros_since(facts.now);
+    (ahead > OFF).then(|| {
+        let text = format!(
+            "its last change lies {} in the future: a worker writes times in another zone, and others may see its lease as over",
+            humane(ahead)
+        );
+        Cause::new("wrong_time_zone", Certainty::Proven, Severity::Critical, text)
+            .with_next(vec![NextCommand::new(&["sen", "doctor"], "time zones and clocks")])
+    })
+}
+
+/// Somebody holds locks on the leases: claims, beats and completions wait.
+fn blocked(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    let lock = facts.locks.first().filter(|_| !matches!(facts.lease.status, Status::Completed))?;
+    if state == State::Free {
+        return None;
+    }
+    let doing = if lock.idle { "idle in a transaction" } else { "in a transaction" };
+    let name = if lock.application.is_empty() { String::new() } else { format!(" ({})", lock.application) };
+    let text = format!(
+        "server process {}{name} has been {doing} for {} and holds locks on the leases: the worker may be waiting for it",
+        lock.pid,
+        humane(lock.age)
+    );
+    Some(
+        Cause::new("blocked_transaction", Certainty::Likely, Severity::Warning, text)
+            .with_next(vec![NextCommand::new(&["sen", "doctor"], "which transactions are open")]),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::systems::sentinel::verdict::judge;
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(10_000_000_000);
+
+    fn lease(status: Status, expires: i64, hard: i64) -> Lease {
+        let at = |seconds: i64| Timestamp::from_micros(NOW.as_micros() + seconds * 1_000_000);
+        Lease {
+            key: "payments:order-7".into(),
+            owner_id: Some("web-1:42-7".into()),
+            status,
+            fencing_token: Some(7),
+            lease_expires_at: Some(at(expires)),
+            lease_updated_at: Some(at(expires - 30)),
+            hard_expires_at: Some(at(hard)),
+            alive: Some(expires > 0),
+            hard_alive: Some(hard > 0),
+            ttl_ms: Some(30_000),
+            execution_result: None,
+            unreadable: Vec::new(),
+        }
+    }
+
+    fn event(name: &str, seconds: i64) -> LeaseEvent {
+        LeaseEvent {
+            id: 1,
+            key: "payments:order-7".into(),
+            event: name.into(),
+            occurred_at: Timestamp::from_micros(NOW.as_micros() + seconds * 1_000_000),
+            fencing_token: Some(7),
+            owner_id: Some("web-1:42-7".into()),
+            metadata: None,
+        }
+    }
+
+    fn rules(lease: &Lease, events: &[LeaseEvent], process_here: Option<bool>, locks: &[Lock]) -> Vec<&'static str> {
+        let facts = Facts { lease, events, now: NOW, process_here, locks };
+        let subject = Subject::new("sentinel", "lease", lease.key.clone());
+        explain(&facts, subject, judge(lease, events, NOW)).causes.iter().map(|cause| cause.rule).collect()
+    }
+
+    /// Name, lease, events, whether the owner's process runs here, long locks, and the rules expected.
+    type Scenario<'a> = (&'a str, Lease, Vec<LeaseEvent>, Option<bool>, &'a [Lock], &'a [&'a str]);
+
+    /// One scenario a line: what was seen, and the rules that must name it.
+    #[test]
+    fn each_cause_is_named_and_healthy_keys_have_none() {
+        let lock = [Lock { pid: 9, application: "etl".into(), age: 400_000_000, idle: true }];
+        let (executing, none) = (Status::Executing, [].as_slice());
+        let cases: [Scenario<'_>; 13] = [
+            ("alive", lease(executing.clone(), 20, 300), vec![event("executing", -10)], None, none, &[]),
+            ("alive, here", lease(executing.clone(), 20, 300), vec![], Some(true), none, &[]),
+            ("held", lease(Status::Claimed, 20, 300), vec![], None, none, &[]),
+            ("free", lease(Status::Claimed, -20, -3), vec![], None, &lock, &[]),
+            ("completed", lease(Status::Completed, -20, -3), vec![event("completed", -5)], None, &lock, &[]),
+            (
+                "alive, its process gone",
+                lease(executing.clone(), 20, 300),
+                vec![],
+                Some(false),
+                none,
+                &["process_gone"],
+            ),
+            ("over", lease(executing.clone(), -90, -30), vec![event("executing", -120)], None, none, &["holder_gone"]),
+            ("raised", lease(executing.clone(), -90, -30), vec![event("expired", -60)], None, none, &["raised"]),
+            (
+                "raised in an earlier run",
+                lease(executing.clone(), -90, -30),
+                vec![LeaseEvent { fencing_token: Some(6), ..event("expired", -600) }],
+                None,
+                none,
+                &["holder_gone"],
+            ),
+            ("async", lease(executing.clone(), -30, 300), vec![event("executing", -60)], None, none, &["async_holder"]),
+            (
+                "beaten, then silent",
+                lease(executing.clone(), -30, 300),
+                vec![event("executing", -400)],
+                None,
+                none,
+                &[],
+            ),
+            (
+                "taken over",
+                lease(Status::Reconciling, -90, -30),
+                vec![event("reconciling", -9)],
+                None,
+                none,
+                &["taken_over"],
+            ),
+            ("blocked", lease(executing, 20, 300), vec![], None, &lock, &["blocked_transaction"]),
+        ];
+        for (name, lease, events, here, locks, expected) in cases {
+            assert_eq!(rules(&lease, &events, here, locks), expected, "{name}");
+        }
+        let mut zone = lease(Status::Executing, 20, 300);
+        zone.lease_updated_at = Some(Timestamp::from_micros(NOW.as_micros() + 3_600_000_000));
+        assert_eq!(rules(&zone, &[], None, &[]), ["wrong_time_zone"]);
+    }
+
+    #[test]
+    fn the_way_out_stands_with_the_gravest_cause() {
+        let lease = lease(Status::Executing, -90, -30);
+        let facts = Facts { lease: &lease, events: &[], now: NOW, process_here: None, locks: &[] };
+        let explained = explain(&facts, Subject::new("sentinel", "lease", "k"), judge(&lease, &[], NOW));
+        assert!(explained.causes[0].next[0].command.starts_with("sen reconcile"), "{explained:?}");
+        assert_eq!(explained.related[0].id, "order-7");
+    }
+
+    proptest! {
+        #[test]
+        fn rules_never_panic_and_settled_keys_have_no_causes_but_odd_clocks(
+            status in "claimed|executing|reconciling|completed|\\PC{0,5}", expires in any::<i64>(), updated in any::<i64>(),
+            alive in any::<Option<bool>>(), hard in any::<Option<bool>>(), here in any::<Option<bool>>(), ttl in any::<Option<i64>>(),
+        ) {
+            let mut lease = lease(Status::parse(&status), -1, -1);
+            (lease.alive, lease.hard_alive, lease.ttl_ms) = (alive, hard, ttl);
+            lease.lease_expires_at = Some(Timestamp::from_micros(expires));
+            lease.lease_updated_at = Some(Timestamp::from_micros(updated));
+            let found = rules(&lease, &[event("expired", -3)], here, &[]);
+            if status == "completed" {
+                prop_assert!(found.iter().all(|rule| *rule == "wrong_time_zone"), "{:?}", found);
+            }
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Stent and Senpuki (Stent is Senpuki renamed): durable functions, kept in `executions`, `tasks` and their neighbours.
+//!
+//! This file is the system: it looks through a [`port::ExecutionStore`] and, for dead letters and acts, a
+//! [`letters::LetterStore`]. SQL lives in the cells (`postgres.rs`, `sqlite.rs`).
+
+pub mod codec;
+pub mod dump;
+pub mod letters;
+pub mod pickle;
+pub mod port;
+pub mod record;
+pub mod shape;
+pub mod verdict;
+
+mod view;
+
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::{Stream, StreamExt as _};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::plan::Plan;
+use crate::model::report::Report;
+use crate::model::value::Row;
+use crate::observe::Observer;
+use crate::permit::WritePermit;
+use crate::system::{Filter, Found, History, Listing, Part, Request, Statistics, Survey, System};
+use crate::time::wall::Zone;
+use crate::time::{Timestamp, When};
+
+use letters::LetterStore;
+use port::{Bound, ExecutionStore, Order, Query};
+
+pub use view::{EXECUTION_COLUMNS, TASK_COLUMNS};
+
+/// The system's name.
+pub const NAME: &str = "stent";
+
+/// The kind of a list of tasks, and of a task; an execution's is the primary one.
+pub const TASKS: &str = "task";
+
+/// Stent in one database.
+pub struct Stent {
+    store: Box<dyn ExecutionStore>,
+    letters: Option<Box<dyn LetterStore>>,
+    zone: Zone,
+}
+
+impl Stent {
+    /// Stent over `store`; `zone` is the one whose wall clock the workers write.
+    pub fn new(store: Box<dyn ExecutionStore>, zone: Zone) -> Self {
+        Self { store, letters: None, zone }
+    }
+
+    /// The same with its dead letters and acts.
+    #[must_use]
+    pub fn with_letters(mut self, letters: Box<dyn LetterStore>) -> Self {
+        self.letters = Some(letters);
+        self
+    }
+
+    /// The zone whose wall clock the workers write.
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    fn absent(&self) -> Error {
+        absent(self.database())
+    }
+}
+
+/// How much progress comes along with an execution.
+fn progress(events: u32) -> i64 {
+    i64::from(events)
+}
+
+fn no_history() -> Error {
+    Error::new(ErrorKind::NoSystem, "executions have no events of their own")
+        .with_hint("`sen exec show ID` shows their progress")
+}
+
+type Chunks<T> = Pin<Box<dyn Stream<Item = Result<Vec<T>>> + Send>>;
+
+/// The parts of a listing: at most `limit` rows, of which one more was asked for.
+fn parts<T: Send + 'static>(
+    chunks: Chunks<T>,
+    limit: Option<u64>,
+    make: impl Fn(T) -> Row + Send + 'static,
+) -> Pin<Box<dyn Stream<Item = Result<Part>> + Send>> {
+    let mut left = limit.unwrap_or(u64::MAX);
+    Box::pin(chunks.map(move |chunk| {
+        let mut chunk = chunk?;
+        let keep = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
+        let more = chunk.len() > keep;
+        chunk.truncate(keep);
+        left -= keep as u64;
+        Ok(Part { rows: chunk.into_iter().map(&make).collect(), more })
+    }))
+}
+
+/// The states `sen exec list --state` takes: what the database stores, and what a verdict says.
+pub const EXECUTION_STATES: &[&str] = &[
+    "pending",
+    "running",
+    "completed",
+    "failed",
+    "timed_out",
+    "cancelling",
+    "cancelled",
+    "stranded",
+    "overdue",
+    "lost",
+];
+
+/// The states `sen task list --state` takes.
+pub const TASK_STATES: &[&str] =
+    &["pending", "running", "completed", "failed", "ready", "scheduled", "waiting", "lost"];
+
+impl Stent {
+    fn query(&self, filter: &Filter) -> Result<Query> {
+        let tasks = filter.kind == TASKS;
+        let (noun, known) = if tasks { ("task", TASK_STATES) } else { ("execution", EXECUTION_STATES) };
+        let mut states = filter.states.clone();
+        if let Some(odd) = states.iter().find(|state| !known.contains(&state.as_str())) {
+            return Err(Error::usage(format!("no {noun} is ever {odd:?}"))
+                .with_hint(format!("known states: {}", known.join(", "))));
+        }
+        if filter.flags.contains(&"stuck") {
+            let stuck = if tasks { &["lost"][..] } else { &["stranded", "overdue", "lost"] };
+            states.extend(stuck.iter().map(|state| (*state).to_owned()));
+        }
+        let (order, newest_first) = match filter.sort.as_deref() {
+            None if filter.limit.is_none() && filter.after.is_none() => (Order::Stored, false),
+            None | Some("created") => (Order::Created, true),
+            Some("started") => (Order::Started, true),
+            Some("completed") => (Order::Completed, true),
+            Some(other) => {
+                return Err(Error::usage(format!("cannot sort by {other:?}"))
+                    .with_hint("known orders: created, started, completed"));
+            }
+        };
+        Ok(Query {
+            states,
+            queue: filter.queue.clone(),
+            function: filter.function.clone(),
+            tag: filter.tag.as_deref().map(codec::tag_needles).unwrap_or_default(),
+            worker: filter.worker.clone(),
+            error: filter.error.as_deref().map(codec::needles).unwrap_or_default(),
+            execution: filter.parent.clone(),
+            since: Bound::of(filter.since, &self.zone),
+            until: [Bound::of(filter.until, &self.zone), Bound::of(filter.older_than.map(When::Ago), &self.zone)],
+            after: filter.after.clone(),
+            order,
+            descending: newest_first != filter.reverse,
+            limit: filter.limit.map(|limit| i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)),
+            payloads: filter.payloads,
+            // The zone's offset now: this machine's clock is good enough to tell the season.
+            ahead: self.zone.ahead_at(Timestamp::here()),
+        })
+    }
+}
+
+/// The error that says that a database holds none of these tables.
+fn absent(database: &str) -> Error {
+    Error::new(ErrorKind::NoSystem, format!("no Stent or Senpuki tables (executions, tasks) in {database}"))
+        .with_hint("is this the right database, and does the role's search_path name the schema?")
+}
+
+#[async_trait]
+impl System for Stent {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn database(&self) -> &str {
+        self.store.database()
+    }
+
+    async fn present(&self) -> Result<bool> {
+        Ok(self.store.shape().await?.present())
+    }
+
+    async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>> {
+        let look = self.store.find(id, progress(events), false).await?;
+        Ok(view::found(look, &self.zone))
+    }
+
+    async fn show(&self, kind: &str, id: &str, events: u32) -> Result<Vec<Found>> {
+        let look = self.store.find(id, progress(events), true).await?;
+        let mut found = view::found(look, &self.zone);
+        found.retain(|one| one.subject.kind == kind);
+        Ok(found)
+    }
+
+    async fn nearby(&self, id: &str) -> Result<Vec<String>> {
+        let mut near: Vec<(usize, String)> = self
+            .store
+            .neighbours(id)
+            .await?
+            .into_iter()
+            .map(|found| (strsim::levenshtein(&found, id), found))
+            // Ids are random: what shares no beginning and differs much was not meant.
+            .filter(|(distance, found)| *distance <= 3 || (id.len() >= 4 && found.starts_with(id)))
+            .collect();
+        near.sort();
+        near.dedup();
+        Ok(near.into_iter().take(3).map(|(_, found)| found).collect())
+    }
+
+    async fn list(&self, filter: &Filter) -> Result<Listing> {
+        let query = self.query(filter)?;
+        let zone = self.zone.clone();
+        let limit = filter.limit;
+        if filter.kind == TASKS {
+            let rows = self.store.tasks(&query).await?;
+            let now = rows.now;
+            let make = move |task| view::task_row(task, &view::Clock::new(&zone, now));
+            return Ok(Listing { columns: view::TASK_COLUMNS, now, parts: parts(rows.chunks, limit, make) });
+        }
+        let rows = self.store.executions(&query).await?;
+        let now = rows.now;
+        let make = move |listed| view::execution_row(listed, &view::Clock::new(&zone, now));
+        Ok(Listing { columns: view::EXECUTION_COLUMNS, now, parts: parts(rows.chunks, limit, make) })
+    }
+
+    async fn history(&self, _id: &str, _limit: Option<u64>) -> Result<History> {
+        Err(no_history())
+    }
+
+    async fn history_since(&self, _id: &str, _since: Option<Timestamp>) -> Result<History> {
+        Err(no_history())
+    }
+
+    async fn survey(&self) -> Result<Survey> {
+        Ok(view::survey(&self.store.census(&self.zone).await?, &self.zone))
+    }
+
+    async fn stats(&self, window: Duration) -> Result<Option<Statistics>> {
+        let stats = self.store.stats(&self.zone, window).await?;
+        Ok(Some(view::stats(&stats, &self.zone, window)))
+    }
+
+    async fn plan(&self, _request: &Request) -> Result<Plan> {
+        Err(self.absent())
+    }
+
+    async fn apply(&self, plan: &Plan, permit: &WritePermit, _observer: &dyn Observer) -> Result<Report> {
+        permit.must_be_for(plan)?;
+        Err(self.absent())
+    }
+}

@@ -1,0 +1,448 @@
+//! Python pickles, read as structure and never executed: classes and functions are names here, and nothing is ever called.
+//!
+//! The reader is a loop over opcodes that builds nodes in one arena. Neither depth nor sharing costs stack, and size is
+//! bounded: a pickle is foreign bytes and may have been made to harm. What the nodes look like is `render.rs`'s business.
+
+mod opcode;
+mod render;
+
+pub use render::Rendered;
+
+use opcode::{Reader, op};
+
+/// So many nodes are made at most.
+const NODES: usize = 200_000;
+/// So many references between nodes: a list of a million references to one `None` is cheap to write in a pickle.
+const LINKS: usize = 1_000_000;
+
+/// A node's place in the arena.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Id(u32);
+
+/// A Python object, as far as its pickle tells without running anything.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Node {
+    None,
+    Bool(bool),
+    Int(i64),
+    /// Beyond 64 bits: little-endian two's complement.
+    Long(Vec<u8>),
+    Float(f64),
+    Text(String),
+    Bytes(Vec<u8>),
+    List(Vec<Id>),
+    Tuple(Vec<Id>),
+    Set(Vec<Id>),
+    Dict(Vec<(Id, Id)>),
+    /// A class or function, by name.
+    Global(String, String),
+    /// What a call would have made: of what, with which arguments, and what was put into it afterwards.
+    Object {
+        class: Id,
+        args: Id,
+        state: Option<Id>,
+        items: Option<Id>,
+        entries: Option<Id>,
+    },
+    /// A reference to something outside of the pickle.
+    Outside(Id),
+}
+
+/// What a pickle holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pickle {
+    nodes: Vec<Node>,
+    root: Id,
+}
+
+/// Why a pickle could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// What is wrong.
+    pub what: &'static str,
+    /// At which byte.
+    pub at: usize,
+}
+
+impl Pickle {
+    /// Reads a pickle of any protocol.
+    ///
+    /// # Errors
+    /// When it is cut short, holds what no pickle holds, or is too large.
+    pub fn read(bytes: &[u8]) -> Result<Self, Trouble> {
+        let mut machine = Machine::new(bytes);
+        let root = machine.run().map_err(|what| Trouble { what, at: machine.reader.at() })?;
+        Ok(Self { nodes: machine.nodes, root })
+    }
+
+    /// The outermost object.
+    pub fn root(&self) -> Id {
+        self.root
+    }
+
+    pub(super) fn node(&self, id: Id) -> &Node {
+        // Ids are only made by the machine, for nodes it has made.
+        self.nodes.get(id.0 as usize).unwrap_or(&Node::None)
+    }
+
+    /// The class of an object, as (module, name).
+    pub fn class(&self, id: Id) -> Option<(&str, &str)> {
+        match self.node(id) {
+            Node::Object { class, .. } => match self.node(*class) {
+                Node::Global(module, name) => Some((module, name)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The arguments an object was to be made with.
+    pub fn args(&self, id: Id) -> &[Id] {
+        match self.node(id) {
+            Node::Object { args, .. } => match self.node(*args) {
+                Node::Tuple(items) | Node::List(items) => items,
+                _ => &[],
+            },
+            _ => &[],
+        }
+    }
+
+    /// What was put into an object's `__dict__`.
+    pub fn state(&self, id: Id) -> Option<Id> {
+        match self.node(id) {
+            Node::Object { state, .. } => *state,
+            _ => None,
+        }
+    }
+
+    /// The value under a text key of a dict.
+    pub fn entry(&self, dict: Id, key: &str) -> Option<Id> {
+        let Node::Dict(entries) = self.node(dict) else { return None };
+        let named = |id: &Id| matches!(self.node(*id), Node::Text(text) if text == key);
+        entries.iter().rev().find(|(name, _)| named(name)).map(|(_, value)| *value)
+    }
+
+    /// Text.
+    pub fn text(&self, id: Id) -> Option<&str> {
+        match self.node(id) {
+            Node::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A truth value.
+    pub fn flag(&self, id: Id) -> Option<bool> {
+        match self.node(id) {
+            Node::Bool(flag) => Some(*flag),
+            _ => None,
+        }
+    }
+
+    /// Whether it is `None`.
+    pub fn is_none(&self, id: Id) -> bool {
+        *self.node(id) == Node::None
+    }
+}
+
+/// The unpickler's memory: a stack with marks, a memo, and what it has made.
+struct Machine<'a> {
+    reader: Reader<'a>,
+    nodes: Vec<Node>,
+    stack: Vec<Id>,
+    marks: Vec<usize>,
+    memo: std::collections::HashMap<u32, Id>,
+    links: usize,
+}
+
+type Step<T> = Result<T, &'static str>;
+
+impl<'a> Machine<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            reader: Reader::new(bytes),
+            nodes: Vec::new(),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: std::collections::HashMap::new(),
+            links: 0,
+        }
+    }
+
+    fn run(&mut self) -> Step<Id> {
+        loop {
+            let code = self.reader.byte()?;
+            if code == op::STOP {
+                return self.pop();
+            }
+            self.step(code)?;
+        }
+    }
+
+    fn step(&mut self, code: u8) -> Step<()> {
+        match code {
+            op::PROTO => {
+                self.reader.byte()?;
+            }
+            op::FRAME => {
+                self.reader.take(8)?;
+            }
+            op::MARK => self.mark()?,
+            op::POP => {
+                // Above a mark there may be nothing: then it is the mark that goes.
+                if self.marks.last() == Some(&self.stack.len()) {
+                    self.marks.pop();
+                } else {
+                    self.pop()?;
+                }
+            }
+            op::POP_MARK => {
+                self.since_mark()?;
+            }
+            op::DUP => {
+                let top = *self.stack.last().ok_or("nothing on the stack")?;
+                self.push(top)?;
+            }
+            op::PERSID => {
+                let line = self.reader.line()?;
+                let id = self.make(Node::Text(opcode::lossy(line)))?;
+                self.make_and_push(Node::Outside(id))?;
+            }
+            op::BINPERSID => {
+                let id = self.pop()?;
+                self.make_and_push(Node::Outside(id))?;
+            }
+            op::PUT | op::BINPUT | op::LONG_BINPUT | op::MEMOIZE => self.put(code)?,
+            op::GET | op::BINGET | op::LONG_BINGET => self.get(code)?,
+            op::APPEND | op::APPENDS | op::ADDITEMS | op::SETITEM | op::SETITEMS => self.extend(code)?,
+            op::BUILD => self.build()?,
+            _ => {
+                let node = self.fresh(code)?;
+                self.make_and_push(node)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The node that an opcode makes anew.
+    fn fresh(&mut self, code: u8) -> Step<Node> {
+        if let Some(scalar) = self.reader.scalar(code)? {
+            return Ok(scalar);
+        }
+        Ok(match code {
+            op::EMPTY_LIST => Node::List(Vec::new()),
+            op::EMPTY_TUPLE => Node::Tuple(Vec::new()),
+            op::EMPTY_DICT => Node::Dict(Vec::new()),
+            op::EMPTY_SET => Node::Set(Vec::new()),
+            op::LIST => Node::List(self.since_mark()?),
+            op::TUPLE => Node::Tuple(self.since_mark()?),
+            op::FROZENSET => Node::Set(self.since_mark()?),
+            op::DICT => {
+                let items = self.since_mark()?;
+                Node::Dict(pairs(&items)?)
+            }
+            op::TUPLE1 => Node::Tuple(self.top(1)?),
+            op::TUPLE2 => Node::Tuple(self.top(2)?),
+            op::TUPLE3 => Node::Tuple(self.top(3)?),
+            op::GLOBAL => {
+                let module = opcode::lossy(self.reader.line()?);
+                Node::Global(module, opcode::lossy(self.reader.line()?))
+            }
+            op::STACK_GLOBAL => {
+                let (name, module) = (self.pop()?, self.pop()?);
+                Node::Global(self.text(module)?, self.text(name)?)
+            }
+            op::EXT1 | op::EXT2 | op::EXT4 => {
+                let width = match code {
+                    op::EXT1 => 1,
+                    op::EXT2 => 2,
+                    _ => 4,
+                };
+                Node::Global("copyreg.extension".into(), opcode::little(self.reader.take(width)?).to_string())
+            }
+            op::REDUCE | op::NEWOBJ => {
+                let (args, class) = (self.pop()?, self.pop()?);
+                object(class, args)
+            }
+            op::NEWOBJ_EX => {
+                let (kwargs, args, class) = (self.pop()?, self.pop()?, self.pop()?);
+                let named = self.make(Node::Tuple(vec![args, kwargs]))?;
+                object(class, named)
+            }
+            op::INST => {
+                let module = opcode::lossy(self.reader.line()?);
+                let name = opcode::lossy(self.reader.line()?);
+                let items = self.since_mark()?;
+                let class = self.make(Node::Global(module, name))?;
+                let args = self.make(Node::Tuple(items))?;
+                object(class, args)
+            }
+            op::OBJ => {
+                let mut items = self.since_mark()?;
+                if items.is_empty() {
+                    return Err("an object without a class");
+                }
+                let class = items.remove(0);
+                let args = self.make(Node::Tuple(items))?;
+                object(class, args)
+            }
+            _ => return Err("an unknown opcode"),
+        })
+    }
+
+    fn put(&mut self, code: u8) -> Step<()> {
+        let place = match code {
+            op::MEMOIZE => u32::try_from(self.memo.len()).map_err(|_| "the memo is too large")?,
+            _ => self.place(code)?,
+        };
+        let top = *self.stack.last().ok_or("nothing on the stack")?;
+        self.memo.insert(place, top);
+        Ok(())
+    }
+
+    fn get(&mut self, code: u8) -> Step<()> {
+        let place = self.place(code)?;
+        let id = *self.memo.get(&place).ok_or("a reference to nothing")?;
+        self.push(id)
+    }
+
+    fn place(&mut self, code: u8) -> Step<u32> {
+        Ok(match code {
+            op::PUT | op::GET => opcode::decimal(self.reader.line()?).ok_or("a bad memo number")?,
+            op::BINPUT | op::BINGET => u32::from(self.reader.byte()?),
+            _ => opcode::little(self.reader.take(4)?) as u32,
+        })
+    }
+
+    /// Puts items into the container that lies below them.
+    fn extend(&mut self, code: u8) -> Step<()> {
+        let items = match code {
+            op::APPEND => self.top(1)?,
+            op::SETITEM => self.top(2)?,
+            _ => self.since_mark()?,
+        };
+        self.link(items.len())?;
+        let keyed = matches!(code, op::SETITEM | op::SETITEMS);
+        let target = *self.stack.last().ok_or("nothing to put items into")?;
+        let target = self.inside(target, keyed)?;
+        match self.nodes.get_mut(target.0 as usize) {
+            Some(Node::Dict(entries)) if keyed => entries.extend(pairs(&items)?),
+            Some(Node::List(own) | Node::Set(own)) if !keyed => own.extend(items),
+            _ => return Err("items for what holds none"),
+        }
+        Ok(())
+    }
+
+    /// The list or dict that an object of a subclass of one of them is as well, made when it is first needed.
+    fn inside(&mut self, target: Id, keyed: bool) -> Step<Id> {
+        let Some(Node::Object { items, entries, .. }) = self.nodes.get(target.0 as usize) else { return Ok(target) };
+        if let Some(own) = if keyed { *entries } else { *items } {
+            return Ok(own);
+        }
+        let made = self.make(if keyed { Node::Dict(Vec::new()) } else { Node::List(Vec::new()) })?;
+        if let Some(Node::Object { items, entries, .. }) = self.nodes.get_mut(target.0 as usize) {
+            *(if keyed { entries } else { items }) = Some(made);
+        }
+        Ok(made)
+    }
+
+    fn build(&mut self) -> Step<()> {
+        let wanted = self.pop()?;
+        let target = *self.stack.last().ok_or("nothing to build")?;
+        match self.nodes.get_mut(target.0 as usize) {
+            Some(Node::Object { state, .. }) => *state = Some(wanted),
+            // A class or a plain value with a state: kept, as the state of an object made of it.
+            Some(_) => {
+                let args = self.make(Node::Tuple(Vec::new()))?;
+                let made =
+                    self.make(Node::Object { class: target, args, state: Some(wanted), items: None, entries: None })?;
+                self.stack.pop();
+                self.push(made)?;
+            }
+            None => return Err("nothing to build"),
+        }
+        Ok(())
+    }
+
+    fn text(&self, id: Id) -> Step<String> {
+        match self.nodes.get(id.0 as usize) {
+            // A text is shared for free, and a name copies it.
+            Some(Node::Text(text)) if text.len() <= 4096 => Ok(text.clone()),
+            Some(Node::Text(_)) => Err("a class with a very long name"),
+            _ => Err("a class whose name is no text"),
+        }
+    }
+
+    fn make(&mut self, node: Node) -> Step<Id> {
+        if self.nodes.len() >= NODES {
+            return Err("it holds too many objects");
+        }
+        if let Node::List(items) | Node::Tuple(items) | Node::Set(items) = &node {
+            self.link(items.len())?;
+        }
+        let id = Id(u32::try_from(self.nodes.len()).map_err(|_| "it holds too many objects")?);
+        self.nodes.push(node);
+        Ok(id)
+    }
+
+    fn make_and_push(&mut self, node: Node) -> Step<()> {
+        let id = self.make(node)?;
+        self.push(id)
+    }
+
+    fn push(&mut self, id: Id) -> Step<()> {
+        // A stack never needs more room than there are references.
+        if self.stack.len() >= LINKS {
+            return Err("it holds too many references");
+        }
+        self.stack.push(id);
+        Ok(())
+    }
+
+    fn link(&mut self, more: usize) -> Step<()> {
+        self.links += more;
+        if self.links > LINKS { Err("it holds too many references") } else { Ok(()) }
+    }
+
+    fn mark(&mut self) -> Step<()> {
+        if self.marks.len() >= NODES {
+            return Err("it is nested too deeply");
+        }
+        self.marks.push(self.stack.len());
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Step<Id> {
+        if self.marks.last().is_some_and(|mark| *mark >= self.stack.len()) {
+            return Err("a mark in the way");
+        }
+        self.stack.pop().ok_or("nothing on the stack")
+    }
+
+    fn top(&mut self, count: usize) -> Step<Vec<Id>> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        let start =
+            self.stack.len().checked_sub(count).filter(|start| *start >= floor).ok_or("nothing on the stack")?;
+        Ok(self.stack.split_off(start))
+    }
+
+    fn since_mark(&mut self) -> Step<Vec<Id>> {
+        let mark = self.marks.pop().ok_or("no mark")?;
+        Ok(self.stack.split_off(mark.min(self.stack.len())))
+    }
+}
+
+fn object(class: Id, args: Id) -> Node {
+    Node::Object { class, args, state: None, items: None, entries: None }
+}
+
+fn pairs(items: &[Id]) -> Step<Vec<(Id, Id)>> {
+    let (pairs, rest) = items.as_chunks::<2>();
+    if rest.is_empty() {
+        Ok(pairs.iter().map(|[key, value]| (*key, *value)).collect())
+    } else {
+        Err("a key without a value")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,500 @@
+//! What the rows of an execution or a task amount to. Pure: rows, what the workers' clock shows now, a verdict.
+//!
+//! Sources: `claim_next_task` (pending and due, or running with an ended lease, is anybody's), `run_claimed_task` (retries,
+//! expiry, cancellation, dead letters) and `resolve_signal_wait` of senpuki 0.3.0 and stent 1.1.2.
+
+use super::codec::decode;
+use super::port::{Listed, Look, Whole};
+use super::record::{DeadTask, Execution, ExecutionState, Task, TaskKind, TaskState};
+use crate::model::verdict::{NextCommand, Severity, Verdict};
+use crate::time::humane;
+use crate::time::wall::{Wall, Zone};
+
+/// What is going on with an execution or a task. Both use the same words where they mean the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// It has not ended and no task is left that would bring it further.
+    Stranded,
+    /// Its expiry has passed, and no worker has ended it yet.
+    Overdue,
+    /// The lease of what runs has ended: the worker is gone, or was.
+    Lost,
+    /// The row cannot be judged.
+    Unreadable,
+    /// Given up on.
+    Failed,
+    /// Ended by its expiry.
+    TimedOut,
+    /// Somebody wants it to end.
+    Cancelling,
+    /// A worker has it, under a lease.
+    Running,
+    /// It waits for a signal.
+    Waiting,
+    /// It waits for a time to come.
+    Sleeping,
+    /// To begin later.
+    Scheduled,
+    /// To be claimed by a worker.
+    Ready,
+    /// Ended by somebody.
+    Cancelled,
+    /// Done.
+    Completed,
+}
+
+impl State {
+    /// All of them, in the order a person reads them: what needs attention first.
+    pub const ALL: [Self; 14] = [
+        Self::Stranded,
+        Self::Overdue,
+        Self::Lost,
+        Self::Unreadable,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Cancelling,
+        Self::Running,
+        Self::Waiting,
+        Self::Sleeping,
+        Self::Scheduled,
+        Self::Ready,
+        Self::Cancelled,
+        Self::Completed,
+    ];
+
+    /// The name in lists and data.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stranded => "stranded",
+            Self::Overdue => "overdue",
+            Self::Lost => "lost",
+            Self::Unreadable => "unreadable",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Cancelling => "cancelling",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Sleeping => "sleeping",
+            Self::Scheduled => "scheduled",
+            Self::Ready => "ready",
+            Self::Cancelled => "cancelled",
+            Self::Completed => "completed",
+        }
+    }
+
+    /// How much attention it needs.
+    pub const fn severity(self) -> Severity {
+        match self {
+            Self::Stranded | Self::Unreadable => Severity::Critical,
+            Self::Overdue | Self::Lost | Self::Failed | Self::TimedOut => Severity::Warning,
+            Self::Cancelling | Self::Running | Self::Waiting | Self::Sleeping | Self::Scheduled | Self::Ready => {
+                Severity::Pending
+            }
+            Self::Cancelled | Self::Completed => Severity::Ok,
+        }
+    }
+
+    /// Reads a name back. A stored `pending` is what is `ready` or later.
+    pub fn parse(name: &str) -> Option<Self> {
+        if name == "pending" {
+            return Some(Self::Ready);
+        }
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// The state of an execution whose end is stored; `None` for one that goes on.
+fn ended(state: &ExecutionState) -> Option<State> {
+    match state {
+        ExecutionState::Completed => Some(State::Completed),
+        ExecutionState::Failed => Some(State::Failed),
+        ExecutionState::TimedOut => Some(State::TimedOut),
+        ExecutionState::Cancelled => Some(State::Cancelled),
+        ExecutionState::Other(_) => Some(State::Unreadable),
+        ExecutionState::Pending | ExecutionState::Running | ExecutionState::Cancelling => None,
+    }
+}
+
+fn overdue(execution: &Execution, now: Wall) -> bool {
+    execution.expiry_at.is_some_and(|expiry| expiry < now)
+}
+
+/// The state of an execution in a list, where its tasks are known in outline.
+pub fn listed(listed: &Listed, now: Wall) -> State {
+    let execution = &listed.execution;
+    if let Some(ended) = ended(&execution.state) {
+        return ended;
+    }
+    if listed.live == Some(false) {
+        State::Stranded
+    } else if overdue(execution, now) {
+        State::Overdue
+    } else if listed.lost == Some(true) {
+        State::Lost
+    } else {
+        match execution.state {
+            ExecutionState::Cancelling => State::Cancelling,
+            ExecutionState::Running => State::Running,
+            _ => State::Ready,
+        }
+    }
+}
+
+/// The state of a task.
+pub fn task(task: &Task, now: Wall) -> State {
+    match &task.state {
+        TaskState::Completed => State::Completed,
+        TaskState::Failed => State::Failed,
+        TaskState::Running => match task.lease_expires_at {
+            Some(lease) if lease < now => State::Lost,
+            Some(_) => State::Running,
+            // A claim writes both; without a lease no worker ever takes it over.
+            None => State::Unreadable,
+        },
+        TaskState::Pending if task.kind == TaskKind::Signal => State::Waiting,
+        TaskState::Pending if task.scheduled_for.is_some_and(|at| at > now) => State::Scheduled,
+        TaskState::Pending => State::Ready,
+        TaskState::Other(_) => State::Unreadable,
+    }
+}
+
+/// The state of an execution whose tasks are known.
+pub fn whole(whole: &Whole, now: Wall) -> State {
+    let execution = &whole.execution;
+    if let Some(ended) = ended(&execution.state) {
+        return ended;
+    }
+    let states: Vec<State> = whole.tasks.iter().map(|each| task(each, now)).collect();
+    let any = |wanted: State| states.contains(&wanted);
+    let cut = whole.task_count > whole.tasks.len() as i64;
+    if !cut && !whole.tasks.iter().any(|task| !task.state.is_terminal()) {
+        State::Stranded
+    } else if overdue(execution, now) {
+        State::Overdue
+    } else if any(State::Lost) {
+        State::Lost
+    } else if execution.state == ExecutionState::Cancelling {
+        State::Cancelling
+    } else if execution.state == ExecutionState::Pending {
+        if any(State::Scheduled) && !any(State::Ready) { State::Scheduled } else { State::Ready }
+    } else {
+        asleep(whole, &states)
+    }
+}
+
+/// What a running execution is at: working, unless its only open leaves wait for a signal or a time.
+fn asleep(whole: &Whole, states: &[State]) -> State {
+    let parents: Vec<&str> = whole
+        .tasks
+        .iter()
+        .filter(|task| !task.state.is_terminal())
+        .filter_map(|task| task.parent_task_id.as_deref())
+        .collect();
+    let leaves = whole.tasks.iter().zip(states).filter(|(task, _)| !parents.contains(&task.id.as_str()));
+    let mut open = leaves.filter(|(task, _)| !task.state.is_terminal()).map(|(_, state)| *state).peekable();
+    let Some(first) = open.peek().copied() else { return State::Running };
+    match first {
+        State::Waiting if open.all(|state| matches!(state, State::Waiting | State::Scheduled)) => State::Waiting,
+        State::Scheduled if open.all(|state| state == State::Scheduled) => State::Sleeping,
+        _ => State::Running,
+    }
+}
+
+/// A span between two readings of the workers' clock, in words.
+fn span(from: Wall, to: Wall) -> String {
+    humane(to.as_micros().saturating_sub(from.as_micros()).max(0))
+}
+
+/// An error's one line: `ConnectionError: provider unreachable`.
+pub fn error_line(payload: &[u8]) -> Option<String> {
+    let decoded = decode(payload);
+    match decoded.exception {
+        Some(exception) => Some(exception.line()),
+        None if decoded.json == "null" => None,
+        None => Some(serde_json::from_str::<String>(&decoded.json).unwrap_or(decoded.json)),
+    }
+}
+
+fn name(step: Option<&str>) -> &str {
+    step.unwrap_or("(unnamed)")
+}
+
+/// Judges an execution.
+pub fn judge(look: &Whole, now: Wall, zone: &Zone) -> Verdict {
+    let state = whole(look, now);
+    let mut evidence = Vec::new();
+    if state == State::Overdue
+        && let Some(expiry) = look.execution.expiry_at
+    {
+        evidence.push(format!(
+            "its expiry passed {} ago; a worker times it out when it next takes one of its tasks",
+            span(expiry, now)
+        ));
+    }
+    for task in look.tasks.iter().filter(|task| !task.state.is_terminal()) {
+        evidence.extend(open_task(task, now));
+        if evidence.len() >= 8 {
+            evidence.push("and more: see its tasks".into());
+            break;
+        }
+    }
+    if state == State::Lost {
+        evidence.push(zone_note(zone));
+    }
+    if state == State::Stranded {
+        evidence.push(stranded(look, now));
+    }
+    if matches!(state, State::Failed | State::TimedOut | State::Stranded) {
+        evidence.extend(first_failure(look));
+    }
+    for signal in look.signals.iter().filter(|signal| signal.consumed == Some(false)) {
+        evidence.push(format!("signal {:?} was sent and nobody has taken it yet", signal.name));
+    }
+    if !look.letters.is_empty() {
+        let letters = if look.letters.len() == 1 {
+            "one dead letter".into()
+        } else {
+            format!("{} dead letters", look.letters.len())
+        };
+        evidence.push(format!("{letters} of it can be replayed or discarded"));
+    }
+    evidence.extend(look.execution.unreadable.iter().map(|what| format!("unreadable: {what}")));
+    Verdict {
+        state: state.name(),
+        severity: state.severity(),
+        summary: summary(look, state).into(),
+        evidence,
+        next: next(look, state),
+    }
+}
+
+fn summary(look: &Whole, state: State) -> &'static str {
+    match state {
+        State::Completed if returned_error(&look.execution) => "it returned an error as its result",
+        State::Completed => "its result is stored",
+        State::Failed => "its orchestrator raised an exception and was given up on",
+        State::TimedOut => "its expiry passed before it was done",
+        State::Cancelled => "somebody cancelled it",
+        State::Cancelling => "somebody wants it to end",
+        State::Stranded => "it has not ended, and no task is left that would bring it further",
+        State::Overdue => "its expiry has passed and no worker has ended it",
+        State::Lost => "the worker stopped renewing its lease; the next one to poll runs that task again",
+        State::Running => "a worker has it",
+        State::Waiting => "it waits for a signal",
+        State::Sleeping => "it sleeps until a later step is due",
+        State::Scheduled => "it is to begin later",
+        State::Ready => "no worker has taken it yet",
+        State::Unreadable => "its stored state is none the library writes",
+    }
+}
+
+fn returned_error(execution: &Execution) -> bool {
+    execution.result.as_deref().is_some_and(|result| decode(result).outcome == super::codec::Outcome::Error)
+}
+
+/// What is known of a task that has not ended.
+fn open_task(task: &Task, now: Wall) -> Option<String> {
+    let step = name(task.step_name.as_deref());
+    let who = task.worker_id.as_deref().unwrap_or("an unnamed worker");
+    Some(match self::task(task, now) {
+        State::Lost => {
+            let lease = span(task.lease_expires_at?, now);
+            format!("{step}: worker {who} claimed it {} ago; its lease ended {lease} ago", since(task.started_at, now))
+        }
+        State::Running => {
+            let lease = span(now, task.lease_expires_at?);
+            format!(
+                "{step}: worker {who} has had it for {}; its lease holds another {lease}",
+                since(task.started_at, now)
+            )
+        }
+        State::Waiting => {
+            let signal = step.strip_prefix("signal:").unwrap_or(step);
+            format!("it has been waiting for signal {signal:?} for {}", since(task.created_at, now))
+        }
+        State::Scheduled => format!("{step}: due in {}", span(now, task.scheduled_for?)),
+        State::Ready => {
+            let queue =
+                task.queue.as_deref().map_or_else(|| "any worker".into(), |queue| format!("a worker of queue {queue}"));
+            let tried = task
+                .retries
+                .filter(|tries| *tries > 0)
+                .map(|tries| format!(", tried {tries} times"))
+                .unwrap_or_default();
+            format!("{step}: waiting for {queue} for {}{tried}", since(task.scheduled_for.or(task.created_at), now))
+        }
+        _ => return None,
+    })
+}
+
+fn since(from: Option<Wall>, now: Wall) -> String {
+    from.map_or_else(|| "an unknown time".into(), |from| span(from, now))
+}
+
+fn zone_note(zone: &Zone) -> String {
+    format!(
+        "lease times are read in {}; to a reader in the wrong zone a living lease looks ended (--worker-timezone)",
+        zone.name()
+    )
+}
+
+/// How an execution without open tasks came about, as far as its root tells.
+fn stranded(look: &Whole, now: Wall) -> String {
+    let root = look.tasks.iter().rfind(|task| task.kind == TaskKind::Orchestrator && task.parent_task_id.is_none());
+    match root {
+        None if look.tasks.is_empty() => "it has no tasks at all".into(),
+        None => "it has no orchestrator task".into(),
+        Some(root) => format!(
+            "its orchestrator's task is {}, ended {} ago; a worker that dies between two commits leaves this, and so does the original tool's replay",
+            root.state.as_str(),
+            since(root.completed_at, now)
+        ),
+    }
+}
+
+/// The first task that failed: an orchestrator often reports the failure of a step in other words.
+fn first_failure(look: &Whole) -> Option<String> {
+    let failed = look.tasks.iter().filter(|task| task.state == TaskState::Failed && task.error.is_some());
+    let first = failed.min_by_key(|task| (task.completed_at, task.kind == TaskKind::Orchestrator))?;
+    let error = error_line(first.error.as_deref()?)?;
+    let tries = first.retries.unwrap_or_default() + 1;
+    let tries = if tries == 1 { "the only try".to_owned() } else { format!("try {tries}") };
+    Some(format!("first to fail was {}, at {tries}: {error}", name(first.step_name.as_deref())))
+}
+
+fn next(look: &Whole, state: State) -> Vec<NextCommand> {
+    let id = look.execution.id.as_str();
+    let mut next = Vec::new();
+    let letter = root_letter(look);
+    if let Some(letter) = letter.filter(|_| matches!(state, State::Failed | State::Stranded)) {
+        next.push(NextCommand::new(&["sen", "dlq", "show", &letter.id], "why it was given up on"));
+        next.push(NextCommand::new(&["sen", "dlq", "replay", &letter.id], "run it again from its start"));
+    }
+    match state {
+        State::Waiting => {
+            let waits =
+                look.tasks.iter().filter(|task| task.kind == TaskKind::Signal && task.state == TaskState::Pending);
+            for step in waits.filter_map(|task| task.step_name.as_deref()?.strip_prefix("signal:")) {
+                next.push(NextCommand::new(
+                    &["sen", "exec", "signal", id, step, "null"],
+                    "wake it, with JSON of yours",
+                ));
+            }
+        }
+        State::Stranded if letter.is_none() => {
+            next.push(NextCommand::new(&["sen", "exec", "cancel", id], "end it: nobody else will"));
+        }
+        State::Lost | State::Ready => {
+            next.push(NextCommand::new(&["sen", "stats"], "who works, and how deep the queues are"))
+        }
+        _ => {}
+    }
+    next
+}
+
+/// The dead letter of the execution's orchestrator, or of whatever of it died last.
+fn root_letter(look: &Whole) -> Option<&DeadTask> {
+    let is_root =
+        |letter: &&DeadTask| look.tasks.iter().any(|task| task.id == letter.id && task.kind == TaskKind::Orchestrator);
+    look.letters.iter().rfind(is_root).or(look.letters.last())
+}
+
+/// Judges a task.
+pub fn judge_task(task: &Task, look: &Look, now: Wall, zone: &Zone) -> Verdict {
+    let state = self::task(task, now);
+    let mut evidence: Vec<String> = open_task(task, now).into_iter().collect();
+    let owner = look.owner.as_ref();
+    match owner {
+        None => evidence.push("its execution is gone: a worker that takes it can only fail".into()),
+        Some(owner) if owner.state.is_terminal() && !task.state.is_terminal() => {
+            evidence.push(format!("its execution is {} already: nobody waits for it", owner.state.as_str()));
+        }
+        Some(_) => {}
+    }
+    match state {
+        State::Lost => evidence.push(zone_note(zone)),
+        State::Failed if look.letter.is_none() => {
+            evidence.push("it has no dead letter: cancelled, timed out, replayed or discarded, or its worker died between two commits".into());
+        }
+        State::Failed => {
+            let tries = task.retries.unwrap_or_default() + 1;
+            evidence.push(if tries == 1 { "it was tried once".into() } else { format!("it was tried {tries} times") });
+        }
+        _ => {}
+    }
+    evidence.extend(task.unreadable.iter().map(|what| format!("unreadable: {what}")));
+    let mut next = Vec::new();
+    if look.letter.is_some() {
+        next.push(NextCommand::new(&["sen", "dlq", "show", &task.id], "its dead letter, and what a replay would do"));
+    }
+    if let (State::Waiting, Some(execution), Some(signal)) =
+        (state, &task.execution_id, task.step_name.as_deref().and_then(|step| step.strip_prefix("signal:")))
+    {
+        next.push(NextCommand::new(
+            &["sen", "exec", "signal", execution, signal, "null"],
+            "wake it, with JSON of yours",
+        ));
+    }
+    if let Some(execution) = &task.execution_id {
+        next.push(NextCommand::new(&["sen", "exec", "show", execution], "its execution"));
+    }
+    Verdict {
+        state: state.name(),
+        severity: state.severity(),
+        summary: task_summary(task, state).into(),
+        evidence,
+        next,
+    }
+}
+
+fn task_summary(task: &Task, state: State) -> &'static str {
+    match (state, &task.kind) {
+        (State::Completed, TaskKind::Signal) => "its signal has come",
+        (State::Completed, _) => "its result is stored",
+        (State::Failed, _) => "it raised an exception and was given up on",
+        (State::Lost, _) => "the worker stopped renewing its lease; the next one to poll runs it again",
+        (State::Running, _) => "a worker has it",
+        (State::Waiting, _) => "it waits for a signal",
+        (State::Scheduled, _) => "it is not due yet",
+        (State::Ready, _) => "no worker has taken it yet",
+        _ => "the row cannot be judged",
+    }
+}
+
+/// What the newest rows say of the zone the times are read in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ZoneDoubt {
+    /// They lie so many microseconds in the future: the workers' clock is ahead of what was assumed.
+    Ahead(i64),
+    /// Everything that runs has lost its lease, and the newest row is older by a whole offset.
+    Behind(i64),
+}
+
+const MINUTE: i64 = 60_000_000;
+
+/// Doubts the zone: `newest` is the newest time any row holds that is not meant to lie in the future, `running` and `lost`
+/// count running tasks and those with an ended lease.
+pub fn zone_doubt(newest: Option<Wall>, now: Wall, running: i64, lost: i64) -> Option<ZoneDoubt> {
+    let ahead = newest?.as_micros().saturating_sub(now.as_micros());
+    if ahead > 2 * MINUTE {
+        return Some(ZoneDoubt::Ahead(ahead));
+    }
+    let behind = -ahead;
+    // Offsets are whole half hours; a busy database's newest row is seconds old.
+    let rest = behind % (30 * MINUTE);
+    let whole = (29 * MINUTE..=14 * 60 * MINUTE).contains(&behind) && !(MINUTE..=29 * MINUTE).contains(&rest);
+    (running > 0 && running == lost && whole).then_some(ZoneDoubt::Behind(behind))
+}
+
+/// The offset that would make the newest rows present ones, as it is given to `--worker-timezone`.
+pub fn likely_ahead(doubt: ZoneDoubt, assumed: i64) -> i64 {
+    let (quarter, half) = (15 * MINUTE, 30 * MINUTE);
+    match doubt {
+        // Some time may have passed since the newest row: up to the next quarter, or a little less.
+        ZoneDoubt::Ahead(ahead) => assumed + (ahead + quarter - 1 - MINUTE) / quarter * quarter,
+        ZoneDoubt::Behind(behind) => assumed - (behind + MINUTE) / half * half,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! `docs/json.md`: the fields of every JSON output, generated from what the commands print on the demo and compared with the
+//! committed file. `SEN_TEST_ACCEPT=1` writes it anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::harness::sen::sen;
+
+/// Every command that prints JSON: its name for the reader, its arguments on the demo, and the exit code it has there.
+const COMMANDS: &[(&str, &[&str], i32)] = &[
+    ("sen status", &["status"], 0),
+    ("sen inspect KEY", &["inspect", "payments:order-7731"], 0),
+    ("sen why KEY", &["why", "payments:order-7731"], 0),
+    ("sen list", &["list", "--limit", "0"], 0),
+    ("sen history KEY", &["history", "payments:order-7731", "--limit", "0"], 0),
+    ("sen reconcile, release, forget and every other act", &["reconcile", "payments:order-7731", "--dry-run"], 0),
+    ("sen wait KEY", &["wait", "emails:receipt-7701"], 0),
+    ("sen once KEY --describe", &["once", "new-key", "--describe", "--", "true"], 0),
+    ("sen doctor", &["doctor"], 0),
+];
+
+/// Field by dotted path, in order of appearance, with the types seen.
+#[derive(Default)]
+struct Fields {
+    order: Vec<String>,
+    types: BTreeMap<String, BTreeSet<&'static str>>,
+}
+
+impl Fields {
+    fn see(&mut self, path: &str, value: &Value) {
+        let name = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(_) => "number",
+            Value::String(text) if is_time(text) => "time",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        if !path.is_empty() && name != "object" {
+            if !self.types.contains_key(path) {
+                self.order.push(path.to_owned());
+            }
+            self.types.entry(path.to_owned()).or_default().insert(name);
+        }
+        match value {
+            // What a result or a payload holds is its writer's business.
+            Value::Object(_) if is_payload(path) => {
+                if !self.types.contains_key(path) {
+                    self.order.push(path.to_owned());
+                }
+                self.types.entry(path.to_owned()).or_default().insert("any JSON");
+            }
+            Value::Object(fields) => {
+                for (name, field) in fields {
+                    let inner = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    self.see(&inner, field);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.see(&format!("{path}[]"), item)),
+            _ => {}
+        }
+    }
+}
+
+fn is_payload(path: &str) -> bool {
+    let last = path.rsplit('.').next().unwrap_or(path).trim_end_matches("[]");
+    ["execution_result", "metadata", "payload", "args", "kwargs", "result", "input", "output", "context"]
+        .contains(&last)
+}
+
+fn is_time(text: &str) -> bool {
+    text.len() >= 20 && text.ends_with('Z') && text.as_bytes()[4] == b'-' && text.as_bytes()[10] == b'T'
+}
+
+fn document() -> String {
+    let folder = tempfile::tempdir().unwrap();
+    sen(["demo"]).cwd(folder.path()).run().expect_code(0);
+    let mut out = String::from(
+        "# JSON output\n\nEvery command takes `-o json` (one document) and lists also `-o jsonl` (one object per line, streamed). \
+        Times are RFC 3339 in UTC;\n64-bit numbers that can pass 2^53 (tokens, event ids) are strings; what is not there is `null`, \
+        never missing; adding a field is\nno break, removing one is. Errors are `{\"error\": {\"code\", \"message\", \"hint\"}}` on stderr.\n\n\
+        This page is generated from what the commands print on the demo (`sen demo`) and compared with it by the tests, so a type that\n\
+        never occurs there is not listed. `[]` stands for the elements of an array.\n",
+    );
+    for (title, args, code) in COMMANDS {
+        let args: Vec<&str> = args.iter().take(1).chain(&["-o", "json"]).chain(&args[1..]).copied().collect();
+        let json = sen(&args).cwd(folder.path()).database("sqlite:sen-demo.db").run().expect_code(*code).json();
+        let (kind, items) = match json {
+            Value::Array(items) => ("An array; its elements", items),
+            one => ("One object", vec![one]),
+        };
+        let mut fields = Fields::default();
+        items.iter().for_each(|item| fields.see("", item));
+        let _ = write!(out, "\n## `{title}`\n\n{kind}:\n\n| field | type |\n|---|---|\n");
+        for path in &fields.order {
+            let types: Vec<&str> = fields.types[path].iter().copied().collect();
+            let _ = writeln!(out, "| `{path}` | {} |", types.join(" or "));
+        }
+    }
+    out
+}
+
+#[test]
+fn the_schema_page_is_fresh() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/json.md");
+    let fresh = document();
+    if std::env::var_os("SEN_TEST_ACCEPT").is_some_and(|value| value == "1") {
+        std::fs::write(&path, &fresh).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == fresh, "docs/json.md is stale: SEN_TEST_ACCEPT=1 cargo test --test cli json");
+}
