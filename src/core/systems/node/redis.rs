@@ -19,8 +19,8 @@ use crate::time::Timestamp;
 
 /// Where the events are.
 const STREAM: &str = "stream:events";
-/// How many keys one SCAN looks at: well below a millisecond.
-const LOOK_AT: &[u8] = b"1000";
+/// How many keys one SCAN looks at: a third of a millisecond of the server's time.
+const LOOK_AT: &[u8] = b"400";
 /// How many events are read at once.
 const PAGE: usize = 1000;
 /// More events are never kept in memory.
