@@ -77,7 +77,14 @@ fn glance(seconds: i64, counts: &[(&'static str, Severity, i64)], text: &str) ->
             rows: vec![vec![Value::Text(format!("mail{text}")), Value::Int(12)]],
         }],
     };
-    let front = Front { database: format!("postgresql://somewhere/{text}"), now: at(seconds), surveys: vec![survey] };
+    let database = format!("postgresql://somewhere/{text}");
+    let front = Front {
+        now: at(seconds),
+        surveys: vec![survey],
+        places: vec![database.clone()],
+        unreachable: Vec::new(),
+        database,
+    };
     let ids = [
         running(&format!("payments:order-1{text}"), seconds - 10, Some(seconds + 90)),
         running("reports:a-very-long-name-of-a-report-2026-q3", seconds - 3000, Some(seconds + 10)),

@@ -156,23 +156,6 @@ fn entries(reply: Reply) -> Result<Vec<EventRecord>> {
     Ok(out)
 }
 
-impl EventRecord {
-    /// A field.
-    pub fn field(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Whether it is about this task: said by a field, or inside its payload.
-    fn is_about(&self, task: &str) -> bool {
-        if let Some(id) = self.field("task_id") {
-            return id == task;
-        }
-        let Some(payload) = self.field("payload").filter(|payload| payload.contains(task)) else { return false };
-        serde_json::from_str::<serde_json::Value>(payload)
-            .is_ok_and(|payload| payload.get("task_id").and_then(serde_json::Value::as_str) == Some(task))
-    }
-}
-
 /// The id right before this one.
 fn before((millis, number): (i64, i64)) -> String {
     match number {
