@@ -77,13 +77,12 @@ fn glance(seconds: i64, counts: &[(&'static str, Severity, i64)], text: &str) ->
             rows: vec![vec![Value::Text(format!("mail{text}")), Value::Int(12)]],
         }],
     };
-    let database = format!("postgresql://somewhere/{text}");
     let front = Front {
+        database: format!("postgresql://somewhere/{text}"),
         now: at(seconds),
         surveys: vec![survey],
-        places: vec![database.clone()],
+        places: Vec::new(),
         unreachable: Vec::new(),
-        database,
     };
     let ids = [
         running(&format!("payments:order-1{text}"), seconds - 10, Some(seconds + 90)),

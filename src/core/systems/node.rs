@@ -172,6 +172,12 @@ impl System for Node {
         }
     }
 
+    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let _ = limit;
+        let known = if kind == "agent_task_state" { STATES } else { &[] };
+        Ok(known.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned()).collect())
+    }
+
     async fn history(&self, id: &str, limit: Option<u64>) -> Result<History> {
         Ok(view::history(self.store.events(Some(id).filter(|id| !id.is_empty()), limit).await?))
     }

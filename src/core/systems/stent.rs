@@ -287,6 +287,28 @@ impl System for Stent {
         Ok(Listing { columns: view::EXECUTION_COLUMNS, now, parts: parts(rows.chunks, limit, make) })
     }
 
+    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let states = |known: &[&str]| {
+            Ok(known.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned()).collect())
+        };
+        match kind {
+            // Where nothing is typed yet the newest are offered instead: ids are random, and their first ones mean nothing.
+            "execution" | "task" | "any" if !prefix.is_empty() => {
+                let mut found = Vec::new();
+                if kind != "task" {
+                    found.extend(self.store.ids(false, prefix, limit).await?);
+                }
+                if kind != "execution" {
+                    found.extend(self.store.ids(true, prefix, limit).await?);
+                }
+                Ok(found)
+            }
+            "execution_state" => states(EXECUTION_STATES),
+            "task_state" => states(TASK_STATES),
+            _ => Ok(Vec::new()),
+        }
+    }
+
     async fn history(&self, _id: &str, _limit: Option<u64>) -> Result<History> {
         Err(no_history())
     }

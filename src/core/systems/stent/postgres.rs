@@ -154,6 +154,17 @@ static NEIGHBOURS: Sql = Sql::new(
     UNION ALL (SELECT id::text FROM tasks WHERE id < $1 ORDER BY id DESC LIMIT 5)",
 );
 
+/// The inner limit bounds what is read where the order of the index scatters a prefix.
+static EXECUTION_IDS: Sql = Sql::new(
+    "SELECT id FROM (SELECT id::text AS id FROM executions WHERE id >= $1 ORDER BY executions.id LIMIT 10 * $2) AS near
+    WHERE starts_with(id, $1) LIMIT $2",
+);
+
+static TASK_IDS: Sql = Sql::new(
+    "SELECT id FROM (SELECT id::text AS id FROM tasks WHERE id >= $1 ORDER BY tasks.id LIMIT 10 * $2) AS near
+    WHERE starts_with(id, $1) LIMIT $2",
+);
+
 fn tags(cells: &mut Cells<'_>, at: usize) -> Vec<String> {
     let text = cells.text(at).unwrap_or_default();
     if text.is_empty() {
@@ -389,6 +400,14 @@ impl ExecutionStore for PostgresExecutions {
 
     async fn neighbours(&self, id: &str) -> Result<Vec<String>> {
         let rows = self.link.ask(Ask::new(&NEIGHBOURS, [(&id as _, Type::TEXT)])).await;
+        let rows = rows.map_err(|error| self.absent(error))?;
+        Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
+    }
+
+    async fn ids(&self, tasks: bool, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let limit = i64::from(limit);
+        let sql = if tasks { &TASK_IDS } else { &EXECUTION_IDS };
+        let rows = self.link.ask(Ask::new(sql, [(&prefix as _, Type::TEXT), (&limit as _, Type::INT8)])).await;
         let rows = rows.map_err(|error| self.absent(error))?;
         Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
