@@ -82,7 +82,7 @@ fn counts_as_the_controller_counts() {
     for status in ["queued", "leased", "in_progress", "completed", "failed", "retrying"] {
         assert_eq!(stats["by_status"][status], theirs[status], "{status}");
     }
-    let counts: BTreeMap<&str, i64> = stats["counts"]
+    let counts: BTreeMap<&str, i64> = stats["states"]
         .as_array()
         .unwrap()
         .iter()

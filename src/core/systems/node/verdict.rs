@@ -283,7 +283,8 @@ mod tests {
         let ahead = ("lease_expires", "2026-11-20T21:00:00");
         let owner = ("owner", "w");
         let spent = [("attempts", "3")];
-        let cases: [(&str, &[(&str, &str)], Option<bool>, State); 15] = [
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<bool>, State);
+        let cases: [Case<'_>; 15] = [
             ("queued", &[], None, State::Queued),
             ("queued", &spent, None, State::Queued),
             ("queued", &[("cost_so_far", "2"), ("cost_limit", "1")], None, State::OverCostLimit),
