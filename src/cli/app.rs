@@ -175,7 +175,8 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
             let Some(every) = watch else { return work(app, &screen, &interrupt).await };
             let title = title(&arguments);
             let fresh = || Screen::new(color, quiet, &environment);
-            repeat::repeat(every, &title, format, fresh, async |screen| {
+            // Boxed: what is not repeated must not carry its size about.
+            let repeated = Box::pin(repeat::repeat(every, &title, format, fresh, async |screen| {
                 // Read anew each time: what a command was told is used up by running it.
                 match parse(&arguments) {
                     Ok((mut app, _)) => {
@@ -184,8 +185,8 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
                     }
                     Err(_) => Exit::Usage,
                 }
-            })
-            .await
+            }));
+            repeated.await
         };
         tokio::select! {
             exit = work => exit,

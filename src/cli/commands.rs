@@ -101,7 +101,8 @@ impl Command {
     pub async fn run(self, session: &Session) -> Result<Answer> {
         match self {
             Self::Status(args) => status::run(args, session).await,
-            Self::Watch(args) => watch::run(args, session).await,
+            // Boxed, so that the others do not carry its size about.
+            Self::Watch(args) => Box::pin(watch::run(args, session)).await,
             Self::Inspect(args) => inspect::run(args, session).await,
             Self::Why(args) => why::run(args, session).await,
             Self::List(args) => list::run(args, session).await,

@@ -54,6 +54,7 @@ fn candidates(arguments: &[OsString], begun: Instant) -> Option<String> {
     }
     let shell = Shell::parse(shell.to_str()?)?;
     let index: usize = index.to_str()?.parse().ok()?;
+    let typed = words.get(index).cloned().unwrap_or_default();
     let mut words: Vec<OsString> = words.iter().map(|word| shell.unquoted(word)).collect();
     words.resize(index.checked_add(1).filter(|length| *length < 10_000)?, OsString::new());
 
@@ -66,12 +67,15 @@ fn candidates(arguments: &[OsString], begun: Instant) -> Option<String> {
     if word.is_empty() && found.iter().any(|candidate| !is_option(candidate)) {
         found.retain(|candidate| !is_option(candidate));
     }
-    Some(shell.candidates(found.iter().filter(|candidate| !candidate.is_hide_set()).filter_map(|candidate| {
-        // A shell's answer is made of lines: what holds a control character cannot be typed anyway.
-        let value = candidate.get_value().to_str().filter(|value| !value.contains(hidden))?;
-        let help = candidate.get_help().map(|help| help.to_string().lines().next().unwrap_or_default().to_owned());
-        Some((value.to_owned(), help.unwrap_or_default()))
-    })))
+    Some(shell.candidates(
+        &typed,
+        found.iter().filter(|candidate| !candidate.is_hide_set()).filter_map(|candidate| {
+            // A shell's answer is made of lines: what holds a control character cannot be typed anyway.
+            let value = candidate.get_value().to_str().filter(|value| !value.contains(hidden))?;
+            let help = candidate.get_help().map(|help| help.to_string().lines().next().unwrap_or_default().to_owned());
+            Some((value.to_owned(), help.unwrap_or_default()))
+        }),
+    ))
 }
 
 fn is_option(candidate: &CompletionCandidate) -> bool {

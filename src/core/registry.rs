@@ -137,6 +137,8 @@ pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> R
 /// As there.
 pub async fn open_with(target: &Target, access: Access, settings: Settings) -> Result<Database> {
     let Settings { limit, worker_zone } = settings;
+    #[cfg(not(any(feature = "postgres", feature = "sqlite")))]
+    drop(worker_zone);
     #[cfg(not(any(feature = "postgres", feature = "redis")))]
     let _ = limit;
     match target {

@@ -10,7 +10,7 @@ use futures_util::Stream;
 
 use crate::error::Result;
 use crate::letters::DeadLetters;
-use crate::model::cause::{Cause, Certainty, Explanation};
+use crate::model::cause::{Cause, Certainty, Explanation, Related};
 use crate::model::checkup::Checkup;
 use crate::model::plan::Plan;
 use crate::model::report::Report;
@@ -284,6 +284,20 @@ pub struct Found {
 }
 
 impl Found {
+    /// Its verdict with the causes and connections that were found. What settles it stands with the gravest cause; where
+    /// rules name none, the verdict itself is one if it needs attention.
+    pub fn because(self, mut causes: Vec<Cause>, related: Vec<Related>) -> Explanation {
+        if causes.iter().all(|cause| cause.severity < Severity::Warning) && self.verdict.severity >= Severity::Warning {
+            return Explanation { related, ..self.explained() };
+        }
+        causes.sort_by_key(|cause| std::cmp::Reverse((cause.severity, cause.certainty)));
+        let Verdict { state, severity, summary, next, .. } = self.verdict;
+        if let Some(first) = causes.first_mut() {
+            first.next.extend(next);
+        }
+        Explanation { subject: self.subject, state, summary, severity, causes, related }
+    }
+
     /// Its verdict as an explanation: a cause where it needs attention.
     fn explained(self) -> Explanation {
         let Verdict { state, severity, summary, next, .. } = self.verdict;

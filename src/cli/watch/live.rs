@@ -37,6 +37,8 @@ pub const LETTERS_SHARE: u32 = 250;
 pub const LETTERS: Duration = Duration::from_secs(30);
 /// So many of what is running are read, of each system.
 pub const PAGE: u64 = 50;
+/// What is said below the panes stays for so long.
+const SAID: Duration = Duration::from_secs(5);
 /// A lost connection is sought again no sooner, and no later, than this.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
@@ -194,6 +196,8 @@ struct Live {
     next_look: Instant,
     next_letters: Instant,
     failures: u32,
+    /// What the board last said, and when it began to.
+    said: Option<(String, Instant)>,
 }
 
 /// Shows the dashboard until its end. `database` is open already: what cannot be had at all is said without it.
@@ -217,9 +221,11 @@ pub async fn run(source: Source, database: Database, interval: Duration, full: F
         next_look: now,
         next_letters: now,
         failures: 0,
+        said: None,
     };
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
+        live.forget();
         let here = Timestamp::here();
         live.full.draw(|frame| draw(&live.board, here, frame))?;
         #[cfg(debug_assertions)]
@@ -248,6 +254,23 @@ pub async fn run(source: Source, database: Database, interval: Duration, full: F
 }
 
 impl Live {
+    /// What was said a while ago makes room for what can be done.
+    fn forget(&mut self) {
+        let Some(message) = &self.board.message else {
+            self.said = None;
+            return;
+        };
+        match &self.said {
+            Some((said, since)) if said == message => {
+                if since.elapsed() >= SAID {
+                    self.board.message = None;
+                    self.said = None;
+                }
+            }
+            _ => self.said = Some((message.clone(), Instant::now())),
+        }
+    }
+
     fn start(&mut self) {
         let begun = Instant::now();
         self.next_look = begun + self.board.pace.interval();

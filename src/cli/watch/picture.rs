@@ -105,6 +105,7 @@ pub struct Picture {
     lines: [Vec<Line>; 5],
     past: VecDeque<(Timestamp, Vec<(String, i64)>)>,
     letters: Option<u64>,
+    busy: i64,
 }
 
 fn ordering(left: &Rank, right: &Rank) -> std::cmp::Ordering {
@@ -177,6 +178,8 @@ impl Picture {
         });
         self.lines[0] = attention.collect();
         self.lines[1] = front.surveys.iter().flat_map(|survey| self.states(survey)).collect();
+        let counts = front.surveys.iter().flat_map(|survey| &survey.counts);
+        self.busy = counts.filter(|count| count.severity == Severity::Pending).map(|count| count.count).sum();
         self.lines[2] = running(&glance.running, front.now);
         self.lines[4] = front.surveys.iter().flat_map(queues(front.now)).collect();
     }
@@ -208,6 +211,11 @@ impl Picture {
             }
         };
         self.lines[3] = groups.iter().map(line).collect();
+    }
+
+    /// How many are under way in all, where not all of them are shown.
+    pub fn busy(&self) -> Option<i64> {
+        usize::try_from(self.busy).is_ok_and(|busy| busy > self.lines[2].len()).then_some(self.busy)
     }
 
     /// How many dead letters there are; `None` before they were counted.

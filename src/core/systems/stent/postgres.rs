@@ -15,9 +15,10 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::codec::LIMIT;
-use super::port::{Census, ExecutionStore, Listed, Look, Query, Rows, Stats, TASKS, Whole};
+use super::port::{Census, ExecutionStore, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole};
 use super::record::{DeadTask, Execution, ExecutionState, Progress, Signal, Task, TaskKind, TaskState, parse_tags};
 use super::shape::{ColumnFact, Shape, TABLES};
+use super::why::Activity;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::Sql;
 use crate::stores::postgres::decode::Cells;
@@ -389,6 +390,15 @@ impl ExecutionStore for PostgresExecutions {
         let rows = self.link.ask(Ask::new(&NEIGHBOURS, [(&id as _, Type::TEXT)])).await;
         let rows = rows.map_err(|error| self.absent(error))?;
         Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
+    }
+
+    async fn activity(&self, queue: Option<&str>, zone: &Zone) -> Result<Activity> {
+        census::activity(&self.link, queue, zone).await.map_err(|error| self.absent(error))
+    }
+
+    async fn orphans(&self) -> Result<Option<Orphans>> {
+        let shape = self.shape().await?;
+        Ok(if shape.has_letters() { Some(census::orphans(&self.link).await?) } else { None })
     }
 
     async fn census(&self, zone: &Zone) -> Result<Census> {

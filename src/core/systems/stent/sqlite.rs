@@ -14,9 +14,10 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::codec::LIMIT;
-use super::port::{Census, ExecutionStore, Listed, Look, Query, Rows, Stats, TASKS, Whole};
+use super::port::{Census, ExecutionStore, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole};
 use super::record::{DeadTask, Execution, ExecutionState, Progress, Signal, Task, TaskKind, TaskState};
 use super::shape::{ColumnFact, Shape, TABLES};
+use super::why::Activity;
 use crate::error::Result;
 use crate::stores::sqlite::{Sqlite, error_from};
 use crate::time::Timestamp;
@@ -338,6 +339,15 @@ impl ExecutionStore for SqliteExecutions {
             Ok(found)
         })
         .await
+    }
+
+    async fn activity(&self, queue: Option<&str>, zone: &Zone) -> Result<Activity> {
+        let (queue, zone) = (queue.map(str::to_owned), zone.clone());
+        self.snapshot(move |db, _, now| census::activity(db, now, queue.as_deref(), &zone)).await
+    }
+
+    async fn orphans(&self) -> Result<Option<Orphans>> {
+        self.snapshot(move |db, shape, _| Ok(if shape.has_letters() { Some(census::orphans(db)?) } else { None })).await
     }
 
     async fn census(&self, zone: &Zone) -> Result<Census> {
