@@ -12,6 +12,12 @@ fn count() -> usize {
     if std::env::var("SEN_TEST_SCALE").is_ok_and(|scale| scale == "full") { 2000 } else { 200 }
 }
 
+/// What was counted, for the run of full size.
+#[expect(clippy::print_stderr, reason = "numbers for whoever runs the full size")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}
+
 /// As the real claim script: only a queued task, or one of its own.
 const CLAIM: &str = r"
 local status = redis.call('HGET', KEYS[1], 'status')
@@ -98,7 +104,7 @@ fn a_cancel_never_writes_over_a_claim() {
     assert!(claims as usize >= claimed, "{claims} claims, {claimed} left");
     let events = place.events();
     assert_eq!(events.iter().filter(|event| event["event"] == "task_cancelled").count(), cancelled);
-    eprintln!("{} tasks: {claims} claims, {claimed} kept, {cancelled} cancelled", ids.len());
+    say(&format!("{} tasks: {claims} claims, {claimed} kept, {cancelled} cancelled", ids.len()));
 }
 
 /// Two operators requeue the same tasks of a dead worker, whose name comes back to life meanwhile. Each task is requeued at
@@ -133,5 +139,5 @@ fn a_requeue_happens_once_and_not_under_a_live_worker() {
     }
     assert_eq!(applied, requeued);
     assert_eq!(place.events().len() as u64, requeued);
-    eprintln!("{} tasks: {requeued} requeued once each", ids.len());
+    say(&format!("{} tasks: {requeued} requeued once each", ids.len()));
 }
