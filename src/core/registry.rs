@@ -152,7 +152,11 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
             let link = Arc::new(crate::stores::postgres::link::Link::new(db, limit, (**info).clone()));
             let systems = vec![
                 sentinel(crate::systems::sentinel::postgres::PostgresLeases::new(Arc::clone(&link))),
-                stent(crate::systems::stent::postgres::PostgresExecutions::new(Arc::clone(&link)), worker_zone),
+                stent(
+                    crate::systems::stent::postgres::PostgresExecutions::new(Arc::clone(&link)),
+                    crate::systems::stent::postgres::letters::PostgresLetters::new(Arc::clone(&link)),
+                    worker_zone,
+                ),
             ];
             Ok(Database { link: Some(link), ..Database::of(systems, warnings, opened) })
         }
@@ -168,7 +172,11 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
             let opened = format!("opened {}", db.describe());
             let systems = vec![
                 sentinel(crate::systems::sentinel::sqlite::SqliteLeases::new(Arc::clone(&db))),
-                stent(crate::systems::stent::sqlite::SqliteExecutions::new(db), worker_zone),
+                stent(
+                    crate::systems::stent::sqlite::SqliteExecutions::new(Arc::clone(&db)),
+                    crate::systems::stent::sqlite::letters::SqliteLetters::new(db),
+                    worker_zone,
+                ),
             ];
             Ok(Database::of(systems, Vec::new(), opened))
         }
@@ -199,8 +207,13 @@ fn sentinel(leases: impl crate::systems::sentinel::port::LeaseStore + 'static) -
 }
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-fn stent(executions: impl crate::systems::stent::port::ExecutionStore + 'static, zone: Zone) -> Box<dyn System> {
-    Box::new(crate::systems::stent::Stent::new(Box::new(executions), zone))
+fn stent(
+    executions: impl crate::systems::stent::port::ExecutionStore + 'static,
+    letters: impl crate::systems::stent::letters::LetterStore + 'static,
+    zone: Zone,
+) -> Box<dyn System> {
+    use crate::systems::stent::Stent;
+    Box::new(Stent::new(Box::new(executions), zone).with_letters(Box::new(letters)))
 }
 
 /// Opens `target` for running work once per key: the narrow part of Sentinel that claims, keeps and completes keys.

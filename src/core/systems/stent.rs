@@ -28,7 +28,7 @@ use async_trait::async_trait;
 use futures_util::{Stream, StreamExt as _};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::letters::LetterFilter;
+use crate::letters::{DeadLetters, LetterFilter};
 use crate::model::cause::Explanation;
 use crate::model::checkup::Checkup;
 use crate::model::plan::Plan;
@@ -40,7 +40,7 @@ use crate::system::{Filter, Found, History, Listing, Part, Request, Statistics, 
 use crate::time::wall::Zone;
 use crate::time::{Timestamp, When};
 
-use letters::LetterStore;
+use letters::{LetterStore, StentLetters};
 use port::{Bound, ExecutionStore, Order, Query};
 
 pub use view::{EXECUTION_COLUMNS, TASK_COLUMNS};
@@ -57,7 +57,7 @@ pub const TASKS: &str = "task";
 /// Stent in one database.
 pub struct Stent {
     store: Box<dyn ExecutionStore>,
-    letters: Option<Box<dyn LetterStore>>,
+    letters: Option<StentLetters>,
     zone: Zone,
 }
 
@@ -70,7 +70,7 @@ impl Stent {
     /// The same with its dead letters and acts.
     #[must_use]
     pub fn with_letters(mut self, letters: Box<dyn LetterStore>) -> Self {
-        self.letters = Some(letters);
+        self.letters = Some(StentLetters::new(letters, self.zone.clone()));
         self
     }
 
@@ -306,6 +306,10 @@ impl System for Stent {
 
     async fn plan(&self, _request: &Request) -> Result<Plan> {
         Err(self.absent())
+    }
+
+    fn letters(&self) -> Option<&dyn DeadLetters> {
+        self.letters.as_ref().map(|letters| letters as &dyn DeadLetters)
     }
 
     async fn apply(&self, plan: &Plan, permit: &WritePermit, _observer: &dyn Observer) -> Result<Report> {

@@ -5,6 +5,7 @@
 //! compares with its own now, `ahead` says by how much the workers' clock is ahead of UTC.
 
 mod census;
+pub mod letters;
 mod list;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 
 mod cells;
 mod census;
+pub mod letters;
 mod list;
 
 use std::sync::Arc;

@@ -1,0 +1,227 @@
+//! How dead letters are told: as rows, as groups, as one letter in depth, and whole for an export.
+
+use std::collections::HashMap;
+
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::rules::{self, Standing, standing};
+use super::{Fact, LETTER, Tally};
+use crate::letters::LetterFilter;
+use crate::model::letter::{Letter, LetterGroup, fold_error, group_id};
+use crate::model::subject::Subject;
+use crate::model::value::Value;
+use crate::model::verdict::{NextCommand, Severity, Verdict};
+use crate::system::Found;
+use crate::systems::stent::NAME;
+use crate::systems::stent::codec::decode;
+use crate::systems::stent::dump::{self, Dump};
+use crate::systems::stent::record::{Task, TaskKind};
+use crate::time::Timestamp;
+use crate::time::wall::Zone;
+
+fn kind(kind: &TaskKind) -> &'static str {
+    kind.name().unwrap_or("unknown")
+}
+
+fn folded(reason: Option<&str>) -> String {
+    fold_error(reason.unwrap_or_default())
+}
+
+/// Whether a letter is of one of these groups (any letter is when none is named).
+pub(super) fn is_in(fact: &Fact, groups: &[String]) -> bool {
+    groups.is_empty() || {
+        let group = group_id(fact.step.as_deref().unwrap_or_default(), &folded(fact.reason.as_deref()));
+        groups.contains(&group)
+    }
+}
+
+/// A letter in one line, for people.
+pub(super) fn line(fact: &Fact) -> String {
+    let error = fact.reason.as_deref().unwrap_or("no reason given");
+    let error: String = error.chars().take(120).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("{}  {}  {error}", fact.id, fact.step.as_deref().unwrap_or("unknown step"))
+}
+
+/// A letter for a list.
+pub(super) fn letter(fact: Fact, zone: &Zone) -> Letter {
+    let standing = standing(&fact.grounds);
+    let note = if standing == Standing::Replayable { rules::consequence(&fact.grounds.kind) } else { standing.why() };
+    Letter {
+        system: NAME,
+        kind: kind(&fact.grounds.kind),
+        step: fact.step.unwrap_or_default(),
+        error: fact.reason,
+        died_at: fact.moved_at.map(|wall| zone.moment(wall)),
+        queue: fact.queue,
+        parent: fact.execution_id,
+        attempts: fact.retries.map(|retries| retries.saturating_add(1)),
+        standing: standing.name(),
+        note: Some(note.to_owned()),
+        payload: fact.dump.as_deref().and_then(payload),
+        id: fact.id,
+    }
+}
+
+/// Arguments as JSON.
+fn payload(text: &str) -> Option<String> {
+    let Dump::Task { task, .. } = dump::parse(text) else { return None };
+    let decoded = |bytes: &Option<Vec<u8>>| decode(bytes.as_deref().unwrap_or_default()).json;
+    Some(format!("{{\"args\": {}, \"kwargs\": {}}}", decoded(&task.args), decoded(&task.kwargs)))
+}
+
+/// The letter as it is kept, as one JSON object in one line: its dump as JSON where it is such, else as text.
+pub(super) fn whole(fact: &Fact) -> String {
+    let dump = fact.dump.as_deref();
+    let raw = dump.filter(|dump| dump.starts_with('{') && !dump.contains(['\n', '\r']));
+    let raw = raw.and_then(|dump| serde_json::from_str::<&RawValue>(dump).ok());
+    let text = |value: Option<&str>| serde_json::to_string(&value).unwrap_or_else(|_| "null".into());
+    let data = raw.map_or_else(|| text(dump), |raw| raw.get().to_owned());
+    let moved_at = fact.moved_at.map(|wall| wall.isoformat());
+    format!(
+        "{{\"system\":\"{NAME}\",\"id\":{},\"reason\":{},\"moved_at\":{},\"data\":{data}}}",
+        json!(fact.id),
+        text(fact.reason.as_deref()),
+        text(moved_at.as_deref())
+    )
+}
+
+/// Groups of letters that died alike, the largest first.
+pub(super) fn groups(tallies: Vec<Tally>, filter: &LetterFilter, zone: &Zone) -> Vec<LetterGroup> {
+    let mut groups: HashMap<(String, String), LetterGroup> = HashMap::new();
+    for tally in tallies {
+        let step = tally.step.unwrap_or_default();
+        let error = folded(tally.reason.as_deref());
+        let count = u64::try_from(tally.count).unwrap_or(0);
+        let replayable = if standing(&tally.grounds) == Standing::Replayable { count } else { 0 };
+        let moment = |wall: Option<crate::time::wall::Wall>| wall.map(|wall| zone.moment(wall));
+        let (first, last) = (moment(tally.first), moment(tally.last));
+        match groups.get_mut(&(step.clone(), error.clone())) {
+            Some(group) => {
+                group.count += count;
+                group.replayable = group.replayable.map(|known| known + replayable);
+                group.first = group.first.into_iter().chain(first).min();
+                if last > group.last {
+                    (group.last, group.sample) = (last, tally.sample);
+                }
+            }
+            None => {
+                let id = group_id(&step, &error);
+                let key = (step.clone(), error.clone());
+                let (sample, replayable) = (tally.sample, Some(replayable));
+                groups
+                    .insert(key, LetterGroup { system: NAME, id, step, error, count, first, last, sample, replayable });
+            }
+        }
+    }
+    let mut groups: Vec<LetterGroup> = groups.into_values().collect();
+    groups.retain(|group| filter.groups.is_empty() || filter.groups.contains(&group.id));
+    groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| (&a.step, &a.error).cmp(&(&b.step, &b.error))));
+    let limit = filter.limit.and_then(|limit| usize::try_from(limit).ok());
+    groups.truncate(limit.unwrap_or(usize::MAX));
+    groups
+}
+
+/// One letter in depth.
+pub(super) fn found(fact: Fact, now: Timestamp, zone: &Zone) -> Found {
+    let standing = standing(&fact.grounds);
+    let parsed = fact.dump.as_deref().map(dump::parse);
+    let time = |wall: Option<crate::time::wall::Wall>| Value::time(wall.map(|wall| zone.moment(wall)));
+    let mut fields = vec![
+        ("id", Value::Text(fact.id.clone())),
+        ("kind", Value::Name(kind(&fact.grounds.kind))),
+        ("step", Value::text(fact.step.clone())),
+        ("error", Value::text(fact.reason.clone())),
+        ("died_at", time(fact.moved_at)),
+        ("execution_id", Value::text(fact.execution_id.clone())),
+        (
+            "execution_state",
+            fact.grounds.execution.as_ref().map_or(Value::Null, |state| Value::Text(state.as_str().to_owned())),
+        ),
+    ];
+    let lead = fields.len();
+    let group = group_id(fact.step.as_deref().unwrap_or_default(), &folded(fact.reason.as_deref()));
+    fields.push(("group", Value::Text(group.clone())));
+    fields.push(("queue", Value::text(fact.queue.clone())));
+    fields.push(("attempts", fact.retries.map_or(Value::Null, |retries| Value::Int(retries.saturating_add(1)))));
+    fields.push(("worker", Value::text(fact.worker.clone())));
+    let mut evidence = Vec::new();
+    let mut traceback = None;
+    match parsed {
+        Some(Dump::Task { task, retry_for }) => {
+            traceback = task_fields(&task, &retry_for, zone, &mut fields);
+            evidence.extend(task.unreadable.iter().map(|what| format!("unreadable: {what}")));
+        }
+        Some(Dump::Repr) => {
+            evidence.push("it was written by senpuki 0.1.x as text that cannot be read back".into());
+            fields.push(("data", Value::text(fact.dump.clone())));
+        }
+        Some(Dump::Unreadable(why)) => {
+            evidence.push(why);
+            fields.push(("data", Value::text(fact.dump.clone())));
+        }
+        None => {}
+    }
+    if let Some(traceback) = traceback {
+        fields.push(("traceback", Value::Text(traceback)));
+    }
+    Found {
+        subject: Subject::new(NAME, LETTER, fact.id.clone()),
+        now,
+        fields,
+        lead,
+        verdict: verdict(&fact, standing, &group, evidence),
+        history: None,
+        sections: Vec::new(),
+    }
+}
+
+/// What the dump tells of the task; the traceback of its error comes back.
+fn task_fields(
+    task: &Task,
+    retry_for: &[String],
+    zone: &Zone,
+    fields: &mut Vec<(&'static str, Value)>,
+) -> Option<String> {
+    let time = |wall: Option<crate::time::wall::Wall>| Value::time(wall.map(|wall| zone.moment(wall)));
+    fields.push(("parent_task_id", Value::text(task.parent_task_id.clone())));
+    fields.push(("priority", task.priority.map_or(Value::Null, Value::Int)));
+    fields.push(("tags", Value::List(task.tags.iter().cloned().map(Value::Text).collect())));
+    fields.push(("created_at", time(task.created_at)));
+    fields.push(("started_at", time(task.started_at)));
+    fields.push(("idempotency_key", Value::text(task.idempotency_key.clone())));
+    fields.push(("retry_policy", task.retry_policy.clone().map_or(Value::Null, Value::Json)));
+    if !retry_for.is_empty() && retry_for != ["Exception"] {
+        fields.push(("retry_for_lost", Value::List(retry_for.iter().cloned().map(Value::Text).collect())));
+    }
+    let args = decode(task.args.as_deref().unwrap_or_default());
+    let kwargs = decode(task.kwargs.as_deref().unwrap_or_default());
+    fields.push(("codec", Value::Name(args.codec.name())));
+    fields.push(("args", Value::Json(args.json)));
+    fields.push(("kwargs", Value::Json(kwargs.json)));
+    let error = task.error.as_deref().map(decode)?;
+    error.exception.and_then(|exception| exception.traceback)
+}
+
+fn verdict(fact: &Fact, standing: Standing, group: &str, mut evidence: Vec<String>) -> Verdict {
+    let orchestrator = fact.grounds.kind == TaskKind::Orchestrator;
+    let replayable = standing == Standing::Replayable;
+    let summary = if replayable { "a worker can run it again".to_owned() } else { standing.why().to_owned() };
+    if replayable {
+        evidence.push(rules::consequence(&fact.grounds.kind).to_owned());
+    } else if standing.can_be_forced() {
+        evidence.extend(rules::forced(standing, orchestrator).map(|what| format!("replayed with --force: {what}")));
+    }
+    let mut next = Vec::new();
+    if replayable {
+        next.push(NextCommand::new(&["sen", "dlq", "replay", &fact.id], "run it again"));
+    }
+    next.push(NextCommand::new(&["sen", "dlq", "list", "--group", group], "the letters that died alike"));
+    if fact.grounds.execution.is_some()
+        && let Some(execution) = &fact.execution_id
+    {
+        next.push(NextCommand::new(&["sen", "exec", "show", execution], "the execution it belongs to"));
+    }
+    next.push(NextCommand::new(&["sen", "dlq", "discard", &fact.id], "give it up: it is written out first"));
+    Verdict { state: standing.name(), severity: Severity::Warning, summary, evidence, next }
+}
