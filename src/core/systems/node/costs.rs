@@ -122,7 +122,7 @@ fn row(
     let usd = |amount_: f64| amount((amount_ * 1e9).round() / 1e9);
     let whole = scope != "day";
     vec![
-        Value::text(tenant.cloned()),
+        Value::text(tenant.cloned().filter(|tenant| !tenant.is_empty())),
         Value::text(day.cloned().filter(|day| !day.is_empty())),
         Value::Name(scope),
         Value::Int(sum.tasks),
