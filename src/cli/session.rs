@@ -102,6 +102,11 @@ impl Session {
         !self.globals.no_input && self.screen.can_ask()
     }
 
+    /// Whether a bar on stderr would be seen.
+    pub fn shows_progress(&self) -> bool {
+        !self.globals.quiet && self.screen.has_terminal()
+    }
+
     /// Says something that a question refers to.
     pub fn say(&self, lines: &[String]) {
         lines.iter().for_each(|line| self.screen.say(line));
