@@ -16,13 +16,19 @@ pub struct Progress {
     bar: ProgressBar,
     shown: bool,
     said: Mutex<Vec<String>>,
+    announced: Mutex<Vec<(String, String)>>,
 }
 
 impl Progress {
     /// A bar that appears when an act begins that is worth it, if `shown`.
     pub fn new(shown: bool) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        Self { bar, shown, said: Mutex::default() }
+        Self { bar, shown, said: Mutex::default(), announced: Mutex::default() }
+    }
+
+    /// What programs want to hear: topics and messages.
+    pub fn announced(&self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.announced.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes the bar away; what was said meanwhile comes back.
@@ -59,6 +65,11 @@ impl Observer for Progress {
 
     fn say(&self, line: &str) {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
+    }
+
+    fn announce(&self, topic: &str, message: &str) {
+        let said = (topic.to_owned(), message.to_owned());
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner).push(said);
     }
 }
 

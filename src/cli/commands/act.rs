@@ -118,6 +118,7 @@ pub async fn walk(
     let permit = act::permit(plan, consent, author, session.interrupt.revocation())?;
     let progress = Progress::new(session.shows_progress());
     let report = session.interrupt.protect(apply(&permit, &progress)).await;
+    session.announce(progress.announced());
     progress.finish().into_iter().for_each(|line| session.warn(line));
     Ok(Walked::Applied(report?))
 }

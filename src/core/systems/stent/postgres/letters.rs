@@ -375,7 +375,7 @@ impl Bundle {
 }
 
 /// The places that a statement returned: it counts from one.
-fn places(rows: &[Row]) -> Vec<usize> {
+pub(super) fn places(rows: &[Row]) -> Vec<usize> {
     let place = |row: &Row| usize::try_from(Cells::new(row).int(0)?).ok()?.checked_sub(1);
     rows.iter().filter_map(place).collect()
 }
