@@ -188,11 +188,11 @@ impl SqliteExecutions {
             .await?;
         let query = query.clone();
         let (sender, receiver) = mpsc::channel::<Result<Vec<T>>>(4);
-        self.db.start(move |db| {
-            if let Err(error) = send(db, &query, now, begin, kind, make, &sender) {
-                drop(sender.blocking_send(Err(error)));
-            }
-        })?;
+        let complaints = sender.clone();
+        self.db.start(
+            move |db| send(db, &query, now, begin, kind, make, &sender),
+            move |error| drop(complaints.blocking_send(Err(error))),
+        )?;
         let chunks =
             stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|chunk| (chunk, receiver)) });
         Ok(Rows { now, chunks: Box::pin(chunks) })
