@@ -14,6 +14,8 @@ pub mod verdict;
 
 mod view;
 
+#[cfg(feature = "sqlite")]
+pub mod demo;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]
