@@ -17,6 +17,8 @@ pub mod why;
 mod upkeep;
 mod view;
 
+#[cfg(feature = "sqlite")]
+pub mod demo;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]

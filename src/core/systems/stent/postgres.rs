@@ -42,15 +42,18 @@ impl PostgresExecutions {
 
     /// An error that only says that the tables are missing, or are others of the same name.
     fn absent(&self, error: Error) -> Error {
-        if !matches!(error.sqlstate(), Some(UNDEFINED_TABLE | UNDEFINED_COLUMN)) {
+        if !is_other(&error) {
             return error;
         }
         super::absent(self.link.describe())
     }
 }
 
-const UNDEFINED_TABLE: &str = "42P01";
-const UNDEFINED_COLUMN: &str = "42703";
+/// Whether a statement failed because tables, columns or their types are not those of this system.
+fn is_other(error: &Error) -> bool {
+    const UNDEFINED: [&str; 4] = ["42P01", "42703", "42883", "42804"];
+    error.sqlstate().is_some_and(|code| UNDEFINED.contains(&code))
+}
 
 static CLOCK: Sql = Sql::new("SELECT now()");
 
@@ -379,8 +382,8 @@ impl ExecutionStore for PostgresExecutions {
     async fn find(&self, id: &str, progress: i64, known: bool) -> Result<Look> {
         if known {
             match self.look(id, progress, Beside::ALL).await {
-                // Older versions lack some of the tables: then the catalogue tells which.
-                Err(error) if error.sqlstate() == Some(UNDEFINED_TABLE) => {}
+                // Older versions lack some of the tables, and others have tables of the same names: the catalogue tells.
+                Err(error) if is_other(&error) => {}
                 answer => return answer.map_err(|error| self.absent(error)),
             }
         }
