@@ -380,7 +380,8 @@ fn running(all: &[Running], now: Timestamp) -> Vec<Line> {
             open: Open::Thing(one.system, one.id.clone()),
             name: format!("{} {}", one.system, one.id),
             ranks: vec![
-                Rank::Number(-(passed(one).unwrap_or(0) as f64)),
+                // What waits comes after what runs, however long it has waited.
+                Rank::Number(if one.begun { 0.0 } else { i64::MAX as f64 } - passed(one).unwrap_or(0) as f64),
                 Rank::Text(one.system.to_owned()),
                 Rank::Text(state),
                 Rank::Text(id),
@@ -405,7 +406,10 @@ fn queues(now: Timestamp) -> impl Fn(&Survey) -> Vec<Line> {
             let cells: Vec<String> = row.iter().map(|value| text::cell(value, now, false, 200)).collect();
             let numbers: i64 =
                 row.iter().filter_map(|value| if let Value::Int(n) = value { Some(*n) } else { None }).sum();
-            let name = cells.first().cloned().unwrap_or_default();
+            let first = cells.first().cloned().unwrap_or_default();
+            // Among the queues other tables are told by their headings.
+            let is_queues = section.columns.first().is_some_and(|column| column.name == "queue");
+            let name = if is_queues { first } else { format!("{}: {first}", section.heading) };
             let mut words = vec![format!("{} in {}", section.heading, survey.system), String::new()];
             words.extend(named.iter().cloned());
             Line {
@@ -415,7 +419,10 @@ fn queues(now: Timestamp) -> impl Fn(&Survey) -> Vec<Line> {
                 command: command(&["sen", "status"], &[]),
                 open: Open::Words(words),
                 name: format!("{} {} {name}", survey.system, section.name),
-                ranks: vec![Rank::Text(name), Rank::Number(-(numbers as f64))],
+                ranks: vec![
+                    Rank::Text(format!("{}{name}", if is_queues { "0" } else { "1" })),
+                    Rank::Number(-(numbers as f64)),
+                ],
             }
         };
         survey.sections.iter().flat_map(|section| section.rows.iter().map(|row| line(section, row))).collect()

@@ -39,6 +39,7 @@ fn running(id: &str, since: i64, until: Option<i64>) -> Running {
         who: Some("host:1-1".into()),
         since: Some(at(since)),
         until: until.map(at),
+        begun: true,
     }
 }
 
@@ -174,6 +175,15 @@ fn a_lease_nearly_used_up_stands_out_and_the_oldest_comes_first() {
     // Cut in its middle, because its end tells it from others.
     assert!(shown(&board, 80, 24).contains("…"), "{}", shown(&board, 80, 24));
     assert!(shown(&board, 80, 24).contains("2026-q3"), "{}", shown(&board, 80, 24));
+}
+
+#[test]
+fn what_waits_comes_after_what_runs() {
+    let mut board = board("");
+    let mut look = glance(0, COUNTS, "");
+    look.running.push(Running { begun: false, ..running("waiting", -90_000, None) });
+    board.picture.absorb(&look);
+    assert_eq!(board.rows(Pane::Running).last().unwrap().cells[0], "waiting");
 }
 
 #[test]
