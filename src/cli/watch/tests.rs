@@ -187,6 +187,17 @@ fn what_waits_comes_after_what_runs() {
 }
 
 #[test]
+fn too_many_dead_letters_are_counted_and_not_grouped() {
+    let mut board = board("");
+    assert_eq!(board.picture.dead(), 7);
+    board.picture.too_many_letters(100_004);
+    let screen = shown(&board, 160, 40);
+    assert!(screen.contains("100004") && screen.contains("too many to be grouped while watching; sen dlq groups"));
+    board.pane = Pane::Letters;
+    assert_eq!(press(&mut board, KeyCode::Char('c')), Wish::Copy("sen dlq groups".into()));
+}
+
+#[test]
 fn keys_reach_every_pane_and_what_is_in_it() {
     let mut board = board("");
     let mut seen = vec![board.pane];
