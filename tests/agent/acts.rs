@@ -149,11 +149,12 @@ fn guards() {
     let database = runtime.block_on(registry::open(&target, Access::Write, Some(Duration::from_secs(5)))).unwrap();
     let system = database.system(node::NAME).unwrap();
     type Change = fn(&Place);
+    type Case<'a> = (&'a str, &'a dyn Fn(&Place), bool);
     let set = |name: &'static str, value: &'static str| move |place: &Place| place.set("t", &[(name, value)]);
     let status = set("status", "queued");
     let owner = set("owner", "worker-new");
     let lease = set("lease_expires", "2099-01-01T00:00:00.000002");
-    let changes: [(&str, &dyn Fn(&Place), bool); 6] = [
+    let changes: [Case<'_>; 6] = [
         ("status", &status, true),
         ("owner", &owner, true),
         ("lease", &lease, true),

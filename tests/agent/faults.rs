@@ -35,7 +35,7 @@ fn servers_that_refuse() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let status = on(&["status"]).run().expect_code(0).stdout;
-    assert!(status.contains("on a replica (reading only)"), "{status}");
+    assert!(status.contains("on a replica; reading only"), "{status}");
     let told = on(&["agent", "cancel", id]).run().expect_code(5);
     assert!(told.stdout.contains("read-only replica; nothing was written"), "{}", told.stdout);
     on(&["agent", "rate-limit", "set", "acme", "--capacity", "1"]).run().expect_code(5);

@@ -3,6 +3,7 @@
 //! This file is the system: it looks through a [`port::ExecutionStore`] and, for dead letters and acts, a
 //! [`letters::LetterStore`]. SQL lives in the cells (`postgres.rs`, `sqlite.rs`).
 
+pub mod acts;
 pub mod codec;
 pub mod dump;
 pub mod letters;
@@ -40,6 +41,7 @@ use crate::system::{Filter, Found, History, Listing, Part, Request, Statistics, 
 use crate::time::wall::Zone;
 use crate::time::{Timestamp, When};
 
+use acts::{ActStore, Acts};
 use letters::{LetterStore, StentLetters};
 use port::{Bound, ExecutionStore, Order, Query};
 
@@ -58,19 +60,27 @@ pub const TASKS: &str = "task";
 pub struct Stent {
     store: Box<dyn ExecutionStore>,
     letters: Option<StentLetters>,
+    acts: Option<Acts>,
     zone: Zone,
 }
 
 impl Stent {
     /// Stent over `store`; `zone` is the one whose wall clock the workers write.
     pub fn new(store: Box<dyn ExecutionStore>, zone: Zone) -> Self {
-        Self { store, letters: None, zone }
+        Self { store, letters: None, acts: None, zone }
     }
 
-    /// The same with its dead letters and acts.
+    /// The same with its dead letters.
     #[must_use]
     pub fn with_letters(mut self, letters: Box<dyn LetterStore>) -> Self {
         self.letters = Some(StentLetters::new(letters, self.zone.clone()));
+        self
+    }
+
+    /// The same with the acts on executions.
+    #[must_use]
+    pub fn with_acts(mut self, acts: Box<dyn ActStore>) -> Self {
+        self.acts = Some(Acts::new(acts));
         self
     }
 
@@ -326,16 +336,16 @@ impl System for Stent {
         Ok(Some(view::stats(&stats, &self.zone, window)))
     }
 
-    async fn plan(&self, _request: &Request) -> Result<Plan> {
-        Err(self.absent())
+    async fn plan(&self, request: &Request) -> Result<Plan> {
+        self.make_plan(request).await
     }
 
     fn letters(&self) -> Option<&dyn DeadLetters> {
         self.letters.as_ref().map(|letters| letters as &dyn DeadLetters)
     }
 
-    async fn apply(&self, plan: &Plan, permit: &WritePermit, _observer: &dyn Observer) -> Result<Report> {
+    async fn apply(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
         permit.must_be_for(plan)?;
-        Err(self.absent())
+        self.carry_out(plan, permit, observer).await
     }
 }

@@ -53,10 +53,9 @@ impl Node {
         verify: Option<Duration>,
         judge: impl Fn(&Task, &[Effect]) -> Result<Step, Box<Item>>,
     ) -> Result<Plan> {
-        let noun = if ids.len() == 1 { "agent task" } else { "agent tasks" };
         let grave = what == "requeue" || ids.len() > 1;
         let gravity = if grave { Gravity::Grave } else { Gravity::Harmless };
-        let mut plan = Plan::new(format!("{what} {} {noun}", ids.len()), self.store.database(), gravity);
+        let mut plan = Plan::new("", self.store.database(), gravity);
         let mut effects: HashMap<String, Vec<Effect>> = HashMap::new();
         if what == "requeue" {
             for effect in self.store.effects(ids).await? {
@@ -83,6 +82,8 @@ impl Node {
                 }
             }
         }
+        let noun = if plan.steps.len() == 1 { "agent task" } else { "agent tasks" };
+        plan.summary = format!("{what} {} {noun}", plan.steps.len());
         Ok(plan)
     }
 

@@ -4,6 +4,7 @@
 //! Times are plain TIMESTAMP and come as they are stored: the session's zone is neither set nor asked. Where the server
 //! compares with its own now, `ahead` says by how much the workers' clock is ahead of UTC.
 
+pub mod acts;
 mod census;
 pub mod letters;
 mod list;

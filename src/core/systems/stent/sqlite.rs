@@ -3,6 +3,7 @@
 //!
 //! Times are Python's `isoformat()`, whose texts sort as the times do: they are compared as text.
 
+pub mod acts;
 mod cells;
 mod census;
 pub mod letters;
