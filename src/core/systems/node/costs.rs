@@ -165,7 +165,7 @@ mod tests {
     fn days_add_up_to_tenants_and_tenants_to_all() {
         let fields = |pairs: &[(&str, &str)]| {
             let find = |field: &&str| pairs.iter().find(|(name, _)| name == field).map(|(_, text)| (*text).to_owned());
-            super::super::record::FIELDS.iter().map(find).collect()
+            crate::systems::node::record::FIELDS.iter().map(find).collect()
         };
         let one = Task::read("a".into(), fields(&[("tenant_id", "t"), ("cost_so_far", "0.0")]));
         let two = Task::read(

@@ -61,6 +61,23 @@ pub struct EventRecord {
     pub fields: Vec<(String, String)>,
 }
 
+impl EventRecord {
+    /// A field.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether it is about this task: said by a field, or inside its payload.
+    pub fn is_about(&self, task: &str) -> bool {
+        if let Some(id) = self.field("task_id") {
+            return id == task;
+        }
+        let Some(payload) = self.field("payload").filter(|payload| payload.contains(task)) else { return false };
+        serde_json::from_str::<serde_json::Value>(payload)
+            .is_ok_and(|payload| payload.get("task_id").and_then(serde_json::Value::as_str) == Some(task))
+    }
+}
+
 /// Events, in time order.
 #[derive(Debug, Clone)]
 pub struct Events {
@@ -252,4 +269,21 @@ pub trait TaskStore: Send + Sync {
 
     /// Fills a tenant's bucket, or removes it when `None`; `false` when its key holds something else than a hash.
     async fn set_bucket(&self, tenant: &str, fill: Option<(f64, Option<f64>)>, permit: &WritePermit) -> Result<bool>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_name_their_task_in_two_ways() {
+        let event = |fields: &[(&str, &str)]| EventRecord {
+            id: (1, 0),
+            fields: fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        };
+        assert!(event(&[("event", "task_requeued"), ("task_id", "t1")]).is_about("t1"));
+        assert!(event(&[("type", "node_failed"), ("payload", r#"{"task_id": "t1"}"#)]).is_about("t1"));
+        assert!(!event(&[("type", "x"), ("payload", r#"{"task_id": "t10"}"#)]).is_about("t1"));
+        assert!(!event(&[("type", "x"), ("payload", "t1")]).is_about("t1"));
+    }
 }

@@ -270,11 +270,11 @@ mod tests {
         let find = |field: &&str| {
             pairs.iter().chain(&base).find(|(name, _)| name == field).map(|(_, text)| (*text).to_owned())
         };
-        Task::read("t".into(), super::super::record::FIELDS.iter().map(find).collect())
+        Task::read("t".into(), crate::systems::node::record::FIELDS.iter().map(find).collect())
     }
 
     fn now() -> Timestamp {
-        super::super::record::naive_utc("2026-11-20T20:00:00").unwrap()
+        crate::systems::node::record::naive_utc("2026-11-20T20:00:00").unwrap()
     }
 
     #[test]
@@ -317,5 +317,5 @@ mod tests {
         }
     }
 
-    use super::super::record::CANCELLED;
+    use crate::systems::node::record::CANCELLED;
 }

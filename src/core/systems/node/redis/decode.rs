@@ -103,23 +103,6 @@ pub(super) fn entries(reply: Reply) -> Result<Vec<EventRecord>> {
     Ok(out)
 }
 
-impl EventRecord {
-    /// A field.
-    pub fn field(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Whether it is about this task: said by a field, or inside its payload.
-    pub(super) fn is_about(&self, task: &str) -> bool {
-        if let Some(id) = self.field("task_id") {
-            return id == task;
-        }
-        let Some(payload) = self.field("payload").filter(|payload| payload.contains(task)) else { return false };
-        serde_json::from_str::<serde_json::Value>(payload)
-            .is_ok_and(|payload| payload.get("task_id").and_then(serde_json::Value::as_str) == Some(task))
-    }
-}
-
 /// The id right before this one.
 pub(super) fn before((millis, number): (i64, i64)) -> String {
     match number {
@@ -139,17 +122,5 @@ mod tests {
         assert_eq!(literal("a*[b]"), r"a\*\[b\]");
         assert_eq!(before((5, 0)), format!("4-{}", u64::MAX));
         assert_eq!(before((5, 3)), "5-2");
-    }
-
-    #[test]
-    fn events_name_their_task_in_two_ways() {
-        let event = |fields: &[(&str, &str)]| EventRecord {
-            id: (1, 0),
-            fields: fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        };
-        assert!(event(&[("event", "task_requeued"), ("task_id", "t1")]).is_about("t1"));
-        assert!(event(&[("type", "node_failed"), ("payload", r#"{"task_id": "t1"}"#)]).is_about("t1"));
-        assert!(!event(&[("type", "x"), ("payload", r#"{"task_id": "t10"}"#)]).is_about("t1"));
-        assert!(!event(&[("type", "x"), ("payload", "t1")]).is_about("t1"));
     }
 }
