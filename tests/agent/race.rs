@@ -65,7 +65,9 @@ fn a_cancel_never_writes_over_a_claim() {
     for id in &ids {
         place.make(id, "queued", "", &[]);
     }
-    ["worker-1", "worker-2", "worker-3", "worker-4"].iter().for_each(|worker| place.beat(worker));
+    for worker in ["worker-1", "worker-2", "worker-3", "worker-4"] {
+        place.beat(worker);
+    }
     let ready = Arc::new(Barrier::new(6));
     let cancel = |from: usize| {
         let ids = ids[from..].iter().chain(&ids[..from]).cloned().collect();

@@ -270,3 +270,20 @@ pub trait TaskStore: Send + Sync {
     /// Fills a tenant's bucket, or removes it when `None`; `false` when its key holds something else than a hash.
     async fn set_bucket(&self, tenant: &str, fill: Option<(f64, Option<f64>)>, permit: &WritePermit) -> Result<bool>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_name_their_task_in_two_ways() {
+        let event = |fields: &[(&str, &str)]| EventRecord {
+            id: (1, 0),
+            fields: fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        };
+        assert!(event(&[("event", "task_requeued"), ("task_id", "t1")]).is_about("t1"));
+        assert!(event(&[("type", "node_failed"), ("payload", r#"{"task_id": "t1"}"#)]).is_about("t1"));
+        assert!(!event(&[("type", "x"), ("payload", r#"{"task_id": "t10"}"#)]).is_about("t1"));
+        assert!(!event(&[("type", "x"), ("payload", "t1")]).is_about("t1"));
+    }
+}

@@ -123,16 +123,4 @@ mod tests {
         assert_eq!(before((5, 0)), format!("4-{}", u64::MAX));
         assert_eq!(before((5, 3)), "5-2");
     }
-
-    #[test]
-    fn events_name_their_task_in_two_ways() {
-        let event = |fields: &[(&str, &str)]| EventRecord {
-            id: (1, 0),
-            fields: fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        };
-        assert!(event(&[("event", "task_requeued"), ("task_id", "t1")]).is_about("t1"));
-        assert!(event(&[("type", "node_failed"), ("payload", r#"{"task_id": "t1"}"#)]).is_about("t1"));
-        assert!(!event(&[("type", "x"), ("payload", r#"{"task_id": "t10"}"#)]).is_about("t1"));
-        assert!(!event(&[("type", "x"), ("payload", "t1")]).is_about("t1"));
-    }
 }
