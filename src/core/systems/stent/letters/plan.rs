@@ -61,17 +61,26 @@ impl StentLetters {
         let grave = options.force || !single;
         let mut warnings = Vec::new();
         if gathered.orchestrators > 0 {
-            warnings.push(format!("{}: {}", count(gathered.orchestrators, "orchestrator"), rules::consequence(&TaskKind::Orchestrator)));
+            warnings.push(format!(
+                "{}: {}",
+                count(gathered.orchestrators, "orchestrator"),
+                rules::consequence(&TaskKind::Orchestrator)
+            ));
         }
         if gathered.activities > 0 {
-            let activities = if gathered.activities == 1 { "1 activity".into() } else { format!("{} activities", gathered.activities) };
+            let activities = if gathered.activities == 1 {
+                "1 activity".into()
+            } else {
+                format!("{} activities", gathered.activities)
+            };
             warnings.push(format!("{activities}: {}", rules::consequence(&TaskKind::Activity)));
         }
         warnings.extend(gathered.forced.iter().map(|what| format!("forced: {what}")));
         if !gathered.chosen.is_empty() {
             warnings.push("another tool that replays the same letters at the same time can still run them twice; such copies are reported".into());
         }
-        let verb = options.queue.as_ref().map_or_else(|| "replay".into(), |queue| format!("replay into queue {queue:?}"));
+        let verb =
+            options.queue.as_ref().map_or_else(|| "replay".into(), |queue| format!("replay into queue {queue:?}"));
         self.finish(verb, grave, gathered, warnings, options.clone()).await
     }
 

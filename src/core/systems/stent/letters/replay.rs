@@ -91,7 +91,8 @@ pub(super) fn sentence(error: &Error) -> String {
 /// Whether the letters themselves make the statement fail (one that is no JSON, one whose task is there already): then each
 /// is tried alone.
 fn is_of_a_letter(error: &Error) -> bool {
-    error.sqlstate().is_some_and(|code| code.starts_with("22") || code.starts_with("23")) || error.kind() == ErrorKind::Unreadable
+    error.sqlstate().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+        || error.kind() == ErrorKind::Unreadable
 }
 
 /// Whether the connection is to blame, and nothing was written.
@@ -323,7 +324,9 @@ impl StentLetters {
                 Ok(copies) => {
                     for (ours, other) in copies {
                         let task = Subject::new(NAME, "task", other);
-                        let why = format!("a second task that does the work of {ours}: another tool replayed the letter, too");
+                        let why = format!(
+                            "a second task that does the work of {ours}: another tool replayed the letter, too"
+                        );
                         ledger.report.items.push(Item::new(task, Outcome::Changed, why));
                     }
                 }
@@ -360,7 +363,9 @@ fn outcome_of(error: &Error) -> Outcome {
 
 fn odd(error: &Error) -> String {
     match error.sqlstate() {
-        Some("23505") => "the task of its replay is there already: it was replayed before, and the letter was put back".into(),
+        Some("23505") => {
+            "the task of its replay is there already: it was replayed before, and the letter was put back".into()
+        }
         _ => format!("its dump cannot be used: {}", sentence(error)),
     }
 }
@@ -379,7 +384,9 @@ fn whereabouts(wanted: &Wanted, fact: Option<&Fact>, made: bool) -> Whereabouts 
         None if made => Settled(Outcome::AlreadyDone, "somebody else has replayed it meanwhile"),
         None if fact.is_some() => Settled(Outcome::Changed, "it has been replayed and has died again meanwhile"),
         None => Settled(Outcome::Missing, "it is gone: replayed by another tool, or discarded"),
-        Some(_) if made => Settled(Outcome::Changed, "the task of its replay is there already, and the letter was put back"),
+        Some(_) if made => {
+            Settled(Outcome::Changed, "the task of its replay is there already, and the letter was put back")
+        }
         Some(fact) => match standing(&fact.grounds) {
             Standing::Replayable => Held,
             standing => Settled(Outcome::Changed, standing.why()),

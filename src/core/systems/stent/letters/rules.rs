@@ -59,7 +59,9 @@ impl Standing {
             Self::ExecutionCompleted => "its execution has completed",
             Self::OrchestratorFailed => "it is an activity whose orchestrator has failed: nobody waits for its result",
             Self::AlreadyQueued => "its execution is queued or running already",
-            Self::ExecutionUnsettled => "its execution has not ended: its worker is about to end it, or died before it could",
+            Self::ExecutionUnsettled => {
+                "its execution has not ended: its worker is about to end it, or died before it could"
+            }
         }
     }
 

@@ -46,11 +46,7 @@ pub(super) fn line(fact: &Fact) -> String {
 /// A letter for a list.
 pub(super) fn letter(fact: Fact, zone: &Zone) -> Letter {
     let standing = standing(&fact.grounds);
-    let note = if standing == Standing::Replayable {
-        rules::consequence(&fact.grounds.kind)
-    } else {
-        standing.why()
-    };
+    let note = if standing == Standing::Replayable { rules::consequence(&fact.grounds.kind) } else { standing.why() };
     Letter {
         system: NAME,
         kind: kind(&fact.grounds.kind),
@@ -113,7 +109,8 @@ pub(super) fn groups(tallies: Vec<Tally>, filter: &LetterFilter, zone: &Zone) ->
                 let id = group_id(&step, &error);
                 let key = (step.clone(), error.clone());
                 let (sample, replayable) = (tally.sample, Some(replayable));
-                groups.insert(key, LetterGroup { system: NAME, id, step, error, count, first, last, sample, replayable });
+                groups
+                    .insert(key, LetterGroup { system: NAME, id, step, error, count, first, last, sample, replayable });
             }
         }
     }

@@ -454,7 +454,8 @@ impl LetterStore for PostgresLetters {
 
     async fn copies(&self, letters: &[Wanted]) -> Result<Vec<(String, String)>> {
         let bundle = Bundle::of(letters);
-        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&bundle.ids, Type::TEXT_ARRAY), (&bundle.fresh, Type::TEXT_ARRAY)];
+        let params: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&bundle.ids, Type::TEXT_ARRAY), (&bundle.fresh, Type::TEXT_ARRAY)];
         let rows = self.link.ask(Ask::new(&COPIES, params)).await?;
         let pair = |row: &Row| {
             let mut cells = Cells::new(row);

@@ -103,11 +103,13 @@ const GROUNDS: &str = "SELECT e.state, coalesce(e.expiry_at <= ?3, 0),
 const INSERT: &str = "INSERT INTO tasks (id, execution_id, step_name, kind, parent_task_id, state, args, kwargs, retries, created_at,
         tags, priority, queue, idempotency_key, retry_policy)
     VALUES (:id, :execution_id, :step, :kind, :parent, 'pending', :args, :kwargs, 0, :created, :tags, :priority, :queue, :key, :policy)";
-const OPEN: &str = "UPDATE executions SET state = 'pending', started_at = NULL, completed_at = NULL, result = NULL, error = NULL,
+const OPEN: &str =
+    "UPDATE executions SET state = 'pending', started_at = NULL, completed_at = NULL, result = NULL, error = NULL,
     retries = 0, expiry_at = CASE WHEN expiry_at > ?2 THEN expiry_at END WHERE id = ?1";
 const DELETE: &str = "DELETE FROM dead_tasks WHERE id = ?1";
 const RECORD: &str = "INSERT INTO execution_progress (execution_id, step, status, detail) VALUES (?1, ?2, ?3, ?4)";
-const OWNER: &str = "SELECT t.execution_id, t.step_name FROM tasks AS t JOIN executions AS e ON e.id = t.execution_id WHERE t.id = ?1";
+const OWNER: &str =
+    "SELECT t.execution_id, t.step_name FROM tasks AS t JOIN executions AS e ON e.id = t.execution_id WHERE t.id = ?1";
 const TASKS_AMONG: &str = "SELECT id FROM tasks WHERE id IN (SELECT value FROM json_each(?1))";
 
 /// As in `postgres/letters.rs`; ?1 is a list of pairs.
@@ -228,10 +230,12 @@ fn send(db: &mut Connection, query: &LetterQuery, sender: &mpsc::Sender<Result<V
 fn parsed(data: Option<&str>) -> Result<Task> {
     let odd = |why: String| Error::new(ErrorKind::Unreadable, why);
     match dump::parse(data.unwrap_or_default()) {
-        Dump::Task { task, .. } => match task.unreadable.iter().find(|what| what.starts_with("args") || what.starts_with("kwargs")) {
-            None => Ok(*task),
-            Some(what) => Err(odd(what.clone())),
-        },
+        Dump::Task { task, .. } => {
+            match task.unreadable.iter().find(|what| what.starts_with("args") || what.starts_with("kwargs")) {
+                None => Ok(*task),
+                Some(what) => Err(odd(what.clone())),
+            }
+        }
         Dump::Repr => Err(odd("it is text of senpuki 0.1.x".into())),
         Dump::Unreadable(why) => Err(odd(why)),
     }
@@ -400,11 +404,8 @@ impl LetterStore for SqliteLetters {
     async fn look(&self, query: &LetterQuery) -> Result<Facts> {
         let query = query.clone();
         let (sender, receiver) = mpsc::channel::<Result<Vec<Fact>>>(4);
-        self.db.start(move |db| {
-            if let Err(error) = send(db, &query, &sender) {
-                drop(sender.blocking_send(Err(error)));
-            }
-        })?;
+        let complaints = sender.clone();
+        self.db.start(move |db| send(db, &query, &sender), move |error| drop(complaints.blocking_send(Err(error))))?;
         let chunks =
             stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|chunk| (chunk, receiver)) });
         Ok(Facts { chunks: Box::pin(chunks) })
