@@ -17,7 +17,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::codec::LIMIT;
-use super::port::{Census, ExecutionStore, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole};
+use super::port::{Census, ExecutionStore, Ids, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole};
 use super::record::{DeadTask, Execution, ExecutionState, Progress, Signal, Task, TaskKind, TaskState, parse_tags};
 use super::shape::{ColumnFact, Shape, TABLES};
 use super::why::Activity;
@@ -166,6 +166,11 @@ static EXECUTION_IDS: Sql = Sql::new(
 
 static TASK_IDS: Sql = Sql::new(
     "SELECT id FROM (SELECT id::text AS id FROM tasks WHERE id >= $1 ORDER BY tasks.id LIMIT 10 * $2) AS near
+    WHERE starts_with(id, $1) LIMIT $2",
+);
+
+static LETTER_IDS: Sql = Sql::new(
+    "SELECT id FROM (SELECT id::text AS id FROM dead_tasks WHERE id >= $1 ORDER BY dead_tasks.id LIMIT 10 * $2) AS near
     WHERE starts_with(id, $1) LIMIT $2",
 );
 
@@ -408,9 +413,13 @@ impl ExecutionStore for PostgresExecutions {
         Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 
-    async fn ids(&self, tasks: bool, prefix: &str, limit: u32) -> Result<Vec<String>> {
+    async fn ids(&self, of: Ids, prefix: &str, limit: u32) -> Result<Vec<String>> {
         let limit = i64::from(limit);
-        let sql = if tasks { &TASK_IDS } else { &EXECUTION_IDS };
+        let sql = match of {
+            Ids::Executions => &EXECUTION_IDS,
+            Ids::Tasks => &TASK_IDS,
+            Ids::Letters => &LETTER_IDS,
+        };
         let rows = self.link.ask(Ask::new(sql, [(&prefix as _, Type::TEXT), (&limit as _, Type::INT8)])).await;
         let rows = rows.map_err(|error| self.absent(error))?;
         Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
