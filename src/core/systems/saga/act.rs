@@ -280,8 +280,7 @@ fn guards(saga: &Saga, what: &What) -> Vec<(&'static str, Value)> {
 
 fn input(what: &What) -> Option<String> {
     match what {
-        What::Change(change) if change.advance => change.entry.output.clone(),
-        What::Change(_) => None,
+        What::Change(change) => change.success.as_ref().and_then(|entry| entry.output.clone()),
         What::Ingest(_, event) => Some(event.payload.clone()),
     }
 }

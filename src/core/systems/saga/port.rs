@@ -248,6 +248,15 @@ pub struct Change {
     pub context: Edits,
     /// The record of the act.
     pub entry: Entry,
+    /// The success that stands for a step that is skipped.
+    pub success: Option<Entry>,
+}
+
+impl Change {
+    /// What is added to the history, in order.
+    pub fn entries(&self) -> Vec<&Entry> {
+        std::iter::once(&self.entry).chain(&self.success).collect()
+    }
 }
 
 /// What else must hold when a change is made.

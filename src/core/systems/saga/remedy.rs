@@ -79,6 +79,7 @@ impl Subject<'_> {
                 skipped: true,
                 ..Entry::default()
             },
+            success: None,
         }
     }
 
@@ -245,8 +246,8 @@ pub(super) fn unstick(subject: &Subject<'_>, unchanged_for: Duration) -> Remedy 
 
 /// `skip_step`: SUSPENDED only. `earlier` is the output of a real success of the same step, to compare with.
 ///
-/// The entry it leaves must serve a later compensation, which reads the step's input from it: so unlike the library's it
-/// holds the input of the try that failed.
+/// The success it leaves must serve a later compensation, which reads the step's input from it, and models may refuse fields
+/// they do not know: so unlike the library's it holds the input of the last try, untouched, and the record stands beside it.
 pub(super) fn skip(subject: &Subject<'_>, output: Option<&str>, force: bool, earlier: Option<&str>) -> Remedy {
     subject.recordable()?;
     let saga = subject.saga();
@@ -277,20 +278,19 @@ pub(super) fn skip(subject: &Subject<'_>, output: Option<&str>, force: bool, ear
         None => {}
     }
     notes.push("if it is the last step the saga ends as completed, and its hooks do not fire".into());
-    let mut input: Map<String, Json> = match step.input.as_deref().map(serde_json::from_str) {
-        Some(Ok(Json::Object(fields))) => fields,
-        _ => Map::new(),
-    };
-    input.extend(marked("skip_step"));
     let mut change = subject.change("skip_step", "RUNNING");
     change.advance = true;
     change.fresh_tries = true;
     change.error = Some(None);
     change.context.set = object(subject.nothing_awaited());
     change.context.outputs = object([(step.step_id.as_str(), output.to_owned())]);
-    change.entry.status = "SUCCESS".into();
-    change.entry.input = Some(Json::Object(input).to_string());
-    change.entry.output = Some(output.to_owned());
+    change.success = Some(Entry {
+        status: "SUCCESS".into(),
+        attempt: 0,
+        input: Some(step.input.clone().unwrap_or_else(|| "{}".into())),
+        output: Some(output.to_owned()),
+        ..change.entry.clone()
+    });
     Ok((change, notes))
 }
 
@@ -630,8 +630,9 @@ mod tests {
         assert!(tried("{}", true, None).is_ok());
         let (change, _) = tried(r#"{"id": "y", "sum": {"n": 12345678901234567890123}}"#, false, earlier).unwrap();
         assert!(change.context.outputs.contains("12345678901234567890123"), "{change:?}");
-        let input = change.entry.input.unwrap();
-        assert!(input.contains("\"order\":1") && input.contains("\"_admin\":\"skip_step\""), "{input}");
+        let entries = change.entries();
+        assert_eq!((entries[0].act().as_deref(), entries[1].input.as_deref()), (Some("skip_step"), Some(r#"{"order": 1}"#)));
+        assert!(entries[1].is("SUCCESS") && !entries[0].is("SUCCESS"));
     }
 
     #[test]

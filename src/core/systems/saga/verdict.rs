@@ -233,6 +233,7 @@ fn evidence(saga: &Saga, steps: &[Entry], state: State) -> Vec<String> {
     }
     if let Some(last) = steps.iter().rev().find(|entry| entry.act().is_none()) {
         let end = match last.status.as_str() {
+            "SUCCESS" if last.skipped => "was skipped",
             "SUCCESS" => "succeeded",
             "ERROR" => "failed",
             "WAITING" => "began to wait",

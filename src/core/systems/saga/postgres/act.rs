@@ -3,8 +3,7 @@
 //! Parameters: $1 id, $2 status, $3 token, $4 step as seen; $5 status, $6 token to be; $7 whether it is due now, $8 steps
 //! forward, $9 whether tries count anew, $10 whether the error changes, $11 to what; $12 fields, $13 outputs, $14 list
 //! items of the context; $15 lease must be over, $16 microseconds it must have been abandoned for, $17 nothing may be
-//! rolled back, $18 whether an event is taken, $19 its id; then the record: $20 phase, $21 status, $22 step, $23 its name,
-//! $24 try, $25 token, $26 input, $27 output, $28 error.
+//! rolled back, $18 whether an event is taken, $19 its id; $20 the entries for the history, the record of the act among them.
 
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use crate::sql::Sql;
 use crate::stores::postgres::link::Link;
 use crate::stores::postgres::read::Ask;
 use crate::systems::saga::port::{Change, Event, micros};
-use crate::systems::saga::record::Mailbox;
+use crate::systems::saga::record::{Entry, Mailbox};
 use crate::systems::saga::shape::{Model, Table};
 
 /// The context with fields set, outputs added and list items appended. What is not touched keeps its bytes.
@@ -33,8 +32,9 @@ const GUARD: &str = " AND s.status::text = $2 AND s.step_execution_token::text I
     AND (NOT $18::bool OR (coalesce(NOT s.context::jsonb -> 'processed_event_ids' ? $19, true)
         AND coalesce((s.context::jsonb ->> 'awaiting_until')::timestamptz >= now(), true)))";
 
-/// Who the database knows the operator as belongs to the record.
-const INPUT: &str = "jsonb_set($26::jsonb, '{_sen,db_user}', to_jsonb(session_user::text))";
+/// An entry's input; who the database knows the operator as belongs to the record.
+const INPUT: &str = "CASE WHEN e.entry -> 'input' ? '_sen'
+    THEN jsonb_set(e.entry -> 'input', '{_sen,db_user}', to_jsonb(session_user::text)) ELSE e.entry -> 'input' END";
 
 fn update(model: &Model) -> Result<Sql> {
     let state = &model.state;
@@ -47,12 +47,15 @@ fn update(model: &Model) -> Result<Sql> {
     );
     let mut sql = cast(sql.then(CONTEXT), state, "context")?;
     if model.keeps_history() {
-        let entry = ", step_history = (coalesce(s.step_history::jsonb, '[]') || jsonb_build_array(jsonb_build_object(
-            'timestamp', to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"'),
-            'phase', lower($20::text), 'status', $21::text, 'step_id', $22::text, 'step_name', $23::text,
-            'attempt', $24::int8, 'token', coalesce($25::text, $6), 'input', jsonb_set($26::jsonb, '{_sen,db_user}',
-            to_jsonb(session_user::text)), 'output', $27::jsonb, 'error', $28::text, 'skipped', true)))";
-        sql = cast(sql.then(entry), state, "step_history")?;
+        let entries = sql
+            .then(
+                ", step_history = (coalesce(s.step_history::jsonb, '[]') || (SELECT jsonb_agg(e.entry || jsonb_build_object(
+                    'timestamp', to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"'),
+                    'phase', lower(e.entry ->> 'phase'), 'token', coalesce(e.entry ->> 'token', $6), 'input', ",
+            )
+            .then(INPUT)
+            .then(") ORDER BY e.at) FROM jsonb_array_elements($20::jsonb) WITH ORDINALITY AS e (entry, at)))");
+        sql = cast(entries, state, "step_history")?;
     }
     sql = cast(sql.then(" WHERE s.id = $1::text"), state, "id")?.then(GUARD);
     Ok(match &model.history {
@@ -76,29 +79,71 @@ fn statement(model: &Model) -> Result<Sql> {
     let sql = table(sql.then(", noted AS (INSERT INTO "), history)?
         .then(" (saga_id, \"timestamp\", phase, status, step_id, step_name, attempt, token, input, output, error")
         .then(if marks { ", skipped" } else { "" })
-        .then(") SELECT changed.id, clock_timestamp(), $20::text");
-    let sql = cast(sql, history, "phase")?.then(", $21::text");
-    let sql = cast(sql, history, "status")?.then(", $22::text, $23::text, $24::int4, coalesce($25::text, $6)");
-    let sql = cast(sql, history, "token")?.then(", ").then(INPUT);
-    let sql = cast(sql, history, "input")?.then(", coalesce($27::jsonb, 'null')");
-    let sql = cast(sql, history, "output")?.then(", $28::text").then(if marks { ", true" } else { "" });
-    Ok(sql.then(" FROM changed) SELECT id::text FROM changed"))
+        .then(") SELECT changed.id, clock_timestamp(), (e.entry ->> 'phase')");
+    let sql = cast(sql, history, "phase")?.then(", (e.entry ->> 'status')");
+    let sql = cast(sql, history, "status")?
+        .then(", e.entry ->> 'step_id', e.entry ->> 'step_name', (e.entry ->> 'attempt')::int4, coalesce(e.entry ->> 'token', $6)");
+    let sql = cast(sql, history, "token")?.then(", (").then(INPUT).then(")");
+    let sql = cast(sql, history, "input")?.then(", coalesce(e.entry -> 'output', 'null')");
+    let sql = cast(sql, history, "output")?.then(", e.entry ->> 'error'").then(if marks { ", true" } else { "" });
+    Ok(sql.then(
+        " FROM changed, jsonb_array_elements($20::jsonb) WITH ORDINALITY AS e (entry, at) ORDER BY e.at)
+        SELECT id::text FROM changed",
+    ))
+}
+
+/// The entries as JSON text. Numbers in inputs and outputs keep every digit.
+fn entries(entries: &[&Entry]) -> String {
+    let raw = |text: &Option<String>| {
+        let text = text.clone().unwrap_or_else(|| "null".into());
+        serde_json::value::RawValue::from_string(text).ok()
+    };
+    let list: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            #[derive(serde::Serialize)]
+            struct Written<'a> {
+                phase: &'a str,
+                status: &'a str,
+                step_id: &'a str,
+                step_name: &'a str,
+                attempt: i64,
+                token: Option<&'a str>,
+                input: Option<Box<serde_json::value::RawValue>>,
+                output: Option<Box<serde_json::value::RawValue>>,
+                error: Option<&'a str>,
+                skipped: bool,
+            }
+            Written {
+                phase: &entry.phase,
+                status: &entry.status,
+                step_id: &entry.step_id,
+                step_name: &entry.step_name,
+                attempt: entry.attempt,
+                token: entry.token.as_deref(),
+                input: raw(&entry.input),
+                output: raw(&entry.output),
+                error: entry.error.as_deref(),
+                skipped: entry.skipped,
+            }
+        })
+        .collect();
+    serde_json::to_string(&list).unwrap_or_else(|_| "[]".into())
 }
 
 pub(super) async fn change(link: &Arc<Link>, model: &Model, change: &Change, permit: &WritePermit) -> Result<bool> {
     let sql = statement(model)?;
-    let Change { guard, context, entry, .. } = change;
+    let Change { guard, context, .. } = change;
     let forward = i32::from(change.advance);
     let (changes_error, error) = (change.error.is_some(), change.error.clone().flatten());
     let abandoned = guard.abandoned_for.map(micros);
     let (takes, event) = (guard.event.is_some(), guard.event.clone().flatten());
-    let (step, attempt) = (change.step, i32::try_from(entry.attempt).unwrap_or(i32::MAX));
-    let old_attempt = entry.attempt;
+    let entries = entries(&change.entries());
     let params: Vec<Param<'_>> = vec![
         (&change.id, Type::TEXT),
         (&change.status, Type::TEXT),
         (&change.token, Type::TEXT),
-        (&step, Type::INT8),
+        (&change.step, Type::INT8),
         (&change.to, Type::TEXT),
         (&change.fresh, Type::TEXT),
         (&change.due, Type::BOOL),
@@ -114,15 +159,7 @@ pub(super) async fn change(link: &Arc<Link>, model: &Model, change: &Change, per
         (&guard.not_compensated, Type::BOOL),
         (&takes, Type::BOOL),
         (&event, Type::TEXT),
-        (&entry.phase, Type::TEXT),
-        (&entry.status, Type::TEXT),
-        (&entry.step_id, Type::TEXT),
-        (&entry.step_name, Type::TEXT),
-        if model.keeps_history() { (&old_attempt, Type::INT8) } else { (&attempt, Type::INT4) },
-        (&entry.token, Type::TEXT),
-        (&entry.input, Type::TEXT),
-        (&entry.output, Type::TEXT),
-        (&entry.error, Type::TEXT),
+        (&entries, Type::TEXT),
     ];
     let row = link.change(&Ask::new(&sql, params), permit.operation()).await?;
     Ok(row.is_some())
