@@ -49,9 +49,11 @@ impl PostgresExecutions {
     }
 }
 
+const UNDEFINED_TABLE: &str = "42P01";
+
 /// Whether a statement failed because tables, columns or their types are not those of this system.
 fn is_other(error: &Error) -> bool {
-    const UNDEFINED: [&str; 4] = ["42P01", "42703", "42883", "42804"];
+    const UNDEFINED: [&str; 4] = [UNDEFINED_TABLE, "42703", "42883", "42804"];
     error.sqlstate().is_some_and(|code| UNDEFINED.contains(&code))
 }
 
