@@ -5,6 +5,7 @@ pub mod agent;
 pub mod completions;
 #[cfg(feature = "sqlite")]
 pub mod demo;
+pub mod dlq;
 pub mod doctor;
 pub mod exec;
 pub mod forget;
@@ -52,6 +53,7 @@ pub enum Command {
     Once(once::Args),
     Exec(exec::Args),
     Task(task::Args),
+    Dlq(dlq::Args),
     Stats(stats::Args),
     Doctor(doctor::Args),
     Grants(grants::Args),
@@ -86,6 +88,7 @@ pub fn alone(name: &str) -> Option<clap::Command> {
         "agent" => describe::<agent::Args>("agent"),
         "exec" => describe::<exec::Args>("exec"),
         "task" => describe::<task::Args>("task"),
+        "dlq" => describe::<dlq::Args>("dlq"),
         "stats" => describe::<stats::Args>("stats"),
         _ => None,
     }
@@ -114,6 +117,7 @@ impl Command {
             Self::Once(args) => once::run(args, session).await,
             Self::Exec(args) => exec::run(args, session).await,
             Self::Task(args) => task::run(args, session).await,
+            Self::Dlq(args) => dlq::run(args, session).await,
             Self::Stats(args) => stats::run(args, session).await,
             Self::Doctor(args) => doctor::run(args, session).await,
             Self::Grants(args) => grants::run(args, session).await,

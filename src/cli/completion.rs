@@ -36,6 +36,8 @@ pub const WORD: &str = "__complete";
 const PATIENCE: Duration = Duration::from_millis(150);
 /// The limit of one statement: the server must not go on when nobody waits any more.
 const STATEMENT: Duration = Duration::from_millis(120);
+/// The options that say which database is meant, and how it is read.
+const NAMING: &[&str] = &["--database-url", "--redis-url", "--env-file", "--worker-timezone"];
 /// So many values are offered.
 const MOST: u32 = 50;
 
@@ -131,8 +133,12 @@ impl Asker {
             tokio::time::timeout(left, async {
                 let screen = Rc::new(Screen::new(ColorChoice::Never, true, &|_| None));
                 let session = Session::new(self.globals()?, screen, Rc::new(Interrupt::default()));
-                let target = session.target().ok()?;
-                let database = registry::open(&target, Access::Watch, Some(STATEMENT)).await.ok()?;
+                let (target, beside) = session.targets().ok()?;
+                let settings = registry::Settings { limit: Some(STATEMENT), ..session.settings().ok()? };
+                let mut database = registry::open_with(&target, Access::Watch, settings).await.ok()?;
+                if let Some(info) = &beside {
+                    database.beside(info, Some(STATEMENT));
+                }
                 Some(ops::complete::complete(&database, kind, prefix, MOST).await)
             })
             .await
@@ -148,10 +154,10 @@ impl Asker {
         let mut words = self.words.iter();
         while let Some(word) = words.next() {
             let text = word.to_string_lossy();
-            if text == "--database-url" || text == "--env-file" {
+            if NAMING.contains(&&*text) {
                 line.push(word.clone());
                 line.push(words.next()?.clone());
-            } else if text.starts_with("--database-url=") || text.starts_with("--env-file=") {
+            } else if text.split_once('=').is_some_and(|(name, _)| NAMING.contains(&name)) {
                 line.push(word.clone());
             } else if text == "--" {
                 break;

@@ -133,8 +133,42 @@ pub enum Request {
         /// Which.
         ids: Vec<String>,
     },
+    /// An act on durable executions.
+    Execution(ExecutionRequest),
     /// An act on agent tasks.
     Agent(AgentRequest),
+}
+
+/// An act on durable executions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecutionRequest {
+    /// End executions that have not ended.
+    Cancel {
+        /// Which.
+        ids: Vec<String>,
+        /// How long to watch that no worker overwrites it.
+        verify: Option<Duration>,
+    },
+    /// Send a signal to an execution.
+    Signal {
+        /// Which.
+        id: String,
+        /// The signal's name.
+        name: String,
+        /// What it carries: JSON text.
+        payload: String,
+        /// Whether it takes the place of one that nobody has read.
+        replace: bool,
+    },
+    /// Remove executions that have ended.
+    Cleanup {
+        /// So long ago.
+        older_than: Duration,
+        /// In these states; empty: any ended one.
+        states: Vec<String>,
+        /// At most so many, the oldest first.
+        limit: Option<u64>,
+    },
 }
 
 /// An act on agent tasks and what belongs to them.

@@ -176,7 +176,24 @@ impl Picture {
                 command,
             }
         });
-        self.lines[0] = attention.collect();
+        let away = front.unreachable.iter().map(|error| {
+            let text = clean(&error.to_string()).into_owned();
+            let hint = clean(error.hint().unwrap_or_default()).into_owned();
+            Line {
+                severity: Severity::Warning,
+                cells: vec![Severity::Warning.name().to_owned(), text.clone(), String::new()],
+                share: None,
+                command: command(&["sen", "status"], &[]),
+                open: Open::Words(vec!["what is kept there is not shown".into(), String::new(), text.clone(), hint]),
+                name: "unreachable".to_owned(),
+                ranks: vec![
+                    Rank::Number(-f64::from(Severity::Warning as u8)),
+                    Rank::Text(String::new()),
+                    Rank::Text(text),
+                ],
+            }
+        });
+        self.lines[0] = attention.chain(away).collect();
         self.lines[1] = front.surveys.iter().flat_map(|survey| self.states(survey)).collect();
         let counts = front.surveys.iter().flat_map(|survey| &survey.counts);
         self.busy = counts.filter(|count| count.severity == Severity::Pending).map(|count| count.count).sum();

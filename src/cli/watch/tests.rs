@@ -77,7 +77,13 @@ fn glance(seconds: i64, counts: &[(&'static str, Severity, i64)], text: &str) ->
             rows: vec![vec![Value::Text(format!("mail{text}")), Value::Int(12)]],
         }],
     };
-    let front = Front { database: format!("postgresql://somewhere/{text}"), now: at(seconds), surveys: vec![survey] };
+    let front = Front {
+        database: format!("postgresql://somewhere/{text}"),
+        now: at(seconds),
+        surveys: vec![survey],
+        places: Vec::new(),
+        unreachable: Vec::new(),
+    };
     let ids = [
         running(&format!("payments:order-1{text}"), seconds - 10, Some(seconds + 90)),
         running("reports:a-very-long-name-of-a-report-2026-q3", seconds - 3000, Some(seconds + 10)),

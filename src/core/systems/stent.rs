@@ -3,6 +3,7 @@
 //! This file is the system: it looks through a [`port::ExecutionStore`] and, for dead letters and acts, a
 //! [`letters::LetterStore`]. SQL lives in the cells (`postgres.rs`, `sqlite.rs`).
 
+pub mod acts;
 pub mod codec;
 pub mod dump;
 pub mod letters;
@@ -40,6 +41,7 @@ use crate::system::{Filter, Found, History, Listing, Part, Request, Statistics, 
 use crate::time::wall::Zone;
 use crate::time::{Timestamp, When};
 
+use acts::{ActStore, Acts};
 use letters::{LetterStore, StentLetters};
 use port::{Bound, ExecutionStore, Order, Query};
 
@@ -58,19 +60,27 @@ pub const TASKS: &str = "task";
 pub struct Stent {
     store: Box<dyn ExecutionStore>,
     letters: Option<StentLetters>,
+    acts: Option<Acts>,
     zone: Zone,
 }
 
 impl Stent {
     /// Stent over `store`; `zone` is the one whose wall clock the workers write.
     pub fn new(store: Box<dyn ExecutionStore>, zone: Zone) -> Self {
-        Self { store, letters: None, zone }
+        Self { store, letters: None, acts: None, zone }
     }
 
-    /// The same with its dead letters and acts.
+    /// The same with its dead letters.
     #[must_use]
     pub fn with_letters(mut self, letters: Box<dyn LetterStore>) -> Self {
         self.letters = Some(StentLetters::new(letters, self.zone.clone()));
+        self
+    }
+
+    /// The same with the acts on executions.
+    #[must_use]
+    pub fn with_acts(mut self, acts: Box<dyn ActStore>) -> Self {
+        self.acts = Some(Acts::new(acts));
         self
     }
 
@@ -287,6 +297,28 @@ impl System for Stent {
         Ok(Listing { columns: view::EXECUTION_COLUMNS, now, parts: parts(rows.chunks, limit, make) })
     }
 
+    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let states = |known: &[&str]| {
+            Ok(known.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned()).collect())
+        };
+        match kind {
+            // Where nothing is typed yet the newest are offered instead: ids are random, and their first ones mean nothing.
+            "execution" | "task" | "any" if !prefix.is_empty() => {
+                let mut found = Vec::new();
+                if kind != "task" {
+                    found.extend(self.store.ids(false, prefix, limit).await?);
+                }
+                if kind != "execution" {
+                    found.extend(self.store.ids(true, prefix, limit).await?);
+                }
+                Ok(found)
+            }
+            "execution_state" => states(EXECUTION_STATES),
+            "task_state" => states(TASK_STATES),
+            _ => Ok(Vec::new()),
+        }
+    }
+
     async fn history(&self, _id: &str, _limit: Option<u64>) -> Result<History> {
         Err(no_history())
     }
@@ -304,16 +336,16 @@ impl System for Stent {
         Ok(Some(view::stats(&stats, &self.zone, window)))
     }
 
-    async fn plan(&self, _request: &Request) -> Result<Plan> {
-        Err(self.absent())
+    async fn plan(&self, request: &Request) -> Result<Plan> {
+        self.make_plan(request).await
     }
 
     fn letters(&self) -> Option<&dyn DeadLetters> {
         self.letters.as_ref().map(|letters| letters as &dyn DeadLetters)
     }
 
-    async fn apply(&self, plan: &Plan, permit: &WritePermit, _observer: &dyn Observer) -> Result<Report> {
+    async fn apply(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
         permit.must_be_for(plan)?;
-        Err(self.absent())
+        self.carry_out(plan, permit, observer).await
     }
 }

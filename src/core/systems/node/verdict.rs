@@ -277,13 +277,15 @@ mod tests {
         crate::systems::node::record::naive_utc("2026-11-20T20:00:00").unwrap()
     }
 
+    /// Status, further fields, whether the owner's heartbeat is there, and the state.
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<bool>, State);
+
     #[test]
     fn states() {
         let past = ("lease_expires", "2026-11-20T19:00:00");
         let ahead = ("lease_expires", "2026-11-20T21:00:00");
         let owner = ("owner", "w");
         let spent = [("attempts", "3")];
-        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<bool>, State);
         let cases: [Case<'_>; 15] = [
             ("queued", &[], None, State::Queued),
             ("queued", &spent, None, State::Queued),

@@ -40,6 +40,9 @@ pub trait ExecutionStore: Send + Sync {
     /// Ids of executions and tasks that stand next to `id` in the index.
     async fn neighbours(&self, id: &str) -> Result<Vec<String>>;
 
+    /// At most `limit` ids of executions, or of `tasks`, that begin with `prefix`: a range of the primary key.
+    async fn ids(&self, tasks: bool, prefix: &str, limit: u32) -> Result<Vec<String>>;
+
     /// What goes on in one queue.
     async fn activity(&self, queue: Option<&str>, zone: &Zone) -> Result<Activity>;
 

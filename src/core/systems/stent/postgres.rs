@@ -4,6 +4,7 @@
 //! Times are plain TIMESTAMP and come as they are stored: the session's zone is neither set nor asked. Where the server
 //! compares with its own now, `ahead` says by how much the workers' clock is ahead of UTC.
 
+pub mod acts;
 mod census;
 pub mod letters;
 mod list;
@@ -152,6 +153,17 @@ static NEIGHBOURS: Sql = Sql::new(
     UNION ALL (SELECT id::text FROM executions WHERE id < $1 ORDER BY id DESC LIMIT 5)
     UNION ALL (SELECT id::text FROM tasks WHERE id > $1 ORDER BY id LIMIT 5)
     UNION ALL (SELECT id::text FROM tasks WHERE id < $1 ORDER BY id DESC LIMIT 5)",
+);
+
+/// The inner limit bounds what is read where the order of the index scatters a prefix.
+static EXECUTION_IDS: Sql = Sql::new(
+    "SELECT id FROM (SELECT id::text AS id FROM executions WHERE id >= $1 ORDER BY executions.id LIMIT 10 * $2) AS near
+    WHERE starts_with(id, $1) LIMIT $2",
+);
+
+static TASK_IDS: Sql = Sql::new(
+    "SELECT id FROM (SELECT id::text AS id FROM tasks WHERE id >= $1 ORDER BY tasks.id LIMIT 10 * $2) AS near
+    WHERE starts_with(id, $1) LIMIT $2",
 );
 
 fn tags(cells: &mut Cells<'_>, at: usize) -> Vec<String> {
@@ -389,6 +401,14 @@ impl ExecutionStore for PostgresExecutions {
 
     async fn neighbours(&self, id: &str) -> Result<Vec<String>> {
         let rows = self.link.ask(Ask::new(&NEIGHBOURS, [(&id as _, Type::TEXT)])).await;
+        let rows = rows.map_err(|error| self.absent(error))?;
+        Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
+    }
+
+    async fn ids(&self, tasks: bool, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let limit = i64::from(limit);
+        let sql = if tasks { &TASK_IDS } else { &EXECUTION_IDS };
+        let rows = self.link.ask(Ask::new(sql, [(&prefix as _, Type::TEXT), (&limit as _, Type::INT8)])).await;
         let rows = rows.map_err(|error| self.absent(error))?;
         Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }

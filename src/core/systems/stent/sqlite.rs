@@ -3,6 +3,7 @@
 //!
 //! Times are Python's `isoformat()`, whose texts sort as the times do: they are compared as text.
 
+pub mod acts;
 mod cells;
 mod census;
 pub mod letters;
@@ -134,6 +135,12 @@ const COUNTERS: &str = "SELECT name, value FROM execution_counters WHERE executi
 
 const STATE: &str =
     "SELECT key, substr(value, 1, ?2) FROM execution_state WHERE execution_id = ?1 ORDER BY key LIMIT 1000";
+
+const EXECUTION_IDS: &str = "SELECT id FROM (SELECT id FROM executions WHERE id >= ?1 ORDER BY id LIMIT 10 * ?2)
+    WHERE substr(id, 1, length(?1)) = ?1 LIMIT ?2";
+
+const TASK_IDS: &str = "SELECT id FROM (SELECT id FROM tasks WHERE id >= ?1 ORDER BY id LIMIT 10 * ?2)
+    WHERE substr(id, 1, length(?1)) = ?1 LIMIT ?2";
 
 const NEIGHBOURS: [&str; 4] = [
     "SELECT id FROM executions WHERE id > ?1 ORDER BY id LIMIT 5",
@@ -338,6 +345,15 @@ impl ExecutionStore for SqliteExecutions {
                 found.extend(all(db, sql, params![id], |row| Cells::new(row).text(0))?.into_iter().flatten());
             }
             Ok(found)
+        })
+        .await
+    }
+
+    async fn ids(&self, tasks: bool, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let (prefix, sql) = (prefix.to_owned(), if tasks { TASK_IDS } else { EXECUTION_IDS });
+        self.snapshot(move |db, _, _| {
+            let found = all(db, sql, params![prefix, limit], |row| Cells::new(row).text(0))?;
+            Ok(found.into_iter().flatten().collect())
         })
         .await
     }

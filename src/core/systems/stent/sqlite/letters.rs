@@ -122,12 +122,12 @@ const COPIES: &str = "SELECT m.id, o.id FROM json_each(?1) AS w
         (SELECT p.completed_at FROM tasks AS p WHERE p.id = m.parent_task_id),
         CASE WHEN m.parent_task_id IS NULL THEN (SELECT l.completed_at FROM tasks AS l WHERE l.id = w.value ->> 0) END)";
 
-fn list(texts: &[String]) -> Option<String> {
+pub(super) fn list(texts: &[String]) -> Option<String> {
     serde_json::to_string(texts).ok()
 }
 
 /// What the workers' clock shows now.
-fn wall(db: &Connection, ahead: i64) -> Result<Wall> {
+pub(super) fn wall(db: &Connection, ahead: i64) -> Result<Wall> {
     Ok(Wall::from_micros(now(db)?.as_micros().saturating_add(ahead)))
 }
 
