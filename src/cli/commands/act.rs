@@ -154,7 +154,9 @@ pub fn lines(report: &Report, plan: &Plan) -> Vec<String> {
             lines.push(consent::line(item));
         }
     }
-    if plan.set.is_some() && (lines.len() < report.items.len() || !report.unlisted.is_empty() || report.items.is_empty()) {
+    if plan.set.is_some()
+        && (lines.len() < report.items.len() || !report.unlisted.is_empty() || report.items.is_empty())
+    {
         if lines.len() < report.items.len() {
             lines.push("…".into());
         }

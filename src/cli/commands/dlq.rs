@@ -213,8 +213,11 @@ async fn planned<'a>(
     }
     if plans.len() > 1 {
         let names: Vec<&str> = plans.iter().map(|(name, ..)| *name).collect();
-        return Err(Error::usage(format!("letters of {} match; one system at a time is acted on", names.join(" and ")))
-            .with_hint(format!("choose with --system {}", names[0])));
+        return Err(Error::usage(format!(
+            "letters of {} match; one system at a time is acted on",
+            names.join(" and ")
+        ))
+        .with_hint(format!("choose with --system {}", names[0])));
     }
     let plan = plans.pop().map(|(_, plan, letters)| (plan, letters));
     plan.ok_or_else(|| Error::new(ErrorKind::Internal, "no system was asked"))

@@ -63,7 +63,8 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     filter.newest_first = args.newest_first;
     let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     let keepers = keepers(&database, args.which.system.as_deref()).await?;
-    let (plan, letters) = planned(&keepers, &filter, async |letters, filter| letters.plan_discard(filter).await).await?;
+    let (plan, letters) =
+        planned(&keepers, &filter, async |letters, filter| letters.plan_discard(filter).await).await?;
     if let Some(path) = &args.export {
         let path = path.clone();
         return follow(&plan, &args.acting, session, async |permit, observer| {
@@ -77,7 +78,11 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         let (mut out, _) = screen::relay()?;
         let terminal = std::io::IsTerminal::is_terminal(&out);
         let mut sink = |lines: &str| {
-            let lines = if terminal { lines.lines().map(crate::clean::clean).collect::<Vec<_>>().join("\n") } else { lines.to_owned() };
+            let lines = if terminal {
+                lines.lines().map(crate::clean::clean).collect::<Vec<_>>().join("\n")
+            } else {
+                lines.to_owned()
+            };
             out.write_all(format!("{lines}\n").as_bytes())
                 .map_err(|error| Error::new(ErrorKind::Io, "cannot write to standard output").with_source(error))
         };
@@ -107,7 +112,8 @@ fn create(path: &Path) -> Result<File> {
     // The file's name must survive as well.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|error| Error::new(ErrorKind::Io, format!("cannot sync {}", folder.display())).with_source(error))?;
+    synced
+        .map_err(|error| Error::new(ErrorKind::Io, format!("cannot sync {}", folder.display())).with_source(error))?;
     Ok(file)
 }
 

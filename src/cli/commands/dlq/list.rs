@@ -75,7 +75,11 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         told |= more;
         letters.truncate(keep);
         left -= keep as u64;
-        let note = more.then(|| format!("more letters match; these are {limit} of them (--limit 0 lists all, `sen dlq groups` sums them up)"));
+        let note = more.then(|| {
+            format!(
+                "more letters match; these are {limit} of them (--limit 0 lists all, `sen dlq groups` sums them up)"
+            )
+        });
         Ok(Batch { rows: letters.into_iter().map(|letter| letter.row()).collect(), note })
     });
     Ok(Answer::new(View::List(ListView {

@@ -164,8 +164,12 @@ impl Stent {
         }
         match request {
             ExecutionRequest::Cancel { ids, verify } => self.plan_cancel(ids, *verify).await,
-            ExecutionRequest::Signal { id, name, payload, replace } => self.plan_signal(id, name, payload, *replace).await,
-            ExecutionRequest::Cleanup { older_than, states, limit } => self.plan_cleanup(*older_than, states, *limit).await,
+            ExecutionRequest::Signal { id, name, payload, replace } => {
+                self.plan_signal(id, name, payload, *replace).await
+            }
+            ExecutionRequest::Cleanup { older_than, states, limit } => {
+                self.plan_cleanup(*older_than, states, *limit).await
+            }
         }
     }
 

@@ -53,8 +53,12 @@ impl Stent {
         if set.count > 0 {
             set.warnings.push("their tasks, progress, signals, counters and state go with them, for good".into());
         }
-        let skipped = [(letters, "they have dead letters, which could not be replayed any more"), (live, "they have tasks that are pending or running")];
-        set.skipped = skipped.iter().filter(|(count, _)| *count > 0).map(|(count, why)| ((*why).to_owned(), *count)).collect();
+        let skipped = [
+            (letters, "they have dead letters, which could not be replayed any more"),
+            (live, "they have tasks that are pending or running"),
+        ];
+        set.skipped =
+            skipped.iter().filter(|(count, _)| *count > 0).map(|(count, why)| ((*why).to_owned(), *count)).collect();
         let noun = if set.count == 1 { "execution" } else { "executions" };
         let mut plan = Plan::new(format!("clean up {} ended {noun}", set.count), self.store.database(), Gravity::Grave);
         plan.set = Some(set);
@@ -104,7 +108,9 @@ impl Stent {
                 Err(error) => {
                     let unknown = error.kind() == ErrorKind::OutcomeUnknown;
                     let outcome = if unknown { Outcome::Unknown } else { Outcome::Failed };
-                    executions.iter().for_each(|execution| add(&mut report, &execution.id, outcome, &error.to_string()));
+                    executions
+                        .iter()
+                        .for_each(|execution| add(&mut report, &execution.id, outcome, &error.to_string()));
                     if !unknown {
                         stopped = Some((Outcome::Failed, format!("not begun: {error}")));
                     }

@@ -113,7 +113,9 @@ impl Stent {
             match watched.state.as_deref() {
                 Some("cancelled") => {}
                 Some(state) => {
-                    let why = format!("it was cancelled, and a worker that was at it has overwritten that: it is {state} now");
+                    let why = format!(
+                        "it was cancelled, and a worker that was at it has overwritten that: it is {state} now"
+                    );
                     return refused(id, Outcome::Changed, why);
                 }
                 None => return refused(id, Outcome::Changed, "it was cancelled, and is gone now"),
@@ -121,7 +123,11 @@ impl Stent {
             let open = running.iter().filter(|task| !watched.written.contains(task)).count();
             if open == 0 {
                 let verified = if running.is_empty() { "nothing was running" } else { "its workers have finished" };
-                return refused(id, Outcome::Applied, format!("{}; verified: {verified}, and it is still cancelled", told(stopped)));
+                return refused(
+                    id,
+                    Outcome::Applied,
+                    format!("{}; verified: {verified}, and it is still cancelled", told(stopped)),
+                );
             }
             if Uptime::now() >= end {
                 let why = format!(
@@ -141,7 +147,11 @@ impl Stent {
             Ok(Some(whole)) => {
                 let state = whole.execution.state;
                 let outcome = if state == ExecutionState::Cancelled { Outcome::AlreadyDone } else { Outcome::Changed };
-                refused(id, outcome, format!("it has changed since it was looked at: it is {} now; nothing was written", state.as_str()))
+                refused(
+                    id,
+                    outcome,
+                    format!("it has changed since it was looked at: it is {} now; nothing was written", state.as_str()),
+                )
             }
             Ok(None) => refused(id, Outcome::Missing, "it is gone"),
             Err(error) => refused(id, Outcome::Changed, format!("it has changed, and cannot be read now: {error}")),
@@ -157,9 +167,13 @@ impl Stent {
                 .with_hint("quote it for the shell: '{\"by\":\"maria\"}'; a text needs quotes of its own: '\"yes\"'"));
         }
         if !self.store.shape().await?.has_signals() {
-            return Err(Error::new(ErrorKind::NoSystem, "this version of the tables has no signals (before senpuki 0.2)"));
+            return Err(Error::new(
+                ErrorKind::NoSystem,
+                "this version of the tables has no signals (before senpuki 0.2)",
+            ));
         }
-        let mut plan = Plan::new(format!("send the signal {name:?} to 1 execution"), self.store.database(), Gravity::Harmless);
+        let mut plan =
+            Plan::new(format!("send the signal {name:?} to 1 execution"), self.store.database(), Gravity::Harmless);
         let mut lingers = false;
         match self.whole(id).await? {
             None => plan.refused.push(refused(id, Outcome::Missing, "there is no such execution")),
@@ -171,7 +185,8 @@ impl Stent {
                     step.warnings = warnings;
                     plan.steps.push(step);
                     // Pending, and a worker may take it up before the signal is there.
-                    lingers = rules::may_begin_to_wait(&whole.tasks) || whole.execution.state == ExecutionState::Pending;
+                    lingers =
+                        rules::may_begin_to_wait(&whole.tasks) || whole.execution.state == ExecutionState::Pending;
                 }
                 Err(why) => plan.refused.push(refused(id, Outcome::Changed, why)),
             },

@@ -48,7 +48,8 @@ pub fn cancel(execution: &Execution, tasks: &[Task]) -> Cancellable {
                 let mut workers: Vec<&str> = running.iter().filter_map(|task| task.worker_id.as_deref()).collect();
                 workers.sort_unstable();
                 workers.dedup();
-                let tasks = if running.len() == 1 { "1 task is".into() } else { format!("{} tasks are", running.len()) };
+                let tasks =
+                    if running.len() == 1 { "1 task is".into() } else { format!("{} tasks are", running.len()) };
                 warnings.push(format!(
                     "{tasks} running ({}): work that has begun cannot be stopped from outside, and a worker that finishes an \
                      orchestrator overwrites the cancellation; --verify watches for that",
@@ -84,7 +85,9 @@ pub fn signal(
         && there.consumed != Some(true)
     {
         if !replace {
-            return Err(format!("a signal {name:?} is there that nobody has read yet; --replace puts this one in its place"));
+            return Err(format!(
+                "a signal {name:?} is there that nobody has read yet; --replace puts this one in its place"
+            ));
         }
         warnings.push("it takes the place of one that nobody has read".into());
     }
@@ -154,7 +157,8 @@ mod tests {
 
     #[test]
     fn what_can_be_signalled() {
-        let unread = Signal { name: "go".into(), payload: None, created_at: None, consumed: Some(false), consumed_at: None };
+        let unread =
+            Signal { name: "go".into(), payload: None, created_at: None, consumed: Some(false), consumed_at: None };
         let read = Signal { consumed: Some(true), ..unread.clone() };
         let running = execution(ExecutionState::Running, b"[]");
         assert!(signal(&running, &[], &[], "go", false).is_ok());
@@ -162,7 +166,11 @@ mod tests {
         assert!(signal(&running, &[], std::slice::from_ref(&unread), "go", false).unwrap_err().contains("--replace"));
         assert!(signal(&running, &[], std::slice::from_ref(&unread), "go", true).is_ok());
         assert!(signal(&running, &[], std::slice::from_ref(&unread), "stop", false).is_ok());
-        assert!(signal(&execution(ExecutionState::Running, b"\x80\x04."), &[], &[], "go", false).unwrap_err().contains("pickle"));
+        assert!(
+            signal(&execution(ExecutionState::Running, b"\x80\x04."), &[], &[], "go", false)
+                .unwrap_err()
+                .contains("pickle")
+        );
         assert!(signal(&execution(ExecutionState::Cancelled, b"[]"), &[], &[], "go", false).is_err());
     }
 

@@ -47,12 +47,14 @@ impl SqliteActs {
 
 const END: &str = "UPDATE executions SET state = 'cancelled', completed_at = ?3, error = ?4
     WHERE id = ?1 AND state = ?2 AND state IN ('pending', 'running', 'cancelling') RETURNING root_function";
-const OPEN: &str = "SELECT id, state, worker_id FROM tasks WHERE execution_id = ?1 AND +state IN ('pending', 'running') ORDER BY id";
+const OPEN: &str =
+    "SELECT id, state, worker_id FROM tasks WHERE execution_id = ?1 AND +state IN ('pending', 'running') ORDER BY id";
 const STOP: &str = "UPDATE tasks SET state = 'failed', completed_at = ?2, error = ?3
     WHERE execution_id = ?1 AND +state IN ('pending', 'running')";
 const RECORD: &str = "INSERT INTO execution_progress (execution_id, step, status, detail) VALUES (?1, ?2, ?3, ?4)";
 const STATE: &str = "SELECT state FROM executions WHERE id = ?1";
-const WRITTEN: &str = "SELECT id FROM tasks WHERE id IN (SELECT value FROM json_each(?1)) AND (state <> 'failed' OR error IS NOT ?2)";
+const WRITTEN: &str =
+    "SELECT id FROM tasks WHERE id IN (SELECT value FROM json_each(?1)) AND (state <> 'failed' OR error IS NOT ?2)";
 const SEND: &str = "INSERT INTO signals (execution_id, name, payload, created_at, consumed, consumed_at)
     SELECT id, ?2, ?3, ?4, 0, NULL FROM executions WHERE id = ?1 AND state IN ('pending', 'running')
     ON CONFLICT (execution_id, name) DO UPDATE SET payload = excluded.payload, created_at = excluded.created_at, consumed = 0,
@@ -203,7 +205,8 @@ impl ActStore for SqliteActs {
             let mut done = Vec::new();
             for (place, execution) in executions.iter().enumerate() {
                 let read = |row: &Row<'_>| Ok(Cells::new(row).wall(0));
-                let ended = db.prepare_cached(ENDED).and_then(|mut one| one.query_row([&execution.id], read).optional());
+                let ended =
+                    db.prepare_cached(ENDED).and_then(|mut one| one.query_row([&execution.id], read).optional());
                 if ended.map_err(error_from)? != Some(execution.moved_at) {
                     continue;
                 }
