@@ -348,12 +348,22 @@ impl DeadLetters for Node {
         Ok(report)
     }
 
-    async fn plan_discard(&self, _: &LetterFilter) -> Result<Plan> {
-        Err(no_discard())
+    async fn plan_discard(&self, filter: &LetterFilter) -> Result<Plan> {
+        let mut matching = 0_u64;
+        self.each_dead(filter, Depth::Plain, |_, _| {
+            matching += 1;
+            Ok(())
+        })
+        .await?;
+        match matching {
+            // Letters of another system are meant.
+            0 => Ok(Plan::new("discard no failed agent tasks", self.store.database(), Gravity::Grave)),
+            _ => Err(no_discard()),
+        }
     }
 
-    async fn discard(&self, _: &Plan, _: &WritePermit, _: Sink<'_>, _: &dyn Observer) -> Result<Report> {
-        Err(no_discard())
+    async fn discard(&self, plan: &Plan, _: &WritePermit, _: Sink<'_>, _: &dyn Observer) -> Result<Report> {
+        if plan.targets() == 0 { Ok(Report::new(plan.operation)) } else { Err(no_discard()) }
     }
 
     async fn export(&self, filter: &LetterFilter, sink: Sink<'_>) -> Result<u64> {
@@ -379,5 +389,5 @@ fn no_discard() -> Error {
         ErrorKind::Refused,
         "failed agent tasks are not discarded: the hash is the task's only record, and its cost is counted from it",
     )
-    .with_hint("`sen dlq export` copies them; a cancelled task is not replayed unless it is named")
+    .with_hint("`sen dlq export` copies them; --system names the letters of another system")
 }
