@@ -56,7 +56,8 @@ fn main() {
         return;
     }
     let setting = |name: &str, otherwise: usize| {
-        std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+        std::env::var(name)
+            .map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
     };
     let (rows, rounds) = (setting("SEN_BENCH_LETTERS", 100_000), setting("SEN_BENCH_ROUNDS", 3));
     let server = Server::start(&Options::new().conf("shared_buffers = 512MB").conf("max_wal_size = 8GB"));
@@ -93,10 +94,14 @@ fn main() {
     let start = Instant::now();
     peers::ask(&STENT_112, "stent/flow.py", &[&database.url(), "replay-all"]);
     let rate = some as f64 / start.elapsed().as_secs_f64();
-    println!("  the original's replay of {some}: {rate:.0} letters/s, {:.0} times slower", rows as f64 / medians[2] / rate);
+    println!(
+        "  the original's replay of {some}: {rate:.0} letters/s, {:.0} times slower",
+        rows as f64 / medians[2] / rate
+    );
 
     let database = filled(&server, rows);
-    let sql = "SELECT step_name, reason, count(*), min(moved_at), max(moved_at), min(d.id), e.state FROM dead_tasks AS d
+    let sql =
+        "SELECT step_name, reason, count(*), min(moved_at), max(moved_at), min(d.id), e.state FROM dead_tasks AS d
         JOIN tasks AS t ON t.id = d.id LEFT JOIN executions AS e ON e.id = t.execution_id GROUP BY 1, 2, 7";
     let mut groups: [Vec<f64>; 2] = Default::default();
     for _ in 0..=rounds * 2 {
@@ -110,14 +115,18 @@ fn main() {
         }
     }
     let [by_hand, sen] = groups.map(median);
-    println!("\nGrouping {rows} letters\n  psql, the rows it takes {by_hand:.2} s, sen dlq groups {sen:.2} s: {:.2} ×", sen / by_hand);
+    println!(
+        "\nGrouping {rows} letters\n  psql, the rows it takes {by_hand:.2} s, sen dlq groups {sen:.2} s: {:.2} ×",
+        sen / by_hand
+    );
     println!("\nload after: {}", load());
 }
 
 fn filled(server: &Server, rows: usize) -> Database<'_> {
     let database = server.fresh_database();
     peers::ask(&STENT_112, "stent/truth.py", &[&database.url()]);
-    for statement in FILL.replace("{n}", &rows.to_string()).split(';').filter(|statement| !statement.trim().is_empty()) {
+    for statement in FILL.replace("{n}", &rows.to_string()).split(';').filter(|statement| !statement.trim().is_empty())
+    {
         database.psql(statement);
     }
     database

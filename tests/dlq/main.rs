@@ -12,4 +12,5 @@ mod guards;
 mod place;
 mod races;
 mod signals;
+mod statements;
 mod workers;
