@@ -8,6 +8,7 @@ heal                  serves, with everything repaired, until nothing is pending
 serve-healed          the same until the input closes; prints {"ready"} first
 replay-slowly         reads every dead letter as the library's replay does, prints {"read"}, waits for a line, then goes on
                       with all of them; prints {"copied"}
+replay-all            what the original's `replay-all` does: at most 1000; prints {"replayed"}
 wait-for-signals N    dispatches so many executions that wait for a signal, and serves; prints {"ids"}; at a line prints
                       {"answers"}: how many got {"n": 1}
 """
@@ -104,6 +105,11 @@ async def main(options):
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     elif verb == "replay-slowly":
         await replay_slowly(engine)
+    elif verb == "replay-all":
+        records = await engine.list_dead_letters(limit=1000)
+        for record in records:
+            await engine.replay_dead_letter(record.task.id)
+        say(replayed=len(records))
     elif verb == "wait-for-signals":
         await wait_for_signals(engine, int(rest[0]))
     os._exit(0)
