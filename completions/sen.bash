@@ -19,6 +19,8 @@ _sen() {
     word=${words[${#words[@]}-1]}
     cut=${word%"${word##*[:=]}"}
     [[ $COMP_WORDBREAKS == *:* ]] || cut=${cut%"${cut##*=}"}
+    # Within quotes bash takes nothing apart.
+    [[ $word == [\'\"]* ]] && cut=
     COMPREPLY=()
     while IFS= read -r word; do
         COMPREPLY+=("${word#"$cut"}")

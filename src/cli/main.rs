@@ -10,6 +10,7 @@ mod fault;
 mod interrupt;
 mod mask;
 mod output;
+mod progress;
 mod screen;
 mod session;
 mod settings;

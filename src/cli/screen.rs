@@ -185,6 +185,11 @@ impl Screen {
         Look { color: self.out.color, terminal: self.out.terminal, width: self.out.width, now }
     }
 
+    /// Whether stderr is a terminal.
+    pub fn has_terminal(&self) -> bool {
+        self.err.terminal
+    }
+
     /// Whether a question would reach a person and the answer come back.
     pub fn can_ask(&self) -> bool {
         self.err.terminal && io::stdin().is_terminal()

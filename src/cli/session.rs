@@ -29,6 +29,7 @@ pub struct Session {
     settings: RefCell<Option<Settings>>,
     warnings: RefCell<Vec<String>>,
     notes: RefCell<Vec<String>>,
+    announced: RefCell<Vec<(String, String)>>,
     opened: RefCell<Option<String>>,
 }
 
@@ -42,6 +43,7 @@ impl Session {
             settings: RefCell::new(None),
             warnings: RefCell::new(Vec::new()),
             notes: RefCell::default(),
+            announced: RefCell::default(),
             opened: RefCell::new(None),
         }
     }
@@ -100,6 +102,21 @@ impl Session {
     /// Whether a person can be asked.
     pub fn can_ask(&self) -> bool {
         !self.globals.no_input && self.screen.can_ask()
+    }
+
+    /// Keeps what listening programs want to hear until somebody passes it on.
+    pub fn announce(&self, announced: Vec<(String, String)>) {
+        self.announced.borrow_mut().extend(announced);
+    }
+
+    /// What was kept for listening programs.
+    pub fn announced(&self) -> Vec<(String, String)> {
+        self.announced.take()
+    }
+
+    /// Whether a bar on stderr would be seen.
+    pub fn shows_progress(&self) -> bool {
+        !self.globals.quiet && self.screen.has_terminal()
     }
 
     /// Says something that a question refers to.

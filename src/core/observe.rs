@@ -10,6 +10,9 @@ pub trait Observer: Send + Sync {
 
     /// Something a person should hear at once.
     fn say(&self, line: &str);
+
+    /// Something that programs listening on `topic` want to hear once it is committed; whoever can reach them passes it on.
+    fn announce(&self, _topic: &str, _message: &str) {}
 }
 
 /// Hears nothing.

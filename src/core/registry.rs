@@ -155,6 +155,7 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
                 stent(
                     crate::systems::stent::postgres::PostgresExecutions::new(Arc::clone(&link)),
                     crate::systems::stent::postgres::letters::PostgresLetters::new(Arc::clone(&link)),
+                    crate::systems::stent::postgres::acts::PostgresActs::new(Arc::clone(&link)),
                     worker_zone,
                 ),
                 saga(crate::systems::saga::postgres::PostgresSagas::new(Arc::clone(&link))),
@@ -175,7 +176,8 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
                 sentinel(crate::systems::sentinel::sqlite::SqliteLeases::new(Arc::clone(&db))),
                 stent(
                     crate::systems::stent::sqlite::SqliteExecutions::new(Arc::clone(&db)),
-                    crate::systems::stent::sqlite::letters::SqliteLetters::new(db),
+                    crate::systems::stent::sqlite::letters::SqliteLetters::new(Arc::clone(&db)),
+                    crate::systems::stent::sqlite::acts::SqliteActs::new(db),
                     worker_zone,
                 ),
             ];
@@ -211,10 +213,11 @@ fn sentinel(leases: impl crate::systems::sentinel::port::LeaseStore + 'static) -
 fn stent(
     executions: impl crate::systems::stent::port::ExecutionStore + 'static,
     letters: impl crate::systems::stent::letters::LetterStore + 'static,
+    acts: impl crate::systems::stent::acts::ActStore + 'static,
     zone: Zone,
 ) -> Box<dyn System> {
     use crate::systems::stent::Stent;
-    Box::new(Stent::new(Box::new(executions), zone).with_letters(Box::new(letters)))
+    Box::new(Stent::new(Box::new(executions), zone).with_letters(Box::new(letters)).with_acts(Box::new(acts)))
 }
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

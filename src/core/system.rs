@@ -10,7 +10,7 @@ use futures_util::Stream;
 
 use crate::error::Result;
 use crate::letters::DeadLetters;
-use crate::model::cause::{Cause, Certainty, Explanation};
+use crate::model::cause::{Cause, Certainty, Explanation, Related};
 use crate::model::checkup::Checkup;
 use crate::model::plan::Plan;
 use crate::model::report::Report;
@@ -133,10 +133,44 @@ pub enum Request {
         /// Which.
         ids: Vec<String>,
     },
+    /// An act on durable executions.
+    Execution(ExecutionRequest),
     /// An act on agent tasks.
     Agent(AgentRequest),
     /// An act on sagas.
     Saga(SagaRequest),
+}
+
+/// An act on durable executions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecutionRequest {
+    /// End executions that have not ended.
+    Cancel {
+        /// Which.
+        ids: Vec<String>,
+        /// How long to watch that no worker overwrites it.
+        verify: Option<Duration>,
+    },
+    /// Send a signal to an execution.
+    Signal {
+        /// Which.
+        id: String,
+        /// The signal's name.
+        name: String,
+        /// What it carries: JSON text.
+        payload: String,
+        /// Whether it takes the place of one that nobody has read.
+        replace: bool,
+    },
+    /// Remove executions that have ended.
+    Cleanup {
+        /// So long ago.
+        older_than: Duration,
+        /// In these states; empty: any ended one.
+        states: Vec<String>,
+        /// At most so many, the oldest first.
+        limit: Option<u64>,
+    },
 }
 
 /// An act on agent tasks and what belongs to them.
@@ -340,6 +374,20 @@ pub struct Found {
 }
 
 impl Found {
+    /// Its verdict with the causes and connections that were found. What settles it stands with the gravest cause; where
+    /// rules name none, the verdict itself is one if it needs attention.
+    pub fn because(self, mut causes: Vec<Cause>, related: Vec<Related>) -> Explanation {
+        if causes.iter().all(|cause| cause.severity < Severity::Warning) && self.verdict.severity >= Severity::Warning {
+            return Explanation { related, ..self.explained() };
+        }
+        causes.sort_by_key(|cause| std::cmp::Reverse((cause.severity, cause.certainty)));
+        let Verdict { state, severity, summary, next, .. } = self.verdict;
+        if let Some(first) = causes.first_mut() {
+            first.next.extend(next);
+        }
+        Explanation { subject: self.subject, state, summary, severity, causes, related }
+    }
+
     /// Its verdict as an explanation: a cause where it needs attention.
     fn explained(self) -> Explanation {
         let Verdict { state, severity, summary, next, .. } = self.verdict;

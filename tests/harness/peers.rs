@@ -29,6 +29,14 @@ pub const SENTINEL_050_DJANGO: Environment = Environment {
     requirements: &["sentinel-coordination[django]==0.5.0", "psycopg[binary]>=3.2,<4", "Django>=4.2,<6"],
 };
 
+/// Senpuki before signals; its dead letters are Python's `str(task)`.
+pub const SENPUKI_011: Environment =
+    Environment { name: "senpuki-0.1.1", oldest: (3, 12), requirements: &["senpuki==0.1.1"] };
+
+/// Senpuki before counters and custom state.
+pub const SENPUKI_020: Environment =
+    Environment { name: "senpuki-0.2.0", oldest: (3, 12), requirements: &["senpuki==0.2.0"] };
+
 /// Senpuki, the older name of Stent.
 pub const SENPUKI_030: Environment =
     Environment { name: "senpuki-0.3.0", oldest: (3, 12), requirements: &["senpuki==0.3.0"] };

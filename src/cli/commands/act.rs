@@ -1,10 +1,12 @@
 //! What every writing command shares: its options, and the road from a request to a report.
 
+use std::collections::BTreeMap;
+
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::plan::Plan;
 use sen_core::model::report::{Ending, Item, Outcome, Report};
 use sen_core::model::value::Value;
-use sen_core::observe::{Observer, Silent};
+use sen_core::observe::Observer;
 use sen_core::ops::act::{self, Author};
 use sen_core::permit::WritePermit;
 use sen_core::registry::Access;
@@ -15,6 +17,7 @@ use sen_core::time::Timestamp;
 use super::inspect::stored_key;
 use crate::consent;
 use crate::exit::Exit;
+use crate::progress::Progress;
 use crate::session::Session;
 use crate::views::{Answer, Block, Detail, DetailsView, View};
 
@@ -74,6 +77,32 @@ pub async fn follow(
     session: &Session,
     apply: impl AsyncFnOnce(&WritePermit, &dyn Observer) -> Result<Report>,
 ) -> Result<Answer> {
+    Ok(match walk(plan, acting, session, apply).await? {
+        Walked::Planned(answer) => answer,
+        Walked::Applied(report) => finished(reported(&report, plan), session),
+    })
+}
+
+/// How far an act came.
+pub enum Walked {
+    /// It was a dry run; this is what it would have done.
+    Planned(Answer),
+    /// It was carried out.
+    Applied(Report),
+}
+
+/// The answer with the exit code of an interrupt, where one was heard.
+pub fn finished(answer: Answer, session: &Session) -> Answer {
+    if session.interrupt.revocation().is_revoked() { answer.ending(Exit::Interrupted) } else { answer }
+}
+
+/// The same road, with the report left to the caller.
+pub async fn walk(
+    plan: &Plan,
+    acting: &Acting,
+    session: &Session,
+    apply: impl AsyncFnOnce(&WritePermit, &dyn Observer) -> Result<Report>,
+) -> Result<Walked> {
     let targets = plan.targets();
     if let Some(expected) = acting.expect
         && expected != targets
@@ -82,14 +111,16 @@ pub async fn follow(
         return Err(Error::new(ErrorKind::Changed, message).with_hint("--dry-run shows which"));
     }
     if acting.dry_run {
-        return Ok(planned(plan));
+        return Ok(Walked::Planned(planned(plan)));
     }
     let consent = consent::consent(session, plan, acting.yes || targets == 0)?;
     let author = Author { who: Some(session.operator()), why: acting.reason.clone() };
     let permit = act::permit(plan, consent, author, session.interrupt.revocation())?;
-    let report = session.interrupt.protect(apply(&permit, &Silent)).await?;
-    let answer = reported(&report, plan);
-    Ok(if session.interrupt.revocation().is_revoked() { answer.ending(Exit::Interrupted) } else { answer })
+    let progress = Progress::new(session.shows_progress());
+    let report = session.interrupt.protect(apply(&permit, &progress)).await;
+    session.announce(progress.announced());
+    progress.finish().into_iter().for_each(|line| session.warn(line));
+    Ok(Walked::Applied(report?))
 }
 
 fn planned(plan: &Plan) -> Answer {
@@ -111,10 +142,47 @@ fn planned(plan: &Plan) -> Answer {
     view(&report, plan.targets(), true, blocks).ending(exit(&report))
 }
 
+/// A report in lines, for people: of a large one the first items of each outcome, and the totals.
+pub fn lines(report: &Report, plan: &Plan) -> Vec<String> {
+    const SHOWN: u64 = 20;
+    let mut shown: BTreeMap<Outcome, u64> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for item in &report.items {
+        let count = shown.entry(item.outcome).or_default();
+        *count += 1;
+        if plan.set.is_none() || *count <= SHOWN || report.items.len() as u64 <= 2 * SHOWN {
+            lines.push(consent::line(item));
+        }
+    }
+    if plan.set.is_some()
+        && (lines.len() < report.items.len() || !report.unlisted.is_empty() || report.items.is_empty())
+    {
+        if lines.len() < report.items.len() {
+            lines.push("…".into());
+        }
+        let all = [
+            Outcome::Applied,
+            Outcome::AlreadyDone,
+            Outcome::Changed,
+            Outcome::Missing,
+            Outcome::Skipped,
+            Outcome::Failed,
+            Outcome::Unknown,
+        ];
+        let totals = all.into_iter().map(|outcome| (outcome, report.count(outcome))).filter(|(_, count)| *count > 0);
+        let totals: Vec<String> = totals.map(|(outcome, count)| format!("{count} {}", outcome.words())).collect();
+        lines.push(if totals.is_empty() { "nothing matched".into() } else { totals.join(", ") });
+        let skipped = plan.set.iter().flat_map(|set| &set.skipped);
+        lines.extend(skipped.map(|(why, count)| format!("left alone: {count}, {why}")));
+    } else {
+        lines.extend(report.unlisted.iter().map(|(outcome, count)| format!("{count} {}", outcome.words())));
+    }
+    lines
+}
+
 fn reported(report: &Report, plan: &Plan) -> Answer {
     let first_act = plan.steps.first().map(|step| step.act);
-    let mut blocks: Vec<Block> = report.items.iter().map(|item| Block::Note(consent::line(item))).collect();
-    blocks.extend(report.unlisted.iter().map(|(outcome, count)| Block::Note(format!("{count} {}", outcome.words()))));
+    let mut blocks: Vec<Block> = lines(report, plan).into_iter().map(Block::Note).collect();
     if let (Some("take_over"), [item]) = (first_act, report.items.as_slice())
         && let (Outcome::Applied, "taken over", Some(token)) = (item.outcome, item.detail.as_str(), item.fencing_token)
     {

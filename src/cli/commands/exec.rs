@@ -1,14 +1,18 @@
 //! `sen exec`: durable executions of Stent and Senpuki.
 
+pub mod cancel;
+pub mod cleanup;
 pub mod list;
+pub mod notify;
 pub mod show;
+pub mod signal;
 
 use sen_core::error::Result;
 
 use crate::session::Session;
 use crate::views::Answer;
 
-/// Durable executions (Stent, Senpuki): list and show them
+/// Durable executions (Stent, Senpuki): see, cancel, signal and clean them up
 #[derive(Debug, clap::Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub struct Args {
@@ -22,6 +26,9 @@ pub struct Args {
 pub enum Verb {
     List(Box<list::Args>),
     Show(show::Args),
+    Cancel(cancel::Args),
+    Signal(signal::Args),
+    Cleanup(cleanup::Args),
 }
 
 /// Runs it.
@@ -29,5 +36,8 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     match args.verb {
         Verb::List(args) => list::run(*args, session).await,
         Verb::Show(args) => show::run(args, session).await,
+        Verb::Cancel(args) => cancel::run(args, session).await,
+        Verb::Signal(args) => signal::run(args, session).await,
+        Verb::Cleanup(args) => cleanup::run(args, session).await,
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! A file is never created by opening it, its journal mode is never changed, and a reader's connection cannot write.
 
+mod beside;
+
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind, Result};
+use beside::How;
 
 /// What a connection may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +25,23 @@ pub enum Access {
     Create,
 }
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+type Job = Box<dyn FnOnce(&mut Open) + Send>;
 
-/// An open SQLite file.
+/// An open SQLite file. Dropping it closes the connection and waits for that, so that what SQLite keeps beside the file
+/// is gone when the last one closes.
 pub struct Sqlite {
     description: String,
-    jobs: mpsc::Sender<Job>,
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.jobs.take();
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
 }
 
 /// How long a statement waits for another process's lock.
@@ -45,20 +59,20 @@ impl Sqlite {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (ready, opened) = oneshot::channel();
         let path = path.to_path_buf();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("sqlite".into())
             .spawn(move || match connect(&path, access) {
-                Ok(mut connection) => {
+                Ok(mut open) => {
                     drop(ready.send(Ok(())));
                     for job in queue {
-                        job(&mut connection);
+                        job(&mut open);
                     }
                 }
                 Err(error) => drop(ready.send(Err(error))),
             })
             .map_err(|error| Error::new(ErrorKind::Internal, "cannot start a thread for SQLite").with_source(error))?;
         opened.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the SQLite thread ended early")))?;
-        Ok(Self { description, jobs })
+        Ok(Self { description, jobs: Some(jobs), thread: Some(thread) })
     }
 
     /// The file for people: `sqlite:/path`.
@@ -75,16 +89,36 @@ impl Sqlite {
         work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (answer, result) = oneshot::channel();
-        self.start(move |connection| drop(answer.send(work(connection))))?;
+        self.hand(move |open| {
+            let done = open.read(work);
+            drop(answer.send(done));
+        })?;
         result.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the SQLite thread ended early")))
     }
 
-    /// Hands `work` to the connection's thread without waiting, for answers that are streamed through a channel.
+    /// Hands `work` to the connection's thread without waiting, for answers that are streamed through a channel; `tell`
+    /// hears of what went wrong.
     ///
     /// # Errors
     /// `Internal` when the thread has ended.
-    pub fn start(&self, work: impl FnOnce(&mut Connection) + Send + 'static) -> Result<()> {
-        self.jobs.send(Box::new(work)).map_err(|_| Error::new(ErrorKind::Internal, "the SQLite thread has ended"))
+    pub fn start(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<()> + Send + 'static,
+        tell: impl FnOnce(Error) + Send + 'static,
+    ) -> Result<()> {
+        self.hand(move |open| {
+            if let Err(error) = open.read(work) {
+                tell(error);
+            }
+        })
+    }
+
+    fn hand(&self, job: impl FnOnce(&mut Open) + Send + 'static) -> Result<()> {
+        let jobs = self.jobs.as_ref().map(|jobs| jobs.send(Box::new(job)));
+        match jobs {
+            Some(Ok(())) => Ok(()),
+            _ => Err(Error::new(ErrorKind::Internal, "the SQLite thread has ended")),
+        }
     }
 }
 
@@ -123,29 +157,76 @@ fn check_owner(_: &Path, _: &std::fs::Metadata, _: Access) -> Result<()> {
     Ok(())
 }
 
-fn connect(path: &PathBuf, access: Access) -> Result<Connection> {
-    let mode = match access {
-        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
-        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
-        Access::Create => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+fn connect(path: &Path, access: Access) -> Result<Open> {
+    let how = match access {
+        Access::Read => beside::how(path),
+        Access::Write | Access::Create => How::Plain,
     };
-    let open = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        connection.busy_timeout(BUSY)?;
-        if access == Access::Read {
-            connection.pragma_update(None, "query_only", true)?;
-        }
-        // The first read of the header: a file that is no database is found here, not in the middle of a command.
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-        Ok(connection)
-    };
-    open().map_err(|error| {
+    let connection = open(path, access, &how).map_err(|error| {
+        let readonly = error.sqlite_error_code() == Some(ErrorCode::ReadOnly);
         let error = error_from(error);
         match error.kind() {
             ErrorKind::Timeout | ErrorKind::Connect => error,
+            _ if readonly => Error::new(
+                ErrorKind::Connect,
+                format!(
+                    "cannot read {}: it is in WAL mode, and the files that needs beside it cannot be used",
+                    path.display()
+                ),
+            )
+            .with_hint("read it as its owner (sudo -u), or read a copy made with its -wal file"),
             _ => Error::new(ErrorKind::Connect, format!("cannot open {}", path.display())).with_source(error),
         }
-    })
+    })?;
+    Ok(Open { connection, path: path.to_owned(), how })
+}
+
+fn open(path: &Path, access: Access, how: &How) -> rusqlite::Result<Connection> {
+    let mode = match (access, how) {
+        (Access::Read, How::Frozen(_)) => OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI,
+        (Access::Read, How::Plain) => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        (Access::Read, How::Tidy) | (Access::Write, _) => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        (Access::Create, _) => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    };
+    let named = match how {
+        How::Frozen(_) => beside::frozen_uri(path),
+        How::Plain | How::Tidy => path.to_owned(),
+    };
+    let connection = Connection::open_with_flags(named, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY)?;
+    if access == Access::Read {
+        connection.pragma_update(None, "query_only", true)?;
+    }
+    // The first read of the header: a file that is no database is found here, not in the middle of a command.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+/// A connection, and how its file was opened.
+struct Open {
+    connection: Connection,
+    path: PathBuf,
+    how: How,
+}
+
+impl Open {
+    /// Runs `work`. A file that was taken to be at rest is opened anew when a writer has come, and what was read while one
+    /// wrote into the file itself is not handed out.
+    fn read<T>(&mut self, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
+        if let How::Frozen(print) = &self.how
+            && *print != beside::Print::of(&self.path)
+        {
+            *self = connect(&self.path, Access::Read)?;
+        }
+        let done = work(&mut self.connection);
+        match &self.how {
+            How::Frozen(print) if !print.same_file(&beside::Print::of(&self.path)) => {
+                Err(Error::new(ErrorKind::Timeout, format!("{} was written to while it was read", self.path.display()))
+                    .with_hint("run the command again"))
+            }
+            _ => done,
+        }
+    }
 }
 
 /// Turns SQLite's error into ours.
@@ -215,6 +296,67 @@ mod tests {
         )
         .unwrap();
         assert_eq!(kind(&path, Access::Read), ErrorKind::Connect);
+    }
+
+    fn wal(path: &Path) {
+        let writer = Connection::open(path).unwrap();
+        writer.pragma_update(None, "journal_mode", "wal").unwrap();
+        writer.execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (1)").unwrap();
+    }
+
+    fn count(db: &Sqlite) -> Result<i64> {
+        block_on(db.run(|db| db.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).map_err(error_from)))
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn reading_a_database_in_wal_mode_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x?#%41.db");
+        wal(&path);
+        let db = block_on(Sqlite::open(&path, Access::Read)).unwrap();
+        assert_eq!(count(&db).unwrap(), 1);
+        let refused = block_on(db.run(|db| db.execute_batch("INSERT INTO t VALUES (1)").map_err(error_from)));
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Refused);
+        drop(db);
+        assert_eq!(names(folder.path()), ["x?#%41.db"]);
+    }
+
+    #[test]
+    fn a_file_at_rest_is_read_as_it_stands_until_a_writer_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x?#%41.db");
+        wal(&path);
+        let how = How::Frozen(beside::Print::of(&path));
+        let connection = open(&path, Access::Read, &how).unwrap();
+        assert_eq!(names(folder.path()), ["x?#%41.db"]);
+        let mut open = Open { connection, path: path.clone(), how };
+        let count = |open: &mut Open| {
+            open.read(|db| db.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).map_err(error_from))
+        };
+        assert_eq!(count(&mut open).unwrap(), 1);
+        let writer = Connection::open(&path).unwrap();
+        writer.execute_batch("INSERT INTO t VALUES (2)").unwrap();
+        assert_eq!(count(&mut open).unwrap(), 2, "the writer's row is seen");
+        drop((open, writer));
+
+        let how = How::Frozen(beside::Print::of(&path));
+        let connection = super::open(&path, Access::Read, &how).unwrap();
+        let mut open = Open { connection, path: path.clone(), how };
+        let writes = |db: &mut Connection| {
+            let writer = Connection::open(&path).unwrap();
+            writer.execute_batch("INSERT INTO t VALUES (3)").unwrap();
+            drop(writer);
+            db.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).map_err(error_from)
+        };
+        let error = open.read(writes).unwrap_err();
+        assert!(error.to_string().contains("written to while it was read"), "{error}");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 """Makes executions in every state with the real library, prints one line of JSON about them, and stays while workers live.
 
-Usage: make.py URL [--codec json|pickle] [--only-finished]
+Usage: make.py URL [--codec json|pickle] [--only-finished] [--tz ZONE]
 
 --only-finished    nothing that needs a living worker; ends when it has printed
+--tz               the zone of the workers' wall clock
 
 What is printed: {"library", "version", "executions": {name: id}, "states": {name: expected state},
 "letters": {name: dead task id}, "tasks": {name: task id}}
@@ -20,6 +21,12 @@ import time
 from datetime import datetime, timedelta
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+# Before anything asks what time it is: the library stores the local wall clock. Children inherit it.
+if "--tz" in sys.argv:
+    os.environ["TZ"] = sys.argv[sys.argv.index("--tz") + 1]
+    time.tzset()
+
 import flows  # noqa: E402
 
 WORKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "worker.py")
@@ -188,5 +195,6 @@ if __name__ == "__main__":
     parser.add_argument("url")
     parser.add_argument("--codec", default="json")
     parser.add_argument("--only-finished", action="store_true")
+    parser.add_argument("--tz")
     signal.alarm(120)
     asyncio.run(main(parser.parse_args()))

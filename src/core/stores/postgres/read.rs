@@ -20,10 +20,12 @@ use crate::sql::Sql;
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// A database in SQL_ASCII holds bytes in no known encoding; asked for UTF-8 the server would refuse the whole answer for
-/// one odd byte. Taken raw, `decode` reports the odd column and the rest is read.
+/// one odd byte. Taken raw, `decode` reports the odd column and the rest is read. Compiling a query (PostgreSQL 11 and later)
+/// takes seconds where large tables make it look expensive, and these are run once.
 const LIMITS: &str = "SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
     CASE WHEN current_setting('server_encoding') = 'SQL_ASCII' THEN set_config('client_encoding', 'SQL_ASCII', true) END,
-    CASE WHEN $3 THEN set_config('max_parallel_workers_per_gather', '0', true) END";
+    CASE WHEN $3 THEN set_config('max_parallel_workers_per_gather', '0', true) END,
+    CASE WHEN current_setting('server_version_num')::int >= 110000 THEN set_config('jit', 'off', true) END";
 
 /// How long a reader waits for a lock: longer means somebody is altering the table, and the operator should know.
 const LOCK_WAIT: Duration = Duration::from_secs(5);

@@ -300,11 +300,11 @@ impl LeaseStore for SqliteLeases {
             .await?;
         let query = query.clone();
         let (sender, receiver) = mpsc::channel::<Result<LeaseChunk>>(4);
-        self.db.start(move |db| {
-            if let Err(error) = stream_leases(db, &query, now, &sender) {
-                drop(sender.blocking_send(Err(error)));
-            }
-        })?;
+        let complaints = sender.clone();
+        self.db.start(
+            move |db| stream_leases(db, &query, now, &sender),
+            move |error| drop(complaints.blocking_send(Err(error))),
+        )?;
         let chunks =
             stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|chunk| (chunk, receiver)) });
         Ok(Leases { now, chunks: Box::pin(chunks) })

@@ -32,6 +32,7 @@ use crate::time::Timestamp;
 use crate::time::wall::{Wall, Zone};
 
 use chosen::Chosen;
+pub(super) use replay::note as act_note;
 
 /// The subject of an act on a dead letter.
 pub const LETTER: &str = "dead_letter";

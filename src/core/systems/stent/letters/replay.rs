@@ -35,7 +35,7 @@ const SOUGHT: usize = 5000;
 const STEP: Duration = Duration::from_millis(100);
 
 /// Who, why and which operation: the record beside the execution.
-pub(super) fn note(permit: &WritePermit) -> String {
+pub(in super::super) fn note(permit: &WritePermit) -> String {
     let who = permit.operator().unwrap_or("an unnamed operator");
     let why = permit.reason().map(|why| format!(": {why}")).unwrap_or_default();
     format!("by {who}{why} (sen operation {})", permit.operation())

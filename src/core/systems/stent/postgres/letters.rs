@@ -81,31 +81,51 @@ macro_rules! wall_now {
     };
 }
 
-/// Letters with what they belong to. $1 ids, $2 kinds, $3 queue, $4 step, $5 error, $6 worker, $7 since, $8 until, $9 ahead.
+/// Letters with what they belong to. $1 ids, $2 kinds, $3 queue, $4 step, $5 error, $6 worker, $7 since, $8 until, $9 ahead,
+/// $10 texts, $11 dump. The inner query is fenced off, so that the dumps do not travel through joins and sorts.
 macro_rules! letters {
-    () => {
-        " FROM dead_tasks AS d LEFT JOIN tasks AS t ON t.id = d.id
-        CROSS JOIN LATERAL (SELECT
+    ($texts:literal, $dump:literal) => {
+        concat!(
+            " FROM (SELECT d.id, d.moved_at, coalesce(left(d.data, 1) = '{', false) AS object,
             CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"kind\"\\s*:\\s*\"([^\"]*)\"') ELSE t.kind END AS kind,
             CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"execution_id\"\\s*:\\s*\"([^\"]*)\"') ELSE t.execution_id END
                 AS execution_id,
             CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"parent_task_id\"\\s*:\\s*\"([^\"]*)\"')
                 ELSE t.parent_task_id END AS parent,
-            CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"step_name\"\\s*:\\s*\"([^\"]*)\"') ELSE t.step_name END AS step,
-            CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"queue\"\\s*:\\s*\"([^\"]*)\"') ELSE t.queue END AS queue,
-            CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"worker_id\"\\s*:\\s*\"([^\"]*)\"') ELSE t.worker_id END AS worker,
-            CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"retries\"\\s*:\\s*([0-9]{1,9})')::int ELSE t.retries END AS retries
-        ) AS f
+            CASE WHEN ",
+            $texts,
+            " OR $4::text IS NOT NULL THEN CASE WHEN t.id IS NULL
+                THEN substring(d.data FROM '\"step_name\"\\s*:\\s*\"([^\"]*)\"') ELSE t.step_name END END AS step,
+            CASE WHEN ",
+            $texts,
+            " OR $3::text IS NOT NULL THEN CASE WHEN t.id IS NULL
+                THEN substring(d.data FROM '\"queue\"\\s*:\\s*\"([^\"]*)\"') ELSE t.queue END END AS queue,
+            CASE WHEN ",
+            $texts,
+            " OR $6::text IS NOT NULL THEN CASE WHEN t.id IS NULL
+                THEN substring(d.data FROM '\"worker_id\"\\s*:\\s*\"([^\"]*)\"') ELSE t.worker_id END END AS worker,
+            CASE WHEN ",
+            $texts,
+            " THEN CASE WHEN t.id IS NULL
+                THEN substring(d.data FROM '\"retries\"\\s*:\\s*([0-9]{1,9})')::int ELSE t.retries END END AS retries,
+            CASE WHEN ",
+            $texts,
+            " THEN d.reason END AS reason, ",
+            $dump,
+            " AS data
+            FROM dead_tasks AS d LEFT JOIN tasks AS t ON t.id = d.id
+            WHERE ($1::text[] IS NULL OR d.id = ANY($1))
+                AND ($5::text IS NULL OR position(lower($5) IN lower(d.reason)) > 0)
+                AND ($7::timestamp IS NULL OR d.moved_at >= $7)
+                AND ($8::timestamp IS NULL OR d.moved_at < $8)
+            OFFSET 0) AS f
         LEFT JOIN executions AS e ON e.id = f.execution_id
         LEFT JOIN tasks AS p ON p.id = f.parent AND f.kind = 'activity'
-        WHERE ($1::text[] IS NULL OR d.id = ANY($1))
-            AND ($2::text[] IS NULL OR f.kind = ANY($2))
+        WHERE ($2::text[] IS NULL OR f.kind = ANY($2))
             AND ($3::text IS NULL OR f.queue = $3 OR ($3 = 'default' AND f.queue IS NULL))
             AND ($4::text IS NULL OR f.step = $4 OR right(f.step, length($4) + 1) = ':' || $4)
-            AND ($5::text IS NULL OR position(lower($5) IN lower(d.reason)) > 0)
-            AND ($6::text IS NULL OR starts_with(f.worker, $6))
-            AND ($7::timestamp IS NULL OR d.moved_at >= $7)
-            AND ($8::timestamp IS NULL OR d.moved_at < $8)"
+            AND ($6::text IS NULL OR starts_with(f.worker, $6))"
+        )
     };
 }
 
@@ -119,7 +139,7 @@ macro_rules! grounds {
             CASE WHEN f.kind = 'orchestrator' AND e.state IN ('failed', 'pending', 'running') THEN EXISTS (
                 SELECT 1 FROM tasks AS o WHERE o.execution_id = f.execution_id AND o.kind = 'orchestrator'
                     AND o.state IN ('pending', 'running')) ELSE false END,
-            coalesce(left(d.data, 1) = '{', false)"
+            f.object"
         )
     };
 }
@@ -127,12 +147,10 @@ macro_rules! grounds {
 macro_rules! look {
     ($order:literal) => {
         concat!(
-            "SELECT d.id::text, d.moved_at, ",
+            "SELECT f.id::text, f.moved_at, ",
             grounds!(),
-            ", f.execution_id::text, CASE WHEN $10 THEN f.step::text END, CASE WHEN $10 THEN d.reason::text END,
-            CASE WHEN $10 THEN f.queue::text END, CASE WHEN $10 THEN f.worker::text END,
-            CASE WHEN $10 THEN f.retries::int8 END, CASE WHEN $11 THEN d.data::text END",
-            letters!(),
+            ", f.execution_id::text, f.step::text, f.reason::text, f.queue::text, f.worker::text, f.retries::int8, f.data::text",
+            letters!("$10", "CASE WHEN $11 THEN d.data END"),
             " ORDER BY ",
             $order,
             " LIMIT $12"
@@ -140,14 +158,14 @@ macro_rules! look {
     };
 }
 
-static OLDEST_FIRST: Sql = Sql::new(look!("d.moved_at, d.id"));
-static NEWEST_FIRST: Sql = Sql::new(look!("d.moved_at DESC NULLS LAST, d.id DESC"));
+static OLDEST_FIRST: Sql = Sql::new(look!("f.moved_at, f.id"));
+static NEWEST_FIRST: Sql = Sql::new(look!("f.moved_at DESC NULLS LAST, f.id DESC"));
 
 static TALLY: Sql = Sql::new(concat!(
-    "SELECT f.step::text, d.reason::text, ",
+    "SELECT f.step::text, f.reason::text, ",
     grounds!(),
-    ", count(*), min(d.moved_at), max(d.moved_at), min(d.id)::text",
-    letters!(),
+    ", count(*), min(f.moved_at), max(f.moved_at), min(f.id)::text",
+    letters!("true", "NULL::text"),
     " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"
 ));
 
@@ -357,7 +375,7 @@ impl Bundle {
 }
 
 /// The places that a statement returned: it counts from one.
-fn places(rows: &[Row]) -> Vec<usize> {
+pub(super) fn places(rows: &[Row]) -> Vec<usize> {
     let place = |row: &Row| usize::try_from(Cells::new(row).int(0)?).ok()?.checked_sub(1);
     rows.iter().filter_map(place).collect()
 }

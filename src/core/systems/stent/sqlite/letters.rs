@@ -122,12 +122,12 @@ const COPIES: &str = "SELECT m.id, o.id FROM json_each(?1) AS w
         (SELECT p.completed_at FROM tasks AS p WHERE p.id = m.parent_task_id),
         CASE WHEN m.parent_task_id IS NULL THEN (SELECT l.completed_at FROM tasks AS l WHERE l.id = w.value ->> 0) END)";
 
-fn list(texts: &[String]) -> Option<String> {
+pub(super) fn list(texts: &[String]) -> Option<String> {
     serde_json::to_string(texts).ok()
 }
 
 /// What the workers' clock shows now.
-fn wall(db: &Connection, ahead: i64) -> Result<Wall> {
+pub(super) fn wall(db: &Connection, ahead: i64) -> Result<Wall> {
     Ok(Wall::from_micros(now(db)?.as_micros().saturating_add(ahead)))
 }
 
@@ -404,11 +404,8 @@ impl LetterStore for SqliteLetters {
     async fn look(&self, query: &LetterQuery) -> Result<Facts> {
         let query = query.clone();
         let (sender, receiver) = mpsc::channel::<Result<Vec<Fact>>>(4);
-        self.db.start(move |db| {
-            if let Err(error) = send(db, &query, &sender) {
-                drop(sender.blocking_send(Err(error)));
-            }
-        })?;
+        let complaints = sender.clone();
+        self.db.start(move |db| send(db, &query, &sender), move |error| drop(complaints.blocking_send(Err(error))))?;
         let chunks =
             stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|chunk| (chunk, receiver)) });
         Ok(Facts { chunks: Box::pin(chunks) })

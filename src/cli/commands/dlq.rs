@@ -1,0 +1,224 @@
+//! `sen dlq`: dead letters of every system that keeps any.
+
+pub mod discard;
+pub mod export;
+pub mod groups;
+pub mod list;
+pub mod replay;
+pub mod show;
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::letters::{DeadLetters, LetterFilter};
+use sen_core::model::plan::Plan;
+use sen_core::registry::Database;
+use sen_core::time::When;
+
+use crate::app::{span, when};
+use crate::session::Session;
+use crate::views::Answer;
+
+/// Dead letters: see them in groups, replay, discard or export them
+#[derive(Debug, clap::Args)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "\
+Examples:
+  sen dlq groups                                   what died, by step and error
+  sen dlq replay 4f0c1f6e-…                        one letter
+  sen dlq replay --group 3b1f0a92cc --dry-run      what a replay would and would not do
+  sen dlq replay --all --rate 50/s --reason INC-482 --yes"
+)]
+pub struct Args {
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs, in the order of the help.
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    List(Box<list::Args>),
+    Groups(Box<groups::Args>),
+    Show(show::Args),
+    Replay(Box<replay::Args>),
+    Discard(Box<discard::Args>),
+    Export(Box<export::Args>),
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    match args.verb {
+        Verb::List(args) => list::run(*args, session).await,
+        Verb::Groups(args) => groups::run(*args, session).await,
+        Verb::Show(args) => show::run(args, session).await,
+        Verb::Replay(args) => replay::run(*args, session).await,
+        Verb::Discard(args) => discard::run(*args, session).await,
+        Verb::Export(args) => export::run(*args, session).await,
+    }
+}
+
+/// Which letters.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Which letters")]
+pub struct Which {
+    /// Only of this system: stent, saga, node
+    #[arg(long, value_name = "NAME")]
+    pub system: Option<String>,
+
+    /// Only of these groups, as `sen dlq groups` names them
+    #[arg(long, value_delimiter = ',', value_name = "GROUP,…")]
+    pub group: Vec<String>,
+
+    /// Only of these kinds: orchestrator, activity, outbox, inbox, agent_task
+    #[arg(long, value_delimiter = ',', value_name = "KIND,…")]
+    pub kind: Vec<String>,
+
+    /// Only of this step: module:name, or the name alone
+    #[arg(long, value_name = "NAME")]
+    pub step: Option<String>,
+
+    /// Only those whose error contains this text
+    #[arg(long, value_name = "TEXT")]
+    pub where_error: Option<String>,
+
+    /// Only those given up on by workers whose name begins so
+    #[arg(long, value_name = "TEXT")]
+    pub worker: Option<String>,
+
+    /// Only dead for longer than this
+    #[arg(long, value_parser = span, value_name = "SPAN")]
+    pub older_than: Option<Duration>,
+
+    /// Only died at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago
+    #[arg(long, value_parser = when, value_name = "TIME")]
+    pub since: Option<When>,
+
+    /// Only died before this
+    #[arg(long, value_parser = when, value_name = "TIME")]
+    pub until: Option<When>,
+}
+
+impl Which {
+    /// Whether it says which letters at all.
+    fn is_empty(&self, queue: Option<&String>) -> bool {
+        let Self { system: _, group, kind, step, where_error, worker, older_than, since, until } = self;
+        let texts = [step, where_error, worker];
+        group.is_empty()
+            && kind.is_empty()
+            && texts.iter().all(|text| text.is_none())
+            && queue.is_none()
+            && older_than.is_none()
+            && since.is_none()
+            && until.is_none()
+    }
+
+    fn filter(&self, ids: &[String], queue: Option<&String>) -> Result<LetterFilter> {
+        let mut unique: Vec<String> = Vec::new();
+        for id in ids {
+            let id = super::checked_key(id.clone())?;
+            if !unique.contains(&id) {
+                unique.push(id);
+            }
+        }
+        Ok(LetterFilter {
+            ids: unique,
+            groups: self.group.clone(),
+            kinds: self.kind.clone(),
+            queue: queue.cloned(),
+            step: self.step.clone(),
+            error: self.where_error.clone(),
+            worker: self.worker.clone(),
+            older_than: self.older_than,
+            since: self.since,
+            until: self.until,
+            ..LetterFilter::default()
+        })
+    }
+
+    /// Refuses an act on letters that nobody named.
+    fn named(&self, ids: &[String], queue: Option<&String>, all: bool) -> Result<()> {
+        if ids.is_empty() && !all && self.is_empty(queue) {
+            return Err(Error::usage("which letters? none are named")
+                .with_hint("give ids, --group or another filter, or --all; `sen dlq groups` shows what there is"));
+        }
+        Ok(())
+    }
+}
+
+/// The dead letters of a system, and its name.
+type Keeper<'a> = (&'static str, &'a dyn DeadLetters);
+
+/// Every system here that keeps dead letters, or the one that is named.
+async fn keepers<'a>(database: &'a Database, named: Option<&str>) -> Result<Vec<Keeper<'a>>> {
+    let mut keepers = Vec::new();
+    let mut known = Vec::new();
+    for system in database.systems() {
+        let Some(letters) = system.letters() else { continue };
+        known.push(system.name());
+        if named.is_none_or(|name| name == system.name()) && system.present().await? {
+            keepers.push((system.name(), letters));
+        }
+    }
+    if let Some(name) = named.filter(|name| !known.contains(name)) {
+        return Err(Error::usage(format!("no system here is called {name:?}"))
+            .with_hint(format!("those that keep dead letters: {}", known.join(", "))));
+    }
+    if keepers.is_empty() {
+        return Err(Error::new(ErrorKind::NoSystem, "no system that keeps dead letters is in this database")
+            .with_hint(format!("looked for {}; `sen status` shows what is there", known.join(", "))));
+    }
+    Ok(keepers)
+}
+
+/// The plan of an act, with the system that is to carry it out: the only one that has such letters.
+async fn planned<'a>(
+    keepers: &[Keeper<'a>],
+    filter: &LetterFilter,
+    plan: impl AsyncFn(&'a dyn DeadLetters, &LetterFilter) -> Result<Plan>,
+) -> Result<(Plan, &'a dyn DeadLetters)> {
+    let mut candidates = keepers.to_vec();
+    if keepers.len() > 1 && !filter.ids.is_empty() {
+        let mut having = Vec::new();
+        for keeper in keepers {
+            let probe = LetterFilter { ids: filter.ids.clone(), limit: Some(1), ..LetterFilter::default() };
+            let mut parts = keeper.1.list(&probe).await?.parts;
+            let mut any = false;
+            while let Some(part) = parts.next().await {
+                any |= !part?.is_empty();
+            }
+            if any {
+                having.push(*keeper);
+            }
+        }
+        if having.is_empty() {
+            having.extend(keepers.first().copied());
+        }
+        candidates = having;
+    }
+    let mut plans = Vec::new();
+    for (name, letters) in candidates {
+        plans.push((name, plan(letters, filter).await?, letters));
+    }
+    if plans.len() > 1 {
+        // What matches nothing has no say.
+        let matches = |plan: &Plan| plan.targets() > 0 || plan.set.as_ref().is_some_and(|set| !set.skipped.is_empty());
+        let some = plans.iter().any(|(_, plan, _)| matches(plan));
+        let mut first = true;
+        plans.retain(|(_, plan, _)| matches(plan) || (!some && std::mem::take(&mut first)));
+    }
+    if plans.len() > 1 {
+        let names: Vec<&str> = plans.iter().map(|(name, ..)| *name).collect();
+        return Err(Error::usage(format!(
+            "letters of {} match; one system at a time is acted on",
+            names.join(" and ")
+        ))
+        .with_hint(format!("choose with --system {}", names[0])));
+    }
+    let plan = plans.pop().map(|(_, plan, letters)| (plan, letters));
+    plan.ok_or_else(|| Error::new(ErrorKind::Internal, "no system was asked"))
+}

@@ -1,0 +1,123 @@
+//! `sen dlq discard`: dead letters given up for good, written out first.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::registry::Access;
+
+use super::{Which, keepers, planned};
+use crate::commands::act::{self, Acting, Walked, finished, follow, walk};
+use crate::screen;
+use crate::session::Session;
+use crate::views::{Answer, View};
+
+/// Remove dead letters for good, each after it has been written out whole
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen dlq discard 4f0c1f6e-5a52-4a53-93f1-2f6b5ad1f3c0 --export gone.jsonl --yes
+  sen dlq discard --group 3b1f0a92cc --older-than 30d --export gone.jsonl --yes
+  sen dlq discard --all --yes > gone.jsonl
+
+Every letter is written out as one JSON object a line before it is removed: to the file of --export, synced to disk, which
+must not exist yet; without it to standard output, and what became of the letters is then said on standard error.")]
+pub struct Args {
+    /// The letters' ids
+    #[arg(value_name = "ID", conflicts_with = "all")]
+    pub ids: Vec<String>,
+
+    /// Every letter
+    #[arg(long)]
+    pub all: bool,
+
+    /// Only of this queue; `default` also means without one
+    #[arg(long, value_name = "NAME", help_heading = "Which letters")]
+    pub queue: Option<String>,
+
+    #[command(flatten)]
+    which: Which,
+
+    /// At most so many
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+
+    /// The newest first; the oldest otherwise
+    #[arg(long)]
+    pub newest_first: bool,
+
+    /// Write them to this new file
+    #[arg(long, value_name = "FILE")]
+    pub export: Option<PathBuf>,
+
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    args.which.named(&args.ids, args.queue.as_ref(), args.all)?;
+    let mut filter = args.which.filter(&args.ids, args.queue.as_ref())?;
+    filter.limit = args.limit.filter(|limit| *limit > 0);
+    filter.newest_first = args.newest_first;
+    let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let keepers = keepers(&database, args.which.system.as_deref()).await?;
+    let (plan, letters) =
+        planned(&keepers, &filter, async |letters, filter| letters.plan_discard(filter).await).await?;
+    if let Some(path) = &args.export {
+        let path = path.clone();
+        return follow(&plan, &args.acting, session, async |permit, observer| {
+            let mut file = create(&path)?;
+            let mut sink = |lines: &str| store(&mut file, lines, &path);
+            letters.discard(&plan, permit, &mut sink, observer).await
+        })
+        .await;
+    }
+    let walked = walk(&plan, &args.acting, session, async |permit, observer| {
+        let (mut out, _) = screen::relay()?;
+        let terminal = std::io::IsTerminal::is_terminal(&out);
+        let mut sink = |lines: &str| {
+            let lines = if terminal {
+                lines.lines().map(crate::clean::clean).collect::<Vec<_>>().join("\n")
+            } else {
+                lines.to_owned()
+            };
+            out.write_all(format!("{lines}\n").as_bytes())
+                .map_err(|error| Error::new(ErrorKind::Io, "cannot write to standard output").with_source(error))
+        };
+        letters.discard(&plan, permit, &mut sink, observer).await
+    })
+    .await?;
+    Ok(match walked {
+        Walked::Planned(answer) => answer,
+        Walked::Applied(report) => {
+            // Standard output holds the letters.
+            act::lines(&report, &plan).into_iter().for_each(|line| session.note(line));
+            finished(Answer::new(View::Nothing).ending(act::exit(&report)), session)
+        }
+    })
+}
+
+fn create(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path).map_err(|error| {
+        let failed = Error::new(ErrorKind::Io, format!("cannot create {}", path.display()));
+        let hint = "the letters go into a new file, and nothing is removed that could not be written";
+        failed.with_source(error).with_hint(hint)
+    })?;
+    // The file's name must survive as well.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced
+        .map_err(|error| Error::new(ErrorKind::Io, format!("cannot sync {}", folder.display())).with_source(error))?;
+    Ok(file)
+}
+
+fn store(file: &mut File, lines: &str, path: &Path) -> Result<()> {
+    let stored = file.write_all(format!("{lines}\n").as_bytes()).and_then(|()| file.sync_data());
+    stored.map_err(|error| Error::new(ErrorKind::Io, format!("cannot write {}", path.display())).with_source(error))
+}

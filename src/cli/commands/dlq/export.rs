@@ -1,0 +1,86 @@
+//! `sen dlq export`: dead letters as they are kept, for pipes.
+
+use std::io::{BufWriter, Write as _};
+
+use sen_core::error::{Error, ErrorKind, Result};
+
+use super::{Which, keepers};
+use crate::exit::Exit;
+use crate::screen;
+use crate::session::Session;
+use crate::views::{Answer, View};
+
+/// Write dead letters out as they are kept, one JSON object a line
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen dlq export --all > letters.jsonl
+  sen dlq export --group 3b1f0a92cc | jq -r .data.execution_id | sort -u
+
+Nothing is changed. Payloads are as the system keeps them (of Stent: base64 of the codec's bytes), whatever -o says.")]
+pub struct Args {
+    /// The letters' ids
+    #[arg(value_name = "ID", conflicts_with = "all")]
+    pub ids: Vec<String>,
+
+    /// Every letter
+    #[arg(long)]
+    pub all: bool,
+
+    /// Only of this queue; `default` also means without one
+    #[arg(long, value_name = "NAME", help_heading = "Which letters")]
+    pub queue: Option<String>,
+
+    #[command(flatten)]
+    which: Which,
+
+    /// At most so many
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+
+    /// End with exit code 4 when nothing matches
+    #[arg(long)]
+    pub fail_if_empty: bool,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    args.which.named(&args.ids, args.queue.as_ref(), args.all)?;
+    let mut filter = args.which.filter(&args.ids, args.queue.as_ref())?;
+    filter.limit = args.limit.filter(|limit| *limit > 0);
+    let database = session.read().await?;
+    let (out, _) = screen::relay()?;
+    let terminal = std::io::IsTerminal::is_terminal(&out);
+    let mut out = BufWriter::with_capacity(1 << 16, out);
+    let mut closed = false;
+    let mut count = 0;
+    for (_, letters) in keepers(&database, args.which.system.as_deref()).await? {
+        let mut sink = |lines: &str| {
+            let cleaned = terminal.then(|| lines.lines().map(crate::clean::clean).collect::<Vec<_>>().join("\n"));
+            let lines = cleaned.as_deref().unwrap_or(lines);
+            out.write_all(lines.as_bytes()).and_then(|()| out.write_all(b"\n")).map_err(|error| {
+                closed |= error.kind() == std::io::ErrorKind::BrokenPipe;
+                failed(error)
+            })
+        };
+        match letters.export(&filter, &mut sink).await {
+            Ok(written) => count += written,
+            // Somebody read what there was and has seen enough.
+            Err(_) if closed => return Ok(Answer::new(View::Nothing)),
+            Err(error) => return Err(error),
+        }
+    }
+    match out.flush() {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(failed(error)),
+        _ => {}
+    }
+    if count == 0 {
+        session.note("no dead letters match");
+    }
+    let missing = count == 0 && (args.fail_if_empty || !args.ids.is_empty());
+    Ok(Answer::new(View::Nothing).ending(if missing { Exit::NotFound } else { Exit::Done }))
+}
+
+fn failed(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, "cannot write to standard output").with_source(error)
+}

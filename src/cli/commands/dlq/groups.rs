@@ -1,0 +1,62 @@
+//! `sen dlq groups`: dead letters that died alike.
+
+use futures_util::stream;
+use sen_core::error::Result;
+use sen_core::model::letter::GROUP_COLUMNS;
+use sen_core::time::Timestamp;
+
+use super::{Which, keepers};
+use crate::session::Session;
+use crate::views::{Answer, Batch, ListView, View};
+
+/// Group dead letters by step and error, the largest group first
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen dlq groups
+  sen dlq groups --since 1h
+  sen dlq groups -o json | jq -r '.[0].group'
+
+Errors that differ only in ids, numbers and quoted values are one: `order 77 lost` and `order 78 lost` are `order <n> lost`.
+A group's name is the same tomorrow and on every machine: sen dlq replay --group NAME")]
+pub struct Args {
+    /// Only of this queue; `default` also means without one
+    #[arg(long, value_name = "NAME", help_heading = "Which letters")]
+    pub queue: Option<String>,
+
+    #[command(flatten)]
+    which: Which,
+
+    /// At most so many; 0 for all
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub limit: u64,
+
+    /// End with exit code 4 when nothing matches
+    #[arg(long)]
+    pub fail_if_empty: bool,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    let filter = args.which.filter(&[], args.queue.as_ref())?;
+    let database = session.read().await?;
+    let mut groups = Vec::new();
+    for (_, letters) in keepers(&database, args.which.system.as_deref()).await? {
+        groups.extend(letters.groups(&filter).await?);
+    }
+    groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+    let all = groups.len();
+    if args.limit > 0 {
+        groups.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
+    }
+    let note = (groups.len() < all).then(|| format!("{} more groups (--limit 0 shows all)", all - groups.len()));
+    let rows = groups.into_iter().map(|group| group.row()).collect();
+    Ok(Answer::new(View::List(ListView {
+        columns: GROUP_COLUMNS,
+        batches: Box::pin(stream::iter([Ok(Batch { rows, note })])),
+        now: Timestamp::here(),
+        tone: None,
+        empty: "no dead letters match".into(),
+        fail_if_empty: args.fail_if_empty,
+    })))
+}

@@ -1,0 +1,93 @@
+//! `sen dlq list`: dead letters.
+
+use futures_util::{StreamExt as _, stream};
+use sen_core::error::Result;
+use sen_core::model::letter::LETTER_COLUMNS;
+use sen_core::model::verdict::Severity;
+use sen_core::time::Timestamp;
+
+use super::{Which, keepers};
+use crate::output::Format;
+use crate::session::Session;
+use crate::views::{Answer, Batch, ListView, View};
+
+/// List dead letters, the newest first
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen dlq list                                     the 100 newest
+  sen dlq list --group 3b1f0a92cc                  those that died alike (see `sen dlq groups`)
+  sen dlq list --since 1h --where-error 'card declined'
+  sen dlq list --limit 0 -o jsonl > letters.jsonl  all of them, streamed
+
+STANDING says what a replay would come to: `replayable`, or why a letter is left alone.")]
+pub struct Args {
+    /// Only of this queue; `default` also means without one
+    #[arg(long, value_name = "NAME", help_heading = "Which letters")]
+    pub queue: Option<String>,
+
+    #[command(flatten)]
+    which: Which,
+
+    /// The oldest first
+    #[arg(long)]
+    pub oldest_first: bool,
+
+    /// At most so many; 0 for all, streamed
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub limit: u64,
+
+    /// End with exit code 4 when nothing matches
+    #[arg(long)]
+    pub fail_if_empty: bool,
+}
+
+/// How much a standing matters.
+pub fn severity(standing: &str) -> Severity {
+    if standing == "replayable" { Severity::Warning } else { Severity::Pending }
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    let globals = &session.globals;
+    let mut filter = args.which.filter(&[], args.queue.as_ref())?;
+    filter.newest_first = !args.oldest_first;
+    filter.payloads = globals.fields.iter().any(|field| field == "payload")
+        || (globals.fields.is_empty() && globals.output != Format::Table);
+    filter.limit = (args.limit > 0).then(|| args.limit.saturating_add(1));
+    let database = session.read().await?;
+    let mut now = Timestamp::NEG_INFINITY;
+    let mut parts = Vec::new();
+    for (_, letters) in keepers(&database, args.which.system.as_deref()).await? {
+        let listed = letters.list(&filter).await?;
+        now = now.max(listed.now);
+        parts.push(listed.parts);
+    }
+    let limit = if args.limit == 0 { u64::MAX } else { args.limit };
+    let mut left = limit;
+    let mut told = false;
+    let batches = stream::iter(parts).flatten().map(move |part| {
+        // The connection lives as long as its rows are read.
+        let _open = &database;
+        let mut letters = part?;
+        let keep = usize::try_from(left).unwrap_or(usize::MAX).min(letters.len());
+        let more = letters.len() > keep && !told;
+        told |= more;
+        letters.truncate(keep);
+        left -= keep as u64;
+        let note = more.then(|| {
+            format!(
+                "more letters match; these are {limit} of them (--limit 0 lists all, `sen dlq groups` sums them up)"
+            )
+        });
+        Ok(Batch { rows: letters.into_iter().map(|letter| letter.row()).collect(), note })
+    });
+    Ok(Answer::new(View::List(ListView {
+        columns: LETTER_COLUMNS,
+        batches: Box::pin(batches),
+        now,
+        tone: Some(("standing", severity)),
+        empty: "no dead letters match".into(),
+        fail_if_empty: args.fail_if_empty,
+    })))
+}

@@ -1,0 +1,112 @@
+//! `sen dlq replay`: dead letters run again.
+
+use sen_core::error::Result;
+use sen_core::letters::ReplayOptions;
+use sen_core::registry::Access;
+
+use super::{Which, keepers, planned};
+use crate::commands::act::{Acting, follow};
+use crate::session::Session;
+use crate::views::Answer;
+
+/// Run dead letters again, each exactly once
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen dlq replay 4f0c1f6e-5a52-4a53-93f1-2f6b5ad1f3c0
+  sen dlq replay --group 3b1f0a92cc --dry-run
+  sen dlq replay --since 2h --where-error timeout --expect 128 --yes --reason INC-482
+  sen dlq replay --all --rate 50/s --yes
+  sen dlq replay --all --queue slow --limit 1000 --newest-first --yes
+
+The set is fixed when the command starts: what dies later is not touched. Each letter becomes a task whose id follows from
+the letter, in one transaction with the letter's removal, so that two operators, a retry or a lost connection cannot run it
+twice; the task that died keeps its id. Letters whose replay makes no sense are named and left alone unless --force is given.
+The original tool replaying the same letters at the same time can still copy them: such copies are reported, exit code 3.")]
+pub struct Args {
+    /// The letters' ids
+    #[arg(value_name = "ID", conflicts_with = "all")]
+    pub ids: Vec<String>,
+
+    /// Every letter
+    #[arg(long)]
+    pub all: bool,
+
+    /// Only of this queue; `default` also means without one
+    #[arg(long, value_name = "NAME", help_heading = "Which letters")]
+    pub from_queue: Option<String>,
+
+    #[command(flatten)]
+    which: Which,
+
+    /// At most so many
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+
+    /// The newest first; the oldest otherwise
+    #[arg(long)]
+    pub newest_first: bool,
+
+    /// Put them into this queue instead of their own
+    #[arg(long, value_name = "NAME")]
+    pub queue: Option<String>,
+
+    /// Not more than so many: 50/s, 600/m or 10000/h
+    #[arg(long, value_parser = rate, value_name = "N/s")]
+    pub rate: Option<f64>,
+
+    /// So many per transaction [default: 500]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub batch: Option<u32>,
+
+    /// Also those whose replay makes no sense (see the plan for what then happens)
+    #[arg(long)]
+    pub force: bool,
+
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// Reads a rate for clap: so many a second.
+fn rate(text: &str) -> Result<f64, String> {
+    let bad = || format!("{text:?} is not a rate: write it like 50/s, 600/m or 10000/h");
+    let (number, unit) = text.split_once('/').ok_or_else(bad)?;
+    let number: f64 = number.trim().parse().map_err(|_| bad())?;
+    let seconds = match unit.trim() {
+        "s" | "sec" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(bad()),
+    };
+    let rate = number / seconds;
+    (rate.is_finite() && rate > 0.0).then_some(rate).ok_or_else(bad)
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    args.which.named(&args.ids, args.from_queue.as_ref(), args.all)?;
+    let mut filter = args.which.filter(&args.ids, args.from_queue.as_ref())?;
+    filter.limit = args.limit.filter(|limit| *limit > 0);
+    filter.newest_first = args.newest_first;
+    let options = ReplayOptions { queue: args.queue, batch: args.batch, rate: args.rate, force: args.force };
+    let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let keepers = keepers(&database, args.which.system.as_deref()).await?;
+    let (plan, letters) =
+        planned(&keepers, &filter, async |letters, filter| letters.plan_replay(filter, &options).await).await?;
+    follow(&plan, &args.acting, session, async |permit, observer| letters.replay(&plan, permit, observer).await).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates() {
+        assert_eq!(rate("50/s"), Ok(50.0));
+        assert_eq!(rate("600/m"), Ok(10.0));
+        assert_eq!(rate("3600 / h"), Ok(1.0));
+        for bad in ["50", "0/s", "-1/s", "x/s", "5/d", "inf/s", ""] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+}

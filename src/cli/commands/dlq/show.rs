@@ -1,0 +1,55 @@
+//! `sen dlq show`: one dead letter in depth.
+
+use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::time::Timestamp;
+
+use super::keepers;
+use crate::commands::inspect::detail;
+use crate::exit::Exit;
+use crate::session::Session;
+use crate::views::{Answer, DetailsView, View};
+
+/// Show a dead letter: what it was to do, why it died, and what a replay would come to
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen dlq show 4f0c1f6e-5a52-4a53-93f1-2f6b5ad1f3c0
+  sen dlq show -o json 4f0c1f6e-5a52-4a53-93f1-2f6b5ad1f3c0 | jq .args")]
+pub struct Args {
+    /// The letter's id, which is the id of the task that died
+    #[arg(required = true, value_name = "ID")]
+    pub ids: Vec<String>,
+
+    /// Only of this system: stent, saga, node
+    #[arg(long, value_name = "NAME")]
+    pub system: Option<String>,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    let database = session.read().await?;
+    let keepers = keepers(&database, args.system.as_deref()).await?;
+    let single = args.ids.len() == 1;
+    let (mut details, mut errors, mut now) = (Vec::new(), Vec::new(), Timestamp::NEG_INFINITY);
+    for id in &args.ids {
+        let id = crate::commands::checked_key(id.clone())?;
+        let before = details.len();
+        for (_, letters) in &keepers {
+            for found in letters.show(&id).await? {
+                now = now.max(found.now);
+                details.push(detail(found, single));
+            }
+        }
+        if details.len() == before {
+            errors.push(
+                Error::new(ErrorKind::NotFound, format!("no dead letter {id:?}"))
+                    .with_hint("it may have been replayed or discarded: `sen inspect` finds tasks by the same id"),
+            );
+        }
+    }
+    if single && let Some(error) = errors.pop() {
+        return Err(error);
+    }
+    let exit = if errors.is_empty() { Exit::Done } else { Exit::NotFound };
+    Ok(Answer::new(View::Details(DetailsView { details, single, now })).ending(exit).with_errors(errors))
+}

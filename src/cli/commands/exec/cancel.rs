@@ -1,0 +1,51 @@
+//! `sen exec cancel`: an execution ended from outside.
+
+use std::time::Duration;
+
+use sen_core::error::Result;
+use sen_core::registry::Access;
+use sen_core::system::{ExecutionRequest, Request};
+use sen_core::systems::stent;
+
+use super::notify::{self, Notify};
+use crate::app::span;
+use crate::commands::act::{Acting, carry_out};
+use crate::session::Session;
+use crate::views::Answer;
+
+/// Cancel an execution: end it and its open tasks
+///
+/// Work that a worker has begun cannot be stopped from outside: it finishes, and a worker that finishes an orchestrator writes
+/// its result over the cancellation. --verify watches for that and says so (exit code 5).
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen exec cancel 0b1c4f7e-2f3a-4c5d-8e6f-7a8b9c0d1e2f --reason INC-482
+  sen exec cancel --verify=2m 0b1c4f7e-2f3a-4c5d-8e6f-7a8b9c0d1e2f
+  sen exec cancel --notify redis://localhost 0b1c4f7e-2f3a-4c5d-8e6f-7a8b9c0d1e2f")]
+pub struct Args {
+    /// The executions' ids
+    #[arg(required = true, value_name = "ID")]
+    pub ids: Vec<String>,
+
+    /// Watch until its workers have finished or so long, whichever is first [default: 30s]
+    #[arg(long, value_parser = span, value_name = "SPAN", num_args = 0..=1, require_equals = true, default_missing_value = "30s")]
+    pub verify: Option<Duration>,
+
+    #[command(flatten)]
+    notify: Notify,
+
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    let target = args.notify.target(session)?;
+    let ids = args.ids.into_iter().map(crate::commands::checked_key).collect::<Result<Vec<_>>>()?;
+    let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let request = Request::Execution(ExecutionRequest::Cancel { ids, verify: args.verify });
+    let answer = carry_out(database.system(stent::NAME)?, &request, &args.acting, session).await?;
+    notify::publish(target, session).await;
+    Ok(answer)
+}

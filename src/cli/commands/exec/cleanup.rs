@@ -1,0 +1,47 @@
+//! `sen exec cleanup`: executions that ended long ago, removed.
+
+use std::time::Duration;
+
+use sen_core::error::Result;
+use sen_core::registry::Access;
+use sen_core::system::{ExecutionRequest, Request};
+use sen_core::systems::stent;
+
+use crate::app::span;
+use crate::commands::act::{Acting, carry_out};
+use crate::session::Session;
+use crate::views::Answer;
+
+/// Remove executions that ended long ago, with everything that belongs to them
+///
+/// Executions with dead letters, or with tasks that are pending or running, are left alone.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen exec cleanup --older-than 30d --dry-run
+  sen exec cleanup --older-than 30d --state completed --yes --reason 'retention'")]
+pub struct Args {
+    /// Only those that ended longer ago than this
+    #[arg(long, required = true, value_parser = span, value_name = "SPAN")]
+    pub older_than: Duration,
+
+    /// Only in these states: completed, failed, timed_out, cancelled
+    #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
+    pub state: Vec<String>,
+
+    /// At most so many, the oldest first
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let limit = args.limit.filter(|limit| *limit > 0);
+    let request =
+        Request::Execution(ExecutionRequest::Cleanup { older_than: args.older_than, states: args.state, limit });
+    carry_out(database.system(stent::NAME)?, &request, &args.acting, session).await
+}

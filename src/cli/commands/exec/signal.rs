@@ -1,0 +1,59 @@
+//! `sen exec signal`: a signal for a waiting execution.
+
+use sen_core::error::Result;
+use sen_core::registry::Access;
+use sen_core::system::{ExecutionRequest, Request};
+use sen_core::systems::stent;
+
+use super::notify::{self, Notify};
+use crate::commands::act::{Acting, carry_out};
+use crate::commands::reconcile::read_json;
+use crate::session::Session;
+use crate::views::Answer;
+
+/// Send a signal to an execution and wake what waits for it
+///
+/// A signal that nothing waits for yet is kept until something does. One that nobody has read is not overwritten unless
+/// --replace is given. Where the execution is at work, sen watches for two seconds that a wait which began at the very moment
+/// is woken, too.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen exec signal 0b1c4f7e-2f3a-4c5d-8e6f-7a8b9c0d1e2f approve '{\"by\":\"maria\"}'
+  sen exec signal 0b1c4f7e-2f3a-4c5d-8e6f-7a8b9c0d1e2f approve @answer.json
+  sen exec signal 0b1c4f7e-2f3a-4c5d-8e6f-7a8b9c0d1e2f approve --replace 'null'")]
+pub struct Args {
+    /// The execution's id
+    #[arg(value_name = "ID")]
+    pub id: String,
+
+    /// The signal's name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// What it carries: JSON, @FILE, or - for stdin
+    #[arg(value_name = "JSON", default_value = "null", allow_hyphen_values = true)]
+    pub payload: String,
+
+    /// Put it in the place of one that nobody has read
+    #[arg(long)]
+    pub replace: bool,
+
+    #[command(flatten)]
+    notify: Notify,
+
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    let target = args.notify.target(session)?;
+    let (id, name) = (crate::commands::checked_key(args.id)?, args.name);
+    let payload = read_json(&args.payload)?;
+    let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let request = Request::Execution(ExecutionRequest::Signal { id, name, payload, replace: args.replace });
+    let answer = carry_out(database.system(stent::NAME)?, &request, &args.acting, session).await?;
+    notify::publish(target, session).await;
+    Ok(answer)
+}

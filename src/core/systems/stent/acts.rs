@@ -1,0 +1,197 @@
+//! Acts on executions: cancel, signal, cleanup. What may be done is judged in [`rules`] (pure); the statements judge again.
+
+pub mod rules;
+
+mod cleanup;
+mod one;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::Stent;
+use super::letters::chosen::{Chosen, Wanted};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ident::OperationId;
+use crate::model::plan::Plan;
+use crate::model::report::{Item, Outcome, Report};
+use crate::model::subject::Subject;
+use crate::observe::Observer;
+use crate::permit::WritePermit;
+use crate::system::{ExecutionRequest, Request};
+use crate::time::wall::Wall;
+
+/// The subject of an act on an execution.
+pub const EXECUTION: &str = "execution";
+
+/// The writing side of executions in one real store. Every act is one transaction that names what was seen.
+#[async_trait]
+pub trait ActStore: Send + Sync {
+    /// Ends an execution and its open tasks; `None` when it is no longer as seen.
+    async fn cancel(&self, cancel: &Cancel<'_>, permit: &WritePermit) -> Result<Option<Vec<Stopped>>>;
+
+    /// How an execution stands, and which of these tasks a worker has written since they were stopped at `error`.
+    async fn watch(&self, id: &str, tasks: &[String], error: Option<&[u8]>) -> Result<Watched>;
+
+    /// Sends a signal and wakes who waits for it; `None` when it may not be sent (any more).
+    async fn send(&self, send: &Signal<'_>, permit: &WritePermit) -> Result<Option<Sent>>;
+
+    /// Wakes who waits for a signal that has been sent and not been read.
+    async fn wake(&self, send: &Signal<'_>, permit: &WritePermit) -> Result<Sent>;
+
+    /// Executions that ended before `before`, oldest first: at most `limit`.
+    async fn old(&self, before: Wall, states: &[String], limit: Option<i64>) -> Result<Vec<Old>>;
+
+    /// Removes what of these ended executions is still as seen, with everything that belongs to them.
+    async fn clean(&self, executions: &[Wanted], permit: &WritePermit) -> Result<Vec<usize>>;
+}
+
+/// What a cancel writes.
+#[derive(Debug, Clone)]
+pub struct Cancel<'a> {
+    /// The execution.
+    pub id: &'a str,
+    /// Its state as seen.
+    pub seen: &'a str,
+    /// The error of what is stopped, in the execution's codec.
+    pub error: Option<&'a [u8]>,
+    /// By how many microseconds the workers' clock is ahead of UTC.
+    pub ahead: i64,
+    /// Who, why, which operation.
+    pub note: &'a str,
+}
+
+/// A task that a cancel has stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// The task.
+    pub id: String,
+    /// Whether a worker was at it.
+    pub running: bool,
+    /// Which.
+    pub worker: Option<String>,
+}
+
+/// A cancelled execution, looked at again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// Its state; `None` when it is gone.
+    pub state: Option<String>,
+    /// Those of the tasks that a worker has written since.
+    pub written: Vec<String>,
+}
+
+/// What a signal writes.
+#[derive(Debug, Clone)]
+pub struct Signal<'a> {
+    /// The execution.
+    pub id: &'a str,
+    /// The signal's name.
+    pub name: &'a str,
+    /// What it carries, in the execution's codec.
+    pub payload: &'a [u8],
+    /// Whether it takes the place of one that nobody has read.
+    pub replace: bool,
+    /// By how many microseconds the workers' clock is ahead of UTC.
+    pub ahead: i64,
+    /// Who, why, which operation.
+    pub note: &'a str,
+}
+
+/// What a signal has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The task that was waiting and is woken now.
+    pub woken: Option<String>,
+    /// Whether nobody has read it yet.
+    pub unread: bool,
+}
+
+/// An execution that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Old {
+    /// The execution.
+    pub id: String,
+    /// When it ended.
+    pub completed_at: Wall,
+    /// Whether it has dead letters.
+    pub letters: bool,
+    /// Whether tasks of it are pending or running.
+    pub live: bool,
+}
+
+/// What a plan has fixed, between its making and its carrying out.
+pub(super) enum Kept {
+    Cancel { executions: HashMap<String, (String, Option<Vec<u8>>)>, verify: Option<Duration> },
+    Send { name: String, payload: String, replace: bool, lingers: bool },
+    Cleanup(Chosen),
+}
+
+/// The acts of one database, with the plans made and not carried out.
+pub(super) struct Acts {
+    store: Box<dyn ActStore>,
+    plans: Mutex<HashMap<OperationId, Kept>>,
+}
+
+impl Acts {
+    pub(super) fn new(store: Box<dyn ActStore>) -> Self {
+        Self { store, plans: Mutex::default() }
+    }
+
+    fn keep(&self, plan: &Plan, kept: Kept) {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner).insert(plan.operation, kept);
+    }
+
+    fn take(&self, plan: &Plan) -> Result<Kept> {
+        let kept = self.plans.lock().unwrap_or_else(PoisonError::into_inner).remove(&plan.operation);
+        kept.ok_or_else(|| Error::new(ErrorKind::Internal, "this plan was made elsewhere, or carried out already"))
+    }
+}
+
+impl Stent {
+    fn acts(&self) -> Result<&Acts> {
+        self.acts.as_ref().ok_or_else(|| Error::new(ErrorKind::Internal, "this Stent was opened for reading only"))
+    }
+
+    pub(super) async fn make_plan(&self, request: &Request) -> Result<Plan> {
+        let Request::Execution(request) = request else {
+            return Err(Error::usage("executions know no such act"));
+        };
+        if !self.store.shape().await?.present() {
+            return Err(self.absent());
+        }
+        match request {
+            ExecutionRequest::Cancel { ids, verify } => self.plan_cancel(ids, *verify).await,
+            ExecutionRequest::Signal { id, name, payload, replace } => {
+                self.plan_signal(id, name, payload, *replace).await
+            }
+            ExecutionRequest::Cleanup { older_than, states, limit } => {
+                self.plan_cleanup(*older_than, states, *limit).await
+            }
+        }
+    }
+
+    pub(super) async fn carry_out(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
+        match self.acts()?.take(plan)? {
+            Kept::Cancel { executions, verify } => self.cancel(plan, &executions, verify, permit, observer).await,
+            Kept::Send { name, payload, replace, lingers } => {
+                self.signal(plan, (&name, &payload, replace, lingers), permit, observer).await
+            }
+            Kept::Cleanup(chosen) => self.cleanup(plan, &chosen, permit, observer).await,
+        }
+    }
+}
+
+/// Both names of a channel: whether Stent or Senpuki listens cannot be told from the tables.
+fn announce(observer: &dyn Observer, kind: &str, id: &str, state: &str) {
+    let message = serde_json::json!({ format!("{kind}_id"): id, "state": state }).to_string();
+    for library in ["stent", "senpuki"] {
+        observer.announce(&format!("{library}:{kind}:{id}"), &message);
+    }
+}
+
+fn refused(id: &str, outcome: Outcome, why: impl Into<String>) -> Item {
+    Item::new(Subject::new(super::NAME, EXECUTION, id), outcome, why)
+}
