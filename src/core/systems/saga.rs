@@ -10,6 +10,8 @@ pub mod verdict;
 
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 mod act;
 mod letters;
