@@ -192,6 +192,12 @@ fn orphans_without_a_deadline_are_freed() {
         assert_eq!((place.verdict(&id).as_str(), place.run_due()), ("stuck", 0));
         let listed = place.act(&["saga", "list", "--stuck"], 0).json();
         assert_eq!(listed[0]["id"], id.as_str());
+        // `sen reconcile` is for leases: it says what this is and what to type.
+        let pointed = place.sen(&["reconcile", &id, "--yes"]).run().expect_code(5).stderr;
+        assert!(
+            pointed.contains("is no lease but a saga") && pointed.contains(&format!("sen saga unstick {id}")),
+            "{pointed}"
+        );
         place.act(&["saga", "unstick", "--all", "--yes"], 0);
         assert_eq!(place.run_due(), 1);
         let saga = place.saga(&id);
