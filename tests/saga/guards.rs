@@ -99,7 +99,10 @@ fn outputs_that_would_stop_the_poll_are_refused() {
     place.act(&["saga", "compensate", &id, "--yes"], 0);
     place.run_due();
     let saga = place.saga(&id);
-    assert_eq!((saga["status"].as_str(), saga["error"].as_str()), (Some("COMPENSATED"), Some("Compensation completed successfully")));
+    assert_eq!(
+        (saga["status"].as_str(), saga["error"].as_str()),
+        (Some("COMPENSATED"), Some("Compensation completed successfully"))
+    );
     assert!(saga["effects"].to_string().contains("compensate charge"), "{saga}");
 }
 
@@ -108,9 +111,10 @@ fn outputs_that_would_stop_the_poll_are_refused() {
 fn what_was_seen_must_still_be_so() {
     for version in VERSIONS {
         let mut place = Place::new(version);
-        for (at, change) in ["status = 'COMPLETED'", "step_execution_token = gen_random_uuid()", "current_step_index = 2"]
-            .into_iter()
-            .enumerate()
+        for (at, change) in
+            ["status = 'COMPLETED'", "step_execution_token = gen_random_uuid()", "current_step_index = 2"]
+                .into_iter()
+                .enumerate()
         {
             for (act, saga, plan) in [
                 (0, "order-once", json!({"charge": "fail"})),
@@ -149,7 +153,8 @@ fn overtaken(place: &Place, words: &[&str], id: &str, change: &str) {
 }
 
 fn wait_for_lock(database: &Database<'_>) {
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
     for _ in 0..500 {
         if database.psql(waiting) != "0" {
             return;
@@ -197,11 +202,18 @@ fn further_conditions_hold_when_the_change_is_made() {
         if place.is_new() {
             // The event was taken meanwhile; the wait was over meanwhile.
             let id = place.start("o-4", "order", json!({"charge": "await"}));
-            let notify = ["saga", "notify", "ID", "--event-id", "e-1", "--type", "charge.confirmed", "--correlation", "o-4"];
+            let notify =
+                ["saga", "notify", "ID", "--event-id", "e-1", "--type", "charge.confirmed", "--correlation", "o-4"];
             overtaken(&place, &notify, &id, r#"context = jsonb_set(context, '{processed_event_ids}', '["e-1"]')"#);
             let id = place.start("o-5", "order", json!({"charge": "await"}));
-            let notify = ["saga", "notify", "ID", "--event-id", "e-1", "--type", "charge.confirmed", "--correlation", "o-5"];
-            overtaken(&place, &notify, &id, r#"context = jsonb_set(context, '{awaiting_until}', '"2020-01-01T00:00:00+00:00"')"#);
+            let notify =
+                ["saga", "notify", "ID", "--event-id", "e-1", "--type", "charge.confirmed", "--correlation", "o-5"];
+            overtaken(
+                &place,
+                &notify,
+                &id,
+                r#"context = jsonb_set(context, '{awaiting_until}', '"2020-01-01T00:00:00+00:00"')"#,
+            );
         }
     }
 }

@@ -29,7 +29,10 @@ fn failed_messages_are_sent_when_requeued() {
     let found = place.act(&["inspect", &first], 0).json();
     assert_eq!((found["verdict"]["state"].as_str(), found["system"].as_str()), (Some("failed"), Some("saga")));
     place.act(&["saga", "outbox", "requeue", &first], 7);
-    assert_eq!(item(&place.act(&["saga", "outbox", "requeue", &first, "--yes", "--reason", "INC-3"], 0))["outcome"], "applied");
+    assert_eq!(
+        item(&place.act(&["saga", "outbox", "requeue", &first, "--yes", "--reason", "INC-3"], 0))["outcome"],
+        "applied"
+    );
     assert_eq!(place.ask(json!({"do": "dispatch"})).as_array().map(Vec::len), Some(1));
     let mut states = statuses(&mut place, "outbox");
     states.sort();
@@ -89,9 +92,7 @@ fn inbox_messages_are_applied_when_their_saga_waits() {
     let mut place = new();
     let waiting = place.start("o-1", "order", json!({"charge": "await"}));
     let done = place.start("o-2", "order", json!({}));
-    let event = |order: &str, id: &str| {
-        json!({"event_id": id, "event_type": "charge.confirmed", "correlation_id": order, "payload": {"n": 1}})
-    };
+    let event = |order: &str, id: &str| json!({"event_id": id, "event_type": "charge.confirmed", "correlation_id": order, "payload": {"n": 1}});
     // Taken by a worker that was killed while it applied it; before the saga took it.
     place.ask(json!({"do": "ingest", "id": waiting, "event": event("o-1", "e-1")}));
     place.ask(json!({"do": "ingest", "id": done, "event": event("o-2", "e-2")}));
@@ -126,7 +127,10 @@ fn failed_inbox_messages_are_dead_letters() {
     place.ask(json!({"do": "run_inbox_due"}));
     assert_eq!(statuses(&mut place, "inbox"), ["FAILED"]);
     let listed = place.act(&["saga", "inbox", "list", "--stuck"], 0).json();
-    assert!(listed[0]["error"].as_str().expect("text").contains("Active saga for aggregation_id not found"), "{listed}");
+    assert!(
+        listed[0]["error"].as_str().expect("text").contains("Active saga for aggregation_id not found"),
+        "{listed}"
+    );
     let id = place.start("nobody", "order", json!({"charge": "await"}));
     place.psql("UPDATE order_inbox SET event_type = 'charge.confirmed', correlation_id = 'nobody'");
     place.act(&["saga", "inbox", "requeue", "e-1", "--yes"], 0);

@@ -42,7 +42,8 @@ fn same(place: &mut Place, name: &str, make: impl Fn(&mut Place, &str) -> String
     assert_eq!(item(&output)["outcome"], "applied");
     let changed = place.saga(&ours);
     assert_ne!(changed["token"], before["token"], "a new token fences the old worker out");
-    let recorded = changed["history"].as_array().expect("a list").iter().any(|entry| entry["input"]["_sen"]["who"].is_string());
+    let recorded =
+        changed["history"].as_array().expect("a list").iter().any(|entry| entry["input"]["_sen"]["who"].is_string());
     assert!(recorded, "who did it is on record: {changed}");
     place.run_due();
     let (theirs, ours) = (place.saga(&theirs), place.saga(&ours));
@@ -93,7 +94,13 @@ fn acts_lead_where_the_librarys_own_lead() {
             place.mode(order, "undo-reserve", "ok");
             id
         };
-        same(place, "undo-again", stuck_half, json!({"act": "compensate_step"}), &["saga", "compensate", "ID", "--yes"]);
+        same(
+            place,
+            "undo-again",
+            stuck_half,
+            json!({"act": "compensate_step"}),
+            &["saga", "compensate", "ID", "--yes"],
+        );
 
         // Aborting what waits.
         let aborted = same(place, "abort", again, json!({"act": "abort"}), &["saga", "abort", "ID", "--yes"]);
@@ -106,9 +113,11 @@ fn acts_lead_where_the_librarys_own_lead() {
 fn events_are_taken_as_by_notify() {
     let mut place = Place::new(VERSIONS[1]);
     let waiting = json!({"charge": "await"});
-    let (theirs, ours) = (place.start("o-lib", "order", waiting.clone()), place.start("o-sen", "order", waiting.clone()));
+    let (theirs, ours) =
+        (place.start("o-lib", "order", waiting.clone()), place.start("o-sen", "order", waiting.clone()));
     assert_eq!(place.verdict(&ours), "waiting_event");
-    let event = json!({"event_id": "e-1", "event_type": "charge.confirmed", "correlation_id": "o-lib", "payload": {"n": 1}});
+    let event =
+        json!({"event_id": "e-1", "event_type": "charge.confirmed", "correlation_id": "o-lib", "payload": {"n": 1}});
     assert_eq!(place.ask(json!({"do": "notify", "id": theirs, "event": event})), "ACCEPTED");
     let notify = |more: &[&str]| {
         let words = ["saga", "notify", &ours, "--payload", r#"{"n": 1}"#, "--event-id", "e-1"];
@@ -130,8 +139,20 @@ fn events_are_taken_as_by_notify() {
 
     // Through the inbox, once; the same event again is no second one.
     let third = place.start("o-in", "order", waiting);
-    let ingest = ["saga", "notify", "o-in", "--inbox", "--event-id", "e-9", "--payload", "{}", "--type", "charge.confirmed",
-        "--correlation", "o-in"];
+    let ingest = [
+        "saga",
+        "notify",
+        "o-in",
+        "--inbox",
+        "--event-id",
+        "e-9",
+        "--payload",
+        "{}",
+        "--type",
+        "charge.confirmed",
+        "--correlation",
+        "o-in",
+    ];
     assert_eq!(item(&place.act(&ingest, 0))["outcome"], "applied");
     assert_eq!(item(&place.act(&ingest, 0))["outcome"], "already_done");
     assert_eq!(place.ask(json!({"do": "run_inbox_due"})), 1);
@@ -139,8 +160,10 @@ fn events_are_taken_as_by_notify() {
 
     // 0.1.1: the payload alone, to a saga that is suspended.
     let mut place = Place::new(VERSIONS[0]);
-    let (theirs, ours) =
-        (place.start("o-lib", "order", json!({"charge": "fail"})), place.start("o-sen", "order", json!({"charge": "fail"})));
+    let (theirs, ours) = (
+        place.start("o-lib", "order", json!({"charge": "fail"})),
+        place.start("o-sen", "order", json!({"charge": "fail"})),
+    );
     place.mode("o-lib", "charge", "ok");
     place.mode("o-sen", "charge", "ok");
     assert_eq!(place.ask(json!({"do": "notify", "id": theirs, "event": {"n": 1}})), true);
@@ -188,7 +211,8 @@ fn late_results_are_ignored() {
             let words: Vec<&str> = words.iter().map(|word| if *word == "ID" { id.as_str() } else { word }).collect();
             place.act(&words, 0);
             let after = place.saga(&id);
-            let late = json!({"do": "late", "id": id, "order": order, "step": 1, "token": before["token"], "output": output});
+            let late =
+                json!({"do": "late", "id": id, "order": order, "step": 1, "token": before["token"], "output": output});
             assert_eq!(place.ask(late), false);
             assert_eq!(place.saga(&id), after, "nothing of it was written");
             assert_eq!(after["status"], "FAILED");
@@ -201,7 +225,8 @@ fn late_results_are_ignored() {
 fn verdicts_on_what_the_library_left() {
     for version in VERSIONS {
         let mut place = Place::with(version, json!({"lease": 0.05}));
-        let expect = |place: &Place, id: &str, verdict: &str| assert_eq!(place.verdict(id), verdict, "{}", version.name);
+        let expect =
+            |place: &Place, id: &str, verdict: &str| assert_eq!(place.verdict(id), verdict, "{}", version.name);
         let done = place.start("o-done", "order", json!({}));
         expect(&place, &done, "completed");
         let retry = place.start("o-retry", "order", json!({"charge": "fail"}));
@@ -232,7 +257,8 @@ fn verdicts_on_what_the_library_left() {
         for id in [&done, "o-done"] {
             assert_eq!(place.act(&["inspect", id], 0).json()["aggregation_id"], "o-done");
         }
-        let trace = place.act(&["saga", "show", &done], 0).json()["trace_id"].as_str().expect("a trace is text").to_owned();
+        let trace =
+            place.act(&["saga", "show", &done], 0).json()["trace_id"].as_str().expect("a trace is text").to_owned();
         assert_eq!(place.act(&["inspect", &trace], 0).json()["id"], done.as_str());
         place.act(&["saga", "show", "o-none"], 4);
     }

@@ -631,7 +631,10 @@ mod tests {
         let (change, _) = tried(r#"{"id": "y", "sum": {"n": 12345678901234567890123}}"#, false, earlier).unwrap();
         assert!(change.context.outputs.contains("12345678901234567890123"), "{change:?}");
         let entries = change.entries();
-        assert_eq!((entries[0].act().as_deref(), entries[1].input.as_deref()), (Some("skip_step"), Some(r#"{"order": 1}"#)));
+        assert_eq!(
+            (entries[0].act().as_deref(), entries[1].input.as_deref()),
+            (Some("skip_step"), Some(r#"{"order": 1}"#))
+        );
         assert!(entries[1].is("SUCCESS") && !entries[0].is("SUCCESS"));
     }
 
