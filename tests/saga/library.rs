@@ -245,6 +245,8 @@ fn verdicts_on_what_the_library_left() {
         expect(&place, &running, "lease_expired");
         expect(&place, &compensating, "lease_expired");
         assert_eq!(place.saga(&compensating)["status"], "COMPENSATING");
+        place.mode("o-run", "charge", "ok");
+        place.mode("o-comp", "undo-reserve", "ok");
         if place.is_new() {
             let late = place.start("o-late", "order", json!({"charge": "await:0.01"}));
             std::thread::sleep(std::time::Duration::from_millis(50));

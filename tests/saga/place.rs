@@ -160,6 +160,15 @@ impl Place {
     }
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        // A step may hang in it; a test that failed must not wait for that.
+        if let Some(library) = self.library.take() {
+            library.kill();
+        }
+    }
+}
+
 /// The only item of a report.
 pub fn item(output: &Output) -> Value {
     output.json()["results"][0].clone()
