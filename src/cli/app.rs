@@ -24,8 +24,8 @@ use crate::watch::repeat;
 
 /// See, decide and act on work that must not run twice.
 ///
-/// sen reads DATABASE_URL, finds the leases in that database, and tells what really happened to a key and what to do
-/// next. It works beside live workers and leaves the data as they expect it.
+/// sen reads DATABASE_URL, finds the systems in that database (leases, durable executions, sagas, agent tasks), and tells
+/// what really happened and what to do next. It works beside live workers and leaves the data as they expect it.
 #[derive(Debug, Parser)]
 #[command(
     name = "sen",

@@ -22,6 +22,7 @@ pub mod one;
 pub mod page;
 pub mod reconcile;
 pub mod release;
+pub mod saga;
 pub mod stats;
 pub mod status;
 pub mod task;
@@ -54,6 +55,7 @@ pub enum Command {
     Exec(exec::Args),
     Task(task::Args),
     Dlq(dlq::Args),
+    Saga(saga::Args),
     Stats(stats::Args),
     Doctor(doctor::Args),
     Grants(grants::Args),
@@ -89,6 +91,7 @@ pub fn alone(name: &str) -> Option<clap::Command> {
         "exec" => describe::<exec::Args>("exec"),
         "task" => describe::<task::Args>("task"),
         "dlq" => describe::<dlq::Args>("dlq"),
+        "saga" => describe::<saga::Args>("saga"),
         "stats" => describe::<stats::Args>("stats"),
         _ => None,
     }
@@ -118,6 +121,7 @@ impl Command {
             Self::Exec(args) => exec::run(args, session).await,
             Self::Task(args) => task::run(args, session).await,
             Self::Dlq(args) => dlq::run(args, session).await,
+            Self::Saga(args) => saga::run(args, session).await,
             Self::Stats(args) => stats::run(args, session).await,
             Self::Doctor(args) => doctor::run(args, session).await,
             Self::Grants(args) => grants::run(args, session).await,

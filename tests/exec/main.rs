@@ -5,6 +5,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod demo;
 mod files;
 mod library;
 mod pages;

@@ -262,7 +262,7 @@ fn panes(board: &Board, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
     let [first, second, third] =
         Layout::vertical([Constraint::Length(high), Constraint::Fill(1), Constraint::Length(low)]).areas(area);
     pane(board, Pane::Attention, first, brush, frame);
-    let states = if area.width >= 120 { 48 } else { (area.width * 19 / 40).max(34) };
+    let states = if area.width >= 120 { 48 } else { (area.width * 19 / 40).clamp(34, 40) };
     let [left, right] = Layout::horizontal([Constraint::Length(states), Constraint::Fill(1)]).areas(second);
     pane(board, Pane::States, left, brush, frame);
     pane(board, Pane::Running, right, brush, frame);

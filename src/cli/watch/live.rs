@@ -35,6 +35,8 @@ pub const SHARE: u32 = 64;
 pub const LETTERS_SHARE: u32 = 250;
 /// Dead letters are grouped no more often than this.
 pub const LETTERS: Duration = Duration::from_secs(30);
+/// More of them are not grouped here at all: it reads every one, and costs the server about a second for ten thousand.
+pub const MANY: u64 = 10_000;
 /// So many of what is running are read, of each system.
 pub const PAGE: u64 = 50;
 /// What is said below the panes stays for so long.
@@ -232,7 +234,8 @@ pub async fn run(source: Source, database: Database, interval: Duration, full: F
         if std::env::var_os("SEN_DEBUG_PANIC").is_some() && live.board.picture.now.is_some() {
             panic!("asked for by SEN_DEBUG_PANIC");
         }
-        let idle = live.look.is_none();
+        // One question at a time, or the one behind would be taken for slow.
+        let idle = live.look.is_none() && live.letters.is_none();
         tokio::select! {
             end = ends.heard() => return Ok(end),
             event = events.next() => match event {
@@ -323,11 +326,15 @@ impl Live {
     fn start_letters(&mut self) {
         let due = self.letters.is_none() && Instant::now() >= self.next_letters;
         let Some(database) = self.database.clone().filter(|_| due) else { return };
-        if database.systems().all(|system| system.letters().is_none()) {
-            self.next_letters = Instant::now() + LETTERS;
-            return;
+        match self.board.picture.dead() {
+            0 => self.board.picture.absorb_letters(&[], Timestamp::NEG_INFINITY),
+            many if many > MANY => self.board.picture.too_many_letters(many),
+            _ => {
+                self.letters = Some(Box::pin(letters(self.source.clone(), database)));
+                return;
+            }
         }
-        self.letters = Some(Box::pin(letters(self.source.clone(), database)));
+        self.board.settle();
     }
 
     fn grouped(&mut self, took: Duration, answer: Result<Vec<LetterGroup>>) {

@@ -39,6 +39,7 @@ fn running(id: &str, since: i64, until: Option<i64>) -> Running {
         who: Some("host:1-1".into()),
         since: Some(at(since)),
         until: until.map(at),
+        begun: true,
     }
 }
 
@@ -174,6 +175,26 @@ fn a_lease_nearly_used_up_stands_out_and_the_oldest_comes_first() {
     // Cut in its middle, because its end tells it from others.
     assert!(shown(&board, 80, 24).contains("…"), "{}", shown(&board, 80, 24));
     assert!(shown(&board, 80, 24).contains("2026-q3"), "{}", shown(&board, 80, 24));
+}
+
+#[test]
+fn what_waits_comes_after_what_runs() {
+    let mut board = board("");
+    let mut look = glance(0, COUNTS, "");
+    look.running.push(Running { begun: false, ..running("waiting", -90_000, None) });
+    board.picture.absorb(&look);
+    assert_eq!(board.rows(Pane::Running).last().unwrap().cells[0], "waiting");
+}
+
+#[test]
+fn too_many_dead_letters_are_counted_and_not_grouped() {
+    let mut board = board("");
+    assert_eq!(board.picture.dead(), 7);
+    board.picture.too_many_letters(100_004);
+    let screen = shown(&board, 160, 40);
+    assert!(screen.contains("100004") && screen.contains("too many to be grouped while watching; sen dlq groups"));
+    board.pane = Pane::Letters;
+    assert_eq!(press(&mut board, KeyCode::Char('c')), Wish::Copy("sen dlq groups".into()));
 }
 
 #[test]

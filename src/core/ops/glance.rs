@@ -38,6 +38,8 @@ pub struct Running {
     pub since: Option<Timestamp>,
     /// When it will count as overdue.
     pub until: Option<Timestamp>,
+    /// Whether it has begun, as far as its system tells.
+    pub begun: bool,
 }
 
 /// Names of columns in the order in which they are looked for.
@@ -114,6 +116,7 @@ fn read(system: &dyn System, columns: &[Column], row: &Row) -> Option<Running> {
         who: text(WHOS),
         since: time(STARTS),
         until: time(ENDS),
+        begun: cell(&STARTS[..1]) != Some(&Value::Null),
     })
 }
 

@@ -17,6 +17,8 @@ pub mod why;
 mod upkeep;
 mod view;
 
+#[cfg(feature = "sqlite")]
+pub mod demo;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]
@@ -43,7 +45,7 @@ use crate::time::{Timestamp, When};
 
 use acts::{ActStore, Acts};
 use letters::{LetterStore, StentLetters};
-use port::{Bound, ExecutionStore, Order, Query};
+use port::{Bound, ExecutionStore, Ids, Order, Query};
 
 pub use view::{EXECUTION_COLUMNS, TASK_COLUMNS};
 
@@ -306,13 +308,14 @@ impl System for Stent {
             "execution" | "task" | "any" if !prefix.is_empty() => {
                 let mut found = Vec::new();
                 if kind != "task" {
-                    found.extend(self.store.ids(false, prefix, limit).await?);
+                    found.extend(self.store.ids(Ids::Executions, prefix, limit).await?);
                 }
                 if kind != "execution" {
-                    found.extend(self.store.ids(true, prefix, limit).await?);
+                    found.extend(self.store.ids(Ids::Tasks, prefix, limit).await?);
                 }
                 Ok(found)
             }
+            "letter" if !prefix.is_empty() => self.store.ids(Ids::Letters, prefix, limit).await,
             "execution_state" => states(EXECUTION_STATES),
             "task_state" => states(TASK_STATES),
             _ => Ok(Vec::new()),

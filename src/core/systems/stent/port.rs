@@ -18,6 +18,17 @@ pub const TASKS: i64 = 1000;
 /// So much of an error comes along in a list.
 pub const ERROR_BYTES: i64 = 65_536;
 
+/// Whose ids are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ids {
+    /// Executions.
+    Executions,
+    /// Tasks.
+    Tasks,
+    /// Dead letters.
+    Letters,
+}
+
 /// Stent's tables in one real store. Every method is one round trip where the store has such a thing.
 #[async_trait]
 pub trait ExecutionStore: Send + Sync {
@@ -40,8 +51,8 @@ pub trait ExecutionStore: Send + Sync {
     /// Ids of executions and tasks that stand next to `id` in the index.
     async fn neighbours(&self, id: &str) -> Result<Vec<String>>;
 
-    /// At most `limit` ids of executions, or of `tasks`, that begin with `prefix`: a range of the primary key.
-    async fn ids(&self, tasks: bool, prefix: &str, limit: u32) -> Result<Vec<String>>;
+    /// At most `limit` ids that begin with `prefix`: a range of the primary key.
+    async fn ids(&self, of: Ids, prefix: &str, limit: u32) -> Result<Vec<String>>;
 
     /// What goes on in one queue.
     async fn activity(&self, queue: Option<&str>, zone: &Zone) -> Result<Activity>;

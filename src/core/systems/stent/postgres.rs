@@ -17,7 +17,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::codec::LIMIT;
-use super::port::{Census, ExecutionStore, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole};
+use super::port::{Census, ExecutionStore, Ids, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole};
 use super::record::{DeadTask, Execution, ExecutionState, Progress, Signal, Task, TaskKind, TaskState, parse_tags};
 use super::shape::{ColumnFact, Shape, TABLES};
 use super::why::Activity;
@@ -42,7 +42,7 @@ impl PostgresExecutions {
 
     /// An error that only says that the tables are missing, or are others of the same name.
     fn absent(&self, error: Error) -> Error {
-        if !matches!(error.sqlstate(), Some(UNDEFINED_TABLE | UNDEFINED_COLUMN)) {
+        if !is_other(&error) {
             return error;
         }
         super::absent(self.link.describe())
@@ -50,7 +50,12 @@ impl PostgresExecutions {
 }
 
 const UNDEFINED_TABLE: &str = "42P01";
-const UNDEFINED_COLUMN: &str = "42703";
+
+/// Whether a statement failed because tables, columns or their types are not those of this system.
+fn is_other(error: &Error) -> bool {
+    const UNDEFINED: [&str; 4] = [UNDEFINED_TABLE, "42703", "42883", "42804"];
+    error.sqlstate().is_some_and(|code| UNDEFINED.contains(&code))
+}
 
 static CLOCK: Sql = Sql::new("SELECT now()");
 
@@ -163,6 +168,11 @@ static EXECUTION_IDS: Sql = Sql::new(
 
 static TASK_IDS: Sql = Sql::new(
     "SELECT id FROM (SELECT id::text AS id FROM tasks WHERE id >= $1 ORDER BY tasks.id LIMIT 10 * $2) AS near
+    WHERE starts_with(id, $1) LIMIT $2",
+);
+
+static LETTER_IDS: Sql = Sql::new(
+    "SELECT id FROM (SELECT id::text AS id FROM dead_tasks WHERE id >= $1 ORDER BY dead_tasks.id LIMIT 10 * $2) AS near
     WHERE starts_with(id, $1) LIMIT $2",
 );
 
@@ -379,8 +389,8 @@ impl ExecutionStore for PostgresExecutions {
     async fn find(&self, id: &str, progress: i64, known: bool) -> Result<Look> {
         if known {
             match self.look(id, progress, Beside::ALL).await {
-                // Older versions lack some of the tables: then the catalogue tells which.
-                Err(error) if error.sqlstate() == Some(UNDEFINED_TABLE) => {}
+                // Older versions lack some of the tables, and others have tables of the same names: the catalogue tells.
+                Err(error) if is_other(&error) => {}
                 answer => return answer.map_err(|error| self.absent(error)),
             }
         }
@@ -405,9 +415,13 @@ impl ExecutionStore for PostgresExecutions {
         Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 
-    async fn ids(&self, tasks: bool, prefix: &str, limit: u32) -> Result<Vec<String>> {
+    async fn ids(&self, of: Ids, prefix: &str, limit: u32) -> Result<Vec<String>> {
         let limit = i64::from(limit);
-        let sql = if tasks { &TASK_IDS } else { &EXECUTION_IDS };
+        let sql = match of {
+            Ids::Executions => &EXECUTION_IDS,
+            Ids::Tasks => &TASK_IDS,
+            Ids::Letters => &LETTER_IDS,
+        };
         let rows = self.link.ask(Ask::new(sql, [(&prefix as _, Type::TEXT), (&limit as _, Type::INT8)])).await;
         let rows = rows.map_err(|error| self.absent(error))?;
         Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())

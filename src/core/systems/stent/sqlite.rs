@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::codec::LIMIT;
-use super::port::{Census, ExecutionStore, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole};
+use super::port::{Census, ExecutionStore, Ids, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole};
 use super::record::{DeadTask, Execution, ExecutionState, Progress, Signal, Task, TaskKind, TaskState};
 use super::shape::{ColumnFact, Shape, TABLES};
 use super::why::Activity;
@@ -142,6 +142,9 @@ const EXECUTION_IDS: &str = "SELECT id FROM (SELECT id FROM executions WHERE id 
 const TASK_IDS: &str = "SELECT id FROM (SELECT id FROM tasks WHERE id >= ?1 ORDER BY id LIMIT 10 * ?2)
     WHERE substr(id, 1, length(?1)) = ?1 LIMIT ?2";
 
+const LETTER_IDS: &str = "SELECT id FROM (SELECT id FROM dead_tasks WHERE id >= ?1 ORDER BY id LIMIT 10 * ?2)
+    WHERE substr(id, 1, length(?1)) = ?1 LIMIT ?2";
+
 const NEIGHBOURS: [&str; 4] = [
     "SELECT id FROM executions WHERE id > ?1 ORDER BY id LIMIT 5",
     "SELECT id FROM executions WHERE id < ?1 ORDER BY id DESC LIMIT 5",
@@ -149,7 +152,7 @@ const NEIGHBOURS: [&str; 4] = [
     "SELECT id FROM tasks WHERE id < ?1 ORDER BY id DESC LIMIT 5",
 ];
 
-fn now(db: &Connection) -> Result<Timestamp> {
+pub(super) fn now(db: &Connection) -> Result<Timestamp> {
     db.query_row(NOW, [], |row| row.get(0)).map(Timestamp::from_micros).map_err(error_from)
 }
 
@@ -349,8 +352,15 @@ impl ExecutionStore for SqliteExecutions {
         .await
     }
 
-    async fn ids(&self, tasks: bool, prefix: &str, limit: u32) -> Result<Vec<String>> {
-        let (prefix, sql) = (prefix.to_owned(), if tasks { TASK_IDS } else { EXECUTION_IDS });
+    async fn ids(&self, of: Ids, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let (prefix, sql) = (
+            prefix.to_owned(),
+            match of {
+                Ids::Executions => EXECUTION_IDS,
+                Ids::Tasks => TASK_IDS,
+                Ids::Letters => LETTER_IDS,
+            },
+        );
         self.snapshot(move |db, _, _| {
             let found = all(db, sql, params![prefix, limit], |row| Cells::new(row).text(0))?;
             Ok(found.into_iter().flatten().collect())

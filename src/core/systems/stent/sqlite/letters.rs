@@ -404,8 +404,8 @@ impl LetterStore for SqliteLetters {
     async fn look(&self, query: &LetterQuery) -> Result<Facts> {
         let query = query.clone();
         let (sender, receiver) = mpsc::channel::<Result<Vec<Fact>>>(4);
-        let teller = sender.clone();
-        self.db.start(move |db| send(db, &query, &sender), move |error| drop(teller.blocking_send(Err(error))))?;
+        let complaints = sender.clone();
+        self.db.start(move |db| send(db, &query, &sender), move |error| drop(complaints.blocking_send(Err(error))))?;
         let chunks =
             stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|chunk| (chunk, receiver)) });
         Ok(Facts { chunks: Box::pin(chunks) })

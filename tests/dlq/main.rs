@@ -1,0 +1,16 @@
+//! Dead letters and the acts on executions of Stent and Senpuki: guards, real workers, several operators at once, faults.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "seeds and counts are shown with --nocapture")]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod acts;
+mod commands;
+mod guards;
+mod place;
+mod races;
+mod signals;
+mod statements;
+mod workers;

@@ -1,0 +1,136 @@
+//! The guards of each act's statement, asked of the cells themselves: whatever a plan has seen, this is what holds.
+
+use std::sync::Arc;
+
+use sen_core::model::plan::{Gravity, Plan};
+use sen_core::permit::{Consent, WritePermit};
+use sen_core::stores::postgres::Postgres;
+use sen_core::stores::postgres::link::Link;
+use sen_core::stores::sqlite::{Access, Sqlite};
+use sen_core::stores::url::Target;
+use sen_core::systems::stent::acts::{ActStore, Cancel, Signal};
+use sen_core::systems::stent::letters::chosen::Wanted;
+use sen_core::systems::stent::letters::{Batch, LetterStore};
+use sen_core::systems::stent::postgres::acts::PostgresActs;
+use sen_core::systems::stent::postgres::letters::PostgresLetters;
+use sen_core::systems::stent::sqlite::acts::SqliteActs;
+use sen_core::systems::stent::sqlite::letters::SqliteLetters;
+use sen_core::time::wall::Wall;
+
+use super::place::{Place, Seed};
+
+/// Runs a test on a store of each kind.
+fn on_both(test: impl AsyncFn(&Place, &dyn ActStore, &dyn LetterStore)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for place in Place::both() {
+        runtime.block_on(async {
+            match Target::resolve(Some(&place.url()), &|_| None).unwrap() {
+                Target::Postgres(info) => {
+                    let db = Postgres::connect(&info).await.unwrap();
+                    let link = Arc::new(Link::new(db, None, (*info).clone()));
+                    test(&place, &PostgresActs::new(Arc::clone(&link)), &PostgresLetters::new(link)).await;
+                }
+                Target::Sqlite(path) => {
+                    let db = Arc::new(Sqlite::open(&path, Access::Write).await.unwrap());
+                    test(&place, &SqliteActs::new(Arc::clone(&db)), &SqliteLetters::new(db)).await;
+                }
+                _ => unreachable!("places are databases or files"),
+            }
+        });
+    }
+}
+
+fn permit() -> WritePermit {
+    WritePermit::grant(&Plan::new("test", "test", Gravity::Grave), Consent::InAdvance, None).unwrap()
+}
+
+fn cancel<'a>(seen: &'a str) -> Cancel<'a> {
+    Cancel { id: "e-letter", seen, error: None, ahead: 0, note: "by a test" }
+}
+
+#[test]
+fn guard_a_cancel_needs_the_state_as_seen() {
+    on_both(async |place, acts, _| {
+        Seed { execution: Some("running"), live: true, ..Seed::default() }.plant(place);
+        assert_eq!(acts.cancel(&cancel("pending"), &permit()).await.unwrap(), None);
+        for state in ["completed", "failed", "timed_out", "cancelled"] {
+            place.sql(&format!("UPDATE executions SET state = '{state}'"));
+            assert_eq!(acts.cancel(&cancel(state), &permit()).await.unwrap(), None, "{state}");
+            assert_eq!(acts.cancel(&cancel("running"), &permit()).await.unwrap(), None, "{state}");
+        }
+        assert_eq!(place.count("tasks WHERE state = 'pending'"), 1);
+        place.sql("UPDATE executions SET state = 'running'");
+        assert_eq!(acts.cancel(&cancel("running"), &permit()).await.unwrap().unwrap().len(), 1);
+        assert_eq!(place.count("tasks WHERE state = 'pending'"), 0);
+    });
+}
+
+fn signal(payload: &[u8], replace: bool) -> Signal<'_> {
+    Signal { id: "e-letter", name: "go", payload, replace, ahead: 0, note: "by a test" }
+}
+
+#[test]
+fn guard_a_signal_needs_a_living_execution_and_no_unread_one() {
+    on_both(async |place, acts, _| {
+        Seed { execution: Some("running"), ..Seed::default() }.plant(place);
+        for state in ["completed", "failed", "timed_out", "cancelled", "cancelling"] {
+            place.sql(&format!("UPDATE executions SET state = '{state}'"));
+            assert_eq!(acts.send(&signal(b"1", true), &permit()).await.unwrap(), None, "{state}");
+        }
+        place.sql("UPDATE executions SET state = 'running'");
+        assert!(acts.send(&signal(b"1", false), &permit()).await.unwrap().unwrap().unread);
+        assert_eq!(acts.send(&signal(b"2", false), &permit()).await.unwrap(), None);
+        assert_eq!(place.sql(&format!("SELECT {} FROM signals", place.hex_of("payload"))), "31");
+        assert!(acts.send(&signal(b"2", true), &permit()).await.unwrap().is_some());
+        // Somebody else's payload wakes nobody in our name; a task that has ended is not written.
+        place.sql("UPDATE tasks SET kind = 'signal', step_name = 'signal:go', state = 'pending'");
+        assert!(!acts.wake(&signal(b"1", false), &permit()).await.unwrap().unread);
+        place.sql("UPDATE tasks SET state = 'failed'");
+        assert_eq!(acts.wake(&signal(b"2", false), &permit()).await.unwrap().woken, None);
+        place.sql("UPDATE tasks SET state = 'pending'");
+        assert_eq!(acts.wake(&signal(b"2", false), &permit()).await.unwrap().woken.as_deref(), Some("letter"));
+    });
+}
+
+#[test]
+fn guard_a_cleanup_needs_an_end_as_seen_and_nothing_left_to_do() {
+    let end = Wall::parse("2026-11-20T10:00:00");
+    let wanted = [Wanted::new("e-letter", end)];
+    on_both(async |place, acts, _| {
+        Seed { execution: Some("completed"), ..Seed::default() }.plant(place);
+        let clean = async || acts.clean(&wanted, &permit()).await.unwrap();
+        assert!(clean().await.is_empty(), "it has a dead letter");
+        place.sql("UPDATE tasks SET id = 'other'");
+        assert!(clean().await.is_empty(), "it has a dead letter whose task is gone");
+        place.sql("DELETE FROM dead_tasks");
+        for state in ["pending", "running"] {
+            place.sql(&format!("UPDATE tasks SET state = '{state}'"));
+            assert!(clean().await.is_empty(), "it has a task that is {state}");
+        }
+        place.sql("UPDATE tasks SET state = 'failed'");
+        for state in ["pending", "running", "cancelling"] {
+            place.sql(&format!("UPDATE executions SET state = '{state}'"));
+            assert!(clean().await.is_empty(), "{state}");
+        }
+        place.sql("UPDATE executions SET state = 'completed', completed_at = '2026-11-20T11:00:00'");
+        assert!(clean().await.is_empty(), "it ended at another time");
+        place.sql("UPDATE executions SET completed_at = '2026-11-20T10:00:00'");
+        assert_eq!(clean().await, [0]);
+        assert_eq!(place.count("executions") + place.count("tasks"), 0);
+    });
+}
+
+#[test]
+fn guard_a_discard_needs_the_letter_as_seen() {
+    on_both(async |place, _, letters| {
+        Seed::default().plant(place);
+        let removed = async |moved_at: &str| {
+            let wanted = [Wanted::new("letter", Wall::parse(moved_at))];
+            let batch = Batch { letters: &wanted, queue: None, force: false, ahead: 0, note: "by a test" };
+            letters.remove(&batch, &permit()).await.unwrap()
+        };
+        assert!(removed("2026-11-20T10:00:00").await.is_empty());
+        assert_eq!(removed("2026-11-20T10:00:00.123456").await, [0]);
+        assert_eq!(place.count("dead_tasks"), 0);
+    });
+}
