@@ -9,5 +9,6 @@ mod library;
 mod names;
 mod place;
 mod races;
+mod runbook;
 mod scale;
 mod sqlite;
