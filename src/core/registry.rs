@@ -186,9 +186,10 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
                 stent(
                     crate::systems::stent::sqlite::SqliteExecutions::new(Arc::clone(&db)),
                     crate::systems::stent::sqlite::letters::SqliteLetters::new(Arc::clone(&db)),
-                    crate::systems::stent::sqlite::acts::SqliteActs::new(db),
+                    crate::systems::stent::sqlite::acts::SqliteActs::new(Arc::clone(&db)),
                     worker_zone,
                 ),
+                saga(crate::systems::saga::sqlite::SqliteSagas::new(db)),
             ];
             Ok(Database::of(systems, Vec::new(), opened))
         }

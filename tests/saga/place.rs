@@ -40,6 +40,13 @@ impl Place {
         Self::made(base, version, names)
     }
 
+    /// In the database of another place, under names of its own.
+    pub fn beside(other: &Self, version: &'static Environment, names: Value) -> Self {
+        let Base::Postgres(database) = &other.base else { panic!("PostgreSQL only") };
+        let base = Base::Postgres(Database { server: database.server, name: database.name.clone() });
+        Self::made(base, version, names)
+    }
+
     /// In an SQLite file.
     pub fn sqlite(version: &'static Environment) -> Self {
         Self::made(Base::Sqlite(tempfile::tempdir().expect("a folder can be made")), version, json!({}))

@@ -1,1 +1,144 @@
-//! Later.
+//! Acts against workers that poll all the while: nothing that is over changes, nothing is lost, the loser is told.
+//!
+//! `SEN_TEST_SCALE=10` is the full size: 500 races of each act.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::place::{Place, VERSIONS};
+
+fn scale() -> usize {
+    let scale = std::env::var("SEN_TEST_SCALE").ok().and_then(|text| text.parse::<f64>().ok()).unwrap_or(1.0);
+    ((50.0 * scale) as usize).max(5)
+}
+
+/// Sagas that are due at this moment, so that the poll and the act meet; then both at once.
+fn race(place: &mut Place, act: &str, more: &[&str], saga: &str, plan: Value, make_due: &str) -> BTreeMap<String, u64> {
+    let count = scale();
+    let order = format!("race-{act}");
+    let ids = place.ask(json!({"do": "start_many", "order": order, "count": count, "saga": saga, "plan": plan}));
+    let ids: Vec<String> =
+        ids.as_array().expect("a list").iter().map(|id| id.as_str().expect("an id").to_owned()).collect();
+    place.psql(&format!(
+        "INSERT INTO shop_control SELECT aggregation_id, 'charge', 'ok' FROM order_saga
+        WHERE aggregation_id LIKE '{order}-%' ON CONFLICT DO NOTHING"
+    ));
+    let mut workers = [place.peer(), place.peer()];
+    for worker in &mut workers {
+        assert!(worker.send(&json!({"do": "poll", "limit": 3})).get("ok").is_some());
+    }
+    place.psql(&format!("UPDATE order_saga SET {make_due} WHERE aggregation_id LIKE '{order}-%'"));
+    let mut told: BTreeMap<String, u64> = BTreeMap::new();
+    let mut applied = Vec::new();
+    for part in ids.chunks(10) {
+        let words: Vec<&str> =
+            ["saga", act].into_iter().chain(part.iter().map(String::as_str)).chain(more.iter().copied()).collect();
+        let output = place.sen(&words).run();
+        assert!([0, 3, 5].contains(&output.code), "{}", output.stderr);
+        for item in output.json()["results"].as_array().expect("a list") {
+            let outcome = item["outcome"].as_str().expect("an outcome").to_owned();
+            if outcome == "applied" {
+                let subject = item["subject"].as_str().expect("a subject");
+                applied.push(subject.rsplit(':').next().expect("an id").to_owned());
+            }
+            *told.entry(outcome).or_default() += 1;
+        }
+    }
+    // Whatever is due still is picked up before the worker rests.
+    let going = format!(
+        "SELECT count(*) FROM order_saga WHERE aggregation_id LIKE '{order}-%'
+            AND status::text NOT IN ('COMPLETED', 'FAILED', 'COMPENSATED', 'TIMEOUT')"
+    );
+    for _ in 0..1200 {
+        if place.psql(&going) == "0" {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    for mut worker in workers {
+        let rested = worker.send(&json!({"do": "rest"}));
+        assert!(rested.get("ok").is_some(), "the poll went on to its end: {rested}");
+        worker.kill();
+    }
+    assert_eq!(told.values().sum::<u64>(), count as u64, "each is told of: {told:?}");
+    for id in &ids {
+        let saga = place.saga(id);
+        let records = saga["history"].as_array().expect("a list").iter();
+        let records = records.filter(|entry| entry["input"].get("_sen").is_some()).count();
+        let written = applied.contains(id);
+        assert_eq!(records, usize::from(written), "one record for one act: {saga}");
+        let effects = saga["effects"].to_string();
+        let status = saga["status"].as_str().expect("a status");
+        match act {
+            // What the worker has ended stays ended; what was aborted is never carried on.
+            "abort" => {
+                assert_eq!(status, if written { "FAILED" } else { "COMPLETED" }, "{saga}");
+                assert!(!written || !effects.contains("execute ship"), "{saga}");
+            }
+            "compensate" => {
+                let undone = if place.is_new() { "COMPENSATED" } else { "FAILED" };
+                assert_eq!(status, if written { undone } else { "COMPLETED" }, "{saga}");
+            }
+            _ => assert_eq!(status, "COMPLETED", "{saga}"),
+        }
+        assert!(effects.matches("execute ship").count() <= 1, "no step behind the race ran twice: {saga}");
+    }
+    told
+}
+
+#[test]
+fn acts_race_with_workers_that_poll() {
+    for version in VERSIONS {
+        let mut place = Place::new(version);
+        let now = "deadline_at = now()";
+        let waiting = || json!({"charge": "fail"});
+        let output = r#"{"charge": "c", "amount": 1}"#;
+        let mut report = Vec::new();
+        report.push(("retry", race(&mut place, "retry", &["--yes"], "order", waiting(), now)));
+        report.push(("abort", race(&mut place, "abort", &["--yes"], "order", waiting(), now)));
+        report.push(("compensate", race(&mut place, "compensate", &["--yes"], "order", waiting(), now)));
+        let skip = ["--yes", "--result", output, "--force"];
+        report.push(("skip", race(&mut place, "skip", &skip, "order", waiting(), now)));
+        // A worker that wakes up between two steps against `unstick`: the row changes at the same moment.
+        let stuck = "status = 'RUNNING', deadline_at = NULL, updated_at = now() - interval '1 hour'";
+        report.push(("unstick", race(&mut place, "unstick", &["--yes"], "order", waiting(), stuck)));
+        if !place.is_new() {
+            // Notifying what is suspended for a retry: 0.7.3 has its own events for that.
+            report.push(("notify", notify(&mut place, now, waiting())));
+        }
+        for (act, told) in report {
+            println!("{} {act}: {told:?}", version.name);
+        }
+    }
+}
+
+/// One at a time, for that is how events come.
+fn notify(place: &mut Place, due: &str, plan: Value) -> BTreeMap<String, u64> {
+    let count = scale() / 5;
+    let ids =
+        place.ask(json!({"do": "start_many", "order": "race-notify", "count": count, "saga": "order", "plan": plan}));
+    place.psql(
+        "INSERT INTO shop_control SELECT aggregation_id, 'charge', 'ok' FROM order_saga
+        WHERE aggregation_id LIKE 'race-notify-%' ON CONFLICT DO NOTHING",
+    );
+    let mut worker = place.peer();
+    worker.send(&json!({"do": "poll", "limit": 1}));
+    place.psql(&format!("UPDATE order_saga SET {due} WHERE aggregation_id LIKE 'race-notify-%'"));
+    let mut told: BTreeMap<String, u64> = BTreeMap::new();
+    for id in ids.as_array().expect("a list") {
+        let output = place.sen(&["saga", "notify", id.as_str().expect("an id"), "--payload", "{}"]).run();
+        assert!([0, 5].contains(&output.code), "{}", output.stderr);
+        *told.entry(output.json()["results"][0]["outcome"].as_str().expect("text").to_owned()).or_default() += 1;
+    }
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    worker.send(&json!({"do": "rest"}));
+    worker.kill();
+    while place.run_due() > 0 {}
+    for id in ids.as_array().expect("a list") {
+        let saga = place.saga(id.as_str().expect("an id"));
+        assert_eq!(saga["status"], "COMPLETED", "{saga}");
+        assert!(saga["effects"].to_string().matches("execute ship").count() == 1, "{saga}");
+    }
+    told
+}

@@ -11,6 +11,7 @@ use sen_core::registry::{self, Access};
 use sen_core::stores::sqlite::{self, Sqlite};
 use sen_core::stores::url::Target;
 use sen_core::system::Request;
+use sen_core::systems::saga::demo as sagas;
 use sen_core::systems::sentinel::demo;
 use sen_core::systems::stent::demo as executions;
 
@@ -43,6 +44,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let file = Sqlite::open(&path, sqlite::Access::Write).await?;
     demo::fill(&file).await?;
     executions::fill(&file).await?;
+    sagas::fill(&file).await?;
     drop(file);
 
     let database = registry::open(&target, Access::Read, None).await?;
@@ -51,7 +53,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     detail.blocks.insert(
         0,
         Block::Note(format!(
-            "made {}: the leases and durable executions of a payment service, some minutes after a provider outage",
+            "made {}: the leases, executions and sagas of a payment service, some minutes after a provider outage",
             path.display()
         )),
     );
@@ -70,6 +72,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         command(&["history", demo::UNCERTAIN_KEY], "what happened to it, in time order"),
         command(&["exec", "list", "--state", "failed,stranded,lost"], "which executions need a person"),
         command(&["exec", "show", executions::FAILED], "one of them: its tasks, progress and error"),
+        command(&["saga", "show", sagas::STUCK], "a saga that no worker will ever pick up again"),
     ]));
     Ok(Answer::new(View::Details(DetailsView { details: vec![detail], single: true, now })))
 }

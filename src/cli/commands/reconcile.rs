@@ -7,8 +7,8 @@ use futures_util::StreamExt as _;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::value::Value;
 use sen_core::ops::inspect;
-use sen_core::registry::Access;
-use sen_core::system::{Decision, Filter, Request, System};
+use sen_core::registry::{Access, Database};
+use sen_core::system::{Decision, Filter, Found, Request, System};
 use sen_core::systems::sentinel;
 
 use super::act::{Acting, carry_out};
@@ -89,6 +89,9 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let system = database.system(sentinel::NAME)?;
     let ids = if args.all { uncertain(system, &args).await? } else { keys(&args)? };
     let alone = !args.all && ids.len() == 1;
+    if alone && let Some(other) = elsewhere(&database, &ids[0]).await? {
+        return Err(other);
+    }
     if alone && decision.is_none() && !args.acting.yes && !args.acting.dry_run && session.can_ask() {
         decision = ask(system, &ids[0], session).await?;
         // The question was the consent.
@@ -98,6 +101,35 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     }
     let request = Request::Reconcile { ids, token: args.token, before_hard_limit: args.before_hard_ttl, decision };
     carry_out(system, &request, &args.acting, session).await
+}
+
+/// What to do instead where the key is no lease but something else's: a saga, an execution. Asked only where it is no lease.
+async fn elsewhere(database: &Database, id: &str) -> Result<Option<Error>> {
+    for system in database.systems() {
+        let found = match system.find(id, 0).await {
+            Ok(found) => found,
+            Err(error) if error.kind() == ErrorKind::NoSystem => continue,
+            Err(error) => return Err(error),
+        };
+        let Some(first) = found.into_iter().next() else { continue };
+        if system.name() == sentinel::NAME {
+            return Ok(None);
+        }
+        let Found { subject, verdict, .. } = first;
+        let message = format!(
+            "{id:?} is no lease but a {} of {}: {} — {}",
+            subject.kind.replace('_', " "),
+            subject.system,
+            verdict.state.replace('_', " "),
+            verdict.summary
+        );
+        let error = Error::new(ErrorKind::Changed, message);
+        return Ok(Some(match verdict.next.first() {
+            Some(next) => error.with_hint(format!("{}   # {}", next.command, next.why)),
+            None => error.with_hint(format!("sen inspect {id}")),
+        }));
+    }
+    Ok(None)
 }
 
 fn keys(args: &Args) -> Result<Vec<String>> {

@@ -8,8 +8,12 @@ pub mod record;
 pub mod shape;
 pub mod verdict;
 
+#[cfg(feature = "sqlite")]
+pub mod demo;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 mod act;
 mod letters;

@@ -3,7 +3,7 @@
 import uuid
 from importlib.metadata import version
 
-from sqlalchemy import Enum, ForeignKey, MetaData
+from sqlalchemy import Enum, ForeignKey, MetaData, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 import saga_orchestrator
@@ -58,7 +58,10 @@ class Tables:
             if names["outbox"]:
                 self.outbox = type("Outbox", (Base, OutboxMessageMixin), {"__tablename__": names["outbox"]})
             if names["inbox"]:
-                self.inbox = type("Inbox", (Base, InboxMessageMixin), {"__tablename__": names["inbox"]})
+                # The mixin's constraint has one name for all tables: a second inbox in a schema needs another.
+                unique = UniqueConstraint("event_id")
+                inbox = {"__tablename__": names["inbox"], "__table_args__": (unique,)}
+                self.inbox = type("Inbox", (Base, InboxMessageMixin), inbox)
 
     def make_history(self, names):
         from saga_orchestrator import SagaStepHistoryMixin

@@ -511,8 +511,22 @@ pub(super) fn signed(change: &Change, operation: OperationId, who: Option<&str>,
 }
 
 /// The record of an act on a message, as the input of a history entry.
-pub(super) fn note(act: &str, operation: OperationId, who: Option<&str>, why: Option<&str>) -> String {
+fn note(act: &str, operation: OperationId, who: Option<&str>, why: Option<&str>) -> String {
     json!({"_admin": act, "_sen": {"operation": operation.to_string(), "who": who, "why": why}}).to_string()
+}
+
+/// The record of a requeue.
+pub(super) fn requeued(
+    kind: super::record::Mailbox,
+    operation: OperationId,
+    who: Option<&str>,
+    why: Option<&str>,
+) -> String {
+    let act = match kind {
+        super::record::Mailbox::Out => "requeue_outbox",
+        super::record::Mailbox::In => "requeue_inbox",
+    };
+    note(act, operation, who, why)
 }
 
 /// Who put an event into an inbox, for the column that says where it came from: 255 characters.

@@ -228,11 +228,7 @@ pub(super) async fn requeue(
     let ids: Vec<&str> = seen.iter().map(|message| message.id.as_str()).collect();
     let statuses: Vec<&str> = seen.iter().map(|message| message.status.as_str()).collect();
     let changes: Vec<Option<i64>> = seen.iter().map(|message| message.seen.parse().ok()).collect();
-    let act = match kind {
-        Mailbox::Out => "requeue_outbox",
-        Mailbox::In => "requeue_inbox",
-    };
-    let note = remedy::note(act, permit.operation(), permit.operator(), permit.reason());
+    let note = remedy::requeued(kind, permit.operation(), permit.operator(), permit.reason());
     let params: [Param<'_>; 4] =
         [(&ids, Type::TEXT_ARRAY), (&statuses, Type::TEXT_ARRAY), (&changes, Type::INT8_ARRAY), (&note, Type::TEXT)];
     let rows = link.change_all(&Ask::new(&sql, params), permit.operation()).await?;
