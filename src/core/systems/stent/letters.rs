@@ -58,11 +58,20 @@ pub trait LetterStore: Send + Sync {
     /// Removes what of a batch is still as seen, in one transaction, and says which places of it were.
     async fn remove(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Vec<usize>>;
 
+    /// The same letters over a connection of its own, for work side by side; `None` where that gains nothing.
+    async fn lane(&self) -> Option<Box<dyn LetterStore>> {
+        None
+    }
+
     /// Which of these ids are tasks.
     async fn tasks_among(&self, ids: &[String]) -> Result<Vec<String>>;
 
     /// Tasks that do the same work as those that replays of these letters made: the task of ours, and the other.
     async fn copies(&self, letters: &[chosen::Wanted]) -> Result<Vec<(String, String)>>;
+
+    /// Executions with more than one orchestrator that has not failed: the execution, and each of those tasks. One pass over
+    /// the tasks, for when so many letters were replayed that asking about each would take longer.
+    async fn twins(&self) -> Result<Vec<(String, String)>>;
 }
 
 /// Which letters, and what of them.
@@ -182,6 +191,8 @@ pub struct Batch<'a> {
 struct Kept {
     chosen: Chosen,
     options: ReplayOptions,
+    /// Whether activities are among them.
+    activities: bool,
 }
 
 /// Stent's dead letters in one database.

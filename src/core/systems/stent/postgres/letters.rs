@@ -17,8 +17,10 @@ use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::error::Result;
+use crate::ident::OperationId;
 use crate::permit::WritePermit;
 use crate::sql::Sql;
+use crate::stores::postgres::Postgres;
 use crate::stores::postgres::decode::Cells;
 use crate::stores::postgres::link::Link;
 use crate::stores::postgres::read::{Ask, chunks};
@@ -33,12 +35,14 @@ pub struct PostgresLetters {
     link: Arc<Link>,
     /// Whether `execution_progress` is there, to keep the record of an act.
     records: AtomicBool,
+    /// Names the transactions of this connection where another one works for the same operation.
+    mark: Option<OperationId>,
 }
 
 impl PostgresLetters {
     /// Over a shared connection.
     pub fn new(link: Arc<Link>) -> Self {
-        Self { link, records: AtomicBool::new(true) }
+        Self { link, records: AtomicBool::new(true), mark: None }
     }
 }
 
@@ -273,13 +277,23 @@ static TASKS_AMONG: Sql = Sql::new("SELECT id::text FROM tasks WHERE id = ANY($1
 static COPIES: Sql = Sql::new(
     "SELECT m.id::text, o.id::text
     FROM unnest($1::text[], $2::text[]) AS w (letter, task)
-        JOIN tasks AS m ON m.id = w.task
-        JOIN tasks AS o ON o.execution_id = m.execution_id AND o.id NOT IN (w.letter, w.task)
-            AND o.kind = m.kind AND o.step_name = m.step_name AND o.args = m.args AND o.kwargs = m.kwargs
-            AND o.parent_task_id IS NOT DISTINCT FROM m.parent_task_id AND o.state || '' IN ('pending', 'running', 'completed')
-    WHERE m.kind = 'orchestrator' OR o.created_at > coalesce(
-        (SELECT p.completed_at FROM tasks AS p WHERE p.id = m.parent_task_id),
-        CASE WHEN m.parent_task_id IS NULL THEN (SELECT l.completed_at FROM tasks AS l WHERE l.id = w.letter) END)",
+        CROSS JOIN LATERAL (SELECT t.* FROM tasks AS t WHERE t.id = w.task OFFSET 0) AS m
+        CROSS JOIN LATERAL (SELECT t.* FROM tasks AS t WHERE t.execution_id = m.execution_id OFFSET 0) AS o
+    WHERE o.id NOT IN (w.letter, w.task)
+        AND o.kind = m.kind AND o.step_name = m.step_name AND o.args = m.args AND o.kwargs = m.kwargs
+        AND o.parent_task_id IS NOT DISTINCT FROM m.parent_task_id AND o.state IN ('pending', 'running', 'completed')
+        AND (m.kind = 'orchestrator' OR o.created_at > coalesce(
+            (SELECT p.completed_at FROM tasks AS p WHERE p.id = m.parent_task_id),
+            CASE WHEN m.parent_task_id IS NULL THEN (SELECT l.completed_at FROM tasks AS l WHERE l.id = w.letter) END))",
+);
+
+static TWINS: Sql = Sql::new(
+    "SELECT t.execution_id::text, t.id::text
+    FROM (SELECT o.execution_id FROM tasks AS o
+            WHERE o.kind = 'orchestrator' AND o.state || '' IN ('pending', 'running', 'completed')
+            GROUP BY 1 HAVING count(*) > 1 OFFSET 0) AS twice
+        JOIN tasks AS t ON t.execution_id = twice.execution_id
+    WHERE t.kind = 'orchestrator' AND t.state || '' IN ('pending', 'running', 'completed')",
 );
 
 /// The conditions of a query as they are bound.
@@ -435,7 +449,7 @@ impl LetterStore for PostgresLetters {
         ]);
         let records = self.records.load(Ordering::Relaxed);
         let change = Ask::new(if records { &REPLAY } else { &REPLAY_WITHOUT_RECORD }, params);
-        Ok(places(&self.link.change_all(&change, permit.operation()).await?))
+        Ok(places(&self.link.change_all(&change, self.mark.unwrap_or(permit.operation())).await?))
     }
 
     async fn remove(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Vec<usize>> {
@@ -444,7 +458,15 @@ impl LetterStore for PostgresLetters {
         params.push((&batch.note, Type::TEXT));
         let records = self.records.load(Ordering::Relaxed);
         let change = Ask::new(if records { &REMOVE } else { &REMOVE_WITHOUT_RECORD }, params);
-        Ok(places(&self.link.change_all(&change, permit.operation()).await?))
+        Ok(places(&self.link.change_all(&change, self.mark.unwrap_or(permit.operation())).await?))
+    }
+
+    async fn lane(&self) -> Option<Box<dyn LetterStore>> {
+        let again = self.link.again().clone();
+        let db = Postgres::connect(&again).await.ok()?;
+        let records = AtomicBool::new(self.records.load(Ordering::Relaxed));
+        let link = Arc::new(Link::new(db, None, again));
+        Some(Box::new(Self { link, records, mark: Some(OperationId::fresh()) }))
     }
 
     async fn tasks_among(&self, ids: &[String]) -> Result<Vec<String>> {
@@ -457,6 +479,15 @@ impl LetterStore for PostgresLetters {
         let params: [(&(dyn ToSql + Sync), Type); 2] =
             [(&bundle.ids, Type::TEXT_ARRAY), (&bundle.fresh, Type::TEXT_ARRAY)];
         let rows = self.link.ask(Ask::new(&COPIES, params)).await?;
+        let pair = |row: &Row| {
+            let mut cells = Cells::new(row);
+            Some((cells.text(0)?, cells.text(1)?))
+        };
+        Ok(rows.iter().filter_map(pair).collect())
+    }
+
+    async fn twins(&self) -> Result<Vec<(String, String)>> {
+        let rows = self.link.ask(Ask::new(&TWINS, [])).await?;
         let pair = |row: &Row| {
             let mut cells = Cells::new(row);
             Some((cells.text(0)?, cells.text(1)?))

@@ -112,6 +112,12 @@ const OWNER: &str =
     "SELECT t.execution_id, t.step_name FROM tasks AS t JOIN executions AS e ON e.id = t.execution_id WHERE t.id = ?1";
 const TASKS_AMONG: &str = "SELECT id FROM tasks WHERE id IN (SELECT value FROM json_each(?1))";
 
+const TWINS: &str = "SELECT t.execution_id, t.id
+    FROM (SELECT o.execution_id FROM tasks AS o WHERE o.kind = 'orchestrator' AND +o.state IN ('pending', 'running', 'completed')
+            GROUP BY 1 HAVING count(*) > 1) AS twice
+        JOIN tasks AS t ON t.execution_id = twice.execution_id
+    WHERE t.kind = 'orchestrator' AND +t.state IN ('pending', 'running', 'completed')";
+
 /// As in `postgres/letters.rs`; ?1 is a list of pairs.
 const COPIES: &str = "SELECT m.id, o.id FROM json_each(?1) AS w
     JOIN tasks AS m ON m.id = w.value ->> 1
@@ -450,5 +456,15 @@ impl LetterStore for SqliteLetters {
     async fn copies(&self, letters: &[Wanted]) -> Result<Vec<(String, String)>> {
         let letters = letters.to_vec();
         self.db.run(move |db| pairs(db, &letters)).await
+    }
+
+    async fn twins(&self) -> Result<Vec<(String, String)>> {
+        self.db
+            .run(|db| {
+                let mut statement = db.prepare(TWINS).map_err(error_from)?;
+                let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(error_from)?;
+                rows.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)
+            })
+            .await
     }
 }
