@@ -24,8 +24,8 @@ use crate::watch::repeat;
 
 /// See, decide and act on work that must not run twice.
 ///
-/// sen reads DATABASE_URL, finds the leases in that database, and tells what really happened to a key and what to do
-/// next. It works beside live workers and leaves the data as they expect it.
+/// sen reads DATABASE_URL, finds the systems in that database (leases, durable executions, sagas, agent tasks), and tells
+/// what really happened and what to do next. It works beside live workers and leaves the data as they expect it.
 #[derive(Debug, Parser)]
 #[command(
     name = "sen",
@@ -175,7 +175,8 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
             let Some(every) = watch else { return work(app, &screen, &interrupt).await };
             let title = title(&arguments);
             let fresh = || Screen::new(color, quiet, &environment);
-            repeat::repeat(every, &title, format, fresh, async |screen| {
+            // Boxed: what is not repeated must not carry its size about.
+            let repeated = Box::pin(repeat::repeat(every, &title, format, fresh, async |screen| {
                 // Read anew each time: what a command was told is used up by running it.
                 match parse(&arguments) {
                     Ok((mut app, _)) => {
@@ -184,8 +185,8 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
                     }
                     Err(_) => Exit::Usage,
                 }
-            })
-            .await
+            }));
+            repeated.await
         };
         tokio::select! {
             exit = work => exit,

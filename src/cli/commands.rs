@@ -22,6 +22,7 @@ pub mod one;
 pub mod page;
 pub mod reconcile;
 pub mod release;
+pub mod saga;
 pub mod stats;
 pub mod status;
 pub mod task;
@@ -54,6 +55,7 @@ pub enum Command {
     Exec(exec::Args),
     Task(task::Args),
     Dlq(dlq::Args),
+    Saga(saga::Args),
     Stats(stats::Args),
     Doctor(doctor::Args),
     Grants(grants::Args),
@@ -89,6 +91,7 @@ pub fn alone(name: &str) -> Option<clap::Command> {
         "exec" => describe::<exec::Args>("exec"),
         "task" => describe::<task::Args>("task"),
         "dlq" => describe::<dlq::Args>("dlq"),
+        "saga" => describe::<saga::Args>("saga"),
         "stats" => describe::<stats::Args>("stats"),
         _ => None,
     }
@@ -104,7 +107,8 @@ impl Command {
     pub async fn run(self, session: &Session) -> Result<Answer> {
         match self {
             Self::Status(args) => status::run(args, session).await,
-            Self::Watch(args) => watch::run(args, session).await,
+            // Boxed, so that the others do not carry its size about.
+            Self::Watch(args) => Box::pin(watch::run(args, session)).await,
             Self::Inspect(args) => inspect::run(args, session).await,
             Self::Why(args) => why::run(args, session).await,
             Self::List(args) => list::run(args, session).await,
@@ -117,6 +121,7 @@ impl Command {
             Self::Exec(args) => exec::run(args, session).await,
             Self::Task(args) => task::run(args, session).await,
             Self::Dlq(args) => dlq::run(args, session).await,
+            Self::Saga(args) => saga::run(args, session).await,
             Self::Stats(args) => stats::run(args, session).await,
             Self::Doctor(args) => doctor::run(args, session).await,
             Self::Grants(args) => grants::run(args, session).await,

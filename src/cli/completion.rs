@@ -36,6 +36,8 @@ pub const WORD: &str = "__complete";
 const PATIENCE: Duration = Duration::from_millis(150);
 /// The limit of one statement: the server must not go on when nobody waits any more.
 const STATEMENT: Duration = Duration::from_millis(120);
+/// The options that say which database is meant, and how it is read.
+const NAMING: &[&str] = &["--database-url", "--redis-url", "--env-file", "--worker-timezone"];
 /// So many values are offered.
 const MOST: u32 = 50;
 
@@ -54,6 +56,7 @@ fn candidates(arguments: &[OsString], begun: Instant) -> Option<String> {
     }
     let shell = Shell::parse(shell.to_str()?)?;
     let index: usize = index.to_str()?.parse().ok()?;
+    let typed = words.get(index).cloned().unwrap_or_default();
     let mut words: Vec<OsString> = words.iter().map(|word| shell.unquoted(word)).collect();
     words.resize(index.checked_add(1).filter(|length| *length < 10_000)?, OsString::new());
 
@@ -66,12 +69,15 @@ fn candidates(arguments: &[OsString], begun: Instant) -> Option<String> {
     if word.is_empty() && found.iter().any(|candidate| !is_option(candidate)) {
         found.retain(|candidate| !is_option(candidate));
     }
-    Some(shell.candidates(found.iter().filter(|candidate| !candidate.is_hide_set()).filter_map(|candidate| {
-        // A shell's answer is made of lines: what holds a control character cannot be typed anyway.
-        let value = candidate.get_value().to_str().filter(|value| !value.contains(hidden))?;
-        let help = candidate.get_help().map(|help| help.to_string().lines().next().unwrap_or_default().to_owned());
-        Some((value.to_owned(), help.unwrap_or_default()))
-    })))
+    Some(shell.candidates(
+        &typed,
+        found.iter().filter(|candidate| !candidate.is_hide_set()).filter_map(|candidate| {
+            // A shell's answer is made of lines: what holds a control character cannot be typed anyway.
+            let value = candidate.get_value().to_str().filter(|value| !value.contains(hidden))?;
+            let help = candidate.get_help().map(|help| help.to_string().lines().next().unwrap_or_default().to_owned());
+            Some((value.to_owned(), help.unwrap_or_default()))
+        }),
+    ))
 }
 
 fn is_option(candidate: &CompletionCandidate) -> bool {
@@ -127,8 +133,12 @@ impl Asker {
             tokio::time::timeout(left, async {
                 let screen = Rc::new(Screen::new(ColorChoice::Never, true, &|_| None));
                 let session = Session::new(self.globals()?, screen, Rc::new(Interrupt::default()));
-                let target = session.target().ok()?;
-                let database = registry::open(&target, Access::Watch, Some(STATEMENT)).await.ok()?;
+                let (target, beside) = session.targets().ok()?;
+                let settings = registry::Settings { limit: Some(STATEMENT), ..session.settings().ok()? };
+                let mut database = registry::open_with(&target, Access::Watch, settings).await.ok()?;
+                if let Some(info) = &beside {
+                    database.beside(info, Some(STATEMENT));
+                }
                 Some(ops::complete::complete(&database, kind, prefix, MOST).await)
             })
             .await
@@ -144,10 +154,10 @@ impl Asker {
         let mut words = self.words.iter();
         while let Some(word) = words.next() {
             let text = word.to_string_lossy();
-            if text == "--database-url" || text == "--env-file" {
+            if NAMING.contains(&&*text) {
                 line.push(word.clone());
                 line.push(words.next()?.clone());
-            } else if text.starts_with("--database-url=") || text.starts_with("--env-file=") {
+            } else if text.split_once('=').is_some_and(|(name, _)| NAMING.contains(&name)) {
                 line.push(word.clone());
             } else if text == "--" {
                 break;

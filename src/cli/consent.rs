@@ -93,6 +93,12 @@ fn guard(name: &str, value: &sen_core::model::value::Value) -> Option<String> {
         ("lease_expired", Value::Bool(true)) => Some("its lease is over".into()),
         ("hard_limit_passed", Value::Bool(true)) => Some("its hard limit has passed".into()),
         ("hard_limit_passed", _) => None,
+        ("step_execution_token", Value::Text(token)) => Some(format!("its token is still {token}")),
+        ("step_execution_token", _) => Some("it still has no token".into()),
+        ("current_step_index", Value::Int(step)) => Some(format!("it still stands at step {step}")),
+        ("unchanged_for", Value::Millis(span)) => {
+            Some(format!("it is unchanged for {}", sen_core::time::humane(span.saturating_mul(1000))))
+        }
         ("owner", Value::Text(owner)) if !owner.is_empty() => Some(format!("it is {owner}'s")),
         (_, Value::Name(word)) => Some(format!("it is {word}")),
         _ => None,

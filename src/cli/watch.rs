@@ -8,3 +8,6 @@ pub mod live;
 pub mod pace;
 pub mod picture;
 pub mod repeat;
+
+#[cfg(test)]
+mod tests;

@@ -99,6 +99,15 @@ impl Database {
                 Err(error) => return Err(error),
             }
         }
+        // Privileges and indexes of the kind that can be asked for are PostgreSQL's.
+        #[cfg(feature = "postgres")]
+        let sql = self.link.is_some();
+        #[cfg(not(feature = "postgres"))]
+        let sql = false;
+        if !sql {
+            all.needs.clear();
+            all.indexes.clear();
+        }
         Ok(all)
     }
 
@@ -137,6 +146,8 @@ pub async fn open(target: &Target, access: Access, limit: Option<Duration>) -> R
 /// As there.
 pub async fn open_with(target: &Target, access: Access, settings: Settings) -> Result<Database> {
     let Settings { limit, worker_zone } = settings;
+    #[cfg(not(any(feature = "postgres", feature = "sqlite")))]
+    drop(worker_zone);
     #[cfg(not(any(feature = "postgres", feature = "redis")))]
     let _ = limit;
     match target {
@@ -156,6 +167,7 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
                     crate::systems::stent::postgres::acts::PostgresActs::new(Arc::clone(&link)),
                     worker_zone,
                 ),
+                saga(crate::systems::saga::postgres::PostgresSagas::new(Arc::clone(&link))),
             ];
             Ok(Database { link: Some(link), ..Database::of(systems, warnings, opened) })
         }
@@ -215,6 +227,11 @@ fn stent(
 ) -> Box<dyn System> {
     use crate::systems::stent::Stent;
     Box::new(Stent::new(Box::new(executions), zone).with_letters(Box::new(letters)).with_acts(Box::new(acts)))
+}
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+fn saga(sagas: impl crate::systems::saga::port::SagaStore + 'static) -> Box<dyn System> {
+    Box::new(crate::systems::saga::Sagas::new(Box::new(sagas)))
 }
 
 /// Opens `target` for running work once per key: the narrow part of Sentinel that claims, keeps and completes keys.

@@ -10,7 +10,7 @@ use futures_util::Stream;
 
 use crate::error::Result;
 use crate::letters::DeadLetters;
-use crate::model::cause::{Cause, Certainty, Explanation};
+use crate::model::cause::{Cause, Certainty, Explanation, Related};
 use crate::model::checkup::Checkup;
 use crate::model::plan::Plan;
 use crate::model::report::Report;
@@ -137,6 +137,8 @@ pub enum Request {
     Execution(ExecutionRequest),
     /// An act on agent tasks.
     Agent(AgentRequest),
+    /// An act on sagas.
+    Saga(SagaRequest),
 }
 
 /// An act on durable executions.
@@ -223,6 +225,60 @@ pub struct Submission {
     pub cost_limit: Option<serde_json::Number>,
     /// How often it may be tried.
     pub max_attempts: u32,
+}
+
+/// An act on sagas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SagaRequest {
+    /// The saga table they are in; `None`: wherever they are.
+    pub table: Option<String>,
+    /// Which.
+    pub ids: Vec<String>,
+    /// What is done to each.
+    pub act: SagaAct,
+}
+
+/// What can be done to a saga.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SagaAct {
+    /// Try its current step again, with the tries counted anew.
+    Retry,
+    /// Count its current step as done.
+    Skip {
+        /// With this output (a JSON object); `None`: an empty one.
+        output: Option<String>,
+        /// Also where the output cannot be compared with earlier ones or is not like them.
+        force: bool,
+    },
+    /// Roll back what is done.
+    Compensate,
+    /// Give it up.
+    Abort,
+    /// Let the next poll pick up what no poll would.
+    Unstick {
+        /// How long it must have been unchanged: a worker between two steps looks the same.
+        unchanged_for: Duration,
+    },
+    /// Hand it an event.
+    Notify {
+        /// The event.
+        event: SagaEvent,
+        /// Whether through its inbox, where a worker applies it.
+        inbox: bool,
+    },
+}
+
+/// An event for a saga.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SagaEvent {
+    /// Its id: an event with the id of an earlier one is not taken again.
+    pub id: Option<String>,
+    /// Its type.
+    pub kind: Option<String>,
+    /// Its correlation id.
+    pub correlation: Option<String>,
+    /// What it carries: JSON text.
+    pub payload: Option<String>,
 }
 
 /// What an operator says really happened.
@@ -318,6 +374,20 @@ pub struct Found {
 }
 
 impl Found {
+    /// Its verdict with the causes and connections that were found. What settles it stands with the gravest cause; where
+    /// rules name none, the verdict itself is one if it needs attention.
+    pub fn because(self, mut causes: Vec<Cause>, related: Vec<Related>) -> Explanation {
+        if causes.iter().all(|cause| cause.severity < Severity::Warning) && self.verdict.severity >= Severity::Warning {
+            return Explanation { related, ..self.explained() };
+        }
+        causes.sort_by_key(|cause| std::cmp::Reverse((cause.severity, cause.certainty)));
+        let Verdict { state, severity, summary, next, .. } = self.verdict;
+        if let Some(first) = causes.first_mut() {
+            first.next.extend(next);
+        }
+        Explanation { subject: self.subject, state, summary, severity, causes, related }
+    }
+
     /// Its verdict as an explanation: a cause where it needs attention.
     fn explained(self) -> Explanation {
         let Verdict { state, severity, summary, next, .. } = self.verdict;

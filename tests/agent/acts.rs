@@ -21,7 +21,7 @@ fn cancel_as_the_controller_does() {
     for id in ["task_086afa9f5fe8", "task_4e3b880ae856", "task_inprogress01", "task_retrying0001"] {
         let before = place.hash(id);
         let report = place.json(&["agent", "cancel", id, "--reason", "INC-482"], 0);
-        assert_eq!((&report["applied"], &item(&report)["detail"]), (&json!(1), &json!("cancelled")));
+        assert_eq!((&report["applied"], &item(&report)["detail"]), (&json!(1), &json!("cancelled")), "{id}");
         let hash = place.hash(id);
         parses(&place, id);
         assert_eq!((hash["status"].as_str(), hash["error"].as_str()), ("failed", "Cancelled by user"));
@@ -149,11 +149,12 @@ fn guards() {
     let database = runtime.block_on(registry::open(&target, Access::Write, Some(Duration::from_secs(5)))).unwrap();
     let system = database.system(node::NAME).unwrap();
     type Change = fn(&Place);
+    type Case<'a> = (&'a str, &'a dyn Fn(&Place), bool);
     let set = |name: &'static str, value: &'static str| move |place: &Place| place.set("t", &[(name, value)]);
     let status = set("status", "queued");
     let owner = set("owner", "worker-new");
     let lease = set("lease_expires", "2099-01-01T00:00:00.000002");
-    let changes: [(&str, &dyn Fn(&Place), bool); 6] = [
+    let changes: [Case<'_>; 6] = [
         ("status", &status, true),
         ("owner", &owner, true),
         ("lease", &lease, true),
@@ -205,6 +206,14 @@ fn an_undone_cancel_is_reported() {
     assert!(output.took < Duration::from_secs(15), "it is reported as soon as it is seen");
     let detail = output.json()["results"][0]["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("cancelled, but then undone: worker-live saved the whole task again"), "{detail}");
+
+    // Without --verify it is said that it may be undone.
+    place.make("other", "leased", "worker-live", &[]);
+    let report = place.json(&["agent", "cancel", "other"], 0);
+    assert!(
+        item(&report)["detail"].as_str().unwrap().contains("worker-live was at work on it and may undo this"),
+        "{report}"
+    );
 
     // A requeue that is undone by the worker that was thought gone, and one that another worker takes up.
     place.make("away", "leased", "worker-gone", &[("attempts", "1")]);

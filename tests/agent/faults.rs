@@ -1,9 +1,11 @@
 //! Servers that refuse, fall silent or vanish in the middle of a change: clear errors, documented codes, and the truth.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use rustix::process::Signal;
+use serde_json::json;
 
+use crate::harness::proxy::{Proxy, Target, Trap};
 use crate::harness::redis::Options;
 use crate::harness::sen::sen;
 use crate::place::Place;
@@ -33,7 +35,7 @@ fn servers_that_refuse() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let status = on(&["status"]).run().expect_code(0).stdout;
-    assert!(status.contains("on a replica (reading only)"), "{status}");
+    assert!(status.contains("on a replica; reading only"), "{status}");
     let told = on(&["agent", "cancel", id]).run().expect_code(5);
     assert!(told.stdout.contains("read-only replica; nothing was written"), "{}", told.stdout);
     on(&["agent", "rate-limit", "set", "acme", "--capacity", "1"]).run().expect_code(5);
@@ -90,36 +92,78 @@ fn servers_that_are_not_there() {
     }
 }
 
-/// The server stops while a script is on its way. When it goes on too late the script writes nothing, and sen knows; when
-/// it never answers the outcome is unknown, and sen says so.
-#[test]
-fn a_silent_server_is_asked_afterwards() {
-    let place = Place::empty();
-    let silent = |id: &str, pause: Option<Duration>| {
-        place.make(id, "queued", "", &[]);
-        // The pause comes between TIME and the script: `sen` waits for its answer to the first.
-        let running = place.sen(&["agent", "cancel", id, "--timeout", "1s", "-o", "json"]).start();
-        let output = match pause {
-            None => running.finish(),
-            Some(pause) => {
-                std::thread::sleep(pause);
-                place.server.signal(Signal::CONT);
-                running.finish()
-            }
-        };
-        place.server.signal(Signal::CONT);
-        output
-    };
-    // Stopped from the start: the look already fails, and nothing was sent that could write.
-    place.server.signal(Signal::STOP);
-    let running = place_sen_while_stopped(&place);
-    place.server.signal(Signal::CONT);
-    assert!(running.contains("no answer within"), "{running}");
-    let done = silent("plain", None).expect_code(0);
-    assert_eq!(done.json()["applied"], 1);
+/// A task, and a proxy between `sen` and its server.
+struct Between {
+    place: Place,
+    proxy: Proxy,
 }
 
-fn place_sen_while_stopped(place: &Place) -> String {
-    let url = format!("redis://127.0.0.1:{}?socket_connect_timeout=0.3", place.server.port());
-    sen(["agent", "cancel", "x"]).database(&url).run().expect_code(6).stderr
+impl Between {
+    fn new() -> Self {
+        let place = Place::empty();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, place.server.port()));
+        Self { proxy: Proxy::tcp_to(Target::Tcp(address)), place }
+    }
+
+    fn cancel(&self, id: &str) -> crate::harness::sen::Running {
+        self.place.make(id, "queued", "", &[]);
+        let url = format!("redis://127.0.0.1:{}?socket_connect_timeout=1", self.proxy.port());
+        sen(["agent", "cancel", id, "--timeout", "1s", "-o", "json"]).database(&url).start()
+    }
+
+    fn status(&self, id: &str) -> String {
+        self.place.hash(id)["status"].clone()
+    }
+}
+
+#[test]
+fn a_lost_answer_is_looked_up() {
+    let between = Between::new();
+    between.proxy.trap(Trap::Answer(b"EVAL".to_vec()));
+    let report = between.cancel("t").finish().expect_code(0).json();
+    assert_eq!((&report["applied"], between.status("t").as_str()), (&json!(1), "failed"));
+    assert_eq!(between.place.events().len(), 1, "it was not made twice");
+}
+
+#[test]
+fn a_lost_request_is_known_to_have_done_nothing() {
+    let between = Between::new();
+    between.proxy.trap(Trap::Request(b"EVAL".to_vec()));
+    let report = between.cancel("t").finish().expect_code(1).json();
+    let detail = report["results"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("nothing was written"), "{detail}");
+    assert_eq!(between.status("t"), "queued");
+}
+
+/// What is held up on the way may arrive when `sen` has long gone. Then it is too late, and writes nothing.
+#[test]
+fn a_script_that_arrives_too_late_writes_nothing() {
+    let between = Between::new();
+    between.proxy.trap(Trap::Hold(b"EVAL".to_vec()));
+    let running = between.cancel("t");
+    between.proxy.wait_for_hold();
+    std::thread::sleep(Duration::from_millis(2500));
+    between.proxy.stall(false);
+    let output = running.finish().expect_code(1);
+    assert!(output.stdout.contains("nothing was written"), "{}", output.stdout);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(
+        (between.status("t").as_str(), between.place.server.run(&["EXISTS", "stream:events"]).int()),
+        ("queued", 0)
+    );
+}
+
+#[test]
+fn what_nobody_can_tell_is_unknown() {
+    let between = Between::new();
+    between.proxy.trap(Trap::Mute(b"EVAL".to_vec()));
+    let running = between.cancel("t");
+    let refuse = || between.proxy.refuse(true);
+    std::thread::sleep(Duration::from_millis(400));
+    refuse();
+    let output = running.finish().expect_code(9);
+    let report = output.json();
+    let detail = report["results"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains(report["operation"].as_str().unwrap()), "{detail}");
+    assert_eq!((&report["unknown"], &report["results"][0]["outcome"]), (&json!(1), &json!("unknown")));
 }

@@ -86,6 +86,8 @@ fn failed_tasks_are_listed_and_grouped() {
             lines.iter().any(|line| line["task_id"] == "task_f770cd25c8f6" && line["task_params"]["query"].is_string())
         );
         assert_eq!(letters.plan_discard(&LetterFilter::default()).await.unwrap_err().kind(), ErrorKind::Refused);
+        let none = LetterFilter { queue: Some("q".into()), ..LetterFilter::default() };
+        assert_eq!(letters.plan_discard(&none).await.unwrap().targets(), 0);
     });
 }
 
@@ -157,4 +159,20 @@ fn two_operators_replay_each_letter_once() {
     let events = place.events();
     let told: BTreeSet<&String> = events.iter().map(|event| &event["task_id"]).collect();
     assert_eq!((events.len(), told.len()), (300, 300));
+}
+
+/// The same from the command line.
+#[test]
+fn dlq_on_redis() {
+    let place = Place::loaded();
+    assert_eq!(place.json(&["dlq", "list"], 0).as_array().unwrap().len(), 6);
+    assert_eq!(place.json(&["dlq", "groups"], 0)[0]["count"], 3);
+    let id = "task_4b206064b737";
+    assert_eq!(place.json(&["dlq", "replay", id, "--dry-run"], 0)["planned"], 1);
+    assert_eq!(place.json(&["dlq", "replay", id, "--yes"], 0)["applied"], 1);
+    check_model(&place.hash(id)).unwrap();
+    place.run(&["dlq", "replay", "--all"], 7);
+    assert_eq!(place.json(&["dlq", "replay", "--all", "--yes"], 0)["applied"], 3);
+    place.run(&["dlq", "discard", "--all", "--yes"], 7);
+    assert_eq!(place.json(&["dlq", "list"], 0).as_array().unwrap().len(), 2);
 }

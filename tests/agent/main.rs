@@ -1,5 +1,7 @@
 //! Agent tasks on Redis: real redis-servers, the fixtures that the real controller and workers wrote, the real binary.
 
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
 #[path = "../connect/certificates.rs"]
 mod certificates;
 #[path = "../harness/mod.rs"]

@@ -1,27 +1,63 @@
-//! Operators against workers: a cancel or requeue never writes when status, owner or lease has moved.
+//! Operators against workers: a cancel or requeue never writes when status, owner, lease or heartbeat has moved.
 //!
-//! Full size (2,000 tasks) with `SEN_TEST_SCALE=full`; 200 otherwise.
+//! Every operator looks first; then all of them act while workers claim and come back to life. What happened when is
+//! counted afterwards. Full size (2,000 tasks) with `SEN_TEST_SCALE=full`; 300 otherwise.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Barrier};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
+use sen_core::model::report::{Outcome, Report};
+use sen_core::ops::act::{self, Author};
+use sen_core::permit::{Consent, Revocation};
+use sen_core::registry::{self, Access};
+use sen_core::stores::url::Target;
+use sen_core::system::{AgentRequest, Request};
+use sen_core::systems::node;
+
+use crate::harness::redis::Answer;
 use crate::place::{Place, check_model};
 
 fn count() -> usize {
-    if std::env::var("SEN_TEST_SCALE").is_ok_and(|scale| scale == "full") { 2000 } else { 200 }
+    if std::env::var("SEN_TEST_SCALE").is_ok_and(|scale| scale == "full") { 2000 } else { 300 }
 }
 
-/// As the real claim script: only a queued task, or one of its own.
+/// What was counted, for the run of full size.
+#[expect(clippy::print_stderr, reason = "numbers for whoever runs the full size")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Looks, waits for everybody, acts. What it looked at it saw before anybody changed anything.
+fn operator(place: &Arc<Place>, request: AgentRequest, ready: &Arc<Barrier>) -> JoinHandle<Report> {
+    let (url, ready) = (place.server.url(), Arc::clone(ready));
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let target = Target::resolve(Some(&url), &|_| None).unwrap();
+        runtime.block_on(async {
+            let database = registry::open(&target, Access::Write, Some(Duration::from_secs(20))).await.unwrap();
+            let system = database.system(node::NAME).unwrap();
+            let plan = act::plan(system, &Request::Agent(request)).await.unwrap();
+            ready.wait();
+            act::apply(system, &plan, Consent::InAdvance, Author::default(), &Revocation::default()).await.unwrap()
+        })
+    })
+}
+
+fn applied(report: &Report) -> BTreeSet<String> {
+    let done = report.items.iter().filter(|item| item.outcome == Outcome::Applied);
+    done.map(|item| item.subject.id.clone()).collect()
+}
+
+/// As the real claim script: only a queued task.
 const CLAIM: &str = r"
-local status = redis.call('HGET', KEYS[1], 'status')
-if status ~= 'queued' then return 0 end
-redis.call('HSET', KEYS[1], 'status', 'leased', 'owner', ARGV[1], 'lease_expires', ARGV[2])
-redis.call('RPUSH', 'truth:claims', KEYS[1])
+if redis.call('HGET', KEYS[1], 'status') ~= 'queued' then return 0 end
+redis.call('HSET', KEYS[1], 'status', 'leased', 'owner', ARGV[1], 'lease_expires', '2099-01-01T00:00:00')
 return 1";
 
-/// Workers claim queued tasks while two operators cancel all of them. Every task ends claimed or cancelled, never both: a
-/// claim that was written over would be a claim without an owner.
+/// Two operators cancel tasks that they saw queued, while four workers claim them. Every claim must stand: a task ends claimed
+/// or cancelled, and each cancelled one was cancelled by exactly one operator.
 #[test]
 fn a_cancel_never_writes_over_a_claim() {
     let place = Arc::new(Place::empty());
@@ -29,109 +65,103 @@ fn a_cancel_never_writes_over_a_claim() {
     for id in &ids {
         place.make(id, "queued", "", &[]);
     }
-    place.beat("worker-1");
-    place.beat("worker-2");
-    let begun = Arc::new(AtomicBool::new(false));
-    let workers: Vec<_> = ["worker-1", "worker-2"]
-        .into_iter()
-        .enumerate()
-        .map(|(at, worker)| {
-            let (place, begun, ids) = (Arc::clone(&place), Arc::clone(&begun), ids.clone());
-            std::thread::spawn(move || {
-                let mut client = place.server.client();
-                while !begun.load(Ordering::Relaxed) {
-                    std::thread::yield_now();
-                }
-                let mut won = 0;
-                for number in 0..ids.len() {
-                    // Each from its own end, so that workers and operators meet in the middle.
-                    let id = &ids[if at == 0 { number } else { ids.len() - 1 - number }];
-                    won += client
-                        .run(&["EVAL", CLAIM, "1", &format!("task:{id}:meta"), worker, "2099-01-01T00:00:00"])
-                        .int();
-                }
-                won
-            })
-        })
-        .collect();
+    for worker in ["worker-1", "worker-2", "worker-3", "worker-4"] {
+        place.beat(worker);
+    }
+    let ready = Arc::new(Barrier::new(6));
     let cancel = |from: usize| {
-        let mut words = vec!["agent", "cancel", "--yes", "-o", "json"];
-        words.extend(ids[from..].iter().chain(&ids[..from]).map(String::as_str));
-        place.sen(&words).start()
+        let ids = ids[from..].iter().chain(&ids[..from]).cloned().collect();
+        operator(&place, AgentRequest::Cancel { ids, verify: None }, &ready)
     };
     let operators = [cancel(0), cancel(ids.len() / 2)];
-    // They look at everything first; the workers come between that and the writing.
-    std::thread::sleep(std::time::Duration::from_millis(15));
-    begun.store(true, Ordering::Relaxed);
-    let claims: i64 = workers.into_iter().map(|worker| worker.join().unwrap()).sum();
-    let mut applied: BTreeMap<String, usize> = BTreeMap::new();
-    for operator in operators {
-        let output = operator.finish();
-        assert!([0, 3, 5].contains(&output.code), "{}", output.stderr);
-        for item in output.json()["results"].as_array().unwrap() {
-            if item["outcome"] == "applied" {
-                *applied.entry(item["subject"].as_str().unwrap().to_owned()).or_default() += 1;
+    let worker = |name: &'static str, step: usize| {
+        let (place, ids, ready) = (Arc::clone(&place), ids.clone(), Arc::clone(&ready));
+        std::thread::spawn(move || {
+            let mut client = place.server.client();
+            let mut won = BTreeSet::new();
+            ready.wait();
+            for number in 0..ids.len() {
+                // Each in an order of its own, all over the list.
+                let id = &ids[number * step % ids.len()];
+                if client.run(&["EVAL", CLAIM, "1", &format!("task:{id}:meta"), name]) == Answer::Int(1) {
+                    assert!(won.insert(id.clone()), "{id} was claimed twice");
+                }
             }
-        }
-    }
-    assert!(applied.values().all(|times| *times == 1), "a task was cancelled twice");
-    let (mut claimed, mut cancelled) = (0, 0);
+            won
+        })
+    };
+    let workers = [worker("worker-1", 7), worker("worker-2", 11), worker("worker-3", 13), worker("worker-4", 17)];
+    let reports = operators.map(|operator| operator.join().unwrap());
+    let claimed: Vec<BTreeSet<String>> = workers.into_iter().map(|worker| worker.join().unwrap()).collect();
+    let cancelled = reports.each_ref().map(applied);
+    assert!(cancelled[0].is_disjoint(&cancelled[1]), "a task was cancelled twice");
+    let claims: BTreeSet<&String> = claimed.iter().flatten().collect();
+    let cancels: BTreeSet<&String> = cancelled.iter().flatten().collect();
+    assert!(claims.is_disjoint(&cancels), "a cancel was written over a claim, or a claim over a cancel");
+    assert_eq!(claims.len() + cancels.len(), ids.len());
     for id in &ids {
         let hash = place.hash(id);
         check_model(&hash).unwrap_or_else(|why| panic!("{id}: {why}"));
-        let reported = applied.contains_key(&format!("node:agent_task:{id}"));
-        match hash["status"].as_str() {
-            "leased" => {
-                claimed += 1;
-                assert!(hash["owner"].starts_with("worker-") && !reported, "{id}: {hash:?}");
-            }
-            "failed" => {
-                cancelled += 1;
-                assert!(hash["owner"].is_empty() && reported, "{id}: {hash:?}");
-            }
-            // Cancelled and claimed at no time.
-            other => panic!("{id} is {other}"),
-        }
+        let expected = if claims.contains(id) { ("leased", false) } else { ("failed", true) };
+        assert_eq!((hash["status"].as_str(), hash["owner"].is_empty()), expected, "{id}: {hash:?}");
     }
-    // A leased task may be cancelled as well, if that is how it was seen: then its claim is among the cancelled.
-    assert_eq!(claimed + cancelled, ids.len());
-    assert!(claims as usize >= claimed, "{claims} claims, {claimed} left");
-    let events = place.events();
-    assert_eq!(events.iter().filter(|event| event["event"] == "task_cancelled").count(), cancelled);
-    eprintln!("{} tasks: {claims} claims, {claimed} kept, {cancelled} cancelled", ids.len());
+    assert_eq!(place.events().len(), cancels.len());
+    say(&format!("{} tasks: {} claims stand, {} cancelled once each", ids.len(), claims.len(), cancels.len()));
 }
 
-/// Two operators requeue the same tasks of a dead worker, whose name comes back to life meanwhile. Each task is requeued at
-/// most once, and counts one attempt exactly if it was.
+/// A worker comes back to life; the stream says when.
+const REVIVE: &str = r"
+redis.call('SET', KEYS[1], '{}', 'PX', '600000')
+redis.call('XADD', KEYS[2], '*', 'event', 'revived', 'worker', ARGV[1])
+return 1";
+
+/// Two operators requeue the tasks of dead workers, of which one after the other comes back to life. Each task is requeued at
+/// most once, counts one attempt exactly if it was, and never after its worker's heartbeat was there.
 #[test]
 fn a_requeue_happens_once_and_not_under_a_live_worker() {
-    let place = Place::empty();
+    let place = Arc::new(Place::empty());
+    let workers = count() / 10;
     let ids: Vec<String> = (0..count()).map(|number| format!("t{number}")).collect();
     for (number, id) in ids.iter().enumerate() {
-        place.make(id, "leased", &format!("worker-{}", number % 50), &[]);
+        place.make(id, "leased", &format!("worker-{}", number % workers), &[]);
     }
-    let mut words = vec!["agent", "requeue", "--yes", "-o", "json"];
-    words.extend(ids.iter().map(String::as_str));
-    let operators = [place.sen(&words).start(), place.sen(&words).start()];
-    for worker in 0..25 {
-        place.beat(&format!("worker-{worker}"));
+    let ready = Arc::new(Barrier::new(3));
+    let requeue = |from: usize| {
+        let ids = ids[from..].iter().chain(&ids[..from]).cloned().collect();
+        operator(&place, AgentRequest::Requeue { ids, verify: None }, &ready)
+    };
+    let operators = [requeue(0), requeue(ids.len() / 3)];
+    let mut client = place.server.client();
+    ready.wait();
+    for worker in 0..workers {
+        let name = format!("worker-{worker}");
+        client.run(&["EVAL", REVIVE, "2", &format!("worker:{name}:hb"), "stream:events", &name]);
     }
-    let mut applied = 0;
-    for operator in operators {
-        let output = operator.finish();
-        assert!([0, 3, 5].contains(&output.code), "{}", output.stderr);
-        applied += output.json()["applied"].as_u64().unwrap();
-    }
-    let mut requeued = 0;
+    let reports = operators.map(|operator| operator.join().unwrap());
+    let [first, second] = reports.each_ref().map(applied);
+    assert!(first.is_disjoint(&second), "a task was requeued twice");
+    let done: BTreeSet<&String> = first.union(&second).collect();
     for id in &ids {
         let hash = place.hash(id);
-        match (hash["status"].as_str(), hash["attempts"].as_str()) {
-            ("queued", "1") => requeued += 1,
-            ("leased", "0") => assert!(hash["owner"].starts_with("worker-")),
-            other => panic!("{id}: {other:?}"),
+        let expected = if done.contains(id) { ("queued", "1") } else { ("leased", "0") };
+        assert_eq!((hash["status"].as_str(), hash["attempts"].as_str()), expected, "{id}");
+    }
+    let mut alive = BTreeSet::new();
+    let mut told: BTreeMap<String, usize> = BTreeMap::new();
+    for event in place.events() {
+        if event["event"] == "revived" {
+            alive.insert(event["worker"].clone());
+        } else {
+            assert!(!alive.contains(&event["dead_worker"]), "requeued under a live worker: {event:?}");
+            *told.entry(event["task_id"].clone()).or_default() += 1;
         }
     }
-    assert_eq!(applied, requeued);
-    assert_eq!(place.events().len() as u64, requeued);
-    eprintln!("{} tasks: {requeued} requeued once each", ids.len());
+    assert_eq!(told.keys().collect::<BTreeSet<_>>(), done);
+    assert!(told.values().all(|times| *times == 1));
+    say(&format!(
+        "{} tasks of {workers} workers: {} requeued once each, {} left to workers that came back",
+        ids.len(),
+        done.len(),
+        ids.len() - done.len()
+    ));
 }

@@ -82,7 +82,7 @@ fn counts_as_the_controller_counts() {
     for status in ["queued", "leased", "in_progress", "completed", "failed", "retrying"] {
         assert_eq!(stats["by_status"][status], theirs[status], "{status}");
     }
-    let counts: BTreeMap<&str, i64> = stats["counts"]
+    let counts: BTreeMap<&str, i64> = stats["states"]
         .as_array()
         .unwrap()
         .iter()
@@ -334,4 +334,34 @@ fn one_status_shows_both_databases() {
     crate::harness::sen::sen(["status", "--redis-url", &place.server.url()]).run().expect_code(0);
     let none = crate::harness::sen::sen(["agent", "list"]).database(&database.url()).run().expect_code(2);
     assert!(none.stderr.contains("no Redis is named"), "{}", none.stderr);
+}
+
+#[test]
+fn completion_doctor_and_statistics() {
+    use std::time::Duration;
+
+    use sen_core::registry::{self, Access};
+    use sen_core::stores::url::Target;
+    use sen_core::systems::node;
+
+    let place = Place::loaded();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let target = Target::resolve(Some(&place.server.url()), &|_| None).unwrap();
+        let database = registry::open(&target, Access::Read, Some(Duration::from_secs(5))).await.unwrap();
+        let system = database.system(node::NAME).unwrap();
+        assert!(system.present().await.unwrap());
+        assert_eq!(system.complete("agent_task", "task_0e41", 10).await.unwrap(), ["task_0e41c04ec91f"]);
+        assert_eq!(system.complete("agent_task", "task_", 5).await.unwrap().len(), 5);
+        assert_eq!(system.complete("agent_task_state", "lea", 9).await.unwrap(), ["leased", "lease_expired"]);
+        assert!(system.complete("lease", "", 9).await.unwrap().is_empty());
+        let checks = system.checkup().await.unwrap().checks;
+        assert!(checks.iter().any(|check| check.topic == "persistence"), "{checks:?}");
+        let window = Duration::from_secs(3650 * 86_400);
+        let statistics = system.stats(window).await.unwrap().unwrap();
+        let facts: BTreeMap<&str, _> = statistics.facts.into_iter().collect();
+        assert_eq!(facts["completed_in_window"], sen_core::model::value::Value::Int(16));
+        assert_eq!(facts["failed_in_window"], sen_core::model::value::Value::Int(6));
+    });
+    assert_eq!(place.json(&["stats"], 0)["systems"][0]["system"], "node");
 }

@@ -29,11 +29,11 @@ fn the_first_screen() {
     let output = sen(["demo"]).cwd(folder.path()).run().expect_code(0);
     let shown = output.stdout.replace(env!("CARGO_BIN_EXE_sen"), "sen");
     assert_snapshot("demo/demo", &redact(&shown));
-    // The three commands are to be typed as they stand.
+    // The commands are to be typed as they stand.
     let (_, commands) = output.stdout.split_once("next:\n").unwrap();
     let commands: Vec<&str> = commands.lines().map(|line| line.split("   #").next().unwrap().trim()).collect();
     let commands: Vec<&str> = commands.into_iter().filter(|line| line.starts_with("DATABASE_URL=")).collect();
-    assert_eq!(commands.len(), 3, "{}", output.stdout);
+    assert_eq!(commands.len(), 5, "{}", output.stdout);
     for command in commands {
         let run = Command::new("sh").args(["-c", command]).current_dir(folder.path()).output().unwrap();
         assert!(run.status.success() && !run.stdout.is_empty(), "{command}: {run:?}");

@@ -35,6 +35,8 @@ fn commands() -> Vec<String> {
     let (_, list) = help.split_once("Commands:\n").unwrap();
     list.lines()
         .take_while(|line| !line.is_empty())
+        // Deeper lines go on with a description.
+        .filter(|line| !line.starts_with("   "))
         .map(|line| line.split_whitespace().next().unwrap().to_owned())
         .collect()
 }

@@ -6,6 +6,7 @@
 mod harness;
 
 mod acts;
+mod completion;
 mod configuration;
 mod demo;
 mod doctor;
@@ -17,4 +18,5 @@ mod pipes;
 mod round_trips;
 mod runbooks;
 mod usage;
+mod watch;
 mod why;

@@ -1,8 +1,11 @@
 //! The reading side of Stent and Senpuki: on data that the real libraries made, in both stores.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod demo;
 mod files;
 mod library;
 mod pages;

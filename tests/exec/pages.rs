@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::Place;
 use crate::harness::peers::{self, STENT_112};
-use crate::harness::sen::SEN;
+use crate::harness::postgres::{Options, Server};
+use crate::harness::proxy::Proxy;
+use crate::harness::sen::{SEN, sen};
 
 /// Rows in the everyday run; `SEN_TEST_SCALE=50` is the size of the promise.
 fn rows() -> usize {
@@ -100,4 +102,50 @@ fn everything_streams_in_constant_memory() {
     let (memory, lines) = peak(&place, &["task", "list", "--limit", "0", "-o", "jsonl"]);
     assert_eq!(lines, rows() * 2 / 5);
     assert!(memory < 32 * 1024, "{memory} KiB");
+}
+
+/// What a command costs the database: one write and its answer, where that can do.
+#[test]
+fn lists_and_details_take_one_round_trip_after_the_login() {
+    let server = Server::start(&Options::new().tcp());
+    let database = server.fresh_database();
+    let made = peers::ask(&STENT_112, "stent/make.py", &[&database.url(), "--only-finished"]);
+    let execution = made["executions"]["checkout"].as_str().unwrap();
+    let letter = made["letters"]["declined/activity"].as_str().unwrap();
+    for (args, flights) in [
+        (&["exec", "list"][..], 1),
+        (&["exec", "list", "--limit", "0", "-o", "jsonl"], 1),
+        (&["exec", "list", "--stuck"], 1),
+        (&["exec", "show", execution], 1),
+        (&["task", "list"], 1),
+        (&["task", "show", letter], 1),
+        // The catalogue first: what is asked depends on which tables there are.
+        (&["stats"], 2),
+        (&["inspect", execution], 2),
+    ] {
+        let proxy = Proxy::unix(&server);
+        sen(args).database(&proxy.url_of(&database.name)).run().expect_code(0);
+        let seen = proxy.seen_to_the_end();
+        assert_eq!(seen.len(), 1, "one connection: {seen:?}");
+        assert_eq!(seen[0].flights, flights, "{args:?}: {seen:?}");
+        assert!(seen[0].messages.iter().all(|message| *message != "Close"), "{seen:?}");
+    }
+    let log = server.log();
+    assert!(!log.contains("unexpected EOF"), "{log}");
+}
+
+/// Whether the tables are there is asked of the catalogue: a database without them gets no error into its log.
+#[test]
+fn a_database_of_another_system_is_told_apart_in_silence() {
+    let server = Server::start(&Options::new().tcp());
+    let database = server.fresh_database();
+    sen(["init"]).database(&database.url()).run().expect_code(0);
+    database.psql("CREATE TABLE tasks (id int, title text); CREATE TABLE executions (id int, state text); CREATE TABLE signals (x int)");
+    sen(["inspect", "nothing"]).database(&database.url()).run().expect_code(4);
+    sen(["status"]).database(&database.url()).run().expect_code(0);
+    assert!(!server.log().contains("ERROR"), "{}", server.log());
+    let output = sen(["exec", "list"]).database(&database.url()).run().expect_code(2);
+    assert!(output.stderr.contains("no Stent or Senpuki tables"), "{}", output.stderr);
+    sen(["stats"]).database(&database.url()).run().expect_code(2);
+    sen(["exec", "show", "x"]).database(&database.url()).run().expect_code(2);
 }

@@ -45,6 +45,20 @@ pub const SENPUKI_030: Environment =
 pub const STENT_112: Environment =
     Environment { name: "stent-1.1.2", oldest: (3, 12), requirements: &["stent==1.1.2"] };
 
+/// Sagas whose steps are recorded in the row itself.
+pub const SAGA_011: Environment = Environment {
+    name: "saga-0.1.1",
+    oldest: (3, 12),
+    requirements: &["python-saga-orchestrator==0.1.1", "asyncpg", "aiosqlite", "greenlet"],
+};
+
+/// Sagas with a history table, an outbox and an inbox.
+pub const SAGA_073: Environment = Environment {
+    name: "saga-0.7.3",
+    oldest: (3, 12),
+    requirements: &["python-saga-orchestrator==0.7.3", "asyncpg", "aiosqlite", "greenlet"],
+};
+
 /// A script below `tests/peers`, run in an environment, not yet started.
 fn command(environment: &Environment, script: &str, args: &[&str]) -> Command {
     let file: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script);
@@ -109,6 +123,17 @@ impl Peer {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("the script can be read");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("the script answered no JSON: {error}: {line:?}"))
+    }
+
+    /// Gives the script one line of JSON and returns the JSON it answers with.
+    #[track_caller]
+    pub fn send(&mut self, command: &Value) -> Value {
+        let lifeline = self.lifeline.as_mut().expect("the script listens");
+        let line = format!("{command}\n");
+        lifeline.write_all(line.as_bytes()).and_then(|()| lifeline.flush()).expect("the script takes a line");
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("the script can be read");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{command}: answered no JSON: {error}: {line:?}"))
     }
 
     /// Ends it in the middle of what it does.

@@ -118,6 +118,17 @@ impl Live {
         render(&self.raw.lock().unwrap_or_else(PoisonError::into_inner), self.size)
     }
 
+    /// Everything written so far, escape sequences included.
+    pub fn raw(&self) -> Vec<u8> {
+        self.raw.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The program's process id.
+    pub fn pid(&self) -> rustix::process::Pid {
+        let id = self.child.process_id().and_then(|id| i32::try_from(id).ok()).expect("the program runs");
+        rustix::process::Pid::from_raw(id).expect("a process id is positive")
+    }
+
     /// Waits until the screen shows this text.
     #[track_caller]
     pub fn wait_for(&self, text: &str) {

@@ -11,9 +11,9 @@ use sen_core::model::report::Outcome;
 use sen_core::permit::{Consent, WritePermit};
 use sen_core::stores::sqlite::{Access, Sqlite};
 use sen_core::stores::url::Target;
-use sen_core::systems::sentinel::port::{LeaseAct, LeaseQuery, LeaseStore, Order, Verb};
+use sen_core::systems::sentinel::port::{LeaseAct, LeaseQuery, LeaseStore, Order, Typed, Verb};
 use sen_core::systems::sentinel::postgres::PostgresLeases;
-use sen_core::systems::sentinel::record::Lease;
+use sen_core::systems::sentinel::record::{Lease, namespace};
 use sen_core::systems::sentinel::sqlite::SqliteLeases;
 use sen_core::systems::sentinel::verdict::{State, state};
 use sen_core::time::When;
@@ -301,6 +301,23 @@ async fn reading(store: &dyn LeaseStore, has_events: bool) {
     assert_eq!(keys(store, LeaseQuery { owner: Some("host-b:".into()), ..any() }).await, ["pay:1"]);
     assert_eq!(keys(store, LeaseQuery { owner: Some("host-b".into()), ..any() }).await.len(), 2);
     assert_eq!(keys(store, LeaseQuery { expired: true, ..any() }).await.len(), 14);
+    let alive: Vec<&str> =
+        all.iter().filter(|lease| lease.alive == Some(true)).map(|lease| lease.key.as_str()).collect();
+    assert_eq!(keys(store, LeaseQuery { alive: true, ..any() }).await, alive);
+
+    // What somebody begins to type.
+    for prefix in ["", "pay", "pay:", "p", "päy:ü'", "zzz", "%"] {
+        let begun = |key: &&str| key.starts_with(prefix);
+        let expected: BTreeSet<&str> = all.iter().map(|lease| lease.key.as_str()).filter(begun).collect();
+        let offered = store.complete(Typed::Key, prefix, 50).await.unwrap();
+        assert_eq!(offered.iter().map(String::as_str).collect::<BTreeSet<_>>(), expected, "{prefix:?}");
+        let expected: BTreeSet<&str> = expected.into_iter().filter_map(namespace).collect();
+        let offered = store.complete(Typed::Namespace, prefix, 50).await.unwrap();
+        assert_eq!(offered.iter().map(String::as_str).collect::<BTreeSet<_>>(), expected, "{prefix:?}");
+    }
+    assert_eq!(store.complete(Typed::Key, "", 3).await.unwrap().len(), 3);
+    assert_eq!(store.complete(Typed::Namespace, "", 1).await.unwrap().len(), 1);
+
     let hour = Duration::from_secs(3600);
     assert_eq!(keys(store, LeaseQuery { older_than: Some(hour), ..any() }).await, ["pay:1"]);
     assert_eq!(keys(store, LeaseQuery { until: Some(When::Ago(hour)), ..any() }).await, ["pay:1"]);

@@ -12,6 +12,7 @@ use sen_core::stores::sqlite::{self, Sqlite};
 use sen_core::stores::url::Target;
 use sen_core::system::Request;
 use sen_core::systems::sentinel::demo;
+use sen_core::systems::stent::demo as executions;
 
 use crate::session::Session;
 use crate::views::{Answer, Block, DetailsView, View};
@@ -39,7 +40,10 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         let plan = act::plan(system, &Request::Init).await?;
         act::apply(system, &plan, Consent::Unasked, Author::default(), &Revocation::default()).await?;
     }
-    demo::fill(&Sqlite::open(&path, sqlite::Access::Write).await?).await?;
+    let file = Sqlite::open(&path, sqlite::Access::Write).await?;
+    demo::fill(&file).await?;
+    executions::fill(&file).await?;
+    drop(file);
 
     let database = registry::open(&target, Access::Read, None).await?;
     let front = survey(&database).await?;
@@ -47,7 +51,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     detail.blocks.insert(
         0,
         Block::Note(format!(
-            "made {}: the leases of a payment service, some minutes after a provider outage",
+            "made {}: the leases and durable executions of a payment service, some minutes after a provider outage",
             path.display()
         )),
     );
@@ -64,6 +68,8 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         command(&["list", "--state", "uncertain,stalled"], "which keys need a person"),
         command(&["inspect", demo::UNCERTAIN_KEY], "one of them: what is known, what cannot be"),
         command(&["history", demo::UNCERTAIN_KEY], "what happened to it, in time order"),
+        command(&["exec", "list", "--state", "failed,stranded,lost"], "which executions need a person"),
+        command(&["exec", "show", executions::FAILED], "one of them: its tasks, progress and error"),
     ]));
     Ok(Answer::new(View::Details(DetailsView { details: vec![detail], single: true, now })))
 }

@@ -82,7 +82,7 @@ pub struct Args {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let mut decision = match &args.complete {
-        Some(source) => Some(Decision::Completed(read_json(source)?)),
+        Some(source) => Some(Decision::Completed(read_json(source, "result")?)),
         None => args.reset.then_some(Decision::NeverHappened),
     };
     let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
@@ -143,10 +143,10 @@ async fn ask(system: &dyn System, key: &str, session: &Session) -> Result<Option
     }
 }
 
-/// The result itself, a file (`@path`) or standard input (`-`).
-pub(super) fn read_json(source: &str) -> Result<String> {
-    let failed = |what: &str, error: std::io::Error| {
-        Error::new(ErrorKind::Usage, format!("cannot read the result from {what}")).with_source(error)
+/// The JSON itself, a file (`@path`) or standard input (`-`).
+pub(super) fn read_json(source: &str, what: &str) -> Result<String> {
+    let failed = |from: &str, error: std::io::Error| {
+        Error::new(ErrorKind::Usage, format!("cannot read the {what} from {from}")).with_source(error)
     };
     if source == "-" {
         let mut text = String::new();

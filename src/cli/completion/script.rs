@@ -37,6 +37,8 @@ const BASH: &str = r#"_sen() {
     word=${words[${#words[@]}-1]}
     cut=${word%"${word##*[:=]}"}
     [[ $COMP_WORDBREAKS == *:* ]] || cut=${cut%"${cut##*=}"}
+    # Within quotes bash takes nothing apart.
+    [[ $word == [\'\"]* ]] && cut=
     COMPREPLY=()
     while IFS= read -r word; do
         COMPREPLY+=("${word#"$cut"}")
@@ -107,12 +109,17 @@ impl Shell {
         }
     }
 
-    /// The answer: a line for each value, with what is known of it where the shell shows that.
-    pub fn candidates(self, all: impl Iterator<Item = (String, String)>) -> String {
+    /// The answer: a line for each value, with what is known of it where the shell shows that. `typed` is the word as it
+    /// stands on the line.
+    pub fn candidates(self, typed: &OsStr, all: impl Iterator<Item = (String, String)>) -> String {
+        let quote = typed.to_str().and_then(|word| word.chars().next()).filter(|c| matches!(c, '\'' | '"'));
         let mut text = String::new();
         for (value, help) in all {
             match self {
-                Self::Bash => text += &quoted(&value),
+                Self::Bash => match within(&value, quote) {
+                    Some(word) => text += &word,
+                    None => continue,
+                },
                 Self::Zsh | Self::Fish => {
                     text += &value;
                     if !help.is_empty() {
@@ -124,6 +131,18 @@ impl Shell {
             text.push('\n');
         }
         text
+    }
+}
+
+/// What bash is to put behind an open quote, which it closes itself; `None` where no such word can be.
+fn within(value: &str, quote: Option<char>) -> Option<String> {
+    match quote {
+        None => Some(quoted(value)),
+        Some('\'') => (!value.contains('\'')).then(|| value.to_owned()),
+        Some(_) => {
+            let escape = |c: char| if matches!(c, '"' | '$' | '`' | '\\') { vec!['\\', c] } else { vec![c] };
+            Some(value.chars().flat_map(escape).collect())
+        }
     }
 }
 

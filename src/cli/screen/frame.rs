@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
 
+use unicode_width::UnicodeWidthChar as _;
+
 use crate::clean::{clean, shorten};
 
 /// What is gathered, and the terminal it is for.
@@ -54,9 +56,9 @@ impl Write for Frame {
     }
 }
 
-/// From the upper left corner, each line erased to its end; without wrapping, so that a line is a line.
+/// From the upper left corner, each line cut at the edge, so that a line is a line, and erased to its end.
 fn lay(head: &str, body: &[u8], lines: usize, columns: usize) -> Vec<u8> {
-    let mut out = b"\x1b[?7l\x1b[H".to_vec();
+    let mut out = b"\x1b[H".to_vec();
     out.extend_from_slice(shorten(&clean(head), columns).as_bytes());
     out.extend_from_slice(b"\x1b[K\n\x1b[K\n");
     let room = lines.saturating_sub(3).max(1);
@@ -64,15 +66,36 @@ fn lay(head: &str, body: &[u8], lines: usize, columns: usize) -> Vec<u8> {
     let all: Vec<&[u8]> = if body.is_empty() { Vec::new() } else { body.split(|byte| *byte == b'\n').collect() };
     let fits = if all.len() > room { room - 1 } else { all.len() };
     for line in &all[..fits] {
-        out.extend_from_slice(line);
+        cut(&String::from_utf8_lossy(line), columns, &mut out);
         // A line that is cut at the edge must not hand its colour on.
         out.extend_from_slice(b"\x1b[0m\x1b[K\n");
     }
     if fits < all.len() {
         out.extend_from_slice(format!("… {} more lines\x1b[K\n", all.len() - fits).as_bytes());
     }
-    out.extend_from_slice(b"\x1b[J\x1b[?7h");
+    out.extend_from_slice(b"\x1b[J");
     out
+}
+
+/// The first `columns` columns of a line. Colours take none; what came from a database is clean by now, so there are no
+/// other sequences.
+fn cut(line: &str, columns: usize, out: &mut Vec<u8>) {
+    let mut left = columns;
+    let mut coloring = false;
+    for c in line.chars() {
+        if c == '\x1b' {
+            coloring = true;
+        }
+        if coloring {
+            coloring = c != 'm';
+        } else {
+            match left.checked_sub(c.width().unwrap_or(0)) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+    }
 }
 
 #[cfg(test)]
@@ -93,5 +116,7 @@ mod tests {
         assert_eq!(shown("", 6), "every 2s");
         // A long line is one line.
         assert_eq!(shown(&format!("{}\nb\n", "x".repeat(50)), 6).lines().nth(3), Some("b"));
+        let colored = format!("\x1b[31m{}\x1b[0m\nb\n", "注".repeat(50));
+        assert_eq!(shown(&colored, 6).lines().nth(3), Some("b"));
     }
 }

@@ -11,6 +11,7 @@ use crossterm::{cursor, execute};
 use ratatui::Frame;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::{Position, Rect};
 use sen_core::error::{Error, ErrorKind, Result};
 
 /// Whether the terminal is ours. One for the process, because the panic hook must know it, too.
@@ -81,7 +82,9 @@ impl Full {
     /// # Errors
     /// `Io`.
     pub fn refresh(&mut self) -> Result<()> {
-        self.terminal.clear().map_err(failed)
+        // `Terminal::clear` asks the terminal where its cursor is, and the answer would come among the keys.
+        let anew = self.terminal.size().and_then(|size| self.terminal.resize(Rect::from((Position::ORIGIN, size))));
+        anew.map_err(failed)
     }
 
     /// Goes to the background, as Ctrl-Z is expected to, and returns when it is called back.

@@ -262,11 +262,13 @@ fn panes(board: &Board, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
     let [first, second, third] =
         Layout::vertical([Constraint::Length(high), Constraint::Fill(1), Constraint::Length(low)]).areas(area);
     pane(board, Pane::Attention, first, brush, frame);
-    let states = if area.width >= 120 { 48 } else { (area.width * 19 / 40).max(34) };
+    let states = if area.width >= 120 { 48 } else { (area.width * 19 / 40).clamp(34, 40) };
     let [left, right] = Layout::horizontal([Constraint::Length(states), Constraint::Fill(1)]).areas(second);
     pane(board, Pane::States, left, brush, frame);
     pane(board, Pane::Running, right, brush, frame);
-    let columns = Layout::horizontal(below.iter().map(|_| Constraint::Fill(1))).split(third);
+    // Errors are longer than the names of queues.
+    let parts = below.iter().map(|pane| Constraint::Fill(if *pane == Pane::Letters { 3 } else { 2 }));
+    let columns = Layout::horizontal(parts).split(third);
     for (which, area) in below.iter().zip(columns.iter()) {
         pane(board, *which, *area, brush, frame);
     }
@@ -295,6 +297,9 @@ fn pane(board: &Board, which: Pane, area: Rect, brush: Brush, frame: &mut Frame<
     let rows = board.rows(which).len();
     let has_keys = board.pane == which;
     let mut title = format!(" {} {rows} ", which.title());
+    if let (Pane::Running, Some(busy)) = (which, board.picture.busy()) {
+        title += &format!("of {busy} ");
+    }
     if has_keys {
         title += &format!("· by {} ", board.order(which));
     }

@@ -35,8 +35,12 @@ pub const SHARE: u32 = 64;
 pub const LETTERS_SHARE: u32 = 250;
 /// Dead letters are grouped no more often than this.
 pub const LETTERS: Duration = Duration::from_secs(30);
+/// More of them are not grouped here at all: it reads every one, and costs the server about a second for ten thousand.
+pub const MANY: u64 = 10_000;
 /// So many of what is running are read, of each system.
 pub const PAGE: u64 = 50;
+/// What is said below the panes stays for so long.
+const SAID: Duration = Duration::from_secs(5);
 /// A lost connection is sought again no sooner, and no later, than this.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
@@ -194,6 +198,8 @@ struct Live {
     next_look: Instant,
     next_letters: Instant,
     failures: u32,
+    /// What the board last said, and when it began to.
+    said: Option<(String, Instant)>,
 }
 
 /// Shows the dashboard until its end. `database` is open already: what cannot be had at all is said without it.
@@ -217,16 +223,19 @@ pub async fn run(source: Source, database: Database, interval: Duration, full: F
         next_look: now,
         next_letters: now,
         failures: 0,
+        said: None,
     };
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
+        live.forget();
         let here = Timestamp::here();
         live.full.draw(|frame| draw(&live.board, here, frame))?;
         #[cfg(debug_assertions)]
         if std::env::var_os("SEN_DEBUG_PANIC").is_some() && live.board.picture.now.is_some() {
             panic!("asked for by SEN_DEBUG_PANIC");
         }
-        let idle = live.look.is_none();
+        // One question at a time, or the one behind would be taken for slow.
+        let idle = live.look.is_none() && live.letters.is_none();
         tokio::select! {
             end = ends.heard() => return Ok(end),
             event = events.next() => match event {
@@ -248,6 +257,23 @@ pub async fn run(source: Source, database: Database, interval: Duration, full: F
 }
 
 impl Live {
+    /// What was said a while ago makes room for what can be done.
+    fn forget(&mut self) {
+        let Some(message) = &self.board.message else {
+            self.said = None;
+            return;
+        };
+        match &self.said {
+            Some((said, since)) if said == message => {
+                if since.elapsed() >= SAID {
+                    self.board.message = None;
+                    self.said = None;
+                }
+            }
+            _ => self.said = Some((message.clone(), Instant::now())),
+        }
+    }
+
     fn start(&mut self) {
         let begun = Instant::now();
         self.next_look = begun + self.board.pace.interval();
@@ -300,11 +326,15 @@ impl Live {
     fn start_letters(&mut self) {
         let due = self.letters.is_none() && Instant::now() >= self.next_letters;
         let Some(database) = self.database.clone().filter(|_| due) else { return };
-        if database.systems().all(|system| system.letters().is_none()) {
-            self.next_letters = Instant::now() + LETTERS;
-            return;
+        match self.board.picture.dead() {
+            0 => self.board.picture.absorb_letters(&[], Timestamp::NEG_INFINITY),
+            many if many > MANY => self.board.picture.too_many_letters(many),
+            _ => {
+                self.letters = Some(Box::pin(letters(self.source.clone(), database)));
+                return;
+            }
         }
-        self.letters = Some(Box::pin(letters(self.source.clone(), database)));
+        self.board.settle();
     }
 
     fn grouped(&mut self, took: Duration, answer: Result<Vec<LetterGroup>>) {

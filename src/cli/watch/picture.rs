@@ -105,6 +105,8 @@ pub struct Picture {
     lines: [Vec<Line>; 5],
     past: VecDeque<(Timestamp, Vec<(String, i64)>)>,
     letters: Option<u64>,
+    busy: i64,
+    dead: u64,
 }
 
 fn ordering(left: &Rank, right: &Rank) -> std::cmp::Ordering {
@@ -175,8 +177,29 @@ impl Picture {
                 command,
             }
         });
-        self.lines[0] = attention.collect();
+        let away = front.unreachable.iter().map(|error| {
+            let text = clean(&error.to_string()).into_owned();
+            let hint = clean(error.hint().unwrap_or_default()).into_owned();
+            Line {
+                severity: Severity::Warning,
+                cells: vec![Severity::Warning.name().to_owned(), text.clone(), String::new()],
+                share: None,
+                command: command(&["sen", "status"], &[]),
+                open: Open::Words(vec!["what is kept there is not shown".into(), String::new(), text.clone(), hint]),
+                name: "unreachable".to_owned(),
+                ranks: vec![
+                    Rank::Number(-f64::from(Severity::Warning as u8)),
+                    Rank::Text(String::new()),
+                    Rank::Text(text),
+                ],
+            }
+        });
+        self.lines[0] = attention.chain(away).collect();
         self.lines[1] = front.surveys.iter().flat_map(|survey| self.states(survey)).collect();
+        let counts = front.surveys.iter().flat_map(|survey| &survey.counts);
+        self.busy = counts.filter(|count| count.severity == Severity::Pending).map(|count| count.count).sum();
+        let dead = front.surveys.iter().filter_map(|survey| survey.dead_letters);
+        self.dead = dead.map(|dead| u64::try_from(dead).unwrap_or(0)).sum();
         self.lines[2] = running(&glance.running, front.now);
         self.lines[4] = front.surveys.iter().flat_map(queues(front.now)).collect();
     }
@@ -208,6 +231,32 @@ impl Picture {
             }
         };
         self.lines[3] = groups.iter().map(line).collect();
+    }
+
+    /// How many are under way in all, where not all of them are shown.
+    pub fn busy(&self) -> Option<i64> {
+        usize::try_from(self.busy).is_ok_and(|busy| busy > self.lines[2].len()).then_some(self.busy)
+    }
+
+    /// How many dead letters the last look counted.
+    pub fn dead(&self) -> u64 {
+        self.dead
+    }
+
+    /// Says that there are too many of them to be grouped again and again.
+    pub fn too_many_letters(&mut self, count: u64) {
+        self.letters = Some(count);
+        let (text, command) =
+            ("too many to be grouped while watching".to_owned(), command(&["sen", "dlq", "groups"], &[]));
+        self.lines[3] = vec![Line {
+            severity: Severity::Warning,
+            cells: vec![count.to_string(), String::new(), format!("{text}; {command}"), String::new(), String::new()],
+            share: None,
+            open: Open::Words(vec![format!("{count} dead letters: {text}"), String::new(), format!("next: {command}")]),
+            command,
+            name: "too many".to_owned(),
+            ranks: Vec::new(),
+        }];
     }
 
     /// How many dead letters there are; `None` before they were counted.
@@ -355,7 +404,8 @@ fn running(all: &[Running], now: Timestamp) -> Vec<Line> {
             open: Open::Thing(one.system, one.id.clone()),
             name: format!("{} {}", one.system, one.id),
             ranks: vec![
-                Rank::Number(-(passed(one).unwrap_or(0) as f64)),
+                // What waits comes after what runs, however long it has waited.
+                Rank::Number(if one.begun { 0.0 } else { i64::MAX as f64 } - passed(one).unwrap_or(0) as f64),
                 Rank::Text(one.system.to_owned()),
                 Rank::Text(state),
                 Rank::Text(id),
@@ -380,7 +430,10 @@ fn queues(now: Timestamp) -> impl Fn(&Survey) -> Vec<Line> {
             let cells: Vec<String> = row.iter().map(|value| text::cell(value, now, false, 200)).collect();
             let numbers: i64 =
                 row.iter().filter_map(|value| if let Value::Int(n) = value { Some(*n) } else { None }).sum();
-            let name = cells.first().cloned().unwrap_or_default();
+            let first = cells.first().cloned().unwrap_or_default();
+            // Among the queues other tables are told by their headings.
+            let is_queues = section.columns.first().is_some_and(|column| column.name == "queue");
+            let name = if is_queues { first } else { format!("{}: {first}", section.heading) };
             let mut words = vec![format!("{} in {}", section.heading, survey.system), String::new()];
             words.extend(named.iter().cloned());
             Line {
@@ -390,7 +443,10 @@ fn queues(now: Timestamp) -> impl Fn(&Survey) -> Vec<Line> {
                 command: command(&["sen", "status"], &[]),
                 open: Open::Words(words),
                 name: format!("{} {} {name}", survey.system, section.name),
-                ranks: vec![Rank::Text(name), Rank::Number(-(numbers as f64))],
+                ranks: vec![
+                    Rank::Text(format!("{}{name}", if is_queues { "0" } else { "1" })),
+                    Rank::Number(-(numbers as f64)),
+                ],
             }
         };
         survey.sections.iter().flat_map(|section| section.rows.iter().map(|row| line(section, row))).collect()

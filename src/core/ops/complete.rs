@@ -7,8 +7,14 @@ use crate::model::value::Value;
 use crate::registry::Database;
 use crate::system::{Filter, System};
 
-/// What stands at a place of the command line, for a system that cannot complete it itself.
-const PRIMARY: &[(&str, &str)] = &[("execution", "stent"), ("saga", "saga"), ("agent_task", "node")];
+/// What a system lists first, or under which name, for those that cannot complete it themselves.
+const LISTED: &[(&str, &str, &str)] = &[
+    ("execution", "stent", ""),
+    ("task", "stent", "task"),
+    ("saga", "saga", ""),
+    ("agent_task", "node", ""),
+    ("worker", "node", "workers"),
+];
 
 /// At most `limit` values of `kind` that begin with `prefix`, in order. A system that fails has none: nobody wants an
 /// error in the middle of typing.
@@ -30,15 +36,32 @@ async fn of(system: &dyn System, kind: &str, prefix: &str, limit: u32) -> Vec<St
     match kind {
         "letter" => letters(system, limit).await,
         "group" => groups(system, limit).await,
-        "any" => newest(system, limit).await,
-        _ if PRIMARY.contains(&(kind, system.name())) => newest(system, limit).await,
-        _ => Vec::new(),
+        "queue" => queues(system).await,
+        "any" => newest(system, "", limit).await,
+        _ => match LISTED.iter().find(|(known, name, _)| *known == kind && *name == system.name()) {
+            Some((_, _, listed)) => newest(system, listed, limit).await,
+            None => Vec::new(),
+        },
     }
 }
 
+/// The queues that its survey tells of.
+async fn queues(system: &dyn System) -> Vec<String> {
+    let Ok(survey) = system.survey().await else { return Vec::new() };
+    let mut found = Vec::new();
+    for section in &survey.sections {
+        let Some(at) = section.columns.iter().position(|column| column.name == "queue") else { continue };
+        found.extend(section.rows.iter().filter_map(|row| match row.get(at) {
+            Some(Value::Text(queue)) => Some(queue.clone()),
+            _ => None,
+        }));
+    }
+    found
+}
+
 /// The ids of the newest records: what is typed is mostly recent.
-async fn newest(system: &dyn System, limit: u32) -> Vec<String> {
-    let filter = Filter { limit: Some(u64::from(limit)), ..Filter::default() };
+async fn newest(system: &dyn System, kind: &'static str, limit: u32) -> Vec<String> {
+    let filter = Filter { kind, limit: Some(u64::from(limit)), ..Filter::default() };
     let Ok(mut listing) = system.list(&filter).await else { return Vec::new() };
     let mut found = Vec::new();
     while let Some(Ok(part)) = listing.parts.next().await {

@@ -38,15 +38,18 @@ pub struct Running {
     pub since: Option<Timestamp>,
     /// When it will count as overdue.
     pub until: Option<Timestamp>,
+    /// Whether it has begun, as far as its system tells.
+    pub begun: bool,
 }
 
 /// Names of columns in the order in which they are looked for.
 const IDS: &[&str] = &["key", "id", "execution_id", "task_id", "saga_id"];
 const STATES: &[&str] = &["verdict", "state", "status"];
-const WHATS: &[&str] = &["function", "name", "step", "saga_name", "task_type", "type"];
+const WHATS: &[&str] = &["function", "root_function", "step_name", "name", "step", "saga_name", "task_type", "type"];
 const WHOS: &[&str] = &["owner_id", "worker_id", "worker", "owner"];
 const STARTS: &[&str] = &["started_at", "claimed_at", "lease_updated_at", "updated_at", "created_at"];
-const ENDS: &[&str] = &["lease_expires_at", "expires_at", "deadline", "deadline_at", "timeout_at"];
+const ENDS: &[&str] =
+    &["lease_expires_at", "lease_expires", "expires_at", "expiry_at", "deadline", "deadline_at", "timeout_at"];
 
 /// Looks once. Of what is running at most `page` of each system are read.
 ///
@@ -113,6 +116,7 @@ fn read(system: &dyn System, columns: &[Column], row: &Row) -> Option<Running> {
         who: text(WHOS),
         since: time(STARTS),
         until: time(ENDS),
+        begun: cell(&STARTS[..1]) != Some(&Value::Null),
     })
 }
 

@@ -18,6 +18,7 @@ mod costs;
 mod letters;
 mod list;
 mod remedy;
+mod upkeep;
 mod view;
 
 pub use costs::COST_COLUMNS;
@@ -25,6 +26,7 @@ pub use view::{BUCKET_COLUMNS, EVENT_COLUMNS, TASK_COLUMNS, WORKER_COLUMNS, work
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
@@ -32,15 +34,17 @@ use futures_util::StreamExt as _;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ident::OperationId;
 use crate::letters::DeadLetters;
+use crate::model::checkup::Checkup;
 use crate::model::plan::Plan;
 use crate::model::report::Report;
 use crate::observe::Observer;
 use crate::permit::WritePermit;
-use crate::system::{Filter, Found, History, Listing, Request, Survey, System};
+use crate::system::{Filter, Found, History, Listing, Request, Statistics, Survey, System};
 use crate::time::Timestamp;
 
-use port::{Depth, TaskStore};
+use port::{Depth, Server, TaskStore};
 use record::Task;
+use view::census::Census;
 
 /// The system's name.
 pub const NAME: &str = "node";
@@ -98,6 +102,25 @@ impl Node {
         Ok(out)
     }
 
+    /// Counts all tasks, and says what the server is, how many workers live, and when that was.
+    async fn count(&self, window: Option<Duration>) -> Result<(Server, Census, usize, Timestamp)> {
+        let server = self.store.server().await?;
+        let mut now = server.now.unwrap_or_else(Timestamp::here);
+        let mut census = window.map_or_else(Census::default, |window| Census::since(now.minus(window)));
+        let mut stream = self.store.tasks(Depth::Plain).await?;
+        while let Some(part) = stream.next().await {
+            let part = part?;
+            now = part.now;
+            part.tasks.iter().for_each(|task| census.add(task, part.now));
+        }
+        let (_, beats) = self.store.heartbeats(None).await?;
+        if census.total == 0 && beats.is_empty() && server.events.unwrap_or(0) == 0 {
+            return Err(Error::new(ErrorKind::NoSystem, format!("{} holds no agent tasks", self.store.database()))
+                .with_hint("agent tasks are keys like task:ID:meta; is it the right database number?"));
+        }
+        Ok((server, census, beats.len(), now))
+    }
+
     async fn find_task(&self, id: &str, events: u32) -> Result<Option<Found>> {
         let Some(look) = self.store.look(id).await? else { return Ok(None) };
         let mut remarks = Vec::new();
@@ -110,7 +133,7 @@ impl Node {
             Err(error) => return Err(error),
         };
         let effects = self.store.effects(std::slice::from_ref(&look.task.id)).await?;
-        Ok(Some(view::found(look, effects, history, &remarks)))
+        Ok(Some(view::depth::found(look, effects, history, &remarks)))
     }
 
     /// A worker by its heartbeat. One without is looked for among the owners of tasks only if its name looks like that of
@@ -125,7 +148,7 @@ impl Node {
         if beat.is_none() && held.is_empty() {
             return Ok(None);
         }
-        Ok(Some(view::found_worker(id, beat, held, now)))
+        Ok(Some(view::depth::found_worker(id, beat, held, now)))
     }
 }
 
@@ -181,21 +204,28 @@ impl System for Node {
     }
 
     async fn survey(&self) -> Result<Survey> {
-        let server = self.store.server().await?;
-        let mut stream = self.store.tasks(Depth::Plain).await?;
-        let mut census = view::Census::default();
-        let mut now = server.now.unwrap_or_else(Timestamp::here);
-        while let Some(part) = stream.next().await {
-            let part = part?;
-            now = part.now;
-            part.tasks.iter().for_each(|task| census.add(task, part.now));
+        let (server, census, workers, now) = self.count(None).await?;
+        Ok(census.survey(server, workers, now))
+    }
+
+    async fn stats(&self, window: Duration) -> Result<Option<Statistics>> {
+        let (server, census, workers, now) = self.count(Some(window)).await?;
+        Ok(Some(census.statistics(&server, workers, now)))
+    }
+
+    async fn checkup(&self) -> Result<Checkup> {
+        Ok(upkeep::checkup(&self.store.upkeep().await?))
+    }
+
+    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        match kind {
+            "agent_task_state" => {
+                let states = STATES.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned());
+                Ok(states.collect())
+            }
+            "agent_task" | "any" => self.store.ids(prefix, limit).await,
+            _ => Ok(Vec::new()),
         }
-        let (_, beats) = self.store.heartbeats(None).await?;
-        if census.total == 0 && beats.is_empty() && server.events.unwrap_or(0) == 0 {
-            return Err(Error::new(ErrorKind::NoSystem, format!("{} holds no agent tasks", self.database()))
-                .with_hint("agent tasks are keys like task:ID:meta; is it the right database number?"));
-        }
-        Ok(census.survey(server, beats.len(), now))
     }
 
     async fn plan(&self, request: &Request) -> Result<Plan> {

@@ -12,9 +12,13 @@ pub mod port;
 pub mod record;
 pub mod shape;
 pub mod verdict;
+pub mod why;
 
+mod upkeep;
 mod view;
 
+#[cfg(feature = "sqlite")]
+pub mod demo;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]
@@ -27,7 +31,9 @@ use async_trait::async_trait;
 use futures_util::{Stream, StreamExt as _};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::letters::DeadLetters;
+use crate::letters::{DeadLetters, LetterFilter};
+use crate::model::cause::Explanation;
+use crate::model::checkup::Checkup;
 use crate::model::plan::Plan;
 use crate::model::report::Report;
 use crate::model::value::Row;
@@ -39,14 +45,17 @@ use crate::time::{Timestamp, When};
 
 use acts::{ActStore, Acts};
 use letters::{LetterStore, StentLetters};
-use port::{Bound, ExecutionStore, Order, Query};
+use port::{Bound, ExecutionStore, Ids, Order, Query};
 
 pub use view::{EXECUTION_COLUMNS, TASK_COLUMNS};
 
 /// The system's name.
 pub const NAME: &str = "stent";
 
-/// The kind of a list of tasks, and of a task; an execution's is the primary one.
+/// An execution's kind: the primary one.
+pub const EXECUTION: &str = "execution";
+
+/// The kind of a list of tasks, and of a task.
 pub const TASKS: &str = "task";
 
 /// Stent in one database.
@@ -80,6 +89,16 @@ impl Stent {
     /// The zone whose wall clock the workers write.
     pub fn zone(&self) -> &Zone {
         &self.zone
+    }
+
+    /// How many further letters died of the same error. Nobody is refused the rest because this cannot be counted.
+    async fn alike(&self, id: &str) -> Option<u64> {
+        let letters = self.letters()?;
+        let of_it = LetterFilter { ids: vec![id.to_owned()], ..LetterFilter::default() };
+        let group = letters.groups(&of_it).await.ok()?.into_iter().next()?;
+        let same = LetterFilter { groups: vec![group.id], step: Some(group.step), ..LetterFilter::default() };
+        let all = letters.groups(&same).await.ok()?;
+        Some(all.iter().map(|group| group.count).sum::<u64>().saturating_sub(1))
     }
 
     fn absent(&self) -> Error {
@@ -210,6 +229,45 @@ impl System for Stent {
         Ok(found)
     }
 
+    async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
+        let look = self.store.find(id, 0, false).await?;
+        let now = self.zone.wall(look.now);
+        let queue = match why::waiting_task(&look, now) {
+            Some(task) => Some(self.store.activity(task.queue.as_deref(), &self.zone).await?),
+            None => None,
+        };
+        let letter = look.letter.as_ref().or_else(|| look.execution.as_ref().and_then(|whole| whole.letters.first()));
+        let alike = match letter {
+            Some(letter) => self.alike(&letter.id).await,
+            None => None,
+        };
+        let facts = why::Facts { look: &look, now, queue, alike };
+        let explain = |found: Found| {
+            let (causes, related) = match (found.subject.kind, &look.execution, &look.task) {
+                (EXECUTION, Some(whole), _) => {
+                    (why::of_execution(&facts, whole), why::related_to_execution(whole, now))
+                }
+                (TASKS, _, Some(task)) => {
+                    let mut causes = why::of_task(&facts, task);
+                    causes.extend(look.letter.as_ref().map(|_| why::of_letter(&facts)).unwrap_or_default());
+                    (causes, why::related_to_task(task))
+                }
+                _ => (why::of_letter(&facts), Vec::new()),
+            };
+            found.because(causes, related)
+        };
+        Ok(view::found(look.clone(), &self.zone).into_iter().map(explain).collect())
+    }
+
+    async fn checkup(&self) -> Result<Checkup> {
+        let shape = self.store.shape().await?;
+        if !shape.present() {
+            return Err(self.absent());
+        }
+        let orphans = self.store.orphans().await?;
+        Ok(upkeep::checkup(&shape, orphans.as_ref()))
+    }
+
     async fn nearby(&self, id: &str) -> Result<Vec<String>> {
         let mut near: Vec<(usize, String)> = self
             .store
@@ -239,6 +297,29 @@ impl System for Stent {
         let now = rows.now;
         let make = move |listed| view::execution_row(listed, &view::Clock::new(&zone, now));
         Ok(Listing { columns: view::EXECUTION_COLUMNS, now, parts: parts(rows.chunks, limit, make) })
+    }
+
+    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let states = |known: &[&str]| {
+            Ok(known.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned()).collect())
+        };
+        match kind {
+            // Where nothing is typed yet the newest are offered instead: ids are random, and their first ones mean nothing.
+            "execution" | "task" | "any" if !prefix.is_empty() => {
+                let mut found = Vec::new();
+                if kind != "task" {
+                    found.extend(self.store.ids(Ids::Executions, prefix, limit).await?);
+                }
+                if kind != "execution" {
+                    found.extend(self.store.ids(Ids::Tasks, prefix, limit).await?);
+                }
+                Ok(found)
+            }
+            "letter" if !prefix.is_empty() => self.store.ids(Ids::Letters, prefix, limit).await,
+            "execution_state" => states(EXECUTION_STATES),
+            "task_state" => states(TASK_STATES),
+            _ => Ok(Vec::new()),
+        }
     }
 
     async fn history(&self, _id: &str, _limit: Option<u64>) -> Result<History> {

@@ -23,7 +23,7 @@ Examples:
   sen agent list --state failed --where-error overloaded --tenant acme
   sen agent list --limit 0 -o jsonl > tasks.jsonl   everything, streamed in stored order
 
-There is no index: every list walks over all tasks, a thousand keys at a time.")]
+There is no index: every list walks over all tasks, some hundred keys at a time.")]
 pub struct Args {
     #[command(flatten)]
     pub matching: Matching,

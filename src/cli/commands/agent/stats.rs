@@ -1,11 +1,14 @@
 //! `sen agent stats`.
 
-use sen_core::error::Result;
+use std::time::Duration;
+
+use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::value::Value;
-use sen_core::system::Survey;
+use sen_core::system::Statistics;
 
 use super::agents;
-use crate::commands::status::{data, layout};
+use crate::app::span;
+use crate::commands::{section_blocks, section_values};
 use crate::session::Session;
 use crate::views::{Answer, Block, Detail, DetailsView, View};
 
@@ -14,33 +17,39 @@ use crate::views::{Answer, Block, Detail, DetailsView, View};
 #[command(after_help = "\
 Examples:
   sen agent stats
+  sen agent stats --window 24h
   sen agent stats -o json | jq .by_status")]
-pub struct Args {}
+pub struct Args {
+    /// Count what ended within this span before now
+    #[arg(long, default_value = "1h", value_parser = span, value_name = "SPAN")]
+    pub window: Duration,
+}
 
 /// Runs it.
-pub async fn run(_: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let database = session.read_agents().await?;
     let system = agents(&database)?;
-    let survey = system.survey().await?;
-    let now = survey.now;
-    let mut blocks = vec![Block::Field("database", Value::Text(system.database().to_owned()))];
-    blocks.extend(layout(&survey));
-    let Value::Map(mut map) = data(&survey) else { return Ok(Answer::new(View::Nothing)) };
-    map.push(("total_tasks", Value::Int(survey.counts.iter().map(|count| count.count).sum())));
-    map.push(("by_status", by_status(&survey)));
-    map.push(("observed_at", Value::Time(now)));
+    let Some(statistics) = system.stats(args.window).await? else {
+        return Err(Error::new(ErrorKind::Internal, "agent tasks were not counted"));
+    };
+    let now = statistics.now;
+    let place = Value::Text(system.database().to_owned());
+    let mut blocks = vec![Block::Field("database", place.clone())];
+    blocks.extend(statistics.facts.iter().map(|(name, value)| Block::Field(name, value.clone())));
+    blocks.extend(section_blocks(&statistics.sections));
+    let mut map = vec![("database", place), ("observed_at", Value::Time(now)), ("by_status", by_status(&statistics))];
+    map.extend(statistics.facts.iter().cloned());
+    map.extend(section_values(&statistics.sections));
     let details = vec![Detail { value: Value::Map(map), blocks }];
     Ok(Answer::new(View::Details(DetailsView { details, single: true, now })))
 }
 
 /// The controller's own shape: one number per stored status.
-fn by_status(survey: &Survey) -> Value {
-    let rows = survey.sections.iter().filter(|section| section.name == "statuses").flat_map(|section| &section.rows);
-    Value::Map(
-        rows.filter_map(|row| match row.as_slice() {
-            [Value::Name(status), count] => Some((*status, count.clone())),
-            _ => None,
-        })
-        .collect(),
-    )
+fn by_status(statistics: &Statistics) -> Value {
+    let sections = statistics.sections.iter().filter(|section| section.name == "statuses");
+    let pairs = sections.flat_map(|section| &section.rows).filter_map(|row| match row.as_slice() {
+        [Value::Name(status), count] => Some((*status, count.clone())),
+        _ => None,
+    });
+    Value::Map(pairs.collect())
 }

@@ -63,7 +63,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         tenant: args.tenant,
         task_type: args.task_type,
         agent_type: args.agent,
-        params: read_json(&args.params)?,
+        params: read_json(&args.params, "parameters")?,
         cost_limit: Some(limit).filter(|_| args.cost_limit > 0.0),
         max_attempts: args.max_attempts,
     };

@@ -64,7 +64,7 @@ pub struct Args {
     #[arg(long, value_parser = when, value_name = "TIME")]
     pub until: Option<When>,
 
-    /// Order: created, started or completed, the newest first [default: created; stored order with --limit 0]
+    /// Order: created, started or completed (of those that are), the newest first [default: created; as stored with --limit 0]
     #[arg(long, value_name = "ORDER")]
     pub sort: Option<String>,
 

@@ -53,10 +53,9 @@ impl Node {
         verify: Option<Duration>,
         judge: impl Fn(&Task, &[Effect]) -> Result<Step, Box<Item>>,
     ) -> Result<Plan> {
-        let noun = if ids.len() == 1 { "agent task" } else { "agent tasks" };
         let grave = what == "requeue" || ids.len() > 1;
         let gravity = if grave { Gravity::Grave } else { Gravity::Harmless };
-        let mut plan = Plan::new(format!("{what} {} {noun}", ids.len()), self.store.database(), gravity);
+        let mut plan = Plan::new("", self.store.database(), gravity);
         let mut effects: HashMap<String, Vec<Effect>> = HashMap::new();
         if what == "requeue" {
             for effect in self.store.effects(ids).await? {
@@ -83,6 +82,8 @@ impl Node {
                 }
             }
         }
+        let noun = if plan.steps.len() == 1 { "agent task" } else { "agent tasks" };
+        plan.summary = format!("{what} {} {noun}", plan.steps.len());
         Ok(plan)
     }
 
@@ -143,9 +144,14 @@ impl Node {
             }
             let acts = steps.iter().map(task_act).collect::<Result<Vec<_>>>()?;
             let outcomes = self.store.act_all(&acts, permit).await;
-            for (act, outcome) in acts.into_iter().zip(outcomes) {
-                let (item, attempts) = item(&act, outcome);
+            for ((act, outcome), step) in acts.into_iter().zip(outcomes).zip(steps) {
+                let (mut item, attempts) = item(&act, outcome);
                 if item.outcome == Outcome::Applied {
+                    let undoable = act.verb == Verb::Cancel && !step.warnings.is_empty() && !act.seen.owner.is_empty();
+                    if undoable && step.guarded(VERIFY).is_none() {
+                        item.detail +=
+                            &format!("; {} was at work on it and may undo this (--verify watches)", act.seen.owner);
+                    }
                     made.push((report.items.len(), act, attempts));
                 }
                 report.items.push(item);
@@ -302,6 +308,7 @@ pub(super) fn item(act: &Act, outcome: Result<Acted>) -> (Item, i64) {
             let detail = match (&act.verb, made.status.as_str()) {
                 (Verb::Cancel, _) => "cancelled".to_owned(),
                 (Verb::Requeue, "failed") => format!("failed: that was attempt {}, the last one", made.attempts),
+                (Verb::Requeue, _) if made.attempts == 1 => "requeued, 1 attempt used".to_owned(),
                 (Verb::Requeue, _) => format!("requeued, {} attempts used", made.attempts),
                 (Verb::Replay, _) => "queued again, its attempts reset".to_owned(),
             };

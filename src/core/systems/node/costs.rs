@@ -122,7 +122,7 @@ fn row(
     let usd = |amount_: f64| amount((amount_ * 1e9).round() / 1e9);
     let whole = scope != "day";
     vec![
-        Value::text(tenant.cloned()),
+        Value::text(tenant.cloned().filter(|tenant| !tenant.is_empty())),
         Value::text(day.cloned().filter(|day| !day.is_empty())),
         Value::Name(scope),
         Value::Int(sum.tasks),
@@ -165,7 +165,7 @@ mod tests {
     fn days_add_up_to_tenants_and_tenants_to_all() {
         let fields = |pairs: &[(&str, &str)]| {
             let find = |field: &&str| pairs.iter().find(|(name, _)| name == field).map(|(_, text)| (*text).to_owned());
-            super::super::record::FIELDS.iter().map(find).collect()
+            crate::systems::node::record::FIELDS.iter().map(find).collect()
         };
         let one = Task::read("a".into(), fields(&[("tenant_id", "t"), ("cost_so_far", "0.0")]));
         let two = Task::read(

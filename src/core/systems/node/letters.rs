@@ -14,7 +14,7 @@ use super::verdict::is_dead;
 use super::{NAME, Node};
 use crate::error::{Error, ErrorKind, Result};
 use crate::letters::{DeadLetters, LetterFilter, Letters, ReplayOptions, Sink};
-use crate::model::letter::{Letter, LetterGroup};
+use crate::model::letter::{Letter, LetterGroup, fold_error, group_id};
 use crate::model::plan::{Gravity, Plan, Set};
 use crate::model::report::{Item, Outcome, Report};
 use crate::observe::Observer;
@@ -57,7 +57,7 @@ fn step(task: &Task) -> &str {
 }
 
 fn group_of(task: &Task) -> (String, String) {
-    let folded = fold(task.error.as_deref().unwrap_or("(no error was recorded)"));
+    let folded = fold_error(task.error.as_deref().unwrap_or("(no error was recorded)"));
     (group_id(step(task), &folded), folded)
 }
 
@@ -348,12 +348,22 @@ impl DeadLetters for Node {
         Ok(report)
     }
 
-    async fn plan_discard(&self, _: &LetterFilter) -> Result<Plan> {
-        Err(no_discard())
+    async fn plan_discard(&self, filter: &LetterFilter) -> Result<Plan> {
+        let mut matching = 0_u64;
+        self.each_dead(filter, Depth::Plain, |_, _| {
+            matching += 1;
+            Ok(())
+        })
+        .await?;
+        match matching {
+            // Letters of another system are meant.
+            0 => Ok(Plan::new("discard no failed agent tasks", self.store.database(), Gravity::Grave)),
+            _ => Err(no_discard()),
+        }
     }
 
-    async fn discard(&self, _: &Plan, _: &WritePermit, _: Sink<'_>, _: &dyn Observer) -> Result<Report> {
-        Err(no_discard())
+    async fn discard(&self, plan: &Plan, _: &WritePermit, _: Sink<'_>, _: &dyn Observer) -> Result<Report> {
+        if plan.targets() == 0 { Ok(Report::new(plan.operation)) } else { Err(no_discard()) }
     }
 
     async fn export(&self, filter: &LetterFilter, sink: Sink<'_>) -> Result<u64> {
@@ -379,65 +389,5 @@ fn no_discard() -> Error {
         ErrorKind::Refused,
         "failed agent tasks are not discarded: the hash is the task's only record, and its cost is counted from it",
     )
-    .with_hint("`sen dlq export` copies them; a cancelled task is not replayed unless it is named")
-}
-
-/// An error with what differs from task to task folded away: numbers, hexadecimal ids, quoted texts.
-fn fold(error: &str) -> String {
-    let line = error.lines().next().unwrap_or_default();
-    let mut out = String::new();
-    for word in line.split(' ') {
-        if !out.is_empty() {
-            out.push(' ');
-        }
-        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
-        let digits = bare.bytes().filter(u8::is_ascii_digit).count();
-        if digits > 0
-            && bare.len() >= 6
-            && bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-        {
-            out.push('…');
-        } else {
-            let mut last = false;
-            for c in word.chars() {
-                if c.is_ascii_digit() {
-                    if !last {
-                        out.push('N');
-                    }
-                    last = true;
-                } else {
-                    out.push(c);
-                    last = false;
-                }
-            }
-        }
-    }
-    out.chars().take(200).collect()
-}
-
-/// A short name of a group: the same for the same step and folded error, in every run.
-fn group_id(step: &str, folded: &str) -> String {
-    // FNV-1a: small, and the same everywhere and for ever.
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in step.bytes().chain([0]).chain(folded.bytes()) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    format!("{:08x}", hash >> 32)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_that_differ_only_in_ids_are_one_group() {
-        assert_eq!(
-            fold("Exceeded max retry attempts after worker worker-17 failure"),
-            fold("Exceeded max retry attempts after worker worker-3 failure")
-        );
-        assert_eq!(fold("no task_0e41c04ec91f\nat x"), fold("no task_1c95c165d749"));
-        assert_ne!(fold("timeout"), fold("refused"));
-        assert_ne!(group_id("a", "x"), group_id("b", "x"));
-        assert_eq!(group_id("a", "x").len(), 8);
-    }
+    .with_hint("`sen dlq export` copies them; --system names the letters of another system")
 }

@@ -61,6 +61,23 @@ pub struct EventRecord {
     pub fields: Vec<(String, String)>,
 }
 
+impl EventRecord {
+    /// A field.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether it is about this task: said by a field, or inside its payload.
+    pub fn is_about(&self, task: &str) -> bool {
+        if let Some(id) = self.field("task_id") {
+            return id == task;
+        }
+        let Some(payload) = self.field("payload").filter(|payload| payload.contains(task)) else { return false };
+        serde_json::from_str::<serde_json::Value>(payload)
+            .is_ok_and(|payload| payload.get("task_id").and_then(serde_json::Value::as_str) == Some(task))
+    }
+}
+
 /// Events, in time order.
 #[derive(Debug, Clone)]
 pub struct Events {
@@ -171,6 +188,31 @@ pub struct Server {
     pub now: Option<Timestamp>,
 }
 
+/// What can go wrong with the server as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// What it does when memory is full: `noeviction`, `allkeys-lru`, …
+    pub eviction: Option<String>,
+    /// The most memory it may use; 0: no limit.
+    pub max_memory: Option<i64>,
+    /// The memory it uses.
+    pub used_memory: Option<i64>,
+    /// Whether it keeps a log of what is written.
+    pub append_only: Option<bool>,
+    /// How many changes were not saved yet.
+    pub unsaved: Option<i64>,
+    /// When it last saved, in seconds.
+    pub last_save: Option<i64>,
+    /// Whether the last save failed.
+    pub save_failed: bool,
+    /// Whether it is a replica.
+    pub replica: bool,
+    /// How many events are kept.
+    pub events: Option<i64>,
+    /// How the connection is protected.
+    pub encryption: &'static str,
+}
+
 /// A store of agent tasks.
 #[async_trait]
 pub trait TaskStore: Send + Sync {
@@ -179,6 +221,12 @@ pub trait TaskStore: Send + Sync {
 
     /// The server.
     async fn server(&self) -> Result<Server>;
+
+    /// What is known of the server's health.
+    async fn upkeep(&self) -> Result<Upkeep>;
+
+    /// Some ids of tasks that begin so, as far as they are found at a glance.
+    async fn ids(&self, prefix: &str, limit: u32) -> Result<Vec<String>>;
 
     /// Whether a key of this system is found at a glance.
     async fn glance(&self) -> Result<bool>;
@@ -221,4 +269,21 @@ pub trait TaskStore: Send + Sync {
 
     /// Fills a tenant's bucket, or removes it when `None`; `false` when its key holds something else than a hash.
     async fn set_bucket(&self, tenant: &str, fill: Option<(f64, Option<f64>)>, permit: &WritePermit) -> Result<bool>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_name_their_task_in_two_ways() {
+        let event = |fields: &[(&str, &str)]| EventRecord {
+            id: (1, 0),
+            fields: fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        };
+        assert!(event(&[("event", "task_requeued"), ("task_id", "t1")]).is_about("t1"));
+        assert!(event(&[("type", "node_failed"), ("payload", r#"{"task_id": "t1"}"#)]).is_about("t1"));
+        assert!(!event(&[("type", "x"), ("payload", r#"{"task_id": "t10"}"#)]).is_about("t1"));
+        assert!(!event(&[("type", "x"), ("payload", "t1")]).is_about("t1"));
+    }
 }

@@ -1,6 +1,7 @@
 //! Agent tasks in Redis: the keys, read in batches. Changes are in `act.rs`, the walk over all tasks in `scan.rs`.
 
 mod act;
+mod decode;
 mod scan;
 mod scripts;
 
@@ -10,17 +11,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::checkpoint::{Checkpoint, Effect, Heartbeat};
-use super::port::{Act, Acted, Bucket, Depth, EventRecord, Events, Look, NewTask, Server, TaskStore, TaskStream};
+use super::port::{Act, Acted, Bucket, Depth, Events, Look, NewTask, Server, TaskStore, TaskStream, Upkeep};
 use super::record::{FIELDS, PLAIN, Task};
 use crate::error::{Error, ErrorKind, Result};
 use crate::permit::WritePermit;
 use crate::stores::redis::{Batch, Redis, Reply};
 use crate::time::Timestamp;
+use decode::{Replies, beat_key, before, between, clock, entries, literal, meta_key, pairs, task, ttl};
 
 /// Where the events are.
 const STREAM: &str = "stream:events";
-/// How many keys one SCAN looks at: well below a millisecond.
-const LOOK_AT: &[u8] = b"1000";
+/// How many keys one SCAN looks at: a third of a millisecond of the server's time.
+const LOOK_AT: &[u8] = b"400";
 /// How many events are read at once.
 const PAGE: usize = 1000;
 /// More events are never kept in memory.
@@ -59,128 +61,6 @@ impl RedisTasks {
     }
 }
 
-/// The key of a task's hash.
-fn meta_key(id: &str) -> String {
-    format!("task:{id}:meta")
-}
-
-/// The key of a worker's heartbeat.
-fn beat_key(worker: &str) -> String {
-    format!("worker:{worker}:hb")
-}
-
-/// `text` as part of a pattern: its own `*`, `?`, `[`, `]` and `\` mean themselves.
-fn literal(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out
-}
-
-/// What stands between `before` and `after` in a key.
-fn between<'a>(key: &'a str, before: &str, after: &str) -> Option<&'a str> {
-    key.strip_prefix(before)?.strip_suffix(after).filter(|middle| !middle.is_empty())
-}
-
-/// The reply to TIME.
-fn clock(reply: Reply) -> Result<Timestamp> {
-    let parts = reply.array()?;
-    let number = |at: usize| parts.get(at).and_then(Reply::int);
-    match (number(0), number(1)) {
-        (Some(seconds), Some(micros)) => Ok(Timestamp::from_micros(seconds.saturating_mul(1_000_000) + micros)),
-        _ => Err(Error::new(ErrorKind::Unreadable, "Redis does not say what time it is")),
-    }
-}
-
-/// A time to live in milliseconds; `None` where there is none.
-fn ttl(reply: &Reply) -> Option<i64> {
-    reply.int().filter(|ttl| *ttl >= 0)
-}
-
-/// The replies one by one; a missing one cannot happen, and is nothing.
-struct Replies(std::vec::IntoIter<Reply>);
-
-impl Replies {
-    fn next(&mut self) -> Reply {
-        self.0.next().unwrap_or(Reply::Nil)
-    }
-}
-
-/// A hash from the flat list that HGETALL gives.
-fn pairs(reply: Reply) -> Result<Vec<(String, String)>> {
-    let mut items = reply.array()?.into_iter();
-    let mut out = Vec::new();
-    while let (Some(name), Some(value)) = (items.next(), items.next()) {
-        if let (Some(name), Some(value)) = (name.text(), value.text()) {
-            out.push((name, value));
-        }
-    }
-    Ok(out)
-}
-
-/// A task from the reply to HMGET; `None` when there is no such key, or nothing known in it.
-fn task(id: String, reply: Reply) -> Result<Option<Task>> {
-    match reply {
-        Reply::Error(text) if text.starts_with("WRONGTYPE") => {
-            Ok(Some(Task::broken(id, "its key holds something else than a hash".into())))
-        }
-        Reply::Error(text) => Err(crate::stores::redis::errors::from_server(&text)),
-        reply => {
-            let values = reply.array()?;
-            if values.iter().all(|value| *value == Reply::Nil) {
-                return Ok(None);
-            }
-            Ok(Some(Task::read(id, values.into_iter().map(Reply::text).collect())))
-        }
-    }
-}
-
-fn event_id(text: &str) -> Option<(i64, i64)> {
-    let (millis, number) = text.split_once('-')?;
-    Some((millis.parse().ok()?, number.parse().ok()?))
-}
-
-/// The entries of a stream.
-fn entries(reply: Reply) -> Result<Vec<EventRecord>> {
-    let mut out = Vec::new();
-    for entry in reply.array()? {
-        let mut parts = Replies(entry.array()?.into_iter());
-        let id = parts.next().text().as_deref().and_then(event_id);
-        let fields = pairs(parts.next())?;
-        out.extend(id.map(|id| EventRecord { id, fields }));
-    }
-    Ok(out)
-}
-
-impl EventRecord {
-    /// A field.
-    pub fn field(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Whether it is about this task: said by a field, or inside its payload.
-    fn is_about(&self, task: &str) -> bool {
-        if let Some(id) = self.field("task_id") {
-            return id == task;
-        }
-        let Some(payload) = self.field("payload").filter(|payload| payload.contains(task)) else { return false };
-        serde_json::from_str::<serde_json::Value>(payload)
-            .is_ok_and(|payload| payload.get("task_id").and_then(serde_json::Value::as_str) == Some(task))
-    }
-}
-
-/// The id right before this one.
-fn before((millis, number): (i64, i64)) -> String {
-    match number {
-        0 => format!("{}-{}", millis.saturating_sub(1), u64::MAX),
-        number => format!("{millis}-{}", number - 1),
-    }
-}
-
 #[async_trait]
 impl TaskStore for RedisTasks {
     fn database(&self) -> &str {
@@ -203,6 +83,50 @@ impl TaskStore for RedisTasks {
         };
         let replica = matches!(line("role"), Some("slave" | "replica"));
         Ok(Server { version, replica, events: replies.next().int(), now: Some(now) })
+    }
+
+    async fn upkeep(&self) -> Result<Upkeep> {
+        let mut batch = Batch::of(&[b"INFO", b"memory"]);
+        batch.add(&[b"INFO", b"persistence"]);
+        batch.add(&[b"INFO", b"replication"]);
+        batch.add(&[b"XLEN", STREAM.as_bytes()]);
+        let mut replies = Replies(self.redis.exchange(&batch).await?.into_iter());
+        let told: String = (0..3).filter_map(|_| replies.next().text()).collect();
+        let word = |name: &str| told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let number = |name: &str| word(name).and_then(|text| text.trim().parse().ok());
+        Ok(Upkeep {
+            eviction: word("maxmemory_policy").map(|text| text.trim().to_owned()),
+            max_memory: number("maxmemory"),
+            used_memory: number("used_memory"),
+            append_only: number("aof_enabled").map(|on: i64| on == 1),
+            unsaved: number("rdb_changes_since_last_save"),
+            last_save: number("rdb_last_save_time"),
+            save_failed: word("rdb_last_bgsave_status").is_some_and(|text| text.trim() != "ok"),
+            replica: matches!(word("role").map(str::trim), Some("slave" | "replica")),
+            events: replies.next().int(),
+            encryption: self.redis.encryption().await,
+        })
+    }
+
+    async fn ids(&self, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let pattern = format!("task:{}*:meta", literal(prefix));
+        let mut cursor = b"0".to_vec();
+        let mut out = Vec::new();
+        // There is no index: so far and no further, for a shell is waiting.
+        for _ in 0..10 {
+            let words: [&[u8]; 6] = [b"SCAN", &cursor, b"MATCH", pattern.as_bytes(), b"COUNT", LOOK_AT];
+            let (next, keys) = scan::page(self.redis.call(&words).await?)?;
+            let texts = keys.into_iter().filter_map(|key| String::from_utf8(key).ok());
+            out.extend(texts.filter_map(|key| between(&key, "task:", ":meta").map(str::to_owned)));
+            if next == b"0" || out.len() >= limit as usize {
+                break;
+            }
+            cursor = next;
+        }
+        out.sort();
+        out.dedup();
+        out.truncate(limit as usize);
+        Ok(out)
     }
 
     async fn glance(&self) -> Result<bool> {
@@ -488,31 +412,5 @@ impl TaskStore for RedisTasks {
 
     async fn set_bucket(&self, tenant: &str, fill: Option<(f64, Option<f64>)>, permit: &WritePermit) -> Result<bool> {
         self.fill_bucket(tenant, fill, permit).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_and_patterns() {
-        assert_eq!(between("task:a:b:meta", "task:", ":meta"), Some("a:b"));
-        assert_eq!(between("task::meta", "task:", ":meta"), None);
-        assert_eq!(literal("a*[b]"), r"a\*\[b\]");
-        assert_eq!(before((5, 0)), format!("4-{}", u64::MAX));
-        assert_eq!(before((5, 3)), "5-2");
-    }
-
-    #[test]
-    fn events_name_their_task_in_two_ways() {
-        let event = |fields: &[(&str, &str)]| EventRecord {
-            id: (1, 0),
-            fields: fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        };
-        assert!(event(&[("event", "task_requeued"), ("task_id", "t1")]).is_about("t1"));
-        assert!(event(&[("type", "node_failed"), ("payload", r#"{"task_id": "t1"}"#)]).is_about("t1"));
-        assert!(!event(&[("type", "x"), ("payload", r#"{"task_id": "t10"}"#)]).is_about("t1"));
-        assert!(!event(&[("type", "x"), ("payload", "t1")]).is_about("t1"));
     }
 }

@@ -150,8 +150,8 @@ pub fn told(effects: &[Effect]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{FIELDS, naive_utc};
     use super::*;
+    use crate::systems::node::record::{FIELDS, naive_utc};
 
     fn task(status: &str, owner: &str, alive: Option<bool>) -> Task {
         let pairs = [

@@ -270,12 +270,15 @@ mod tests {
         let find = |field: &&str| {
             pairs.iter().chain(&base).find(|(name, _)| name == field).map(|(_, text)| (*text).to_owned())
         };
-        Task::read("t".into(), super::super::record::FIELDS.iter().map(find).collect())
+        Task::read("t".into(), crate::systems::node::record::FIELDS.iter().map(find).collect())
     }
 
     fn now() -> Timestamp {
-        super::super::record::naive_utc("2026-11-20T20:00:00").unwrap()
+        crate::systems::node::record::naive_utc("2026-11-20T20:00:00").unwrap()
     }
+
+    /// Status, further fields, whether the owner's heartbeat is there, and the state.
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<bool>, State);
 
     #[test]
     fn states() {
@@ -283,7 +286,7 @@ mod tests {
         let ahead = ("lease_expires", "2026-11-20T21:00:00");
         let owner = ("owner", "w");
         let spent = [("attempts", "3")];
-        let cases: [(&str, &[(&str, &str)], Option<bool>, State); 15] = [
+        let cases: [Case<'_>; 15] = [
             ("queued", &[], None, State::Queued),
             ("queued", &spent, None, State::Queued),
             ("queued", &[("cost_so_far", "2"), ("cost_limit", "1")], None, State::OverCostLimit),
@@ -316,5 +319,5 @@ mod tests {
         }
     }
 
-    use super::super::record::CANCELLED;
+    use crate::systems::node::record::CANCELLED;
 }

@@ -1,22 +1,24 @@
-//! How tasks, workers, buckets and events become the neutral columns, fields and surveys that every front end shows. Pure.
+//! How tasks, workers, buckets and events become the neutral columns and rows that every front end shows. Pure.
+//! One thing in depth is laid out in `depth`, all of them are counted in `census`.
+
+pub(super) mod census;
+pub(super) mod depth;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use super::NAME;
-use super::checkpoint::{Effect, Heartbeat};
-use super::port::{Bucket, EventRecord, Events, Look, Server};
-use super::record::{Status, Task};
-use super::remedy::subject;
-use super::verdict::{Facts, State, is_dead, judge, state};
-use crate::model::subject::Subject;
+use super::checkpoint::Heartbeat;
+use super::port::{Bucket, EventRecord, Events};
+use super::record::Task;
+use super::verdict::state;
 use crate::model::value::{Column, Row, Show, Value};
-use crate::model::verdict::{NextCommand, Severity, Verdict};
-use crate::system::{Attention, Count, Event, Found, History, Section, Survey};
-use crate::time::{Timestamp, humane};
+use crate::model::verdict::Severity;
+use crate::system::{Event, History};
+use crate::time::Timestamp;
 
-const fn column(name: &'static str, heading: &'static str, show: Show) -> Column {
+/// A column.
+pub(super) const fn column(name: &'static str, heading: &'static str, show: Show) -> Column {
     Column { name, heading, show }
 }
 
@@ -26,9 +28,9 @@ pub const TASK_COLUMNS: &[Column] = &[
     column("verdict", "VERDICT", Show::Whole),
     column("status", "STATUS", Show::Asked),
     column("tenant_id", "TENANT", Show::Short),
-    column("task_type", "TYPE", Show::Short),
+    column("task_type", "TYPE", Show::Wide),
     column("owner", "WORKER", Show::Short),
-    column("attempts", "TRIES", Show::Whole),
+    column("attempts", "TRIES", Show::Wide),
     column("updated_at", "UPDATED", Show::Whole),
     column("error", "ERROR", Show::Short),
     column("lease_expires", "LEASE", Show::Wide),
@@ -66,7 +68,7 @@ pub const EVENT_COLUMNS: &[Column] = &[
     column("at", "TIME", Show::Moment),
     column("event", "EVENT", Show::Whole),
     column("task_id", "TASK", Show::Whole),
-    column("worker_id", "WORKER", Show::Short),
+    column("worker_id", "WORKER", Show::Wide),
     column("detail", "DETAIL", Show::Short),
     column("fields", "FIELDS", Show::Asked),
 ];
@@ -82,82 +84,32 @@ pub const BUCKET_COLUMNS: &[Column] = &[
     column("findings", "FINDINGS", Show::Asked),
 ];
 
-const NODE_COLUMNS: &[Column] = &[
-    column("node_id", "NODE", Show::Whole),
-    column("node_type", "TYPE", Show::Wide),
-    column("started_at", "STARTED", Show::Whole),
-    column("completed_at", "ENDED", Show::Asked),
-    column("took_ms", "TOOK", Show::Whole),
-    column("error", "ERROR", Show::Short),
-    column("outputs", "OUTPUTS", Show::Short),
-    column("inputs", "INPUTS", Show::Asked),
-    column("metadata", "METADATA", Show::Asked),
-];
-
-const CALL_COLUMNS: &[Column] = &[
-    column("timestamp", "TIME", Show::Moment),
-    column("model", "MODEL", Show::Whole),
-    column("prompt_tokens", "PROMPT", Show::Wide),
-    column("completion_tokens", "ANSWER", Show::Wide),
-    column("total_tokens", "TOKENS", Show::Whole),
-    column("cost_usd", "USD", Show::Whole),
-    column("latency_ms", "MS", Show::Whole),
-];
-
-const EFFECT_COLUMNS: &[Column] = &[
-    column("effect", "EFFECT", Show::Whole),
-    column("standing", "STANDING", Show::Whole),
-    column("lock_ms", "LOCKED FOR", Show::Whole),
-    column("result", "RESULT", Show::Short),
-];
-
-const STORED_COLUMNS: &[Column] = &[column("field", "FIELD", Show::Whole), column("value", "VALUE", Show::Short)];
-
-const HELD_COLUMNS: &[Column] = &[
-    column("task_id", "ID", Show::Whole),
-    column("verdict", "VERDICT", Show::Whole),
-    column("tenant_id", "TENANT", Show::Short),
-    column("current_node", "NODE", Show::Short),
-    column("lease_expires", "LEASE", Show::Whole),
-];
-
-const STATUS_COLUMNS: &[Column] = &[column("status", "STATUS", Show::Whole), column("count", "COUNT", Show::Whole)];
-
-const TENANT_COLUMNS: &[Column] = &[
-    column("tenant_id", "TENANT", Show::Whole),
-    column("tasks", "TASKS", Show::Whole),
-    column("queued", "QUEUED", Show::Whole),
-    column("held", "HELD", Show::Whole),
-    column("failed", "FAILED", Show::Whole),
-    column("completed", "COMPLETED", Show::Whole),
-];
-
 /// A number that may have a fraction, as Python and JSON write it.
 pub(super) fn amount(number: f64) -> Value {
     serde_json::Number::from_f64(number).map_or(Value::Null, |number| Value::Json(number.to_string()))
 }
 
-fn whole(number: Option<i64>) -> Value {
+pub(super) fn whole(number: Option<i64>) -> Value {
     number.map_or(Value::Null, Value::Int)
 }
 
-fn json(text: Option<String>) -> Value {
+pub(super) fn json(text: Option<String>) -> Value {
     text.map_or(Value::Null, Value::Json)
 }
 
 /// Stored text that should be JSON, as JSON in any case.
-fn lenient(text: String) -> Value {
+pub(super) fn lenient(text: String) -> Value {
     match serde_json::from_str::<serde::de::IgnoredAny>(&text) {
         Ok(_) => Value::Json(text),
         Err(_) => Value::Text(text),
     }
 }
 
-fn texts(texts: &[String]) -> Value {
+pub(super) fn texts(texts: &[String]) -> Value {
     Value::List(texts.iter().map(|text| Value::Text(text.clone())).collect())
 }
 
-fn status(task: &Task) -> Value {
+pub(super) fn status(task: &Task) -> Value {
     match task.status {
         Some(status) => Value::Name(status.name()),
         None => Value::text(Some(task.seen.status.clone()).filter(|text| !text.is_empty())),
@@ -272,7 +224,7 @@ pub(super) fn worker_row(worker: &str, beat: Option<&Heartbeat>, held: u64) -> R
     ]
 }
 
-fn worker_state(beat: Option<&Heartbeat>) -> (&'static str, Severity) {
+pub(super) fn worker_state(beat: Option<&Heartbeat>) -> (&'static str, Severity) {
     match beat {
         None => ("gone", Severity::Critical),
         Some(beat) if !beat.findings.is_empty() => ("unreadable", Severity::Warning),
@@ -316,310 +268,6 @@ pub(super) fn bucket_row(bucket: Bucket) -> Row {
         bucket.ttl_ms.map_or(Value::Null, Value::Millis),
         texts(&findings),
     ]
-}
-
-/// One task in depth.
-pub(super) fn found(look: Look, effects: Vec<Effect>, events: Option<Events>, remarks: &[String]) -> Found {
-    let done = effects.iter().filter(|effect| effect.is_done()).count();
-    let facts = Facts {
-        task: &look.task,
-        checkpoint: look.checkpoint.as_ref(),
-        heartbeat: look.heartbeat.as_ref(),
-        effects_done: done,
-        effects_under_way: effects.len() - done,
-        now: look.now,
-    };
-    let mut verdict = judge(&facts);
-    let findings = look.checkpoint.iter().flat_map(|checkpoint| &checkpoint.findings);
-    let findings = findings.chain(look.heartbeat.iter().flat_map(|beat| &beat.findings));
-    verdict.evidence.extend(findings.chain(remarks).map(|finding| format!("unreadable: {finding}")));
-    let status = status(&look.task);
-    let (task, checkpoint, beat) = (look.task, look.checkpoint, look.heartbeat);
-    let mut fields = vec![
-        ("status", status),
-        ("tenant_id", Value::text(task.tenant_id)),
-        ("task_type", Value::text(task.task_type)),
-        ("owner", Value::text(task.owner)),
-        ("lease_expires", Value::time(task.lease_expires)),
-        ("attempts", Value::Int(task.attempts)),
-        ("max_attempts", Value::Int(task.max_attempts)),
-        ("current_node", Value::text(task.current_node)),
-        ("cost_so_far", amount(task.cost)),
-        ("cost_limit", task.cost_limit.map_or(Value::Null, amount)),
-        ("agent_type", Value::Text(task.agent_type)),
-        ("created_at", Value::time(task.created_at)),
-        ("updated_at", Value::time(task.updated_at)),
-        ("completed_at", Value::time(task.completed_at)),
-        ("error", Value::text(task.error)),
-        ("task_params", json(task.params)),
-        ("result", json(task.result)),
-        ("key", Value::Text(task.id.clone())),
-    ];
-    if !look.unknown.is_empty() {
-        fields.push(("unknown_fields", texts(&look.unknown)));
-    }
-    let mut sections = Vec::new();
-    if let Some(beat) = &beat {
-        fields.push(("worker_host", Value::text(beat.hostname.clone())));
-        fields.push(("worker_pid", whole(beat.pid)));
-        fields.push(("last_beat", Value::time(beat.last_beat)));
-        fields.push(("beat_kept_ms", beat.ttl_ms.map_or(Value::Null, Value::Millis)));
-    }
-    if let Some(checkpoint) = checkpoint {
-        fields.push(("node_path", texts(&checkpoint.history)));
-        fields.push(("spent_usd", amount(checkpoint.cost())));
-        fields.push((
-            "encrypted",
-            Some(texts(&checkpoint.encrypted)).filter(|_| !checkpoint.encrypted.is_empty()).unwrap_or(Value::Null),
-        ));
-        fields.push(("checkpoint_ms", checkpoint.ttl_ms.map_or(Value::Null, Value::Millis)));
-        sections.extend(checkpoint_sections(checkpoint));
-    }
-    sections.push(Section {
-        name: "effects",
-        heading: "side effects",
-        columns: EFFECT_COLUMNS,
-        rows: effects.into_iter().map(effect_row).collect(),
-    });
-    Found {
-        subject: subject(&task.id),
-        now: look.now,
-        lead: 8,
-        fields,
-        verdict,
-        history: events.map(history),
-        sections,
-    }
-}
-
-fn effect_row(effect: Effect) -> Row {
-    let standing = if effect.is_done() { "done" } else { "begun" };
-    vec![
-        Value::Text(effect.key),
-        Value::Name(standing),
-        effect.lock_ttl_ms.filter(|ttl| *ttl >= 0).map_or(Value::Null, Value::Millis),
-        effect.result.map_or(Value::Null, lenient),
-    ]
-}
-
-fn checkpoint_sections(checkpoint: super::checkpoint::Checkpoint) -> [Section; 3] {
-    // What has its own place is left out of the table of stored fields, and so is what is null.
-    let stored = serde_json::from_str::<serde_json::Map<String, Json>>(&checkpoint.text).unwrap_or_default();
-    let own = ["node_states", "llm_calls", "node_history", "task_id"];
-    let stored = stored
-        .into_iter()
-        .filter(|(name, value)| !own.contains(&name.as_str()) && !value.is_null())
-        .map(|(name, value)| {
-            let hidden = checkpoint.encrypted.contains(&name);
-            let value = match value {
-                _ if hidden => Value::Name("encrypted"),
-                Json::String(text) => Value::Text(text),
-                other => Value::Json(other.to_string()),
-            };
-            vec![Value::Text(name), value]
-        })
-        .collect();
-    let nodes = checkpoint.nodes.into_iter().map(|node| {
-        vec![
-            Value::Text(node.id),
-            Value::text(node.kind),
-            Value::time(node.started_at),
-            Value::time(node.completed_at),
-            match (node.started_at, node.completed_at) {
-                (Some(start), Some(end)) => Value::Millis(end.micros_since(start) / 1000),
-                _ => Value::Null,
-            },
-            Value::text(node.error),
-            json(node.outputs),
-            json(node.inputs),
-            json(node.metadata),
-        ]
-    });
-    let calls = checkpoint.calls.into_iter().map(|call| {
-        vec![
-            Value::time(call.at),
-            Value::text(call.model),
-            whole(call.prompt_tokens),
-            whole(call.completion_tokens),
-            whole(call.total_tokens),
-            amount(call.cost),
-            call.latency_ms.map_or(Value::Null, amount),
-        ]
-    });
-    [
-        Section { name: "nodes", heading: "nodes", columns: NODE_COLUMNS, rows: nodes.collect() },
-        Section { name: "llm_calls", heading: "model calls", columns: CALL_COLUMNS, rows: calls.collect() },
-        Section { name: "checkpoint", heading: "checkpoint", columns: STORED_COLUMNS, rows: stored },
-    ]
-}
-
-/// One worker in depth.
-pub(super) fn found_worker(worker: &str, beat: Option<Heartbeat>, held: Vec<Task>, now: Timestamp) -> Found {
-    let (state_name, severity) = worker_state(beat.as_ref());
-    let mut evidence = Vec::new();
-    let told = beat.unwrap_or_default();
-    evidence.extend(told.place());
-    if let Some(last) = told.last_beat {
-        evidence.push(format!("last beat {} ago", humane(now.micros_since(last))));
-    }
-    if let Some(kept) = told.ttl_ms {
-        evidence.push(format!("counts as gone in {} without another beat", humane(kept.saturating_mul(1000))));
-    }
-    evidence.extend(told.findings.iter().map(|finding| format!("unreadable: {finding}")));
-    let summary = match state_name {
-        "gone" => format!("its heartbeat is gone, and it holds {} tasks", held.len()),
-        _ => format!("its heartbeat is there; it holds {} tasks", held.len()),
-    };
-    let next = if state_name == "gone" {
-        vec![NextCommand::new(
-            &["sen", "agent", "requeue", "--all", "--owner", worker],
-            "let others go on with its tasks",
-        )]
-    } else {
-        vec![NextCommand::new(&["sen", "agent", "list", "--owner", worker], "everything it has or had")]
-    };
-    let rows = held
-        .into_iter()
-        .map(|task| {
-            let verdict = state(&task, now).name();
-            vec![
-                Value::Text(task.id),
-                Value::Name(verdict),
-                Value::text(task.tenant_id),
-                Value::text(task.current_node),
-                Value::time(task.lease_expires),
-            ]
-        })
-        .collect();
-    Found {
-        subject: Subject::new(NAME, "worker", worker),
-        now,
-        lead: 0,
-        fields: vec![
-            ("hostname", Value::text(told.hostname)),
-            ("pid", whole(told.pid)),
-            ("version", Value::text(told.version)),
-            ("current_task", Value::text(told.current_task)),
-            ("started_at", Value::time(told.started_at)),
-            ("last_beat", Value::time(told.last_beat)),
-            ("beat_kept_ms", told.ttl_ms.map_or(Value::Null, Value::Millis)),
-            ("key", Value::Text(worker.to_owned())),
-        ],
-        verdict: Verdict { state: state_name, severity, summary, evidence, next },
-        history: None,
-        sections: vec![Section { name: "tasks", heading: "tasks it holds", columns: HELD_COLUMNS, rows }],
-    }
-}
-
-/// Tasks counted as they pass.
-#[derive(Debug, Default)]
-pub(super) struct Census {
-    states: BTreeMap<State, (i64, Option<Timestamp>)>,
-    statuses: BTreeMap<Status, i64>,
-    tenants: BTreeMap<String, [i64; 5]>,
-    /// How many.
-    pub total: i64,
-    /// How many of them were given up on.
-    dead: i64,
-}
-
-impl Census {
-    /// Counts a task.
-    pub(super) fn add(&mut self, task: &Task, now: Timestamp) {
-        self.total += 1;
-        self.dead += i64::from(is_dead(task, now));
-        let entry = self.states.entry(state(task, now)).or_default();
-        entry.0 += 1;
-        entry.1 = match (entry.1, task.updated_at) {
-            (Some(oldest), Some(this)) => Some(oldest.min(this)),
-            (oldest, this) => oldest.or(this),
-        };
-        let Some(status) = task.status else { return };
-        *self.statuses.entry(status).or_default() += 1;
-        let Some(tenant) = &task.tenant_id else { return };
-        if !self.tenants.contains_key(tenant) {
-            self.tenants.insert(tenant.clone(), [0; 5]);
-        }
-        if let Some(row) = self.tenants.get_mut(tenant) {
-            row[0] += 1;
-            match status {
-                Status::Queued | Status::Retrying => row[1] += 1,
-                Status::Leased | Status::InProgress => row[2] += 1,
-                Status::Failed => row[3] += 1,
-                Status::Completed => row[4] += 1,
-            }
-        }
-    }
-
-    /// The survey.
-    pub(super) fn survey(&self, server: Server, workers: usize, now: Timestamp) -> Survey {
-        let counts: Vec<(State, Count)> = State::ALL
-            .into_iter()
-            .map(|state| {
-                let (count, oldest) = self.states.get(&state).copied().unwrap_or_default();
-                (state, Count { state: state.name(), severity: state.severity(), count, oldest })
-            })
-            .collect();
-        let attention = counts.iter().filter_map(|(state, count)| attention(*state, count, now)).collect();
-        let statuses = Status::ALL.into_iter().map(|status| {
-            vec![Value::Name(status.name()), Value::Int(self.statuses.get(&status).copied().unwrap_or(0))]
-        });
-        let tenants = self.tenants.iter().map(|(tenant, row)| {
-            let mut out = vec![Value::Text(tenant.clone())];
-            out.extend(row.iter().map(|count| Value::Int(*count)));
-            out
-        });
-        Survey {
-            system: NAME,
-            version: if server.replica { "0.1, on a replica".into() } else { "0.1".into() },
-            writable: !server.replica,
-            now,
-            counted: "agent tasks",
-            dead_letters: Some(self.dead),
-            counts: counts.into_iter().map(|(_, count)| count).collect(),
-            attention,
-            facts: vec![
-                ("server", Value::text(server.version)),
-                ("workers_alive", Value::Int(i64::try_from(workers).unwrap_or(i64::MAX))),
-                ("events_kept", whole(server.events)),
-            ],
-            sections: vec![
-                Section {
-                    name: "statuses",
-                    heading: "by stored status",
-                    columns: STATUS_COLUMNS,
-                    rows: statuses.collect(),
-                },
-                Section { name: "tenants", heading: "by tenant", columns: TENANT_COLUMNS, rows: tenants.collect() },
-            ],
-        }
-    }
-}
-
-fn attention(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
-    if count.count == 0 {
-        return None;
-    }
-    let text = match state {
-        State::WorkerGone => "held by a worker whose heartbeat is gone",
-        State::LeaseExpired => "the lease is over; nobody else can claim it",
-        State::OutOfAttempts => "no attempts are left",
-        State::OverCostLimit => "more was spent than the limit allows",
-        State::Retrying => "marked for a retry that no worker makes",
-        State::Failed => "nothing will try them again by itself",
-        State::Unreadable => "the hash cannot be judged",
-        State::Queued | State::Running | State::Cancelled | State::Completed => return None,
-    };
-    let age = count.oldest.filter(|oldest| oldest.is_finite());
-    let age = age
-        .map(|oldest| format!(", the oldest unchanged for {}", humane(now.micros_since(oldest))))
-        .unwrap_or_default();
-    let tasks = if count.count == 1 { "task" } else { "tasks" };
-    Some(Attention {
-        severity: state.severity(),
-        text: format!("{} {tasks} {}: {text}{age}", count.count, state.name().replace('_', " ")),
-        next: NextCommand::new(&["sen", "agent", "list", "--state", state.name()], "which ones"),
-    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use futures_util::Stream;
 
 use super::record::{DeadTask, Execution, Progress, Signal, Task};
 use super::shape::{Library, Shape};
+use super::why::Activity;
 use crate::error::Result;
 use crate::time::wall::{Wall, Zone};
 use crate::time::{Timestamp, When};
@@ -16,6 +17,17 @@ use crate::time::{Timestamp, When};
 pub const TASKS: i64 = 1000;
 /// So much of an error comes along in a list.
 pub const ERROR_BYTES: i64 = 65_536;
+
+/// Whose ids are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ids {
+    /// Executions.
+    Executions,
+    /// Tasks.
+    Tasks,
+    /// Dead letters.
+    Letters,
+}
 
 /// Stent's tables in one real store. Every method is one round trip where the store has such a thing.
 #[async_trait]
@@ -39,11 +51,32 @@ pub trait ExecutionStore: Send + Sync {
     /// Ids of executions and tasks that stand next to `id` in the index.
     async fn neighbours(&self, id: &str) -> Result<Vec<String>>;
 
+    /// At most `limit` ids that begin with `prefix`: a range of the primary key.
+    async fn ids(&self, of: Ids, prefix: &str, limit: u32) -> Result<Vec<String>>;
+
+    /// What goes on in one queue.
+    async fn activity(&self, queue: Option<&str>, zone: &Zone) -> Result<Activity>;
+
+    /// What should not be there; `None` where a table it is told by is missing.
+    async fn orphans(&self) -> Result<Option<Orphans>>;
+
     /// What is in the tables, counted.
     async fn census(&self, zone: &Zone) -> Result<Census>;
 
     /// What happened within `window`, and who works.
     async fn stats(&self, zone: &Zone, window: Duration) -> Result<Stats>;
+}
+
+/// What should not be there, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Orphans {
+    /// Failed tasks of failed executions without a dead letter: their worker died between two commits, or somebody replayed
+    /// or discarded the letter.
+    pub failed_without_letter: i64,
+    /// Dead letters whose execution is gone.
+    pub letters_without_execution: i64,
+    /// Tasks whose execution is gone.
+    pub tasks_without_execution: i64,
 }
 
 /// What an id names.

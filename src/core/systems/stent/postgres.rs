@@ -17,9 +17,10 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::codec::LIMIT;
-use super::port::{Census, ExecutionStore, Listed, Look, Query, Rows, Stats, TASKS, Whole};
+use super::port::{Census, ExecutionStore, Ids, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole};
 use super::record::{DeadTask, Execution, ExecutionState, Progress, Signal, Task, TaskKind, TaskState, parse_tags};
 use super::shape::{ColumnFact, Shape, TABLES};
+use super::why::Activity;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::Sql;
 use crate::stores::postgres::decode::Cells;
@@ -41,7 +42,7 @@ impl PostgresExecutions {
 
     /// An error that only says that the tables are missing, or are others of the same name.
     fn absent(&self, error: Error) -> Error {
-        if !matches!(error.sqlstate(), Some(UNDEFINED_TABLE | UNDEFINED_COLUMN)) {
+        if !is_other(&error) {
             return error;
         }
         super::absent(self.link.describe())
@@ -49,7 +50,12 @@ impl PostgresExecutions {
 }
 
 const UNDEFINED_TABLE: &str = "42P01";
-const UNDEFINED_COLUMN: &str = "42703";
+
+/// Whether a statement failed because tables, columns or their types are not those of this system.
+fn is_other(error: &Error) -> bool {
+    const UNDEFINED: [&str; 4] = [UNDEFINED_TABLE, "42703", "42883", "42804"];
+    error.sqlstate().is_some_and(|code| UNDEFINED.contains(&code))
+}
 
 static CLOCK: Sql = Sql::new("SELECT now()");
 
@@ -152,6 +158,22 @@ static NEIGHBOURS: Sql = Sql::new(
     UNION ALL (SELECT id::text FROM executions WHERE id < $1 ORDER BY id DESC LIMIT 5)
     UNION ALL (SELECT id::text FROM tasks WHERE id > $1 ORDER BY id LIMIT 5)
     UNION ALL (SELECT id::text FROM tasks WHERE id < $1 ORDER BY id DESC LIMIT 5)",
+);
+
+/// The inner limit bounds what is read where the order of the index scatters a prefix.
+static EXECUTION_IDS: Sql = Sql::new(
+    "SELECT id FROM (SELECT id::text AS id FROM executions WHERE id >= $1 ORDER BY executions.id LIMIT 10 * $2) AS near
+    WHERE starts_with(id, $1) LIMIT $2",
+);
+
+static TASK_IDS: Sql = Sql::new(
+    "SELECT id FROM (SELECT id::text AS id FROM tasks WHERE id >= $1 ORDER BY tasks.id LIMIT 10 * $2) AS near
+    WHERE starts_with(id, $1) LIMIT $2",
+);
+
+static LETTER_IDS: Sql = Sql::new(
+    "SELECT id FROM (SELECT id::text AS id FROM dead_tasks WHERE id >= $1 ORDER BY dead_tasks.id LIMIT 10 * $2) AS near
+    WHERE starts_with(id, $1) LIMIT $2",
 );
 
 fn tags(cells: &mut Cells<'_>, at: usize) -> Vec<String> {
@@ -367,8 +389,8 @@ impl ExecutionStore for PostgresExecutions {
     async fn find(&self, id: &str, progress: i64, known: bool) -> Result<Look> {
         if known {
             match self.look(id, progress, Beside::ALL).await {
-                // Older versions lack some of the tables: then the catalogue tells which.
-                Err(error) if error.sqlstate() == Some(UNDEFINED_TABLE) => {}
+                // Older versions lack some of the tables, and others have tables of the same names: the catalogue tells.
+                Err(error) if is_other(&error) => {}
                 answer => return answer.map_err(|error| self.absent(error)),
             }
         }
@@ -391,6 +413,27 @@ impl ExecutionStore for PostgresExecutions {
         let rows = self.link.ask(Ask::new(&NEIGHBOURS, [(&id as _, Type::TEXT)])).await;
         let rows = rows.map_err(|error| self.absent(error))?;
         Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
+    }
+
+    async fn ids(&self, of: Ids, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let limit = i64::from(limit);
+        let sql = match of {
+            Ids::Executions => &EXECUTION_IDS,
+            Ids::Tasks => &TASK_IDS,
+            Ids::Letters => &LETTER_IDS,
+        };
+        let rows = self.link.ask(Ask::new(sql, [(&prefix as _, Type::TEXT), (&limit as _, Type::INT8)])).await;
+        let rows = rows.map_err(|error| self.absent(error))?;
+        Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
+    }
+
+    async fn activity(&self, queue: Option<&str>, zone: &Zone) -> Result<Activity> {
+        census::activity(&self.link, queue, zone).await.map_err(|error| self.absent(error))
+    }
+
+    async fn orphans(&self) -> Result<Option<Orphans>> {
+        let shape = self.shape().await?;
+        Ok(if shape.has_letters() { Some(census::orphans(&self.link).await?) } else { None })
     }
 
     async fn census(&self, zone: &Zone) -> Result<Census> {

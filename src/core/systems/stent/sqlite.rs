@@ -16,9 +16,10 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::codec::LIMIT;
-use super::port::{Census, ExecutionStore, Listed, Look, Query, Rows, Stats, TASKS, Whole};
+use super::port::{Census, ExecutionStore, Ids, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole};
 use super::record::{DeadTask, Execution, ExecutionState, Progress, Signal, Task, TaskKind, TaskState};
 use super::shape::{ColumnFact, Shape, TABLES};
+use super::why::Activity;
 use crate::error::Result;
 use crate::stores::sqlite::{Sqlite, error_from};
 use crate::time::Timestamp;
@@ -135,6 +136,15 @@ const COUNTERS: &str = "SELECT name, value FROM execution_counters WHERE executi
 const STATE: &str =
     "SELECT key, substr(value, 1, ?2) FROM execution_state WHERE execution_id = ?1 ORDER BY key LIMIT 1000";
 
+const EXECUTION_IDS: &str = "SELECT id FROM (SELECT id FROM executions WHERE id >= ?1 ORDER BY id LIMIT 10 * ?2)
+    WHERE substr(id, 1, length(?1)) = ?1 LIMIT ?2";
+
+const TASK_IDS: &str = "SELECT id FROM (SELECT id FROM tasks WHERE id >= ?1 ORDER BY id LIMIT 10 * ?2)
+    WHERE substr(id, 1, length(?1)) = ?1 LIMIT ?2";
+
+const LETTER_IDS: &str = "SELECT id FROM (SELECT id FROM dead_tasks WHERE id >= ?1 ORDER BY id LIMIT 10 * ?2)
+    WHERE substr(id, 1, length(?1)) = ?1 LIMIT ?2";
+
 const NEIGHBOURS: [&str; 4] = [
     "SELECT id FROM executions WHERE id > ?1 ORDER BY id LIMIT 5",
     "SELECT id FROM executions WHERE id < ?1 ORDER BY id DESC LIMIT 5",
@@ -142,7 +152,7 @@ const NEIGHBOURS: [&str; 4] = [
     "SELECT id FROM tasks WHERE id < ?1 ORDER BY id DESC LIMIT 5",
 ];
 
-fn now(db: &Connection) -> Result<Timestamp> {
+pub(super) fn now(db: &Connection) -> Result<Timestamp> {
     db.query_row(NOW, [], |row| row.get(0)).map(Timestamp::from_micros).map_err(error_from)
 }
 
@@ -340,6 +350,31 @@ impl ExecutionStore for SqliteExecutions {
             Ok(found)
         })
         .await
+    }
+
+    async fn ids(&self, of: Ids, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let (prefix, sql) = (
+            prefix.to_owned(),
+            match of {
+                Ids::Executions => EXECUTION_IDS,
+                Ids::Tasks => TASK_IDS,
+                Ids::Letters => LETTER_IDS,
+            },
+        );
+        self.snapshot(move |db, _, _| {
+            let found = all(db, sql, params![prefix, limit], |row| Cells::new(row).text(0))?;
+            Ok(found.into_iter().flatten().collect())
+        })
+        .await
+    }
+
+    async fn activity(&self, queue: Option<&str>, zone: &Zone) -> Result<Activity> {
+        let (queue, zone) = (queue.map(str::to_owned), zone.clone());
+        self.snapshot(move |db, _, now| census::activity(db, now, queue.as_deref(), &zone)).await
+    }
+
+    async fn orphans(&self) -> Result<Option<Orphans>> {
+        self.snapshot(move |db, shape, _| Ok(if shape.has_letters() { Some(census::orphans(db)?) } else { None })).await
     }
 
     async fn census(&self, zone: &Zone) -> Result<Census> {

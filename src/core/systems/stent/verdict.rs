@@ -497,4 +497,4 @@ pub fn likely_ahead(doubt: ZoneDoubt, assumed: i64) -> i64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

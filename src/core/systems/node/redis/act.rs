@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::super::port::{Act, Acted, EventRecord, Made, NewTask, Verb};
 use super::super::record::to_naive_utc;
-use super::{RedisTasks, Replies, STREAM, beat_key, clock, entries, meta_key, scripts};
+use super::decode::{Replies, beat_key, clock, entries, meta_key};
+use super::{RedisTasks, STREAM, scripts};
 use crate::error::{Error, ErrorKind, Result};
 use crate::permit::WritePermit;
 use crate::stores::redis::{Batch, Reply};

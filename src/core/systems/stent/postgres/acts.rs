@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::letters::Stamp;
-use super::{PostgresExecutions, UNDEFINED_TABLE};
+use super::{PostgresExecutions, is_other};
 use crate::error::{Error, ErrorKind, Result};
 use crate::permit::WritePermit;
 use crate::sql::Sql;
@@ -198,10 +198,11 @@ impl ActStore for PostgresActs {
         let before = Stamp(before);
         let params: [(&(dyn ToSql + Sync), Type); 3] =
             [(&before, Type::TIMESTAMP), (&states, Type::TEXT_ARRAY), (&limit, Type::INT8)];
-        let rows = self.link.ask(Ask::new(&OLD, params)).await.map_err(|error| match error.sqlstate() {
-            Some(UNDEFINED_TABLE) => super::super::absent(self.link.describe()),
-            _ => error,
-        })?;
+        let rows = self
+            .link
+            .ask(Ask::new(&OLD, params))
+            .await
+            .map_err(|error| if is_other(&error) { super::super::absent(self.link.describe()) } else { error })?;
         let old = rows.iter().filter_map(|row| {
             let mut cells = Cells::new(row);
             Some(Old {

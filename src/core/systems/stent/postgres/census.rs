@@ -11,8 +11,9 @@ use crate::sql::Sql;
 use crate::stores::postgres::decode::Cells;
 use crate::stores::postgres::link::Link;
 use crate::stores::postgres::read::Ask;
-use crate::systems::stent::port::{Census, ExecutionGroup, Group, Stats, Step, TaskGroup, Worker};
+use crate::systems::stent::port::{Census, ExecutionGroup, Group, Orphans, Stats, Step, TaskGroup, Worker};
 use crate::systems::stent::shape::{Library, Shape};
+use crate::systems::stent::why::Activity;
 use crate::time::Timestamp;
 use crate::time::wall::Zone;
 
@@ -73,6 +74,46 @@ static STEPS: Sql = Sql::new(concat!(
     wall_now!(),
     " - $2 * interval '1 microsecond' GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 100"
 ));
+
+static ACTIVITY: Sql = Sql::new(concat!(
+    "SELECT count(*) FILTER (WHERE state = 'pending' AND kind <> 'signal' AND (scheduled_for IS NULL OR scheduled_for <= ",
+    wall_now!(),
+    ")), count(*) FILTER (WHERE state = 'running' AND lease_expires_at >= ",
+    wall_now!(),
+    "), max(started_at) FROM tasks WHERE coalesce(queue, 'default') = coalesce($2, 'default')"
+));
+
+static ORPHANS: Sql = Sql::new(
+    "SELECT (SELECT count(*) FROM tasks AS t JOIN executions AS e ON e.id = t.execution_id
+            WHERE t.state = 'failed' AND e.state = 'failed' AND NOT EXISTS (SELECT FROM dead_tasks AS d WHERE d.id = t.id)),
+        (SELECT count(*) FROM dead_tasks AS d JOIN tasks AS t ON t.id = d.id
+            WHERE NOT EXISTS (SELECT FROM executions AS e WHERE e.id = t.execution_id)),
+        (SELECT count(*) FROM tasks AS t WHERE NOT EXISTS (SELECT FROM executions AS e WHERE e.id = t.execution_id))",
+);
+
+pub(super) async fn activity(link: &Link, queue: Option<&str>, zone: &Zone) -> Result<Activity> {
+    let ahead = zone.ahead_at(Timestamp::here());
+    let rows = link.ask(Ask::new(&ACTIVITY, [(&ahead as _, Type::INT8), (&queue as _, Type::TEXT)])).await?;
+    let Some(row) = rows.first() else { return Ok(Activity::default()) };
+    let mut cells = Cells::new(row);
+    Ok(Activity {
+        ready: cells.int(0).unwrap_or_default(),
+        running: cells.int(1).unwrap_or_default(),
+        last_begun: cells.wall(2),
+    })
+}
+
+pub(super) async fn orphans(link: &Link) -> Result<Orphans> {
+    let rows = link.ask(Ask::new(&ORPHANS, [])).await?;
+    let Some(row) = rows.first() else { return Ok(Orphans::default()) };
+    let mut cells = Cells::new(row);
+    let mut count = |at| cells.int(at).unwrap_or_default();
+    Ok(Orphans {
+        failed_without_letter: count(0),
+        letters_without_execution: count(1),
+        tasks_without_execution: count(2),
+    })
+}
 
 fn group(cells: &mut Cells<'_>, from: usize) -> Group {
     Group { count: cells.int(from).unwrap_or_default(), oldest: cells.wall(from + 1), newest: cells.wall(from + 2) }

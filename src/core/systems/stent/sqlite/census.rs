@@ -7,8 +7,9 @@ use rusqlite::{Connection, Row, params};
 use super::cells::Cells;
 use super::{all, one};
 use crate::error::Result;
-use crate::systems::stent::port::{Census, ExecutionGroup, Group, Stats, Step, TaskGroup, Worker};
+use crate::systems::stent::port::{Census, ExecutionGroup, Group, Orphans, Stats, Step, TaskGroup, Worker};
 use crate::systems::stent::shape::{Library, Shape};
+use crate::systems::stent::why::Activity;
 use crate::time::Timestamp;
 use crate::time::wall::Zone;
 
@@ -40,6 +41,42 @@ const STEPS: &str =
     FROM tasks WHERE completed_at >= ?1 GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 100";
 
 const HAS_STEP: &str = "SELECT 1 FROM tasks WHERE step_name = ?1 LIMIT 1";
+
+const ACTIVITY: &str = "SELECT count(*) FILTER (WHERE state = 'pending' AND kind <> 'signal'
+            AND (scheduled_for IS NULL OR scheduled_for <= ?1)),
+        count(*) FILTER (WHERE state = 'running' AND lease_expires_at >= ?1), max(started_at)
+    FROM tasks WHERE coalesce(queue, 'default') = coalesce(?2, 'default')";
+
+const ORPHANS: &str = "SELECT (SELECT count(*) FROM tasks AS t JOIN executions AS e ON e.id = t.execution_id
+            WHERE t.state = 'failed' AND e.state = 'failed' AND NOT EXISTS (SELECT 1 FROM dead_tasks AS d WHERE d.id = t.id)),
+        (SELECT count(*) FROM dead_tasks AS d JOIN tasks AS t ON t.id = d.id
+            WHERE NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.id = t.execution_id)),
+        (SELECT count(*) FROM tasks AS t WHERE NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.id = t.execution_id))";
+
+pub(super) fn activity(db: &Connection, now: Timestamp, queue: Option<&str>, zone: &Zone) -> Result<Activity> {
+    let activity = |row: &Row<'_>| {
+        let mut cells = Cells::new(row);
+        Activity {
+            ready: cells.int(0).unwrap_or_default(),
+            running: cells.int(1).unwrap_or_default(),
+            last_begun: cells.wall(2),
+        }
+    };
+    Ok(one(db, ACTIVITY, params![zone.wall(now).isoformat(), queue], activity)?.unwrap_or_default())
+}
+
+pub(super) fn orphans(db: &Connection) -> Result<Orphans> {
+    let orphans = |row: &Row<'_>| {
+        let mut cells = Cells::new(row);
+        let mut count = |at| cells.int(at).unwrap_or_default();
+        Orphans {
+            failed_without_letter: count(0),
+            letters_without_execution: count(1),
+            tasks_without_execution: count(2),
+        }
+    };
+    Ok(one(db, ORPHANS, [], orphans)?.unwrap_or_default())
+}
 
 fn group(cells: &mut Cells<'_>, from: usize) -> Group {
     Group { count: cells.int(from).unwrap_or_default(), oldest: cells.wall(from + 1), newest: cells.wall(from + 2) }

@@ -97,8 +97,9 @@ pub(super) const TASKS: &str = concat!(
 
 /// The end of a statement: what lies behind `after`, the order of the page, and the same order again of what is told of it.
 macro_rules! end {
-    ($table:literal, $rows:literal, $column:literal, $sign:literal, $direction:literal) => {
+    ($table:literal, $rows:literal, $column:literal, $sign:literal, $direction:literal, $there:literal) => {
         concat!(
+            $there,
             " AND (:after IS NULL OR (e.",
             $column,
             ", e.id) ",
@@ -134,12 +135,16 @@ macro_rules! ends {
         match ($order, $descending) {
             // Nothing is skipped, so nothing is asked about `after`; it is named because every parameter must be.
             (Order::Stored, _) => concat!(" AND :after IS NULL LIMIT :limit) AS ", $rows),
-            (Order::Created, true) => end!($table, $rows, "created_at", "<", "DESC"),
-            (Order::Created, false) => end!($table, $rows, "created_at", ">", "ASC"),
-            (Order::Started, true) => end!($table, $rows, "started_at", "<", "DESC"),
-            (Order::Started, false) => end!($table, $rows, "started_at", ">", "ASC"),
-            (Order::Completed, true) => end!($table, $rows, "completed_at", "<", "DESC"),
-            (Order::Completed, false) => end!($table, $rows, "completed_at", ">", "ASC"),
+            (Order::Created, true) => end!($table, $rows, "created_at", "<", "DESC", ""),
+            (Order::Created, false) => end!($table, $rows, "created_at", ">", "ASC", ""),
+            (Order::Started, true) => end!($table, $rows, "started_at", "<", "DESC", " AND e.started_at IS NOT NULL"),
+            (Order::Started, false) => end!($table, $rows, "started_at", ">", "ASC", " AND e.started_at IS NOT NULL"),
+            (Order::Completed, true) => {
+                end!($table, $rows, "completed_at", "<", "DESC", " AND e.completed_at IS NOT NULL")
+            }
+            (Order::Completed, false) => {
+                end!($table, $rows, "completed_at", ">", "ASC", " AND e.completed_at IS NOT NULL")
+            }
         }
     };
 }

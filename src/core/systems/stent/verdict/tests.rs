@@ -3,9 +3,9 @@
 use super::*;
 use crate::systems::stent::record::{Signal, signal_step};
 
-const NOW: Wall = Wall::from_micros(1_795_205_760_000_000);
+pub(in crate::systems::stent) const NOW: Wall = Wall::from_micros(1_795_205_760_000_000);
 
-fn at(seconds: i64) -> Option<Wall> {
+pub(in crate::systems::stent) fn at(seconds: i64) -> Option<Wall> {
     Some(Wall::from_micros(NOW.as_micros() + seconds * 1_000_000))
 }
 
@@ -30,7 +30,7 @@ fn execution(state: &str) -> Execution {
     }
 }
 
-fn row(id: &str, parent: Option<&str>, kind: &str, state: &str) -> Task {
+pub(in crate::systems::stent) fn row(id: &str, parent: Option<&str>, kind: &str, state: &str) -> Task {
     Task {
         id: id.into(),
         execution_id: Some("e1".into()),
@@ -58,7 +58,7 @@ fn row(id: &str, parent: Option<&str>, kind: &str, state: &str) -> Task {
     }
 }
 
-fn with(state: &str, tasks: Vec<Task>) -> Whole {
+pub(in crate::systems::stent) fn with(state: &str, tasks: Vec<Task>) -> Whole {
     Whole {
         execution: execution(state),
         task_count: tasks.len() as i64,
@@ -72,7 +72,7 @@ fn with(state: &str, tasks: Vec<Task>) -> Whole {
     }
 }
 
-fn root(state: &str) -> Task {
+pub(in crate::systems::stent) fn root(state: &str) -> Task {
     row("t0", None, "orchestrator", state)
 }
 

@@ -1,0 +1,238 @@
+//! The acts on sagas: `sen saga retry`, `skip`, `compensate`, `abort`, `unstick` and `notify`.
+
+use std::time::Duration;
+
+use sen_core::error::{Error, Result};
+use sen_core::registry::Access;
+use sen_core::system::{Filter, Request, SagaAct, SagaEvent, SagaRequest};
+use sen_core::systems::saga::{self, flag};
+
+use super::ids;
+use super::list::Matching;
+use crate::app::span;
+use crate::commands::act::{Acting, carry_out};
+use crate::commands::reconcile::read_json;
+use crate::session::Session;
+use crate::views::Answer;
+
+/// Execute the current step of failed, suspended or timed out sagas again
+///
+/// Tries are counted anew and what was awaited is awaited no more, as with the library's retry_step. Refused once a
+/// compensation has begun.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen saga retry 7f3c9a1e-52fd-4d0e-b5d3-0f8a4c11d9ab
+  sen saga retry order-789                             the only saga about it
+  sen saga retry --all --state failed --name checkout --dry-run")]
+pub struct RetryArgs {
+    #[command(flatten)]
+    targets: Targets,
+}
+
+/// Count the current step of a suspended saga as done, with an output you give
+///
+/// The output becomes the step's, for the steps that need it and for a later compensation. It must look like an earlier
+/// output of the same step unless --force: one the next step cannot read stops the workers' whole poll. If it is the last
+/// step the saga ends, and its hooks do not fire.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen saga skip order-789 --result '{\"charge\":\"ch_1\",\"amount\":12.5}' --reason 'charged by hand' --yes
+  sen saga skip order-789 --result @charge.json --yes")]
+pub struct SkipArgs {
+    /// The step's output: a JSON object, @FILE, or - for stdin [default: {}]
+    #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
+    result: Option<String>,
+
+    /// Also where the output cannot be compared with earlier ones or is not like them
+    #[arg(long)]
+    force: bool,
+
+    #[command(flatten)]
+    targets: Targets,
+}
+
+/// Roll back the steps of failed, suspended or timed out sagas that are done
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen saga compensate order-789 --yes
+  sen saga compensate --all --state timed_out --older-than 1d --dry-run
+
+A saga whose roll-back a worker is at, under a live lease, is left alone.")]
+pub struct CompensateArgs {
+    #[command(flatten)]
+    targets: Targets,
+}
+
+/// Give up sagas that are active or timed out: they become failed, and nothing is rolled back
+///
+/// A step in flight cannot be stopped from outside; its late result is ignored. Completed, compensated and failed sagas are
+/// never touched (the library's own abort turns a completed saga into a failed one).
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen saga abort order-789 --reason 'cancelled by the customer' --yes
+  sen saga abort --all --state waiting_event --older-than 30d --dry-run")]
+pub struct AbortArgs {
+    #[command(flatten)]
+    targets: Targets,
+}
+
+/// Make sagas due that no worker would ever pick up: active, without a deadline, unchanged for a while
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen saga unstick 7f3c9a1e-52fd-4d0e-b5d3-0f8a4c11d9ab --reason 'web-2 was killed'
+  sen saga unstick --all --dry-run                     every stuck saga
+
+A worker between two steps looks the same for a moment: --unchanged-for says how long is too long.")]
+pub struct UnstickArgs {
+    /// How long a saga must have been unchanged
+    #[arg(long, value_parser = span, default_value = "1m", value_name = "SPAN")]
+    unchanged_for: Duration,
+
+    #[command(flatten)]
+    targets: Targets,
+}
+
+/// Hand a suspended saga the event it waits for
+///
+/// Accepted only if the event is of an awaited type and has the awaited correlation id. With --inbox the event is put into
+/// the sagas' inbox under its id, where a worker applies it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen saga notify order-789 --type payment.confirmed --correlation order-789 --payload '{\"ok\":true}'
+  sen saga notify order-789 --inbox --event-id evt_17 --type payment.confirmed --payload @event.json")]
+pub struct NotifyArgs {
+    /// The saga's id, or the aggregation or trace id of the only one it can be
+    #[arg(value_name = "ID")]
+    id: String,
+
+    /// The event's type
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+
+    /// The event's correlation id
+    #[arg(long, value_name = "ID")]
+    correlation: Option<String>,
+
+    /// What the event carries: JSON, @FILE, or - for stdin
+    #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
+    payload: Option<String>,
+
+    /// The event's own id: one with the id of an earlier event is not taken again
+    #[arg(long, value_name = "ID")]
+    event_id: Option<String>,
+
+    /// Through the inbox, where a worker applies it
+    #[arg(long, requires = "event_id")]
+    inbox: bool,
+
+    /// Only a saga in this table: its name, or schema.name
+    #[arg(long, value_name = "TABLE")]
+    saga_table: Option<String>,
+
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// Which sagas, and how.
+#[derive(Debug, clap::Args)]
+pub struct Targets {
+    /// The saga's id, or the aggregation or trace id of the only one it can be
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    pub ids: Vec<String>,
+
+    /// Every saga that matches the filters
+    #[arg(long)]
+    pub all: bool,
+
+    #[command(flatten)]
+    pub matching: Matching,
+
+    /// With --all: at most so many, those unchanged longest first
+    #[arg(long, value_name = "N", requires = "all")]
+    pub limit: Option<u64>,
+
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// Retries.
+pub async fn retry(args: RetryArgs, session: &Session) -> Result<Answer> {
+    act(args.targets, session, &["failed", "timeout"], None, SagaAct::Retry).await
+}
+
+/// Skips.
+pub async fn skip(args: SkipArgs, session: &Session) -> Result<Answer> {
+    let output = args.result.as_deref().map(|source| read_json(source, "output")).transpose()?;
+    act(args.targets, session, &["suspended"], None, SagaAct::Skip { output, force: args.force }).await
+}
+
+/// Compensates.
+pub async fn compensate(args: CompensateArgs, session: &Session) -> Result<Answer> {
+    act(args.targets, session, &["failed", "timeout"], None, SagaAct::Compensate).await
+}
+
+/// Aborts.
+pub async fn abort(args: AbortArgs, session: &Session) -> Result<Answer> {
+    let targets = args.targets;
+    if targets.all && targets.matching.clone().filter() == Filter::default() {
+        return Err(Error::usage("--all without a filter would abort every active saga")
+            .with_hint("say which: --state, --name, --older-than, …"));
+    }
+    let active = ["running", "suspended", "compensating", "compensating_suspended", "timeout"];
+    act(targets, session, &active, None, SagaAct::Abort).await
+}
+
+/// Makes due.
+pub async fn unstick(args: UnstickArgs, session: &Session) -> Result<Answer> {
+    let act_ = SagaAct::Unstick { unchanged_for: args.unchanged_for };
+    act(args.targets, session, &[], Some(flag::STUCK), act_).await
+}
+
+/// Notifies.
+pub async fn notify(args: NotifyArgs, session: &Session) -> Result<Answer> {
+    let payload = args.payload.as_deref().map(|source| read_json(source, "payload")).transpose()?;
+    let event = SagaEvent { id: args.event_id, kind: args.kind, correlation: args.correlation, payload };
+    let act = SagaAct::Notify { event, inbox: args.inbox };
+    let ids = vec![crate::commands::checked_key(args.id)?];
+    carry(SagaRequest { table: args.saga_table, ids, act }, &args.acting, session).await
+}
+
+async fn carry(request: SagaRequest, acting: &Acting, session: &Session) -> Result<Answer> {
+    let database = if acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    carry_out(database.system(saga::NAME)?, &Request::Saga(request), acting, session).await
+}
+
+async fn act(
+    targets: Targets,
+    session: &Session,
+    states: &[&str],
+    flag: Option<&'static str>,
+    act: SagaAct,
+) -> Result<Answer> {
+    let table = targets.matching.saga_table.clone();
+    if !targets.all {
+        let narrowed = Filter { namespace: None, ..targets.matching.filter() };
+        if narrowed != Filter::default() {
+            return Err(Error::usage("filters choose among all sagas: they need --all instead of an id"));
+        }
+        let ids = targets.ids.into_iter().map(crate::commands::checked_key).collect::<Result<Vec<_>>>()?;
+        return carry(SagaRequest { table, ids, act }, &targets.acting, session).await;
+    }
+    let acting = &targets.acting;
+    let database = if acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let system = database.system(saga::NAME)?;
+    let mut filter = targets.matching.filter();
+    if filter.states.is_empty() {
+        filter.states = states.iter().map(|state| (*state).to_owned()).collect();
+    }
+    filter.flags.extend(flag);
+    let sort = targets.limit.map(|_| "updated".to_owned());
+    let ids = ids(system, &Filter { limit: targets.limit, reverse: sort.is_some(), sort, ..filter }).await?;
+    carry_out(system, &Request::Saga(SagaRequest { table, ids, act }), acting, session).await
+}

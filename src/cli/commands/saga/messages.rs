@@ -1,0 +1,246 @@
+//! `sen saga outbox` and `sen saga inbox`.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use sen_core::error::{Error, Result};
+use sen_core::letters::{LetterFilter, ReplayOptions};
+use sen_core::registry::Access;
+use sen_core::system::Filter;
+use sen_core::systems::saga::{self, flag, kind, message_severity};
+use sen_core::time::When;
+
+use super::{Shown, listed};
+use crate::app::{span, when};
+use crate::commands::act::{Acting, follow};
+use crate::commands::one::{self, Wanted};
+use crate::session::Session;
+use crate::views::Answer;
+
+/// Messages that sagas send
+#[derive(Debug, clap::Args)]
+#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct OutboxArgs {
+    /// What to do
+    #[command(subcommand)]
+    verb: OutboxVerb,
+}
+
+/// Events that sagas are sent
+#[derive(Debug, clap::Args)]
+#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct InboxArgs {
+    /// What to do
+    #[command(subcommand)]
+    verb: InboxVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum OutboxVerb {
+    /// List outbox messages, the one that changed last first
+    #[command(
+        after_help = "Examples:\n  sen saga outbox list --stuck\n  sen saga outbox list --state failed --topic orders.charged"
+    )]
+    List(Box<List>),
+    /// Show everything known of an outbox message, with a verdict
+    #[command(after_help = "Examples:\n  sen saga outbox show 0dca9cf6-36b3-445f-a2c0-35878dd39b4b")]
+    Show(Show),
+    /// Make outbox messages due again that failed, or that a publisher took and never finished
+    ///
+    /// Receivers get them at least once: a publisher that still lives may have sent them already.
+    #[command(
+        after_help = "Examples:\n  sen saga outbox requeue 0dca9cf6-36b3-445f-a2c0-35878dd39b4b --yes\n  sen saga outbox requeue --all --topic orders.charged --dry-run"
+    )]
+    Requeue(Box<Requeue>),
+}
+
+#[derive(Debug, Subcommand)]
+enum InboxVerb {
+    /// List inbox messages, the one that changed last first
+    #[command(after_help = "Examples:\n  sen saga inbox list --state failed,ignored\n  sen saga inbox list --stuck")]
+    List(Box<List>),
+    /// Show everything known of an inbox message, with a verdict
+    #[command(after_help = "Examples:\n  sen saga inbox show evt_17")]
+    Show(Show),
+    /// Make inbox messages due again that failed, or that a worker took and never finished
+    ///
+    /// An event the saga does not wait for would be ignored, and so consumed: such messages are left alone unless --force.
+    /// A message that was ignored is requeued only when it is named.
+    #[command(
+        after_help = "Examples:\n  sen saga inbox requeue evt_17 --yes\n  sen saga inbox requeue --all --dry-run"
+    )]
+    Requeue(Box<Requeue>),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct Which {
+    /// Only of this topic, event type or step
+    #[arg(long, value_name = "NAME")]
+    topic: Option<String>,
+
+    /// Only those whose last error contains this text
+    #[arg(long, value_name = "TEXT")]
+    where_error: Option<String>,
+
+    /// Only those unchanged for longer than this
+    #[arg(long, value_parser = span, value_name = "SPAN")]
+    older_than: Option<Duration>,
+
+    /// Only those changed at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago
+    #[arg(long, value_parser = when, value_name = "TIME")]
+    since: Option<When>,
+
+    /// Only those changed before this
+    #[arg(long, value_parser = when, value_name = "TIME")]
+    until: Option<When>,
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// Only these states: pending, failed; dispatching, sent (outbox); processing, applied, ignored (inbox)
+    #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
+    state: Vec<String>,
+
+    /// Only what failed, or was taken by somebody ten minutes ago and never finished
+    #[arg(long)]
+    stuck: bool,
+
+    /// Only those of this saga or aggregation id
+    #[arg(long, value_name = "ID")]
+    saga: Option<String>,
+
+    #[command(flatten)]
+    which: Which,
+
+    /// Only those in this table, or in that of the sagas in this table
+    #[arg(long, value_name = "TABLE")]
+    saga_table: Option<String>,
+
+    /// The oldest change first
+    #[arg(long)]
+    reverse: bool,
+
+    /// At most so many; 0 for all, streamed
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    limit: u64,
+
+    /// End with exit code 4 when nothing matches
+    #[arg(long)]
+    fail_if_empty: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    /// The message's id; in an inbox also the event's
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<String>,
+
+    /// Turn the verdict into the exit code
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Requeue {
+    /// The message's id; in an inbox also the event's
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    ids: Vec<String>,
+
+    /// Every dead message that matches the filters
+    #[arg(long)]
+    all: bool,
+
+    /// With --all: only those that failed, or were taken and never finished, alike (see `sen dlq groups`)
+    #[arg(long, value_delimiter = ',', value_name = "GROUP,…", requires = "all")]
+    group: Vec<String>,
+
+    #[command(flatten)]
+    which: Which,
+
+    /// Only those in this message table
+    #[arg(long, value_name = "TABLE")]
+    table: Option<String>,
+
+    /// With --all: at most so many, those unchanged longest first
+    #[arg(long, value_name = "N", requires = "all")]
+    limit: Option<u64>,
+
+    /// Also inbox messages whose saga waits for no event
+    #[arg(long)]
+    force: bool,
+
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// Runs `sen saga outbox`.
+pub async fn outbox(args: OutboxArgs, session: &Session) -> Result<Answer> {
+    match args.verb {
+        OutboxVerb::List(args) => list(*args, kind::OUTBOX, session).await,
+        OutboxVerb::Show(args) => show(&args, kind::OUTBOX, session).await,
+        OutboxVerb::Requeue(args) => requeue(*args, kind::OUTBOX, session).await,
+    }
+}
+
+/// Runs `sen saga inbox`.
+pub async fn inbox(args: InboxArgs, session: &Session) -> Result<Answer> {
+    match args.verb {
+        InboxVerb::List(args) => list(*args, kind::INBOX, session).await,
+        InboxVerb::Show(args) => show(&args, kind::INBOX, session).await,
+        InboxVerb::Requeue(args) => requeue(*args, kind::INBOX, session).await,
+    }
+}
+
+async fn list(args: List, kind: &'static str, session: &Session) -> Result<Answer> {
+    let filter = Filter {
+        kind,
+        states: args.state,
+        flags: if args.stuck { vec![flag::STUCK] } else { Vec::new() },
+        parent: args.saga,
+        function: args.which.topic,
+        error: args.which.where_error,
+        older_than: args.which.older_than,
+        since: args.which.since,
+        until: args.which.until,
+        namespace: args.saga_table,
+        reverse: args.reverse,
+        limit: (args.limit > 0).then_some(args.limit),
+        ..Filter::default()
+    };
+    let shown = Shown {
+        nouns: if kind == kind::OUTBOX { "outbox messages" } else { "inbox messages" },
+        tone: ("status", message_severity),
+        payload: "payload",
+        fail_if_empty: args.fail_if_empty,
+    };
+    listed(filter, shown, session).await
+}
+
+async fn show(args: &Show, kind: &'static str, session: &Session) -> Result<Answer> {
+    let list = if kind == kind::OUTBOX { "sen saga outbox list" } else { "sen saga inbox list" };
+    let wanted = Wanted { system: saga::NAME, kind, list, ids: &args.ids, events: 0, check: args.check };
+    one::show(wanted, session).await
+}
+
+async fn requeue(args: Requeue, kind: &'static str, session: &Session) -> Result<Answer> {
+    let ids = args.ids.into_iter().map(crate::commands::checked_key).collect::<Result<Vec<_>>>()?;
+    let filter = LetterFilter {
+        ids,
+        groups: args.group,
+        kinds: vec![kind.to_owned()],
+        queue: args.table,
+        step: args.which.topic,
+        error: args.which.where_error,
+        older_than: args.which.older_than,
+        since: args.which.since,
+        until: args.which.until,
+        limit: args.limit,
+        ..LetterFilter::default()
+    };
+    let options = ReplayOptions { force: args.force, ..ReplayOptions::default() };
+    let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let system = database.system(saga::NAME)?;
+    let letters = system.letters().ok_or_else(|| Error::usage("no messages are kept here"))?;
+    let plan = letters.plan_replay(&filter, &options).await?;
+    follow(&plan, &args.acting, session, async |permit, observer| letters.replay(&plan, permit, observer).await).await
+}

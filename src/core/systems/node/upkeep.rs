@@ -1,0 +1,99 @@
+//! What `sen doctor` finds about a Redis with agent tasks. Pure.
+
+use super::port::Upkeep;
+use crate::model::checkup::{Check, Checkup};
+use crate::model::verdict::Severity;
+
+/// Workers add events without ever cutting the stream; only the watcher and `sen` do.
+const MANY_EVENTS: i64 = 100_000;
+
+/// Judges the server.
+pub(super) fn checkup(upkeep: &Upkeep) -> Checkup {
+    let mut checks = Vec::new();
+    let limited = upkeep.max_memory.is_some_and(|most| most > 0);
+    match upkeep.eviction.as_deref() {
+        Some("noeviction") | None => {}
+        Some(policy) => {
+            let severity = if limited { Severity::Critical } else { Severity::Warning };
+            let when = if limited { "when memory is full" } else { "once maxmemory is set" };
+            // Tasks have no time to live; checkpoints, locks of side effects and heartbeats have.
+            let what = if policy.starts_with("volatile") { "checkpoints, locks and heartbeats" } else { "tasks" };
+            checks.push(
+                Check::new(severity, "eviction", format!("Redis throws {what} away {when} ({policy})"))
+                    .with_remedy("CONFIG SET maxmemory-policy noeviction"),
+            );
+        }
+    }
+    if let (true, Some(most), Some(used)) = (limited, upkeep.max_memory, upkeep.used_memory)
+        && used.saturating_mul(10) > most.saturating_mul(9)
+    {
+        let text =
+            format!("{} of {} MiB of memory are used; without room nothing can be written", used >> 20, most >> 20);
+        checks.push(Check::new(Severity::Warning, "memory", text));
+    }
+    if upkeep.save_failed {
+        checks.push(Check::new(Severity::Critical, "persistence", "the last save to disk failed"));
+    }
+    match (upkeep.append_only, upkeep.last_save, upkeep.unsaved) {
+        (Some(true), ..) => checks.push(Check::new(Severity::Ok, "persistence", "every change is logged (appendonly)")),
+        (Some(false), _, Some(unsaved)) if unsaved > 0 => checks.push(
+            Check::new(
+                Severity::Warning,
+                "persistence",
+                format!("a crash of Redis loses {unsaved} changes since its last save: no append-only log is kept"),
+            )
+            .with_remedy("CONFIG SET appendonly yes"),
+        ),
+        _ => {}
+    }
+    if let Some(events) = upkeep.events.filter(|events| *events > MANY_EVENTS) {
+        checks.push(
+            Check::new(
+                Severity::Warning,
+                "events",
+                format!("stream:events holds {events} events; workers never cut it"),
+            )
+            .with_remedy("XTRIM stream:events MAXLEN ~ 10000"),
+        );
+    }
+    if upkeep.replica {
+        checks.push(Check::new(
+            Severity::Warning,
+            "replica",
+            "this Redis is a replica: it may lag, and nothing can be written",
+        ));
+    }
+    if upkeep.encryption.ends_with("not verified") {
+        checks.push(Check::new(
+            Severity::Warning,
+            "tls",
+            "the server's certificate is not verified: it could be anybody",
+        ));
+    }
+    Checkup { needs: Vec::new(), indexes: Vec::new(), checks }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_loses_tasks_is_named() {
+        let bad = Upkeep {
+            eviction: Some("allkeys-lru".into()),
+            max_memory: Some(100 << 20),
+            used_memory: Some(95 << 20),
+            append_only: Some(false),
+            unsaved: Some(7),
+            last_save: Some(1),
+            save_failed: true,
+            replica: true,
+            events: Some(1_000_000),
+            encryption: "TLS, certificate not verified",
+        };
+        let topics: Vec<_> = checkup(&bad).checks.iter().map(|check| check.topic).collect();
+        assert_eq!(topics, ["eviction", "memory", "persistence", "persistence", "events", "replica", "tls"]);
+        let good = Upkeep { eviction: Some("noeviction".into()), append_only: Some(true), ..Upkeep::default() };
+        assert!(checkup(&good).checks.iter().all(|check| check.severity == Severity::Ok));
+    }
+}

@@ -1,0 +1,328 @@
+//! Why an execution, a task or a letter is as it is: one rule a function. Pure.
+
+use super::codec::decode;
+use super::port::{Look, Whole};
+use super::record::{Task, TaskKind, TaskState, signal_step};
+use super::verdict::{self, State};
+use crate::model::cause::{Cause, Certainty, Related, candidates};
+use crate::model::verdict::{NextCommand, Severity};
+use crate::time::humane;
+use crate::time::wall::Wall;
+
+/// What goes on in one queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Activity {
+    /// Tasks a worker could claim now.
+    pub ready: i64,
+    /// Tasks that run under a living lease.
+    pub running: i64,
+    /// When a task of it was begun last.
+    pub last_begun: Option<Wall>,
+}
+
+/// What the rules go by.
+pub(super) struct Facts<'a> {
+    /// What the id names.
+    pub look: &'a Look,
+    /// What the workers' clock shows.
+    pub now: Wall,
+    /// The queue of the task that waits for a worker, if one does.
+    pub queue: Option<Activity>,
+    /// How many further letters died of the same error, where that was counted.
+    pub alike: Option<u64>,
+}
+
+/// How long a task may wait for a worker before somebody asks why.
+const PATIENCE: i64 = 60_000_000;
+/// How long a queue may see no task begun before its workers count as gone.
+const SILENCE: i64 = 300_000_000;
+/// How long a signal may be waited for before it is worth a warning.
+const LONG_WAIT: i64 = 3_600_000_000;
+/// How many ids of payloads are looked up elsewhere, and how many tasks.
+const CANDIDATES: usize = 10;
+const TASKS: usize = 5;
+
+fn since(from: Option<Wall>, now: Wall) -> i64 {
+    from.map_or(0, |from| now.as_micros().saturating_sub(from.as_micros()))
+}
+
+fn name(task: &Task) -> &str {
+    task.step_name.as_deref().unwrap_or("(unnamed)")
+}
+
+fn queue(task: &Task) -> &str {
+    task.queue.as_deref().unwrap_or("default")
+}
+
+fn ready(task: &Task, now: Wall) -> bool {
+    verdict::task(task, now) == State::Ready && since(task.scheduled_for.or(task.created_at), now) > PATIENCE
+}
+
+/// The task that has waited for a worker for too long, if one has.
+pub(super) fn waiting_task(look: &Look, now: Wall) -> Option<&Task> {
+    let goes_on = |whole: &&Whole| !whole.execution.state.is_terminal();
+    let whole = look.execution.as_ref().filter(goes_on);
+    let of_whole = whole.and_then(|whole| whole.tasks.iter().find(|task| ready(task, now)));
+    of_whole.or_else(|| look.task.as_ref().filter(|task| ready(task, now)))
+}
+
+/// The causes of what an execution is at.
+pub(super) fn of_execution(facts: &Facts<'_>, whole: &Whole) -> Vec<Cause> {
+    let state = verdict::whole(whole, facts.now);
+    let mut causes = Vec::new();
+    causes.extend(wrong_time_zone(&whole.tasks, facts.now));
+    causes.extend(stranded(whole, state));
+    causes.extend(child_failed(whole, state));
+    causes.extend(dead_lettered(whole, facts.alike));
+    causes.extend(overdue(whole, state, facts.now));
+    if !whole.execution.state.is_terminal() {
+        causes.extend(whole.tasks.iter().filter_map(|task| worker_gone(task, facts.now)).take(TASKS));
+        causes.extend(no_worker(facts));
+        causes.extend(signals(whole, facts.now));
+    }
+    causes
+}
+
+/// The causes of what a task is at.
+pub(super) fn of_task(facts: &Facts<'_>, task: &Task) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    causes.extend(wrong_time_zone(std::slice::from_ref(task), facts.now));
+    causes.extend(execution_gone(facts.look, &task.state));
+    causes.extend(worker_gone(task, facts.now));
+    causes.extend(no_worker(facts));
+    causes.extend(later(task, facts.now));
+    if task.state == TaskState::Failed
+        && let Some(error) = task.error.as_deref().and_then(verdict::error_line)
+    {
+        let text = format!("{} raised {error}", name(task));
+        causes.push(Cause::new("raised", Certainty::Proven, Severity::Warning, text));
+    }
+    causes
+}
+
+/// The causes of a dead letter.
+pub(super) fn of_letter(facts: &Facts<'_>) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    causes.extend(execution_gone(facts.look, &TaskState::Failed));
+    let reason = facts.look.letter.as_ref().and_then(|letter| letter.reason.as_deref()).unwrap_or("no reason is kept");
+    let text = format!("its retries are used up; the last error: {reason}{}", alike(facts.alike));
+    causes.push(
+        Cause::new("dead_lettered", Certainty::Proven, Severity::Warning, text)
+            .with_next(facts.alike.filter(|others| *others > 0).map(|_| groups()).into_iter().collect()),
+    );
+    causes
+}
+
+fn groups() -> NextCommand {
+    NextCommand::new(&["sen", "dlq", "groups"], "the letters by step and error")
+}
+
+fn alike(others: Option<u64>) -> String {
+    match others {
+        Some(1) => ", and 1 other letter died of the same".into(),
+        Some(others) if others > 1 => format!(", and {others} other letters died of the same"),
+        _ => String::new(),
+    }
+}
+
+/// A time that lies in the future and is not meant to: the workers' zone is not the one assumed.
+fn wrong_time_zone(tasks: &[Task], now: Wall) -> Option<Cause> {
+    let newest = tasks.iter().flat_map(|task| [task.created_at, task.started_at, task.completed_at]).flatten();
+    let ahead = newest.filter(|time| time.is_finite()).map(Wall::as_micros).max()?.saturating_sub(now.as_micros());
+    (ahead > 2 * PATIENCE).then(|| {
+        let text = format!(
+            "its times lie {} in the future: its workers' clock is in another zone than assumed, and leases and delays are misread",
+            humane(ahead)
+        );
+        let next = NextCommand::new(&["sen", "status"], "says which --worker-timezone would fit");
+        Cause::new("wrong_time_zone", Certainty::Proven, Severity::Critical, text).with_next(vec![next])
+    })
+}
+
+/// It has not ended and nothing is left that would bring it further.
+fn stranded(whole: &Whole, state: State) -> Option<Cause> {
+    (state == State::Stranded).then(|| {
+        let text =
+            "no task is left that would bring it further: a worker died between two commits, or a replay raced one";
+        Cause::new("stranded", Certainty::Proven, Severity::Critical, text)
+            .with_next(vec![NextCommand::new(&["sen", "exec", "show", &whole.execution.id], "its tasks and letters")])
+    })
+}
+
+/// The step that failed first: an orchestrator often reports it in other words, or in none.
+fn child_failed(whole: &Whole, state: State) -> Option<Cause> {
+    if !matches!(state, State::Failed | State::TimedOut | State::Stranded) {
+        return None;
+    }
+    let failed = whole.tasks.iter().filter(|task| task.state == TaskState::Failed && task.error.is_some());
+    let first = failed.min_by_key(|task| (task.completed_at, task.kind == TaskKind::Orchestrator))?;
+    let error = verdict::error_line(first.error.as_deref()?)?;
+    let what = if first.kind == TaskKind::Orchestrator { "its orchestrator" } else { name(first) };
+    let tries = first.retries.unwrap_or_default() + 1;
+    let tries = if tries == 1 { "at its only try".to_owned() } else { format!("after {tries} tries") };
+    let text = format!("{what} failed first, {tries}: {error}");
+    Some(Cause::new("step_failed", Certainty::Proven, Severity::Warning, text))
+}
+
+/// Its letters wait for a person.
+fn dead_lettered(whole: &Whole, others: Option<u64>) -> Option<Cause> {
+    let letter = whole.letters.first()?;
+    let count = whole.letters.len();
+    let noun = if count == 1 { "dead letter waits" } else { "dead letters wait" };
+    let text = format!("{count} {noun} for a person{}", alike(others));
+    let mut next = vec![NextCommand::new(&["sen", "dlq", "show", &letter.id], "why, and what a replay would do")];
+    next.extend(others.filter(|others| *others > 0).map(|_| groups()));
+    Some(Cause::new("dead_lettered", Certainty::Proven, Severity::Warning, text).with_next(next))
+}
+
+/// Its expiry has passed and no worker has come by to end it.
+fn overdue(whole: &Whole, state: State, now: Wall) -> Option<Cause> {
+    if state != State::Overdue {
+        return None;
+    }
+    let text = format!(
+        "its expiry passed {} ago and no worker has come by to end it",
+        humane(since(whole.execution.expiry_at, now))
+    );
+    Some(Cause::new("overdue", Certainty::Proven, Severity::Warning, text))
+}
+
+/// A lease that is no longer renewed.
+fn worker_gone(task: &Task, now: Wall) -> Option<Cause> {
+    if verdict::task(task, now) != State::Lost {
+        return None;
+    }
+    let text = format!(
+        "worker {} stopped renewing its lease on {} {} ago: it is gone, stuck, or its clock is in another zone",
+        task.worker_id.as_deref().unwrap_or("(unnamed)"),
+        name(task),
+        humane(since(task.lease_expires_at, now))
+    );
+    let next = NextCommand::new(&["sen", "stats"], "who works, and how deep the queues are");
+    Some(Cause::new("worker_gone", Certainty::Likely, Severity::Warning, text).with_next(vec![next]))
+}
+
+/// A task waits and its queue is silent, or behind.
+fn no_worker(facts: &Facts<'_>) -> Option<Cause> {
+    let (task, activity) = (waiting_task(facts.look, facts.now)?, facts.queue?);
+    let waited = humane(since(task.scheduled_for.or(task.created_at), facts.now));
+    let silent = activity.last_begun.is_none_or(|begun| since(Some(begun), facts.now) > SILENCE);
+    let next = vec![NextCommand::new(&["sen", "stats"], "who works, and how deep the queues are")];
+    let step = name(task);
+    if activity.running == 0 && silent {
+        let last = activity.last_begun.map_or_else(
+            || "none was ever begun".into(),
+            |begun| format!("the last was begun {} ago", humane(since(Some(begun), facts.now))),
+        );
+        let text = format!(
+            "{step} has waited {waited}, and no worker polls queue {:?}: {} tasks are ready in it, {last}",
+            queue(task),
+            activity.ready
+        );
+        return Some(Cause::new("no_worker", Certainty::Likely, Severity::Critical, text).with_next(next));
+    }
+    let text = format!(
+        "{step} has waited {waited}: queue {:?} is behind, with {} tasks ready and {} running",
+        queue(task),
+        activity.ready,
+        activity.running
+    );
+    Some(Cause::new("queue_behind", Certainty::Likely, Severity::Warning, text).with_next(next))
+}
+
+/// Waits for signals that were not sent, or were sent and not heard.
+fn signals(whole: &Whole, now: Wall) -> Vec<Cause> {
+    let waits = whole.tasks.iter().filter(|task| verdict::task(task, now) == State::Waiting);
+    waits
+        .filter_map(|task| {
+            let step = task.step_name.as_deref()?;
+            let signal = step.strip_prefix("signal:").unwrap_or(step);
+            let waited = since(task.created_at, now);
+            let id = whole.execution.id.as_str();
+            let sent = whole.signals.iter().find(|sent| signal_step(&sent.name) == step);
+            Some(match sent {
+                Some(sent) if sent.consumed == Some(false) && since(sent.created_at, now) > PATIENCE => {
+                    let text = format!(
+                        "signal {signal:?} was sent {} ago and its waiter was not woken",
+                        humane(since(sent.created_at, now))
+                    );
+                    let next = NextCommand::new(
+                        &["sen", "exec", "signal", id, signal, "null", "--replace"],
+                        "send it again, with JSON of yours",
+                    );
+                    Cause::new("signal_unheard", Certainty::Proven, Severity::Critical, text).with_next(vec![next])
+                }
+                Some(_) => return None,
+                None => {
+                    let severity = if waited > LONG_WAIT { Severity::Warning } else { Severity::Pending };
+                    let text =
+                        format!("signal {signal:?} was never sent; it has been waited for for {}", humane(waited));
+                    let next =
+                        NextCommand::new(&["sen", "exec", "signal", id, signal, "null"], "send it, with JSON of yours");
+                    Cause::new("signal_never_sent", Certainty::Proven, severity, text).with_next(vec![next])
+                }
+            })
+        })
+        .collect()
+}
+
+/// A task that is to begin later.
+fn later(task: &Task, now: Wall) -> Option<Cause> {
+    if verdict::task(task, now) != State::Scheduled {
+        return None;
+    }
+    let due = task.scheduled_for?.as_micros().saturating_sub(now.as_micros());
+    let text = format!("{} is not due before another {}", name(task), humane(due));
+    Some(Cause::new("scheduled_later", Certainty::Proven, Severity::Pending, text))
+}
+
+/// A task whose execution's row is not there.
+fn execution_gone(look: &Look, state: &TaskState) -> Option<Cause> {
+    (look.owner.is_none() && *state != TaskState::Completed).then(|| {
+        let text = "its execution is gone: whatever takes it up again can only fail";
+        Cause::new("execution_gone", Certainty::Proven, Severity::Critical, text)
+    })
+}
+
+fn of(id: Option<&String>, relation: &'static str) -> Option<Related> {
+    id.map(|id| Related { id: id.clone(), relation, certainty: Certainty::Proven })
+}
+
+fn named(payload: Option<&[u8]>, out: &mut Vec<Related>) {
+    let Some(payload) = payload else { return };
+    let ids = candidates(&decode(payload).json, CANDIDATES);
+    out.extend(ids.into_iter().map(|id| Related {
+        id,
+        relation: "named in its arguments",
+        certainty: Certainty::Likely,
+    }));
+}
+
+/// What an execution hangs together with: tasks that did not go well, letters, and what its arguments and tags name.
+pub(super) fn related_to_execution(whole: &Whole, now: Wall) -> Vec<Related> {
+    let odd = |task: &&Task| {
+        task.parent_task_id.is_some()
+            && matches!(verdict::task(task, now), State::Failed | State::Lost | State::Unreadable)
+    };
+    let mut out: Vec<Related> =
+        whole.tasks.iter().filter(odd).take(TASKS).filter_map(|task| of(Some(&task.id), "its task")).collect();
+    out.extend(whole.letters.iter().take(TASKS).filter_map(|letter| of(Some(&letter.id), "its dead letter")));
+    named(whole.execution.args.as_deref(), &mut out);
+    named(whole.execution.kwargs.as_deref(), &mut out);
+    let tags = whole.execution.tags.iter().take(CANDIDATES);
+    out.extend(tags.map(|tag| Related { id: tag.clone(), relation: "its tag", certainty: Certainty::Likely }));
+    out
+}
+
+/// What a task hangs together with.
+pub(super) fn related_to_task(task: &Task) -> Vec<Related> {
+    let mut out: Vec<Related> = of(task.execution_id.as_ref(), "its execution").into_iter().collect();
+    out.extend(of(task.parent_task_id.as_ref(), "the task that waits for it"));
+    out.extend(of(task.idempotency_key.as_ref(), "its idempotency key"));
+    named(task.args.as_deref(), &mut out);
+    named(task.kwargs.as_deref(), &mut out);
+    out
+}
+
+#[cfg(test)]
+mod tests;

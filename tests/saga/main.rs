@@ -1,0 +1,14 @@
+//! Sagas: the real library makes them, `sen` shows them and acts on them, and the real library goes on as promised.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod guards;
+mod letters;
+mod library;
+mod names;
+mod place;
+mod races;
+mod runbook;
+mod scale;
+mod sqlite;
