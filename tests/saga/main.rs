@@ -12,3 +12,4 @@ mod races;
 mod runbook;
 mod scale;
 mod sqlite;
+mod why;
