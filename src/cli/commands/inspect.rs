@@ -155,9 +155,10 @@ pub fn detail(found: Found, single: bool) -> Detail {
     let field = |(name, value): &(&'static str, Value)| Block::Field(name, value.clone());
     blocks.extend(lead.iter().map(field));
     // Long texts come last: nobody should have to scroll back over a traceback to the verdict.
-    let (long, short): (Vec<_>, Vec<_>) = rest.iter().filter(|(_, value)| *value != Value::Null).partition(
-        |(_, value)| matches!(value, Value::Lines(_)) || matches!(value, Value::Json(text) if text.len() > LONG),
-    );
+    let (long, short): (Vec<_>, Vec<_>) =
+        rest.iter().filter(|(_, value)| *value != Value::Null).partition(|(_, value)| {
+            matches!(value, Value::Lines(_)) || matches!(value, Value::Json(text) if text.len() > LONG)
+        });
     blocks.extend(short.into_iter().map(field));
     let long: Vec<Block> = long.into_iter().flat_map(|item| [Block::Note(String::new()), field(item)]).collect();
     blocks.push(Block::Verdict(found.verdict));
