@@ -33,7 +33,7 @@ fn the_first_screen() {
     let (_, commands) = output.stdout.split_once("next:\n").unwrap();
     let commands: Vec<&str> = commands.lines().map(|line| line.split("   #").next().unwrap().trim()).collect();
     let commands: Vec<&str> = commands.into_iter().filter(|line| line.starts_with("DATABASE_URL=")).collect();
-    assert_eq!(commands.len(), 5, "{}", output.stdout);
+    assert_eq!(commands.len(), 6, "{}", output.stdout);
     for command in commands {
         let run = Command::new("sh").args(["-c", command]).current_dir(folder.path()).output().unwrap();
         assert!(run.status.success() && !run.stdout.is_empty(), "{command}: {run:?}");

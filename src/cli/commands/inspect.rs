@@ -41,6 +41,9 @@ pub struct Args {
     pub check: bool,
 }
 
+/// A JSON document with more bytes than this would push the verdict off the screen.
+const LONG: usize = 300;
+
 /// A key as stored.
 pub fn stored_key(namespace: Option<&str>, key: &str) -> String {
     namespace.map_or_else(|| key.to_owned(), |namespace| format!("{namespace}:{key}"))
@@ -153,7 +156,9 @@ pub fn detail(found: Found, single: bool) -> Detail {
     blocks.extend(lead.iter().map(field));
     // Long texts come last: nobody should have to scroll back over a traceback to the verdict.
     let (long, short): (Vec<_>, Vec<_>) =
-        rest.iter().filter(|(_, value)| *value != Value::Null).partition(|(_, value)| matches!(value, Value::Lines(_)));
+        rest.iter().filter(|(_, value)| *value != Value::Null).partition(|(_, value)| {
+            matches!(value, Value::Lines(_)) || matches!(value, Value::Json(text) if text.len() > LONG)
+        });
     blocks.extend(short.into_iter().map(field));
     let long: Vec<Block> = long.into_iter().flat_map(|item| [Block::Note(String::new()), field(item)]).collect();
     blocks.push(Block::Verdict(found.verdict));

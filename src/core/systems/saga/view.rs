@@ -44,7 +44,7 @@ pub const STEP_COLUMNS: &[Column] = &[
     column("status", "RESULT", Show::Whole),
     column("attempt", "TRY", Show::Whole),
     column("error", "ERROR", Show::Short),
-    column("output", "OUTPUT", Show::Short),
+    column("output", "OUTPUT", Show::Wide),
     column("step_name", "CLASS", Show::Wide),
     column("input", "INPUT", Show::Wide),
     column("act", "ACT", Show::Wide),

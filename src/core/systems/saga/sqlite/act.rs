@@ -258,6 +258,53 @@ pub(super) fn requeue(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::systems::saga::port::Guard;
+    use crate::systems::saga::record::Status;
+    use crate::systems::saga::verdict::tests::saga;
+    use std::time::Duration;
+
+    /// Each guard has a case that only it refuses.
+    #[test]
+    fn every_guard_holds() {
+        let now = Timestamp::from_micros(1_800_000_000_000_000);
+        let seen = saga(Status::Running, None);
+        let plain = Change {
+            id: seen.id.clone(),
+            status: "RUNNING".into(),
+            token: seen.token.clone(),
+            step: seen.step,
+            guard: Guard::default(),
+            to: "RUNNING",
+            fresh: "f".into(),
+            due: true,
+            advance: false,
+            fresh_tries: false,
+            error: None,
+            context: Edits::default(),
+            entry: Entry::default(),
+            success: None,
+        };
+        let with = |guard: Guard| Change { guard, ..plain.clone() };
+        let compensation = [Entry { phase: "COMPENSATE".into(), ..Entry::default() }];
+        assert!(holds(&seen, &compensation, &plain, now));
+        assert!(!holds(&Saga { status: Status::Completed, ..seen.clone() }, &[], &plain, now));
+        assert!(!holds(&Saga { token: Some("other".into()), ..seen.clone() }, &[], &plain, now));
+        assert!(!holds(&Saga { step: 2, ..seen.clone() }, &[], &plain, now));
+        let over = with(Guard { lease_over: true, ..Guard::default() });
+        assert!(holds(&seen, &[], &over, now));
+        assert!(!holds(&Saga { due: Some(false), ..seen.clone() }, &[], &over, now));
+        let left = with(Guard { abandoned_for: Some(Duration::from_secs(60)), ..Guard::default() });
+        assert!(holds(&seen, &[], &left, now));
+        assert!(!holds(&Saga { idle: 5, ..seen.clone() }, &[], &left, now));
+        assert!(!holds(&Saga { deadline: Some(now), ..seen.clone() }, &[], &left, now));
+        let first = with(Guard { not_compensated: true, ..Guard::default() });
+        assert!(holds(&seen, &[], &first, now) && !holds(&seen, &compensation, &first, now));
+        let event = with(Guard { event: Some(Some("e-1".into())), ..Guard::default() });
+        let taken = Some(r#"{"processed_event_ids": ["e-1"]}"#.to_owned());
+        assert!(holds(&seen, &[], &event, now) && !holds(&Saga { context: taken, ..seen.clone() }, &[], &event, now));
+        let late = Some(r#"{"awaiting_until": "2020-01-01T00:00:00+00:00"}"#.to_owned());
+        assert!(!holds(&Saga { context: late, ..seen }, &[], &event, now));
+    }
 
     #[test]
     fn contexts_are_edited_without_touching_the_rest() {
