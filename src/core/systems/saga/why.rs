@@ -345,9 +345,9 @@ fn event_never_came(seen: &Seen, state: State) -> Option<Cause> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::Awaiting;
-    use super::super::verdict::{OVERDUE, tests::saga};
     use super::*;
+    use crate::systems::saga::record::Awaiting;
+    use crate::systems::saga::verdict::{OVERDUE, tests::saga};
 
     fn entry(phase: &str, status: &str, input: Option<&str>) -> Entry {
         Entry {
