@@ -211,14 +211,15 @@ pub(super) fn requeue(
 ) -> Result<Vec<String>> {
     let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
     let (clock, _) = now(&writing)?;
+    // The alias is not known in RETURNING.
     let sql = table(Sql::new("UPDATE "), box_)?
         .then(" AS m SET status = 'PENDING', next_attempt_at = ?1, updated_at = ?1")
         .then(if kind == Mailbox::In { ", processed_at = NULL" } else { "" })
         .then(
             " WHERE m.id IN (?2, ?3) AND m.status = ?4 AND m.status NOT IN ('PENDING', 'SENT', 'APPLIED')
-            AND m.updated_at || ' ' || m.attempts || ' ' || m.next_attempt_at = ?5 RETURNING m.saga_id",
+            AND m.updated_at || ' ' || m.attempts || ' ' || m.next_attempt_at = ?5 RETURNING saga_id",
         )
-        .then(if kind == Mailbox::Out { ", m.step_id" } else { ", NULL" });
+        .then(if kind == Mailbox::Out { ", step_id" } else { ", NULL" });
     let mut done = Vec::new();
     for message in seen {
         let values = params![clock, hex(&message.id), message.id, message.status, message.seen];
