@@ -1,9 +1,10 @@
 //! How far a long act has come, as a bar on a terminal's stderr. Besides `screen.rs` the only file that writes to a stream.
 
+use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use sen_core::observe::Observer;
 
 use crate::clean::clean;
@@ -44,11 +45,14 @@ impl Observer for Progress {
             return;
         }
         let template = match total {
-            Some(_) => "{msg} {wide_bar} {human_pos}/{human_len} {per_sec} eta {eta}",
-            None => "{msg} {human_pos} {per_sec} {elapsed}",
+            Some(_) => "{msg} {wide_bar} {human_pos}/{human_len} {pace} eta {eta}",
+            None => "{msg} {human_pos} {pace} {elapsed}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
-            self.bar.set_style(style.progress_chars("=> "));
+            let pace = |state: &ProgressState, out: &mut dyn Write| {
+                let _ = write!(out, "{:.0}/s", state.per_sec());
+            };
+            self.bar.set_style(style.progress_chars("=> ").with_key("pace", pace));
         }
         if let Some(total) = total {
             self.bar.set_length(total);

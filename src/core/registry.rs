@@ -99,6 +99,15 @@ impl Database {
                 Err(error) => return Err(error),
             }
         }
+        // Privileges and indexes of the kind that can be asked for are PostgreSQL's.
+        #[cfg(feature = "postgres")]
+        let sql = self.link.is_some();
+        #[cfg(not(feature = "postgres"))]
+        let sql = false;
+        if !sql {
+            all.needs.clear();
+            all.indexes.clear();
+        }
         Ok(all)
     }
 

@@ -1,46 +1,8 @@
-//! The runbooks in `docs/runbooks`, run as they stand, against PostgreSQL.
-
-use std::path::Path;
-use std::process::{Command, Stdio};
+//! The runbook for leases, against PostgreSQL; those for letters and sagas stand with their systems.
 
 use crate::harness::postgres::Server;
-use crate::harness::sen::{clean_environment, sen};
-
-/// How a runbook ended.
-struct Ended {
-    code: i32,
-    said: String,
-}
-
-impl Ended {
-    #[track_caller]
-    fn expect_code(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{}", self.said);
-        self
-    }
-}
-
-/// Runs a script with the `sen` under test first in its path.
-fn run(script: &str, args: &[&str], url: &str) -> Ended {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let own = Path::new(env!("CARGO_BIN_EXE_sen")).parent().unwrap();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths([own.to_path_buf()].into_iter().chain(std::env::split_paths(&path))).unwrap();
-    let output = Command::new("sh")
-        .arg(root.join("docs/runbooks").join(script))
-        .args(args)
-        .env_clear()
-        .envs(clean_environment())
-        .env("PATH", path)
-        .env("DATABASE_URL", url)
-        .env("WAIT", "1s")
-        .current_dir(std::env::temp_dir())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    Ended { code: output.status.code().unwrap_or(-1), said }
-}
+use crate::harness::runbook::run;
+use crate::harness::sen::sen;
 
 #[test]
 fn an_uncertain_payment_is_settled_by_what_the_provider_says() {

@@ -32,3 +32,27 @@ fn each_key_of_the_incident_is_told_its_cause_and_healthy_ones_have_none() {
     assert!(missing.contains("did you mean"), "{missing}");
     assert_eq!(why(&["-n", "payments", "order-7731"]).expect_code(0).stdout, why(&["payments:order-7731"]).stdout);
 }
+
+#[test]
+fn a_chain_leads_from_an_execution_to_the_key_its_arguments_name() {
+    let folder = tempfile::tempdir().unwrap();
+    sen(["demo"]).cwd(folder.path()).run().expect_code(0);
+    let why = |id: &str| {
+        sen(["why", "-o", "json", id]).cwd(folder.path()).database("sqlite:sen-demo.db").run().expect_code(0).json()
+    };
+    let told = why("77310000-c4a6-4000-8000-000000000000");
+    let chain = told["chain"].as_array().unwrap();
+    let link = |subject: &str| chain.iter().find(|link| link["subject"] == subject).unwrap_or_else(|| panic!("{told}"));
+    assert_eq!(chain[0]["subject"], "stent:execution:77310000-c4a6-4000-8000-000000000000");
+    let task = link("stent:task:77310000-c4a6-4000-8000-000000000002");
+    assert_eq!((&task["relation"], &task["relation_certainty"]), (&"its task".into(), &"proven".into()));
+    let lease = link("sentinel:lease:payments:order-7731");
+    assert_eq!(
+        (&lease["relation"], &lease["relation_certainty"]),
+        (&"named in its arguments".into(), &"likely".into())
+    );
+    assert_eq!(told["worst"], "critical");
+    assert_eq!(told["next"][0], "sen reconcile payments:order-7731");
+    // A completed execution has no causes, whatever hangs together with it.
+    assert!(why("77010000-c4a6-4000-8000-000000000000")["chain"][0]["causes"].as_array().unwrap().is_empty());
+}

@@ -11,6 +11,7 @@ mod commands;
 mod guards;
 mod place;
 mod races;
+mod runbook;
 mod signals;
 mod statements;
 mod workers;

@@ -90,19 +90,15 @@ fn race(place: &Place, operators: usize, count: usize, urls: &[String]) {
             sen(words).database(&urls[at % urls.len()]).timeout(Duration::from_secs(300)).start()
         };
         let mut running: Vec<Option<Running>> = (0..operators).map(|at| Some(start(at))).collect();
-        std::thread::sleep(Duration::from_millis(20 + dice.below(150)));
-        // Half of them are killed at some moment; the first round leaves nobody to finish the work in peace.
+        // In the first rounds everybody is killed at some moment, and nobody finishes the work in peace.
+        let span = scale(60, 400) as u64;
         for slot in &mut running {
-            if rounds < 4 && dice.below(2) == 0 {
+            if rounds < 4 {
+                std::thread::sleep(Duration::from_millis(dice.below(span)));
                 let victim = slot.take().unwrap();
                 victim.signal(Signal::KILL);
                 let output = victim.finish();
-                if output.code == -9 {
-                    killed += 1
-                } else {
-                    reported += applied(&output)
-                }
-                std::thread::sleep(Duration::from_millis(dice.below(30)));
+                if output.code == -9 { killed += 1 } else { reported += applied(&output) }
             }
         }
         for survivor in running.into_iter().flatten() {

@@ -15,6 +15,7 @@ pub mod pty;
 pub mod python;
 pub mod redact;
 pub mod redis;
+pub mod runbook;
 pub mod sen;
 pub mod snapshot;
 pub mod wire;

@@ -1,5 +1,7 @@
 //! Sagas: the real library makes them, `sen` shows them and acts on them, and the real library goes on as promised.
 
+#![expect(clippy::print_stdout, reason = "counts are shown with --nocapture")]
+
 #[path = "../harness/mod.rs"]
 mod harness;
 
@@ -9,5 +11,7 @@ mod library;
 mod names;
 mod place;
 mod races;
+mod runbook;
 mod scale;
 mod sqlite;
+mod why;

@@ -21,6 +21,7 @@ mod list;
 mod remedy;
 mod upkeep;
 mod view;
+mod why;
 
 pub use view::{MESSAGE_COLUMNS, SAGA_COLUMNS, STEP_COLUMNS, message_severity};
 
@@ -32,6 +33,7 @@ use async_trait::async_trait;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ident::OperationId;
 use crate::letters::DeadLetters;
+use crate::model::cause::Explanation;
 use crate::model::checkup::Checkup;
 use crate::model::plan::Plan;
 use crate::model::report::Report;
@@ -152,6 +154,24 @@ impl System for Sagas {
             found = self.find_messages(&models, id).await?;
         }
         Ok(found)
+    }
+
+    async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
+        let models = self.models().await?;
+        let look = self.store.look(&models, &Wanted { id, exact: false, steps: STEPS, messages: true }).await?;
+        if look.sagas.is_empty() && record::uuid(id).is_some() {
+            let messages = self.messages_of(&models, id).await?;
+            let explain = |(message, now): (record::Message, Timestamp)| {
+                let (causes, related) = (why::of_message(&message), why::related_to_message(&message));
+                view::found_message(message, now).because(causes, related)
+            };
+            return Ok(messages.into_iter().map(explain).collect());
+        }
+        let explain = |seen: port::Seen| {
+            let (causes, related) = (why::of_saga(&seen), why::related_to_saga(&seen));
+            view::found(seen, &models, look.now).because(causes, related)
+        };
+        Ok(look.sagas.into_iter().map(explain).collect())
     }
 
     async fn nearby(&self, id: &str) -> Result<Vec<String>> {

@@ -100,6 +100,8 @@ async def main(options):
         say(healed=True)
     elif verb == "serve-healed":
         os.environ[flows.HEALED] = "1"
+        # A thousand orchestrators that all look for their child every few milliseconds would leave no time for the children.
+        engine.poll_min_interval, engine.poll_max_interval = 0.3, 3.0
         serve(engine)
         say(ready=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

@@ -52,7 +52,8 @@ fn mask_named(text: &str) -> String {
         }
         let name = decode(&text[name_start..name_end]).to_ascii_lowercase();
         let secret = ["password", "passwd", "pwd", "secret", "token"].iter().any(|word| name.ends_with(word));
-        if masking && canonical(&name).is_none() {
+        // `db` is what Redis calls it.
+        if masking && canonical(&name).is_none() && name != "db" {
             continue;
         }
         if masking {

@@ -36,7 +36,7 @@ enum What {
     /// A change of the saga itself.
     Change(Box<Change>),
     /// An event in its inbox.
-    Ingest(Table, Event),
+    Ingest(Box<(Table, Event)>),
 }
 
 /// An act on a saga as a subject.
@@ -150,7 +150,8 @@ impl Sagas {
                 let event = wanted(event, &seen.saga);
                 if *inbox {
                     let notes = vec!["a worker applies it when it next polls its inbox".to_owned()];
-                    return Ok(ingested(model, &whole, &event, now).map(|table| (What::Ingest(table, event), notes)));
+                    return Ok(ingested(model, &whole, &event, now)
+                        .map(|table| (What::Ingest(Box::new((table, event))), notes)));
                 }
                 remedy::notify(&whole, &event, now)
             }
@@ -193,10 +194,10 @@ impl Sagas {
                     Err(error) => failed(subject, &error),
                 }
             }
-            What::Ingest(table, event) => match self.store.ingest(table, event, permit).await {
-                Ok(true) => Item::new(subject, Outcome::Applied, format!("the event is in {}", table.shown())),
+            What::Ingest(inbox) => match self.store.ingest(&inbox.0, &inbox.1, permit).await {
+                Ok(true) => Item::new(subject, Outcome::Applied, format!("the event is in {}", inbox.0.shown())),
                 Ok(false) => {
-                    let why = format!("{} has an event with this id already; nothing was written", table.shown());
+                    let why = format!("{} has an event with this id already; nothing was written", inbox.0.shown());
                     Item::new(subject, Outcome::AlreadyDone, why)
                 }
                 Err(error) => failed(subject, &error),
@@ -291,7 +292,7 @@ fn guards(saga: &Saga, what: &What) -> Vec<(&'static str, Value)> {
 fn input(what: &What) -> Option<String> {
     match what {
         What::Change(change) => change.success.as_ref().and_then(|entry| entry.output.clone()),
-        What::Ingest(_, event) => Some(event.payload.clone()),
+        What::Ingest(inbox) => Some(inbox.1.payload.clone()),
     }
 }
 

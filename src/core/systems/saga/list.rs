@@ -227,12 +227,18 @@ impl Sagas {
 
     /// Messages with this id, each in depth.
     pub(super) async fn find_messages(&self, models: &Models, id: &str) -> Result<Vec<Found>> {
+        let messages = self.messages_of(models, id).await?;
+        Ok(messages.into_iter().map(|(message, now)| view::found_message(message, now)).collect())
+    }
+
+    /// The messages with this id in either kind of table, and the database's clock.
+    pub(super) async fn messages_of(&self, models: &Models, id: &str) -> Result<Vec<(Message, Timestamp)>> {
         let query = MessageQuery { ids: vec![id.to_owned()], payloads: true, ..MessageQuery::default() };
         let mut found = Vec::new();
         for (kind, tables) in [(Mailbox::Out, &models.outboxes), (Mailbox::In, &models.inboxes)] {
             let tables: Vec<(Mailbox, Table)> = tables.iter().map(|table| (kind, table.clone())).collect();
             let (now, messages) = self.page_of_messages(models, &tables, &query).await?;
-            found.extend(messages.into_iter().map(|message| view::found_message(message, now)));
+            found.extend(messages.into_iter().map(|message| (message, now)));
         }
         Ok(found)
     }

@@ -538,10 +538,10 @@ pub(super) fn source(who: Option<&str>, why: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::shape::{Field, Table};
-    use super::super::verdict::tests::saga;
     use super::*;
     use crate::systems::saga::record::Awaiting;
+    use crate::systems::saga::shape::{Field, Table};
+    use crate::systems::saga::verdict::tests::saga;
 
     fn model(kept: bool) -> Model {
         let names = if kept { vec!["step_history"] } else { vec!["saga_name"] };

@@ -245,7 +245,7 @@ fn evidence(saga: &Saga, steps: &[Entry], state: State) -> Vec<String> {
     }
     if let Some(act) = steps.iter().rev().find(|entry| entry.act().is_some()) {
         let (who, why) = act.author();
-        let who = who.map_or_else(|| "an operator".to_owned(), |who| who);
+        let who = who.unwrap_or_else(|| "an operator".to_owned());
         let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
         out.push(format!("last act of an operator: {} by {who}{why}", act.act().unwrap_or_default()));
     }

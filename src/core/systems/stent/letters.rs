@@ -49,20 +49,26 @@ pub trait LetterStore: Send + Sync {
     /// The letters that match, in one snapshot, in order.
     async fn look(&self, query: &LetterQuery) -> Result<Facts>;
 
-    /// The letters that match, counted by what their groups and their standing are told by.
-    async fn tally(&self, query: &LetterQuery) -> Result<(Timestamp, Vec<Tally>)>;
-
     /// Replays what of a batch can be replayed, in one transaction, and says which places of it were.
     async fn replay(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Vec<usize>>;
 
     /// Removes what of a batch is still as seen, in one transaction, and says which places of it were.
     async fn remove(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Vec<usize>>;
 
+    /// The same letters over a connection of its own, for work side by side; `None` where that gains nothing.
+    async fn lane(&self) -> Option<Box<dyn LetterStore>> {
+        None
+    }
+
     /// Which of these ids are tasks.
     async fn tasks_among(&self, ids: &[String]) -> Result<Vec<String>>;
 
     /// Tasks that do the same work as those that replays of these letters made: the task of ours, and the other.
     async fn copies(&self, letters: &[chosen::Wanted]) -> Result<Vec<(String, String)>>;
+
+    /// Executions with more than one orchestrator that has not failed: the execution, and each of those tasks. One pass over
+    /// the tasks, for when so many letters were replayed that asking about each would take longer.
+    async fn twins(&self) -> Result<Vec<(String, String)>>;
 }
 
 /// Which letters, and what of them.
@@ -84,6 +90,8 @@ pub struct LetterQuery {
     pub since: Option<Wall>,
     /// Died before this.
     pub until: Option<Wall>,
+    /// In no order: for counting.
+    pub unordered: bool,
     /// Newest first.
     pub newest_first: bool,
     /// At most so many.
@@ -144,25 +152,6 @@ pub struct Grounds {
     pub object: bool,
 }
 
-/// Letters counted.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tally {
-    /// The step.
-    pub step: Option<String>,
-    /// The text of the exception.
-    pub reason: Option<String>,
-    /// What their standing rests on.
-    pub grounds: Grounds,
-    /// How many.
-    pub count: i64,
-    /// When the first died.
-    pub first: Option<Wall>,
-    /// When the last died.
-    pub last: Option<Wall>,
-    /// The id of one.
-    pub sample: String,
-}
-
 /// Letters to be replayed or removed in one transaction.
 #[derive(Debug, Clone)]
 pub struct Batch<'a> {
@@ -182,6 +171,8 @@ pub struct Batch<'a> {
 struct Kept {
     chosen: Chosen,
     options: ReplayOptions,
+    /// Whether activities are among them.
+    activities: bool,
 }
 
 /// Stent's dead letters in one database.
@@ -226,6 +217,7 @@ impl StentLetters {
             worker: filter.worker.clone(),
             since: filter.since.map(|when| self.zone.wall(when.resolve(now))),
             until: until.map(|moment| self.zone.wall(moment)),
+            unordered: false,
             newest_first: filter.newest_first,
             limit: None,
             texts: true,
@@ -261,9 +253,15 @@ impl DeadLetters for StentLetters {
     }
 
     async fn groups(&self, filter: &LetterFilter) -> Result<Vec<LetterGroup>> {
-        let (query, _) = self.query(filter).await?;
-        let (_, tallies) = self.store.tally(&query).await?;
-        Ok(view::groups(tallies, filter, &self.zone))
+        let (mut query, _) = self.query(filter).await?;
+        query.unordered = true;
+        query.dump = false;
+        let mut groups = view::Groups::default();
+        let mut chunks = self.store.look(&query).await?.chunks;
+        while let Some(chunk) = chunks.next().await {
+            chunk?.into_iter().for_each(|fact| groups.add(fact));
+        }
+        Ok(groups.close(filter, &self.zone))
     }
 
     async fn show(&self, id: &str) -> Result<Vec<Found>> {

@@ -211,6 +211,7 @@ pub(super) fn requeue(
 ) -> Result<Vec<String>> {
     let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
     let (clock, _) = now(&writing)?;
+    // The alias is not known in RETURNING.
     let sql = table(Sql::new("UPDATE "), box_)?
         .then(" AS m SET status = 'PENDING', next_attempt_at = ?1, updated_at = ?1")
         .then(if kind == Mailbox::In { ", processed_at = NULL" } else { "" })

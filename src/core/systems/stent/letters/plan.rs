@@ -111,7 +111,7 @@ impl StentLetters {
             skipped: gathered.skipped.iter().map(|(standing, count)| (standing.why().to_owned(), *count)).collect(),
         });
         plan.refused = gathered.refused;
-        self.keep(&plan, Kept { chosen: gathered.chosen, options });
+        self.keep(&plan, Kept { activities: gathered.activities > 0, chosen: gathered.chosen, options });
         Ok(plan)
     }
 

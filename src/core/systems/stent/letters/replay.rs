@@ -1,6 +1,7 @@
 //! Carrying out a replay: batch by batch, each its own transaction, paced if wanted, and what became of every letter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -8,7 +9,7 @@ use futures_util::StreamExt as _;
 use super::chosen::Wanted;
 use super::plan::subject;
 use super::rules::{Standing, standing};
-use super::{Batch, Chosen, Fact, Kept, LetterQuery, StentLetters};
+use super::{Batch, Chosen, Fact, Kept, LetterQuery, LetterStore, StentLetters};
 use crate::error::{Error, ErrorKind, Result};
 use crate::letters::ReplayOptions;
 use crate::model::plan::Plan;
@@ -30,7 +31,10 @@ const TRIES: u32 = 3;
 /// How often letters that somebody else holds are tried again.
 const ROUNDS: u32 = 5;
 /// So many tasks are looked up at once when copies are sought.
-const SOUGHT: usize = 5000;
+const SOUGHT: usize = 1000;
+/// From so many letters on, a second connection shares the work, and one pass over all tasks finds copies faster than asking
+/// about each letter.
+const MANY: usize = 5000;
 /// A paced replay sleeps in steps, so that an interrupt is heard.
 const STEP: Duration = Duration::from_millis(100);
 
@@ -108,21 +112,18 @@ struct Pace {
 }
 
 impl Pace {
-    /// Waits until the next `count` letters may be begun; false when the act was interrupted meanwhile.
-    async fn wait(&mut self, count: usize, permit: &WritePermit) -> bool {
-        if let Some(rate) = self.rate {
-            let due = Duration::try_from_secs_f64(self.done as f64 / rate).unwrap_or(Duration::MAX);
-            let due = self.begun.plus(due);
-            loop {
-                let left = Uptime::now().until(due);
-                if left.is_zero() || permit.is_revoked() {
-                    break;
-                }
-                tokio::time::sleep(left.min(STEP)).await;
+    /// Waits until more may be begun, or the act is interrupted.
+    async fn wait(&self, permit: &WritePermit) {
+        let Some(rate) = self.rate else { return };
+        let due = Duration::try_from_secs_f64(self.done as f64 / rate).unwrap_or(Duration::MAX);
+        let due = self.begun.plus(due);
+        loop {
+            let left = Uptime::now().until(due);
+            if left.is_zero() || permit.is_revoked() {
+                return;
             }
-            self.done += count as u64;
+            tokio::time::sleep(left.min(STEP)).await;
         }
-        !permit.is_revoked()
     }
 }
 
@@ -133,6 +134,56 @@ fn batch_size(options: &ReplayOptions) -> usize {
     size.min(by_rate) as usize
 }
 
+/// What the lanes of one run share.
+struct Run<'a> {
+    chosen: &'a Chosen,
+    options: &'a ReplayOptions,
+    note: &'a str,
+    permit: &'a WritePermit,
+    observer: &'a dyn Observer,
+    state: Mutex<State>,
+}
+
+/// How far a run has come.
+struct State {
+    /// The first letter that nobody has begun.
+    next: usize,
+    applied: Vec<u32>,
+    open: Vec<u32>,
+    ledger: Ledger,
+    /// Why nothing more is begun.
+    stopped: Option<(Outcome, String)>,
+}
+
+impl Run<'_> {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&self, outcome: Outcome, why: impl Into<String>) {
+        self.state().stopped.get_or_insert((outcome, why.into()));
+    }
+
+    /// The next batch: its first place, and its letters.
+    fn begin(&self, size: usize) -> Option<(usize, Vec<Wanted>)> {
+        if self.permit.is_revoked() {
+            self.stop(Outcome::Skipped, "interrupted before it was begun");
+        }
+        let mut state = self.state();
+        if state.stopped.is_some() || state.next >= self.chosen.len() {
+            return None;
+        }
+        let from = state.next;
+        state.next = (from + size).min(self.chosen.len());
+        Some((from, (from..state.next).filter_map(|at| self.chosen.get(at)).collect()))
+    }
+
+    fn settle(&self, from: usize, count: usize, places: &[usize]) {
+        let state = &mut *self.state();
+        settle(from, count, places, &mut state.applied, &mut state.open);
+    }
+}
+
 impl StentLetters {
     pub(super) async fn carry_out_replay(
         &self,
@@ -140,73 +191,82 @@ impl StentLetters {
         permit: &WritePermit,
         observer: &dyn Observer,
     ) -> Result<Report> {
-        let Kept { chosen, options, .. } = self.take(plan)?;
-        let mut ledger = Ledger::new(plan);
-        let mut applied: Vec<u32> = Vec::new();
-        let mut open: Vec<u32> = Vec::new();
+        let Kept { chosen, options, activities } = self.take(plan)?;
         let note = note(permit);
-        let size = batch_size(&options);
-        let mut pace = Pace { rate: options.rate.filter(|rate| *rate > 0.0), begun: Uptime::now(), done: 0 };
+        let state = State { next: 0, applied: Vec::new(), open: Vec::new(), ledger: Ledger::new(plan), stopped: None };
+        let run = Run { chosen: &chosen, options: &options, note: &note, permit, observer, state: Mutex::new(state) };
         observer.begin(&plan.summary, Some(chosen.len() as u64));
-
-        let mut from = 0;
-        let mut stopped = None;
-        while from < chosen.len() {
-            let to = (from + size).min(chosen.len());
-            if !pace.wait(to - from, permit).await {
-                stopped = Some((from, Outcome::Skipped, "interrupted before it was begun".to_owned()));
-                break;
+        // A large set is worth a second connection, where the store has such a thing.
+        let second = if chosen.len() >= MANY && options.rate.is_none() { self.store.lane().await } else { None };
+        match &second {
+            None => self.lane(&*self.store, &run).await,
+            Some(second) => {
+                tokio::join!(self.lane(&*self.store, &run), self.lane(&**second, &run));
             }
-            let letters: Vec<Wanted> = (from..to).filter_map(|at| chosen.get(at)).collect();
-            match self.batch(&letters, &options, &note, permit).await {
-                Ok(places) => {
-                    settle(from, letters.len(), &places, &mut applied, &mut open);
-                    observer.advance(places.len() as u64);
-                }
-                Err(error) if is_of_a_letter(&error) => {
-                    for (at, wanted) in letters.iter().enumerate() {
-                        match self.batch(std::slice::from_ref(wanted), &options, &note, permit).await {
-                            Ok(places) => settle(from + at, 1, &places, &mut applied, &mut open),
-                            Err(error) => ledger.add(&wanted.id, outcome_of(&error), || odd(&error)),
-                        }
-                        observer.advance(1);
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::Timeout => {
-                    // Somebody holds what the batch needs: it is tried again with what is left open.
-                    open.extend((from..to).filter_map(|at| u32::try_from(at).ok()));
-                }
-                Err(error) => {
-                    let outcome = outcome_of(&error);
-                    for wanted in &letters {
-                        ledger.add(&wanted.id, outcome, || sentence(&error));
-                    }
-                    observer.advance(letters.len() as u64);
-                    if outcome != Outcome::Unknown {
-                        stopped = Some((to, Outcome::Failed, format!("not begun: {error}")));
-                        break;
-                    }
-                }
-            }
-            from = to;
         }
+        let State { next, mut applied, open, mut ledger, stopped } =
+            run.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.settle_open(&chosen, open, &options, &note, permit, &mut ledger, &mut applied, observer).await;
+        applied.sort_unstable();
         for at in &applied {
             if let Some(wanted) = chosen.get(*at as usize) {
                 ledger.add(&wanted.id, Outcome::Applied, || format!("replayed as task {}", wanted.fresh));
             }
         }
-        if let Some((from, outcome, why)) = stopped {
-            ledger.rest(&chosen, from, outcome, &why);
+        if let Some((outcome, why)) = stopped {
+            ledger.rest(&chosen, next, outcome, &why);
         } else {
-            self.report_copies(&chosen, &applied, &mut ledger, observer).await;
+            self.report_copies(&chosen, &applied, activities, &mut ledger, observer).await;
         }
         Ok(ledger.close())
     }
 
+    /// Takes batches on one connection until there are no more.
+    async fn lane(&self, store: &dyn LetterStore, run: &Run<'_>) {
+        let size = batch_size(run.options);
+        let mut pace = Pace { rate: run.options.rate.filter(|rate| *rate > 0.0), begun: Uptime::now(), done: 0 };
+        loop {
+            pace.wait(run.permit).await;
+            let Some((from, letters)) = run.begin(size) else { return };
+            pace.done += letters.len() as u64;
+            match self.batch(store, &letters, run).await {
+                Ok(places) => {
+                    run.settle(from, letters.len(), &places);
+                    run.observer.advance(places.len() as u64);
+                }
+                Err(error) if is_of_a_letter(&error) => {
+                    for (at, wanted) in letters.iter().enumerate() {
+                        match self.batch(store, std::slice::from_ref(wanted), run).await {
+                            Ok(places) => run.settle(from + at, 1, &places),
+                            Err(error) => run.state().ledger.add(&wanted.id, outcome_of(&error), || odd(&error)),
+                        }
+                        run.observer.advance(1);
+                    }
+                }
+                // Somebody holds what the batch needs: it is tried again with what is left open.
+                Err(error) if error.kind() == ErrorKind::Timeout => run.settle(from, letters.len(), &[]),
+                Err(error) => {
+                    let outcome = outcome_of(&error);
+                    for wanted in &letters {
+                        run.state().ledger.add(&wanted.id, outcome, || sentence(&error));
+                    }
+                    run.observer.advance(letters.len() as u64);
+                    if outcome != Outcome::Unknown {
+                        run.stop(Outcome::Failed, format!("not begun: {error}"));
+                    }
+                }
+            }
+        }
+    }
+
     /// One batch, tried again when its connection breaks: nothing was written then.
-    async fn batch(
+    async fn batch(&self, store: &dyn LetterStore, letters: &[Wanted], run: &Run<'_>) -> Result<Vec<usize>> {
+        self.replay_batch(store, letters, run.options, run.note, run.permit).await
+    }
+
+    async fn replay_batch(
         &self,
+        store: &dyn LetterStore,
         letters: &[Wanted],
         options: &ReplayOptions,
         note: &str,
@@ -216,7 +276,7 @@ impl StentLetters {
         let batch = Batch { letters, queue: options.queue.as_deref(), force: options.force, ahead, note };
         let mut tried = 0;
         loop {
-            match self.store.replay(&batch, permit).await {
+            match store.replay(&batch, permit).await {
                 Err(error) if is_of_the_line(&error) && tried < TRIES => {
                     tried += 1;
                     tokio::time::sleep(Duration::from_millis(200) * tried).await;
@@ -276,7 +336,7 @@ impl StentLetters {
             open = Vec::new();
             for some in held.chunks(BATCH as usize) {
                 let letters: Vec<Wanted> = some.iter().map(|(_, wanted)| wanted.clone()).collect();
-                let places = match self.batch(&letters, options, note, permit).await {
+                let places = match self.replay_batch(&*self.store, &letters, options, note, permit).await {
                     Ok(places) => places,
                     Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
                         letters.iter().for_each(|wanted| ledger.add(&wanted.id, Outcome::Unknown, || sentence(&error)));
@@ -317,25 +377,59 @@ impl StentLetters {
     }
 
     /// Another tool can replay the same letters at the same time; what it made beside ours is said.
-    async fn report_copies(&self, chosen: &Chosen, applied: &[u32], ledger: &mut Ledger, observer: &dyn Observer) {
-        for some in applied.chunks(SOUGHT) {
-            let letters: Vec<Wanted> = some.iter().filter_map(|at| chosen.get(*at as usize)).collect();
-            match self.store.copies(&letters).await {
-                Ok(copies) => {
-                    for (ours, other) in copies {
-                        let task = Subject::new(NAME, "task", other);
-                        let why = format!(
-                            "a second task that does the work of {ours}: another tool replayed the letter, too"
-                        );
-                        ledger.report.items.push(Item::new(task, Outcome::Changed, why));
-                    }
-                }
-                Err(error) => {
-                    observer.say(&format!("whether another tool replayed the same letters could not be seen: {error}"));
-                    return;
+    async fn report_copies(
+        &self,
+        chosen: &Chosen,
+        applied: &[u32],
+        activities: bool,
+        ledger: &mut Ledger,
+        observer: &dyn Observer,
+    ) {
+        let copies = if applied.len() > MANY && !activities {
+            self.twins_of(chosen, applied).await
+        } else {
+            self.copies_of(chosen, applied).await
+        };
+        match copies {
+            Ok(copies) => {
+                for (ours, other) in copies {
+                    let task = Subject::new(NAME, "task", other);
+                    let why =
+                        format!("a second task that does the work of {ours}: another tool replayed the letter, too");
+                    ledger.report.items.push(Item::new(task, Outcome::Changed, why));
                 }
             }
+            Err(error) => {
+                observer.say(&format!("whether another tool replayed the same letters could not be seen: {error}"));
+            }
         }
+    }
+
+    async fn copies_of(&self, chosen: &Chosen, applied: &[u32]) -> Result<Vec<(String, String)>> {
+        let mut copies = Vec::new();
+        for some in applied.chunks(SOUGHT) {
+            let letters: Vec<Wanted> = some.iter().filter_map(|at| chosen.get(*at as usize)).collect();
+            copies.extend(self.store.copies(&letters).await?);
+        }
+        Ok(copies)
+    }
+
+    async fn twins_of(&self, chosen: &Chosen, applied: &[u32]) -> Result<Vec<(String, String)>> {
+        let twins = self.store.twins().await?;
+        if twins.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ours: HashSet<String> =
+            applied.iter().filter_map(|at| chosen.get(*at as usize)).map(|wanted| wanted.fresh).collect();
+        let mut made: HashMap<&str, &str> = HashMap::new();
+        for (execution, task) in twins.iter().filter(|(_, task)| ours.contains(task)) {
+            made.insert(execution, task);
+        }
+        let copy = |(execution, task): &(String, String)| {
+            let ours = made.get(execution.as_str()).filter(|ours| *ours != task)?;
+            Some(((*ours).to_owned(), task.clone()))
+        };
+        Ok(twins.iter().filter_map(copy).collect())
     }
 }
 

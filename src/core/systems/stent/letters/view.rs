@@ -6,7 +6,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::rules::{self, Standing, standing};
-use super::{Fact, LETTER, Tally};
+use super::{Fact, LETTER};
 use crate::letters::LetterFilter;
 use crate::model::letter::{Letter, LetterGroup, fold_error, group_id};
 use crate::model::subject::Subject;
@@ -18,7 +18,7 @@ use crate::systems::stent::codec::decode;
 use crate::systems::stent::dump::{self, Dump};
 use crate::systems::stent::record::{Task, TaskKind};
 use crate::time::Timestamp;
-use crate::time::wall::Zone;
+use crate::time::wall::{Wall, Zone};
 
 fn kind(kind: &TaskKind) -> &'static str {
     kind.name().unwrap_or("unknown")
@@ -86,47 +86,76 @@ pub(super) fn whole(fact: &Fact) -> String {
     )
 }
 
-/// Groups of letters that died alike, the largest first.
-pub(super) fn groups(tallies: Vec<Tally>, filter: &LetterFilter, zone: &Zone) -> Vec<LetterGroup> {
-    let mut groups: HashMap<(String, String), LetterGroup> = HashMap::new();
-    for tally in tallies {
-        let step = tally.step.unwrap_or_default();
-        let error = folded(tally.reason.as_deref());
-        let count = u64::try_from(tally.count).unwrap_or(0);
-        let replayable = if standing(&tally.grounds) == Standing::Replayable { count } else { 0 };
-        let moment = |wall: Option<crate::time::wall::Wall>| wall.map(|wall| zone.moment(wall));
-        let (first, last) = (moment(tally.first), moment(tally.last));
-        match groups.get_mut(&(step.clone(), error.clone())) {
+/// Groups of letters that died alike, gathered one by one.
+#[derive(Default)]
+pub(super) struct Groups {
+    /// By step and folded error, a NUL between them.
+    groups: HashMap<String, Group>,
+    key: String,
+}
+
+struct Group {
+    count: u64,
+    replayable: u64,
+    first: Option<Wall>,
+    last: Option<Wall>,
+    sample: String,
+}
+
+impl Groups {
+    pub(super) fn add(&mut self, fact: Fact) {
+        self.key.clear();
+        self.key.push_str(fact.step.as_deref().unwrap_or_default());
+        self.key.push('\0');
+        self.key.push_str(&folded(fact.reason.as_deref()));
+        let replayable = u64::from(standing(&fact.grounds) == Standing::Replayable);
+        match self.groups.get_mut(&self.key) {
             Some(group) => {
-                group.count += count;
-                group.replayable = group.replayable.map(|known| known + replayable);
-                group.first = group.first.into_iter().chain(first).min();
-                if last > group.last {
-                    (group.last, group.sample) = (last, tally.sample);
+                group.count += 1;
+                group.replayable += replayable;
+                group.first = group.first.into_iter().chain(fact.moved_at).min();
+                if fact.moved_at > group.last {
+                    (group.last, group.sample) = (fact.moved_at, fact.id);
                 }
             }
             None => {
-                let id = group_id(&step, &error);
-                let key = (step.clone(), error.clone());
-                let (sample, replayable) = (tally.sample, Some(replayable));
-                groups
-                    .insert(key, LetterGroup { system: NAME, id, step, error, count, first, last, sample, replayable });
+                let (first, last) = (fact.moved_at, fact.moved_at);
+                self.groups.insert(self.key.clone(), Group { count: 1, replayable, first, last, sample: fact.id });
             }
         }
     }
-    let mut groups: Vec<LetterGroup> = groups.into_values().collect();
-    groups.retain(|group| filter.groups.is_empty() || filter.groups.contains(&group.id));
-    groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| (&a.step, &a.error).cmp(&(&b.step, &b.error))));
-    let limit = filter.limit.and_then(|limit| usize::try_from(limit).ok());
-    groups.truncate(limit.unwrap_or(usize::MAX));
-    groups
+
+    /// The groups that are wanted, the largest first.
+    pub(super) fn close(self, filter: &LetterFilter, zone: &Zone) -> Vec<LetterGroup> {
+        let moment = |wall: Option<Wall>| wall.map(|wall| zone.moment(wall));
+        let told = |(key, group): (String, Group)| {
+            let (step, error) = key.split_once('\0').unwrap_or((&key, ""));
+            LetterGroup {
+                system: NAME,
+                id: group_id(step, error),
+                step: step.to_owned(),
+                error: error.to_owned(),
+                count: group.count,
+                first: moment(group.first),
+                last: moment(group.last),
+                sample: group.sample,
+                replayable: Some(group.replayable),
+            }
+        };
+        let mut groups: Vec<LetterGroup> = self.groups.into_iter().map(told).collect();
+        groups.retain(|group| filter.groups.is_empty() || filter.groups.contains(&group.id));
+        groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| (&a.step, &a.error).cmp(&(&b.step, &b.error))));
+        let limit = filter.limit.and_then(|limit| usize::try_from(limit).ok());
+        groups.truncate(limit.unwrap_or(usize::MAX));
+        groups
+    }
 }
 
 /// One letter in depth.
 pub(super) fn found(fact: Fact, now: Timestamp, zone: &Zone) -> Found {
     let standing = standing(&fact.grounds);
     let parsed = fact.dump.as_deref().map(dump::parse);
-    let time = |wall: Option<crate::time::wall::Wall>| Value::time(wall.map(|wall| zone.moment(wall)));
+    let time = |wall: Option<Wall>| Value::time(wall.map(|wall| zone.moment(wall)));
     let mut fields = vec![
         ("id", Value::Text(fact.id.clone())),
         ("kind", Value::Name(kind(&fact.grounds.kind))),
@@ -183,7 +212,7 @@ fn task_fields(
     zone: &Zone,
     fields: &mut Vec<(&'static str, Value)>,
 ) -> Option<String> {
-    let time = |wall: Option<crate::time::wall::Wall>| Value::time(wall.map(|wall| zone.moment(wall)));
+    let time = |wall: Option<Wall>| Value::time(wall.map(|wall| zone.moment(wall)));
     fields.push(("parent_task_id", Value::text(task.parent_task_id.clone())));
     fields.push(("priority", task.priority.map_or(Value::Null, Value::Int)));
     fields.push(("tags", Value::List(task.tags.iter().cloned().map(Value::Text).collect())));

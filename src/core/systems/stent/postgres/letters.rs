@@ -11,19 +11,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use futures_util::{StreamExt as _, stream};
+use futures_util::stream;
 use tokio_postgres::Row;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::error::Result;
+use crate::ident::OperationId;
 use crate::permit::WritePermit;
 use crate::sql::Sql;
+use crate::stores::postgres::Postgres;
 use crate::stores::postgres::decode::Cells;
 use crate::stores::postgres::link::Link;
 use crate::stores::postgres::read::{Ask, chunks};
 use crate::systems::stent::letters::chosen::Wanted;
-use crate::systems::stent::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore, Tally};
+use crate::systems::stent::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore};
 use crate::systems::stent::record::{ExecutionState, TaskKind, TaskState};
 use crate::time::Timestamp;
 use crate::time::wall::Wall;
@@ -33,12 +35,14 @@ pub struct PostgresLetters {
     link: Arc<Link>,
     /// Whether `execution_progress` is there, to keep the record of an act.
     records: AtomicBool,
+    /// Names the transactions of this connection where another one works for the same operation.
+    mark: Option<OperationId>,
 }
 
 impl PostgresLetters {
     /// Over a shared connection.
     pub fn new(link: Arc<Link>) -> Self {
-        Self { link, records: AtomicBool::new(true) }
+        Self { link, records: AtomicBool::new(true), mark: None }
     }
 }
 
@@ -84,7 +88,7 @@ macro_rules! wall_now {
 /// Letters with what they belong to. $1 ids, $2 kinds, $3 queue, $4 step, $5 error, $6 worker, $7 since, $8 until, $9 ahead,
 /// $10 texts, $11 dump. The inner query is fenced off, so that the dumps do not travel through joins and sorts.
 macro_rules! letters {
-    ($texts:literal, $dump:literal) => {
+    () => {
         concat!(
             " FROM (SELECT d.id, d.moved_at, coalesce(left(d.data, 1) = '{', false) AS object,
             CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"kind\"\\s*:\\s*\"([^\"]*)\"') ELSE t.kind END AS kind,
@@ -92,27 +96,15 @@ macro_rules! letters {
                 AS execution_id,
             CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"parent_task_id\"\\s*:\\s*\"([^\"]*)\"')
                 ELSE t.parent_task_id END AS parent,
-            CASE WHEN ",
-            $texts,
-            " OR $4::text IS NOT NULL THEN CASE WHEN t.id IS NULL
+            CASE WHEN $10 OR $4::text IS NOT NULL THEN CASE WHEN t.id IS NULL
                 THEN substring(d.data FROM '\"step_name\"\\s*:\\s*\"([^\"]*)\"') ELSE t.step_name END END AS step,
-            CASE WHEN ",
-            $texts,
-            " OR $3::text IS NOT NULL THEN CASE WHEN t.id IS NULL
+            CASE WHEN $10 OR $3::text IS NOT NULL THEN CASE WHEN t.id IS NULL
                 THEN substring(d.data FROM '\"queue\"\\s*:\\s*\"([^\"]*)\"') ELSE t.queue END END AS queue,
-            CASE WHEN ",
-            $texts,
-            " OR $6::text IS NOT NULL THEN CASE WHEN t.id IS NULL
+            CASE WHEN $10 OR $6::text IS NOT NULL THEN CASE WHEN t.id IS NULL
                 THEN substring(d.data FROM '\"worker_id\"\\s*:\\s*\"([^\"]*)\"') ELSE t.worker_id END END AS worker,
-            CASE WHEN ",
-            $texts,
-            " THEN CASE WHEN t.id IS NULL
+            CASE WHEN $10 THEN CASE WHEN t.id IS NULL
                 THEN substring(d.data FROM '\"retries\"\\s*:\\s*([0-9]{1,9})')::int ELSE t.retries END END AS retries,
-            CASE WHEN ",
-            $texts,
-            " THEN d.reason END AS reason, ",
-            $dump,
-            " AS data
+            CASE WHEN $10 THEN d.reason END AS reason, CASE WHEN $11 THEN d.data END AS data
             FROM dead_tasks AS d LEFT JOIN tasks AS t ON t.id = d.id
             WHERE ($1::text[] IS NULL OR d.id = ANY($1))
                 AND ($5::text IS NULL OR position(lower($5) IN lower(d.reason)) > 0)
@@ -150,24 +142,16 @@ macro_rules! look {
             "SELECT f.id::text, f.moved_at, ",
             grounds!(),
             ", f.execution_id::text, f.step::text, f.reason::text, f.queue::text, f.worker::text, f.retries::int8, f.data::text",
-            letters!("$10", "CASE WHEN $11 THEN d.data END"),
-            " ORDER BY ",
+            letters!(),
             $order,
             " LIMIT $12"
         )
     };
 }
 
-static OLDEST_FIRST: Sql = Sql::new(look!("f.moved_at, f.id"));
-static NEWEST_FIRST: Sql = Sql::new(look!("f.moved_at DESC NULLS LAST, f.id DESC"));
-
-static TALLY: Sql = Sql::new(concat!(
-    "SELECT f.step::text, f.reason::text, ",
-    grounds!(),
-    ", count(*), min(f.moved_at), max(f.moved_at), min(f.id)::text",
-    letters!("true", "NULL::text"),
-    " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"
-));
+static OLDEST_FIRST: Sql = Sql::new(look!(" ORDER BY f.moved_at, f.id"));
+static UNORDERED: Sql = Sql::new(look!(""));
+static NEWEST_FIRST: Sql = Sql::new(look!(" ORDER BY f.moved_at DESC NULLS LAST, f.id DESC"));
 
 static CLOCK: Sql = Sql::new("SELECT now()");
 
@@ -273,13 +257,23 @@ static TASKS_AMONG: Sql = Sql::new("SELECT id::text FROM tasks WHERE id = ANY($1
 static COPIES: Sql = Sql::new(
     "SELECT m.id::text, o.id::text
     FROM unnest($1::text[], $2::text[]) AS w (letter, task)
-        JOIN tasks AS m ON m.id = w.task
-        JOIN tasks AS o ON o.execution_id = m.execution_id AND o.id NOT IN (w.letter, w.task)
-            AND o.kind = m.kind AND o.step_name = m.step_name AND o.args = m.args AND o.kwargs = m.kwargs
-            AND o.parent_task_id IS NOT DISTINCT FROM m.parent_task_id AND o.state || '' IN ('pending', 'running', 'completed')
-    WHERE m.kind = 'orchestrator' OR o.created_at > coalesce(
-        (SELECT p.completed_at FROM tasks AS p WHERE p.id = m.parent_task_id),
-        CASE WHEN m.parent_task_id IS NULL THEN (SELECT l.completed_at FROM tasks AS l WHERE l.id = w.letter) END)",
+        CROSS JOIN LATERAL (SELECT t.* FROM tasks AS t WHERE t.id = w.task OFFSET 0) AS m
+        CROSS JOIN LATERAL (SELECT t.* FROM tasks AS t WHERE t.execution_id = m.execution_id OFFSET 0) AS o
+    WHERE o.id NOT IN (w.letter, w.task)
+        AND o.kind = m.kind AND o.step_name = m.step_name AND o.args = m.args AND o.kwargs = m.kwargs
+        AND o.parent_task_id IS NOT DISTINCT FROM m.parent_task_id AND o.state IN ('pending', 'running', 'completed')
+        AND (m.kind = 'orchestrator' OR o.created_at > coalesce(
+            (SELECT p.completed_at FROM tasks AS p WHERE p.id = m.parent_task_id),
+            CASE WHEN m.parent_task_id IS NULL THEN (SELECT l.completed_at FROM tasks AS l WHERE l.id = w.letter) END))",
+);
+
+static TWINS: Sql = Sql::new(
+    "SELECT t.execution_id::text, t.id::text
+    FROM (SELECT o.execution_id FROM tasks AS o
+            WHERE o.kind = 'orchestrator' AND o.state || '' IN ('pending', 'running', 'completed')
+            GROUP BY 1 HAVING count(*) > 1 OFFSET 0) AS twice
+        JOIN tasks AS t ON t.execution_id = twice.execution_id
+    WHERE t.kind = 'orchestrator' AND t.state || '' IN ('pending', 'running', 'completed')",
 );
 
 /// The conditions of a query as they are bound.
@@ -340,19 +334,6 @@ fn fact(row: &Row) -> Fact {
     }
 }
 
-fn tally(row: &Row) -> Tally {
-    let mut cells = Cells::new(row);
-    Tally {
-        step: cells.text(0),
-        reason: cells.text(1),
-        grounds: grounds(&mut cells, 2),
-        count: cells.int(8).unwrap_or(0),
-        first: cells.wall(9),
-        last: cells.wall(10),
-        sample: cells.text(11).unwrap_or_default(),
-    }
-}
-
 /// The letters of a batch as they are bound.
 struct Bundle {
     ids: Vec<String>,
@@ -402,26 +383,18 @@ impl LetterStore for PostgresLetters {
             (&query.dump, Type::BOOL),
             (&query.limit, Type::INT8),
         ]);
-        let ask = Ask::new(if query.newest_first { &NEWEST_FIRST } else { &OLDEST_FIRST }, params);
+        let sql = match (query.unordered, query.newest_first) {
+            (true, _) => &UNORDERED,
+            (false, true) => &NEWEST_FIRST,
+            (false, false) => &OLDEST_FIRST,
+        };
+        let ask = Ask::new(sql, params);
         if query.ids.is_some() {
             let facts = self.link.ask(ask).await?.iter().map(fact).collect();
             return Ok(Facts { chunks: Box::pin(stream::iter([Ok(facts)])) });
         }
         let (_, rows) = self.link.snapshot_stream(&Ask::new(&CLOCK, []), &ask).await?;
         Ok(Facts { chunks: Box::pin(chunks(rows, fact)) })
-    }
-
-    async fn tally(&self, query: &LetterQuery) -> Result<(Timestamp, Vec<Tally>)> {
-        let bound = Bound::of(query);
-        let ask = Ask::new(&TALLY, bound.params(query));
-        let (clock, rows) = self.link.snapshot_stream(&Ask::new(&CLOCK, []), &ask).await?;
-        let now = clock.first().and_then(|row| Cells::new(row).time(0)).unwrap_or(Timestamp::NEG_INFINITY);
-        let mut rows = std::pin::pin!(chunks(rows, tally));
-        let mut tallies = Vec::new();
-        while let Some(chunk) = rows.next().await {
-            tallies.extend(chunk?);
-        }
-        Ok((now, tallies))
     }
 
     async fn replay(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Vec<usize>> {
@@ -435,7 +408,7 @@ impl LetterStore for PostgresLetters {
         ]);
         let records = self.records.load(Ordering::Relaxed);
         let change = Ask::new(if records { &REPLAY } else { &REPLAY_WITHOUT_RECORD }, params);
-        Ok(places(&self.link.change_all(&change, permit.operation()).await?))
+        Ok(places(&self.link.change_all(&change, self.mark.unwrap_or(permit.operation())).await?))
     }
 
     async fn remove(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Vec<usize>> {
@@ -444,7 +417,15 @@ impl LetterStore for PostgresLetters {
         params.push((&batch.note, Type::TEXT));
         let records = self.records.load(Ordering::Relaxed);
         let change = Ask::new(if records { &REMOVE } else { &REMOVE_WITHOUT_RECORD }, params);
-        Ok(places(&self.link.change_all(&change, permit.operation()).await?))
+        Ok(places(&self.link.change_all(&change, self.mark.unwrap_or(permit.operation())).await?))
+    }
+
+    async fn lane(&self) -> Option<Box<dyn LetterStore>> {
+        let again = self.link.again().clone();
+        let db = Postgres::connect(&again).await.ok()?;
+        let records = AtomicBool::new(self.records.load(Ordering::Relaxed));
+        let link = Arc::new(Link::new(db, None, again));
+        Some(Box::new(Self { link, records, mark: Some(OperationId::fresh()) }))
     }
 
     async fn tasks_among(&self, ids: &[String]) -> Result<Vec<String>> {
@@ -457,6 +438,15 @@ impl LetterStore for PostgresLetters {
         let params: [(&(dyn ToSql + Sync), Type); 2] =
             [(&bundle.ids, Type::TEXT_ARRAY), (&bundle.fresh, Type::TEXT_ARRAY)];
         let rows = self.link.ask(Ask::new(&COPIES, params)).await?;
+        let pair = |row: &Row| {
+            let mut cells = Cells::new(row);
+            Some((cells.text(0)?, cells.text(1)?))
+        };
+        Ok(rows.iter().filter_map(pair).collect())
+    }
+
+    async fn twins(&self) -> Result<Vec<(String, String)>> {
+        let rows = self.link.ask(Ask::new(&TWINS, [])).await?;
         let pair = |row: &Row| {
             let mut cells = Cells::new(row);
             Some((cells.text(0)?, cells.text(1)?))

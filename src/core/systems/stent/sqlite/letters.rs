@@ -16,7 +16,7 @@ use crate::stores::sqlite::{Sqlite, error_from};
 use crate::systems::stent::dump::{self, Dump};
 use crate::systems::stent::letters::chosen::Wanted;
 use crate::systems::stent::letters::rules::{self, Standing};
-use crate::systems::stent::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore, Tally};
+use crate::systems::stent::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore};
 use crate::systems::stent::record::{ExecutionState, Task, TaskKind, TaskState};
 use crate::time::Timestamp;
 use crate::time::wall::Wall;
@@ -77,23 +77,15 @@ macro_rules! look {
             grounds!(),
             ", f.execution_id, f.step, f.reason, f.queue, f.worker, f.retries, CASE WHEN :dump THEN f.data END",
             letters!(),
-            " ORDER BY ",
             $order,
             " LIMIT coalesce(:limit, -1)"
         )
     };
 }
 
-const OLDEST_FIRST: &str = look!("f.moved_at, f.id");
-const NEWEST_FIRST: &str = look!("f.moved_at DESC, f.id DESC");
-
-const TALLY: &str = concat!(
-    "SELECT f.step, f.reason, ",
-    grounds!(),
-    ", count(*), min(f.moved_at), max(f.moved_at), min(f.id)",
-    letters!(),
-    " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8"
-);
+const OLDEST_FIRST: &str = look!(" ORDER BY f.moved_at, f.id");
+const UNORDERED: &str = look!("");
+const NEWEST_FIRST: &str = look!(" ORDER BY f.moved_at DESC, f.id DESC");
 
 const LETTER: &str = "SELECT moved_at, data FROM dead_tasks WHERE id = ?1";
 const GROUNDS: &str = "SELECT e.state, coalesce(e.expiry_at <= ?3, 0),
@@ -111,6 +103,12 @@ const RECORD: &str = "INSERT INTO execution_progress (execution_id, step, status
 const OWNER: &str =
     "SELECT t.execution_id, t.step_name FROM tasks AS t JOIN executions AS e ON e.id = t.execution_id WHERE t.id = ?1";
 const TASKS_AMONG: &str = "SELECT id FROM tasks WHERE id IN (SELECT value FROM json_each(?1))";
+
+const TWINS: &str = "SELECT t.execution_id, t.id
+    FROM (SELECT o.execution_id FROM tasks AS o WHERE o.kind = 'orchestrator' AND +o.state IN ('pending', 'running', 'completed')
+            GROUP BY 1 HAVING count(*) > 1) AS twice
+        JOIN tasks AS t ON t.execution_id = twice.execution_id
+    WHERE t.kind = 'orchestrator' AND +t.state IN ('pending', 'running', 'completed')";
 
 /// As in `postgres/letters.rs`; ?1 is a list of pairs.
 const COPIES: &str = "SELECT m.id, o.id FROM json_each(?1) AS w
@@ -158,33 +156,13 @@ fn fact(row: &Row<'_>) -> Fact {
     }
 }
 
-fn tally(row: &Row<'_>) -> Tally {
-    let mut cells = Cells::new(row);
-    Tally {
-        step: cells.text(0),
-        reason: cells.text(1),
-        grounds: grounds(&mut cells, 2),
-        count: cells.int(8).unwrap_or(0),
-        first: cells.wall(9),
-        last: cells.wall(10),
-        sample: cells.text(11).unwrap_or_default(),
-    }
-}
-
 /// Runs a query over letters and hands each row on.
-fn each<T>(
-    db: &Connection,
-    sql: &str,
-    query: &LetterQuery,
-    whole: bool,
-    make: fn(&Row<'_>) -> T,
-    mut take: impl FnMut(T) -> bool,
-) -> Result<()> {
+fn each(db: &Connection, sql: &str, query: &LetterQuery, mut take: impl FnMut(Fact) -> bool) -> Result<()> {
     let text = |wall: Option<Wall>| wall.map(Wall::isoformat);
     let (ids, since, until) = (query.ids.as_deref().and_then(list), text(query.since), text(query.until));
     let kinds = list(&query.kinds).filter(|_| !query.kinds.is_empty());
     let now = wall(db, query.ahead)?.isoformat();
-    let mut bound: Vec<(&str, &dyn ToSql)> = vec![
+    let bound: [(&str, &dyn ToSql); 11] = [
         (":ids", &ids),
         (":since", &since),
         (":until", &until),
@@ -194,14 +172,13 @@ fn each<T>(
         (":step", &query.step),
         (":worker", &query.worker),
         (":now", &now),
+        (":dump", &query.dump),
+        (":limit", &query.limit),
     ];
-    if whole {
-        bound.extend([(":dump", &query.dump as &dyn ToSql), (":limit", &query.limit)]);
-    }
     let mut statement = db.prepare(sql).map_err(error_from)?;
-    let mut rows = statement.query(bound.as_slice()).map_err(error_from)?;
+    let mut rows = statement.query(&bound[..]).map_err(error_from)?;
     while let Some(row) = rows.next().map_err(error_from)? {
-        if !take(make(row)) {
+        if !take(fact(row)) {
             break;
         }
     }
@@ -210,10 +187,14 @@ fn each<T>(
 
 fn send(db: &mut Connection, query: &LetterQuery, sender: &mpsc::Sender<Result<Vec<Fact>>>) -> Result<()> {
     let snapshot = db.transaction().map_err(error_from)?;
-    let sql = if query.newest_first { NEWEST_FIRST } else { OLDEST_FIRST };
+    let sql = match (query.unordered, query.newest_first) {
+        (true, _) => UNORDERED,
+        (false, true) => NEWEST_FIRST,
+        (false, false) => OLDEST_FIRST,
+    };
     let mut chunk = Vec::with_capacity(CHUNK);
     let mut heard = true;
-    each(&snapshot, sql, query, true, fact, |fact| {
+    each(&snapshot, sql, query, |fact| {
         chunk.push(fact);
         if chunk.len() == CHUNK {
             heard = sender.blocking_send(Ok(std::mem::take(&mut chunk))).is_ok();
@@ -411,21 +392,6 @@ impl LetterStore for SqliteLetters {
         Ok(Facts { chunks: Box::pin(chunks) })
     }
 
-    async fn tally(&self, query: &LetterQuery) -> Result<(Timestamp, Vec<Tally>)> {
-        let query = query.clone();
-        self.db
-            .run(move |db| {
-                let snapshot = db.transaction().map_err(error_from)?;
-                let mut tallies = Vec::new();
-                each(&snapshot, TALLY, &query, false, tally, |tally| {
-                    tallies.push(tally);
-                    true
-                })?;
-                Ok((now(&snapshot)?, tallies))
-            })
-            .await
-    }
-
     async fn replay(&self, batch: &Batch<'_>, _permit: &WritePermit) -> Result<Vec<usize>> {
         let job = Job::of(batch);
         self.db.run(move |db| replay(db, &job)).await
@@ -450,5 +416,15 @@ impl LetterStore for SqliteLetters {
     async fn copies(&self, letters: &[Wanted]) -> Result<Vec<(String, String)>> {
         let letters = letters.to_vec();
         self.db.run(move |db| pairs(db, &letters)).await
+    }
+
+    async fn twins(&self) -> Result<Vec<(String, String)>> {
+        self.db
+            .run(|db| {
+                let mut statement = db.prepare(TWINS).map_err(error_from)?;
+                let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(error_from)?;
+                rows.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)
+            })
+            .await
     }
 }
