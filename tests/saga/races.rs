@@ -107,42 +107,101 @@ fn acts_race_with_workers_that_poll() {
         // A worker that wakes up between two steps against `unstick`: the row changes at the same moment.
         let stuck = "status = 'RUNNING', deadline_at = NULL, updated_at = now() - interval '1 hour'";
         report.push(("unstick", race(&mut place, "unstick", &["--yes"], "order", waiting(), stuck)));
-        if !place.is_new() {
-            // Notifying what is suspended for a retry: 0.7.3 has its own events for that.
-            report.push(("notify", notify(&mut place, now, waiting())));
-        }
+        report.push(("notify", notify(&mut place)));
         for (act, told) in report {
             println!("{} {act}: {told:?}", version.name);
         }
     }
 }
 
-/// One at a time, for that is how events come.
-fn notify(place: &mut Place, due: &str, plan: Value) -> BTreeMap<String, u64> {
-    let count = scale() / 5;
+/// One at a time, for that is how events come, while what is waited for runs out of time here and there.
+fn notify(place: &mut Place) -> BTreeMap<String, u64> {
+    let count = scale();
+    let plan = if place.is_new() { json!({"charge": "await:3600"}) } else { json!({"charge": "fail"}) };
     let ids =
         place.ask(json!({"do": "start_many", "order": "race-notify", "count": count, "saga": "order", "plan": plan}));
-    place.psql(
-        "INSERT INTO shop_control SELECT aggregation_id, 'charge', 'ok' FROM order_saga
-        WHERE aggregation_id LIKE 'race-notify-%' ON CONFLICT DO NOTHING",
-    );
+    if !place.is_new() {
+        place.psql(
+            "INSERT INTO shop_control SELECT aggregation_id, 'charge', 'ok' FROM order_saga
+            WHERE aggregation_id LIKE 'race-notify-%' ON CONFLICT DO NOTHING",
+        );
+    }
     let mut worker = place.peer();
     worker.send(&json!({"do": "poll", "limit": 1}));
-    place.psql(&format!("UPDATE order_saga SET {due} WHERE aggregation_id LIKE 'race-notify-%'"));
+    place.psql(&format!(
+        "UPDATE order_saga SET deadline_at = now() + random() * {count} * interval '50 milliseconds'
+        WHERE aggregation_id LIKE 'race-notify-%'"
+    ));
     let mut told: BTreeMap<String, u64> = BTreeMap::new();
-    for id in ids.as_array().expect("a list") {
-        let output = place.sen(&["saga", "notify", id.as_str().expect("an id"), "--payload", "{}"]).run();
+    let mut applied = Vec::new();
+    for (n, id) in ids.as_array().expect("a list").iter().enumerate() {
+        let id = id.as_str().expect("an id");
+        let (about, event) = (format!("race-notify-{n}"), ["--type", "charge.confirmed", "--correlation"]);
+        let mut words = vec!["saga", "notify", id, "--payload", "{}"];
+        if place.is_new() {
+            words.extend(event);
+            words.push(&about);
+        }
+        let output = place.sen(&words).run();
         assert!([0, 5].contains(&output.code), "{}", output.stderr);
-        *told.entry(output.json()["results"][0]["outcome"].as_str().expect("text").to_owned()).or_default() += 1;
+        let outcome = output.json()["results"][0]["outcome"].as_str().expect("text").to_owned();
+        if outcome == "applied" {
+            applied.push(id.to_owned());
+        }
+        *told.entry(outcome).or_default() += 1;
     }
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    worker.send(&json!({"do": "rest"}));
+    let going = "SELECT count(*) FROM order_saga WHERE aggregation_id LIKE 'race-notify-%'
+        AND status::text NOT IN ('COMPLETED', 'TIMEOUT')";
+    for _ in 0..1200 {
+        if place.psql(going) == "0" {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(worker.send(&json!({"do": "rest"})).get("ok").is_some());
     worker.kill();
-    while place.run_due() > 0 {}
     for id in ids.as_array().expect("a list") {
-        let saga = place.saga(id.as_str().expect("an id"));
-        assert_eq!(saga["status"], "COMPLETED", "{saga}");
-        assert!(saga["effects"].to_string().matches("execute ship").count() == 1, "{saga}");
+        let id = id.as_str().expect("an id");
+        let saga = place.saga(id);
+        let late = place.is_new() && !applied.iter().any(|applied| applied == id);
+        assert_eq!(saga["status"], if late { "TIMEOUT" } else { "COMPLETED" }, "{saga}");
+        let shipped = saga["effects"].to_string().matches("execute ship").count();
+        assert_eq!(shipped, usize::from(!late), "{saga}");
     }
     told
+}
+
+/// Two operators at once: each saga is written by one of them, and the other is told.
+#[test]
+fn two_operators_do_not_both_act() {
+    for version in VERSIONS {
+        let mut place = Place::new(version);
+        let count = scale() / 2;
+        let ids = place.ask(json!({"do": "start_many", "order": "two", "count": count, "saga": "order",
+            "plan": {"charge": "fail"}}));
+        let ids: Vec<&str> = ids.as_array().expect("a list").iter().map(|id| id.as_str().expect("an id")).collect();
+        place.psql(
+            "UPDATE order_saga SET status = 'RUNNING', deadline_at = NULL, updated_at = now() - interval '1 hour'",
+        );
+        let words: Vec<&str> = ["saga", "unstick"].into_iter().chain(ids.iter().copied()).chain(["--yes"]).collect();
+        let both = [place.sen(&words).start(), place.sen(&words).start()];
+        let mut applied: Vec<String> = Vec::new();
+        for running in both {
+            let output = running.finish();
+            assert!([0, 3, 5].contains(&output.code), "{}", output.stderr);
+            let json = output.json();
+            let results = json["results"].as_array().expect("a list");
+            assert_eq!(results.len(), count, "each is told of");
+            let done = results.iter().filter(|item| item["outcome"] == "applied");
+            applied.extend(done.map(|item| item["subject"].as_str().expect("a subject").to_owned()));
+        }
+        applied.sort();
+        applied.dedup();
+        assert_eq!(applied.len(), count, "each is written once");
+        for id in ids {
+            let saga = place.saga(id);
+            let history = saga["history"].as_array().expect("a list");
+            assert_eq!(history.iter().filter(|entry| entry["input"].get("_sen").is_some()).count(), 1, "{saga}");
+        }
+    }
 }
