@@ -256,3 +256,33 @@ fn bulk_acts_say_what_they_would_do_and_are_on_record() {
     // Read-only is refused before anything is asked.
     place.act(&["saga", "retry", &id, "--read-only"], 7);
 }
+
+/// The privileges `sen grants` names are enough for every act, and reading alone is not.
+#[test]
+fn least_privileges_are_enough() {
+    for version in VERSIONS {
+        let mut place = Place::with(version, json!({"schema": "Sho p"}));
+        let id = place.start("o-1", "order-once", json!({"charge": "fail"}));
+        if place.is_new() {
+            place.start("o-2", "order", json!({}));
+            place.ask(json!({"do": "dispatch", "how": "fail"}));
+        }
+        let name = place.psql("SELECT current_database()");
+        let roles = |role: &str| format!("{role}_{name}");
+        for role in ["ro", "operator"] {
+            let sql = crate::harness::sen::sen(["grants", "--role", role, "--to", &roles(role)]).database(&place.url());
+            let sql = sql.run().expect_code(0).stdout;
+            place.psql(&format!("CREATE ROLE {} LOGIN; {sql}", roles(role)));
+        }
+        let as_role = |role: &str, words: &[&str]| {
+            let url = place.url().replace("user=postgres", &format!("user={}", roles(role)));
+            crate::harness::sen::sen(words.iter().copied().chain(["-o", "json"])).database(&url).run()
+        };
+        as_role("ro", &["saga", "show", &id]).expect_code(0);
+        as_role("ro", &["saga", "retry", &id]).expect_code(1);
+        as_role("operator", &["saga", "retry", &id]).expect_code(0);
+        if place.is_new() {
+            as_role("operator", &["saga", "outbox", "requeue", "--all", "--yes"]).expect_code(0);
+        }
+    }
+}

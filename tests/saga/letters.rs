@@ -42,12 +42,18 @@ fn failed_messages_are_sent_when_requeued() {
     place.act(&["saga", "outbox", "requeue", &first, "--yes"], 5);
     let dry = place.act(&["saga", "outbox", "requeue", "--all", "--dry-run"], 0).json();
     assert_eq!(dry["planned"], 1);
-    place.act(&["saga", "outbox", "requeue", "--all", "--yes"], 0);
+    // They are dead letters like those of any other system.
+    let group = place.act(&["dlq", "groups", "--system", "saga"], 0).json()[0].clone();
+    assert_eq!((group["step"].as_str(), group["count"].as_i64()), (Some("orders.charged"), Some(1)));
+    let sample = group["sample_id"].as_str().expect("an id");
+    assert_eq!(place.act(&["dlq", "show", sample], 0).json()["verdict"]["state"], "failed");
+    place
+        .act(&["dlq", "replay", "--group", group["group"].as_str().expect("a group"), "--reason", "INC-4", "--yes"], 0);
     assert_eq!(place.ask(json!({"do": "dispatch"})).as_array().map(Vec::len), Some(1));
     assert_eq!(statuses(&mut place, "outbox"), ["SENT", "SENT"]);
     // The saga's history says who made it due.
     let noted = place.psql("SELECT input -> '_sen' ->> 'why' FROM order_saga_history WHERE input ->> '_admin' = 'requeue_outbox' ORDER BY id");
-    assert_eq!(noted, "INC-3\n");
+    assert_eq!(noted, "INC-3\nINC-4");
 }
 
 #[test]
@@ -143,6 +149,7 @@ fn failed_inbox_messages_are_dead_letters() {
         listed[0]["error"].as_str().expect("text").contains("Active saga for aggregation_id not found"),
         "{listed}"
     );
+    assert_eq!(place.act(&["saga", "inbox", "show", "e-1"], 0).json()["verdict"]["state"], "failed");
     let id = place.start("nobody", "order", json!({"charge": "await"}));
     place.psql("UPDATE order_inbox SET event_type = 'charge.confirmed', correlation_id = 'nobody'");
     place.act(&["saga", "inbox", "requeue", "e-1", "--yes"], 0);

@@ -174,6 +174,16 @@ impl System for Sagas {
         Ok(look.sagas.into_iter().map(explain).collect())
     }
 
+    async fn show(&self, kind: &str, id: &str, events: u32) -> Result<Vec<Found>> {
+        // A message is also known by its event's id, which `find` does not look for: it may be anything.
+        let mut found = match kind {
+            kind::OUTBOX | kind::INBOX => self.find_messages(&*self.models().await?, id).await?,
+            _ => self.find(id, events).await?,
+        };
+        found.retain(|one| one.subject.kind == kind);
+        Ok(found)
+    }
+
     async fn nearby(&self, id: &str) -> Result<Vec<String>> {
         let models = self.models().await?;
         let digits = id.chars().filter(char::is_ascii_hexdigit).count();

@@ -56,7 +56,11 @@ static CATALOGUE: Sql = Sql::new(
         (SELECT k.confrelid::int8 FROM pg_constraint AS k
             JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
             WHERE k.conrelid = c.oid AND k.contype = 'f' AND cardinality(k.conkey) = 1 AND a.attname = 'saga_id' LIMIT 1),
-        greatest(c.reltuples, 0)::int8
+        greatest(c.reltuples, 0)::int8,
+        (SELECT format('%I.%I', sn.nspname, sc.relname) FROM pg_depend AS d JOIN pg_class AS sc ON sc.oid = d.objid
+            JOIN pg_namespace AS sn ON sn.oid = sc.relnamespace
+            WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
+                AND d.deptype IN ('a', 'i') AND sc.relkind = 'S' LIMIT 1)
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname NOT IN ('pg_catalog', 'information_schema')
         AND n.nspname NOT LIKE 'pg\\_temp%'
@@ -415,6 +419,7 @@ fn found_table(row: &Row) -> Table {
         name: cells.text(2).unwrap_or_default(),
         fields: fields.collect(),
         references,
+        sequence: cells.text(6),
         rows,
     }
 }

@@ -12,12 +12,15 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json, json};
 
 use super::port::{Change, Edits, Event, Guard, Seen};
-use super::record::{Entry, Message, Saga, Status};
+use super::record::{Entry, Saga, Status};
 use super::shape::Model;
 use super::verdict::BETWEEN;
 use crate::ident::OperationId;
-use crate::model::report::Outcome;
 use crate::time::{Timestamp, humane};
+
+mod standing;
+
+pub(super) use standing::{Standing, standing};
 
 /// A message taken by somebody and unchanged for this long counts as left there.
 pub const LEFT: Duration = Duration::from_secs(600);
@@ -408,96 +411,6 @@ pub(super) fn notify(subject: &Subject<'_>, event: &Event, now: Timestamp) -> Re
     Ok((change, vec!["it goes on with this event when a worker next polls".into()]))
 }
 
-/// What a replay of a message would come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// It is made due again.
-    Replayable,
-    /// Of an inbox: its saga waits for no event, so the library would ignore the message, which consumes it.
-    SagaNotWaiting,
-    /// Of an inbox: there is no such saga.
-    SagaGone,
-    /// Somebody took it a moment ago.
-    Taken,
-    /// It is due already, or will be.
-    Pending,
-    /// It is sent or applied.
-    Done,
-}
-
-impl Standing {
-    /// The name in data.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Replayable => "replayable",
-            Self::SagaNotWaiting => "saga_not_waiting",
-            Self::SagaGone => "saga_gone",
-            Self::Taken => "just_taken",
-            Self::Pending => "pending",
-            Self::Done => "done",
-        }
-    }
-
-    /// Whether it may be made due again; what is sent, applied or in living hands never is.
-    pub(super) const fn may(self, force: bool) -> bool {
-        match self {
-            Self::Replayable => true,
-            Self::SagaNotWaiting | Self::SagaGone => force,
-            Self::Taken | Self::Pending | Self::Done => false,
-        }
-    }
-
-    /// What a refusal counts as.
-    pub(super) const fn outcome(self) -> Outcome {
-        match self {
-            Self::Pending => Outcome::AlreadyDone,
-            _ => Outcome::Changed,
-        }
-    }
-
-    /// Why not.
-    pub(super) fn why(self, message: &Message) -> String {
-        let status = message.status.to_ascii_lowercase();
-        match self {
-            Self::Replayable => "it can be replayed".into(),
-            Self::SagaNotWaiting => {
-                let saga = message.saga_status.as_deref().unwrap_or_default().to_ascii_lowercase();
-                format!("its saga is {saga} and waits for no event: the message would be ignored (--force replays it)")
-            }
-            Self::SagaGone => "there is no such saga: the message would be ignored (--force replays it)".into(),
-            Self::Taken => format!(
-                "it is {status} since {}: whoever took it may be at it (--older-than says how long is too long)",
-                humane(message.idle)
-            ),
-            Self::Pending => "it is pending already".into(),
-            Self::Done => format!("it is {status}"),
-        }
-    }
-}
-
-/// Where a message stands. One that somebody took counts as left there when it is unchanged for `bound`; one that was
-/// ignored is as good as dead, if somebody names it.
-pub(super) fn standing(message: &Message, bound: Duration) -> Standing {
-    let old = message.idle >= i64::try_from(bound.as_micros()).unwrap_or(i64::MAX);
-    let dead = match message.status.as_str() {
-        "FAILED" | "IGNORED" => true,
-        status if status == message.kind.taken() => old,
-        "PENDING" => return Standing::Pending,
-        _ => return Standing::Done,
-    };
-    if !dead {
-        return Standing::Taken;
-    }
-    if message.kind == super::record::Mailbox::Out || message.saga.is_none() {
-        return Standing::Replayable;
-    }
-    match message.saga_status.as_deref() {
-        Some("SUSPENDED" | "COMPENSATING_SUSPENDED") => Standing::Replayable,
-        Some(_) => Standing::SagaNotWaiting,
-        None => Standing::SagaGone,
-    }
-}
-
 /// An entry's input with who did it, why, and what was there before.
 pub(super) fn signed(change: &Change, operation: OperationId, who: Option<&str>, why: Option<&str>) -> Change {
     let mut change = change.clone();
@@ -557,6 +470,7 @@ mod tests {
             name: "s".into(),
             fields: names.into_iter().map(field).collect(),
             references: None,
+            sequence: None,
             rows: None,
         };
         let history = (!kept).then(|| table.clone());

@@ -34,6 +34,8 @@ pub struct Table {
     pub fields: Vec<Field>,
     /// The number of the table that its `saga_id` references.
     pub references: Option<i64>,
+    /// The sequence that numbers its rows, as SQL writes it.
+    pub sequence: Option<String>,
     /// About how many rows it has, where the server reckons that.
     pub rows: Option<i64>,
 }
@@ -302,7 +304,7 @@ mod tests {
             labels: Vec::new(),
         };
         let fields = columns.iter().map(field).collect();
-        Table { number, schema: Some(schema.into()), name: name.into(), fields, references, rows: None }
+        Table { number, schema: Some(schema.into()), name: name.into(), fields, references, sequence: None, rows: None }
     }
 
     fn state(number: i64, schema: &str, name: &str) -> Table {

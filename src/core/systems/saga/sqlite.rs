@@ -79,7 +79,15 @@ fn catalogue(db: &Connection) -> Result<Vec<Table>> {
         match tables.last_mut().filter(|(last, _)| last.number == number) {
             Some((last, _)) => last.fields.push(field),
             None => {
-                let table = Table { number, schema: None, name, fields: vec![field], references: None, rows: None };
+                let table = Table {
+                    number,
+                    schema: None,
+                    name,
+                    fields: vec![field],
+                    references: None,
+                    sequence: None,
+                    rows: None,
+                };
                 tables.push((table, cells.text(4)));
             }
         }

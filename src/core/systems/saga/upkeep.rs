@@ -14,7 +14,11 @@ pub(super) fn checkup(models: &Models, privileges: bool) -> Checkup {
         let need = |table: &Table, acts: &'static [&'static str]| Need { object: table.full(), sequence: false, acts };
         for model in &models.models {
             checkup.needs.push(need(&model.state, &["UPDATE"]));
-            checkup.needs.extend(model.history.iter().map(|history| need(history, &["INSERT"])));
+            if let Some(history) = &model.history {
+                checkup.needs.push(need(history, &["INSERT"]));
+                let numbers = |name: &String| Need { object: name.clone(), sequence: true, acts: &["USAGE"] };
+                checkup.needs.extend(history.sequence.as_ref().map(numbers));
+            }
             checkup.indexes.push(IndexWish {
                 table: model.state.full(),
                 first: "updated_at",
@@ -49,6 +53,7 @@ mod tests {
             name: name.into(),
             fields: Vec::new(),
             references: None,
+            sequence: None,
             rows: None,
         };
         let model = Model {

@@ -20,7 +20,7 @@ const fn column(name: &'static str, heading: &'static str, show: Show) -> Column
 pub const SAGA_COLUMNS: &[Column] = &[
     column("id", "ID", Show::Whole),
     column("verdict", "VERDICT", Show::Whole),
-    column("saga_name", "SAGA", Show::Short),
+    column("saga_name", "SAGA", Show::Wide),
     column("aggregation_id", "AGGREGATION", Show::Short),
     column("current_step_index", "STEP", Show::Wide),
     column("updated_at", "UPDATED", Show::Whole),
@@ -61,7 +61,7 @@ pub const MESSAGE_COLUMNS: &[Column] = &[
     column("topic", "TOPIC", Show::Short),
     column("error", "ERROR", Show::Short),
     column("updated_at", "UPDATED", Show::Whole),
-    column("attempts", "TRIES", Show::Whole),
+    column("attempts", "TRIES", Show::Wide),
     column("next_attempt_at", "NEXT", Show::Wide),
     column("aggregation_id", "AGGREGATION", Show::Wide),
     column("saga_id", "SAGA", Show::Wide),
