@@ -152,7 +152,8 @@ fn overtaken(place: &Place, words: &[&str], id: &str, change: &str) {
     drop::<Session>(session);
 }
 
-fn wait_for_lock(database: &Database<'_>) {
+/// Until somebody waits for a lock in this database.
+pub fn wait_for_lock(database: &Database<'_>) {
     let waiting =
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
     for _ in 0..500 {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::guards::wait_for_lock;
 use super::place::{Place, VERSIONS, item};
 
 fn new() -> Place {
@@ -73,18 +74,29 @@ fn a_message_that_changed_since_it_was_seen_is_left_alone() {
     let mut place = new();
     place.start("o-1", "order", json!({}));
     place.ask(json!({"do": "dispatch", "how": "fail"}));
+    let super::place::Base::Postgres(database) = &place.base else { panic!("PostgreSQL only") };
     let id = place.act(&["saga", "outbox", "list"], 0).json()[0]["id"].as_str().expect("an id").to_owned();
+    let fail = "UPDATE order_outbox SET status = 'FAILED', updated_at = now() - interval '1 hour'";
+    // Between the look and the write: the table of the records is locked, which the write waits for and the look does not.
     for change in ["status = 'SENT'", "status = 'DISPATCHING'", "updated_at = now()"] {
-        place.psql("UPDATE order_outbox SET status = 'FAILED', updated_at = now() - interval '1 hour'");
-        let super::place::Base::Postgres(database) = &place.base else { panic!("PostgreSQL only") };
-        // The look must come before the change, and the write after it: the row is locked by a publisher in between.
+        place.psql(fail);
         let mut session = database.session();
-        session.run(&format!("BEGIN; UPDATE order_outbox SET {change}"));
-        let told = place.act(&["saga", "outbox", "requeue", &id, "--yes"], 5);
-        assert_eq!(item(&told)["outcome"], "changed", "a row in living hands is left to them");
+        session.run("BEGIN; LOCK TABLE order_saga_history IN ACCESS EXCLUSIVE MODE");
+        let running = place.sen(&["saga", "outbox", "requeue", &id, "--yes"]).start();
+        wait_for_lock(database);
+        place.psql(&format!("UPDATE order_outbox SET {change}"));
         session.run("COMMIT");
-        assert_ne!(place.psql("SELECT status FROM order_outbox"), "PENDING");
+        let told = running.finish().expect_code(5);
+        assert_eq!(item(&told)["outcome"], "changed", "{change}");
+        assert_ne!(place.psql("SELECT status FROM order_outbox"), "PENDING", "{change}");
     }
+    // A publisher has the row at this moment: it is left to that, without waiting.
+    place.psql(fail);
+    let mut session = database.session();
+    session.run("BEGIN; SELECT FROM order_outbox FOR UPDATE");
+    assert_eq!(item(&place.act(&["saga", "outbox", "requeue", &id, "--yes"], 5))["outcome"], "changed");
+    session.run("ROLLBACK");
+    assert_eq!(place.psql("SELECT status FROM order_outbox"), "FAILED");
 }
 
 #[test]
