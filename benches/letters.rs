@@ -1,5 +1,5 @@
 //! `sen dlq replay --all` and `sen dlq groups` beside hand-written SQL and the original tool's replay, on one PostgreSQL of its
-//! own: `cargo bench --bench letters`.
+//! own: `cargo bench --bench letters`. See letters.md.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its numbers")]
 
