@@ -108,27 +108,60 @@ impl Explanation {
 
 /// Strings in a JSON document that may be keys or ids of something else: short, without blanks, not plain words or numbers.
 pub fn candidates(json: &str, most: usize) -> Vec<String> {
-    fn walk(value: &serde_json::Value, most: usize, out: &mut Vec<String>) {
-        if out.len() >= most {
-            return;
+    let mut out = Vec::new();
+    each_string(json, &mut |text| {
+        if out.len() < most && may_be_id(text) && !out.iter().any(|known| known == text) {
+            out.push(text.to_owned());
         }
+    });
+    out
+}
+
+/// As [`candidates`], and words of sentences, too: prompts and answers name things in plain language. A word of a sentence
+/// needs a digit, or every hyphen would cost the databases a question.
+pub fn candidates_in_prose(json: &str, most: usize) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    each_string(json, &mut |text| {
+        let sentence = text.contains(char::is_whitespace);
+        for word in text.split_whitespace().map(|word| word.trim_matches(|c: char| !c.is_alphanumeric())) {
+            let word = if sentence { word } else { text };
+            let fits = may_be_id(word) && (!sentence || word.bytes().any(|byte| byte.is_ascii_digit()));
+            let number = word.bytes().all(|byte| byte.is_ascii_digit() || b".,:-/".contains(&byte));
+            if out.len() < most && fits && !(sentence && number) && !out.iter().any(|known| known == word) {
+                out.push(word.to_owned());
+            }
+        }
+    });
+    out
+}
+
+fn each_string(json: &str, tell: &mut dyn FnMut(&str)) {
+    fn walk(value: &serde_json::Value, tell: &mut dyn FnMut(&str)) {
         match value {
-            serde_json::Value::String(text) if may_be_id(text) && !out.contains(text) => out.push(text.clone()),
-            serde_json::Value::Array(items) => items.iter().for_each(|item| walk(item, most, out)),
-            serde_json::Value::Object(fields) => fields.values().for_each(|item| walk(item, most, out)),
+            serde_json::Value::String(text) => tell(text),
+            serde_json::Value::Array(items) => items.iter().for_each(|item| walk(item, tell)),
+            serde_json::Value::Object(fields) => fields.values().for_each(|item| walk(item, tell)),
             _ => {}
         }
     }
-    let mut out = Vec::new();
     if let Ok(value) = serde_json::from_str(json) {
-        walk(&value, most, &mut out);
+        walk(&value, tell);
     }
-    out
 }
 
 fn may_be_id(text: &str) -> bool {
     let marked = text.bytes().any(|byte| byte.is_ascii_digit() || b":-_".contains(&byte));
-    (4..=200).contains(&text.len()) && marked && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+    (4..=200).contains(&text.len())
+        && marked
+        && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+        && !may_be_time(text)
+}
+
+/// A moment as libraries write it, `2026-11-20T21:38:48`: payloads are full of them, and nothing is named so.
+fn may_be_time(text: &str) -> bool {
+    let Some((moment, rest)) = text.split_at_checked(16) else { return false };
+    let zone = rest.bytes().all(|byte| byte.is_ascii_digit() || b".:+-Z".contains(&byte));
+    zone && moment.as_bytes()[10] == b'T' && moment.parse::<jiff::civil::DateTime>().is_ok()
 }
 
 #[cfg(test)]
@@ -141,5 +174,15 @@ mod tests {
         assert_eq!(candidates(json, 10), ["payments:order-7", "order-7"]);
         assert_eq!(candidates(json, 1), ["payments:order-7"]);
         assert!(candidates("no json", 10).is_empty());
+        let json = r#"["2026-11-20T21:38:48.176070", "2026-11-20T21:38:48Z", "2026-11-20T21", "report:2026-11-20"]"#;
+        assert_eq!(candidates(json, 10), ["2026-11-20T21", "report:2026-11-20"]);
+    }
+
+    #[test]
+    fn prose_names_things_too() {
+        let json = r#"{"q": "Refund order-7731 (see payments:order-7732), well-known since 2026-11-20 at 21:38!", "id": "a-b-c"}"#;
+        assert_eq!(candidates_in_prose(json, 10), ["order-7731", "payments:order-7732", "a-b-c"]);
+        assert_eq!(candidates_in_prose(json, 1), ["order-7731"]);
+        assert!(candidates_in_prose("no json", 10).is_empty());
     }
 }

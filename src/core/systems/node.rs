@@ -20,6 +20,7 @@ mod list;
 mod remedy;
 mod upkeep;
 mod view;
+mod why;
 
 pub use costs::COST_COLUMNS;
 pub use view::{BUCKET_COLUMNS, EVENT_COLUMNS, TASK_COLUMNS, WORKER_COLUMNS, worker_severity};
@@ -34,6 +35,7 @@ use futures_util::StreamExt as _;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ident::OperationId;
 use crate::letters::DeadLetters;
+use crate::model::cause::Explanation;
 use crate::model::checkup::Checkup;
 use crate::model::plan::Plan;
 use crate::model::report::Report;
@@ -42,6 +44,7 @@ use crate::permit::WritePermit;
 use crate::system::{Filter, Found, History, Listing, Request, Statistics, Survey, System};
 use crate::time::Timestamp;
 
+use checkpoint::Heartbeat;
 use port::{Depth, Server, TaskStore};
 use record::Task;
 use view::census::Census;
@@ -138,17 +141,36 @@ impl Node {
 
     /// A worker by its heartbeat. One without is looked for among the owners of tasks only if its name looks like that of
     /// a worker: that takes a walk over all tasks, which a mistyped key of another system must not cost.
-    async fn find_worker(&self, id: &str) -> Result<Option<Found>> {
+    async fn look_at_worker(&self, id: &str) -> Result<Option<(Option<Heartbeat>, Vec<Task>, Timestamp)>> {
         let (now, mut beats) = self.store.heartbeats(Some(id)).await?;
         let beat = beats.pop();
         if beat.is_none() && !id.starts_with("worker") {
             return Ok(None);
         }
         let held = self.held_by(id).await?;
-        if beat.is_none() && held.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(view::depth::found_worker(id, beat, held, now)))
+        Ok((beat.is_some() || !held.is_empty()).then_some((beat, held, now)))
+    }
+
+    async fn find_worker(&self, id: &str) -> Result<Option<Found>> {
+        let looked = self.look_at_worker(id).await?;
+        Ok(looked.map(|(beat, held, now)| view::depth::found_worker(id, beat, held, now)))
+    }
+
+    async fn explain_task(&self, id: &str) -> Result<Option<Explanation>> {
+        let Some(look) = self.store.look(id).await? else { return Ok(None) };
+        let effects = self.store.effects(std::slice::from_ref(&look.task.id)).await?;
+        // Both walk over all keys, so they are asked only where a rule needs them.
+        let workers = if why::waits(&look) { Some(self.store.heartbeats(None).await?.1) } else { None };
+        let alike = self.alike(&look.task, look.now).await?;
+        let facts = why::Facts { look: &look, effects: &effects, workers: workers.as_deref(), alike };
+        let (causes, related) = (why::of_task(&facts), why::related_to_task(&look));
+        Ok(Some(view::depth::found(look, effects, None, &[]).because(causes, related)))
+    }
+
+    async fn explain_worker(&self, id: &str) -> Result<Option<Explanation>> {
+        let Some((beat, held, now)) = self.look_at_worker(id).await? else { return Ok(None) };
+        let (causes, related) = (why::of_worker(id, beat.as_ref(), &held), why::related_to_worker(&held));
+        Ok(Some(view::depth::found_worker(id, beat, held, now).because(causes, related)))
     }
 }
 
@@ -169,6 +191,12 @@ impl System for Node {
     async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>> {
         let task = self.find_task(id, events).await?;
         let worker = self.find_worker(id).await?;
+        Ok(task.into_iter().chain(worker).collect())
+    }
+
+    async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
+        let task = self.explain_task(id).await?;
+        let worker = self.explain_worker(id).await?;
         Ok(task.into_iter().chain(worker).collect())
     }
 

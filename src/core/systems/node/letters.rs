@@ -156,6 +156,21 @@ impl Node {
         Ok(now.unwrap_or_else(Timestamp::here))
     }
 
+    /// How many further tasks failed of the same error, if this one failed.
+    pub(super) async fn alike(&self, task: &Task, now: Timestamp) -> Result<Option<u64>> {
+        if !is_dead(task, now) || task.is_cancelled() || task.is_held() {
+            return Ok(None);
+        }
+        let same = LetterFilter { groups: vec![group_of(task).0], ..LetterFilter::default() };
+        let mut others = 0;
+        self.each_dead(&same, Depth::Plain, |other, _| {
+            others += u64::from(other.id != task.id);
+            Ok(())
+        })
+        .await?;
+        Ok(Some(others))
+    }
+
     /// The newest or oldest so many, in order.
     async fn chosen(&self, filter: &LetterFilter, depth: Depth) -> Result<(Timestamp, Vec<Task>)> {
         let limit = filter.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));

@@ -129,16 +129,25 @@ pub struct Facts<'a> {
     pub now: Timestamp,
 }
 
-/// Judges a task in depth. The checkpoint may know of a cost that the hash does not.
+/// What a task has cost. The checkpoint may know of a cost that the hash does not.
+pub(super) fn cost(task: &Task, checkpoint: Option<&Checkpoint>) -> f64 {
+    checkpoint.map_or(task.cost, |checkpoint| checkpoint.cost().max(task.cost))
+}
+
+/// The state of a task with its checkpoint.
+pub(super) fn in_depth(task: &Task, checkpoint: Option<&Checkpoint>, now: Timestamp) -> State {
+    let over = || task.cost_limit.is_some_and(|limit| cost(task, checkpoint) > limit);
+    match state(task, now) {
+        State::Queued | State::Running | State::LeaseExpired if over() => State::OverCostLimit,
+        other => other,
+    }
+}
+
+/// Judges a task in depth.
 pub fn judge(facts: &Facts<'_>) -> Verdict {
     let task = facts.task;
-    let cost = facts.checkpoint.map_or(task.cost, |checkpoint| checkpoint.cost().max(task.cost));
-    let state = match state(task, facts.now) {
-        State::Queued | State::Running | State::LeaseExpired if task.cost_limit.is_some_and(|limit| cost > limit) => {
-            State::OverCostLimit
-        }
-        other => other,
-    };
+    let cost = cost(task, facts.checkpoint);
+    let state = in_depth(task, facts.checkpoint, facts.now);
     Verdict {
         state: state.name(),
         severity: state.severity(),
