@@ -16,3 +16,4 @@ mod place;
 mod race;
 mod reading;
 mod scale;
+mod why;
