@@ -11,22 +11,22 @@ use crate::harness::python::Environment;
 use crate::harness::sen::{Output, Sen, sen};
 
 const ACT: &str = "sentinel/act.py";
-const WORKER: &str = "sentinel/worker.py";
+pub(crate) const WORKER: &str = "sentinel/worker.py";
 const TRUTH: &str = "sentinel/truth.py";
 const DJANGO: &str = "sentinel/django_tables.py";
 
 /// A hard limit that no test reaches.
-const FAR_MS: &str = "600000";
+pub(crate) const FAR_MS: &str = "600000";
 
 /// A database, the library that works in it, and `sen` beside it.
-struct Place {
-    database: Database<'static>,
-    library: &'static Environment,
+pub(crate) struct Place {
+    pub(crate) database: Database<'static>,
+    pub(crate) library: &'static Environment,
 }
 
 impl Place {
     /// With the library's own tables.
-    fn new(library: &'static Environment) -> Self {
+    pub(crate) fn new(library: &'static Environment) -> Self {
         let place = Self::empty(library);
         place.library(&["init"]);
         place
@@ -37,7 +37,7 @@ impl Place {
         Self { database: Server::shared().fresh_database_with(&["timezone = 'Europe/Berlin'"]), library }
     }
 
-    fn library(&self, words: &[&str]) -> Value {
+    pub(crate) fn library(&self, words: &[&str]) -> Value {
         let url = self.database.url();
         ask(self.library, ACT, &[&[url.as_str()], words].concat())
     }
@@ -63,7 +63,7 @@ impl Place {
     }
 
     /// A worker in the middle of its job.
-    fn work(&self, role: &str, key: &str, ttl: &str, hard: &str) -> Peer {
+    pub(crate) fn work(&self, role: &str, key: &str, ttl: &str, hard: &str) -> Peer {
         let peer = Peer::start(self.library, WORKER, &[&self.database.url(), role, key, ttl, hard]);
         assert_eq!(peer.made, "started");
         peer
@@ -75,7 +75,7 @@ impl Place {
 
     /// Runs `sen`, which must end with this code.
     #[track_caller]
-    fn act(&self, words: &[&str], code: i32) -> Output {
+    pub(crate) fn act(&self, words: &[&str], code: i32) -> Output {
         self.sen(words).run().expect_code(code)
     }
 
@@ -96,7 +96,7 @@ impl Place {
         if self.has_events() { self.database.psql("SELECT count(*) FROM sentinel_events") } else { "none".into() }
     }
 
-    fn wait_until(&self, key: &str, condition: &str) {
+    pub(crate) fn wait_until(&self, key: &str, condition: &str) {
         let start = Instant::now();
         let query = format!("SELECT {condition} FROM sentinel_leases WHERE key = '{key}'");
         while self.database.psql(&query) != "t" {

@@ -5,3 +5,4 @@ mod faults;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod library;
+mod why;

@@ -83,19 +83,24 @@ fn process_here(_: &str) -> Option<bool> {
 /// In how many namespaces a bare name is looked for.
 const NAMESPACES: u32 = 10;
 
-/// Why a lease that was looked at is as it is.
-fn explained(look: port::Look, locks: &[why::Lock]) -> Option<Explanation> {
-    let lease = look.lease?;
-    let events = look.events.map(|events| events.rows).unwrap_or_default();
-    let facts = why::Facts {
-        lease: &lease,
-        events: &events,
-        now: look.now,
-        process_here: lease.owner_id.as_deref().and_then(process_here),
-        locks,
-    };
-    let subject = Subject::new(NAME, "lease", lease.key.clone());
-    Some(why::explain(&facts, subject, verdict::judge(&lease, &events, look.now)))
+impl Sentinel {
+    /// Why the lease of a key is as it is.
+    async fn explain_key(&self, key: &str) -> Result<Option<Explanation>> {
+        let (look, locks) = tokio::join!(self.store.look(key, RECENT), self.store.locks(key));
+        let look = look?;
+        let Some(lease) = look.lease else { return Ok(None) };
+        let events = look.events.map(|events| events.rows).unwrap_or_default();
+        let facts = why::Facts {
+            lease: &lease,
+            events: &events,
+            now: look.now,
+            process_here: lease.owner_id.as_deref().and_then(process_here),
+            // Whoever may not see the locks is still told the rest.
+            locks: &locks.unwrap_or_default(),
+        };
+        let subject = Subject::new(NAME, "lease", lease.key.clone());
+        Ok(Some(why::explain(&facts, subject, verdict::judge(&lease, &events, look.now))))
+    }
 }
 
 /// The states `--state` takes: what the database stores, and what a verdict says.
@@ -137,19 +142,15 @@ impl System for Sentinel {
     }
 
     async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
-        let (look, locks) = tokio::join!(self.store.look(id, RECENT), self.store.locks());
-        // Whoever may not see the locks is still told the rest.
-        let locks = locks.unwrap_or_default();
-        let look = look?;
-        if look.lease.is_some() {
-            return Ok(explained(look, &locks).into_iter().collect());
+        if let Some(found) = self.explain_key(id).await? {
+            return Ok(vec![found]);
         }
         // Payloads name things without the namespace that their keys have.
         let mut all = Vec::new();
         if !id.contains(':') {
             for namespace in self.store.complete(Typed::Namespace, "", NAMESPACES).await? {
                 let key = format!("{}:{id}", namespace.trim_end_matches(':'));
-                all.extend(explained(self.store.look(&key, RECENT).await?, &locks));
+                all.extend(self.explain_key(&key).await?);
             }
         }
         Ok(all)

@@ -3,6 +3,7 @@
 Usage: act.py URL init                   the tables of this version
        act.py URL killed KEY...          workers killed inside their function, their hard limits passed
        act.py URL claim KEY              a claim whose holder vanished before it began
+       act.py URL causes                 what needs no worker of the table in tests/acts/why.rs, under the keys named there
        act.py URL once KEY               a caller: what once() says, and whether its function ran
        act.py URL late KEY OWNER TOKEN   everything a worker can do that comes back after others have acted
 """
@@ -61,6 +62,22 @@ def claim(url, key):
     return {}
 
 
+def causes(url):
+    once(url, "completed")
+    claim(url, "free")
+    killed(url, "killed", "away", "taken")
+
+    def job():
+        raise RuntimeError("the card was declined, or was it")
+
+    client = Sentinel(get_conn=lambda: psycopg.connect(url))
+    assert client.once("raised", job, ttl_ms=600_000).uncertain
+    assert client.reconcile.reconcile("taken").success
+    with psycopg.connect(url) as conn:
+        assert core.acquire(conn, "claimed", ttl_ms=600_000).acquired
+    return {}
+
+
 def once(url, key):
     runs = []
 
@@ -95,7 +112,8 @@ def late(url, key, owner, token):
 
 def main():
     url, act, *rest = sys.argv[1:]
-    print(json.dumps({"init": init, "killed": killed, "claim": claim, "once": once, "late": late}[act](url, *rest)))
+    acts = [init, killed, claim, causes, once, late]
+    print(json.dumps({each.__name__: each for each in acts}[act](url, *rest)))
 
 
 if __name__ == "__main__":

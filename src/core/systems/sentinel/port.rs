@@ -70,8 +70,9 @@ pub trait LeaseStore: Send + Sync {
         Ok(Upkeep::default())
     }
 
-    /// Transactions that have held locks on the leases for a while, the longest first; none where the store cannot tell.
-    async fn locks(&self) -> Result<Vec<Lock>> {
+    /// Transactions that have held the row of a key, or the whole table, for a while, the longest first; none where the store
+    /// cannot tell.
+    async fn locks(&self, _key: &str) -> Result<Vec<Lock>> {
         Ok(Vec::new())
     }
 

@@ -163,15 +163,19 @@ static LAST_EVENT: Sql = Sql::new("SELECT occurred_at::timestamptz FROM sentinel
 
 static HAVE: Sql = Sql::new("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL");
 
-/// Modes that writers wait for or that writers hold, of transactions older than a few seconds.
+/// Transactions older than a few seconds that hold the row of a key (its `xmax` is theirs, or one of a savepoint of theirs), or
+/// the whole table in a mode that writers wait for.
 static LOCKS: Sql = Sql::new(
     "SELECT a.pid::int8, coalesce(a.application_name, ''),
-        (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000000)::int8, coalesce(a.state LIKE 'idle%', false)
+        (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000000)::int8, coalesce(a.state LIKE 'idle%', false),
+        bool_or(l.locktype = 'relation')
     FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
-    WHERE l.relation = to_regclass('sentinel_leases') AND l.granted AND a.pid <> pg_backend_pid()
-        AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'ShareUpdateExclusiveLock')
-        AND a.xact_start < clock_timestamp() - interval '10 seconds'
-    ORDER BY a.xact_start LIMIT 5",
+    WHERE l.granted AND a.pid <> pg_backend_pid() AND a.xact_start < clock_timestamp() - interval '3 seconds'
+        AND (l.locktype = 'transactionid' AND l.transactionid = (SELECT xmax FROM sentinel_leases WHERE key = $1)
+            OR l.locktype = 'relation' AND l.relation = to_regclass('sentinel_leases')
+                AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
+    GROUP BY a.pid, a.application_name, a.xact_start, a.state ORDER BY a.xact_start LIMIT 5",
 );
 
 static OBJECTS: Sql = Sql::new(
@@ -434,8 +438,8 @@ impl LeaseStore for PostgresLeases {
         Ok(row.map(|row| Acted { token: Cells::new(&row).int(0).unwrap_or(act.token) }))
     }
 
-    async fn locks(&self) -> Result<Vec<Lock>> {
-        let rows = self.link.ask(Ask::new(&LOCKS, [])).await?;
+    async fn locks(&self, key: &str) -> Result<Vec<Lock>> {
+        let rows = self.link.ask(Ask::new(&LOCKS, [(&key as _, Type::TEXT)])).await?;
         let lock = |row: &Row| {
             let mut cells = Cells::new(row);
             Lock {
@@ -443,6 +447,7 @@ impl LeaseStore for PostgresLeases {
                 application: cells.text(1).unwrap_or_default(),
                 age: cells.int(2).unwrap_or_default(),
                 idle: cells.flag(3) == Some(true),
+                table: cells.flag(4) == Some(true),
             }
         };
         Ok(rows.iter().map(lock).collect())

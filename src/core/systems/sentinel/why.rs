@@ -1,6 +1,6 @@
 //! Why a lease is as it is: one rule a function. Pure.
 
-use super::record::{Lease, LeaseEvent, Status, owner_parts};
+use super::record::{Lease, LeaseEvent, owner_parts};
 use super::verdict::{State, state, taken_over};
 use crate::model::cause::{Cause, Certainty, Explanation, Related, candidates};
 use crate::model::subject::Subject;
@@ -17,11 +17,11 @@ pub(super) struct Facts<'a> {
     pub now: Timestamp,
     /// Whether the owner's process runs on this machine; `None` when it is another machine's.
     pub process_here: Option<bool>,
-    /// Transactions that hold locks on the leases for long.
+    /// Transactions that have held its row for long.
     pub locks: &'a [Lock],
 }
 
-/// A transaction that holds a lock on the leases and has for a while.
+/// A transaction that holds the row of a lease and has for a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lock {
     /// The server process.
@@ -32,12 +32,24 @@ pub struct Lock {
     pub age: i64,
     /// Whether it is doing nothing at the moment.
     pub idle: bool,
+    /// Whether it holds the whole table, and not only the row.
+    pub table: bool,
 }
 
 type Rule = fn(&Facts<'_>, State) -> Option<Cause>;
 
-const RULES: [Rule; 7] =
-    [raised, process_gone, holder_gone, async_holder, abandoned_take_over, wrong_time_zone, blocked];
+const RULES: [Rule; 10] = [
+    raised,
+    process_gone,
+    holder_gone,
+    holder_late,
+    async_holder,
+    heartbeat_stopped,
+    no_heartbeat,
+    abandoned_take_over,
+    wrong_time_zone,
+    blocked,
+];
 
 /// How many ids in a result are looked up elsewhere.
 const CANDIDATES: usize = 10;
@@ -49,7 +61,7 @@ pub(super) fn explain(facts: &Facts<'_>, subject: Subject, verdict: Verdict) -> 
     let state = state(&facts.lease.status, facts.lease.alive, facts.lease.hard_alive);
     let mut causes: Vec<Cause> = RULES.iter().filter_map(|rule| rule(facts, state)).collect();
     if state == State::Unreadable {
-        causes.push(Cause::new("unreadable", Certainty::Proven, Severity::Critical, verdict.summary.clone()));
+        causes.push(unreadable(&verdict));
     }
     causes.sort_by_key(|cause| std::cmp::Reverse((cause.severity, cause.certainty)));
     // What settles the key belongs to the gravest of them.
@@ -99,23 +111,49 @@ fn of_this_run<'a>(facts: &'a Facts<'_>, name: &str) -> Option<&'a LeaseEvent> {
     })
 }
 
+/// A row that no version of the library writes.
+fn unreadable(verdict: &Verdict) -> Cause {
+    Cause::new("unreadable", Certainty::Proven, Severity::Critical, verdict.summary.clone())
+}
+
+/// When the lease was ended because the function raised, and whether an event says so. `expire_lease` (`sentinel/core.py`)
+/// sets lease and hard limit to one and the same moment. A claim sets them alike only where both may last equally long; then
+/// the lease ends its whole time to live after the last change.
+fn ended_by_exception(facts: &Facts<'_>) -> Option<(Timestamp, Certainty)> {
+    if let Some(event) = of_this_run(facts, "expired") {
+        return Some((event.occurred_at, Certainty::Proven));
+    }
+    let lease = facts.lease;
+    let (end, hard) = (lease.lease_expires_at?, lease.hard_expires_at?);
+    let (updated, ttl) = (lease.lease_updated_at?, lease.ttl_ms?);
+    let early = end.micros_since(updated) < ttl.saturating_mul(1000) / 2;
+    (end == hard && end.is_finite() && early).then_some((end, Certainty::Likely))
+}
+
 /// The function raised after it had begun, and the library left the key uncertain.
 fn raised(facts: &Facts<'_>, state: State) -> Option<Cause> {
     if !matches!(state, State::Uncertain | State::Stalled) {
         return None;
     }
-    let event = of_this_run(facts, "expired")?;
+    let (when, certainty) = ended_by_exception(facts)?;
     let text = format!(
         "the function raised an exception {} ago, after it had begun, in {}",
-        humane(facts.now.micros_since(event.occurred_at)),
+        humane(facts.now.micros_since(when)),
         owner(facts.lease)
     );
-    Some(Cause::new("raised", Certainty::Proven, Severity::Critical, text))
+    Some(Cause::new("raised", certainty, Severity::Critical, text))
+}
+
+/// Whether the times of a lease say nothing of its holder: they were written in another zone, or it has ended by itself.
+fn times_mislead(facts: &Facts<'_>, state: State) -> bool {
+    raised(facts, state).is_some() || zone_off(facts).is_some()
 }
 
 /// The owner's process is looked for on this very machine and is not there.
 fn process_gone(facts: &Facts<'_>, state: State) -> Option<Cause> {
-    let gone = facts.process_here == Some(false) && matches!(state, State::Alive | State::Stalled | State::Uncertain);
+    let held = matches!(state, State::Alive | State::Stalled | State::Uncertain);
+    // A process that raised may end as it likes.
+    let gone = facts.process_here == Some(false) && held && raised(facts, state).is_none();
     // Another machine or container can carry the same name: so not proven.
     gone.then(|| {
         let text = format!("{} is gone: no such process runs here", owner(facts.lease));
@@ -123,9 +161,10 @@ fn process_gone(facts: &Facts<'_>, state: State) -> Option<Cause> {
     })
 }
 
-/// Lease and hard limit are over: nobody is entitled to go on, and whoever it was has not finished.
+/// Lease and hard limit are over: nobody is entitled to go on, and whoever it was has not finished. Where the process can be
+/// looked for, [`process_gone`] and [`holder_late`] say more.
 fn holder_gone(facts: &Facts<'_>, state: State) -> Option<Cause> {
-    if state != State::Uncertain || facts.process_here == Some(true) || of_this_run(facts, "expired").is_some() {
+    if state != State::Uncertain || facts.process_here.is_some() || times_mislead(facts, state) {
         return None;
     }
     let text = format!(
@@ -135,22 +174,74 @@ fn holder_gone(facts: &Facts<'_>, state: State) -> Option<Cause> {
     Some(Cause::new("holder_gone", Certainty::Likely, Severity::Critical, text))
 }
 
-/// A lease that was never extended: the async clients send no heartbeats (`sentinel/async_client.py`, 0.4.2 and 0.5.0).
-fn async_holder(facts: &Facts<'_>, state: State) -> Option<Cause> {
-    let lease = facts.lease;
-    if state != State::Stalled || facts.process_here == Some(false) || of_this_run(facts, "expired").is_some() {
+/// As [`holder_gone`], and its process is there.
+fn holder_late(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    if state != State::Uncertain || facts.process_here != Some(true) || times_mislead(facts, state) {
         return None;
     }
-    let (updated, expires, ttl) = (lease.lease_updated_at?, lease.lease_expires_at?, lease.ttl_ms?);
-    let never_extended = (expires.micros_since(updated) - ttl.saturating_mul(1000)).abs() < 50_000;
-    let begun = of_this_run(facts, "executing").map(|event| event.occurred_at);
-    let since_start = begun.is_none_or(|begun| updated.micros_since(begun).abs() < 1_000_000);
-    (never_extended && since_start).then(|| {
+    let text = format!(
+        "{} still runs here and let its lease and its hard limit pass: stuck, or slower than its hard limit; it may still act",
+        owner(facts.lease)
+    );
+    Some(Cause::new("holder_late", Certainty::Likely, Severity::Critical, text))
+}
+
+/// Whether a lease that is over was extended since the work began; `None` where its times do not tell.
+///
+/// A beat of 0.4.2 and 0.5.0 (`batch_heartbeat`) writes both times at once, so that they are one time to live apart. A claim does
+/// so, too, but the beginning of the work (`start_execution`), at the moment of its event, moves the last change alone.
+fn extended(facts: &Facts<'_>, state: State) -> Option<Option<bool>> {
+    if state != State::Stalled || facts.process_here == Some(false) || times_mislead(facts, state) {
+        return None;
+    }
+    let lease = facts.lease;
+    let times = lease.lease_updated_at.zip(lease.lease_expires_at).zip(lease.ttl_ms);
+    Some(times.map(|((updated, expires), ttl)| {
+        let apart = expires.micros_since(updated).saturating_sub(ttl.saturating_mul(1000));
+        match of_this_run(facts, "executing") {
+            Some(begun) => updated.micros_since(begun.occurred_at).abs() >= 1000 || apart > 10,
+            None => apart >= -10,
+        }
+    }))
+}
+
+fn ended(facts: &Facts<'_>) -> String {
+    let end = facts.lease.lease_expires_at.filter(|end| end.is_finite());
+    end.map(|end| format!(" {} ago", humane(facts.now.micros_since(end)))).unwrap_or_default()
+}
+
+/// A lease that was never extended: the async clients send no heartbeats (`sentinel/async_client.py`, 0.4.2 and 0.5.0).
+fn async_holder(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    (extended(facts, state)? == Some(false)).then(|| {
         let text = format!(
             "the lease was never extended since the work began: {} may be an async client, which sends no heartbeats and may be well",
-            owner(lease)
+            owner(facts.lease)
         );
         Cause::new("async_holder", Certainty::Likely, Severity::Warning, text)
+    })
+}
+
+/// A lease that was extended and no longer is: the heartbeats (`sentinel/heartbeat.py`) come from a thread of the process.
+fn heartbeat_stopped(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    (extended(facts, state)? == Some(true)).then(|| {
+        let text = format!(
+            "the lease ended{} because {} stopped extending it: it hangs, is cut off, or is gone",
+            ended(facts),
+            owner(facts.lease)
+        );
+        Cause::new("heartbeat_stopped", Certainty::Likely, Severity::Warning, text)
+    })
+}
+
+/// Either of the two: before 0.4.2 nothing says which.
+fn no_heartbeat(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    extended(facts, state)?.is_none().then(|| {
+        let text = format!(
+            "the lease ended{} and {} does not extend it: an async client, which sends no heartbeats and may be well, or one that hangs, is cut off, or is gone",
+            ended(facts),
+            owner(facts.lease)
+        );
+        Cause::new("no_heartbeat", Certainty::Likely, Severity::Warning, text)
     })
 }
 
@@ -164,35 +255,47 @@ fn abandoned_take_over(facts: &Facts<'_>, state: State) -> Option<Cause> {
     Some(Cause::new("taken_over", Certainty::Proven, Severity::Warning, text))
 }
 
-/// Its last change lies in the future: a plain TIMESTAMP written in another zone.
-fn wrong_time_zone(facts: &Facts<'_>, _: State) -> Option<Cause> {
+/// How far the times of a lease are off, if they are: its last change lies in the future, or before the events of its own run.
+fn zone_off(facts: &Facts<'_>) -> Option<(i64, &'static str)> {
     let updated = facts.lease.lease_updated_at.filter(|updated| updated.is_finite())?;
     let ahead = updated.micros_since(facts.now);
-    (ahead > OFF).then(|| {
-        let text = format!(
-            "its last change lies {} in the future: a worker writes times in another zone, and others may see its lease as over",
-            humane(ahead)
-        );
-        Cause::new("wrong_time_zone", Certainty::Proven, Severity::Critical, text)
-            .with_next(vec![NextCommand::new(&["sen", "doctor"], "time zones and clocks")])
-    })
+    let begun = of_this_run(facts, "executing").or_else(|| of_this_run(facts, "acquired"));
+    let behind = begun.map_or(0, |begun| begun.occurred_at.micros_since(updated));
+    if ahead > OFF {
+        Some((ahead, "in the future"))
+    } else if behind > OFF {
+        Some((behind, "before its own beginning"))
+    } else {
+        None
+    }
 }
 
-/// Somebody holds locks on the leases: claims, beats and completions wait.
-fn blocked(facts: &Facts<'_>, state: State) -> Option<Cause> {
-    let lock = facts.locks.first().filter(|_| !matches!(facts.lease.status, Status::Completed))?;
-    if state == State::Free {
-        return None;
-    }
+/// A plain TIMESTAMP (0.4.2, and tables made by it) is read in the zone of whoever asks: a worker in another writes other times.
+fn wrong_time_zone(facts: &Facts<'_>, _: State) -> Option<Cause> {
+    let (off, lies) = zone_off(facts)?;
+    let text = format!(
+        "its last change lies {} {lies}: a worker writes times in another zone, and others may see its lease as over",
+        humane(off)
+    );
+    Some(
+        Cause::new("wrong_time_zone", Certainty::Proven, Severity::Critical, text)
+            .with_next(vec![NextCommand::new(&["sen", "doctor"], "time zones and clocks")]),
+    )
+}
+
+/// Somebody holds the row: claims, beats and completions wait.
+fn blocked(facts: &Facts<'_>, _: State) -> Option<Cause> {
+    let lock = facts.locks.first()?;
     let doing = if lock.idle { "idle in a transaction" } else { "in a transaction" };
     let name = if lock.application.is_empty() { String::new() } else { format!(" ({})", lock.application) };
+    let what = if lock.table { "the table of leases" } else { "this row" };
     let text = format!(
-        "server process {}{name} has been {doing} for {} and holds locks on the leases: the worker may be waiting for it",
+        "server process {}{name} has been {doing} for {} and holds {what}: whoever is to write it waits",
         lock.pid,
         humane(lock.age)
     );
     Some(
-        Cause::new("blocked_transaction", Certainty::Likely, Severity::Warning, text)
+        Cause::new("blocked_transaction", Certainty::Proven, Severity::Warning, text)
             .with_next(vec![NextCommand::new(&["sen", "doctor"], "which transactions are open")]),
     )
 }
@@ -200,6 +303,7 @@ fn blocked(facts: &Facts<'_>, state: State) -> Option<Cause> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::systems::sentinel::record::Status;
     use crate::systems::sentinel::verdict::judge;
     use proptest::prelude::*;
 
@@ -221,6 +325,21 @@ mod tests {
             execution_result: None,
             unreadable: Vec::new(),
         }
+    }
+
+    /// As `expire_lease` leaves it, some seconds after the last heartbeat.
+    fn ended_at_once() -> Lease {
+        let mut lease = lease(Status::Executing, -60, -60);
+        lease.lease_updated_at = Some(Timestamp::from_micros(NOW.as_micros() - 64_000_000));
+        lease
+    }
+
+    /// As a claim and, milliseconds later, the beginning of the work leave it.
+    fn begun_late(ttl_ms: impl Into<Option<i64>>) -> Lease {
+        let mut lease = lease(Status::Executing, -30, 300);
+        lease.lease_updated_at = Some(Timestamp::from_micros(NOW.as_micros() - 59_997_000));
+        lease.ttl_ms = ttl_ms.into();
+        lease
     }
 
     fn event(name: &str, seconds: i64) -> LeaseEvent {
@@ -247,14 +366,15 @@ mod tests {
     /// One scenario a line: what was seen, and the rules that must name it.
     #[test]
     fn each_cause_is_named_and_healthy_keys_have_none() {
-        let lock = [Lock { pid: 9, application: "etl".into(), age: 400_000_000, idle: true }];
+        let lock = [Lock { pid: 9, application: "etl".into(), age: 400_000_000, idle: true, table: false }];
         let (executing, none) = (Status::Executing, [].as_slice());
-        let cases: [Scenario<'_>; 13] = [
+        let cases: [Scenario<'_>; 21] = [
             ("alive", lease(executing.clone(), 20, 300), vec![event("executing", -10)], None, none, &[]),
             ("alive, here", lease(executing.clone(), 20, 300), vec![], Some(true), none, &[]),
             ("held", lease(Status::Claimed, 20, 300), vec![], None, none, &[]),
-            ("free", lease(Status::Claimed, -20, -3), vec![], None, &lock, &[]),
-            ("completed", lease(Status::Completed, -20, -3), vec![event("completed", -5)], None, &lock, &[]),
+            ("free", lease(Status::Claimed, -20, -3), vec![], None, none, &[]),
+            ("free and held", lease(Status::Claimed, -20, -3), vec![], None, &lock, &["blocked_transaction"]),
+            ("completed", lease(Status::Completed, -20, -3), vec![event("completed", -5)], None, none, &[]),
             (
                 "alive, its process gone",
                 lease(executing.clone(), 20, 300),
@@ -280,7 +400,28 @@ mod tests {
                 vec![event("executing", -400)],
                 None,
                 none,
-                &[],
+                &["heartbeat_stopped"],
+            ),
+            ("over, no events", lease(executing.clone(), -30, 300), vec![], None, none, &["heartbeat_stopped"]),
+            ("async, no events", begun_late(30_000), vec![], None, none, &["async_holder"]),
+            ("over, 0.4.1", begun_late(None), vec![], None, none, &["no_heartbeat"]),
+            ("over, its process here", lease(executing.clone(), -90, -30), vec![], Some(true), none, &["holder_late"]),
+            (
+                "over, its process gone",
+                lease(executing.clone(), -90, -30),
+                vec![],
+                Some(false),
+                none,
+                &["process_gone"],
+            ),
+            ("raised, no events", ended_at_once(), vec![], Some(false), none, &["raised"]),
+            (
+                "begun after its last change",
+                lease(executing.clone(), -90, -30),
+                vec![event("executing", -9)],
+                Some(true),
+                none,
+                &["wrong_time_zone"],
             ),
             (
                 "taken over",
@@ -314,12 +455,18 @@ mod tests {
         fn rules_never_panic_and_settled_keys_have_no_causes_but_odd_clocks(
             status in "claimed|executing|reconciling|completed|\\PC{0,5}", expires in any::<i64>(), updated in any::<i64>(),
             alive in any::<Option<bool>>(), hard in any::<Option<bool>>(), here in any::<Option<bool>>(), ttl in any::<Option<i64>>(),
+            same in any::<bool>(), raised in any::<bool>(),
         ) {
             let mut lease = lease(Status::parse(&status), -1, -1);
             (lease.alive, lease.hard_alive, lease.ttl_ms) = (alive, hard, ttl);
             lease.lease_expires_at = Some(Timestamp::from_micros(expires));
+            lease.hard_expires_at = Some(Timestamp::from_micros(if same { expires } else { updated }));
             lease.lease_updated_at = Some(Timestamp::from_micros(updated));
-            let found = rules(&lease, &[event("expired", -3)], here, &[]);
+            let events = if raised { vec![event("expired", -3)] } else { vec![] };
+            let found = rules(&lease, &events, here, &[]);
+            if judge(&lease, &events, NOW).severity >= Severity::Warning {
+                prop_assert!(!found.is_empty(), "{:?}", lease);
+            }
             if status == "completed" {
                 prop_assert!(found.iter().all(|rule| *rule == "wrong_time_zone"), "{:?}", found);
             }
