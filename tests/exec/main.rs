@@ -9,6 +9,7 @@ mod demo;
 mod files;
 mod library;
 mod pages;
+mod why;
 mod zones;
 
 use serde_json::Value;

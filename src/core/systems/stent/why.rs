@@ -2,7 +2,7 @@
 
 use super::codec::decode;
 use super::port::{Look, Whole};
-use super::record::{Task, TaskKind, TaskState, signal_step};
+use super::record::{ExecutionState, Task, TaskKind, TaskState, signal_step};
 use super::verdict::{self, State};
 use crate::model::cause::{Cause, Certainty, Related, candidates};
 use crate::model::verdict::{NextCommand, Severity};
@@ -72,13 +72,17 @@ pub(super) fn of_execution(facts: &Facts<'_>, whole: &Whole) -> Vec<Cause> {
     let mut causes = Vec::new();
     causes.extend(wrong_time_zone(&whole.tasks, facts.now));
     causes.extend(stranded(whole, state));
+    causes.extend(timed_out(whole, state));
     causes.extend(child_failed(whole, state));
     causes.extend(dead_lettered(whole, facts.alike));
     causes.extend(overdue(whole, state, facts.now));
     if !whole.execution.state.is_terminal() {
-        causes.extend(whole.tasks.iter().filter_map(|task| worker_gone(task, facts.now)).take(TASKS));
+        causes.extend(worker_gone(&whole.tasks, facts.now));
         causes.extend(no_worker(facts));
         causes.extend(signals(whole, facts.now));
+    }
+    if matches!(state, State::Scheduled | State::Sleeping) {
+        causes.extend(whole.tasks.iter().filter_map(|task| later(task, facts.now)).take(1));
     }
     causes
 }
@@ -88,11 +92,11 @@ pub(super) fn of_task(facts: &Facts<'_>, task: &Task) -> Vec<Cause> {
     let mut causes = Vec::new();
     causes.extend(wrong_time_zone(std::slice::from_ref(task), facts.now));
     causes.extend(execution_gone(facts.look, &task.state));
-    causes.extend(worker_gone(task, facts.now));
+    causes.extend(worker_gone(std::slice::from_ref(task), facts.now));
     causes.extend(no_worker(facts));
     causes.extend(later(task, facts.now));
     if task.state == TaskState::Failed
-        && let Some(error) = task.error.as_deref().and_then(verdict::error_line)
+        && let Some(error) = error_of(task)
     {
         let text = format!("{} raised {error}", name(task));
         causes.push(Cause::new("raised", Certainty::Proven, Severity::Warning, text));
@@ -103,14 +107,35 @@ pub(super) fn of_task(facts: &Facts<'_>, task: &Task) -> Vec<Cause> {
 /// The causes of a dead letter.
 pub(super) fn of_letter(facts: &Facts<'_>) -> Vec<Cause> {
     let mut causes = Vec::new();
-    causes.extend(execution_gone(facts.look, &TaskState::Failed));
-    let reason = facts.look.letter.as_ref().and_then(|letter| letter.reason.as_deref()).unwrap_or("no reason is kept");
-    let text = format!("its retries are used up; the last error: {reason}{}", alike(facts.alike));
+    // Where the task's row is there, its own causes say this and name the error.
+    let task = facts.look.task.as_ref();
+    causes.extend(execution_gone(facts.look, &TaskState::Failed).filter(|_| task.is_none()));
+    if let Some(outlived) = outlived(facts.look) {
+        causes.push(outlived);
+        return causes;
+    }
+    let text = if task.is_some_and(|task| error_of(task).is_some()) {
+        format!("its retries are used up, and it waits for a person{}", alike(facts.alike))
+    } else {
+        let reason = facts.look.letter.as_ref().and_then(|letter| letter.reason.as_deref());
+        let reason = reason.unwrap_or("no reason is kept");
+        format!("its retries are used up; the last error: {reason}{}", alike(facts.alike))
+    };
     causes.push(
         Cause::new("dead_lettered", Certainty::Proven, Severity::Warning, text)
             .with_next(facts.alike.filter(|others| *others > 0).map(|_| groups()).into_iter().collect()),
     );
     causes
+}
+
+/// Another attempt has completed its execution, or its orchestrator did without it.
+fn outlived(look: &Look) -> Option<Cause> {
+    let letter = look.letter.as_ref()?;
+    (look.owner.as_ref()?.state == ExecutionState::Completed).then(|| {
+        let text = "it was given up on, and its execution has completed all the same: nobody waits for it";
+        let next = NextCommand::new(&["sen", "dlq", "discard", &letter.id], "if its effect is not missed");
+        Cause::new("outlived", Certainty::Proven, Severity::Pending, text).with_next(vec![next])
+    })
 }
 
 fn groups() -> NextCommand {
@@ -149,14 +174,40 @@ fn stranded(whole: &Whole, state: State) -> Option<Cause> {
     })
 }
 
+/// What a worker writes as the error of a task that it ends because the expiry of the execution has passed (`executor_worker.py`).
+const TIMED_OUT: &str = "Execution timed out";
+
+/// Its expiry came first. The library writes it into the task that was open, which has not failed.
+fn timed_out(whole: &Whole, state: State) -> Option<Cause> {
+    if state != State::TimedOut {
+        return None;
+    }
+    let open = |task: &&Task| {
+        task.kind != TaskKind::Orchestrator
+            && (!task.state.is_terminal() || error_of(task).is_some_and(|error| error.ends_with(TIMED_OUT)))
+    };
+    let at =
+        whole.tasks.iter().find(open).map(|task| format!(", and {} had not ended", name(task))).unwrap_or_default();
+    let execution = &whole.execution;
+    let after = execution.created_at.zip(execution.expiry_at);
+    let after = after.map(|(from, to)| humane(since(Some(from), to))).unwrap_or_else(|| "some time".into());
+    let text = format!("its expiry came {after} after it was dispatched{at}");
+    Some(Cause::new("timed_out", Certainty::Proven, Severity::Warning, text))
+}
+
+fn error_of(task: &Task) -> Option<String> {
+    verdict::error_line(task.error.as_deref()?)
+}
+
 /// The step that failed first: an orchestrator often reports it in other words, or in none.
 fn child_failed(whole: &Whole, state: State) -> Option<Cause> {
     if !matches!(state, State::Failed | State::TimedOut | State::Stranded) {
         return None;
     }
-    let failed = whole.tasks.iter().filter(|task| task.state == TaskState::Failed && task.error.is_some());
-    let first = failed.min_by_key(|task| (task.completed_at, task.kind == TaskKind::Orchestrator))?;
-    let error = verdict::error_line(first.error.as_deref()?)?;
+    let own = |error: &String| state != State::TimedOut || !error.ends_with(TIMED_OUT);
+    let failed = whole.tasks.iter().filter(|task| task.state == TaskState::Failed);
+    let failed = failed.filter_map(|task| Some((task, error_of(task).filter(own)?)));
+    let (first, error) = failed.min_by_key(|(task, _)| (task.completed_at, task.kind == TaskKind::Orchestrator))?;
     let what = if first.kind == TaskKind::Orchestrator { "its orchestrator" } else { name(first) };
     let tries = first.retries.unwrap_or_default() + 1;
     let tries = if tries == 1 { "at its only try".to_owned() } else { format!("after {tries} tries") };
@@ -164,9 +215,9 @@ fn child_failed(whole: &Whole, state: State) -> Option<Cause> {
     Some(Cause::new("step_failed", Certainty::Proven, Severity::Warning, text))
 }
 
-/// Its letters wait for a person.
+/// Its letters wait for a person. Those of an execution that completed are nobody's loss ([`outlived`]).
 fn dead_lettered(whole: &Whole, others: Option<u64>) -> Option<Cause> {
-    let letter = whole.letters.first()?;
+    let letter = whole.letters.first().filter(|_| whole.execution.state != ExecutionState::Completed)?;
     let count = whole.letters.len();
     let noun = if count == 1 { "dead letter waits" } else { "dead letters wait" };
     let text = format!("{count} {noun} for a person{}", alike(others));
@@ -187,19 +238,29 @@ fn overdue(whole: &Whole, state: State, now: Wall) -> Option<Cause> {
     Some(Cause::new("overdue", Certainty::Proven, Severity::Warning, text))
 }
 
-/// A lease that is no longer renewed.
-fn worker_gone(task: &Task, now: Wall) -> Option<Cause> {
-    if verdict::task(task, now) != State::Lost {
-        return None;
+/// Leases that are no longer renewed, one cause a worker.
+fn worker_gone(tasks: &[Task], now: Wall) -> Vec<Cause> {
+    let mut of: Vec<(&str, Vec<&Task>)> = Vec::new();
+    for task in tasks.iter().filter(|task| verdict::task(task, now) == State::Lost) {
+        let worker = task.worker_id.as_deref().unwrap_or("(unnamed)");
+        match of.iter_mut().find(|(known, _)| *known == worker) {
+            Some((_, lost)) => lost.push(task),
+            None => of.push((worker, vec![task])),
+        }
     }
-    let text = format!(
-        "worker {} stopped renewing its lease on {} {} ago: it is gone, stuck, or its clock is in another zone",
-        task.worker_id.as_deref().unwrap_or("(unnamed)"),
-        name(task),
-        humane(since(task.lease_expires_at, now))
-    );
-    let next = NextCommand::new(&["sen", "stats"], "who works, and how deep the queues are");
-    Some(Cause::new("worker_gone", Certainty::Likely, Severity::Warning, text).with_next(vec![next]))
+    let cause = |(worker, lost): (&str, Vec<&Task>)| {
+        let steps: Vec<&str> = lost.iter().take(2).map(|task| name(task)).collect();
+        let more = if lost.len() > 2 { format!(" and {} more", lost.len() - 2) } else { String::new() };
+        let leases = if lost.len() == 1 { "its lease" } else { "its leases" };
+        let text = format!(
+            "worker {worker} stopped renewing {leases} on {}{more} {} ago: it is gone, stuck, or its clock is in another zone",
+            steps.join(" and "),
+            humane(lost.iter().map(|task| since(task.lease_expires_at, now)).min().unwrap_or_default())
+        );
+        let next = NextCommand::new(&["sen", "stats"], "who works, and how deep the queues are");
+        Cause::new("worker_gone", Certainty::Likely, Severity::Warning, text).with_next(vec![next])
+    };
+    of.into_iter().take(TASKS).map(cause).collect()
 }
 
 /// A task waits and its queue is silent, or behind.
@@ -300,13 +361,16 @@ fn named(payload: Option<&[u8]>, out: &mut Vec<Related>) {
 
 /// What an execution hangs together with: tasks that did not go well, letters, and what its arguments and tags name.
 pub(super) fn related_to_execution(whole: &Whole, now: Wall) -> Vec<Related> {
+    let completed = whole.execution.state == ExecutionState::Completed;
     let odd = |task: &&Task| {
-        task.parent_task_id.is_some()
+        !completed
+            && task.parent_task_id.is_some()
             && matches!(verdict::task(task, now), State::Failed | State::Lost | State::Unreadable)
     };
     let mut out: Vec<Related> =
         whole.tasks.iter().filter(odd).take(TASKS).filter_map(|task| of(Some(&task.id), "its task")).collect();
-    out.extend(whole.letters.iter().take(TASKS).filter_map(|letter| of(Some(&letter.id), "its dead letter")));
+    let letters = whole.letters.iter().take(if completed { 0 } else { TASKS });
+    out.extend(letters.filter_map(|letter| of(Some(&letter.id), "its dead letter")));
     named(whole.execution.args.as_deref(), &mut out);
     named(whole.execution.kwargs.as_deref(), &mut out);
     let tags = whole.execution.tags.iter().take(CANDIDATES);

@@ -27,6 +27,12 @@ fn failed(id: &str, kind: &str) -> Task {
     }
 }
 
+fn ended_by_expiry(id: &str, kind: &str) -> Task {
+    let error =
+        br#"{"__type__": "Exception", "class": "Exception", "message": "Execution timed out", "traceback": null}"#;
+    Task { error: Some(error.to_vec()), ..failed(id, kind) }
+}
+
 fn letter(id: &str) -> DeadTask {
     DeadTask { id: id.into(), reason: Some("gone".into()), moved_at: at(-5), data: None, unreadable: Vec::new() }
 }
@@ -49,6 +55,8 @@ fn each_cause_is_named_and_healthy_executions_have_none() {
     let signals = |whole: Whole, signal| Whole { signals: vec![signal], ..whole };
     let waiting = |seconds| with("running", vec![root("running"), wait(seconds)]);
     let lost = Task { lease_expires_at: at(-30), ..root("running") };
+    let child = Task { lease_expires_at: at(-20), ..row("t1", Some("t0"), "activity", "running") };
+    let due = Task { scheduled_for: at(3600), ..root("pending") };
     let future = Task { started_at: at(7200), ..root("running") };
     let cases = [
         ("running", with("running", vec![root("running")]), None, vec![]),
@@ -59,11 +67,26 @@ fn each_cause_is_named_and_healthy_executions_have_none() {
             None,
             vec![],
         ),
+        ("completed and a letter left", letters(with("completed", vec![root("completed")])), None, vec![]),
+        (
+            "timed out",
+            with("timed_out", vec![ended_by_expiry("t0", "orchestrator"), ended_by_expiry("t1", "activity")]),
+            None,
+            vec!["timed_out"],
+        ),
+        (
+            "timed out after a failure",
+            with("timed_out", vec![ended_by_expiry("t0", "orchestrator"), failed("t1", "activity")]),
+            None,
+            vec!["timed_out", "step_failed"],
+        ),
         ("cancelled", with("cancelled", vec![root("failed")]), None, vec![]),
         ("just dispatched", with("pending", vec![pending(-5)]), Some(silent), vec![]),
         ("nobody polls", with("pending", vec![pending(-90)]), Some(silent), vec!["no_worker"]),
         ("behind", with("pending", vec![pending(-90)]), Some(busy), vec!["queue_behind"]),
-        ("worker gone", with("running", vec![lost]), None, vec!["worker_gone"]),
+        ("worker gone", with("running", vec![lost.clone()]), None, vec!["worker_gone"]),
+        ("worker gone, twice", with("running", vec![lost, child]), None, vec!["worker_gone"]),
+        ("to begin later", with("pending", vec![due]), None, vec!["scheduled_later"]),
         ("another zone", with("running", vec![future]), None, vec!["wrong_time_zone"]),
         ("no task left", with("running", vec![root("completed")]), None, vec!["stranded"]),
         ("no signal yet", waiting(-30), None, vec!["signal_never_sent"]),

@@ -1,0 +1,135 @@
+//! `sen why` on executions that the real libraries left: each is told its causes, all of them and no others.
+//!
+//! `make.py` makes them by running the library. Where time has to pass, rows are made older, and that is said in the table.
+
+use serde_json::{Value, json};
+
+use crate::Place;
+use crate::harness::peers::{self, Peer, SENPUKI_030, STENT_112};
+use crate::harness::python::Environment;
+
+impl Place<'_> {
+    /// Runs a statement, as either store spells the given number of minutes before a column.
+    fn older(&self, table: &str, column: &str, id: &str, minutes: u32) {
+        let key = if table == "tasks" { "execution_id" } else { "id" };
+        let change = match self {
+            Self::Postgres(_) => format!("created_at - interval '{minutes} minutes'"),
+            Self::Sqlite(_) => format!("strftime('%Y-%m-%dT%H:%M:%f', created_at, '-{minutes} minutes') || '000'"),
+        };
+        self.change(&format!("UPDATE {table} SET {column} = {change} WHERE {key} = '{id}'"));
+    }
+
+    fn change(&self, sql: &str) {
+        match self {
+            Self::Postgres(database) => drop(database.psql(sql)),
+            Self::Sqlite(_) => {
+                let file = rusqlite::Connection::open(self.for_library()).unwrap();
+                file.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+                file.execute_batch(sql).unwrap();
+            }
+        }
+    }
+}
+
+/// Every cause with its certainty, the gravest first.
+#[track_caller]
+fn rules(place: &Place<'_>, args: &[&str], id: &str) -> Vec<String> {
+    let told = place.json(&[args, &["why", id]].concat());
+    let causes = told["chain"][0]["causes"].as_array().unwrap_or_else(|| panic!("no causes: {told}"));
+    let word = |cause: &Value, name: &str| cause[name].as_str().unwrap().to_owned();
+    causes.iter().map(|cause| format!("{} {}", word(cause, "certainty"), word(cause, "rule"))).collect()
+}
+
+/// The name `make.py` gives it, how it came about, and every rule that holds.
+const SCENARIOS: [(&str, &str, &[&str]); 16] = [
+    ("checkout", "completed by a worker", &[]),
+    ("refused", "completed, and what it returned is an error", &[]),
+    ("buffered", "completed; its signal had come before it waited", &[]),
+    ("cancelled", "cancelled before a worker took it", &[]),
+    ("running", "under way, its worker alive", &[]),
+    ("queued-0", "dispatched a moment ago to a queue that nobody polls", &[]),
+    ("queued-1", "the same ten minutes later (its times are moved)", &["likely no_worker"]),
+    ("queued-2", "the same, its expiry passed (moved to its beginning)", &["proven overdue"]),
+    ("scheduled", "to begin in two hours", &["proven scheduled_later"]),
+    ("sleeping", "asleep for an hour", &["proven scheduled_later"]),
+    ("waiting", "waiting for a signal that nobody sent", &["proven signal_never_sent"]),
+    ("stranded", "pending, its only task failed: a replay that broke off", &["proven stranded"]),
+    ("lost", "its worker killed with two of its tasks, nobody polls that queue", &["likely worker_gone"]),
+    ("failing", "its activity's retries used up, two letters", &["proven step_failed", "proven dead_lettered"]),
+    ("declined", "the same at the first try", &["proven step_failed", "proven dead_lettered"]),
+    ("timed-out", "ended by a worker when its expiry passed", &["proven timed_out"]),
+];
+
+fn each_is_told_its_causes(environment: &Environment, place: &Place<'_>, codec: &str) {
+    let url = place.for_library();
+    let peer = Peer::start(environment, "stent/make.py", &[&url, "--codec", codec]);
+    let id = |name: &str| peer.made["executions"][name].as_str().unwrap_or_else(|| panic!("no {name}"));
+    place.older("tasks", "created_at", id("queued-1"), 10);
+    place.older("executions", "expiry_at", id("queued-2"), 0);
+    for (name, how, expected) in SCENARIOS {
+        let told = rules(place, &[], id(name));
+        assert_eq!(told, expected, "{name}: {how}: {:#}", place.json(&["why", id(name)])["chain"][0]);
+    }
+
+    // Tasks and letters have causes of their own.
+    let letter = |name: &str| peer.made["letters"][name].as_str().unwrap();
+    let died = ["proven raised", "proven dead_lettered"];
+    assert_eq!(rules(place, &[], letter("failing/activity")), died);
+    assert_eq!(rules(place, &[], peer.made["tasks"]["lost"].as_str().unwrap()), ["likely worker_gone"]);
+    // The row of its execution is gone (deleted here, as a clean-up by hand does).
+    place.change(&format!("DELETE FROM executions WHERE id = '{}'", id("declined")));
+    let gone = ["proven execution_gone", "proven raised", "proven dead_lettered"];
+    assert_eq!(rules(place, &[], letter("declined/activity")), gone);
+    assert_eq!(
+        place.json(&["why", letter("declined/activity")])["chain"][0]["subject"],
+        json!(format!("stent:task:{}", letter("declined/activity")))
+    );
+}
+
+#[test]
+fn stent_in_postgres() {
+    each_is_told_its_causes(&STENT_112, &Place::postgres(), "json");
+}
+
+#[test]
+fn senpuki_in_postgres_with_pickles() {
+    each_is_told_its_causes(&SENPUKI_030, &Place::postgres(), "pickle");
+}
+
+#[test]
+fn stent_in_sqlite() {
+    each_is_told_its_causes(&STENT_112, &Place::sqlite(), "json");
+}
+
+/// Executions that died of one error count one another, and a queue that is healed has no cause left.
+#[test]
+fn letters_that_died_of_the_same_are_counted() {
+    let place = Place::postgres();
+    let url = place.for_library();
+    let died = peers::ask(&STENT_112, "stent/flow.py", &[&url, "die", "3"]);
+    let first = died["executions"][0].as_str().unwrap();
+    let told = place.json(&["why", first]);
+    assert_eq!(rules(&place, &[], first), ["proven step_failed", "proven dead_lettered"]);
+    let text = told["chain"][0]["causes"][1]["text"].as_str().unwrap();
+    assert!(text.contains("and 2 other letters died of the same"), "{told:#}");
+    assert!(told["next"].to_string().contains("sen dlq groups"), "{told:#}");
+    place.sen(&["dlq", "replay", "--all", "--kind", "orchestrator", "--yes"]).expect_code(0);
+    peers::ask(&STENT_112, "stent/flow.py", &[&url, "heal"]);
+    // The letter of its activity is left and is no cause of anything; asked for itself it is told so.
+    let left = place.json(&["dlq", "list", "--limit", "1"])[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(rules(&place, &[], &left), ["proven raised", "proven outlived"]);
+    assert!(rules(&place, &[], first).is_empty(), "{:#}", place.json(&["why", first]));
+}
+
+/// The zone is not in the data: what lies ahead proves that it is another one, and naming it settles the matter.
+#[test]
+fn workers_in_another_zone() {
+    let place = Place::sqlite();
+    let made =
+        peers::ask(&STENT_112, "stent/make.py", &[&place.for_library(), "--only-finished", "--tz", "Asia/Tokyo"]);
+    let id = |name: &str| made["executions"][name].as_str().unwrap();
+    for name in ["checkout", "queued-0"] {
+        assert_eq!(rules(&place, &[], id(name)), ["proven wrong_time_zone"], "{name}");
+        assert!(rules(&place, &["--worker-timezone", "Asia/Tokyo"], id(name)).is_empty(), "{name}");
+    }
+}
