@@ -83,7 +83,8 @@ impl Page<'_> {
     fn finding(&mut self, severity: Severity, text: &str, remedy: Option<&str>) {
         let lead = format!("{:<10}", severity.name());
         self.out.extend_from_slice(b"  ");
-        self.prose(&lead, text, self.look.color.then(|| tint(severity)), 2 + lead.len());
+        styled(self.out, &lead, self.look.color.then(|| tint(severity)));
+        self.prose("", text, None, 2 + lead.len());
         if let Some(remedy) = remedy {
             self.out.resize(self.out.len() + 2 + lead.len(), b' ');
             self.out.extend_from_slice(clean(remedy).as_bytes());

@@ -106,7 +106,8 @@ const TALES: &[Tale] = &[
         owner: BATCH,
         status: "executing",
         began: -22 * MINUTE,
-        updated: -22 * MINUTE,
+        // The beginning of the work is what changed it last: an async client sends no heartbeats.
+        updated: -22 * MINUTE + 15_000,
         expires: -21 * MINUTE,
         hard: 11 * HOUR,
         ttl_ms: 60_000,

@@ -212,9 +212,10 @@ pub(in crate::systems::node) fn found_worker(
         evidence.push(format!("counts as gone in {} without another beat", humane(kept.saturating_mul(1000))));
     }
     evidence.extend(told.findings.iter().map(|finding| format!("unreadable: {finding}")));
+    let tasks = if held.len() == 1 { "1 task".to_owned() } else { format!("{} tasks", held.len()) };
     let summary = match state_name {
-        "gone" => format!("its heartbeat is gone, and it holds {} tasks", held.len()),
-        _ => format!("its heartbeat is there; it holds {} tasks", held.len()),
+        "gone" => format!("its heartbeat is gone, and it holds {tasks}"),
+        _ => format!("its heartbeat is there; it holds {tasks}"),
     };
     let next = if state_name == "gone" {
         vec![NextCommand::new(

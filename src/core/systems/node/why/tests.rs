@@ -164,7 +164,7 @@ proptest! {
         let workers = workers.map(|count| vec![beat.clone(); count]);
         let facts = Facts { look: &seen, effects: &effects, workers: workers.as_deref(), alike };
         let causes = of_task(&facts);
-        let _ = (related_to_task(&seen), of_worker("w", Some(&Heartbeat::read("w", &stored, None)), &[seen.task.clone()]));
+        let _ = (related_to_task(&seen), of_worker("w", Some(&Heartbeat::read("w", &stored, None)), std::slice::from_ref(&seen.task)));
         let state = in_depth(&seen.task, seen.checkpoint.as_ref(), seen.now);
         // The heartbeat of a task that runs well names it or none, and its process took it.
         let own = current.as_deref() != Some("x") && beat.started_at <= seen.task.updated_at;
