@@ -71,6 +71,10 @@ fn each_is_told_its_causes(environment: &Environment, place: &Place<'_>, codec: 
         assert_eq!(told, expected, "{name}: {how}: {:#}", place.json(&["why", id(name)])["chain"][0]);
     }
 
+    // Its child waits in the queue of the worker that was killed a moment ago (its tasks' times are moved).
+    place.older("tasks", "created_at", id("running"), 10);
+    assert_eq!(rules(place, &[], id("running")), ["likely queue_behind"]);
+
     // Tasks and letters have causes of their own.
     let letter = |name: &str| peer.made["letters"][name].as_str().unwrap();
     let died = ["proven raised", "proven dead_lettered"];

@@ -92,3 +92,42 @@ fn what_is_allowed_passes() {
         assert_eq!(breaches(path, &format!("//! Fine.\n\n{text}\n")), Vec::<String>::new(), "{path}: {text}");
     }
 }
+
+/// The names of the rules of `sen why`, with the file each stands in.
+fn rules_of_why() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (path, text) in
+        sources().into_iter().filter(|(path, _)| path.ends_with("/why.rs") && path.starts_with("core/systems/"))
+    {
+        let rules = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for call in rules.split("Cause::new(").skip(1) {
+            // A rule that is given its name by a variable is found by another call, or is not one.
+            if let Some(name) = call.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next()) {
+                found.push((name.to_owned(), path.clone()));
+            }
+        }
+    }
+    found
+}
+
+/// A rule that no scenario expects could be wrong without anybody noticing, and one that is not listed is not found.
+#[test]
+fn every_rule_of_why_is_listed_and_has_a_scenario() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let listed = fs::read_to_string(root.join("ARCHITECTURE.md")).expect("it is text");
+    let mut scenarios: String = ["acts", "agent", "exec", "saga"]
+        .iter()
+        .map(|folder| fs::read_to_string(root.join("tests").join(folder).join("why.rs")).expect("it is text"))
+        .collect();
+    for (path, text) in sources().into_iter().filter(|(path, _)| path.contains("/why")) {
+        let inline = text.split_once("#[cfg(test)]").map(|(_, tests)| tests.to_owned());
+        scenarios.extend(if path.ends_with("/tests.rs") { Some(text) } else { inline });
+    }
+    let rules = rules_of_why();
+    assert!(rules.len() > 40, "the rules were not found");
+    for (rule, path) in rules {
+        assert!(listed.contains(&format!("`{rule}`")), "{rule} of {path} is not in ARCHITECTURE.md");
+        let expected = scenarios.contains(&format!("\"{rule}\"")) || scenarios.contains(&format!(" {rule}\""));
+        assert!(expected, "no scenario expects {rule} of {path}");
+    }
+}

@@ -282,12 +282,18 @@ fn no_worker(facts: &Facts<'_>) -> Option<Cause> {
         );
         return Some(Cause::new("no_worker", Certainty::Likely, Severity::Critical, text).with_next(next));
     }
-    let text = format!(
-        "{step} has waited {waited}: queue {:?} is behind, with {} tasks ready and {} running",
-        queue(task),
-        activity.ready,
-        activity.running
-    );
+    let (queue, ready) = (queue(task), activity.ready);
+    let text = match activity.last_begun.filter(|_| activity.running == 0) {
+        // Its last worker may have gone a moment ago, or takes little else.
+        Some(begun) => format!(
+            "{step} has waited {waited}: nothing runs in queue {queue:?} with {ready} tasks ready; the last was begun {} ago",
+            humane(since(Some(begun), facts.now))
+        ),
+        None => format!(
+            "{step} has waited {waited}: queue {queue:?} is behind, with {ready} tasks ready and {} running",
+            activity.running
+        ),
+    };
     Some(Cause::new("queue_behind", Certainty::Likely, Severity::Warning, text).with_next(next))
 }
 
