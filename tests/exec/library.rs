@@ -195,6 +195,7 @@ fn everything_is_told(environment: &Environment, place: &Place<'_>, codec: &str)
     if codec == "pickle" {
         assert_eq!(place.truth(environment, codec)["letters"], truth["letters"]);
     }
+    crate::why::each_is_told_its_causes(place, &peer);
 }
 
 fn filters(place: &Place<'_>, made: &serde_json::Map<String, Value>) {

@@ -115,7 +115,7 @@ pub(super) fn of_letter(facts: &Facts<'_>) -> Vec<Cause> {
         return causes;
     }
     let text = if task.is_some_and(|task| error_of(task).is_some()) {
-        format!("its retries are used up, and it waits for a person{}", alike(facts.alike))
+        format!("its retries are used up: it waits for a person{}", alike(facts.alike))
     } else {
         let reason = facts.look.letter.as_ref().and_then(|letter| letter.reason.as_deref());
         let reason = reason.unwrap_or("no reason is kept");
