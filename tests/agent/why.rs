@@ -112,7 +112,7 @@ const SCENARIOS: [Scenario; 22] = [
         KILLED,
         |place| {
             place.set(KILLED, &[("cost_limit", "0.01")]);
-            place.server.run(&["SET", &format!("effects:{KILLED}:upload:summary:lock"), "1", "PX", "60000"]);
+            place.server.run(&["SET", &format!("effects:{KILLED}:upload:summary:lock"), "1", "PX", "600000"]);
         },
         &["effect_unsettled", "worker_gone", "over_cost_limit", "no_watcher"],
     ),

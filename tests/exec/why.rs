@@ -1,7 +1,7 @@
 //! `sen why` on executions that the real libraries left: each is told its causes, all of them and no others.
 //!
 //! `make.py` makes them by running the library: those of `library.rs` are used here, too, for making them takes long (Stent 1.1.2 and
-//! Senpuki 0.3.0, each in PostgreSQL and SQLite). Where time has to pass, rows are made older, and that is said in the table.
+//! Senpuki 0.3.0, each in PostgreSQL and SQLite). Where time has to pass, times are moved, and that is said in the table.
 
 use serde_json::{Value, json};
 
@@ -9,14 +9,12 @@ use crate::Place;
 use crate::harness::peers::{self, Peer, STENT_112};
 
 impl Place<'_> {
-    /// Runs a statement, as either store spells the given number of minutes before a column.
-    fn older(&self, table: &str, column: &str, id: &str, minutes: u32) {
+    /// Sets a time of an execution's row or of its tasks to so many minutes ago, as the workers' clock shows it.
+    fn dated(&self, table: &str, column: &str, id: &str, minutes: i64) {
         let key = if table == "tasks" { "execution_id" } else { "id" };
-        let change = match self {
-            Self::Postgres(_) => format!("created_at - interval '{minutes} minutes'"),
-            Self::Sqlite(_) => format!("strftime('%Y-%m-%dT%H:%M:%f', created_at, '-{minutes} minutes') || '000'"),
-        };
-        self.change(&format!("UPDATE {table} SET {column} = {change} WHERE {key} = '{id}'"));
+        let then = jiff::Timestamp::now().as_microsecond() - minutes * 60_000_000;
+        let then = jiff::Timestamp::from_microsecond(then).unwrap().strftime("%Y-%m-%dT%H:%M:%S%.6f");
+        self.change(&format!("UPDATE {table} SET {column} = '{then}' WHERE {key} = '{id}'"));
     }
 
     fn change(&self, sql: &str) {
@@ -49,7 +47,7 @@ const SCENARIOS: [(&str, &str, &[&str]); 16] = [
     ("running", "under way, its worker alive", &[]),
     ("queued-0", "dispatched a moment ago to a queue that nobody polls", &[]),
     ("queued-1", "the same ten minutes later (its times are moved)", &["likely no_worker"]),
-    ("queued-2", "the same, its expiry passed (moved to its beginning)", &["proven overdue"]),
+    ("queued-2", "the same, its expiry passed (it is moved)", &["proven overdue"]),
     ("scheduled", "to begin in two hours", &["proven scheduled_later"]),
     ("sleeping", "asleep for an hour", &["proven scheduled_later"]),
     ("waiting", "waiting for a signal that nobody sent", &["proven signal_never_sent"]),
@@ -63,15 +61,19 @@ const SCENARIOS: [(&str, &str, &[&str]); 16] = [
 /// On what `make.py` made, before its workers end. Changes rows, so it comes last.
 pub(crate) fn each_is_told_its_causes(place: &Place<'_>, peer: &Peer) {
     let id = |name: &str| peer.made["executions"][name].as_str().unwrap_or_else(|| panic!("no {name}"));
-    place.older("tasks", "created_at", id("queued-1"), 10);
-    place.older("executions", "expiry_at", id("queued-2"), 0);
+    // A minute may have passed since they were made, and what waits for more than that has a cause.
+    place.dated("tasks", "created_at", id("queued-0"), 0);
+    place.dated("tasks", "created_at", id("running"), 0);
+    place.dated("tasks", "created_at", id("queued-1"), 10);
+    place.dated("tasks", "created_at", id("queued-2"), 0);
+    place.dated("executions", "expiry_at", id("queued-2"), 1);
     for (name, how, expected) in SCENARIOS {
         let told = rules(place, &[], id(name));
         assert_eq!(told, expected, "{name}: {how}: {:#}", place.json(&["why", id(name)])["chain"][0]);
     }
 
     // Its child waits in the queue of the worker that was killed a moment ago (its tasks' times are moved).
-    place.older("tasks", "created_at", id("running"), 10);
+    place.dated("tasks", "created_at", id("running"), 10);
     assert_eq!(rules(place, &[], id("running")), ["likely queue_behind"]);
 
     // Tasks and letters have causes of their own.
