@@ -3,6 +3,9 @@
 //! `make.py` makes them by running the library: those of `library.rs` are used here, too, for making them takes long (Stent 1.1.2 and
 //! Senpuki 0.3.0, each in PostgreSQL and SQLite). Where time has to pass, times are moved, and that is said in the table.
 
+use std::time::Duration;
+
+use sen_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::Place;
@@ -10,10 +13,10 @@ use crate::harness::peers::{self, Peer, STENT_112};
 
 impl Place<'_> {
     /// Sets a time of an execution's row or of its tasks to so many minutes ago, as the workers' clock shows it.
-    fn dated(&self, table: &str, column: &str, id: &str, minutes: i64) {
+    fn dated(&self, table: &str, column: &str, id: &str, minutes: u64) {
         let key = if table == "tasks" { "execution_id" } else { "id" };
-        let then = jiff::Timestamp::now().as_microsecond() - minutes * 60_000_000;
-        let then = jiff::Timestamp::from_microsecond(then).unwrap().strftime("%Y-%m-%dT%H:%M:%S%.6f");
+        let then = Timestamp::here().minus(Duration::from_secs(minutes * 60)).to_string();
+        let then = then.trim_end_matches('Z');
         self.change(&format!("UPDATE {table} SET {column} = '{then}' WHERE {key} = '{id}'"));
     }
 
@@ -22,7 +25,7 @@ impl Place<'_> {
             Self::Postgres(database) => drop(database.psql(sql)),
             Self::Sqlite(_) => {
                 let file = rusqlite::Connection::open(self.for_library()).unwrap();
-                file.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+                file.busy_timeout(Duration::from_secs(10)).unwrap();
                 file.execute_batch(sql).unwrap();
             }
         }
