@@ -21,7 +21,7 @@ Examples:
   sen inspect --check order-789 || echo \"not settled\"
   sen inspect -- -key-that-begins-with-a-dash
 
-With --check the exit code is the worst of: 0 free or completed, 8 held or alive or stalled (still pending),
+With --check the exit code is the worst of: 0 free or completed, 8 held or alive or stalled (still pending), \
 10 uncertain, reconciling or unreadable (needs a person). A missing key is 4.")]
 pub struct Args {
     /// The key as stored, its namespace included, or any id

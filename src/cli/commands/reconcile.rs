@@ -32,7 +32,7 @@ Examples:
   sen reconcile payments:order-789 --token 126 --reset --yes
   sen reconcile --all --namespace emails --uncertain-for 1h --reset --dry-run
 
-A worker inside its hard limit may be alive and is left alone unless --before-hard-ttl and --reason are given.
+A worker inside its hard limit may be alive and is left alone unless --before-hard-ttl and --reason are given. \
 If somebody else was faster the exit code is 5, nothing is overwritten, and the present state is shown.")]
 pub struct Args {
     /// The key as stored; its namespace is part of it

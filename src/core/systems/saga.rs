@@ -219,7 +219,7 @@ impl System for Sagas {
 
     async fn checkup(&self) -> Result<Checkup> {
         let models = self.models().await?;
-        Ok(upkeep::checkup(&models, self.store.keeps_privileges()))
+        Ok(upkeep::checkup(&models, &self.store.census(&models).await?, self.store.keeps_privileges()))
     }
 
     async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {

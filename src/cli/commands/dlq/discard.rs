@@ -21,7 +21,7 @@ Examples:
   sen dlq discard --group 3b1f0a92cc --older-than 30d --export gone.jsonl --yes
   sen dlq discard --all --yes > gone.jsonl
 
-Every letter is written out as one JSON object a line before it is removed: to the file of --export, synced to disk, which
+Every letter is written out as one JSON object a line before it is removed: to the file of --export, synced to disk, which \
 must not exist yet; without it to standard output, and what became of the letters is then said on standard error.")]
 pub struct Args {
     /// The letters' ids

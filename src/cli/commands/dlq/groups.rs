@@ -17,7 +17,7 @@ Examples:
   sen dlq groups --since 1h
   sen dlq groups -o json | jq -r '.[0].group'
 
-Errors that differ only in ids, numbers and quoted values are one: `order 77 lost` and `order 78 lost` are `order <n> lost`.
+Errors that differ only in ids, numbers and quoted values are one: `order 77 lost` and `order 78 lost` are `order <n> lost`. \
 A group's name is the same tomorrow and on every machine: sen dlq replay --group NAME")]
 pub struct Args {
     /// Only of this queue; `default` also means without one
