@@ -72,6 +72,7 @@ pub fn describe(plan: &Plan) -> Vec<String> {
 /// A set for people: how many, from when to when, a few of them, and what is left alone.
 fn described(set: &Set) -> Vec<String> {
     let mut lines = vec![match (set.oldest, set.newest) {
+        _ if set.count == 0 => "  none".to_owned(),
         (Some(oldest), Some(newest)) => format!("  {} of them, from {oldest} to {newest}", set.count),
         _ => format!("  {} of them", set.count),
     }];

@@ -149,7 +149,7 @@ pub fn detail(found: Found, single: bool) -> Detail {
 
     let mut blocks = Vec::new();
     if !single {
-        blocks.push(Block::Heading(format!("{} — {} {}", found.subject.id, found.subject.system, found.subject.kind)));
+        blocks.push(Block::Heading(format!("{} — {}", found.subject.id, found.subject.described())));
     }
     let (lead, rest) = found.fields.split_at(found.lead.min(found.fields.len()));
     let field = |(name, value): &(&'static str, Value)| Block::Field(name, value.clone());

@@ -116,10 +116,9 @@ async fn elsewhere(database: &Database, id: &str) -> Result<Option<Error>> {
             return Ok(None);
         }
         let Found { subject, verdict, .. } = first;
-        let of = if subject.kind == subject.system { String::new() } else { format!(" of {}", subject.system) };
         let message = format!(
-            "{id:?} is no lease but a {}{of}: {} — {}",
-            subject.kind.replace('_', " "),
+            "{id:?} is no lease but a {}: {} — {}",
+            subject.described(),
             verdict.state.replace('_', " "),
             verdict.summary
         );

@@ -93,7 +93,7 @@ fn layout(chain: &Chain) -> Vec<Block> {
         let explained = &link.explanation;
         let subject = &explained.subject;
         let state = explained.state.replace('_', " ");
-        blocks.push(Block::Heading(format!("{} — {} {}, {state}", subject.id, subject.system, subject.kind)));
+        blocks.push(Block::Heading(format!("{} — {}, {state}", subject.id, subject.described())));
         if let Some((relation, certainty, from)) = &link.hop {
             blocks.push(Block::Note(format!("  {relation}, of {} ({})", from.id, certainty.name())));
         }
