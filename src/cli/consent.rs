@@ -34,6 +34,10 @@ pub fn consent(session: &Session, plan: &Plan, yes: bool) -> Result<Consent> {
 
 fn unasked(error: dialoguer::Error) -> Error {
     let dialoguer::Error::IO(error) = error;
+    if error.kind() == std::io::ErrorKind::Interrupted {
+        // The question stands on the line the cursor is in.
+        return Error::new(ErrorKind::Interrupted, "interrupted; nothing was written");
+    }
     Error::new(ErrorKind::Refused, "the question could not be asked; nothing was written").with_source(error)
 }
 
@@ -73,6 +77,7 @@ pub fn describe(plan: &Plan) -> Vec<String> {
 fn described(set: &Set) -> Vec<String> {
     let mut lines = vec![match (set.oldest, set.newest) {
         _ if set.count == 0 => "  none".to_owned(),
+        (Some(oldest), Some(newest)) if oldest == newest => format!("  {} of them, of {oldest}", set.count),
         (Some(oldest), Some(newest)) => format!("  {} of them, from {oldest} to {newest}", set.count),
         _ => format!("  {} of them", set.count),
     }];

@@ -83,7 +83,8 @@ impl Page<'_> {
     fn finding(&mut self, severity: Severity, text: &str, remedy: Option<&str>) {
         let lead = format!("{:<10}", severity.name());
         self.out.extend_from_slice(b"  ");
-        self.prose(&lead, text, self.look.color.then(|| tint(severity)), 2 + lead.len());
+        styled(self.out, &lead, self.look.color.then(|| tint(severity)));
+        self.prose("", text, None, 2 + lead.len());
         if let Some(remedy) = remedy {
             self.out.resize(self.out.len() + 2 + lead.len(), b' ');
             self.out.extend_from_slice(clean(remedy).as_bytes());
@@ -167,10 +168,14 @@ impl Page<'_> {
     /// first one is taken to stand already.
     fn prose(&mut self, lead: &str, text: &str, style: Option<Style>, hang: usize) {
         let text = clean(text);
-        let whole = format!("{lead}{text}");
+        let words = text.trim_start_matches(' ');
+        let indent = if lead.is_empty() { text.len() - words.len() } else { 0 };
+        let whole = format!("{lead}{}", if lead.is_empty() { words } else { &text });
+        let hang = hang + indent;
         let room = self.look.width.filter(|_| self.look.terminal).unwrap_or(usize::MAX).saturating_sub(hang).max(20);
         for (at, line) in wrap(&whole, room).iter().enumerate() {
             if at == 0 {
+                self.out.resize(self.out.len() + indent, b' ');
                 let lead = if line.starts_with(lead) { lead } else { "" };
                 styled(self.out, lead, style.filter(|_| !lead.is_empty()));
                 self.out.extend_from_slice(&line.as_bytes()[lead.len()..]);

@@ -61,6 +61,11 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let mut filter = args.which.filter(&args.ids, args.queue.as_ref())?;
     filter.limit = args.limit.filter(|limit| *limit > 0);
     filter.newest_first = args.newest_first;
+    // Scrolled away they would be lost.
+    if args.export.is_none() && !args.acting.dry_run && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+        return Err(Error::usage("the letters are written out before they are removed, and a terminal keeps nothing")
+            .with_hint("name a new file with --export FILE, or redirect standard output"));
+    }
     let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     let keepers = keepers(&database, args.which.system.as_deref()).await?;
     let (plan, letters) =
@@ -76,13 +81,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     }
     let walked = walk(&plan, &args.acting, session, async |permit, observer| {
         let (mut out, _) = screen::relay()?;
-        let terminal = std::io::IsTerminal::is_terminal(&out);
         let mut sink = |lines: &str| {
-            let lines = if terminal {
-                lines.lines().map(crate::clean::clean).collect::<Vec<_>>().join("\n")
-            } else {
-                lines.to_owned()
-            };
             out.write_all(format!("{lines}\n").as_bytes())
                 .map_err(|error| Error::new(ErrorKind::Io, "cannot write to standard output").with_source(error))
         };
