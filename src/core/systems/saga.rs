@@ -184,6 +184,10 @@ impl System for Sagas {
         Ok(found)
     }
 
+    async fn mentions(&self, names: &[String]) -> Result<Vec<String>> {
+        self.messages_about(&*self.models().await?, names).await
+    }
+
     async fn nearby(&self, id: &str) -> Result<Vec<String>> {
         let models = self.models().await?;
         let digits = id.chars().filter(char::is_ascii_hexdigit).count();
