@@ -133,7 +133,11 @@ pub fn what_happened(session: &Session, evidence: &[String]) -> Result<Knowledge
     let left = || Error::new(ErrorKind::Refused, "no answer; nothing was written");
     match Select::new().with_prompt("What really happened").items(choices).default(2).interact_opt() {
         Ok(Some(0)) => {
-            let result: String = Input::new().with_prompt("The result, as JSON").interact_text().map_err(unasked)?;
+            let result: String = Input::new()
+                .with_prompt("The result, as JSON")
+                .validate_with(|text: &String| serde_json::from_str::<serde_json::Value>(text).map(drop))
+                .interact_text()
+                .map_err(unasked)?;
             Ok(Knowledge::Known(Decision::Completed(result)))
         }
         Ok(Some(1)) => Ok(Knowledge::Known(Decision::NeverHappened)),

@@ -187,8 +187,8 @@ impl Page<'_> {
         }
     }
 
-    /// Commands each on a line of their own, never wrapped: they are there to be copied. The reason stands behind,
-    /// or above where the line would get too long.
+    /// Commands each on a line of their own, never wrapped: they are there to be copied. The reasons stand behind them, or
+    /// all of them above, where a line would get too long.
     fn next(&mut self, commands: &[NextCommand]) {
         if commands.is_empty() {
             return;
@@ -196,19 +196,26 @@ impl Page<'_> {
         self.out.extend_from_slice(b"next:\n");
         let room = self.look.width.unwrap_or(usize::MAX);
         let faint = self.look.color.then(|| Style::new().dimmed());
-        for next in commands {
-            let command = clean(&next.command);
-            let why = if next.why.is_empty() { String::new() } else { format!("# {}", clean(&next.why)) };
-            let behind = why.is_empty() || 2 + width(&command) + 3 + width(&why) <= room;
+        let lines: Vec<(String, String)> = commands
+            .iter()
+            .map(|next| {
+                let why = if next.why.is_empty() { String::new() } else { format!("# {}", clean(&next.why)) };
+                (clean(&next.command).into_owned(), why)
+            })
+            .collect();
+        let fits = |(command, why): &(String, String)| why.is_empty() || 2 + width(command) + 3 + width(why) <= room;
+        let behind = lines.iter().all(fits);
+        for (command, why) in &lines {
+            let behind = behind || why.is_empty();
             self.out.extend_from_slice(b"  ");
             if !behind {
-                styled(self.out, &why, faint);
+                styled(self.out, why, faint);
                 self.out.extend_from_slice(b"\n  ");
             }
             self.out.extend_from_slice(command.as_bytes());
             if behind && !why.is_empty() {
                 self.out.extend_from_slice(b"   ");
-                styled(self.out, &why, faint);
+                styled(self.out, why, faint);
             }
             self.out.push(b'\n');
         }
