@@ -35,7 +35,15 @@ use crate::watch::repeat;
     arg_required_else_help = true,
     disable_help_subcommand = true,
     propagate_version = false,
-    after_help = "Try `sen demo` for a database to play with, and `sen help exit-codes` for what scripts can rely on."
+    after_help = "\
+Examples:
+  sen status                          what needs a person, with the command for it
+  sen why payments:order-789          the chain of causes, through every system
+  sen inspect payments:order-789      everything known of a key or id
+  sen dlq groups                      what died, by step and error
+  sen once backup:today -- ./backup   run a command at most once
+
+Try `sen demo` for a database to play with, and `sen help exit-codes` for what scripts can rely on."
 )]
 pub struct App {
     /// The options every command takes.
@@ -46,9 +54,12 @@ pub struct App {
     pub command: Command,
 }
 
+/// Above the options every command takes.
+pub const EVERYWHERE: &str = "Options for every command";
+
 /// Options every command takes, before or after its name.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Options for every command")]
+#[command(next_help_heading = EVERYWHERE)]
 pub struct Globals {
     /// Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string
     #[arg(long, global = true, value_name = "URL")]

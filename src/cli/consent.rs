@@ -34,6 +34,10 @@ pub fn consent(session: &Session, plan: &Plan, yes: bool) -> Result<Consent> {
 
 fn unasked(error: dialoguer::Error) -> Error {
     let dialoguer::Error::IO(error) = error;
+    if error.kind() == std::io::ErrorKind::Interrupted {
+        // The question stands on the line the cursor is in.
+        return Error::new(ErrorKind::Interrupted, "interrupted; nothing was written");
+    }
     Error::new(ErrorKind::Refused, "the question could not be asked; nothing was written").with_source(error)
 }
 
@@ -72,6 +76,8 @@ pub fn describe(plan: &Plan) -> Vec<String> {
 /// A set for people: how many, from when to when, a few of them, and what is left alone.
 fn described(set: &Set) -> Vec<String> {
     let mut lines = vec![match (set.oldest, set.newest) {
+        _ if set.count == 0 => "  none".to_owned(),
+        (Some(oldest), Some(newest)) if oldest == newest => format!("  {} of them, of {oldest}", set.count),
         (Some(oldest), Some(newest)) => format!("  {} of them, from {oldest} to {newest}", set.count),
         _ => format!("  {} of them", set.count),
     }];
@@ -127,7 +133,11 @@ pub fn what_happened(session: &Session, evidence: &[String]) -> Result<Knowledge
     let left = || Error::new(ErrorKind::Refused, "no answer; nothing was written");
     match Select::new().with_prompt("What really happened").items(choices).default(2).interact_opt() {
         Ok(Some(0)) => {
-            let result: String = Input::new().with_prompt("The result, as JSON").interact_text().map_err(unasked)?;
+            let result: String = Input::new()
+                .with_prompt("The result, as JSON")
+                .validate_with(|text: &String| serde_json::from_str::<serde_json::Value>(text).map(drop))
+                .interact_text()
+                .map_err(unasked)?;
             Ok(Knowledge::Known(Decision::Completed(result)))
         }
         Ok(Some(1)) => Ok(Knowledge::Known(Decision::NeverHappened)),

@@ -87,7 +87,7 @@ pub const TABLE: &[(u8, &str)] = &[
     (7, "refused: not confirmed, or read-only"),
     (8, "still pending, or a wait timed out"),
     (9, "outcome unknown: the connection was lost while committing; the operation id is printed"),
-    (10, "needs attention (with --check)"),
+    (10, "needs attention (with --check, and of wait)"),
     (75, "once: the key is held elsewhere (--conflict-exit-code sets another)"),
     (76, "once: the key is uncertain or being reconciled, or became so under this command; a person must settle it"),
     (125, "once: sen failed before the command was started"),

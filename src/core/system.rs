@@ -21,6 +21,11 @@ use crate::observe::Observer;
 use crate::permit::WritePermit;
 use crate::time::{Timestamp, When};
 
+/// How long a store may search payloads for a name.
+pub const SEARCH: std::time::Duration = std::time::Duration::from_secs(1);
+/// How many things that name it are looked at.
+pub const MENTIONS: usize = 5;
+
 /// A system of coordinated work in one database.
 #[async_trait]
 pub trait System: Send + Sync {
@@ -55,6 +60,17 @@ pub trait System: Send + Sync {
     /// As [`Self::find`].
     async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
         Ok(self.find(id, 0).await?.into_iter().map(Found::explained).collect())
+    }
+
+    /// Ids of what has not ended well and names one of `names` in what it carries: arguments, tags, what a message is about.
+    /// No index helps, so a store gives up after [`SEARCH`], and what is found is to be verified: text within longer text
+    /// counts.
+    ///
+    /// # Errors
+    /// As [`Self::find`]; `Timeout` when there was too much to search through.
+    async fn mentions(&self, names: &[String]) -> Result<Vec<String>> {
+        let _ = names;
+        Ok(Vec::new())
     }
 
     /// Keys or ids that exist and look like `id`, the most similar first. Indexed look-ups only, never a scan.

@@ -113,6 +113,44 @@ fn databases_sockets_and_nobody_there() {
     assert!(told.starts_with("Connect: ") && told.contains("is the server running there"), "{told}");
 }
 
+/// Answers the first client with `bytes`, again and again if `endless`, and then is silent.
+fn impostor(bytes: &'static [u8], endless: bool) -> u16 {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        while stream.write_all(bytes).is_ok() && endless {}
+        // Until the client leaves.
+        drop(stream.read_to_end(&mut Vec::new()));
+    });
+    port
+}
+
+#[test]
+fn servers_that_are_no_redis() {
+    for (bytes, endless) in [
+        (&b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"[..], false),
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n", false),
+        (b"220 mail.example ESMTP\r\n", false),
+        (b"* OK IMAP4rev1 ready\r\n", false),
+        (b"\x15\x03\x01\0\x02\x02\x46", false),
+        (b"$-1\r\n:1\r\n", false),
+        (b"+OK\r\nsomething else\r\n", false),
+        (b"\0\0\0\0", true),
+        (b"-an error that never ends", true),
+        (b"*1\r\n", true),
+        (b"*9999\r\n:1\r\n", true),
+        (b"$9223372036854775807\r\n", true),
+    ] {
+        let told = outcome(&format!("redis://127.0.0.1:{}", impostor(bytes, endless)));
+        let expected = "Connect: cannot connect to redis://127.0.0.1:";
+        assert!(told.starts_with(expected), "{bytes:?}: {told}");
+        assert!(told.contains("what answers does not speak the protocol of Redis"), "{bytes:?}: {told}");
+        assert!(told.contains("is the port that of a Redis server"), "{bytes:?}: {told}");
+    }
+}
+
 #[test]
 fn what_is_published_is_heard() {
     let server = Server::start();
@@ -143,10 +181,20 @@ fn large_batches_and_large_values() {
         }
         batch.add(&[b"GET", b"large"]);
         batch.add(&[b"HGETALL", b"large"]);
+        // One long list of short items and of a long one, which comes in many pieces.
+        batch.add(&[
+            b"EVAL",
+            b"local t = {} for i = 1, 100000 do t[i] = 'x' .. i end t[50000] = redis.call('GET', KEYS[1]) return t",
+            b"1",
+            b"large",
+        ]);
         let replies = redis.exchange(&batch).await.unwrap();
         assert_eq!(replies.len(), batch.count());
         assert_eq!(replies[40_001], Reply::Bulk(large));
         assert!(matches!(&replies[40_002], Reply::Error(text) if text.starts_with("WRONGTYPE")));
+        let Reply::Array(items) = &replies[40_003] else { panic!("{:?}", replies[40_003]) };
+        assert_eq!((items.len(), &items[99_999]), (100_000, &Reply::Bulk(b"x100000".to_vec())));
+        assert_eq!(items[49_999], replies[40_001]);
     });
 }
 

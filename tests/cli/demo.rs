@@ -32,10 +32,15 @@ fn the_first_screen() {
     // The commands are to be typed as they stand.
     let (_, commands) = output.stdout.split_once("next:\n").unwrap();
     let commands: Vec<&str> = commands.lines().map(|line| line.split("   #").next().unwrap().trim()).collect();
-    let commands: Vec<&str> = commands.into_iter().filter(|line| line.starts_with("DATABASE_URL=")).collect();
-    assert_eq!(commands.len(), 6, "{}", output.stdout);
+    let commands: Vec<&str> = commands.into_iter().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    let (export, commands) = commands.split_first().unwrap();
+    assert_eq!((*export, commands.len()), ("export DATABASE_URL=sqlite:sen-demo.db", 7), "{}", output.stdout);
     for command in commands {
-        let run = Command::new("sh").args(["-c", command]).current_dir(folder.path()).output().unwrap();
+        let run = Command::new("sh")
+            .args(["-c", &format!("{export}; {command}")])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
         assert!(run.status.success() && !run.stdout.is_empty(), "{command}: {run:?}");
     }
 }

@@ -29,29 +29,36 @@ fn completions_are_fresh() {
     }
 }
 
-/// The commands as `sen --help` lists them.
-fn commands() -> Vec<String> {
-    let help = sen(["--help"]).run().expect_code(0).stdout;
-    let (_, list) = help.split_once("Commands:\n").unwrap();
+/// The commands below `words`, as its help lists them.
+fn commands(words: &[String]) -> Vec<Vec<String>> {
+    let words_and_help: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+    let help = sen(words_and_help).run().expect_code(0).stdout;
+    let Some((_, list)) = help.split_once("Commands:\n") else { return Vec::new() };
     list.lines()
         .take_while(|line| !line.is_empty())
         // Deeper lines go on with a description.
         .filter(|line| !line.starts_with("   "))
-        .map(|line| line.split_whitespace().next().unwrap().to_owned())
+        .map(|line| [words, &[line.split_whitespace().next().unwrap().to_owned()]].concat())
+        .flat_map(|command| [vec![command.clone()], commands(&command)].concat())
         .collect()
 }
 
 #[test]
 fn manual_pages_are_fresh_and_complete() {
     compare("man/sen.1", &["man"]);
-    let commands = commands();
-    assert!(commands.len() >= 9, "{commands:?}");
+    let commands = commands(&[]);
+    assert!(commands.len() >= 50, "{commands:?}");
+    let page = |words: &[String]| format!("sen-{}.1", words.join("-"));
     for command in &commands {
-        compare(&format!("man/sen-{command}.1"), &["man", command]);
+        let words: Vec<&str> = ["man"].into_iter().chain(command.iter().map(String::as_str)).collect();
+        let file = format!("man/{}", page(command));
+        compare(&file, &words);
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&file)).unwrap();
+        assert!(text.contains(".SH EXAMPLES\n.nf\n"), "{file} has no examples");
     }
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("man")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        let known = name == "sen.1" || commands.iter().any(|command| name == format!("sen-{command}.1"));
+        let known = name == "sen.1" || commands.iter().any(|command| name == page(command));
         assert!(known, "man/{name} belongs to no command");
     }
 }

@@ -15,6 +15,7 @@ mod hostile;
 mod json;
 mod leases;
 mod pipes;
+mod readme;
 mod round_trips;
 mod runbooks;
 mod usage;

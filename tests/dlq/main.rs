@@ -9,6 +9,7 @@ mod harness;
 mod acts;
 mod commands;
 mod guards;
+mod held;
 mod place;
 mod races;
 mod runbook;

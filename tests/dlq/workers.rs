@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::acts::until;
 use super::place::Place;
-use crate::harness::peers::{self, Peer, SENPUKI_030, STENT_112};
+use crate::harness::peers::{self, Peer, SENPUKI_030, STENT_100, STENT_112};
 use crate::harness::postgres::Server;
 use crate::harness::proxy::Proxy;
 use crate::harness::python::Environment;
@@ -56,6 +56,13 @@ fn replayed_and_completed(library: &'static Environment, place: &Place, codec: &
 #[test]
 fn stent_in_postgres_with_pickles() {
     replayed_and_completed(&STENT_112, &Place::empty_postgres(), "pickle");
+}
+
+#[test]
+fn the_first_stent_in_both() {
+    for place in [Place::empty_postgres(), Place::empty_sqlite()] {
+        replayed_and_completed(&STENT_100, &place, "json");
+    }
 }
 
 #[test]

@@ -335,6 +335,11 @@ fn older(environment: &Environment, place: &Place<'_>, version: &str) {
     let status = place.json(&["status"]);
     assert!(status.to_string().contains(version), "{status:#}");
     place.sen(&["stats"]).expect_code(0);
+    // What names a key is found from the key, and text within longer text is not.
+    let chain = place.json(&["why", "shop:order-1"]);
+    assert_eq!(chain["chain"][0]["subject"], format!("stent:execution:{failed}"), "{chain:#}");
+    assert_eq!(chain["chain"][0]["relation"], "names it in what it carries");
+    place.sen(&["why", "order"]).expect_code(4);
 
     // A letter whose task is gone is still found.
     let shown = place.json(&["inspect", "orphan-1"]);

@@ -41,6 +41,10 @@ pub const SENPUKI_020: Environment =
 pub const SENPUKI_030: Environment =
     Environment { name: "senpuki-0.3.0", oldest: (3, 12), requirements: &["senpuki==0.3.0"] };
 
+/// The first Stent.
+pub const STENT_100: Environment =
+    Environment { name: "stent-1.0.0", oldest: (3, 12), requirements: &["stent==1.0.0"] };
+
 /// Stent.
 pub const STENT_112: Environment =
     Environment { name: "stent-1.1.2", oldest: (3, 12), requirements: &["stent==1.1.2"] };

@@ -150,6 +150,9 @@ fn failed_inbox_messages_are_dead_letters() {
         "{listed}"
     );
     assert_eq!(place.act(&["saga", "inbox", "show", "e-1"], 0).json()["verdict"]["state"], "failed");
+    // Nothing has this id; the message that is about it is found.
+    let chain = place.act(&["why", "nobody"], 0).json();
+    assert_eq!(chain["chain"][0]["causes"][0]["rule"], "inbox_stuck", "{chain}");
     let id = place.start("nobody", "order", json!({"charge": "await"}));
     place.psql("UPDATE order_inbox SET event_type = 'charge.confirmed', correlation_id = 'nobody'");
     place.act(&["saga", "inbox", "requeue", "e-1", "--yes"], 0);

@@ -192,6 +192,8 @@ fn orphans_without_a_deadline_are_freed() {
         assert_eq!((place.verdict(&id).as_str(), place.run_due()), ("stuck", 0));
         let listed = place.act(&["saga", "list", "--stuck"], 0).json();
         assert_eq!(listed[0]["id"], id.as_str());
+        let doctor = place.sen(&["doctor"]).run().stdout;
+        assert!(doctor.contains("1 saga is active and has no deadline"), "{doctor}");
         // `sen reconcile` is for leases: it says what this is and what to type.
         let pointed = place.sen(&["reconcile", &id, "--yes"]).run().expect_code(5).stderr;
         assert!(
@@ -202,6 +204,8 @@ fn orphans_without_a_deadline_are_freed() {
         assert_eq!(place.run_due(), 1);
         let saga = place.saga(&id);
         assert_eq!(saga["status"], "COMPLETED");
+        let doctor = place.sen(&["doctor"]).run().stdout;
+        assert!(!doctor.contains("has no deadline"), "{doctor}");
         assert_eq!(saga["effects"], json!(["execute reserve", "execute charge", "execute ship"]));
     }
 }

@@ -194,6 +194,15 @@ fn reported(report: &Report, plan: &Plan) -> Answer {
             next(&["--reset"], "it never happened: the next caller runs it"),
         ]));
     }
+    if let [item] = report.items.as_slice()
+        && item.outcome == Outcome::Applied
+        && blocks.len() == 1
+        && (item.subject.kind != "lease" || matches!(first_act, Some("take_over" | "complete" | "reset")))
+        && ["lease", "saga", "execution"].contains(&item.subject.kind)
+    {
+        let next = super::keyed(&["sen", "why"], &item.subject.id, "whether anything else hangs on it");
+        blocks.push(Block::Next(vec![next]));
+    }
     view(report, plan.targets() + plan.refused.len() as u64, false, blocks).ending(exit(report))
 }
 

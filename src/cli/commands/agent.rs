@@ -37,7 +37,7 @@ Examples:
   sen agent requeue --all --dry-run          what the watcher would requeue
   sen agent costs --tenant acme
 
-The database is SEN_REDIS_URL or --redis-url, else DATABASE_URL when that names a Redis. Failed tasks are dead letters:
+The database is SEN_REDIS_URL or --redis-url, else DATABASE_URL when that names a Redis. Failed tasks are dead letters: \
 `sen dlq replay` queues them again."
 )]
 pub struct Args {

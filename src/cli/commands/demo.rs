@@ -61,14 +61,16 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let sen = std::env::args().next().unwrap_or_else(|| "sen".into());
     let command = |words: &[&str], why: &str| {
         let rest = NextCommand::new(words, why);
-        NextCommand {
-            command: format!("DATABASE_URL={} {} {}", shell_word(&url), shell_word(&sen), rest.command),
-            why: rest.why,
-        }
+        NextCommand { command: format!("{} {}", shell_word(&sen), rest.command), why: rest.why }
     };
     detail.blocks.push(Block::Next(vec![
+        NextCommand {
+            command: format!("export DATABASE_URL={}", shell_word(&url)),
+            why: "what follows is about this file".into(),
+        },
         command(&["list", "--state", "uncertain,stalled"], "which keys need a person"),
-        command(&["inspect", demo::UNCERTAIN_KEY], "one of them: what is known, what cannot be"),
+        command(&["why", demo::UNCERTAIN_KEY], "one of them, and what hangs together with it"),
+        command(&["inspect", demo::UNCERTAIN_KEY], "what is known of it, what cannot be"),
         command(&["history", demo::UNCERTAIN_KEY], "what happened to it, in time order"),
         command(&["exec", "list", "--state", "failed,stranded,lost"], "which executions need a person"),
         command(&["exec", "show", executions::FAILED], "one of them: its tasks, progress and error"),

@@ -175,6 +175,17 @@ async fn keepers<'a>(database: &'a Database, named: Option<&str>) -> Result<Vec<
     Ok(keepers)
 }
 
+/// Whether any letter matches.
+async fn any(letters: &dyn DeadLetters, filter: &LetterFilter) -> Result<bool> {
+    let mut parts = letters.list(&LetterFilter { limit: Some(1), ..filter.clone() }).await?.parts;
+    while let Some(part) = parts.next().await {
+        if !part?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The plan of an act, with the system that is to carry it out: the only one that has such letters.
 async fn planned<'a>(
     keepers: &[Keeper<'a>],
@@ -185,13 +196,7 @@ async fn planned<'a>(
     if keepers.len() > 1 && !filter.ids.is_empty() {
         let mut having = Vec::new();
         for keeper in keepers {
-            let probe = LetterFilter { ids: filter.ids.clone(), limit: Some(1), ..LetterFilter::default() };
-            let mut parts = keeper.1.list(&probe).await?.parts;
-            let mut any = false;
-            while let Some(part) = parts.next().await {
-                any |= !part?.is_empty();
-            }
-            if any {
+            if any(keeper.1, &LetterFilter { ids: filter.ids.clone(), ..LetterFilter::default() }).await? {
                 having.push(*keeper);
             }
         }
@@ -201,8 +206,19 @@ async fn planned<'a>(
         candidates = having;
     }
     let mut plans = Vec::new();
+    let mut refused = Vec::new();
+    let several = candidates.len() > 1;
     for (name, letters) in candidates {
-        plans.push((name, plan(letters, filter).await?, letters));
+        match plan(letters, filter).await {
+            Ok(plan) => plans.push((name, plan, letters)),
+            // A system that has no such act has no say where nothing of it was meant.
+            Err(error) if several && error.kind() == ErrorKind::Refused => {
+                if any(letters, filter).await? {
+                    refused.push((name, error));
+                }
+            }
+            Err(error) => return Err(error),
+        }
     }
     if plans.len() > 1 {
         // What matches nothing has no say.
@@ -211,8 +227,13 @@ async fn planned<'a>(
         let mut first = true;
         plans.retain(|(_, plan, _)| matches(plan) || (!some && std::mem::take(&mut first)));
     }
-    if plans.len() > 1 {
-        let names: Vec<&str> = plans.iter().map(|(name, ..)| *name).collect();
+    let nothing = plans.iter().all(|(_, plan, _)| plan.targets() == 0);
+    if nothing && let Some((_, error)) = refused.pop() {
+        return Err(error);
+    }
+    if plans.len() + refused.len() > 1 {
+        let names: Vec<&str> =
+            plans.iter().map(|(name, ..)| *name).chain(refused.iter().map(|(name, _)| *name)).collect();
         return Err(Error::usage(format!(
             "letters of {} match; one system at a time is acted on",
             names.join(" and ")

@@ -14,7 +14,17 @@ use crate::views::Answer;
 
 /// Durable executions (Stent, Senpuki): see, cancel, signal and clean them up
 #[derive(Debug, clap::Args)]
-#[command(subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  sen exec list --stuck                    what nobody brings further by itself
+  sen exec show 9b2f6c1e-4f0e-4a55-9a5b-0c7d2f1f7a10
+  sen exec cancel --verify=2m ID           and watch that no worker overwrites it
+  sen exec signal ID approve '{\"by\":\"maria\"}'
+  sen exec cleanup --older-than 30d --dry-run"
+)]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]

@@ -9,26 +9,33 @@ use crate::views::{Answer, View};
 
 /// Show help: of a command, or on `exit-codes`
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  sen help exit-codes\n  sen help dlq replay")]
 pub struct Args {
-    /// A command, or `exit-codes`
+    /// A command (`dlq replay`), or `exit-codes`
     #[arg(value_name = "TOPIC")]
-    pub topic: Option<String>,
+    pub topic: Vec<String>,
+}
+
+/// The command that `words` name below `root`.
+///
+/// # Errors
+/// `Usage` where there is no such command.
+pub(super) fn command<'a>(root: &'a mut clap::Command, words: &[String]) -> Result<&'a mut clap::Command> {
+    words.iter().try_fold(root, |command, word| {
+        command.find_subcommand_mut(word).ok_or_else(|| {
+            Error::usage(format!("there is no command {:?}", words.join(" ")))
+                .with_hint("`sen help` lists the commands; there is also `sen help exit-codes`")
+        })
+    })
 }
 
 /// Runs it.
 pub fn run(args: &Args) -> Result<Answer> {
     let mut root = App::command();
     root.build();
-    let text = match args.topic.as_deref() {
-        None => root.render_long_help().to_string(),
-        Some("exit-codes") => exit_codes(),
-        Some(topic) => match root.find_subcommand_mut(topic) {
-            Some(command) => command.render_long_help().to_string(),
-            None => {
-                return Err(Error::usage(format!("no help on {topic:?}"))
-                    .with_hint("`sen help` lists the commands; there is also `sen help exit-codes`"));
-            }
-        },
+    let text = match args.topic.as_slice() {
+        [topic] if topic == "exit-codes" => exit_codes(),
+        words => command(&mut root, words)?.render_long_help().to_string(),
     };
     Ok(Answer::new(View::Text(text)))
 }

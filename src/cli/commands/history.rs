@@ -24,7 +24,7 @@ Examples:
   sen history --limit 0 -o jsonl payments:order-789
   sen history --follow payments:order-789
 
-`rejected` events carry the holder's token and owner, not those of the caller that was turned away.
+`rejected` events carry the holder's token and owner, not those of the caller that was turned away. \
 A `completed` or `reset` event without an owner was written by an operator.")]
 pub struct Args {
     /// The key as stored; its namespace is part of it

@@ -21,7 +21,7 @@ Examples:
   sen inspect --check order-789 || echo \"not settled\"
   sen inspect -- -key-that-begins-with-a-dash
 
-With --check the exit code is the worst of: 0 free or completed, 8 held or alive or stalled (still pending),
+With --check the exit code is the worst of: 0 free or completed, 8 held or alive or stalled (still pending), \
 10 uncertain, reconciling or unreadable (needs a person). A missing key is 4.")]
 pub struct Args {
     /// The key as stored, its namespace included, or any id
@@ -149,7 +149,7 @@ pub fn detail(found: Found, single: bool) -> Detail {
 
     let mut blocks = Vec::new();
     if !single {
-        blocks.push(Block::Heading(format!("{} — {} {}", found.subject.id, found.subject.system, found.subject.kind)));
+        blocks.push(Block::Heading(format!("{} — {}", found.subject.id, found.subject.described())));
     }
     let (lead, rest) = found.fields.split_at(found.lead.min(found.fields.len()));
     let field = |(name, value): &(&'static str, Value)| Block::Field(name, value.clone());

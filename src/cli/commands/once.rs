@@ -48,12 +48,12 @@ Examples:
   sen once --print-cached order-789 -- ./charge 789
   sen once --describe order-789 -- ./charge 789
 
-Exit codes: the command's own (128 + n when signal n ended it), now or from the cache. 75 the key is held elsewhere, 76 it is
-uncertain or being reconciled or became so, 125 sen failed before the start, 126 and 127 the command cannot be run (nothing
-ran, the key is free again), 9 it ran and the database was gone at the end: its result is in the spool file that is named
+Exit codes: the command's own (128 + n when signal n ended it), now or from the cache. 75 the key is held elsewhere, 76 it is \
+uncertain or being reconciled or became so, 125 sen failed before the start, 126 and 127 the command cannot be run (nothing \
+ran, the key is free again), 9 it ran and the database was gone at the end: its result is in the spool file that is named \
 (SEN_SPOOL_DIR, else $XDG_STATE_HOME/sen/spool).
 
-Signals: TERM, INT, HUP, QUIT, USR1 and USR2 are passed on; a second Ctrl-C kills. Ctrl-Z is ignored: a stopped sen keeps no
+Signals: TERM, INT, HUP, QUIT, USR1 and USR2 are passed on; a second Ctrl-C kills. Ctrl-Z is ignored: a stopped sen keeps no \
 lease. sen itself must not be killed with SIGKILL: the command then goes on without a lease, and the key becomes uncertain.")]
 pub struct Args {
     /// The key

@@ -63,7 +63,13 @@ async fn missing(wanted: &Wanted<'_>, system: &dyn System, id: &str) -> Result<s
             error.with_hint(format!("it is a {}: `sen inspect {id}` shows it", other.subject.kind.replace('_', " ")))
         );
     }
-    let similar = system.nearby(id).await?;
+    // What is like it may be something else's.
+    let mut similar = Vec::new();
+    for near in system.nearby(id).await? {
+        if !system.show(wanted.kind, &near, 0).await?.is_empty() {
+            similar.push(near);
+        }
+    }
     let error = inspect::missing(wanted.kind, id, &similar);
     Ok(if similar.is_empty() {
         error.with_hint(format!("ids are matched whole; `{}` shows them", wanted.list))

@@ -32,7 +32,7 @@ Examples:
   sen reconcile payments:order-789 --token 126 --reset --yes
   sen reconcile --all --namespace emails --uncertain-for 1h --reset --dry-run
 
-A worker inside its hard limit may be alive and is left alone unless --before-hard-ttl and --reason are given.
+A worker inside its hard limit may be alive and is left alone unless --before-hard-ttl and --reason are given. \
 If somebody else was faster the exit code is 5, nothing is overwritten, and the present state is shown.")]
 pub struct Args {
     /// The key as stored; its namespace is part of it
@@ -93,7 +93,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         return Err(other);
     }
     if alone && decision.is_none() && !args.acting.yes && !args.acting.dry_run && session.can_ask() {
-        decision = ask(system, &ids[0], session).await?;
+        decision = ask(system, &ids[0], args.token, session).await?;
         // The question was the consent.
         let acting = Acting { yes: true, ..args.acting };
         let request = Request::Reconcile { ids, token: args.token, before_hard_limit: args.before_hard_ttl, decision };
@@ -116,10 +116,9 @@ async fn elsewhere(database: &Database, id: &str) -> Result<Option<Error>> {
             return Ok(None);
         }
         let Found { subject, verdict, .. } = first;
-        let of = if subject.kind == subject.system { String::new() } else { format!(" of {}", subject.system) };
         let message = format!(
-            "{id:?} is no lease but a {}{of}: {} — {}",
-            subject.kind.replace('_', " "),
+            "{id:?} is no lease but a {}: {} — {}",
+            subject.described(),
             verdict.state.replace('_', " "),
             verdict.summary
         );
@@ -159,11 +158,17 @@ async fn uncertain(system: &dyn System, args: &Args) -> Result<Vec<String>> {
     Ok(keys)
 }
 
-async fn ask(system: &dyn System, key: &str, session: &Session) -> Result<Option<Decision>> {
+async fn ask(system: &dyn System, key: &str, token: Option<i64>, session: &Session) -> Result<Option<Decision>> {
     let Some(found) = system.find(key, 5).await?.into_iter().next() else {
         return Err(inspect::missing("lease", key, &system.nearby(key).await?));
     };
-    if found.verdict.state != "uncertain" && found.verdict.state != "stalled" && found.verdict.state != "reconciling" {
+    let open = match found.verdict.state {
+        "uncertain" | "stalled" => true,
+        // Somebody has it: whoever has their token may settle it.
+        "reconciling" => token.is_some(),
+        _ => false,
+    };
+    if !open {
         // The plan will say why not.
         return Ok(None);
     }

@@ -31,8 +31,8 @@ Examples:
   sen saga retry --all --state failed --name checkout --dry-run
   sen saga outbox list --stuck
 
-The tables are found by their columns, whatever they are called and in whatever schema; `sen status` names them, and
---saga-table picks one where there are several. SQL cannot run steps: an act makes the saga due, and the worker that polls
+The tables are found by their columns, whatever they are called and in whatever schema; `sen status` names them, and \
+--saga-table picks one where there are several. SQL cannot run steps: an act makes the saga due, and the worker that polls \
 next (`run_due`) goes on from there. Every act names the status, token and step that were seen, and draws a new token."
 )]
 pub struct Args {

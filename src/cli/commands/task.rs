@@ -10,7 +10,15 @@ use crate::views::Answer;
 
 /// Tasks of durable executions (Stent, Senpuki): list and show them
 #[derive(Debug, clap::Args)]
-#[command(subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  sen task list --state lost               running, but the worker's lease has ended
+  sen task list --execution ID --limit 0   all of one execution
+  sen task show 0f1c6a52-8d5b-4c0e-9b0a-1c2d3e4f5a6b"
+)]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]

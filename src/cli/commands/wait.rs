@@ -40,7 +40,7 @@ pub struct Args {
 pub enum Goal {
     /// The result is cached
     Completed,
-    /// Completed, free, or gone
+    /// Completed, free, or gone since (a key that is not there from the start is an error)
     Settled,
     /// Nobody holds it, or there is no such key
     Free,

@@ -22,7 +22,7 @@ Examples:
   sen watch --interval 10s
   sen watch -o jsonl | jq -r 'select(.critical > 0) | .attention[].command'
 
-Keys: arrows move, Tab goes to the next pane, Enter shows what is known of a row, c copies its command, s sorts,
+Keys: arrows move, Tab goes to the next pane, Enter shows what is known of a row, c copies its command, s sorts, \
 / filters, ? helps, q ends.")]
 pub struct Args {
     /// From one look to the next, at least

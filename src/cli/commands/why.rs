@@ -83,6 +83,7 @@ fn data(id: &str, chain: &Chain, worst: Severity) -> Value {
         ("worst", Value::Name(worst.name())),
         ("chain", Value::List(chain.links.iter().map(link).collect())),
         ("chain_cut", Value::Bool(chain.cut)),
+        ("search_cut", Value::Bool(chain.unsearched)),
         ("next", Value::List(next(chain).into_iter().map(|next| Value::Text(next.command)).collect())),
     ])
 }
@@ -93,7 +94,7 @@ fn layout(chain: &Chain) -> Vec<Block> {
         let explained = &link.explanation;
         let subject = &explained.subject;
         let state = explained.state.replace('_', " ");
-        blocks.push(Block::Heading(format!("{} — {} {}, {state}", subject.id, subject.system, subject.kind)));
+        blocks.push(Block::Heading(format!("{} — {}, {state}", subject.id, subject.described())));
         if let Some((relation, certainty, from)) = &link.hop {
             blocks.push(Block::Note(format!("  {relation}, of {} ({})", from.id, certainty.name())));
         }
@@ -105,6 +106,10 @@ fn layout(chain: &Chain) -> Vec<Block> {
     if chain.cut {
         blocks.push(Block::Note(String::new()));
         blocks.push(Block::Note("more hangs together with it than was looked up".into()));
+    }
+    if chain.unsearched {
+        blocks.push(Block::Note(String::new()));
+        blocks.push(Block::Note("there was too much to search through for what names it".into()));
     }
     let next = next(chain);
     if !next.is_empty() {

@@ -168,10 +168,14 @@ impl Page<'_> {
     /// first one is taken to stand already.
     fn prose(&mut self, lead: &str, text: &str, style: Option<Style>, hang: usize) {
         let text = clean(text);
-        let whole = format!("{lead}{text}");
+        let words = text.trim_start_matches(' ');
+        let indent = if lead.is_empty() { text.len() - words.len() } else { 0 };
+        let whole = format!("{lead}{}", if lead.is_empty() { words } else { &text });
+        let hang = hang + indent;
         let room = self.look.width.filter(|_| self.look.terminal).unwrap_or(usize::MAX).saturating_sub(hang).max(20);
         for (at, line) in wrap(&whole, room).iter().enumerate() {
             if at == 0 {
+                self.out.resize(self.out.len() + indent, b' ');
                 let lead = if line.starts_with(lead) { lead } else { "" };
                 styled(self.out, lead, style.filter(|_| !lead.is_empty()));
                 self.out.extend_from_slice(&line.as_bytes()[lead.len()..]);
@@ -183,8 +187,8 @@ impl Page<'_> {
         }
     }
 
-    /// Commands each on a line of their own, never wrapped: they are there to be copied. The reason stands behind,
-    /// or above where the line would get too long.
+    /// Commands each on a line of their own, never wrapped: they are there to be copied. The reasons stand behind them, or
+    /// all of them above, where a line would get too long.
     fn next(&mut self, commands: &[NextCommand]) {
         if commands.is_empty() {
             return;
@@ -192,19 +196,26 @@ impl Page<'_> {
         self.out.extend_from_slice(b"next:\n");
         let room = self.look.width.unwrap_or(usize::MAX);
         let faint = self.look.color.then(|| Style::new().dimmed());
-        for next in commands {
-            let command = clean(&next.command);
-            let why = if next.why.is_empty() { String::new() } else { format!("# {}", clean(&next.why)) };
-            let behind = why.is_empty() || 2 + width(&command) + 3 + width(&why) <= room;
+        let lines: Vec<(String, String)> = commands
+            .iter()
+            .map(|next| {
+                let why = if next.why.is_empty() { String::new() } else { format!("# {}", clean(&next.why)) };
+                (clean(&next.command).into_owned(), why)
+            })
+            .collect();
+        let fits = |(command, why): &(String, String)| why.is_empty() || 2 + width(command) + 3 + width(why) <= room;
+        let behind = lines.iter().all(fits);
+        for (command, why) in &lines {
+            let behind = behind || why.is_empty();
             self.out.extend_from_slice(b"  ");
             if !behind {
-                styled(self.out, &why, faint);
+                styled(self.out, why, faint);
                 self.out.extend_from_slice(b"\n  ");
             }
             self.out.extend_from_slice(command.as_bytes());
             if behind && !why.is_empty() {
                 self.out.extend_from_slice(b"   ");
-                styled(self.out, &why, faint);
+                styled(self.out, why, faint);
             }
             self.out.push(b'\n');
         }

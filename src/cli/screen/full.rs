@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
-use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::terminal::{
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
 use crossterm::{cursor, execute};
 use ratatui::Frame;
 use ratatui::Terminal;
@@ -103,7 +105,8 @@ impl Full {
 /// Where this fails the terminal is gone, and nobody is left to tell.
 fn give_back(mut paper: &File) {
     if OURS.swap(false, Ordering::SeqCst) {
-        drop(execute!(paper, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show));
+        // Wiped before it is left: a multiplexer whose window has grown meanwhile would keep pieces of it.
+        drop(execute!(paper, DisableBracketedPaste, Clear(ClearType::All), LeaveAlternateScreen, cursor::Show));
         drop(disable_raw_mode());
         drop(paper.flush());
     }

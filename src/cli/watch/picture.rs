@@ -195,7 +195,9 @@ impl Picture {
             }
         });
         self.lines[0] = attention.chain(away).collect();
-        self.lines[1] = front.surveys.iter().flat_map(|survey| self.states(survey)).collect();
+        let several =
+            front.surveys.iter().filter(|survey| survey.counts.iter().any(|count| count.count > 0)).count() > 1;
+        self.lines[1] = front.surveys.iter().flat_map(|survey| self.states(survey, several)).collect();
         let counts = front.surveys.iter().flat_map(|survey| &survey.counts);
         self.busy = counts.filter(|count| count.severity == Severity::Pending).map(|count| count.count).sum();
         let dead = front.surveys.iter().filter_map(|survey| survey.dead_letters);
@@ -287,7 +289,8 @@ impl Picture {
         Some((find(new)? - find(old).unwrap_or(0)) as f64 * 60e6 / passed as f64)
     }
 
-    fn states(&self, survey: &Survey) -> Vec<Line> {
+    /// The counts of a system. Several systems have states of the same name: then each says of what it is.
+    fn states(&self, survey: &Survey, several: bool) -> Vec<Line> {
         let head = lister(survey.system);
         let moves =
             |state: &str| self.change(&format!("{} {state}", survey.system)).is_some_and(|change| change != 0.0);
@@ -302,7 +305,7 @@ impl Picture {
                 Line {
                     severity: if count.count > 0 { count.severity } else { Severity::Ok },
                     cells: vec![
-                        count.state.to_owned(),
+                        if several { format!("{} {}", survey.counted, count.state) } else { count.state.to_owned() },
                         count.count.to_string(),
                         shown.clone(),
                         oldest.clone(),
@@ -415,30 +418,42 @@ fn running(all: &[Running], now: Timestamp) -> Vec<Line> {
     all.iter().map(line).collect()
 }
 
-/// The rows of a system's further tables.
+/// The rows of a system's further tables: depths of queues, messages, tasks.
 fn queues(now: Timestamp) -> impl Fn(&Survey) -> Vec<Line> {
     move |survey| {
         let line = |section: &Section, row: &[Value]| {
+            let cells: Vec<String> = row.iter().map(|value| text::cell(value, now, false, 200)).collect();
             let named: Vec<String> = section
                 .columns
                 .iter()
-                .zip(row)
-                .map(|(column, value)| {
-                    format!("{}: {}", column.heading.to_lowercase(), text::cell(value, now, false, 200))
-                })
+                .zip(&cells)
+                .map(|(column, cell)| format!("{}: {cell}", column.heading.to_lowercase()))
                 .collect();
-            let cells: Vec<String> = row.iter().map(|value| text::cell(value, now, false, 200)).collect();
+            // Words say which one it is, the rest how many and how old.
+            let is_word = |value: &Value| matches!(value, Value::Text(_) | Value::Name(_));
+            let words_of_it: Vec<&str> =
+                row.iter().zip(&cells).filter(|(value, _)| is_word(value)).map(|(_, cell)| cell.as_str()).collect();
+            let figures: Vec<&str> = row
+                .iter()
+                .zip(&named)
+                .skip(1)
+                .filter(|(value, _)| !is_word(value) && !matches!(value, Value::Null))
+                .map(|(_, named)| named.as_str())
+                .collect();
             let numbers: i64 =
                 row.iter().filter_map(|value| if let Value::Int(n) = value { Some(*n) } else { None }).sum();
-            let first = cells.first().cloned().unwrap_or_default();
             // Among the queues other tables are told by their headings.
             let is_queues = section.columns.first().is_some_and(|column| column.name == "queue");
-            let name = if is_queues { first } else { format!("{}: {first}", section.heading) };
+            let name = match words_of_it.as_slice() {
+                [] => cells.first().cloned().unwrap_or_default(),
+                [one] if !is_queues => format!("{}: {one}", section.heading),
+                several => several.join(" "),
+            };
             let mut words = vec![format!("{} in {}", section.heading, survey.system), String::new()];
             words.extend(named.iter().cloned());
             Line {
                 severity: Severity::Ok,
-                cells: vec![name.clone(), named.get(1..).unwrap_or_default().join("  "), section.heading.to_owned()],
+                cells: vec![name.clone(), figures.join("  "), section.heading.to_owned()],
                 share: None,
                 command: command(&["sen", "status"], &[]),
                 open: Open::Words(words),
@@ -449,6 +464,8 @@ fn queues(now: Timestamp) -> impl Fn(&Survey) -> Vec<Line> {
                 ],
             }
         };
-        survey.sections.iter().flat_map(|section| section.rows.iter().map(|row| line(section, row))).collect()
+        // Which tables there are does not change while one watches.
+        let sections = survey.sections.iter().filter(|section| section.name != "tables");
+        sections.flat_map(|section| section.rows.iter().map(|row| line(section, row))).collect()
     }
 }

@@ -20,6 +20,14 @@ impl Subject {
     pub fn new(system: &'static str, kind: &'static str, id: impl Into<String>) -> Self {
         Self { system, kind, id: id.into() }
     }
+
+    /// What it is, for people: `stent dead letter`, `saga outbox`, and of a saga just `saga`.
+    pub fn described(&self) -> String {
+        if self.system == self.kind {
+            return self.kind.into();
+        }
+        format!("{} {}", self.system, self.kind.replace('_', " "))
+    }
 }
 
 impl fmt::Display for Subject {

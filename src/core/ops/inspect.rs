@@ -65,6 +65,9 @@ pub fn missing(noun: &str, key: &str, similar: &[String]) -> Error {
             let others: Vec<String> = others.iter().map(|key| format!("{key:?}")).collect();
             error.with_hint(format!("also similar: {}", others.join(", ")))
         }
-        _ => error.with_hint("keys are matched exactly, namespace included (payments:order-1); `sen list` shows them"),
+        _ if noun == "lease" || noun == "key" => {
+            error.with_hint("keys are matched exactly, namespace included (payments:order-1); `sen list` shows them")
+        }
+        _ => error.with_hint("ids are matched whole"),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::inspect::missing;
 use crate::error::Result;
 use crate::model::verdict::Severity;
 use crate::system::{Found, System};
@@ -44,12 +45,18 @@ fn reached(goal: Goal, found: Option<&Found>) -> bool {
 /// Polls `id` until the goal is reached, it becomes uncertain, or `limit` has passed.
 ///
 /// # Errors
-/// What the store reports.
+/// `NotFound` when it is to be settled and is not there at the first look; what the store reports.
 pub async fn wait(system: &dyn System, id: &str, goal: Goal, limit: Duration) -> Result<Waited> {
     let end = tokio::time::Instant::now() + limit;
     let mut pause = FIRST_PAUSE;
+    let mut seen = false;
     loop {
         let found = system.find(id, 0).await?.into_iter().next();
+        // What was there and is gone is settled; what never was is more likely a slip of the pen.
+        if goal == Goal::Settled && found.is_none() && !seen {
+            return Err(missing("lease", id, &system.nearby(id).await?));
+        }
+        seen |= found.is_some();
         if reached(goal, found.as_ref()) {
             return Ok(Waited::Reached(found));
         }

@@ -13,6 +13,9 @@ use crate::registry::Database;
 const HOPS: u32 = 3;
 /// How many ids are looked up at most: each costs the database a query per system.
 const LOOKED_UP: usize = 40;
+/// A name shorter than this stands in too much by chance.
+const SHORTEST: usize = 4;
+const NAMES_IT: &str = "names it in what it carries";
 
 /// One thing in the chain.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,25 +35,49 @@ pub struct Chain {
     pub links: Vec<Link>,
     /// Whether more was connected than was looked up.
     pub cut: bool,
+    /// Whether there was too much to search through for what names the key.
+    pub unsearched: bool,
 }
 
-/// Follows `id` through every system.
+/// Follows `id` through every system: from thing to thing by the ids they name, and back to what names the key itself.
 ///
 /// # Errors
 /// What the stores report; `NoSystem` when the database holds none of the systems.
 pub async fn why(database: &Database, id: &str) -> Result<Chain> {
     let mut chain = Chain::default();
+    let names = names(id);
     let mut asked = HashSet::from([id.to_owned()]);
     let mut seen = HashSet::new();
     let mut queue = VecDeque::from([(id.to_owned(), None, 0)]);
-    let mut looked_up = 0;
-    while let Some((id, hop, distance)) = queue.pop_front() {
+    let (mut looked_up, mut searched) = (0, false);
+    loop {
+        let Some((id, hop, distance)) = queue.pop_front() else {
+            if std::mem::replace(&mut searched, true) {
+                break;
+            }
+            // What leads away from the key is told first.
+            let (naming, whole) = naming(database, &names).await?;
+            chain.unsearched = !whole;
+            let from = chain.links.first().map_or_else(
+                || Subject::new("sen", "name", names.first().map_or("", String::as_str)),
+                |link| link.explanation.subject.clone(),
+            );
+            for id in naming.into_iter().filter(|id| asked.insert(id.clone())) {
+                queue.push_back((id, Some((NAMES_IT, Certainty::Likely, from.clone())), 1));
+            }
+            continue;
+        };
         if looked_up == LOOKED_UP {
             chain.cut = true;
             break;
         }
         looked_up += 1;
         for explanation in everywhere(database, &id).await? {
+            // Found by a piece of text: it must be the whole name.
+            let found_by_text = hop.as_ref().is_some_and(|(relation, ..)| *relation == NAMES_IT);
+            if found_by_text && !explanation.related.iter().any(|related| names.contains(&related.id)) {
+                continue;
+            }
             if !seen.insert(explanation.subject.clone()) {
                 continue;
             }
@@ -64,6 +91,29 @@ pub async fn why(database: &Database, id: &str) -> Result<Chain> {
         }
     }
     Ok(chain)
+}
+
+/// A key, and what it is called without its namespace.
+fn names(id: &str) -> Vec<String> {
+    let bare = id.split_once(':').map(|(_, bare)| bare);
+    [Some(id), bare].into_iter().flatten().filter(|name| name.chars().count() >= SHORTEST).map(str::to_owned).collect()
+}
+
+/// Ids of what names one of `names`, and whether everything was searched.
+async fn naming(database: &Database, names: &[String]) -> Result<(Vec<String>, bool)> {
+    let (mut found, mut whole) = (Vec::new(), true);
+    if names.is_empty() {
+        return Ok((found, whole));
+    }
+    for answer in join_all(database.systems().map(|system| system.mentions(names))).await {
+        match answer {
+            Ok(ids) => found.extend(ids),
+            Err(error) if error.kind() == ErrorKind::Timeout => whole = false,
+            Err(error) if error.kind() == ErrorKind::NoSystem => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((found, whole))
 }
 
 async fn everywhere(database: &Database, id: &str) -> Result<Vec<Explanation>> {
@@ -83,5 +133,18 @@ async fn everywhere(database: &Database, id: &str) -> Result<Vec<Explanation>> {
     match absent {
         Some(error) if !present => Err(error),
         _ => Ok(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_known_by_its_bare_name_too() {
+        assert_eq!(names("payments:order-7"), ["payments:order-7", "order-7"]);
+        assert_eq!(names("order-7"), ["order-7"]);
+        assert_eq!(names("jobs:a:1"), ["jobs:a:1"]);
+        assert!(names("a:1").is_empty());
     }
 }

@@ -1,7 +1,8 @@
 //! One connection to a Redis (or Valkey) server: connecting, TLS, log-in, time limits, batches of commands.
 //!
-//! The protocol is spoken here in a few hundred lines of our own: it needs no crate, links nothing heavy, and lets one
-//! exchange carry hundreds of commands with one write. Knows no system.
+//! The `redis` crate packs commands and parses replies; the connection under them is ours, so that TLS goes through our
+//! verifier, one exchange carries hundreds of commands with one write, and an exchange that is given up takes its
+//! connection with it. Knows no system.
 
 pub mod errors;
 mod resp;
@@ -65,8 +66,8 @@ impl Redis {
     /// Sends `batch` at once and returns one reply per command; an error reply stands in its place.
     ///
     /// # Errors
-    /// `Disconnected` or `Timeout`: the commands may have been carried out or not, or may be yet. `Connect` when a
-    /// connection that broke earlier cannot be replaced: then nothing was sent.
+    /// `Disconnected` or `Timeout`: the commands may have been carried out or not, or may be yet. (`Disconnected` also when
+    /// what answers turns out to be no Redis.) `Connect` when a connection that broke earlier cannot be replaced: then nothing was sent.
     pub async fn exchange(&self, batch: &Batch) -> Result<Vec<Reply>> {
         self.exchange_within(batch, self.limit).await
     }

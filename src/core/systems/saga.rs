@@ -184,6 +184,10 @@ impl System for Sagas {
         Ok(found)
     }
 
+    async fn mentions(&self, names: &[String]) -> Result<Vec<String>> {
+        self.messages_about(&*self.models().await?, names).await
+    }
+
     async fn nearby(&self, id: &str) -> Result<Vec<String>> {
         let models = self.models().await?;
         let digits = id.chars().filter(char::is_ascii_hexdigit).count();
@@ -219,7 +223,7 @@ impl System for Sagas {
 
     async fn checkup(&self) -> Result<Checkup> {
         let models = self.models().await?;
-        Ok(upkeep::checkup(&models, self.store.keeps_privileges()))
+        Ok(upkeep::checkup(&models, &self.store.census(&models).await?, self.store.keeps_privileges()))
     }
 
     async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {

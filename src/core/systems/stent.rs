@@ -268,6 +268,10 @@ impl System for Stent {
         Ok(upkeep::checkup(&shape, orphans.as_ref()))
     }
 
+    async fn mentions(&self, names: &[String]) -> Result<Vec<String>> {
+        self.store.naming(names, crate::system::MENTIONS as u32).await
+    }
+
     async fn nearby(&self, id: &str) -> Result<Vec<String>> {
         let mut near: Vec<(usize, String)> = self
             .store

@@ -18,8 +18,8 @@ Examples:
   sen agent costs --tenant acme -o csv
   sen agent costs -o jsonl | jq 'select(.scope == \"tenant\")'
 
-USD is the sum of the model calls in the tasks' checkpoints, by the day (UTC) of each call. CONTROLLER is what the
-controller's API reports: the sum of the hashes, which lose a task's cost when its worker saves it at the end.
+USD is the sum of the model calls in the tasks' checkpoints, by the day (UTC) of each call. CONTROLLER is what the \
+controller's API reports: the sum of the hashes, which lose a task's cost when its worker saves it at the end. \
 Checkpoints are kept for seven days; what was spent before that and is not in a hash is gone.")]
 pub struct Args {
     /// Only this tenant

@@ -21,7 +21,7 @@ Examples:
   sen agent events task_7957eed7bf74 --limit 0
   sen agent events --follow -o jsonl
 
-The stream is cut at about 10000 events by whoever requeues, so older ones are gone. What sen did is there, too: with the
+The stream is cut at about 10000 events by whoever requeues, so older ones are gone. What sen did is there, too: with the \
 operation's id, who did it and why.")]
 pub struct Args {
     /// Only events of this task

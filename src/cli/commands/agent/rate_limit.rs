@@ -46,7 +46,7 @@ Examples:
   sen agent rate-limit get
   sen agent rate-limit get acme --capacity 200 --refill-rate 20
 
-Capacity and rate are settings of the workers and not in Redis: these are the ones they have unless DEFAULT_RATE_LIMIT or
+Capacity and rate are settings of the workers and not in Redis: these are the ones they have unless DEFAULT_RATE_LIMIT or \
 RATE_LIMIT_REFILL_RATE was set. A tenant without a bucket has a full one.")]
 pub struct GetArgs {
     /// The tenant
@@ -69,7 +69,7 @@ Examples:
   sen agent rate-limit set acme --capacity 50
   sen agent rate-limit set acme --capacity 0 --reason 'spends too fast'
 
-The limiter keeps neither capacity nor rate: from this moment on the bucket fills at the workers' own rate up to their own
+The limiter keeps neither capacity nor rate: from this moment on the bucket fills at the workers' own rate up to their own \
 capacity. So a number below it slows a tenant down for some seconds, and one above it lasts until the next call.")]
 pub struct SetArgs {
     /// The tenant

@@ -18,8 +18,8 @@ Examples:
   sen agent show worker-1
   sen agent show -o json task_7957eed7bf74 | jq '.llm_calls | map(.cost_usd) | add'
 
-A task comes with its checkpoint (nodes, model calls, fields that are stored encrypted), its worker's heartbeat, its
-side effects and its newest events. With --check the exit code is 0 completed or cancelled, 8 queued or running, 10 for
+A task comes with its checkpoint (nodes, model calls, fields that are stored encrypted), its worker's heartbeat, its \
+side effects and its newest events. With --check the exit code is 0 completed or cancelled, 8 queued or running, 10 for \
 what needs a person.")]
 pub struct Args {
     /// The id of the task or worker

@@ -16,7 +16,7 @@ Examples:
   sen agent workers
   sen agent workers -o json | jq '.[] | select(.verdict == \"gone\") | .worker_id'
 
-A heartbeat is a key that expires: a worker that is not listed and holds no task has left no trace. Workers that keep the
+A heartbeat is a key that expires: a worker that is not listed and holds no task has left no trace. Workers that keep the \
 default name all write one key, so one line may stand for several of them.")]
 pub struct Args {
     /// End with exit code 4 when there are none

@@ -21,7 +21,7 @@ Examples:
   sen dlq discard --group 3b1f0a92cc --older-than 30d --export gone.jsonl --yes
   sen dlq discard --all --yes > gone.jsonl
 
-Every letter is written out as one JSON object a line before it is removed: to the file of --export, synced to disk, which
+Every letter is written out as one JSON object a line before it is removed: to the file of --export, synced to disk, which \
 must not exist yet; without it to standard output, and what became of the letters is then said on standard error.")]
 pub struct Args {
     /// The letters' ids
@@ -61,6 +61,11 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let mut filter = args.which.filter(&args.ids, args.queue.as_ref())?;
     filter.limit = args.limit.filter(|limit| *limit > 0);
     filter.newest_first = args.newest_first;
+    // Scrolled away they would be lost.
+    if args.export.is_none() && !args.acting.dry_run && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+        return Err(Error::usage("the letters are written out before they are removed, and a terminal keeps nothing")
+            .with_hint("name a new file with --export FILE, or redirect standard output"));
+    }
     let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     let keepers = keepers(&database, args.which.system.as_deref()).await?;
     let (plan, letters) =
@@ -76,13 +81,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     }
     let walked = walk(&plan, &args.acting, session, async |permit, observer| {
         let (mut out, _) = screen::relay()?;
-        let terminal = std::io::IsTerminal::is_terminal(&out);
         let mut sink = |lines: &str| {
-            let lines = if terminal {
-                lines.lines().map(crate::clean::clean).collect::<Vec<_>>().join("\n")
-            } else {
-                lines.to_owned()
-            };
             out.write_all(format!("{lines}\n").as_bytes())
                 .map_err(|error| Error::new(ErrorKind::Io, "cannot write to standard output").with_source(error))
         };

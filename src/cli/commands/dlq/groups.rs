@@ -17,7 +17,7 @@ Examples:
   sen dlq groups --since 1h
   sen dlq groups -o json | jq -r '.[0].group'
 
-Errors that differ only in ids, numbers and quoted values are one: `order 77 lost` and `order 78 lost` are `order <n> lost`.
+Errors that differ only in ids, numbers and quoted values are one: `order 77 lost` and `order 78 lost` are `order <n> lost`. \
 A group's name is the same tomorrow and on every machine: sen dlq replay --group NAME")]
 pub struct Args {
     /// Only of this queue; `default` also means without one
@@ -48,6 +48,9 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let all = groups.len();
     if args.limit > 0 {
         groups.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
+    }
+    if session.shows_progress() && !groups.is_empty() {
+        session.note("`sen dlq list --group GROUP` shows one of them; `sen dlq replay --group GROUP --dry-run` what a replay would do");
     }
     let note = (groups.len() < all).then(|| format!("{} more groups (--limit 0 shows all)", all - groups.len()));
     let rows = groups.into_iter().map(|group| group.row()).collect();

@@ -19,9 +19,9 @@ Examples:
   sen dlq replay --all --rate 50/s --yes
   sen dlq replay --all --queue slow --limit 1000 --newest-first --yes
 
-The set is fixed when the command starts: what dies later is not touched. Each letter becomes a task whose id follows from
-the letter, in one transaction with the letter's removal, so that two operators, a retry or a lost connection cannot run it
-twice; the task that died keeps its id. Letters whose replay makes no sense are named and left alone unless --force is given.
+The set is fixed when the command starts: what dies later is not touched. Each letter becomes a task whose id follows from \
+the letter, in one transaction with the letter's removal, so that two operators, a retry or a lost connection cannot run it \
+twice; the task that died keeps its id. Letters whose replay makes no sense are named and left alone unless --force is given. \
 The original tool replaying the same letters at the same time can still copy them: such copies are reported, exit code 3.")]
 pub struct Args {
     /// The letters' ids

@@ -15,10 +15,10 @@ Examples:
   sen exec show -o json ID | jq '.tasks[] | select(.verdict == \"failed\")'
   sen exec show --check ID || echo \"not done yet, or needs a person\"
 
-Payloads are decoded without running anything: JSON with the library's tagged objects, pickles as structure, anything else
+Payloads are decoded without running anything: JSON with the library's tagged objects, pickles as structure, anything else \
 as a preview. Times are stored without a zone and read in --worker-timezone.
 
-With --check the exit code is the worst of: 0 completed or cancelled, 8 still under way,
+With --check the exit code is the worst of: 0 completed or cancelled, 8 still under way, \
 10 failed, timed out, overdue, stranded or lost (needs a person). A missing id is 4.")]
 pub struct Args {
     /// The execution's id

@@ -19,7 +19,12 @@ use crate::views::Answer;
 
 /// Messages that sagas send
 #[derive(Debug, clap::Args)]
-#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Examples:\n  sen saga outbox list --stuck\n  sen saga outbox requeue --all --topic orders.charged --dry-run"
+)]
 pub struct OutboxArgs {
     /// What to do
     #[command(subcommand)]
@@ -28,7 +33,12 @@ pub struct OutboxArgs {
 
 /// Events that sagas are sent
 #[derive(Debug, clap::Args)]
-#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Examples:\n  sen saga inbox list --state failed,ignored\n  sen saga inbox requeue evt_17 --yes"
+)]
 pub struct InboxArgs {
     /// What to do
     #[command(subcommand)]

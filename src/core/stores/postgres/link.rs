@@ -68,6 +68,16 @@ impl Link {
         answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")))
     }
 
+    /// [`Self::ask`] with a limit of its own, where that is the shorter one: for what is worth little more than that.
+    ///
+    /// # Errors
+    /// As there; `Timeout` when the limit has passed.
+    pub async fn ask_within(&self, ask: Ask<'_>, limit: Duration) -> Result<Vec<Row>> {
+        let limit = self.limit.map_or(limit, |own| own.min(limit));
+        let answer = self.live().await?.snapshot(&[ask], Some(limit)).await?.into_iter().next();
+        answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")))
+    }
+
     /// [`Postgres::snapshot_stream`].
     ///
     /// # Errors

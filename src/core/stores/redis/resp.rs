@@ -1,4 +1,8 @@
-//! The wire protocol of Redis (RESP 2), pure: commands into bytes, bytes into replies.
+//! Commands and replies, pure. The bytes of both are the business of the `redis` crate.
+
+use std::io;
+
+use redis::{Cmd, Parser, Value};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -24,19 +28,12 @@ impl Batch {
 
     /// Adds a command: its name and its arguments.
     pub fn add(&mut self, words: &[&[u8]]) {
-        self.head(b'*', words.len());
+        let mut command = Cmd::new();
         for word in words {
-            self.head(b'$', word.len());
-            self.bytes.extend_from_slice(word);
-            self.bytes.extend_from_slice(b"\r\n");
+            command.arg(*word);
         }
+        command.write_packed_command(&mut self.bytes);
         self.count += 1;
-    }
-
-    fn head(&mut self, kind: u8, number: usize) {
-        self.bytes.push(kind);
-        self.bytes.extend_from_slice(number.to_string().as_bytes());
-        self.bytes.extend_from_slice(b"\r\n");
     }
 
     /// How many commands.
@@ -112,92 +109,54 @@ impl Reply {
             other => Ok(other),
         }
     }
+
+    fn of(value: Value) -> Result<Self> {
+        Ok(match value {
+            Value::Nil => Self::Nil,
+            Value::Int(number) => Self::Int(number),
+            Value::BulkString(bytes) => Self::Bulk(bytes),
+            Value::Array(items) => Self::Array(items.into_iter().map(Self::of).collect::<Result<_>>()?),
+            Value::SimpleString(text) => Self::Simple(text),
+            Value::Okay => Self::Simple("OK".into()),
+            Value::ServerError(error) => Self::Error(match error.details() {
+                Some(details) => format!("{} {details}", error.code()),
+                None => error.code().into(),
+            }),
+            // The other kinds belong to RESP 3, which nobody here asks for.
+            _ => return Err(foreign()),
+        })
+    }
 }
 
-/// How far a reply could be read.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Parsed {
-    /// A reply and the number of bytes it took.
-    Whole(Reply, usize),
-    /// At least so many bytes in all are needed.
-    More(usize),
-}
+/// Makes replies of bytes that come in pieces. What has been read of a reply is not read again when more has come.
+#[derive(Default)]
+pub(super) struct Replies(Parser);
 
-/// Nothing this program asks for is nested deeper.
-const DEEPEST: usize = 16;
-/// The limit of Redis itself.
-const LONGEST: usize = 512 << 20;
-
-/// Reads the reply that `bytes` begins with.
-pub(super) fn parse(bytes: &[u8]) -> Result<Parsed> {
-    let mut at = 0;
-    Ok(match reply(bytes, &mut at, 0)? {
-        Some(reply) => Parsed::Whole(reply, at),
-        None => Parsed::More(at.max(bytes.len() + 1)),
-    })
-}
-
-/// `None` when there are too few bytes; `at` then says how many are needed at least.
-fn reply(bytes: &[u8], at: &mut usize, depth: usize) -> Result<Option<Reply>> {
-    let Some(length) = bytes[*at..].windows(2).position(|pair| pair == b"\r\n") else {
-        if bytes.len() - *at > 64 << 10 {
-            return Err(foreign());
+impl Replies {
+    /// The next reply; takes from `input` what it needs. `None` when there are too few bytes, which are then taken.
+    pub(super) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Reply>> {
+        match self.0.parse_value(Piece(input)) {
+            Ok(value) => Reply::of(value).map(Some),
+            // The only error of reading is that of a piece that has come to its end.
+            Err(error) if error.is_io_error() => Ok(None),
+            Err(_) => Err(foreign()),
         }
-        return Ok(None);
-    };
-    let line = &bytes[*at..*at + length];
-    let (kind, rest) = line.split_first().ok_or_else(foreign)?;
-    let text = || String::from_utf8_lossy(rest).into_owned();
-    *at += length + 2;
-    Ok(Some(match kind {
-        b'+' => Reply::Simple(text()),
-        b'-' => Reply::Error(text()),
-        b':' => Reply::Int(number(rest)?),
-        b'$' => match number(rest)? {
-            -1 => Reply::Nil,
-            size => {
-                let size = usize::try_from(size).ok().filter(|size| *size <= LONGEST).ok_or_else(foreign)?;
-                let end = *at + size;
-                if bytes.len() < end + 2 {
-                    *at = end + 2;
-                    return Ok(None);
-                }
-                if &bytes[end..end + 2] != b"\r\n" {
-                    return Err(foreign());
-                }
-                let data = bytes[*at..end].to_vec();
-                *at = end + 2;
-                Reply::Bulk(data)
-            }
-        },
-        b'*' => match number(rest)? {
-            -1 => Reply::Nil,
-            count => {
-                let count = usize::try_from(count).map_err(|_| foreign())?;
-                if depth == DEEPEST {
-                    return Err(foreign());
-                }
-                // Every item takes three bytes at least: no promise of a list allocates more than was sent.
-                let mut items = Vec::with_capacity(count.min((bytes.len() - *at) / 3 + 1));
-                for _ in 0..count {
-                    match reply(bytes, at, depth + 1)? {
-                        Some(item) => items.push(item),
-                        None => return Ok(None),
-                    }
-                }
-                Reply::Array(items)
-            }
-        },
-        _ => return Err(foreign()),
-    }))
+    }
 }
 
-fn number(text: &[u8]) -> Result<i64> {
-    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or_else(foreign)
+/// Bytes after which more will come: their end is not that of the stream.
+struct Piece<'a, 'b>(&'a mut &'b [u8]);
+
+impl io::Read for Piece<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.0.is_empty() { Err(io::ErrorKind::WouldBlock.into()) } else { self.0.read(buffer) }
+    }
 }
 
-fn foreign() -> Error {
-    Error::new(ErrorKind::Connect, "what answers does not speak the protocol of Redis")
+/// That what answers is no Redis. What was sent may have been carried out all the same, so this is no `Connect` until the
+/// log-in makes it one.
+pub(super) fn foreign() -> Error {
+    Error::new(ErrorKind::Disconnected, "what answers does not speak the protocol of Redis")
         .with_hint("is the port that of a Redis server, and does it want TLS (rediss://)?")
 }
 
@@ -212,42 +171,93 @@ mod tests {
         batch.add(&[b"PING"]);
         assert_eq!(batch.bytes(), b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*1\r\n$4\r\nPING\r\n");
         assert_eq!(batch.count(), 2);
+        assert_eq!(Batch::of(&[b"SET", b"", b"\r\n\xff"]).bytes(), b"*3\r\n$3\r\nSET\r\n$0\r\n\r\n$3\r\n\r\n\xff\r\n");
     }
 
     #[test]
     fn replies_whole_and_in_pieces() {
-        let wire = b"*5\r\n$2\r\nab\r\n$-1\r\n:-7\r\n+OK\r\n*1\r\n-ERR no\r\nrest";
+        let wire = b"*6\r\n$2\r\nab\r\n$-1\r\n:-7\r\n+OK\r\n*1\r\n-ERR no\r\n+PONG\r\n-WRONGTYPE\r\n$0\r\n\r\n";
         let whole = Reply::Array(vec![
             Reply::Bulk(b"ab".to_vec()),
             Reply::Nil,
             Reply::Int(-7),
             Reply::Simple("OK".into()),
             Reply::Array(vec![Reply::Error("ERR no".into())]),
+            Reply::Simple("PONG".into()),
         ]);
-        assert_eq!(parse(wire).unwrap(), Parsed::Whole(whole, wire.len() - 4));
-        for end in 0..wire.len() - 4 {
-            assert!(matches!(parse(&wire[..end]).unwrap(), Parsed::More(more) if more > end), "{end}");
+        for cut in 0..wire.len() {
+            let (mut replies, mut found) = (Replies::default(), Vec::new());
+            for mut piece in [&wire[..cut], &wire[cut..]] {
+                while let Some(reply) = replies.next(&mut piece).unwrap() {
+                    found.push(reply);
+                }
+                assert!(piece.is_empty());
+            }
+            assert_eq!(found, [whole.clone(), Reply::Error("WRONGTYPE".into()), Reply::Bulk(Vec::new())], "{cut}");
         }
-        assert_eq!(parse(b"$10\r\nabc").unwrap(), Parsed::More(17));
+    }
+
+    /// What these bytes hold, all at once or in pieces of one. (Of those the parser may pass over a wrong one.)
+    fn read(wire: &[u8]) -> Result<Vec<Reply>> {
+        let all = |size: usize| {
+            let (mut replies, mut found) = (Replies::default(), Vec::new());
+            for mut piece in wire.chunks(size) {
+                while let Some(reply) = replies.next(&mut piece)? {
+                    found.push(reply);
+                }
+            }
+            Ok(found)
+        };
+        let (slowly, at_once): (Result<Vec<Reply>>, Result<_>) = (all(1), all(wire.len().max(1)));
+        if let (Ok(slowly), Ok(at_once)) = (&slowly, &at_once) {
+            assert_eq!(slowly, at_once);
+        }
+        at_once
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for wire in [&b"HTTP/1.1 400 Bad Request\r\n"[..], b"$x\r\n", b"$-2\r\n", b"$1\r\nabc", b"\r\n", b"*-3\r\n"] {
-            assert_eq!(parse(wire).unwrap_err().kind(), ErrorKind::Connect, "{wire:?}");
+        for wire in [
+            &b"HTTP/1.1 400 Bad Request\r\n"[..],
+            b"\x15\x03\x01\0\x02\x02\x46",
+            b"$x\r\n",
+            b"$1\r\nabc",
+            b"\r\n",
+            b"*\r\n",
+            b"%1\r\n+a\r\n+b\r\n",
+            b"#t\r\n",
+            b"* OK IMAP4 ready\r\n",
+        ] {
+            assert_eq!(read(wire).unwrap_err().kind(), ErrorKind::Disconnected, "{wire:?}");
         }
-        assert!(parse(&b"*1\r\n".repeat(40)).is_err());
+        assert!(read(&b"*1\r\n".repeat(200)).is_err());
+    }
+
+    #[test]
+    fn what_is_only_promised_takes_no_memory() {
+        let largest = i64::MAX;
+        for wire in [
+            format!("${largest}\r\nab"),
+            format!("*{largest}\r\n:1\r\n"),
+            format!("%{largest}\r\n:1\r\n"),
+            format!("|{largest}\r\n:1\r\n"),
+            "=-5\r\nab".into(),
+            "!-1\r\n".into(),
+            "*4096\r\n".repeat(90),
+        ] {
+            assert!(read(wire.as_bytes()).is_ok_and(|found| found.is_empty()), "{wire}");
+        }
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            drop(parse(&bytes));
+            drop(read(&bytes));
         }
 
         #[test]
-        fn any_shape_is_read_or_refused(text in "([*$:+-][0-9]{0,3}\r\n|ab){0,12}") {
-            drop(parse(text.as_bytes()));
+        fn any_shape_is_read_or_refused(text in "([*$:+%~>|=!_,#(-][0-9]{0,3}\r\n|ab){0,12}") {
+            drop(read(text.as_bytes()));
         }
     }
 }

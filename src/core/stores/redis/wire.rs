@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::errors;
-use super::resp::{self, Batch, Parsed, Reply};
+use super::resp::{Batch, Replies, Reply, foreign};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::tls::{Tls, Trust};
 use crate::stores::url::{RedisInfo, RedisPlace};
@@ -20,12 +20,15 @@ impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
 pub(super) struct Wire {
     stream: Pin<Box<dyn Stream>>,
     encryption: &'static str,
-    input: Vec<u8>,
-    /// Where the next reply begins in `input`.
-    start: usize,
+    /// What is read at once.
+    chunk: Vec<u8>,
 }
 
 const CHUNK: usize = 64 << 10;
+/// No reply is longer: twice the longest value that Redis keeps.
+const LONGEST: usize = 1 << 30;
+/// No reply to a log-in is longer, from a server that is one.
+const LONGEST_OF_LOGIN: usize = 64 << 10;
 
 impl Wire {
     /// Connects, encrypts and logs in within the time the settings allow.
@@ -70,7 +73,7 @@ impl Wire {
                 }
             }
         };
-        let mut wire = Self { stream, encryption, input: Vec::new(), start: 0 };
+        let mut wire = Self { stream, encryption, chunk: vec![0; CHUNK] };
         wire.log_in(info).await?;
         Ok(wire)
     }
@@ -87,7 +90,7 @@ impl Wire {
         }
         batch.add(&[b"SELECT", info.db.to_string().as_bytes()]);
         batch.add(&[b"CLIENT", b"SETNAME", b"sen"]);
-        let mut replies = self.exchange(&batch).await?.into_iter();
+        let mut replies = self.exchange_of(&batch, LONGEST_OF_LOGIN).await?.into_iter();
         if info.password.is_some() {
             replies.next().unwrap_or(Reply::Nil).checked()?;
         }
@@ -96,7 +99,8 @@ impl Wire {
             Some(Reply::Error(text)) if info.db != 0 || errors::is_login(&text) || !text.starts_with("NOPERM") => {
                 Err(errors::from_server(&text))
             }
-            _ => Ok(()),
+            Some(Reply::Simple(_) | Reply::Error(_)) => Ok(()),
+            _ => Err(foreign()),
         }
     }
 
@@ -105,52 +109,42 @@ impl Wire {
         self.encryption
     }
 
-    /// Writes a batch and reads its replies. Both at the same time: a server that has no room for replies stops reading.
+    /// Writes a batch and reads its replies.
     pub(super) async fn exchange(&mut self, batch: &Batch) -> Result<Vec<Reply>> {
+        self.exchange_of(batch, LONGEST).await
+    }
+
+    /// Both at the same time: a server that has no room for replies stops reading.
+    async fn exchange_of(&mut self, batch: &Batch, longest: usize) -> Result<Vec<Reply>> {
         let (mut reader, mut writer) = tokio::io::split(&mut self.stream);
-        let mut replies = Vec::with_capacity(batch.count());
-        let (input, start) = (&mut self.input, &mut self.start);
+        let chunk = &mut self.chunk;
         let write = async {
             writer.write_all(batch.bytes()).await.map_err(lost)?;
             writer.flush().await.map_err(lost)
         };
         let read = async {
-            while replies.len() < batch.count() {
-                replies.push(next_reply(&mut reader, input, start).await?);
+            let (mut replies, mut found) = (Replies::default(), Vec::with_capacity(batch.count()));
+            let mut length = 0;
+            while found.len() < batch.count() {
+                let size = reader.read(chunk).await.map_err(lost)?;
+                if size == 0 {
+                    return Err(Error::new(ErrorKind::Disconnected, "Redis closed the connection"));
+                }
+                let mut input = &chunk[..size];
+                while found.len() < batch.count()
+                    && let Some(reply) = replies.next(&mut input)?
+                {
+                    found.push(reply);
+                    length = 0;
+                }
+                length += size;
+                if length > longest {
+                    return Err(foreign());
+                }
             }
-            Ok(())
+            Ok(found)
         };
-        tokio::try_join!(write, read)?;
-        // What was read is dropped once, and a buffer that one large reply has swollen is given back.
-        input.drain(..*start);
-        *start = 0;
-        if input.capacity() > 16 * CHUNK {
-            input.shrink_to(CHUNK);
-        }
-        Ok(replies)
-    }
-}
-
-async fn next_reply(reader: &mut (impl AsyncRead + Unpin), input: &mut Vec<u8>, start: &mut usize) -> Result<Reply> {
-    loop {
-        match resp::parse(&input[*start..])? {
-            Parsed::Whole(reply, size) => {
-                *start += size;
-                return Ok(reply);
-            }
-            Parsed::More(size) => {
-                if *start > 0 {
-                    input.drain(..*start);
-                    *start = 0;
-                }
-                while input.len() < size {
-                    input.reserve(CHUNK);
-                    if reader.read_buf(input).await.map_err(lost)? == 0 {
-                        return Err(Error::new(ErrorKind::Disconnected, "Redis closed the connection"));
-                    }
-                }
-            }
-        }
+        Ok(tokio::try_join!(write, read)?.1)
     }
 }
 

@@ -267,8 +267,10 @@ impl DeadLetters for Sagas {
         let noun = if set.count == 1 { "message" } else { "messages" };
         plan.summary = format!("make {} {noun} due again", set.count);
         if parts.iter().any(|(kind, ..)| *kind == Mailbox::Out) {
-            set.warnings
-                .push("a publisher that still lives may have sent them: receivers get them at least once".into());
+            set.warnings.push(
+                "what a publisher that still lives has sent already is sent again: receivers get it at least once"
+                    .into(),
+            );
         }
         if parts.iter().any(|(kind, ..)| *kind == Mailbox::In) {
             set.warnings.push("an event the saga does not wait for is ignored, and so consumed".into());

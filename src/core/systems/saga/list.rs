@@ -13,7 +13,7 @@ use super::shape::{Model, Models, Table};
 use super::verdict::State;
 use super::{STATES, Sagas, flag, kind, view};
 use crate::error::{Error, ErrorKind, Result};
-use crate::system::{Filter, Found, Listing, Part};
+use crate::system::{Filter, Found, Listing, MENTIONS, Part};
 use crate::time::Timestamp;
 
 fn order(filter: &Filter) -> Result<(Order, bool)> {
@@ -229,6 +229,25 @@ impl Sagas {
     pub(super) async fn find_messages(&self, models: &Models, id: &str) -> Result<Vec<Found>> {
         let messages = self.messages_of(models, id).await?;
         Ok(messages.into_iter().map(|(message, now)| view::found_message(message, now)).collect())
+    }
+
+    /// Ids of messages about one of `names` that are neither sent nor applied.
+    pub(super) async fn messages_about(&self, models: &Models, names: &[String]) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for (kind, tables) in [(Mailbox::Out, &models.outboxes), (Mailbox::In, &models.inboxes)] {
+            let tables: Vec<(Mailbox, Table)> = tables.iter().map(|table| (kind, table.clone())).collect();
+            for name in names.iter().filter(|_| !tables.is_empty()) {
+                let query = MessageQuery {
+                    saga: Some(name.clone()),
+                    statuses: ["PENDING", kind.taken(), "FAILED", "IGNORED"].map(str::to_owned).to_vec(),
+                    limit: i64::try_from(MENTIONS).ok(),
+                    ..MessageQuery::default()
+                };
+                let (_, messages) = self.page_of_messages(models, &tables, &query).await?;
+                found.extend(messages.into_iter().map(|message| message.id));
+            }
+        }
+        Ok(found)
     }
 
     /// The messages with this id in either kind of table, and the database's clock.

@@ -424,11 +424,13 @@ pub(super) fn signed(change: &Change, operation: OperationId, who: Option<&str>,
 }
 
 /// The record of an act on a message, as the input of a history entry.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 fn note(act: &str, operation: OperationId, who: Option<&str>, why: Option<&str>) -> String {
     json!({"_admin": act, "_sen": {"operation": operation.to_string(), "who": who, "why": why}}).to_string()
 }
 
 /// The record of a requeue.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) fn requeued(
     kind: super::record::Mailbox,
     operation: OperationId,
@@ -443,6 +445,7 @@ pub(super) fn requeued(
 }
 
 /// Who put an event into an inbox, for the column that says where it came from: 255 characters.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) fn source(who: Option<&str>, why: Option<&str>) -> String {
     let who = who.map(|who| format!(": {who}")).unwrap_or_default();
     let why = why.map(|why| format!(" ({why})")).unwrap_or_default();

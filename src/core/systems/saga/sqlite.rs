@@ -250,6 +250,13 @@ impl SagaStore for SqliteSagas {
 
     async fn begins(&self, models: &Models, prefix: &str, limit: u32) -> Result<Vec<String>> {
         let Some((low, high)) = uuid_range(prefix) else { return Ok(Vec::new()) };
+        // The column is of numeric affinity: a bound such as 00001e33…0 would be taken for a number. No number ends so.
+        let bound = |id: &str| {
+            let digits = hex(id);
+            let end = if id == low { "!" } else { "~" };
+            digits.trim_end_matches(if id == low { '0' } else { 'f' }).to_owned() + end
+        };
+        let (low, high) = (bound(&low), bound(&high));
         let tables: Vec<Table> = models.models.iter().map(|model| model.state.clone()).collect();
         self.db
             .run(move |db| {
@@ -258,7 +265,7 @@ impl SagaStore for SqliteSagas {
                     let sql = table(Sql::new("SELECT s.id FROM "), state)?
                         .then(" AS s WHERE s.id BETWEEN ?1 AND ?2 ORDER BY s.id LIMIT ?3");
                     let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
-                    let mut rows = statement.query(params![hex(&low), hex(&high), limit]).map_err(error_from)?;
+                    let mut rows = statement.query(params![low, high, limit]).map_err(error_from)?;
                     while let Some(row) = rows.next().map_err(error_from)? {
                         found.extend(Cells::new(row).uuid(0));
                     }

@@ -279,7 +279,10 @@ fn next(saga: &Saga, state: State) -> Vec<NextCommand> {
         }
         State::WaitingRetry | State::Due => vec![
             command("retry", "try now, with the tries counted anew"),
-            command("skip", "go on without the step, with an output you give"),
+            NextCommand::new(
+                &["sen", "saga", "skip", &saga.id, "--result", "JSON"],
+                "go on without the step, with an output you give",
+            ),
         ],
         State::WaitingEvent => {
             let mut words = vec!["sen", "saga", "notify", saga.id.as_str()];

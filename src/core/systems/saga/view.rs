@@ -466,10 +466,10 @@ fn attention(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
         return None;
     }
     let text = match state {
-        State::Stuck => "active without a deadline: no worker ever picks them up",
-        State::PartlyCompensated => "their roll-back was given up",
+        State::Stuck => "active without a deadline, which no worker ever picks up",
+        State::PartlyCompensated => "the roll-back was given up",
         State::Overdue => "due for long and nobody polls",
-        State::TimedOut => "the event they waited for did not come",
+        State::TimedOut => "the awaited event did not come",
         State::Failed => "given up",
         _ => "the row cannot be judged",
     };

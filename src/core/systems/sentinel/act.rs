@@ -60,7 +60,7 @@ impl Sentinel {
     ) -> Result<Plan> {
         let noun = if ids.len() == 1 { "key" } else { "keys" };
         let gravity = if grave || ids.len() > 1 { Gravity::Grave } else { Gravity::Harmless };
-        let mut plan = Plan::new(format!("{what} {} {noun}", ids.len()), self.store.database(), gravity);
+        let mut plan = Plan::new(String::new(), self.store.database(), gravity);
         for id in ids {
             let look = self.store.look(id, RECENT).await?;
             match look.lease {
@@ -79,6 +79,10 @@ impl Sentinel {
                 },
             }
         }
+        // What was taken over before is only settled.
+        let anew = plan.steps.is_empty() || plan.steps.iter().any(|step| step.act == "take_over");
+        let what = if anew { what } else { what.trim_start_matches("take over and ") };
+        plan.summary = format!("{what} {} {noun}", ids.len());
         Ok(plan)
     }
 

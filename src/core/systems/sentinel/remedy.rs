@@ -26,6 +26,19 @@ fn refusal(lease: &Lease, why: impl Into<String>) -> Box<Item> {
     Box::new(Item::new(subject(lease), Outcome::Changed, why).with_token(lease.fencing_token))
 }
 
+/// Nothing is to be done: it is as it is wished to be.
+fn done_already(lease: &Lease, why: &str) -> Box<Item> {
+    Box::new(Item::new(subject(lease), Outcome::AlreadyDone, why).with_token(lease.fencing_token))
+}
+
+/// Whether the result that is kept is the one to be kept, however it is spelled.
+fn has_this_result(lease: &Lease, decision: &Decision) -> bool {
+    let Decision::Completed(wished) = decision else { return false };
+    let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+    let kept = lease.execution_result.as_deref().and_then(parsed);
+    kept.is_some() && kept == parsed(wished)
+}
+
 fn step(lease: &Lease, verb: &Verb, token: Value) -> Step {
     let mut step = Step::new(subject(lease), verb.name());
     step.guard = vec![("status", Value::Name(required(verb))), (TOKEN, token)];
@@ -104,8 +117,15 @@ pub(super) fn reconcile(
             return Ok(steps);
         }
         State::Alive => return Err(refusal(lease, "it is executing and its lease is alive: wait for it (`sen wait`)")),
-        State::Held | State::Free => {
+        State::Held => {
             return Err(refusal(lease, "it is claimed and has not begun: there is nothing to reconcile"));
+        }
+        State::Free if decision == Some(&Decision::NeverHappened) => {
+            return Err(done_already(lease, "it is free already: the next caller runs it"));
+        }
+        State::Free => return Err(refusal(lease, "it is free: nobody holds it, and there is nothing to reconcile")),
+        State::Completed if decision.is_some_and(|decision| has_this_result(lease, decision)) => {
+            return Err(done_already(lease, "it is completed already, with this very result"));
         }
         State::Completed => return Err(refusal(lease, "it is completed already; its result is kept")),
         State::Unreadable => return Err(refusal(lease, "its row cannot be judged")),
@@ -208,6 +228,25 @@ mod tests {
         for status in [Status::Completed, Status::Claimed, Status::Other("x".into())] {
             assert_eq!(acts(reconcile(&lease(status, false, None), None, true, None)), ["refused"]);
         }
+    }
+
+    #[test]
+    fn what_is_as_it_is_wished_to_be_is_done_already() {
+        let outcome = |lease: &Lease, decision: &Decision| {
+            reconcile(lease, None, false, Some(decision)).map(|steps| steps.len()).unwrap_err().outcome
+        };
+        let kept = Lease {
+            execution_result: Some(r#"{"charge": "ch_1", "n": 1}"#.into()),
+            ..lease(Status::Completed, false, None)
+        };
+        let wished = |json: &str| Decision::Completed(json.into());
+        assert_eq!(outcome(&kept, &wished(r#"{"n":1,"charge":"ch_1"}"#)), Outcome::AlreadyDone);
+        assert_eq!(outcome(&kept, &wished(r#"{"n":2,"charge":"ch_1"}"#)), Outcome::Changed);
+        assert_eq!(outcome(&kept, &Decision::NeverHappened), Outcome::Changed);
+        let free = lease(Status::Claimed, false, None);
+        assert_eq!(outcome(&free, &Decision::NeverHappened), Outcome::AlreadyDone);
+        assert_eq!(outcome(&free, &wished("1")), Outcome::Changed);
+        assert_eq!(outcome(&lease(Status::Claimed, true, None), &Decision::NeverHappened), Outcome::Changed);
     }
 
     #[test]

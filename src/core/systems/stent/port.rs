@@ -51,6 +51,10 @@ pub trait ExecutionStore: Send + Sync {
     /// Ids of executions and tasks that stand next to `id` in the index.
     async fn neighbours(&self, id: &str) -> Result<Vec<String>>;
 
+    /// At most `limit` executions that have not ended well and whose arguments or tags contain one of `names`: a scan, given
+    /// up after [`crate::system::SEARCH`] where the store can.
+    async fn naming(&self, names: &[String], limit: u32) -> Result<Vec<String>>;
+
     /// At most `limit` ids that begin with `prefix`: a range of the primary key.
     async fn ids(&self, of: Ids, prefix: &str, limit: u32) -> Result<Vec<String>>;
 

@@ -160,6 +160,14 @@ static NEIGHBOURS: Sql = Sql::new(
     UNION ALL (SELECT id::text FROM tasks WHERE id < $1 ORDER BY id DESC LIMIT 5)",
 );
 
+/// Payloads are bytes of JSON or of a pickle: either holds a name as it is written.
+static NAMING: Sql = Sql::new(
+    "SELECT e.id::text FROM executions AS e WHERE e.state IN ('pending', 'running', 'cancelling', 'failed', 'timed_out')
+        AND EXISTS (SELECT FROM unnest($1::text[]) AS w (name) WHERE position(convert_to(w.name, 'UTF8') IN e.args) > 0
+            OR position(convert_to(w.name, 'UTF8') IN e.kwargs) > 0 OR position(w.name IN e.tags) > 0)
+    LIMIT $2",
+);
+
 /// The inner limit bounds what is read where the order of the index scatters a prefix.
 static EXECUTION_IDS: Sql = Sql::new(
     "SELECT id FROM (SELECT id::text AS id FROM executions WHERE id >= $1 ORDER BY executions.id LIMIT 10 * $2) AS near
@@ -412,6 +420,13 @@ impl ExecutionStore for PostgresExecutions {
     async fn neighbours(&self, id: &str) -> Result<Vec<String>> {
         let rows = self.link.ask(Ask::new(&NEIGHBOURS, [(&id as _, Type::TEXT)])).await;
         let rows = rows.map_err(|error| self.absent(error))?;
+        Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
+    }
+
+    async fn naming(&self, names: &[String], limit: u32) -> Result<Vec<String>> {
+        let limit = i64::from(limit);
+        let ask = Ask::new(&NAMING, [(&names as _, Type::TEXT_ARRAY), (&limit as _, Type::INT8)]);
+        let rows = self.link.ask_within(ask, crate::system::SEARCH).await.map_err(|error| self.absent(error))?;
         Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 

@@ -152,6 +152,13 @@ const NEIGHBOURS: [&str; 4] = [
     "SELECT id FROM tasks WHERE id < ?1 ORDER BY id DESC LIMIT 5",
 ];
 
+/// `instr` of a text and a blob compares bytes once both are blobs.
+const NAMING: &str =
+    "SELECT id FROM executions WHERE state IN ('pending', 'running', 'cancelling', 'failed', 'timed_out')
+        AND (instr(CAST(args AS BLOB), CAST(?1 AS BLOB)) > 0 OR instr(CAST(kwargs AS BLOB), CAST(?1 AS BLOB)) > 0
+            OR instr(tags, ?1) > 0)
+    LIMIT ?2";
+
 pub(super) fn now(db: &Connection) -> Result<Timestamp> {
     db.query_row(NOW, [], |row| row.get(0)).map(Timestamp::from_micros).map_err(error_from)
 }
@@ -346,6 +353,20 @@ impl ExecutionStore for SqliteExecutions {
             let mut found = Vec::new();
             for sql in NEIGHBOURS {
                 found.extend(all(db, sql, params![id], |row| Cells::new(row).text(0))?.into_iter().flatten());
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn naming(&self, names: &[String], limit: u32) -> Result<Vec<String>> {
+        let names = names.to_vec();
+        self.snapshot(move |db, _, _| {
+            let mut found = Vec::new();
+            for name in &names {
+                found.extend(
+                    all(db, NAMING, params![name, limit], |row| Cells::new(row).text(0))?.into_iter().flatten(),
+                );
             }
             Ok(found)
         })

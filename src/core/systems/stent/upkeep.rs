@@ -46,27 +46,37 @@ pub(super) fn checkup(shape: &Shape, orphans: Option<&Orphans>) -> Checkup {
 fn checks(orphans: &Orphans) -> Vec<Check> {
     let topic = "orphans";
     let mut checks = Vec::new();
-    let mut say = |count: i64, severity, text: &str, remedy: &str| {
+    let mut say = |count: i64, severity, [one, many]: [&str; 2], remedy: &str| {
         if count > 0 {
-            checks.push(Check::new(severity, topic, format!("{count} {text}")).with_remedy(remedy));
+            let text = format!("{count} {}", if count == 1 { one } else { many });
+            checks.push(Check::new(severity, topic, text).with_remedy(remedy));
         }
     };
     say(
         orphans.letters_without_execution,
         Severity::Warning,
-        "dead letters belong to executions that are gone: a replay of them can only fail",
+        [
+            "dead letter belongs to an execution that is gone: a replay of it can only fail",
+            "dead letters belong to executions that are gone: a replay of them can only fail",
+        ],
         "sen dlq list   # their standing is execution_gone; sen dlq discard ID --export FILE removes one",
     );
     say(
         orphans.tasks_without_execution,
         Severity::Warning,
-        "tasks belong to executions that are gone: a worker that takes one can only fail it",
+        [
+            "task belongs to an execution that is gone: a worker that takes it can only fail it",
+            "tasks belong to executions that are gone: a worker that takes one can only fail it",
+        ],
         "sen task list",
     );
     say(
         orphans.failed_without_letter,
         Severity::Ok,
-        "failed tasks of failed executions have no dead letter: replayed, discarded, or their worker died between two commits",
+        [
+            "failed task of a failed execution has no dead letter: replayed, discarded, or its worker died between two commits",
+            "failed tasks of failed executions have no dead letter: replayed, discarded, or their worker died between two commits",
+        ],
         "sen task list --state failed",
     );
     if checks.is_empty() {

@@ -256,7 +256,7 @@ pub fn judge(look: &Whole, now: Wall, zone: &Zone) -> Verdict {
         } else {
             format!("{} dead letters", look.letters.len())
         };
-        evidence.push(format!("{letters} of it can be replayed or discarded"));
+        evidence.push(format!("{letters} of it: `sen dlq show ID` says what a replay would come to"));
     }
     evidence.extend(look.execution.unreadable.iter().map(|what| format!("unreadable: {what}")));
     Verdict {

@@ -307,6 +307,36 @@ mod tests {
         assert!(!holds(&Saga { context: late, ..seen }, &[], &event, now));
     }
 
+    /// A message that has changed since it was seen, in status alone or in any of the rest, is left alone.
+    #[test]
+    fn only_messages_as_seen_are_made_due_again() {
+        let mut db = Connection::open_in_memory().unwrap();
+        db.execute_batch(
+            "CREATE TABLE outbox (id, saga_id, step_id, status, updated_at, attempts, next_attempt_at);
+            INSERT INTO outbox VALUES ('aa', NULL, NULL, 'FAILED', 'u', 1, 'n')",
+        )
+        .unwrap();
+        let outbox = Table {
+            number: 1,
+            schema: None,
+            name: "outbox".into(),
+            fields: Vec::new(),
+            references: None,
+            sequence: None,
+            rows: None,
+        };
+        let mut written = |status: &str, seen: &str| {
+            let seen = SeenMessage { id: "aa".into(), status: status.into(), seen: seen.into() };
+            requeue(&mut db, &Models::default(), Mailbox::Out, &outbox, &[seen], "{}").unwrap().len()
+        };
+        for (status, seen) in
+            [("DISPATCHING", "u 1 n"), ("FAILED", "later 1 n"), ("FAILED", "u 2 n"), ("FAILED", "u 1 later")]
+        {
+            assert_eq!(written(status, seen), 0, "{status} {seen}");
+        }
+        assert_eq!((written("FAILED", "u 1 n"), written("FAILED", "u 1 n")), (1, 0));
+    }
+
     #[test]
     fn contexts_are_edited_without_touching_the_rest() {
         let context = r#"{"events": [1.10], "n": 123456789012345678901234567890, "step_outputs": {"a": {"x": 1.50}}}"#;
