@@ -190,6 +190,11 @@ impl Screen {
         self.err.terminal
     }
 
+    /// Whether standard output is a terminal.
+    pub fn prints_to_terminal(&self) -> bool {
+        self.out.terminal
+    }
+
     /// Whether a question would reach a person and the answer come back.
     pub fn can_ask(&self) -> bool {
         self.err.terminal && io::stdin().is_terminal()

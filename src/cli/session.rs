@@ -104,6 +104,11 @@ impl Session {
         !self.globals.no_input && self.screen.can_ask()
     }
 
+    /// Whether standard output is a terminal, where nothing is kept.
+    pub fn prints_to_terminal(&self) -> bool {
+        self.screen.prints_to_terminal()
+    }
+
     /// Keeps what listening programs want to hear until somebody passes it on.
     pub fn announce(&self, announced: Vec<(String, String)>) {
         self.announced.borrow_mut().extend(announced);

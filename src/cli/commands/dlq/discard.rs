@@ -62,7 +62,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     filter.limit = args.limit.filter(|limit| *limit > 0);
     filter.newest_first = args.newest_first;
     // Scrolled away they would be lost.
-    if args.export.is_none() && !args.acting.dry_run && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+    if args.export.is_none() && !args.acting.dry_run && session.prints_to_terminal() {
         return Err(Error::usage("the letters are written out before they are removed, and a terminal keeps nothing")
             .with_hint("name a new file with --export FILE, or redirect standard output"));
     }
