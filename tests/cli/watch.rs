@@ -275,3 +275,30 @@ fn a_repeated_command_goes_on_where_it_can_and_writes_nothing() {
     drop(lines);
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+/// Looking in vain for tables leaves a line in the server's log; looking again and again must not.
+#[test]
+fn what_is_not_there_is_not_asked_for_again_and_again() {
+    let server = Server::start(&Options::new());
+    let database = server.fresh_database();
+    database.psql(
+        "CREATE TABLE executions (id TEXT PRIMARY KEY, root_function TEXT, state TEXT, args BYTEA, kwargs BYTEA, result BYTEA,
+            error BYTEA, retries INTEGER, created_at TIMESTAMP, started_at TIMESTAMP, completed_at TIMESTAMP, expiry_at TIMESTAMP,
+            tags TEXT, priority INTEGER, queue TEXT);
+        CREATE TABLE tasks (id TEXT PRIMARY KEY, execution_id TEXT, step_name TEXT, kind TEXT, parent_task_id TEXT, state TEXT,
+            args BYTEA, kwargs BYTEA, result BYTEA, error BYTEA, retries INTEGER, created_at TIMESTAMP, started_at TIMESTAMP,
+            completed_at TIMESTAMP, worker_id TEXT, lease_expires_at TIMESTAMP, tags TEXT, priority INTEGER, queue TEXT,
+            idempotency_key TEXT, retry_policy TEXT, scheduled_for TIMESTAMP)",
+    );
+    let (mut child, mut lines) = piped(&["watch", "--interval", "100ms", "-o", "jsonl"], &database.url());
+    for n in 0..4 {
+        assert!(lines.next().unwrap().unwrap().contains("\"state\""));
+        database.psql(&format!(
+            "INSERT INTO executions (id, root_function, state, created_at, retries) VALUES ('e-{n}', 'f', 'failed', now(), 0)"
+        ));
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    child.wait().unwrap();
+    let log = server.log();
+    assert!(log.matches("relation \"sentinel_leases\" does not exist").count() <= 1, "{log}");
+}

@@ -30,10 +30,12 @@ mod view;
 pub use shape::{Shape, Zone};
 pub use view::{EVENT_COLUMNS, LEASE_COLUMNS};
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use async_trait::async_trait;
 use futures_util::StreamExt;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::cause::Explanation;
 use crate::model::checkup::Checkup;
 use crate::model::plan::Plan;
@@ -52,12 +54,15 @@ pub const NAME: &str = "sentinel";
 /// Sentinel in one database.
 pub struct Sentinel {
     store: Box<dyn LeaseStore>,
+    /// Whether the tables were missing when last asked: then the catalogue is asked first, because every look in vain leaves
+    /// lines in the server's log, and some look every two seconds.
+    missing: AtomicBool,
 }
 
 impl Sentinel {
     /// Sentinel over `store`.
     pub fn new(store: Box<dyn LeaseStore>) -> Self {
-        Self { store }
+        Self { store, missing: AtomicBool::new(false) }
     }
 }
 
@@ -212,7 +217,14 @@ impl System for Sentinel {
     }
 
     async fn survey(&self) -> Result<Survey> {
-        Ok(view::survey(self.store.census().await?))
+        if self.missing.load(Ordering::Relaxed) && !self.present().await? {
+            let message = format!("no Sentinel tables (sentinel_leases) in {}", self.store.database());
+            return Err(Error::new(ErrorKind::NoSystem, message));
+        }
+        let census = self.store.census().await;
+        let missing = census.as_ref().is_err_and(|error| error.kind() == ErrorKind::NoSystem);
+        self.missing.store(missing, Ordering::Relaxed);
+        Ok(view::survey(census?))
     }
 
     async fn checkup(&self) -> Result<Checkup> {
