@@ -21,6 +21,10 @@ fn replayed_and_completed(library: &'static Environment, place: &Place, codec: &
     let executions: Vec<&str> = dead["executions"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     // Each has a letter of its orchestrator and one of the activity that made it fail.
     assert_eq!(place.count("dead_tasks"), 6);
+    // Whatever the codec, a key leads to what names it.
+    let chain = place.json(&["why", "order-1"], 0);
+    let first = chain["chain"][0]["subject"].as_str().unwrap();
+    assert!(executions.iter().any(|id| first == format!("stent:execution:{id}")), "{chain}");
     let payloads = format!(
         "SELECT DISTINCT execution_id, kind, {}, {} FROM tasks ORDER BY 1, 2",
         place.hex_of("args"),

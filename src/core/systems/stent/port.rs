@@ -71,6 +71,13 @@ pub trait ExecutionStore: Send + Sync {
     async fn stats(&self, zone: &Zone, window: Duration) -> Result<Stats>;
 }
 
+/// The bytes that `names` leave in payloads and tags, with what ends them there, so that a longer name is not taken for one:
+/// the quote of JSON, and in a pickle the opcode that remembers a text (MEMOIZE of protocol 4 and later, BINPUT before).
+pub fn needles(names: &[String]) -> Vec<Vec<u8>> {
+    let ended = |name: &String| [b'"', 0x94, b'q'].map(|end| [name.as_bytes(), &[end]].concat());
+    names.iter().flat_map(ended).collect()
+}
+
 /// What should not be there, counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Orphans {

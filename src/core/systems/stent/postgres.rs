@@ -17,7 +17,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::codec::LIMIT;
-use super::port::{Census, ExecutionStore, Ids, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole};
+use super::port::{Census, ExecutionStore, Ids, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole, needles};
 use super::record::{DeadTask, Execution, ExecutionState, Progress, Signal, Task, TaskKind, TaskState, parse_tags};
 use super::shape::{ColumnFact, Shape, TABLES};
 use super::why::Activity;
@@ -160,11 +160,10 @@ static NEIGHBOURS: Sql = Sql::new(
     UNION ALL (SELECT id::text FROM tasks WHERE id < $1 ORDER BY id DESC LIMIT 5)",
 );
 
-/// Payloads are bytes of JSON or of a pickle: either holds a name as it is written.
 static NAMING: Sql = Sql::new(
     "SELECT e.id::text FROM executions AS e WHERE e.state IN ('pending', 'running', 'cancelling', 'failed', 'timed_out')
-        AND EXISTS (SELECT FROM unnest($1::text[]) AS w (name) WHERE position(convert_to(w.name, 'UTF8') IN e.args) > 0
-            OR position(convert_to(w.name, 'UTF8') IN e.kwargs) > 0 OR position(w.name IN e.tags) > 0)
+        AND EXISTS (SELECT FROM unnest($1::bytea[]) AS w (name) WHERE position(w.name IN e.args) > 0
+            OR position(w.name IN e.kwargs) > 0 OR position(w.name IN convert_to(e.tags, 'UTF8')) > 0)
     LIMIT $2",
 );
 
@@ -425,7 +424,8 @@ impl ExecutionStore for PostgresExecutions {
 
     async fn naming(&self, names: &[String], limit: u32) -> Result<Vec<String>> {
         let limit = i64::from(limit);
-        let ask = Ask::new(&NAMING, [(&names as _, Type::TEXT_ARRAY), (&limit as _, Type::INT8)]);
+        let needles = needles(names);
+        let ask = Ask::new(&NAMING, [(&needles as _, Type::BYTEA_ARRAY), (&limit as _, Type::INT8)]);
         let rows = self.link.ask_within(ask, crate::system::SEARCH).await.map_err(|error| self.absent(error))?;
         Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }

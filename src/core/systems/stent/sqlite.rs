@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::codec::LIMIT;
-use super::port::{Census, ExecutionStore, Ids, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole};
+use super::port::{Census, ExecutionStore, Ids, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole, needles};
 use super::record::{DeadTask, Execution, ExecutionState, Progress, Signal, Task, TaskKind, TaskState};
 use super::shape::{ColumnFact, Shape, TABLES};
 use super::why::Activity;
@@ -152,11 +152,10 @@ const NEIGHBOURS: [&str; 4] = [
     "SELECT id FROM tasks WHERE id < ?1 ORDER BY id DESC LIMIT 5",
 ];
 
-/// `instr` of a text and a blob compares bytes once both are blobs.
+/// `instr` compares bytes once both are blobs.
 const NAMING: &str =
     "SELECT id FROM executions WHERE state IN ('pending', 'running', 'cancelling', 'failed', 'timed_out')
-        AND (instr(CAST(args AS BLOB), CAST(?1 AS BLOB)) > 0 OR instr(CAST(kwargs AS BLOB), CAST(?1 AS BLOB)) > 0
-            OR instr(tags, ?1) > 0)
+        AND (instr(CAST(args AS BLOB), ?1) > 0 OR instr(CAST(kwargs AS BLOB), ?1) > 0 OR instr(CAST(tags AS BLOB), ?1) > 0)
     LIMIT ?2";
 
 pub(super) fn now(db: &Connection) -> Result<Timestamp> {
@@ -360,12 +359,12 @@ impl ExecutionStore for SqliteExecutions {
     }
 
     async fn naming(&self, names: &[String], limit: u32) -> Result<Vec<String>> {
-        let names = names.to_vec();
+        let needles = needles(names);
         self.snapshot(move |db, _, _| {
             let mut found = Vec::new();
-            for name in &names {
+            for needle in &needles {
                 found.extend(
-                    all(db, NAMING, params![name, limit], |row| Cells::new(row).text(0))?.into_iter().flatten(),
+                    all(db, NAMING, params![needle, limit], |row| Cells::new(row).text(0))?.into_iter().flatten(),
                 );
             }
             Ok(found)
