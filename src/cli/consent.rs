@@ -127,7 +127,7 @@ pub fn what_happened(session: &Session, evidence: &[String]) -> Result<Knowledge
     session.say(evidence);
     let choices = [
         "It completed: cache a result, later callers get it without running",
-        "It never happened: reset it, the next caller runs it",
+        "It never happened: reset it, the next caller runs it (the first may still finish its effect)",
         "Not known yet: take it over so that no late worker settles it, decide later",
     ];
     let left = || Error::new(ErrorKind::Refused, "no answer; nothing was written");

@@ -31,7 +31,11 @@ fn the_first_screen() {
     assert_snapshot("demo/demo", &redact(&shown));
     // The commands are to be typed as they stand.
     let (_, commands) = output.stdout.split_once("next:\n").unwrap();
-    let commands: Vec<&str> = commands.lines().map(|line| line.split("   #").next().unwrap().trim()).collect();
+    let commands: Vec<&str> = commands
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .map(|line| line.split("   #").next().unwrap().trim())
+        .collect();
     let commands: Vec<&str> = commands.into_iter().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     let (export, commands) = commands.split_first().unwrap();
     assert_eq!((*export, commands.len()), ("export DATABASE_URL=sqlite:sen-demo.db", 7), "{}", output.stdout);

@@ -50,12 +50,9 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let database = registry::open(&target, Access::Read, None).await?;
     let front = survey(&database).await?;
     let (mut detail, now) = (super::status::detail(&front), front.now);
-    detail.blocks.insert(
-        0,
-        Block::Note(format!(
-            "made {}: the leases, executions and sagas of a payment service, some minutes after a provider outage",
-            path.display()
-        )),
+    let made = format!(
+        "made {}: the leases, executions and sagas of a payment service, some minutes after a provider outage",
+        path.display()
     );
     let url = format!("sqlite:{}", path.display());
     let sen = std::env::args().next().unwrap_or_else(|| "sen".into());
@@ -63,7 +60,8 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         let rest = NextCommand::new(words, why);
         NextCommand { command: format!("{} {}", shell_word(&sen), rest.command), why: rest.why }
     };
-    detail.blocks.push(Block::Next(vec![
+    // What to type stands before what is there: a pager shows the beginning.
+    let next = Block::Next(vec![
         NextCommand {
             command: format!("export DATABASE_URL={}", shell_word(&url)),
             why: "what follows is about this file".into(),
@@ -75,7 +73,8 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         command(&["exec", "list", "--state", "failed,stranded,lost"], "which executions need a person"),
         command(&["exec", "show", executions::FAILED], "one of them: its tasks, progress and error"),
         command(&["saga", "show", sagas::STUCK], "a saga that no worker will ever pick up again"),
-    ]));
+    ]);
+    detail.blocks.splice(0..0, [Block::Note(made), next, Block::Note(String::new())]);
     Ok(Answer::new(View::Details(DetailsView { details: vec![detail], single: true, now })))
 }
 

@@ -93,7 +93,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         return Err(other);
     }
     if alone && decision.is_none() && !args.acting.yes && !args.acting.dry_run && session.can_ask() {
-        decision = ask(system, &ids[0], args.token, session).await?;
+        decision = ask(system, &ids[0], args.token, args.before_hard_ttl, session).await?;
         // The question was the consent.
         let acting = Acting { yes: true, ..args.acting };
         let request = Request::Reconcile { ids, token: args.token, before_hard_limit: args.before_hard_ttl, decision };
@@ -158,12 +158,20 @@ async fn uncertain(system: &dyn System, args: &Args) -> Result<Vec<String>> {
     Ok(keys)
 }
 
-async fn ask(system: &dyn System, key: &str, token: Option<i64>, session: &Session) -> Result<Option<Decision>> {
+async fn ask(
+    system: &dyn System,
+    key: &str,
+    token: Option<i64>,
+    before_hard_limit: bool,
+    session: &Session,
+) -> Result<Option<Decision>> {
     let Some(found) = system.find(key, 5).await?.into_iter().next() else {
         return Err(inspect::missing("lease", key, &system.nearby(key).await?));
     };
     let open = match found.verdict.state {
-        "uncertain" | "stalled" => true,
+        "uncertain" => true,
+        // Its worker may be alive: only whoever says that it is not may settle it.
+        "stalled" => before_hard_limit,
         // Somebody has it: whoever has their token may settle it.
         "reconciling" => token.is_some(),
         _ => false,

@@ -15,6 +15,8 @@ const HOPS: u32 = 3;
 const LOOKED_UP: usize = 40;
 /// A name shorter than this stands in too much by chance.
 const SHORTEST: usize = 4;
+/// What systems call the relation to the matter a thing is about: an order, a customer.
+const ABOUT: &str = "what it is about";
 const NAMES_IT: &str = "names it in what it carries";
 
 /// One thing in the chain.
@@ -45,7 +47,7 @@ pub struct Chain {
 /// What the stores report; `NoSystem` when the database holds none of the systems.
 pub async fn why(database: &Database, id: &str) -> Result<Chain> {
     let mut chain = Chain::default();
-    let names = names(id);
+    let mut names = names(id);
     let mut asked = HashSet::from([id.to_owned()]);
     let mut seen = HashSet::new();
     let mut queue = VecDeque::from([(id.to_owned(), None, 0)]);
@@ -56,6 +58,8 @@ pub async fn why(database: &Database, id: &str) -> Result<Chain> {
                 break;
             }
             // What leads away from the key is told first.
+            let about = chain.links.iter().filter(|link| link.distance == 0).flat_map(|link| &link.explanation.related);
+            names.extend(about.filter(|related| related.relation == ABOUT).map(|related| related.id.clone()));
             let (naming, whole) = naming(database, &names).await?;
             chain.unsearched = !whole;
             let from = chain.links.first().map_or_else(

@@ -192,7 +192,7 @@ pub(super) fn found(fact: Fact, now: Timestamp, zone: &Zone) -> Found {
         None => {}
     }
     if let Some(traceback) = traceback {
-        fields.push(("traceback", Value::Text(traceback)));
+        fields.push(("traceback", Value::Lines(traceback)));
     }
     Found {
         subject: Subject::new(NAME, LETTER, fact.id.clone()),
