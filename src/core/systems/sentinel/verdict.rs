@@ -238,7 +238,14 @@ fn next(lease: &Lease, state: State) -> Vec<NextCommand> {
                 ),
             ]
         }
-        State::Stalled => vec![command(&["sen", "wait"], "until it ends, or its hard limit passes"), history],
+        State::Stalled => vec![
+            command(&["sen", "wait"], "until it ends, or its hard limit passes"),
+            history,
+            command(
+                &["sen", "reconcile", "--before-hard-ttl", "--reason", "WHY"],
+                "once you know that its worker is dead: take it over before that",
+            ),
+        ],
         State::Unreadable => vec![command(&["sen", "inspect", "-o", "json"], "every fact of it, for a ticket")],
         State::Alive | State::Held => vec![command(&["sen", "wait"], "until it ends")],
         State::Free | State::Completed => vec![history],

@@ -385,7 +385,13 @@ fn next(look: &Whole, state: State) -> Vec<NextCommand> {
             next.push(NextCommand::new(&["sen", "exec", "cancel", id], "end it: nobody else will"));
         }
         State::Lost | State::Ready => {
-            next.push(NextCommand::new(&["sen", "stats"], "who works, and how deep the queues are"))
+            next.push(NextCommand::new(&["sen", "stats"], "who works, and how deep the queues are"));
+            if state == State::Lost {
+                next.push(NextCommand::new(
+                    &["sen", "exec", "cancel", id],
+                    "end it, if no worker is to take it up again",
+                ));
+            }
         }
         _ => {}
     }
