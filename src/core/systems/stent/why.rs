@@ -133,7 +133,8 @@ fn outlived(look: &Look) -> Option<Cause> {
     let letter = look.letter.as_ref()?;
     (look.owner.as_ref()?.state == ExecutionState::Completed).then(|| {
         let text = "it was given up on, and its execution has completed all the same: nobody waits for it";
-        let next = NextCommand::new(&["sen", "dlq", "discard", &letter.id], "if its effect is not missed");
+        let next =
+            NextCommand::new(&["sen", "dlq", "discard", &letter.id, "--export", "FILE"], "if its effect is not missed");
         Cause::new("outlived", Certainty::Proven, Severity::Pending, text).with_next(vec![next])
     })
 }

@@ -251,6 +251,9 @@ fn verdict(fact: &Fact, standing: Standing, group: &str, mut evidence: Vec<Strin
     {
         next.push(NextCommand::new(&["sen", "exec", "show", execution], "the execution it belongs to"));
     }
-    next.push(NextCommand::new(&["sen", "dlq", "discard", &fact.id], "give it up: it is written out first"));
+    next.push(NextCommand::new(
+        &["sen", "dlq", "discard", &fact.id, "--export", "FILE"],
+        "give it up: it is written out first",
+    ));
     Verdict { state: standing.name(), severity: Severity::Warning, summary, evidence, next }
 }
