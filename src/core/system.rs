@@ -23,7 +23,7 @@ use crate::time::{Timestamp, When};
 
 /// How long a store may search payloads for a name.
 pub const SEARCH: std::time::Duration = std::time::Duration::from_secs(1);
-/// How many things that name it are looked at.
+/// How many things that name it are looked at. Systems return one more where there are more, so that a cut is told.
 pub const MENTIONS: usize = 5;
 
 /// A system of coordinated work in one database.

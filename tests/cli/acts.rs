@@ -230,7 +230,19 @@ fn on_a_terminal_the_evidence_is_shown_and_the_answer_is_done() {
     assert!(confirm.screen().contains("the cached result is erased"), "{}", confirm.screen());
     confirm.type_keys("n");
     assert_eq!(confirm.finish().code, 7);
+    let mut interrupted = terminal(["forget", "payments:order-7701"]).database(&url).size(40, 120).start();
+    interrupted.wait_for("Do it?");
+    interrupted.type_keys("\x03");
+    let shown = interrupted.finish();
+    assert_eq!(shown.code, 130);
     demo.sen(&["inspect", "payments:order-7701"]).run().expect_code(0);
+
+    // What could only be refused is not asked: somebody has it, or its worker may be alive.
+    for key in ["payments:order-7729", "reports:daily-settlement"] {
+        assert_eq!(terminal(["reconcile", key]).database(&url).size(40, 120).run().code, 5, "{key}");
+    }
+    // A terminal keeps nothing of what is removed.
+    assert_eq!(terminal(["dlq", "discard", "--all", "--system", "stent"]).database(&url).size(40, 120).run().code, 2);
 }
 
 #[test]
@@ -256,4 +268,34 @@ fn an_interrupted_bulk_act_finishes_its_item_and_reports_the_truth() {
     let (applied, skipped) = (report["applied"].as_u64().unwrap(), report["skipped"].as_u64().unwrap());
     assert_eq!((applied, applied + skipped), (taken(), 100), "{report}");
     assert!(skipped > 0, "it was over before the interrupt came");
+}
+
+/// Letters of several systems stand in one database: an act that one of them lacks stops only what is about it.
+#[test]
+fn discards_are_refused_only_where_they_are_meant() {
+    let demo = Demo::make();
+    let groups = demo.sen(&["dlq", "groups", "-o", "json"]).run().expect_code(0).json();
+    let of = |system: &str| {
+        let group = groups.as_array().unwrap().iter().find(|group| group["system"] == system).unwrap();
+        group["group"].as_str().unwrap().to_owned()
+    };
+    let discard = |more: &[&str]| demo.sen(&[&["dlq", "discard", "--dry-run", "-o", "json"], more].concat()).run();
+    let planned = discard(&["--group", &of("stent")]).expect_code(0).json();
+    assert!(planned["planned"].as_u64().unwrap() > 0, "{planned}");
+    assert!(discard(&["--group", &of("saga")]).expect_code(7).stderr.contains("not discarded"));
+    assert!(discard(&["--all"]).expect_code(2).stderr.contains("--system stent"));
+}
+
+#[test]
+fn suggestions_are_of_the_kind_that_is_asked_for() {
+    let demo = Demo::make();
+    // The beginning of this saga's id reads as a number, and its column is of numeric affinity.
+    let saga = demo.sen(&["saga", "show", "00001e33"]).run().expect_code(4).stderr;
+    assert!(saga.contains("did you mean \"00001e33-"), "{saga}");
+    let execution = demo.sen(&["exec", "show", "7731"]).run().expect_code(4).stderr;
+    assert!(
+        execution.contains("77310000-c4a6-4000-8000-000000000000") && !execution.contains("000000000001"),
+        "{execution}"
+    );
+    assert!(demo.sen(&["wait", "payments:order-77310"]).run().expect_code(4).stderr.contains("payments:order-7731"));
 }

@@ -56,3 +56,29 @@ fn a_chain_leads_from_an_execution_to_the_key_its_arguments_name() {
     // A completed execution has no causes, whatever hangs together with it.
     assert!(why("77010000-c4a6-4000-8000-000000000000")["chain"][0]["causes"].as_array().unwrap().is_empty());
 }
+
+/// Of many things that name a key a few are looked at, and that there are more is said.
+#[test]
+fn that_more_name_a_key_than_are_looked_at_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    sen(["demo"]).cwd(folder.path()).run().expect_code(0);
+    let db = rusqlite::Connection::open(folder.path().join("sen-demo.db")).unwrap();
+    let why = || sen(["why", "-o", "json", "order-many"]).cwd(folder.path()).database("sqlite:sen-demo.db").run();
+    for (count, cut) in [(5, false), (6, true)] {
+        while db
+            .query_row("SELECT count(*) FROM executions WHERE id LIKE 'many-%'", [], |row| row.get::<_, i64>(0))
+            .unwrap()
+            < count
+        {
+            db.execute(
+                "INSERT INTO executions (id, root_function, state, args, kwargs, retries, created_at, tags)
+                SELECT 'many-' || count(*), 'f', 'failed', CAST('[\"order-many\"]' AS BLOB), CAST('{}' AS BLOB), 0,
+                    '2026-11-20T10:00:00', '[]' FROM executions",
+                [],
+            )
+            .unwrap();
+        }
+        let told = why().expect_code(0).json();
+        assert_eq!((told["chain"].as_array().unwrap().len(), &told["chain_cut"]), (5, &cut.into()), "{told}");
+    }
+}

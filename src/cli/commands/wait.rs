@@ -17,7 +17,7 @@ use crate::views::{Answer, Block, Detail, DetailsView, View};
 
 /// Wait until a key is completed, settled or free
 ///
-/// Ends with exit code 0 when it is, 8 when --timeout (1m by default) has passed, and 10 as soon as the key is uncertain:
+/// Ends with exit code 0 when it is, 4 when it is not there from the start (`--for completed` waits for it to come), 8 when --timeout (1m by default) has passed, and 10 as soon as the key is uncertain:
 /// then waiting longer cannot help.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  sen wait payments:order-789 --for completed --timeout 5m && echo paid")]

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::cause::{Certainty, Explanation};
 use crate::model::subject::Subject;
 use crate::registry::Database;
+use crate::system::MENTIONS;
 
 /// How far from the key asked for a connection is followed.
 const HOPS: u32 = 3;
@@ -60,8 +61,11 @@ pub async fn why(database: &Database, id: &str) -> Result<Chain> {
             // What leads away from the key is told first.
             let about = chain.links.iter().filter(|link| link.distance == 0).flat_map(|link| &link.explanation.related);
             names.extend(about.filter(|related| related.relation == ABOUT).map(|related| related.id.clone()));
-            let (naming, whole) = naming(database, &names).await?;
+            let (mut naming, whole) = naming(database, &names).await?;
             chain.unsearched = !whole;
+            naming.retain(|id| !asked.contains(id));
+            chain.cut |= naming.len() > MENTIONS;
+            naming.truncate(MENTIONS);
             let from = chain.links.first().map_or_else(
                 || Subject::new("sen", "name", names.first().map_or("", String::as_str)),
                 |link| link.explanation.subject.clone(),
@@ -111,7 +115,11 @@ async fn naming(database: &Database, names: &[String]) -> Result<(Vec<String>, b
     }
     for answer in join_all(database.systems().map(|system| system.mentions(names))).await {
         match answer {
-            Ok(ids) => found.extend(ids),
+            Ok(ids) => ids.into_iter().for_each(|id| {
+                if !found.contains(&id) {
+                    found.push(id);
+                }
+            }),
             Err(error) if error.kind() == ErrorKind::Timeout => whole = false,
             Err(error) if error.kind() == ErrorKind::NoSystem => {}
             Err(error) => return Err(error),

@@ -269,7 +269,7 @@ impl System for Stent {
     }
 
     async fn mentions(&self, names: &[String]) -> Result<Vec<String>> {
-        self.store.naming(names, crate::system::MENTIONS as u32).await
+        self.store.naming(names, crate::system::MENTIONS as u32 + 1).await
     }
 
     async fn nearby(&self, id: &str) -> Result<Vec<String>> {

@@ -22,7 +22,7 @@ Examples:
   sen dlq discard --all --yes > gone.jsonl
 
 Every letter is written out as one JSON object a line before it is removed: to the file of --export, synced to disk, which \
-must not exist yet; without it to standard output, and what became of the letters is then said on standard error.")]
+must not exist yet; without it to standard output, and what became of the letters is then said on standard error; a terminal keeps nothing and is refused.")]
 pub struct Args {
     /// The letters' ids
     #[arg(value_name = "ID", conflicts_with = "all")]

@@ -240,7 +240,7 @@ impl Sagas {
                 let query = MessageQuery {
                     saga: Some(name.clone()),
                     statuses: ["PENDING", kind.taken(), "FAILED", "IGNORED"].map(str::to_owned).to_vec(),
-                    limit: i64::try_from(MENTIONS).ok(),
+                    limit: i64::try_from(MENTIONS + 1).ok(),
                     ..MessageQuery::default()
                 };
                 let (_, messages) = self.page_of_messages(models, &tables, &query).await?;
