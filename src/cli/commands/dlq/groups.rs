@@ -49,10 +49,12 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     if args.limit > 0 {
         groups.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
     }
-    if session.shows_progress() && !groups.is_empty() {
-        session.note("`sen dlq list --group GROUP` shows one of them; `sen dlq replay --group GROUP --dry-run` what a replay would do");
-    }
-    let note = (groups.len() < all).then(|| format!("{} more groups (--limit 0 shows all)", all - groups.len()));
+    // A person is told how to go on; a script knows.
+    let tip =
+        || "`sen dlq list --group GROUP` shows one; `sen dlq replay --group GROUP --dry-run` what a replay would do";
+    let note = (groups.len() < all)
+        .then(|| format!("{} more groups (--limit 0 shows all)", all - groups.len()))
+        .or_else(|| (session.shows_progress() && all > 0).then(|| tip().to_owned()));
     let rows = groups.into_iter().map(|group| group.row()).collect();
     Ok(Answer::new(View::List(ListView {
         columns: GROUP_COLUMNS,
