@@ -9,7 +9,8 @@ use crate::model::verdict::{NextCommand, Severity};
 pub enum Certainty {
     /// It fits what was seen, and so would something else.
     Likely,
-    /// What was seen leaves no other reading.
+    /// One row, or several rows of one snapshot, state it. That something is absent, never happened or has ended is not
+    /// in any row, and so is never proven.
     Proven,
 }
 
@@ -36,12 +37,31 @@ pub struct Cause {
     pub text: String,
     /// What to type about it, the most useful first.
     pub next: Vec<NextCommand>,
+    /// The columns (`leases.status`) whose values in one snapshot state it; empty where it is likely only.
+    pub stated_by: &'static [&'static str],
 }
 
 impl Cause {
     /// A cause without commands.
     pub fn new(rule: &'static str, certainty: Certainty, severity: Severity, text: impl Into<String>) -> Self {
-        Self { rule, certainty, severity, text: text.into(), next: Vec::new() }
+        Self { rule, certainty, severity, text: text.into(), next: Vec::new(), stated_by: &[] }
+    }
+
+    /// A cause that fits what was seen, as something else might.
+    pub fn likely(rule: &'static str, severity: Severity, text: impl Into<String>) -> Self {
+        Self::new(rule, Certainty::Likely, severity, text)
+    }
+
+    /// A cause that rows of one snapshot state. `stated_by` names the columns whose values say so (`leases.status`); what
+    /// no column says ("no worker", "never", "has ended") cannot be stated and is [`Self::likely`].
+    pub fn stated(
+        rule: &'static str,
+        stated_by: &'static [&'static str],
+        severity: Severity,
+        text: impl Into<String>,
+    ) -> Self {
+        debug_assert!(!stated_by.is_empty(), "{rule}: a stated cause names its columns");
+        Self { stated_by, ..Self::new(rule, Certainty::Proven, severity, text) }
     }
 
     /// The same with what to type about it.
