@@ -6,14 +6,16 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::Postgres;
+use super::again::Again;
+use super::deadline::Steps;
 use super::read::Ask;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ident::OperationId;
-use crate::stores::conninfo::Conninfo;
 
 /// The limits keep a write from queueing behind somebody's lock and a vanished client from holding one. The lock is held
 /// to the end of the transaction. `txid_*` rather than `pg_current_xact_id`: known to every server version served.
@@ -29,20 +31,32 @@ const TRIES: u32 = 5;
 /// COMMIT never came, so that it has ended when it is asked about.
 const ANSWER: Duration = Duration::from_secs(12);
 
+/// How long the statements before COMMIT may take, as BEGIN sets it.
+const STATEMENT: Duration = Duration::from_secs(30);
+
+/// How long the answer to ROLLBACK is waited for: nothing depends on it.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// SQLSTATEs of conflicts that vanish when the transaction is tried again.
 const CONFLICTS: [&str; 2] = ["40001", "40P01"];
 
 impl Postgres {
     /// Runs `change`, which returns a row for each thing it changed, and commits if it returned any. No row means that
-    /// nothing matched and nothing was written. `again` is how to reconnect if the connection is lost.
+    /// nothing matched and nothing was written. `again` is how to reconnect if the connection is lost; `limit` is how long the operator waits.
     ///
     /// # Errors
     /// `OutcomeUnknown` when the connection was lost while committing and the server cannot be asked; any other error
     /// means that nothing was written.
-    pub async fn change_all(&self, change: &Ask<'_>, operation: OperationId, again: &Conninfo) -> Result<Vec<Row>> {
+    pub async fn change_all(
+        &self,
+        change: &Ask<'_>,
+        operation: OperationId,
+        limit: Option<Duration>,
+        again: &Again,
+    ) -> Result<Vec<Row>> {
         let mut tried = 0;
         loop {
-            match self.change_once(change, operation, again).await {
+            match self.change_once(change, operation, limit, again).await {
                 Err(error) if tried < 3 && error.sqlstate().is_some_and(|code| CONFLICTS.contains(&code)) => {
                     tried += 1;
                     // The operation's random id spreads contenders without another source of randomness.
@@ -54,22 +68,34 @@ impl Postgres {
         }
     }
 
-    async fn change_once(&self, change: &Ask<'_>, operation: OperationId, again: &Conninfo) -> Result<Vec<Row>> {
+    async fn change_once(
+        &self,
+        change: &Ask<'_>,
+        operation: OperationId,
+        limit: Option<Duration>,
+        again: &Again,
+    ) -> Result<Vec<Row>> {
         let client = self.client();
         let name = operation.to_string();
         let named: [(&(dyn ToSql + Sync), Type); 1] = [(&name, Type::TEXT)];
-        let (begun, marked, changed) = tokio::join!(
-            biased;
-            client.batch_execute(BEGIN),
-            client.query_typed(MARK, &named),
-            client.query_typed(change.text(), change.params()),
-        );
+        let steps = Steps::new();
+        let work = async {
+            tokio::join!(
+                biased;
+                client.batch_execute(BEGIN),
+                steps.of(client.query_typed(MARK, &named)),
+                client.query_typed(change.text(), change.params()),
+            )
+        };
+        let limit = limit.map_or(STATEMENT, |limit| limit.min(STATEMENT));
+        // COMMIT has not been sent: a connection that is given up here takes the transaction with it.
+        let (begun, marked, changed) = self.answered(Some(limit), &steps, work.boxed()).await?;
         let (marked, changed) = match (begun, marked, changed) {
             (Ok(()), Ok(marked), Ok(changed)) => (marked, changed),
             (begun, marked, changed) => {
                 let error = begun.err().or(marked.err()).or(changed.err());
                 // A failed statement leaves an aborted transaction; nothing of it can be committed.
-                let _ = client.batch_execute("ROLLBACK").await;
+                let _ = tokio::time::timeout(FAREWELL, client.batch_execute("ROLLBACK")).await;
                 return match error {
                     Some(error) => Err(self.explain(error).await),
                     None => Err(Error::new(ErrorKind::Internal, "a transaction failed without an error")),
@@ -77,7 +103,7 @@ impl Postgres {
             }
         };
         if changed.is_empty() {
-            let _ = client.batch_execute("ROLLBACK").await;
+            let _ = tokio::time::timeout(FAREWELL, client.batch_execute("ROLLBACK")).await;
             return Ok(Vec::new());
         }
         let transaction: i64 = match marked.first().map(|row| row.try_get(1)) {
@@ -87,7 +113,10 @@ impl Postgres {
         let committed = match tokio::time::timeout(ANSWER, client.batch_execute("COMMIT")).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.explain(error).await),
-            Err(_) => Err(Error::new(ErrorKind::Disconnected, "the server does not answer")),
+            Err(_) => {
+                self.give_up();
+                Err(Error::new(ErrorKind::Disconnected, "the server does not answer"))
+            }
         };
         match committed {
             Ok(()) => Ok(changed),
@@ -95,7 +124,11 @@ impl Postgres {
                 if error.kind() != ErrorKind::Disconnected && error.sqlstate().is_some() {
                     return Err(error);
                 }
-                match ask_outcome(again, transaction, &name).await {
+                match again
+                    .spend(async { Ok(ask_outcome(again, transaction, &name).await) }.boxed())
+                    .await
+                    .unwrap_or(None)
+                {
                     Some(true) => Ok(changed),
                     Some(false) => Err(error.with_context("the change was rolled back and nothing of it was written")),
                     None => Err(Error::new(
@@ -113,10 +146,10 @@ impl Postgres {
 }
 
 /// Whether the transaction was committed; `None` when that cannot be found out.
-async fn ask_outcome(again: &Conninfo, transaction: i64, operation: &str) -> Option<bool> {
+async fn ask_outcome(again: &Again, transaction: i64, operation: &str) -> Option<bool> {
     for attempt in 0..TRIES {
         tokio::time::sleep(Duration::from_millis(200) * attempt).await;
-        let Ok(db) = Postgres::connect(again).await else { continue };
+        let Ok(db) = Postgres::connect(again.info()).await else { continue };
         let client = db.client();
         let named: [(&(dyn ToSql + Sync), Type); 1] = [(&operation, Type::TEXT)];
         let id: [(&(dyn ToSql + Sync), Type); 1] = [(&transaction, Type::INT8)];
