@@ -7,8 +7,10 @@
 //! server, as the library does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -493,14 +495,14 @@ impl LeaseStore for PostgresLeases {
             client.batch_execute(INIT_LOCK).await?;
             client.query_typed(HAVE.as_str(), &[(&RELATIONS.as_slice(), Type::TEXT_ARRAY)]).await
         };
-        let have: Vec<String> = match begin.await {
+        let have: Vec<String> = match db.answer(Some(INIT), begin.boxed()).await? {
             Ok(rows) => rows.iter().filter_map(|row| Cells::new(row).text(0)).collect(),
             Err(error) => return Err(fail(error).await),
         };
         let mut items = Vec::new();
         for (name, ddl) in RELATIONS.iter().zip(CREATE) {
             let exists = have.iter().any(|seen| seen == name);
-            if !exists && let Err(error) = client.batch_execute(ddl).await {
+            if !exists && let Err(error) = db.answer(Some(INIT), client.batch_execute(ddl).boxed()).await? {
                 return Err(fail(error).await);
             }
             let (outcome, detail) =
@@ -520,6 +522,9 @@ impl LeaseStore for PostgresLeases {
         Ok(items)
     }
 }
+
+/// How long one statement of making the tables may take, as its transaction says.
+const INIT: Duration = Duration::from_secs(30);
 
 fn list_sql(query: &LeaseQuery) -> Sql {
     // The ORDER BY and LIMIT belong inside the lateral subquery, before its closing parenthesis and alias.
