@@ -5,6 +5,7 @@ mod checkup;
 mod connect;
 pub mod decode;
 mod direct;
+pub mod encode;
 mod errors;
 pub mod flight;
 pub mod link;

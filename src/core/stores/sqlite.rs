@@ -128,6 +128,10 @@ fn check_file(path: &Path, access: Access) -> Result<()> {
         Ok(found) if found.is_dir() => {
             Err(Error::new(ErrorKind::Connect, format!("{shown} is a directory, not a database file")))
         }
+        // Opening a pipe would wait for a writer, for ever.
+        Ok(found) if !found.is_file() => {
+            Err(Error::new(ErrorKind::Connect, format!("{shown} is not a regular file, so it holds no database")))
+        }
         Ok(found) => check_owner(path, &found, access),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && access == Access::Create => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
