@@ -8,6 +8,7 @@ mod connect;
 mod deadline;
 pub mod decode;
 mod direct;
+pub mod encode;
 mod errors;
 pub mod flight;
 pub mod link;
