@@ -122,7 +122,7 @@ pub struct Globals {
     pub connect_retry: Option<Duration>,
 
     /// Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)
-    #[arg(long, global = true, value_parser = zone, value_name = "ZONE")]
+    #[arg(long, global = true, value_parser = zone, value_name = "ZONE", allow_hyphen_values = true)]
     pub worker_timezone: Option<Zone>,
 }
 
