@@ -118,6 +118,10 @@ pub struct Globals {
     #[arg(long, global = true, value_parser = span, value_name = "SPAN")]
     pub timeout: Option<Duration>,
 
+    /// Keep trying to connect for so long, writing commands to a primary (SEN_CONNECT_RETRY, else not at all)
+    #[arg(long, global = true, value_parser = span, value_name = "SPAN")]
+    pub connect_retry: Option<Duration>,
+
     /// Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)
     #[arg(long, global = true, value_parser = zone, value_name = "ZONE", allow_hyphen_values = true)]
     pub worker_timezone: Option<Zone>,
