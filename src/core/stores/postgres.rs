@@ -8,6 +8,7 @@ mod direct;
 mod errors;
 pub mod flight;
 pub mod link;
+pub mod outcome;
 pub mod read;
 pub mod write;
 

@@ -27,6 +27,7 @@ use crate::permit::WritePermit;
 use crate::sql::Sql;
 use crate::stores::postgres::decode::Cells;
 use crate::stores::postgres::link::Link;
+use crate::stores::postgres::outcome::{Proof, Written};
 use crate::stores::postgres::read::{Ask, chunks};
 use crate::time::Timestamp;
 
@@ -160,6 +161,12 @@ static CENSUS: Sql = Sql::new(
 );
 
 static LAST_EVENT: Sql = Sql::new("SELECT occurred_at::timestamptz FROM sentinel_events ORDER BY id DESC LIMIT 1");
+
+/// $4 what was created.
+static MADE: Sql = Sql::new(
+    "CASE (SELECT count(*) FROM unnest($4::text[]) AS name WHERE to_regclass(name) IS NOT NULL)
+        WHEN cardinality($4::text[]) THEN 'effect' WHEN 0 THEN 'absent' END",
+);
 
 static HAVE: Sql = Sql::new("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL");
 
@@ -418,7 +425,8 @@ impl LeaseStore for PostgresLeases {
     }
 
     async fn act(&self, act: &LeaseAct, permit: &WritePermit) -> Result<Option<Acted>> {
-        let sql = act::statement(&act.verb, self.recording().await?);
+        let recording = self.recording().await?;
+        let sql = act::statement(&act.verb, recording);
         let (result, before_hard_limit) = match &act.verb {
             Verb::Complete(result) => (Some(result), false),
             Verb::TakeOver { before_hard_limit } => (None, *before_hard_limit),
@@ -433,9 +441,11 @@ impl LeaseStore for PostgresLeases {
             (&event, Type::TEXT),
             (&before_hard_limit, Type::BOOL),
         ];
-        let row = self.link.change(&Ask::new(&sql, params), permit.operation()).await;
+        let token = |row: &Row| Cells::new(row).int(0).unwrap_or(act.token);
+        let proof = |written: &Written<'_>| act::proof(act, recording, written.rows.first().map_or(act.token, token));
+        let row = self.link.change(&Ask::new(&sql, params), &proof, permit.operation()).await;
         let row = row.map_err(|error| self.no_leases(error))?;
-        Ok(row.map(|row| Acted { token: Cells::new(&row).int(0).unwrap_or(act.token) }))
+        Ok(row.map(|row| Acted { token: token(&row) }))
     }
 
     async fn locks(&self, key: &str) -> Result<Vec<Lock>> {
@@ -478,8 +488,8 @@ impl LeaseStore for PostgresLeases {
         let db = self.link.live().await?;
         let fail = |error| db.explain(error);
         let client = db.client();
+        let mark = db.begin(permit.operation()).await?;
         let begin = async {
-            client.batch_execute("BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'").await?;
             client.batch_execute(INIT_LOCK).await?;
             client.query_typed(HAVE.as_str(), &[(&RELATIONS.as_slice(), Type::TEXT_ARRAY)]).await
         };
@@ -497,15 +507,17 @@ impl LeaseStore for PostgresLeases {
                 if exists { (Outcome::AlreadyDone, "already there") } else { (Outcome::Applied, "created") };
             items.push(Item::new(Subject::new(super::NAME, "relation", *name), outcome, detail));
         }
-        let Err(error) = client.batch_execute("COMMIT").await else { return Ok(items) };
-        let error = fail(error).await;
-        if error.kind() != ErrorKind::Disconnected {
-            return Err(error);
-        }
-        let message = format!("the connection was lost while committing operation {}", permit.operation());
-        Err(Error::new(ErrorKind::OutcomeUnknown, message)
-            .with_source(error)
-            .with_hint("run `sen init` again: it creates only what is missing"))
+        let made: Vec<String> = RELATIONS
+            .iter()
+            .filter(|name| !have.iter().any(|seen| seen == *name))
+            .map(|name| (*name).to_owned())
+            .collect();
+        let proof = || Proof::new(MADE.clone()).with(made, Type::TEXT_ARRAY);
+        db.commit(&mark, self.link.again(), proof).await.map_err(|error| match error.kind() {
+            ErrorKind::OutcomeUnknown => error.with_hint("run `sen init` again: it creates only what is missing"),
+            _ => error,
+        })?;
+        Ok(items)
     }
 }
 
