@@ -40,6 +40,12 @@ impl Sql {
         Self::of(Cow::Owned(self.text.into_owned() + text))
     }
 
+    /// The statement with another one after it.
+    #[must_use]
+    pub fn then_sql(self, other: &Self) -> Self {
+        Self::of(Cow::Owned(self.text.into_owned() + &other.text))
+    }
+
     /// The statement with a quoted identifier after it.
     #[must_use]
     pub fn then_ident(self, ident: &Ident) -> Self {

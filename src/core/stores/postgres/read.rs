@@ -22,10 +22,12 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// A database in SQL_ASCII holds bytes in no known encoding; asked for UTF-8 the server would refuse the whole answer for
 /// one odd byte. Taken raw, `decode` reports the odd column and the rest is read. Compiling a query (PostgreSQL 11 and later)
 /// takes seconds where large tables make it look expensive, and these are run once.
-const LIMITS: &str = "SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
+static LIMITS: Sql = Sql::new(
+    "SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
     CASE WHEN current_setting('server_encoding') = 'SQL_ASCII' THEN set_config('client_encoding', 'SQL_ASCII', true) END,
     CASE WHEN $3 THEN set_config('max_parallel_workers_per_gather', '0', true) END,
-    CASE WHEN current_setting('server_version_num')::int >= 110000 THEN set_config('jit', 'off', true) END";
+    CASE WHEN current_setting('server_version_num')::int >= 110000 THEN set_config('jit', 'off', true) END",
+);
 
 /// How long a reader waits for a lock: longer means somebody is altering the table, and the operator should know.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -42,9 +44,9 @@ impl<'a> Ask<'a> {
         Self { sql, params: params.into_iter().collect() }
     }
 
-    /// The statement.
+    /// The statement as it is sent.
     pub(super) fn text(&self) -> &str {
-        self.sql.as_str()
+        self.sql.for_postgres()
     }
 
     /// Its parameters.
@@ -121,8 +123,8 @@ impl Postgres {
         let (begun, limited, answers, ended) = tokio::join!(
             biased;
             client.batch_execute(BEGIN),
-            client.query_typed(LIMITS, &limits),
-            join_all(asks.iter().map(|ask| client.query_typed(ask.sql.as_str(), &ask.params))),
+            client.query_typed(LIMITS.for_postgres(), &limits),
+            join_all(asks.iter().map(|ask| client.query_typed(ask.text(), &ask.params))),
             client.batch_execute("COMMIT"),
         );
         if let Some(error) = begun.err().or(limited.err()) {
@@ -161,9 +163,9 @@ impl Postgres {
         let (begun, limited, head, stream, ()) = tokio::join!(
             biased;
             client.batch_execute(BEGIN),
-            client.query_typed(LIMITS, &limits),
-            client.query_typed(first.sql.as_str(), &first.params),
-            client.query_typed_raw(long.sql.as_str(), long.params.iter().map(|(value, kind)| (*value, kind.clone()))),
+            client.query_typed(LIMITS.for_postgres(), &limits),
+            client.query_typed(first.text(), &first.params),
+            client.query_typed_raw(long.text(), long.params.iter().map(|(value, kind)| (*value, kind.clone()))),
             queued,
         );
         if let Some(error) = begun.err().or(limited.err()) {

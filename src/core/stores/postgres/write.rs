@@ -66,7 +66,7 @@ impl Postgres {
         let (begun, durable, marked, changed) = tokio::join!(
             biased;
             client.batch_execute(BEGIN),
-            client.batch_execute(DURABLE),
+            client.batch_execute(DURABLE.for_postgres()),
             self.mark(&name),
             client.query_typed(change.text(), change.params()),
         );

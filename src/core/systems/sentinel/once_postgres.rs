@@ -204,7 +204,7 @@ impl PostgresClaims {
     /// # Errors
     /// `NoSystem` without Sentinel's tables, `Refused` where they are older than 0.4.2.
     pub async fn open(db: Postgres) -> Result<Self> {
-        let row = match db.client().query_typed(SHAPE.as_str(), &[]).await {
+        let row = match db.client().query_typed(SHAPE.for_postgres(), &[]).await {
             Ok(rows) => rows.into_iter().next(),
             Err(error) => return Err(db.explain(error).await),
         };
@@ -261,7 +261,7 @@ impl ClaimStore for PostgresClaims {
     }
 
     async fn standing(&self, key: &str) -> Result<Standing> {
-        match self.db.client().query_typed(STANDING.as_str(), &[(&key, Type::TEXT)]).await {
+        match self.db.client().query_typed(STANDING.for_postgres(), &[(&key, Type::TEXT)]).await {
             Ok(rows) => {
                 rows.first().map(standing).ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))
             }
@@ -306,7 +306,7 @@ impl ClaimStore for PostgresClaims {
     async fn beat(&self, held: &Held, _permit: &WritePermit) -> Result<Option<Beat>> {
         let params = [(&held.key as _, Type::TEXT), (&held.owner as _, Type::TEXT), (&held.token as _, Type::INT8)];
         // A statement of its own: it does no harm when it comes late, for the guard is in it.
-        match self.db.client().query_typed(BEAT.as_str(), &params).await {
+        match self.db.client().query_typed(BEAT.for_postgres(), &params).await {
             Ok(rows) => Ok(rows.first().map(|row| {
                 let ttl = Cells::new(row).int(0).unwrap_or(0);
                 Beat { ttl: Duration::from_millis(u64::try_from(ttl).unwrap_or(0)) }
