@@ -18,6 +18,7 @@ use super::story::{self, RollBack};
 use super::verdict::BETWEEN;
 use super::verdict::words::under_way;
 use crate::ident::OperationId;
+use crate::text::named;
 use crate::time::{Timestamp, humane};
 
 mod standing;
@@ -381,7 +382,7 @@ pub(super) fn takes(subject: &Subject<'_>, event: &Event, now: Timestamp) -> Res
     if let Some(id) = &event.id
         && taken.is_some_and(|taken| taken.iter().any(|known| known.as_str() == Some(id)))
     {
-        return Err(format!("it has taken the event {id:?} already"));
+        return Err(format!("it has taken the event {} already", named(id)));
     }
     let Some(awaiting) = &saga.awaiting else { return Ok(()) };
     if !awaiting.types.is_empty() && !event.kind.as_ref().is_some_and(|kind| awaiting.types.contains(kind)) {

@@ -190,12 +190,12 @@ pub(super) fn found(seen: Seen, models: &Models, now: Timestamp) -> Found {
     }
     if let Some(holder) = holders.first() {
         verdict.evidence.push(format!("its row is locked by {}: a worker may be at it", holder.words()));
-        verdict.next.retain(|next| !next.command.starts_with("sen saga unstick"));
+        verdict.next.retain(|next| !next.begins(&["sen", "saga", "unstick"]));
     }
     if let Some(event) = why::pending_event(&saga, &messages) {
         let event = event.event.as_deref().unwrap_or(&event.id);
         verdict.evidence.push(format!("the event it waits for stands PENDING in the inbox: {event}"));
-        verdict.next.retain(|next| !next.command.starts_with("sen saga notify"));
+        verdict.next.retain(|next| !next.begins(&["sen", "saga", "notify"]));
     }
     let dead = messages.iter().filter(|message| is_dead(message)).count();
     if dead > 0 {
@@ -343,13 +343,13 @@ fn judge_message(message: &Message) -> Verdict {
     if dead || message.status == "IGNORED" {
         if standing == Standing::Replayable {
             let why = "make it due now";
-            next.push(NextCommand::new(&["sen", "saga", message.kind.name(), "requeue", &message.id], why));
+            next.push(NextCommand::new(&["sen", "saga", message.kind.name(), "requeue"], why).id(&message.id));
         } else {
             evidence.push(standing.why(message));
         }
     }
     if let Some(saga) = &message.saga {
-        next.push(NextCommand::new(&["sen", "saga", "show", saga], "its saga"));
+        next.push(NextCommand::new(&["sen", "saga", "show"], "its saga").id(saga));
     }
     Verdict { state, severity, summary, evidence, next }
 }

@@ -176,7 +176,7 @@ fn requeue(message: &Message, why: &str) -> Vec<NextCommand> {
         let list = ["sen", "saga", message.kind.name(), "list", "--state", "pending"];
         return vec![NextCommand::new(&list, "what else is due; check the process that dispatches")];
     }
-    vec![NextCommand::new(&["sen", "saga", message.kind.name(), "requeue", &message.id], why)]
+    vec![NextCommand::new(&["sen", "saga", message.kind.name(), "requeue"], why).id(&message.id)]
 }
 
 fn ignored(message: &Message) -> Option<Cause> {
@@ -208,7 +208,7 @@ fn row_locked(case: &Case<'_>) -> Option<Cause> {
         holder.words()
     );
     let next =
-        NextCommand::new(&["sen", "saga", "show", &case.seen.saga.id], "look again: a worker that lives goes on");
+        NextCommand::new(&["sen", "saga", "show"], "look again: a worker that lives goes on").id(&case.seen.saga.id);
     Some(Cause::likely("row_locked", Severity::Warning, text).with_next(vec![next]))
 }
 
@@ -393,7 +393,7 @@ fn later_saga(case: &Case<'_>) -> Option<Cause> {
         later.words()
     );
     let columns = &["saga.aggregation_id", "saga.created_at", "saga.status"];
-    let next = NextCommand::new(&["sen", "saga", "show", &later.id], "compare it before anything is retried");
+    let next = NextCommand::new(&["sen", "saga", "show"], "compare it before anything is retried").id(&later.id);
     Some(Cause::stated("later_saga", columns, Severity::Warning, text).with_next(vec![next]))
 }
 
@@ -459,7 +459,7 @@ fn event_pending(case: &Case<'_>) -> Option<Cause> {
     );
     let severity = if message.late().is_some() { Severity::Critical } else { Severity::Pending };
     let columns = &["inbox.status", "inbox.event_type", "inbox.correlation_id", "saga.context"];
-    let next = NextCommand::new(&["sen", "saga", "inbox", "show", &message.id], "the event that waits");
+    let next = NextCommand::new(&["sen", "saga", "inbox", "show"], "the event that waits").id(&message.id);
     Some(Cause::stated("event_pending", columns, severity, text).with_next(vec![next]))
 }
 

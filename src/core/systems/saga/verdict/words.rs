@@ -198,7 +198,7 @@ pub(in crate::systems::saga) fn under_way(steps: &[Entry]) -> String {
 }
 
 pub(super) fn next(saga: &Saga, steps: &[Entry], state: State) -> Vec<NextCommand> {
-    let command = |verb: &str, why: &str| NextCommand::new(&["sen", "saga", verb, &saga.id], why);
+    let command = |verb: &str, why: &str| NextCommand::new(&["sen", "saga", verb], why).id(&saga.id);
     let rollback = || (saga.step > 0).then(|| command("compensate", "roll back the steps that are done"));
     let later = saga.later.as_ref().filter(|later| later.counts()).map(|later: &Later| {
         NextCommand::new(
@@ -227,30 +227,30 @@ pub(super) fn next(saga: &Saga, steps: &[Entry], state: State) -> Vec<NextComman
         }
         State::WaitingRetry | State::Due if saga.status == Status::Suspended => vec![
             command("retry", "try now, with the tries counted anew"),
-            NextCommand::new(
-                &["sen", "saga", "skip", &saga.id, "--result", "JSON"],
-                "go on without the step, with an output you give",
-            ),
+            NextCommand::new(&["sen", "saga", "skip"], "go on without the step, with an output you give")
+                .id(&saga.id)
+                .with(&["--result", "JSON"]),
         ],
         State::WaitingRetry | State::Due if saga.status == Status::CompensatingSuspended => {
             rollback().into_iter().collect()
         }
         State::WaitingEvent => {
-            let mut words = vec!["sen", "saga", "notify", saga.id.as_str()];
+            let mut next = command("notify", "hand it the event it waits for");
             if let Some(kind) = saga.awaiting.as_ref().and_then(|awaiting| awaiting.types.first()) {
-                words.extend(["--type", kind]);
+                next = next.option("--type", kind);
             }
             if let Some(id) = saga.awaiting.as_ref().and_then(|awaiting| awaiting.correlation.as_deref()) {
-                words.extend(["--correlation", id]);
+                next = next.option("--correlation", id);
             }
-            words.extend(["--payload", "JSON"]);
-            vec![NextCommand::new(&words, "hand it the event it waits for")]
+            vec![next.with(&["--payload", "JSON"])]
         }
         State::Overdue => {
             vec![NextCommand::new(&["sen", "saga", "list", "--state", "overdue"], "the others that are due")]
         }
         State::Unreadable => {
-            vec![NextCommand::new(&["sen", "saga", "show", "-o", "json", &saga.id], "every fact of it, for a ticket")]
+            vec![
+                NextCommand::new(&["sen", "saga", "show", "-o", "json"], "every fact of it, for a ticket").id(&saga.id),
+            ]
         }
         _ => Vec::new(),
     }
