@@ -21,6 +21,7 @@ pub mod once;
 pub mod one;
 pub mod page;
 pub mod reconcile;
+pub mod related;
 pub mod release;
 pub mod saga;
 pub mod stats;

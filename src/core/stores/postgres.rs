@@ -9,6 +9,7 @@ pub mod encode;
 mod errors;
 pub mod flight;
 pub mod link;
+pub mod outcome;
 pub mod read;
 pub mod write;
 

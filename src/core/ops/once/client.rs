@@ -14,6 +14,7 @@ use crate::registry;
 use crate::stores::url::Target;
 use crate::systems::sentinel;
 use crate::systems::sentinel::once_port::{Claim, ClaimStore, Held, Standing, Wish};
+use crate::systems::sentinel::record::Status;
 use crate::time::Uptime;
 
 /// A line to the database.
@@ -140,7 +141,12 @@ impl Client {
                 }
                 Ok(Claim::Refused(standing)) => {
                     let lease = standing.lease.as_ref();
-                    let ours = lease.filter(|lease| lease.owner_id.as_deref() == Some(wish.owner.as_str()));
+                    // Executing still: what an operator has taken over since is ours no longer.
+                    let ours = lease.filter(|lease| {
+                        lease.owner_id.as_deref() == Some(wish.owner.as_str())
+                            && lease.status == Status::Executing
+                            && lease.alive == Some(true)
+                    });
                     return Ok(match ours.and_then(|lease| lease.fencing_token) {
                         Some(token) if lost.is_some() => {
                             let held = Held { key: wish.key, owner: wish.owner, token };

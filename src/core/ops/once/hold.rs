@@ -218,7 +218,8 @@ impl Hold {
                 Err(error) => error,
             };
             unsure |= error.kind() == ErrorKind::Disconnected;
-            let again = matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::Connect | ErrorKind::Timeout);
+            let again = matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::Connect | ErrorKind::Timeout)
+                || is_of_a_standby(&error);
             if let Some(trouble) = trouble.take() {
                 trouble(&error);
             }
@@ -256,7 +257,8 @@ impl Hold {
             }
         };
         let answer = tokio::time::timeout(patience, writing).await.unwrap_or_else(|_| Err(silent()));
-        if answer.as_ref().is_err_and(|error: &Error| error.kind() == ErrorKind::Disconnected) {
+        if answer.as_ref().is_err_and(|error: &Error| error.kind() == ErrorKind::Disconnected || is_of_a_standby(error))
+        {
             self.client.drop_line(&line);
         }
         answer
@@ -329,6 +331,12 @@ impl Hold {
             }
         }
     }
+}
+
+/// A server that takes no writes is not the one that holds the key: while a standby is being promoted the next connection
+/// can lead to the right one.
+fn is_of_a_standby(error: &Error) -> bool {
+    error.sqlstate() == Some("25006")
 }
 
 #[derive(Debug, Clone, Copy)]

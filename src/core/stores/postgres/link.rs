@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 
 use super::Postgres;
 use super::read::{Ask, Streamed};
+use super::write::ProofOf;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ident::OperationId;
 use crate::stores::conninfo::Conninfo;
@@ -86,19 +87,19 @@ impl Link {
         self.live().await?.snapshot_stream(first, long).await
     }
 
-    /// [`Postgres::change`]: the first row that `change` returned, `None` when nothing matched and nothing was written.
+    /// [`Self::change_all`]: the first row that `change` returned, `None` when nothing matched and nothing was written.
     ///
     /// # Errors
     /// As there.
-    pub async fn change(&self, change: &Ask<'_>, operation: OperationId) -> Result<Option<Row>> {
-        Ok(self.change_all(change, operation).await?.into_iter().next())
+    pub async fn change(&self, change: &Ask<'_>, proof: ProofOf<'_>, operation: OperationId) -> Result<Option<Row>> {
+        Ok(self.change_all(change, proof, operation).await?.into_iter().next())
     }
 
     /// [`Postgres::change_all`]: every row that `change` returned, none when nothing matched and nothing was written.
     ///
     /// # Errors
     /// As there.
-    pub async fn change_all(&self, change: &Ask<'_>, operation: OperationId) -> Result<Vec<Row>> {
-        self.live().await?.change_all(change, operation, &self.again).await
+    pub async fn change_all(&self, change: &Ask<'_>, proof: ProofOf<'_>, operation: OperationId) -> Result<Vec<Row>> {
+        self.live().await?.change_all(change, proof, operation, &self.again).await
     }
 }

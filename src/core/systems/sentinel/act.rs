@@ -190,7 +190,10 @@ impl Sentinel {
                     let mut why = error.to_string();
                     why.extend(error.causes().iter().map(|cause| format!(": {cause}")));
                     why.extend(error.hint().map(|hint| format!(" ({hint})")));
-                    return Item::new(subject, outcome, after(&done, &why)).with_token(token).partly(!done.is_empty());
+                    return Item::new(subject, outcome, after(&done, &why))
+                        .with_token(token)
+                        .partly(!done.is_empty())
+                        .lost(error.is_of_the_connection());
                 }
             }
         }

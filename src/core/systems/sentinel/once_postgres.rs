@@ -56,10 +56,13 @@ macro_rules! row {
 
 /// Every act is one statement and its own transaction, so that it costs one round trip and no more. It bounds its wait for
 /// a row's lock itself: the row of this sub-select is made before any lock is waited for. A session setting would not do,
-/// because a pooler in transaction mode shares sessions.
+/// because a pooler in transaction mode shares sessions. Nor does a claim that a crash can take back: where
+/// `synchronous_commit` is off it is raised for this transaction, and what is above off stays as it was set.
 macro_rules! limits {
     () => {
-        "(SELECT set_config('lock_timeout', '5s', true) AS lock_wait) AS limits"
+        "(SELECT pg_catalog.set_config('lock_timeout', '5s', true) || pg_catalog.set_config('synchronous_commit',
+            CASE pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN 'on'
+                ELSE pg_catalog.current_setting('synchronous_commit') END, true) AS lock_wait) AS limits"
     };
 }
 

@@ -30,6 +30,7 @@ use crate::sql::Sql;
 use crate::stores::postgres::decode::Cells;
 use crate::stores::postgres::encode;
 use crate::stores::postgres::link::Link;
+use crate::stores::postgres::outcome::{Proof, Written};
 use crate::stores::postgres::read::{Ask, chunks};
 use crate::time::Timestamp;
 
@@ -186,6 +187,12 @@ static CENSUS: Sql = Sql::new(
 
 static LAST_EVENT: Sql = Sql::new("SELECT occurred_at::timestamptz FROM sentinel_events ORDER BY id DESC LIMIT 1");
 
+/// $4 what was created.
+static MADE: Sql = Sql::new(
+    "CASE (SELECT count(*) FROM unnest($4::text[]) AS name WHERE to_regclass(name) IS NOT NULL)
+        WHEN cardinality($4::text[]) THEN 'effect' WHEN 0 THEN 'absent' END",
+);
+
 static HAVE: Sql = Sql::new("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL");
 
 /// Transactions older than a few seconds that hold the row of a key (its `xmax` is theirs, or one of a savepoint of theirs), or
@@ -334,7 +341,9 @@ impl PostgresLeases {
         let (sql, status) = (act::draw(recording), act.verb.required());
         let params: [(&(dyn ToSql + Sync), Type); 3] =
             [(&act.key, Type::TEXT), (&act.token, Type::INT8), (&status, Type::TEXT)];
-        let row = self.link.change(&Ask::new(&sql, params), permit.operation()).await;
+        // A token that was drawn and lost is only a gap.
+        let proof = |_: &Written<'_>| Proof::new(Sql::new("'absent'"));
+        let row = self.link.change(&Ask::new(&sql, params), &proof, permit.operation()).await;
         Ok(row.map_err(|error| self.no_leases(error))?.and_then(|row| {
             let mut cells = Cells::new(&row);
             cells.int(0).zip(cells.int(1))
@@ -565,13 +574,14 @@ impl LeaseStore for PostgresLeases {
             (&before_hard_limit, Type::BOOL),
             (&updated, Type::TIMESTAMPTZ),
         ];
+        let token = |row: &Row| Cells::new(row).int(0).unwrap_or(act.token);
+        let proof = |written: &Written<'_>| act::proof(act, recording, written.rows.first().map_or(act.token, token));
         let change = Ask::new(&sql, params);
         let (mut behind, mut sound) = (None, 0);
         for _ in 0..DRAWS {
-            let row = self.link.change(&change, permit.operation()).await;
-            let row = row.map_err(|error| self.no_leases(error))?;
-            if let Some(row) = row {
-                return Ok(Some(Acted { token: Cells::new(&row).int(0).unwrap_or(act.token) }));
+            let row = self.link.change(&change, &proof, permit.operation()).await;
+            if let Some(row) = row.map_err(|error| self.no_leases(error))? {
+                return Ok(Some(Acted { token: token(&row) }));
             }
             if !act.verb.draws() {
                 return Ok(None);
@@ -644,8 +654,8 @@ impl LeaseStore for PostgresLeases {
         let db = self.link.live().await?;
         let fail = |error| db.explain(error);
         let client = db.client();
+        let mark = db.begin(permit.operation()).await?;
         let begin = async {
-            client.batch_execute("BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'").await?;
             client.batch_execute(INIT_LOCK).await?;
             client.query_typed(HAVE.as_str(), &[(&RELATIONS.as_slice(), Type::TEXT_ARRAY)]).await
         };
@@ -668,15 +678,17 @@ impl LeaseStore for PostgresLeases {
         {
             return Err(fail(error).await);
         }
-        let Err(error) = client.batch_execute("COMMIT").await else { return Ok(items) };
-        let error = fail(error).await;
-        if error.kind() != ErrorKind::Disconnected {
-            return Err(error);
-        }
-        let message = format!("the connection was lost while committing operation {}", permit.operation());
-        Err(Error::new(ErrorKind::OutcomeUnknown, message)
-            .with_source(error)
-            .with_hint("run `sen init` again: it creates only what is missing"))
+        let made: Vec<String> = RELATIONS
+            .iter()
+            .filter(|name| !have.iter().any(|seen| seen == *name))
+            .map(|name| (*name).to_owned())
+            .collect();
+        let proof = || Proof::new(MADE.clone()).with(made, Type::TEXT_ARRAY);
+        db.commit(&mark, self.link.again(), proof).await.map_err(|error| match error.kind() {
+            ErrorKind::OutcomeUnknown => error.with_hint("run `sen init` again: it creates only what is missing"),
+            _ => error,
+        })?;
+        Ok(items)
     }
 }
 

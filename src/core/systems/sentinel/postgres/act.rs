@@ -7,8 +7,11 @@
 //! is known to have had: a sequence that was set back (a restore of the table alone, a cut-over to a replica) would hand out
 //! a token again that a late worker holds.
 
+use tokio_postgres::types::Type;
+
 use crate::sql::Sql;
-use crate::systems::sentinel::port::Verb;
+use crate::stores::postgres::outcome::Proof;
+use crate::systems::sentinel::port::{LeaseAct, Verb};
 
 /// Where the record of an act can be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,4 +101,46 @@ pub(super) fn statement(verb: &Verb, recording: Recording) -> Sql {
 pub(super) fn draw(recording: Recording) -> Sql {
     let events = if recording == Recording::Nowhere { "" } else { DRAW_EVENTS };
     Sql::new(DRAW).then(events).then(DRAW_TAIL)
+}
+
+/// Parameters of a proof: $4 key, $5 token seen, $6 event, $7 act, $8 token now in force, $9 status as seen, $10 status as
+/// written (NULL when the row goes).
+const NOTED: &str = "CASE WHEN EXISTS (SELECT FROM sentinel_events
+    WHERE key = $4 AND metadata ->> 'operation' = $2 AND metadata ->> 'act' = $7) THEN 'landed'";
+
+/// No other transaction wrote this event of this token at this very moment.
+const TOLD: &str = "CASE WHEN EXISTS (SELECT FROM sentinel_events WHERE key = $4 AND event = $6 AND fencing_token = $8
+    AND occurred_at::timestamptz = timestamptz 'epoch' + $3::int8 * interval '1 microsecond') THEN 'landed'";
+
+/// Nor this row. Of one that goes nothing is left, so that another could have removed it as well.
+const WRITTEN: &str =
+    "CASE WHEN EXISTS (SELECT FROM sentinel_leases WHERE key = $4 AND fencing_token = $8 AND status = $10
+        AND lease_updated_at::timestamptz = timestamptz 'epoch' + $3::int8 * interval '1 microsecond') THEN 'landed'
+    WHEN $10::text IS NULL AND NOT EXISTS (SELECT FROM sentinel_leases WHERE key = $4) THEN 'effect'";
+
+/// A row never comes back to a status that it left with this token.
+const AS_SEEN: &str = " WHEN EXISTS (SELECT FROM sentinel_leases WHERE key = $4 AND fencing_token = $5 AND status = $9)
+    THEN 'absent' END";
+
+/// How a change shows once it is committed.
+pub(super) fn proof(act: &LeaseAct, recording: Recording, token: i64) -> Proof {
+    let to = match &act.verb {
+        Verb::TakeOver { .. } => Some("reconciling"),
+        Verb::Complete(_) => Some("completed"),
+        Verb::Reset => Some("claimed"),
+        Verb::Release | Verb::Forget => None,
+    };
+    let head = match recording {
+        Recording::Nowhere => WRITTEN,
+        Recording::WithoutNote => TOLD,
+        Recording::WithNote => NOTED,
+    };
+    Proof::new(Sql::new(head).then(AS_SEEN))
+        .with(act.key.clone(), Type::TEXT)
+        .with(act.token, Type::INT8)
+        .with(act.verb.event(), Type::TEXT)
+        .with(act.verb.name(), Type::TEXT)
+        .with(token, Type::INT8)
+        .with(act.verb.required(), Type::TEXT)
+        .with(to, Type::TEXT)
 }

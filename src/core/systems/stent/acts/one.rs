@@ -281,5 +281,5 @@ fn failed(id: &str, error: &Error) -> Item {
     let mut why = error.to_string();
     why.extend(error.causes().iter().map(|cause| format!(": {cause}")));
     why.extend(error.hint().map(|hint| format!(" ({hint})")));
-    refused(id, outcome, why)
+    refused(id, outcome, why).lost(error.is_of_the_connection())
 }
