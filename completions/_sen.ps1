@@ -122,6 +122,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Put this namespace before every key, as the library does')
             [CompletionResult]::new('--namespace', '--namespace', [CompletionResultType]::ParameterName, 'Put this namespace before every key, as the library does')
             [CompletionResult]::new('--events', '--events', [CompletionResultType]::ParameterName, 'How many of the newest events to show')
+            [CompletionResult]::new('--observe', '--observe', [CompletionResultType]::ParameterName, 'Look twice, so far apart, and say what changed in between: a row that moves has a living worker')
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string')
             [CompletionResult]::new('--redis-url', '--redis-url', [CompletionResultType]::ParameterName, 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH')
             [CompletionResult]::new('--env-file', '--env-file', [CompletionResultType]::ParameterName, 'Read settings from this file instead of the nearest .env')

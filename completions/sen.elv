@@ -116,6 +116,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand -n 'Put this namespace before every key, as the library does'
             cand --namespace 'Put this namespace before every key, as the library does'
             cand --events 'How many of the newest events to show'
+            cand --observe 'Look twice, so far apart, and say what changed in between: a row that moves has a living worker'
             cand --database-url 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string'
             cand --redis-url 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH'
             cand --env-file 'Read settings from this file instead of the nearest .env'

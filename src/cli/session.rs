@@ -149,6 +149,9 @@ impl Session {
         if let Some(url) = &self.globals.database_url {
             return Target::resolve(Some(url), &lookup);
         }
+        if !Target::is_named(lookup("DATABASE_URL").as_deref(), &lookup) && has_redis_url() {
+            return Err(Error::usage("no database: DATABASE_URL is not set").with_hint(REDIS_URL));
+        }
         let url = lookup("DATABASE_URL").filter(|url| !url.is_empty());
         let source = settings.as_ref().and_then(|settings| settings.source_of("DATABASE_URL"));
         Target::resolve(url.as_deref(), &lookup).map_err(|error| match (url, source) {
@@ -323,7 +326,15 @@ impl Session {
     }
 }
 
+/// What is said where `REDIS_URL` is set, which belongs to other programs, and nothing that `sen` reads.
+const REDIS_URL: &str =
+    "REDIS_URL is set, but sen does not read it: export SEN_REDIS_URL=\"$REDIS_URL\" for agent tasks";
+
+fn has_redis_url() -> bool {
+    std::env::var_os("REDIS_URL").is_some_and(|url| !url.is_empty())
+}
+
 fn no_redis() -> Error {
-    Error::usage("agent tasks are kept in Redis, and no Redis is named")
-        .with_hint("export SEN_REDIS_URL=redis://host/0, or give --redis-url")
+    let hint = if has_redis_url() { REDIS_URL } else { "export SEN_REDIS_URL=redis://host/0, or give --redis-url" };
+    Error::usage("agent tasks are kept in Redis, and no Redis is named").with_hint(hint)
 }

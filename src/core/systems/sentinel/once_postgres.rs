@@ -237,10 +237,7 @@ impl PostgresClaims {
     /// # Errors
     /// `NoSystem` without Sentinel's tables, `Refused` where they are older than 0.4.2.
     pub async fn open(db: Postgres) -> Result<Self> {
-        let row = match db.client().query_typed(SHAPE.as_str(), &[]).await {
-            Ok(rows) => rows.into_iter().next(),
-            Err(error) => return Err(db.explain(error).await),
-        };
+        let row = db.quick(&SHAPE, &[]).await?.into_iter().next();
         let row = row.ok_or_else(|| Error::new(ErrorKind::Unreadable, "the catalogue gave no answer"))?;
         let mut cells = Cells::new(&row);
         let mut is = |at| cells.flag(at) == Some(true);
@@ -307,12 +304,8 @@ impl ClaimStore for PostgresClaims {
     }
 
     async fn standing(&self, key: &str) -> Result<Standing> {
-        match self.db.client().query_typed(STANDING.as_str(), &[(&key, Type::TEXT)]).await {
-            Ok(rows) => {
-                rows.first().map(standing).ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))
-            }
-            Err(error) => Err(self.db.explain(error).await),
-        }
+        let rows = self.db.quick(&STANDING, &[(&key, Type::TEXT)]).await?;
+        rows.first().map(standing).ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))
     }
 
     async fn claim(&self, wish: &Wish, permit: &WritePermit) -> Result<Claim> {

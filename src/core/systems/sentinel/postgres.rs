@@ -8,8 +8,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -341,7 +343,7 @@ impl PostgresLeases {
         let (sql, status) = (act::draw(recording), act.verb.required());
         let params: [(&(dyn ToSql + Sync), Type); 3] =
             [(&act.key, Type::TEXT), (&act.token, Type::INT8), (&status, Type::TEXT)];
-        // A token that was drawn and lost is only a gap.
+        // A drawn token changes no row, whatever becomes of its transaction.
         let proof = |_: &Written<'_>| Proof::new(Sql::new("'absent'"));
         let row = self.link.change(&Ask::new(&sql, params), &proof, permit.operation()).await;
         Ok(row.map_err(|error| self.no_leases(error))?.and_then(|row| {
@@ -574,13 +576,14 @@ impl LeaseStore for PostgresLeases {
             (&before_hard_limit, Type::BOOL),
             (&updated, Type::TIMESTAMPTZ),
         ];
+        let change = Ask::new(&sql, params);
         let token = |row: &Row| Cells::new(row).int(0).unwrap_or(act.token);
         let proof = |written: &Written<'_>| act::proof(act, recording, written.rows.first().map_or(act.token, token));
-        let change = Ask::new(&sql, params);
         let (mut behind, mut sound) = (None, 0);
         for _ in 0..DRAWS {
             let row = self.link.change(&change, &proof, permit.operation()).await;
-            if let Some(row) = row.map_err(|error| self.no_leases(error))? {
+            let row = row.map_err(|error| self.no_leases(error))?;
+            if let Some(row) = row {
                 return Ok(Some(Acted { token: token(&row) }));
             }
             if !act.verb.draws() {
@@ -659,14 +662,14 @@ impl LeaseStore for PostgresLeases {
             client.batch_execute(INIT_LOCK).await?;
             client.query_typed(HAVE.as_str(), &[(&RELATIONS.as_slice(), Type::TEXT_ARRAY)]).await
         };
-        let have: Vec<String> = match begin.await {
+        let have: Vec<String> = match db.answer(Some(INIT), begin.boxed()).await? {
             Ok(rows) => rows.iter().filter_map(|row| Cells::new(row).text(0)).collect(),
             Err(error) => return Err(fail(error).await),
         };
         let mut items = Vec::new();
         for (name, ddl) in RELATIONS.iter().zip(CREATE) {
             let exists = have.iter().any(|seen| seen == name);
-            if !exists && let Err(error) = client.batch_execute(ddl).await {
+            if !exists && let Err(error) = db.answer(Some(INIT), client.batch_execute(ddl).boxed()).await? {
                 return Err(fail(error).await);
             }
             let (outcome, detail) =
@@ -674,7 +677,7 @@ impl LeaseStore for PostgresLeases {
             items.push(Item::new(Subject::new(super::NAME, "relation", *name), outcome, detail));
         }
         if !have.iter().any(|seen| seen == TOKENS)
-            && let Err(error) = client.batch_execute(RAISE).await
+            && let Err(error) = db.answer(Some(INIT), client.batch_execute(RAISE).boxed()).await?
         {
             return Err(fail(error).await);
         }
@@ -691,6 +694,9 @@ impl LeaseStore for PostgresLeases {
         Ok(items)
     }
 }
+
+/// How long one statement of making the tables may take, as its transaction says.
+const INIT: Duration = Duration::from_secs(30);
 
 fn list_sql(query: &LeaseQuery) -> Sql {
     // The ORDER BY and LIMIT belong inside the lateral subquery, before its closing parenthesis and alias.

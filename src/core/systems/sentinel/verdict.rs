@@ -94,7 +94,10 @@ pub fn judge(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -> Verdict {
     let mut evidence = Vec::new();
     evidence.extend(worker(lease));
     evidence.extend(async_ttl(lease).map(|ttl| {
-        format!("async client: its row keeps the default ttl_ms of 3000, its real TTL is {}", humane(rounded(ttl)))
+        format!(
+            "async client: its row keeps the default ttl_ms of 3000, its real TTL is about {}",
+            humane(rounded(ttl))
+        )
     }));
     evidence.extend(times(lease, state, now));
     evidence.extend(past(lease, events, now));
