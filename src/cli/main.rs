@@ -14,6 +14,8 @@ mod progress;
 mod screen;
 mod session;
 mod settings;
+#[cfg(test)]
+mod suggested;
 mod views;
 mod watch;
 

@@ -18,6 +18,7 @@ use sen_core::model::verdict::{NextCommand, shell_word};
 use sen_core::once::{Client, Hold, Once, Settled, Standing, Taken, gone, state_of, what_is_there};
 use sen_core::system::Found;
 use sen_core::systems::sentinel::record::{Lease, Status};
+use sen_core::text::named;
 use sen_core::time::{Timestamp, Uptime};
 
 use crate::app::span;
@@ -155,7 +156,7 @@ fn ending(exit: Exit, error: Error) -> Answer {
 }
 
 fn inspect_hint(key: &str) -> String {
-    format!("{} shows what is known", NextCommand::new(&["sen", "inspect", key], "").command)
+    format!("{} shows what is known", NextCommand::new(&["sen", "inspect"], "").id(key).command)
 }
 
 /// The key is not ours: what stands there decides.
@@ -163,7 +164,7 @@ fn refused(args: &Args, session: &Session, key: &str, standing: &Standing) -> An
     let Some(lease) = &standing.lease else {
         return ending(
             Exit::Held,
-            Error::new(ErrorKind::Changed, format!("{key:?} changed hands while it was claimed")),
+            Error::new(ErrorKind::Changed, format!("{} changed hands while it was claimed", named(key))),
         );
     };
     let owner = lease.owner_id.as_deref().unwrap_or("somebody");
@@ -172,7 +173,7 @@ fn refused(args: &Args, session: &Session, key: &str, standing: &Standing) -> An
         Status::Claimed | Status::Executing if lease.alive == Some(true) => {
             let until = lease.lease_expires_at.map_or_else(String::new, |at| format!("; its lease ends {at}"));
             let what = if lease.status == Status::Claimed { "is held by" } else { "is being run by" };
-            let error = Error::new(ErrorKind::Pending, format!("{key:?} {what} {owner}{until}"));
+            let error = Error::new(ErrorKind::Pending, format!("{} {what} {owner}{until}", named(key)));
             let error = if args.wait.is_none() { error.with_hint("--wait SPAN waits for it") } else { error };
             match args.conflict_exit_code {
                 // The operator has said what a conflict is to them: no error.
@@ -185,7 +186,7 @@ fn refused(args: &Args, session: &Session, key: &str, standing: &Standing) -> An
         }
         _ => {
             let state = state_of(lease).name();
-            let message = format!("{key:?} is {state} (begun by {owner}): nothing was run");
+            let message = format!("{} is {state} (begun by {owner}): nothing was run", named(key));
             ending(Exit::Unsettled, Error::new(ErrorKind::Changed, message).with_hint(inspect_hint(key)))
         }
     }
@@ -206,7 +207,7 @@ fn cached(args: &Args, session: &Session, key: &str, lease: &Lease) -> Answer {
     if args.print_cached {
         return Answer::new(view).ending(exit);
     }
-    session.note(format!("{key:?} was run{when} with exit code {}; nothing was run now", exit.code()));
+    session.note(format!("{} was run{when} with exit code {}; nothing was run now", named(key), exit.code()));
     Answer::new(View::Nothing).ending(exit)
 }
 
@@ -276,13 +277,13 @@ async fn finish(args: &Args, session: &Session, hold: &Hold, run: Supervised) ->
             }
             None => format!("the command was ended (exit code {code})"),
         };
-        let message = format!("{key:?}: {lost}; {ended}; {now}");
+        let message = format!("{}: {lost}; {ended}; {now}", named(key));
         return Ok(ending(Exit::Unsettled, Error::new(ErrorKind::Changed, message).with_hint(inspect_hint(key))));
     }
     if let Some((stream, error)) = &run.unwritten {
         let why = format!("its {stream} could not be written: {error}");
         let now = became(hold.give_up(&run.ending.failure(Some(why.clone()))).await);
-        let message = format!("{key:?}: the command ended with exit code {code}, and {why}; {now}");
+        let message = format!("{}: the command ended with exit code {code}, and {why}; {now}", named(key));
         return Ok(ending(Exit::Unsettled, Error::new(ErrorKind::Io, message).with_hint(inspect_hint(key))));
     }
     let own = Answer::new(View::Nothing).ending(Exit::Own(code));
@@ -302,7 +303,7 @@ async fn finish(args: &Args, session: &Session, hold: &Hold, run: Supervised) ->
         }
     }
     if args.on_failure == OnFailure::Uncertain {
-        session.note(format!("{key:?} is uncertain now, because the command failed; {}", inspect_hint(key)));
+        session.note(format!("{} is uncertain now, because the command failed; {}", named(key), inspect_hint(key)));
     }
     Ok(own)
 }
@@ -334,7 +335,8 @@ async fn complete(session: &Session, hold: &Hold, run: &Supervised) -> Answer {
             // It is kept where a person finds it: they may have to decide what really happened.
             let path = kept.unwrap_or_else(|| spool::keep(folder.as_deref(), &operation, &json));
             let error = gone(lease.as_deref()).with_context(format!(
-                "{key:?}: the command ended with exit code {code}, but its result was not stored"
+                "{}: the command ended with exit code {code}, but its result was not stored",
+                named(key)
             ));
             return ending(Exit::Unsettled, with_file(error, key, path));
         }
@@ -342,7 +344,7 @@ async fn complete(session: &Session, hold: &Hold, run: &Supervised) -> Answer {
     };
     let path = kept.unwrap_or_else(|| spool::keep(folder.as_deref(), &operation, &json));
     let known = if error.kind() == ErrorKind::OutcomeUnknown { "may be stored or not" } else { "is not stored" };
-    let message = format!("{key:?}: the command ended with exit code {code}; its result {known}: {error}");
+    let message = format!("{}: the command ended with exit code {code}; its result {known}: {error}", named(key));
     let error = Error::new(ErrorKind::OutcomeUnknown, message).with_source(error);
     ending(Exit::Unknown, with_file(error, key, path))
 }
@@ -351,11 +353,11 @@ fn with_file(error: Error, key: &str, path: Result<std::path::PathBuf>) -> Error
     match path {
         Ok(path) => {
             let file = format!("@{}", path.display());
+            let store = NextCommand::new(&["sen", "reconcile"], "").id(key).option("--complete", &file);
             error.with_hint(format!(
-                "its result is kept in {}; when the key shows as uncertain, sen reconcile {} --complete {} stores it",
+                "its result is kept in {}; when the key shows as uncertain, {} stores it",
                 path.display(),
-                shell_word(key),
-                shell_word(&file)
+                store.command
             ))
         }
         Err(failed) => error.with_hint(format!("its result could not be kept in a file either: {failed}")),

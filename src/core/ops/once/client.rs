@@ -15,6 +15,7 @@ use crate::stores::url::Target;
 use crate::systems::sentinel;
 use crate::systems::sentinel::once_port::{Claim, ClaimStore, Held, Standing, Wish};
 use crate::systems::sentinel::record::Status;
+use crate::text::named;
 use crate::time::Uptime;
 
 /// A line to the database.
@@ -196,8 +197,9 @@ fn host() -> String {
 
 fn unknown(wish: &Wish, cause: Error) -> Error {
     let message = format!(
-        "the connection was lost while claiming {:?}: nothing was started, but the key may stand claimed by {}",
-        wish.key, wish.owner
+        "the connection was lost while claiming {}: nothing was started, but the key may stand claimed by {}",
+        named(&wish.key),
+        wish.owner
     );
     Error::new(ErrorKind::OutcomeUnknown, message).with_source(cause).with_hint(
         "sen inspect the key when the database is back: if it is uncertain with this owner, nothing happened",

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::permit::WritePermit;
 use crate::systems::sentinel::once_port::{FailedRun, Held, check_result};
 use crate::systems::sentinel::record::{Lease, Status};
+use crate::text::named;
 use crate::time::Uptime;
 
 /// Never slept longer than this in one piece: a sleep does not count suspend, the clock asked after it does.
@@ -232,8 +233,8 @@ impl Hold {
 
     fn unknown(&self, cause: Error) -> Error {
         let message = format!(
-            "the connection was lost while storing the result of {:?}: it may be stored or not (operation {})",
-            self.held.key,
+            "the connection was lost while storing the result of {}: it may be stored or not (operation {})",
+            named(&self.held.key),
             self.operation()
         );
         Error::new(ErrorKind::OutcomeUnknown, message).with_source(cause)

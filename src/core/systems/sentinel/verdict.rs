@@ -260,16 +260,7 @@ fn author(event: &LeaseEvent) -> (String, String) {
 }
 
 fn next(lease: &Lease, state: State) -> Vec<NextCommand> {
-    let key = lease.key.as_str();
-    // A key that begins with a dash would be read as an option.
-    let command = |words: &[&str], why: &str| {
-        let mut words = words.to_vec();
-        if key.starts_with('-') {
-            words.push("--");
-        }
-        words.push(key);
-        NextCommand::new(&words, why)
-    };
+    let command = |words: &[&str], why: &str| NextCommand::new(words, why).id(&lease.key);
     let history = command(&["sen", "history"], "what happened to it, in time order");
     match state {
         State::Uncertain => vec![command(&["sen", "reconcile"], "take it over and say what really happened"), history],
