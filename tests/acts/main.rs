@@ -5,4 +5,5 @@ mod faults;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod library;
+mod silent;
 mod why;

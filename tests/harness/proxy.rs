@@ -102,12 +102,18 @@ pub enum Trap {
     Hold(Vec<u8>),
     /// Not cut either: from these bytes on nothing passes on this connection, in either direction, while others go on.
     Mute(Vec<u8>),
+    /// The same, once so many bytes of the answer have passed.
+    Stop(Vec<u8>, usize),
 }
 
 impl Trap {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Request(bytes) | Self::Answer(bytes) | Self::Hold(bytes) | Self::Mute(bytes) => bytes,
+            Self::Request(bytes)
+            | Self::Answer(bytes)
+            | Self::Hold(bytes)
+            | Self::Mute(bytes)
+            | Self::Stop(bytes, _) => bytes,
         }
     }
 }
@@ -149,6 +155,8 @@ struct Link {
     answered: bool,
     withhold: bool,
     mute: bool,
+    /// How many bytes of answers still pass, where that is bounded.
+    passes: Option<usize>,
     client_gone: bool,
 }
 
@@ -354,6 +362,7 @@ fn open(shared: &Arc<Shared>, client: &Stream, target: &Target) -> io::Result<()
         answered: true,
         withhold: false,
         mute: false,
+        passes: None,
         client_gone: false,
     });
     drop(state);
@@ -390,6 +399,7 @@ fn pump(shared: &Shared, index: usize, mut from: Stream, mut to: Stream, directi
                     Some(Trap::Request(_)) => break,
                     Some(Trap::Answer(_)) => link.withhold = true,
                     Some(Trap::Mute(_)) => link.mute = true,
+                    Some(Trap::Stop(_, passes)) => link.passes = Some(passes),
                     Some(Trap::Hold(_)) => {
                         state.stalled = true;
                         shared.changed.notify_all();
@@ -401,6 +411,15 @@ fn pump(shared: &Shared, index: usize, mut from: Stream, mut to: Stream, directi
             Direction::Down if link.withhold => break,
             Direction::Down => state.latency,
         };
+        let mut length = length;
+        if direction == Direction::Down
+            && let Some(passes) = &mut link.passes
+        {
+            length = length.min(*passes);
+            *passes -= length;
+            link.mute |= length == 0;
+        }
+        let chunk = &buffer[..length];
         // What is read of a mute connection is lost; so is its end, which the other side would otherwise see.
         let mute = link.mute;
         drop(guard);
