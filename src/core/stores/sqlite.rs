@@ -158,9 +158,9 @@ fn check_file(path: &Path, access: Access) -> Result<()> {
         Ok(found) if found.is_dir() => {
             Err(Error::new(ErrorKind::Connect, format!("{shown} is a directory, not a database file")))
         }
-        // Opening a FIFO waits for somebody at its other end.
+        // Opening a FIFO waits for a process at its other end.
         Ok(found) if !found.is_file() => {
-            Err(Error::new(ErrorKind::Connect, format!("{shown} is no regular file, so no database")))
+            Err(Error::new(ErrorKind::Connect, format!("{shown} is not a regular file, so it holds no database")))
         }
         Ok(found) => check_owner(path, &found, access),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && access == Access::Create => Ok(()),

@@ -10,6 +10,7 @@ use tokio_postgres::Row;
 use super::Postgres;
 use super::again::Again;
 use super::read::{Ask, Streamed};
+use super::write::ProofOf;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ident::OperationId;
 use crate::stores::conninfo::Conninfo;
@@ -38,8 +39,8 @@ impl Link {
     }
 
     /// How to connect again.
-    pub fn again(&self) -> &Conninfo {
-        self.again.info()
+    pub fn again(&self) -> &Again {
+        &self.again
     }
 
     /// The connection to work on. One that broke in the middle of several acts is replaced: what became of the act under
@@ -105,19 +106,19 @@ impl Link {
         self.live().await?.snapshot_stream(first, long, self.limit).await
     }
 
-    /// [`Postgres::change`]: the first row that `change` returned, `None` when nothing matched and nothing was written.
+    /// [`Self::change_all`]: the first row that `change` returned, `None` when nothing matched and nothing was written.
     ///
     /// # Errors
     /// As there.
-    pub async fn change(&self, change: &Ask<'_>, operation: OperationId) -> Result<Option<Row>> {
-        Ok(self.change_all(change, operation).await?.into_iter().next())
+    pub async fn change(&self, change: &Ask<'_>, proof: ProofOf<'_>, operation: OperationId) -> Result<Option<Row>> {
+        Ok(self.change_all(change, proof, operation).await?.into_iter().next())
     }
 
     /// [`Postgres::change_all`]: every row that `change` returned, none when nothing matched and nothing was written.
     ///
     /// # Errors
     /// As there.
-    pub async fn change_all(&self, change: &Ask<'_>, operation: OperationId) -> Result<Vec<Row>> {
-        self.live().await?.change_all(change, operation, self.limit, &self.again).await
+    pub async fn change_all(&self, change: &Ask<'_>, proof: ProofOf<'_>, operation: OperationId) -> Result<Vec<Row>> {
+        self.live().await?.change_all(change, proof, operation, self.limit, &self.again).await
     }
 }

@@ -149,7 +149,7 @@ fn unreadable(task: &Task) -> Vec<Cause> {
         None => "its keys cannot be understood".into(),
     };
     let poison = if task.status == Some(Status::Queued) { "; a worker that claims it may stop over it" } else { "" };
-    let next = NextCommand::new(&["sen", "agent", "show", &task.id], "what is stored, field by field");
+    let next = NextCommand::new(&["sen", "agent", "show"], "what is stored, field by field").id(&task.id);
     let cause = Cause::stated("unreadable_hash", &["task:meta"], Severity::Critical, text + poison);
     vec![cause.with_next(vec![next])]
 }
@@ -204,7 +204,7 @@ fn shared_name(facts: &Facts<'_>, _: State) -> Option<Cause> {
         "the heartbeat of {} {what}: two workers share the name, or it was started again and left this task",
         owner(task)
     );
-    let next = NextCommand::new(&["sen", "agent", "list", "--owner", owner(task)], "everything under that name");
+    let next = NextCommand::new(&["sen", "agent", "list"], "everything under that name").option("--owner", owner(task));
     Some(Cause::likely("shared_name", Severity::Warning, text).with_next(vec![next]))
 }
 
@@ -307,7 +307,7 @@ fn over_cost_limit(facts: &Facts<'_>, _: State) -> Option<Cause> {
     let over = task.status.is_some_and(|status| !status.is_over());
     let limit = task.cost_limit.filter(|limit| over && spent > *limit)?;
     let text = format!("it has cost ${spent:.4} of at most ${limit:.4}; a limit is stored, not enforced");
-    let next = NextCommand::new(&["sen", "agent", "cancel", &task.id], "give it up");
+    let next = NextCommand::new(&["sen", "agent", "cancel"], "give it up").id(&task.id);
     let stated_by = &["task:meta.cost_limit", "task:meta.cost_so_far", "task:checkpoint.llm_calls"];
     Some(Cause::stated("over_cost_limit", stated_by, Severity::Warning, text).with_next(vec![next]))
 }
@@ -335,7 +335,7 @@ fn rate_limited(facts: &Facts<'_>, state: State) -> Option<Cause> {
     failure(facts, state).filter(|error| error.starts_with(RATE_LIMITED))?;
     let tenant = facts.look.task.tenant_id.as_deref().unwrap_or_default();
     let (others, mut next) = alike(facts);
-    next.insert(0, NextCommand::new(&["sen", "agent", "rate-limit", "get", tenant], "the tenant's tokens now"));
+    next.insert(0, NextCommand::new(&["sen", "agent", "rate-limit", "get"], "the tenant's tokens now").id(tenant));
     let text = format!("the rate limit of tenant {tenant} failed it, for its bucket was empty twice in a row{others}");
     Some(Cause::stated("rate_limited", &["task:meta.error"], Severity::Warning, text).with_next(next))
 }
@@ -365,7 +365,7 @@ fn node_failed(facts: &Facts<'_>, state: State) -> Option<Cause> {
     let (id, error) = checkpoint.nodes.iter().find_map(|node| Some((&node.id, node.error.as_ref()?)))?;
     let how_many = if failed == all { format!("all {all} nodes") } else { format!("{failed} of {all} nodes") };
     let text = format!("{how_many} failed, and it was marked completed all the same; node {id}: {}", first_line(error));
-    let next = NextCommand::new(&["sen", "agent", "show", &facts.look.task.id], "each node and its error");
+    let next = NextCommand::new(&["sen", "agent", "show"], "each node and its error").id(&facts.look.task.id);
     let stated_by = &["task:meta.status", "task:checkpoint.node_states"];
     Some(Cause::stated("node_failed", stated_by, Severity::Warning, text).with_next(vec![next]))
 }
@@ -387,7 +387,7 @@ fn effect_unsettled(facts: &Facts<'_>, state: State) -> Option<Cause> {
         "side effect {first}{more} has begun and no result is stored: it happened or not, and another attempt may repeat it"
     );
     let severity = if gone(&facts.look.task) { Severity::Critical } else { Severity::Warning };
-    let next = NextCommand::new(&["sen", "agent", "show", &facts.look.task.id], "its side effects");
+    let next = NextCommand::new(&["sen", "agent", "show"], "its side effects").id(&facts.look.task.id);
     Some(Cause::likely("effect_unsettled", severity, text).with_next(vec![next]))
 }
 
@@ -414,7 +414,7 @@ fn holds_several(worker: &str, beat: Option<&Heartbeat>, held: &[Task]) -> Optio
             "it holds {} tasks, and a worker works at one: two share the name, or it was started again and left some",
             held.len()
         );
-        let next = NextCommand::new(&["sen", "agent", "list", "--owner", worker], "everything under that name");
+        let next = NextCommand::new(&["sen", "agent", "list"], "everything under that name").option("--owner", worker);
         Cause::likely("shared_name", Severity::Warning, text).with_next(vec![next])
     })
 }
