@@ -15,8 +15,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio_postgres::{Client, Connection, Socket};
+use tokio_postgres::{Client, Connection};
 
 pub use errors::error_from;
 
@@ -80,7 +81,10 @@ impl Postgres {
     }
 
     /// Starts driving a fresh connection.
-    fn open(client: Client, connection: Connection<Socket, Stream<Socket>>, description: String, wire: Wire) -> Self {
+    fn open<S>(client: Client, connection: Connection<S, Stream<S>>, description: String, wire: Wire) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let parameter = |name: &str| connection.parameter(name).map(str::to_owned);
         let switch = |name: &str| connection.parameter(name).map(|value| value == "on");
         let (server_version, standby) = (parameter("server_version"), switch("in_hot_standby"));

@@ -4,6 +4,9 @@
 mod config;
 #[cfg(feature = "postgres")]
 mod driver;
+#[cfg(feature = "postgres")]
+mod gate;
+mod revoked;
 mod verify;
 mod x509;
 
@@ -21,7 +24,11 @@ use tokio_rustls::client::TlsStream;
 use super::conninfo::TlsChoice;
 use crate::error::Result;
 #[cfg(feature = "postgres")]
+pub(in crate::stores) use driver::Guarded;
+#[cfg(feature = "postgres")]
 pub use driver::{Handshake, Stream};
+#[cfg(feature = "postgres")]
+pub(in crate::stores) use gate::Unwanted;
 use verify::Refusal;
 
 /// How far the server on the other end was verified.

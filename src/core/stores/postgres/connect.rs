@@ -9,7 +9,7 @@ use tokio_postgres::config::{self, Config, SslNegotiation};
 use super::{Postgres, Wire, errors};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::conninfo::{ChannelBinding, Conninfo, Endpoint, Place, SslMode, TargetSessionAttrs};
-use crate::stores::tls::Tls;
+use crate::stores::tls::{Guarded, Tls};
 
 /// Why one server was not taken.
 struct Failure {
@@ -177,6 +177,24 @@ impl Attempt<'_> {
         address: Option<IpAddr>,
         mode: config::SslMode,
     ) -> std::result::Result<std::result::Result<Postgres, tokio_postgres::Error>, Stop> {
+        use config::SslMode as Driver;
+        if mode == Driver::Prefer && self.info.require_auth.is_some() {
+            // The driver would go on in the clear by itself, where nothing is looked at.
+            let first = self.in_mode(host, address, Driver::Require).await?;
+            return match first {
+                Err(error) if errors::is_without_tls(&error) => self.in_mode(host, address, Driver::Disable).await,
+                other => Ok(other),
+            };
+        }
+        self.in_mode(host, address, mode).await
+    }
+
+    async fn in_mode(
+        &mut self,
+        host: &Endpoint,
+        address: Option<IpAddr>,
+        mode: config::SslMode,
+    ) -> std::result::Result<std::result::Result<Postgres, tokio_postgres::Error>, Stop> {
         let tls = if mode == config::SslMode::Disable {
             Tls::none()
         } else {
@@ -189,7 +207,17 @@ impl Attempt<'_> {
             }
         };
         tls.reset();
-        let connected = driver_config(self.info, host, address, mode).connect(tls.clone()).await;
+        let mut config = driver_config(self.info, host, address, mode);
+        let require = self.info.require_auth.clone();
+        if mode == config::SslMode::Disable && require.is_some() {
+            // The driver hands its stream over for TLS alone: this is TLS that encrypts nothing and looks on.
+            config.ssl_mode(config::SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
+        }
+        #[cfg(unix)]
+        if let (Place::Socket(_), Some(_)) = (&host.place, &require) {
+            return Ok(self.socket(host, &config, &tls).await);
+        }
+        let connected = config.connect(Guarded(tls.clone(), require)).await;
         Ok(connected.map(|(client, connection)| {
             let wire = match (address, tls.outcome()) {
                 (None, _) => Wire::Socket,
@@ -198,6 +226,30 @@ impl Attempt<'_> {
             };
             Postgres::open(client, connection, self.info.describe_host(host), wire)
         }))
+    }
+}
+
+impl Attempt<'_> {
+    /// Over a socket, on which the driver would not look on.
+    #[cfg(unix)]
+    async fn socket(
+        &self,
+        host: &Endpoint,
+        config: &Config,
+        tls: &Tls,
+    ) -> std::result::Result<Postgres, tokio_postgres::Error> {
+        let handshake = tls.handshaker("", self.info.require_auth.as_ref());
+        match tokio::net::UnixStream::connect(place(host, None)).await {
+            Ok(stream) => {
+                let (client, connection) = config.connect_raw(stream, handshake).await?;
+                Ok(Postgres::open(client, connection, self.info.describe_host(host), Wire::Socket))
+            }
+            // The driver says in its own words what is wrong with the socket.
+            Err(_) => {
+                let (client, connection) = config.connect(Guarded(tls.clone(), self.info.require_auth.clone())).await?;
+                Ok(Postgres::open(client, connection, self.info.describe_host(host), Wire::Socket))
+            }
+        }
     }
 }
 
