@@ -150,7 +150,12 @@ impl Session {
         self.load()?;
         let settings = self.settings.borrow();
         let typed = self.globals.database_url.as_deref();
-        settings.as_ref().map_or_else(|| Target::resolve(typed, &|_| None), |settings| settings.target(typed))
+        let Some(settings) = settings.as_ref() else { return Target::resolve(typed, &|_| None) };
+        let target = settings.target(typed);
+        if target.is_err() && !settings.names_database(typed) && has_redis_url() {
+            return Err(Error::usage("no database: DATABASE_URL is not set").with_hint(REDIS_URL));
+        }
+        target
     }
 
     /// Whether the target is an SQLite file that does not exist yet.
@@ -329,7 +334,15 @@ impl Session {
     }
 }
 
+/// What is said where `REDIS_URL` is set, which belongs to other programs, and nothing that `sen` reads.
+const REDIS_URL: &str =
+    "REDIS_URL is set, but sen does not read it: export SEN_REDIS_URL=\"$REDIS_URL\" for agent tasks";
+
+fn has_redis_url() -> bool {
+    std::env::var_os("REDIS_URL").is_some_and(|url| !url.is_empty())
+}
+
 fn no_redis() -> Error {
-    Error::usage("agent tasks are kept in Redis, and no Redis is named")
-        .with_hint("export SEN_REDIS_URL=redis://host/0, or give --redis-url")
+    let hint = if has_redis_url() { REDIS_URL } else { "export SEN_REDIS_URL=redis://host/0, or give --redis-url" };
+    Error::usage("agent tasks are kept in Redis, and no Redis is named").with_hint(hint)
 }

@@ -8,5 +8,6 @@ pub mod inspect;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub mod once;
 pub mod survey;
+pub mod unsettled;
 pub mod wait;
 pub mod why;

@@ -179,7 +179,7 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
                 Access::Write => sqlite::Access::Write,
                 Access::Create => sqlite::Access::Create,
             };
-            let db = Arc::new(Sqlite::open(path, access).await?);
+            let db = Arc::new(Sqlite::open(path, access).await?.within(limit));
             let opened = format!("opened {}", db.describe());
             let systems = vec![
                 sentinel(crate::systems::sentinel::sqlite::SqliteLeases::new(Arc::clone(&db))),

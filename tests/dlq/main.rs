@@ -12,6 +12,7 @@ mod guards;
 mod held;
 mod place;
 mod races;
+mod related;
 mod runbook;
 mod signals;
 mod statements;

@@ -3,7 +3,7 @@
 use sen_core::error::Result;
 use sen_core::model::cause::Cause;
 use sen_core::model::value::Value;
-use sen_core::model::verdict::{NextCommand, Severity};
+use sen_core::model::verdict::Severity;
 use sen_core::ops::inspect;
 use sen_core::ops::why::{Chain, Link, why};
 use sen_core::time::Timestamp;
@@ -60,19 +60,6 @@ fn causes(chain: &Chain) -> impl Iterator<Item = &Cause> {
     chain.links.iter().flat_map(|link| &link.explanation.causes)
 }
 
-/// The commands of all causes, the gravest cause's first, none twice.
-fn next(chain: &Chain) -> Vec<NextCommand> {
-    let mut sorted: Vec<&Cause> = causes(chain).collect();
-    sorted.sort_by_key(|cause| std::cmp::Reverse(cause.severity));
-    let mut next: Vec<NextCommand> = Vec::new();
-    for command in sorted.into_iter().flat_map(|cause| &cause.next) {
-        if next.iter().all(|known| known.command != command.command) {
-            next.push(command.clone());
-        }
-    }
-    next
-}
-
 fn data(id: &str, chain: &Chain, worst: Severity) -> Value {
     let link = |link: &Link| {
         let hop = link.hop.as_ref().map(|(relation, certainty, from)| (*relation, *certainty, from));
@@ -84,7 +71,7 @@ fn data(id: &str, chain: &Chain, worst: Severity) -> Value {
         ("chain", Value::List(chain.links.iter().map(link).collect())),
         ("chain_cut", Value::Bool(chain.cut)),
         ("search_cut", Value::Bool(chain.unsearched)),
-        ("next", Value::List(next(chain).into_iter().map(|next| Value::Text(next.command)).collect())),
+        ("next", Value::List(chain.steps().into_iter().map(|next| Value::Text(next.command)).collect())),
     ])
 }
 
@@ -111,9 +98,15 @@ fn layout(chain: &Chain) -> Vec<Block> {
         blocks.push(Block::Note(String::new()));
         blocks.push(Block::Note("there was too much to search through for what names it".into()));
     }
-    let next = next(chain);
-    if !next.is_empty() {
-        blocks.push(Block::Next(next));
+    let mut steps = chain.steps();
+    if steps.len() > 1 {
+        // Several steps are numbered: in this order none of them does harm to what another settles.
+        for (at, step) in steps.iter_mut().enumerate() {
+            step.why = format!("{}. {}", at + 1, step.why);
+        }
+    }
+    if !steps.is_empty() {
+        blocks.push(Block::Next(steps));
     }
     blocks
 }

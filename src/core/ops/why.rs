@@ -5,8 +5,9 @@ use std::collections::{HashSet, VecDeque};
 use futures_util::future::join_all;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::cause::{Certainty, Explanation};
+use crate::model::cause::{Cause, Certainty, Explanation};
 use crate::model::subject::Subject;
+use crate::model::verdict::NextCommand;
 use crate::registry::Database;
 use crate::system::MENTIONS;
 
@@ -40,6 +41,47 @@ pub struct Chain {
     pub cut: bool,
     /// Whether there was too much to search through for what names the key.
     pub unsearched: bool,
+}
+
+impl Chain {
+    /// What to type about it, none twice, in an order that is safe: first what settles a key whose outcome is uncertain, then
+    /// what looks or ends something, and what runs work again last. Within each the gravest cause comes first.
+    pub fn steps(&self) -> Vec<NextCommand> {
+        let mut causes: Vec<&Cause> = self.links.iter().flat_map(|link| &link.explanation.causes).collect();
+        causes.sort_by_key(|cause| std::cmp::Reverse(cause.severity));
+        let mut steps: Vec<NextCommand> = Vec::new();
+        for step in causes.into_iter().flat_map(|cause| &cause.next) {
+            if steps.iter().all(|known| known.command != step.command) {
+                steps.push(step.clone());
+            }
+        }
+        steps.sort_by_key(|step| place(step));
+        steps
+    }
+}
+
+/// Commands that settle what happened.
+const SETTLES: [&str; 1] = ["sen reconcile "];
+/// Commands that let work run again, or go on.
+const RUNS: [&str; 8] = [
+    "sen dlq replay ",
+    "sen saga retry ",
+    "sen saga skip ",
+    "sen saga unstick ",
+    "sen saga notify ",
+    "sen agent requeue ",
+    "sen exec signal ",
+    "sen saga outbox requeue ",
+];
+
+/// Where a command stands in the order: settle, look, run again.
+fn place(command: &NextCommand) -> u8 {
+    let begins = |known: &&str| command.begins(&known.split_whitespace().collect::<Vec<_>>());
+    match (SETTLES.iter().any(|known| begins(&known)), RUNS.iter().any(|known| begins(&known))) {
+        (true, _) => 0,
+        (_, true) => 2,
+        _ => 1,
+    }
 }
 
 /// Follows `id` through every system: from thing to thing by the ids they name, and back to what names the key itself.
@@ -151,6 +193,7 @@ async fn everywhere(database: &Database, id: &str) -> Result<Vec<Explanation>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::verdict::Severity;
 
     #[test]
     fn a_key_is_known_by_its_bare_name_too() {
@@ -158,5 +201,28 @@ mod tests {
         assert_eq!(names("order-7"), ["order-7"]);
         assert_eq!(names("jobs:a:1"), ["jobs:a:1"]);
         assert!(names("a:1").is_empty());
+    }
+
+    #[test]
+    fn what_is_uncertain_is_settled_before_what_calls_it_runs_again() {
+        let cause = |severity, commands: &[&str]| {
+            let next = commands.iter().map(|command| NextCommand::new(&command.split(' ').collect::<Vec<_>>(), ""));
+            Cause::likely("r", severity, "t").with_next(next.collect())
+        };
+        let explanation = |causes| Explanation {
+            subject: Subject::new("s", "k", "i"),
+            state: "x",
+            summary: String::new(),
+            severity: Severity::Warning,
+            causes,
+            related: Vec::new(),
+        };
+        let replay = cause(Severity::Critical, &["sen dlq replay a", "sen dlq show a"]);
+        let settle = cause(Severity::Warning, &["sen reconcile k", "sen dlq show a"]);
+        let links =
+            [replay, settle].map(|cause| Link { explanation: explanation(vec![cause]), hop: None, distance: 0 });
+        let chain = Chain { links: links.into(), cut: false, unsearched: false };
+        let steps: Vec<String> = chain.steps().into_iter().map(|step| step.command).collect();
+        assert_eq!(steps, ["sen reconcile k", "sen dlq show a", "sen dlq replay a"]);
     }
 }

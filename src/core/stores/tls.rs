@@ -4,8 +4,6 @@
 mod config;
 #[cfg(feature = "postgres")]
 mod driver;
-#[cfg(feature = "postgres")]
-mod gate;
 mod revoked;
 mod verify;
 mod x509;
@@ -24,11 +22,7 @@ use tokio_rustls::client::TlsStream;
 use super::conninfo::TlsChoice;
 use crate::error::Result;
 #[cfg(feature = "postgres")]
-pub(in crate::stores) use driver::Guarded;
-#[cfg(feature = "postgres")]
-pub use driver::{Handshake, Stream};
-#[cfg(feature = "postgres")]
-pub(in crate::stores) use gate::Unwanted;
+pub use driver::channel_binding;
 use verify::Refusal;
 
 /// How far the server on the other end was verified.
@@ -75,13 +69,17 @@ impl Tls {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let Some(config) = self.config.clone() else {
-            return Err(TlsError { message: "TLS is switched off for this connection".into(), hint: None });
+            return Err(TlsError {
+                message: "TLS is switched off for this connection".into(),
+                hint: None,
+                foreign: false,
+            });
         };
         let name = match ServerName::try_from(host.to_owned()) {
             Ok(name) => name,
             Err(_) if self.trust == Trust::Full => {
                 let message = format!("{host:?} is no host name that a certificate could be for");
-                return Err(TlsError { message, hint: None });
+                return Err(TlsError { message, hint: None, foreign: false });
             }
             // The name is not looked at then; an address keeps it out of the SNI field.
             Err(_) => ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()),
@@ -121,6 +119,7 @@ impl fmt::Debug for Tls {
 pub struct TlsError {
     message: String,
     hint: Option<&'static str>,
+    foreign: bool,
 }
 
 impl TlsError {
@@ -129,14 +128,21 @@ impl TlsError {
         self.hint
     }
 
+    /// Whether the other end does not seem to speak TLS at all.
+    pub fn is_foreign(&self) -> bool {
+        self.foreign
+    }
+
     fn from_handshake(error: &io::Error) -> Self {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         if let Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why)))) = inner
             && let Some(refusal) = why.downcast_ref::<Refusal>()
         {
-            return Self { message: refusal.message.clone(), hint: refusal.hint };
+            return Self { message: refusal.message.clone(), hint: refusal.hint, foreign: false };
         }
-        Self { message: format!("the TLS handshake failed: {error}"), hint: None }
+        let foreign = matches!(inner, Some(rustls::Error::InvalidMessage(_)))
+            || matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset);
+        Self { message: format!("the TLS handshake failed: {error}"), hint: None, foreign }
     }
 }
 

@@ -2,10 +2,12 @@
 
 use sen_core::error::Result;
 use sen_core::letters::ReplayOptions;
+use sen_core::ops::unsettled;
 use sen_core::registry::Access;
 
 use super::{Which, keepers, planned};
 use crate::commands::act::{Acting, follow};
+use crate::commands::related;
 use crate::session::Session;
 use crate::views::Answer;
 
@@ -91,8 +93,9 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let options = ReplayOptions { queue: args.queue, batch: args.batch, rate: args.rate, force: args.force };
     let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     let keepers = keepers(&database, args.which.system.as_deref()).await?;
-    let (plan, letters) =
+    let (mut plan, letters) =
         planned(&keepers, &filter, async |letters, filter| letters.plan_replay(filter, &options).await).await?;
+    related::warn(&mut plan, unsettled::of_letters(&database, letters, &filter).await?, &args.acting, session);
     follow(&plan, &args.acting, session, async |permit, observer| letters.replay(&plan, permit, observer).await).await
 }
 

@@ -3,13 +3,15 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio_postgres::config::{self, Config, SslNegotiation};
 
-use super::{Postgres, Wire, errors};
+use super::bounds::{Bounded, Gauge};
+use super::{Postgres, Wire, errors, socket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::conninfo::{ChannelBinding, Conninfo, Endpoint, Place, SslMode, TargetSessionAttrs};
-use crate::stores::tls::{Guarded, Tls};
+use crate::stores::tls::Tls;
 
 /// Why one server was not taken.
 struct Failure {
@@ -177,24 +179,6 @@ impl Attempt<'_> {
         address: Option<IpAddr>,
         mode: config::SslMode,
     ) -> std::result::Result<std::result::Result<Postgres, tokio_postgres::Error>, Stop> {
-        use config::SslMode as Driver;
-        if mode == Driver::Prefer && self.info.require_auth.is_some() {
-            // The driver would go on in the clear by itself, where nothing is looked at.
-            let first = self.in_mode(host, address, Driver::Require).await?;
-            return match first {
-                Err(error) if errors::is_without_tls(&error) => self.in_mode(host, address, Driver::Disable).await,
-                other => Ok(other),
-            };
-        }
-        self.in_mode(host, address, mode).await
-    }
-
-    async fn in_mode(
-        &mut self,
-        host: &Endpoint,
-        address: Option<IpAddr>,
-        mode: config::SslMode,
-    ) -> std::result::Result<std::result::Result<Postgres, tokio_postgres::Error>, Stop> {
         let tls = if mode == config::SslMode::Disable {
             Tls::none()
         } else {
@@ -207,49 +191,23 @@ impl Attempt<'_> {
             }
         };
         tls.reset();
-        let mut config = driver_config(self.info, host, address, mode);
-        let require = self.info.require_auth.clone();
-        if mode == config::SslMode::Disable && require.is_some() {
-            // The driver hands its stream over for TLS alone: this is TLS that encrypts nothing and looks on.
-            config.ssl_mode(config::SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
-        }
-        #[cfg(unix)]
-        if let (Place::Socket(_), Some(_)) = (&host.place, &require) {
-            return Ok(self.socket(host, &config, &tls).await);
-        }
-        let connected = config.connect(Guarded(tls.clone(), require)).await;
+        let socket = socket::open(self.info, host, address)
+            .await
+            .map_err(|error| Stop::Server(errors::unreachable_server(&error), false))?;
+        let gauge = Arc::<Gauge>::default();
+        let direct = self.info.tls.direct && mode == config::SslMode::Require;
+        let (asks, require) = (mode != config::SslMode::Disable && !direct, self.info.require_auth.as_ref());
+        let stream = Bounded::new(socket, asks, Arc::clone(&gauge)).guarded(require);
+        let handshake = socket::Handshake::new(tls.clone(), host, address, require);
+        let connected = socket::log_in(driver_config(self.info, host, mode), stream, handshake).await;
         Ok(connected.map(|(client, connection)| {
             let wire = match (address, tls.outcome()) {
                 (None, _) => Wire::Socket,
                 (_, Some(trust)) => Wire::Tls(trust),
                 (_, None) => Wire::Plain,
             };
-            Postgres::open(client, connection, self.info.describe_host(host), wire)
+            Postgres::open(client, connection, gauge, self.info.describe_host(host), wire)
         }))
-    }
-}
-
-impl Attempt<'_> {
-    /// Over a socket, on which the driver would not look on.
-    #[cfg(unix)]
-    async fn socket(
-        &self,
-        host: &Endpoint,
-        config: &Config,
-        tls: &Tls,
-    ) -> std::result::Result<Postgres, tokio_postgres::Error> {
-        let handshake = tls.handshaker("", self.info.require_auth.as_ref());
-        match tokio::net::UnixStream::connect(place(host, None)).await {
-            Ok(stream) => {
-                let (client, connection) = config.connect_raw(stream, handshake).await?;
-                Ok(Postgres::open(client, connection, self.info.describe_host(host), Wire::Socket))
-            }
-            // The driver says in its own words what is wrong with the socket.
-            Err(_) => {
-                let (client, connection) = config.connect(Guarded(tls.clone(), self.info.require_auth.clone())).await?;
-                Ok(Postgres::open(client, connection, self.info.describe_host(host), Wire::Socket))
-            }
-        }
     }
 }
 
@@ -275,20 +233,9 @@ async fn look_up(name: &str, port: u16) -> Result<Vec<IpAddr>> {
     Ok(addresses)
 }
 
-fn driver_config(info: &Conninfo, host: &Endpoint, address: Option<IpAddr>, mode: config::SslMode) -> Config {
+fn driver_config(info: &Conninfo, host: &Endpoint, mode: config::SslMode) -> Config {
     let mut config = Config::new();
-    config
-        .user(&info.user)
-        .dbname(&info.dbname)
-        .application_name(&info.application_name)
-        .port(host.port)
-        .ssl_mode(mode);
-    match (&host.place, address) {
-        (Place::Socket(directory), _) => config.host_path(directory),
-        (Place::Name(name) | Place::Address(_, Some(name)), Some(address)) => config.host(name).hostaddr(address),
-        (Place::Name(name) | Place::Address(_, Some(name)), None) => config.host(name),
-        (Place::Address(address, None), _) => config.host(address.to_string()).hostaddr(*address),
-    };
+    config.user(&info.user).dbname(&info.dbname).application_name(&info.application_name).ssl_mode(mode);
     if let Some(password) = &host.password {
         config.password(password.reveal());
     }
@@ -304,20 +251,6 @@ fn driver_config(info: &Conninfo, host: &Endpoint, address: Option<IpAddr>, mode
         ChannelBinding::Prefer => config::ChannelBinding::Prefer,
         ChannelBinding::Require => config::ChannelBinding::Require,
     });
-    let keepalives = info.keepalives;
-    config.keepalives(keepalives.on);
-    if let Some(idle) = keepalives.idle {
-        config.keepalives_idle(idle);
-    }
-    if let Some(interval) = keepalives.interval {
-        config.keepalives_interval(interval);
-    }
-    if let Some(count) = keepalives.count {
-        config.keepalives_retries(count);
-    }
-    if let Some(limit) = info.tcp_user_timeout {
-        config.tcp_user_timeout(limit);
-    }
     config
 }
 

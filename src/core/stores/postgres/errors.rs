@@ -6,8 +6,9 @@ use std::io;
 
 use tokio_postgres::error::{DbError, Severity};
 
+use super::gate::Unwanted;
 use crate::error::{Error, ErrorKind};
-use crate::stores::tls::{TlsError, Unwanted};
+use crate::stores::tls::TlsError;
 
 /// What an error of the driver means.
 pub fn error_from(error: tokio_postgres::Error) -> Error {
@@ -35,9 +36,7 @@ pub fn error_from(error: tokio_postgres::Error) -> Error {
         "error communicating with the server" => {
             Error::new(ErrorKind::Disconnected, format!("the connection to the server was lost: {said}"))
         }
-        "error connecting to server" => {
-            unreachable_server(cause.and_then(|cause| cause.downcast_ref::<io::Error>()), &said)
-        }
+        "error connecting to server" => cause_of(cause.and_then(|cause| cause.downcast_ref::<io::Error>()), &said),
         "error performing TLS handshake" if said.contains("does not support TLS") => {
             Error::new(ErrorKind::Connect, "the server does not support TLS, and sslmode demands it")
                 .with_hint("switch ssl on in the server, or set sslmode=disable if the network is trusted")
@@ -92,7 +91,12 @@ pub(super) fn connecting(error: tokio_postgres::Error) -> Error {
     }
 }
 
-fn unreachable_server(cause: Option<&io::Error>, said: &str) -> Error {
+/// Why there is no way to a server.
+pub(super) fn unreachable_server(error: &io::Error) -> Error {
+    cause_of(Some(error), &error.to_string())
+}
+
+fn cause_of(cause: Option<&io::Error>, said: &str) -> Error {
     let (message, hint) = match cause.map(io::Error::kind) {
         Some(io::ErrorKind::ConnectionRefused) => (
             "connection refused".to_owned(),
@@ -191,11 +195,6 @@ pub(super) fn is_loss(error: &tokio_postgres::Error) -> bool {
 /// Whether TLS was what failed.
 pub(super) fn is_tls(error: &tokio_postgres::Error) -> bool {
     error.to_string() == "error performing TLS handshake"
-}
-
-/// Whether the server said that it has no TLS.
-pub(super) fn is_without_tls(error: &tokio_postgres::Error) -> bool {
-    is_tls(error) && StdError::source(error).is_some_and(|cause| cause.to_string().contains("does not support TLS"))
 }
 
 /// Whether the server has spoken, so that libpq would not ask the next one: everything but trouble on the way to it and

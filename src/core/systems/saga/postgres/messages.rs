@@ -12,6 +12,7 @@ use crate::permit::WritePermit;
 use crate::sql::Sql;
 use crate::stores::postgres::decode::Cells;
 use crate::stores::postgres::link::Link;
+use crate::stores::postgres::outcome::{Proof, Written};
 use crate::stores::postgres::read::{Ask, chunks};
 use crate::systems::saga::port::{Bound, MessageQuery, Messages, SeenMessage, micros};
 use crate::systems::saga::record::{Mailbox, Message, uuid};
@@ -216,6 +217,29 @@ fn requeue_statement(models: &Models, kind: Mailbox, box_: &Table) -> Result<Sql
     Ok(sql.then(" SELECT id::text FROM changed"))
 }
 
+/// How a requeue shows once it is committed: by its record beside a saga, or in a row of this very moment. $4 ids, $5 statuses,
+/// $6 last changes as seen. One transaction wrote all of them: one that is as seen says that nothing is there.
+fn requeued(models: &Models, kind: Mailbox, box_: &Table) -> Result<Sql> {
+    let mut sql = Sql::new("CASE ");
+    for model in models.senders(kind, box_) {
+        let Some(history) = &model.history else { continue };
+        sql = table(sql.then("WHEN EXISTS (SELECT FROM "), history)?.then(" AS h JOIN ");
+        sql = table(sql, box_)?.then(
+            " AS m ON m.saga_id = h.saga_id WHERE m.id::text = ANY($4) AND h.input::jsonb #>> '{_sen,operation}' = $2
+                AND h.input::jsonb ->> 'message' = m.id::text) THEN 'landed' ",
+        );
+    }
+    let sql = table(sql.then("WHEN EXISTS (SELECT FROM "), box_)?.then(
+        " AS m WHERE m.id::text = ANY($4) AND m.status::text = 'PENDING'
+            AND m.updated_at = timestamptz 'epoch' + $3 * interval '1 microsecond') THEN 'landed'
+        WHEN EXISTS (SELECT FROM unnest($4::text[], $5::text[], $6::int8[]) AS w (id, status, seen) JOIN ",
+    );
+    Ok(table(sql, box_)?.then(
+        " AS m ON m.id::text = w.id WHERE m.status::text = w.status
+            AND m.updated_at = timestamptz 'epoch' + w.seen * interval '1 microsecond') THEN 'absent' END",
+    ))
+}
+
 pub(super) async fn requeue(
     link: &Arc<Link>,
     models: &Models,
@@ -231,6 +255,15 @@ pub(super) async fn requeue(
     let note = remedy::requeued(kind, permit.operation(), permit.operator(), permit.reason());
     let params: [Param<'_>; 4] =
         [(&ids, Type::TEXT_ARRAY), (&statuses, Type::TEXT_ARRAY), (&changes, Type::INT8_ARRAY), (&note, Type::TEXT)];
-    let rows = link.change_all(&Ask::new(&sql, params), permit.operation()).await?;
+    let landed = requeued(models, kind, box_)?;
+    let proof = |written: &Written<'_>| {
+        let ids: Vec<String> = written.rows.iter().filter_map(|row| Cells::new(row).text(0)).collect();
+        let taken = || seen.iter().filter(|message| ids.contains(&message.id));
+        Proof::new(landed.clone())
+            .with(taken().map(|message| message.id.clone()).collect::<Vec<_>>(), Type::TEXT_ARRAY)
+            .with(taken().map(|message| message.status.clone()).collect::<Vec<_>>(), Type::TEXT_ARRAY)
+            .with(taken().map(|message| message.seen.parse().ok()).collect::<Vec<Option<i64>>>(), Type::INT8_ARRAY)
+    };
+    let rows = link.change_all(&Ask::new(&sql, params), &proof, permit.operation()).await?;
     Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
 }

@@ -79,6 +79,11 @@ impl Ledger {
         }
     }
 
+    /// Notes whether the connection is to blame for what failed.
+    pub(super) fn met(&mut self, error: &Error) {
+        self.report.lost |= error.is_of_the_connection();
+    }
+
     pub(super) fn close(self) -> Report {
         self.report
     }
@@ -238,7 +243,11 @@ impl StentLetters {
                     for (at, wanted) in letters.iter().enumerate() {
                         match self.batch(store, std::slice::from_ref(wanted), run).await {
                             Ok(places) => run.settle(from + at, 1, &places),
-                            Err(error) => run.state().ledger.add(&wanted.id, outcome_of(&error), || odd(&error)),
+                            Err(error) => {
+                                let ledger = &mut run.state().ledger;
+                                ledger.met(&error);
+                                ledger.add(&wanted.id, outcome_of(&error), || odd(&error));
+                            }
                         }
                         run.observer.advance(1);
                     }
@@ -247,6 +256,7 @@ impl StentLetters {
                 Err(error) if error.kind() == ErrorKind::Timeout => run.settle(from, letters.len(), &[]),
                 Err(error) => {
                     let outcome = outcome_of(&error);
+                    run.state().ledger.met(&error);
                     for wanted in &letters {
                         run.state().ledger.add(&wanted.id, outcome, || sentence(&error));
                     }
@@ -317,10 +327,13 @@ impl StentLetters {
                             }
                         }
                     }
-                    Err(error) => letters.iter().for_each(|(_, wanted)| {
-                        ledger.add(&wanted.id, Outcome::Failed, || format!("not replayed: {}", sentence(&error)));
-                        observer.advance(1);
-                    }),
+                    Err(error) => {
+                        ledger.met(&error);
+                        letters.iter().for_each(|(_, wanted)| {
+                            ledger.add(&wanted.id, Outcome::Failed, || format!("not replayed: {}", sentence(&error)));
+                            observer.advance(1);
+                        });
+                    }
                 }
             }
             if held.is_empty() {

@@ -8,7 +8,7 @@ use crate::stores::conninfo::{Method, Requirement};
 
 /// The server wants another log-in than is accepted.
 #[derive(Debug)]
-pub(in crate::stores) struct Unwanted(String);
+pub(super) struct Unwanted(String);
 
 impl fmt::Display for Unwanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

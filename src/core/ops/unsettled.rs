@@ -1,0 +1,107 @@
+//! Keys with an uncertain outcome that a payload names: what calls them should run again only after they are settled.
+
+use std::collections::HashSet;
+
+use futures_util::StreamExt as _;
+
+use crate::error::{ErrorKind, Result};
+use crate::letters::{DeadLetters, LetterFilter};
+use crate::model::cause::candidates;
+use crate::model::subject::Subject;
+use crate::model::value::{Column, Row, Value};
+use crate::model::verdict::NextCommand;
+use crate::registry::Database;
+use crate::system::Filter;
+use crate::systems::sentinel;
+
+/// States of a lease whose side effect may or may not have happened.
+const OPEN: [&str; 3] = ["uncertain", "stalled", "reconciling"];
+/// How many such leases are compared with the names; a database with more has other worries.
+const LEASES: u64 = 1000;
+/// How many dead letters of a set are searched for names.
+const LETTERS: u64 = 200;
+/// How many names of one payload are taken.
+const NAMES: usize = 20;
+
+/// A key whose outcome is not settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsettled {
+    /// The key.
+    pub subject: Subject,
+    /// Its state: `uncertain`, `stalled` or `reconciling`.
+    pub state: String,
+    /// The command that settles it.
+    pub next: NextCommand,
+}
+
+impl Unsettled {
+    /// What to know before something that calls this key runs again, one sentence.
+    pub fn warning(&self) -> String {
+        format!(
+            "related key {} is {}: its side effect may have happened already; settle it first ({})",
+            self.subject.id, self.state, self.next.command
+        )
+    }
+}
+
+/// Leases without a settled outcome that one of `names` names, with or without the namespace of the key.
+///
+/// # Errors
+/// What the store reports. A database without leases has none.
+pub async fn unsettled(database: &Database, names: &[String]) -> Result<Vec<Unsettled>> {
+    let Ok(system) = database.system(sentinel::NAME) else { return Ok(Vec::new()) };
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: HashSet<&str> = names.iter().map(String::as_str).collect();
+    let states = OPEN.iter().map(|state| (*state).to_owned()).collect();
+    let filter = Filter { states, limit: Some(LEASES), ..Filter::default() };
+    let mut listing = match system.list(&filter).await {
+        Err(error) if error.kind() == ErrorKind::NoSystem => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut found = Vec::new();
+    while let Some(part) = listing.parts.next().await {
+        for row in part?.rows {
+            let Some(key) = text(listing.columns, &row, "key") else { continue };
+            let bare = key.split_once(':').map(|(_, bare)| bare);
+            if names.contains(key.as_str()) || bare.is_some_and(|bare| names.contains(bare)) {
+                let state = text(listing.columns, &row, "verdict").unwrap_or_else(|| OPEN[0].to_owned());
+                let next = NextCommand::new(&["sen", "reconcile"], "settle it first: what happened").id(&key);
+                found.push(Unsettled { subject: Subject::new(sentinel::NAME, "lease", key), state, next });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The same for what the payloads of these dead letters name; of a large set the first [`LETTERS`] are searched.
+///
+/// # Errors
+/// What the stores report.
+pub async fn of_letters(
+    database: &Database,
+    letters: &dyn DeadLetters,
+    filter: &LetterFilter,
+) -> Result<Vec<Unsettled>> {
+    let limit = Some(filter.limit.map_or(LETTERS, |limit| limit.min(LETTERS)));
+    let mut parts = letters.list(&LetterFilter { payloads: true, limit, ..filter.clone() }).await?.parts;
+    let mut names: Vec<String> = Vec::new();
+    while let Some(part) = parts.next().await {
+        names.extend(
+            part?.iter().filter_map(|letter| letter.payload.as_deref()).flat_map(|json| candidates(json, NAMES)),
+        );
+    }
+    names.sort_unstable();
+    names.dedup();
+    unsettled(database, &names).await
+}
+
+fn text(columns: &[Column], row: &Row, name: &str) -> Option<String> {
+    let at = columns.iter().position(|column| column.name == name)?;
+    match row.get(at)? {
+        Value::Text(text) => Some(text.clone()),
+        Value::Name(name) => Some((*name).to_owned()),
+        _ => None,
+    }
+}

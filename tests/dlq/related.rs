@@ -1,0 +1,38 @@
+//! A key whose outcome is uncertain and that a dead letter names is settled before the dead letter is replayed.
+
+use crate::harness::sen::sen;
+
+/// The demo's incident: a payment is uncertain, and the execution that called it is dead.
+#[test]
+fn a_replay_warns_of_an_uncertain_key_and_why_puts_it_first() {
+    let folder = tempfile::tempdir().unwrap();
+    sen(["demo"]).cwd(folder.path()).run().expect_code(0);
+    let here = |words: &[&str]| sen(words).cwd(folder.path()).database("sqlite:sen-demo.db").run();
+    let letters = here(&["dlq", "list", "--system", "stent", "-o", "json"]).expect_code(0).json();
+    let named = |letter: &&serde_json::Value| letter["payload"].to_string().contains("order-7731");
+    let id =
+        letters.as_array().unwrap().iter().find(named).expect("a dead letter of order-7731")["id"].as_str().unwrap();
+
+    let words = "related key payments:order-7731 is uncertain";
+    let plan = here(&["dlq", "replay", id, "--dry-run", "--force"]).expect_code(0);
+    assert!(
+        plan.stdout.contains(words) && plan.stdout.contains("sen reconcile payments:order-7731"),
+        "{}",
+        plan.stdout
+    );
+
+    let told = here(&["why", id, "-o", "json"]).expect_code(0).json();
+    let next: Vec<&str> = told["next"].as_array().unwrap().iter().map(|next| next.as_str().unwrap()).collect();
+    assert_eq!(next[0], "sen reconcile payments:order-7731", "{next:?}");
+    let replay = next.iter().position(|next| next.starts_with("sen dlq replay"));
+    assert!(replay.is_none_or(|replay| replay + 1 == next.len()), "{next:?}");
+    let page = here(&["why", id]).expect_code(0).stdout;
+    assert!(page.contains("# 1. ") && page.contains("# 2. "), "{page}");
+
+    let done = here(&["dlq", "replay", id, "--force", "--yes"]).expect_code(0);
+    assert!(done.stderr.contains(words), "{}", done.stderr);
+    // Once it is settled, nothing is left to say.
+    let other = letters.as_array().unwrap().iter().find(|letter| !named(letter)).unwrap()["id"].as_str().unwrap();
+    let plan = here(&["dlq", "replay", other, "--dry-run", "--force"]).stdout;
+    assert!(!plan.contains("related key payments:order-7731"), "{plan}");
+}
