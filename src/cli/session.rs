@@ -151,11 +151,10 @@ impl Session {
         let settings = self.settings.borrow();
         let typed = self.globals.database_url.as_deref();
         let Some(settings) = settings.as_ref() else { return Target::resolve(typed, &|_| None) };
-        let target = settings.target(typed);
-        if target.is_err() && !settings.names_database(typed) && has_redis_url() {
-            return Err(Error::usage("no database: DATABASE_URL is not set").with_hint(REDIS_URL));
-        }
-        target
+        settings.target(typed).map_err(|error| match error.to_string().starts_with("no database:") {
+            true if has_redis_url() => error.with_hint(REDIS_URL),
+            _ => error,
+        })
     }
 
     /// Whether the target is an SQLite file that does not exist yet.

@@ -206,7 +206,9 @@ impl Attempt<'_> {
                 (_, Some(trust)) => Wire::Tls(trust),
                 (_, None) => Wire::Plain,
             };
-            Postgres::open(client, connection, gauge, self.info.describe_host(host), wire)
+            let mut found = Postgres::open(client, connection, gauge, self.info.describe_host(host), wire);
+            found.peer = address;
+            found
         }))
     }
 }
