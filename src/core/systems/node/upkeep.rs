@@ -97,9 +97,12 @@ mod tests {
         };
         let topics: Vec<_> = checkup(&bad).checks.iter().map(|check| check.topic).collect();
         assert_eq!(topics, ["eviction", "memory", "persistence", "persistence", "events", "replica", "tls"]);
-        for (encryption, found) in
-            [("not encrypted", true), ("not encrypted, on this machine", false), ("TLS, certificate verified", false), ("Unix socket", false)]
-        {
+        for (encryption, found) in [
+            ("not encrypted", true),
+            ("not encrypted, on this machine", false),
+            ("TLS, certificate verified", false),
+            ("Unix socket", false),
+        ] {
             let checks = checkup(&Upkeep { encryption, ..Upkeep::default() }).checks;
             assert_eq!(checks.iter().any(|check| check.topic == "tls"), found, "{encryption}");
         }
