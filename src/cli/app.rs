@@ -118,6 +118,10 @@ pub struct Globals {
     #[arg(long, global = true, value_parser = span, value_name = "SPAN")]
     pub timeout: Option<Duration>,
 
+    /// Keep trying to connect for so long, writing commands to a primary (SEN_CONNECT_RETRY, else not at all)
+    #[arg(long, global = true, value_parser = span, value_name = "SPAN")]
+    pub connect_retry: Option<Duration>,
+
     /// Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)
     #[arg(long, global = true, value_parser = zone, value_name = "ZONE", allow_hyphen_values = true)]
     pub worker_timezone: Option<Zone>,
@@ -163,6 +167,8 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
     if arguments.get(1).is_some_and(|word| word == completion::WORD) {
         return completion::answer(&arguments, &Screen::new(ColorChoice::Never, true, &environment));
     }
+    // A URL may stand where none belongs: what is said of it is not to show its password.
+    arguments.iter().filter_map(|argument| argument.to_str()).for_each(sen_core::stores::url::remember);
     let (app, words) = match parse(&arguments) {
         Ok(parsed) => parsed,
         Err(error) => return say_usage(&error, &arguments),

@@ -33,6 +33,7 @@ pub use errors::error_from;
 use super::conninfo::Conninfo;
 use super::tls::Trust;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::Sql;
 use bounds::{Bounded, Gauge};
 use errors::Words;
 use socket::{Encrypted, Socket};
@@ -229,12 +230,11 @@ impl Postgres {
 
     /// Asks the server whether it is in recovery and whether it takes writes, where it has not said so already.
     async fn ask_state(&mut self) -> Result<()> {
-        const STATE: &str =
-            "SELECT pg_catalog.pg_is_in_recovery()::text, pg_catalog.current_setting('transaction_read_only')";
+        static STATE: Sql = Sql::new("SELECT pg_is_in_recovery()::text, current_setting('transaction_read_only')");
         if self.standby.is_some() && self.read_only.is_some() {
             return Ok(());
         }
-        let row = match self.client.query_typed(STATE, &[]).await {
+        let row = match self.client.query_typed(STATE.for_postgres(), &[]).await {
             Ok(rows) => rows.into_iter().next(),
             Err(error) => return Err(self.explain(error).await),
         };

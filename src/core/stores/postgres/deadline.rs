@@ -95,7 +95,7 @@ impl Postgres {
     /// # Errors
     /// The server's; `Disconnected` when it does not answer.
     pub async fn quick(&self, sql: &Sql, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>> {
-        match self.answer(Some(QUICK), self.client().query_typed(sql.as_str(), params).boxed()).await? {
+        match self.answer(Some(QUICK), self.client().query_typed(sql.for_postgres(), params).boxed()).await? {
             Ok(rows) => Ok(rows),
             Err(error) => Err(self.explain(error).await),
         }

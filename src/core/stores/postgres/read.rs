@@ -26,10 +26,12 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// A database in SQL_ASCII holds bytes in no known encoding; asked for UTF-8 the server would refuse the whole answer for
 /// one odd byte. Taken raw, `decode` reports the odd column and the rest is read. Compiling a query (PostgreSQL 11 and later)
 /// takes seconds where large tables make it look expensive, and these are run once.
-const LIMITS: &str = "SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
+static LIMITS: Sql = Sql::new(
+    "SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
     CASE WHEN current_setting('server_encoding') = 'SQL_ASCII' THEN set_config('client_encoding', 'SQL_ASCII', true) END,
     CASE WHEN $3 THEN set_config('max_parallel_workers_per_gather', '0', true) END,
-    CASE WHEN current_setting('server_version_num')::int >= 110000 THEN set_config('jit', 'off', true) END";
+    CASE WHEN current_setting('server_version_num')::int >= 110000 THEN set_config('jit', 'off', true) END",
+);
 
 /// How long a reader waits for a lock: longer means somebody is altering the table, and the operator should know.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -46,9 +48,9 @@ impl<'a> Ask<'a> {
         Self { sql, params: params.into_iter().collect() }
     }
 
-    /// The statement.
+    /// The statement as it is sent.
     pub(super) fn text(&self) -> &str {
-        self.sql.as_str()
+        self.sql.for_postgres()
     }
 
     /// Its parameters.
@@ -161,13 +163,13 @@ impl Postgres {
         let steps = Steps::new();
         let mut questions = Vec::with_capacity(asks.len());
         for ask in asks {
-            questions.push(steps.of(client.query_typed(ask.sql.as_str(), &ask.params)).boxed());
+            questions.push(steps.of(client.query_typed(ask.text(), &ask.params)).boxed());
         }
         let work = async {
             tokio::join!(
                 biased;
                 client.batch_execute(BEGIN),
-                client.query_typed(LIMITS, &limits),
+                client.query_typed(LIMITS.for_postgres(), &limits),
                 join_all(questions),
                 client.batch_execute("COMMIT"),
             )
@@ -217,10 +219,10 @@ impl Postgres {
             tokio::join!(
                 biased;
                 client.batch_execute(BEGIN),
-                client.query_typed(LIMITS, &limits),
-                steps.of(client.query_typed(first.sql.as_str(), &first.params)),
+                client.query_typed(LIMITS.for_postgres(), &limits),
+                steps.of(client.query_typed(first.text(), &first.params)),
                 client.query_typed_raw(
-                    long.sql.as_str(),
+                    long.text(),
                     long.params.iter().map(|(value, kind)| (*value, kind.clone()))
                 ),
                 queued,
