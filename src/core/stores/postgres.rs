@@ -11,6 +11,7 @@ mod direct;
 pub mod encode;
 mod errors;
 pub mod flight;
+mod gate;
 pub mod link;
 pub mod outcome;
 pub mod read;
@@ -18,6 +19,7 @@ mod socket;
 pub mod write;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -65,6 +67,7 @@ pub struct Postgres {
     client: Arc<Client>,
     description: String,
     wire: Wire,
+    peer: Option<IpAddr>,
     warnings: Vec<String>,
     server_version: Option<String>,
     standby: Option<bool>,
@@ -115,6 +118,7 @@ impl Postgres {
             client: Arc::new(client),
             description,
             wire,
+            peer: None,
             warnings: Vec::new(),
             server_version,
             standby,
@@ -173,6 +177,11 @@ impl Postgres {
     /// How the bytes travel.
     pub fn wire(&self) -> Wire {
         self.wire
+    }
+
+    /// The address that was connected to; `None` on a Unix socket. A pooler or a proxy there may speak for another.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     /// What the operator should know though it stopped nothing.

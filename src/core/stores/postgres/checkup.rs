@@ -107,7 +107,8 @@ impl Link {
                 checks.push(clock_check(before, now, after));
             }
             let user = cells.text(6).unwrap_or_default();
-            let address = cells.text(7).and_then(|text| text.parse::<IpAddr>().ok());
+            // What we connected to counts: behind a pooler the server's own address says nothing of the way to it.
+            let address = db.peer().or_else(|| cells.text(7).and_then(|text| text.parse::<IpAddr>().ok()));
             checks.push(wire_check(db.wire(), address));
             let mut is_off = |at| cells.flag(at) == Some(true);
             checks.extend(durability_checks(is_off(8), is_off(9), is_off(10)));
