@@ -2,9 +2,11 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::checkup::Hidden;
 use sen_core::registry::{self, Access, Database};
 use sen_core::stores::url::{RedisInfo, Target};
 use sen_core::time::wall::Zone;
@@ -28,6 +30,7 @@ pub struct Session {
     screen: Rc<Screen>,
     settings: RefCell<Option<Settings>>,
     warnings: RefCell<Vec<String>>,
+    hidden: RefCell<Vec<Arc<Hidden>>>,
     notes: RefCell<Vec<String>>,
     announced: RefCell<Vec<(String, String)>>,
     opened: RefCell<Option<String>>,
@@ -42,6 +45,7 @@ impl Session {
             globals,
             settings: RefCell::new(None),
             warnings: RefCell::new(Vec::new()),
+            hidden: RefCell::new(Vec::new()),
             notes: RefCell::default(),
             announced: RefCell::default(),
             opened: RefCell::new(None),
@@ -50,7 +54,8 @@ impl Session {
 
     /// What should be said on stderr about the configuration.
     pub fn warnings(&self) -> Vec<String> {
-        self.warnings.borrow().clone()
+        let hidden = self.hidden.borrow();
+        self.warnings.borrow().iter().cloned().chain(hidden.iter().filter_map(|hidden| hidden.text())).collect()
     }
 
     /// Adds something to be said on stderr when the command has ended.
@@ -148,6 +153,9 @@ impl Session {
         let lookup = |name: &str| settings.as_ref().and_then(|settings| settings.get(name));
         if let Some(url) = &self.globals.database_url {
             return Target::resolve(Some(url), &lookup);
+        }
+        if !Target::is_named(lookup("DATABASE_URL").as_deref(), &lookup) && has_redis_url() {
+            return Err(Error::usage("no database: DATABASE_URL is not set").with_hint(REDIS_URL));
         }
         let url = lookup("DATABASE_URL").filter(|url| !url.is_empty());
         let source = settings.as_ref().and_then(|settings| settings.source_of("DATABASE_URL"));
@@ -318,12 +326,21 @@ impl Session {
     async fn open(&self, target: &Target, access: Access) -> Result<Database> {
         let database = registry::open_with(target, access, self.settings()?).await?;
         self.warnings.borrow_mut().extend_from_slice(database.warnings());
+        self.hidden.borrow_mut().push(database.hidden());
         *self.opened.borrow_mut() = Some(database.opened().to_owned());
         Ok(database)
     }
 }
 
+/// What is said where `REDIS_URL` is set, which belongs to other programs, and nothing that `sen` reads.
+const REDIS_URL: &str =
+    "REDIS_URL is set, but sen does not read it: export SEN_REDIS_URL=\"$REDIS_URL\" for agent tasks";
+
+fn has_redis_url() -> bool {
+    std::env::var_os("REDIS_URL").is_some_and(|url| !url.is_empty())
+}
+
 fn no_redis() -> Error {
-    Error::usage("agent tasks are kept in Redis, and no Redis is named")
-        .with_hint("export SEN_REDIS_URL=redis://host/0, or give --redis-url")
+    let hint = if has_redis_url() { REDIS_URL } else { "export SEN_REDIS_URL=redis://host/0, or give --redis-url" };
+    Error::usage("agent tasks are kept in Redis, and no Redis is named").with_hint(hint)
 }

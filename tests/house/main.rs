@@ -54,12 +54,16 @@ fn planted_breaches_are_seen() {
         ("core/systems/sentinel/verdict.rs", "use tokio_postgres::Row;", 1),
         ("core/systems/sentinel/remedy.rs", "pub async fn plan() {}", 1),
         ("core/systems/sentinel/remedy.rs", "async\nfn plan() {}\nlet x = rusqlite::Connection::open(p);", 2),
-        ("core/systems/sentinel/postgres.rs", "client.query_typed(&format!(\"SELECT {x}\"), &[])", 1),
+        ("core/systems/sentinel/postgres.rs", "client.query_typed(&format!(\"SELECT {x}\"), &[])", 2),
+        ("core/systems/sentinel/postgres.rs", "client.query_typed(LOOK.as_str(), &[])", 1),
+        ("core/systems/sentinel/postgres.rs", "client.batch_execute(RAISE)", 1),
+        ("core/systems/sentinel/postgres.rs", "client\n  .prepare_typed(\n  \"SELECT now()\", &[])", 1),
         ("core/systems/sentinel/postgres.rs", "client\n  .execute(\n  &format!(\"x\"), &[])", 1),
         ("core/systems/sentinel/sqlite.rs", "connection.prepare(format!(\"x\").as_str())", 1),
         ("cli/commands/list.rs", "let out = std::io::stdout();", 1),
         ("cli/app.rs", "io::stderr().lock()", 1),
         ("core/ops/list.rs", "use std::io::stdout;", 1),
+        ("core/ops/list.rs", "NextCommand::new(&[\"sen\", \"inspect\", &id], why)", 1),
     ] {
         let found = breaches(path, &format!("//! Planted.\n\n{text}\n"));
         assert_eq!(found.len(), count, "{path}: {text}\n{found:?}");
@@ -77,7 +81,10 @@ fn what_is_allowed_passes() {
             "core/systems/sentinel/postgres.rs",
             "use super::record::Lease;\nuse crate::stores::postgres::Session;\nuse tokio_postgres::Row;",
         ),
-        ("core/systems/sentinel/postgres.rs", "client.query_typed(SELECT, &[]).map_err(|e| format!(\"{e}\"))"),
+        (
+            "core/systems/sentinel/postgres.rs",
+            "client.query_typed(SELECT.for_postgres(), &[]).map_err(|e| format!(\"{e}\"))",
+        ),
         (
             "core/systems/sentinel/verdict.rs",
             "// never async, no tokio\nlet text = \"async tokio\";\n#[cfg(test)]\nmod tests { use super::*; }",

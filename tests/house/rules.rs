@@ -12,6 +12,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("ident", 0),
     ("secret", 0),
     ("sql", 0),
+    ("text", 0),
     ("model", 1),
     ("permit", 1),
     ("observe", 1),
@@ -32,6 +33,17 @@ const IMPURE: &str = r"\b(tokio|tokio_postgres|rusqlite|async|await)\b";
 /// Calls that take SQL first.
 const SQL_CALLS: &str = r"\.\s*(query\w*|execute\w*|prepare\w*|batch_execute|simple_query)\s*\(\s*&?\s*format!";
 
+/// A word of a suggested command that is taken from somewhere: what a database holds goes through `.id()` or `.option()`.
+/// Names of this program's own (`state.name()`) are as good as literals.
+const SUGGESTED: &str = r#"NextCommand::new\(\s*&\[[^\]]*&"#;
+
+/// Calls that take a statement for PostgreSQL, and what a statement is that nothing in the search path can take over.
+const SENT: &str = r"\.\s*(query_typed\w*|prepare_typed)\s*\(\s*([^,]*),";
+const QUALIFIED: &str = r"(for_postgres|text)\(\)$";
+/// The same for text of several statements: literals and these hold no function, or name where it is.
+const BATCH: &str =
+    r#"\.\s*batch_execute\s*\(\s*(\w+\s*\(|"|BEGIN|super::write::BEGIN|CONFIRM|ddl|\w+\.for_postgres)?"#;
+
 /// What is wrong with the file at this path below `src`.
 pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -44,6 +56,25 @@ pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
     }
     if matches(SQL_CALLS, &code) {
         found.push(format!("{path}: formats SQL; it is built from constants and quoted identifiers (core/sql.rs)"));
+    }
+    if path.starts_with("core/") && matches(SUGGESTED, &code) {
+        found.push(format!(
+            "{path}: a suggested command takes an id as a fixed word; `.id()` and `.option()` are for that"
+        ));
+    }
+    let (sent, qualified) = (Regex::new(SENT), Regex::new(QUALIFIED).expect("the pattern is regular"));
+    for call in sent.expect("the pattern is regular").captures_iter(&code) {
+        if !qualified.is_match(call[2].trim()) {
+            found.push(format!(
+                "{path}: sends a statement to PostgreSQL as it stands: {} (Sql::for_postgres)",
+                &call[0]
+            ));
+        }
+    }
+    for call in Regex::new(BATCH).expect("the pattern is regular").captures_iter(&code) {
+        if call.get(1).is_none() {
+            found.push(format!("{path}: sends statements to PostgreSQL as they stand (Sql::for_postgres)"));
+        }
     }
     let Some(inside) = path.strip_prefix("core/").and_then(|rest| rest.strip_suffix(".rs")) else { return found };
     let module: Vec<&str> = inside.split('/').filter(|name| *name != "lib" && *name != "mod").collect();

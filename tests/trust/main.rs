@@ -5,5 +5,6 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod grants;
 mod scene;
 mod shadow;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::peers::{self, Peer, SAGA_073, STENT_112};
 use crate::harness::postgres::{Database, Server};
+use crate::harness::psql;
 use crate::harness::sen::{Output, sen};
 
 /// The database and the ids of what is in it.
@@ -68,6 +69,30 @@ impl<'a> Scene<'a> {
             UPDATE order_outbox SET status = 'FAILED', last_error = 'broker is away', attempts = 3",
         );
         Self { database, folder: tempfile::tempdir().unwrap(), executions: made["executions"].clone(), letters, sagas }
+    }
+
+    /// The same in a database of its own.
+    pub fn copy_of(&self, template: &str) -> Self {
+        let server = self.database.server;
+        let name = format!("copy_of_{template}");
+        let postgres = server.url_of("postgres");
+        psql::run(&postgres, &format!("CREATE DATABASE {name} TEMPLATE {template}"));
+        Self {
+            database: Database { server, name },
+            folder: tempfile::tempdir().unwrap(),
+            executions: self.executions.clone(),
+            letters: self.letters.clone(),
+            sagas: self.sagas.clone(),
+        }
+    }
+
+    /// Removes the database.
+    pub fn drop_it(self) {
+        psql::run(&self.database.server.url_of("postgres"), &format!("DROP DATABASE {}", self.database.name));
+    }
+
+    pub fn doctor(&self) -> Step {
+        step(&[0], &["doctor"])
     }
 
     fn id(&self, of: &str) -> &str {

@@ -1,31 +1,41 @@
 //! A connection to PostgreSQL: the client, what the server said of itself at the start, and its last words at the end.
 //! Which server is chosen lies in `connect`, what errors mean in `errors`; SQL of any system lies elsewhere.
 
+pub mod again;
+pub mod bounds;
 mod checkup;
 mod connect;
+mod deadline;
 pub mod decode;
 mod direct;
+pub mod encode;
 mod errors;
 pub mod flight;
 pub mod link;
 pub mod outcome;
 pub mod read;
+mod socket;
 pub mod write;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio_postgres::{Client, Connection, Socket};
+use tokio::task::AbortHandle;
+use tokio_postgres::{Client, Connection};
 
 pub use errors::error_from;
 
 use super::conninfo::Conninfo;
-use super::tls::{Stream, Trust};
+use super::tls::Trust;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::checkup::Hidden;
 use crate::sql::Sql;
+use bounds::{Bounded, Gauge};
 use errors::Words;
+use socket::{Encrypted, Socket};
 
 /// How the bytes travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +72,10 @@ pub struct Postgres {
     read_only: Option<bool>,
     modest: bool,
     end: watch::Receiver<Option<Words>>,
+    driver: AbortHandle,
+    silent: AtomicBool,
+    gauge: Arc<Gauge>,
+    hidden: Arc<Hidden>,
 }
 
 impl fmt::Debug for Postgres {
@@ -82,13 +96,19 @@ impl Postgres {
     }
 
     /// Starts driving a fresh connection.
-    fn open(client: Client, connection: Connection<Socket, Stream<Socket>>, description: String, wire: Wire) -> Self {
+    fn open(
+        client: Client,
+        connection: Connection<Bounded<Socket>, Encrypted>,
+        gauge: Arc<Gauge>,
+        description: String,
+        wire: Wire,
+    ) -> Self {
         let parameter = |name: &str| connection.parameter(name).map(str::to_owned);
         let switch = |name: &str| connection.parameter(name).map(|value| value == "on");
         let (server_version, standby) = (parameter("server_version"), switch("in_hot_standby"));
         let read_only = switch("default_transaction_read_only");
         let (tell, end) = watch::channel(None);
-        tokio::spawn(async move {
+        let driver = tokio::spawn(async move {
             // The reason the server gives for hanging up arrives here, not at the query that finds the line dead.
             let words = connection.await.err().map(Words::of).unwrap_or_default();
             let _ = tell.send(Some(words));
@@ -103,6 +123,10 @@ impl Postgres {
             read_only,
             modest: false,
             end,
+            driver: driver.abort_handle(),
+            silent: AtomicBool::new(false),
+            gauge,
+            hidden: Arc::default(),
         }
     }
 
@@ -123,9 +147,35 @@ impl Postgres {
         self.modest = modest;
     }
 
+    /// Gives the connection up, because the server does not answer: whatever else is asked over it fails at once.
+    fn give_up(&self) {
+        self.silent.store(true, Ordering::Relaxed);
+        self.driver.abort();
+    }
+
+    /// Whether it was given up.
+    fn was_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
+    }
+
+    /// Forgets that it was.
+    fn forgive(&self) {
+        self.silent.store(false, Ordering::Relaxed);
+    }
+
     /// Whether [`Self::set_modest`] was asked for.
     pub(super) fn is_modest(&self) -> bool {
         self.modest
+    }
+
+    /// The tables of which row-level security may have hidden rows.
+    pub fn hidden(&self) -> &Arc<Hidden> {
+        &self.hidden
+    }
+
+    /// Notes them where those of an earlier connection are noted.
+    pub(super) fn share_hidden(&mut self, hidden: &Arc<Hidden>) {
+        self.hidden = Arc::clone(hidden);
     }
 
     /// The connection as a URI without secrets.

@@ -11,6 +11,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
@@ -22,13 +23,16 @@ const CANCEL: i32 = 80_877_102;
 const SSL: i32 = 80_877_103;
 
 static PROCESS: Sql = Sql::new("SELECT pg_backend_pid()");
+/// How long the answer may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl Postgres {
     /// Whether the server process that answers is the one that was announced at the login. When in doubt: no.
     pub async fn is_direct(&self) -> bool {
         let announced = announced(self.client().cancel_token());
         let answering = self.client().query_typed(PROCESS.for_postgres(), &[]);
-        let (announced, answering) = tokio::join!(announced, answering);
+        let both = self.answer(Some(PATIENCE), async { tokio::join!(announced, answering) }.boxed());
+        let Ok((announced, answering)) = both.await else { return false };
         let answering = answering.ok().and_then(|rows| rows.first()?.try_get::<_, i32>(0).ok());
         answering.is_some() && announced == answering
     }

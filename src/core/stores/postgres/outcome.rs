@@ -10,15 +10,16 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::Postgres;
+use super::again::Again;
 use super::decode::Cells;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ident::OperationId;
 use crate::sql::Sql;
-use crate::stores::conninfo::Conninfo;
 
 /// Names the transaction: its lock, held to its end, its id and its `now()`. `txid_*` rather than `pg_current_xact_id`:
 /// known to every server version served.
@@ -135,14 +136,17 @@ impl Postgres {
     /// # Errors
     /// `OutcomeUnknown` when that cannot be told; any other error means that nothing is there. `Disconnected` when the
     /// connection was lost.
-    pub(crate) async fn commit(&self, mark: &Mark, again: &Conninfo, proof: impl FnOnce() -> Proof) -> Result<()> {
+    pub(crate) async fn commit(&self, mark: &Mark, again: &Again, proof: impl FnOnce() -> Proof) -> Result<()> {
         if mark.id == 0 {
             return Err(Error::new(ErrorKind::Unreadable, "the server did not name the transaction"));
         }
         let error = match tokio::time::timeout(ANSWER, self.client().batch_execute("COMMIT")).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => self.explain(error).await,
-            Err(_) => Error::new(ErrorKind::Disconnected, "the server does not answer"),
+            Err(_) => {
+                self.give_up();
+                Error::new(ErrorKind::Disconnected, "the server does not answer")
+            }
         };
         if error.kind() != ErrorKind::Disconnected && error.sqlstate().is_some() {
             return Err(error);
@@ -153,7 +157,8 @@ impl Postgres {
             Error::new(ErrorKind::OutcomeUnknown, message)
                 .with_hint("inspect it when the database is back: the change is there as a whole or not at all")
         };
-        match find_out(again, mark, &proof()).await {
+        let proof = proof();
+        match again.spend(find_out(again, mark, &proof).boxed()).await {
             Ok(Verdict::Landed) => Ok(()),
             Ok(Verdict::Absent(true)) => Err(error
                 .with_kind(ErrorKind::Disconnected)
@@ -170,7 +175,7 @@ impl Postgres {
 }
 
 /// Asks until a server that is not in recovery answers.
-async fn find_out(again: &Conninfo, mark: &Mark, proof: &Proof) -> Result<Verdict> {
+async fn find_out(again: &Again, mark: &Mark, proof: &Proof) -> Result<Verdict> {
     let start = Instant::now();
     let mut pause = Duration::ZERO;
     loop {
@@ -190,8 +195,8 @@ async fn find_out(again: &Conninfo, mark: &Mark, proof: &Proof) -> Result<Verdic
     }
 }
 
-async fn ask(again: &Conninfo, mark: &Mark, proof: &Proof) -> Result<Verdict> {
-    let db = tokio::time::timeout(CONNECTING, Postgres::connect(again))
+async fn ask(again: &Again, mark: &Mark, proof: &Proof) -> Result<Verdict> {
+    let db = tokio::time::timeout(CONNECTING, Postgres::connect(again.info()))
         .await
         .unwrap_or_else(|_| Err(Error::new(ErrorKind::Connect, "no connection could be made in time")))?;
     if db.is_standby() == Some(true) {

@@ -43,8 +43,10 @@ impl RedisTasks {
     async fn keys(&self, pattern: &str, mut tell: impl FnMut(String)) -> Result<()> {
         let mut cursor = b"0".to_vec();
         let mut seen = scan::Once::default();
+        let mut pages = scan::Pages::default();
         loop {
             let reply = self.redis.call(&[b"SCAN", &cursor, b"MATCH", pattern.as_bytes(), b"COUNT", LOOK_AT]).await?;
+            pages.next(&self.redis).await?;
             let (next, keys) = scan::page(reply)?;
             for key in keys {
                 if seen.first(&key)

@@ -16,6 +16,7 @@ use super::record::{Entry, Saga, Status};
 use super::shape::Model;
 use super::verdict::BETWEEN;
 use crate::ident::OperationId;
+use crate::text::named;
 use crate::time::{Timestamp, humane};
 
 mod standing;
@@ -339,7 +340,7 @@ pub(super) fn takes(subject: &Subject<'_>, event: &Event, now: Timestamp) -> Res
     if let Some(id) = &event.id
         && taken.is_some_and(|taken| taken.iter().any(|known| known.as_str() == Some(id)))
     {
-        return Err(format!("it has taken the event {id:?} already"));
+        return Err(format!("it has taken the event {} already", named(id)));
     }
     let Some(awaiting) = &saga.awaiting else { return Ok(()) };
     if !awaiting.types.is_empty() && !event.kind.as_ref().is_some_and(|kind| awaiting.types.contains(kind)) {

@@ -263,7 +263,7 @@ fn evidence(saga: &Saga, steps: &[Entry], state: State) -> Vec<String> {
 }
 
 fn next(saga: &Saga, state: State) -> Vec<NextCommand> {
-    let command = |verb: &str, why: &str| NextCommand::new(&["sen", "saga", verb, &saga.id], why);
+    let command = |verb: &str, why: &str| NextCommand::new(&["sen", "saga", verb], why).id(&saga.id);
     let rollback = || (saga.step > 0).then(|| command("compensate", "roll back what is done"));
     match state {
         State::Stuck => {
@@ -279,27 +279,27 @@ fn next(saga: &Saga, state: State) -> Vec<NextCommand> {
         }
         State::WaitingRetry | State::Due => vec![
             command("retry", "try now, with the tries counted anew"),
-            NextCommand::new(
-                &["sen", "saga", "skip", &saga.id, "--result", "JSON"],
-                "go on without the step, with an output you give",
-            ),
+            NextCommand::new(&["sen", "saga", "skip"], "go on without the step, with an output you give")
+                .id(&saga.id)
+                .with(&["--result", "JSON"]),
         ],
         State::WaitingEvent => {
-            let mut words = vec!["sen", "saga", "notify", saga.id.as_str()];
+            let mut next = command("notify", "hand it the event that did not come");
             if let Some(kind) = saga.awaiting.as_ref().and_then(|awaiting| awaiting.types.first()) {
-                words.extend(["--type", kind]);
+                next = next.option("--type", kind);
             }
             if let Some(id) = saga.awaiting.as_ref().and_then(|awaiting| awaiting.correlation.as_deref()) {
-                words.extend(["--correlation", id]);
+                next = next.option("--correlation", id);
             }
-            words.extend(["--payload", "JSON"]);
-            vec![NextCommand::new(&words, "hand it the event that did not come")]
+            vec![next.with(&["--payload", "JSON"])]
         }
         State::Overdue => {
             vec![NextCommand::new(&["sen", "saga", "list", "--state", "overdue"], "which others wait, too")]
         }
         State::Unreadable => {
-            vec![NextCommand::new(&["sen", "saga", "show", "-o", "json", &saga.id], "every fact of it, for a ticket")]
+            vec![
+                NextCommand::new(&["sen", "saga", "show", "-o", "json"], "every fact of it, for a ticket").id(&saga.id),
+            ]
         }
         _ => Vec::new(),
     }

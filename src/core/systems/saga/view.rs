@@ -309,13 +309,13 @@ fn judge_message(message: &Message) -> Verdict {
     if dead || message.status == "IGNORED" {
         if standing == Standing::Replayable {
             let why = "make it due now";
-            next.push(NextCommand::new(&["sen", "saga", message.kind.name(), "requeue", &message.id], why));
+            next.push(NextCommand::new(&["sen", "saga", message.kind.name(), "requeue"], why).id(&message.id));
         } else {
             evidence.push(standing.why(message));
         }
     }
     if let Some(saga) = &message.saga {
-        next.push(NextCommand::new(&["sen", "saga", "show", saga], "its saga"));
+        next.push(NextCommand::new(&["sen", "saga", "show"], "its saga").id(saga));
     }
     Verdict { state, severity, summary, evidence, next }
 }

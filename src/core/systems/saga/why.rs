@@ -289,7 +289,7 @@ fn event_held(seen: &Seen, state: State) -> Option<Cause> {
     let held = seen.messages.iter().find(|message| message.kind == Mailbox::In && is_dead(message))?;
     let severity = if waits(&seen.saga, state) { Severity::Critical } else { Severity::Warning };
     let text = dead(held)?;
-    let next = NextCommand::new(&["sen", "saga", "inbox", "requeue", &held.id], "let a worker apply it again");
+    let next = NextCommand::new(&["sen", "saga", "inbox", "requeue"], "let a worker apply it again").id(&held.id);
     Some(Cause::new("event_held", Certainty::Proven, severity, text).with_next(vec![next]))
 }
 
@@ -304,7 +304,7 @@ fn request_unsent(seen: &Seen, state: State) -> Option<Cause> {
     };
     let request = seen.messages.iter().find(asks)?;
     let text = format!("the event cannot come while what asks for it has not gone out: {}", dead(request)?);
-    let next = NextCommand::new(&["sen", "saga", "outbox", "requeue", &request.id], "let a worker send it again");
+    let next = NextCommand::new(&["sen", "saga", "outbox", "requeue"], "let a worker send it again").id(&request.id);
     Some(Cause::new("request_unsent", Certainty::Likely, Severity::Critical, text).with_next(vec![next]))
 }
 
@@ -314,7 +314,7 @@ fn outbox_stuck(seen: &Seen) -> Option<Cause> {
     let first = all.first()?;
     let more = if all.len() > 1 { format!(", and {} more", all.len() - 1) } else { String::new() };
     let severity = if first.status == "FAILED" { Severity::Warning } else { Severity::Critical };
-    let next = NextCommand::new(&["sen", "saga", "outbox", "requeue", &first.id], "let a worker send it again");
+    let next = NextCommand::new(&["sen", "saga", "outbox", "requeue"], "let a worker send it again").id(&first.id);
     let text = format!("{}{more}", dead(first)?);
     Some(Cause::new("outbox_stuck", Certainty::Proven, severity, text).with_next(vec![next]))
 }

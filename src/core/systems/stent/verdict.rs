@@ -7,6 +7,7 @@ use super::codec::decode;
 use super::port::{Listed, Look, Whole};
 use super::record::{DeadTask, Execution, ExecutionState, Task, TaskKind, TaskState};
 use crate::model::verdict::{NextCommand, Severity, Verdict};
+use crate::text::named;
 use crate::time::humane;
 use crate::time::wall::{Wall, Zone};
 
@@ -248,7 +249,7 @@ pub fn judge(look: &Whole, now: Wall, zone: &Zone) -> Verdict {
         evidence.extend(first_failure(look));
     }
     for signal in look.signals.iter().filter(|signal| signal.consumed == Some(false)) {
-        evidence.push(format!("signal {:?} was sent and nobody has taken it yet", signal.name));
+        evidence.push(format!("signal {} was sent and nobody has taken it yet", named(&signal.name)));
     }
     if !look.letters.is_empty() {
         let letters = if look.letters.len() == 1 {
@@ -310,7 +311,7 @@ fn open_task(task: &Task, now: Wall) -> Option<String> {
         }
         State::Waiting => {
             let signal = step.strip_prefix("signal:").unwrap_or(step);
-            format!("it has been waiting for signal {signal:?} for {}", since(task.created_at, now))
+            format!("it has been waiting for signal {} for {}", named(signal), since(task.created_at, now))
         }
         State::Scheduled => format!("{step}: due in {}", span(now, task.scheduled_for?)),
         State::Ready => {
@@ -367,30 +368,26 @@ fn next(look: &Whole, state: State) -> Vec<NextCommand> {
     let mut next = Vec::new();
     let letter = root_letter(look);
     if let Some(letter) = letter.filter(|_| matches!(state, State::Failed | State::Stranded)) {
-        next.push(NextCommand::new(&["sen", "dlq", "show", &letter.id], "why it was given up on"));
-        next.push(NextCommand::new(&["sen", "dlq", "replay", &letter.id], "run it again from its start"));
+        next.push(NextCommand::new(&["sen", "dlq", "show"], "why it was given up on").id(&letter.id));
+        next.push(NextCommand::new(&["sen", "dlq", "replay"], "run it again from its start").id(&letter.id));
     }
     match state {
         State::Waiting => {
             let waits =
                 look.tasks.iter().filter(|task| task.kind == TaskKind::Signal && task.state == TaskState::Pending);
             for step in waits.filter_map(|task| task.step_name.as_deref()?.strip_prefix("signal:")) {
-                next.push(NextCommand::new(
-                    &["sen", "exec", "signal", id, step, "null"],
-                    "wake it, with JSON of yours",
-                ));
+                let signal = NextCommand::new(&["sen", "exec", "signal"], "wake it, with JSON of yours");
+                next.push(signal.id(id).id(step).id("null"));
             }
         }
         State::Stranded if letter.is_none() => {
-            next.push(NextCommand::new(&["sen", "exec", "cancel", id], "end it: nobody else will"));
+            next.push(NextCommand::new(&["sen", "exec", "cancel"], "end it: nobody else will").id(id));
         }
         State::Lost | State::Ready => {
             next.push(NextCommand::new(&["sen", "stats"], "who works, and how deep the queues are"));
             if state == State::Lost {
-                next.push(NextCommand::new(
-                    &["sen", "exec", "cancel", id],
-                    "end it, if no worker is to take it up again",
-                ));
+                let why = "end it, if no worker is to take it up again";
+                next.push(NextCommand::new(&["sen", "exec", "cancel"], why).id(id));
             }
         }
         _ => {}
@@ -431,18 +428,18 @@ pub fn judge_task(task: &Task, look: &Look, now: Wall, zone: &Zone) -> Verdict {
     evidence.extend(task.unreadable.iter().map(|what| format!("unreadable: {what}")));
     let mut next = Vec::new();
     if look.letter.is_some() {
-        next.push(NextCommand::new(&["sen", "dlq", "show", &task.id], "its dead letter, and what a replay would do"));
+        next.push(
+            NextCommand::new(&["sen", "dlq", "show"], "its dead letter, and what a replay would do").id(&task.id),
+        );
     }
     if let (State::Waiting, Some(execution), Some(signal)) =
         (state, &task.execution_id, task.step_name.as_deref().and_then(|step| step.strip_prefix("signal:")))
     {
-        next.push(NextCommand::new(
-            &["sen", "exec", "signal", execution, signal, "null"],
-            "wake it, with JSON of yours",
-        ));
+        let wake = NextCommand::new(&["sen", "exec", "signal"], "wake it, with JSON of yours");
+        next.push(wake.id(execution).id(signal).id("null"));
     }
     if let Some(execution) = &task.execution_id {
-        next.push(NextCommand::new(&["sen", "exec", "show", execution], "its execution"));
+        next.push(NextCommand::new(&["sen", "exec", "show"], "its execution").id(execution));
     }
     Verdict {
         state: state.name(),

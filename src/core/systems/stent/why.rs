@@ -6,6 +6,7 @@ use super::record::{ExecutionState, Task, TaskKind, TaskState, signal_step};
 use super::verdict::{self, State};
 use crate::model::cause::{Cause, Certainty, Related, candidates};
 use crate::model::verdict::{NextCommand, Severity};
+use crate::text;
 use crate::time::humane;
 use crate::time::wall::Wall;
 
@@ -133,8 +134,9 @@ fn outlived(look: &Look) -> Option<Cause> {
     let letter = look.letter.as_ref()?;
     (look.owner.as_ref()?.state == ExecutionState::Completed).then(|| {
         let text = "it was given up on, and its execution has completed all the same: nobody waits for it";
-        let next =
-            NextCommand::new(&["sen", "dlq", "discard", &letter.id, "--export", "FILE"], "if its effect is not missed");
+        let next = NextCommand::new(&["sen", "dlq", "discard"], "if its effect is not missed")
+            .id(&letter.id)
+            .with(&["--export", "FILE"]);
         Cause::new("outlived", Certainty::Proven, Severity::Pending, text).with_next(vec![next])
     })
 }
@@ -170,8 +172,9 @@ fn stranded(whole: &Whole, state: State) -> Option<Cause> {
     (state == State::Stranded).then(|| {
         let text =
             "no task is left that would bring it further: a worker died between two commits, or a replay raced one";
-        Cause::new("stranded", Certainty::Proven, Severity::Critical, text)
-            .with_next(vec![NextCommand::new(&["sen", "exec", "show", &whole.execution.id], "its tasks and letters")])
+        Cause::new("stranded", Certainty::Proven, Severity::Critical, text).with_next(vec![
+            NextCommand::new(&["sen", "exec", "show"], "its tasks and letters").id(&whole.execution.id),
+        ])
     })
 }
 
@@ -222,7 +225,7 @@ fn dead_lettered(whole: &Whole, others: Option<u64>) -> Option<Cause> {
     let count = whole.letters.len();
     let noun = if count == 1 { "dead letter waits" } else { "dead letters wait" };
     let text = format!("{count} {noun} for a person{}", alike(others));
-    let mut next = vec![NextCommand::new(&["sen", "dlq", "show", &letter.id], "why, and what a replay would do")];
+    let mut next = vec![NextCommand::new(&["sen", "dlq", "show"], "why, and what a replay would do").id(&letter.id)];
     next.extend(others.filter(|others| *others > 0).map(|_| groups()));
     Some(Cause::new("dead_lettered", Certainty::Proven, Severity::Warning, text).with_next(next))
 }
@@ -277,21 +280,21 @@ fn no_worker(facts: &Facts<'_>) -> Option<Cause> {
             |begun| format!("the last was begun {} ago", humane(since(Some(begun), facts.now))),
         );
         let text = format!(
-            "{step} has waited {waited}, and no worker polls queue {:?}: {} tasks are ready in it, {last}",
-            queue(task),
+            "{step} has waited {waited}, and no worker polls queue {}: {} tasks are ready in it, {last}",
+            text::named(queue(task)),
             activity.ready
         );
         return Some(Cause::new("no_worker", Certainty::Likely, Severity::Critical, text).with_next(next));
     }
-    let (queue, ready) = (queue(task), activity.ready);
+    let (queue, ready) = (text::named(queue(task)), activity.ready);
     let text = match activity.last_begun.filter(|_| activity.running == 0) {
         // Its last worker may have gone a moment ago, or takes little else.
         Some(begun) => format!(
-            "{step} has waited {waited}: nothing runs in queue {queue:?} with {ready} tasks ready; the last was begun {} ago",
+            "{step} has waited {waited}: nothing runs in queue {queue} with {ready} tasks ready; the last was begun {} ago",
             humane(since(Some(begun), facts.now))
         ),
         None => format!(
-            "{step} has waited {waited}: queue {queue:?} is behind, with {ready} tasks ready and {} running",
+            "{step} has waited {waited}: queue {queue} is behind, with {ready} tasks ready and {} running",
             activity.running
         ),
     };
@@ -311,22 +314,29 @@ fn signals(whole: &Whole, now: Wall) -> Vec<Cause> {
             Some(match sent {
                 Some(sent) if sent.consumed == Some(false) && since(sent.created_at, now) > PATIENCE => {
                     let text = format!(
-                        "signal {signal:?} was sent {} ago and its waiter was not woken",
+                        "signal {} was sent {} ago and its waiter was not woken",
+                        text::named(signal),
                         humane(since(sent.created_at, now))
                     );
-                    let next = NextCommand::new(
-                        &["sen", "exec", "signal", id, signal, "null", "--replace"],
-                        "send it again, with JSON of yours",
-                    );
+                    let next = NextCommand::new(&["sen", "exec", "signal"], "send it again, with JSON of yours")
+                        .id(id)
+                        .id(signal)
+                        .id("null")
+                        .with(&["--replace"]);
                     Cause::new("signal_unheard", Certainty::Proven, Severity::Critical, text).with_next(vec![next])
                 }
                 Some(_) => return None,
                 None => {
                     let severity = if waited > LONG_WAIT { Severity::Warning } else { Severity::Pending };
-                    let text =
-                        format!("signal {signal:?} was never sent; it has been waited for for {}", humane(waited));
-                    let next =
-                        NextCommand::new(&["sen", "exec", "signal", id, signal, "null"], "send it, with JSON of yours");
+                    let text = format!(
+                        "signal {} was never sent; it has been waited for for {}",
+                        text::named(signal),
+                        humane(waited)
+                    );
+                    let next = NextCommand::new(&["sen", "exec", "signal"], "send it, with JSON of yours")
+                        .id(id)
+                        .id(signal)
+                        .id("null");
                     Cause::new("signal_never_sent", Certainty::Proven, severity, text).with_next(vec![next])
                 }
             })

@@ -18,6 +18,7 @@ use crate::systems::stent::letters::act_note;
 use crate::systems::stent::port::Whole;
 use crate::systems::stent::record::ExecutionState;
 use crate::systems::stent::{NAME, Stent};
+use crate::text::named;
 use crate::time::{Timestamp, Uptime};
 
 /// Between two looks at a cancelled execution.
@@ -172,8 +173,11 @@ impl Stent {
                 "this version of the tables has no signals (before senpuki 0.2)",
             ));
         }
-        let mut plan =
-            Plan::new(format!("send the signal {name:?} to 1 execution"), self.store.database(), Gravity::Harmless);
+        let mut plan = Plan::new(
+            format!("send the signal {} to 1 execution", named(name)),
+            self.store.database(),
+            Gravity::Harmless,
+        );
         let mut lingers = false;
         match self.whole(id).await? {
             None => plan.refused.push(refused(id, Outcome::Missing, "there is no such execution")),

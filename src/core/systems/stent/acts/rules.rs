@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::systems::stent::codec::Codec;
 use crate::systems::stent::record::{Execution, ExecutionState, Signal, Task, TaskKind, TaskState, signal_step};
+use crate::text::named;
 
 /// `Exception("Execution cancelled")`, as the library's cancel stores it: its JSON codec.
 const CANCELLED_JSON: &[u8] =
@@ -86,7 +87,8 @@ pub fn signal(
     {
         if !replace {
             return Err(format!(
-                "a signal {name:?} is there that nobody has read yet; --replace puts this one in its place"
+                "a signal {} is there that nobody has read yet; --replace puts this one in its place",
+                named(name)
             ));
         }
         warnings.push("it takes the place of one that nobody has read".into());

@@ -481,7 +481,7 @@ impl LetterStore for PostgresLetters {
     }
 
     async fn lane(&self) -> Option<Box<dyn LetterStore>> {
-        let again = self.link.again().clone();
+        let again = self.link.again().info().clone();
         let db = Postgres::connect(&again).await.ok()?;
         let records = AtomicBool::new(self.records.load(Ordering::Relaxed));
         let link = Arc::new(Link::new(db, None, again));

@@ -9,6 +9,7 @@ use super::{SqliteExecutions, execution, execution_columns, one, task_columns};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::sqlite::error_from;
 use crate::systems::stent::port::{Listed, Order, Query, Rows};
+use crate::text::named;
 use crate::time::Timestamp;
 use crate::time::wall::Wall;
 
@@ -185,7 +186,7 @@ impl SqliteExecutions {
                 {
                     return Err(Error::new(
                         ErrorKind::NotFound,
-                        format!("no row {after:?} for the page to begin behind"),
+                        format!("no row {} for the page to begin behind", named(&after)),
                     ));
                 }
                 Ok(now)
