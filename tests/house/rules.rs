@@ -62,19 +62,8 @@ pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
             "{path}: a suggested command takes an id as a fixed word; `.id()` and `.option()` are for that"
         ));
     }
-    let (sent, qualified) = (Regex::new(SENT), Regex::new(QUALIFIED).expect("the pattern is regular"));
-    for call in sent.expect("the pattern is regular").captures_iter(&code) {
-        if !qualified.is_match(call[2].trim()) {
-            found.push(format!(
-                "{path}: sends a statement to PostgreSQL as it stands: {} (Sql::for_postgres)",
-                &call[0]
-            ));
-        }
-    }
-    for call in Regex::new(BATCH).expect("the pattern is regular").captures_iter(&code) {
-        if call.get(1).is_none() {
-            found.push(format!("{path}: sends statements to PostgreSQL as they stand (Sql::for_postgres)"));
-        }
+    if code.contains("query_typed") || code.contains("prepare_typed") || code.contains("batch_execute") {
+        found.extend(unqualified(path, &code));
     }
     let Some(inside) = path.strip_prefix("core/").and_then(|rest| rest.strip_suffix(".rs")) else { return found };
     let module: Vec<&str> = inside.split('/').filter(|name| *name != "lib" && *name != "mod").collect();
@@ -93,6 +82,27 @@ pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
             && *own != other
         {
             found.push(format!("{path}: a system imports another: {}", target.join("::")));
+        }
+    }
+    found
+}
+
+/// Statements that go to PostgreSQL as they stand.
+fn unqualified(path: &str, code: &str) -> Vec<String> {
+    let regular = |pattern| Regex::new(pattern).expect("the pattern is regular");
+    let qualified = regular(QUALIFIED);
+    let mut found = Vec::new();
+    for call in regular(SENT).captures_iter(code) {
+        if !qualified.is_match(call[2].trim()) {
+            found.push(format!(
+                "{path}: sends a statement to PostgreSQL as it stands: {} (Sql::for_postgres)",
+                &call[0]
+            ));
+        }
+    }
+    for call in regular(BATCH).captures_iter(code) {
+        if call.get(1).is_none() {
+            found.push(format!("{path}: sends statements to PostgreSQL as they stand (Sql::for_postgres)"));
         }
     }
     found

@@ -8,3 +8,4 @@ mod harness;
 mod grants;
 mod scene;
 mod shadow;
+mod unseen;

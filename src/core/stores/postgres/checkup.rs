@@ -52,7 +52,9 @@ static TWINS: Sql = Sql::new(
 static UNREADABLE: Sql = Sql::new(
     "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
-        AND c.oid IN (SELECT a.attrelid FROM pg_attribute AS a WHERE NOT a.attisdropped AND a.attname = 'step_execution_token')
+        AND c.oid IN (SELECT a.attrelid FROM pg_attribute AS a WHERE NOT a.attisdropped AND (
+            a.attname IN ('step_execution_token', 'next_attempt_at') OR (a.attname = 'step_name' AND EXISTS (SELECT FROM pg_attribute AS b
+                WHERE b.attrelid = a.attrelid AND b.attname = 'saga_id'))))
         AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))
     ORDER BY 1 LIMIT 20",
 );
