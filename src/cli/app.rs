@@ -114,9 +114,13 @@ pub struct Globals {
     #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "2s", value_parser = span, value_name = "SPAN")]
     pub watch: Option<Duration>,
 
-    /// Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole
+    /// Time limit: of one answer of the database (30s if not given; of a streamed list, until more comes), of `wait` as a whole
     #[arg(long, global = true, value_parser = span, value_name = "SPAN")]
     pub timeout: Option<Duration>,
+
+    /// Keep trying to connect for so long, writing commands to a primary (SEN_CONNECT_RETRY, else not at all)
+    #[arg(long, global = true, value_parser = span, value_name = "SPAN")]
+    pub connect_retry: Option<Duration>,
 
     /// Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)
     #[arg(long, global = true, value_parser = zone, value_name = "ZONE", allow_hyphen_values = true)]

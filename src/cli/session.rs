@@ -148,6 +148,21 @@ impl Session {
     /// # Errors
     /// `Usage` when none is named or its URL cannot be understood.
     pub fn target(&self) -> Result<Target> {
+        Ok(self.named_target()?.retried_for(self.connect_retry()?))
+    }
+
+    /// How long connecting is tried again: `--connect-retry`, else `SEN_CONNECT_RETRY`, else not at all.
+    fn connect_retry(&self) -> Result<Duration> {
+        if let Some(span) = self.globals.connect_retry {
+            return Ok(span);
+        }
+        match self.setting("SEN_CONNECT_RETRY")?.filter(|text| !text.is_empty()) {
+            Some(text) => sen_core::time::parse_span(&text).map_err(|error| error.with_context("SEN_CONNECT_RETRY")),
+            None => Ok(Duration::ZERO),
+        }
+    }
+
+    fn named_target(&self) -> Result<Target> {
         self.load()?;
         let settings = self.settings.borrow();
         let lookup = |name: &str| settings.as_ref().and_then(|settings| settings.get(name));
@@ -206,7 +221,8 @@ impl Session {
             None => (setting.filter(|url| !url.is_empty()), "SEN_REDIS_URL"),
         };
         let Some(url) = url else { return Ok(None) };
-        match Target::resolve(Some(&url), &|_| None).map_err(|error| error.with_context(name))? {
+        let named = Target::resolve(Some(&url), &|_| None).map_err(|error| error.with_context(name))?;
+        match named.retried_for(self.connect_retry()?) {
             Target::Redis(info) => Ok(Some(*info)),
             _ => Err(Error::usage(format!("{name} does not name a Redis")).with_hint("write redis://host/0")),
         }

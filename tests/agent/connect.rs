@@ -91,7 +91,10 @@ fn tls() {
     assert_eq!(blind, "PONG over TLS, certificate not verified");
     // Each kind of client at the other kind of port.
     let told = outcome(&format!("redis://localhost:{port}"));
-    assert!(told.starts_with("Connect: "), "{told}");
+    assert!(told.starts_with("Connect: ") && told.contains("rediss://"), "{told}");
+    let plain = Options::new().tcp().start();
+    let told = outcome(&format!("rediss://localhost:{}?ssl_ca_certs={ca}", plain.port()));
+    assert!(told.starts_with("Connect: ") && told.contains("redis:// instead of rediss://"), "{told}");
 }
 
 #[test]
@@ -134,7 +137,6 @@ fn servers_that_are_no_redis() {
         (b"SSH-2.0-OpenSSH_9.2p1\r\n", false),
         (b"220 mail.example ESMTP\r\n", false),
         (b"* OK IMAP4rev1 ready\r\n", false),
-        (b"\x15\x03\x01\0\x02\x02\x46", false),
         (b"$-1\r\n:1\r\n", false),
         (b"+OK\r\nsomething else\r\n", false),
         (b"\0\0\0\0", true),
@@ -149,6 +151,9 @@ fn servers_that_are_no_redis() {
         assert!(told.contains("what answers does not speak the protocol of Redis"), "{bytes:?}: {told}");
         assert!(told.contains("is the port that of a Redis server"), "{bytes:?}: {told}");
     }
+    // One that speaks TLS says so.
+    let told = outcome(&format!("redis://127.0.0.1:{}", impostor(b"\x15\x03\x01\0\x02\x02\x46", false)));
+    assert!(told.contains("this port speaks TLS") && told.contains("rediss://"), "{told}");
 }
 
 #[test]

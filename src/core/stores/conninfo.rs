@@ -42,6 +42,8 @@ pub struct Conninfo {
     pub tls: TlsChoice,
     /// The time one host may take from the first packet to the end of authentication; `None` is for ever.
     pub connect_timeout: Option<Duration>,
+    /// How long a server that cannot be reached, or takes no connections yet, is tried again. Not one of libpq's.
+    pub connect_retry: Duration,
     /// What the session must be able to do.
     pub target_session_attrs: TargetSessionAttrs,
     /// The name shown in `pg_stat_activity`.
@@ -198,6 +200,7 @@ impl Conninfo {
                 Some(value) => choices::seconds("connect_timeout", value)?,
                 None => Some(DEFAULT_TIMEOUT),
             },
+            connect_retry: Duration::ZERO,
             target_session_attrs: get("target_session_attrs").map_or(Ok(TargetSessionAttrs::Any), choices::target)?,
             application_name: get("application_name").or(get("fallback_application_name")).unwrap_or("sen").to_owned(),
             options,

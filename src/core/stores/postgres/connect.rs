@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_postgres::config::{self, Config, SslNegotiation};
 
@@ -12,6 +13,7 @@ use super::{Postgres, Wire, errors, socket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::conninfo::{ChannelBinding, Conninfo, Endpoint, Place, SslMode, TargetSessionAttrs};
 use crate::stores::tls::Tls;
+use crate::time::Uptime;
 
 /// Why one server was not taken.
 struct Failure {
@@ -21,7 +23,32 @@ struct Failure {
     decisive: bool,
 }
 
+/// Between two attempts, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// Searches once, and again for as long as the settings say.
 pub(super) async fn connect(info: &Conninfo) -> Result<Postgres> {
+    let end = Uptime::now().plus(info.connect_retry);
+    let mut pause = PAUSES.0;
+    loop {
+        match search(info).await {
+            Err(error) if may_pass(&error) && !Uptime::now().until(end).is_zero() => {
+                tokio::time::sleep(pause.min(Uptime::now().until(end))).await;
+                pause = (pause * 2).min(PAUSES.1);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether another attempt can go otherwise: nothing answers, the server starts up or shuts down, it has no room, or it is a
+/// standby that may be promoted. A server that has judged (a wrong password, no such database) will judge so again.
+fn may_pass(error: &Error) -> bool {
+    let passing = |code: &str| ["57P01", "57P02", "57P03", "53300"].contains(&code);
+    error.kind() == ErrorKind::Connect && error.sqlstate().is_none_or(passing)
+}
+
+async fn search(info: &Conninfo) -> Result<Postgres> {
     let mut hosts: Vec<&Endpoint> = info.hosts.iter().collect();
     if info.shuffle_hosts {
         hosts.sort_by_cached_key(|_| uuid::Uuid::new_v4());

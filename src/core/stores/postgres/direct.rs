@@ -22,9 +22,10 @@ use crate::sql::Sql;
 const CANCEL: i32 = 80_877_102;
 const SSL: i32 = 80_877_103;
 
-static PROCESS: Sql = Sql::new("SELECT pg_backend_pid()");
 /// How long the answer may take.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+static PROCESS: Sql = Sql::new("SELECT pg_backend_pid()");
 
 impl Postgres {
     /// Whether the server process that answers is the one that was announced at the login. When in doubt: no.

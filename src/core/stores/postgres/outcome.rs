@@ -163,9 +163,9 @@ impl Postgres {
             Ok(Verdict::Absent(true)) => Err(error
                 .with_kind(ErrorKind::Disconnected)
                 .with_context("the change was rolled back and nothing of it was written")),
-            Ok(Verdict::Absent(false)) => Err(error.with_kind(ErrorKind::Disconnected).with_context(
-                "nothing of the change is in the database that answers now: the server lost or never got it",
-            )),
+            Ok(Verdict::Absent(false)) => Err(error
+                .with_kind(ErrorKind::Disconnected)
+                .with_context("nothing of the change is in the database that answers now")),
             Ok(Verdict::Undecided) => Err(unknown("the rows do not tell whether it is there").with_source(error)),
             Err(asking) => {
                 Err(unknown(&format!("the server cannot be asked what became of it ({asking})")).with_source(error))
@@ -179,14 +179,14 @@ async fn find_out(again: &Again, mark: &Mark, proof: &Proof) -> Result<Verdict> 
     let start = Instant::now();
     let mut pause = Duration::ZERO;
     loop {
-        let asked = tokio::time::timeout(QUESTION, ask(again, mark, proof)).await;
+        let asked = tokio::time::timeout(QUESTION + again.info().connect_retry, ask(again, mark, proof)).await;
         let error = match asked {
             Ok(Ok(verdict)) => return Ok(verdict),
             Ok(Err(error)) => error,
             Err(_) => Error::new(ErrorKind::Disconnected, "it does not answer"),
         };
         let recovering = error.kind() == ErrorKind::Pending || error.sqlstate() == Some("57P03");
-        let patience = if recovering { RECOVERING } else { UNREACHABLE };
+        let patience = if recovering { RECOVERING } else { UNREACHABLE }.max(again.info().connect_retry);
         if start.elapsed() + pause >= patience {
             return Err(error);
         }
@@ -196,7 +196,7 @@ async fn find_out(again: &Again, mark: &Mark, proof: &Proof) -> Result<Verdict> 
 }
 
 async fn ask(again: &Again, mark: &Mark, proof: &Proof) -> Result<Verdict> {
-    let db = tokio::time::timeout(CONNECTING, Postgres::connect(again.info()))
+    let db = tokio::time::timeout(CONNECTING + again.info().connect_retry, Postgres::connect(again.info()))
         .await
         .unwrap_or_else(|_| Err(Error::new(ErrorKind::Connect, "no connection could be made in time")))?;
     if db.is_standby() == Some(true) {

@@ -28,6 +28,8 @@ pub struct RedisInfo {
     pub tls: Option<TlsChoice>,
     /// The time that connecting may take, from the first packet to the end of authentication.
     pub connect_timeout: Duration,
+    /// How long a server that cannot be reached, or takes no connections yet, is tried again.
+    pub connect_retry: Duration,
     /// What the operator should know though it stops nothing.
     pub warnings: Vec<String>,
 }
@@ -86,6 +88,7 @@ impl RedisInfo {
             db: 0,
             tls: matches!(base, "rediss" | "valkeys").then(verified),
             connect_timeout: DEFAULT_TIMEOUT,
+            connect_retry: Duration::ZERO,
             warnings: Vec::new(),
         };
         info.credentials(who)?;
