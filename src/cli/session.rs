@@ -2,9 +2,11 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::checkup::Hidden;
 use sen_core::registry::{self, Access, Database};
 use sen_core::stores::url::{RedisInfo, Target};
 use sen_core::time::wall::Zone;
@@ -28,6 +30,7 @@ pub struct Session {
     screen: Rc<Screen>,
     settings: RefCell<Option<Settings>>,
     warnings: RefCell<Vec<String>>,
+    hidden: RefCell<Vec<Arc<Hidden>>>,
     notes: RefCell<Vec<String>>,
     announced: RefCell<Vec<(String, String)>>,
     opened: RefCell<Option<String>>,
@@ -42,6 +45,7 @@ impl Session {
             globals,
             settings: RefCell::new(None),
             warnings: RefCell::new(Vec::new()),
+            hidden: RefCell::new(Vec::new()),
             notes: RefCell::default(),
             announced: RefCell::default(),
             opened: RefCell::new(None),
@@ -50,7 +54,8 @@ impl Session {
 
     /// What should be said on stderr about the configuration.
     pub fn warnings(&self) -> Vec<String> {
-        self.warnings.borrow().clone()
+        let hidden = self.hidden.borrow();
+        self.warnings.borrow().iter().cloned().chain(hidden.iter().filter_map(|hidden| hidden.text())).collect()
     }
 
     /// Adds something to be said on stderr when the command has ended.
@@ -344,6 +349,7 @@ impl Session {
             self.with_withheld(error)
         })?;
         self.warnings.borrow_mut().extend_from_slice(database.warnings());
+        self.hidden.borrow_mut().push(database.hidden());
         *self.opened.borrow_mut() = Some(database.opened().to_owned());
         Ok(database)
     }

@@ -33,6 +33,7 @@ pub use errors::error_from;
 use super::conninfo::Conninfo;
 use super::tls::Trust;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::checkup::Hidden;
 use crate::sql::Sql;
 use bounds::{Bounded, Gauge};
 use errors::Words;
@@ -77,6 +78,7 @@ pub struct Postgres {
     driver: AbortHandle,
     silent: AtomicBool,
     gauge: Arc<Gauge>,
+    hidden: Arc<Hidden>,
 }
 
 impl fmt::Debug for Postgres {
@@ -128,6 +130,7 @@ impl Postgres {
             driver: driver.abort_handle(),
             silent: AtomicBool::new(false),
             gauge,
+            hidden: Arc::default(),
         }
     }
 
@@ -167,6 +170,16 @@ impl Postgres {
     /// Whether [`Self::set_modest`] was asked for.
     pub(super) fn is_modest(&self) -> bool {
         self.modest
+    }
+
+    /// The tables of which row-level security may have hidden rows.
+    pub fn hidden(&self) -> &Arc<Hidden> {
+        &self.hidden
+    }
+
+    /// Notes them where those of an earlier connection are noted.
+    pub(super) fn share_hidden(&mut self, hidden: &Arc<Hidden>) {
+        self.hidden = Arc::clone(hidden);
     }
 
     /// The connection as a URI without secrets.
