@@ -258,7 +258,10 @@ pub struct SagaRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SagaAct {
     /// Try its current step again, with the tries counted anew.
-    Retry,
+    Retry {
+        /// Also where a roll-back was under way when it was aborted.
+        force: bool,
+    },
     /// Count its current step as done.
     Skip {
         /// With this output (a JSON object); `None`: an empty one.
@@ -274,6 +277,8 @@ pub enum SagaAct {
     Unstick {
         /// How long it must have been unchanged: a worker between two steps looks the same.
         unchanged_for: Duration,
+        /// How long to watch whether it goes on.
+        verify: Option<Duration>,
     },
     /// Hand it an event.
     Notify {
@@ -499,6 +504,11 @@ pub struct Count {
     pub count: i64,
     /// The last change of the one that changed longest ago.
     pub oldest: Option<Timestamp>,
+}
+
+/// What to say of an act that changed no row although the row is as it was seen and as the act requires.
+pub fn suppressed(table: &str) -> String {
+    format!("the database did not let the change through: a row-level security policy or a trigger on {table}")
 }
 
 /// Something that needs a person.

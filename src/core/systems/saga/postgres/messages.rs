@@ -20,7 +20,8 @@ use crate::systems::saga::remedy;
 use crate::systems::saga::shape::{Model, Models, Table};
 
 const REST: &str = ", m.created_at::timestamptz, m.updated_at::timestamptz,
-    (extract(epoch FROM m.updated_at) * 1000000)::int8::text, (extract(epoch FROM now() - m.updated_at) * 1000000)::int8, ";
+    (extract(epoch FROM m.updated_at) * 1000000)::int8::text, (extract(epoch FROM now() - m.updated_at) * 1000000)::int8,
+    CASE WHEN isfinite(m.next_attempt_at) THEN (extract(epoch FROM now() - m.next_attempt_at) * 1000000)::int8 END, ";
 
 pub(super) fn message(row: &Row, kind: Mailbox, shown: &str) -> Message {
     let mut cells = Cells::new(row);
@@ -43,8 +44,9 @@ pub(super) fn message(row: &Row, kind: Mailbox, shown: &str) -> Message {
         updated: cells.time(13),
         seen: cells.text(14).unwrap_or_default(),
         idle: cells.int(15).unwrap_or_default(),
-        saga_status: cells.text(16),
-        payload: cells.text(17),
+        over: cells.int(16),
+        saga_status: cells.text(17),
+        payload: cells.text(18),
     }
 }
 
@@ -62,16 +64,23 @@ pub(super) fn of_sagas(kind: Mailbox, box_: &Table, model: &Model) -> Result<Sql
     Ok(sql.then(" ORDER BY m.created_at, m.id LIMIT 200"))
 }
 
-/// How long a message is in somebody's hands before it counts as left there, in a census.
+/// Failed, or claimed so long ago that its process has probably ended.
 const DEAD: &str = "(m.status::text = 'FAILED' OR (m.status::text IN ('DISPATCHING', 'PROCESSING')
     AND m.updated_at < now() - interval '10 minutes'))";
 const _: () = assert!(remedy::LEFT.as_secs() == 600);
+
+/// Due for long and not claimed.
+const LATE: &str = "m.status::text = 'PENDING' AND m.next_attempt_at <= now() - interval '5 minutes'";
 
 pub(super) fn census(_: Mailbox, box_: &Table) -> Result<Sql> {
     let sql = Sql::new("SELECT m.status::text, count(*), min(m.updated_at)::timestamptz, count(*) FILTER (WHERE ")
         .then(DEAD)
         .then("), min(m.updated_at) FILTER (WHERE ")
         .then(DEAD)
+        .then(")::timestamptz, count(*) FILTER (WHERE ")
+        .then(LATE)
+        .then("), min(m.next_attempt_at) FILTER (WHERE ")
+        .then(LATE)
         .then(")::timestamptz FROM ");
     Ok(table(sql, box_)?.then(" AS m GROUP BY 1"))
 }
@@ -179,7 +188,7 @@ fn requeue_statement(models: &Models, kind: Mailbox, box_: &Table) -> Result<Sql
         locked AS (SELECT m.id FROM ",
     );
     let sql = table(sql, box_)?.then(" AS m JOIN wanted AS w ON m.id = w.id");
-    // A row somebody holds at this moment is in living hands: it is left to them.
+    // A row that is locked at this moment belongs to a process that lives: it is left to that.
     let sql = cast(sql, box_, "id")?.then(
         " WHERE m.status::text = w.status AND m.updated_at = timestamptz 'epoch' + w.seen * interval '1 microsecond'
             AND m.status::text NOT IN ('PENDING', 'SENT', 'APPLIED') FOR UPDATE OF m SKIP LOCKED),
