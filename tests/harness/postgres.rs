@@ -78,6 +78,11 @@ impl Options {
         Self::default()
     }
 
+    /// As a server that keeps what it commits, whatever happens to it; slower.
+    pub fn durable(self) -> Self {
+        self.conf("fsync = on").conf("synchronous_commit = on").conf("full_page_writes = on")
+    }
+
     /// Also listens on a free port of 127.0.0.1 and ::1.
     pub fn tcp(mut self) -> Self {
         self.tcp = true;

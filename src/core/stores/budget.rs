@@ -17,7 +17,11 @@ const SILENCES: u32 = 2;
 
 /// What is left for connecting again.
 #[derive(Debug)]
-pub struct Budget(Mutex<Left>);
+pub struct Budget {
+    left: Mutex<Left>,
+    /// What there was at first.
+    all: Duration,
+}
 
 #[derive(Debug)]
 struct Left {
@@ -28,23 +32,31 @@ struct Left {
 }
 
 impl Left {
-    const ALL: Self = Self { time: TIME, silences: SILENCES, why: None };
+    const fn of(time: Duration) -> Self {
+        Self { time, silences: SILENCES, why: None }
+    }
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(Mutex::new(Left::ALL))
+        Self::longer_by(Duration::ZERO)
     }
 }
 
 impl Budget {
+    /// More than usual by what the operator said that connecting may be tried again for.
+    pub fn longer_by(span: Duration) -> Self {
+        let all = TIME.saturating_add(span);
+        Self { left: Mutex::new(Left::of(all)), all }
+    }
+
     fn left(&self) -> MutexGuard<'_, Left> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts everything back: for whoever asks for hours and has just been answered.
     pub fn restore(&self) {
-        *self.left() = Left::ALL;
+        *self.left() = Left::of(self.all);
     }
 
     /// A connection was given up because the server did not answer.

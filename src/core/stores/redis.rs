@@ -42,7 +42,7 @@ impl Redis {
             limit,
             wire: Mutex::new(None),
             opened: AtomicBool::new(false),
-            budget: Budget::default(),
+            budget: Budget::longer_by(info.connect_retry),
         }
     }
 

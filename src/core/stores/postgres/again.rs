@@ -18,7 +18,8 @@ pub struct Again {
 impl Again {
     /// With everything left.
     pub fn new(info: Conninfo) -> Self {
-        Self { info, budget: Budget::default() }
+        let budget = Budget::longer_by(info.connect_retry);
+        Self { info, budget }
     }
 
     /// Where it leads.

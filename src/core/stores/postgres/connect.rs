@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_postgres::config::{self, Config, SslNegotiation};
 
@@ -12,6 +13,7 @@ use super::{Postgres, Wire, errors, socket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::conninfo::{ChannelBinding, Conninfo, Endpoint, Place, SslMode, TargetSessionAttrs};
 use crate::stores::tls::Tls;
+use crate::time::Uptime;
 
 /// Why one server was not taken.
 struct Failure {
@@ -21,7 +23,32 @@ struct Failure {
     decisive: bool,
 }
 
+/// Between two attempts, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// Searches once, and again for as long as the settings say.
 pub(super) async fn connect(info: &Conninfo) -> Result<Postgres> {
+    let end = Uptime::now().plus(info.connect_retry);
+    let mut pause = PAUSES.0;
+    loop {
+        match search(info).await {
+            Err(error) if may_pass(&error) && !Uptime::now().until(end).is_zero() => {
+                tokio::time::sleep(pause.min(Uptime::now().until(end))).await;
+                pause = (pause * 2).min(PAUSES.1);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether another attempt can go otherwise: nothing answers, the server starts up or shuts down, it has no room, or it is a
+/// standby that may be promoted. A server that has judged (a wrong password, no such database) will judge so again.
+fn may_pass(error: &Error) -> bool {
+    let passing = |code: &str| ["57P01", "57P02", "57P03", "53300"].contains(&code);
+    error.kind() == ErrorKind::Connect && error.sqlstate().is_none_or(passing)
+}
+
+async fn search(info: &Conninfo) -> Result<Postgres> {
     let mut hosts: Vec<&Endpoint> = info.hosts.iter().collect();
     if info.shuffle_hosts {
         hosts.sort_by_cached_key(|_| uuid::Uuid::new_v4());
@@ -196,8 +223,9 @@ impl Attempt<'_> {
             .map_err(|error| Stop::Server(errors::unreachable_server(&error), false))?;
         let gauge = Arc::<Gauge>::default();
         let direct = self.info.tls.direct && mode == config::SslMode::Require;
-        let stream = Bounded::new(socket, mode != config::SslMode::Disable && !direct, Arc::clone(&gauge));
-        let handshake = socket::Handshake::new(tls.clone(), host, address);
+        let (asks, require) = (mode != config::SslMode::Disable && !direct, self.info.require_auth.as_ref());
+        let stream = Bounded::new(socket, asks, Arc::clone(&gauge)).guarded(require);
+        let handshake = socket::Handshake::new(tls.clone(), host, address, require);
         let connected = socket::log_in(driver_config(self.info, host, mode), stream, handshake).await;
         Ok(connected.map(|(client, connection)| {
             let wire = match (address, tls.outcome()) {
@@ -205,7 +233,9 @@ impl Attempt<'_> {
                 (_, Some(trust)) => Wire::Tls(trust),
                 (_, None) => Wire::Plain,
             };
-            Postgres::open(client, connection, gauge, self.info.describe_host(host), wire)
+            let mut found = Postgres::open(client, connection, gauge, self.info.describe_host(host), wire);
+            found.peer = address;
+            found
         }))
     }
 }

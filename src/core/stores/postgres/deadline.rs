@@ -18,7 +18,7 @@ use crate::sql::Sql;
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// How long an answer outside any limit of the operator's is waited for.
-const QUICK: Duration = Duration::from_secs(25);
+const QUICK: Duration = Duration::from_secs(10);
 
 /// When an answer to one of several questions last came.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Postgres {
     /// # Errors
     /// The server's; `Disconnected` when it does not answer.
     pub async fn quick(&self, sql: &Sql, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>> {
-        match self.answer(Some(QUICK), self.client().query_typed(sql.as_str(), params).boxed()).await? {
+        match self.answer(Some(QUICK), self.client().query_typed(sql.for_postgres(), params).boxed()).await? {
             Ok(rows) => Ok(rows),
             Err(error) => Err(self.explain(error).await),
         }

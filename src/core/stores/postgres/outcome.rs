@@ -23,21 +23,18 @@ use crate::sql::Sql;
 
 /// Names the transaction: its lock, held to its end, its id and its `now()`. `txid_*` rather than `pg_current_xact_id`:
 /// known to every server version served.
-const MARK: &str =
-    "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0)), pg_catalog.txid_current(),
-    pg_catalog.now()";
+static MARK: Sql = Sql::new("SELECT pg_advisory_xact_lock(hashtextextended($1, 0)), txid_current(), now()");
 
 /// READ COMMITTED, because a snapshot taken before the lock is had would be older than the end of the old transaction.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '15s';
     SET LOCAL statement_timeout = '20s'";
-const LOCK: &str = "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))";
-const HEAD: &str = "SELECT pg_catalog.pg_is_in_recovery(),
-    CASE WHEN $1::int8 < pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())
-        THEN pg_catalog.txid_status($1::int8) ELSE 'not given out' END, (";
+static LOCK: Sql = Sql::new("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))");
+const HEAD: &str = "SELECT pg_is_in_recovery(),
+    CASE WHEN $1::int8 < txid_snapshot_xmax(txid_current_snapshot()) THEN txid_status($1::int8) ELSE 'not given out' END, (";
 
 /// Raises `synchronous_commit` from `off` for the transaction it stands in; what is above `off` stays as it was set.
-pub(super) const DURABLE: &str = "SELECT pg_catalog.set_config('synchronous_commit', 'on', true)
-    WHERE pg_catalog.current_setting('synchronous_commit') = 'off'";
+pub(super) static DURABLE: Sql =
+    Sql::new("SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'");
 /// WAL of one's own: a transaction without any would commit without waiting. A time limit of the server would not end the wait
 /// for a synchronous standby with an error but with a success, so the limit is the client's.
 const CONFIRM: &str = "SET LOCAL statement_timeout = 0; SELECT pg_catalog.pg_logical_emit_message(true, 'sen', '')";
@@ -111,7 +108,7 @@ impl Postgres {
     /// The statement that names a transaction, to be sent with those of its change.
     pub(super) async fn mark(&self, operation: &str) -> Result<Mark, tokio_postgres::Error> {
         let named: [(&(dyn ToSql + Sync), Type); 1] = [(&operation, Type::TEXT)];
-        let rows = self.client().query_typed(MARK, &named).await?;
+        let rows = self.client().query_typed(MARK.for_postgres(), &named).await?;
         let mut mark = Mark { operation: operation.to_owned(), id: 0, began: 0 };
         if let Some(row) = rows.first() {
             let mut cells = Cells::new(row);
@@ -125,7 +122,7 @@ impl Postgres {
     pub(crate) async fn begin(&self, operation: OperationId) -> Result<Mark> {
         let begun = async {
             self.client().batch_execute(super::write::BEGIN).await?;
-            self.client().batch_execute(DURABLE).await?;
+            self.client().batch_execute(DURABLE.for_postgres()).await?;
             self.mark(&operation.to_string()).await
         };
         match begun.await {
@@ -166,9 +163,9 @@ impl Postgres {
             Ok(Verdict::Absent(true)) => Err(error
                 .with_kind(ErrorKind::Disconnected)
                 .with_context("the change was rolled back and nothing of it was written")),
-            Ok(Verdict::Absent(false)) => Err(error.with_kind(ErrorKind::Disconnected).with_context(
-                "nothing of the change is in the database that answers now: the server lost or never got it",
-            )),
+            Ok(Verdict::Absent(false)) => Err(error
+                .with_kind(ErrorKind::Disconnected)
+                .with_context("nothing of the change is in the database that answers now")),
             Ok(Verdict::Undecided) => Err(unknown("the rows do not tell whether it is there").with_source(error)),
             Err(asking) => {
                 Err(unknown(&format!("the server cannot be asked what became of it ({asking})")).with_source(error))
@@ -182,14 +179,14 @@ async fn find_out(again: &Again, mark: &Mark, proof: &Proof) -> Result<Verdict> 
     let start = Instant::now();
     let mut pause = Duration::ZERO;
     loop {
-        let asked = tokio::time::timeout(QUESTION, ask(again, mark, proof)).await;
+        let asked = tokio::time::timeout(QUESTION + again.info().connect_retry, ask(again, mark, proof)).await;
         let error = match asked {
             Ok(Ok(verdict)) => return Ok(verdict),
             Ok(Err(error)) => error,
             Err(_) => Error::new(ErrorKind::Disconnected, "it does not answer"),
         };
         let recovering = error.kind() == ErrorKind::Pending || error.sqlstate() == Some("57P03");
-        let patience = if recovering { RECOVERING } else { UNREACHABLE };
+        let patience = if recovering { RECOVERING } else { UNREACHABLE }.max(again.info().connect_retry);
         if start.elapsed() + pause >= patience {
             return Err(error);
         }
@@ -199,14 +196,14 @@ async fn find_out(again: &Again, mark: &Mark, proof: &Proof) -> Result<Verdict> 
 }
 
 async fn ask(again: &Again, mark: &Mark, proof: &Proof) -> Result<Verdict> {
-    let db = tokio::time::timeout(CONNECTING, Postgres::connect(again.info()))
+    let db = tokio::time::timeout(CONNECTING + again.info().connect_retry, Postgres::connect(again.info()))
         .await
         .unwrap_or_else(|_| Err(Error::new(ErrorKind::Connect, "no connection could be made in time")))?;
     if db.is_standby() == Some(true) {
         return Err(recovering());
     }
     let client = db.client();
-    let sql = format!("{HEAD}{})", proof.sql.as_str());
+    let sql = Sql::new(HEAD).then_sql(&proof.sql).then(")");
     let named: [(&(dyn ToSql + Sync), Type); 1] = [(&mark.operation, Type::TEXT)];
     let mut params: Vec<(&(dyn ToSql + Sync), Type)> =
         vec![(&mark.id, Type::INT8), (&mark.operation, Type::TEXT), (&mark.began, Type::INT8)];
@@ -215,9 +212,9 @@ async fn ask(again: &Again, mark: &Mark, proof: &Proof) -> Result<Verdict> {
     let (begun, durable, locked, answer) = tokio::join!(
         biased;
         client.batch_execute(BEGIN),
-        client.batch_execute(DURABLE),
-        client.query_typed(LOCK, &named),
-        client.query_typed(&sql, &params),
+        client.batch_execute(DURABLE.for_postgres()),
+        client.query_typed(LOCK.for_postgres(), &named),
+        client.query_typed(sql.for_postgres(), &params),
     );
     if let Some(error) = begun.err().or(durable.err()).or(locked.err()) {
         return Err(db.explain(error).await);

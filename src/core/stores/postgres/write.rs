@@ -79,7 +79,7 @@ impl Postgres {
             tokio::join!(
                 biased;
                 client.batch_execute(BEGIN),
-                client.batch_execute(DURABLE),
+                client.batch_execute(DURABLE.for_postgres()),
                 steps.of(self.mark(&name)),
                 client.query_typed(change.text(), change.params()),
             )

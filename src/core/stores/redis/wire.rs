@@ -12,6 +12,7 @@ use super::resp::{Batch, Replies, Reply, foreign};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::tls::{Tls, Trust};
 use crate::stores::url::{RedisInfo, RedisPlace};
+use crate::time::Uptime;
 
 trait Stream: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
@@ -31,16 +32,40 @@ const LONGEST: usize = 1 << 30;
 const LONGEST_OF_LOGIN: usize = 64 << 10;
 
 impl Wire {
-    /// Connects, encrypts and logs in within the time the settings allow.
+    /// Connects, encrypts and logs in within the time the settings allow, and tries again for as long as they say.
     pub(super) async fn open(info: &RedisInfo) -> Result<Self> {
+        let end = Uptime::now().plus(info.connect_retry);
+        loop {
+            match Self::open_once(info).await {
+                // A server that refused the log-in will refuse it again.
+                Err((_, true)) if !Uptime::now().until(end).is_zero() => {
+                    tokio::time::sleep(Duration::from_millis(250).min(Uptime::now().until(end))).await;
+                }
+                answer => return answer.map_err(|(error, _)| error),
+            }
+        }
+    }
+
+    /// The error with whether another attempt can go otherwise.
+    async fn open_once(info: &RedisInfo) -> Result<Self, (Error, bool)> {
         let limit = info.connect_timeout;
         let opened = tokio::time::timeout(limit, Self::open_at_leisure(info)).await.unwrap_or_else(|_| {
             Err(Error::new(ErrorKind::Connect, format!("no answer within {}", span(limit)))
                 .with_hint("is the host right, and does a firewall drop packets?"))
         });
         opened.map_err(|error| match error.kind() {
-            ErrorKind::Usage => error,
-            _ => error.with_kind(ErrorKind::Connect).with_context(format!("cannot connect to {}", info.describe())),
+            ErrorKind::Usage => (error, false),
+            kind => {
+                let judged = ["(NOAUTH", "(WRONGPASS", "(ERR"].iter().any(|code| error.to_string().contains(code));
+                let passing = matches!(
+                    kind,
+                    ErrorKind::Connect | ErrorKind::Disconnected | ErrorKind::Timeout | ErrorKind::Pending
+                ) && !judged;
+                (
+                    error.with_kind(ErrorKind::Connect).with_context(format!("cannot connect to {}", info.describe())),
+                    passing,
+                )
+            }
         })
     }
 
@@ -51,7 +76,9 @@ impl Wire {
                 let stream = tokio::net::TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
                 // Batches are written whole; waiting for more to send would only add delay.
                 drop(stream.set_nodelay(true));
+                let near = stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
                 match &info.tls {
+                    None if near => (Box::pin(stream), "not encrypted, on this machine"),
                     None => (Box::pin(stream), "not encrypted"),
                     Some(choice) => {
                         let mut warnings = Vec::new();
@@ -97,7 +124,7 @@ impl Wire {
         batch.add(&[b"INFO", b"cluster"]);
         batch.add(&[b"HELLO"]);
         let answer = self.exchange_of(&batch, LONGEST_OF_LOGIN).await.map_err(|error| {
-            if error.to_string() == CLOSED {
+            if error.hint().is_none() {
                 error.with_hint("is the port that of a Redis server, and does it want TLS (rediss://)?")
             } else {
                 error
@@ -199,9 +226,13 @@ fn wants_tls() -> Error {
 }
 
 fn too_long(longest: usize) -> Error {
-    let bound = if longest < 1 << 20 { format!("{} KiB", longest >> 10) } else { format!("{} MiB", longest >> 20) };
-    Error::new(ErrorKind::Disconnected, format!("the answer is longer than {bound} and is not read"))
-        .with_hint("is the port that of a Redis server?")
+    if longest == LONGEST_OF_LOGIN {
+        let (told, bound) = (foreign(), longest >> 10);
+        let hint = told.hint().unwrap_or_default().to_owned();
+        return Error::new(told.kind(), format!("{told}: its answer to the log-in is longer than {bound} KiB"))
+            .with_hint(hint);
+    }
+    Error::new(ErrorKind::Disconnected, format!("the answer is longer than {} MiB and is not read", longest >> 20))
 }
 
 fn lost(error: io::Error) -> Error {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::secret::{Secret, remember};
-use crate::stores::conninfo::{NamedFile, Roots, SslMode, TlsChoice, TlsVersion, is_plain_word, percent_decode};
+use crate::stores::conninfo::{
+    NamedFile, Revoked, Roots, SslMode, TlsChoice, TlsVersion, is_plain_word, percent_decode,
+};
 
 const DEFAULT_PORT: u16 = 6379;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,6 +30,8 @@ pub struct RedisInfo {
     pub tls: Option<TlsChoice>,
     /// The time that connecting may take, from the first packet to the end of authentication.
     pub connect_timeout: Duration,
+    /// How long a server that cannot be reached, or takes no connections yet, is tried again.
+    pub connect_retry: Duration,
     /// What the operator should know though it stops nothing.
     pub warnings: Vec<String>,
 }
@@ -86,6 +90,7 @@ impl RedisInfo {
             db: 0,
             tls: matches!(base, "rediss" | "valkeys").then(verified),
             connect_timeout: DEFAULT_TIMEOUT,
+            connect_retry: Duration::ZERO,
             warnings: Vec::new(),
         };
         info.credentials(who)?;
@@ -226,6 +231,7 @@ fn verified() -> TlsChoice {
         roots: Roots::System,
         certificate: None,
         key: None,
+        revoked: Revoked::default(),
         sni: true,
         min: TlsVersion::V12,
         max: TlsVersion::V13,

@@ -92,6 +92,7 @@ impl TaskStore for RedisTasks {
         batch.add(&[b"INFO", b"persistence"]);
         batch.add(&[b"INFO", b"replication"]);
         batch.add(&[b"XLEN", STREAM.as_bytes()]);
+        batch.add(&[b"CONFIG", b"GET", b"appendfsync"]);
         let mut replies = Replies(self.redis.exchange(&batch).await?.into_iter());
         let told: String = (0..3).filter_map(|_| replies.next().text()).collect();
         let word = |name: &str| told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -106,6 +107,7 @@ impl TaskStore for RedisTasks {
             save_failed: word("rdb_last_bgsave_status").is_some_and(|text| text.trim() != "ok"),
             replica: matches!(word("role").map(str::trim), Some("slave" | "replica")),
             events: replies.next().int(),
+            append_sync: decode::pairs(replies.next()).ok().and_then(|pairs| Some(pairs.into_iter().next()?.1)),
             encryption: self.redis.encryption().await,
         })
     }
@@ -181,6 +183,7 @@ impl TaskStore for RedisTasks {
             }
             reply => reply.checked()?.text().map(|text| Checkpoint::read(id, text, ttl(&kept))),
         };
+        task.nodes = checkpoint.as_ref().map(Checkpoint::node_errors);
         let heartbeat = match &task.owner {
             Some(owner) => self.heartbeats(Some(owner)).await?.1.pop(),
             None => None,
@@ -210,6 +213,7 @@ impl TaskStore for RedisTasks {
             }
         }
         scan::Alive::default().fill(&self.redis, tasks.iter_mut().flatten()).await?;
+        scan::node_errors(&self.redis, tasks.iter_mut().flatten()).await?;
         Ok((now, tasks))
     }
 

@@ -265,7 +265,7 @@ impl PostgresClaims {
         if !self.has_events {
             return Ok(None);
         }
-        match self.db.client().query_typed(KNOWN.as_str(), &[(&key, Type::TEXT)]).await {
+        match self.db.client().query_typed(KNOWN.for_postgres(), &[(&key, Type::TEXT)]).await {
             Ok(rows) => Ok(rows.first().and_then(|row| Cells::new(row).int(0))),
             Err(error) => Err(self.db.explain(error).await),
         }
@@ -353,7 +353,7 @@ impl ClaimStore for PostgresClaims {
     async fn beat(&self, held: &Held, _permit: &WritePermit) -> Result<Option<Beat>> {
         let params = [(&held.key as _, Type::TEXT), (&held.owner as _, Type::TEXT), (&held.token as _, Type::INT8)];
         // A statement of its own: it does no harm when it comes late, for the guard is in it.
-        match self.db.client().query_typed(BEAT.as_str(), &params).await {
+        match self.db.client().query_typed(BEAT.for_postgres(), &params).await {
             Ok(rows) => Ok(rows.first().map(|row| {
                 let ttl = Cells::new(row).int(0).unwrap_or(0);
                 Beat { ttl: Duration::from_millis(u64::try_from(ttl).unwrap_or(0)) }

@@ -245,8 +245,9 @@ static ZONELESS: Sql = Sql::new(
 static STORABLE: Sql = Sql::new("SELECT $1::text::jsonb IS NOT NULL");
 
 /// A new sequence begins above every token in use.
-const RAISE: &str =
-    "SELECT setval('sentinel_token_seq', max(fencing_token)) FROM sentinel_leases HAVING max(fencing_token) > 0";
+static RAISE: Sql = Sql::new(
+    "SELECT setval('sentinel_token_seq', max(fencing_token)) FROM sentinel_leases HAVING max(fencing_token) > 0",
+);
 
 /// What decides how an act is written: whether there is an events table, its `metadata`, and the `ttl_ms` of 0.4.2.
 static RECORDING: Sql = Sql::new(
@@ -267,7 +268,7 @@ const CREATE: [&str; 3] = [
         lease_updated_at timestamptz,
         hard_expires_at timestamptz,
         execution_result jsonb,
-        status text NOT NULL DEFAULT 'claimed' CHECK (status IN ('claimed', 'executing', 'completed', 'reconciling')),
+        status text NOT NULL DEFAULT 'claimed' CHECK (status OPERATOR(pg_catalog.=) ANY ('{claimed,executing,completed,reconciling}')),
         fencing_token bigint NOT NULL DEFAULT 1,
         ttl_ms integer NOT NULL DEFAULT 3000
     );
@@ -275,9 +276,9 @@ const CREATE: [&str; 3] = [
     "CREATE TABLE sentinel_events (
         id bigserial PRIMARY KEY,
         key text NOT NULL,
-        event text NOT NULL CHECK (event IN
-            ('acquired', 'rejected', 'executing', 'completed', 'expired', 'reconciling', 'released', 'reset')),
-        occurred_at timestamptz NOT NULL DEFAULT now(),
+        event text NOT NULL CHECK (event OPERATOR(pg_catalog.=) ANY
+            ('{acquired,rejected,executing,completed,expired,reconciling,released,reset}')),
+        occurred_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
         fencing_token bigint,
         owner_id text,
         metadata jsonb
@@ -286,7 +287,7 @@ const CREATE: [&str; 3] = [
 ];
 
 /// Serialises concurrent `sen init`: CREATE IF NOT EXISTS alone can collide in the catalogue.
-const INIT_LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('sen init sentinel'))";
+static INIT_LOCK: Sql = Sql::new("SELECT pg_advisory_xact_lock(hashtext('sen init sentinel'))");
 
 pub(super) fn lease(row: &Row) -> Lease {
     let mut cells = Cells::new(row);
@@ -659,8 +660,8 @@ impl LeaseStore for PostgresLeases {
         let client = db.client();
         let mark = db.begin(permit.operation()).await?;
         let begin = async {
-            client.batch_execute(INIT_LOCK).await?;
-            client.query_typed(HAVE.as_str(), &[(&RELATIONS.as_slice(), Type::TEXT_ARRAY)]).await
+            client.batch_execute(INIT_LOCK.for_postgres()).await?;
+            client.query_typed(HAVE.for_postgres(), &[(&RELATIONS.as_slice(), Type::TEXT_ARRAY)]).await
         };
         let have: Vec<String> = match db.answer(Some(INIT), begin.boxed()).await? {
             Ok(rows) => rows.iter().filter_map(|row| Cells::new(row).text(0)).collect(),
@@ -677,7 +678,7 @@ impl LeaseStore for PostgresLeases {
             items.push(Item::new(Subject::new(super::NAME, "relation", *name), outcome, detail));
         }
         if !have.iter().any(|seen| seen == TOKENS)
-            && let Err(error) = db.answer(Some(INIT), client.batch_execute(RAISE).boxed()).await?
+            && let Err(error) = db.answer(Some(INIT), client.batch_execute(RAISE.for_postgres()).boxed()).await?
         {
             return Err(fail(error).await);
         }
