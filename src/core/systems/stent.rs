@@ -147,6 +147,9 @@ pub const EXECUTION_STATES: &[&str] = &[
     "stranded",
     "overdue",
     "lost",
+    "waiting",
+    "sleeping",
+    "settling",
 ];
 
 /// The states `sen task list --state` takes.
@@ -230,10 +233,13 @@ impl System for Stent {
     }
 
     async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
-        let look = self.store.find(id, 0, false).await?;
+        // The errors of tries are in the progress.
+        let look = self.store.find(id, 50, false).await?;
         let now = self.zone.wall(look.now);
         let queue = match why::waiting_task(&look, now) {
-            Some(task) => Some(self.store.activity(task.queue.as_deref(), &self.zone).await?),
+            Some(task) => {
+                Some(self.store.activity(task.queue.as_deref(), task.step_name.as_deref(), &self.zone).await?)
+            }
             None => None,
         };
         let letter = look.letter.as_ref().or_else(|| look.execution.as_ref().and_then(|whole| whole.letters.first()));
@@ -265,7 +271,8 @@ impl System for Stent {
             return Err(self.absent());
         }
         let orphans = self.store.orphans().await?;
-        Ok(upkeep::checkup(&shape, orphans.as_ref()))
+        let silent = view::silent_queues(&self.store.census(&self.zone).await?, &self.zone);
+        Ok(upkeep::checkup(&shape, orphans.as_ref(), &silent))
     }
 
     async fn mentions(&self, names: &[String]) -> Result<Vec<String>> {

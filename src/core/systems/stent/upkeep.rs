@@ -34,13 +34,16 @@ fn full(shape: &Shape, table: &str) -> Option<String> {
     }
 }
 
-pub(super) fn checkup(shape: &Shape, orphans: Option<&Orphans>) -> Checkup {
+pub(super) fn checkup(shape: &Shape, orphans: Option<&Orphans>, silent: &[String]) -> Checkup {
     let needs =
         ACTS.iter().filter_map(|(table, acts)| Some(Need { object: full(shape, table)?, sequence: false, acts }));
     let indexes = WISHES.iter().filter_map(|(table, first, columns, used_by)| {
         Some(IndexWish { table: full(shape, table)?, first, columns, used_by })
     });
-    Checkup { needs: needs.collect(), indexes: indexes.collect(), checks: orphans.map(checks).unwrap_or_default() }
+    let mut checks = orphans.map(checks).unwrap_or_default();
+    let queue = |text: &String| Check::new(Severity::Warning, "queues", text.clone()).with_remedy("sen stats");
+    checks.extend(silent.iter().map(queue));
+    Checkup { needs: needs.collect(), indexes: indexes.collect(), checks }
 }
 
 fn checks(orphans: &Orphans) -> Vec<Check> {
