@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::model::verdict::shell_word;
+use sen_core::model::verdict::{NextCommand, shell_word};
+use sen_core::stores::url::redact;
 use sen_core::time::wall::Zone;
 
 use crate::commands::{self, Command};
@@ -117,9 +118,23 @@ pub struct Globals {
     #[arg(long, global = true, value_parser = span, value_name = "SPAN")]
     pub timeout: Option<Duration>,
 
+    /// Keep trying to connect for so long, writing commands to a primary (SEN_CONNECT_RETRY, else not at all)
+    #[arg(long, global = true, value_parser = span, value_name = "SPAN")]
+    pub connect_retry: Option<Duration>,
+
     /// Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)
-    #[arg(long, global = true, value_parser = zone, value_name = "ZONE")]
+    #[arg(long, global = true, value_parser = zone, value_name = "ZONE", allow_hyphen_values = true)]
     pub worker_timezone: Option<Zone>,
+}
+
+impl Globals {
+    /// The options that say which database is meant, without passwords.
+    fn naming(&self) -> Vec<String> {
+        let urls = [("--database-url", &self.database_url), ("--redis-url", &self.redis_url)];
+        let named = urls.into_iter().filter_map(|(name, url)| Some([name.to_owned(), redact(url.as_deref()?)]));
+        let file = self.env_file.iter().map(|file| ["--env-file".to_owned(), file.to_string_lossy().into_owned()]);
+        named.chain(file).flatten().collect()
+    }
 }
 
 /// Reads a duration for clap.
@@ -160,6 +175,7 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
     let screen = Rc::new(Screen::new(color, quiet, &environment));
     let format = app.globals.output;
     let watch = app.globals.watch;
+    NextCommand::chosen_by(app.globals.naming());
     if watch.is_some() && !repeat::can(&words) {
         let error = Error::usage(format!("`{}` cannot be repeated with --watch", words.join(" ")))
             .with_hint("--watch is for commands that list or show; `sen watch` is a dashboard of everything");

@@ -2,17 +2,10 @@
 //! shown as an escape. Also measures and shortens text by terminal columns. Colour is added after it, never before.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// Whether `c` acts on a terminal or cannot be seen: C0, DEL, C1, bidirectional controls, zero-width and format
-/// characters, line and paragraph separators, tags and supplementary variation selectors.
-pub fn hidden(c: char) -> bool {
-    matches!(c,
-        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
-}
+pub use sen_core::text::{hidden, visible as clean};
 
 /// Whether every byte is printable ASCII, and so nothing needs a closer look.
 pub fn plain(bytes: &[u8]) -> bool {
@@ -28,26 +21,6 @@ pub fn none(bytes: &[u8], test: impl Fn(u8) -> bool) -> bool {
         Some(last) => bytes.as_chunks().0.iter().all(clear) && clear(last),
         None => !bytes.iter().fold(false, |seen, byte| seen | test(*byte)),
     }
-}
-
-/// `text` with every hidden character spelled out: `\n`, `\r`, `\t`, else `\u{1b}`.
-pub fn clean(text: &str) -> Cow<'_, str> {
-    if plain(text.as_bytes()) {
-        return Cow::Borrowed(text);
-    }
-    let Some(first) = text.find(hidden) else { return Cow::Borrowed(text) };
-    let mut out = String::with_capacity(text.len() + 16);
-    out.push_str(&text[..first]);
-    for c in text[first..].chars() {
-        match c {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            _ if hidden(c) => drop(write!(out, "\\u{{{:x}}}", u32::from(c))),
-            _ => out.push(c),
-        }
-    }
-    Cow::Owned(out)
 }
 
 /// How many terminal columns a clean text takes.

@@ -138,12 +138,9 @@ impl Command {
     }
 }
 
-/// A command with its key last, kept apart where it would be read as an option.
+/// A command with its key last.
 fn keyed(words: &[&str], key: &str, why: &str) -> sen_core::model::verdict::NextCommand {
-    let mut words = words.to_vec();
-    words.extend(key.starts_with('-').then_some("--"));
-    words.push(key);
-    sen_core::model::verdict::NextCommand::new(&words, why)
+    sen_core::model::verdict::NextCommand::new(words, why).id(key)
 }
 
 /// Rows as objects under their columns' names.

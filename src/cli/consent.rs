@@ -5,6 +5,7 @@ use dialoguer::{Confirm, Input, Select};
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::plan::{Gravity, Plan, Set};
 use sen_core::model::report::Item;
+use sen_core::model::verdict::shell_word;
 use sen_core::permit::Consent;
 use sen_core::system::Decision;
 
@@ -56,7 +57,7 @@ pub fn describe(plan: &Plan) -> Vec<String> {
         }
         let guard: Vec<String> = step.guard.iter().filter_map(|(name, value)| guard(name, value)).collect();
         let guard = if guard.is_empty() { String::new() } else { format!(", if {}", guard.join(" and ")) };
-        lines.push(format!("  {} {}{guard}", step.act.replace('_', " "), step.subject.id));
+        lines.push(format!("  {} {}{guard}", step.act.replace('_', " "), shell_word(&step.subject.id)));
         if let Some(input) = &step.input {
             let what = if step.act == "complete" { "the result " } else { "" };
             lines.push(format!("    with {what}{input}"));
@@ -69,7 +70,9 @@ pub fn describe(plan: &Plan) -> Vec<String> {
     if let Some(set) = &plan.set {
         lines.extend(described(set));
     }
-    lines.extend(plan.refused.iter().take(SAMPLE).map(|item| format!("  not {}: {}", item.subject.id, item.detail)));
+    lines.extend(
+        plan.refused.iter().take(SAMPLE).map(|item| format!("  not {}: {}", shell_word(&item.subject.id), item.detail)),
+    );
     lines
 }
 
@@ -151,5 +154,5 @@ pub fn what_happened(session: &Session, evidence: &[String]) -> Result<Knowledge
 /// An item of a report in one line.
 pub fn line(item: &Item) -> String {
     let token = item.fencing_token.map(|token| format!(" (fencing token {token})")).unwrap_or_default();
-    format!("{}: {}{token}", item.subject.id, item.detail)
+    format!("{}: {}{token}", shell_word(&item.subject.id), item.detail)
 }

@@ -17,7 +17,7 @@ pub enum Exit {
     NotFound,
     /// The state changed, or a precondition failed; nothing was written.
     Changed,
-    /// Cannot connect.
+    /// Cannot connect, or the connection was lost before anything was written.
     Connect,
     /// Refused: not confirmed, or read-only.
     Refused,
@@ -83,7 +83,7 @@ pub const TABLE: &[(u8, &str)] = &[
     (3, "partial: some items were not applied"),
     (4, "not found"),
     (5, "state changed or precondition failed; nothing was written"),
-    (6, "cannot connect"),
+    (6, "cannot connect, or the connection was lost; nothing was written"),
     (7, "refused: not confirmed, or read-only"),
     (8, "still pending, or a wait timed out"),
     (9, "outcome unknown: the connection was lost while committing; the operation id is printed"),

@@ -51,6 +51,11 @@ fn prose(error: &Error, color: bool, room: Option<usize>) -> Vec<u8> {
 
 /// `label text` on lines of its own, filtered; broken between words where they must fit into `room` columns.
 pub fn line(label: &str, text: &str, style: Option<Style>, room: Option<usize>) -> Vec<u8> {
+    clean_line(label, &clean(text), style, room)
+}
+
+/// The same of a text that is clean.
+pub fn clean_line(label: &str, text: &str, style: Option<Style>, room: Option<usize>) -> Vec<u8> {
     let mut out = Vec::new();
     let mut hang = 0;
     if !label.is_empty() {
@@ -58,9 +63,8 @@ pub fn line(label: &str, text: &str, style: Option<Style>, room: Option<usize>) 
         out.push(b' ');
         hang = label.len() + 1;
     }
-    let text = clean(text);
     let room = room.unwrap_or(usize::MAX).saturating_sub(hang).max(20);
-    for (at, part) in wrap(&text, room).iter().enumerate() {
+    for (at, part) in wrap(text, room).iter().enumerate() {
         if at > 0 {
             out.push(b'\n');
             out.resize(out.len() + hang, b' ');

@@ -14,11 +14,20 @@ mod progress;
 mod screen;
 mod session;
 mod settings;
+#[cfg(test)]
+mod suggested;
 mod views;
 mod watch;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // What `sen` starts must not read credentials from it, and a crash must not write them to a core file.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    #[cfg(unix)]
+    if std::env::args_os().nth(1).is_some_and(|word| word == commands::once::guard::WORD) {
+        return commands::once::guard::run();
+    }
     app::run(std::env::args_os().collect()).into()
 }

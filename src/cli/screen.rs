@@ -213,7 +213,7 @@ impl Screen {
         // The first line has its own indentation; the following ones stand below its words.
         for (at, line) in wrap(text.trim_start(), room.saturating_sub(hang).max(20)).iter().enumerate() {
             let indent = if at == 0 { text.len() - text.trim_start().len() } else { hang };
-            self.complain(&fault::line("", &format!("{:indent$}{line}", ""), None, None));
+            self.complain(&fault::clean_line("", &format!("{:indent$}{line}", ""), None, None));
         }
     }
 

@@ -143,11 +143,29 @@ impl Session {
     /// # Errors
     /// `Usage` when none is named or its URL cannot be understood.
     pub fn target(&self) -> Result<Target> {
+        Ok(self.named_target()?.retried_for(self.connect_retry()?))
+    }
+
+    /// How long connecting is tried again: `--connect-retry`, else `SEN_CONNECT_RETRY`, else not at all.
+    fn connect_retry(&self) -> Result<Duration> {
+        if let Some(span) = self.globals.connect_retry {
+            return Ok(span);
+        }
+        match self.setting("SEN_CONNECT_RETRY")?.filter(|text| !text.is_empty()) {
+            Some(text) => sen_core::time::parse_span(&text).map_err(|error| error.with_context("SEN_CONNECT_RETRY")),
+            None => Ok(Duration::ZERO),
+        }
+    }
+
+    fn named_target(&self) -> Result<Target> {
         self.load()?;
         let settings = self.settings.borrow();
         let lookup = |name: &str| settings.as_ref().and_then(|settings| settings.get(name));
         if let Some(url) = &self.globals.database_url {
             return Target::resolve(Some(url), &lookup);
+        }
+        if !Target::is_named(lookup("DATABASE_URL").as_deref(), &lookup) && has_redis_url() {
+            return Err(Error::usage("no database: DATABASE_URL is not set").with_hint(REDIS_URL));
         }
         let url = lookup("DATABASE_URL").filter(|url| !url.is_empty());
         let source = settings.as_ref().and_then(|settings| settings.source_of("DATABASE_URL"));
@@ -198,7 +216,8 @@ impl Session {
             None => (setting.filter(|url| !url.is_empty()), "SEN_REDIS_URL"),
         };
         let Some(url) = url else { return Ok(None) };
-        match Target::resolve(Some(&url), &|_| None).map_err(|error| error.with_context(name))? {
+        let named = Target::resolve(Some(&url), &|_| None).map_err(|error| error.with_context(name))?;
+        match named.retried_for(self.connect_retry()?) {
             Target::Redis(info) => Ok(Some(*info)),
             _ => Err(Error::usage(format!("{name} does not name a Redis")).with_hint("write redis://host/0")),
         }
@@ -323,7 +342,15 @@ impl Session {
     }
 }
 
+/// What is said where `REDIS_URL` is set, which belongs to other programs, and nothing that `sen` reads.
+const REDIS_URL: &str =
+    "REDIS_URL is set, but sen does not read it: export SEN_REDIS_URL=\"$REDIS_URL\" for agent tasks";
+
+fn has_redis_url() -> bool {
+    std::env::var_os("REDIS_URL").is_some_and(|url| !url.is_empty())
+}
+
 fn no_redis() -> Error {
-    Error::usage("agent tasks are kept in Redis, and no Redis is named")
-        .with_hint("export SEN_REDIS_URL=redis://host/0, or give --redis-url")
+    let hint = if has_redis_url() { REDIS_URL } else { "export SEN_REDIS_URL=redis://host/0, or give --redis-url" };
+    Error::usage("agent tasks are kept in Redis, and no Redis is named").with_hint(hint)
 }

@@ -135,6 +135,11 @@ impl Error {
         self.kind
     }
 
+    /// Whether the connection is what failed. Of a write that means: nothing of it was written.
+    pub fn is_of_the_connection(&self) -> bool {
+        matches!(self.kind, ErrorKind::Disconnected | ErrorKind::Connect)
+    }
+
     /// What to do next, where something sensible can be said.
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()

@@ -2,7 +2,8 @@
 //!
 //! This file is the map of the crate. Floors import downwards only:
 //!
-//! 0. [`error`], [`time`], [`ident`], [`secret`], [`sql`]: kinds of error, clocks, quoted identifiers, secrets, static SQL
+//! 0. [`error`], [`time`], [`ident`], [`secret`], [`sql`], [`text`]: kinds of error, clocks, quoted identifiers, secrets,
+//!    static SQL, text for people and shells
 //! 1. [`model`]: subjects, values, verdicts, plans, reports (plain data, no I/O); [`permit`]; [`observe`]
 //! 2. [`system`] and [`letters`]: the neutral, object-safe traits every coordinated system implements
 //! 3. [`stores`]: connecting to PostgreSQL and SQLite; knows no system
@@ -23,6 +24,7 @@ pub mod sql;
 pub mod stores;
 pub mod system;
 pub mod systems;
+pub mod text;
 pub mod time;
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -153,12 +153,16 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
     match target {
         #[cfg(feature = "postgres")]
         Target::Postgres(info) => {
-            let mut db = crate::stores::postgres::Postgres::connect(info).await?;
+            let info = match access {
+                Access::Read | Access::Watch => (**info).clone(),
+                Access::Write | Access::Create => Target::for_writing(info),
+            };
+            let mut db = crate::stores::postgres::Postgres::connect(&info).await?;
             db.set_modest(access == Access::Watch);
             let warnings = db.warnings().to_vec();
             let server = db.server_version().map_or_else(String::new, |version| format!(", PostgreSQL {version}"));
             let opened = format!("connected to {} ({}){server}", db.describe(), db.wire());
-            let link = Arc::new(crate::stores::postgres::link::Link::new(db, limit, (**info).clone()));
+            let link = Arc::new(crate::stores::postgres::link::Link::new(db, limit, info));
             let systems = vec![
                 sentinel(crate::systems::sentinel::postgres::PostgresLeases::new(Arc::clone(&link))),
                 stent(
@@ -179,7 +183,7 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
                 Access::Write => sqlite::Access::Write,
                 Access::Create => sqlite::Access::Create,
             };
-            let db = Arc::new(Sqlite::open(path, access).await?);
+            let db = Arc::new(Sqlite::open(path, access).await?.within(limit));
             let opened = format!("opened {}", db.describe());
             let systems = vec![
                 sentinel(crate::systems::sentinel::sqlite::SqliteLeases::new(Arc::clone(&db))),
@@ -244,7 +248,7 @@ pub async fn open_claims(target: &Target) -> Result<Box<dyn crate::systems::sent
     match target {
         #[cfg(feature = "postgres")]
         Target::Postgres(info) => {
-            let db = crate::stores::postgres::Postgres::connect(info).await?;
+            let db = crate::stores::postgres::Postgres::connect(&Target::for_writing(info)).await?;
             Ok(Box::new(crate::systems::sentinel::once_postgres::PostgresClaims::open(db).await?))
         }
         #[cfg(feature = "sqlite")]

@@ -1,5 +1,7 @@
 //! The stores: how to reach a database. What lies in it is the business of `systems`, which this floor does not know.
 
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub mod budget;
 pub mod conninfo;
 #[cfg(feature = "postgres")]
 pub mod postgres;

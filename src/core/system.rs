@@ -263,7 +263,10 @@ pub struct SagaRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SagaAct {
     /// Try its current step again, with the tries counted anew.
-    Retry,
+    Retry {
+        /// Also where a roll-back was under way when it was aborted.
+        force: bool,
+    },
     /// Count its current step as done.
     Skip {
         /// With this output (a JSON object); `None`: an empty one.
@@ -279,6 +282,8 @@ pub enum SagaAct {
     Unstick {
         /// How long it must have been unchanged: a worker between two steps looks the same.
         unchanged_for: Duration,
+        /// How long to watch whether it goes on.
+        verify: Option<Duration>,
     },
     /// Hand it an event.
     Notify {

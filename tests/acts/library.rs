@@ -13,7 +13,7 @@ use crate::harness::sen::{Output, Sen, sen};
 const ACT: &str = "sentinel/act.py";
 pub(crate) const WORKER: &str = "sentinel/worker.py";
 const TRUTH: &str = "sentinel/truth.py";
-const DJANGO: &str = "sentinel/django_tables.py";
+pub(crate) const DJANGO: &str = "sentinel/django_tables.py";
 
 /// A hard limit that no test reaches.
 pub(crate) const FAR_MS: &str = "600000";
@@ -71,6 +71,11 @@ impl Place {
 
     fn sen(&self, words: &[&str]) -> Sen {
         sen(words.iter().copied().chain(["-o", "json"])).database(&self.database.url()).env("USER", "maria")
+    }
+
+    /// Runs `sen`.
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
+        self.sen(words).run()
     }
 
     /// Runs `sen`, which must end with this code.

@@ -1,8 +1,10 @@
 //! What `sen` does to leases, with the two things a double cannot stand in for: the real library's workers, before and
 //! after, and a connection that breaks at the worst moment.
 
+mod busy;
 mod faults;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod library;
+mod proof;
 mod why;

@@ -1,6 +1,6 @@
 //! `sen doctor`, `sen grants`, `sen metrics`.
 
-use crate::harness::postgres::Server;
+use crate::harness::postgres::{Options, Server};
 use crate::harness::sen::sen;
 
 /// The role of a name that no other test uses, logged in.
@@ -12,7 +12,7 @@ fn as_role(url: &str, role: &str) -> String {
 
 #[test]
 fn what_grants_prints_is_enough_and_no_more() {
-    let server = Server::shared();
+    let server = Server::start(&Options::new().durable());
     let database = server.fresh_database();
     let url = database.url();
     sen(["init"]).database(&url).run().expect_code(0);

@@ -123,6 +123,24 @@ pub fn alive(pid: i32) -> bool {
     )
 }
 
+/// The processes whose parent is this one.
+pub fn children_of(parent: i32) -> Vec<i32> {
+    let ppid = |pid: i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit(") ").next()?.split(' ').nth(1)?.parse::<i32>().ok()
+    };
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| ppid(*pid) == Some(parent)).collect()
+}
+
+/// Sends a signal to a process that may have gone.
+pub fn send(pid: i32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
 /// A running server and its watchdog.
 pub struct Daemon {
     watchdog: Child,

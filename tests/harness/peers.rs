@@ -56,6 +56,20 @@ pub const SAGA_011: Environment = Environment {
     requirements: &["python-saga-orchestrator==0.1.1", "asyncpg", "aiosqlite", "greenlet"],
 };
 
+/// The same with an outbox, an inbox and waits for events.
+pub const SAGA_014: Environment = Environment {
+    name: "saga-0.1.4",
+    oldest: (3, 12),
+    requirements: &["python-saga-orchestrator==0.1.4", "asyncpg", "aiosqlite", "greenlet"],
+};
+
+/// Sagas with a history table, before waits time out.
+pub const SAGA_024: Environment = Environment {
+    name: "saga-0.2.4",
+    oldest: (3, 12),
+    requirements: &["python-saga-orchestrator==0.2.4", "asyncpg", "aiosqlite", "greenlet"],
+};
+
 /// Sagas with a history table, an outbox and an inbox.
 pub const SAGA_073: Environment = Environment {
     name: "saga-0.7.3",

@@ -78,6 +78,11 @@ impl Options {
         Self::default()
     }
 
+    /// As a server that keeps what it commits, whatever happens to it; slower.
+    pub fn durable(self) -> Self {
+        self.conf("fsync = on").conf("synchronous_commit = on").conf("full_page_writes = on")
+    }
+
     /// Also listens on a free port of 127.0.0.1 and ::1.
     pub fn tcp(mut self) -> Self {
         self.tcp = true;
@@ -224,6 +229,59 @@ impl Server {
         if let Some(daemon) = self.daemon.take() {
             daemon.stop_keeping_home();
         }
+    }
+
+    /// Kills the server and every process of it, as the loss of the machine would: what was not written is lost.
+    pub fn kill(&mut self) {
+        if let Some(daemon) = self.daemon.take() {
+            let children = daemon::children_of(daemon.pid());
+            daemon.signal(Signal::KILL);
+            children.into_iter().for_each(|pid| daemon::send(pid, Signal::KILL));
+            daemon.stop_keeping_home();
+        }
+    }
+
+    /// The process of this server whose title holds `what`: `walreceiver`, `walsender`, `checkpointer`.
+    pub fn process(&self, what: &str) -> Option<i32> {
+        let titled = |pid: &i32| {
+            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|title| String::from_utf8_lossy(&title).contains(what))
+        };
+        daemon::children_of(self.pid()).into_iter().find(titled)
+    }
+
+    /// A standby of this server that streams from it, under a name for `synchronous_standby_names`.
+    pub fn standby(&self, name: &str) -> Self {
+        let home = daemon::home("pg");
+        let data = home.join("data");
+        let source = format!("host={} port={} user={USER} application_name={name}", self.home.display(), self.port);
+        let copied = daemon::unprivileged(bin_dir().join("pg_basebackup"))
+            .args(["-c", "fast", "-X", "stream", "--no-sync", "-R", "-d", &source, "-D"])
+            .arg(&data)
+            .current_dir(&home)
+            .stdin(Stdio::null())
+            .output()
+            .expect("pg_basebackup can be started");
+        assert!(copied.status.success(), "pg_basebackup failed:\n{}", String::from_utf8_lossy(&copied.stderr));
+        let port = free_port();
+        let mut conf = fs::read_to_string(data.join("postgresql.conf")).expect("the copy has a postgresql.conf");
+        for line in [
+            format!("port = {port}"),
+            format!("unix_socket_directories = '{}'", home.display()),
+            "synchronous_standby_names = ''".to_owned(),
+        ] {
+            conf.push_str(&line);
+            conf.push('\n');
+        }
+        fs::write(data.join("postgresql.conf"), conf).expect("postgresql.conf can be written");
+        let mut server = Self { daemon: None, home, port, tcp: self.tcp };
+        server.launch();
+        server
+    }
+
+    /// Makes a standby the primary, and waits until it takes writes.
+    pub fn promote(&self) {
+        let waits = "SELECT pg_promote(true, 60)";
+        assert_eq!(psql::run(&self.url_of("postgres"), waits), "t", "the promotion takes too long:\n{}", self.log());
     }
 
     /// Starts it again on the same data, socket and port.

@@ -100,6 +100,8 @@ pub enum Trap {
     Answer(Vec<u8>),
     /// Not cut, but stalled before the server gets these bytes, until [`Proxy::stall`] lets go.
     Hold(Vec<u8>),
+    /// The same after the server got these bytes: its answer is held back.
+    Keep(Vec<u8>),
     /// Not cut either: from these bytes on nothing passes on this connection, in either direction, while others go on.
     Mute(Vec<u8>),
 }
@@ -107,7 +109,9 @@ pub enum Trap {
 impl Trap {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Request(bytes) | Self::Answer(bytes) | Self::Hold(bytes) | Self::Mute(bytes) => bytes,
+            Self::Request(bytes) | Self::Answer(bytes) | Self::Hold(bytes) | Self::Keep(bytes) | Self::Mute(bytes) => {
+                bytes
+            }
         }
     }
 }
@@ -159,6 +163,7 @@ struct State {
     stalled: bool,
     refusing: bool,
     traps: Vec<Set>,
+    target: Option<Target>,
 }
 
 #[derive(Debug, Default)]
@@ -251,6 +256,11 @@ impl Proxy {
         self.shared.lock().refusing = refusing;
     }
 
+    /// Leads new connections to another server.
+    pub fn lead_to(&self, target: Target) {
+        self.shared.lock().target = Some(target);
+    }
+
     /// Cuts every connection there is.
     pub fn cut(&self) {
         for link in &self.shared.lock().links {
@@ -321,13 +331,15 @@ impl Drop for Proxy {
 
 fn serve(accept: impl Fn() -> io::Result<Stream> + Send + 'static, target: Target) -> Arc<Shared> {
     let shared = Arc::new(Shared::default());
+    shared.lock().target = Some(target);
     let mine = Arc::clone(&shared);
     thread::spawn(move || {
         while let Ok(client) = accept() {
             if mine.closing.load(Ordering::SeqCst) {
                 return;
             }
-            if mine.lock().refusing || open(&mine, &client, &target).is_err() {
+            let refusing = mine.lock().refusing;
+            if refusing || open(&mine, &client).is_err() {
                 client.close();
             }
         }
@@ -336,7 +348,8 @@ fn serve(accept: impl Fn() -> io::Result<Stream> + Send + 'static, target: Targe
 }
 
 /// Connects to the server and starts the two pumps of a connection.
-fn open(shared: &Arc<Shared>, client: &Stream, target: &Target) -> io::Result<()> {
+fn open(shared: &Arc<Shared>, client: &Stream) -> io::Result<()> {
+    let target = shared.lock().target.clone().expect("a proxy has a target");
     let server = target.connect()?;
     let (from_client, to_client) = (client.twin()?, client.twin()?);
     let (from_server, to_server) = (server.twin()?, server.twin()?);
@@ -380,6 +393,7 @@ fn pump(shared: &Shared, index: usize, mut from: Stream, mut to: Stream, directi
         let mut guard = shared.lock();
         let state = &mut *guard;
         let link = &mut state.links[index];
+        let mut passes = false;
         let delay = match direction {
             Direction::Up => {
                 link.client_sent(chunk);
@@ -390,6 +404,10 @@ fn pump(shared: &Shared, index: usize, mut from: Stream, mut to: Stream, directi
                     Some(Trap::Request(_)) => break,
                     Some(Trap::Answer(_)) => link.withhold = true,
                     Some(Trap::Mute(_)) => link.mute = true,
+                    Some(Trap::Keep(_)) => {
+                        (state.stalled, passes) = (true, true);
+                        shared.changed.notify_all();
+                    }
                     Some(Trap::Hold(_)) => {
                         state.stalled = true;
                         shared.changed.notify_all();
@@ -409,7 +427,7 @@ fn pump(shared: &Shared, index: usize, mut from: Stream, mut to: Stream, directi
             continue;
         }
         let mut state = shared.lock();
-        while state.stalled {
+        while state.stalled && !passes {
             state = shared.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
         if direction == Direction::Down {

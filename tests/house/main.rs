@@ -60,6 +60,7 @@ fn planted_breaches_are_seen() {
         ("cli/commands/list.rs", "let out = std::io::stdout();", 1),
         ("cli/app.rs", "io::stderr().lock()", 1),
         ("core/ops/list.rs", "use std::io::stdout;", 1),
+        ("core/ops/list.rs", "NextCommand::new(&[\"sen\", \"inspect\", &id], why)", 1),
     ] {
         let found = breaches(path, &format!("//! Planted.\n\n{text}\n"));
         assert_eq!(found.len(), count, "{path}: {text}\n{found:?}");

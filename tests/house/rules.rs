@@ -12,6 +12,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("ident", 0),
     ("secret", 0),
     ("sql", 0),
+    ("text", 0),
     ("model", 1),
     ("permit", 1),
     ("observe", 1),
@@ -32,6 +33,10 @@ const IMPURE: &str = r"\b(tokio|tokio_postgres|rusqlite|async|await)\b";
 /// Calls that take SQL first.
 const SQL_CALLS: &str = r"\.\s*(query\w*|execute\w*|prepare\w*|batch_execute|simple_query)\s*\(\s*&?\s*format!";
 
+/// A word of a suggested command that is taken from somewhere: what a database holds goes through `.id()` or `.option()`.
+/// Names of this program's own (`state.name()`) are as good as literals.
+const SUGGESTED: &str = r#"NextCommand::new\(\s*&\[[^\]]*&"#;
+
 /// What is wrong with the file at this path below `src`.
 pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -44,6 +49,11 @@ pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
     }
     if matches(SQL_CALLS, &code) {
         found.push(format!("{path}: formats SQL; it is built from constants and quoted identifiers (core/sql.rs)"));
+    }
+    if path.starts_with("core/") && matches(SUGGESTED, &code) {
+        found.push(format!(
+            "{path}: a suggested command takes an id as a fixed word; `.id()` and `.option()` are for that"
+        ));
     }
     let Some(inside) = path.strip_prefix("core/").and_then(|rest| rest.strip_suffix(".rs")) else { return found };
     let module: Vec<&str> = inside.split('/').filter(|name| *name != "lib" && *name != "mod").collect();

@@ -43,7 +43,7 @@ async fn act(store: &dyn ClaimStore, act: Act, held: &Held) -> bool {
         Act::Beat => store.beat(held, &permit()).await.unwrap().is_some(),
         Act::Complete => store.complete(held, "{\"late\":true}", &permit()).await.unwrap(),
         Act::Release => store.release(held, &permit()).await.unwrap(),
-        Act::Expire => store.expire(held, &permit()).await.unwrap(),
+        Act::Expire => store.expire(held, None, &permit()).await.unwrap(),
     }
 }
 

@@ -14,6 +14,7 @@ mod guards;
 mod library;
 mod peers;
 mod place;
+mod trust;
 
 /// Runs a future to its end on a runtime of its own.
 fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -6,6 +6,7 @@
 mod harness;
 
 mod guards;
+mod healthy;
 mod letters;
 mod library;
 mod names;
@@ -14,4 +15,5 @@ mod races;
 mod runbook;
 mod scale;
 mod sqlite;
+mod truth;
 mod why;

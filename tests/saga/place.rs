@@ -161,6 +161,28 @@ impl Place {
         }
     }
 
+    /// Lets everything about sagas be older by `span` (an interval of PostgreSQL); nothing but times changes.
+    pub fn shift(&self, span: &str) {
+        let older = |names: &[&str]| {
+            names.iter().map(|name| format!("{name} = {name} - interval '{span}'")).collect::<Vec<_>>().join(", ")
+        };
+        self.psql(&format!("UPDATE order_saga SET {}", older(&["created_at", "updated_at", "deadline_at"])));
+        if self.psql("SELECT to_regclass('order_saga_history') IS NOT NULL") == "t" {
+            self.psql(&format!("UPDATE order_saga_history SET {}", older(&["\"timestamp\""])));
+        } else {
+            self.psql(&format!(
+                "UPDATE order_saga SET step_history = (SELECT jsonb_agg(e || jsonb_build_object('timestamp', to_char(
+                    ((e ->> 'timestamp')::timestamptz - interval '{span}') AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"'))
+                ORDER BY n) FROM jsonb_array_elements(step_history) WITH ORDINALITY AS x (e, n)) WHERE step_history <> '[]'"
+            ));
+        }
+        for table in ["order_outbox", "order_inbox"] {
+            if self.psql(&format!("SELECT to_regclass('{table}') IS NOT NULL")) == "t" {
+                self.psql(&format!("UPDATE {table} SET {}", older(&["created_at", "updated_at", "next_attempt_at"])));
+            }
+        }
+    }
+
     /// Lets a saga's row be unchanged for `span` (an interval of PostgreSQL).
     pub fn age(&self, table: &str, condition: &str, span: &str) {
         self.psql(&format!("UPDATE {table} SET updated_at = updated_at - interval '{span}' WHERE {condition}"));

@@ -11,7 +11,7 @@ use crate::harness::postgres::Server;
 use crate::leases::{Cell, OnPostgres, OnSqlite, Seed, V042, V050_DJANGO, on_one_runtime, permit};
 
 fn act(key: &str, verb: Verb, token: i64) -> LeaseAct {
-    LeaseAct { key: key.into(), verb, token, note: r#"{"tool":"sen","who":"tester"}"#.into() }
+    LeaseAct { key: key.into(), verb, token, updated: None, note: r#"{"tool":"sen","who":"tester"}"#.into() }
 }
 
 /// A permit of an operation of its own, as every run of the tool has.
@@ -20,7 +20,9 @@ fn fresh_permit() -> WritePermit {
 }
 
 async fn apply(store: &dyn LeaseStore, key: &str, verb: Verb, token: i64) -> Option<i64> {
-    store.act(&act(key, verb, token), &fresh_permit()).await.unwrap().map(|acted| acted.token)
+    let updated = look(store, key).await.and_then(|lease| lease.lease_updated_at);
+    let act = LeaseAct { updated, ..act(key, verb, token) };
+    store.act(&act, &fresh_permit()).await.unwrap().map(|acted| acted.token)
 }
 
 async fn look(store: &dyn LeaseStore, key: &str) -> Option<Lease> {

@@ -434,7 +434,7 @@ fn leases_of_0_1_3_are_read_although_columns_are_missing() {
         let uncertain = keys(store.as_ref(), LeaseQuery { states: vec!["uncertain".into()], ..any() }).await;
         assert_eq!(uncertain, ["u"]);
         let verb = Verb::TakeOver { before_hard_limit: false };
-        let act = LeaseAct { key: "u".into(), verb, token: 5, note: "{}".into() };
+        let act = LeaseAct { key: "u".into(), verb, token: 5, updated: None, note: "{}".into() };
         assert_eq!(store.act(&act, &permit()).await.unwrap_err().kind(), ErrorKind::Refused);
         let census = store.census().await.unwrap();
         assert!(census.shape.version().starts_with("0.1.x") && !census.shape.fully_served());

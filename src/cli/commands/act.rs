@@ -238,6 +238,7 @@ pub fn exit(report: &Report) -> Exit {
         Ending::Changed => Exit::Changed,
         Ending::Missing => Exit::NotFound,
         Ending::Failed => Exit::Error,
+        Ending::Lost => Exit::Connect,
         Ending::Unknown => Exit::Unknown,
     }
 }

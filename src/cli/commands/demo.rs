@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::model::verdict::{NextCommand, shell_word};
+use sen_core::model::verdict::NextCommand;
 use sen_core::ops::act::{self, Author};
 use sen_core::ops::survey::survey;
 use sen_core::permit::{Consent, Revocation};
@@ -56,16 +56,10 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     );
     let url = format!("sqlite:{}", path.display());
     let sen = std::env::args().next().unwrap_or_else(|| "sen".into());
-    let command = |words: &[&str], why: &str| {
-        let rest = NextCommand::new(words, why);
-        NextCommand { command: format!("{} {}", shell_word(&sen), rest.command), why: rest.why }
-    };
+    let command = |words: &[&str], why: &str| NextCommand::new(&[&[sen.as_str()], words].concat(), why);
     // What to type stands before what is there: a pager shows the beginning.
     let next = Block::Next(vec![
-        NextCommand {
-            command: format!("export DATABASE_URL={}", shell_word(&url)),
-            why: "what follows is about this file".into(),
-        },
+        NextCommand::new(&["export", &format!("DATABASE_URL={url}")], "what follows is about this file"),
         command(&["list", "--state", "uncertain,stalled"], "which keys need a person"),
         command(&["why", demo::UNCERTAIN_KEY], "one of them, and what hangs together with it"),
         command(&["inspect", demo::UNCERTAIN_KEY], "what is known of it, what cannot be"),

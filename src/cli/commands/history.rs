@@ -9,6 +9,7 @@ use sen_core::ops::follow::Follower;
 use sen_core::ops::inspect;
 use sen_core::registry::Database;
 use sen_core::systems::sentinel;
+use sen_core::text::named;
 use sen_core::time::Timestamp;
 
 use super::inspect::stored_key;
@@ -84,7 +85,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         batches,
         now,
         tone: None,
-        empty: format!("no events of {key:?}"),
+        empty: format!("no events of {}", named(&key)),
         fail_if_empty: args.fail_if_empty,
     })))
 }

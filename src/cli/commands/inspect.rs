@@ -1,11 +1,13 @@
 //! `sen inspect`: everything known of a key.
 
+use std::time::Duration;
+
 use sen_core::error::Result;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::{Severity, Verdict};
 use sen_core::ops::inspect::{self, Answer as Known};
 use sen_core::system::Found;
-use sen_core::time::Timestamp;
+use sen_core::time::{Timestamp, humane};
 
 use crate::exit::Exit;
 use crate::session::Session;
@@ -18,6 +20,7 @@ Examples:
   sen inspect payments:order-789
   sen inspect -n payments order-789 order-790
   sen inspect -o json order-789 | jq .verdict.state
+  sen inspect --observe 15s order-789             # does its worker still send heartbeats?
   sen inspect --check order-789 || echo \"not settled\"
   sen inspect -- -key-that-begins-with-a-dash
 
@@ -35,6 +38,10 @@ pub struct Args {
     /// How many of the newest events to show
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub events: u32,
+
+    /// Look twice, so far apart, and say what changed in between: a row that moves has a living worker
+    #[arg(long, value_parser = crate::app::span, value_name = "SPAN")]
+    pub observe: Option<Duration>,
 
     /// Turn the verdict into the exit code
     #[arg(long)]
@@ -58,7 +65,15 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let mut watch = Watch::default();
     for key in &args.keys {
         let key = super::checked_key(stored_key(args.namespace.as_deref(), key))?;
-        match inspect::inspect(&database, &key, args.events).await? {
+        let first = inspect::inspect(&database, &key, args.events).await?;
+        let known = match (args.observe, first) {
+            (Some(span), Known::Found(before)) => {
+                tokio::time::sleep(span).await;
+                compared(inspect::inspect(&database, &key, args.events).await?, &before, span)
+            }
+            (_, known) => known,
+        };
+        match known {
             Known::Found(all) => {
                 let alone = all.len() == 1;
                 for found in all {
@@ -80,6 +95,31 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let single = single && details.len() == 1;
     let view = View::Details(DetailsView { details, single, now });
     Ok(Answer::new(view).ending(exit).with_errors(errors))
+}
+
+/// What changed between two looks, as evidence of the second.
+fn compared(after: Known, before: &[Found], span: Duration) -> Known {
+    let Known::Found(mut all) = after else { return after };
+    let span = humane(i64::try_from(span.as_micros()).unwrap_or(i64::MAX));
+    for found in &mut all {
+        let Some(earlier) = before.iter().find(|earlier| earlier.subject == found.subject) else { continue };
+        let changed = found.fields.iter().filter(|field| !earlier.fields.contains(field));
+        let changed: Vec<&str> = changed.map(|(name, _)| *name).collect();
+        let same_state = earlier.verdict.state == found.verdict.state;
+        found.verdict.evidence.push(match changed.as_slice() {
+            [] => format!("looked at twice, {span} apart: nothing changed"),
+            names if same_state => format!(
+                "looked at twice, {span} apart: {} changed, so something still writes it: its worker lives",
+                names.join(", ")
+            ),
+            names => format!(
+                "looked at twice, {span} apart: it was {} before; {} changed",
+                earlier.verdict.state,
+                names.join(", ")
+            ),
+        });
+    }
+    Known::Found(all)
 }
 
 /// The exit code of several things seen with `--check`.

@@ -2,6 +2,7 @@
 
 mod capture;
 mod child;
+pub mod guard;
 mod record;
 mod signals;
 mod spool;
@@ -14,9 +15,10 @@ use std::time::Duration;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::value::Value;
 use sen_core::model::verdict::{NextCommand, shell_word};
-use sen_core::once::{Client, Hold, Once, Settled, Standing, Taken, gone, state_of};
+use sen_core::once::{Client, Hold, Once, Settled, Standing, Taken, gone, state_of, what_is_there};
 use sen_core::system::Found;
 use sen_core::systems::sentinel::record::{Lease, Status};
+use sen_core::text::named;
 use sen_core::time::{Timestamp, Uptime};
 
 use crate::app::span;
@@ -53,8 +55,10 @@ uncertain or being reconciled or became so, 125 sen failed before the start, 126
 ran, the key is free again), 9 it ran and the database was gone at the end: its result is in the spool file that is named \
 (SEN_SPOOL_DIR, else $XDG_STATE_HOME/sen/spool).
 
-Signals: TERM, INT, HUP, QUIT, USR1 and USR2 are passed on; a second Ctrl-C kills. Ctrl-Z is ignored: a stopped sen keeps no \
-lease. sen itself must not be killed with SIGKILL: the command then goes on without a lease, and the key becomes uncertain.")]
+Signals: those that can be caught are passed on; a second Ctrl-C kills. What was ignored at the start (nohup) stays ignored, in \
+the command, too. Ctrl-Z is ignored: a stopped sen keeps no lease. When sen itself is killed, a watching process ends the \
+command (SIGTERM, then SIGKILL), and the key becomes uncertain. Output that cannot be passed on (a full disk) fails the run: \
+the key becomes uncertain. A closed pipe does not.")]
 pub struct Args {
     /// The key
     #[arg(value_name = "KEY")]
@@ -143,8 +147,8 @@ async fn attempt(args: &Args, session: &Session) -> Result<Answer> {
     }
 }
 
-fn interrupted(signal: rustix::process::Signal) -> Answer {
-    Answer::new(View::Nothing).ending(Exit::Own(u8::try_from(128 + signal.as_raw()).unwrap_or(130)))
+fn interrupted(signal: i32) -> Answer {
+    Answer::new(View::Nothing).ending(Exit::Own(u8::try_from(128 + signal).unwrap_or(130)))
 }
 
 fn ending(exit: Exit, error: Error) -> Answer {
@@ -152,7 +156,7 @@ fn ending(exit: Exit, error: Error) -> Answer {
 }
 
 fn inspect_hint(key: &str) -> String {
-    format!("{} shows what is known", NextCommand::new(&["sen", "inspect", key], "").command)
+    format!("{} shows what is known", NextCommand::new(&["sen", "inspect"], "").id(key).command)
 }
 
 /// The key is not ours: what stands there decides.
@@ -160,7 +164,7 @@ fn refused(args: &Args, session: &Session, key: &str, standing: &Standing) -> An
     let Some(lease) = &standing.lease else {
         return ending(
             Exit::Held,
-            Error::new(ErrorKind::Changed, format!("{key:?} changed hands while it was claimed")),
+            Error::new(ErrorKind::Changed, format!("{} changed hands while it was claimed", named(key))),
         );
     };
     let owner = lease.owner_id.as_deref().unwrap_or("somebody");
@@ -169,7 +173,7 @@ fn refused(args: &Args, session: &Session, key: &str, standing: &Standing) -> An
         Status::Claimed | Status::Executing if lease.alive == Some(true) => {
             let until = lease.lease_expires_at.map_or_else(String::new, |at| format!("; its lease ends {at}"));
             let what = if lease.status == Status::Claimed { "is held by" } else { "is being run by" };
-            let error = Error::new(ErrorKind::Pending, format!("{key:?} {what} {owner}{until}"));
+            let error = Error::new(ErrorKind::Pending, format!("{} {what} {owner}{until}", named(key)));
             let error = if args.wait.is_none() { error.with_hint("--wait SPAN waits for it") } else { error };
             match args.conflict_exit_code {
                 // The operator has said what a conflict is to them: no error.
@@ -182,7 +186,7 @@ fn refused(args: &Args, session: &Session, key: &str, standing: &Standing) -> An
         }
         _ => {
             let state = state_of(lease).name();
-            let message = format!("{key:?} is {state} (begun by {owner}): nothing was run");
+            let message = format!("{} is {state} (begun by {owner}): nothing was run", named(key));
             ending(Exit::Unsettled, Error::new(ErrorKind::Changed, message).with_hint(inspect_hint(key)))
         }
     }
@@ -203,7 +207,7 @@ fn cached(args: &Args, session: &Session, key: &str, lease: &Lease) -> Answer {
     if args.print_cached {
         return Answer::new(view).ending(exit);
     }
-    session.note(format!("{key:?} was run{when} with exit code {}; nothing was run now", exit.code()));
+    session.note(format!("{} was run{when} with exit code {}; nothing was run now", named(key), exit.code()));
     Answer::new(View::Nothing).ending(exit)
 }
 
@@ -217,7 +221,7 @@ async fn start(args: &Args, session: &Session, hold: &Hold, signals: &mut Signal
         ));
     }
     let running = match crate::screen::relay() {
-        Ok(streams) => Running::start(&args.command, hold.held(), streams),
+        Ok(streams) => Running::start(&args.command, hold, streams),
         Err(error) => {
             release(session, hold).await;
             return Err(error);
@@ -230,7 +234,11 @@ async fn start(args: &Args, session: &Session, hold: &Hold, signals: &mut Signal
             return Ok(cannot_run(&args.command, error));
         }
     };
-    let supervised = running.supervise(hold, signals).await.map_err(|error| {
+    if !running.is_guarded() {
+        session.warn("no process could be started that ends the command if sen itself is killed");
+    }
+    let tell = |text: String| session.warn(text);
+    let supervised = running.supervise(hold, signals, &tell).await.map_err(|error| {
         Error::new(ErrorKind::OutcomeUnknown, "the command was started, and its end could not be seen")
             .with_source(error)
     })?;
@@ -258,34 +266,61 @@ async fn release(session: &Session, hold: &Hold) {
 async fn finish(args: &Args, session: &Session, hold: &Hold, run: Supervised) -> Result<Answer> {
     let key = &hold.held().key;
     let code = run.ending.code;
-    if let Some(lost) = run.lost {
-        hold.give_up().await;
-        let message = format!("{key:?}: {lost}; the command was ended (exit code {code}), the key is uncertain");
+    if let Some(lost) = &run.lost {
+        let now = became(hold.give_up(&run.ending.failure(Some(lost.to_string()))).await);
+        let ended = match &run.not_ended {
+            Some(error) => {
+                format!("the command could not be ended ({error}); it ended by itself with exit code {code}")
+            }
+            None if run.survivors => {
+                format!("the command was ended (exit code {code}), but processes that it started still run")
+            }
+            None => format!("the command was ended (exit code {code})"),
+        };
+        let message = format!("{}: {lost}; {ended}; {now}", named(key));
         return Ok(ending(Exit::Unsettled, Error::new(ErrorKind::Changed, message).with_hint(inspect_hint(key))));
+    }
+    if let Some((stream, error)) = &run.unwritten {
+        let why = format!("its {stream} could not be written: {error}");
+        let now = became(hold.give_up(&run.ending.failure(Some(why.clone()))).await);
+        let message = format!("{}: the command ended with exit code {code}, and {why}; {now}", named(key));
+        return Ok(ending(Exit::Unsettled, Error::new(ErrorKind::Io, message).with_hint(inspect_hint(key))));
     }
     let own = Answer::new(View::Nothing).ending(Exit::Own(code));
     let ended = match args.on_failure {
-        OnFailure::Uncertain if code != 0 => hold.expire().await,
+        OnFailure::Uncertain if code != 0 => hold.expire(&run.ending.failure(None)).await,
         OnFailure::Release if code != 0 => hold.release().await,
         _ => return Ok(complete(session, hold, &run).await),
     };
     match ended {
         Ok(Settled::Done) => {}
-        Ok(Settled::Gone(lease)) => session.warn(gone(lease.as_deref()).to_string()),
+        Ok(Settled::Gone(lease)) => {
+            session.warn(gone(lease.as_deref()).to_string());
+            return Ok(own);
+        }
         Err(error) => {
             session.warn(format!("the database did not hear of the failure ({error}): the key becomes uncertain"))
         }
     }
     if args.on_failure == OnFailure::Uncertain {
-        session.note(format!("{key:?} is uncertain now, because the command failed; {}", inspect_hint(key)));
+        session.note(format!("{} is uncertain now, because the command failed; {}", named(key), inspect_hint(key)));
     }
     Ok(own)
+}
+
+/// What became of a key that was given up.
+fn became(settled: Option<Settled>) -> String {
+    match settled {
+        Some(Settled::Done) => "the key is uncertain".into(),
+        Some(Settled::Gone(lease)) => what_is_there(lease.as_deref()),
+        None => "the key is or becomes uncertain".into(),
+    }
 }
 
 async fn complete(session: &Session, hold: &Hold, run: &Supervised) -> Answer {
     let (key, code) = (&hold.held().key, run.ending.code);
     let operation = hold.operation().to_string();
-    let json = record::encode(&run.ending, &operation);
+    let json = record::encode(&run.ending, &operation, hold.ascii_only());
     let folder = spool::folder(session);
     let mut kept = None;
     let settled = hold.complete(&json, |_| kept = Some(spool::keep(folder.as_deref(), &operation, &json))).await;
@@ -300,7 +335,8 @@ async fn complete(session: &Session, hold: &Hold, run: &Supervised) -> Answer {
             // It is kept where a person finds it: they may have to decide what really happened.
             let path = kept.unwrap_or_else(|| spool::keep(folder.as_deref(), &operation, &json));
             let error = gone(lease.as_deref()).with_context(format!(
-                "{key:?}: the command ended with exit code {code}, but its result was not stored"
+                "{}: the command ended with exit code {code}, but its result was not stored",
+                named(key)
             ));
             return ending(Exit::Unsettled, with_file(error, key, path));
         }
@@ -308,7 +344,7 @@ async fn complete(session: &Session, hold: &Hold, run: &Supervised) -> Answer {
     };
     let path = kept.unwrap_or_else(|| spool::keep(folder.as_deref(), &operation, &json));
     let known = if error.kind() == ErrorKind::OutcomeUnknown { "may be stored or not" } else { "is not stored" };
-    let message = format!("{key:?}: the command ended with exit code {code}; its result {known}: {error}");
+    let message = format!("{}: the command ended with exit code {code}; its result {known}: {error}", named(key));
     let error = Error::new(ErrorKind::OutcomeUnknown, message).with_source(error);
     ending(Exit::Unknown, with_file(error, key, path))
 }
@@ -317,11 +353,11 @@ fn with_file(error: Error, key: &str, path: Result<std::path::PathBuf>) -> Error
     match path {
         Ok(path) => {
             let file = format!("@{}", path.display());
+            let store = NextCommand::new(&["sen", "reconcile"], "").id(key).option("--complete", &file);
             error.with_hint(format!(
-                "its result is kept in {}; when the key shows as uncertain, sen reconcile {} --complete {} stores it",
+                "its result is kept in {}; when the key shows as uncertain, {} stores it",
                 path.display(),
-                shell_word(key),
-                shell_word(&file)
+                store.command
             ))
         }
         Err(failed) => error.with_hint(format!("its result could not be kept in a file either: {failed}")),

@@ -1,6 +1,7 @@
 //! What `exec show` and `task show` have in common: things of one kind of one system, by id.
 
 use sen_core::error::Result;
+use sen_core::model::verdict::NextCommand;
 use sen_core::ops::inspect;
 use sen_core::system::System;
 use sen_core::time::Timestamp;
@@ -59,9 +60,8 @@ async fn missing(wanted: &Wanted<'_>, system: &dyn System, id: &str) -> Result<s
     let other = system.find(id, 0).await?;
     if let Some(other) = other.first() {
         let error = inspect::missing(wanted.kind, id, &[]);
-        return Ok(
-            error.with_hint(format!("it is a {}: `sen inspect {id}` shows it", other.subject.kind.replace('_', " ")))
-        );
+        let show = NextCommand::new(&["sen", "inspect"], "").id(id).command;
+        return Ok(error.with_hint(format!("it is a {}: `{show}` shows it", other.subject.kind.replace('_', " "))));
     }
     // What is like it may be something else's.
     let mut similar = Vec::new();

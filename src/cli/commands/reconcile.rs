@@ -6,10 +6,12 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::value::Value;
+use sen_core::model::verdict::NextCommand;
 use sen_core::ops::inspect;
 use sen_core::registry::{Access, Database};
 use sen_core::system::{Decision, Filter, Found, Request, System};
 use sen_core::systems::sentinel;
+use sen_core::text::named;
 
 use super::act::{Acting, carry_out};
 use super::inspect::stored_key;
@@ -117,7 +119,8 @@ async fn elsewhere(database: &Database, id: &str) -> Result<Option<Error>> {
         }
         let Found { subject, verdict, .. } = first;
         let message = format!(
-            "{id:?} is no lease but a {}: {} — {}",
+            "{} is no lease but a {}: {} — {}",
+            named(id),
             subject.described(),
             verdict.state.replace('_', " "),
             verdict.summary
@@ -125,7 +128,7 @@ async fn elsewhere(database: &Database, id: &str) -> Result<Option<Error>> {
         let error = Error::new(ErrorKind::Changed, message);
         return Ok(Some(match verdict.next.first() {
             Some(next) => error.with_hint(format!("{}   # {}", next.command, next.why)),
-            None => error.with_hint(format!("sen inspect {id}")),
+            None => error.with_hint(NextCommand::new(&["sen", "inspect"], "").id(id).command),
         }));
     }
     Ok(None)

@@ -144,7 +144,7 @@ fn lay(found: Vec<Found>, columns: usize) -> Result<Vec<String>> {
     let look = Look { color: false, terminal: true, width: Some(columns.saturating_sub(4).max(20)), now };
     let mut bytes = Vec::new();
     output::details(&DetailsView { details, single, now }, look, &Options::default(), &mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).lines().map(|line| clean(line).into_owned()).collect())
+    Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
 }
 
 /// Ends when a task that is there ends; never when there is none.

@@ -124,13 +124,7 @@ fn lister(system: &str) -> &'static [&'static str] {
 }
 
 fn command(head: &[&str], rest: &[&str]) -> String {
-    let words: Vec<&str> = head.iter().chain(rest).copied().collect();
-    NextCommand::new(&words, "").command
-}
-
-/// `id`, kept apart where it would be read as an option.
-fn with_id(head: &[&str], id: &str) -> String {
-    if id.starts_with('-') { command(head, &["--", id]) } else { command(head, &[id]) }
+    NextCommand::new(head, "").with(rest).command
 }
 
 fn age(moment: Option<Timestamp>, now: Timestamp) -> String {
@@ -222,7 +216,7 @@ impl Picture {
                     clean(&group.id).into_owned(),
                 ],
                 share: None,
-                command: clean(&command(&["sen", "dlq", "list"], &["--group", &group.id])).into_owned(),
+                command: NextCommand::new(&["sen", "dlq", "list"], "").option("--group", &group.id).command,
                 open: Open::Letter(group.system, group.sample.clone()),
                 name: format!("{} {}", group.system, group.id),
                 ranks: vec![
@@ -403,7 +397,7 @@ fn running(all: &[Running], now: Timestamp) -> Vec<Line> {
             severity: if one.until.is_some() && share > 0.9 { Severity::Warning } else { Severity::Pending },
             cells: vec![id.clone(), state.clone(), age(one.since, now), more],
             share: Some(share.clamp(0.0, 1.0)),
-            command: clean(&with_id(&["sen", "inspect"], &one.id)).into_owned(),
+            command: NextCommand::new(&["sen", "inspect"], "").id(&one.id).command,
             open: Open::Thing(one.system, one.id.clone()),
             name: format!("{} {}", one.system, one.id),
             ranks: vec![

@@ -63,18 +63,27 @@ pub struct Item {
     pub fencing_token: Option<i64>,
     /// Whether an earlier step of it was written although it ended otherwise: a take-over whose settlement failed.
     pub partly: bool,
+    /// Whether it failed because the connection was lost or could not be made.
+    pub lost: bool,
 }
 
 impl Item {
     /// An outcome without a token.
     pub fn new(subject: Subject, outcome: Outcome, detail: impl Into<String>) -> Self {
-        Self { subject, outcome, detail: detail.into(), fencing_token: None, partly: false }
+        Self { subject, outcome, detail: detail.into(), fencing_token: None, partly: false, lost: false }
     }
 
     /// The same, an earlier step of it having been written or not.
     #[must_use]
     pub fn partly(mut self, partly: bool) -> Self {
         self.partly = partly;
+        self
+    }
+
+    /// The same, the connection having been lost or not.
+    #[must_use]
+    pub fn lost(mut self, lost: bool) -> Self {
+        self.lost = lost;
         self
     }
 
@@ -99,6 +108,8 @@ pub enum Ending {
     Missing,
     /// Nothing was written: the database refused.
     Failed,
+    /// Nothing was written: the connection was lost or could not be made.
+    Lost,
     /// At least one item may or may not have been written.
     Unknown,
 }
@@ -112,12 +123,14 @@ pub struct Report {
     pub items: Vec<Item>,
     /// How many further items had which outcome: of a large set not every item is listed.
     pub unlisted: BTreeMap<Outcome, u64>,
+    /// Whether items failed because the connection was lost or could not be made, where the items themselves do not say.
+    pub lost: bool,
 }
 
 impl Report {
     /// A report without items.
     pub fn new(operation: OperationId) -> Self {
-        Self { operation, items: Vec::new(), unlisted: BTreeMap::new() }
+        Self { operation, items: Vec::new(), unlisted: BTreeMap::new(), lost: false }
     }
 
     /// How many items had `outcome`, listed or not.
@@ -143,6 +156,8 @@ impl Report {
             Ending::Done
         } else if any(Outcome::Applied) || any(Outcome::AlreadyDone) || self.items.iter().any(|item| item.partly) {
             Ending::Partial
+        } else if any(Outcome::Failed) && (self.lost || self.items.iter().any(|item| item.lost)) {
+            Ending::Lost
         } else if any(Outcome::Failed) {
             Ending::Failed
         } else if any(Outcome::Changed) {
@@ -176,6 +191,8 @@ mod tests {
             let report = Report { items: outcomes.iter().map(item).collect(), ..Report::new(OperationId::fresh()) };
             assert_eq!(report.ending(), ending, "{outcomes:?}");
         }
+        let lost = Item::new(Subject::new("s", "k", "i"), Failed, "").lost(true);
+        assert_eq!(Report { items: vec![lost], ..Report::new(OperationId::fresh()) }.ending(), Ending::Lost);
         let half = Item::new(Subject::new("s", "k", "i"), Failed, "").partly(true);
         assert_eq!(Report { items: vec![half], ..Report::new(OperationId::fresh()) }.ending(), Ending::Partial);
         let mut many = Report::new(OperationId::fresh());

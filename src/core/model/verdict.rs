@@ -1,6 +1,10 @@
 //! What the facts amount to, on what evidence, and what to type next.
 
+use std::sync::OnceLock;
+
 use serde::Serialize;
+
+pub use crate::text::shell_word;
 
 /// How much attention something needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -29,29 +33,90 @@ impl Severity {
 }
 
 /// A command worth typing next.
+///
+/// Fixed words go into [`Self::new`]; whatever comes from a database goes through [`Self::id`] or [`Self::option`], which
+/// see to it that it is read as an id or as a value, whatever it looks like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NextCommand {
     /// The command, ready for a POSIX shell (arguments quoted).
     pub command: String,
     /// What it does here, a short clause.
     pub why: String,
+    words: Vec<Word>,
+    /// How many of the words, behind the first, only say which database is meant.
+    chosen: usize,
 }
+
+/// A word of a command, quoted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Word {
+    quoted: String,
+    /// Set for an id; whether it would be read as an option without `--` before it.
+    id: Option<bool>,
+}
+
+/// The options that chose the database, for the commands that are suggested.
+static CHOSEN_BY: OnceLock<Vec<String>> = OnceLock::new();
 
 impl NextCommand {
-    /// Builds one from words; each word is quoted for a POSIX shell where that is needed.
+    /// Builds one from fixed words; each is quoted for a shell where that is needed.
     pub fn new(words: &[&str], why: impl Into<String>) -> Self {
-        let quoted: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
-        Self { command: quoted.join(" "), why: why.into() }
+        let mut quoted: Vec<Word> = words.iter().map(|word| Word { quoted: shell_word(word), id: None }).collect();
+        let chosen = CHOSEN_BY.get().filter(|_| words.first() == Some(&"sen")).map_or(&[][..], Vec::as_slice);
+        if !chosen.is_empty() {
+            quoted.splice(1..1, chosen.iter().map(|word| Word { quoted: shell_word(word), id: None }));
+        }
+        Self { command: String::new(), why: why.into(), words: quoted, chosen: chosen.len() }.written()
     }
-}
 
-/// Quotes `word` for a POSIX shell when it holds anything a shell would interpret.
-pub fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
+    /// With these options right behind `sen` in every command that is built from now on: how the operator named the
+    /// database (`--database-url`, …), without passwords. The first call decides.
+    pub fn chosen_by(options: Vec<String>) {
+        // A second call comes from a command that is repeated, with the same options.
+        drop(CHOSEN_BY.set(options));
+    }
+
+    /// The same with `id` (a key, an id, any argument that is no option) behind it, kept apart by `--` where it would be
+    /// read as an option.
+    #[must_use]
+    pub fn id(mut self, id: &str) -> Self {
+        self.words.push(Word { quoted: shell_word(id), id: Some(id.starts_with('-')) });
+        self.written()
+    }
+
+    /// The same with more fixed words.
+    #[must_use]
+    pub fn with(mut self, words: &[&str]) -> Self {
+        self.words.extend(words.iter().map(|word| Word { quoted: shell_word(word), id: None }));
+        self.written()
+    }
+
+    /// The same with an option and its value.
+    #[must_use]
+    pub fn option(mut self, name: &str, value: &str) -> Self {
+        if value.starts_with('-') {
+            self.words.push(Word { quoted: format!("{name}={}", shell_word(value)), id: None });
+        } else {
+            self.words.push(Word { quoted: name.to_owned(), id: None });
+            self.words.push(Word { quoted: shell_word(value), id: None });
+        }
+        self.written()
+    }
+
+    /// Whether it begins with these words, whatever options choose the database.
+    pub fn begins(&self, words: &[&str]) -> bool {
+        let own = self.words.iter().take(1).chain(self.words.iter().skip(1 + self.chosen));
+        words.len() <= self.words.len() - self.chosen && own.zip(words).all(|(own, word)| own.quoted == *word)
+    }
+
+    /// With [`Self::command`] as the words say. Ids stand where they were put, but behind everything else and a `--` where
+    /// one of them begins with a dash.
+    fn written(mut self) -> Self {
+        let dashed = self.words.iter().any(|word| word.id == Some(true));
+        let options = self.words.iter().filter(|word| !dashed || word.id.is_none()).map(|word| word.quoted.as_str());
+        let ids = self.words.iter().filter(|word| dashed && word.id.is_some()).map(|word| word.quoted.as_str());
+        self.command = options.chain(dashed.then_some("--")).chain(ids).collect::<Vec<_>>().join(" ");
+        self
     }
 }
 
@@ -75,8 +140,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_quoted_for_a_shell() {
-        let next = NextCommand::new(&["sen", "inspect", "it's $HOME", "", "a:b"], "look");
-        assert_eq!(next.command, r#"sen inspect 'it'\''s $HOME' '' a:b"#);
+    fn ids_are_never_options() {
+        let of = |id: &str| NextCommand::new(&["sen", "dlq", "discard"], "").id(id).with(&["--export", "FILE"]).command;
+        assert_eq!(of("a:b"), "sen dlq discard a:b --export FILE");
+        assert_eq!(of("--all"), "sen dlq discard --export FILE -- --all");
+        assert_eq!(of("it's $HOME"), r#"sen dlq discard 'it'\''s $HOME' --export FILE"#);
+        let two = NextCommand::new(&["sen", "exec", "signal"], "").id("e1").id("-s").id("null").command;
+        assert_eq!(two, "sen exec signal -- e1 -s null");
+        let owner = |owner: &str| NextCommand::new(&["sen", "list"], "").option("--owner", owner).command;
+        assert_eq!(owner("web 1"), "sen list --owner 'web 1'");
+        assert_eq!(owner("--all"), "sen list --owner=--all");
     }
 }

@@ -5,6 +5,7 @@ use futures_util::future::join_all;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Database;
 use crate::system::Found;
+use crate::text::named;
 
 /// What is known of one key.
 pub enum Answer {
@@ -55,14 +56,14 @@ pub async fn inspect(database: &Database, key: &str, events: u32) -> Result<Answ
 
 /// The error that says a key is missing, with what may have been meant.
 pub fn missing(noun: &str, key: &str, similar: &[String]) -> Error {
-    let mut message = format!("no {noun} {key:?}");
+    let mut message = format!("no {noun} {}", named(key));
     if let [best, ..] = similar {
-        message += &format!("; did you mean {best:?}?");
+        message += &format!("; did you mean {}?", named(best));
     }
     let error = Error::new(ErrorKind::NotFound, message);
     match similar {
         [_, others @ ..] if !others.is_empty() => {
-            let others: Vec<String> = others.iter().map(|key| format!("{key:?}")).collect();
+            let others: Vec<String> = others.iter().map(|key| named(key).to_string()).collect();
             error.with_hint(format!("also similar: {}", others.join(", ")))
         }
         _ if noun == "lease" || noun == "key" => {

@@ -46,7 +46,7 @@ use futures_util::FutureExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use crate::systems::sentinel::once_port::{Held, Standing};
+pub use crate::systems::sentinel::once_port::{FailedRun, Held, STDERR_TAIL, Standing};
 pub use client::{Client, Taken};
 pub use hold::{Hold, Lost, Settled};
 
@@ -175,19 +175,21 @@ impl Once {
         let ended = tokio::select! {
             ended = running => ended,
             lost = keeper.lost() => {
-                hold.give_up().await;
+                hold.give_up(&failed(&lost)).await;
                 return Err(Failure::Fenced(lost));
             }
         };
         let value = match ended {
             Ok(Ok(value)) => value,
             Ok(Err(error)) => {
-                hold.give_up().await;
-                return Err(Failure::Work(error.into()));
+                let error: Box<dyn StdError + Send + Sync> = error.into();
+                hold.give_up(&failed(&error)).await;
+                return Err(Failure::Work(error));
             }
             Err(panic) => {
-                hold.give_up().await;
-                return Err(Failure::Panicked(words(panic.as_ref())));
+                let text = words(panic.as_ref());
+                hold.give_up(&failed(&format!("panicked: {text}"))).await;
+                return Err(Failure::Panicked(text));
             }
         };
         let json = serde_json::to_string(&value)
@@ -201,12 +203,18 @@ impl Once {
             Ok(Settled::Gone(lease)) => Err(Failure::NotStored(gone(lease.as_deref()))),
             Err(error) => {
                 if error.kind() == ErrorKind::Usage {
-                    hold.give_up().await;
+                    hold.give_up(&failed(&error)).await;
                 }
                 Err(Failure::NotStored(error))
             }
         }
     }
+}
+
+/// A run that failed for this reason.
+fn failed(why: &dyn std::fmt::Display) -> FailedRun {
+    const MOST: usize = 500;
+    FailedRun { error: Some(why.to_string().chars().take(MOST).collect()), ..FailedRun::default() }
 }
 
 /// The heartbeats as a task: a work that keeps its own task busy for a while does not hold them up.
@@ -236,15 +244,20 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
 
 /// What stands where our row was.
 pub fn gone(lease: Option<&Lease>) -> Error {
-    let now = match lease {
-        None => "the key is no longer in the database".to_owned(),
-        Some(lease) => format!(
-            "the key is {} now, with token {}",
-            lease.status.as_str(),
-            lease.fencing_token.map_or_else(|| "unknown".into(), |token| token.to_string())
-        ),
-    };
-    Error::new(ErrorKind::Changed, format!("somebody took the key over meanwhile: {now}"))
+    Error::new(ErrorKind::Changed, format!("the lease is no longer ours: {}", what_is_there(lease)))
+}
+
+/// What stands where our row was, as a clause: `the key is free now: its row was deleted`.
+pub fn what_is_there(lease: Option<&Lease>) -> String {
+    let Some(lease) = lease else { return "the key is free now: its row was deleted".into() };
+    let token = lease.fencing_token.map_or_else(|| "unknown".into(), |token| token.to_string());
+    let owner = lease.owner_id.as_deref().map(|owner| format!(" of {owner}")).unwrap_or_default();
+    match state_of(lease) {
+        verdict::State::Held | verdict::State::Alive => {
+            format!("the key was taken by another{owner}, with token {token}")
+        }
+        state => format!("the key is {} now{owner}, with token {token}", state.name()),
+    }
 }
 
 /// What a key that was refused to us is: the state's name as `sen inspect` says it.

@@ -67,7 +67,7 @@ pub async fn unsettled(database: &Database, names: &[String]) -> Result<Vec<Unse
             let bare = key.split_once(':').map(|(_, bare)| bare);
             if names.contains(key.as_str()) || bare.is_some_and(|bare| names.contains(bare)) {
                 let state = text(listing.columns, &row, "verdict").unwrap_or_else(|| OPEN[0].to_owned());
-                let next = NextCommand::new(&["sen", "reconcile", &key], "settle it first: what happened");
+                let next = NextCommand::new(&["sen", "reconcile"], "settle it first: what happened").id(&key);
                 found.push(Unsettled { subject: Subject::new(sentinel::NAME, "lease", key), state, next });
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::inspect::missing;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::verdict::Severity;
 use crate::system::{Found, System};
 
@@ -29,6 +29,8 @@ pub enum Waited {
     TimedOut(Option<Found>),
 }
 
+/// How long the last answer may still take when the time is up.
+const MARGIN: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -51,7 +53,15 @@ pub async fn wait(system: &dyn System, id: &str, goal: Goal, limit: Duration) ->
     let mut pause = FIRST_PAUSE;
     let mut seen = false;
     loop {
-        let found = system.find(id, 0).await?.into_iter().next();
+        // The time is that of the waiting, not of the server: one that does not answer must not prolong it.
+        let Ok(answer) = tokio::time::timeout_at(end + MARGIN, system.find(id, 0)).await else {
+            return Err(Error::new(
+                ErrorKind::Pending,
+                "time is up, and the database did not answer the last question",
+            )
+            .with_hint("check the server and the network to it"));
+        };
+        let found = answer?.into_iter().next();
         // What was there and is gone is settled; what never was is more likely a slip of the pen.
         if goal == Goal::Settled && found.is_none() && !seen {
             return Err(missing("lease", id, &system.nearby(id).await?));

@@ -55,7 +55,7 @@ impl Chain {
                 steps.push(step.clone());
             }
         }
-        steps.sort_by_key(|step| place(&step.command));
+        steps.sort_by_key(|step| place(step));
         steps
     }
 }
@@ -75,8 +75,8 @@ const RUNS: [&str; 8] = [
 ];
 
 /// Where a command stands in the order: settle, look, run again.
-fn place(command: &str) -> u8 {
-    let begins = |known: &&str| command.starts_with(*known);
+fn place(command: &NextCommand) -> u8 {
+    let begins = |known: &&str| command.begins(&known.split_whitespace().collect::<Vec<_>>());
     match (SETTLES.iter().any(|known| begins(&known)), RUNS.iter().any(|known| begins(&known))) {
         (true, _) => 0,
         (_, true) => 2,
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn what_is_uncertain_is_settled_before_what_calls_it_runs_again() {
         let cause = |severity, commands: &[&str]| {
-            let next = commands.iter().map(|command| NextCommand { command: (*command).into(), why: String::new() });
+            let next = commands.iter().map(|command| NextCommand::new(&command.split(' ').collect::<Vec<_>>(), ""));
             Cause::likely("r", severity, "t").with_next(next.collect())
         };
         let explanation = |causes| Explanation {

@@ -19,10 +19,10 @@ pub use choices::{ChannelBinding, SslMode, TargetSessionAttrs, TlsVersion};
 use parameters::Values;
 pub(in crate::stores) use parameters::canonical;
 pub use parameters::environment_names;
-pub(in crate::stores) use uri::percent_decode;
+pub(in crate::stores) use uri::{is_plain_word, percent_decode};
 
 use crate::error::{Error, Result};
-use crate::secret::Secret;
+use crate::secret::{Secret, remember};
 
 /// Where sockets lie when no host is given: Debian's and Red Hat's directory, then PostgreSQL's own default.
 const SOCKET_DIRECTORIES: [&str; 2] = ["/var/run/postgresql", "/tmp"];
@@ -42,6 +42,8 @@ pub struct Conninfo {
     pub tls: TlsChoice,
     /// The time one host may take from the first packet to the end of authentication; `None` is for ever.
     pub connect_timeout: Option<Duration>,
+    /// How long a server that cannot be reached, or takes no connections yet, is tried again. Not one of libpq's.
+    pub connect_retry: Duration,
     /// What the session must be able to do.
     pub target_session_attrs: TargetSessionAttrs,
     /// The name shown in `pg_stat_activity`.
@@ -144,9 +146,10 @@ impl Conninfo {
     pub fn resolve(text: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let text = text.unwrap_or_default().trim();
         let given = match text.split_once("://") {
-            Some(("postgresql" | "postgres", rest)) => uri::parse(rest).and_then(|given| Self::merge(given, env)),
-            _ => keyvalue::parse(text).and_then(|given| Self::merge(given, env)),
+            Some(("postgresql" | "postgres", rest)) => uri::parse(rest),
+            _ => keyvalue::parse(text),
         };
+        let given = given.and_then(|given| Self::merge(given, env));
         // A password with a bare / or @ shifts the parts of a URI, so that pieces of it turn up as port, database or
         // parameter, and an honest message about those would print them.
         given.map_err(|error| if uri_has_stray_at(text) { stray_at() } else { error })
@@ -154,10 +157,14 @@ impl Conninfo {
 
     fn merge(mut values: Values, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let environment = parameters::from_environment(env);
+        parameters::remember_secrets(&values);
+        parameters::remember_secrets(&environment);
         let home = person::home(env);
         if let Some(name) = lookup(&values, &environment, "service") {
             let file = lookup(&values, &environment, "servicefile").map(PathBuf::from);
-            for (key, value) in service_section(&name, file, home.as_deref(), env)? {
+            let section = service_section(&name, file, home.as_deref(), env)?;
+            parameters::remember_secrets(&section);
+            for (key, value) in section {
                 values.entry(key).or_insert(value);
             }
         }
@@ -193,6 +200,7 @@ impl Conninfo {
                 Some(value) => choices::seconds("connect_timeout", value)?,
                 None => Some(DEFAULT_TIMEOUT),
             },
+            connect_retry: Duration::ZERO,
             target_session_attrs: get("target_session_attrs").map_or(Ok(TargetSessionAttrs::Any), choices::target)?,
             application_name: get("application_name").or(get("fallback_application_name")).unwrap_or("sen").to_owned(),
             options,
@@ -239,6 +247,9 @@ impl Conninfo {
                 Place::Address(address, None) => address.to_string(),
             };
             host.password = passfile::find(&content, &name, host.port, &self.dbname, &self.user);
+            if let Some(password) = &host.password {
+                remember(password.reveal());
+            }
         }
     }
 

@@ -1,29 +1,40 @@
 //! A connection to PostgreSQL: the client, what the server said of itself at the start, and its last words at the end.
 //! Which server is chosen lies in `connect`, what errors mean in `errors`; SQL of any system lies elsewhere.
 
+pub mod again;
+pub mod bounds;
 mod checkup;
 mod connect;
+mod deadline;
 pub mod decode;
 mod direct;
+pub mod encode;
 mod errors;
 pub mod flight;
 pub mod link;
+pub mod outcome;
 pub mod read;
+mod socket;
 pub mod write;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio_postgres::{Client, Connection, Socket};
+use tokio::task::AbortHandle;
+use tokio_postgres::{Client, Connection};
 
 pub use errors::error_from;
 
 use super::conninfo::Conninfo;
-use super::tls::{Stream, Trust};
+use super::tls::Trust;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::Sql;
+use bounds::{Bounded, Gauge};
 use errors::Words;
+use socket::{Encrypted, Socket};
 
 /// How the bytes travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +71,9 @@ pub struct Postgres {
     read_only: Option<bool>,
     modest: bool,
     end: watch::Receiver<Option<Words>>,
+    driver: AbortHandle,
+    silent: AtomicBool,
+    gauge: Arc<Gauge>,
 }
 
 impl fmt::Debug for Postgres {
@@ -80,13 +94,19 @@ impl Postgres {
     }
 
     /// Starts driving a fresh connection.
-    fn open(client: Client, connection: Connection<Socket, Stream<Socket>>, description: String, wire: Wire) -> Self {
+    fn open(
+        client: Client,
+        connection: Connection<Bounded<Socket>, Encrypted>,
+        gauge: Arc<Gauge>,
+        description: String,
+        wire: Wire,
+    ) -> Self {
         let parameter = |name: &str| connection.parameter(name).map(str::to_owned);
         let switch = |name: &str| connection.parameter(name).map(|value| value == "on");
         let (server_version, standby) = (parameter("server_version"), switch("in_hot_standby"));
         let read_only = switch("default_transaction_read_only");
         let (tell, end) = watch::channel(None);
-        tokio::spawn(async move {
+        let driver = tokio::spawn(async move {
             // The reason the server gives for hanging up arrives here, not at the query that finds the line dead.
             let words = connection.await.err().map(Words::of).unwrap_or_default();
             let _ = tell.send(Some(words));
@@ -101,6 +121,9 @@ impl Postgres {
             read_only,
             modest: false,
             end,
+            driver: driver.abort_handle(),
+            silent: AtomicBool::new(false),
+            gauge,
         }
     }
 
@@ -119,6 +142,22 @@ impl Postgres {
     /// machine from the workers, and only then does the time an answer takes tell what it cost.
     pub fn set_modest(&mut self, modest: bool) {
         self.modest = modest;
+    }
+
+    /// Gives the connection up, because the server does not answer: whatever else is asked over it fails at once.
+    fn give_up(&self) {
+        self.silent.store(true, Ordering::Relaxed);
+        self.driver.abort();
+    }
+
+    /// Whether it was given up.
+    fn was_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
+    }
+
+    /// Forgets that it was.
+    fn forgive(&self) {
+        self.silent.store(false, Ordering::Relaxed);
     }
 
     /// Whether [`Self::set_modest`] was asked for.
@@ -182,12 +221,11 @@ impl Postgres {
 
     /// Asks the server whether it is in recovery and whether it takes writes, where it has not said so already.
     async fn ask_state(&mut self) -> Result<()> {
-        const STATE: &str =
-            "SELECT pg_catalog.pg_is_in_recovery()::text, pg_catalog.current_setting('transaction_read_only')";
+        static STATE: Sql = Sql::new("SELECT pg_is_in_recovery()::text, current_setting('transaction_read_only')");
         if self.standby.is_some() && self.read_only.is_some() {
             return Ok(());
         }
-        let row = match self.client.query_typed(STATE, &[]).await {
+        let row = match self.client.query_typed(STATE.for_postgres(), &[]).await {
             Ok(rows) => rows.into_iter().next(),
             Err(error) => return Err(self.explain(error).await),
         };

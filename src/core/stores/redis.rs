@@ -8,13 +8,16 @@ pub mod errors;
 mod resp;
 mod wire;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::Mutex;
 
 pub use resp::{Batch, Reply};
 use wire::Wire;
 
+use super::budget::Budget;
 use super::url::RedisInfo;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -25,12 +28,22 @@ pub struct Redis {
     description: String,
     limit: Option<Duration>,
     wire: Mutex<Option<Wire>>,
+    /// Whether there was a connection before: another one is then made on the budget.
+    opened: AtomicBool,
+    budget: Budget,
 }
 
 impl Redis {
     /// A database that is connected to when it is first asked something. `limit` bounds each exchange.
     pub fn lazy(info: &RedisInfo, limit: Option<Duration>) -> Self {
-        Self { description: info.describe(), info: info.clone(), limit, wire: Mutex::new(None) }
+        Self {
+            description: info.describe(),
+            info: info.clone(),
+            limit,
+            wire: Mutex::new(None),
+            opened: AtomicBool::new(false),
+            budget: Budget::longer_by(info.connect_retry),
+        }
     }
 
     /// Connects and logs in. `limit` bounds each exchange.
@@ -39,8 +52,17 @@ impl Redis {
     /// `Connect`, or `Usage` for settings of TLS that cannot be used.
     pub async fn connect(info: &RedisInfo, limit: Option<Duration>) -> Result<Self> {
         let this = Self::lazy(info, limit);
-        *this.wire.lock().await = Some(Wire::open(info).await?);
+        *this.wire.lock().await = Some(this.open().await?);
         Ok(this)
+    }
+
+    /// The first connection takes the time the settings give it; all later ones share the budget of the command.
+    async fn open(&self) -> Result<Wire> {
+        if self.opened.swap(true, Ordering::Relaxed) {
+            self.budget.spend(Wire::open(&self.info).boxed()).await
+        } else {
+            Wire::open(&self.info).await
+        }
     }
 
     /// The database as a URL without secrets.
@@ -81,9 +103,16 @@ impl Redis {
         // Taken out while it is in use: an exchange that is given up midway leaves answers nobody waits for.
         let mut wire = match slot.take() {
             Some(wire) => wire,
-            None => Wire::open(&self.info).await?,
+            None => self.open().await?,
         };
-        let replies = within(limit, wire.exchange(batch)).await?;
+        let replies = within(limit, wire.exchange(batch)).await;
+        if let Err(error) = &replies
+            && error.kind() == ErrorKind::Timeout
+            && limit == self.limit
+        {
+            self.budget.fell_silent();
+        }
+        let replies = replies?;
         *slot = Some(wire);
         Ok(replies)
     }

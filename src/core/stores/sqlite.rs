@@ -6,8 +6,9 @@ mod beside;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
 
@@ -31,6 +32,7 @@ type Job = Box<dyn FnOnce(&mut Open) + Send>;
 /// is gone when the last one closes.
 pub struct Sqlite {
     description: String,
+    limit: Option<Duration>,
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -46,6 +48,9 @@ impl Drop for Sqlite {
 
 /// How long a statement waits for another process's lock.
 const BUSY: Duration = Duration::from_secs(5);
+
+/// No value or row is longer than this: a file of somebody else's can claim anything. (SQLite's own limit is 1 GB.)
+const LONGEST: i32 = 256 << 20;
 
 impl Sqlite {
     /// Opens `path`.
@@ -72,7 +77,14 @@ impl Sqlite {
             })
             .map_err(|error| Error::new(ErrorKind::Internal, "cannot start a thread for SQLite").with_source(error))?;
         opened.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the SQLite thread ended early")))?;
-        Ok(Self { description, jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { description, limit: None, jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// The same, each piece of work bounded by `limit`: past it SQLite interrupts its statement. What is streamed is not.
+    #[must_use]
+    pub fn within(mut self, limit: Option<Duration>) -> Self {
+        self.limit = limit;
+        self
     }
 
     /// The file for people: `sqlite:/path`.
@@ -89,8 +101,9 @@ impl Sqlite {
         work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (answer, result) = oneshot::channel();
+        let limit = self.limit;
         self.hand(move |open| {
-            let done = open.read(work);
+            let done = open.read(|connection| bounded(connection, limit, work));
             drop(answer.send(done));
         })?;
         result.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the SQLite thread ended early")))
@@ -122,11 +135,32 @@ impl Sqlite {
     }
 }
 
+/// How many steps of SQLite's machine lie between two looks at the clock: some microseconds.
+const STEPS: std::ffi::c_int = 4000;
+
+/// Runs `work`; a statement of it that is not done when `limit` has passed is interrupted.
+fn bounded<T>(
+    connection: &mut Connection,
+    limit: Option<Duration>,
+    work: impl FnOnce(&mut Connection) -> Result<T>,
+) -> Result<T> {
+    let Some(limit) = limit else { return work(connection) };
+    let begun = Instant::now();
+    connection.progress_handler(STEPS, Some(move || begun.elapsed() > limit)).map_err(error_from)?;
+    let done = work(connection);
+    connection.progress_handler(STEPS, None::<fn() -> bool>).map_err(error_from)?;
+    done
+}
+
 fn check_file(path: &Path, access: Access) -> Result<()> {
     let shown = path.display();
     match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => {
             Err(Error::new(ErrorKind::Connect, format!("{shown} is a directory, not a database file")))
+        }
+        // Opening a FIFO waits for a process at its other end.
+        Ok(found) if !found.is_file() => {
+            Err(Error::new(ErrorKind::Connect, format!("{shown} is not a regular file, so it holds no database")))
         }
         Ok(found) => check_owner(path, &found, access),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && access == Access::Create => Ok(()),
@@ -194,6 +228,7 @@ fn open(path: &Path, access: Access, how: &How) -> rusqlite::Result<Connection> 
     };
     let connection = Connection::open_with_flags(named, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST)?;
     if access == Access::Read {
         connection.pragma_update(None, "query_only", true)?;
     }
@@ -254,7 +289,14 @@ pub fn error_from(error: rusqlite::Error) -> Error {
             Some("work on a copy: `sqlite3 FILE .recover` can save what is readable"),
         ),
         Some(ErrorCode::DiskFull) => (ErrorKind::Io, "the disk is full", None),
-        Some(ErrorCode::OperationInterrupted) => (ErrorKind::Timeout, "the statement was interrupted", None),
+        Some(ErrorCode::OperationInterrupted) => (
+            ErrorKind::Timeout,
+            "the statement took longer than its time limit",
+            Some("narrow the filter, or raise --timeout"),
+        ),
+        Some(ErrorCode::TooBig) => {
+            (ErrorKind::Unreadable, "a value in the file is longer than 256 MiB and is not read", None)
+        }
         _ => (ErrorKind::Database, "SQLite reported an error", None),
     };
     let error = Error::new(kind, message).with_source(error);
@@ -357,6 +399,36 @@ mod tests {
         };
         let error = open.read(writes).unwrap_err();
         assert!(error.to_string().contains("written to while it was read"), "{error}");
+    }
+
+    #[test]
+    fn a_statement_without_end_is_interrupted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        wal(&path);
+        let db = block_on(Sqlite::open(&path, Access::Read)).unwrap().within(Some(Duration::from_millis(50)));
+        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+        let error = block_on(db.run(move |db| db.query_row(endless, [], |_| Ok(())).map_err(error_from))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        assert_eq!(count(&db).unwrap(), 1, "the next statement has its own time");
+    }
+
+    #[test]
+    fn values_are_bounded_and_pipes_are_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        wal(&path);
+        let db = block_on(Sqlite::open(&path, Access::Read)).unwrap();
+        let long = "SELECT length(zeroblob(300000000) || '')";
+        let error = block_on(db.run(move |db| db.query_row(long, [], |_| Ok(())).map_err(error_from))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unreadable, "{error}");
+        #[cfg(target_os = "linux")]
+        {
+            let pipe = folder.path().join("pipe");
+            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+            rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+            assert_eq!(kind(&pipe, Access::Read), ErrorKind::Connect);
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tokio_rustls::client::TlsStream;
 use super::conninfo::TlsChoice;
 use crate::error::Result;
 #[cfg(feature = "postgres")]
-pub use driver::{Handshake, Stream};
+pub use driver::channel_binding;
 use verify::Refusal;
 
 /// How far the server on the other end was verified.
@@ -68,13 +68,17 @@ impl Tls {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let Some(config) = self.config.clone() else {
-            return Err(TlsError { message: "TLS is switched off for this connection".into(), hint: None });
+            return Err(TlsError {
+                message: "TLS is switched off for this connection".into(),
+                hint: None,
+                foreign: false,
+            });
         };
         let name = match ServerName::try_from(host.to_owned()) {
             Ok(name) => name,
             Err(_) if self.trust == Trust::Full => {
                 let message = format!("{host:?} is no host name that a certificate could be for");
-                return Err(TlsError { message, hint: None });
+                return Err(TlsError { message, hint: None, foreign: false });
             }
             // The name is not looked at then; an address keeps it out of the SNI field.
             Err(_) => ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()),
@@ -114,6 +118,7 @@ impl fmt::Debug for Tls {
 pub struct TlsError {
     message: String,
     hint: Option<&'static str>,
+    foreign: bool,
 }
 
 impl TlsError {
@@ -122,14 +127,21 @@ impl TlsError {
         self.hint
     }
 
+    /// Whether the other end does not seem to speak TLS at all.
+    pub fn is_foreign(&self) -> bool {
+        self.foreign
+    }
+
     fn from_handshake(error: &io::Error) -> Self {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         if let Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why)))) = inner
             && let Some(refusal) = why.downcast_ref::<Refusal>()
         {
-            return Self { message: refusal.message.clone(), hint: refusal.hint };
+            return Self { message: refusal.message.clone(), hint: refusal.hint, foreign: false };
         }
-        Self { message: format!("the TLS handshake failed: {error}"), hint: None }
+        let foreign = matches!(inner, Some(rustls::Error::InvalidMessage(_)))
+            || matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset);
+        Self { message: format!("the TLS handshake failed: {error}"), hint: None, foreign }
     }
 }
 

@@ -5,10 +5,13 @@ mod redact;
 mod redis;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use redact::redact;
 pub use redis::{RedisInfo, RedisPlace};
 
+#[cfg(feature = "postgres")]
+use super::conninfo::TargetSessionAttrs;
 use super::conninfo::{Conninfo, canonical, percent_decode};
 use crate::error::{Error, Result};
 
@@ -76,6 +79,30 @@ impl Target {
                 Err(Error::usage(format!("{name:?} is no scheme of a database URL known here")).with_hint(EXAMPLES))
             }
         }
+    }
+}
+
+impl Target {
+    /// The same, tried again for `span` while it cannot be connected to.
+    #[must_use]
+    pub fn retried_for(mut self, span: Duration) -> Self {
+        match &mut self {
+            Self::Postgres(info) => info.connect_retry = span,
+            Self::Redis(info) => info.connect_retry = span,
+            Self::Sqlite(_) => {}
+        }
+        self
+    }
+
+    /// For whoever writes: while connecting is tried again, a standby counts as not reached yet, unless the operator said
+    /// what the session must be able to do.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn for_writing(info: &Conninfo) -> Conninfo {
+        let mut info = info.clone();
+        if !info.connect_retry.is_zero() && info.target_session_attrs == TargetSessionAttrs::Any {
+            info.target_session_attrs = TargetSessionAttrs::Primary;
+        }
+        info
     }
 }
 

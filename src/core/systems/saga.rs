@@ -19,6 +19,7 @@ mod act;
 mod letters;
 mod list;
 mod remedy;
+mod story;
 mod upkeep;
 mod view;
 mod why;
@@ -44,6 +45,7 @@ use crate::time::Timestamp;
 
 use port::{SagaStore, Wanted};
 use shape::Models;
+use verdict::State;
 
 /// The system's name.
 pub const NAME: &str = "saga";
@@ -58,7 +60,7 @@ pub mod kind {
 
 /// Flags for [`Filter::flags`].
 pub mod flag {
-    /// Only what nobody will pick up: sagas without a deadline, messages left in somebody's hands.
+    /// Only what no poll picks up: sagas without a deadline, messages that were claimed long ago.
     pub const STUCK: &str = "stuck";
     /// Only what the next poll picks up.
     pub const DUE: &str = "due";
@@ -117,6 +119,18 @@ impl Sagas {
         Ok(models)
     }
 
+    /// Looks who has the row of a saga locked that should be free: one without a deadline, or long due.
+    async fn find_holders(&self, models: &Models, look: &mut port::Look) -> Result<()> {
+        for seen in &mut look.sagas {
+            let state = verdict::state(&seen.saga);
+            let model = models.models.iter().find(|model| model.state.number == seen.model);
+            if let (State::Stuck | State::Overdue | State::LeaseExpired, Some(model)) = (state, model) {
+                seen.holders = self.store.holders(model, &seen.saga.id).await?;
+            }
+        }
+        Ok(())
+    }
+
     fn keep(&self, operation: OperationId, fixed: act::Fixed) {
         self.fixed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(operation, fixed);
     }
@@ -147,7 +161,8 @@ impl System for Sagas {
         let models = self.models().await?;
         // A page of steps is little; `events` asks for more where there are more.
         let wanted = Wanted { id, exact: false, steps: i64::from(events).max(50), messages: true };
-        let look = self.store.look(&models, &wanted).await?;
+        let mut look = self.store.look(&models, &wanted).await?;
+        self.find_holders(&models, &mut look).await?;
         let mut found: Vec<Found> = look.sagas.into_iter().map(|seen| view::found(seen, &models, look.now)).collect();
         // A message's own id is looked for only where no saga has it: its tables have no other index for it.
         if found.is_empty() && record::uuid(id).is_some() {
@@ -158,7 +173,8 @@ impl System for Sagas {
 
     async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
         let models = self.models().await?;
-        let look = self.store.look(&models, &Wanted { id, exact: false, steps: STEPS, messages: true }).await?;
+        let mut look = self.store.look(&models, &Wanted { id, exact: false, steps: STEPS, messages: true }).await?;
+        self.find_holders(&models, &mut look).await?;
         if look.sagas.is_empty() && record::uuid(id).is_some() {
             let messages = self.messages_of(&models, id).await?;
             let explain = |(message, now): (record::Message, Timestamp)| {
@@ -168,7 +184,8 @@ impl System for Sagas {
             return Ok(messages.into_iter().map(explain).collect());
         }
         let explain = |seen: port::Seen| {
-            let (causes, related) = (why::of_saga(&seen), why::related_to_saga(&seen));
+            let model = models.models.iter().find(|model| model.state.number == seen.model);
+            let (causes, related) = (why::of_saga(&seen, model), why::related_to_saga(&seen));
             view::found(seen, &models, look.now).because(causes, related)
         };
         Ok(look.sagas.into_iter().map(explain).collect())

@@ -37,7 +37,7 @@ use futures_util::StreamExt;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::cause::Explanation;
-use crate::model::checkup::Checkup;
+use crate::model::checkup::{Check, Checkup};
 use crate::model::plan::Plan;
 use crate::model::report::Report;
 use crate::model::subject::Subject;
@@ -85,10 +85,46 @@ fn process_here(_: &str) -> Option<bool> {
     None
 }
 
+/// How many leases that look expired, or changed in the future, are looked at for the zone they were written in.
+const ZONE_SAMPLE: i64 = 1000;
+
 /// In how many namespaces a bare name is looked for.
 const NAMESPACES: u32 = 10;
 
 impl Sentinel {
+    /// What the times of open leases say of the zones that their workers write in.
+    async fn zones(&self) -> Result<Vec<Check>> {
+        if !self.store.zoneless().await? {
+            return Ok(Vec::new());
+        }
+        let query = LeaseQuery {
+            states: vec!["claimed".into(), "executing".into()],
+            prefix: None,
+            owner: None,
+            expired: false,
+            alive: false,
+            older_than: None,
+            since: None,
+            until: None,
+            order: Order::Updated,
+            descending: true,
+            limit: Some(ZONE_SAMPLE),
+            payloads: false,
+        };
+        let mut open = self.store.list(&query).await?;
+        let (mut suspects, mut ahead) = (Vec::new(), 0);
+        while let Some(leases) = open.chunks.next().await {
+            for lease in leases? {
+                let updated = lease.lease_updated_at.filter(|updated| updated.is_finite());
+                ahead += usize::from(updated.is_some_and(|updated| updated.micros_since(open.now) > 60_000_000));
+                if record::offset_behind(&lease, open.now).is_some() {
+                    suspects.push(port::Look { now: open.now, lease: Some(lease), events: None });
+                }
+            }
+        }
+        Ok(upkeep::zones(&self.moving(&suspects).await?, ahead))
+    }
+
     /// Why the lease of a key is as it is.
     async fn explain_key(&self, key: &str) -> Result<Option<Explanation>> {
         let (look, locks) = tokio::join!(self.store.look(key, RECENT), self.store.locks(key));
@@ -228,7 +264,9 @@ impl System for Sentinel {
     }
 
     async fn checkup(&self) -> Result<Checkup> {
-        Ok(upkeep::checkup(&self.store.upkeep().await?))
+        let mut checkup = upkeep::checkup(&self.store.upkeep().await?);
+        checkup.checks.extend(self.zones().await?);
+        Ok(checkup)
     }
 
     async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {

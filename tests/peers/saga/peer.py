@@ -23,7 +23,7 @@ from sqlalchemy.orm import selectinload  # noqa: E402
 from saga_orchestrator import SagaAdmin, SagaOrchestrator  # noqa: E402
 import shop  # noqa: E402
 from shop import Shop, out  # noqa: E402
-from tables import HAS_HISTORY, VERSION, Tables  # noqa: E402
+from tables import HAS_EVENTS, HAS_HISTORY, VERSION, Tables  # noqa: E402
 
 logger.remove()
 
@@ -48,10 +48,9 @@ class Peer:
         self.engine = create_async_engine(address, connect_args=args, pool_size=5) if args else create_async_engine(address)
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         Shop.sessions = self.sessions
-        extra = {}
-        if HAS_HISTORY:
-            extra = {
-                "history_model_class": self.tables.history,
+        extra = {"history_model_class": self.tables.history} if HAS_HISTORY else {}
+        if HAS_EVENTS:
+            extra |= {
                 "outbox_model_class": self.tables.outbox,
                 "inbox_model_class": self.tables.inbox,
             }
@@ -63,7 +62,8 @@ class Peer:
         shop.register(self.library, outbox=self.tables.outbox is not None)
         self.published = []
         self.polling = None
-        self.polls = 0
+        self.polls = self.begun = 0
+        self.tasks = []
 
     async def init(self, _):
         async with self.engine.begin() as connection:
@@ -104,6 +104,14 @@ class Peer:
     async def run_inbox_due(self, _):
         return await self.library.run_inbox_due()
 
+    async def drive(self, c):
+        """What a worker does after a step's result is committed: it prepares and executes the next one."""
+        await self.core._drive(uuid.UUID(c["id"]))
+
+    async def forget(self, _):
+        """This worker has no definitions any more, as one that was deployed before they were written."""
+        self.core._registry.clear()
+
     async def act(self, c):
         """The library's own admin call."""
         arguments = [uuid.UUID(c["id"])] + ([c["output"]] if "output" in c else [])
@@ -112,7 +120,7 @@ class Peer:
     async def notify(self, c):
         saga = uuid.UUID(c["id"])
         token = c.get("token") or str((await self.library.get_snapshot(saga)).step_execution_token)
-        if HAS_HISTORY:
+        if HAS_EVENTS:
             result = await self.library.notify_detailed(saga_id=saga, token=uuid.UUID(token), event=c.get("event"))
             return result.value
         return await self.library.notify(saga_id=saga, token=uuid.UUID(token), event=c.get("event"))
@@ -148,7 +156,7 @@ class Peer:
         definition = core._registry[c.get("saga", "order")]
         step = definition.steps[c["step"]]
         data = shop.Order(order=c["order"], plan={})
-        more = {"wait_spec": None} if HAS_HISTORY else {}
+        more = {"wait_spec": None} if HAS_EVENTS else {}
         return await core._finalize_step(
             saga_id=saga, step_def=step, token=uuid.UUID(c["token"]), step_input=data,
             step_output=step.output_model.model_validate(c["output"]), error=None, attempt_number=1, **more,
@@ -217,9 +225,36 @@ class Peer:
         async def forever():
             while True:
                 self.polls += await self.library.run_due(limit=c.get("limit", 20))
-                await asyncio.sleep(0)
+                await asyncio.sleep(c.get("every", 0))
 
         self.polling = asyncio.create_task(forever())
+
+    async def busy(self, c):
+        """Begins to start sagas one after the other, as many as `at_once` at a time, to send their messages and to poll."""
+
+        async def starting(n):
+            at = 0
+            while True:
+                at += 1
+                plan = {"charge": "fail"} if at % 5 == 0 else {}
+                await self.start({"order": f"busy-{n}-{at}", "saga": "order-rollback", "plan": plan})
+                self.begun += 1
+
+        async def sending():
+            while True:
+                if self.tables.outbox is not None:
+                    await self.dispatch({})
+                await asyncio.sleep(0.05)
+
+        await self.poll({**c, "every": 0.05})
+        self.tasks = [asyncio.create_task(starting(n)) for n in range(c.get("at_once", 4))] + [asyncio.create_task(sending())]
+
+    async def alive(self, _):
+        """How many sagas were started so far; fails when one of the loops has."""
+        for task in [self.polling, *self.tasks]:
+            if task.done():
+                task.result()
+        return self.begun
 
     async def rest(self, _):
         """Ends the polling and says how many sagas it picked up."""

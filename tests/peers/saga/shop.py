@@ -7,6 +7,7 @@ looked up in `shop_control` under (order, step) and, when nothing stands there, 
 import asyncio
 import json
 import sys
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 from sqlalchemy import text
 
 from saga_orchestrator import BaseStep, FixedRetry, NoRetry, SagaBuilder
-from tables import HAS_HISTORY
+from tables import HAS_EVENTS
 
 HOUR = timedelta(hours=1)
 
@@ -80,10 +81,12 @@ async def run(step: str, inp: Order, event: Any) -> Any:
         raise RuntimeError(f"{step} refused for {inp.order}")
     if how == "hang":
         await hang(inp.order, step)
-    if how.startswith("await") and event is None:
+    if how.startswith(("await", "bare")) and event is None:
         from saga_orchestrator import StepAwaitEvent
 
         until = timedelta(seconds=float(how.split(":")[1])) if ":" in how else None
+        if how.startswith("bare"):
+            return StepAwaitEvent(until=until)
         return StepAwaitEvent(event_types=(f"{step}.confirmed",), correlation_id=inp.order, until=until)
     return None
 
@@ -110,7 +113,7 @@ class Reserve(BaseStep[Order, Reserved]):
         return await undo("reserve", inp, event_payload)
 
 
-if HAS_HISTORY:
+if HAS_EVENTS:
     from saga_orchestrator import StepAwaitEvent
 
     class Charge(BaseStep[Order, Charged]):
@@ -147,6 +150,18 @@ def order_input(context) -> Order:
     return Order(order=context.initial_data["order"], plan=context.initial_data.get("plan", {}))
 
 
+def charge_input(context) -> Order:
+    """The input of the charge; `map` of the plan has it fail, or block the event loop, under the lock on the saga's row."""
+    order = order_input(context)
+    how = order.plan.get("map", "ok")
+    if how == "fail":
+        raise RuntimeError(f"no input for {order.order}")
+    if how.startswith("block:"):
+        Shop.say({"hangs": [order.order, "map"]})
+        time.sleep(float(how.split(":")[1]))
+    return order
+
+
 def definition(*, retry=None, compensate: bool, outbox: bool):
     """reserve, charge, ship; the charge (and its roll-back) is tried again after an hour where `retry` says so."""
     builder = SagaBuilder(compensate_on_failure=compensate)
@@ -160,7 +175,7 @@ def definition(*, retry=None, compensate: bool, outbox: bool):
             ]
         }
     builder.add_step(step=Reserve(), input_map=order_input, step_id="reserve", retry_policy=retry or NoRetry())
-    builder.add_step(step=Charge(), input_map=order_input, step_id="charge", retry_policy=retry or NoRetry(), **mapped)
+    builder.add_step(step=Charge(), input_map=charge_input, step_id="charge", retry_policy=retry or NoRetry(), **mapped)
     builder.add_step(step=Ship(), input_map=order_input, step_id="ship", retry_policy=retry or NoRetry())
     return builder.build()
 

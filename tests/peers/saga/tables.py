@@ -1,4 +1,4 @@
-"""The library's models under whatever names, for 0.1.1 and for 0.7.3."""
+"""The library's models under whatever names, for 0.1.1, 0.1.4, 0.2.4 and 0.7.3."""
 
 import uuid
 from importlib.metadata import version
@@ -11,6 +11,7 @@ from saga_orchestrator import SagaStateMixin, SagaStatus
 
 VERSION = version("python-saga-orchestrator")
 HAS_HISTORY = hasattr(saga_orchestrator, "SagaStepHistoryMixin")
+HAS_EVENTS = hasattr(saga_orchestrator, "StepAwaitEvent")
 
 NAMES = {
     "schema": None,
@@ -51,7 +52,7 @@ class Tables:
             )
             state["__annotations__"] = {**state.get("__annotations__", {}), "step_history": Mapped[list[history]]}
         self.state = type("State", (Base, SagaStateMixin), state)
-        if HAS_HISTORY:
+        if HAS_EVENTS:
             from saga_orchestrator.inbox.models import InboxMessageMixin
             from saga_orchestrator.outbox.models import OutboxMessageMixin
 

@@ -5,9 +5,12 @@ Usage: act.py URL init                   the tables of this version
        act.py URL claim KEY              a claim whose holder vanished before it began
        act.py URL causes                 what needs no worker of the table in tests/acts/why.rs, under the keys named there
        act.py URL once KEY               a caller: what once() says, and whether its function ran
+       act.py URL attempt KEY            the same; an error of the database is named
+       act.py URL async_once KEY         the same by an async client
        act.py URL late KEY OWNER TOKEN   everything a worker can do that comes back after others have acted
 """
 
+import asyncio
 import json
 import os
 import subprocess
@@ -15,7 +18,7 @@ import sys
 import time
 
 import psycopg
-from sentinel import Sentinel, core, init_db
+from sentinel import AsyncSentinel, Sentinel, core, init_db
 
 WORKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "worker.py")
 TTL_MS, HARD_MS = 500, 1000
@@ -96,6 +99,28 @@ def once(url, key):
     }
 
 
+def async_once(url, key):
+    async def run():
+        async def job():
+            return {"ran": 1}
+
+        client = AsyncSentinel(lambda: psycopg.AsyncConnection.connect(url))
+        return await client.once(key, job, ttl_ms=60_000)
+
+    try:
+        result = asyncio.run(run())
+        return {"success": result.success, "status": result.status}
+    except psycopg.Error as error:
+        return {"error": type(error).__name__}
+
+
+def attempt(url, key):
+    try:
+        return once(url, key)
+    except psycopg.Error as error:
+        return {"error": type(error).__name__}
+
+
 def late(url, key, owner, token):
     mine = {"owner_id": owner, "fencing_token": int(token)}
     with psycopg.connect(url) as conn:
@@ -112,7 +137,7 @@ def late(url, key, owner, token):
 
 def main():
     url, act, *rest = sys.argv[1:]
-    acts = [init, killed, claim, causes, once, late]
+    acts = [init, killed, claim, causes, once, async_once, attempt, late]
     print(json.dumps({each.__name__: each for each in acts}[act](url, *rest)))
 
 

@@ -6,6 +6,7 @@ use futures_util::{StreamExt as _, stream};
 use sen_core::error::{Error, Result};
 use sen_core::model::value::Row;
 use sen_core::registry::Database;
+use sen_core::text::named;
 use sen_core::time::Timestamp;
 
 use super::agents;
@@ -65,7 +66,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let newest = history.events.last().map(|event| (event.at, event.id)).or(Some((history.now, 0)));
     let rows = history.events.into_iter().map(|event| event.row).collect();
     let first = stream::iter([Ok(Batch { rows, note })]);
-    let empty = if task.is_empty() { "no events".into() } else { format!("no events of {task:?}") };
+    let empty = if task.is_empty() { "no events".into() } else { format!("no events of {}", named(&task)) };
     let batches: Batches = if args.follow {
         Box::pin(first.chain(followed(Follower { database, task, newest })))
     } else {

@@ -1,6 +1,7 @@
 //! `sen dlq show`: one dead letter in depth.
 
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::text::named;
 use sen_core::time::Timestamp;
 
 use super::keepers;
@@ -42,7 +43,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         }
         if details.len() == before {
             errors.push(
-                Error::new(ErrorKind::NotFound, format!("no dead letter {id:?}"))
+                Error::new(ErrorKind::NotFound, format!("no dead letter {}", named(&id)))
                     .with_hint("it may have been replayed or discarded: `sen inspect` finds tasks by the same id"),
             );
         }

@@ -1,7 +1,7 @@
 //! The child's output: passed on as it comes, by threads that may block, and the beginning and end of it kept.
 
 use std::fs::File;
-use std::io::{PipeReader, Read as _, Write as _};
+use std::io::{self, PipeReader, Read as _, Write as _};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -58,6 +58,7 @@ struct Shared {
     kept: Mutex<Kept>,
     writing: AtomicBool,
     moved: AtomicU64,
+    unwritten: Mutex<Option<io::Error>>,
 }
 
 impl Pump {
@@ -73,7 +74,13 @@ impl Pump {
                 let bytes = &buffer[..length];
                 mine.kept.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
                 mine.writing.store(true, Ordering::Relaxed);
-                heard = heard && to.write_all(bytes).is_ok();
+                if heard && let Err(error) = to.write_all(bytes) {
+                    heard = false;
+                    // A reader that has gone away wants no more; any other error loses output.
+                    if error.kind() != io::ErrorKind::BrokenPipe {
+                        *mine.unwritten.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    }
+                }
                 mine.writing.store(false, Ordering::Relaxed);
                 mine.moved.fetch_add(1, Ordering::Relaxed);
             }
@@ -95,6 +102,11 @@ impl Pump {
                 Err(_) => return false,
             }
         }
+    }
+
+    /// Why it could not be passed on, if so.
+    pub fn unwritten(&self) -> Option<io::Error> {
+        self.shared.unwritten.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// What was kept.

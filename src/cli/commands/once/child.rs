@@ -6,13 +6,14 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
-use sen_core::once::{Held, Hold, Lost};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, test_kill_process_group, waitid};
+use sen_core::once::{Hold, Lost};
 use sen_core::time::{Timestamp, Uptime};
 
 use super::capture::Pump;
+use super::guard::Guard;
 use super::record::Ending;
-use super::signals::{Arrived, Loan, Signals};
+use super::signals::{Arrived, Loan, Signals, send_number};
 
 /// The time between SIGTERM and SIGKILL when the lease is already somebody else's.
 const GRACE: Duration = Duration::from_secs(5);
@@ -27,6 +28,12 @@ pub struct Supervised {
     pub lost: Option<Lost>,
     /// Whether somebody still held its output open when it had ended.
     pub left_open: bool,
+    /// Why `sen` could not end it, though it had to.
+    pub not_ended: Option<io::Error>,
+    /// Whether processes of its group still ran when it had ended although it had to end.
+    pub survivors: bool,
+    /// Which stream could not be passed on, and why.
+    pub unwritten: Option<(&'static str, io::Error)>,
 }
 
 /// A started command.
@@ -36,6 +43,7 @@ pub struct Running {
     started: Timestamp,
     out: Pump,
     err: Pump,
+    guard: Option<Guard>,
 }
 
 /// Whether a variable tells how to reach a database: ours, and libpq's (`PG` and capitals only).
@@ -46,7 +54,8 @@ fn is_credential(name: &str) -> bool {
 
 impl Running {
     /// Starts it.
-    pub fn start(command: &[OsString], held: &Held, streams: (std::fs::File, std::fs::File)) -> io::Result<Self> {
+    pub fn start(command: &[OsString], hold: &Hold, streams: (std::fs::File, std::fs::File)) -> io::Result<Self> {
+        let held = hold.held();
         let (from_out, to_out) = io::pipe()?;
         let (from_err, to_err) = io::pipe()?;
         let (program, args) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
@@ -58,18 +67,45 @@ impl Running {
             }
         }
         prepared.env("SEN_KEY", &held.key).env("SEN_FENCING_TOKEN", held.token.to_string());
+        // Before the command, so that there is no moment in which it runs unwatched.
+        let mut guard = Guard::start().ok();
         let started = Timestamp::here();
         let child = prepared.spawn()?;
         // It holds our ends of the pipes, which would keep them open for ever.
         drop(prepared);
         let group = Pid::from_child(&child);
+        // After its last heartbeat a lease lasts for two thirds of its TTL or more.
+        let grace = (Uptime::now().until(hold.over_at()) / 4).min(GRACE);
+        if guard.as_mut().is_some_and(|guard| guard.over(group, grace).is_err()) {
+            guard = None;
+        }
         let (out, err) = (Pump::start(from_out, streams.0), Pump::start(from_err, streams.1));
-        Ok(Self { child, group, started, out, err })
+        Ok(Self { child, group, started, out, err, guard })
     }
 
-    fn send(&self, signal: Signal) {
-        // Gone already: then there is nobody to tell.
-        let _ = kill_process_group(self.group, signal);
+    /// Whether a process watches over the command, that ends it when this one is killed.
+    pub fn is_guarded(&self) -> bool {
+        self.guard.is_some()
+    }
+
+    /// Sends a signal to the command's group. Gone already is no error: then there is nobody to tell.
+    fn send(&self, signal: Signal) -> io::Result<()> {
+        match kill_process_group(self.group, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether processes of its group run though the command itself has ended and was waited for. What was killed takes a
+    /// moment to vanish.
+    async fn has_survivors(&self) -> bool {
+        for _ in 0..20 {
+            if test_kill_process_group(self.group) == Err(rustix::io::Errno::SRCH) {
+                return false;
+            }
+            tokio::time::sleep(TICK).await;
+        }
+        true
     }
 
     /// Whether the child has ended; it is not reaped, so that its group's number cannot become another's.
@@ -87,11 +123,18 @@ impl Running {
     }
 
     /// Waits for its end, passing signals on; ends it when the lease cannot be kept.
-    pub async fn supervise(mut self, hold: &Hold, signals: &mut Signals) -> io::Result<Supervised> {
+    /// `tell` hears of what could not be done meanwhile.
+    pub async fn supervise(
+        mut self,
+        hold: &Hold,
+        signals: &mut Signals,
+        tell: &dyn Fn(String),
+    ) -> io::Result<Supervised> {
         let mut keep = std::pin::pin!(hold.keep());
         let mut loan = Loan::default();
         let mut lost: Option<Lost> = None;
         let mut kill_at: Option<Uptime> = None;
+        let mut not_ended: Option<io::Error> = None;
         let mut interrupts = 0;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -101,17 +144,24 @@ impl Running {
                     let now = Uptime::now();
                     let grace = GRACE.min(now.until(hold.kill_at()));
                     kill_at = Some(now.plus(grace));
+                    if let Err(error) = self.send(Signal::TERM) {
+                        tell(format!("{why}, and the command cannot be ended ({error}): it goes on without a lease"));
+                    }
                     lost = Some(why);
-                    self.send(Signal::TERM);
                     // A stopped command cannot end itself.
-                    self.send(Signal::CONT);
+                    let _ = self.send(Signal::CONT);
                 }
                 arrived = signals.next() => match arrived {
-                    Arrived::Pass(Signal::INT) => {
-                        interrupts += 1;
-                        self.send(if interrupts > 1 { Signal::KILL } else { Signal::INT });
+                    Arrived::Pass(signal) => {
+                        interrupts += u32::from(signal == Signal::INT);
+                        let signal = if signal == Signal::INT && interrupts > 1 { Signal::KILL } else { signal };
+                        if let Err(error) = self.send(signal) {
+                            tell(format!("signal {} could not be passed on to the command: {error}", signal.as_raw()));
+                        }
                     }
-                    Arrived::Pass(signal) => self.send(signal),
+                    Arrived::Number(number) => if let Err(error) = send_number(number, self.group) {
+                        tell(format!("signal {number} could not be passed on to the command: {error}"));
+                    },
                     Arrived::Stop | Arrived::Child => {}
                 },
                 _ = tick.tick() => if self.wants_terminal() {
@@ -119,14 +169,16 @@ impl Running {
                 },
             }
             if kill_at.is_some_and(|at| Uptime::now() >= at) {
-                self.send(Signal::KILL);
+                not_ended = self.send(Signal::KILL).err();
             }
         }
         if lost.is_some() {
             // The command itself has ended, what it started in its group may not have.
-            self.send(Signal::KILL);
+            let _ = self.send(Signal::KILL);
         }
         let status = self.child.wait()?;
+        let survivors = lost.is_some() && self.has_survivors().await;
+        self.guard = None;
         drop(loan);
         let finished = Timestamp::here();
         let flushing = async { self.out.finish().await & self.err.finish().await };
@@ -144,7 +196,9 @@ impl Running {
         let (code, signal) = code_of(status);
         let ending =
             Ending { code, signal, started: self.started, finished, stdout: self.out.kept(), stderr: self.err.kept() };
-        Ok(Supervised { ending, lost, left_open: !complete })
+        let unwritten = self.out.unwritten().map(|error| ("standard output", error));
+        let unwritten = unwritten.or_else(|| self.err.unwritten().map(|error| ("standard error", error)));
+        Ok(Supervised { ending, lost, left_open: !complete, not_ended, survivors, unwritten })
     }
 }
 

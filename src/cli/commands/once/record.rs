@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sen_core::once::{FailedRun, STDERR_TAIL};
 use sen_core::time::Timestamp;
 use serde_json::{Map, Value};
 
@@ -24,13 +25,26 @@ pub struct Ending {
     pub stderr: Kept,
 }
 
-/// The result as JSON. `operation` ties it to the events.
-pub fn encode(ending: &Ending, operation: &str) -> String {
+impl Ending {
+    /// As a failure, for the event that makes the key uncertain.
+    pub fn failure(&self, error: Option<String>) -> FailedRun {
+        let end = if self.stderr.tail.is_empty() { &self.stderr.head } else { &self.stderr.tail };
+        let tail = &end[end.len().saturating_sub(STDERR_TAIL)..];
+        let stderr_tail = String::from_utf8_lossy(tail).into_owned();
+        // A signal's exit code is only its number plus 128.
+        let exit_code = if self.signal.is_none() { Some(self.code) } else { None };
+        FailedRun { exit_code, signal: self.signal, error, stderr_tail }
+    }
+}
+
+/// The result as JSON. `operation` ties it to the events. Where the database may not hold text beyond ASCII, `ascii_only`, such
+/// output is kept as base64.
+pub fn encode(ending: &Ending, operation: &str, ascii_only: bool) -> String {
     let mut map = Map::new();
     map.insert("exit_code".into(), ending.code.into());
     map.insert("signal".into(), ending.signal.into());
-    stream(&mut map, "stdout", &ending.stdout);
-    stream(&mut map, "stderr", &ending.stderr);
+    stream(&mut map, "stdout", &ending.stdout, ascii_only);
+    stream(&mut map, "stderr", &ending.stderr, ascii_only);
     map.insert("truncated".into(), (ending.stdout.cut() + ending.stderr.cut() > 0).into());
     map.insert("started_at".into(), ending.started.to_string().into());
     map.insert("finished_at".into(), ending.finished.to_string().into());
@@ -41,9 +55,10 @@ pub fn encode(ending: &Ending, operation: &str) -> String {
 
 /// Four fields per stream: the kept text, how it is written, how many bytes there were, and after how many bytes of the
 /// kept ones others were left out.
-fn stream(map: &mut Map<String, Value>, name: &str, kept: &Kept) {
+fn stream(map: &mut Map<String, Value>, name: &str, kept: &Kept, ascii_only: bool) {
     let cut = kept.cut() > 0;
-    let (text, after) = match text(kept) {
+    let storable = |(head, tail): &(String, String)| !ascii_only || (head.is_ascii() && tail.is_ascii());
+    let (text, after) = match text(kept).filter(storable) {
         Some((head, tail)) => (Some(format!("{head}{tail}")), head.len()),
         None => (None, kept.head.len()),
     };
@@ -145,7 +160,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_output_comes_back_and_holds_no_nul(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let json = encode(&ending(kept(&bytes)), "op");
+            let json = encode(&ending(kept(&bytes)), "op", bytes.len() % 2 == 1);
+            prop_assert!(json.is_ascii() || bytes.len() % 2 == 0);
             prop_assert!(!json.contains("\\u0000"));
             prop_assert_eq!(stdout(&json), bytes);
         }
@@ -153,7 +169,8 @@ mod tests {
 
     #[test]
     fn a_cut_through_a_character_leaves_text() {
-        let json = encode(&ending(Kept { head: b"ab\xe2\x82".to_vec(), tail: b"\xacxy".to_vec(), total: 100 }), "op");
+        let json =
+            encode(&ending(Kept { head: b"ab\xe2\x82".to_vec(), tail: b"\xacxy".to_vec(), total: 100 }), "op", false);
         assert!(json.contains("\"utf-8\"") && json.contains("\"truncated\":true"), "{json}");
         assert_eq!(stdout(&json), b"ab\n[sen: 96 bytes were not kept]\nxy");
     }

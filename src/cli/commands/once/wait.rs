@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rustix::process::Signal;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::once::{Client, Once, Standing, Taken, state_of};
 use sen_core::systems::sentinel::record::Status;
@@ -24,7 +23,7 @@ pub enum Claimed {
     /// The key is ours, or it is not and that is the answer.
     Taken(Box<Taken>),
     /// A signal came first; nothing is held.
-    Interrupted(Signal),
+    Interrupted(i32),
 }
 
 /// The pauses between two looks grow from the first to the last.

@@ -18,7 +18,7 @@ use crate::views::Answer;
 /// Execute the current step of failed, suspended or timed out sagas again
 ///
 /// Tries are counted anew and what was awaited is awaited no more, as with the library's retry_step. Refused once a
-/// compensation has begun.
+/// compensation has begun; --force is needed where a roll-back was under way when the saga was aborted.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -26,6 +26,10 @@ Examples:
   sen saga retry order-789                             the only saga about it
   sen saga retry --all --state failed --name checkout --dry-run")]
 pub struct RetryArgs {
+    /// Also retry where a roll-back was under way when the saga was aborted
+    #[arg(long)]
+    force: bool,
+
     #[command(flatten)]
     targets: Targets,
 }
@@ -80,18 +84,23 @@ pub struct AbortArgs {
     targets: Targets,
 }
 
-/// Make sagas due that no worker would ever pick up: active, without a deadline, unchanged for a while
+/// Make sagas due that no poll picks up: active, without a deadline, unchanged for a while
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sen saga unstick 7f3c9a1e-52fd-4d0e-b5d3-0f8a4c11d9ab --reason 'web-2 was killed'
   sen saga unstick --all --dry-run                     every stuck saga
 
-A worker between two steps looks the same for a moment: --unchanged-for says how long is too long.")]
+A worker between two steps looks the same for a moment, and one whose event loop is blocked for longer: --unchanged-for \
+says how long is too long. Where building the step's input fails, every poll claims the saga and fails: --verify shows it.")]
 pub struct UnstickArgs {
     /// How long a saga must have been unchanged
     #[arg(long, value_parser = span, default_value = "1m", value_name = "SPAN")]
     unchanged_for: Duration,
+
+    /// Watch whether the saga goes on, for at most so long [default: 30s]
+    #[arg(long, value_parser = span, value_name = "SPAN", num_args = 0..=1, require_equals = true, default_missing_value = "30s")]
+    verify: Option<Duration>,
 
     #[command(flatten)]
     targets: Targets,
@@ -163,7 +172,7 @@ pub struct Targets {
 
 /// Retries.
 pub async fn retry(args: RetryArgs, session: &Session) -> Result<Answer> {
-    act(args.targets, session, &["failed", "timeout"], None, SagaAct::Retry).await
+    act(args.targets, session, &["failed", "timeout"], None, SagaAct::Retry { force: args.force }).await
 }
 
 /// Skips.
@@ -190,7 +199,7 @@ pub async fn abort(args: AbortArgs, session: &Session) -> Result<Answer> {
 
 /// Makes due.
 pub async fn unstick(args: UnstickArgs, session: &Session) -> Result<Answer> {
-    let act_ = SagaAct::Unstick { unchanged_for: args.unchanged_for };
+    let act_ = SagaAct::Unstick { unchanged_for: args.unchanged_for, verify: args.verify };
     act(args.targets, session, &[], Some(flag::STUCK), act_).await
 }
 

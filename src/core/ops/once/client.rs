@@ -14,6 +14,8 @@ use crate::registry;
 use crate::stores::url::Target;
 use crate::systems::sentinel;
 use crate::systems::sentinel::once_port::{Claim, ClaimStore, Held, Standing, Wish};
+use crate::systems::sentinel::record::Status;
+use crate::text::named;
 use crate::time::Uptime;
 
 /// A line to the database.
@@ -32,6 +34,7 @@ pub struct Client {
 struct Inner {
     target: Target,
     database: String,
+    ascii_only: bool,
     line: Mutex<Option<Line>>,
 }
 
@@ -57,13 +60,18 @@ impl Client {
     /// `Connect`, `NoSystem` without Sentinel's tables, `Refused` where they are older than 0.4.2.
     pub async fn connect(target: Target) -> Result<Self> {
         let line: Line = registry::open_claims(&target).await?.into();
-        let database = line.database().to_owned();
-        Ok(Self { inner: Arc::new(Inner { target, database, line: Mutex::new(Some(line)) }) })
+        let (database, ascii_only) = (line.database().to_owned(), line.ascii_only());
+        Ok(Self { inner: Arc::new(Inner { target, database, ascii_only, line: Mutex::new(Some(line)) }) })
     }
 
     /// The database for people, without secrets.
     pub fn database(&self) -> &str {
         &self.inner.database
+    }
+
+    /// Whether the database stores no text beyond ASCII for sure.
+    pub(super) fn ascii_only(&self) -> bool {
+        self.inner.ascii_only
     }
 
     /// A connection of one's own.
@@ -129,14 +137,21 @@ impl Client {
                 .await
                 .unwrap_or_else(|_| Err(Error::new(ErrorKind::Disconnected, "the server did not answer the claim")));
             match answer {
-                Ok(Claim::Taken(held)) => return Ok(Taken::Ours(Hold::new(self.clone(), held, permit, sent, ttl))),
+                Ok(Claim::Taken(held)) => {
+                    return Ok(Taken::Ours(Hold::new(self.clone(), held, permit, sent, (ttl, hard_ttl))));
+                }
                 Ok(Claim::Refused(standing)) => {
                     let lease = standing.lease.as_ref();
-                    let ours = lease.filter(|lease| lease.owner_id.as_deref() == Some(wish.owner.as_str()));
+                    // Executing still: what an operator has taken over since is ours no longer.
+                    let ours = lease.filter(|lease| {
+                        lease.owner_id.as_deref() == Some(wish.owner.as_str())
+                            && lease.status == Status::Executing
+                            && lease.alive == Some(true)
+                    });
                     return Ok(match ours.and_then(|lease| lease.fencing_token) {
                         Some(token) if lost.is_some() => {
                             let held = Held { key: wish.key, owner: wish.owner, token };
-                            Taken::Ours(Hold::new(self.clone(), held, permit, first, ttl))
+                            Taken::Ours(Hold::new(self.clone(), held, permit, first, (ttl, hard_ttl)))
                         }
                         _ => Taken::Theirs(standing),
                     });
@@ -182,8 +197,9 @@ fn host() -> String {
 
 fn unknown(wish: &Wish, cause: Error) -> Error {
     let message = format!(
-        "the connection was lost while claiming {:?}: nothing was started, but the key may stand claimed by {}",
-        wish.key, wish.owner
+        "the connection was lost while claiming {}: nothing was started, but the key may stand claimed by {}",
+        named(&wish.key),
+        wish.owner
     );
     Error::new(ErrorKind::OutcomeUnknown, message).with_source(cause).with_hint(
         "sen inspect the key when the database is back: if it is uncertain with this owner, nothing happened",

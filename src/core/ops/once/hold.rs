@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::client::{Client, Line};
 use crate::error::{Error, ErrorKind, Result};
 use crate::permit::WritePermit;
-use crate::systems::sentinel::once_port::{Held, check_result};
+use crate::systems::sentinel::once_port::{FailedRun, Held, check_result};
 use crate::systems::sentinel::record::{Lease, Status};
+use crate::text::named;
 use crate::time::Uptime;
 
 /// Never slept longer than this in one piece: a sleep does not count suspend, the clock asked after it does.
@@ -21,6 +22,8 @@ pub struct Hold {
     held: Held,
     permit: WritePermit,
     lease: Mutex<Reckoned>,
+    /// A moment before the claim, and how long after it heartbeats can extend the lease.
+    hard: (Uptime, Duration),
 }
 
 /// The lease as we may reckon with it.
@@ -46,13 +49,16 @@ pub enum Lost {
     Refused,
     /// No heartbeat was acknowledged in time; what the last one met.
     Silent(String),
+    /// The hard TTL is nearly over.
+    HardLimit,
 }
 
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused => f.write_str("the lease is no longer ours (taken over by somebody, or past its hard TTL)"),
+            Self::Refused => f.write_str("the lease is no longer ours"),
             Self::Silent(why) => write!(f, "no heartbeat was acknowledged in time ({why})"),
+            Self::HardLimit => f.write_str("it reached its hard TTL (--hard-ttl)"),
         }
     }
 }
@@ -73,8 +79,31 @@ impl fmt::Debug for Hold {
 }
 
 impl Hold {
-    pub(super) fn new(client: Client, held: Held, permit: WritePermit, base: Uptime, ttl: Duration) -> Self {
-        Self { client, held, permit, lease: Mutex::new(Reckoned { base, ttl }) }
+    pub(super) fn new(
+        client: Client,
+        held: Held,
+        permit: WritePermit,
+        base: Uptime,
+        (ttl, hard_ttl): (Duration, Duration),
+    ) -> Self {
+        let hard = (base, hard_ttl.max(ttl));
+        Self { client, held, permit, lease: Mutex::new(Reckoned { base, ttl }), hard }
+    }
+
+    /// A moment before the hard limit.
+    fn before_limit(&self, lead: Duration) -> Uptime {
+        let (base, hard_ttl) = self.hard;
+        base.plus(hard_ttl.saturating_sub(lead))
+    }
+
+    /// When work must be told to stop because of the hard limit: 5 s before it, or a quarter of a short one.
+    fn limit_at(&self) -> Uptime {
+        self.before_limit((self.hard.1 / 4).min(Duration::from_secs(5)))
+    }
+
+    /// Whether the database stores no text beyond ASCII for sure.
+    pub fn ascii_only(&self) -> bool {
+        self.client.ascii_only()
     }
 
     /// Key, owner and token.
@@ -95,14 +124,16 @@ impl Hold {
         *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Reckoned { base, ttl };
     }
 
-    /// When work must be told to stop: three quarters of the TTL after the last acknowledged beat.
+    /// When work must be told to stop: three quarters of the TTL after the last acknowledged beat, or shortly before the hard
+    /// limit.
     pub fn stop_at(&self) -> Uptime {
-        self.reckoned().share(3, 4)
+        self.reckoned().share(3, 4).min(self.limit_at())
     }
 
-    /// When work must be dead: with a tenth of the TTL left before anybody else may be entitled.
+    /// When work must be dead: with a tenth of the TTL left before anybody else may be entitled, and before the hard limit.
     pub fn kill_at(&self) -> Uptime {
-        self.reckoned().share(9, 10)
+        let lead = (self.hard.1 / 10).min(Duration::from_secs(1));
+        self.reckoned().share(9, 10).min(self.before_limit(lead))
     }
 
     /// When the lease ends if nothing more is acknowledged.
@@ -119,7 +150,8 @@ impl Hold {
         loop {
             // However late we wake: a lease that is past its time is not extended but given up.
             if !self.pause_until(next).await {
-                return Lost::Silent(trouble);
+                let limit = Uptime::now().until(self.limit_at()).is_zero();
+                return if limit { Lost::HardLimit } else { Lost::Silent(trouble) };
             }
             let sent = Uptime::now();
             // Half of what is left, again and again: a line that has gone silent must leave time for another.
@@ -187,7 +219,8 @@ impl Hold {
                 Err(error) => error,
             };
             unsure |= error.kind() == ErrorKind::Disconnected;
-            let again = matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::Connect | ErrorKind::Timeout);
+            let again = matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::Connect | ErrorKind::Timeout)
+                || is_of_a_standby(&error);
             if let Some(trouble) = trouble.take() {
                 trouble(&error);
             }
@@ -200,8 +233,8 @@ impl Hold {
 
     fn unknown(&self, cause: Error) -> Error {
         let message = format!(
-            "the connection was lost while storing the result of {:?}: it may be stored or not (operation {})",
-            self.held.key,
+            "the connection was lost while storing the result of {}: it may be stored or not (operation {})",
+            named(&self.held.key),
             self.operation()
         );
         Error::new(ErrorKind::OutcomeUnknown, message).with_source(cause)
@@ -225,7 +258,8 @@ impl Hold {
             }
         };
         let answer = tokio::time::timeout(patience, writing).await.unwrap_or_else(|_| Err(silent()));
-        if answer.as_ref().is_err_and(|error: &Error| error.kind() == ErrorKind::Disconnected) {
+        if answer.as_ref().is_err_and(|error: &Error| error.kind() == ErrorKind::Disconnected || is_of_a_standby(error))
+        {
             self.client.drop_line(&line);
         }
         answer
@@ -248,21 +282,22 @@ impl Hold {
         self.end(End::Release).await
     }
 
-    /// Makes the key uncertain at once.
+    /// Makes the key uncertain at once, and keeps with the event how the run failed.
     ///
     /// # Errors
     /// What the store reports; after a lost connection it is tried again.
-    pub async fn expire(&self) -> Result<Settled> {
-        self.end(End::Expire).await
+    pub async fn expire(&self, run: &FailedRun) -> Result<Settled> {
+        self.end(End::Expire(run)).await
     }
 
-    /// As [`Self::expire`], for a short while and whatever comes of it: without it the lease runs out by itself.
-    pub async fn give_up(&self) {
+    /// As [`Self::expire`], for a short while and whatever comes of it: without it the lease runs out by itself. What became of
+    /// the key; `None` when the database did not answer.
+    pub async fn give_up(&self, run: &FailedRun) -> Option<Settled> {
         let patience = (self.reckoned().ttl / 4).clamp(Duration::from_millis(500), Duration::from_secs(3));
-        drop(tokio::time::timeout(patience, self.expire()).await);
+        tokio::time::timeout(patience, self.expire(run)).await.ok()?.ok()
     }
 
-    async fn end(&self, end: End) -> Result<Settled> {
+    async fn end(&self, end: End<'_>) -> Result<Settled> {
         let mut tries = 0;
         let mut unsure = false;
         loop {
@@ -271,7 +306,7 @@ impl Hold {
             let writing = async {
                 let done = match end {
                     End::Release => line.release(&self.held, &self.permit).await?,
-                    End::Expire => line.expire(&self.held, &self.permit).await?,
+                    End::Expire(run) => line.expire(&self.held, Some(run), &self.permit).await?,
                 };
                 if done {
                     return Ok(Settled::Done);
@@ -299,8 +334,14 @@ impl Hold {
     }
 }
 
+/// A server that takes no writes is not the one that holds the key: while a standby is being promoted the next connection
+/// can lead to the right one.
+fn is_of_a_standby(error: &Error) -> bool {
+    error.sqlstate() == Some("25006")
+}
+
 #[derive(Debug, Clone, Copy)]
-enum End {
+enum End<'a> {
     Release,
-    Expire,
+    Expire(&'a FailedRun),
 }

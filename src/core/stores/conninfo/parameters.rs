@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
+use crate::secret::remember;
 
 /// Values by parameter name, from one source.
 pub(super) type Values = BTreeMap<&'static str, String>;
@@ -121,6 +122,15 @@ pub(super) fn from_environment(env: &dyn Fn(&str) -> Option<String>) -> Values {
         values.insert("sslmode", "require".into());
     }
     values
+}
+
+/// The parameters whose values nobody may see.
+pub(super) const SECRET: [&str; 5] =
+    ["password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret"];
+
+/// Keeps the secrets among `values` from every output.
+pub(super) fn remember_secrets(values: &Values) {
+    SECRET.iter().filter_map(|name| values.get(name)).for_each(|secret| remember(secret));
 }
 
 /// Refuses what cannot be honoured.

@@ -1,7 +1,8 @@
 //! Connection URIs as libpq reads them, into plain parameters. No defaults, no files, no meaning.
 
-use super::parameters::{Values, canonical};
+use super::parameters::{SECRET, Values, canonical};
 use crate::error::{Error, Result};
+use crate::secret::remember;
 
 /// Decodes `%XX`.
 ///
@@ -41,6 +42,7 @@ pub(super) fn parse(rest: &str) -> Result<Values> {
         let (user, password) = who.split_once(':').map_or((who, None), |(user, password)| (user, Some(password)));
         put(&mut values, "user", percent_decode(user, "user name")?);
         if let Some(password) = password {
+            remember(password);
             put(&mut values, "password", percent_decode(password, "password")?);
         }
         rest = after;
@@ -112,6 +114,9 @@ fn parameter(values: &mut Values, pair: &str, secret_near: bool) -> Result<bool>
         return Err(Error::usage("a query parameter of the database URL has a second =").with_hint("write = as %3D"));
     }
     let name = percent_decode(name, "name of a query parameter")?;
+    if SECRET.contains(&name.as_str()) {
+        remember(value);
+    }
     let value = percent_decode(value, "value of a query parameter")?;
     // `ssl=true` is JDBC's, which libpq takes too; asyncpg's spelling gives a mode.
     if name == "ssl" {
@@ -126,11 +131,11 @@ fn parameter(values: &mut Values, pair: &str, secret_near: bool) -> Result<bool>
         return Err(Error::usage(format!("unknown query parameter {name:?} in the database URL")).with_hint(hint));
     };
     values.insert(known, value);
-    Ok(matches!(known, "password" | "sslpassword"))
+    Ok(SECRET.contains(&known))
 }
 
 /// Names of parameters are plain words; anything else may be the tail of a password that was not escaped.
-fn is_plain_word(name: &str) -> bool {
+pub(in crate::stores) fn is_plain_word(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
 }
 

@@ -19,7 +19,8 @@ use crate::time::{Timestamp, humane};
 static SERVER: Sql = Sql::new(
     "SELECT current_setting('server_version'), current_setting('server_version_num')::int8, current_setting('TimeZone'),
         pg_is_in_recovery(), current_setting('default_transaction_read_only') = 'on', clock_timestamp(), current_user::text,
-        host(inet_server_addr())",
+        host(inet_server_addr()), current_setting('synchronous_commit') = 'off', current_setting('fsync') = 'off',
+        current_setting('full_page_writes') = 'off'",
 );
 
 static HELD: Sql = Sql::new(
@@ -108,6 +109,8 @@ impl Link {
             let user = cells.text(6).unwrap_or_default();
             let address = cells.text(7).and_then(|text| text.parse::<IpAddr>().ok());
             checks.push(wire_check(db.wire(), address));
+            let mut is_off = |at| cells.flag(at) == Some(true);
+            checks.extend(durability_checks(is_off(8), is_off(9), is_off(10)));
             let mut answers = answers?.into_iter();
             let mut next = || answers.next().and_then(Result::ok).unwrap_or_default();
             let (held, lacking, unindexed) = (next(), next(), next());
@@ -173,6 +176,29 @@ fn wire_check(wire: Wire, address: Option<IpAddr>) -> Check {
         .with_remedy("sslmode=verify-full and sslrootcert=… in DATABASE_URL"),
         _ => Check::new(Severity::Ok, "tls", format!("connected over {wire}")),
     }
+}
+
+/// What a crash of the server takes back although it was confirmed.
+fn durability_checks(asynchronous: bool, unsynced: bool, torn: bool) -> Vec<Check> {
+    let warning = |text: &str, remedy: &str| Check::new(Severity::Warning, "durability", text).with_remedy(remedy);
+    let mut checks = Vec::new();
+    if asynchronous {
+        let text = "synchronous_commit is off for this role, database or server: a crash loses what workers committed last, so \
+            that finished work runs again (sen turns it on for its own changes)";
+        checks.push(warning(text, "ALTER SYSTEM SET synchronous_commit = on; SELECT pg_reload_conf();"));
+    }
+    if unsynced {
+        let text = "fsync is off: a crash of the machine can lose committed changes and corrupt the database";
+        checks.push(warning(text, "ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf();"));
+    }
+    if torn {
+        let text = "full_page_writes is off: a crash of the machine can corrupt the database";
+        checks.push(warning(text, "ALTER SYSTEM SET full_page_writes = on; SELECT pg_reload_conf();"));
+    }
+    if checks.is_empty() {
+        checks.push(Check::new(Severity::Ok, "durability", "what is committed survives a crash"));
+    }
+    checks
 }
 
 fn held_check(cells: &mut Cells<'_>) -> Check {
@@ -241,6 +267,14 @@ mod tests {
         assert!(ahead.severity == Severity::Warning && ahead.text.contains("ahead of"), "{ahead:?}");
         let behind = clock_check(at(9_000_000), at(3_000_000), at(9_000_010));
         assert!(behind.severity == Severity::Warning && behind.text.contains("behind"), "{behind:?}");
+    }
+
+    #[test]
+    fn settings_that_lose_commits_are_named() {
+        let named = |a, b, c| durability_checks(a, b, c).iter().map(|check| check.severity).collect::<Vec<_>>();
+        assert_eq!(named(false, false, false), [Severity::Ok]);
+        assert_eq!(named(true, false, false), [Severity::Warning]);
+        assert_eq!(named(true, true, true), [Severity::Warning; 3]);
     }
 
     #[test]

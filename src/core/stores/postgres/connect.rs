@@ -3,13 +3,17 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_postgres::config::{self, Config, SslNegotiation};
 
-use super::{Postgres, Wire, errors};
+use super::bounds::{Bounded, Gauge};
+use super::{Postgres, Wire, errors, socket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::conninfo::{ChannelBinding, Conninfo, Endpoint, Place, SslMode, TargetSessionAttrs};
 use crate::stores::tls::Tls;
+use crate::time::Uptime;
 
 /// Why one server was not taken.
 struct Failure {
@@ -19,7 +23,32 @@ struct Failure {
     decisive: bool,
 }
 
+/// Between two attempts, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// Searches once, and again for as long as the settings say.
 pub(super) async fn connect(info: &Conninfo) -> Result<Postgres> {
+    let end = Uptime::now().plus(info.connect_retry);
+    let mut pause = PAUSES.0;
+    loop {
+        match search(info).await {
+            Err(error) if may_pass(&error) && !Uptime::now().until(end).is_zero() => {
+                tokio::time::sleep(pause.min(Uptime::now().until(end))).await;
+                pause = (pause * 2).min(PAUSES.1);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether another attempt can go otherwise: nothing answers, the server starts up or shuts down, it has no room, or it is a
+/// standby that may be promoted. A server that has judged (a wrong password, no such database) will judge so again.
+fn may_pass(error: &Error) -> bool {
+    let passing = |code: &str| ["57P01", "57P02", "57P03", "53300"].contains(&code);
+    error.kind() == ErrorKind::Connect && error.sqlstate().is_none_or(passing)
+}
+
+async fn search(info: &Conninfo) -> Result<Postgres> {
     let mut hosts: Vec<&Endpoint> = info.hosts.iter().collect();
     if info.shuffle_hosts {
         hosts.sort_by_cached_key(|_| uuid::Uuid::new_v4());
@@ -189,14 +218,21 @@ impl Attempt<'_> {
             }
         };
         tls.reset();
-        let connected = driver_config(self.info, host, address, mode).connect(tls.clone()).await;
+        let socket = socket::open(self.info, host, address)
+            .await
+            .map_err(|error| Stop::Server(errors::unreachable_server(&error), false))?;
+        let gauge = Arc::<Gauge>::default();
+        let direct = self.info.tls.direct && mode == config::SslMode::Require;
+        let stream = Bounded::new(socket, mode != config::SslMode::Disable && !direct, Arc::clone(&gauge));
+        let handshake = socket::Handshake::new(tls.clone(), host, address);
+        let connected = socket::log_in(driver_config(self.info, host, mode), stream, handshake).await;
         Ok(connected.map(|(client, connection)| {
             let wire = match (address, tls.outcome()) {
                 (None, _) => Wire::Socket,
                 (_, Some(trust)) => Wire::Tls(trust),
                 (_, None) => Wire::Plain,
             };
-            Postgres::open(client, connection, self.info.describe_host(host), wire)
+            Postgres::open(client, connection, gauge, self.info.describe_host(host), wire)
         }))
     }
 }
@@ -223,20 +259,9 @@ async fn look_up(name: &str, port: u16) -> Result<Vec<IpAddr>> {
     Ok(addresses)
 }
 
-fn driver_config(info: &Conninfo, host: &Endpoint, address: Option<IpAddr>, mode: config::SslMode) -> Config {
+fn driver_config(info: &Conninfo, host: &Endpoint, mode: config::SslMode) -> Config {
     let mut config = Config::new();
-    config
-        .user(&info.user)
-        .dbname(&info.dbname)
-        .application_name(&info.application_name)
-        .port(host.port)
-        .ssl_mode(mode);
-    match (&host.place, address) {
-        (Place::Socket(directory), _) => config.host_path(directory),
-        (Place::Name(name) | Place::Address(_, Some(name)), Some(address)) => config.host(name).hostaddr(address),
-        (Place::Name(name) | Place::Address(_, Some(name)), None) => config.host(name),
-        (Place::Address(address, None), _) => config.host(address.to_string()).hostaddr(*address),
-    };
+    config.user(&info.user).dbname(&info.dbname).application_name(&info.application_name).ssl_mode(mode);
     if let Some(password) = &host.password {
         config.password(password.reveal());
     }
@@ -252,20 +277,6 @@ fn driver_config(info: &Conninfo, host: &Endpoint, address: Option<IpAddr>, mode
         ChannelBinding::Prefer => config::ChannelBinding::Prefer,
         ChannelBinding::Require => config::ChannelBinding::Require,
     });
-    let keepalives = info.keepalives;
-    config.keepalives(keepalives.on);
-    if let Some(idle) = keepalives.idle {
-        config.keepalives_idle(idle);
-    }
-    if let Some(interval) = keepalives.interval {
-        config.keepalives_interval(interval);
-    }
-    if let Some(count) = keepalives.count {
-        config.keepalives_retries(count);
-    }
-    if let Some(limit) = info.tcp_user_timeout {
-        config.tcp_user_timeout(limit);
-    }
     config
 }
 

@@ -20,7 +20,8 @@ impl<'a> FromSql<'a> for Stamp {
         Ok(Self(match micros {
             i64::MAX => Timestamp::INFINITY,
             i64::MIN => Timestamp::NEG_INFINITY,
-            finite => Timestamp::from_micros(finite.saturating_add(EPOCH)),
+            // The last millennia that the server knows are beyond ours: the last finite moment, not infinity.
+            finite => Timestamp::from_micros(finite.saturating_add(EPOCH).min(i64::MAX - 1)),
         }))
     }
 
@@ -38,7 +39,7 @@ impl<'a> FromSql<'a> for Plain {
         Ok(Self(match micros {
             i64::MAX => Wall::INFINITY,
             i64::MIN => Wall::NEG_INFINITY,
-            finite => Wall::from_micros(finite.saturating_add(EPOCH)),
+            finite => Wall::from_micros(finite.saturating_add(EPOCH).min(i64::MAX - 1)),
         }))
     }
 

@@ -11,21 +11,29 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
 use super::Postgres;
+use crate::sql::Sql;
 
 /// Codes that stand where a version stands in a start-up message (PostgreSQL's `pqcomm.h`).
 const CANCEL: i32 = 80_877_102;
 const SSL: i32 = 80_877_103;
 
+/// How long the answer may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+static PROCESS: Sql = Sql::new("SELECT pg_backend_pid()");
+
 impl Postgres {
     /// Whether the server process that answers is the one that was announced at the login. When in doubt: no.
     pub async fn is_direct(&self) -> bool {
         let announced = announced(self.client().cancel_token());
-        let answering = self.client().query_typed("SELECT pg_catalog.pg_backend_pid()", &[]);
-        let (announced, answering) = tokio::join!(announced, answering);
+        let answering = self.client().query_typed(PROCESS.for_postgres(), &[]);
+        let both = self.answer(Some(PATIENCE), async { tokio::join!(announced, answering) }.boxed());
+        let Ok((announced, answering)) = both.await else { return false };
         let answering = answering.ok().and_then(|rows| rows.first()?.try_get::<_, i32>(0).ok());
         answering.is_some() && announced == answering
     }

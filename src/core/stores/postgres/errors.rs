@@ -31,9 +31,7 @@ pub fn error_from(error: tokio_postgres::Error) -> Error {
         "error communicating with the server" => {
             Error::new(ErrorKind::Disconnected, format!("the connection to the server was lost: {said}"))
         }
-        "error connecting to server" => {
-            unreachable_server(cause.and_then(|cause| cause.downcast_ref::<io::Error>()), &said)
-        }
+        "error connecting to server" => cause_of(cause.and_then(|cause| cause.downcast_ref::<io::Error>()), &said),
         "error performing TLS handshake" if said.contains("does not support TLS") => {
             Error::new(ErrorKind::Connect, "the server does not support TLS, and sslmode demands it")
                 .with_hint("switch ssl on in the server, or set sslmode=disable if the network is trusted")
@@ -88,7 +86,12 @@ pub(super) fn connecting(error: tokio_postgres::Error) -> Error {
     }
 }
 
-fn unreachable_server(cause: Option<&io::Error>, said: &str) -> Error {
+/// Why there is no way to a server.
+pub(super) fn unreachable_server(error: &io::Error) -> Error {
+    cause_of(Some(error), &error.to_string())
+}
+
+fn cause_of(cause: Option<&io::Error>, said: &str) -> Error {
     let (message, hint) = match cause.map(io::Error::kind) {
         Some(io::ErrorKind::ConnectionRefused) => (
             "connection refused".to_owned(),

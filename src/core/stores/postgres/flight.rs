@@ -44,7 +44,7 @@ impl Often {
                 return None;
             }
             let types: Vec<Type> = params.iter().map(|(_, kind)| kind.clone()).collect();
-            db.client().prepare_typed(self.sql.as_str(), &types).await.ok()
+            db.client().prepare_typed(self.sql.for_postgres(), &types).await.ok()
         };
         self.prepared.get_or_init(|| prepare).await.as_ref()
     }
@@ -87,7 +87,7 @@ impl Postgres {
         loop {
             tries += 1;
             let answer = match form {
-                Form::Plain(sql) => self.client().query_typed(sql.as_str(), params).await,
+                Form::Plain(sql) => self.client().query_typed(sql.for_postgres(), params).await,
                 Form::Prepared(statement) => {
                     let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
                     self.client().query(statement, &values).await

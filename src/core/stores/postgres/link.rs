@@ -1,54 +1,74 @@
-//! One connection shared by every system of a database, replaced once when it breaks between two statements.
+//! One connection shared by every system of a database, replaced when it breaks between two statements, as long as there
+//! is time left for that.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use tokio_postgres::Row;
 
 use super::Postgres;
+use super::again::Again;
 use super::read::{Ask, Streamed};
+use super::write::ProofOf;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ident::OperationId;
 use crate::stores::conninfo::Conninfo;
 
 /// A connection, the limit of its statements, and how to connect again.
 pub struct Link {
-    db: Postgres,
+    db: Mutex<Arc<Postgres>>,
+    description: String,
     limit: Option<Duration>,
-    again: Conninfo,
-    second: OnceCell<Postgres>,
+    /// Whether the same is asked over and over, so that an answer makes up for earlier losses.
+    modest: bool,
+    again: Again,
 }
 
 impl Link {
     /// Over an open connection; `limit` bounds each statement that is not streamed, and `again` is how to connect anew to
     /// learn what became of a write.
     pub fn new(db: Postgres, limit: Option<Duration>, again: Conninfo) -> Self {
-        Self { db, limit, again, second: OnceCell::new() }
+        let (description, modest) = (db.describe().to_owned(), db.is_modest());
+        Self { db: Mutex::new(Arc::new(db)), description, limit, modest, again: Again::new(again) }
     }
 
     /// The connection as a URI without secrets.
     pub fn describe(&self) -> &str {
-        self.db.describe()
+        &self.description
     }
 
     /// How to connect again.
-    pub fn again(&self) -> &Conninfo {
+    pub fn again(&self) -> &Again {
         &self.again
     }
 
-    /// The connection to work on. One that broke in the middle of several acts is replaced, once: what became of the act
-    /// under way has been asked by then, and the others need not fail with it.
+    /// The connection to work on. One that broke in the middle of several acts is replaced: what became of the act under
+    /// way has been asked by then, and the others need not fail with it. All replacements of a command share one budget.
     ///
     /// # Errors
     /// `Connect`.
-    pub async fn live(&self) -> Result<&Postgres> {
-        if self.db.client().is_closed() { self.second.get_or_try_init(|| self.connect()).await } else { Ok(&self.db) }
+    pub async fn live(&self) -> Result<Arc<Postgres>> {
+        let mut current = self.db.lock().await;
+        if current.client().is_closed() {
+            if current.was_silent() {
+                self.again.budget().fell_silent();
+                // Counted once, also when no other connection is to be had.
+                current.forgive();
+            }
+            let mut db = self.again.connect().await?;
+            db.set_modest(self.modest);
+            *current = Arc::new(db);
+        }
+        Ok(Arc::clone(&current))
     }
 
-    async fn connect(&self) -> Result<Postgres> {
-        let mut db = Postgres::connect(&self.again).await?;
-        db.set_modest(self.db.is_modest());
-        Ok(db)
+    /// The answer of a question that is asked over and over makes up for what was lost before.
+    fn noted<T>(&self, answer: Result<T>) -> Result<T> {
+        if self.modest && answer.is_ok() {
+            self.again.budget().restore();
+        }
+        answer
     }
 
     /// [`Postgres::snapshot`] under this link's limit.
@@ -56,7 +76,7 @@ impl Link {
     /// # Errors
     /// As there.
     pub async fn snapshot(&self, asks: &[Ask<'_>]) -> Result<Vec<Result<Vec<Row>>>> {
-        self.live().await?.snapshot(asks, self.limit).await
+        self.noted(self.live().await?.snapshot(asks, self.limit).await)
     }
 
     /// The rows of one query in a snapshot of its own.
@@ -83,22 +103,22 @@ impl Link {
     /// # Errors
     /// As there.
     pub async fn snapshot_stream(&self, first: &Ask<'_>, long: &Ask<'_>) -> Result<(Vec<Row>, Streamed)> {
-        self.live().await?.snapshot_stream(first, long).await
+        self.live().await?.snapshot_stream(first, long, self.limit).await
     }
 
-    /// [`Postgres::change`]: the first row that `change` returned, `None` when nothing matched and nothing was written.
+    /// [`Self::change_all`]: the first row that `change` returned, `None` when nothing matched and nothing was written.
     ///
     /// # Errors
     /// As there.
-    pub async fn change(&self, change: &Ask<'_>, operation: OperationId) -> Result<Option<Row>> {
-        Ok(self.change_all(change, operation).await?.into_iter().next())
+    pub async fn change(&self, change: &Ask<'_>, proof: ProofOf<'_>, operation: OperationId) -> Result<Option<Row>> {
+        Ok(self.change_all(change, proof, operation).await?.into_iter().next())
     }
 
     /// [`Postgres::change_all`]: every row that `change` returned, none when nothing matched and nothing was written.
     ///
     /// # Errors
     /// As there.
-    pub async fn change_all(&self, change: &Ask<'_>, operation: OperationId) -> Result<Vec<Row>> {
-        self.live().await?.change_all(change, operation, &self.again).await
+    pub async fn change_all(&self, change: &Ask<'_>, proof: ProofOf<'_>, operation: OperationId) -> Result<Vec<Row>> {
+        self.live().await?.change_all(change, proof, operation, self.limit, &self.again).await
     }
 }

@@ -4,17 +4,21 @@
 //! itself then refuses every write. Time zones are never set: plain TIMESTAMP columns mean the zone their workers use.
 
 use std::pin::Pin;
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use futures_util::{Stream, StreamExt as _, stream};
-use tokio::task::JoinHandle;
+use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::Sleep;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, RowStream};
 
+use super::bounds::Gauge;
+use super::deadline::{Steps, patience, silent};
 use super::{Postgres, error_from};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sql::Sql;
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -22,10 +26,12 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// A database in SQL_ASCII holds bytes in no known encoding; asked for UTF-8 the server would refuse the whole answer for
 /// one odd byte. Taken raw, `decode` reports the odd column and the rest is read. Compiling a query (PostgreSQL 11 and later)
 /// takes seconds where large tables make it look expensive, and these are run once.
-const LIMITS: &str = "SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
+static LIMITS: Sql = Sql::new(
+    "SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
     CASE WHEN current_setting('server_encoding') = 'SQL_ASCII' THEN set_config('client_encoding', 'SQL_ASCII', true) END,
     CASE WHEN $3 THEN set_config('max_parallel_workers_per_gather', '0', true) END,
-    CASE WHEN current_setting('server_version_num')::int >= 110000 THEN set_config('jit', 'off', true) END";
+    CASE WHEN current_setting('server_version_num')::int >= 110000 THEN set_config('jit', 'off', true) END",
+);
 
 /// How long a reader waits for a lock: longer means somebody is altering the table, and the operator should know.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -42,9 +48,9 @@ impl<'a> Ask<'a> {
         Self { sql, params: params.into_iter().collect() }
     }
 
-    /// The statement.
+    /// The statement as it is sent.
     pub(super) fn text(&self) -> &str {
-        self.sql.as_str()
+        self.sql.for_postgres()
     }
 
     /// Its parameters.
@@ -60,12 +66,46 @@ const CHUNK: usize = 4;
 pub struct Streamed {
     rows: RowStream,
     end: JoinHandle<()>,
+    watch: Watch,
+}
+
+/// Notices when nothing comes any more, and ends the connection then.
+struct Watch {
+    patience: Option<Duration>,
+    since: Option<Pin<Box<Sleep>>>,
+    driver: AbortHandle,
+    gauge: Arc<Gauge>,
+}
+
+impl Watch {
+    /// Something came.
+    fn reset(&mut self) {
+        self.since = None;
+    }
+
+    /// Nothing is there yet. Time counts from the first such moment on: whoever takes rows slowly is not to blame.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Error> {
+        let Some(patience) = self.patience else { return Poll::Pending };
+        let since = self.since.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        if since.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        self.since = None;
+        self.driver.abort();
+        Poll::Ready(silent(patience))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.gauge.streamed();
+    }
 }
 
 /// What `make` makes of each row, in chunks of what has already arrived. Ends when the transaction has: a process that
 /// ended before would leave an open transaction, or an answer nobody took, to be logged by the server.
 pub fn chunks<T>(streamed: Streamed, make: impl Fn(&Row) -> T) -> impl Stream<Item = Result<Vec<T>>> {
-    let Streamed { rows, mut end } = streamed;
+    let Streamed { rows, mut end, mut watch } = streamed;
     // Neither a row stream nor a failed one may be asked again after its end.
     let mut rows = Box::pin(rows.fuse());
     let mut failed = None;
@@ -78,6 +118,7 @@ pub fn chunks<T>(streamed: Streamed, make: impl Fn(&Row) -> T) -> impl Stream<It
         while made.len() < CHUNK {
             match rows.as_mut().poll_next(context) {
                 Poll::Ready(Some(Ok(row))) => {
+                    watch.reset();
                     made.reserve_exact(CHUNK - made.len());
                     made.push(make(&row));
                 }
@@ -88,12 +129,13 @@ pub fn chunks<T>(streamed: Streamed, make: impl Fn(&Row) -> T) -> impl Stream<It
                 }
                 Poll::Ready(None) if made.is_empty() => {
                     if !ended && Pin::new(&mut end).poll(context).is_pending() {
-                        return Poll::Pending;
+                        // Everything has been read; that the end of the transaction is not answered changes nothing.
+                        return if watch.poll(context).is_ready() { Poll::Ready(None) } else { Poll::Pending };
                     }
                     ended = true;
                     return Poll::Ready(None);
                 }
-                Poll::Pending if made.is_empty() => return Poll::Pending,
+                Poll::Pending if made.is_empty() => return watch.poll(context).map(|error| Some(Err(error))),
                 Poll::Ready(None) | Poll::Pending => break,
             }
         }
@@ -118,13 +160,21 @@ impl Postgres {
             [(&statement, Type::TEXT), (&lock, Type::TEXT), (&self.modest, Type::BOOL)];
         // Each future puts its messages into the connection's queue when it is first polled, in this order; the
         // connection task then writes them all at once.
-        let (begun, limited, answers, ended) = tokio::join!(
-            biased;
-            client.batch_execute(BEGIN),
-            client.query_typed(LIMITS, &limits),
-            join_all(asks.iter().map(|ask| client.query_typed(ask.sql.as_str(), &ask.params))),
-            client.batch_execute("COMMIT"),
-        );
+        let steps = Steps::new();
+        let mut questions = Vec::with_capacity(asks.len());
+        for ask in asks {
+            questions.push(steps.of(client.query_typed(ask.text(), &ask.params)).boxed());
+        }
+        let work = async {
+            tokio::join!(
+                biased;
+                client.batch_execute(BEGIN),
+                client.query_typed(LIMITS.for_postgres(), &limits),
+                join_all(questions),
+                client.batch_execute("COMMIT"),
+            )
+        };
+        let (begun, limited, answers, ended) = self.answered(limit, &steps, work.boxed()).await?;
         if let Some(error) = begun.err().or(limited.err()) {
             return Err(self.explain(error).await);
         }
@@ -141,12 +191,18 @@ impl Postgres {
         Ok(out)
     }
 
-    /// Runs `first` and then streams `long` without a time limit, both in one snapshot. The stream ends the transaction
-    /// when the last row has been sent; memory stays flat because the connection stops reading while nobody takes rows.
+    /// Runs `first` and then streams `long`, both in one snapshot. The whole may take as long as it will, but where `limit`
+    /// is given something must come within it and a margin, again and again. The stream ends the transaction when the
+    /// last row has been sent; memory stays flat because the connection stops reading while nobody takes rows.
     ///
     /// # Errors
     /// The connection's, or that of either query's start.
-    pub async fn snapshot_stream(&self, first: &Ask<'_>, long: &Ask<'_>) -> Result<(Vec<Row>, Streamed)> {
+    pub async fn snapshot_stream(
+        &self,
+        first: &Ask<'_>,
+        long: &Ask<'_>,
+        limit: Option<Duration>,
+    ) -> Result<(Vec<Row>, Streamed)> {
         let client = self.client();
         let (statement, lock) = (millis(None), millis(Some(LOCK_WAIT)));
         let limits: [(&(dyn ToSql + Sync), Type); 3] =
@@ -158,19 +214,31 @@ impl Postgres {
             let _ = commit.as_mut().poll(context);
             Poll::Ready(())
         });
-        let (begun, limited, head, stream, ()) = tokio::join!(
-            biased;
-            client.batch_execute(BEGIN),
-            client.query_typed(LIMITS, &limits),
-            client.query_typed(first.sql.as_str(), &first.params),
-            client.query_typed_raw(long.sql.as_str(), long.params.iter().map(|(value, kind)| (*value, kind.clone()))),
-            queued,
-        );
+        let steps = Steps::new();
+        let work = async {
+            tokio::join!(
+                biased;
+                client.batch_execute(BEGIN),
+                client.query_typed(LIMITS.for_postgres(), &limits),
+                steps.of(client.query_typed(first.text(), &first.params)),
+                client.query_typed_raw(
+                    long.text(),
+                    long.params.iter().map(|(value, kind)| (*value, kind.clone()))
+                ),
+                queued,
+            )
+        };
+        let (begun, limited, head, stream, ()) = self.answered(limit, &steps, work.boxed()).await?;
         if let Some(error) = begun.err().or(limited.err()) {
             return Err(self.explain(error).await);
         }
         match (head, stream) {
-            (Ok(head), Ok(rows)) => Ok((head, Streamed { rows, end: tokio::spawn(commit) })),
+            (Ok(head), Ok(rows)) => {
+                self.gauge.stream();
+                let (driver, gauge) = (self.driver.clone(), Arc::clone(&self.gauge));
+                let watch = Watch { patience: patience(limit), since: None, driver, gauge };
+                Ok((head, Streamed { rows, end: tokio::spawn(commit), watch }))
+            }
             (Err(error), _) | (_, Err(error)) => Err(self.explain(error).await),
         }
     }

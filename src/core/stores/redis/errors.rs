@@ -38,6 +38,13 @@ pub fn from_server(text: &str) -> Error {
     }
 }
 
+/// Why a server in cluster mode is refused at the log-in: a list would show the tasks of one node only, or none.
+pub(super) fn cluster(described: &str) -> Error {
+    Error::usage(format!("{described} is a Redis Cluster, which is not supported")).with_hint(
+        "the keys of one task lie in different slots there, so neither a list nor a guarded change could be right",
+    )
+}
+
 /// What a command inside a script said, from `Error running script (…): @user_script:9: -OOM command not allowed`.
 fn hidden_code(text: &str) -> Option<&str> {
     let codes = ["OOM", "READONLY", "MISCONF", "NOREPLICAS", "WRONGTYPE", "NOPERM"];

@@ -12,6 +12,7 @@ use super::resp::{Batch, Replies, Reply, foreign};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::tls::{Tls, Trust};
 use crate::stores::url::{RedisInfo, RedisPlace};
+use crate::time::Uptime;
 
 trait Stream: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
@@ -25,22 +26,46 @@ pub(super) struct Wire {
 }
 
 const CHUNK: usize = 64 << 10;
-/// No reply is longer: twice the longest value that Redis keeps.
+/// No answer to one exchange is longer: twice the longest value that Redis keeps.
 const LONGEST: usize = 1 << 30;
-/// No reply to a log-in is longer, from a server that is one.
+/// No answer to a log-in is longer, from a server that is one.
 const LONGEST_OF_LOGIN: usize = 64 << 10;
 
 impl Wire {
-    /// Connects, encrypts and logs in within the time the settings allow.
+    /// Connects, encrypts and logs in within the time the settings allow, and tries again for as long as they say.
     pub(super) async fn open(info: &RedisInfo) -> Result<Self> {
+        let end = Uptime::now().plus(info.connect_retry);
+        loop {
+            match Self::open_once(info).await {
+                // A server that refused the log-in will refuse it again.
+                Err((_, true)) if !Uptime::now().until(end).is_zero() => {
+                    tokio::time::sleep(Duration::from_millis(250).min(Uptime::now().until(end))).await;
+                }
+                answer => return answer.map_err(|(error, _)| error),
+            }
+        }
+    }
+
+    /// The error with whether another attempt can go otherwise.
+    async fn open_once(info: &RedisInfo) -> Result<Self, (Error, bool)> {
         let limit = info.connect_timeout;
         let opened = tokio::time::timeout(limit, Self::open_at_leisure(info)).await.unwrap_or_else(|_| {
             Err(Error::new(ErrorKind::Connect, format!("no answer within {}", span(limit)))
                 .with_hint("is the host right, and does a firewall drop packets?"))
         });
         opened.map_err(|error| match error.kind() {
-            ErrorKind::Usage => error,
-            _ => error.with_kind(ErrorKind::Connect).with_context(format!("cannot connect to {}", info.describe())),
+            ErrorKind::Usage => (error, false),
+            kind => {
+                let judged = ["(NOAUTH", "(WRONGPASS", "(ERR"].iter().any(|code| error.to_string().contains(code));
+                let passing = matches!(
+                    kind,
+                    ErrorKind::Connect | ErrorKind::Disconnected | ErrorKind::Timeout | ErrorKind::Pending
+                ) && !judged;
+                (
+                    error.with_kind(ErrorKind::Connect).with_context(format!("cannot connect to {}", info.describe())),
+                    passing,
+                )
+            }
         })
     }
 
@@ -60,6 +85,9 @@ impl Wire {
                             let told = Error::new(ErrorKind::Connect, error.to_string());
                             match error.hint() {
                                 Some(hint) => told.with_hint(hint),
+                                None if error.is_foreign() => told.with_hint(
+                                    "this port does not seem to speak TLS: write redis:// instead of rediss:// if the network is trusted",
+                                ),
                                 None => told,
                             }
                         })?;
@@ -90,9 +118,22 @@ impl Wire {
         }
         batch.add(&[b"SELECT", info.db.to_string().as_bytes()]);
         batch.add(&[b"CLIENT", b"SETNAME", b"sen"]);
-        let mut replies = self.exchange_of(&batch, LONGEST_OF_LOGIN).await?.into_iter();
+        // Two ways to learn of a cluster, because either may be denied to a user or unknown to a server.
+        batch.add(&[b"INFO", b"cluster"]);
+        batch.add(&[b"HELLO"]);
+        let answer = self.exchange_of(&batch, LONGEST_OF_LOGIN).await.map_err(|error| {
+            if error.to_string() == CLOSED {
+                error.with_hint("is the port that of a Redis server, and does it want TLS (rediss://)?")
+            } else {
+                error
+            }
+        });
+        let mut replies = answer?.into_iter();
         if info.password.is_some() {
             replies.next().unwrap_or(Reply::Nil).checked()?;
+        }
+        if replies.as_slice().iter().any(names_cluster) {
+            return Err(errors::cluster(&info.describe()));
         }
         match replies.next() {
             // A user whose access list lacks SELECT can still work in the first database.
@@ -128,23 +169,35 @@ impl Wire {
             while found.len() < batch.count() {
                 let size = reader.read(chunk).await.map_err(lost)?;
                 if size == 0 {
-                    return Err(Error::new(ErrorKind::Disconnected, "Redis closed the connection"));
+                    return Err(Error::new(ErrorKind::Disconnected, CLOSED));
+                }
+                if length == 0 && is_tls(&chunk[..size]) {
+                    return Err(wants_tls());
                 }
                 let mut input = &chunk[..size];
                 while found.len() < batch.count()
                     && let Some(reply) = replies.next(&mut input)?
                 {
                     found.push(reply);
-                    length = 0;
                 }
                 length += size;
                 if length > longest {
-                    return Err(foreign());
+                    return Err(too_long(longest));
                 }
             }
             Ok(found)
         };
         Ok(tokio::try_join!(write, read)?.1)
+    }
+}
+
+/// Whether this reply to INFO or HELLO is that of a server in cluster mode.
+fn names_cluster(reply: &Reply) -> bool {
+    let is = |reply: &Reply, word: &str| matches!(reply, Reply::Bulk(bytes) if bytes == word.as_bytes());
+    match reply {
+        Reply::Bulk(text) => String::from_utf8_lossy(text).lines().any(|line| line.trim() == "cluster_enabled:1"),
+        Reply::Array(parts) => parts.windows(2).any(|pair| is(&pair[0], "mode") && is(&pair[1], "cluster")),
+        _ => false,
     }
 }
 
@@ -156,6 +209,24 @@ async fn socket(path: &Path) -> Result<Pin<Box<dyn Stream>>> {
 #[cfg(not(unix))]
 async fn socket(_: &Path) -> Result<Pin<Box<dyn Stream>>> {
     Err(Error::usage("there are no Unix sockets on this system"))
+}
+
+const CLOSED: &str = "Redis closed the connection";
+
+/// Whether these are the first bytes of a TLS record: an alert, where somebody does not encrypt.
+fn is_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x15 | 0x16, 0x03, ..])
+}
+
+fn wants_tls() -> Error {
+    Error::new(ErrorKind::Disconnected, "this port speaks TLS, and the URL says that the connection is not encrypted")
+        .with_hint("write rediss:// instead of redis://")
+}
+
+fn too_long(longest: usize) -> Error {
+    let bound = if longest < 1 << 20 { format!("{} KiB", longest >> 10) } else { format!("{} MiB", longest >> 20) };
+    Error::new(ErrorKind::Disconnected, format!("the answer is longer than {bound} and is not read"))
+        .with_hint("is the port that of a Redis server?")
 }
 
 fn lost(error: io::Error) -> Error {

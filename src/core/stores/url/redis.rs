@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::secret::Secret;
-use crate::stores::conninfo::{NamedFile, Roots, SslMode, TlsChoice, TlsVersion, percent_decode};
+use crate::secret::{Secret, remember};
+use crate::stores::conninfo::{NamedFile, Roots, SslMode, TlsChoice, TlsVersion, is_plain_word, percent_decode};
 
 const DEFAULT_PORT: u16 = 6379;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,6 +28,8 @@ pub struct RedisInfo {
     pub tls: Option<TlsChoice>,
     /// The time that connecting may take, from the first packet to the end of authentication.
     pub connect_timeout: Duration,
+    /// How long a server that cannot be reached, or takes no connections yet, is tried again.
+    pub connect_retry: Duration,
     /// What the operator should know though it stops nothing.
     pub warnings: Vec<String>,
 }
@@ -86,6 +88,7 @@ impl RedisInfo {
             db: 0,
             tls: matches!(base, "rediss" | "valkeys").then(verified),
             connect_timeout: DEFAULT_TIMEOUT,
+            connect_retry: Duration::ZERO,
             warnings: Vec::new(),
         };
         info.credentials(who)?;
@@ -95,9 +98,12 @@ impl RedisInfo {
                 info.db = number(db)?;
             }
         }
+        let mut secret_near = false;
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            info.parameter(&percent_decode(name, "name of a parameter")?, value)?;
+            let name = percent_decode(name, "name of a parameter")?;
+            info.parameter(&name, value, secret_near)?;
+            secret_near |= name == "password";
         }
         match fragment {
             None | Some("") => {}
@@ -120,17 +126,18 @@ impl RedisInfo {
             self.user = Some(percent_decode(user, "user name")?);
         }
         if let Some(password) = password.filter(|password| !password.is_empty()) {
-            self.password = Some(Secret::new(percent_decode(password, "password")?));
+            self.password = Some(a_password(password)?);
         }
         Ok(())
     }
 
-    fn parameter(&mut self, name: &str, value: &str) -> Result<()> {
+    /// Takes one parameter. `secret_near`: a password stood before it, whose rest, cut off by a bare `&`, it may be.
+    fn parameter(&mut self, name: &str, value: &str, secret_near: bool) -> Result<()> {
         let decoded = || percent_decode(value, "value of a parameter");
         match name {
             "db" => self.db = number(value)?,
             "username" => self.user = Some(decoded()?).filter(|user| !user.is_empty()),
-            "password" => self.password = Some(Secret::new(percent_decode(value, "password")?)),
+            "password" => self.password = Some(a_password(value)?),
             "socket_connect_timeout" => {
                 let seconds = value.parse::<f64>().ok().filter(|seconds| (0.0..=86_400.0).contains(seconds));
                 let seconds = seconds.ok_or_else(|| bad("socket_connect_timeout is a number of seconds"))?;
@@ -142,7 +149,12 @@ impl RedisInfo {
             }
             name if IGNORED.contains(&name) => {}
             name => {
-                return Err(bad(&format!("{name:?} is no parameter of a Redis URL known here")).with_hint(
+                let told = if secret_near || !is_plain_word(name) {
+                    "a parameter of the Redis URL is not known here".to_owned()
+                } else {
+                    format!("{name:?} is no parameter of a Redis URL known here")
+                };
+                return Err(bad(&told).with_hint(
                     "known: db, username, password, socket_connect_timeout, ssl_cert_reqs, ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_check_hostname",
                 ));
             }
@@ -196,6 +208,14 @@ impl RedisInfo {
         }
         out
     }
+}
+
+/// A password as written in the URL, which is kept from every output in this form, too.
+fn a_password(raw: &str) -> Result<Secret> {
+    remember(raw);
+    let password = percent_decode(raw, "password")?;
+    remember(&password);
+    Ok(Secret::new(password))
 }
 
 fn bad(message: &str) -> Error {
@@ -310,6 +330,10 @@ mod tests {
             "redis://h:hunter2",
             "redis://h/hunter2",
             "redis://h?sslmode=hunter2",
+            "redis://h?password=a&hunter2=1",
+            "redis://h?password=a&hunter2",
+            "redis://h?p%40hunter2=1",
+            "redis://h?hunter2",
             "redis://h?ssl_ca_certs=hunter2",
             "redis://h1,h2",
             "redis+x://h",

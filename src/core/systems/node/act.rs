@@ -340,5 +340,5 @@ fn failed(subject: Subject, error: &Error) -> Item {
     let mut why = error.to_string();
     why.extend(error.causes().iter().map(|cause| format!(": {cause}")));
     why.extend(error.hint().map(|hint| format!(" ({hint})")));
-    Item::new(subject, outcome, why)
+    Item::new(subject, outcome, why).lost(error.is_of_the_connection())
 }

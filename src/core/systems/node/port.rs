@@ -199,6 +199,8 @@ pub struct Upkeep {
     pub used_memory: Option<i64>,
     /// Whether it keeps a log of what is written.
     pub append_only: Option<bool>,
+    /// When that log is synced: `always`, `everysec`, `no`; `None` where this user may not ask.
+    pub append_sync: Option<String>,
     /// How many changes were not saved yet.
     pub unsaved: Option<i64>,
     /// When it last saved, in seconds.

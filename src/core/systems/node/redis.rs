@@ -43,8 +43,10 @@ impl RedisTasks {
     async fn keys(&self, pattern: &str, mut tell: impl FnMut(String)) -> Result<()> {
         let mut cursor = b"0".to_vec();
         let mut seen = scan::Once::default();
+        let mut pages = scan::Pages::default();
         loop {
             let reply = self.redis.call(&[b"SCAN", &cursor, b"MATCH", pattern.as_bytes(), b"COUNT", LOOK_AT]).await?;
+            pages.next(&self.redis).await?;
             let (next, keys) = scan::page(reply)?;
             for key in keys {
                 if seen.first(&key)
@@ -90,6 +92,7 @@ impl TaskStore for RedisTasks {
         batch.add(&[b"INFO", b"persistence"]);
         batch.add(&[b"INFO", b"replication"]);
         batch.add(&[b"XLEN", STREAM.as_bytes()]);
+        batch.add(&[b"CONFIG", b"GET", b"appendfsync"]);
         let mut replies = Replies(self.redis.exchange(&batch).await?.into_iter());
         let told: String = (0..3).filter_map(|_| replies.next().text()).collect();
         let word = |name: &str| told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -104,6 +107,7 @@ impl TaskStore for RedisTasks {
             save_failed: word("rdb_last_bgsave_status").is_some_and(|text| text.trim() != "ok"),
             replica: matches!(word("role").map(str::trim), Some("slave" | "replica")),
             events: replies.next().int(),
+            append_sync: decode::pairs(replies.next()).ok().and_then(|pairs| Some(pairs.into_iter().next()?.1)),
             encryption: self.redis.encryption().await,
         })
     }

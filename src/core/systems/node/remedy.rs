@@ -8,6 +8,7 @@ use crate::model::plan::Step;
 use crate::model::report::{Item, Outcome};
 use crate::model::subject::Subject;
 use crate::model::value::Value;
+use crate::model::verdict::NextCommand;
 use crate::time::Timestamp;
 
 /// The names of the guards.
@@ -83,7 +84,10 @@ pub fn requeue(task: &Task, effects: &[Effect]) -> Judgement {
         Some(Status::Failed) => refuse(
             task,
             Outcome::Changed,
-            format!("it failed; `sen dlq replay {}` queues it with its attempts reset", task.id),
+            format!(
+                "it failed; `{}` queues it with its attempts reset",
+                NextCommand::new(&["sen", "dlq", "replay"], "").id(&task.id).command
+            ),
         ),
         Some(Status::Completed) => refuse(task, Outcome::Changed, "it is completed already"),
         Some(Status::Leased | Status::InProgress) if task.owner.is_some() && task.owner_alive != Some(false) => refuse(

@@ -34,17 +34,29 @@ pub(super) fn checkup(upkeep: &Upkeep) -> Checkup {
     if upkeep.save_failed {
         checks.push(Check::new(Severity::Critical, "persistence", "the last save to disk failed"));
     }
-    match (upkeep.append_only, upkeep.last_save, upkeep.unsaved) {
-        (Some(true), ..) => checks.push(Check::new(Severity::Ok, "persistence", "every change is logged (appendonly)")),
-        (Some(false), _, Some(unsaved)) if unsaved > 0 => checks.push(
+    match (upkeep.append_only, upkeep.append_sync.as_deref()) {
+        (Some(true), Some("no")) => checks.push(
             Check::new(
                 Severity::Warning,
                 "persistence",
-                format!("a crash of Redis loses {unsaved} changes since its last save: no append-only log is kept"),
+                "the append-only log is written when the system likes (appendfsync no): a crash of the machine loses tasks",
             )
-            .with_remedy("CONFIG SET appendonly yes"),
+            .with_remedy("CONFIG SET appendfsync everysec"),
         ),
-        _ => {}
+        (Some(true), _) => {
+            checks.push(Check::new(Severity::Ok, "persistence", "every change is logged (appendonly)"));
+        }
+        (Some(false), _) => {
+            let unsaved = match upkeep.unsaved {
+                Some(unsaved) if unsaved > 0 => format!("the {unsaved} changes"),
+                _ => "what changed".to_owned(),
+            };
+            let text = format!("a crash of Redis loses {unsaved} since its last save: no append-only log is kept");
+            checks.push(
+                Check::new(Severity::Warning, "persistence", text).with_remedy("CONFIG SET appendonly yes"),
+            );
+        }
+        (None, _) => {}
     }
     if let Some(events) = upkeep.events.filter(|events| *events > MANY_EVENTS) {
         checks.push(
@@ -84,6 +96,7 @@ mod tests {
             max_memory: Some(100 << 20),
             used_memory: Some(95 << 20),
             append_only: Some(false),
+            append_sync: None,
             unsaved: Some(7),
             last_save: Some(1),
             save_failed: true,
@@ -93,6 +106,9 @@ mod tests {
         };
         let topics: Vec<_> = checkup(&bad).checks.iter().map(|check| check.topic).collect();
         assert_eq!(topics, ["eviction", "memory", "persistence", "persistence", "events", "replica", "tls"]);
+        let lax = Upkeep { append_only: Some(true), append_sync: Some("no".into()), ..Upkeep::default() };
+        let told = checkup(&lax).checks;
+        assert!(told.iter().any(|check| check.text.contains("appendfsync no")), "{told:?}");
         let good = Upkeep { eviction: Some("noeviction".into()), append_only: Some(true), ..Upkeep::default() };
         assert!(checkup(&good).checks.iter().all(|check| check.severity == Severity::Ok));
     }

@@ -252,18 +252,21 @@ fn evidence(facts: &Facts<'_>, state: State, cost: f64) -> Vec<String> {
 
 fn next(task: &Task, state: State, now: Timestamp) -> Vec<NextCommand> {
     let id = task.id.as_str();
-    let agent = |verb: &str, why: &str| NextCommand::new(&["sen", "agent", verb, id], why);
+    let agent = |verb: &str, why: &str| NextCommand::new(&["sen", "agent", verb], why).id(id);
     match state {
         State::WorkerGone => {
             vec![agent("requeue", "let another worker go on, as the watcher would"), agent("cancel", "give it up")]
         }
         State::LeaseExpired => {
             let owner = task.owner.as_deref().unwrap_or_default();
-            vec![NextCommand::new(&["sen", "inspect", owner], "what that worker does"), agent("cancel", "give it up")]
+            vec![
+                NextCommand::new(&["sen", "inspect"], "what that worker does").id(owner),
+                agent("cancel", "give it up"),
+            ]
         }
         State::Retrying => vec![agent("requeue", "let a worker take it"), agent("cancel", "give it up")],
         State::OutOfAttempts | State::Failed | State::Cancelled if is_dead(task, now) => {
-            vec![NextCommand::new(&["sen", "dlq", "replay", id], "queue it again with its attempts reset")]
+            vec![NextCommand::new(&["sen", "dlq", "replay"], "queue it again with its attempts reset").id(id)]
         }
         State::OverCostLimit | State::Running | State::Queued => vec![agent("cancel", "give it up")],
         _ => Vec::new(),

@@ -147,7 +147,7 @@ fn unreadable(task: &Task) -> Vec<Cause> {
         None => "its keys cannot be understood".into(),
     };
     let poison = if task.status == Some(Status::Queued) { "; a worker that claims it may stop over it" } else { "" };
-    let next = NextCommand::new(&["sen", "agent", "show", &task.id], "what is stored, field by field");
+    let next = NextCommand::new(&["sen", "agent", "show"], "what is stored, field by field").id(&task.id);
     let cause = Cause::new("unreadable_hash", Certainty::Proven, Severity::Critical, text + poison);
     vec![cause.with_next(vec![next])]
 }
@@ -203,7 +203,7 @@ fn shared_name(facts: &Facts<'_>, _: State) -> Option<Cause> {
         "the heartbeat of {} {what}: two workers share the name, or it was started again and left this task",
         owner(task)
     );
-    let next = NextCommand::new(&["sen", "agent", "list", "--owner", owner(task)], "everything under that name");
+    let next = NextCommand::new(&["sen", "agent", "list"], "everything under that name").option("--owner", owner(task));
     Some(Cause::new("shared_name", Certainty::Likely, Severity::Warning, text).with_next(vec![next]))
 }
 
@@ -275,7 +275,7 @@ fn over_cost_limit(facts: &Facts<'_>, _: State) -> Option<Cause> {
     let over = task.status.is_some_and(|status| !status.is_over());
     let limit = task.cost_limit.filter(|limit| over && spent > *limit)?;
     let text = format!("it has cost ${spent:.4} of at most ${limit:.4}, and nothing enforces the limit");
-    let next = NextCommand::new(&["sen", "agent", "cancel", &task.id], "give it up");
+    let next = NextCommand::new(&["sen", "agent", "cancel"], "give it up").id(&task.id);
     Some(Cause::new("over_cost_limit", Certainty::Proven, Severity::Warning, text).with_next(vec![next]))
 }
 
@@ -302,7 +302,7 @@ fn rate_limited(facts: &Facts<'_>, state: State) -> Option<Cause> {
     failure(facts, state).filter(|error| error.starts_with(RATE_LIMITED))?;
     let tenant = facts.look.task.tenant_id.as_deref().unwrap_or_default();
     let (others, mut next) = alike(facts);
-    next.insert(0, NextCommand::new(&["sen", "agent", "rate-limit", "get", tenant], "the tenant's tokens now"));
+    next.insert(0, NextCommand::new(&["sen", "agent", "rate-limit", "get"], "the tenant's tokens now").id(tenant));
     let text = format!("the rate limit of tenant {tenant} failed it, for its bucket was empty twice in a row{others}");
     Some(Cause::new("rate_limited", Certainty::Proven, Severity::Warning, text).with_next(next))
 }
@@ -342,7 +342,7 @@ fn effect_unsettled(facts: &Facts<'_>, state: State) -> Option<Cause> {
         "side effect {first}{more} has begun and has no result: it happened or not, and another attempt may repeat it"
     );
     let severity = if gone(&facts.look.task) { Severity::Critical } else { Severity::Warning };
-    let next = NextCommand::new(&["sen", "agent", "show", &facts.look.task.id], "its side effects");
+    let next = NextCommand::new(&["sen", "agent", "show"], "its side effects").id(&facts.look.task.id);
     Some(Cause::new("effect_unsettled", Certainty::Proven, severity, text).with_next(vec![next]))
 }
 
@@ -369,7 +369,7 @@ fn holds_several(worker: &str, beat: Option<&Heartbeat>, held: &[Task]) -> Optio
             "it holds {} tasks, and a worker works at one: two share the name, or it was started again and left some",
             held.len()
         );
-        let next = NextCommand::new(&["sen", "agent", "list", "--owner", worker], "everything under that name");
+        let next = NextCommand::new(&["sen", "agent", "list"], "everything under that name").option("--owner", worker);
         Cause::new("shared_name", Certainty::Likely, Severity::Warning, text).with_next(vec![next])
     })
 }

@@ -1,12 +1,14 @@
-//! Plans and their application: the road from a wish to a report. Rules are in `remedy.rs`, SQL in the cells.
+//! Plans and their application. Rules are in `remedy.rs`, SQL in the stores.
+
+use std::time::Duration;
 
 use super::letters::Replay;
 use super::port::{Change, Event, Seen, Wanted};
-use super::record::{Saga, uuid};
+use super::record::{Entry, Later, Saga, uuid};
 use super::remedy::{self, Remedy};
 use super::shape::{Model, Models, Table};
-use super::verdict;
 use super::{NAME, STEPS, Sagas};
+use super::{story, verdict};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::plan::{Gravity, Plan, Step};
 use crate::model::report::{Item, Outcome, Report};
@@ -15,7 +17,10 @@ use crate::model::value::Value;
 use crate::observe::Observer;
 use crate::permit::WritePermit;
 use crate::system::{Request, SagaAct, SagaEvent, SagaRequest};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, Uptime, humane};
+
+/// How often a saga is looked at while it is watched.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// What a plan has fixed.
 pub(super) enum Fixed {
@@ -29,6 +34,8 @@ pub(super) enum Fixed {
 pub(super) struct Act {
     model: Model,
     what: What,
+    /// How long to watch whether it goes on, and its newest result as it was seen.
+    verify: Option<(Duration, Option<Entry>)>,
 }
 
 /// What is written.
@@ -46,7 +53,7 @@ pub(super) fn subject(id: &str) -> Subject {
 
 const fn verb(act: &SagaAct) -> &'static str {
     match act {
-        SagaAct::Retry => "retry",
+        SagaAct::Retry { .. } => "retry",
         SagaAct::Skip { .. } => "skip",
         SagaAct::Compensate => "compensate",
         SagaAct::Abort => "abort",
@@ -58,6 +65,14 @@ const fn verb(act: &SagaAct) -> &'static str {
 /// Skipping and aborting cannot be taken back, and compensating undoes what was done.
 const fn grave(act: &SagaAct) -> bool {
     matches!(act, SagaAct::Skip { .. } | SagaAct::Abort | SagaAct::Compensate)
+}
+
+/// Whether an act may do work twice, by what is known of this saga.
+fn doubtful(saga: &Saga, act: &SagaAct) -> bool {
+    match act {
+        SagaAct::Retry { force } => *force || saga.later.as_ref().is_some_and(Later::counts),
+        _ => false,
+    }
 }
 
 fn past_tense(act: &str) -> &'static str {
@@ -95,7 +110,7 @@ impl Sagas {
             let look = self.store.look(&models, &Wanted { id, exact: false, steps: STEPS, messages: false }).await?;
             let (now, mut seen) = (look.now, look.sagas);
             seen.retain(|seen| picked.iter().any(|model| model.state.number == seen.model));
-            let seen = match one(id, seen) {
+            let mut seen = match one(id, seen) {
                 Ok(seen) => seen,
                 Err(item) => {
                     plan.refused.push(*item);
@@ -107,6 +122,12 @@ impl Sagas {
             }
             known.push(seen.saga.id.clone());
             let Some(model) = picked.iter().copied().find(|model| model.state.number == seen.model) else { continue };
+            if matches!(act, SagaAct::Unstick { .. }) {
+                seen.holders = self.store.holders(model, &seen.saga.id).await?;
+            }
+            if doubtful(&seen.saga, act) {
+                plan.gravity = Gravity::Grave;
+            }
             match self.judge(model, &seen, act, now).await? {
                 Ok((what, notes)) => {
                     let mut step = Step::new(subject(&seen.saga.id), verb(act));
@@ -115,7 +136,13 @@ impl Sagas {
                     step.warnings.push(described(&seen.saga));
                     step.warnings.extend(notes);
                     plan.steps.push(step);
-                    acts.push(Act { model: model.clone(), what });
+                    let verify = match act {
+                        SagaAct::Unstick { verify: Some(limit), .. } => {
+                            Some((*limit, story::newest(&seen.steps).cloned()))
+                        }
+                        _ => None,
+                    };
+                    acts.push(Act { model: model.clone(), what, verify });
                 }
                 Err(why) => {
                     plan.refused.push(Item::new(subject(&seen.saga.id), Outcome::Changed, why));
@@ -135,10 +162,10 @@ impl Sagas {
     ) -> Result<Result<(What, Vec<String>), String>> {
         let whole = remedy::Subject { seen, model, fresh: fresh() };
         let remedy: Remedy = match act {
-            SagaAct::Retry => remedy::retry(&whole),
+            SagaAct::Retry { force } => remedy::retry(&whole, *force),
             SagaAct::Compensate => remedy::compensate(&whole),
             SagaAct::Abort => remedy::abort(&whole),
-            SagaAct::Unstick { unchanged_for } => remedy::unstick(&whole, *unchanged_for),
+            SagaAct::Unstick { unchanged_for, .. } => remedy::unstick(&whole, *unchanged_for),
             SagaAct::Skip { output, force } => {
                 let earlier = match whole.current() {
                     Some(entry) => self.store.output_of(model, seen.saga.name.as_deref(), &entry.step_id).await?,
@@ -186,7 +213,13 @@ impl Sagas {
             What::Change(change) => {
                 let signed = remedy::signed(change, permit.operation(), permit.operator(), permit.reason());
                 match self.store.change(&act.model, &signed, permit).await {
-                    Ok(true) => Item::new(subject, Outcome::Applied, past_tense(step.act)),
+                    Ok(true) => match &act.verify {
+                        Some((limit, last)) => {
+                            let (outcome, told) = self.watched(&act.model, change, last.as_ref(), *limit).await;
+                            Item::new(subject, outcome, told)
+                        }
+                        None => Item::new(subject, Outcome::Applied, past_tense(step.act)),
+                    },
                     Ok(false) => {
                         let (outcome, now) = self.what_is_there(&act.model, &change.id).await;
                         Item::new(subject, outcome, now + "; nothing was written")
@@ -202,6 +235,55 @@ impl Sagas {
                 }
                 Err(error) => failed(subject, &error),
             },
+        }
+    }
+
+    /// Watches whether a saga that was made due goes on: a poll claims it, and a result is recorded.
+    async fn watched(
+        &self,
+        model: &Model,
+        change: &Change,
+        last: Option<&Entry>,
+        limit: Duration,
+    ) -> (Outcome, String) {
+        let models = Models { models: vec![model.clone()], ..Models::default() };
+        let wanted = Wanted { id: &change.id, exact: true, steps: 5, messages: false };
+        let end = Uptime::now().plus(limit);
+        let span = humane(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
+        let mut claims: Vec<Option<String>> = vec![Some(change.fresh.clone())];
+        loop {
+            let seen = match self.store.look(&models, &wanted).await {
+                Ok(look) => look.sagas.into_iter().next(),
+                Err(error) => return (Outcome::Applied, format!("due again; not verified: {error}")),
+            };
+            let Some(seen) = seen else { return (Outcome::Missing, "it was made due, and no longer exists".into()) };
+            let saga = &seen.saga;
+            let over = verdict::state(saga);
+            let moved =
+                saga.step != change.step || saga.status.as_str() != change.to || story::newest(&seen.steps) != last;
+            if moved {
+                let state = over.name().replace('_', " ");
+                return (Outcome::Applied, format!("due again; verified: it goes on, now {state}, step {}", saga.step));
+            }
+            if claims.last() != Some(&saga.token) {
+                claims.push(saga.token.clone());
+            }
+            let why = "probably building the step's input fails, the worker has no definition of this name, or another saga fails the poll";
+            if claims.len() > 2 {
+                return (
+                    Outcome::Changed,
+                    format!("it was made due, but is claimed again and again without a result: {why}"),
+                );
+            }
+            if Uptime::now() >= end {
+                let told = if claims.len() > 1 {
+                    format!("due again; claimed, but without a result within {span}: the step takes longer, or {why}")
+                } else {
+                    format!("due again; no poll has claimed it within {span}")
+                };
+                return (Outcome::Applied, told);
+            }
+            tokio::time::sleep(LOOK.min(Uptime::now().until(end))).await;
         }
     }
 
@@ -354,7 +436,7 @@ pub(super) fn failed(subject: Subject, error: &Error) -> Item {
     let mut why = error.to_string();
     why.extend(error.causes().iter().map(|cause| format!(": {cause}")));
     why.extend(error.hint().map(|hint| format!(" ({hint})")));
-    Item::new(subject, outcome, why)
+    Item::new(subject, outcome, why).lost(error.is_of_the_connection())
 }
 
 #[cfg(test)]

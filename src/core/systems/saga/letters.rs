@@ -1,5 +1,5 @@
-//! The dead letters of this system: messages that failed, and messages that somebody took and never finished. The library
-//! tries the former again by itself, for ever; the latter nobody touches any more.
+//! The dead letters of this system: messages that failed, and messages that were claimed and not finished for long. The library
+//! tries the former again by itself, for ever; the latter are not claimed again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,8 +50,8 @@ fn step(message: &Message) -> &str {
 /// Why it is dead, in the library's words or ours.
 fn error(message: &Message) -> String {
     if message.status == message.kind.taken() {
-        let who = if message.kind == Mailbox::Out { "publisher" } else { "worker" };
-        return format!("taken by a {who} that never finished it");
+        let (who, done) = if message.kind == Mailbox::Out { ("publisher", "sent") } else { ("worker", "applied") };
+        return format!("claimed by a {who} and not marked {done}");
     }
     message.error.clone().unwrap_or_else(|| "(no error was recorded)".into())
 }
@@ -62,7 +62,7 @@ fn group_of(message: &Message) -> (String, String) {
 }
 
 fn bound(filter: &LetterFilter) -> Duration {
-    // Whoever says how old must mean the ones in somebody's hands, too.
+    // Whoever says how old must mean the claimed ones, too.
     filter.older_than.unwrap_or(LEFT)
 }
 
@@ -266,11 +266,25 @@ impl DeadLetters for Sagas {
         }
         let noun = if set.count == 1 { "message" } else { "messages" };
         plan.summary = format!("make {} {noun} due again", set.count);
-        if parts.iter().any(|(kind, ..)| *kind == Mailbox::Out) {
-            set.warnings.push(
-                "what a publisher that still lives has sent already is sent again: receivers get it at least once"
-                    .into(),
-            );
+        let claimed = |kind: Mailbox| -> usize {
+            let own = parts.iter().filter(|(known, ..)| *known == kind).flat_map(|(.., list)| list);
+            own.filter(|message| message.status == kind.taken()).count()
+        };
+        let (sending, applying) = (claimed(Mailbox::Out), claimed(Mailbox::In));
+        if sending > 0 {
+            set.warnings.push(format!(
+                "{sending} of them {} claimed and not finished: a publisher that is only slow sends what it has claimed all the \
+                 same, so each may be sent twice",
+                if sending == 1 { "is" } else { "are" }
+            ));
+        } else if parts.iter().any(|(kind, ..)| *kind == Mailbox::Out) {
+            set.warnings.push("receivers may get a message again that was sent although it counts as failed".into());
+        }
+        if applying > 0 {
+            set.warnings.push(format!(
+                "{applying} of them {} claimed and not finished: a worker that is only slow applies what it has claimed all the same",
+                if applying == 1 { "is" } else { "are" }
+            ));
         }
         if parts.iter().any(|(kind, ..)| *kind == Mailbox::In) {
             set.warnings.push("an event the saga does not wait for is ignored, and so consumed".into());

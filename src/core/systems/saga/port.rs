@@ -11,7 +11,7 @@ use super::record::{Entry, Mailbox, Message, Saga};
 use super::shape::{Model, Models, Table};
 use crate::error::Result;
 use crate::permit::WritePermit;
-use crate::time::{Timestamp, When};
+use crate::time::{Timestamp, When, humane};
 
 /// The tables of this library in one real store.
 #[async_trait]
@@ -37,6 +37,11 @@ pub trait SagaStore: Send + Sync {
     /// Whether the store knows roles and privileges.
     fn keeps_privileges(&self) -> bool {
         false
+    }
+
+    /// The sessions that have a saga's row locked at this moment, as far as this role may see them.
+    async fn holders(&self, _model: &Model, _id: &str) -> Result<Vec<Holder>> {
+        Ok(Vec::new())
     }
 
     /// What is in the tables, counted.
@@ -98,6 +103,28 @@ pub struct Seen {
     pub recorded: i64,
     /// Its messages, oldest first.
     pub messages: Vec<Message>,
+    /// Who has its row locked, where that was looked at.
+    pub holders: Vec<Holder>,
+}
+
+/// A session of the database server that has a row locked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The process at the server.
+    pub pid: i64,
+    /// The name its program gave itself; empty when it gave none or this role may not see it.
+    pub application: String,
+    /// How long its transaction has been open, in microseconds, where this role may see that.
+    pub open: Option<i64>,
+}
+
+impl Holder {
+    /// For people: `session 4711 (worker), its transaction open for 2m`.
+    pub fn words(&self) -> String {
+        let name = if self.application.is_empty() { String::new() } else { format!(" ({})", self.application) };
+        let open = self.open.map(|open| format!(", its transaction open for {}", humane(open))).unwrap_or_default();
+        format!("session {}{name}{open}", self.pid)
+    }
 }
 
 /// The order of a list of sagas.
@@ -204,6 +231,28 @@ pub struct Census {
     pub dead: i64,
     /// The earliest last change among those.
     pub oldest_dead: Option<Timestamp>,
+    /// Messages that are due for long and were not claimed, by kind: how many, and since when the first is due.
+    pub late: Vec<(Mailbox, i64, Option<Timestamp>)>,
+    /// Sagas that wait for an event which came and was ignored: how many, and since when.
+    pub ignored: (i64, Option<Timestamp>),
+    /// Waits whose time is over in tables whose types cannot hold that: the table, how many, since when.
+    pub unwritable: Vec<(i64, i64, Option<Timestamp>)>,
+}
+
+impl Census {
+    /// Counts messages that are due for long.
+    pub(super) fn add_late(&mut self, kind: Mailbox, count: i64, since: Option<Timestamp>) {
+        if count == 0 {
+            return;
+        }
+        match self.late.iter_mut().find(|(known, ..)| *known == kind) {
+            Some((_, all, first)) => {
+                *all += count;
+                *first = [*first, since].into_iter().flatten().min();
+            }
+            None => self.late.push((kind, count, since)),
+        }
+    }
 }
 
 /// Rows that share a table and a state.

@@ -12,13 +12,14 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 mod act;
+mod census;
 mod list;
 mod messages;
 
 use super::port::{
-    Census, Change, Event, Group, Look, MessageQuery, Messages, SagaQuery, SagaStore, Sagas, Seen, SeenMessage, Wanted,
+    Census, Change, Event, Holder, Look, MessageQuery, Messages, SagaQuery, SagaStore, Sagas, Seen, SeenMessage, Wanted,
 };
-use super::record::{Awaiting, Entry, Mailbox, Message, Saga, Status, uuid, uuid_range};
+use super::record::{Awaiting, Entry, Later, Mailbox, Message, Saga, Status, uuid, uuid_range};
 use super::shape::{Field, Model, Models, Table};
 use super::verdict::{BETWEEN, OVERDUE};
 use crate::error::{Error, ErrorKind, Result};
@@ -59,7 +60,7 @@ static CATALOGUE: Sql = Sql::new(
         greatest(c.reltuples, 0)::int8,
         (SELECT format('%I.%I', sn.nspname, sc.relname) FROM pg_depend AS d JOIN pg_class AS sc ON sc.oid = d.objid
             JOIN pg_namespace AS sn ON sn.oid = sc.relnamespace
-            WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
+            WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = c.oid
                 AND d.deptype IN ('a', 'i') AND sc.relkind = 'S' LIMIT 1)
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname NOT IN ('pg_catalog', 'information_schema')
@@ -83,7 +84,9 @@ const JUDGE_REST: &str = " ELSE 'failed' END
         WHEN s.deadline_at <= now() - interval '5 minutes' THEN 'overdue'
         WHEN s.status::text IN ('RUNNING', 'COMPENSATING') THEN
             CASE WHEN s.deadline_at IS NULL AND s.updated_at > now() - interval '1 minute' THEN 'between_steps'
-                WHEN s.deadline_at IS NULL THEN 'stuck' WHEN s.deadline_at <= now() THEN 'lease_expired'
+                WHEN s.deadline_at IS NULL THEN 'stuck'
+                WHEN s.deadline_at <= now() AND s.deadline_at = s.updated_at THEN 'due'
+                WHEN s.deadline_at <= now() THEN 'lease_expired'
                 WHEN s.status::text = 'RUNNING' THEN 'running' ELSE 'compensating' END
         WHEN s.deadline_at <= now() THEN 'due' WHEN s.deadline_at IS NULL THEN 'waiting_event'
         WHEN nullif(s.context::jsonb -> 'awaiting_event_types', '[]') IS NOT NULL
@@ -117,24 +120,35 @@ fn cast(sql: Sql, table: &Table, column: &str) -> Result<Sql> {
         .then_ident(&Ident::new(field.type_name.as_str())?))
 }
 
-/// The columns of a saga, read by [`saga`]. `compensated` is an SQL expression.
-fn select(model: &Model, compensated: &'static str, context: &'static str) -> Sql {
+/// The newest saga of the same aggregation that began after this one, of those that are over without success.
+fn later(sql: Sql, model: &Model) -> Result<Sql> {
+    let sql = sql.then(
+        "CASE WHEN s.status::text IN ('FAILED', 'TIMEOUT') THEN (SELECT jsonb_build_object('id', o.id::text,
+            'status', o.status::text)::text FROM ",
+    );
+    Ok(table(sql, &model.state)?.then(
+        " AS o WHERE o.aggregation_id = s.aggregation_id AND o.created_at > s.created_at
+            ORDER BY o.created_at DESC, o.id LIMIT 1) END",
+    ))
+}
+
+/// The columns of a saga, read by [`saga`]: `context` is SQL. With `alone` later sagas of its aggregation are not looked for.
+fn select(model: &Model, alone: bool, context: &'static str) -> Result<Sql> {
     let sql = Sql::new("SELECT s.id::text, s.aggregation_id::text, s.trace_id::text, ");
     let named = model.state.has("saga_name");
-    sql.then(if named { "s.saga_name::text" } else { "s.context::jsonb ->> 'saga_name'" })
-        .then(
-            ", s.status::text, s.current_step_index::int8, s.step_execution_token::text, s.deadline_at::timestamptz,
+    let sql = sql.then(if named { "s.saga_name::text" } else { "s.context::jsonb ->> 'saga_name'" }).then(
+        ", s.status::text, s.current_step_index::int8, s.step_execution_token::text, s.deadline_at::timestamptz,
             s.retry_counter::int8, s.last_error::text, s.created_at::timestamptz, s.updated_at::timestamptz,
             s.deadline_at <= now(), (extract(epoch FROM now() - s.updated_at) * 1000000)::int8,
             CASE WHEN isfinite(s.deadline_at) THEN (extract(epoch FROM now() - s.deadline_at) * 1000000)::int8 END,
+            coalesce(s.deadline_at = s.updated_at, false),
             CASE WHEN s.status::text IN ('SUSPENDED', 'COMPENSATING_SUSPENDED') THEN jsonb_build_object(
                 'awaiting_event_types', s.context::jsonb -> 'awaiting_event_types',
                 'awaiting_correlation_id', s.context::jsonb -> 'awaiting_correlation_id',
                 'awaiting_until', s.context::jsonb -> 'awaiting_until')::text END, ",
-        )
-        .then(compensated)
-        .then(", ")
-        .then(context)
+    );
+    let sql = if alone { sql.then("NULL::text") } else { later(sql, model)? };
+    Ok(sql.then(", ").then(compensated(model)).then(", ").then(context))
 }
 
 /// Whether a compensation is on record, where the row itself tells.
@@ -151,7 +165,7 @@ fn saga(row: &Row, shown: &str) -> Saga {
     let mut text = |at| cells.text(at).unwrap_or_default();
     let (id, aggregation, trace) = (text(0), text(1), text(2));
     let status = Status::parse(&text(4));
-    let awaiting = cells.text(15).and_then(|json| Awaiting::of(&serde_json::from_str(&json).ok()?));
+    let awaiting = cells.text(16).and_then(|json| Awaiting::of(&serde_json::from_str(&json).ok()?));
     Saga {
         table: shown.to_owned(),
         id,
@@ -169,9 +183,11 @@ fn saga(row: &Row, shown: &str) -> Saga {
         due: cells.flag(12),
         idle: cells.int(13).unwrap_or_default(),
         over: cells.int(14),
+        handed: cells.flag(15).unwrap_or_default(),
         awaiting,
-        compensated: cells.flag(16),
-        context: cells.text(17),
+        later: cells.text(17).as_deref().and_then(Later::of),
+        compensated: cells.flag(18),
+        context: cells.text(19),
         unreadable: cells.unreadable,
     }
 }
@@ -255,7 +271,7 @@ impl SagaStore for PostgresSagas {
         for model in &models.models {
             let context =
                 if model.keeps_history() { "s.context::text, s.step_history::text" } else { "s.context::text" };
-            let sql = wanted(select(model, compensated(model), context), model)?;
+            let sql = wanted(select(model, false, context)?, model)?;
             questions.push((About::Sagas(model), sql));
             if let Some(history) = &model.history {
                 questions.push((About::Steps, steps(model, history)?));
@@ -332,47 +348,34 @@ impl SagaStore for PostgresSagas {
         true
     }
 
+    async fn holders(&self, model: &Model, id: &str) -> Result<Vec<Holder>> {
+        let sql = table(
+            Sql::new(
+                "SELECT l.pid::int8, coalesce(a.application_name, ''),
+                    (extract(epoch FROM clock_timestamp() - a.xact_start) * 1000000)::int8
+                FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+                WHERE l.granted AND l.locktype = 'transactionid' AND l.pid <> pg_backend_pid()
+                    AND l.transactionid = (SELECT s.xmax FROM ",
+            ),
+            &model.state,
+        )?;
+        let sql = cast(sql.then(" AS s WHERE s.id = $1::text"), &model.state, "id")?;
+        let sql = sql.then(") ORDER BY a.xact_start, l.pid LIMIT 5");
+        let params: [Param<'_>; 1] = [(&id, Type::TEXT)];
+        let rows = self.link.ask(Ask::new(&sql, params)).await?;
+        let holder = |row: &Row| {
+            let mut cells = Cells::new(row);
+            Holder {
+                pid: cells.int(0).unwrap_or_default(),
+                application: cells.text(1).unwrap_or_default(),
+                open: cells.int(2),
+            }
+        };
+        Ok(rows.iter().map(holder).collect())
+    }
+
     async fn census(&self, models: &Models) -> Result<Census> {
-        let mut questions = vec![(0, CLOCK.clone())];
-        for model in &models.models {
-            let sql = judge(Sql::new("SELECT "), model).then(", count(*), min(s.updated_at)::timestamptz FROM ");
-            questions.push((model.state.number, table(sql, &model.state)?.then(" AS s GROUP BY 1")));
-        }
-        let sagas = questions.len();
-        for (kind, box_) in models
-            .outboxes
-            .iter()
-            .map(|table| (Mailbox::Out, table))
-            .chain(models.inboxes.iter().map(|table| (Mailbox::In, table)))
-        {
-            questions.push((box_.number, messages::census(kind, box_)?));
-        }
-        let asks: Vec<Ask<'_>> = questions.iter().map(|(_, sql)| Ask::new(sql, [])).collect();
-        let mut census = Census::default();
-        for (at, ((number, _), answer)) in questions.iter().zip(self.link.snapshot(&asks).await?).enumerate() {
-            let rows = answer?;
-            if at == 0 {
-                census.now = Some(clock(&rows));
-                continue;
-            }
-            for row in &rows {
-                let mut cells = Cells::new(row);
-                let group = Group {
-                    table: *number,
-                    state: cells.text(0).unwrap_or_default(),
-                    count: cells.int(1).unwrap_or_default(),
-                    oldest: cells.time(2),
-                };
-                if at < sagas {
-                    census.sagas.push(group);
-                    continue;
-                }
-                census.dead += cells.int(3).unwrap_or_default();
-                census.oldest_dead = [census.oldest_dead, cells.time(4)].into_iter().flatten().min();
-                census.messages.push(group);
-            }
-        }
-        Ok(census)
+        census::census(&self.link, models).await
     }
 
     async fn output_of(&self, model: &Model, saga: Option<&str>, step: &str) -> Result<Option<String>> {
@@ -428,7 +431,7 @@ fn seen(row: &Row, model: &Model) -> Seen {
     let mut saga = saga(row, &model.state.shown());
     let mut steps = Vec::new();
     if model.keeps_history() {
-        match Cells::new(row).text(18).as_deref().and_then(Entry::list) {
+        match Cells::new(row).text(20).as_deref().and_then(Entry::list) {
             Some(all) => steps = all,
             None => saga.unreadable.push("column step_history is no list".into()),
         }
@@ -437,7 +440,7 @@ fn seen(row: &Row, model: &Model) -> Seen {
         saga.compensated = model.history.as_ref().map(|_| false);
     }
     let recorded = i64::try_from(steps.len()).unwrap_or(i64::MAX);
-    Seen { saga, model: model.state.number, steps, recorded, messages: Vec::new() }
+    Seen { saga, model: model.state.number, steps, recorded, messages: Vec::new(), holders: Vec::new() }
 }
 
 fn add_steps(sagas: &mut [Seen], rows: &[Row]) {

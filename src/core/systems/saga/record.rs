@@ -118,6 +118,33 @@ impl Awaiting {
     }
 }
 
+/// Another saga of the same aggregation that began later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Later {
+    /// Its id.
+    pub id: String,
+    /// Its stored status.
+    pub status: Status,
+}
+
+impl Later {
+    /// Reads `{"id": …, "status": …}`.
+    pub fn of(json: &str) -> Option<Self> {
+        let json: Json = serde_json::from_str(json).ok()?;
+        Some(Self { id: json.get("id")?.as_str()?.to_owned(), status: Status::parse(json.get("status")?.as_str()?) })
+    }
+
+    /// Whether it has done the work of its aggregation, or may be doing it.
+    pub const fn counts(&self) -> bool {
+        !matches!(self.status, Status::Failed | Status::Compensated | Status::TimedOut | Status::Other(_))
+    }
+
+    /// The status for people.
+    pub fn words(&self) -> String {
+        self.status.name().map_or_else(|| self.status.as_str().to_owned(), |name| name.replace('_', " "))
+    }
+}
+
 /// One row of a state table. `None` is SQL's NULL or a column this version lacks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Saga {
@@ -153,8 +180,12 @@ pub struct Saga {
     pub idle: i64,
     /// How long its deadline has been over, in microseconds; negative: how long it is ahead.
     pub over: Option<i64>,
+    /// Whether an act of `sen` made it due: deadline and last change are the same moment, which no worker writes.
+    pub handed: bool,
     /// What it waits for.
     pub awaiting: Option<Awaiting>,
+    /// The newest saga of the same aggregation that began after this one, where that was looked at.
+    pub later: Option<Later>,
     /// Whether a compensation is on record; `None` when that was not looked at.
     pub compensated: Option<bool>,
     /// The context as JSON text; `None` too when payloads were not asked for.
@@ -210,6 +241,12 @@ impl Entry {
     pub fn act(&self) -> Option<String> {
         let input: Json = serde_json::from_str(self.input.as_deref()?).ok()?;
         input.get("_admin")?.as_str().map(str::to_owned)
+    }
+
+    /// The status before the act, where `sen` noted that.
+    pub fn before(&self) -> Option<Status> {
+        let input: Json = serde_json::from_str(self.input.as_deref()?).ok()?;
+        input.get("_sen")?.get("before")?.get("status")?.as_str().map(Status::parse)
     }
 
     /// Who did it and why, where `sen` noted that.
@@ -313,10 +350,30 @@ pub struct Message {
     pub seen: String,
     /// How long it has been unchanged, in microseconds of the database's clock.
     pub idle: i64,
+    /// How long ago its next try was due, in microseconds; negative: how long it is ahead.
+    pub over: Option<i64>,
     /// The status of the saga an inbox message is for, where that was looked at.
     pub saga_status: Option<String>,
     /// JSON text; `None` too when payloads were not asked for.
     pub payload: Option<String>,
+}
+
+/// A message that is due for this long and was not claimed means that nothing dispatches, or is far behind. Microseconds.
+pub const LATE: i64 = 5 * 60 * 1_000_000;
+
+impl Message {
+    /// How long it has been due without being claimed, if that is long.
+    pub fn late(&self) -> Option<i64> {
+        let waits = matches!(self.status.as_str(), "PENDING" | "FAILED");
+        self.over.filter(|over| waits && *over >= LATE)
+    }
+
+    /// Whether it is an event that fits what is awaited, by type and correlation id.
+    pub fn fits(&self, awaiting: &Awaiting) -> bool {
+        let typed =
+            awaiting.types.is_empty() || self.topic.as_ref().is_some_and(|topic| awaiting.types.contains(topic));
+        self.kind == Mailbox::In && typed && (awaiting.correlation.is_none() || awaiting.correlation == self.key)
+    }
 }
 
 /// An id as the library prints it: `73277b4b-da5d-49ab-b7d1-76bbaee5575a`. `None` when it is no UUID.

@@ -14,15 +14,18 @@ use serde_json::{Map, Value as Json, json};
 use super::port::{Change, Edits, Event, Guard, Seen};
 use super::record::{Entry, Saga, Status};
 use super::shape::Model;
+use super::story::{self, RollBack};
 use super::verdict::BETWEEN;
+use super::verdict::words::under_way;
 use crate::ident::OperationId;
+use crate::text::named;
 use crate::time::{Timestamp, humane};
 
 mod standing;
 
 pub(super) use standing::{Standing, standing};
 
-/// A message taken by somebody and unchanged for this long counts as left there.
+/// A message that was claimed and is unchanged for this long counts as a dead letter.
 pub const LEFT: Duration = Duration::from_secs(600);
 
 /// A change, and what the operator must know before consenting; or why not.
@@ -34,7 +37,7 @@ pub(super) struct Subject<'a> {
     pub seen: &'a Seen,
     /// The tables it is in.
     pub model: &'a Model,
-    /// A token nobody has yet.
+    /// A token that is not in use.
     pub fresh: String,
 }
 
@@ -103,11 +106,16 @@ impl Subject<'_> {
             return Vec::new();
         }
         let empty = |name, text: &str| (name, text.to_owned());
-        vec![
+        let mut fields = vec![
             empty("awaiting_event_types", "[]"),
             empty("awaiting_correlation_id", "null"),
             empty("awaiting_until", "null"),
-        ]
+        ];
+        // 0.1.4 to 0.5.0 keep the first type once more; left there it would be waited for again.
+        if self.saga().context.as_ref().is_some_and(|context| context.contains("\"awaiting_event_type\"")) {
+            fields.push(empty("awaiting_event_type", "null"));
+        }
+        fields
     }
 
     fn recordable(&self) -> Result<(), String> {
@@ -135,8 +143,9 @@ fn stands(saga: &Saga) -> String {
     saga.status.name().map_or_else(|| saga.status.as_str().to_owned(), |name| name.replace('_', " "))
 }
 
-/// `retry_step`: SUSPENDED, FAILED or TIMEOUT; not after a compensation has begun.
-pub(super) fn retry(subject: &Subject<'_>) -> Remedy {
+/// `retry_step`: SUSPENDED, FAILED or TIMEOUT; not after a compensation has begun. Stricter than the library's where an abort is
+/// on record that came during a roll-back: what was being undone may be, and the next steps would run on top of that.
+pub(super) fn retry(subject: &Subject<'_>, force: bool) -> Remedy {
     subject.recordable()?;
     let saga = subject.saga();
     if !is(saga, &[Status::Suspended, Status::Failed, Status::TimedOut]) {
@@ -147,12 +156,34 @@ pub(super) fn retry(subject: &Subject<'_>) -> Remedy {
             "its compensation has begun: what is rolled back cannot be retried, only compensated further".into()
         );
     }
+    let doubt = story::roll_back(saga, &subject.seen.steps);
+    if doubt == RollBack::UnderWay && !force {
+        return Err(format!(
+            "{}: compensate it, or find out what is undone and use --force",
+            under_way(&subject.seen.steps)
+        ));
+    }
     let mut change = subject.change("retry_step", "RUNNING");
     change.fresh_tries = true;
     change.error = Some(None);
     change.context.set = object(subject.nothing_awaited());
     change.guard.not_compensated = saga.status == Status::Failed;
     let mut notes = vec!["its current step is executed again when a worker next polls".to_owned()];
+    match doubt {
+        RollBack::UnderWay => notes.push(under_way(&subject.seen.steps)),
+        RollBack::Possible => notes.push(
+            "the library's abort does not record whether a roll-back was under way, which may have happened".into(),
+        ),
+        RollBack::None => {}
+    }
+    if let Some(later) = saga.later.as_ref().filter(|later| later.counts()) {
+        notes.push(format!(
+            "a later saga of {}, {}, is {}: this retry may do the same work twice",
+            saga.aggregation,
+            later.id,
+            later.words()
+        ));
+    }
     if saga.awaiting.is_some() {
         notes.push("it gives up waiting for its event: the step runs from its beginning".into());
     }
@@ -218,7 +249,7 @@ pub(super) fn abort(subject: &Subject<'_>) -> Remedy {
     Ok((change, notes))
 }
 
-/// An active saga without a deadline is polled by nobody. One that changed a moment ago is between two steps.
+/// No poll looks for an active saga without a deadline. One that changed a moment ago is between two steps.
 pub(super) fn unstick(subject: &Subject<'_>, unchanged_for: Duration) -> Remedy {
     subject.recordable()?;
     let saga = subject.saga();
@@ -240,9 +271,21 @@ pub(super) fn unstick(subject: &Subject<'_>, unchanged_for: Duration) -> Remedy 
     }
     let mut change = subject.change("unstick", to);
     change.guard.abandoned_for = Some(unchanged_for);
-    let mut notes = vec!["it goes on with its current step when a worker next polls".to_owned()];
+    let mut notes = vec![
+        "it goes on with its current step when a worker next polls".to_owned(),
+        "a worker that lives and is only slow (a blocked event loop, a slow input_map) would execute that step, too"
+            .to_owned(),
+        "where building the step's input fails, each poll claims it and fails: --verify shows whether it goes on"
+            .to_owned(),
+    ];
+    if let Some(holder) = subject.seen.holders.first() {
+        notes.push(format!(
+            "its row is locked by {}: a worker may be at it, and the change waits for that transaction",
+            holder.words()
+        ));
+    }
     if wanted < BETWEEN {
-        notes.push("a worker that is merely slow between two steps would run that step, too".into());
+        notes.push(format!("the library itself takes a moment between two steps: {} may be too short", humane(wanted)));
     }
     Ok((change, notes))
 }
@@ -339,7 +382,7 @@ pub(super) fn takes(subject: &Subject<'_>, event: &Event, now: Timestamp) -> Res
     if let Some(id) = &event.id
         && taken.is_some_and(|taken| taken.iter().any(|known| known.as_str() == Some(id)))
     {
-        return Err(format!("it has taken the event {id:?} already"));
+        return Err(format!("it has taken the event {} already", named(id)));
     }
     let Some(awaiting) = &saga.awaiting else { return Ok(()) };
     if !awaiting.types.is_empty() && !event.kind.as_ref().is_some_and(|kind| awaiting.types.contains(kind)) {
@@ -372,7 +415,10 @@ pub(super) fn notify(subject: &Subject<'_>, event: &Event, now: Timestamp) -> Re
     let mut change = subject.change("notify", to);
     change.guard.event = Some(event.id.clone());
     let payload = event.payload.clone();
-    if subject.model.keeps_history() {
+    // 0.1.1 takes the bare payload; from 0.1.4 on events have ids and types, and their waits are in the context.
+    let typed =
+        saga.awaiting.is_some() || saga.context.as_ref().is_some_and(|context| context.contains("\"notify_inbox\""));
+    if subject.model.keeps_history() && !typed {
         if event.kind.is_some() || event.correlation.is_some() || event.id.is_some() {
             return Err("this version knows no types, correlation ids or ids of events: give the payload alone".into());
         }
@@ -489,7 +535,14 @@ mod tests {
             input: Some(r#"{"order": 1}"#.into()),
             ..Entry::default()
         };
-        Seen { saga, model: 1, steps: steps.iter().map(step).collect(), recorded: 0, messages: Vec::new() }
+        Seen {
+            saga,
+            model: 1,
+            steps: steps.iter().map(step).collect(),
+            recorded: 0,
+            messages: Vec::new(),
+            holders: Vec::new(),
+        }
     }
 
     fn with<T>(seen: &Seen, act: impl FnOnce(&Subject<'_>) -> T) -> T {
@@ -518,7 +571,7 @@ mod tests {
 
     #[test]
     fn each_act_has_its_statuses() {
-        assert_eq!(allowed(retry), ["suspended", "failed", "timeout"]);
+        assert_eq!(allowed(|subject| retry(subject, false)), ["suspended", "failed", "timeout"]);
         assert_eq!(allowed(compensate), ["suspended", "failed", "compensating", "compensating_suspended", "timeout"]);
         assert_eq!(allowed(abort), ["running", "suspended", "compensating", "compensating_suspended", "timeout"]);
         assert_eq!(allowed(|subject| unstick(subject, Duration::from_secs(60))), ["running", "compensating"]);
@@ -531,7 +584,11 @@ mod tests {
     #[test]
     fn what_must_not_be_is_refused() {
         let compensated = Saga { compensated: Some(true), ..saga(Status::Failed, None) };
-        assert!(with(&seen(compensated, &[]), retry).unwrap_err().contains("compensation has begun"));
+        assert!(
+            with(&seen(compensated, &[]), |subject| retry(subject, false))
+                .unwrap_err()
+                .contains("compensation has begun")
+        );
         let nothing = Saga { step: 0, ..saga(Status::Failed, None) };
         assert!(with(&seen(nothing, &[]), compensate).unwrap_err().contains("nothing to roll back"));
         assert!(with(&seen(saga(Status::Compensating, Some(-9)), &[]), compensate).unwrap_err().contains("alive"));

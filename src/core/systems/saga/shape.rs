@@ -81,6 +81,61 @@ const INBOX: &[&str] = &[
     "updated_at",
 ];
 
+/// Which versions the columns of a model fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    /// Steps in the row itself.
+    Row,
+    /// Steps in a table of their own, without the time of a row's last change.
+    Undated,
+    /// Steps in a table of their own, with it.
+    Dated,
+    /// Steps in a table of their own, which one is not known.
+    Separate,
+    /// None known.
+    Unknown,
+}
+
+impl Line {
+    /// The versions for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Row => "0.1.0 to 0.2.3",
+            Self::Undated => "0.2.4 to 0.4.x",
+            Self::Dated => "0.5.0 to 0.7.3",
+            Self::Separate => "0.2.4 to 0.7.3",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Labels that an enum type lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lack {
+    /// The type as SQL names it.
+    pub kind: String,
+    /// The labels.
+    pub labels: Vec<&'static str>,
+    /// Whether every version that fits the columns needs them; else only the newer ones.
+    pub every: bool,
+}
+
+impl Lack {
+    /// The SQL that adds them.
+    pub fn statements(&self) -> String {
+        let one = |label: &&str| format!("ALTER TYPE {} ADD VALUE IF NOT EXISTS '{label}';", self.kind);
+        self.labels.iter().map(one).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl Field {
+    /// Its type as SQL names it.
+    fn type_full(&self) -> String {
+        let quoted = |name: &str| Ident::new(name).map(|name| name.quoted()).unwrap_or_default();
+        format!("{}.{}", quoted(&self.type_schema), quoted(&self.type_name))
+    }
+}
+
 impl Table {
     /// The column of this name.
     pub fn field(&self, name: &str) -> Option<&Field> {
@@ -136,20 +191,42 @@ pub struct Model {
 }
 
 impl Model {
-    /// The version as far as the columns tell.
-    pub fn version(&self) -> &'static str {
-        let knows = |label: &str| {
-            self.state.field("status").is_some_and(|status| status.labels.iter().any(|known| known == label))
-        };
-        let enumerated = self.state.field("status").is_some_and(|status| !status.labels.is_empty());
+    /// The versions of the library that these columns fit. The labels of an enum do not count: models of several versions
+    /// may share one type.
+    pub fn line(&self) -> Line {
         let dated = self.history.as_ref().is_some_and(|history| history.has("updated_at"));
         match (self.keeps_history(), self.state.has("saga_name")) {
-            (true, _) => "0.1.0 to 0.2.3",
-            (false, false) => "unknown",
-            (false, true) if enumerated && !knows("TIMEOUT") => "0.2.4 to 0.3.x",
-            (false, true) if dated => "0.5.0 to 0.7.3",
-            (false, true) => "0.4.x",
+            (true, _) => Line::Row,
+            (false, false) => Line::Unknown,
+            (false, true) if self.history.is_none() => Line::Separate,
+            (false, true) if dated => Line::Dated,
+            (false, true) => Line::Undated,
         }
+    }
+
+    /// The same for people.
+    pub fn version(&self) -> &'static str {
+        self.line().name()
+    }
+
+    /// What its enum types lack for the library that these columns fit, as `(sometimes, labels)` of each type: whether only
+    /// some of these versions need them.
+    pub fn lacks(&self) -> Vec<Lack> {
+        let lack = |table: &Table, needed: &[&'static str], every: bool| {
+            let field = table.field("status").filter(|field| !field.labels.is_empty())?;
+            let known = |label: &&&'static str| !field.labels.iter().any(|own| own == **label);
+            let labels: Vec<&'static str> = needed.iter().filter(known).copied().collect();
+            (!labels.is_empty()).then(|| Lack { kind: field.type_full(), labels, every })
+        };
+        let always = matches!(self.line(), Line::Undated | Line::Dated | Line::Separate);
+        let timeout = self.line() == Line::Dated;
+        let mut all = Vec::new();
+        if always {
+            all.extend(lack(&self.state, &["COMPENSATING_SUSPENDED", "COMPENSATED"], true));
+            all.extend(lack(&self.state, &["TIMEOUT"], timeout));
+            all.extend(self.history.as_ref().and_then(|history| lack(history, &["TIMEOUT"], timeout)));
+        }
+        all
     }
 
     /// Whether the steps are recorded in the row itself.

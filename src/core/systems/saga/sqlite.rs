@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 use super::port::{
     Census, Change, Event, Look, MessageQuery, Messages, SagaQuery, SagaStore, Sagas, Seen, SeenMessage, Wanted,
 };
-use super::record::{Entry, Mailbox, Message, uuid, uuid_range};
+use super::record::{Entry, Later, Mailbox, Message, Saga, Status, uuid, uuid_range};
 use super::shape::{Field, Model, Models, Table};
 use crate::error::Result;
 use crate::ident::Ident;
@@ -145,13 +145,34 @@ fn look_at(db: &Connection, model: &Model, what: &Asked, now: Timestamp) -> Resu
         } else if let Some(history) = &model.history {
             steps = entries(db, history, &stored)?;
         }
+        saga.later = later(db, model, &saga)?;
         saga.compensated = model.writable().then(|| steps.iter().any(Entry::compensates));
         let recorded = i64::try_from(steps.len()).unwrap_or(i64::MAX);
         let cut = steps.len().saturating_sub(usize::try_from(what.steps).unwrap_or(usize::MAX));
         steps.drain(..cut);
-        found.push((Seen { saga, model: model.state.number, steps, recorded, messages: Vec::new() }, stored));
+        found.push((
+            Seen { saga, model: model.state.number, steps, recorded, messages: Vec::new(), holders: Vec::new() },
+            stored,
+        ));
     }
     Ok(found)
+}
+
+/// The newest saga of the same aggregation that began after this one, of those that are over without success.
+fn later(db: &Connection, model: &Model, saga: &Saga) -> Result<Option<Later>> {
+    if !matches!(saga.status, Status::Failed | Status::TimedOut) {
+        return Ok(None);
+    }
+    let sql = table(Sql::new("SELECT o.id, o.status FROM "), &model.state)?.then(" AS o JOIN ");
+    let sql = table(sql, &model.state)?.then(
+        " AS s ON s.id IN (?1, ?2) WHERE o.aggregation_id = s.aggregation_id AND o.created_at > s.created_at
+            ORDER BY o.created_at DESC, o.id LIMIT 1",
+    );
+    let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
+    let mut rows = statement.query(params![hex(&saga.id), saga.id]).map_err(error_from)?;
+    let Some(row) = rows.next().map_err(error_from)? else { return Ok(None) };
+    let mut cells = Cells::new(row);
+    Ok(cells.uuid(0).map(|id| Later { id, status: Status::parse(&cells.text(1).unwrap_or_default()) }))
 }
 
 fn entries(db: &Connection, history: &Table, stored: &str) -> Result<Vec<Entry>> {

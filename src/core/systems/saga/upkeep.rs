@@ -1,6 +1,7 @@
 //! What `sen doctor` and `sen grants` should know of saga tables. Pure.
 
 use super::port::Census;
+use super::record::Mailbox;
 use super::shape::{Models, Table};
 use super::verdict::State;
 use crate::model::checkup::{Check, Checkup, IndexWish, Need};
@@ -11,7 +12,8 @@ use crate::model::verdict::Severity;
 const STUCK: &str = "(updated_at)";
 
 pub(super) fn checkup(models: &Models, census: &Census, privileges: bool) -> Checkup {
-    let mut checkup = Checkup { checks: orphans(census), ..Checkup::default() };
+    let mut checkup = Checkup { checks: fit(models, census), ..Checkup::default() };
+    checkup.checks.extend(orphans(census));
     if privileges {
         let need = |table: &Table, acts: &'static [&'static str]| Need { object: table.full(), sequence: false, acts };
         for model in &models.models {
@@ -42,8 +44,49 @@ pub(super) fn checkup(models: &Models, census: &Census, privileges: bool) -> Che
     checkup
 }
 
-/// What nobody will bring further by itself (python-saga-orchestrator 0.1.1 and 0.7.3: `run_due` asks for a deadline that has
-/// passed; a message in DISPATCHING or PROCESSING is never claimed again).
+/// Enum types without labels that the library needs: `create_all` leaves a type that is there as it is, and migrations that
+/// are generated do not add labels.
+fn fit(models: &Models, census: &Census) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for model in &models.models {
+        let (shown, version) = (model.state.shown(), model.version());
+        let late = census.unwritable.iter().any(|(table, ..)| *table == model.state.number);
+        for lack in model.lacks() {
+            let labels = lack.labels.join(" and ");
+            let (severity, text) = if lack.labels.contains(&"COMPENSATING_SUSPENDED") {
+                let text = format!(
+                    "this library version cannot work on these tables: {shown} fits library {version}, which can neither start \
+                     nor poll sagas while its type {} lacks {labels}",
+                    lack.kind
+                );
+                (Severity::Critical, text)
+            } else if lack.every {
+                let now =
+                    if late { "each poll fails now, and no saga goes on" } else { "from then on each poll fails" };
+                let text = format!(
+                    "this library version cannot work on these tables: {shown} fits library {version}, which cannot record that \
+                     a wait for an event is over while type {} lacks {labels}: {now}",
+                    lack.kind
+                );
+                (if late { Severity::Critical } else { Severity::Warning }, text)
+            } else if lack.labels.contains(&"TIMEOUT") && late {
+                let text = format!(
+                    "waits of {shown} are over for long and type {} lacks {labels}: if the library is 0.4.0 or later, each poll \
+                     fails at that, and no saga goes on",
+                    lack.kind
+                );
+                (Severity::Critical, text)
+            } else {
+                continue;
+            };
+            checks.push(Check::new(severity, "sagas", text).with_remedy(lack.statements()));
+        }
+    }
+    checks
+}
+
+/// What does not go on by itself (python-saga-orchestrator 0.1.1 and 0.7.3: `run_due` asks for a deadline that has passed; a
+/// message in DISPATCHING or PROCESSING is not claimed again).
 fn orphans(census: &Census) -> Vec<Check> {
     let topic = "orphans";
     let of = |state: State| -> i64 {
@@ -58,18 +101,41 @@ fn orphans(census: &Census) -> Vec<Check> {
     };
     say(
         of(State::Stuck),
-        "saga is active and has no deadline: no poll picks it up",
-        "sagas are active and have no deadline: no poll picks them up",
+        "saga is active but has no deadline, so no poll picks it up",
+        "sagas are active but have no deadline, so no poll picks them up",
         "sen saga list --stuck   # sen saga unstick ID makes one due",
     );
     say(
         census.dead,
-        "message of an outbox or inbox failed, or was left in the hands of a process that is gone",
-        "messages of outboxes and inboxes failed, or were left in the hands of processes that are gone",
+        "message of an outbox or inbox failed, or was claimed over 10m ago and is not finished",
+        "messages of outboxes and inboxes failed, or were claimed over 10m ago and are not finished",
         "sen dlq groups --system saga   # sen dlq replay --group GROUP makes them due",
     );
+    let late = |kind| census.late.iter().filter(|(known, ..)| *known == kind).map(|(_, count, _)| *count).sum();
+    say(
+        late(Mailbox::Out),
+        "outbox message is due for over 5m and was not claimed: probably no outbox dispatcher runs, or it is far behind",
+        "outbox messages are due for over 5m and were not claimed: probably no outbox dispatcher runs, or it is far behind",
+        "sen saga outbox list --state pending   # check the process that runs the outbox dispatcher",
+    );
+    say(
+        late(Mailbox::In),
+        "inbox message is due for over 5m and was not claimed: probably no worker calls run_inbox_due, or it is far behind",
+        "inbox messages are due for over 5m and were not claimed: probably no worker calls run_inbox_due, or it is far behind",
+        "sen saga inbox list --state pending   # check the workers that call run_inbox_due",
+    );
+    say(
+        census.ignored.0,
+        "saga waits for an event that came and was ignored",
+        "sagas wait for events that came and were ignored",
+        "sen saga inbox list --state ignored   # sen saga inbox requeue ID has one applied again",
+    );
     if checks.is_empty() {
-        checks.push(Check::new(Severity::Ok, topic, "every active saga has a deadline, and no message is left behind"));
+        checks.push(Check::new(
+            Severity::Ok,
+            topic,
+            "every active saga has a deadline, and no message is left unfinished",
+        ));
     }
     checks
 }

@@ -3,24 +3,27 @@
 //! Sources: `core/engine.py` and `core/repository.py` of python-saga-orchestrator 0.1.1 and 0.7.3.
 
 use super::record::{Entry, Saga, Status};
-use crate::model::verdict::{NextCommand, Severity, Verdict};
-use crate::time::humane;
+use super::shape::Model;
+use crate::model::verdict::{Severity, Verdict};
 
-/// Workers poll every few seconds: a deadline this long over means that none does. Microseconds.
+pub(super) mod words;
+
+/// Workers poll every few seconds: a deadline this long over means that none does, or that they are far behind.
+/// Microseconds.
 pub const OVERDUE: i64 = 5 * 60 * 1_000_000;
-/// Between two steps the library clears the deadline for a moment; one cleared for longer belongs to nobody. Microseconds.
+/// Between two steps the library clears the deadline for a moment. Microseconds.
 pub const BETWEEN: i64 = 60 * 1_000_000;
 
 /// What a saga is, seen at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
-    /// Active, without a deadline, and unchanged for a while: no worker ever picks it up again.
+    /// Active, without a deadline, and unchanged for a while: no poll looks for it.
     Stuck,
     /// Its compensation was given up part of the way.
     PartlyCompensated,
     /// The row cannot be judged.
     Unreadable,
-    /// Active, and its deadline passed long ago: no worker polls.
+    /// Active, and its deadline passed long ago without a poll that picked it up.
     Overdue,
     /// The event it waited for did not come in time.
     TimedOut,
@@ -28,11 +31,11 @@ pub enum State {
     Failed,
     /// Its worker's lease is over: the next poll picks it up.
     LeaseExpired,
-    /// It is time for its next try: the next poll picks it up.
+    /// It is time for its next try, or an act made it due: the next poll picks it up.
     Due,
-    /// A step is being executed under a live lease.
+    /// Claimed by a worker whose lease is not over, to execute a step.
     Running,
-    /// A step is being rolled back under a live lease.
+    /// Claimed by a worker whose lease is not over, to roll a step back.
     Compensating,
     /// Between two steps, a moment ago.
     BetweenSteps,
@@ -117,7 +120,8 @@ impl State {
             Self::Compensated => &["FAILED", "COMPENSATED"],
             Self::Overdue => &["RUNNING", "SUSPENDED", "COMPENSATING", "COMPENSATING_SUSPENDED"],
             Self::TimedOut => &["TIMEOUT"],
-            Self::Due | Self::WaitingRetry | Self::WaitingEvent => &["SUSPENDED", "COMPENSATING_SUSPENDED"],
+            Self::Due => &["RUNNING", "COMPENSATING", "SUSPENDED", "COMPENSATING_SUSPENDED"],
+            Self::WaitingRetry | Self::WaitingEvent => &["SUSPENDED", "COMPENSATING_SUSPENDED"],
             Self::Running => &["RUNNING"],
             Self::Compensating => &["COMPENSATING"],
             Self::Completed => &["COMPLETED"],
@@ -149,6 +153,7 @@ pub fn state(saga: &Saga) -> State {
         Status::Running | Status::Compensating => match saga.due {
             None if saga.idle < BETWEEN => State::BetweenSteps,
             None => State::Stuck,
+            Some(true) if saga.handed => State::Due,
             Some(true) => State::LeaseExpired,
             Some(false) if saga.status == Status::Running => State::Running,
             Some(false) => State::Compensating,
@@ -162,146 +167,15 @@ pub fn state(saga: &Saga) -> State {
     }
 }
 
-/// Judges a saga by itself and its recorded steps (in time order; none when they were not read).
-pub fn judge(saga: &Saga, steps: &[Entry]) -> Verdict {
+/// Judges a saga by itself, its recorded steps (in time order; none when they were not read) and its tables.
+pub fn judge(saga: &Saga, steps: &[Entry], model: Option<&Model>) -> Verdict {
     let state = state(saga);
     Verdict {
         state: state.name(),
         severity: state.severity(),
-        summary: summary(saga, state),
-        evidence: evidence(saga, steps, state),
-        next: next(saga, state),
-    }
-}
-
-fn summary(saga: &Saga, state: State) -> String {
-    let rolling = matches!(saga.status, Status::Compensating | Status::CompensatingSuspended);
-    let what = if rolling { "a roll-back" } else { "a step" };
-    match state {
-        State::Stuck => {
-            "it is active, has no deadline, and no worker will ever pick it up: its worker ended between two steps"
-                .into()
-        }
-        State::PartlyCompensated => {
-            format!("its compensation was given up: {} {} not rolled back", saga.step, steps_are(saga.step))
-        }
-        State::Unreadable => "this row cannot be judged: no version of the library writes it like this".into(),
-        State::Overdue => "it has been due for long and nobody has picked it up: no worker polls".into(),
-        State::TimedOut => "the event it waited for did not come in time; it goes no further by itself".into(),
-        State::Failed if saga.step > 0 => {
-            format!("given up; {} {} done and not rolled back", saga.step, steps_are(saga.step))
-        }
-        State::Failed => "given up; no step is done".into(),
-        State::LeaseExpired => format!("the lease of whoever was at {what} is over: the next poll picks it up"),
-        State::Due if saga.awaiting.is_some() && !rolling => {
-            "the event it waits for is late: the next poll times it out".into()
-        }
-        State::Due => format!("it is time for the next try of {what}: the next poll picks it up"),
-        State::Running => "a worker is executing a step and its lease is alive".into(),
-        State::Compensating => "a worker is rolling a step back and its lease is alive".into(),
-        State::BetweenSteps => "a worker is between two steps, or ended there a moment ago".into(),
-        State::WaitingRetry => format!("it waits for the next try of {what}"),
-        State::WaitingEvent => match &saga.awaiting {
-            Some(awaiting) => format!("it waits for {}", awaiting.words()),
-            None => "it waits to be notified".into(),
-        },
-        State::Compensated => "rolled back; it is over".into(),
-        State::Completed => "all steps are done".into(),
-    }
-}
-
-const fn steps_are(count: i64) -> &'static str {
-    if count == 1 { "step is" } else { "steps are" }
-}
-
-fn evidence(saga: &Saga, steps: &[Entry], state: State) -> Vec<String> {
-    let mut out = Vec::new();
-    match saga.over {
-        Some(over) if over >= 0 && state.severity() != Severity::Ok => {
-            out.push(format!("its deadline passed {} ago", humane(over)));
-        }
-        Some(over) if state.severity() == Severity::Pending => {
-            let what = match state {
-                State::WaitingRetry => "the next try is due",
-                State::WaitingEvent => "it times out",
-                _ => "its lease ends",
-            };
-            out.push(format!("{what} in {}", humane(over)));
-        }
-        None if state == State::WaitingEvent => out.push("it waits without a limit in time".into()),
-        _ => {}
-    }
-    if let Some(last) = steps.iter().rev().find(|entry| entry.act().is_none()) {
-        let end = match last.status.as_str() {
-            "SUCCESS" if last.skipped => "was skipped",
-            "SUCCESS" => "succeeded",
-            "ERROR" => "failed",
-            "WAITING" => "began to wait",
-            "TIMEOUT" => "timed out",
-            other => other,
-        };
-        let what = if last.compensates() { "rolling back step" } else { "step" };
-        out.push(format!("last recorded: {what} {} ({}) {end}, try {}", last.step_id, last.step_name, last.attempt));
-    }
-    if let Some(act) = steps.iter().rev().find(|entry| entry.act().is_some()) {
-        let (who, why) = act.author();
-        let who = who.unwrap_or_else(|| "an operator".to_owned());
-        let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
-        out.push(format!("last act of an operator: {} by {who}{why}", act.act().unwrap_or_default()));
-    }
-    if saga.retries > 0 {
-        out.push(format!("tried in vain {} time{}", saga.retries, if saga.retries == 1 { "" } else { "s" }));
-    }
-    if state == State::Failed && saga.compensated == Some(false) {
-        out.push("no compensation is on record: it can be retried".into());
-    }
-    if matches!(state, State::Stuck | State::Overdue | State::BetweenSteps) {
-        out.push(format!("row last changed {} ago", humane(saga.idle)));
-    }
-    out.extend(saga.unreadable.iter().map(|what| format!("unreadable: {what}")));
-    out
-}
-
-fn next(saga: &Saga, state: State) -> Vec<NextCommand> {
-    let command = |verb: &str, why: &str| NextCommand::new(&["sen", "saga", verb, &saga.id], why);
-    let rollback = || (saga.step > 0).then(|| command("compensate", "roll back what is done"));
-    match state {
-        State::Stuck => {
-            let mut next = vec![command("unstick", "let the next poll pick it up")];
-            next.push(command("abort", "give it up instead"));
-            next
-        }
-        State::PartlyCompensated => rollback().into_iter().collect(),
-        State::Failed => [Some(command("retry", "try the step again")), rollback()].into_iter().flatten().collect(),
-        State::TimedOut => {
-            let retry = command("retry", "execute the step again, to ask and wait anew");
-            [Some(retry), rollback(), Some(command("abort", "give it up"))].into_iter().flatten().collect()
-        }
-        State::WaitingRetry | State::Due => vec![
-            command("retry", "try now, with the tries counted anew"),
-            NextCommand::new(
-                &["sen", "saga", "skip", &saga.id, "--result", "JSON"],
-                "go on without the step, with an output you give",
-            ),
-        ],
-        State::WaitingEvent => {
-            let mut words = vec!["sen", "saga", "notify", saga.id.as_str()];
-            if let Some(kind) = saga.awaiting.as_ref().and_then(|awaiting| awaiting.types.first()) {
-                words.extend(["--type", kind]);
-            }
-            if let Some(id) = saga.awaiting.as_ref().and_then(|awaiting| awaiting.correlation.as_deref()) {
-                words.extend(["--correlation", id]);
-            }
-            words.extend(["--payload", "JSON"]);
-            vec![NextCommand::new(&words, "hand it the event that did not come")]
-        }
-        State::Overdue => {
-            vec![NextCommand::new(&["sen", "saga", "list", "--state", "overdue"], "which others wait, too")]
-        }
-        State::Unreadable => {
-            vec![NextCommand::new(&["sen", "saga", "show", "-o", "json", &saga.id], "every fact of it, for a ticket")]
-        }
-        _ => Vec::new(),
+        summary: words::summary(saga, steps, state, model),
+        evidence: words::evidence(saga, steps, state),
+        next: words::next(saga, steps, state),
     }
 }
 
@@ -328,7 +202,9 @@ pub(super) mod tests {
             due: over.map(|over| over >= 0),
             idle: 10 * BETWEEN,
             over,
+            handed: false,
             awaiting: None,
+            later: None,
             compensated: None,
             context: None,
             unreadable: Vec::new(),
@@ -343,6 +219,8 @@ pub(super) mod tests {
             (Saga { idle: 5, ..saga(Status::Running, None) }, State::BetweenSteps),
             (saga(Status::Running, Some(-5)), State::Running),
             (saga(Status::Running, Some(5)), State::LeaseExpired),
+            (Saga { handed: true, ..saga(Status::Running, Some(5)) }, State::Due),
+            (Saga { handed: true, ..saga(Status::Compensating, Some(5)) }, State::Due),
             (saga(Status::Running, Some(OVERDUE)), State::Overdue),
             (saga(Status::Compensating, None), State::Stuck),
             (saga(Status::Compensating, Some(-5)), State::Compensating),
@@ -367,15 +245,15 @@ pub(super) mod tests {
             assert_eq!(state(&saga), expected, "{saga:?}");
             let stored = expected.stored();
             assert!(stored.is_empty() || stored.contains(&saga.status.as_str()), "{saga:?}");
-            judge(&saga, &[]);
+            judge(&saga, &[], None);
         }
     }
 
     #[test]
     fn stuck_sagas_point_to_unstick_and_waiting_ones_to_notify() {
-        assert!(judge(&saga(Status::Running, None), &[]).next[0].command.starts_with("sen saga unstick 7327"));
+        assert!(judge(&saga(Status::Running, None), &[], None).next[0].command.starts_with("sen saga unstick 7327"));
         let awaiting = Some(Awaiting { types: vec!["pay me".into()], correlation: Some("o-1".into()), until: None });
-        let verdict = judge(&Saga { awaiting, ..saga(Status::Suspended, None) }, &[]);
+        let verdict = judge(&Saga { awaiting, ..saga(Status::Suspended, None) }, &[], None);
         assert!(verdict.next[0].command.contains("--type 'pay me' --correlation o-1"), "{verdict:?}");
     }
 }

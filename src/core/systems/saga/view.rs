@@ -5,7 +5,7 @@ use super::record::{Entry, Mailbox, Message, Saga, Status};
 use super::remedy::{self, LEFT, Standing};
 use super::shape::{Model, Models};
 use super::verdict::{self, State};
-use super::{NAME, act};
+use super::{NAME, act, why};
 use crate::model::subject::Subject;
 use crate::model::value::{Column, Row, Show, Value};
 use crate::model::verdict::{NextCommand, Severity, Verdict};
@@ -178,15 +178,29 @@ pub fn message_severity(status: &str) -> Severity {
 
 /// One saga in depth.
 pub(super) fn found(seen: Seen, models: &Models, now: Timestamp) -> Found {
-    let Seen { saga, model, steps, recorded, messages } = seen;
-    let mut verdict = verdict::judge(&saga, &steps);
-    if let Some(model) = models.models.iter().find(|known| known.state.number == model) {
+    let Seen { saga, model, steps, recorded, messages, holders } = seen;
+    let model = models.models.iter().find(|known| known.state.number == model);
+    let mut verdict = verdict::judge(&saga, &steps, model);
+    if let Some(model) = model {
         verdict.evidence.extend(model.doubts.iter().cloned());
+        if !model.writable() {
+            // Every act would be refused.
+            verdict.next.clear();
+        }
+    }
+    if let Some(holder) = holders.first() {
+        verdict.evidence.push(format!("its row is locked by {}: a worker may be at it", holder.words()));
+        verdict.next.retain(|next| !next.begins(&["sen", "saga", "unstick"]));
+    }
+    if let Some(event) = why::pending_event(&saga, &messages) {
+        let event = event.event.as_deref().unwrap_or(&event.id);
+        verdict.evidence.push(format!("the event it waits for stands PENDING in the inbox: {event}"));
+        verdict.next.retain(|next| !next.begins(&["sen", "saga", "notify"]));
     }
     let dead = messages.iter().filter(|message| is_dead(message)).count();
     if dead > 0 {
-        let are = if dead == 1 { "message of it is" } else { "messages of it are" };
-        verdict.evidence.push(format!("{dead} {are} dead: see below, and `sen dlq list`"));
+        let are = if dead == 1 { "message of it is a dead letter" } else { "messages of it are dead letters" };
+        verdict.evidence.push(format!("{dead} {are}: see below, and `sen dlq list`"));
     }
     if recorded > i64::try_from(steps.len()).unwrap_or(i64::MAX) {
         let more = recorded - i64::try_from(steps.len()).unwrap_or_default();
@@ -278,23 +292,43 @@ fn judge_message(message: &Message) -> Verdict {
     let taken = message.status == message.kind.taken();
     let dead = is_dead(message);
     let out = message.kind == Mailbox::Out;
+    let (sent, dispatcher) =
+        if out { ("sent", "outbox dispatcher") } else { ("applied", "worker that calls run_inbox_due") };
+    let late = message.late();
     let (state, severity, summary) = match message.status.as_str() {
-        "FAILED" if out => {
-            ("failed", Severity::Warning, "it could not be sent; the library tries again by itself".to_owned())
-        }
         "FAILED" => {
-            ("failed", Severity::Warning, "it could not be applied; the library tries again by itself".to_owned())
+            let again = match (late, message.over) {
+                (Some(over), _) => format!(
+                    "its next try has been due for {}: probably no {dispatcher} runs, or it is far behind",
+                    humane(over)
+                ),
+                (None, Some(over)) if over < 0 => format!("the library tries again in {}", humane(over)),
+                _ => "the library tries again at the next dispatch".into(),
+            };
+            ("failed", Severity::Warning, format!("it could not be {sent}; {again}"))
         }
         _ if taken && dead => (
             "left",
             Severity::Critical,
-            format!("somebody took it {} ago and never finished it; nobody touches it any more", humane(message.idle)),
+            format!(
+                "claimed {} ago and not marked {sent}: probably its process ended, or it is still working through its batch; \
+                 no other process claims it",
+                humane(message.idle)
+            ),
         ),
-        _ if taken => ("taken", Severity::Pending, "it is in somebody's hands".to_owned()),
-        "PENDING" => ("pending", Severity::Pending, "it is due, or will be".to_owned()),
+        _ if taken => ("taken", Severity::Pending, format!("claimed {} ago, being {sent}", humane(message.idle))),
+        "PENDING" => match (late, message.over) {
+            (Some(over), _) => (
+                "pending",
+                Severity::Warning,
+                format!("due for {}: probably no {dispatcher} runs, or it is far behind", humane(over)),
+            ),
+            (None, Some(over)) if over < 0 => ("pending", Severity::Pending, format!("due in {}", humane(over))),
+            _ => ("pending", Severity::Pending, "it is due".to_owned()),
+        },
         "SENT" => ("sent", Severity::Ok, "it is sent".to_owned()),
         "APPLIED" => ("applied", Severity::Ok, "its saga has taken it".to_owned()),
-        "IGNORED" => ("ignored", Severity::Warning, "its saga did not want it, and it is consumed".to_owned()),
+        "IGNORED" => ("ignored", Severity::Warning, "its saga did not take it, and it is consumed".to_owned()),
         _ => ("unreadable", Severity::Critical, "no version of the library writes this status".to_owned()),
     };
     let mut evidence = Vec::new();
@@ -302,20 +336,20 @@ fn judge_message(message: &Message) -> Verdict {
         evidence.push(format!("last error: {}", error.lines().next().unwrap_or_default()));
     }
     if taken && dead && out {
-        evidence.push("whether the publisher sent it before it ended cannot be known from here".into());
+        evidence.push("whether it was sent already is not stored: requeued, it may be sent twice".into());
     }
     let standing = remedy::standing(message, LEFT);
     let mut next = Vec::new();
     if dead || message.status == "IGNORED" {
         if standing == Standing::Replayable {
             let why = "make it due now";
-            next.push(NextCommand::new(&["sen", "saga", message.kind.name(), "requeue", &message.id], why));
+            next.push(NextCommand::new(&["sen", "saga", message.kind.name(), "requeue"], why).id(&message.id));
         } else {
             evidence.push(standing.why(message));
         }
     }
     if let Some(saga) = &message.saga {
-        next.push(NextCommand::new(&["sen", "saga", "show", saga], "its saga"));
+        next.push(NextCommand::new(&["sen", "saga", "show"], "its saga").id(saga));
     }
     Verdict { state, severity, summary, evidence, next }
 }
@@ -373,18 +407,41 @@ pub(super) fn survey(models: &Models, census: &Census) -> Survey {
             (state, count)
         })
         .collect();
-    let mut attention: Vec<Attention> =
-        counts.iter().filter_map(|(state, count)| attention(*state, count, now)).collect();
+    let mut attention = unfit(models, census, now);
+    attention.extend(counts.iter().filter_map(|(state, count)| attention_of(*state, count, now)));
     if census.dead > 0 {
         let messages = if census.dead == 1 { "message" } else { "messages" };
         attention.push(Attention {
             severity: Severity::Warning,
             text: format!(
-                "{} {messages} of sagas failed or left in somebody's hands{}",
+                "{} saga {messages} failed or claimed and not finished for over 10m{}",
                 census.dead,
                 age(census.oldest_dead, now)
             ),
-            next: NextCommand::new(&["sen", "dlq", "groups", "--system", NAME], "why"),
+            next: NextCommand::new(&["sen", "dlq", "groups", "--system", NAME], "grouped by error"),
+        });
+    }
+    for (kind, count, since) in &census.late {
+        let messages = if *count == 1 { "message" } else { "messages" };
+        let dispatcher =
+            if *kind == Mailbox::Out { "no outbox dispatcher" } else { "no worker that calls run_inbox_due" };
+        attention.push(Attention {
+            severity: Severity::Warning,
+            text: format!(
+                "{count} {} {messages} due and not claimed{}: probably {dispatcher} runs, or it is far behind",
+                kind.name(),
+                age(*since, now)
+            ),
+            next: NextCommand::new(&["sen", "saga", kind.name(), "list", "--state", "pending"], "which ones"),
+        });
+    }
+    let (ignored, since) = census.ignored;
+    if ignored > 0 {
+        let sagas = if ignored == 1 { "saga waits" } else { "sagas wait" };
+        attention.push(Attention {
+            severity: Severity::Warning,
+            text: format!("{ignored} {sagas} for an event that came and was ignored{}", age(since, now)),
+            next: NextCommand::new(&["sen", "saga", "inbox", "list", "--state", "ignored"], "which events"),
         });
     }
     let mut versions: Vec<&str> = models.models.iter().map(Model::version).collect();
@@ -458,19 +515,46 @@ fn boxes(models: &Models, census: &Census) -> Section {
 
 fn age(oldest: Option<Timestamp>, now: Timestamp) -> String {
     let oldest = oldest.filter(|oldest| oldest.is_finite());
-    oldest.map(|oldest| format!(", the oldest unchanged for {}", humane(now.micros_since(oldest)))).unwrap_or_default()
+    oldest.map(|oldest| format!(", oldest {}", humane(now.micros_since(oldest)))).unwrap_or_default()
 }
 
-fn attention(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
+/// Tables whose types do not fit the library that their columns fit: it cannot work on them.
+fn unfit(models: &Models, census: &Census, now: Timestamp) -> Vec<Attention> {
+    let mut all = Vec::new();
+    let mut say = |text: String| {
+        let next = NextCommand::new(&["sen", "doctor"], "the statements an administrator has to run");
+        all.push(Attention { severity: Severity::Critical, text, next });
+    };
+    for model in &models.models {
+        let shown = model.state.shown();
+        let lacks = model.lacks();
+        let suspended = lacks.iter().any(|lack| lack.labels.contains(&"COMPENSATING_SUSPENDED"));
+        let unwritable = census.unwritable.iter().find(|(table, ..)| *table == model.state.number);
+        if suspended {
+            say(format!(
+                "{shown}: its status type lacks COMPENSATING_SUSPENDED: library {} can neither start nor poll sagas here",
+                model.version()
+            ));
+        } else if let Some((_, count, since)) = unwritable {
+            let surely = lacks.iter().any(|lack| lack.every && lack.labels.contains(&"TIMEOUT"));
+            let polls = if surely { "each poll fails" } else { "each poll of library 0.4.0 and later fails" };
+            let waits = if *count == 1 { "wait is" } else { "waits are" };
+            say(format!("{shown}: {count} {waits} over and its types lack TIMEOUT: {polls}{}", age(*since, now)));
+        }
+    }
+    all
+}
+
+fn attention_of(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
     if count.count == 0 || state.severity() < Severity::Warning {
         return None;
     }
     let text = match state {
-        State::Stuck => "active without a deadline, which no worker ever picks up",
+        State::Stuck => "active but without a deadline, so no poll picks them up",
         State::PartlyCompensated => "the roll-back was given up",
-        State::Overdue => "due for long and nobody polls",
-        State::TimedOut => "the awaited event did not come",
-        State::Failed => "given up",
+        State::Overdue => "due for over 5m and not picked up",
+        State::TimedOut => "the wait for an event was over first",
+        State::Failed => "failed permanently",
         _ => "the row cannot be judged",
     };
     let sagas = if count.count == 1 { "saga" } else { "sagas" };
@@ -505,6 +589,7 @@ mod tests {
             updated: None,
             seen: "0".into(),
             idle,
+            over: None,
             saga_status: None,
             payload: Some("{}".into()),
         }
@@ -521,7 +606,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_in_somebodys_hands_are_dead_after_a_while() {
+    fn claimed_messages_are_dead_letters_after_a_while() {
         let long = i64::try_from(LEFT.as_micros()).unwrap();
         assert_eq!(judge_message(&message("DISPATCHING", 5)).state, "taken");
         let left = judge_message(&message("DISPATCHING", long));

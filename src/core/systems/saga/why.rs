@@ -1,8 +1,14 @@
 //! Why a saga or a message is as it is: one rule a function. Pure.
+//!
+//! What one row or several rows of one snapshot state is proven and names its columns; that a worker ended, that nothing polls
+//! or that an event will not come is in no row, and so is likely at most.
 
 use super::port::Seen;
-use super::record::{Entry, Mailbox, Message, Saga, Status};
+use super::record::{Awaiting, Entry, Mailbox, Message, Saga, Status};
 use super::remedy::LEFT;
+use super::shape::Model;
+use super::story::{self, AfterWait, RollBack};
+use super::verdict::words::{first_line, named, under_way};
 use super::verdict::{self, State};
 use crate::model::cause::{Cause, Certainty, Related, candidates};
 use crate::model::verdict::{NextCommand, Severity};
@@ -14,25 +20,39 @@ const LONG_WAIT: i64 = 3_600_000_000;
 const CANDIDATES: usize = 10;
 const MESSAGES: usize = 5;
 
-type Rule = fn(&Seen, State) -> Option<Cause>;
+/// A saga with what is known of it.
+struct Case<'a> {
+    seen: &'a Seen,
+    model: Option<&'a Model>,
+    state: State,
+}
 
-const RULES: [Rule; 10] = [
+type Rule = fn(&Case<'_>) -> Option<Cause>;
+
+const RULES: [Rule; 17] = [
+    row_locked,
     orphan,
+    poll_fails,
     no_worker,
     lease_expired,
+    made_due,
+    claimed_again,
     compensation_failed,
     aborted,
+    aborted_in_roll_back,
+    later_saga,
     step_failed,
     event_ignored,
+    event_pending,
     event_held,
     request_unsent,
     event_never_came,
 ];
 
 /// The causes of a saga's state.
-pub(super) fn of_saga(seen: &Seen) -> Vec<Cause> {
-    let state = verdict::state(&seen.saga);
-    let mut causes: Vec<Cause> = RULES.iter().filter_map(|rule| rule(seen, state)).collect();
+pub(super) fn of_saga(seen: &Seen, model: Option<&Model>) -> Vec<Cause> {
+    let case = Case { seen, model, state: verdict::state(&seen.saga) };
+    let mut causes: Vec<Cause> = RULES.iter().filter_map(|rule| rule(&case)).collect();
     // What is said of the request that was not sent need not be said of the message again.
     if causes.iter().all(|cause| cause.rule != "request_unsent") {
         causes.extend(outbox_stuck(seen));
@@ -40,7 +60,7 @@ pub(super) fn of_saga(seen: &Seen) -> Vec<Cause> {
     causes
 }
 
-/// What a saga hangs together with.
+/// What a saga is related to.
 pub(super) fn related_to_saga(seen: &Seen) -> Vec<Related> {
     let saga = &seen.saga;
     let mut out = vec![
@@ -50,7 +70,7 @@ pub(super) fn related_to_saga(seen: &Seen) -> Vec<Related> {
     if let Some(id) = saga.awaiting.as_ref().and_then(|awaiting| awaiting.correlation.as_deref()) {
         out.push(related(id, "the correlation id it waits for", Certainty::Proven));
     }
-    let open = seen.messages.iter().filter(|message| is_dead(message) || message.status == "IGNORED");
+    let open = seen.messages.iter().filter(|message| trouble(message).is_some() || message.status == "IGNORED");
     out.extend(open.take(MESSAGES).map(|message| related(&message.id, "its message", Certainty::Proven)));
     let named = saga.context.as_deref().map(|json| candidates(json, 2 * CANDIDATES)).unwrap_or_default();
     let own = |id: &String| *id == saga.id || Some(id) == saga.name.as_ref();
@@ -61,29 +81,24 @@ pub(super) fn related_to_saga(seen: &Seen) -> Vec<Related> {
 
 /// The causes of a message's state.
 pub(super) fn of_message(message: &Message) -> Vec<Cause> {
-    let Some(text) = dead(message) else {
+    let Some(cause) = trouble(message) else {
         return ignored(message).into_iter().collect();
     };
-    let severity = if message.status == "FAILED" { Severity::Warning } else { Severity::Critical };
-    let rule = match message.kind {
-        Mailbox::Out => "outbox_stuck",
-        Mailbox::In => "inbox_stuck",
-    };
-    let mut causes = vec![Cause::new(rule, Certainty::Proven, severity, text)];
+    let mut causes = vec![cause];
     let over = message.saga_status.as_deref().filter(|status| {
         message.kind == Mailbox::In && matches!(*status, "COMPLETED" | "COMPENSATED" | "FAILED" | "TIMEOUT")
     });
     if let Some(status) = over {
         let text = format!(
-            "the saga it is for is {}: applied now it would be ignored and so lost",
+            "the saga it is for is {}: applied now, the event would be ignored and lost",
             status.to_ascii_lowercase()
         );
-        causes.push(Cause::new("saga_over", Certainty::Proven, Severity::Warning, text));
+        causes.push(Cause::stated("saga_over", &["inbox.saga_id", "saga.status"], Severity::Warning, text));
     }
     causes
 }
 
-/// What a message hangs together with.
+/// What a message is related to.
 pub(super) fn related_to_message(message: &Message) -> Vec<Related> {
     let mut out = Vec::new();
     out.extend(message.saga.as_deref().map(|id| related(id, "its saga", Certainty::Proven)));
@@ -113,30 +128,55 @@ fn once_each(all: Vec<Related>) -> Vec<Related> {
     out
 }
 
-fn is_dead(message: &Message) -> bool {
-    dead(message).is_some()
-}
-
-/// What is wrong with a message that is a dead letter.
-fn dead(message: &Message) -> Option<String> {
-    let (what, failed, taken) = match message.kind {
-        Mailbox::Out => ("sent", "could not be sent", "took it to send it"),
-        Mailbox::In => ("applied", "could not be applied", "took it to apply it"),
+/// What is wrong with a message that does not go on: it failed, its claim is old, or it is due for long.
+fn trouble(message: &Message) -> Option<Cause> {
+    let (stuck, waiting, columns): (_, _, &'static [&'static str]) = match message.kind {
+        Mailbox::Out => {
+            ("outbox_stuck", "outbox_waiting", &["outbox.status", "outbox.next_attempt_at", "outbox.last_error"])
+        }
+        Mailbox::In => ("inbox_stuck", "inbox_waiting", &["inbox.status", "inbox.next_attempt_at", "inbox.last_error"]),
+    };
+    let (what, done) = match message.kind {
+        Mailbox::Out => ("could not be sent", "SENT"),
+        Mailbox::In => ("could not be applied", "APPLIED"),
     };
     let topic = message.topic.as_deref().unwrap_or("without a name");
+    let kind = message.kind.name();
+    let late = message.late();
     if message.status == "FAILED" {
         let tries = if message.attempts == 1 { "1 try".into() } else { format!("{} tries", message.attempts) };
         let error = message.error.as_deref().map(|error| format!(": {}", first_line(error))).unwrap_or_default();
-        return Some(format!("{} message {topic} {failed} in {tries}{error}", message.kind.name()));
+        let next = late.map(|over| format!("; its next try has been due for {}", humane(over))).unwrap_or_default();
+        let text = format!("{kind} message {topic} {what} in {tries}{error}{next}");
+        return Some(Cause::stated(stuck, columns, Severity::Warning, text));
     }
-    let left = i64::try_from(LEFT.as_micros()).unwrap_or(i64::MAX);
-    (message.status == message.kind.taken() && message.idle >= left).then(|| {
-        format!(
-            "{} message {topic} was never marked as {what}: a worker {taken} {} ago, and no worker takes it again",
-            message.kind.name(),
+    if let Some(over) = late {
+        let text = format!("{kind} message {topic} is PENDING and has been due for {}", humane(over));
+        return Some(Cause::stated(waiting, columns, Severity::Warning, text));
+    }
+    old_claim(message).then(|| {
+        let text = format!(
+            "{kind} message {topic} was claimed {} ago and is not marked {done}: probably its process ended, or it is still \
+             working through its batch; no other process claims it",
             humane(message.idle)
-        )
+        );
+        Cause::likely(stuck, Severity::Critical, text)
     })
+}
+
+/// Whether a message was claimed so long ago that its process has probably ended.
+fn old_claim(message: &Message) -> bool {
+    let left = i64::try_from(LEFT.as_micros()).unwrap_or(i64::MAX);
+    message.status == message.kind.taken() && message.idle >= left
+}
+
+/// What to type about a message in trouble; one that is only due needs a dispatcher, not an act.
+fn requeue(message: &Message, why: &str) -> Vec<NextCommand> {
+    if message.status == "PENDING" {
+        let list = ["sen", "saga", message.kind.name(), "list", "--state", "pending"];
+        return vec![NextCommand::new(&list, "what else is due; check the process that dispatches")];
+    }
+    vec![NextCommand::new(&["sen", "saga", message.kind.name(), "requeue"], why).id(&message.id)]
 }
 
 fn ignored(message: &Message) -> Option<Cause> {
@@ -146,27 +186,11 @@ fn ignored(message: &Message) -> Option<Cause> {
     let topic = message.topic.as_deref().unwrap_or("without a type");
     let why = message.error.as_deref().map(|why| format!(" ({})", first_line(why))).unwrap_or_default();
     let text = format!("event {topic} came {} ago, was ignored{why} and is consumed", humane(message.idle));
-    Some(Cause::new("event_ignored", Certainty::Proven, Severity::Warning, text))
-}
-
-/// The first line of an error, at a length that fits a sentence.
-fn first_line(error: &str) -> String {
-    let line = error.lines().next().unwrap_or_default();
-    match line.char_indices().nth(200) {
-        Some((at, _)) => format!("{}…", &line[..at]),
-        None => line.to_owned(),
-    }
-}
-
-/// The newest entry that a worker wrote, of those that fit.
-fn newest(seen: &Seen, fits: impl Fn(&Entry) -> bool) -> Option<&Entry> {
-    seen.steps.iter().rev().find(|entry| entry.act().is_none() && fits(entry))
+    Some(Cause::stated("event_ignored", &["inbox.status", "inbox.last_error"], Severity::Warning, text))
 }
 
 fn after(seen: &Seen) -> String {
-    newest(seen, |_| true)
-        .map(|entry| format!(" after step {} ({})", entry.step_id, entry.step_name))
-        .unwrap_or_default()
+    story::newest(&seen.steps).map(|entry| format!(" after step {}", named(entry))).unwrap_or_default()
 }
 
 fn author(entry: &Entry) -> String {
@@ -175,171 +199,335 @@ fn author(entry: &Entry) -> String {
     format!("{}{why}", who.unwrap_or_else(|| "an operator".into()))
 }
 
-/// The library clears the deadline between two steps; a worker that ends there leaves what no poll looks for.
-fn orphan(seen: &Seen, state: State) -> Option<Cause> {
-    (state == State::Stuck).then(|| {
+/// A session that has the row locked: a worker that builds a step's input does so under the lock.
+fn row_locked(case: &Case<'_>) -> Option<Cause> {
+    let holder = case.seen.holders.first()?;
+    let more = if case.seen.holders.len() > 1 { ", and others" } else { "" };
+    let text = format!(
+        "its row is locked by {}{more}: a worker that builds the next step's input (input_map) holds it so, and may go on by itself",
+        holder.words()
+    );
+    let next =
+        NextCommand::new(&["sen", "saga", "show"], "look again: a worker that lives goes on").id(&case.seen.saga.id);
+    Some(Cause::likely("row_locked", Severity::Warning, text).with_next(vec![next]))
+}
+
+/// The library clears the deadline between two steps; what ends there, or cannot build the next input, leaves it so.
+fn orphan(case: &Case<'_>) -> Option<Cause> {
+    (case.state == State::Stuck && case.seen.holders.is_empty()).then(|| {
         let text = format!(
-            "it is active and has no deadline, so no poll looks for it: its worker ended between two steps{}, {} ago",
-            after(seen),
-            humane(seen.saga.idle)
+            "it is active and has no deadline{}, unchanged for {}, so no poll picks it up: probably its worker ended between two \
+             steps or building the next step's input failed; a worker whose event loop is blocked looks the same",
+            after(case.seen),
+            humane(case.seen.saga.idle)
         );
-        Cause::new("orphan", Certainty::Proven, Severity::Critical, text)
+        Cause::likely("orphan", Severity::Critical, text)
     })
+}
+
+/// A wait that is over and cannot be written as such fails the whole poll, and so every saga of the table.
+fn poll_fails(case: &Case<'_>) -> Option<Cause> {
+    let saga = &case.seen.saga;
+    if saga.due != Some(true) || saga.awaiting.is_none() {
+        return None;
+    }
+    let certain = match story::after_wait(saga, case.model) {
+        AfterWait::Fails => "each poll fails at it",
+        AfterWait::RunsAgainOrFails if case.state == State::Overdue => {
+            "each poll of library 0.4.0 and later fails at it"
+        }
+        _ => return None,
+    };
+    let statements: Vec<String> = case.model?.lacks().iter().map(super::shape::Lack::statements).collect();
+    let text = format!(
+        "the time it waited for its event is over and TIMEOUT is no label of the tables' types: {certain}, and no saga of {} \
+         goes on until an administrator runs {}",
+        saga.table,
+        statements.join(" ")
+    );
+    Some(Cause::likely("poll_fails", Severity::Critical, text))
 }
 
 /// Every worker polls for what is due. One that knows the table but not the name of this saga fails at it, too.
-fn no_worker(seen: &Seen, state: State) -> Option<Cause> {
-    (state == State::Overdue).then(|| {
-        let name = seen.saga.name.as_deref().map(|name| format!(" or none knows {name}")).unwrap_or_default();
+fn no_worker(case: &Case<'_>) -> Option<Cause> {
+    (case.state == State::Overdue && poll_fails(case).is_none()).then(|| {
+        let saga = &case.seen.saga;
+        let name = saga.name.as_deref().map(|name| format!(", none knows {name}")).unwrap_or_default();
         let text = format!(
-            "it has been due for {} and was not picked up: no worker calls run_due on {},{name} or each poll fails before it gets there",
-            humane(seen.saga.over.unwrap_or_default()),
-            seen.saga.table
+            "it has been due for {} and was not picked up: probably no worker calls run_due on {}{name}, each poll fails before it \
+             gets there, or the workers are far behind",
+            humane(saga.over.unwrap_or_default()),
+            saga.table
         );
-        Cause::new("no_worker_polls", Certainty::Likely, Severity::Warning, text)
+        Cause::likely("no_worker_polls", Severity::Warning, text)
     })
 }
 
-fn lease_expired(seen: &Seen, state: State) -> Option<Cause> {
-    (state == State::LeaseExpired).then(|| {
-        let text = format!(
-            "its worker let its lease pass {} ago without finishing the step{}: ended, or slower than the lease; the next poll runs the step again",
-            humane(seen.saga.over.unwrap_or_default()),
-            after(seen)
-        );
-        Cause::new("lease_expired", Certainty::Likely, Severity::Pending, text)
+fn lease_expired(case: &Case<'_>) -> Option<Cause> {
+    (case.state == State::LeaseExpired).then(|| {
+        let saga = &case.seen.saga;
+        let over = humane(saga.over.unwrap_or_default());
+        let text = if saga.status == Status::Compensating {
+            let step = story::next_to_roll_back(&case.seen.steps)
+                .map_or_else(|| "a step".into(), |entry| format!("step {}", named(entry)));
+            format!(
+                "the lease of the worker that rolls {step} back passed {over} ago: probably it ended, or is slower than the lease; \
+                 the roll-back may have happened, and the next poll runs it again"
+            )
+        } else {
+            format!(
+                "the lease of its worker passed {over} ago without a result of the step{}: probably it ended, or is slower than \
+                 the lease; the step may have happened, and the next poll runs it again",
+                after(case.seen)
+            )
+        };
+        Cause::likely("lease_expired", Severity::Pending, text)
     })
 }
 
-fn compensation_failed(seen: &Seen, state: State) -> Option<Cause> {
-    if state != State::PartlyCompensated {
+/// An act made it due, and no poll has come since.
+fn made_due(case: &Case<'_>) -> Option<Cause> {
+    let saga = &case.seen.saga;
+    if !saga.handed || case.state != State::Due {
         return None;
     }
-    let error = seen.saga.error.as_deref().unwrap_or_default();
+    let by = story::handed_by(&case.seen.steps).map(|entry| format!(" by {}", author(entry))).unwrap_or_default();
+    let text = format!("it was made due {} ago{by} and waits for the next poll", humane(saga.idle));
+    Some(Cause::stated("made_due", &["saga.deadline_at", "saga.updated_at"], Severity::Pending, text))
+}
+
+/// Claimed, and an earlier claim of the same step left nothing: `run_due` moves the deadline before it looks the saga up, so a
+/// worker that does not know its name, or cannot build its input, claims it again and again.
+fn claimed_again(case: &Case<'_>) -> Option<Cause> {
+    let saga = &case.seen.saga;
+    let gap = story::claimed_again(saga, &case.seen.steps)?;
+    let lease = saga.deadline?.micros_since(saga.updated?).max(1);
+    let severity = if gap >= 3 * lease { Severity::Warning } else { Severity::Pending };
+    let name = saga.name.as_deref().unwrap_or("it");
+    let text = format!(
+        "it was claimed {} ago, {} after its last recorded result{}: an earlier claim of this step left none; probably its worker \
+         ended or was too slow, or the poll failed (no definition named {name}, an input that could not be built, or another saga that failed it)",
+        humane(saga.idle),
+        humane(gap),
+        after(case.seen)
+    );
+    Some(Cause::likely("claimed_again", severity, text))
+}
+
+fn compensation_failed(case: &Case<'_>) -> Option<Cause> {
+    if case.state != State::PartlyCompensated {
+        return None;
+    }
+    let error = case.seen.saga.error.as_deref().unwrap_or_default();
     if error.starts_with(verdict::GAVE_UP[1]) {
         let text = format!(
-            "the roll-back was given up: {}; it was counted as done without a success on record",
+            "the roll-back was given up: {}; it counted as done without a success on record",
             first_line(error)
         );
-        return Some(Cause::new("compensation_without_entry", Certainty::Proven, Severity::Critical, text));
+        return Some(Cause::stated(
+            "compensation_without_entry",
+            &["saga.status", "saga.last_error"],
+            Severity::Critical,
+            text,
+        ));
     }
-    let text = match newest(seen, |entry| entry.compensates() && entry.is("ERROR")) {
+    let failed =
+        case.seen.steps.iter().rev().find(|entry| entry.compensates() && entry.is("ERROR") && entry.act().is_none());
+    let text = match failed {
         Some(entry) => format!(
-            "rolling step {} ({}) back failed: {}",
-            entry.step_id,
-            entry.step_name,
+            "rolling step {} back failed: {}",
+            named(entry),
             first_line(entry.error.as_deref().unwrap_or(error))
         ),
         None => format!("its roll-back was begun and not finished: {}", first_line(error)),
     };
-    Some(Cause::new("compensation_failed", Certainty::Proven, Severity::Critical, text))
+    let columns = &["saga.status", "history.phase", "history.status", "history.error"];
+    Some(Cause::stated("compensation_failed", columns, Severity::Critical, text))
 }
 
 /// Failed because a person said so.
-fn aborted(seen: &Seen, state: State) -> Option<Cause> {
-    if seen.saga.status != Status::Failed || state != State::Failed {
+fn aborted(case: &Case<'_>) -> Option<Cause> {
+    if case.seen.saga.status != Status::Failed || case.state != State::Failed {
         return None;
     }
-    let last = seen.steps.last()?;
+    let last = case.seen.steps.last()?;
     (last.act().as_deref() == Some("abort")).then(|| {
-        let text = format!("{} gave it up", author(last));
-        Cause::new("aborted", Certainty::Proven, Severity::Warning, text)
+        let text = format!("{} aborted it", author(last));
+        Cause::stated("aborted", &["saga.status", "history.input"], Severity::Warning, text)
     })
 }
 
+/// Aborted while a roll-back was under way: what it was at may have happened.
+fn aborted_in_roll_back(case: &Case<'_>) -> Option<Cause> {
+    if case.state != State::Failed {
+        return None;
+    }
+    match story::roll_back(&case.seen.saga, &case.seen.steps) {
+        RollBack::UnderWay => {
+            let text = format!(
+                "{}: a retry would execute the next step although an earlier one may be undone",
+                under_way(&case.seen.steps)
+            );
+            Some(Cause::stated("aborted_in_roll_back", &["history.input", "saga.status"], Severity::Critical, text))
+        }
+        RollBack::Possible => {
+            let text = "it was given up after a step had failed, as the library's abort does, which does not record whether a \
+                roll-back was under way: one may have happened";
+            Some(Cause::likely("aborted_in_roll_back", Severity::Warning, text))
+        }
+        RollBack::None => None,
+    }
+}
+
+/// A later saga of the same aggregation has done the work, or is at it.
+fn later_saga(case: &Case<'_>) -> Option<Cause> {
+    if !matches!(case.state, State::Failed | State::TimedOut) {
+        return None;
+    }
+    let saga = &case.seen.saga;
+    let later = saga.later.as_ref().filter(|later| later.counts())?;
+    let text = format!(
+        "a later saga of {}, {}, is {}: a retry of this one may do the same work twice",
+        saga.aggregation,
+        later.id,
+        later.words()
+    );
+    let columns = &["saga.aggregation_id", "saga.created_at", "saga.status"];
+    let next = NextCommand::new(&["sen", "saga", "show"], "compare it before anything is retried").id(&later.id);
+    Some(Cause::stated("later_saga", columns, Severity::Warning, text).with_next(vec![next]))
+}
+
 /// What the step it stands at failed of.
-fn step_failed(seen: &Seen, state: State) -> Option<Cause> {
-    let severity = match state {
+fn step_failed(case: &Case<'_>) -> Option<Cause> {
+    let severity = match case.state {
         State::Failed => Severity::Warning,
         State::WaitingRetry | State::Due => Severity::Pending,
         _ => return None,
     };
-    let rolling = seen.saga.status == Status::CompensatingSuspended;
-    let entry = newest(seen, |entry| entry.compensates() == rolling && (entry.is("ERROR") || entry.is("SUCCESS")))?;
-    if !entry.is("ERROR") {
+    let saga = &case.seen.saga;
+    let rolling = saga.status == Status::CompensatingSuspended;
+    let fits = |entry: &&Entry| {
+        entry.act().is_none() && entry.compensates() == rolling && (entry.is("ERROR") || entry.is("SUCCESS"))
+    };
+    let entry = case.seen.steps.iter().rev().find(fits)?;
+    if !entry.is("ERROR") || saga.handed {
         return None;
     }
     let what = if rolling { "rolling back step" } else { "step" };
+    let next = match (case.state, saga.over) {
+        (State::WaitingRetry, Some(over)) => {
+            format!("; the next try is due in {} (how many its policy allows is not stored)", humane(over))
+        }
+        (State::Due, Some(over)) => format!("; its next try has been due for {}", humane(over)),
+        _ => String::new(),
+    };
     let text = format!(
-        "{what} {} ({}) failed at try {}: {}",
-        entry.step_id,
-        entry.step_name,
+        "{what} {} failed at try {}: {}{next}",
+        named(entry),
         entry.attempt,
         first_line(entry.error.as_deref().unwrap_or("no error is on record"))
     );
-    Some(Cause::new("step_failed", Certainty::Proven, severity, text))
+    Some(Cause::stated("step_failed", &["history.status", "history.error", "saga.deadline_at"], severity, text))
 }
 
 /// Whether the saga waits for an event, or has given up waiting for one.
 fn waits(saga: &Saga, state: State) -> bool {
-    matches!(state, State::WaitingEvent | State::TimedOut) || (state == State::Due && saga.awaiting.is_some())
+    matches!(state, State::WaitingEvent | State::TimedOut)
+        || (matches!(state, State::Due | State::Overdue) && saga.awaiting.is_some())
 }
 
 /// The event came, and was not what the saga waited for: the inbox consumes such events without a word.
-fn event_ignored(seen: &Seen, state: State) -> Option<Cause> {
-    if !waits(&seen.saga, state) {
+fn event_ignored(case: &Case<'_>) -> Option<Cause> {
+    if !waits(&case.seen.saga, case.state) {
         return None;
     }
-    let inbox = seen.messages.iter().rev().filter(|message| message.kind == Mailbox::In);
-    inbox.into_iter().find_map(ignored)
+    case.seen.messages.iter().rev().filter(|message| message.kind == Mailbox::In).find_map(ignored)
+}
+
+/// The event is there and was not applied yet.
+fn event_pending(case: &Case<'_>) -> Option<Cause> {
+    let saga = &case.seen.saga;
+    let message = pending_event(saga, &case.seen.messages)?;
+    if !waits(saga, case.state) {
+        return None;
+    }
+    let due =
+        message.over.filter(|over| *over >= 0).map(|over| format!(", due for {}", humane(over))).unwrap_or_default();
+    let text = format!(
+        "the event {} came and stands PENDING in the inbox{due}: it is applied when a worker calls run_inbox_due",
+        message.topic.as_deref().unwrap_or("without a type")
+    );
+    let severity = if message.late().is_some() { Severity::Critical } else { Severity::Pending };
+    let columns = &["inbox.status", "inbox.event_type", "inbox.correlation_id", "saga.context"];
+    let next = NextCommand::new(&["sen", "saga", "inbox", "show"], "the event that waits").id(&message.id);
+    Some(Cause::stated("event_pending", columns, severity, text).with_next(vec![next]))
+}
+
+/// The event a saga waits for, if it stands in the inbox and was not claimed yet.
+pub(super) fn pending_event<'a>(saga: &Saga, messages: &'a [Message]) -> Option<&'a Message> {
+    let awaiting = saga.awaiting.as_ref()?;
+    messages.iter().find(|message| message.status == "PENDING" && message.fits(awaiting))
 }
 
 /// The event is there, and its application failed or was left half done.
-fn event_held(seen: &Seen, state: State) -> Option<Cause> {
-    let held = seen.messages.iter().find(|message| message.kind == Mailbox::In && is_dead(message))?;
-    let severity = if waits(&seen.saga, state) { Severity::Critical } else { Severity::Warning };
-    let text = dead(held)?;
-    let next = NextCommand::new(&["sen", "saga", "inbox", "requeue", &held.id], "let a worker apply it again");
-    Some(Cause::new("event_held", Certainty::Proven, severity, text).with_next(vec![next]))
+fn event_held(case: &Case<'_>) -> Option<Cause> {
+    let held = |message: &&Message| message.kind == Mailbox::In && (message.status == "FAILED" || old_claim(message));
+    let held = case.seen.messages.iter().find(held)?;
+    let severity = if waits(&case.seen.saga, case.state) { Severity::Critical } else { Severity::Warning };
+    let found = trouble(held)?;
+    let next = requeue(held, "let a worker apply it again");
+    Some(Cause { rule: "event_held", severity, ..found }.with_next(next))
 }
 
-/// The message that asks for the event never left.
-fn request_unsent(seen: &Seen, state: State) -> Option<Cause> {
-    if !waits(&seen.saga, state) {
+/// The message that asks for the event has not gone out.
+fn request_unsent(case: &Case<'_>) -> Option<Cause> {
+    if !waits(&case.seen.saga, case.state) {
         return None;
     }
-    let step = newest(seen, |entry| entry.is("WAITING")).map(|entry| entry.step_id.as_str());
+    let waiting = |entry: &&Entry| entry.act().is_none() && entry.is("WAITING");
+    let step = case.seen.steps.iter().rev().find(waiting).map(|entry| entry.step_id.as_str());
     let asks = |message: &&Message| {
-        message.kind == Mailbox::Out && message.step.as_deref() == step && step.is_some() && is_dead(message)
+        message.kind == Mailbox::Out && message.step.as_deref() == step && step.is_some() && trouble(message).is_some()
     };
-    let request = seen.messages.iter().find(asks)?;
-    let text = format!("the event cannot come while what asks for it has not gone out: {}", dead(request)?);
-    let next = NextCommand::new(&["sen", "saga", "outbox", "requeue", &request.id], "let a worker send it again");
-    Some(Cause::new("request_unsent", Certainty::Likely, Severity::Critical, text).with_next(vec![next]))
+    let request = case.seen.messages.iter().find(asks)?;
+    let text = format!("the event cannot come while what asks for it has not gone out: {}", trouble(request)?.text);
+    let next = requeue(request, "let a worker send it again");
+    Some(Cause::likely("request_unsent", Severity::Critical, text).with_next(next))
 }
 
 fn outbox_stuck(seen: &Seen) -> Option<Cause> {
-    let all: Vec<&Message> =
-        seen.messages.iter().filter(|message| message.kind == Mailbox::Out && is_dead(message)).collect();
-    let first = all.first()?;
+    let all: Vec<(&Message, Cause)> = seen
+        .messages
+        .iter()
+        .filter(|message| message.kind == Mailbox::Out)
+        .filter_map(|message| Some((message, trouble(message)?)))
+        .collect();
     let more = if all.len() > 1 { format!(", and {} more", all.len() - 1) } else { String::new() };
-    let severity = if first.status == "FAILED" { Severity::Warning } else { Severity::Critical };
-    let next = NextCommand::new(&["sen", "saga", "outbox", "requeue", &first.id], "let a worker send it again");
-    let text = format!("{}{more}", dead(first)?);
-    Some(Cause::new("outbox_stuck", Certainty::Proven, severity, text).with_next(vec![next]))
+    let (first, mut cause) = all.into_iter().next()?;
+    cause.text += &more;
+    Some(cause.with_next(requeue(first, "let a worker send it again")))
 }
 
 /// Nothing of the event is here.
-fn event_never_came(seen: &Seen, state: State) -> Option<Cause> {
-    let saga = &seen.saga;
-    if !waits(saga, state) || event_ignored(seen, state).is_some() || event_held(seen, state).is_some() {
+fn event_never_came(case: &Case<'_>) -> Option<Cause> {
+    let saga = &case.seen.saga;
+    let here = [event_ignored, event_held, event_pending, poll_fails];
+    if !waits(saga, case.state) || here.iter().any(|rule| rule(case).is_some()) {
         return None;
     }
-    let what = saga.awaiting.as_ref().map(super::record::Awaiting::words);
-    if state == State::TimedOut {
+    if case.state == State::TimedOut {
         // The wait is cleared from the context then; the error still says what it was for.
         let error = saga.error.as_deref().map(first_line).unwrap_or_default();
-        let text = format!("the event did not come before its time was over: {error}");
-        return Some(Cause::new("event_never_came", Certainty::Proven, Severity::Warning, text));
+        let text = format!("its wait was over before an event was applied: {error}");
+        return Some(Cause::stated("wait_over", &["saga.status", "saga.last_error"], Severity::Warning, text));
     }
-    let long = saga.idle >= LONG_WAIT || state == State::Due;
-    long.then(|| {
-        let what = what.unwrap_or_else(|| "a notification".into());
+    (saga.idle >= LONG_WAIT || case.state != State::WaitingEvent).then(|| {
+        let what = saga.awaiting.as_ref().map_or_else(|| "a notification".into(), Awaiting::words);
         let text = format!(
-            "{what} has not come in {}: whoever was to send it has not, or sent it elsewhere",
+            "{what} has not come in {}: probably its sender did not send it, or sent it elsewhere",
             humane(saga.idle)
         );
-        Cause::new("event_never_came", Certainty::Likely, Severity::Warning, text)
+        Cause::likely("event_never_came", Severity::Warning, text)
     })
 }
 
@@ -382,14 +570,15 @@ mod tests {
             updated: None,
             seen: String::new(),
             idle,
+            over: None,
             saga_status: Some("COMPLETED".into()),
             payload: Some(r#"{"charge": "ch-77"}"#.into()),
         }
     }
 
     fn rules(saga: Saga, steps: Vec<Entry>, messages: Vec<Message>) -> Vec<(&'static str, Severity)> {
-        let seen = Seen { saga, model: 1, steps, recorded: 0, messages };
-        of_saga(&seen).iter().map(|cause| (cause.rule, cause.severity)).collect()
+        let seen = Seen { saga, model: 1, steps, recorded: 0, messages, holders: vec![] };
+        of_saga(&seen, None).iter().map(|cause| (cause.rule, cause.severity)).collect()
     }
 
     const HOUR: i64 = 3_600_000_000;
@@ -418,8 +607,9 @@ mod tests {
             steps: vec![entry("EXECUTE", "SUCCESS", None), abort],
             recorded: 2,
             messages: vec![],
+            holders: vec![],
         };
-        assert_eq!(of_saga(&given_up)[0].text, "maria@ops (INC-7) gave it up");
+        assert_eq!(of_saga(&given_up, None)[0].text, "maria@ops (INC-7) aborted it");
         for healthy in [Status::Completed, Status::Compensated] {
             assert_eq!(rules(plain(healthy, None), vec![], vec![]), []);
         }
@@ -445,7 +635,7 @@ mod tests {
         let late = Saga { over: Some(5), due: Some(true), ..waiting(5) };
         assert_eq!(rules(late, steps(), vec![]), [("event_never_came", Warning)]);
         let timed_out = Saga { error: Some("Timed out waiting".into()), ..saga(Status::TimedOut, None) };
-        assert_eq!(rules(timed_out, steps(), vec![]), [("event_never_came", Warning)]);
+        assert_eq!(rules(timed_out, steps(), vec![]), [("wait_over", Warning)]);
     }
 
     #[test]
@@ -453,7 +643,7 @@ mod tests {
         let done = || saga(Status::Completed, None);
         let failed = vec![message(Mailbox::Out, "FAILED", 5), message(Mailbox::Out, "DISPATCHING", HOUR)];
         assert_eq!(rules(done(), vec![], failed), [("outbox_stuck", Severity::Warning)]);
-        // In somebody's hands a moment ago: nothing is wrong.
+        // Claimed a moment ago: nothing is wrong.
         assert_eq!(rules(done(), vec![], vec![message(Mailbox::Out, "DISPATCHING", 5)]), []);
         assert!(of_message(&message(Mailbox::Out, "SENT", HOUR)).is_empty());
         let inbox = of_message(&message(Mailbox::In, "FAILED", HOUR));
@@ -468,8 +658,14 @@ mod tests {
         let context =
             r#"{"saga_id": "73277b4b-da5d-49ab-b7d1-76bbaee5575a", "initial_data": {"key": "payments:order-1"}}"#;
         let saga = Saga { context: Some(context.into()), ..saga(Status::Failed, None) };
-        let seen =
-            Seen { saga, model: 1, steps: vec![], recorded: 0, messages: vec![message(Mailbox::Out, "FAILED", 5)] };
+        let seen = Seen {
+            saga,
+            model: 1,
+            steps: vec![],
+            recorded: 0,
+            messages: vec![message(Mailbox::Out, "FAILED", 5)],
+            holders: vec![],
+        };
         let all: Vec<(String, Certainty)> =
             related_to_saga(&seen).into_iter().map(|one| (one.id, one.certainty)).collect();
         let (proven, likely) = (Certainty::Proven, Certainty::Likely);

@@ -1,8 +1,10 @@
 //! Plans and their application: the road from a wish to a report. Rules are in `remedy.rs`, SQL in the cells.
 
-use super::port::{LeaseAct, RELATIONS, Verb};
-use super::record::Lease;
-use super::remedy::{self, PAST_LIMIT, TOKEN};
+use std::time::Duration;
+
+use super::port::{LeaseAct, Look, RELATIONS, Verb};
+use super::record::{Lease, offset_behind};
+use super::remedy::{self, PAST_LIMIT, TOKEN, UPDATED};
 use super::verdict::{state, taken_over};
 use super::{NAME, Sentinel};
 use crate::error::{Error, ErrorKind, Result};
@@ -13,9 +15,13 @@ use crate::model::value::Value;
 use crate::observe::Observer;
 use crate::permit::WritePermit;
 use crate::system::{Decision, Request};
+use crate::time::humane;
 
 /// How many events are read to tell who took a key over.
 const RECENT: u32 = 20;
+
+/// No plan takes longer than this for its second look.
+const LONGEST_LOOK: Duration = Duration::from_secs(20);
 
 type Judgement = Result<Vec<Step>, Box<Item>>;
 
@@ -30,6 +36,7 @@ impl Sentinel {
                     None => ("take over", false),
                     Some(Decision::Completed(result)) => {
                         storable(result)?;
+                        self.store.storable(result).await?;
                         ("take over and complete", true)
                     }
                     Some(Decision::NeverHappened) => ("take over and reset", true),
@@ -61,15 +68,21 @@ impl Sentinel {
         let noun = if ids.len() == 1 { "key" } else { "keys" };
         let gravity = if grave || ids.len() > 1 { Gravity::Grave } else { Gravity::Harmless };
         let mut plan = Plan::new(String::new(), self.store.database(), gravity);
-        for id in ids {
-            let look = self.store.look(id, RECENT).await?;
+        let mut suspects: Vec<Look> = Vec::new();
+        for (id, look) in ids.iter().zip(self.store.look_all(ids, RECENT).await?) {
             match look.lease {
                 None => {
                     let subject = Subject::new(NAME, "lease", id);
                     plan.refused.push(Item::new(subject, Outcome::Missing, "there is no such lease"));
                 }
                 Some(lease) => match judge(&lease) {
-                    Ok(steps) => plan.steps.extend(steps),
+                    Ok(steps) => {
+                        let taken = steps.iter().any(|step| step.act == "take_over");
+                        if taken && offset_behind(&lease, look.now).is_some() {
+                            suspects.push(Look { lease: Some(lease), ..look });
+                        }
+                        plan.steps.extend(steps);
+                    }
                     Err(mut refusal) => {
                         let events = look.events.as_ref().map_or(&[][..], |events| &events.rows);
                         let other = taken_over(&lease, events, look.now);
@@ -79,11 +92,43 @@ impl Sentinel {
                 },
             }
         }
+        for (key, offset) in self.moving(&suspects).await? {
+            plan.steps.retain(|step| step.subject.id != key);
+            let why = format!(
+                "its row was extended while it was looked at twice: its worker lives, and writes times {} behind the server's zone (`sen doctor`)",
+                humane(offset)
+            );
+            plan.refused.push(Item::new(Subject::new(NAME, "lease", key), Outcome::Changed, why));
+        }
         // What was taken over before is only settled.
         let anew = plan.steps.is_empty() || plan.steps.iter().any(|step| step.act == "take_over");
         let what = if anew { what } else { what.trim_start_matches("take over and ") };
         plan.summary = format!("{what} {} {noun}", ids.len());
         Ok(plan)
+    }
+
+    /// Which of these leases, that may have been written in a zone behind, are still extended: their keys, and how far behind.
+    ///
+    /// A plain TIMESTAMP says nothing of its zone, so a living worker's row can read as expired for hours. A second look, a
+    /// heartbeat's interval later, tells: a row that moves is a worker that lives.
+    pub(super) async fn moving(&self, suspects: &[Look]) -> Result<Vec<(String, i64)>> {
+        if suspects.is_empty() || !self.store.zoneless().await? {
+            return Ok(Vec::new());
+        }
+        let leases: Vec<&Lease> = suspects.iter().filter_map(|look| look.lease.as_ref()).collect();
+        let longest = leases.iter().filter_map(|lease| lease.ttl_ms).max().unwrap_or_default();
+        // The library's heartbeats come every third of the time to live, or more often.
+        let beat = Duration::from_millis(u64::try_from(longest / 3).unwrap_or_default()) + Duration::from_secs(1);
+        tokio::time::sleep(beat.min(LONGEST_LOOK)).await;
+        let keys: Vec<String> = leases.iter().map(|lease| lease.key.clone()).collect();
+        let again = self.store.look_all(&keys, 0).await?;
+        let moved = suspects.iter().zip(again).filter_map(|(first, second)| {
+            let (before, after) = (first.lease.as_ref()?, second.lease?);
+            let offset = offset_behind(before, first.now)?;
+            let same_run = before.fencing_token == after.fencing_token && before.status == after.status;
+            (same_run && before.lease_updated_at != after.lease_updated_at).then_some((after.key, offset))
+        });
+        Ok(moved.collect())
     }
 
     /// Writes what a plan says: per subject its steps in order, each in a transaction of its own, until one does not apply.
@@ -130,7 +175,7 @@ impl Sentinel {
                     done.push(past_tense(&act.verb));
                 }
                 Ok(None) => {
-                    let (outcome, now) = self.what_is_there(&act.key).await;
+                    let (outcome, now) = self.what_is_there(&act).await;
                     let nothing = if done.is_empty() { "; nothing was written" } else { "" };
                     return Item::new(subject, outcome, after(&done, &now) + nothing)
                         .with_token(token)
@@ -145,7 +190,10 @@ impl Sentinel {
                     let mut why = error.to_string();
                     why.extend(error.causes().iter().map(|cause| format!(": {cause}")));
                     why.extend(error.hint().map(|hint| format!(" ({hint})")));
-                    return Item::new(subject, outcome, after(&done, &why)).with_token(token).partly(!done.is_empty());
+                    return Item::new(subject, outcome, after(&done, &why))
+                        .with_token(token)
+                        .partly(!done.is_empty())
+                        .lost(error.is_of_the_connection());
                 }
             }
         }
@@ -156,10 +204,18 @@ impl Sentinel {
     }
 
     /// Re-reads a lease whose guard did not match, to say what it is now.
-    async fn what_is_there(&self, key: &str) -> (Outcome, String) {
-        match self.store.look(key, 0).await {
+    async fn what_is_there(&self, act: &LeaseAct) -> (Outcome, String) {
+        match self.store.look(&act.key, 0).await {
             Ok(look) => match look.lease {
                 None => (Outcome::Missing, "it is gone".into()),
+                Some(lease)
+                    if matches!(act.verb, Verb::TakeOver { .. })
+                        && lease.fencing_token == Some(act.token)
+                        && lease.status.as_str() == act.verb.required()
+                        && lease.lease_updated_at != act.updated =>
+                {
+                    (Outcome::Changed, "its row was extended since it was looked at: its worker lives".into())
+                }
                 Some(lease) => {
                     let state = state(&lease.status, lease.alive, lease.hard_alive).name();
                     let token = lease.fencing_token.map_or_else(|| "unreadable".into(), |token| token.to_string());
@@ -216,7 +272,11 @@ fn lease_act(step: &Step, drawn: Option<i64>, permit: &WritePermit) -> Result<Le
         "why": permit.reason(),
         "before": before,
     });
-    Ok(LeaseAct { key: step.subject.id.clone(), verb, token: seen, note: note.to_string() })
+    let updated = match step.guarded(UPDATED) {
+        Some(Value::Time(updated)) => Some(*updated),
+        _ => None,
+    };
+    Ok(LeaseAct { key: step.subject.id.clone(), verb, token: seen, updated, note: note.to_string() })
 }
 
 /// Refuses a result that jsonb cannot hold, before anything is written.

@@ -32,8 +32,50 @@ pub trait ClaimStore: Send + Sync {
     /// Deletes the row, so that the key may run again; false when it is no longer ours.
     async fn release(&self, held: &Held, permit: &WritePermit) -> Result<bool>;
 
-    /// Ends the lease at once and leaves the key executing: uncertain. False when it is no longer ours.
-    async fn expire(&self, held: &Held, permit: &WritePermit) -> Result<bool>;
+    /// Ends the lease at once and leaves the key executing: uncertain. False when it is no longer ours. How the run failed is
+    /// kept with its event, where events have metadata.
+    async fn expire(&self, held: &Held, run: Option<&FailedRun>, permit: &WritePermit) -> Result<bool>;
+
+    /// Whether text beyond ASCII may not be storable: the database has another encoding than UTF-8.
+    fn ascii_only(&self) -> bool {
+        false
+    }
+}
+
+/// How much of a failed run's standard error is kept with its event.
+pub const STDERR_TAIL: usize = 2048;
+
+/// How a run failed: kept with the event that makes its key uncertain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FailedRun {
+    /// Its exit code.
+    pub exit_code: Option<u8>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// What went wrong, where it was not its exit code.
+    pub error: Option<String>,
+    /// The end of what it wrote to standard error; at most [`STDERR_TAIL`] bytes of it are kept.
+    pub stderr_tail: String,
+}
+
+impl FailedRun {
+    fn value(&self, ascii_only: bool) -> serde_json::Value {
+        let mut tail = self.stderr_tail.as_str();
+        while tail.len() > STDERR_TAIL {
+            let cut = tail.len() - STDERR_TAIL;
+            tail = &tail[(cut..).find(|at| tail.is_char_boundary(*at)).unwrap_or(tail.len())..];
+        }
+        let plain = |text: &str| -> String {
+            let fits = |c: char| c != '\0' && !(ascii_only && !c.is_ascii());
+            text.chars().map(|c| if fits(c) { c } else { '?' }).collect()
+        };
+        serde_json::json!({
+            "exit_code": self.exit_code,
+            "signal": self.signal,
+            "error": self.error.as_deref().map(plain),
+            "stderr_tail": plain(tail),
+        })
+    }
 }
 
 /// What a worker asks for.
@@ -103,13 +145,16 @@ pub struct Beat {
 }
 
 /// What is written beside each event where the table has a column for it.
-pub fn metadata(owner: &str, permit: &WritePermit) -> String {
+pub fn metadata(owner: &str, run: Option<&FailedRun>, ascii_only: bool, permit: &WritePermit) -> String {
     let mut note = serde_json::Map::new();
     note.insert("by".into(), "sen once".into());
     note.insert("caller".into(), owner.into());
     note.insert("operation".into(), permit.operation().to_string().into());
     if let Some(reason) = permit.reason() {
         note.insert("reason".into(), reason.into());
+    }
+    if let Some(run) = run {
+        note.insert("failure".into(), run.value(ascii_only));
     }
     serde_json::Value::Object(note).to_string()
 }
@@ -149,6 +194,14 @@ mod tests {
         assert!(check_result(r#""\\u0000 \u00e9""#).is_ok());
         assert!(check_result("{").is_err());
         assert!(check_result("null").is_ok());
+    }
+
+    #[test]
+    fn the_tail_of_stderr_is_bounded_and_fits_the_encoding() {
+        let run = FailedRun { stderr_tail: format!("{}é\0!", "ü".repeat(3000)), ..FailedRun::default() };
+        let kept = run.value(false)["stderr_tail"].as_str().unwrap().to_owned();
+        assert!(kept.len() <= STDERR_TAIL && kept.ends_with("üé?!"), "{kept}");
+        assert!(run.value(true)["stderr_tail"].as_str().unwrap().ends_with("???!"));
     }
 
     #[test]

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::once_port::{Beat, Claim, ClaimStore, Held, Standing, Wish, check_result, metadata};
+use super::once_port::{Beat, Claim, ClaimStore, FailedRun, Held, Standing, Wish, check_result, metadata};
+use super::port::{TOKENS, no_sequence, sequence_behind};
 use super::postgres::lease;
 use super::record::Status;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,6 +26,8 @@ use crate::time::Timestamp;
 pub struct PostgresClaims {
     db: Postgres,
     sql: &'static Statements,
+    has_events: bool,
+    utf8: bool,
     claim: Often,
     complete: Often,
 }
@@ -53,33 +56,57 @@ macro_rules! row {
 
 /// Every act is one statement and its own transaction, so that it costs one round trip and no more. It bounds its wait for
 /// a row's lock itself: the row of this sub-select is made before any lock is waited for. A session setting would not do,
-/// because a pooler in transaction mode shares sessions.
+/// because a pooler in transaction mode shares sessions. Nor does a claim that a crash can take back: where
+/// `synchronous_commit` is off it is raised for this transaction, and what is above off stays as it was set.
 macro_rules! limits {
     () => {
-        "(SELECT set_config('lock_timeout', '5s', true) AS lock_wait) AS limits"
+        "(SELECT pg_catalog.set_config('lock_timeout', '5s', true) || pg_catalog.set_config('synchronous_commit',
+            CASE pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN 'on'
+                ELSE pg_catalog.current_setting('synchronous_commit') END, true) AS lock_wait) AS limits"
     };
 }
 
-/// $1 key, $2 owner, $3 ttl, $4 hard ttl, $5 metadata.
+/// The newest events of a key that has no row know the tokens that it had.
+macro_rules! known {
+    () => {
+        "(SELECT max(newest.fencing_token) FROM (SELECT fencing_token FROM sentinel_events
+            WHERE key = $1::text ORDER BY occurred_at DESC LIMIT 100) AS newest)"
+    };
+}
+
+/// A token drawn for a key without a row must be above those; a row has the guard of its own.
+macro_rules! above {
+    () => {
+        concat!(
+            " AND (EXISTS (SELECT 1 FROM sentinel_leases WHERE key = $1::text) OR drawn.token > coalesce(",
+            known!(),
+            ", 0))"
+        )
+    };
+}
+
+/// $1 key, $2 owner, $3 ttl, $4 hard ttl, $5 metadata. The token that was drawn comes back whether it was used or not: it is
+/// used only when it is larger than every token the key is known to have had.
 macro_rules! claim {
-    ($told:literal) => {
+    ($above:expr, $told:literal) => {
         Sql::new(concat!(
-            "WITH taken AS (
+            "WITH drawn AS (SELECT nextval('sentinel_token_seq') AS token), taken AS (
                 INSERT INTO sentinel_leases AS l (key, owner_id, lease_expires_at, lease_updated_at, hard_expires_at,
                     fencing_token, ttl_ms, status)
                 SELECT $1::text, $2::text, now() + $3::int4 * interval '1 millisecond', now(),
-                    now() + $4::int8 * interval '1 millisecond', nextval('sentinel_token_seq'), $3::int4, 'executing'
-                FROM ",
+                    now() + $4::int8 * interval '1 millisecond', drawn.token, $3::int4, 'executing'
+                FROM drawn, ",
             limits!(),
-            " WHERE limits.lock_wait <> ''
-                ON CONFLICT (key) DO UPDATE SET owner_id = EXCLUDED.owner_id, lease_expires_at = EXCLUDED.lease_expires_at,
+            " WHERE limits.lock_wait <> ''",
+            $above,
+            " ON CONFLICT (key) DO UPDATE SET owner_id = EXCLUDED.owner_id, lease_expires_at = EXCLUDED.lease_expires_at,
                     lease_updated_at = now(), hard_expires_at = EXCLUDED.hard_expires_at,
-                    fencing_token = nextval('sentinel_token_seq'), ttl_ms = EXCLUDED.ttl_ms, status = 'executing'
-                WHERE l.lease_expires_at < now() AND l.status = 'claimed'
+                    fencing_token = EXCLUDED.fencing_token, ttl_ms = EXCLUDED.ttl_ms, status = 'executing'
+                WHERE l.lease_expires_at < now() AND l.status = 'claimed' AND EXCLUDED.fencing_token > l.fencing_token
                 RETURNING key, owner_id, fencing_token
             )",
             $told,
-            " SELECT fencing_token::int8 FROM taken"
+            " SELECT (SELECT fencing_token::int8 FROM taken), token::int8 FROM drawn"
         ))
     };
 }
@@ -113,9 +140,9 @@ macro_rules! guarded {
 }
 
 macro_rules! statements {
-    ($told:literal, $refused:literal, $completed:literal, $released:literal, $expired:literal) => {
+    ($above:expr, $told:literal, $refused:literal, $completed:literal, $released:literal, $expired:literal) => {
         Statements {
-            claim: claim!($told),
+            claim: claim!($above, $told),
             refusal: refusal!($refused),
             complete: guarded!(
                 "UPDATE sentinel_leases SET status = 'completed', execution_result = $5::text::jsonb, lease_updated_at = now() FROM ",
@@ -130,9 +157,10 @@ macro_rules! statements {
     };
 }
 
-static WITHOUT_EVENTS: Statements = statements!("", "", "", "", "");
+static WITHOUT_EVENTS: Statements = statements!("", "", "", "", "", "");
 
 static WITHOUT_METADATA: Statements = statements!(
+    above!(),
     ", told AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token)
         SELECT t.key, e.event, now(), t.owner_id, t.fencing_token
         FROM taken AS t, (VALUES (1, 'acquired'), (2, 'executing')) AS e (at, event) ORDER BY e.at)",
@@ -148,6 +176,7 @@ static WITHOUT_METADATA: Statements = statements!(
 );
 
 static WITH_METADATA: Statements = statements!(
+    above!(),
     ", told AS (INSERT INTO sentinel_events (key, event, occurred_at, owner_id, fencing_token, metadata)
         SELECT t.key, e.event, now(), t.owner_id, t.fencing_token, $5::text::jsonb
         FROM taken AS t, (VALUES (1, 'acquired'), (2, 'executing')) AS e (at, event) ORDER BY e.at)",
@@ -169,6 +198,8 @@ static STANDING: Sql = Sql::new(concat!(
     SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, now()"
 ));
 
+static KNOWN: Sql = Sql::new(concat!("SELECT ", known!(), "::int8"));
+
 static BEAT: Sql = Sql::new(
     "UPDATE sentinel_leases SET lease_expires_at = now() + ttl_ms * interval '1 millisecond', lease_updated_at = now()
     WHERE key = $1::text AND owner_id = $2::text AND fencing_token = $3::int8 AND status = 'executing'
@@ -181,10 +212,15 @@ static SHAPE: Sql = Sql::new(
         EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('sentinel_leases') AND attname = 'ttl_ms'
             AND NOT attisdropped),
         EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('sentinel_events') AND attname = 'metadata'
-            AND NOT attisdropped)",
+            AND NOT attisdropped), getdatabaseencoding() = 'UTF8'",
 );
 
-/// How often a claim is made again when the key changed hands in that very moment.
+/// A missing sequence, told from other errors by its name, which the server says in every language.
+fn no_tokens(error: Error) -> Error {
+    if error.sqlstate() == Some("42P01") && error.to_string().contains(TOKENS) { no_sequence() } else { error }
+}
+
+/// How often a claim is made again when the key changed hands in that very moment, or its token was one used before.
 const TRIES: u32 = 8;
 
 /// How a key that is ours is let go.
@@ -192,7 +228,7 @@ const TRIES: u32 = 8;
 enum End<'a> {
     Complete(&'a str),
     Release,
-    Expire,
+    Expire(Option<&'a FailedRun>),
 }
 
 impl PostgresClaims {
@@ -201,10 +237,7 @@ impl PostgresClaims {
     /// # Errors
     /// `NoSystem` without Sentinel's tables, `Refused` where they are older than 0.4.2.
     pub async fn open(db: Postgres) -> Result<Self> {
-        let row = match db.client().query_typed(SHAPE.as_str(), &[]).await {
-            Ok(rows) => rows.into_iter().next(),
-            Err(error) => return Err(db.explain(error).await),
-        };
+        let row = db.quick(&SHAPE, &[]).await?.into_iter().next();
         let row = row.ok_or_else(|| Error::new(ErrorKind::Unreadable, "the catalogue gave no answer"))?;
         let mut cells = Cells::new(&row);
         let mut is = |at| cells.flag(at) == Some(true);
@@ -223,11 +256,24 @@ impl PostgresClaims {
             (true, false) => &WITHOUT_METADATA,
             (true, true) => &WITH_METADATA,
         };
-        Ok(Self { db, sql, claim: Often::new(&sql.claim), complete: Often::new(&sql.complete) })
+        let (has_events, utf8) = (is(1), is(4));
+        Ok(Self { db, sql, has_events, utf8, claim: Often::new(&sql.claim), complete: Often::new(&sql.complete) })
+    }
+
+    /// The largest token that the newest events of a key name.
+    async fn known(&self, key: &str) -> Result<Option<i64>> {
+        if !self.has_events {
+            return Ok(None);
+        }
+        match self.db.client().query_typed(KNOWN.as_str(), &[(&key, Type::TEXT)]).await {
+            Ok(rows) => Ok(rows.first().and_then(|row| Cells::new(row).int(0))),
+            Err(error) => Err(self.db.explain(error).await),
+        }
     }
 
     async fn guarded(&self, end: End<'_>, held: &Held, permit: &WritePermit) -> Result<bool> {
-        let note = metadata(&held.owner, permit);
+        let run = if let End::Expire(run) = end { run } else { None };
+        let note = metadata(&held.owner, run, !self.utf8, permit);
         let result = if let End::Complete(result) = end { Some(result) } else { None };
         let params = [
             (&held.key as _, Type::TEXT),
@@ -239,7 +285,7 @@ impl PostgresClaims {
         let rows = match end {
             End::Complete(_) => self.db.write_often(&self.complete, &params).await?,
             End::Release => self.db.write_one(&self.sql.release, &params).await?,
-            End::Expire => self.db.write_one(&self.sql.expire, &params).await?,
+            End::Expire(_) => self.db.write_one(&self.sql.expire, &params).await?,
         };
         Ok(!rows.is_empty())
     }
@@ -258,17 +304,13 @@ impl ClaimStore for PostgresClaims {
     }
 
     async fn standing(&self, key: &str) -> Result<Standing> {
-        match self.db.client().query_typed(STANDING.as_str(), &[(&key, Type::TEXT)]).await {
-            Ok(rows) => {
-                rows.first().map(standing).ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))
-            }
-            Err(error) => Err(self.db.explain(error).await),
-        }
+        let rows = self.db.quick(&STANDING, &[(&key, Type::TEXT)]).await?;
+        rows.first().map(standing).ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))
     }
 
     async fn claim(&self, wish: &Wish, permit: &WritePermit) -> Result<Claim> {
         let (ttl, hard_ttl) = (wish.ttl_ms()?, wish.hard_ttl_ms());
-        let note = metadata(&wish.owner, permit);
+        let note = metadata(&wish.owner, None, !self.utf8, permit);
         let params = [
             (&wish.key as _, Type::TEXT),
             (&wish.owner as _, Type::TEXT),
@@ -276,13 +318,14 @@ impl ClaimStore for PostgresClaims {
             (&hard_ttl as _, Type::INT8),
             (&note as _, Type::TEXT),
         ];
-        let mut seen = None;
+        let (mut seen, mut drawn) = (None, None);
         for _ in 0..TRIES {
-            if let Some(row) = self.db.write_often(&self.claim, &params).await?.first() {
-                let token = Cells::new(row).int(0);
-                let token = token.ok_or_else(|| Error::new(ErrorKind::Unreadable, "the claim returned no token"))?;
+            let rows = self.db.write_often(&self.claim, &params).await.map_err(no_tokens)?;
+            let mut cells = rows.first().map(Cells::new);
+            if let Some(token) = cells.as_mut().and_then(|cells| cells.int(0)) {
                 return Ok(Claim::Taken(Held { key: wish.key.clone(), owner: wish.owner.clone(), token }));
             }
+            drawn = cells.as_mut().and_then(|cells| cells.int(1));
             let asked = [(&wish.key as _, Type::TEXT), (&note as _, Type::TEXT)];
             let rows = self.db.write_one(&self.sql.refusal, &asked).await?;
             // Gone, or free by now: somebody let go in that very moment, and the claim is made again.
@@ -294,6 +337,13 @@ impl ClaimStore for PostgresClaims {
                 _ => seen = Some(standing),
             }
         }
+        let known = match &seen {
+            Some(standing) => standing.lease.as_ref().and_then(|lease| lease.fencing_token),
+            None => self.known(&wish.key).await?,
+        };
+        if let Some((drawn, known)) = drawn.zip(known).filter(|(drawn, known)| drawn <= known) {
+            return Err(sequence_behind(drawn, known));
+        }
         match seen {
             Some(standing) => Ok(Claim::Refused(standing)),
             None => Err(Error::new(ErrorKind::Changed, "the key appeared and vanished each time it was claimed")),
@@ -303,7 +353,7 @@ impl ClaimStore for PostgresClaims {
     async fn beat(&self, held: &Held, _permit: &WritePermit) -> Result<Option<Beat>> {
         let params = [(&held.key as _, Type::TEXT), (&held.owner as _, Type::TEXT), (&held.token as _, Type::INT8)];
         // A statement of its own: it does no harm when it comes late, for the guard is in it.
-        match self.db.client().query_typed(BEAT.as_str(), &params).await {
+        match self.db.client().query_typed(BEAT.for_postgres(), &params).await {
             Ok(rows) => Ok(rows.first().map(|row| {
                 let ttl = Cells::new(row).int(0).unwrap_or(0);
                 Beat { ttl: Duration::from_millis(u64::try_from(ttl).unwrap_or(0)) }
@@ -321,7 +371,11 @@ impl ClaimStore for PostgresClaims {
         self.guarded(End::Release, held, permit).await
     }
 
-    async fn expire(&self, held: &Held, permit: &WritePermit) -> Result<bool> {
-        self.guarded(End::Expire, held, permit).await
+    async fn expire(&self, held: &Held, run: Option<&FailedRun>, permit: &WritePermit) -> Result<bool> {
+        self.guarded(End::Expire(run), held, permit).await
+    }
+
+    fn ascii_only(&self) -> bool {
+        !self.utf8
     }
 }

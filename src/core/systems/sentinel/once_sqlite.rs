@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, named_params};
 
-use super::once_port::{Beat, Claim, ClaimStore, Held, Standing, Wish, check_result, metadata};
-use super::sqlite::{LOOK, has, lease, must_have_leases, now};
-use crate::error::{Error, ErrorKind, Result};
+use super::once_port::{Beat, Claim, ClaimStore, FailedRun, Held, Standing, Wish, check_result, metadata};
+use super::sqlite::{LOOK, draw, has, lease, must_have_leases, now};
+use crate::error::Result;
 use crate::permit::WritePermit;
 use crate::stores::sqlite::{Sqlite, error_from};
 use crate::time::Timestamp;
@@ -19,8 +19,6 @@ use crate::time::Timestamp;
 pub struct SqliteClaims {
     db: Sqlite,
 }
-
-const TOKEN: &str = "UPDATE sentinel_token_seq SET last_value = last_value + 1 RETURNING last_value";
 
 const CLAIM: &str = "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, lease_updated_at, hard_expires_at,
         fencing_token, ttl_ms, status)
@@ -65,8 +63,9 @@ impl SqliteClaims {
         held: &Held,
         permit: &WritePermit,
         result: Option<&str>,
+        run: Option<&FailedRun>,
     ) -> Result<bool> {
-        let (held, note) = (held.clone(), metadata(&held.owner, permit));
+        let (held, note) = (held.clone(), metadata(&held.owner, run, false, permit));
         let result = result.map(str::to_owned);
         self.db
             .run(move |db| {
@@ -130,17 +129,13 @@ impl ClaimStore for SqliteClaims {
     }
 
     async fn claim(&self, wish: &Wish, permit: &WritePermit) -> Result<Claim> {
-        let (ttl, hard_ttl, note) = (wish.ttl_ms()?, wish.hard_ttl_ms(), metadata(&wish.owner, permit));
+        let (ttl, hard_ttl, note) = (wish.ttl_ms()?, wish.hard_ttl_ms(), metadata(&wish.owner, None, false, permit));
         let wish = wish.clone();
         self.db
             .run(move |db| {
                 let writing = begin(db)?;
                 let now = now(&writing)?;
-                let token: i64 = writing
-                    .query_row(TOKEN, [], |row| row.get(0))
-                    .optional()
-                    .map_err(error_from)?
-                    .ok_or_else(|| Error::new(ErrorKind::Unreadable, "sentinel_token_seq has no row"))?;
+                let token = draw(&writing, &wish.key)?;
                 let taken = writing
                     .execute(
                         CLAIM,
@@ -184,14 +179,14 @@ impl ClaimStore for SqliteClaims {
 
     async fn complete(&self, held: &Held, result: &str, permit: &WritePermit) -> Result<bool> {
         check_result(result)?;
-        self.guarded(COMPLETE, "completed", held, permit, Some(result)).await
+        self.guarded(COMPLETE, "completed", held, permit, Some(result), None).await
     }
 
     async fn release(&self, held: &Held, permit: &WritePermit) -> Result<bool> {
-        self.guarded(RELEASE, "released", held, permit, None).await
+        self.guarded(RELEASE, "released", held, permit, None, None).await
     }
 
-    async fn expire(&self, held: &Held, permit: &WritePermit) -> Result<bool> {
-        self.guarded(EXPIRE, "expired", held, permit, None).await
+    async fn expire(&self, held: &Held, run: Option<&FailedRun>, permit: &WritePermit) -> Result<bool> {
+        self.guarded(EXPIRE, "expired", held, permit, None, run).await
     }
 }

@@ -9,16 +9,35 @@ use futures_util::Stream;
 use super::record::{Lease, LeaseEvent};
 use super::shape::Shape;
 use super::why::Lock;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::report::Item;
 use crate::permit::WritePermit;
 use crate::time::{Timestamp, When};
+
+/// The sequence that fencing tokens are drawn from.
+pub const TOKENS: &str = "sentinel_token_seq";
+
+/// Refuses a token that is not larger than one the key has had: it would fence nobody out.
+pub(super) fn sequence_behind(drawn: i64, known: i64) -> Error {
+    let message = format!(
+        "the sequence {TOKENS} is behind: it gave {drawn}, and this key has had token {known}; a token given twice fences no \
+         late worker out, so nothing was changed"
+    );
+    let repair = format!("SELECT setval('{TOKENS}', greatest({known}, (SELECT max(fencing_token) FROM {LEASES})))");
+    Error::new(ErrorKind::Refused, message).with_hint(repair)
+}
+
+/// The sequence is not there, though the leases are.
+pub(super) fn no_sequence() -> Error {
+    Error::new(ErrorKind::Refused, format!("the sequence {TOKENS} is missing: no fencing token can be drawn"))
+        .with_hint("`sen init` creates what is missing, the sequence above every token in use")
+}
 
 /// The table that makes a database one of Sentinel's.
 pub const LEASES: &str = "sentinel_leases";
 
 /// What 0.5.0 has in a database, in the order it is created.
-pub const RELATIONS: [&str; 3] = ["sentinel_token_seq", LEASES, "sentinel_events"];
+pub const RELATIONS: [&str; 3] = [TOKENS, LEASES, "sentinel_events"];
 
 /// What an examination wants to know of the tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +50,14 @@ pub struct Upkeep {
     pub events_rows: Option<i64>,
     /// How many dead rows it reckons lie between them.
     pub events_dead: Option<i64>,
+    /// The last token drawn; `None` where it cannot be known.
+    pub last_token: Option<i64>,
+    /// The largest token of a lease.
+    pub largest_token: Option<i64>,
+    /// Whether there are leases but no sequence.
+    pub no_sequence: bool,
+    /// Table, column, and whether a row can be inserted without naming it.
+    pub columns: Vec<(String, String, bool)>,
 }
 
 /// Sentinel's tables in one real store. Every method is one round trip where the store has such a thing.
@@ -41,6 +68,19 @@ pub trait LeaseStore: Send + Sync {
 
     /// One lease by exact key with its newest `events` events, in one snapshot.
     async fn look(&self, key: &str, events: u32) -> Result<Look>;
+
+    /// The leases of many keys with their newest `events` events each, in one snapshot; in the order of the keys.
+    async fn look_all(&self, keys: &[String], events: u32) -> Result<Vec<Look>>;
+
+    /// Whether lease times are stored without a zone, so that a session in another zone writes other times.
+    async fn zoneless(&self) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Refuses a result that the database could not hold, before anything is written.
+    async fn storable(&self, _result: &str) -> Result<()> {
+        Ok(())
+    }
 
     /// The leases that match.
     async fn list(&self, query: &LeaseQuery) -> Result<Leases>;
@@ -101,6 +141,8 @@ pub struct LeaseAct {
     pub verb: Verb,
     /// The fencing token the row must still have.
     pub token: i64,
+    /// The last change as seen. A take-over is guarded by it, too: a row that moves is a worker that lives.
+    pub updated: Option<Timestamp>,
     /// The record of the act as JSON text, for the event's metadata where that column exists.
     pub note: String,
 }
@@ -124,6 +166,21 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// Whether it needs a new fencing token.
+    pub const fn draws(&self) -> bool {
+        matches!(self, Self::TakeOver { .. } | Self::Reset)
+    }
+
+    /// The stored status it starts from.
+    pub const fn required(&self) -> &'static str {
+        match self {
+            Self::TakeOver { .. } => "executing",
+            Self::Complete(_) | Self::Reset => "reconciling",
+            Self::Release => "claimed",
+            Self::Forget => "completed",
+        }
+    }
+
     /// The name in plans and reports.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -290,4 +347,10 @@ pub struct Group {
     pub count: i64,
     /// The earliest last change among them.
     pub oldest: Option<Timestamp>,
+    /// The latest last change among them.
+    pub newest: Option<Timestamp>,
+    /// How many of them have a last change that lies more than a minute ahead of the database's clock.
+    pub ahead: i64,
+    /// Whether they look like an async client's, which sends no heartbeats ([`super::record::async_ttl`]).
+    pub no_heartbeat: bool,
 }

@@ -6,16 +6,20 @@
 //! plain TIMESTAMP of 0.4.x means the session's zone, the same that made them; alive and expired are compared by the
 //! server, as the library does.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 mod act;
 
 use super::port::{
-    Acted, Census, Events, Group, LeaseAct, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS, Typed, Upkeep, Verb,
+    Acted, Census, Events, Group, LeaseAct, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS, TOKENS, Typed,
+    Upkeep, Verb, no_sequence, sequence_behind,
 };
 use super::record::{Lease, LeaseEvent, Status};
 use super::shape::{ColumnFact, Shape};
@@ -26,7 +30,9 @@ use crate::model::subject::Subject;
 use crate::permit::WritePermit;
 use crate::sql::Sql;
 use crate::stores::postgres::decode::Cells;
+use crate::stores::postgres::encode;
 use crate::stores::postgres::link::Link;
+use crate::stores::postgres::outcome::{Proof, Written};
 use crate::stores::postgres::read::{Ask, chunks};
 use crate::time::Timestamp;
 
@@ -113,6 +119,23 @@ macro_rules! events {
 
 static EVENTS: Sql = Sql::new(events!("ORDER BY occurred_at DESC, id DESC LIMIT $2"));
 
+/// $1 keys. In the order of the keys, an unknown one as a row of NULL.
+const LOOK_ALL: &str = leases!("coalesce(execution_result, response)", "WHERE key = ANY($1::text[])");
+
+/// $1 keys, $2 how many events of each.
+const EVENTS_ALL: &str =
+    "SELECT e.* FROM (SELECT NULL::jsonb AS metadata) AS absent, unnest($1::text[]) AS wanted(name),
+    LATERAL (SELECT id::int8, key::text, event::text, occurred_at::timestamptz AS at, fencing_token::int8,
+        owner_id::text, metadata::text AS note
+        FROM sentinel_events WHERE key = wanted.name ORDER BY occurred_at DESC, id DESC LIMIT $2) AS e
+    ORDER BY e.key, e.at DESC, e.id DESC";
+
+static LOOKS: Sql = Sql::new(LOOK_ALL);
+static EVENTS_OF_ALL: Sql = Sql::new(EVENTS_ALL);
+
+/// How many keys one statement looks up.
+const SET: usize = 500;
+
 static EVENTS_SINCE: Sql = Sql::new(events!(
     "AND ($2::int8 IS NULL OR occurred_at >= timestamptz 'epoch' + $2 * interval '1 microsecond')
     ORDER BY occurred_at DESC, id DESC"
@@ -154,12 +177,23 @@ static COLUMNS: Sql = Sql::new(
 );
 
 static CENSUS: Sql = Sql::new(
-    "SELECT l.* FROM (SELECT NULL::timestamptz AS hard_expires_at) AS absent,
+    "SELECT l.* FROM (SELECT NULL::timestamptz AS hard_expires_at, NULL::int AS ttl_ms) AS absent,
     LATERAL (SELECT status::text, lease_expires_at > now() AS alive, hard_expires_at > now() AS hard_alive, count(*),
-        min(coalesce(lease_updated_at, lease_expires_at)::timestamptz) FROM sentinel_leases GROUP BY 1, 2, 3) AS l",
+        min(coalesce(lease_updated_at, lease_expires_at)::timestamptz),
+        max(lease_updated_at)::timestamptz,
+        count(*) FILTER (WHERE lease_updated_at > now() + interval '1 minute'),
+        coalesce(ttl_ms = 3000 AND lease_expires_at - lease_updated_at NOT BETWEEN interval '1500 milliseconds' AND interval '3010 milliseconds'
+            AND lease_expires_at IS DISTINCT FROM hard_expires_at, false) AS no_heartbeat
+        FROM sentinel_leases GROUP BY 1, 2, 3, no_heartbeat) AS l",
 );
 
 static LAST_EVENT: Sql = Sql::new("SELECT occurred_at::timestamptz FROM sentinel_events ORDER BY id DESC LIMIT 1");
+
+/// $4 what was created.
+static MADE: Sql = Sql::new(
+    "CASE (SELECT count(*) FROM unnest($4::text[]) AS name WHERE to_regclass(name) IS NOT NULL)
+        WHEN cardinality($4::text[]) THEN 'effect' WHEN 0 THEN 'absent' END",
+);
 
 static HAVE: Sql = Sql::new("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL");
 
@@ -188,6 +222,32 @@ static OBJECTS: Sql = Sql::new(
     LEFT JOIN pg_stat_user_tables AS s ON s.relid = c.oid",
 );
 
+/// The last token drawn (NULL where the role may not know, or none was), the largest in use, and whether there is a sequence.
+static TOKEN_STATE: Sql = Sql::new(
+    "SELECT (SELECT CASE WHEN has_sequence_privilege(c.oid, 'USAGE, SELECT') THEN coalesce(pg_sequence_last_value(c.oid), 0) END
+        FROM pg_class AS c WHERE c.oid = to_regclass('sentinel_token_seq')),
+        (SELECT max(fencing_token)::int8 FROM sentinel_leases), to_regclass('sentinel_token_seq') IS NOT NULL",
+);
+
+/// The columns, and whether a row can be inserted without naming them.
+static INSERTABLE: Sql = Sql::new(
+    "SELECT c.relname::text, a.attname::text, NOT a.attnotnull OR a.atthasdef OR a.attidentity <> ''
+    FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+    WHERE a.attrelid IN (to_regclass('sentinel_leases'), to_regclass('sentinel_events'))
+        AND a.attnum > 0 AND NOT a.attisdropped",
+);
+
+static ZONELESS: Sql = Sql::new(
+    "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('sentinel_leases')
+        AND attname = 'lease_expires_at' AND atttypid = 'timestamp'::regtype AND NOT attisdropped)",
+);
+
+static STORABLE: Sql = Sql::new("SELECT $1::text::jsonb IS NOT NULL");
+
+/// A new sequence begins above every token in use.
+const RAISE: &str =
+    "SELECT setval('sentinel_token_seq', max(fencing_token)) FROM sentinel_leases HAVING max(fencing_token) > 0";
+
 /// What decides how an act is written: whether there is an events table, its `metadata`, and the `ttl_ms` of 0.4.2.
 static RECORDING: Sql = Sql::new(
     "SELECT to_regclass('sentinel_events') IS NOT NULL,
@@ -207,7 +267,7 @@ const CREATE: [&str; 3] = [
         lease_updated_at timestamptz,
         hard_expires_at timestamptz,
         execution_result jsonb,
-        status text NOT NULL DEFAULT 'claimed' CHECK (status IN ('claimed', 'executing', 'completed', 'reconciling')),
+        status text NOT NULL DEFAULT 'claimed' CHECK (status OPERATOR(pg_catalog.=) ANY ('{claimed,executing,completed,reconciling}')),
         fencing_token bigint NOT NULL DEFAULT 1,
         ttl_ms integer NOT NULL DEFAULT 3000
     );
@@ -215,9 +275,9 @@ const CREATE: [&str; 3] = [
     "CREATE TABLE sentinel_events (
         id bigserial PRIMARY KEY,
         key text NOT NULL,
-        event text NOT NULL CHECK (event IN
-            ('acquired', 'rejected', 'executing', 'completed', 'expired', 'reconciling', 'released', 'reset')),
-        occurred_at timestamptz NOT NULL DEFAULT now(),
+        event text NOT NULL CHECK (event OPERATOR(pg_catalog.=) ANY
+            ('{acquired,rejected,executing,completed,expired,reconciling,released,reset}')),
+        occurred_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
         fencing_token bigint,
         owner_id text,
         metadata jsonb
@@ -226,7 +286,7 @@ const CREATE: [&str; 3] = [
 ];
 
 /// Serialises concurrent `sen init`: CREATE IF NOT EXISTS alone can collide in the catalogue.
-const INIT_LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('sen init sentinel'))";
+static INIT_LOCK: Sql = Sql::new("SELECT pg_advisory_xact_lock(hashtext('sen init sentinel'))");
 
 pub(super) fn lease(row: &Row) -> Lease {
     let mut cells = Cells::new(row);
@@ -269,10 +329,36 @@ fn clock(rows: &[Row]) -> Timestamp {
 
 const UNDEFINED_TABLE: &str = "42P01";
 
+/// How often a token is drawn when the sequence gives one that the key has had.
+const DRAWS: u32 = 4;
+
 impl PostgresLeases {
+    /// Draws a token for a key whose row is as it was seen: the token, and the largest the key is known to have had.
+    async fn draw(
+        &self,
+        act: &LeaseAct,
+        recording: act::Recording,
+        permit: &WritePermit,
+    ) -> Result<Option<(i64, i64)>> {
+        let (sql, status) = (act::draw(recording), act.verb.required());
+        let params: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&act.key, Type::TEXT), (&act.token, Type::INT8), (&status, Type::TEXT)];
+        // A drawn token changes no row, whatever becomes of its transaction.
+        let proof = |_: &Written<'_>| Proof::new(Sql::new("'absent'"));
+        let row = self.link.change(&Ask::new(&sql, params), &proof, permit.operation()).await;
+        Ok(row.map_err(|error| self.no_leases(error))?.and_then(|row| {
+            let mut cells = Cells::new(&row);
+            cells.int(0).zip(cells.int(1))
+        }))
+    }
+
     fn no_leases(&self, error: Error) -> Error {
         if error.sqlstate() != Some(UNDEFINED_TABLE) {
             return error;
+        }
+        // The server says this name in every language.
+        if error.to_string().contains(TOKENS) {
+            return no_sequence();
         }
         Error::new(ErrorKind::NoSystem, format!("no Sentinel tables (sentinel_leases) in {}", self.link.describe())).with_hint(
             "is this the right database, and does the role's search_path name the schema? `sen init` creates empty tables",
@@ -352,6 +438,60 @@ impl LeaseStore for PostgresLeases {
         Ok(Look { now, lease, events })
     }
 
+    async fn look_all(&self, keys: &[String], events: u32) -> Result<Vec<Look>> {
+        let limit = i64::from(events);
+        let mut looks = Vec::with_capacity(keys.len());
+        for set in keys.chunks(SET) {
+            let asks = [
+                Ask::new(&CLOCK, []),
+                Ask::new(&LOOKS, [(&set as _, Type::TEXT_ARRAY)]),
+                Ask::new(&EVENTS_OF_ALL, [(&set as _, Type::TEXT_ARRAY), (&limit as _, Type::INT8)]),
+            ];
+            let mut answers = self.link.snapshot(&asks).await?.into_iter();
+            let (Some(now), Some(found), Some(told)) = (answers.next(), answers.next(), answers.next()) else {
+                return Err(Error::new(ErrorKind::Internal, "an answer is missing"));
+            };
+            let now = clock(&now?);
+            let found = found.map_err(|error| self.no_leases(error))?;
+            let mut leases: HashMap<String, Lease> =
+                found.iter().map(lease).map(|lease| (lease.key.clone(), lease)).collect();
+            let mut told: Option<HashMap<String, Vec<LeaseEvent>>> = match told {
+                Ok(rows) => {
+                    let mut by_key: HashMap<String, Vec<LeaseEvent>> = HashMap::new();
+                    for event in in_time_order(&rows) {
+                        by_key.entry(event.key.clone()).or_default().push(event);
+                    }
+                    Some(by_key)
+                }
+                Err(error) if error.sqlstate() == Some(UNDEFINED_TABLE) => None,
+                Err(error) => return Err(error),
+            };
+            looks.extend(set.iter().map(|key| Look {
+                now,
+                lease: leases.remove(key),
+                events: told.as_mut().map(|told| Events { now, rows: told.remove(key).unwrap_or_default() }),
+            }));
+        }
+        Ok(looks)
+    }
+
+    async fn zoneless(&self) -> Result<bool> {
+        let rows = self.link.ask(Ask::new(&ZONELESS, [])).await?;
+        Ok(rows.first().is_some_and(|row| Cells::new(row).flag(0) == Some(true)))
+    }
+
+    async fn storable(&self, result: &str) -> Result<()> {
+        match self.link.ask(Ask::new(&STORABLE, [(&result as _, Type::TEXT)])).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.sqlstate().is_some_and(|code| code.starts_with("22")) => {
+                let message = format!("the database cannot hold this result: {error}");
+                Err(Error::usage(message)
+                    .with_hint("its encoding may lack a character: write it as ASCII, or encode it as base64"))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn list(&self, query: &LeaseQuery) -> Result<Leases> {
         let sql = list_sql(query);
         let states = (!query.states.is_empty()).then_some(&query.states);
@@ -418,24 +558,50 @@ impl LeaseStore for PostgresLeases {
     }
 
     async fn act(&self, act: &LeaseAct, permit: &WritePermit) -> Result<Option<Acted>> {
-        let sql = act::statement(&act.verb, self.recording().await?);
+        let recording = self.recording().await?;
+        let sql = act::statement(&act.verb, recording);
         let (result, before_hard_limit) = match &act.verb {
             Verb::Complete(result) => (Some(result), false),
             Verb::TakeOver { before_hard_limit } => (None, *before_hard_limit),
             Verb::Reset | Verb::Release | Verb::Forget => (None, false),
         };
         let event = act.verb.event();
-        let params: [(&(dyn ToSql + Sync), Type); 6] = [
+        let updated = act.updated.map(encode::stamp);
+        let params: [(&(dyn ToSql + Sync), Type); 7] = [
             (&act.key, Type::TEXT),
             (&act.token, Type::INT8),
             (&result, Type::TEXT),
             (&act.note, Type::TEXT),
             (&event, Type::TEXT),
             (&before_hard_limit, Type::BOOL),
+            (&updated, Type::TIMESTAMPTZ),
         ];
-        let row = self.link.change(&Ask::new(&sql, params), permit.operation()).await;
-        let row = row.map_err(|error| self.no_leases(error))?;
-        Ok(row.map(|row| Acted { token: Cells::new(&row).int(0).unwrap_or(act.token) }))
+        let change = Ask::new(&sql, params);
+        let token = |row: &Row| Cells::new(row).int(0).unwrap_or(act.token);
+        let proof = |written: &Written<'_>| act::proof(act, recording, written.rows.first().map_or(act.token, token));
+        let (mut behind, mut sound) = (None, 0);
+        for _ in 0..DRAWS {
+            let row = self.link.change(&change, &proof, permit.operation()).await;
+            let row = row.map_err(|error| self.no_leases(error))?;
+            if let Some(row) = row {
+                return Ok(Some(Acted { token: token(&row) }));
+            }
+            if !act.verb.draws() {
+                return Ok(None);
+            }
+            // The row is as it was seen, or it has changed; in the first case the token drawn may have been too small.
+            let Some((drawn, known)) = self.draw(act, recording, permit).await? else { return Ok(None) };
+            if drawn <= known {
+                (behind, sound) = (Some((drawn, known)), 0);
+            } else {
+                (behind, sound) = (None, sound + 1);
+            }
+            // Twice with a sound token: it is another guard that does not hold.
+            if sound == 2 {
+                return Ok(None);
+            }
+        }
+        behind.map_or(Ok(None), |(drawn, known)| Err(sequence_behind(drawn, known)))
     }
 
     async fn locks(&self, key: &str) -> Result<Vec<Lock>> {
@@ -456,6 +622,19 @@ impl LeaseStore for PostgresLeases {
     async fn upkeep(&self) -> Result<Upkeep> {
         let rows = self.link.ask(Ask::new(&OBJECTS, [])).await?;
         let mut upkeep = Upkeep::default();
+        if let Ok(rows) = self.link.ask(Ask::new(&TOKEN_STATE, [])).await
+            && let Some(row) = rows.first()
+        {
+            let mut cells = Cells::new(row);
+            (upkeep.last_token, upkeep.largest_token) = (cells.int(0), cells.int(1));
+            upkeep.no_sequence = cells.flag(2) == Some(false);
+        }
+        for row in &self.link.ask(Ask::new(&INSERTABLE, [])).await? {
+            let mut cells = Cells::new(row);
+            let mut text = |at| cells.text(at).unwrap_or_default();
+            let (relation, name) = (text(0), text(1));
+            upkeep.columns.push((relation, name, cells.flag(2) == Some(true)));
+        }
         for row in &rows {
             let mut cells = Cells::new(row);
             let (name, full) = (cells.text(0).unwrap_or_default(), cells.text(1).unwrap_or_default());
@@ -478,36 +657,46 @@ impl LeaseStore for PostgresLeases {
         let db = self.link.live().await?;
         let fail = |error| db.explain(error);
         let client = db.client();
+        let mark = db.begin(permit.operation()).await?;
         let begin = async {
-            client.batch_execute("BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'").await?;
-            client.batch_execute(INIT_LOCK).await?;
-            client.query_typed(HAVE.as_str(), &[(&RELATIONS.as_slice(), Type::TEXT_ARRAY)]).await
+            client.batch_execute(INIT_LOCK.for_postgres()).await?;
+            client.query_typed(HAVE.for_postgres(), &[(&RELATIONS.as_slice(), Type::TEXT_ARRAY)]).await
         };
-        let have: Vec<String> = match begin.await {
+        let have: Vec<String> = match db.answer(Some(INIT), begin.boxed()).await? {
             Ok(rows) => rows.iter().filter_map(|row| Cells::new(row).text(0)).collect(),
             Err(error) => return Err(fail(error).await),
         };
         let mut items = Vec::new();
         for (name, ddl) in RELATIONS.iter().zip(CREATE) {
             let exists = have.iter().any(|seen| seen == name);
-            if !exists && let Err(error) = client.batch_execute(ddl).await {
+            if !exists && let Err(error) = db.answer(Some(INIT), client.batch_execute(ddl).boxed()).await? {
                 return Err(fail(error).await);
             }
             let (outcome, detail) =
                 if exists { (Outcome::AlreadyDone, "already there") } else { (Outcome::Applied, "created") };
             items.push(Item::new(Subject::new(super::NAME, "relation", *name), outcome, detail));
         }
-        let Err(error) = client.batch_execute("COMMIT").await else { return Ok(items) };
-        let error = fail(error).await;
-        if error.kind() != ErrorKind::Disconnected {
-            return Err(error);
+        if !have.iter().any(|seen| seen == TOKENS)
+            && let Err(error) = db.answer(Some(INIT), client.batch_execute(RAISE).boxed()).await?
+        {
+            return Err(fail(error).await);
         }
-        let message = format!("the connection was lost while committing operation {}", permit.operation());
-        Err(Error::new(ErrorKind::OutcomeUnknown, message)
-            .with_source(error)
-            .with_hint("run `sen init` again: it creates only what is missing"))
+        let made: Vec<String> = RELATIONS
+            .iter()
+            .filter(|name| !have.iter().any(|seen| seen == *name))
+            .map(|name| (*name).to_owned())
+            .collect();
+        let proof = || Proof::new(MADE.clone()).with(made, Type::TEXT_ARRAY);
+        db.commit(&mark, self.link.again(), proof).await.map_err(|error| match error.kind() {
+            ErrorKind::OutcomeUnknown => error.with_hint("run `sen init` again: it creates only what is missing"),
+            _ => error,
+        })?;
+        Ok(items)
     }
 }
+
+/// How long one statement of making the tables may take, as its transaction says.
+const INIT: Duration = Duration::from_secs(30);
 
 fn list_sql(query: &LeaseQuery) -> Sql {
     // The ORDER BY and LIMIT belong inside the lateral subquery, before its closing parenthesis and alias.
@@ -546,6 +735,9 @@ fn census(columns: &[Row], groups: &[Row], last_event: Option<Timestamp>) -> Cen
                 hard_alive: cells.flag(2),
                 count: cells.int(3).unwrap_or_default(),
                 oldest: cells.time(4),
+                newest: cells.time(5),
+                ahead: cells.int(6).unwrap_or_default(),
+                no_heartbeat: cells.flag(7) == Some(true),
             }
         })
         .collect();

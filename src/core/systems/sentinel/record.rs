@@ -98,6 +98,49 @@ pub fn owner_parts(owner: &str) -> Option<(&str, u32, &str)> {
     Some((host, pid.parse().ok()?, thread))
 }
 
+/// The `ttl_ms` that a row has when its INSERT does not name it.
+const DEFAULT_TTL_MS: i64 = 3000;
+
+/// The real time to live, in microseconds, of a lease that an async client of 0.4.2 or 0.5.0 took: their INSERT omits `ttl_ms`
+/// (`sentinel/async_core.py`), so the row keeps the default of 3 s, while its times lie the real one apart. A sync client's
+/// never lie further apart than its `ttl_ms`, and hardly ever only half so far (the work would have begun that long after the
+/// claim). `None` for every other lease, an async client's of about 3 s among them.
+pub fn async_ttl(lease: &Lease) -> Option<i64> {
+    let (end, updated) = (lease.lease_expires_at?, lease.lease_updated_at?);
+    let ended_at_once = lease.alive == Some(false) && lease.hard_expires_at == Some(end);
+    let begun = matches!(lease.status, Status::Claimed | Status::Executing);
+    let apart = end.micros_since(updated);
+    let default = DEFAULT_TTL_MS * 1000;
+    let other = lease.ttl_ms == Some(DEFAULT_TTL_MS) && (apart > default + 10_000 || (1..default / 2).contains(&apart));
+    (other && begun && !ended_at_once && end.is_finite() && updated.is_finite()).then_some(apart)
+}
+
+/// A span that was measured some milliseconds late, to the next tenth of a second.
+pub fn rounded(micros: i64) -> i64 {
+    micros.saturating_add(50_000) / 100_000 * 100_000
+}
+
+/// Whether `sen once` holds it: its owner ends with an operation's id where the library writes a thread's number.
+pub fn held_by_sen(lease: &Lease) -> bool {
+    let owner = lease.owner_id.as_deref().and_then(owner_parts);
+    owner.is_some_and(|(.., thread)| thread.bytes().any(|byte| !byte.is_ascii_digit()))
+}
+
+/// Time-zone offsets are whole quarters of an hour, up to 14 hours.
+const QUARTER: i64 = 15 * 60 * 1_000_000;
+
+/// How far behind a session's zone may be that wrote this lease, in microseconds, if its last change is about a whole offset
+/// old: within one time to live of it. That is no proof: a worker that died so long ago leaves the same row. Only a second look
+/// tells them apart.
+pub fn offset_behind(lease: &Lease, now: Timestamp) -> Option<i64> {
+    let updated = lease.lease_updated_at.filter(|updated| updated.is_finite())?;
+    let age = now.micros_since(updated);
+    let ttl = async_ttl(lease).or(lease.ttl_ms.map(|ms| ms.saturating_mul(1000)))?;
+    let (offsets, rest) = (age.div_euclid(QUARTER), age.rem_euclid(QUARTER));
+    let expired = lease.status == Status::Executing && lease.alive == Some(false);
+    (expired && (1..=14 * 4).contains(&offsets) && rest <= ttl.saturating_add(5_000_000)).then(|| offsets * QUARTER)
+}
+
 /// The namespace of a key: what stands before the first colon, when that is not empty.
 pub fn namespace(key: &str) -> Option<&str> {
     // Keys are short: a plain loop beats a searcher's set-up, a million times over.

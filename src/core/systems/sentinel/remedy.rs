@@ -15,6 +15,8 @@ use crate::system::Decision;
 
 /// What was seen of a lease that must still be so.
 pub(super) const TOKEN: &str = "fencing_token";
+/// When the row was last changed, as seen.
+pub(super) const UPDATED: &str = "lease_updated_at";
 /// Whether the hard limit must have passed.
 pub(super) const PAST_LIMIT: &str = "hard_limit_passed";
 
@@ -41,21 +43,11 @@ fn has_this_result(lease: &Lease, decision: &Decision) -> bool {
 
 fn step(lease: &Lease, verb: &Verb, token: Value) -> Step {
     let mut step = Step::new(subject(lease), verb.name());
-    step.guard = vec![("status", Value::Name(required(verb))), (TOKEN, token)];
+    step.guard = vec![("status", Value::Name(verb.required())), (TOKEN, token)];
     if let Verb::Complete(result) = verb {
         step.input = Some(result.clone());
     }
     step
-}
-
-/// The stored status a change starts from.
-const fn required(verb: &Verb) -> &'static str {
-    match verb {
-        Verb::TakeOver { .. } => "executing",
-        Verb::Complete(_) | Verb::Reset => "reconciling",
-        Verb::Release => "claimed",
-        Verb::Forget => "completed",
-    }
 }
 
 fn token_of(lease: &Lease) -> Result<Value, Box<Item>> {
@@ -144,6 +136,7 @@ fn words(token: &Value) -> String {
 fn take_over(lease: &Lease, token: Value, before_hard_limit: bool) -> Step {
     let mut step = step(lease, &Verb::TakeOver { before_hard_limit }, token);
     step.guard.push(("lease_expired", Value::Bool(true)));
+    step.guard.push((UPDATED, Value::time(lease.lease_updated_at)));
     step.guard.push((PAST_LIMIT, Value::Bool(!before_hard_limit)));
     let owner = lease.owner_id.as_deref().unwrap_or("unknown");
     let place =

@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 mod act;
 
 use super::port::{
-    Acted, Census, Events, Group, LeaseAct, LeaseChunk, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS, Typed,
+    Acted, Census, Events, Group, LEASES, LeaseAct, LeaseChunk, LeaseQuery, LeaseStore, Leases, Look, Order, RELATIONS,
+    TOKENS, Typed, Upkeep, no_sequence,
 };
 use super::record::{Lease, LeaseEvent, Status};
 use super::shape::{ColumnFact, Shape};
@@ -73,6 +74,10 @@ const CREATE: [(&str, &str); 3] = [
     ),
 ];
 
+/// A new sequence begins above every token in use.
+const RAISE: &str = "UPDATE sentinel_token_seq SET last_value =
+    max(last_value, coalesce((SELECT max(fencing_token) FROM sentinel_leases), 0))";
+
 const NOW: &str = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000";
 
 pub(super) const LOOK: &str =
@@ -103,8 +108,40 @@ const LIST: &str = "SELECT key, owner_id, status, fencing_token, lease_expires_a
       AND (:older IS NULL OR coalesce(lease_updated_at, lease_expires_at) < :older)";
 
 const CENSUS: &str = "SELECT status, lease_expires_at > :now AS alive, hard_expires_at > :now AS hard, count(*),
-        min(coalesce(lease_updated_at, lease_expires_at))
-    FROM sentinel_leases GROUP BY 1, 2, 3";
+        min(coalesce(lease_updated_at, lease_expires_at)), max(lease_updated_at),
+        count(*) FILTER (WHERE lease_updated_at > :now + 60000000),
+        coalesce(ttl_ms = 3000 AND lease_expires_at - lease_updated_at NOT BETWEEN 1500000 AND 3010000
+            AND lease_expires_at IS NOT hard_expires_at, 0) AS no_heartbeat
+    FROM sentinel_leases GROUP BY 1, 2, 3, no_heartbeat";
+
+/// A token larger than the last one drawn and than every token the key is known to have had: a sequence that was set back
+/// would hand out a token again that a late worker holds.
+const DRAW: &str = "UPDATE sentinel_token_seq SET last_value = 1 + max(last_value,
+        coalesce((SELECT fencing_token FROM sentinel_leases WHERE key = :key), 0), :known)
+    RETURNING last_value";
+
+const KNOWN: &str = "SELECT coalesce(max(fencing_token), 0) FROM (SELECT fencing_token FROM sentinel_events
+    WHERE key = :key ORDER BY occurred_at DESC LIMIT 100)";
+
+/// Draws a fencing token for a key, within the transaction that uses it.
+pub(super) fn draw(writing: &Connection, key: &str) -> Result<i64> {
+    if !has(writing, TOKENS)? {
+        return Err(no_sequence());
+    }
+    let known: i64 = if has(writing, "sentinel_events")? {
+        writing.query_row(KNOWN, named_params! {":key": key}, |row| row.get(0)).map_err(error_from)?
+    } else {
+        0
+    };
+    writing
+        .query_row(DRAW, named_params! {":key": key, ":known": known}, |row| row.get(0))
+        .optional()
+        .map_err(error_from)?
+        .ok_or_else(|| Error::new(ErrorKind::Unreadable, "sentinel_token_seq has no row"))
+}
+
+/// How many keys are looked up in one transaction.
+const SET: usize = 500;
 
 const fn order_by(order: Order, descending: bool) -> &'static str {
     match (order, descending) {
@@ -290,6 +327,32 @@ impl LeaseStore for SqliteLeases {
             .await
     }
 
+    async fn look_all(&self, keys: &[String], limit: u32) -> Result<Vec<Look>> {
+        let mut looks = Vec::with_capacity(keys.len());
+        for set in keys.chunks(SET) {
+            let set = set.to_vec();
+            let more = self.db.run(move |db| {
+                must_have_leases(db)?;
+                let snapshot = db.transaction().map_err(error_from)?;
+                let (now, told) = (now(&snapshot)?, has(&snapshot, "sentinel_events")?);
+                let mut one = snapshot.prepare(LOOK).map_err(error_from)?;
+                set.iter()
+                    .map(|key| {
+                        let bound = named_params! {":key": key, ":now": now.as_micros()};
+                        let lease = one.query_row(bound, |row| Ok(lease(row))).optional().map_err(error_from)?;
+                        let events = match told {
+                            true => Some(Events { now, rows: events(&snapshot, key, Some(i64::from(limit)))? }),
+                            false => None,
+                        };
+                        Ok(Look { now, lease, events })
+                    })
+                    .collect::<Result<Vec<Look>>>()
+            });
+            looks.extend(more.await?);
+        }
+        Ok(looks)
+    }
+
     async fn list(&self, query: &LeaseQuery) -> Result<Leases> {
         let now = self
             .db
@@ -394,6 +457,26 @@ impl LeaseStore for SqliteLeases {
             .await
     }
 
+    async fn upkeep(&self) -> Result<Upkeep> {
+        self.db
+            .run(|db| {
+                if !has(db, LEASES)? {
+                    return Ok(Upkeep::default());
+                }
+                let number = |sql| db.query_row(sql, [], |row| row.get(0)).optional().map_err(error_from);
+                let no_sequence = !has(db, TOKENS)?;
+                let last = if no_sequence { None } else { number("SELECT last_value FROM sentinel_token_seq")? };
+                let largest = number("SELECT max(fencing_token) FROM sentinel_leases")?;
+                Ok(Upkeep {
+                    last_token: last.flatten(),
+                    largest_token: largest.flatten(),
+                    no_sequence,
+                    ..Upkeep::default()
+                })
+            })
+            .await
+    }
+
     async fn relations(&self) -> Result<Vec<String>> {
         self.db
             .run(|db| {
@@ -422,6 +505,9 @@ impl LeaseStore for SqliteLeases {
                     let (outcome, detail) =
                         if exists { (Outcome::AlreadyDone, "already there") } else { (Outcome::Applied, "created") };
                     items.push(Item::new(Subject::new(super::NAME, "relation", name), outcome, detail));
+                    if name == LEASES && items[0].outcome == Outcome::Applied {
+                        writing.execute_batch(RAISE).map_err(error_from)?;
+                    }
                 }
                 writing.commit().map_err(error_from)?;
                 Ok(items)
@@ -487,6 +573,9 @@ fn census(db: &Connection) -> Result<Census> {
                 hard_alive: row.get(2).unwrap_or_default(),
                 count: row.get(3)?,
                 oldest: row.get::<_, Option<i64>>(4).unwrap_or_default().map(Timestamp::from_micros),
+                newest: row.get::<_, Option<i64>>(5).unwrap_or_default().map(Timestamp::from_micros),
+                ahead: row.get(6).unwrap_or_default(),
+                no_heartbeat: row.get(7).unwrap_or_default(),
             })
         })
         .and_then(Iterator::collect)

@@ -3,7 +3,7 @@
 //! Sources: the claim, heartbeat and reconcile statements of sentinel-coordination 0.4.2 and 0.5.0 (`core.py`,
 //! `reconciliation.py`, `heartbeat.py`).
 
-use super::record::{Lease, LeaseEvent, Status, owner_parts};
+use super::record::{Lease, LeaseEvent, Status, async_ttl, held_by_sen, owner_parts, rounded};
 use crate::model::verdict::{NextCommand, Severity, Verdict};
 use crate::time::{Timestamp, humane};
 
@@ -93,12 +93,17 @@ pub fn judge(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -> Verdict {
     let state = state(&lease.status, lease.alive, lease.hard_alive);
     let mut evidence = Vec::new();
     evidence.extend(worker(lease));
+    evidence.extend(async_ttl(lease).map(|ttl| {
+        format!("async client: its row keeps the default ttl_ms of 3000, its real TTL is {}", humane(rounded(ttl)))
+    }));
     evidence.extend(times(lease, state, now));
     evidence.extend(past(lease, events, now));
     evidence.extend(lease.unreadable.iter().map(|what| format!("unreadable: {what}")));
+    // It sends no heartbeats, so that an expired lease says nothing of it before its hard limit.
+    let quiet = state == State::Stalled && async_ttl(lease).is_some();
     Verdict {
         state: state.name(),
-        severity: state.severity(),
+        severity: if quiet { Severity::Pending } else { state.severity() },
         summary: summary(lease, state).into(),
         evidence,
         next: next(lease, state),
@@ -110,6 +115,9 @@ fn summary(lease: &Lease, state: State) -> &'static str {
         State::Free => "nobody holds this key; the next caller runs it",
         State::Held => "a worker has claimed this key and has not begun",
         State::Alive => "a worker is executing and its lease is alive",
+        State::Stalled if async_ttl(lease).is_some() => {
+            "started by an async client, which sends no heartbeats: its lease expires while it works, up to its hard limit"
+        }
         State::Stalled => "the lease has expired but its hard limit has not: the worker may be alive, or dead",
         State::Uncertain if lease.hard_expires_at.is_none() => {
             "execution began and its lease is over (no hard limit is recorded): the side effect may or may not have happened"
@@ -177,11 +185,16 @@ fn past(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -> Vec<String> {
         && let Some(failure) = newest("expired").filter(this_run)
     {
         let when = humane(now.micros_since(failure.occurred_at));
-        out.push(format!("the function raised an exception {when} ago, after it had begun (event \"expired\")"));
+        out.push(match RunFailure::of(failure) {
+            Some(run) => format!("{run} {when} ago (event \"expired\")"),
+            None if held_by_sen(lease) => format!("the command of sen once failed {when} ago (event \"expired\")"),
+            None => format!("the function raised an exception {when} ago, after it had begun (event \"expired\")"),
+        });
+        out.extend(RunFailure::of(failure).and_then(|run| run.stderr).map(|tail| format!("its stderr ended: {tail}")));
     }
     out.extend(taken_over(lease, events, now));
     if matches!(lease.status, Status::Completed)
-        && let Some(end) = newest("completed")
+        && let Some(end) = newest("completed").filter(this_run)
     {
         let settled = end.owner_id.is_none();
         let by = if settled { "settled by an operator, not by the worker," } else { "completed by its worker" };
@@ -189,6 +202,39 @@ fn past(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -> Vec<String> {
         out.push(format!("{by} {} ago{who}{why}", humane(now.micros_since(end.occurred_at))));
     }
     out
+}
+
+/// How a command that `sen once` ran failed, as its event keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RunFailure {
+    exit_code: Option<i64>,
+    signal: Option<i64>,
+    error: Option<String>,
+    /// The end of what it wrote to standard error, in one line.
+    pub stderr: Option<String>,
+}
+
+impl RunFailure {
+    /// What an event says of it, if `sen once` wrote one.
+    pub fn of(event: &LeaseEvent) -> Option<Self> {
+        let note: serde_json::Value = serde_json::from_str(event.metadata.as_deref()?).ok()?;
+        let failure = note.get("failure")?;
+        let text = |name: &str| failure.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
+        let number = |name: &str| failure.get(name).and_then(serde_json::Value::as_i64);
+        let stderr = text("stderr_tail").map(|tail| tail.trim().replace('\n', " | ")).filter(|tail| !tail.is_empty());
+        Some(Self { exit_code: number("exit_code"), signal: number("signal"), error: text("error"), stderr })
+    }
+}
+
+impl std::fmt::Display for RunFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.error, self.signal, self.exit_code) {
+            (Some(error), ..) => write!(f, "the run failed: {error}"),
+            (None, Some(signal), _) => write!(f, "the command of sen once was ended by signal {signal}"),
+            (None, None, Some(code)) => write!(f, "the command of sen once ended with exit code {code}"),
+            (None, None, None) => f.write_str("the run of sen once failed"),
+        }
+    }
 }
 
 /// When, by whom and why a key in `reconciling` was taken over, as far as its events tell.
@@ -211,16 +257,7 @@ fn author(event: &LeaseEvent) -> (String, String) {
 }
 
 fn next(lease: &Lease, state: State) -> Vec<NextCommand> {
-    let key = lease.key.as_str();
-    // A key that begins with a dash would be read as an option.
-    let command = |words: &[&str], why: &str| {
-        let mut words = words.to_vec();
-        if key.starts_with('-') {
-            words.push("--");
-        }
-        words.push(key);
-        NextCommand::new(&words, why)
-    };
+    let command = |words: &[&str], why: &str| NextCommand::new(words, why).id(&lease.key);
     let history = command(&["sen", "history"], "what happened to it, in time order");
     match state {
         State::Uncertain => vec![command(&["sen", "reconcile"], "take it over and say what really happened"), history],
@@ -237,6 +274,9 @@ fn next(lease: &Lease, state: State) -> Vec<NextCommand> {
                     "it never happened: the next caller runs it",
                 ),
             ]
+        }
+        State::Stalled if async_ttl(lease).is_some() => {
+            vec![command(&["sen", "wait"], "until it ends, or its hard limit passes"), history]
         }
         State::Stalled => vec![
             command(&["sen", "wait"], "until it ends, or its hard limit passes"),

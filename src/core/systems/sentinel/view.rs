@@ -7,7 +7,7 @@ use super::verdict::{State, judge, state};
 use super::{NAME, record::Status};
 use crate::model::subject::Subject;
 use crate::model::value::{Column, Row, Show, Value};
-use crate::model::verdict::NextCommand;
+use crate::model::verdict::{NextCommand, Severity};
 use crate::system::{Attention, Count, Event, Found, History, Survey};
 use crate::time::{Timestamp, humane};
 
@@ -150,7 +150,21 @@ pub(super) fn survey(census: Census) -> Survey {
             (wanted, count)
         })
         .collect();
-    let attention = counts.iter().filter_map(|(state, count)| attention(*state, count, census.now)).collect();
+    // Async clients send no heartbeats: their expired leases say nothing before the hard limit.
+    let quiet: i64 = census
+        .groups
+        .iter()
+        .filter(|group| judged(group) == State::Stalled && group.no_heartbeat)
+        .map(|group| group.count)
+        .sum();
+    let mut attention: Vec<Attention> = counts
+        .iter()
+        .filter_map(|(state, count)| {
+            let quiet = if *state == State::Stalled { quiet } else { 0 };
+            attention(*state, &Count { count: count.count - quiet, ..count.clone() }, census.now)
+        })
+        .collect();
+    attention.extend(ahead(&census));
     let mut facts: Vec<(&'static str, Value)> = Vec::new();
     facts.push(("schema", Value::text(census.shape.schema().map(str::to_owned))));
     let zone = census.shape.lease_zone().map(|zone| match zone {
@@ -174,6 +188,23 @@ pub(super) fn survey(census: Census) -> Survey {
         sections: Vec::new(),
         dead_letters: None,
     }
+}
+
+/// Leases changed in the future: a session in another zone writes such times on plain TIMESTAMP columns.
+fn ahead(census: &Census) -> Option<Attention> {
+    let open =
+        || census.groups.iter().filter(|group| group.ahead > 0 && matches!(&*group.status, "claimed" | "executing"));
+    let count: i64 = open().map(|group| group.ahead).sum();
+    let newest = open().filter_map(|group| group.newest).filter(|newest| newest.is_finite()).max()?;
+    let (keys, verb) = if count == 1 { ("lease", "was") } else { ("leases", "were") };
+    Some(Attention {
+        severity: Severity::Critical,
+        text: format!(
+            "{count} {keys} {verb} last changed in the future (up to {} ahead): a session in another time zone writes such times, and its lease looks alive long after its worker has ended",
+            humane(newest.micros_since(census.now))
+        ),
+        next: NextCommand::new(&["sen", "doctor"], "time zones and clocks"),
+    })
 }
 
 fn attention(state: State, count: &Count, now: Timestamp) -> Option<Attention> {

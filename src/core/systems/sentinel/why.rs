@@ -1,7 +1,7 @@
 //! Why a lease is as it is: one rule a function. Pure.
 
-use super::record::{Lease, LeaseEvent, owner_parts};
-use super::verdict::{State, state, taken_over};
+use super::record::{Lease, LeaseEvent, async_ttl, held_by_sen, offset_behind, owner_parts, rounded};
+use super::verdict::{RunFailure, State, state, taken_over};
 use crate::model::cause::{Cause, Certainty, Explanation, Related, candidates};
 use crate::model::subject::Subject;
 use crate::model::verdict::{NextCommand, Severity, Verdict};
@@ -38,7 +38,7 @@ pub struct Lock {
 
 type Rule = fn(&Facts<'_>, State) -> Option<Cause>;
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     raised,
     process_gone,
     holder_gone,
@@ -48,6 +48,7 @@ const RULES: [Rule; 10] = [
     no_heartbeat,
     abandoned_take_over,
     wrong_time_zone,
+    zone_behind,
     blocked,
 ];
 
@@ -113,7 +114,7 @@ fn of_this_run<'a>(facts: &'a Facts<'_>, name: &str) -> Option<&'a LeaseEvent> {
 
 /// A row that no version of the library writes.
 fn unreadable(verdict: &Verdict) -> Cause {
-    Cause::new("unreadable", Certainty::Proven, Severity::Critical, verdict.summary.clone())
+    Cause::stated("unreadable", &["sentinel_leases.status"], Severity::Critical, verdict.summary.clone())
 }
 
 /// When the lease was ended because the function raised, and whether an event says so. `expire_lease` (`sentinel/core.py`)
@@ -126,6 +127,7 @@ fn ended_by_exception(facts: &Facts<'_>) -> Option<(Timestamp, Certainty)> {
     let lease = facts.lease;
     let (end, hard) = (lease.lease_expires_at?, lease.hard_expires_at?);
     let (updated, ttl) = (lease.lease_updated_at?, lease.ttl_ms?);
+    // The time to live of an async client is not in its row: where its work lasted longer than that default it is not seen.
     let early = end.micros_since(updated) < ttl.saturating_mul(1000) / 2;
     (end == hard && end.is_finite() && early).then_some((end, Certainty::Likely))
 }
@@ -136,12 +138,25 @@ fn raised(facts: &Facts<'_>, state: State) -> Option<Cause> {
         return None;
     }
     let (when, certainty) = ended_by_exception(facts)?;
-    let text = format!(
-        "the function raised an exception {} ago, after it had begun, in {}",
-        humane(facts.now.micros_since(when)),
-        owner(facts.lease)
-    );
-    Some(Cause::new("raised", certainty, Severity::Critical, text))
+    let ago = humane(facts.now.micros_since(when));
+    let run = of_this_run(facts, "expired").and_then(RunFailure::of);
+    let text = match &run {
+        Some(run) => {
+            let stderr = run.stderr.as_ref().map(|tail| format!("; its stderr ended: {tail}")).unwrap_or_default();
+            format!("{run} {ago} ago, in {}{stderr}", owner(facts.lease))
+        }
+        None if held_by_sen(facts.lease) => {
+            format!("the command of sen once failed {ago} ago, in {}", owner(facts.lease))
+        }
+        None => format!("the function raised an exception {ago} ago, after it had begun, in {}", owner(facts.lease)),
+    };
+    Some(match certainty {
+        Certainty::Proven => {
+            let columns = &["sentinel_events.event", "sentinel_events.fencing_token", "sentinel_events.metadata"];
+            Cause::stated("raised", columns, Severity::Critical, text)
+        }
+        Certainty::Likely => Cause::likely("raised", Severity::Critical, text),
+    })
 }
 
 /// Whether the times of a lease say nothing of its holder: they were written in another zone, or it has ended by itself.
@@ -157,7 +172,7 @@ fn process_gone(facts: &Facts<'_>, state: State) -> Option<Cause> {
     // Another machine or container can carry the same name: so not proven.
     gone.then(|| {
         let text = format!("{} is gone: no such process runs here", owner(facts.lease));
-        Cause::new("process_gone", Certainty::Likely, Severity::Critical, text)
+        Cause::likely("process_gone", Severity::Critical, text)
     })
 }
 
@@ -168,10 +183,10 @@ fn holder_gone(facts: &Facts<'_>, state: State) -> Option<Cause> {
         return None;
     }
     let text = format!(
-        "the holder ({}) let its lease and its hard limit pass without finishing: killed, cut off, or stuck",
+        "the holder ({}) let its lease and its hard limit pass without finishing: killed, cut off, stuck, or slower than its limit",
         owner(facts.lease)
     );
-    Some(Cause::new("holder_gone", Certainty::Likely, Severity::Critical, text))
+    Some(Cause::likely("holder_gone", Severity::Critical, text))
 }
 
 /// As [`holder_gone`], and its process is there.
@@ -183,7 +198,7 @@ fn holder_late(facts: &Facts<'_>, state: State) -> Option<Cause> {
         "{} still runs here and let its lease and its hard limit pass: stuck, or slower than its hard limit; it may still act",
         owner(facts.lease)
     );
-    Some(Cause::new("holder_late", Certainty::Likely, Severity::Critical, text))
+    Some(Cause::likely("holder_late", Severity::Critical, text))
 }
 
 /// Whether a lease that is over was extended since the work began; `None` where its times do not tell.
@@ -195,6 +210,9 @@ fn extended(facts: &Facts<'_>, state: State) -> Option<Option<bool>> {
         return None;
     }
     let lease = facts.lease;
+    if async_ttl(lease).is_some() {
+        return Some(Some(false));
+    }
     let times = lease.lease_updated_at.zip(lease.lease_expires_at).zip(lease.ttl_ms);
     Some(times.map(|((updated, expires), ttl)| {
         let apart = expires.micros_since(updated).saturating_sub(ttl.saturating_mul(1000));
@@ -212,12 +230,22 @@ fn ended(facts: &Facts<'_>) -> String {
 
 /// A lease that was never extended: the async clients send no heartbeats (`sentinel/async_client.py`, 0.4.2 and 0.5.0).
 fn async_holder(facts: &Facts<'_>, state: State) -> Option<Cause> {
-    (extended(facts, state)? == Some(false)).then(|| {
-        let text = format!(
-            "the lease was never extended since the work began: {} may be an async client, which sends no heartbeats and may be well",
-            owner(facts.lease)
-        );
-        Cause::new("async_holder", Certainty::Likely, Severity::Warning, text)
+    (extended(facts, state)? == Some(false)).then(|| match async_ttl(facts.lease) {
+        Some(ttl) => {
+            let text = format!(
+                "{} is an async client, by its row (ttl_ms 3000, its times {} apart): it sends no heartbeats, and works or not until its hard limit",
+                owner(facts.lease),
+                humane(rounded(ttl))
+            );
+            Cause::likely("async_holder", Severity::Pending, text)
+        }
+        None => {
+            let text = format!(
+                "the lease was never extended since the work began: {} may be an async client, which sends no heartbeats and may be well",
+                owner(facts.lease)
+            );
+            Cause::likely("async_holder", Severity::Warning, text)
+        }
     })
 }
 
@@ -229,7 +257,7 @@ fn heartbeat_stopped(facts: &Facts<'_>, state: State) -> Option<Cause> {
             ended(facts),
             owner(facts.lease)
         );
-        Cause::new("heartbeat_stopped", Certainty::Likely, Severity::Warning, text)
+        Cause::likely("heartbeat_stopped", Severity::Warning, text)
     })
 }
 
@@ -241,7 +269,7 @@ fn no_heartbeat(facts: &Facts<'_>, state: State) -> Option<Cause> {
             ended(facts),
             owner(facts.lease)
         );
-        Cause::new("no_heartbeat", Certainty::Likely, Severity::Warning, text)
+        Cause::likely("no_heartbeat", Severity::Warning, text)
     })
 }
 
@@ -252,7 +280,7 @@ fn abandoned_take_over(facts: &Facts<'_>, state: State) -> Option<Cause> {
     }
     let text = taken_over(facts.lease, facts.events, facts.now)
         .unwrap_or_else(|| "an operator has taken it over and has not settled it; who is not on record".into());
-    Some(Cause::new("taken_over", Certainty::Proven, Severity::Warning, text))
+    Some(Cause::stated("taken_over", &["sentinel_leases.status", "sentinel_events.event"], Severity::Warning, text))
 }
 
 /// How far the times of a lease are off, if they are: its last change lies in the future, or before the events of its own run.
@@ -274,12 +302,36 @@ fn zone_off(facts: &Facts<'_>) -> Option<(i64, &'static str)> {
 fn wrong_time_zone(facts: &Facts<'_>, _: State) -> Option<Cause> {
     let (off, lies) = zone_off(facts)?;
     let text = format!(
-        "its last change lies {} {lies}: a worker writes times in another zone, and others may see its lease as over",
+        "its last change lies {} {lies}: a session in another time zone writes such times, and others may see its lease as over",
         humane(off)
     );
+    let columns = &["sentinel_leases.lease_updated_at", "sentinel_events.occurred_at"];
     Some(
-        Cause::new("wrong_time_zone", Certainty::Proven, Severity::Critical, text)
+        Cause::stated("wrong_time_zone", columns, Severity::Critical, text)
             .with_next(vec![NextCommand::new(&["sen", "doctor"], "time zones and clocks")]),
+    )
+}
+
+/// As [`wrong_time_zone`] where no event tells: a last change about a whole offset old fits a living worker whose session is
+/// behind, and a worker that died so long ago.
+fn zone_behind(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    // Events are written in the server's time: where this run has one, it tells.
+    let told = of_this_run(facts, "executing").or_else(|| of_this_run(facts, "acquired")).is_some();
+    if told || !matches!(state, State::Stalled | State::Uncertain) || zone_off(facts).is_some() {
+        return None;
+    }
+    let offset = offset_behind(facts.lease, facts.now)?;
+    let ttl = async_ttl(facts.lease).or(facts.lease.ttl_ms.map(|ms| ms.saturating_mul(1000))).unwrap_or_default();
+    let observe = format!("{}s", (ttl / 3_000_000 + 2).clamp(2, 60));
+    let text = format!(
+        "its last change is about {} old, a whole time-zone offset: a living worker whose session is behind the server's zone leaves such times; look twice before you act",
+        humane(offset)
+    );
+    let key = facts.lease.key.as_str();
+    let words = ["sen", "inspect", "--observe", &observe, "--", key];
+    Some(
+        Cause::likely("zone_behind", Severity::Warning, text)
+            .with_next(vec![NextCommand::new(&words, "whether its row still moves")]),
     )
 }
 
@@ -295,8 +347,13 @@ fn blocked(facts: &Facts<'_>, _: State) -> Option<Cause> {
         humane(lock.age)
     );
     Some(
-        Cause::new("blocked_transaction", Certainty::Proven, Severity::Warning, text)
-            .with_next(vec![NextCommand::new(&["sen", "doctor"], "which transactions are open")]),
+        Cause::stated(
+            "blocked_transaction",
+            &["pg_locks.granted", "pg_stat_activity.xact_start"],
+            Severity::Warning,
+            text,
+        )
+        .with_next(vec![NextCommand::new(&["sen", "doctor"], "which transactions are open")]),
     )
 }
 

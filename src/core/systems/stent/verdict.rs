@@ -12,6 +12,7 @@ use super::letters::rules::{self, Standing};
 use super::port::{Listed, Look, Whole};
 use super::record::{DeadTask, Execution, ExecutionState, Task, TaskKind, TaskState};
 use crate::model::verdict::{NextCommand, Severity, Verdict};
+use crate::text::named;
 use crate::time::humane;
 use crate::time::wall::{Wall, Zone};
 
@@ -312,7 +313,7 @@ pub fn judge(look: &Whole, now: Wall, zone: &Zone) -> Verdict {
         evidence.extend(first_failure(look));
     }
     for signal in look.signals.iter().filter(|signal| signal.consumed == Some(false)) {
-        evidence.push(format!("signal {:?} was sent and nobody has taken it yet", signal.name));
+        evidence.push(format!("signal {} was sent and nobody has taken it yet", named(&signal.name)));
     }
     if !look.letters.is_empty() {
         let letters = if look.letters.len() == 1 {
@@ -397,7 +398,7 @@ fn open_task(task: &Task, now: Wall) -> Option<String> {
         }
         State::Waiting => {
             let signal = step.strip_prefix("signal:").unwrap_or(step);
-            format!("it has been waiting for signal {signal:?} for {}", since(task.created_at, now))
+            format!("it has been waiting for signal {} for {}", named(signal), since(task.created_at, now))
         }
         State::Scheduled => format!("{step}: due in {}", span(now, task.scheduled_for?)),
         State::Ready => {
@@ -455,7 +456,9 @@ fn next(look: &Whole, state: State, now: Wall) -> Vec<NextCommand> {
     let letter = root_letter(look).filter(|_| matches!(state, State::Failed | State::Stranded));
     let mut replays = false;
     if let Some(letter) = letter {
-        next.push(NextCommand::new(&["sen", "dlq", "show", &letter.id], "why it failed, and what a replay would do"));
+        next.push(
+            NextCommand::new(&["sen", "dlq", "show"], "why it failed, and what a replay would do").id(&letter.id),
+        );
         let command = match standing(look, letter, now) {
             Standing::Replayable => Some(&["sen", "dlq", "replay"][..]),
             // It has not ended, and for longer than its worker needs to end it.
@@ -463,7 +466,7 @@ fn next(look: &Whole, state: State, now: Wall) -> Vec<NextCommand> {
             _ => None,
         };
         if let Some(command) = command {
-            next.push(NextCommand::new(&[command, &[letter.id.as_str()]].concat(), "run it again from its start"));
+            next.push(NextCommand::new(command, "run it again from its start").id(&letter.id));
             replays = true;
         }
     }
@@ -472,25 +475,21 @@ fn next(look: &Whole, state: State, now: Wall) -> Vec<NextCommand> {
             let waits =
                 look.tasks.iter().filter(|task| task.kind == TaskKind::Signal && task.state == TaskState::Pending);
             for step in waits.filter_map(|task| task.step_name.as_deref()?.strip_prefix("signal:")) {
-                next.push(NextCommand::new(
-                    &["sen", "exec", "signal", id, step, "null"],
-                    "wake it, with JSON of yours",
-                ));
+                let signal = NextCommand::new(&["sen", "exec", "signal"], "wake it, with JSON of yours");
+                next.push(signal.id(id).id(step).id("null"));
             }
         }
         State::Stranded if completed_root(look).is_some() => {
-            next.push(NextCommand::new(&["sen", "exec", "complete", id], "end it with the result of its root task"));
+            next.push(NextCommand::new(&["sen", "exec", "complete"], "end it with the result of its root task").id(id));
         }
         State::Stranded if !replays => {
-            next.push(NextCommand::new(&["sen", "exec", "cancel", id], "end it: its work is not done"));
+            next.push(NextCommand::new(&["sen", "exec", "cancel"], "end it: its work is not done").id(id));
         }
         State::Lost | State::Ready => {
             next.push(NextCommand::new(&["sen", "stats"], "who works, and how deep the queues are"));
             if state == State::Lost {
-                next.push(NextCommand::new(
-                    &["sen", "exec", "cancel", id],
-                    "end it, if no worker is to take it up again",
-                ));
+                let why = "end it, if no worker is to take it up again";
+                next.push(NextCommand::new(&["sen", "exec", "cancel"], why).id(id));
             }
         }
         _ => {}
@@ -554,18 +553,18 @@ pub fn judge_task(task: &Task, look: &Look, now: Wall, zone: &Zone) -> Verdict {
     evidence.extend(task.unreadable.iter().map(|what| format!("unreadable: {what}")));
     let mut next = Vec::new();
     if look.letter.is_some() {
-        next.push(NextCommand::new(&["sen", "dlq", "show", &task.id], "its dead letter, and what a replay would do"));
+        next.push(
+            NextCommand::new(&["sen", "dlq", "show"], "its dead letter, and what a replay would do").id(&task.id),
+        );
     }
     if let (State::Waiting, Some(execution), Some(signal)) =
         (state, &task.execution_id, task.step_name.as_deref().and_then(|step| step.strip_prefix("signal:")))
     {
-        next.push(NextCommand::new(
-            &["sen", "exec", "signal", execution, signal, "null"],
-            "wake it, with JSON of yours",
-        ));
+        let wake = NextCommand::new(&["sen", "exec", "signal"], "wake it, with JSON of yours");
+        next.push(wake.id(execution).id(signal).id("null"));
     }
     if let Some(execution) = &task.execution_id {
-        next.push(NextCommand::new(&["sen", "exec", "show", execution], "its execution"));
+        next.push(NextCommand::new(&["sen", "exec", "show"], "its execution").id(execution));
     }
     Verdict {
         state: state.name(),

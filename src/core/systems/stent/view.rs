@@ -362,7 +362,7 @@ fn letter(letter: &DeadTask, clock: &Clock<'_>) -> Found {
             severity: Severity::Warning,
             summary: "a dead letter".into(),
             evidence,
-            next: vec![NextCommand::new(&["sen", "dlq", "show", &letter.id], "what a replay would do")],
+            next: vec![NextCommand::new(&["sen", "dlq", "show"], "what a replay would do").id(&letter.id)],
         },
         history: None,
         sections: Vec::new(),

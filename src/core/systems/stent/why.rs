@@ -6,6 +6,7 @@ use super::record::{ExecutionState, Task, TaskKind, TaskState, signal_step};
 use super::verdict::{self, State};
 use crate::model::cause::{Cause, Certainty, Related, candidates};
 use crate::model::verdict::{NextCommand, Severity};
+use crate::text;
 use crate::time::humane;
 use crate::time::wall::Wall;
 
@@ -53,7 +54,9 @@ fn name(task: &Task) -> &str {
 }
 
 fn queue(task: &Task) -> String {
-    task.queue.as_deref().map_or_else(|| "no queue (any worker's)".into(), |queue| format!("queue {queue:?}"))
+    task.queue
+        .as_deref()
+        .map_or_else(|| "no queue (any worker's)".into(), |queue| format!("queue {}", text::named(queue)))
 }
 
 fn tasks_of(count: i64) -> String {
@@ -141,8 +144,9 @@ fn outlived(look: &Look) -> Option<Cause> {
     let letter = look.letter.as_ref()?;
     (look.owner.as_ref()?.state == ExecutionState::Completed).then(|| {
         let text = "it is a dead letter, and its execution has completed without it";
-        let next =
-            NextCommand::new(&["sen", "dlq", "discard", &letter.id, "--export", "FILE"], "if its effect is not missed");
+        let next = NextCommand::new(&["sen", "dlq", "discard"], "if its effect is not missed")
+            .id(&letter.id)
+            .with(&["--export", "FILE"]);
         Cause::stated("outlived", &["dead_tasks.id", "executions.state"], Severity::Pending, text).with_next(vec![next])
     })
 }
@@ -183,7 +187,7 @@ fn stranded(whole: &Whole, state: State) -> Option<Cause> {
             None => "no open task is left: a worker probably died between two commits, or a replay raced one",
         };
         Cause::likely("stranded", Severity::Critical, text)
-            .with_next(vec![NextCommand::new(&["sen", "exec", "show", &whole.execution.id], "its tasks and letters")])
+            .with_next(vec![NextCommand::new(&["sen", "exec", "show"], "its tasks and dead letters").id(&whole.execution.id)])
     })
 }
 
@@ -239,7 +243,7 @@ fn dead_lettered(whole: &Whole, others: Option<u64>) -> Option<Cause> {
     let count = whole.letters.len();
     let noun = if count == 1 { "dead letter" } else { "dead letters" };
     let text = format!("{count} {noun}: no worker tries them again by itself{}", alike(others));
-    let mut next = vec![NextCommand::new(&["sen", "dlq", "show", &letter.id], "why, and what a replay would do")];
+    let mut next = vec![NextCommand::new(&["sen", "dlq", "show"], "why, and what a replay would do").id(&letter.id)];
     next.extend(others.filter(|others| *others > 0).map(|_| groups()));
     Some(
         Cause::stated("dead_lettered", &["dead_tasks.id", "tasks.execution_id"], Severity::Warning, text)
@@ -346,23 +350,30 @@ fn signals(whole: &Whole, now: Wall) -> Vec<Cause> {
             Some(match sent {
                 Some(sent) if sent.consumed == Some(false) && since(sent.created_at, now) > PATIENCE => {
                     let text = format!(
-                        "signal {signal:?} was sent {} ago and the task that waits for it is still pending",
+                        "signal {} was sent {} ago and the task that waits for it is still pending",
+                        text::named(signal),
                         humane(since(sent.created_at, now))
                     );
-                    let next = NextCommand::new(
-                        &["sen", "exec", "signal", id, signal, "null", "--replace"],
-                        "send it again, with your JSON",
-                    );
+                    let next = NextCommand::new(&["sen", "exec", "signal"], "send it again, with your JSON")
+                        .id(id)
+                        .id(signal)
+                        .id("null")
+                        .with(&["--replace"]);
                     let stated_by = &["signals.consumed", "signals.created_at", "tasks.state"];
                     Cause::stated("signal_unheard", stated_by, Severity::Critical, text).with_next(vec![next])
                 }
                 Some(_) => return None,
                 None => {
                     let severity = if waited > LONG_WAIT { Severity::Warning } else { Severity::Pending };
-                    let text =
-                        format!("it has waited {} for signal {signal:?}, and no such signal is stored", humane(waited));
-                    let next =
-                        NextCommand::new(&["sen", "exec", "signal", id, signal, "null"], "send it, with your JSON");
+                    let text = format!(
+                        "it has waited {} for signal {}, and no such signal is stored",
+                        humane(waited),
+                        text::named(signal)
+                    );
+                    let next = NextCommand::new(&["sen", "exec", "signal"], "send it, with your JSON")
+                        .id(id)
+                        .id(signal)
+                        .id("null");
                     Cause::likely("signal_never_sent", severity, text).with_next(vec![next])
                 }
             })

@@ -31,6 +31,16 @@ struct Call {
     mark: String,
 }
 
+/// What stands on the stream.
+struct Records {
+    /// The server's time before it was read.
+    now: Timestamp,
+    /// The records since the moment asked for.
+    records: Vec<EventRecord>,
+    /// Whether older ones are there still, so that none of these can have been cut off.
+    whole: bool,
+}
+
 /// What is known of a script that was sent.
 enum Answer {
     /// Its reply.
@@ -168,14 +178,15 @@ impl RedisTasks {
         let rest = u64::try_from(latest.micros_since(sent)).unwrap_or(0);
         let until = Uptime::now().plus(Duration::from_micros(rest)).plus(PATIENCE);
         loop {
-            if let Ok((now, records)) = self.records(sent).await {
+            if let Ok(Records { now, records, whole }) = self.records(sent).await {
                 let find = |call: &Call| {
                     records.iter().find(|record| {
                         let about = record.field("task_id").or(record.field("tenant_id"));
                         record.field("operation") == Some(&operation) && about == Some(&call.mark)
                     })
                 };
-                if now > latest || calls.iter().all(|call| find(call).is_some()) {
+                // Without a record nothing was written, unless records of that time have been cut off since.
+                if (now > latest && whole) || calls.iter().all(|call| find(call).is_some()) {
                     let answer = |call| match find(call) {
                         Some(record) => Ok(Answer::Record(record.clone())),
                         None => Err(Error::new(error.kind(), format!("{error}; nothing was written"))),
@@ -197,14 +208,25 @@ impl RedisTasks {
         }
     }
 
-    /// The records since a moment, and the server's time before they were read.
-    async fn records(&self, since: Timestamp) -> Result<(Timestamp, Vec<EventRecord>)> {
+    /// The records since a moment, of a server that is not a replica: one that is can lag behind.
+    async fn records(&self, since: Timestamp) -> Result<Records> {
         let mut batch = Batch::of(&[b"TIME"]);
         let from = (since.as_micros() / 1000).max(0).to_string();
         batch.add(&[b"XRANGE", STREAM.as_bytes(), from.as_bytes(), b"+"]);
+        batch.add(&[b"XRANGE", STREAM.as_bytes(), b"-", b"+", b"COUNT", b"1"]);
+        batch.add(&[b"INFO", b"replication"]);
         let limit = Some(Duration::from_secs(1));
         let mut replies = Replies(self.redis.exchange_within(&batch, limit).await?.into_iter());
-        Ok((clock(replies.next())?, entries(replies.next())?))
+        let (now, records, oldest) = (clock(replies.next())?, entries(replies.next())?, entries(replies.next())?);
+        // A role that may not ask is believed to be at the right server.
+        if replies.next().text().is_some_and(|info| info.contains("role:slave")) {
+            return Err(Error::new(ErrorKind::Pending, "this Redis is a replica"));
+        }
+        let whole = match (oldest.first(), records.first()) {
+            (Some(oldest), Some(first)) => oldest.id != first.id,
+            _ => true,
+        };
+        Ok(Records { now, records, whole })
     }
 }
 

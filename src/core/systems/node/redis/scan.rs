@@ -13,7 +13,7 @@ use super::super::port::{Depth, TaskStream, Tasks};
 use super::super::record::{FIELDS, PLAIN, Task};
 use super::LOOK_AT;
 use super::decode::{Replies, beat_key, between, clock, meta_key, task, ttl};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::stores::redis::{Batch, Redis, Reply};
 use crate::time::Timestamp;
 
@@ -45,6 +45,37 @@ pub(super) fn page(reply: Reply) -> Result<(Vec<u8>, Vec<Vec<u8>>)> {
     let bytes = |reply: Reply| if let Reply::Bulk(bytes) = reply { Some(bytes) } else { None };
     let cursor = bytes(parts.next()).unwrap_or_else(|| b"0".to_vec());
     Ok((cursor, parts.next().array()?.into_iter().filter_map(bytes).collect()))
+}
+
+/// Counts the pages of a walk, so that one without end is given up. A page of SCAN covers hundreds of places in the
+/// server's table, and a table has at most some tens of times as many places as keys.
+#[derive(Default)]
+pub(super) struct Pages {
+    seen: u64,
+    allowed: u64,
+}
+
+impl Pages {
+    const FIRST: u64 = 1000;
+
+    /// One more page. The number of keys is asked only when there were many, and again before giving up, because it may
+    /// have grown.
+    pub(super) async fn next(&mut self, redis: &Redis) -> Result<()> {
+        self.seen += 1;
+        if self.seen <= self.allowed.max(Self::FIRST) {
+            return Ok(());
+        }
+        let keys = redis.call(&[b"DBSIZE"]).await?.int().and_then(|keys| u64::try_from(keys).ok()).unwrap_or(0);
+        self.allowed = Self::FIRST.saturating_add(keys / 10);
+        if self.seen <= self.allowed {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Unreadable,
+            format!("the server's SCAN does not end: {} pages of a database with {keys} keys", self.seen),
+        )
+        .with_hint("is it a proxy that does not support SCAN?"))
+    }
 }
 
 /// Asks for the first `count` fields of a task.
@@ -104,6 +135,7 @@ struct Walk {
     cursor: Option<Vec<u8>>,
     keys: VecDeque<Vec<u8>>,
     once: Once,
+    pages: Pages,
     alive: Alive,
     /// How many tasks the next exchange reads.
     size: usize,
@@ -118,6 +150,7 @@ pub(super) fn stream(redis: Arc<Redis>, depth: Depth) -> TaskStream {
         cursor: Some(b"0".to_vec()),
         keys: VecDeque::new(),
         once: Once::default(),
+        pages: Pages::default(),
         alive: Alive::default(),
         size: 64,
         now: None,
@@ -174,6 +207,7 @@ impl Walk {
             }
         }
         if scanned.is_some() {
+            self.pages.next(&self.redis).await?;
             let (cursor, keys) = page(replies.next())?;
             self.cursor = Some(cursor).filter(|cursor| cursor != b"0");
             self.keys.extend(keys.into_iter().filter(|key| self.once.first(key)));

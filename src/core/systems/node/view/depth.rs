@@ -218,12 +218,12 @@ pub(in crate::systems::node) fn found_worker(
         _ => format!("its heartbeat is there; it holds {tasks}"),
     };
     let next = if state_name == "gone" {
-        vec![NextCommand::new(
-            &["sen", "agent", "requeue", "--all", "--owner", worker],
-            "let others go on with its tasks",
-        )]
+        vec![
+            NextCommand::new(&["sen", "agent", "requeue", "--all"], "let others go on with its tasks")
+                .option("--owner", worker),
+        ]
     } else {
-        vec![NextCommand::new(&["sen", "agent", "list", "--owner", worker], "everything it has or had")]
+        vec![NextCommand::new(&["sen", "agent", "list"], "everything it has or had").option("--owner", worker)]
     };
     let rows = held
         .into_iter()

@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::permit::WritePermit;
 use crate::sql::Sql;
 use crate::stores::postgres::link::Link;
+use crate::stores::postgres::outcome::{Proof, Written};
 use crate::stores::postgres::read::Ask;
 use crate::systems::saga::port::{Change, Event, micros};
 use crate::systems::saga::record::{Entry, Mailbox};
@@ -131,6 +132,36 @@ fn entries(entries: &[&Entry]) -> String {
     serde_json::to_string(&list).unwrap_or_else(|_| "[]".into())
 }
 
+/// How a change shows once it is committed: by its record in the history, or the token that it drew. $4 id, $5 status,
+/// $6 token, $7 step as seen, $8 the token drawn. A worker can write a whole row from what it read before, the history
+/// inside it included: so only a row that is as seen says that nothing is there.
+fn proof_of(model: &Model) -> Result<Sql> {
+    let state = &model.state;
+    let sql = match &model.history {
+        _ if model.keeps_history() => {
+            let sql = table(Sql::new("CASE WHEN EXISTS (SELECT FROM "), state)?.then(" AS s WHERE s.id = $4::text");
+            cast(sql, state, "id")?.then(
+                " AND s.step_history::jsonb @> jsonb_build_array(jsonb_build_object('input', jsonb_build_object('_sen',
+                    jsonb_build_object('operation', $2)))))",
+            )
+        }
+        Some(history) => {
+            let sql =
+                table(Sql::new("CASE WHEN EXISTS (SELECT FROM "), history)?.then(" AS h WHERE h.saga_id = $4::text");
+            cast(sql, history, "saga_id")?.then(" AND h.input::jsonb #>> '{_sen,operation}' = $2)")
+        }
+        None => Sql::new("CASE WHEN false"),
+    };
+    let sql = table(sql.then(" THEN 'landed' WHEN EXISTS (SELECT FROM "), state)?.then(" AS s WHERE s.id = $4::text");
+    let sql =
+        cast(sql, state, "id")?.then(" AND s.step_execution_token::text = $8) THEN 'landed' WHEN EXISTS (SELECT FROM ");
+    let sql = table(sql, state)?.then(" AS s WHERE s.id = $4::text");
+    Ok(cast(sql, state, "id")?.then(
+        " AND s.status::text = $5 AND s.step_execution_token::text IS NOT DISTINCT FROM $6 AND s.current_step_index = $7)
+            THEN 'absent' END",
+    ))
+}
+
 pub(super) async fn change(link: &Arc<Link>, model: &Model, change: &Change, permit: &WritePermit) -> Result<bool> {
     let sql = statement(model)?;
     let Change { guard, context, .. } = change;
@@ -161,7 +192,16 @@ pub(super) async fn change(link: &Arc<Link>, model: &Model, change: &Change, per
         (&event, Type::TEXT),
         (&entries, Type::TEXT),
     ];
-    let row = link.change(&Ask::new(&sql, params), permit.operation()).await?;
+    let proof = proof_of(model)?;
+    let proof = |_: &Written<'_>| {
+        Proof::new(proof.clone())
+            .with(change.id.clone(), Type::TEXT)
+            .with(change.status.clone(), Type::TEXT)
+            .with(change.token.clone(), Type::TEXT)
+            .with(change.step, Type::INT8)
+            .with(change.fresh.clone(), Type::TEXT)
+    };
+    let row = link.change(&Ask::new(&sql, params), &proof, permit.operation()).await?;
     Ok(row.is_some())
 }
 
@@ -185,7 +225,11 @@ pub(super) async fn ingest(link: &Arc<Link>, inbox: &Table, event: &Event, permi
         (&event.payload, Type::TEXT),
         (&source, Type::TEXT),
     ];
-    Ok(link.change(&Ask::new(&sql, params), permit.operation()).await?.is_some())
+    // The row's id was drawn for it, and no row of an inbox is ever removed.
+    let landed = table(Sql::new("CASE WHEN EXISTS (SELECT FROM "), inbox)?
+        .then(" AS m WHERE m.id::text = $4) THEN 'landed' ELSE 'absent' END");
+    let proof = |_: &Written<'_>| Proof::new(landed.clone()).with(event.row.clone(), Type::TEXT);
+    Ok(link.change(&Ask::new(&sql, params), &proof, permit.operation()).await?.is_some())
 }
 
 /// The record of an ingested event stands where the library keeps where it came from: 255 characters of it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
-use super::{CLOCK, Param, cast, clock, compensated, judge, saga, select, table};
+use super::{CLOCK, Param, cast, clock, judge, saga, select, table};
 use crate::error::Result;
 use crate::sql::Sql;
 use crate::stores::postgres::link::Link;
@@ -35,7 +35,7 @@ fn status_is(sql: Sql, model: &Model, param: &'static str) -> Result<Sql> {
 /// $6 error, $7 since, $8 since ago, $9 until, $10 until ago, $11 older than, $12 limit, $13 whether contexts are wanted.
 fn statement(model: &Model, query: &SagaQuery) -> Result<Sql> {
     let context = "CASE WHEN $13::bool THEN s.context::text END";
-    let sql = table(select(model, compensated(model), context).then(" FROM "), &model.state)?;
+    let sql = table(select(model, true, context)?.then(" FROM "), &model.state)?;
     // Every parameter is named once, whatever follows: an unnamed one would have no use and no type.
     let mut sql = sql.then(
         " AS s WHERE ($7::int8 IS NULL OR s.updated_at >= timestamptz 'epoch' + $7 * interval '1 microsecond')
@@ -78,7 +78,7 @@ fn statement(model: &Model, query: &SagaQuery) -> Result<Sql> {
 }
 
 /// The same with statuses known here; labels that the type lacks are left out, for comparing with them would fail.
-fn status_literals(mut sql: Sql, model: &Model, statuses: &'static [&'static str]) -> Result<Sql> {
+pub(super) fn status_literals(mut sql: Sql, model: &Model, statuses: &'static [&'static str]) -> Result<Sql> {
     sql = sql.then("s.status IN (");
     for (at, status) in statuses.iter().filter(|status| model.knows(status)).enumerate() {
         sql = sql.then(if at == 0 { "'" } else { ", '" }).then(status).then("'");

@@ -12,6 +12,7 @@ use crate::permit::WritePermit;
 use crate::sql::Sql;
 use crate::stores::postgres::decode::Cells;
 use crate::stores::postgres::link::Link;
+use crate::stores::postgres::outcome::{Proof, Written};
 use crate::stores::postgres::read::{Ask, chunks};
 use crate::systems::saga::port::{Bound, MessageQuery, Messages, SeenMessage, micros};
 use crate::systems::saga::record::{Mailbox, Message, uuid};
@@ -19,7 +20,8 @@ use crate::systems::saga::remedy;
 use crate::systems::saga::shape::{Model, Models, Table};
 
 const REST: &str = ", m.created_at::timestamptz, m.updated_at::timestamptz,
-    (extract(epoch FROM m.updated_at) * 1000000)::int8::text, (extract(epoch FROM now() - m.updated_at) * 1000000)::int8, ";
+    (extract(epoch FROM m.updated_at) * 1000000)::int8::text, (extract(epoch FROM now() - m.updated_at) * 1000000)::int8,
+    CASE WHEN isfinite(m.next_attempt_at) THEN (extract(epoch FROM now() - m.next_attempt_at) * 1000000)::int8 END, ";
 
 pub(super) fn message(row: &Row, kind: Mailbox, shown: &str) -> Message {
     let mut cells = Cells::new(row);
@@ -42,8 +44,9 @@ pub(super) fn message(row: &Row, kind: Mailbox, shown: &str) -> Message {
         updated: cells.time(13),
         seen: cells.text(14).unwrap_or_default(),
         idle: cells.int(15).unwrap_or_default(),
-        saga_status: cells.text(16),
-        payload: cells.text(17),
+        over: cells.int(16),
+        saga_status: cells.text(17),
+        payload: cells.text(18),
     }
 }
 
@@ -61,16 +64,23 @@ pub(super) fn of_sagas(kind: Mailbox, box_: &Table, model: &Model) -> Result<Sql
     Ok(sql.then(" ORDER BY m.created_at, m.id LIMIT 200"))
 }
 
-/// How long a message is in somebody's hands before it counts as left there, in a census.
+/// Failed, or claimed so long ago that its process has probably ended.
 const DEAD: &str = "(m.status::text = 'FAILED' OR (m.status::text IN ('DISPATCHING', 'PROCESSING')
     AND m.updated_at < now() - interval '10 minutes'))";
 const _: () = assert!(remedy::LEFT.as_secs() == 600);
+
+/// Due for long and not claimed.
+const LATE: &str = "m.status::text = 'PENDING' AND m.next_attempt_at <= now() - interval '5 minutes'";
 
 pub(super) fn census(_: Mailbox, box_: &Table) -> Result<Sql> {
     let sql = Sql::new("SELECT m.status::text, count(*), min(m.updated_at)::timestamptz, count(*) FILTER (WHERE ")
         .then(DEAD)
         .then("), min(m.updated_at) FILTER (WHERE ")
         .then(DEAD)
+        .then(")::timestamptz, count(*) FILTER (WHERE ")
+        .then(LATE)
+        .then("), min(m.next_attempt_at) FILTER (WHERE ")
+        .then(LATE)
         .then(")::timestamptz FROM ");
     Ok(table(sql, box_)?.then(" AS m GROUP BY 1"))
 }
@@ -178,7 +188,7 @@ fn requeue_statement(models: &Models, kind: Mailbox, box_: &Table) -> Result<Sql
         locked AS (SELECT m.id FROM ",
     );
     let sql = table(sql, box_)?.then(" AS m JOIN wanted AS w ON m.id = w.id");
-    // A row somebody holds at this moment is in living hands: it is left to them.
+    // A row that is locked at this moment belongs to a process that lives: it is left to that.
     let sql = cast(sql, box_, "id")?.then(
         " WHERE m.status::text = w.status AND m.updated_at = timestamptz 'epoch' + w.seen * interval '1 microsecond'
             AND m.status::text NOT IN ('PENDING', 'SENT', 'APPLIED') FOR UPDATE OF m SKIP LOCKED),
@@ -216,6 +226,29 @@ fn requeue_statement(models: &Models, kind: Mailbox, box_: &Table) -> Result<Sql
     Ok(sql.then(" SELECT id::text FROM changed"))
 }
 
+/// How a requeue shows once it is committed: by its record beside a saga, or in a row of this very moment. $4 ids, $5 statuses,
+/// $6 last changes as seen. One transaction wrote all of them: one that is as seen says that nothing is there.
+fn requeued(models: &Models, kind: Mailbox, box_: &Table) -> Result<Sql> {
+    let mut sql = Sql::new("CASE ");
+    for model in models.senders(kind, box_) {
+        let Some(history) = &model.history else { continue };
+        sql = table(sql.then("WHEN EXISTS (SELECT FROM "), history)?.then(" AS h JOIN ");
+        sql = table(sql, box_)?.then(
+            " AS m ON m.saga_id = h.saga_id WHERE m.id::text = ANY($4) AND h.input::jsonb #>> '{_sen,operation}' = $2
+                AND h.input::jsonb ->> 'message' = m.id::text) THEN 'landed' ",
+        );
+    }
+    let sql = table(sql.then("WHEN EXISTS (SELECT FROM "), box_)?.then(
+        " AS m WHERE m.id::text = ANY($4) AND m.status::text = 'PENDING'
+            AND m.updated_at = timestamptz 'epoch' + $3 * interval '1 microsecond') THEN 'landed'
+        WHEN EXISTS (SELECT FROM unnest($4::text[], $5::text[], $6::int8[]) AS w (id, status, seen) JOIN ",
+    );
+    Ok(table(sql, box_)?.then(
+        " AS m ON m.id::text = w.id WHERE m.status::text = w.status
+            AND m.updated_at = timestamptz 'epoch' + w.seen * interval '1 microsecond') THEN 'absent' END",
+    ))
+}
+
 pub(super) async fn requeue(
     link: &Arc<Link>,
     models: &Models,
@@ -231,6 +264,15 @@ pub(super) async fn requeue(
     let note = remedy::requeued(kind, permit.operation(), permit.operator(), permit.reason());
     let params: [Param<'_>; 4] =
         [(&ids, Type::TEXT_ARRAY), (&statuses, Type::TEXT_ARRAY), (&changes, Type::INT8_ARRAY), (&note, Type::TEXT)];
-    let rows = link.change_all(&Ask::new(&sql, params), permit.operation()).await?;
+    let landed = requeued(models, kind, box_)?;
+    let proof = |written: &Written<'_>| {
+        let ids: Vec<String> = written.rows.iter().filter_map(|row| Cells::new(row).text(0)).collect();
+        let taken = || seen.iter().filter(|message| ids.contains(&message.id));
+        Proof::new(landed.clone())
+            .with(taken().map(|message| message.id.clone()).collect::<Vec<_>>(), Type::TEXT_ARRAY)
+            .with(taken().map(|message| message.status.clone()).collect::<Vec<_>>(), Type::TEXT_ARRAY)
+            .with(taken().map(|message| message.seen.parse().ok()).collect::<Vec<Option<i64>>>(), Type::INT8_ARRAY)
+    };
+    let rows = link.change_all(&Ask::new(&sql, params), &proof, permit.operation()).await?;
     Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
 }

@@ -15,7 +15,7 @@ pub(in crate::systems::saga) enum Standing {
     SagaNotWaiting,
     /// Of an inbox: there is no such saga.
     SagaGone,
-    /// Somebody took it a moment ago.
+    /// It was claimed a moment ago.
     Taken,
     /// It is due already, or will be.
     Pending,
@@ -36,7 +36,7 @@ impl Standing {
         }
     }
 
-    /// Whether it may be made due again; what is sent, applied or in living hands never is.
+    /// Whether it may be made due again; what is sent, applied or just claimed never is.
     pub(in crate::systems::saga) const fn may(self, force: bool) -> bool {
         match self {
             Self::Replayable => true,
@@ -64,7 +64,7 @@ impl Standing {
             }
             Self::SagaGone => "there is no such saga: the message would be ignored (--force replays it)".into(),
             Self::Taken => format!(
-                "it is {status} since {}: whoever took it may be at it (--older-than says how long is too long)",
+                "it is {status} since {}: the process that claimed it may be at it (--older-than says how long is too long)",
                 humane(message.idle)
             ),
             Self::Pending => "it is pending already".into(),
@@ -73,8 +73,8 @@ impl Standing {
     }
 }
 
-/// Where a message stands. One that somebody took counts as left there when it is unchanged for `bound`; one that was
-/// ignored is as good as dead, if somebody names it.
+/// Where a message stands. One that was claimed counts as left when it is unchanged for `bound`; one that was ignored may be
+/// made due again when it is named.
 pub(in crate::systems::saga) fn standing(message: &Message, bound: Duration) -> Standing {
     let old = message.idle >= i64::try_from(bound.as_micros()).unwrap_or(i64::MAX);
     let dead = match message.status.as_str() {

@@ -96,6 +96,8 @@ pub(super) fn saga(row: &Row<'_>, shown: &str, now: Timestamp) -> (Saga, String,
         due: deadline.map(|deadline| deadline <= now),
         idle: updated.map_or(0, |updated| now.micros_since(updated)),
         over: deadline.map(|deadline| now.micros_since(deadline)),
+        handed: deadline.is_some() && deadline == updated,
+        later: None,
         awaiting: json.as_ref().filter(|_| suspended).and_then(Awaiting::of),
         compensated: None,
         unreadable: if json.is_none() { vec!["column context is no JSON".into()] } else { Vec::new() },
@@ -125,7 +127,7 @@ pub(super) fn entry(row: &Row<'_>) -> Entry {
 /// A message. CURRENT_TIMESTAMP counts whole seconds, so what a guard names is more than the last change.
 pub(super) fn message(row: &Row<'_>, kind: Mailbox, shown: &str, now: Timestamp) -> Message {
     let mut cells = Cells::new(row);
-    let updated = cells.time(13);
+    let (updated, next) = (cells.time(13), cells.time(9));
     Message {
         kind,
         table: shown.to_owned(),
@@ -138,13 +140,14 @@ pub(super) fn message(row: &Row<'_>, kind: Mailbox, shown: &str, now: Timestamp)
         key: cells.text(6),
         status: cells.text(7).unwrap_or_default(),
         attempts: cells.int(8).unwrap_or_default(),
-        next: cells.time(9),
+        next,
         error: cells.text(10),
         done: cells.time(11),
         created: cells.time(12),
         updated,
         seen: cells.text(14).unwrap_or_default(),
         idle: updated.map_or(0, |updated| now.micros_since(updated)),
+        over: next.filter(|next| next.is_finite()).map(|next| now.micros_since(next)),
         payload: cells.text(15),
         saga_status: cells.text(16),
     }

@@ -233,6 +233,8 @@ async fn streamed<T: Send + 'static>(
 pub(super) fn census(db: &Connection, models: &Models) -> Result<Census> {
     let (_, now) = now(db)?;
     let mut census = Census { now: Some(now), ..Census::default() };
+    let mut waiting: Vec<Saga> = Vec::new();
+    let mut ignored: Vec<(String, Option<Timestamp>)> = Vec::new();
     for model in &models.models {
         let sql = table(select(model).then(" FROM "), &model.state)?.then(" AS s");
         let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
@@ -240,6 +242,7 @@ pub(super) fn census(db: &Connection, models: &Models) -> Result<Census> {
         while let Some(row) = rows.next().map_err(error_from)? {
             let (mut saga, _, kept) = cells::saga(row, "", now);
             saga.compensated = compensated(&saga, kept.as_deref());
+            waiting.extend(saga.awaiting.is_some().then(|| saga.clone()));
             let state: State = verdict::state(&saga);
             count(&mut census.sagas, model.state.number, state.name(), saga.updated);
         }
@@ -256,10 +259,33 @@ pub(super) fn census(db: &Connection, models: &Models) -> Result<Census> {
                 census.dead += 1;
                 census.oldest_dead = [census.oldest_dead, message.updated].into_iter().flatten().min();
             }
+            if message.status == "PENDING" && message.late().is_some() {
+                census.add_late(kind, 1, message.next);
+            }
+            if message.status == "IGNORED" {
+                let unheard = waiting.iter().find(|saga| missed(saga, &message));
+                ignored.extend(unheard.map(|saga| (saga.id.clone(), message.updated)));
+            }
             count(&mut census.messages, box_.number, &message.status, message.updated);
         }
     }
+    let oldest = ignored.iter().filter_map(|(_, at)| *at).min();
+    ignored.sort();
+    ignored.dedup_by(|left, right| left.0 == right.0);
+    census.ignored = (i64::try_from(ignored.len()).unwrap_or(i64::MAX), oldest);
     Ok(census)
+}
+
+/// Whether an ignored event is for this saga and fits what it waits for by its type or correlation id.
+fn missed(saga: &Saga, message: &Message) -> bool {
+    let own = match &message.saga {
+        Some(id) => *id == saga.id,
+        None => message.aggregation.as_ref() == Some(&saga.aggregation),
+    };
+    own && saga.awaiting.as_ref().is_some_and(|awaiting| {
+        message.topic.as_ref().is_some_and(|topic| awaiting.types.contains(topic))
+            || (awaiting.correlation.is_some() && awaiting.correlation == message.key)
+    })
 }
 
 fn count(groups: &mut Vec<Group>, table: i64, state: &str, updated: Option<Timestamp>) {

@@ -5,13 +5,13 @@ use rusqlite::{Connection, OptionalExtension as _, ToSql, TransactionBehavior, n
 use crate::error::Result;
 use crate::stores::sqlite::error_from;
 use crate::systems::sentinel::port::{Acted, LeaseAct, Verb};
-
-const DRAW: &str = "UPDATE sentinel_token_seq SET last_value = last_value + 1 RETURNING last_value";
+use crate::time::Timestamp;
 
 const TAKE_OVER: &str = "UPDATE sentinel_leases
     SET status = 'reconciling', lease_updated_at = :now, fencing_token = :fresh
     WHERE key = :key AND fencing_token = :token AND status = 'executing' AND lease_expires_at < :now
         AND (:early OR hard_expires_at IS NULL OR hard_expires_at <= :now)
+        AND lease_updated_at IS :updated
     RETURNING fencing_token";
 
 const COMPLETE: &str = "UPDATE sentinel_leases
@@ -39,7 +39,8 @@ const EVENT: &str = "INSERT INTO sentinel_events (key, event, occurred_at, fenci
 pub(super) fn act(db: &mut Connection, act: &LeaseAct) -> Result<Option<Acted>> {
     let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
     let now = super::now(&writing)?.as_micros();
-    let fresh = |db: &Connection| db.query_row(DRAW, [], |row| row.get::<_, i64>(0)).map_err(error_from);
+    let fresh = || super::draw(&writing, &act.key);
+    let updated = act.updated.map(Timestamp::as_micros);
     let (key, seen) = (&act.key, act.token);
     let change = |statement: &str, bound: &[(&str, &dyn ToSql)]| {
         let mut all: Vec<(&str, &dyn ToSql)> = vec![(":key", key), (":token", &seen)];
@@ -47,11 +48,12 @@ pub(super) fn act(db: &mut Connection, act: &LeaseAct) -> Result<Option<Acted>> 
         writing.query_row(statement, all.as_slice(), |row| row.get::<_, i64>(0)).optional().map_err(error_from)
     };
     let token = match &act.verb {
-        Verb::TakeOver { before_hard_limit } => {
-            change(TAKE_OVER, &[(":now", &now), (":fresh", &fresh(&writing)?), (":early", before_hard_limit)])?
-        }
+        Verb::TakeOver { before_hard_limit } => change(
+            TAKE_OVER,
+            &[(":now", &now), (":fresh", &fresh()?), (":early", before_hard_limit), (":updated", &updated)],
+        )?,
         Verb::Complete(result) => change(COMPLETE, &[(":now", &now), (":result", result)])?,
-        Verb::Reset => change(RESET, &[(":now", &now), (":fresh", &fresh(&writing)?)])?,
+        Verb::Reset => change(RESET, &[(":now", &now), (":fresh", &fresh()?)])?,
         Verb::Release => change(RELEASE, &[(":now", &now)])?,
         Verb::Forget => change(FORGET, &[])?,
     };

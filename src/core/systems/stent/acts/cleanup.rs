@@ -111,6 +111,7 @@ impl Stent {
                     executions
                         .iter()
                         .for_each(|execution| add(&mut report, &execution.id, outcome, &error.to_string()));
+                    report.lost |= error.is_of_the_connection();
                     if !unknown {
                         stopped = Some((Outcome::Failed, format!("not begun: {error}")));
                     }

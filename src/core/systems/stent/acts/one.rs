@@ -18,6 +18,7 @@ use crate::systems::stent::letters::act_note;
 use crate::systems::stent::port::Whole;
 use crate::systems::stent::record::ExecutionState;
 use crate::systems::stent::{NAME, Stent};
+use crate::text::named;
 use crate::time::{Timestamp, Uptime};
 
 /// Between two looks at a cancelled execution.
@@ -190,8 +191,11 @@ impl Stent {
                 "this version of the tables has no signals (before senpuki 0.2)",
             ));
         }
-        let mut plan =
-            Plan::new(format!("send the signal {name:?} to 1 execution"), self.store.database(), Gravity::Harmless);
+        let mut plan = Plan::new(
+            format!("send the signal {} to 1 execution", named(name)),
+            self.store.database(),
+            Gravity::Harmless,
+        );
         let mut lingers = false;
         match self.whole(id).await? {
             None => plan.refused.push(refused(id, Outcome::Missing, "there is no such execution")),
@@ -316,5 +320,5 @@ pub(super) fn failed(id: &str, error: &Error) -> Item {
     let mut why = error.to_string();
     why.extend(error.causes().iter().map(|cause| format!(": {cause}")));
     why.extend(error.hint().map(|hint| format!(" ({hint})")));
-    refused(id, outcome, why)
+    refused(id, outcome, why).lost(error.is_of_the_connection())
 }

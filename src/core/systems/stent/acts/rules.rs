@@ -7,6 +7,7 @@ use crate::systems::stent::codec::Codec;
 use crate::systems::stent::port::Whole;
 use crate::systems::stent::record::{Execution, ExecutionState, Signal, Task, TaskKind, TaskState, signal_step};
 use crate::systems::stent::verdict;
+use crate::text::named;
 use crate::time::wall::Wall;
 
 /// `Exception("Execution cancelled")`, as the library's cancel stores it: its JSON codec.
@@ -127,7 +128,8 @@ pub fn signal(
     {
         if !replace {
             return Err(format!(
-                "a signal {name:?} is there that nobody has read yet; --replace puts this one in its place"
+                "a signal {} is there that nobody has read yet; --replace puts this one in its place",
+                named(name)
             ));
         }
         warnings.push("it takes the place of one that nobody has read".into());

@@ -39,6 +39,7 @@ impl StentLetters {
             let facts = match self.dumps(&wanted).await {
                 Ok(facts) => facts,
                 Err(error) => {
+                    ledger.met(&error);
                     ledger.rest(&chosen, from, Outcome::Failed, &format!("not begun: {}", sentence(&error)));
                     break;
                 }
@@ -76,6 +77,7 @@ impl StentLetters {
                     }
                 }
                 Err(error) => {
+                    ledger.met(&error);
                     let unknown = error.kind() == ErrorKind::OutcomeUnknown;
                     let outcome = if unknown { Outcome::Unknown } else { Outcome::Failed };
                     present.iter().for_each(|letter| ledger.add(&letter.id, outcome, || sentence(&error)));

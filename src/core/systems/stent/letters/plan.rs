@@ -13,6 +13,7 @@ use crate::model::report::{Item, Outcome};
 use crate::model::subject::Subject;
 use crate::systems::stent::NAME;
 use crate::systems::stent::record::TaskKind;
+use crate::text::named;
 use crate::time::Timestamp;
 use crate::time::wall::Wall;
 
@@ -93,8 +94,10 @@ impl StentLetters {
         if !gathered.chosen.is_empty() {
             warnings.push("another tool that replays the same dead letters at the same time can still run them twice; such copies are reported".into());
         }
-        let verb =
-            options.queue.as_ref().map_or_else(|| "replay".into(), |queue| format!("replay into queue {queue:?}"));
+        let verb = options
+            .queue
+            .as_ref()
+            .map_or_else(|| "replay".into(), |queue| format!("replay into queue {}", named(queue)));
         self.finish((verb, true), grave, gathered, warnings, options.clone()).await
     }
 

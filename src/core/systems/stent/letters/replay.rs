@@ -77,6 +77,11 @@ impl Ledger {
         }
     }
 
+    /// Notes whether the connection is to blame for what failed.
+    pub(super) fn met(&mut self, error: &Error) {
+        self.report.lost |= error.is_of_the_connection();
+    }
+
     pub(super) fn close(self) -> Report {
         self.report
     }
@@ -246,7 +251,11 @@ impl StentLetters {
                                 run.settle(from + at, 1, &[]);
                                 continue;
                             }
-                            Err(error) => run.state().ledger.add(&wanted.id, outcome_of(&error), || odd(&error)),
+                            Err(error) => {
+                                let ledger = &mut run.state().ledger;
+                                ledger.met(&error);
+                                ledger.add(&wanted.id, outcome_of(&error), || odd(&error));
+                            }
                         }
                         run.observer.advance(1);
                     }
@@ -255,6 +264,7 @@ impl StentLetters {
                 Err(error) if error.kind() == ErrorKind::Timeout => run.settle(from, letters.len(), &[]),
                 Err(error) => {
                     let outcome = outcome_of(&error);
+                    run.state().ledger.met(&error);
                     for wanted in &letters {
                         run.state().ledger.add(&wanted.id, outcome, || sentence(&error));
                     }
@@ -325,10 +335,13 @@ impl StentLetters {
                             }
                         }
                     }
-                    Err(error) => letters.iter().for_each(|(_, wanted)| {
-                        ledger.add(&wanted.id, Outcome::Failed, || format!("not replayed: {}", sentence(&error)));
-                        observer.advance(1);
-                    }),
+                    Err(error) => {
+                        ledger.met(&error);
+                        letters.iter().for_each(|(_, wanted)| {
+                            ledger.add(&wanted.id, Outcome::Failed, || format!("not replayed: {}", sentence(&error)));
+                            observer.advance(1);
+                        });
+                    }
                 }
             }
             if held.is_empty() {

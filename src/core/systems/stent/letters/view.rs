@@ -283,17 +283,17 @@ fn verdict(fact: &Fact, standing: Standing, group: &str, mut evidence: Vec<Strin
     }
     let mut next = Vec::new();
     if replayable {
-        next.push(NextCommand::new(&["sen", "dlq", "replay", &fact.id], "run it again"));
+        next.push(NextCommand::new(&["sen", "dlq", "replay"], "run it again").id(&fact.id));
     }
-    next.push(NextCommand::new(&["sen", "dlq", "list", "--group", group], "the dead letters with the same error"));
+    next.push(
+        NextCommand::new(&["sen", "dlq", "list"], "the dead letters with the same error").option("--group", group),
+    );
     if fact.grounds.execution.is_some()
         && let Some(execution) = &fact.execution_id
     {
-        next.push(NextCommand::new(&["sen", "exec", "show", execution], "the execution it belongs to"));
+        next.push(NextCommand::new(&["sen", "exec", "show"], "the execution it belongs to").id(execution));
     }
-    next.push(NextCommand::new(
-        &["sen", "dlq", "discard", &fact.id, "--export", "FILE"],
-        "give it up: it is written out first",
-    ));
+    let discard = NextCommand::new(&["sen", "dlq", "discard"], "give it up: it is written out first");
+    next.push(discard.id(&fact.id).with(&["--export", "FILE"]));
     Verdict { state: standing.name(), severity: Severity::Warning, summary, evidence, next }
 }

@@ -14,6 +14,7 @@ use crate::permit::WritePermit;
 use crate::sql::Sql;
 use crate::stores::postgres::decode::Cells;
 use crate::stores::postgres::link::Link;
+use crate::stores::postgres::outcome::{Proof, Written};
 use crate::stores::postgres::read::Ask;
 use crate::systems::stent::acts::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
 use crate::systems::stent::letters::chosen::Wanted;
@@ -162,6 +163,32 @@ const CLEAN_STATE: &str = ", d5 AS (DELETE FROM execution_state USING held WHERE
 const CLEAN_END: &str = ", gone AS (DELETE FROM executions AS e USING held WHERE e.id = held.id RETURNING held.place)
     SELECT place::int8 FROM gone";
 
+/// $4 execution, $5 state as seen. The record goes only with the execution.
+static ENDED: Sql = Sql::new(
+    "CASE WHEN EXISTS (SELECT FROM execution_progress WHERE execution_id = $4 AND strpos(detail, $2) > 0) THEN 'landed'
+        WHEN EXISTS (SELECT FROM executions WHERE id = $4 AND state = $5) THEN 'absent' END",
+);
+
+/// $4 execution.
+static SIGNALLED: Sql = Sql::new(
+    "CASE WHEN EXISTS (SELECT FROM execution_progress WHERE execution_id = $4 AND strpos(detail, $2) > 0) THEN 'landed'
+        WHEN EXISTS (SELECT FROM executions WHERE id = $4 AND state IN ('pending', 'running')) THEN 'absent' END",
+);
+
+/// $4 the task that was woken, $5 ahead.
+static WOKEN: Sql = Sql::new(
+    "(SELECT CASE WHEN t.state = 'completed' AND t.completed_at = (timestamptz 'epoch' + $3 * interval '1 microsecond')
+                AT TIME ZONE 'UTC' + $5 * interval '1 microsecond' THEN 'landed'
+            WHEN t.state = 'pending' THEN 'absent' END FROM tasks AS t WHERE t.id = $4)",
+);
+
+/// $4 ids, $5 ends as seen. Nothing is left of an execution that was removed, so another could have done it as well.
+static CLEANED: Sql = Sql::new(
+    "CASE WHEN EXISTS (SELECT FROM unnest($4::text[], $5::timestamp[]) AS w (id, completed_at)
+            JOIN executions AS e ON e.id = w.id AND e.completed_at = w.completed_at) THEN 'absent'
+        WHEN NOT EXISTS (SELECT FROM executions AS e WHERE e.id = ANY($4::text[])) THEN 'effect' END",
+);
+
 #[async_trait]
 impl ActStore for PostgresActs {
     async fn cancel(&self, cancel: &Cancel<'_>, permit: &WritePermit) -> Result<Option<Vec<Stopped>>> {
@@ -172,7 +199,10 @@ impl ActStore for PostgresActs {
             (&cancel.ahead, Type::INT8),
             (&cancel.note, Type::TEXT),
         ];
-        let rows = self.link.change_all(&Ask::new(&CANCEL, params), permit.operation()).await?;
+        let proof = |_: &Written<'_>| {
+            Proof::new(ENDED.clone()).with(cancel.id.to_owned(), Type::TEXT).with(cancel.seen.to_owned(), Type::TEXT)
+        };
+        let rows = self.link.change_all(&Ask::new(&CANCEL, params), &proof, permit.operation()).await?;
         if rows.is_empty() {
             return Ok(None);
         }
@@ -193,7 +223,12 @@ impl ActStore for PostgresActs {
             (&complete.ahead, Type::INT8),
             (&complete.note, Type::TEXT),
         ];
-        Ok(self.link.change(&Ask::new(&COMPLETE, params), permit.operation()).await?.is_some())
+        let proof = |_: &Written<'_>| {
+            Proof::new(ENDED.clone())
+                .with(complete.id.to_owned(), Type::TEXT)
+                .with(complete.seen.to_owned(), Type::TEXT)
+        };
+        Ok(self.link.change(&Ask::new(&COMPLETE, params), &proof, permit.operation()).await?.is_some())
     }
 
     async fn watch(&self, id: &str, tasks: &[String], error: Option<&[u8]>) -> Result<Watched> {
@@ -214,7 +249,8 @@ impl ActStore for PostgresActs {
             (&signal.ahead, Type::INT8),
             (&signal.note, Type::TEXT),
         ];
-        let row = self.link.change(&Ask::new(&SEND, params), permit.operation()).await?;
+        let proof = |_: &Written<'_>| Proof::new(SIGNALLED.clone()).with(signal.id.to_owned(), Type::TEXT);
+        let row = self.link.change(&Ask::new(&SEND, params), &proof, permit.operation()).await?;
         Ok(row.map(|row| {
             let woken = Cells::new(&row).text(0);
             Sent { unread: woken.is_none(), woken }
@@ -228,7 +264,11 @@ impl ActStore for PostgresActs {
             (&signal.payload, Type::BYTEA),
             (&signal.ahead, Type::INT8),
         ];
-        let row = self.link.change(&Ask::new(&WAKE, params), permit.operation()).await?;
+        let proof = |written: &Written<'_>| {
+            let woken = written.rows.first().and_then(|row| Cells::new(row).text(0));
+            Proof::new(WOKEN.clone()).with(woken, Type::TEXT).with(signal.ahead, Type::INT8)
+        };
+        let row = self.link.change(&Ask::new(&WAKE, params), &proof, permit.operation()).await?;
         let row = row.ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))?;
         let mut cells = Cells::new(&row);
         Ok(Sent { woken: cells.text(0), unread: cells.flag(1).unwrap_or(false) })
@@ -269,7 +309,17 @@ impl ActStore for PostgresActs {
         let ids: Vec<&str> = executions.iter().map(|execution| execution.id.as_str()).collect();
         let ends: Vec<Option<Stamp>> = executions.iter().map(|execution| execution.moved_at.map(Stamp)).collect();
         let params: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::TEXT_ARRAY), (&ends, Type::TIMESTAMP_ARRAY)];
-        let rows = self.link.change_all(&Ask::new(&clean, params), permit.operation()).await?;
+        let proof = |written: &Written<'_>| {
+            let gone: Vec<&Wanted> =
+                super::letters::places(written.rows).into_iter().filter_map(|at| executions.get(at)).collect();
+            Proof::new(CLEANED.clone())
+                .with(gone.iter().map(|execution| execution.id.clone()).collect::<Vec<_>>(), Type::TEXT_ARRAY)
+                .with(
+                    gone.iter().map(|execution| execution.moved_at.map(Stamp)).collect::<Vec<_>>(),
+                    Type::TIMESTAMP_ARRAY,
+                )
+        };
+        let rows = self.link.change_all(&Ask::new(&clean, params), &proof, permit.operation()).await?;
         Ok(super::letters::places(&rows))
     }
 }

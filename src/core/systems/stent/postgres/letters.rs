@@ -24,6 +24,7 @@ use crate::sql::Sql;
 use crate::stores::postgres::Postgres;
 use crate::stores::postgres::decode::Cells;
 use crate::stores::postgres::link::Link;
+use crate::stores::postgres::outcome::{Proof, Written};
 use crate::stores::postgres::read::{Ask, chunks};
 use crate::systems::stent::letters::chosen::Wanted;
 use crate::systems::stent::letters::rules::Effect;
@@ -288,6 +289,62 @@ static STEPS: Sql = Sql::new(concat!(
             AND (t.parent_task_id = x.id OR t.state IN ('pending', 'running') OR (t.kind = 'signal' AND t.state = 'completed'))
     ) AS s GROUP BY 1, 2"
 ));
+/// Whether letters are still there as they were seen: then nothing of the transaction is, for it took all of them.
+/// $4 ids, $5 times of death, $6 the tasks of their replays, $7 the operation as the record names it.
+macro_rules! still {
+    () => {
+        "WHEN EXISTS (SELECT FROM unnest($4::text[], $5::timestamp[]) AS w (id, moved_at)
+            JOIN dead_tasks AS d ON d.id = w.id AND d.moved_at IS NOT DISTINCT FROM w.moved_at) THEN 'absent'"
+    };
+}
+
+macro_rules! recorded {
+    ($tasks:literal) => {
+        concat!(
+            "WHEN EXISTS (SELECT FROM tasks AS t JOIN execution_progress AS p ON p.execution_id = t.execution_id
+                WHERE t.id = ANY(",
+            $tasks,
+            ") AND strpos(p.detail, $7) > 0 AND strpos(p.detail, t.id) > 0) THEN 'landed' "
+        )
+    };
+}
+
+/// The id of a replay's task follows from its letter and its death, so where all of them are there the letters are replayed.
+macro_rules! all_made {
+    () => {
+        " WHEN (SELECT count(*) FROM tasks AS t WHERE t.id = ANY($6::text[])) = cardinality($6::text[]) THEN 'landed' END"
+    };
+}
+
+static REPLAYED: Sql = Sql::new(concat!("CASE ", recorded!("$6::text[]"), still!(), all_made!()));
+static REPLAYED_WITHOUT_RECORD: Sql = Sql::new(concat!("CASE ", still!(), all_made!()));
+
+/// Others could have removed them as well, but not have replayed them.
+macro_rules! none_made {
+    () => {
+        " WHEN NOT EXISTS (SELECT FROM tasks AS t WHERE t.id = ANY($6::text[])) THEN 'effect' END"
+    };
+}
+
+static REMOVED: Sql = Sql::new(concat!("CASE ", recorded!("$4::text[]"), still!(), none_made!()));
+static REMOVED_WITHOUT_RECORD: Sql = Sql::new(concat!("CASE ", still!(), none_made!()));
+
+/// How a batch shows once it is committed. The record names the operation of the plan, whichever connection wrote it.
+fn proof<'a>(
+    letters: &'a [Wanted],
+    sql: &'static Sql,
+    permit: &'a WritePermit,
+) -> impl Fn(&Written<'_>) -> Proof + Send + Sync + 'a {
+    move |written| {
+        let taken: Vec<Wanted> = places(written.rows).into_iter().filter_map(|at| letters.get(at)).cloned().collect();
+        let Bundle { ids, moved, fresh } = Bundle::of(&taken);
+        Proof::new(sql.clone())
+            .with(ids, Type::TEXT_ARRAY)
+            .with(moved, Type::TIMESTAMP_ARRAY)
+            .with(fresh, Type::TEXT_ARRAY)
+            .with(format!("(sen operation {})", permit.operation()), Type::TEXT)
+    }
+}
 
 static TASKS_AMONG: Sql = Sql::new("SELECT id::text FROM tasks WHERE id = ANY($1)");
 
@@ -447,7 +504,8 @@ impl LetterStore for PostgresLetters {
         ]);
         let records = self.records.load(Ordering::Relaxed);
         let change = Ask::new(if records { &REPLAY } else { &REPLAY_WITHOUT_RECORD }, params);
-        Ok(places(&self.link.change_all(&change, self.mark.unwrap_or(permit.operation())).await?))
+        let proof = proof(batch.letters, if records { &REPLAYED } else { &REPLAYED_WITHOUT_RECORD }, permit);
+        Ok(places(&self.link.change_all(&change, &proof, self.mark.unwrap_or(permit.operation())).await?))
     }
 
     async fn remove(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Vec<usize>> {
@@ -456,11 +514,12 @@ impl LetterStore for PostgresLetters {
         params.push((&batch.note, Type::TEXT));
         let records = self.records.load(Ordering::Relaxed);
         let change = Ask::new(if records { &REMOVE } else { &REMOVE_WITHOUT_RECORD }, params);
-        Ok(places(&self.link.change_all(&change, self.mark.unwrap_or(permit.operation())).await?))
+        let proof = proof(batch.letters, if records { &REMOVED } else { &REMOVED_WITHOUT_RECORD }, permit);
+        Ok(places(&self.link.change_all(&change, &proof, self.mark.unwrap_or(permit.operation())).await?))
     }
 
     async fn lane(&self) -> Option<Box<dyn LetterStore>> {
-        let again = self.link.again().clone();
+        let again = self.link.again().info().clone();
         let db = Postgres::connect(&again).await.ok()?;
         let records = AtomicBool::new(self.records.load(Ordering::Relaxed));
         let link = Arc::new(Link::new(db, None, again));

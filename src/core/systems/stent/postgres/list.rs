@@ -17,6 +17,7 @@ use crate::stores::postgres::read::{Ask, chunks};
 use crate::systems::stent::port::{Listed, Order, Query, Rows};
 use crate::systems::stent::record::Task;
 use crate::systems::stent::verdict::Leaves;
+use crate::text::named;
 
 /// What the workers' clock shows now.
 macro_rules! wall_now {
@@ -272,7 +273,7 @@ async fn stream<T: Send + 'static>(
     let (head, rows) = link.snapshot_stream(&first, &Ask::new(long, params)).await?;
     if head.first().and_then(|row| Cells::new(row).flag(1)) == Some(false) {
         let after = query.after.as_deref().unwrap_or_default();
-        return Err(Error::new(ErrorKind::NotFound, format!("no row {after:?} for the page to begin behind")));
+        return Err(Error::new(ErrorKind::NotFound, format!("no row {} for the page to begin behind", named(after))));
     }
     Ok(Rows { now: clock(&head), chunks: Box::pin(chunks(rows, make)) })
 }

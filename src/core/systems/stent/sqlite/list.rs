@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::stores::sqlite::error_from;
 use crate::systems::stent::port::{Listed, Order, Query, Rows};
 use crate::systems::stent::verdict::{GRACE, Leaves};
+use crate::text::named;
 use crate::time::Timestamp;
 use crate::time::wall::Wall;
 
@@ -217,7 +218,7 @@ impl SqliteExecutions {
                 {
                     return Err(Error::new(
                         ErrorKind::NotFound,
-                        format!("no row {after:?} for the page to begin behind"),
+                        format!("no row {} for the page to begin behind", named(&after)),
                     ));
                 }
                 Ok(now)

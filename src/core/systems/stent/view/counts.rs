@@ -248,7 +248,7 @@ fn silent(census: &Census, clock: &Clock<'_>) -> Vec<String> {
             return None;
         }
         let count = many(waiting().map(|group| group.group.count).sum(), "task");
-        let queue = name.map_or_else(String::new, |name| format!(" of queue {name:?}"));
+        let queue = name.map_or_else(String::new, |name| format!(" of queue {}", crate::text::named(name)));
         let begun = begun.map_or_else(
             || "no row says that one was ever begun".into(),
             |begun| format!("the last was begun {} ago", humane(begun)),

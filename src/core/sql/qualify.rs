@@ -1,0 +1,707 @@
+//! Statements that nothing in the search path can take over.
+//!
+//! PostgreSQL looks for functions, operators and types in every schema of the search path, and one whose argument types fit
+//! better wins, even over the built-in one that everybody means (CVE-2018-1058). So whoever may create in such a schema could
+//! have code run by whoever asks. Here every function, type, catalogue and operator of a statement gets its schema,
+//! `pg_catalog`, and what the grammar compares by an operator without naming one (IN, LIKE, BETWEEN, CASE x WHEN, NULLIF, IS
+//! DISTINCT FROM) is written with it. Operators that are named with their schema all bind alike, so what binds tighter
+//! gets parentheses. Tables stay as they are: where they are, the search path decides.
+
+use super::lex::{Kind, Token, tokens};
+
+/// The statement with everything but its tables qualified, and what was not understood: nothing, the tests say.
+pub(super) fn qualify(sql: &str) -> (String, Vec<String>) {
+    let mut parser = Parser { tokens: tokens(sql), at: 0, odd: Vec::new() };
+    let mut text = String::with_capacity(sql.len() * 2);
+    while parser.at < parser.tokens.len() {
+        push(&mut text, &parser.group(false));
+        if let Some(token) = parser.next() {
+            parser.odd.push(token.text.to_owned());
+            push(&mut text, token.text);
+        }
+    }
+    (text, parser.odd)
+}
+
+/// Keywords that stand between expressions.
+const BETWEEN_EXPRESSIONS: [&str; 44] = [
+    "SELECT",
+    "FROM",
+    "WHERE",
+    "AND",
+    "OR",
+    "NOT",
+    "ON",
+    "SET",
+    "VALUES",
+    "RETURNING",
+    "LIMIT",
+    "OFFSET",
+    "GROUP",
+    "ORDER",
+    "HAVING",
+    "UNION",
+    "EXCEPT",
+    "INTERSECT",
+    "JOIN",
+    "CROSS",
+    "INNER",
+    "FULL",
+    "OUTER",
+    "LATERAL",
+    "AS",
+    "WITH",
+    "INTO",
+    "USING",
+    "FOR",
+    "ASC",
+    "DESC",
+    "DISTINCT",
+    "DO",
+    "CONFLICT",
+    "LEFT",
+    "RIGHT",
+    "BY",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "PLACING",
+    "BOTH",
+    "LEADING",
+    "TRAILING",
+];
+
+/// Keywords that look like calls and are none.
+const FORMS: [&str; 9] = ["EXISTS", "ANY", "ALL", "SOME", "ARRAY", "ROW", "COALESCE", "GREATEST", "LEAST"];
+
+/// Types that are keywords: the grammar itself knows where they are, and refuses some of them with a schema.
+const TYPES: [&str; 18] = [
+    "bigint",
+    "bit",
+    "boolean",
+    "char",
+    "character",
+    "dec",
+    "decimal",
+    "double",
+    "float",
+    "int",
+    "integer",
+    "interval",
+    "nchar",
+    "numeric",
+    "real",
+    "smallint",
+    "time",
+    "timestamp",
+];
+
+/// Types that may stand in front of a literal: `interval '1 day'`.
+const BEFORE_LITERALS: [&str; 11] =
+    ["interval", "timestamp", "timestamptz", "time", "date", "jsonb", "json", "text", "uuid", "bytea", "bool"];
+
+/// How tightly operators bind, the loosest first.
+mod binding {
+    pub(super) const IS: u8 = 1;
+    pub(super) const COMPARISON: u8 = 2;
+    pub(super) const LIKE: u8 = 3;
+    pub(super) const OTHER: u8 = 4;
+    pub(super) const SUM: u8 = 5;
+    pub(super) const PRODUCT: u8 = 6;
+    pub(super) const POWER: u8 = 7;
+}
+
+fn of(operator: &str) -> u8 {
+    match operator {
+        "<" | ">" | "=" | "<=" | ">=" | "<>" | "!=" => binding::COMPARISON,
+        "+" | "-" => binding::SUM,
+        "*" | "/" | "%" => binding::PRODUCT,
+        "^" => binding::POWER,
+        _ => binding::OTHER,
+    }
+}
+
+/// An expression, and whether it can stand beside an operator without parentheses.
+struct Expr {
+    text: String,
+    whole: bool,
+}
+
+impl Expr {
+    fn whole(text: String) -> Self {
+        Self { text, whole: true }
+    }
+
+    fn operand(&self) -> String {
+        if self.whole { self.text.clone() } else { format!("({})", self.text) }
+    }
+}
+
+fn apply(left: &str, operator: &str, right: &str) -> String {
+    let operator = if operator == "!=" { "<>" } else { operator };
+    format!("{left} OPERATOR(pg_catalog.{operator}) {right}")
+}
+
+/// Adds a piece with a space before it where one may be needed.
+fn push(text: &mut String, piece: &str) {
+    let close = piece.starts_with([',', ')', ']', ';']);
+    if !(piece.is_empty() || text.is_empty() || close || text.ends_with(['(', '['])) {
+        text.push(' ');
+    }
+    text.push_str(piece);
+}
+
+struct Parser<'a> {
+    tokens: Vec<Token<'a>>,
+    at: usize,
+    odd: Vec<String>,
+}
+
+impl<'a> Parser<'a> {
+    fn peek(&self) -> Option<Token<'a>> {
+        self.ahead(0)
+    }
+
+    fn ahead(&self, by: usize) -> Option<Token<'a>> {
+        self.tokens.get(self.at + by).copied()
+    }
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        let token = self.peek();
+        self.at += usize::from(token.is_some());
+        token
+    }
+
+    fn is(&self, by: usize, word: &str) -> bool {
+        self.ahead(by).is_some_and(|token| token.is(word))
+    }
+
+    fn mark(&self, by: usize, text: &str) -> bool {
+        self.ahead(by).is_some_and(|token| token.mark(text))
+    }
+
+    fn kind(&self, by: usize) -> Option<Kind> {
+        self.ahead(by).map(|token| token.kind)
+    }
+
+    /// What stands between two brackets, or up to WHEN, THEN, ELSE or END. `place`: IN is no operator but part of
+    /// `position(a IN b)`.
+    fn group(&mut self, place: bool) -> String {
+        let mut text = String::new();
+        let (mut common, mut assigns, mut target) = (false, false, false);
+        while let Some(token) = self.peek() {
+            let ends = ["WHEN", "THEN", "ELSE", "END"].iter().any(|word| token.is(word));
+            if token.kind == Kind::Close || ends {
+                break;
+            }
+            if token.kind == Kind::Mark && !token.mark("::") {
+                self.at += 1;
+                push(&mut text, token.text);
+                target = assigns;
+            } else if place && token.is("IN") {
+                self.at += 1;
+                push(&mut text, token.text);
+            } else if self.separates(token) {
+                self.at += 1;
+                push(&mut text, token.text);
+                match token.text.to_ascii_uppercase().as_str() {
+                    "WITH" => common = !self.is(0, "ORDINALITY"),
+                    "SELECT" | "INSERT" | "UPDATE" | "DELETE" => common = false,
+                    "SET" => (assigns, target) = (true, true),
+                    "FROM" | "WHERE" | "RETURNING" => (assigns, target) = (false, false),
+                    "AS" => self.alias(&mut text),
+                    "INTO" => self.into(&mut text),
+                    "CONFLICT" if self.mark(0, "(") => push(&mut text, &self.verbatim()),
+                    "USING" if self.mark(0, "(") && !self.is(1, "SELECT") => self.odd.push("USING (".into()),
+                    _ => {}
+                }
+            } else if target {
+                target = false;
+                let name = if token.mark("(") { self.verbatim() } else { self.name() };
+                push(&mut text, &name);
+                if self.mark(0, "=") {
+                    self.at += 1;
+                    push(&mut text, "=");
+                }
+            } else if common && self.mark(1, "(") && matches!(token.kind, Kind::Word | Kind::Quoted) {
+                push(&mut text, &self.name());
+                push(&mut text, &self.verbatim());
+            } else {
+                push(&mut text, &self.expression(0).text);
+            }
+        }
+        text
+    }
+
+    fn separates(&self, token: Token<'a>) -> bool {
+        if token.kind != Kind::Word || self.mark(1, ".") {
+            return false;
+        }
+        let keyword = BETWEEN_EXPRESSIONS.iter().any(|word| token.is(word));
+        let called = (token.is("LEFT") || token.is("RIGHT")) && self.mark(1, "(");
+        keyword && !called
+    }
+
+    /// What follows AS: a name, and the names (and types) of its columns.
+    fn alias(&mut self, text: &mut String) {
+        if self.is(0, "MATERIALIZED") || (self.is(0, "NOT") && self.is(1, "MATERIALIZED")) {
+            return;
+        }
+        if matches!(self.kind(0), Some(Kind::Word | Kind::Quoted)) {
+            push(text, &self.name());
+            if self.mark(0, "(") {
+                push(text, &self.columns());
+            }
+        }
+    }
+
+    /// `(a, b)` or `(a int, b text)`.
+    fn columns(&mut self) -> String {
+        self.at += 1;
+        let mut text = String::from("(");
+        while self.peek().is_some_and(|token| token.kind != Kind::Close) {
+            if self.mark(0, ",") {
+                self.at += 1;
+                text.push(',');
+                continue;
+            }
+            push(&mut text, &self.name());
+            if matches!(self.kind(0), Some(Kind::Word | Kind::Quoted)) {
+                push(&mut text, &self.type_name());
+            }
+        }
+        self.at += 1;
+        text + ")"
+    }
+
+    /// The table after INTO, its alias and its columns.
+    fn into(&mut self, text: &mut String) {
+        push(text, &self.name());
+        if self.is(0, "AS") {
+            self.at += 1;
+            push(text, "AS");
+            push(text, &self.name());
+        }
+        if self.mark(0, "(") && !self.is(1, "SELECT") {
+            push(text, &self.verbatim());
+        }
+    }
+
+    /// A bracket and all that is in it, as it is.
+    fn verbatim(&mut self) -> String {
+        let (mut text, mut depth) = (String::new(), 0_usize);
+        while let Some(token) = self.next() {
+            let dotted = token.mark(".") || text.ends_with('.');
+            if dotted {
+                text.push_str(token.text)
+            } else {
+                push(&mut text, token.text)
+            }
+            match token.kind {
+                Kind::Open => depth += 1,
+                Kind::Close => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+        text
+    }
+
+    /// `a`, `"a"."b"`, `a.*`; a catalogue gets its schema.
+    fn name(&mut self) -> String {
+        let Some(first) = self.next() else { return String::new() };
+        let mut text = String::new();
+        let system = first.kind == Kind::Word && first.text.starts_with("pg_") && first.text != "pg_catalog";
+        if system && !self.mark(0, "(") {
+            text.push_str("pg_catalog.");
+        }
+        text.push_str(first.text);
+        while self.mark(0, ".") {
+            self.at += 1;
+            text.push('.');
+            if let Some(token) = self.next() {
+                text.push_str(token.text);
+            }
+        }
+        text
+    }
+
+    /// A type with its schema, its modifiers and its brackets.
+    fn type_name(&mut self) -> String {
+        let first = self.peek();
+        let keyword = first.is_some_and(|token| TYPES.iter().any(|known| token.is(known)) || token.is("varchar"));
+        let qualified = self.mark(1, ".");
+        let mut text = if keyword || qualified { String::new() } else { "pg_catalog.".to_owned() };
+        text += &self.name();
+        if keyword {
+            for words in [&["precision"][..], &["varying"], &["with", "time", "zone"], &["without", "time", "zone"]] {
+                if words.iter().enumerate().all(|(at, word)| self.is(at, word)) {
+                    self.at += words.len();
+                    text = text + " " + &words.join(" ");
+                }
+            }
+        }
+        if self.mark(0, "(") {
+            text += &self.verbatim();
+        }
+        while self.mark(0, "[") {
+            text += &self.verbatim();
+        }
+        text
+    }
+
+    /// An expression of operators that bind at least so tightly.
+    fn expression(&mut self, least: u8) -> Expr {
+        let mut left = self.primary();
+        while let Some(token) = self.peek() {
+            let negated = token.is("NOT");
+            let word = if negated { 1 } else { 0 };
+            let like = ["LIKE", "ILIKE"].into_iter().find(|like| self.is(word, like));
+            if token.kind == Kind::Op && least <= of(token.text) {
+                self.at += 1;
+                let right = self.expression(of(token.text) + 1);
+                left = Expr { text: apply(&left.operand(), token.text, &right.operand()), whole: false };
+            } else if token.is("OPERATOR") && self.mark(1, "(") && least <= binding::OTHER {
+                self.at += 1;
+                let operator = self.verbatim();
+                let right = self.expression(binding::OTHER + 1);
+                let text = format!("{} OPERATOR{operator} {}", left.operand(), right.operand());
+                left = Expr { text, whole: false };
+            } else if token.is("IS") && least <= binding::IS {
+                left = self.is_what(&left);
+            } else if self.is(word, "IN") && self.mark(word + 1, "(") && least <= binding::LIKE {
+                self.at += word + 1;
+                let text = self.is_in(&left);
+                left = if negated { Expr::whole(format!("(NOT ({text}))")) } else { Expr { text, whole: false } };
+            } else if self.is(word, "BETWEEN") && least <= binding::LIKE {
+                self.at += word + 1;
+                let low = self.expression(binding::OTHER);
+                self.at += usize::from(self.is(0, "AND"));
+                let high = self.expression(binding::OTHER);
+                let (from, to) =
+                    (apply(&left.operand(), ">=", &low.operand()), apply(&left.operand(), "<=", &high.operand()));
+                let not = if negated { "NOT " } else { "" };
+                left = Expr::whole(format!("({not}({from} AND {to}))"));
+            } else if let (Some(like), true) = (like, least <= binding::LIKE) {
+                self.at += word + 1;
+                let operator = match (like, negated) {
+                    ("LIKE", false) => "~~",
+                    ("LIKE", true) => "!~~",
+                    (_, false) => "~~*",
+                    (_, true) => "!~~*",
+                };
+                let right = self.expression(binding::OTHER);
+                left = Expr { text: apply(&left.operand(), operator, &right.operand()), whole: false };
+            } else {
+                break;
+            }
+        }
+        left
+    }
+
+    /// From IS on.
+    fn is_what(&mut self, left: &Expr) -> Expr {
+        self.at += 1;
+        let mut words = String::from("IS");
+        let negated = self.is(0, "NOT");
+        if negated {
+            self.at += 1;
+            words += " NOT";
+        }
+        if self.is(0, "DISTINCT") && self.is(1, "FROM") {
+            self.at += 2;
+            let right = self.expression(binding::COMPARISON).operand();
+            let left = left.operand();
+            let [absent, other, operator] =
+                if negated { ["IS NULL", "false", "="] } else { ["IS NOT NULL", "true", "<>"] };
+            let compared = apply(&left, operator, &right);
+            return Expr::whole(format!(
+                "CASE WHEN {left} IS NULL THEN {right} {absent} WHEN {right} IS NULL THEN {other} ELSE {compared} END"
+            ));
+        }
+        let what = self.next().map_or("", |token| token.text);
+        if !["NULL", "TRUE", "FALSE", "UNKNOWN"].iter().any(|known| known.eq_ignore_ascii_case(what)) {
+            self.odd.push(format!("IS {what}"));
+        }
+        Expr { text: format!("{} {words} {what}", left.text), whole: false }
+    }
+
+    /// From the bracket after IN on, as PostgreSQL itself reads it: `= ANY` of a query or of an array.
+    fn is_in(&mut self, left: &Expr) -> String {
+        let query = ["SELECT", "WITH", "VALUES"].iter().any(|word| self.is(1, word)) || self.mark(1, "(");
+        let plain = |token: &Token<'_>| {
+            let text = token.text.trim_matches('\'');
+            let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
+            match token.kind {
+                Kind::Num => true,
+                Kind::Str => token.text.starts_with('\'') && !text.is_empty() && text.bytes().all(bare),
+                _ => token.mark(","),
+            }
+        };
+        let end = self.tokens[self.at..].iter().position(|token| token.mark(")")).unwrap_or(0) + self.at;
+        let items = self.tokens.get(self.at + 1..end).unwrap_or_default();
+        let right = if !items.is_empty() && items.iter().all(plain) {
+            let items: Vec<&str> =
+                items.iter().filter(|token| !token.mark(",")).map(|token| token.text.trim_matches('\'')).collect();
+            self.at = end + 1;
+            // An untyped literal takes the type of the array of what it is compared with, as each item of the list would.
+            format!("ANY ('{{\"{}\"}}')", items.join("\",\""))
+        } else {
+            self.at += 1;
+            let inner = self.group(false);
+            self.at += 1;
+            if query { format!("ANY ({inner})") } else { format!("ANY (ARRAY[{inner}])") }
+        };
+        apply(&left.operand(), "=", &right)
+    }
+
+    fn primary(&mut self) -> Expr {
+        let Some(token) = self.next() else { return Expr::whole(String::new()) };
+        let text = match token.kind {
+            Kind::Op if token.text == "*" => return Expr::whole("*".into()),
+            Kind::Op if matches!(token.text, "-" | "+") && self.kind(0) == Some(Kind::Num) => {
+                let number = self.next().map_or("", |token| token.text);
+                format!("{}{number}", token.text)
+            }
+            Kind::Op => {
+                let tight = matches!(token.text, "-" | "+");
+                let right = if tight { self.primary() } else { self.expression(binding::OTHER) };
+                return Expr::whole(format!("(OPERATOR(pg_catalog.{}) {})", token.text, right.operand()));
+            }
+            Kind::Open => {
+                let inner = self.group(false);
+                let close = self.next().map_or("", |token| token.text);
+                format!("{}{inner}{close}", token.text)
+            }
+            Kind::Word if token.is("CASE") => self.case(),
+            Kind::Word if token.is("CAST") && self.mark(0, "(") => self.cast(),
+            Kind::Word if token.is("NULLIF") && self.mark(0, "(") => self.null_if(),
+            Kind::Word | Kind::Quoted => {
+                self.at -= 1;
+                self.named()
+            }
+            Kind::Mark | Kind::Close => {
+                self.odd.push(token.text.to_owned());
+                token.text.to_owned()
+            }
+            _ => token.text.to_owned(),
+        };
+        self.after(text)
+    }
+
+    /// What belongs to an operand and follows it.
+    fn after(&mut self, mut text: String) -> Expr {
+        loop {
+            if self.mark(0, "::") {
+                self.at += 1;
+                text = text + "::" + &self.type_name();
+            } else if self.mark(0, "[") {
+                self.at += 1;
+                let inner = self.group(false);
+                self.at += 1;
+                text = format!("{text}[{inner}]");
+            } else if self.mark(0, ".") {
+                self.at += 1;
+                text = text + "." + self.next().map_or("", |token| token.text);
+            } else if self.is(0, "AT") && self.is(1, "TIME") && self.is(2, "ZONE") {
+                self.at += 3;
+                let zone = self.primary().operand();
+                text = format!("{text} AT TIME ZONE {zone}");
+            } else if self.is(0, "COLLATE") {
+                self.at += 1;
+                let own = self.mark(1, ".");
+                let name = self.name();
+                text = format!("{text} COLLATE {}{name}", if own { "" } else { "pg_catalog." });
+            } else if (self.is(0, "FILTER") || self.is(0, "OVER")) && self.mark(1, "(") {
+                let word = self.next().map_or("", |token| token.text);
+                self.at += 1;
+                let inner = self.group(false);
+                self.at += 1;
+                text = format!("{text} {word} ({inner})");
+            } else {
+                return Expr::whole(text);
+            }
+        }
+    }
+
+    /// A column, a table, a literal with its type, or a call.
+    fn named(&mut self) -> String {
+        let Some(first) = self.peek() else { return String::new() };
+        if self.kind(1) == Some(Kind::Str) && BEFORE_LITERALS.iter().any(|known| first.is(known)) {
+            let kind = self.type_name();
+            return kind + " " + self.next().map_or("", |token| token.text);
+        }
+        if matches!(first.text.to_ascii_uppercase().as_str(), "NATURAL" | "SIMILAR" | "OVERLAPS" | "ESCAPE") {
+            self.odd.push(first.text.to_owned());
+        }
+        let dotted = self.mark(1, ".");
+        let name = self.name();
+        if self.mark(0, "[") && name.eq_ignore_ascii_case("array") {
+            return name;
+        }
+        if !self.mark(0, "(") {
+            return name;
+        }
+        let lower = name.to_ascii_lowercase();
+        let (arguments, special) = self.arguments();
+        let own = FORMS.iter().any(|form| name.eq_ignore_ascii_case(form))
+            || (matches!(lower.as_str(), "position" | "substring" | "trim" | "overlay") && special)
+            || lower == "extract"
+            || (lower == "unnest" && arguments > 1);
+        self.at += 1;
+        let inner = self.group(lower == "position");
+        self.at += 1;
+        format!("{}{name}({inner})", if own || dotted { "" } else { "pg_catalog." })
+    }
+
+    /// How many arguments the call has whose bracket comes next, and whether keywords stand between them.
+    fn arguments(&self) -> (usize, bool) {
+        let (mut depth, mut count, mut special) = (0_usize, 1, false);
+        for token in &self.tokens[self.at..] {
+            match token.kind {
+                Kind::Open => depth += 1,
+                Kind::Close => depth = depth.saturating_sub(1),
+                _ if depth == 1 => {
+                    count += usize::from(token.mark(","));
+                    special |= ["FROM", "FOR", "IN", "PLACING"].iter().any(|word| token.is(word));
+                }
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+        (count, special)
+    }
+
+    /// From after CASE to END. `CASE x WHEN y` compares, so it becomes `CASE WHEN x = y`.
+    fn case(&mut self) -> String {
+        let subject = if self.is(0, "WHEN") { None } else { Some(self.group(false)) };
+        let mut text = String::from("CASE");
+        while let Some(token) = self.next() {
+            push(&mut text, token.text);
+            if token.is("END") {
+                break;
+            }
+            let inner = self.group(false);
+            match &subject {
+                Some(subject) if token.is("WHEN") => {
+                    push(&mut text, &apply(&format!("({subject})"), "=", &format!("({inner})")))
+                }
+                _ => push(&mut text, &inner),
+            }
+        }
+        text
+    }
+
+    fn cast(&mut self) -> String {
+        self.at += 1;
+        let inner = self.expression(0).operand();
+        self.at += usize::from(self.is(0, "AS"));
+        let kind = self.type_name();
+        self.at += 1;
+        format!("CAST({inner} AS {kind})")
+    }
+
+    fn null_if(&mut self) -> String {
+        self.at += 1;
+        let left = self.expression(0).operand();
+        self.at += usize::from(self.mark(0, ","));
+        let right = self.expression(0).operand();
+        self.at += 1;
+        format!("CASE WHEN {} THEN NULL ELSE {left} END", apply(&left, "=", &right))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn q(sql: &str) -> String {
+        let (text, odd) = qualify(sql);
+        assert!(odd.is_empty(), "{odd:?} in {sql}");
+        text
+    }
+
+    #[test]
+    fn functions_types_and_catalogues_get_their_schema() {
+        assert_eq!(
+            q("SELECT now(), x.y::int8[], count(*) FROM pg_class AS c"),
+            "SELECT pg_catalog.now(), x.y::pg_catalog.int8[], pg_catalog.count(*) FROM pg_catalog.pg_class AS c"
+        );
+        assert_eq!(
+            q("SELECT left(a, 2)::varchar(3), b::timestamp without time zone, CAST(c AS text)"),
+            "SELECT pg_catalog.left(a, 2)::varchar(3), b::timestamp without time zone, CAST(c AS pg_catalog.text)"
+        );
+        assert_eq!(
+            q("SELECT * FROM unnest($1::text[], $2) WITH ORDINALITY AS w (id, at), unnest($3) AS v"),
+            "SELECT * FROM unnest($1::pg_catalog.text[], $2) WITH ORDINALITY AS w (id, at), pg_catalog.unnest($3) AS v"
+        );
+        assert_eq!(
+            q("SELECT a::\"s\".\"t\", timestamptz 'epoch', interval '1 s', jsonb_to_record(x) AS r (a int, b jsonb)"),
+            "SELECT a::\"s\".\"t\", pg_catalog.timestamptz 'epoch', interval '1 s', \
+            pg_catalog.jsonb_to_record(x) AS r (a int, b pg_catalog.jsonb)"
+        );
+        assert_eq!(
+            q("SELECT position('f(' IN a), substring(b FROM 1 FOR $2), substring(b, 1), extract(epoch FROM now())"),
+            "SELECT position('f(' IN a), substring(b FROM 1 FOR $2), pg_catalog.substring(b, 1), extract(epoch FROM pg_catalog.now())"
+        );
+    }
+
+    #[test]
+    fn operators_get_their_schema_and_still_bind_as_they_did() {
+        assert_eq!(
+            q("SELECT a > b + c * 2 OR NOT d -> 'x' ? $1"),
+            "SELECT a OPERATOR(pg_catalog.>) (b OPERATOR(pg_catalog.+) (c OPERATOR(pg_catalog.*) 2)) \
+            OR NOT (d OPERATOR(pg_catalog.->) 'x') OPERATOR(pg_catalog.?) $1"
+        );
+        assert_eq!(
+            q("SELECT a || b = ANY($1), -x, -1, (a, b) < (SELECT c, d FROM t)"),
+            "SELECT (a OPERATOR(pg_catalog.||) b) OPERATOR(pg_catalog.=) ANY($1), (OPERATOR(pg_catalog.-) x), -1, \
+            (a, b) OPERATOR(pg_catalog.<) (SELECT c, d FROM t)"
+        );
+        assert_eq!(
+            q("SELECT a - b - c <= d IS NOT NULL, count(*) FILTER (WHERE x = 1) > 0"),
+            "SELECT ((a OPERATOR(pg_catalog.-) b) OPERATOR(pg_catalog.-) c) OPERATOR(pg_catalog.<=) d IS NOT NULL, \
+            pg_catalog.count(*) FILTER (WHERE x OPERATOR(pg_catalog.=) 1) OPERATOR(pg_catalog.>) 0"
+        );
+    }
+
+    #[test]
+    fn comparisons_without_an_operator_get_one() {
+        assert_eq!(
+            q("SELECT a IN ('x', 'y'), b NOT IN (1), c IN (SELECT d), e IN (f, g)"),
+            "SELECT a OPERATOR(pg_catalog.=) ANY ('{\"x\",\"y\"}'), (NOT (b OPERATOR(pg_catalog.=) ANY ('{\"1\"}'))), \
+            c OPERATOR(pg_catalog.=) ANY (SELECT d), e OPERATOR(pg_catalog.=) ANY (ARRAY[f, g])"
+        );
+        assert_eq!(
+            q("SELECT CASE a WHEN 'x' THEN b LIKE 'c%' ELSE d NOT LIKE 'e' END, nullif(a, 'b')"),
+            "SELECT CASE WHEN (a) OPERATOR(pg_catalog.=) ('x') THEN b OPERATOR(pg_catalog.~~) 'c%' \
+            ELSE d OPERATOR(pg_catalog.!~~) 'e' END, CASE WHEN a OPERATOR(pg_catalog.=) 'b' THEN NULL ELSE a END"
+        );
+        assert_eq!(
+            q("SELECT a BETWEEN $1::text AND b AND c, a IS NOT DISTINCT FROM b"),
+            "SELECT ((a OPERATOR(pg_catalog.>=) $1::pg_catalog.text AND a OPERATOR(pg_catalog.<=) b)) AND c, \
+            CASE WHEN a IS NULL THEN b IS NULL WHEN b IS NULL THEN false ELSE a OPERATOR(pg_catalog.=) b END"
+        );
+    }
+
+    #[test]
+    fn assignments_and_lists_of_columns_are_no_expressions() {
+        assert_eq!(
+            q("WITH x (a, b) AS (SELECT 1) INSERT INTO t AS u (a, b) SELECT 1, f(2) ON CONFLICT (a) DO UPDATE \
+                SET a = excluded.a, b = u.b + 1 WHERE u.c = 2 RETURNING a"),
+            "WITH x (a, b) AS (SELECT 1) INSERT INTO t AS u (a, b) SELECT 1, pg_catalog.f(2) ON CONFLICT (a) DO UPDATE \
+            SET a = excluded.a, b = u.b OPERATOR(pg_catalog.+) 1 WHERE u.c OPERATOR(pg_catalog.=) 2 RETURNING a"
+        );
+        assert_eq!(
+            q("SELECT row_number() OVER (PARTITION BY a ORDER BY b DESC NULLS LAST), a AT TIME ZONE 'UTC' + b"),
+            "SELECT pg_catalog.row_number() OVER (PARTITION BY a ORDER BY b DESC NULLS LAST), \
+            a AT TIME ZONE 'UTC' OPERATOR(pg_catalog.+) b"
+        );
+        let (_, odd) = qualify("SELECT a FROM b JOIN c USING (d)");
+        assert!(!odd.is_empty());
+    }
+}

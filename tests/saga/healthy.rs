@@ -1,0 +1,40 @@
+//! A busy healthy system raises no alarm, and a worker that is killed in a step raises one.
+//!
+//! `SEN_TEST_SCALE=10` looks 200 times at each version.
+
+use serde_json::json;
+
+use super::place::{Place, VERSIONS};
+
+fn polls() -> usize {
+    let scale = std::env::var("SEN_TEST_SCALE").ok().and_then(|text| text.parse::<f64>().ok()).unwrap_or(1.0);
+    ((20.0 * scale) as usize).max(5)
+}
+
+#[test]
+fn a_busy_system_is_quiet_and_a_dead_worker_is_not() {
+    for version in VERSIONS {
+        let place = Place::new(version);
+        let mut worker = place.peer();
+        assert!(worker.send(&json!({"do": "busy", "at_once": 4})).get("ok").is_some());
+        let mut alarms = Vec::new();
+        for _ in 0..polls() {
+            let output = place.sen(&["status", "--check"]).run();
+            if output.code != 0 {
+                alarms.push(output.stdout);
+            }
+        }
+        let alive = worker.send(&json!({"do": "alive"}));
+        let begun = alive["ok"].as_i64().unwrap_or_else(|| panic!("the worker went on to the end: {alive}"));
+        println!("{}: {} polls, {begun} sagas, {} alarms", version.name, polls(), alarms.len());
+        assert!(begun > 20, "it was busy: {begun}");
+        assert!(alarms.is_empty(), "{}", alarms[0]);
+        worker.kill();
+        // A worker is killed in the middle of a step; its lease and the polls that do not come pass by.
+        place.killed(json!({"do": "start", "order": "o-hang", "plan": {"charge": "hang"}}));
+        assert_eq!(place.verdict(&place.id_of("o-hang")), "running");
+        place.shift("11 minutes");
+        let told: Vec<i32> = (0..2).map(|_| place.sen(&["status", "--check"]).run().code).collect();
+        assert!(told.iter().any(|code| *code != 0), "{told:?}");
+    }
+}

@@ -1,0 +1,9 @@
+//! What others have put into the database, and what this role may not see or do: it leads `sen` nowhere, and is told.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod scene;
+mod shadow;
