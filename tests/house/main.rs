@@ -108,7 +108,8 @@ fn rules_of_why() -> Vec<(String, String)> {
         sources().into_iter().filter(|(path, _)| path.ends_with("/why.rs") && path.starts_with("core/systems/"))
     {
         let rules = text.split("#[cfg(test)]").next().unwrap_or_default();
-        for call in rules.split("Cause::new(").skip(1) {
+        let calls = ["Cause::new(", "Cause::likely(", "Cause::stated("].map(|made| rules.split(made).skip(1));
+        for call in calls.into_iter().flatten() {
             // A rule that is given its name by a variable is found by another call, or is not one.
             if let Some(name) = call.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next()) {
                 found.push((name.to_owned(), path.clone()));
@@ -125,7 +126,10 @@ fn every_rule_of_why_is_listed_and_has_a_scenario() {
     let listed = fs::read_to_string(root.join("ARCHITECTURE.md")).expect("it is text");
     let mut scenarios: String = ["acts", "agent", "exec", "saga"]
         .iter()
-        .map(|folder| fs::read_to_string(root.join("tests").join(folder).join("why.rs")).expect("it is text"))
+        .flat_map(|folder| fs::read_dir(root.join("tests").join(folder)).expect("there is the folder"))
+        .map(|file| file.expect("the folder can be read").path())
+        .filter(|path| path.extension().is_some_and(|ext| ext == "rs"))
+        .map(|path| fs::read_to_string(path).expect("it is text"))
         .collect();
     for (path, text) in sources().into_iter().filter(|(path, _)| path.contains("/why")) {
         let inline = text.split_once("#[cfg(test)]").map(|(_, tests)| tests.to_owned());
