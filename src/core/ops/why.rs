@@ -74,9 +74,15 @@ const RUNS: [&str; 8] = [
     "sen saga outbox requeue ",
 ];
 
-/// Where a command stands in the order: settle, look, run again.
+/// Commands that give work up: the other way out, named last.
+const GIVES_UP: [&str; 3] = ["sen agent cancel ", "sen exec cancel ", "sen saga abort "];
+
+/// Where a command stands in the order: settle, look, run again, give up.
 fn place(command: &NextCommand) -> u8 {
     let begins = |known: &&str| command.begins(&known.split_whitespace().collect::<Vec<_>>());
+    if GIVES_UP.iter().any(|known| begins(&known)) {
+        return 3;
+    }
     match (SETTLES.iter().any(|known| begins(&known)), RUNS.iter().any(|known| begins(&known))) {
         (true, _) => 0,
         (_, true) => 2,
