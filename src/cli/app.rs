@@ -167,6 +167,8 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
     if arguments.get(1).is_some_and(|word| word == completion::WORD) {
         return completion::answer(&arguments, &Screen::new(ColorChoice::Never, true, &environment));
     }
+    // A URL may stand where none belongs: what is said of it is not to show its password.
+    arguments.iter().filter_map(|argument| argument.to_str()).for_each(sen_core::stores::url::remember);
     let (app, words) = match parse(&arguments) {
         Ok(parsed) => parsed,
         Err(error) => return say_usage(&error, &arguments),

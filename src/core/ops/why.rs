@@ -55,19 +55,21 @@ impl Chain {
                 steps.push(step.clone());
             }
         }
-        steps.sort_by_key(|step| place(step));
+        steps.sort_by_key(place);
         steps
     }
 }
 
 /// Commands that settle what happened.
 const SETTLES: [&str; 1] = ["sen reconcile "];
-/// Commands that let work run again, or go on.
-const RUNS: [&str; 8] = [
+/// Commands that let work run again, go on, roll back or end.
+const RUNS: [&str; 10] = [
     "sen dlq replay ",
     "sen saga retry ",
     "sen saga skip ",
     "sen saga unstick ",
+    "sen saga compensate ",
+    "sen saga abort ",
     "sen saga notify ",
     "sen agent requeue ",
     "sen exec signal ",
@@ -75,15 +77,15 @@ const RUNS: [&str; 8] = [
 ];
 
 /// Commands that give work up: the other way out, named last.
-const GIVES_UP: [&str; 3] = ["sen agent cancel ", "sen exec cancel ", "sen saga abort "];
+const GIVES_UP: [&str; 1] = ["sen agent cancel "];
 
 /// Where a command stands in the order: settle, look, run again, give up.
 fn place(command: &NextCommand) -> u8 {
-    let begins = |known: &&str| command.begins(&known.split_whitespace().collect::<Vec<_>>());
-    if GIVES_UP.iter().any(|known| begins(&known)) {
+    let begins = &|known: &&str| command.begins(&known.split_whitespace().collect::<Vec<_>>());
+    if GIVES_UP.iter().any(begins) {
         return 3;
     }
-    match (SETTLES.iter().any(|known| begins(&known)), RUNS.iter().any(|known| begins(&known))) {
+    match (SETTLES.iter().any(begins), RUNS.iter().any(begins)) {
         (true, _) => 0,
         (_, true) => 2,
         _ => 1,

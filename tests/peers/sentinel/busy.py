@@ -1,8 +1,10 @@
-"""A busy, healthy service: sync and async clients of the real library that run many short jobs, and an async one in the middle
-of a job that is longer than its lease. Prints `"busy"` when all of it runs, goes on until standard input closes, and then
+"""A busy, healthy service: clients of the real library that run many short jobs, and, of the async ones, some in the middle of a
+job that is longer than its lease. Prints `"busy"` when all of it runs, goes on until standard input closes, and then
 ends in the middle of everything.
 
-Usage: busy.py URL
+Usage: busy.py URL sync|async
+
+Not both in one process: the heartbeats of a sync client's thread would reach the keys of an async one, too.
 """
 
 import asyncio
@@ -44,22 +46,30 @@ async def async_clients(url, ready):
         await asyncio.sleep(seconds)
         return {"ok": True}
 
+    async def short():
+        return await work(random.uniform(0, 0.3))
+
+    async def hours():
+        return await work(7200)
+
     async def run():
         while True:
             key = f"busy:async-{uuid.uuid4()}"
-            await client.once(key, lambda: work(random.uniform(0, 0.3)), ttl_ms=10_000, hard_ttl_ms=LONG_MS)
+            await client.once(key, short, ttl_ms=10_000, hard_ttl_ms=LONG_MS)
 
-    # Healthy, and past their leases after a second, or four.
-    long = [client.once(f"busy:long-{ttl}", lambda: work(3600), ttl_ms=ttl, hard_ttl_ms=LONG_MS) for ttl in (1000, 4000)]
+    # The client takes coroutine functions only. Healthy, and past their leases after a second, or four.
+    long = [client.once(f"busy:long-{ttl}", hours, ttl_ms=ttl, hard_ttl_ms=LONG_MS) for ttl in (1000, 4000)]
     await asyncio.gather(*long, *(run() for _ in range(3)))
 
 
 def main():
-    url = sys.argv[1]
+    url, role = sys.argv[1:]
     ready = threading.Semaphore(0)
-    sync_clients(url, ready)
-    threading.Thread(target=lambda: asyncio.run(async_clients(url, ready)), daemon=True).start()
-    for _ in range(8):
+    if role == "sync":
+        sync_clients(url, ready)
+    else:
+        threading.Thread(target=lambda: asyncio.run(async_clients(url, ready)), daemon=True).start()
+    for _ in range(3 if role == "sync" else 5):
         ready.acquire()
     print(json.dumps("busy"), flush=True)
     sys.stdin.read()

@@ -66,7 +66,7 @@ impl FailedRun {
             tail = &tail[(cut..).find(|at| tail.is_char_boundary(*at)).unwrap_or(tail.len())..];
         }
         let plain = |text: &str| -> String {
-            let fits = |c: char| c != '\0' && !(ascii_only && !c.is_ascii());
+            let fits = |c: char| c != '\0' && (!ascii_only || c.is_ascii());
             text.chars().map(|c| if fits(c) { c } else { '?' }).collect()
         };
         serde_json::json!({
