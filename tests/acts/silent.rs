@@ -123,7 +123,7 @@ fn a_black_hole_ends_a_bulk_act_within_one_budget() {
     let stored = || database.psql("SELECT count(*) FROM sentinel_leases WHERE status = 'executing'");
     let words = ["reconcile", "--all", "--reset", "--yes", "--timeout", "1s", "-o", "json"];
     // Before the first change is sent, and while it is being committed.
-    for (commit, code) in [(false, 1), (true, 9)] {
+    for (commit, code) in [(false, 6), (true, 9)] {
         let proxy = Proxy::tcp(server);
         if commit {
             proxy.trap_after("SET status = 'reconciling'", Trap::Hold(b"COMMIT".to_vec()));

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::harness::redis::Client;
 use crate::place::Place;
@@ -19,8 +19,7 @@ return 1";
 
 /// Now and so many seconds, as the system writes it.
 fn at(seconds: i64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let moment = i64::try_from(now.as_micros()).unwrap() + seconds * 1_000_000;
+    let moment = sen_core::time::Timestamp::here().as_micros() + seconds * 1_000_000;
     sen_core::systems::node::record::to_naive_utc(sen_core::time::Timestamp::from_micros(moment))
 }
 

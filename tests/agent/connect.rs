@@ -140,7 +140,7 @@ fn servers_that_are_no_redis() {
         (b"SSH-2.0-OpenSSH_9.2p1\r\n", false),
         (b"220 mail.example ESMTP\r\n", false),
         (b"* OK IMAP4rev1 ready\r\n", false),
-        (b"$-1\r\n:1\r\n", false),
+        (b"$-1\r\n:1\r\n:1\r\n:1\r\n", false),
         (b"+OK\r\nsomething else\r\n", false),
         (b"\0\0\0\0", true),
         (b"-an error that never ends", true),

@@ -214,7 +214,7 @@ fn a_task_in_depth() {
     assert!(told.contains("did you mean \"task_1c95c165d749\"?"), "{told}");
     place.run(&["agent", "show", "--check", "task_7957eed7bf74"], 10);
     place.run(&["agent", "show", "--check", "task_086afa9f5fe8"], 8);
-    place.run(&["agent", "show", "--check", "task_1c95c165d749"], 0);
+    place.run(&["agent", "show", "--check", "task_1c95c165d749"], 10);
 }
 
 #[test]

@@ -132,7 +132,7 @@ fn floods_and_endless_walks_end() {
         assert!(output.stderr.contains(says), "{says:?} is not in {}", output.stderr);
     };
     // Before the log-in is over.
-    let url = fake(b"$90000000\r\n".repeat(1).into_iter().chain([b'x'; 8000]).collect(), |_| Vec::new());
+    let url = fake([&b"$90000000\r\n"[..], &[b'x'; 8000]].concat(), |_| Vec::new());
     ends(&url, &["agent", "list"], "longer than 64 KiB");
     // SCAN goes on for ever: each page names another.
     let url = fake(Vec::new(), |name| match name {

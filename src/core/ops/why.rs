@@ -76,10 +76,16 @@ const RUNS: [&str; 10] = [
     "sen saga outbox requeue ",
 ];
 
-/// Where a command stands in the order: settle, look, run again.
+/// Commands that give work up: the other way out, named last.
+const GIVES_UP: [&str; 1] = ["sen agent cancel "];
+
+/// Where a command stands in the order: settle, look, run again, give up.
 fn place(command: &NextCommand) -> u8 {
-    let begins = |known: &&str| command.begins(&known.split_whitespace().collect::<Vec<_>>());
-    match (SETTLES.iter().any(&begins), RUNS.iter().any(&begins)) {
+    let begins = &|known: &&str| command.begins(&known.split_whitespace().collect::<Vec<_>>());
+    if GIVES_UP.iter().any(begins) {
+        return 3;
+    }
+    match (SETTLES.iter().any(begins), RUNS.iter().any(begins)) {
         (true, _) => 0,
         (_, true) => 2,
         _ => 1,

@@ -77,6 +77,7 @@ pub struct Postgres {
     end: watch::Receiver<Option<Words>>,
     driver: AbortHandle,
     silent: AtomicBool,
+    told: AtomicBool,
     gauge: Arc<Gauge>,
     hidden: Arc<Hidden>,
 }
@@ -129,6 +130,7 @@ impl Postgres {
             end,
             driver: driver.abort_handle(),
             silent: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             gauge,
             hidden: Arc::default(),
         }
@@ -162,9 +164,9 @@ impl Postgres {
         self.silent.load(Ordering::Relaxed)
     }
 
-    /// Forgets that it was.
-    fn forgive(&self) {
-        self.silent.store(false, Ordering::Relaxed);
+    /// Whether that is asked for the first time, so that it counts once.
+    fn is_first_told(&self) -> bool {
+        !self.told.swap(true, Ordering::Relaxed)
     }
 
     /// Whether [`Self::set_modest`] was asked for.

@@ -58,11 +58,11 @@ impl Link {
     /// `Connect`.
     pub async fn live(&self) -> Result<Arc<Postgres>> {
         let mut current = self.db.lock().await;
-        if current.client().is_closed() {
-            if current.was_silent() {
+        // One that was given up is closed a moment later only.
+        if current.client().is_closed() || current.was_silent() {
+            // Counted once, also when no other connection is to be had.
+            if current.was_silent() && current.is_first_told() {
                 self.again.budget().fell_silent();
-                // Counted once, also when no other connection is to be had.
-                current.forgive();
             }
             let mut db = self.again.connect().await?;
             db.set_modest(self.modest);

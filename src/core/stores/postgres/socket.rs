@@ -88,15 +88,15 @@ pub(super) fn open(
     }
 }
 
-/// A connection that has logged in.
-type LoggedIn = (Client, Connection<Bounded<Socket>, Encrypted>);
+/// What the driver gives for a log-in that succeeded.
+pub(super) type Open = (Client, Connection<Bounded<Socket>, Encrypted>);
 
 /// Encrypts as `config` says and logs in.
 pub(super) fn log_in(
     config: Config,
     stream: Bounded<Socket>,
     handshake: Handshake,
-) -> BoxFuture<'static, Result<LoggedIn, tokio_postgres::Error>> {
+) -> BoxFuture<'static, Result<Open, tokio_postgres::Error>> {
     async move { config.connect_raw(stream, handshake).await }.boxed()
 }
 

@@ -50,8 +50,13 @@ impl Wire {
     async fn open_once(info: &RedisInfo) -> Result<Self, (Error, bool)> {
         let limit = info.connect_timeout;
         let opened = tokio::time::timeout(limit, Self::open_at_leisure(info)).await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Connect, format!("no answer within {}", span(limit)))
-                .with_hint("is the host right, and does a firewall drop packets?"))
+            Err(Error::new(ErrorKind::Connect, format!("no answer within {}", span(limit))).with_hint(
+                match &info.tls {
+                    // A plain Redis waits for the rest of what it takes for a command.
+                    Some(_) => "does this port speak TLS? if not, write redis:// instead of rediss://",
+                    None => "is the host right, and does a firewall drop packets?",
+                },
+            ))
         });
         opened.map_err(|error| match error.kind() {
             ErrorKind::Usage => (error, false),

@@ -339,6 +339,10 @@ fn failed(subject: Subject, error: &Error) -> Item {
         _ => Outcome::Failed,
     };
     let mut why = error.to_string();
+    // Where there is no connection, nothing was sent.
+    if error.kind() == ErrorKind::Connect {
+        why.insert_str(0, "not begun: ");
+    }
     why.extend(error.causes().iter().map(|cause| format!(": {cause}")));
     why.extend(error.hint().map(|hint| format!(" ({hint})")));
     Item::new(subject, outcome, why).lost(error.is_of_the_connection())

@@ -188,6 +188,10 @@ impl Sentinel {
                         _ => Outcome::Failed,
                     };
                     let mut why = error.to_string();
+                    // Where there is no connection, nothing was sent.
+                    if error.kind() == ErrorKind::Connect {
+                        why.insert_str(0, "not begun: ");
+                    }
                     why.extend(error.causes().iter().map(|cause| format!(": {cause}")));
                     why.extend(error.hint().map(|hint| format!(" ({hint})")));
                     return Item::new(subject, outcome, after(&done, &why))
