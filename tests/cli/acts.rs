@@ -251,7 +251,8 @@ fn an_interrupted_bulk_act_finishes_its_item_and_reports_the_truth() {
     sen(["init"]).database(&database.url()).run().expect_code(0);
     database.psql(
         "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, hard_expires_at, status, fencing_token)
-         SELECT 'k' || n, 'o', now() - interval '1 minute', now() - interval '1 minute', 'executing', n FROM generate_series(1, 100) AS n",
+         SELECT 'k' || n, 'o', now() - interval '1 minute', now() - interval '1 minute', 'executing', n FROM generate_series(1, 100) AS n;
+         SELECT setval('sentinel_token_seq', 100)",
     );
     let proxy = Proxy::unix(Server::shared());
     proxy.latency(Duration::from_millis(3));

@@ -20,7 +20,8 @@ fn what_grants_prints_is_enough_and_no_more() {
         "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, hard_expires_at, status, fencing_token)
             VALUES ('u', 'w:1-1', now() - interval '1 hour', now() - interval '30 minutes', 'executing', 7),
                 ('c', 'w:1-1', now() - interval '1 hour', now() - interval '30 minutes', 'completed', 8),
-                ('f', 'w:1-1', now() - interval '1 hour', NULL, 'claimed', 9)",
+                ('f', 'w:1-1', now() - interval '1 hour', NULL, 'claimed', 9);
+        SELECT setval('sentinel_token_seq', 9)",
     );
     let (reader, operator) = (format!("ro_{}", database.name), format!("op_{}", database.name));
     for (role, name) in [("ro", &reader), ("operator", &operator)] {

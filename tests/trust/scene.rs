@@ -14,6 +14,7 @@ pub struct Scene<'a> {
     executions: Value,
     letters: Vec<String>,
     sagas: Value,
+    failed: String,
 }
 
 /// A command, and the codes it may end with.
@@ -75,7 +76,16 @@ impl<'a> Scene<'a> {
             UPDATE order_inbox SET status = 'FAILED', attempts = 3;
             UPDATE order_outbox SET status = 'FAILED', last_error = 'broker is away', attempts = 3",
         );
-        Self { database, folder: tempfile::tempdir().unwrap(), executions: made["executions"].clone(), letters, sagas }
+        // Asked now: later, operators on its type may be somebody else's.
+        let failed = database.psql("SELECT id FROM order_inbox WHERE status = 'FAILED'");
+        Self {
+            database,
+            folder: tempfile::tempdir().unwrap(),
+            executions: made["executions"].clone(),
+            letters,
+            sagas,
+            failed,
+        }
     }
 
     /// The same in a database of its own.
@@ -90,6 +100,7 @@ impl<'a> Scene<'a> {
             executions: self.executions.clone(),
             letters: self.letters.clone(),
             sagas: self.sagas.clone(),
+            failed: self.failed.clone(),
         }
     }
 
@@ -161,9 +172,8 @@ impl<'a> Scene<'a> {
         let export = export.to_str().unwrap();
         let output = r#"{"charge": "by hand", "amount": 3.25}"#;
         let event = ["--event-id", "e-1", "--type", "charge.confirmed", "--payload", "{}"];
-        let event_id = self.database.psql("SELECT id FROM order_inbox WHERE status = 'FAILED'");
         let mut steps = vec![
-            step(&[0], &["saga", "inbox", "requeue", &event_id, "--yes"]),
+            step(&[0], &["saga", "inbox", "requeue", &self.failed, "--yes"]),
             step(&[0], &["once", "o:1", "--", "true"]),
             step(&[0], &["once", "o:1", "--", "true"]),
             step(&[1, 3, 7, 10], &["once", "o:2", "--", "false"]),

@@ -89,6 +89,7 @@ fn an_act_that_the_database_suppresses_is_told_so() {
     database.psql(
         "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, lease_updated_at, hard_expires_at, status, fencing_token)
             VALUES ('u', 'w:1-1', now() - interval '1 hour', now() - interval '1 hour', now() - interval '30 minutes', 'executing', 7);
+        SELECT setval('sentinel_token_seq', 100);
         CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
         CREATE TRIGGER keep BEFORE UPDATE ON sentinel_leases FOR EACH ROW EXECUTE FUNCTION keep()",
     );

@@ -580,7 +580,7 @@ impl LeaseStore for PostgresLeases {
         let change = Ask::new(&sql, params);
         let token = |row: &Row| Cells::new(row).int(0).unwrap_or(act.token);
         let proof = |written: &Written<'_>| act::proof(act, recording, written.rows.first().map_or(act.token, token));
-        let (mut behind, mut sound) = (None, 0);
+        let (mut behind, mut sound) = (None::<(i64, i64)>, 0);
         for _ in 0..DRAWS {
             let row = self.link.change(&change, &proof, permit.operation()).await;
             let row = row.map_err(|error| self.no_leases(error))?;
@@ -595,13 +595,14 @@ impl LeaseStore for PostgresLeases {
             if drawn <= known {
                 (behind, sound) = (Some((drawn, known)), 0);
             } else {
-                (behind, sound) = (None, sound + 1);
+                sound += 1;
             }
             // Twice with a sound token: it is another guard that does not hold.
             if sound == 2 {
                 return Ok(None);
             }
         }
+        // Only a change that drew too small a token leaves this loop: a sound one says above what it met.
         behind.map_or(Ok(None), |(drawn, known)| Err(sequence_behind(drawn, known)))
     }
 
