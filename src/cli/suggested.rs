@@ -184,8 +184,11 @@ fn parses(words: &[String]) -> Result<(), String> {
         Err(error) => match error.kind() {
             ErrorKind::MissingRequiredArgument
             | ErrorKind::MissingSubcommand
+            | ErrorKind::TooFewValues
             | ErrorKind::DisplayHelp
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Ok(()),
+            // The option alone was named.
+            _ if error.to_string().contains("a value is required") => Ok(()),
             _ => Err(error.to_string()),
         },
     }

@@ -55,7 +55,7 @@ impl Chain {
                 steps.push(step.clone());
             }
         }
-        steps.sort_by_key(|step| place(step));
+        steps.sort_by_key(place);
         steps
     }
 }
@@ -77,7 +77,7 @@ const RUNS: [&str; 8] = [
 /// Where a command stands in the order: settle, look, run again.
 fn place(command: &NextCommand) -> u8 {
     let begins = |known: &&str| command.begins(&known.split_whitespace().collect::<Vec<_>>());
-    match (SETTLES.iter().any(|known| begins(&known)), RUNS.iter().any(|known| begins(&known))) {
+    match (SETTLES.iter().any(begins), RUNS.iter().any(begins)) {
         (true, _) => 0,
         (_, true) => 2,
         _ => 1,
