@@ -115,7 +115,7 @@ pub struct Globals {
     #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "2s", value_parser = span, value_name = "SPAN")]
     pub watch: Option<Duration>,
 
-    /// Time limit: of one database statement (30s if not given; streamed lists have none), of `wait` as a whole
+    /// Time limit: of one answer of the database (30s if not given; of a streamed list, until more comes), of `wait` as a whole
     #[arg(long, global = true, value_parser = span, value_name = "SPAN")]
     pub timeout: Option<Duration>,
 
@@ -168,6 +168,8 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
     if arguments.get(1).is_some_and(|word| word == completion::WORD) {
         return completion::answer(&arguments, &Screen::new(ColorChoice::Never, true, &environment));
     }
+    // A URL may stand where none belongs: what is said of it is not to show its password.
+    arguments.iter().filter_map(|argument| argument.to_str()).for_each(sen_core::stores::url::remember);
     let (app, words) = match parse(&arguments) {
         Ok(parsed) => parsed,
         Err(error) => return say_usage(&error, &arguments),

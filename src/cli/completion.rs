@@ -27,6 +27,7 @@ use crate::interrupt::Interrupt;
 use crate::screen::Screen;
 use crate::screen::terminal::ColorChoice;
 use crate::session::Session;
+use crate::settings::NO_FILE;
 use script::Shell;
 
 /// The first word of such a question. It is no command of clap's: no other run of the program pays for it.
@@ -165,6 +166,9 @@ impl Asker {
         }
         let command = <Globals as clap::Args>::augment_args(clap::Command::new("sen"));
         let matches = command.try_get_matches_from(line).ok()?;
-        Globals::from_arg_matches(&matches).ok()
+        let mut globals = Globals::from_arg_matches(&matches).ok()?;
+        // Nobody who presses TAB in some folder means to connect to where its .env leads.
+        globals.env_file.get_or_insert_with(|| NO_FILE.into());
+        Some(globals)
     }
 }

@@ -2,9 +2,11 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::checkup::Hidden;
 use sen_core::registry::{self, Access, Database};
 use sen_core::stores::url::{RedisInfo, Target};
 use sen_core::time::wall::Zone;
@@ -28,6 +30,7 @@ pub struct Session {
     screen: Rc<Screen>,
     settings: RefCell<Option<Settings>>,
     warnings: RefCell<Vec<String>>,
+    hidden: RefCell<Vec<Arc<Hidden>>>,
     notes: RefCell<Vec<String>>,
     announced: RefCell<Vec<(String, String)>>,
     opened: RefCell<Option<String>>,
@@ -42,6 +45,7 @@ impl Session {
             globals,
             settings: RefCell::new(None),
             warnings: RefCell::new(Vec::new()),
+            hidden: RefCell::new(Vec::new()),
             notes: RefCell::default(),
             announced: RefCell::default(),
             opened: RefCell::new(None),
@@ -50,7 +54,8 @@ impl Session {
 
     /// What should be said on stderr about the configuration.
     pub fn warnings(&self) -> Vec<String> {
-        self.warnings.borrow().clone()
+        let hidden = self.hidden.borrow();
+        self.warnings.borrow().iter().cloned().chain(hidden.iter().filter_map(|hidden| hidden.text())).collect()
     }
 
     /// Adds something to be said on stderr when the command has ended.
@@ -74,13 +79,17 @@ impl Session {
     /// `Usage` when the file cannot be read.
     pub fn setting(&self, name: &str) -> Result<Option<String>> {
         self.load()?;
-        Ok(self.settings.borrow().as_ref().and_then(|settings| settings.get(name)))
+        self.settings.borrow().as_ref().map_or(Ok(None), |settings| settings.get(name))
     }
 
     fn load(&self) -> Result<()> {
         let mut settings = self.settings.borrow_mut();
         if settings.is_none() {
-            *settings = Some(Settings::load(self.globals.env_file.as_deref(), |name| std::env::var(name).ok())?);
+            let (file, typed) = (self.globals.env_file.as_deref(), self.globals.database_url.is_some());
+            let loaded = Settings::load(file, typed, |name| std::env::var(name).ok())?;
+            self.warnings.borrow_mut().extend(loaded.warnings());
+            self.notes.borrow_mut().extend(loaded.note());
+            *settings = Some(loaded);
         }
         Ok(())
     }
@@ -165,17 +174,10 @@ impl Session {
     fn named_target(&self) -> Result<Target> {
         self.load()?;
         let settings = self.settings.borrow();
-        let lookup = |name: &str| settings.as_ref().and_then(|settings| settings.get(name));
-        if let Some(url) = &self.globals.database_url {
-            return Target::resolve(Some(url), &lookup);
-        }
-        if !Target::is_named(lookup("DATABASE_URL").as_deref(), &lookup) && has_redis_url() {
-            return Err(Error::usage("no database: DATABASE_URL is not set").with_hint(REDIS_URL));
-        }
-        let url = lookup("DATABASE_URL").filter(|url| !url.is_empty());
-        let source = settings.as_ref().and_then(|settings| settings.source_of("DATABASE_URL"));
-        Target::resolve(url.as_deref(), &lookup).map_err(|error| match (url, source) {
-            (Some(_), Some(source)) => error.with_context(format!("DATABASE_URL from {source}")),
+        let typed = self.globals.database_url.as_deref();
+        let Some(settings) = settings.as_ref() else { return Target::resolve(typed, &|_| None) };
+        settings.target(typed).map_err(|error| match error.to_string().starts_with("no database:") {
+            true if has_redis_url() => error.with_hint(REDIS_URL),
             _ => error,
         })
     }
@@ -248,12 +250,9 @@ impl Session {
     }
 
     fn names_database(&self) -> Result<bool> {
-        let url = match &self.globals.database_url {
-            Some(url) => Some(url.clone()),
-            None => self.setting("DATABASE_URL")?,
-        };
-        let settings = self.settings.borrow();
-        Ok(Target::is_named(url.as_deref(), &|name| settings.as_ref().and_then(|settings| settings.get(name))))
+        self.load()?;
+        let typed = self.globals.database_url.as_deref();
+        Ok(self.settings.borrow().as_ref().is_some_and(|settings| settings.names_database(typed)))
     }
 
     /// The database and, beside it, the Redis where one is named.
@@ -339,9 +338,23 @@ impl Session {
         }
     }
 
+    /// A log-in that failed for want of a password which a found file does not get.
+    fn with_withheld(&self, error: Error) -> Error {
+        let asked = error.sqlstate() == Some("28P01") || error.to_string().contains("asks for a password");
+        match self.settings.borrow().as_ref().and_then(Settings::withheld).filter(|_| asked) {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    }
+
     async fn open(&self, target: &Target, access: Access) -> Result<Database> {
-        let database = registry::open_with(target, access, self.settings()?).await?;
+        let database = registry::open_with(target, access, self.settings()?).await.map_err(|error| {
+            // What explains the failure is said all the same: a password file that is ignored, say.
+            self.warnings.borrow_mut().extend_from_slice(target.warnings());
+            self.with_withheld(error)
+        })?;
         self.warnings.borrow_mut().extend_from_slice(database.warnings());
+        self.hidden.borrow_mut().push(database.hidden());
         *self.opened.borrow_mut() = Some(database.opened().to_owned());
         Ok(database)
     }

@@ -1,14 +1,21 @@
 //! Where settings come from besides the command line: the process environment, and a `.env` file laid under it.
 //! What a setting means is the business of whoever asks for it; the process environment itself is never changed.
+//!
+//! A file that the operator names (`--env-file`) speaks for the operator. One that was merely found, in whatever folder
+//! the operator stands, may come from anybody: it can name a database of its own, whole, and nothing else. It has no say
+//! where a flag or the environment names the database, and no password of the operator's is sent to where it leads.
 
-use std::cell::Cell;
+mod dotenv;
+mod file;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use sen_core::error::{Error, Result};
+use sen_core::secret::remember;
 use sen_core::stores::conninfo::environment_names;
+use sen_core::stores::url::{self, Target};
 
 /// Where a value came from, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,11 +37,40 @@ impl fmt::Display for Source {
 
 type Lookup = Box<dyn Fn(&str) -> Option<String>>;
 
+/// What makes up a database, besides a URL. A found file gives these together, or none.
+const DATABASE: [&str; 5] = ["PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD"];
+/// What says which database is meant, when it stands in the environment of the process.
+const NAMING: [&str; 5] = ["DATABASE_URL", "PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE"];
+/// What may be taken from a found file besides a database: a whole Redis, and how its workers write times.
+const HARMLESS: [&str; 2] = ["SEN_REDIS_URL", "SEN_WORKER_TIMEZONE"];
+/// What of the environment is about passwords, or leads to some: not for a database that a found file names.
+const PRIVATE: [&str; 5] = ["PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGSYSCONFDIR"];
+/// What makes a connection safer. Left out in silence, it would be weaker than whoever wrote the file meant.
+const STRICT: [&str; 9] = [
+    "PGSSLMODE",
+    "PGREQUIRESSL",
+    "PGSSLROOTCERT",
+    "PGSSLCRL",
+    "PGSSLCRLDIR",
+    "PGSSLMINPROTOCOLVERSION",
+    "PGCHANNELBINDING",
+    "PGREQUIREAUTH",
+    "PGREQUIREPEER",
+];
+
 /// The settings of this run.
 pub(crate) struct Settings {
     process: Lookup,
     overlay: BTreeMap<String, String>,
     file: Option<PathBuf>,
+    /// Whether the operator named the file.
+    named: bool,
+    /// Whether a flag names the database.
+    typed: bool,
+    /// Why a found file cannot be used.
+    problem: Option<Error>,
+    /// Whether every user of the machine can read the file.
+    open: bool,
 }
 
 impl fmt::Debug for Settings {
@@ -47,36 +83,294 @@ impl fmt::Debug for Settings {
 
 impl Settings {
     /// Reads `env_file` (`--env-file`), or the nearest `.env` from the working directory up to the repository's root.
+    /// `typed` says that a flag names the database.
     ///
     /// # Errors
-    /// `Usage` for a file that others could have written, that cannot be read, or that does not parse.
+    /// `Usage` for a named file that others could have written, that cannot be read, or that does not parse. A found one
+    /// is only complained of when it decides something.
     pub(crate) fn load(
         env_file: Option<&Path>,
-        process_env: impl Fn(&str) -> Option<String> + 'static,
+        typed: bool,
+        process: impl Fn(&str) -> Option<String> + 'static,
     ) -> Result<Self> {
         let found = match env_file {
+            Some(path) if path == Path::new(NO_FILE) => None,
             Some(path) => Some(path.to_owned()),
             // A working directory that is gone has no `.env`.
-            None => std::env::current_dir().ok().and_then(|here| nearest(&here)),
+            None => std::env::current_dir().ok().and_then(|here| file::nearest(&here)),
         };
-        let overlay = match &found {
-            Some(path) => read(path)?,
-            None => BTreeMap::new(),
+        let mut this = Self {
+            process: Box::new(process),
+            overlay: BTreeMap::new(),
+            file: found,
+            named: env_file.is_some(),
+            typed,
+            problem: None,
+            open: false,
         };
-        Ok(Self { process: Box::new(process_env), overlay, file: found })
-    }
-
-    /// The value of `name`: the environment's, else the file's.
-    pub(crate) fn get(&self, name: &str) -> Option<String> {
-        (self.process)(name).or_else(|| self.overlay.get(name).cloned())
-    }
-
-    /// Where the value of `name` comes from.
-    pub(crate) fn source_of(&self, name: &str) -> Option<Source> {
-        if (self.process)(name).is_some() {
-            return Some(Source::Environment);
+        if let Err(error) = this.read() {
+            if this.named {
+                return Err(error);
+            }
+            this.problem = Some(error);
         }
-        self.file.clone().filter(|_| self.overlay.contains_key(name)).map(Source::File)
+        for name in ["PGPASSWORD"] {
+            (this.process)(name).into_iter().chain(this.overlay.get(name).cloned()).for_each(|text| remember(&text));
+        }
+        for name in ["DATABASE_URL", "SEN_REDIS_URL", "SEN_NOTIFY_URL", "REDIS_URL"] {
+            (this.process)(name)
+                .into_iter()
+                .chain(this.overlay.get(name).cloned())
+                .for_each(|text| url::remember(&text));
+        }
+        Ok(this)
+    }
+
+    fn read(&mut self) -> Result<()> {
+        let Some(path) = &self.file else { return Ok(()) };
+        let read = file::read(path, !self.named)?;
+        self.open = read.open;
+        self.overlay = self.parse(path, &read.content)?;
+        Ok(())
+    }
+
+    /// Of two settings of a name the last wins, as in python-dotenv.
+    fn parse(&self, path: &Path, content: &[u8]) -> Result<BTreeMap<String, String>> {
+        // Names of others are kept for `${…}` alone.
+        let mut all: BTreeMap<String, String> = BTreeMap::new();
+        for line in dotenv::parse(content, &|_| true) {
+            let at = || format!("{}, line {}", path.display(), line.number);
+            let value = match &line.value {
+                Ok(value) => value,
+                Err(_) if !is_ours(&line.name) => continue,
+                Err(dotenv::Wrong::Shape) => {
+                    let text = format!("{}: {} is not given as NAME=value", at(), line.name);
+                    return Err(Error::usage(text).with_hint("quote values that hold blanks or #"));
+                }
+                Err(dotenv::Wrong::Bytes) => return Err(Error::usage(format!("{}: this is not UTF-8", at()))),
+            };
+            let look_up = |name: &str| match ((self.process)(name), all.get(name)) {
+                (None, known) => Ok(known.cloned()),
+                (Some(value), _) if self.named => Ok(Some(value)),
+                // A found file could have the operator's secrets sent to a host of its own choosing.
+                (Some(_), _) => Err(name.to_owned()),
+            };
+            match dotenv::filled(value, &look_up) {
+                Ok(filled) => drop(all.insert(line.name, filled)),
+                Err(_) if !is_ours(&line.name) => drop(all.remove(&line.name)),
+                Err(other) => {
+                    let text = format!("{}: {} asks for ${{{other}}} of the environment", at(), line.name);
+                    return Err(Error::usage(text).with_hint(format!(
+                        "a file that is only found is not given it; name it: --env-file {}",
+                        path.display()
+                    )));
+                }
+            }
+        }
+        all.retain(|name, _| is_ours(name));
+        Ok(all)
+    }
+
+    fn in_file(&self, name: &str) -> Option<String> {
+        self.overlay.get(name).cloned()
+    }
+
+    /// What the operator says: in the environment, or in a file that was named.
+    fn said(&self, name: &str) -> Option<String> {
+        (self.process)(name).or_else(|| self.in_file(name).filter(|_| self.named))
+    }
+
+    /// Whether a found file may name the database: nothing else does.
+    fn file_may_decide(&self) -> bool {
+        !self.named && self.file.is_some() && self.other_choice().is_none()
+    }
+
+    /// What names the database in place of a found file. A variable that is set and empty means "none".
+    fn other_choice(&self) -> Option<&'static str> {
+        if self.typed {
+            return Some("--database-url");
+        }
+        let set = |name: &&str| (self.process)(name).is_some_and(|value| !value.is_empty() || *name == "DATABASE_URL");
+        NAMING.iter().copied().find(|name| set(&name))
+    }
+
+    /// Whether a found file names the database, and what is taken of it.
+    fn file_decides(&self) -> bool {
+        let names = |name: &&str| self.overlay.get(*name).is_some_and(|value| !value.is_empty());
+        self.file_may_decide() && ["DATABASE_URL", "PGHOST", "PGDATABASE"].iter().any(|name| names(&name))
+    }
+
+    /// A variable, for a database that a found file names: its own parts of the database, and of the operator's settings
+    /// those that hold no secret.
+    fn of_file(&self, name: &str) -> Option<String> {
+        let theirs = self.in_file(name).filter(|_| DATABASE.contains(&name) || name == "DATABASE_URL");
+        theirs.or_else(|| (self.process)(name).filter(|_| !PRIVATE.contains(&name)))
+    }
+
+    /// The value of `name`: the environment's, else the file's, if it may say so.
+    pub(crate) fn get(&self, name: &str) -> Result<Option<String>> {
+        if let Some(value) = self.said(name) {
+            return Ok(Some(value));
+        }
+        if !HARMLESS.contains(&name) || !self.file_may_decide() {
+            return Ok(None);
+        }
+        match &self.problem {
+            Some(problem) => Err(again(problem)),
+            None => Ok(self.in_file(name)),
+        }
+    }
+
+    /// The database's URL, where one is given, and where.
+    fn url(&self, typed: Option<&str>) -> Option<(String, Option<Source>)> {
+        if let Some(url) = typed {
+            return Some((url.to_owned(), None));
+        }
+        let source = match (self.process)("DATABASE_URL") {
+            Some(_) => Source::Environment,
+            None => Source::File(self.file.clone()?),
+        };
+        let url = match self.file_decides() {
+            true => self.in_file("DATABASE_URL"),
+            false => self.said("DATABASE_URL"),
+        };
+        url.filter(|url| !url.trim().is_empty()).map(|url| (url, Some(source)))
+    }
+
+    /// Whether a database is named at all.
+    pub(crate) fn names_database(&self, typed: Option<&str>) -> bool {
+        let url = self.url(typed).map(|(url, _)| url);
+        match self.file_decides() {
+            true => true,
+            false => Target::is_named(url.as_deref(), &|name| self.said(name)),
+        }
+    }
+
+    /// The database: what was `typed`, else what the environment names, else what the file does.
+    ///
+    /// # Errors
+    /// `Usage` when there is none, or it cannot be understood.
+    pub(crate) fn target(&self, typed: Option<&str>) -> Result<Target> {
+        if self.file_may_decide()
+            && let Some(problem) = &self.problem
+        {
+            return Err(again(problem));
+        }
+        let found = self.url(typed);
+        let (url, source) = found.unzip();
+        let resolved = if self.file_decides() {
+            self.refuse_weakening()?;
+            Target::resolve_found(url.as_deref(), &|name| self.of_file(name)).map_err(|error| self.name_file(error))
+        } else {
+            Target::resolve(url.as_deref(), &|name| self.said(name))
+        };
+        resolved.map_err(|error| match source.flatten() {
+            Some(source) => error.with_context(format!("DATABASE_URL from {source}")),
+            None if url.is_none() && !self.left_out().is_empty() => self.name_file(error),
+            None => error,
+        })
+    }
+
+    /// A hint for an error that a found file led to: what could not be taken from it can be had by naming it.
+    fn name_file(&self, error: Error) -> Error {
+        let (Some(file), left_out) = (&self.file, self.left_out()) else { return error };
+        if left_out.is_empty() || self.named {
+            return error;
+        }
+        let hint = format!(
+            "{} is not taken from a file that is only found; name it: --env-file {}",
+            left_out.join(", "),
+            file.display()
+        );
+        error.with_hint(hint)
+    }
+
+    /// Names in a found file that are set there and have no effect.
+    fn left_out(&self) -> Vec<&str> {
+        let kept = |name: &str| name == "DATABASE_URL" || DATABASE.contains(&name) || HARMLESS.contains(&name);
+        let set = self.overlay.iter().filter(|(name, value)| !value.is_empty() && !kept(name));
+        set.map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn refuse_weakening(&self) -> Result<()> {
+        let weak = |name: &str| {
+            let value = self.overlay.get(name).map(String::as_str).unwrap_or_default();
+            value.is_empty() || ["disable", "allow", "prefer", "0"].contains(&value)
+        };
+        let url = self.overlay.get("DATABASE_URL").is_some_and(|url| url.contains("sslmode"));
+        let strict: Vec<&str> = STRICT.iter().copied().filter(|name| !weak(name) && !url).collect();
+        let Some(file) = self.file.as_ref().filter(|_| !strict.is_empty()) else { return Ok(()) };
+        let hint = format!("put it into DATABASE_URL (sslmode=…), or name the file: --env-file {}", file.display());
+        let text =
+            format!("{} sets {}, which is not taken from a file that is only found", file.display(), strict.join(", "));
+        Err(Error::usage(text).with_hint(hint))
+    }
+
+    /// What is to be said of the file when a database was asked for, whatever came of it.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let Some(file) = &self.file else { return Vec::new() };
+        let shown = file.display();
+        if let Some(problem) = &self.problem {
+            return match self.other_choice() {
+                Some(_) => vec![format!("a .env file is ignored: {problem}")],
+                None => Vec::new(),
+            };
+        }
+        let mut out = Vec::new();
+        let used = self.named || self.file_decides();
+        if used && self.open && self.holds_password() {
+            out.push(format!(
+                "{shown} holds a password, and every user of this machine can read it; chmod o-r {shown}"
+            ));
+        }
+        if self.file_decides() {
+            let left_out: Vec<&str> = self.left_out();
+            if !left_out.is_empty() {
+                out.push(format!(
+                    "{} in {shown} has no effect: it is not taken from a file that is only found; name it with --env-file",
+                    left_out.join(", ")
+                ));
+            }
+        }
+        out
+    }
+
+    /// What is worth a note: a file that names a database, beside variables that name another.
+    pub(crate) fn note(&self) -> Option<String> {
+        let file = self.file.as_ref().filter(|_| !self.named && self.overlay.contains_key("DATABASE_URL"))?;
+        let other = self.other_choice().filter(|other| other.starts_with("PG"))?;
+        Some(format!("{} names a database, too; {other} in the environment decides", file.display()))
+    }
+
+    fn holds_password(&self) -> bool {
+        let url = |name: &str| self.in_file(name).is_some_and(|text| url::holds_password(&text));
+        self.overlay.get("PGPASSWORD").is_some_and(|text| !text.is_empty())
+            || ["DATABASE_URL", "SEN_REDIS_URL", "SEN_NOTIFY_URL"].into_iter().any(url)
+    }
+
+    /// For an error of connecting: a password that was there and was not sent.
+    pub(crate) fn withheld(&self) -> Option<String> {
+        let file = self.file.as_ref().filter(|_| self.file_decides() && !self.typed)?;
+        Some(format!(
+            "neither PGPASSWORD of the environment nor ~/.pgpass is used for a host that {} names; if it is yours, give --env-file {}",
+            file.display(),
+            file.display()
+        ))
+    }
+}
+
+/// Names no file: nothing is read, and nothing is looked for.
+pub(crate) const NO_FILE: &str = "/dev/null";
+
+/// The same error once more: errors are not copied, as they may have a source.
+fn again(error: &Error) -> Error {
+    let mut out = Error::new(error.kind(), error.to_string());
+    if let Some(hint) = error.hint() {
+        out = out.with_hint(hint);
+    }
+    match error.causes().into_iter().next() {
+        Some(cause) => out.with_source(cause),
+        None => out,
     }
 }
 
@@ -85,169 +379,5 @@ fn is_ours(name: &str) -> bool {
     name == "DATABASE_URL" || name.starts_with("SEN_") || environment_names().any(|known| known == name)
 }
 
-/// The `.env` nearest to `here`. The search ends at the directory that holds `.git`; outside of a repository it does not
-/// leave `here`, for what lies further up belongs to others.
-fn nearest(here: &Path) -> Option<PathBuf> {
-    let root = here.ancestors().find(|dir| dir.join(".git").exists()).unwrap_or(here);
-    let inside = here.ancestors().take_while(|dir| dir.starts_with(root));
-    inside.map(|dir| dir.join(".env")).find(|path| path.symlink_metadata().is_ok())
-}
-
-fn read(path: &Path) -> Result<BTreeMap<String, String>> {
-    let shown = path.display();
-    let unreadable = |error: std::io::Error| {
-        let what = match error.kind() {
-            ErrorKind::NotFound => format!("{shown} does not exist"),
-            _ => format!("cannot read {shown}"),
-        };
-        Error::usage(what).with_source(error)
-    };
-    // Opened once it is known to be a file: opening a pipe that nobody writes to would wait for ever.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(Error::usage(format!("{shown} is not a plain file")));
-    }
-    let mut file = std::fs::File::open(path).map_err(unreadable)?;
-    check_owner(path, &file.metadata().map_err(unreadable)?)?;
-    let mut content = Vec::new();
-    file.read_to_end(&mut content).map_err(unreadable)?;
-    parse(path, &content)
-}
-
-/// Whoever can write the file can send `sen`, and the password, to a database of theirs.
-#[cfg(unix)]
-fn check_owner(path: &Path, about: &std::fs::Metadata) -> Result<()> {
-    use std::os::unix::fs::MetadataExt as _;
-    let (shown, me) = (path.display(), rustix::process::geteuid().as_raw());
-    if about.uid() != me && about.uid() != 0 {
-        return Err(Error::usage(format!("{shown} is refused: it belongs to another user (uid {})", about.uid()))
-            .with_hint("whoever can write it chooses the database; copy it, or set the variables themselves"));
-    }
-    let hint = format!("whoever can write it chooses the database; chmod go-w {shown}");
-    match about.mode() & 0o022 {
-        0 => Ok(()),
-        0o020 => Err(Error::usage(format!("{shown} is refused: its group can write it")).with_hint(hint)),
-        _ => Err(Error::usage(format!("{shown} is refused: other users can write it")).with_hint(hint)),
-    }
-}
-
-#[cfg(not(unix))]
-fn check_owner(_: &Path, _: &std::fs::Metadata) -> Result<()> {
-    Ok(())
-}
-
-/// Parses with dotenvy's rules; of two settings of a name the first wins, as there.
-fn parse(path: &Path, content: &[u8]) -> Result<BTreeMap<String, String>> {
-    let shown = path.display();
-    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-    let text = std::str::from_utf8(content).map_err(|error| {
-        let line = content[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-        Error::usage(format!("{shown}, line {line}: this is not UTF-8"))
-    })?;
-    let mut out = BTreeMap::new();
-    let line = Cell::new(0);
-    for item in dotenvy::from_read_iter(ByLine { rest: text.as_bytes(), line: &line }) {
-        match item {
-            Ok((name, value)) if is_ours(&name) => drop(out.entry(name).or_insert(value)),
-            Ok(_) => {}
-            // The error quotes the text, which may hold a password: only the number of its line is passed on.
-            Err(dotenvy::Error::LineParse(piece, _)) => {
-                let first = (line.get() + 1).saturating_sub(piece.lines().count().max(1));
-                return Err(Error::usage(format!("{shown}, line {first}: this is not NAME=value"))
-                    .with_hint("quote values that hold blanks, # or $"));
-            }
-            Err(_) => return Err(Error::usage(format!("{shown}, line {}: this cannot be parsed", line.get()))),
-        }
-    }
-    Ok(out)
-}
-
-/// Hands out one line at a time and counts them: dotenvy does not tell on which line it stumbled.
-struct ByLine<'a> {
-    rest: &'a [u8],
-    line: &'a Cell<usize>,
-}
-
-impl Read for ByLine<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-        let end = self.rest.iter().position(|byte| *byte == b'\n').map_or(self.rest.len(), |at| at + 1);
-        let take = end.min(buf.len());
-        if take == end && take > 0 {
-            self.line.set(self.line.get() + 1);
-        }
-        let (now, later) = self.rest.split_at(take);
-        buf[..take].copy_from_slice(now);
-        self.rest = later;
-        Ok(take)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(dir: &Path, name: &str, content: &str, mode: u32) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt as _;
-        let path = dir.join(name);
-        std::fs::write(&path, content).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        path
-    }
-
-    fn refused(path: &Path) -> String {
-        let error = Settings::load(Some(path), |_| None).unwrap_err();
-        assert_eq!(error.kind(), sen_core::error::ErrorKind::Usage);
-        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
-        error.to_string()
-    }
-
-    #[test]
-    fn the_environment_wins_and_only_our_names_are_taken() {
-        let dir = tempfile::tempdir().unwrap();
-        let content = "# comment\nexport DATABASE_URL='sqlite:a b'\nPGUSER=file\nPGUSER=late\nPGTZ=Asia/Tokyo\nSEN_PAGER=less\nPATH=/evil\nPGHOST=h # x\n";
-        let path = file(dir.path(), ".env", content, 0o640);
-        let settings = Settings::load(Some(&path), |name| (name == "PGUSER").then(|| "process".into())).unwrap();
-        assert_eq!(settings.get("DATABASE_URL").as_deref(), Some("sqlite:a b"));
-        assert_eq!(settings.get("PGUSER").as_deref(), Some("process"));
-        assert_eq!(settings.get("PGHOST").as_deref(), Some("h"));
-        assert_eq!(settings.get("SEN_PAGER").as_deref(), Some("less"));
-        assert_eq!((settings.get("PATH"), settings.get("PGTZ")), (None, None));
-        assert_eq!(settings.source_of("PGUSER"), Some(Source::Environment));
-        assert_eq!(settings.source_of("PGHOST"), Some(Source::File(path)));
-        assert_eq!(settings.source_of("PATH"), None);
-        assert!(std::env::var("SEN_PAGER").is_err());
-        assert!(!format!("{settings:?}").contains("a b"));
-    }
-
-    #[test]
-    fn files_that_are_not_to_be_trusted_or_read() {
-        let dir = tempfile::tempdir().unwrap();
-        let line = "PGPASSWORD=hunter2\n";
-        assert!(refused(&file(dir.path(), "group", line, 0o620)).contains("its group can write"));
-        assert!(refused(&file(dir.path(), "others", line, 0o602)).contains("other users can write"));
-        assert!(refused(&dir.path().join("absent")).contains("does not exist"));
-        assert!(refused(dir.path()).contains("not a plain file"));
-        let broken =
-            refused(&file(dir.path(), "broken", "PGUSER=a\n# PGPASSWORD=x hunter2\nPGPASSWORD=x hunter2\n", 0o600));
-        assert!(broken.ends_with("broken, line 3: this is not NAME=value"), "{broken}");
-        let open = refused(&file(dir.path(), "open", "PGUSER=a\n\nPGPASSWORD='hunter2\nmore\n", 0o600));
-        assert!(open.ends_with("open, line 3: this is not NAME=value"), "{open}");
-        std::fs::write(dir.path().join("bytes"), b"A=b\nC=\xff\n").unwrap();
-        assert!(refused(&dir.path().join("bytes")).ends_with("line 2: this is not UTF-8"));
-    }
-
-    #[test]
-    fn the_search_stays_in_the_repository() {
-        let dir = tempfile::tempdir().unwrap();
-        let deep = dir.path().join("repo/a/b");
-        std::fs::create_dir_all(&deep).unwrap();
-        file(dir.path(), ".env", "", 0o600);
-        assert_eq!(nearest(&deep), None);
-        assert_eq!(nearest(dir.path()), Some(dir.path().join(".env")));
-        std::fs::create_dir(dir.path().join("repo/.git")).unwrap();
-        assert_eq!(nearest(&deep), None);
-        let root = file(&dir.path().join("repo"), ".env", "", 0o600);
-        assert_eq!(nearest(&deep), Some(root));
-        let near = file(&dir.path().join("repo/a"), ".env", "", 0o600);
-        assert_eq!(nearest(&deep), Some(near));
-    }
-}
+mod tests;

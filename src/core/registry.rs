@@ -1,11 +1,11 @@
 //! Which systems a database may hold, and opening them.
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::checkup::{Check, Checkup};
+use crate::model::checkup::{Check, Checkup, Hidden};
+use crate::model::verdict::Severity;
 use crate::stores::url::Target;
 use crate::system::System;
 use crate::time::wall::Zone;
@@ -72,14 +72,37 @@ impl Database {
     /// # Errors
     /// What the server reports of the catalogue; a system that is not there has nothing to say.
     pub async fn examine(&self) -> Result<Vec<Check>> {
-        let checkup = self.checkup().await?;
+        let (checkup, found) = self.checkups().await?;
         #[cfg(feature = "postgres")]
         if let Some(link) = &self.link {
+            if !found {
+                return Err(link.nothing_found().await);
+            }
             let mut checks = link.examine(&checkup.needs, &checkup.indexes).await?;
             checks.extend(checkup.checks);
             return Ok(checks);
         }
+        #[cfg(not(feature = "postgres"))]
+        let _ = found;
         Ok(checkup.checks)
+    }
+
+    /// The tables of which row-level security may hide rows, as far as questions have been asked.
+    pub fn hidden(&self) -> Arc<Hidden> {
+        #[cfg(feature = "postgres")]
+        if let Some(link) = &self.link {
+            return Arc::clone(link.hidden());
+        }
+        Arc::default()
+    }
+
+    /// What to say where none of the systems was found: `absent`, or more where more is known.
+    pub async fn nothing_found(&self, absent: Error) -> Error {
+        #[cfg(feature = "postgres")]
+        if let Some(link) = &self.link {
+            return link.nothing_found().await;
+        }
+        absent
     }
 
     /// What every system that is there wants examined.
@@ -87,15 +110,30 @@ impl Database {
     /// # Errors
     /// What a store reports.
     pub async fn checkup(&self) -> Result<Checkup> {
+        Ok(self.checkups().await?.0)
+    }
+
+    /// The same, and whether any system is there.
+    async fn checkups(&self) -> Result<(Checkup, bool)> {
         let mut all = Checkup::default();
+        let mut found = false;
         for system in self.systems() {
             match system.checkup().await {
                 Ok(checkup) => {
+                    found |= !(checkup.needs.is_empty() && checkup.checks.is_empty());
                     all.needs.extend(checkup.needs);
                     all.indexes.extend(checkup.indexes);
                     all.checks.extend(checkup.checks);
                 }
                 Err(error) if error.kind() == ErrorKind::NoSystem => {}
+                Err(error) if error.kind() == ErrorKind::Denied => {
+                    found = true;
+                    let text = format!("{} cannot be examined: {error}", system.name());
+                    all.checks.push(
+                        Check::new(Severity::Critical, "privileges", text)
+                            .with_remedy("sen grants --role ro   # as the owner"),
+                    );
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -108,7 +146,7 @@ impl Database {
             all.needs.clear();
             all.indexes.clear();
         }
-        Ok(all)
+        Ok((all, found))
     }
 
     /// Adds the systems of a Redis beside this database. It is connected to when it is first asked something, so that one

@@ -7,4 +7,5 @@ mod faults;
 mod harness;
 mod library;
 mod proof;
+mod silent;
 mod why;

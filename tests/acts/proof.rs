@@ -126,13 +126,13 @@ fn a_worker_ahead_of_the_servers_zone_is_reported() {
 fn an_async_client_past_its_lease_is_well(library: &'static Environment) {
     let place = Place::new(library);
     let _workers = [place.work("async", "long", "4000", FAR_MS), place.work("async", "short", "500", FAR_MS)];
-    for (key, ttl) in [("long", "4s"), ("short", "500ms")] {
+    for key in ["long", "short"] {
         place.wait_until(key, "lease_expires_at < now()");
         let told = place.act(&["inspect", key], 0).json();
         let verdict = &told["verdict"];
         assert_eq!((&verdict["state"], &verdict["severity"]), (&"stalled".into(), &"pending".into()), "{verdict:#}");
         let said = texts(verdict);
-        assert!(said.contains(&format!("its real TTL is {ttl}")), "{said}");
+        assert!(said.contains("its real TTL is about "), "{said}");
         assert!(!said.contains("before-hard-ttl"), "{said}");
         let why = place.act(&["why", key], 0).json();
         let causes = why["chain"][0]["causes"].as_array().expect("causes");
@@ -182,7 +182,7 @@ fn doctor_says_which_version_cannot_work_on_django_tables() {
     assert_eq!(place.library(&["attempt", "k"])["success"], true);
     assert_eq!(place.library(&["async_once", "a"])["error"], "NotNullViolation");
     let (said, remedies) = doctor(&place);
-    assert!(!said.contains("0.5.0 cannot work") && said.contains("async clients"), "{said}");
+    assert!(!said.contains("sentinel-coordination 0.5.0 cannot work") && said.contains("async clients"), "{said}");
     place.database.psql(remedies.iter().find(|sql| sql.contains("ttl_ms")).expect("a statement to copy"));
     for library in [&SENTINEL_050, &SENTINEL_042] {
         place.library = library;
@@ -206,7 +206,7 @@ fn many_keys_are_looked_up_in_sets() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let before = transactions(&place);
     let plan = place.run(&words).json();
-    assert_eq!(plan["steps"].as_array().map(Vec::len), Some(600), "{plan}");
+    assert_eq!((&plan["planned"], &plan["changed"]), (&600.into(), &600.into()));
     // Three sets of keys, and what a command costs anyway; one by one they would be 1200.
     let cost = transactions(&place) - before;
     assert!(cost < 100, "{cost} transactions");

@@ -45,9 +45,12 @@ fn passwords_and_access_lists() {
         .conf("user nobody on >s3cret3")
         .start();
     let port = server.port();
-    assert_eq!(outcome(&format!("redis://:s3cret@127.0.0.1:{port}/0")), "PONG over not encrypted");
+    assert_eq!(outcome(&format!("redis://:s3cret@127.0.0.1:{port}/0")), "PONG over not encrypted, on this machine");
     assert_eq!(outcome(&format!("redis+unix://:s3cret@{}", server.socket().display())), "PONG over Unix socket");
-    assert_eq!(outcome(&format!("redis://reader:s3cret2@127.0.0.1:{port}")), "PONG over not encrypted");
+    assert_eq!(
+        outcome(&format!("redis://reader:s3cret2@127.0.0.1:{port}")),
+        "PONG over not encrypted, on this machine"
+    );
     let told = outcome(&format!("redis://127.0.0.1:{port}"));
     assert!(
         told.starts_with("Connect: cannot connect to redis://127.0.0.1:") && told.contains("wants a password"),
@@ -91,7 +94,10 @@ fn tls() {
     assert_eq!(blind, "PONG over TLS, certificate not verified");
     // Each kind of client at the other kind of port.
     let told = outcome(&format!("redis://localhost:{port}"));
-    assert!(told.starts_with("Connect: "), "{told}");
+    assert!(told.starts_with("Connect: ") && told.contains("rediss://"), "{told}");
+    let plain = Options::new().tcp().start();
+    let told = outcome(&format!("rediss://localhost:{}?ssl_ca_certs={ca}", plain.port()));
+    assert!(told.starts_with("Connect: ") && told.contains("redis:// instead of rediss://"), "{told}");
 }
 
 #[test]
@@ -134,7 +140,6 @@ fn servers_that_are_no_redis() {
         (b"SSH-2.0-OpenSSH_9.2p1\r\n", false),
         (b"220 mail.example ESMTP\r\n", false),
         (b"* OK IMAP4rev1 ready\r\n", false),
-        (b"\x15\x03\x01\0\x02\x02\x46", false),
         (b"$-1\r\n:1\r\n", false),
         (b"+OK\r\nsomething else\r\n", false),
         (b"\0\0\0\0", true),
@@ -149,6 +154,9 @@ fn servers_that_are_no_redis() {
         assert!(told.contains("what answers does not speak the protocol of Redis"), "{bytes:?}: {told}");
         assert!(told.contains("is the port that of a Redis server"), "{bytes:?}: {told}");
     }
+    // One that speaks TLS says so.
+    let told = outcome(&format!("redis://127.0.0.1:{}", impostor(b"\x15\x03\x01\0\x02\x02\x46", false)));
+    assert!(told.contains("this port speaks TLS") && told.contains("rediss://"), "{told}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod certificates;
 mod harness;
 
 mod acts;
+mod busy;
 mod connect;
 mod faults;
 mod hostile;
@@ -16,4 +17,5 @@ mod place;
 mod race;
 mod reading;
 mod scale;
+mod silent;
 mod why;

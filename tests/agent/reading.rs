@@ -91,7 +91,8 @@ fn counts_as_the_controller_counts() {
         .collect();
     let expected = [
         ("cancelled", 2),
-        ("completed", 16),
+        ("completed", 13),
+        ("completed_with_errors", 3),
         ("failed", 3),
         ("lease_expired", 1),
         ("out_of_attempts", 1),
@@ -192,7 +193,8 @@ fn every_checkpoint_and_heartbeat() {
 fn a_task_in_depth() {
     let place = Place::loaded();
     let found = place.json(&["agent", "show", "task_1c95c165d749"], 0);
-    assert_eq!(found["verdict"]["state"], "completed");
+    // The real worker went on after a node that failed, and marked the task completed.
+    assert_eq!(found["verdict"]["state"], "completed_with_errors");
     assert_eq!(
         found["effects"],
         json!([{"effect": "upload:summary", "standing": "done", "lock_ms": found["effects"][0]["lock_ms"], "result": {"uri": "s3://out/task_1c95c165d749"}}])

@@ -47,9 +47,15 @@ fn no_beats(place: &Place) {
 /// How it comes about, the task, what is changed of what the real code wrote, and every rule that holds.
 type Scenario = (&'static str, &'static str, fn(&Place), &'static [&'static str]);
 
-const SCENARIOS: [Scenario; 22] = [
+const SCENARIOS: [Scenario; 25] = [
     // As the real code left them.
     ("completed", "task_0e41c04ec91f", |_| (), &[]),
+    (
+        "completed, the real worker having gone on after a node that failed",
+        "task_1c95c165d749",
+        |_| (),
+        &["node_failed"],
+    ),
     ("cancelled through the controller", "task_122c768051e0", |_| (), &[]),
     ("queued, workers alive", QUEUED, |_| (), &[]),
     ("queued again by the watcher, workers alive", "task_d305f21ab30d", |_| (), &[]),
@@ -114,13 +120,13 @@ const SCENARIOS: [Scenario; 22] = [
             place.set(KILLED, &[("cost_limit", "0.01")]);
             place.server.run(&["SET", &format!("effects:{KILLED}:upload:summary:lock"), "1", "PX", "600000"]);
         },
-        &["effect_unsettled", "worker_gone", "over_cost_limit", "no_watcher"],
+        &["worker_gone", "effect_unsettled", "over_cost_limit", "no_watcher"],
     ),
     (
         "killed after its last attempt",
         KILLED,
         |place| place.set(KILLED, &[("attempts", "3")]),
-        &["out_of_attempts", "worker_gone", "no_watcher"],
+        &["worker_gone", "no_watcher"],
     ),
     (
         "failed for the rate limit, in the worker's words",
@@ -130,6 +136,28 @@ const SCENARIOS: [Scenario; 22] = [
             place.set("task_4b206064b737", &[("error", error)]);
         },
         &["rate_limited"],
+    ),
+    (
+        "completed, and every node failed",
+        "task_0e41c04ec91f",
+        |place| {
+            let stored = keys().into_iter().find(|key| key.key == "task:task_0e41c04ec91f:checkpoint").unwrap().value;
+            let mut stored: Value = serde_json::from_str(stored.as_str().unwrap()).unwrap();
+            for node in stored["node_states"].as_object_mut().unwrap().values_mut() {
+                node["error"] = json!("Connection error.");
+            }
+            place.server.run(&["SET", "task:task_0e41c04ec91f:checkpoint", &stored.to_string()]);
+        },
+        &["node_failed"],
+    ),
+    (
+        "queued by the watcher while its worker went on",
+        QUEUED,
+        |place| {
+            let later = json!("2099-01-01T00:00:00.000000");
+            beat(place, "worker-live", &[("current_task", json!(QUEUED)), ("last_beat", later)]);
+        },
+        &["second_run"],
     ),
     ("held by nobody", KILLED, |place| place.set(KILLED, &[AHEAD, ("owner", "")]), &["no_owner"]),
     ("its hash cannot be read", QUEUED, |place| place.set(QUEUED, &[("attempts", "many")]), &["unreadable_hash"]),

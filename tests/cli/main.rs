@@ -10,6 +10,9 @@ mod completion;
 mod configuration;
 mod demo;
 mod doctor;
+mod dotenv;
+#[path = "../connect/fake.rs"]
+mod fake;
 mod generated;
 mod hostile;
 mod json;

@@ -139,7 +139,7 @@ fn what_cannot_be_watched_is_said_without_a_screen() {
     let empty = Server::shared().fresh_database();
     let shown = terminal(["watch"]).database(&empty.url()).run();
     assert_eq!(shown.code, 2, "{}", shown.screen);
-    assert!(shown.screen.contains("no Sentinel tables"), "{}", shown.screen);
+    assert!(shown.screen.contains("no supported tables"), "{}", shown.screen);
     let shown = terminal(["watch"]).database("sqlite:/none/such.db").run();
     assert_eq!((shown.code, count(&shown.raw, ALTERNATE)), (6, 0), "{}", shown.screen);
     sen(["watch", "-o", "json"]).database(&empty.url()).run().expect_code(2);

@@ -3,9 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 mod certificates;
+mod fake;
 mod hosts;
+mod libpq;
 mod login;
 mod pooler;
+mod requirement;
+mod revoked;
 mod server;
 mod tls;
 

@@ -104,14 +104,19 @@ pub enum Trap {
     Keep(Vec<u8>),
     /// Not cut either: from these bytes on nothing passes on this connection, in either direction, while others go on.
     Mute(Vec<u8>),
+    /// The same, once so many bytes of the answer have passed.
+    Stop(Vec<u8>, usize),
 }
 
 impl Trap {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Request(bytes) | Self::Answer(bytes) | Self::Hold(bytes) | Self::Keep(bytes) | Self::Mute(bytes) => {
-                bytes
-            }
+            Self::Request(bytes)
+            | Self::Answer(bytes)
+            | Self::Hold(bytes)
+            | Self::Keep(bytes)
+            | Self::Mute(bytes)
+            | Self::Stop(bytes, _) => bytes,
         }
     }
 }
@@ -153,6 +158,8 @@ struct Link {
     answered: bool,
     withhold: bool,
     mute: bool,
+    /// How many bytes of answers still pass, where that is bounded.
+    passes: Option<usize>,
     client_gone: bool,
 }
 
@@ -367,6 +374,7 @@ fn open(shared: &Arc<Shared>, client: &Stream) -> io::Result<()> {
         answered: true,
         withhold: false,
         mute: false,
+        passes: None,
         client_gone: false,
     });
     drop(state);
@@ -404,6 +412,7 @@ fn pump(shared: &Shared, index: usize, mut from: Stream, mut to: Stream, directi
                     Some(Trap::Request(_)) => break,
                     Some(Trap::Answer(_)) => link.withhold = true,
                     Some(Trap::Mute(_)) => link.mute = true,
+                    Some(Trap::Stop(_, bytes)) => link.passes = Some(bytes),
                     Some(Trap::Keep(_)) => {
                         (state.stalled, passes) = (true, true);
                         shared.changed.notify_all();
@@ -419,6 +428,15 @@ fn pump(shared: &Shared, index: usize, mut from: Stream, mut to: Stream, directi
             Direction::Down if link.withhold => break,
             Direction::Down => state.latency,
         };
+        let mut length = length;
+        if direction == Direction::Down
+            && let Some(passes) = &mut link.passes
+        {
+            length = length.min(*passes);
+            *passes -= length;
+            link.mute |= length == 0;
+        }
+        let chunk = &buffer[..length];
         // What is read of a mute connection is lost; so is its end, which the other side would otherwise see.
         let mute = link.mute;
         drop(guard);

@@ -1,5 +1,6 @@
 //! The rules of the house that no compiler checks: which floor imports which, who may touch a stream, what opens a file.
 
+mod dependencies;
 mod rules;
 
 use std::fs;
@@ -54,7 +55,10 @@ fn planted_breaches_are_seen() {
         ("core/systems/sentinel/verdict.rs", "use tokio_postgres::Row;", 1),
         ("core/systems/sentinel/remedy.rs", "pub async fn plan() {}", 1),
         ("core/systems/sentinel/remedy.rs", "async\nfn plan() {}\nlet x = rusqlite::Connection::open(p);", 2),
-        ("core/systems/sentinel/postgres.rs", "client.query_typed(&format!(\"SELECT {x}\"), &[])", 1),
+        ("core/systems/sentinel/postgres.rs", "client.query_typed(&format!(\"SELECT {x}\"), &[])", 2),
+        ("core/systems/sentinel/postgres.rs", "client.query_typed(LOOK.as_str(), &[])", 1),
+        ("core/systems/sentinel/postgres.rs", "client.batch_execute(RAISE)", 1),
+        ("core/systems/sentinel/postgres.rs", "client\n  .prepare_typed(\n  \"SELECT now()\", &[])", 1),
         ("core/systems/sentinel/postgres.rs", "client\n  .execute(\n  &format!(\"x\"), &[])", 1),
         ("core/systems/sentinel/sqlite.rs", "connection.prepare(format!(\"x\").as_str())", 1),
         ("cli/commands/list.rs", "let out = std::io::stdout();", 1),
@@ -78,7 +82,10 @@ fn what_is_allowed_passes() {
             "core/systems/sentinel/postgres.rs",
             "use super::record::Lease;\nuse crate::stores::postgres::Session;\nuse tokio_postgres::Row;",
         ),
-        ("core/systems/sentinel/postgres.rs", "client.query_typed(SELECT, &[]).map_err(|e| format!(\"{e}\"))"),
+        (
+            "core/systems/sentinel/postgres.rs",
+            "client.query_typed(SELECT.for_postgres(), &[]).map_err(|e| format!(\"{e}\"))",
+        ),
         (
             "core/systems/sentinel/verdict.rs",
             "// never async, no tokio\nlet text = \"async tokio\";\n#[cfg(test)]\nmod tests { use super::*; }",

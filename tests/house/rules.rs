@@ -37,6 +37,13 @@ const SQL_CALLS: &str = r"\.\s*(query\w*|execute\w*|prepare\w*|batch_execute|sim
 /// Names of this program's own (`state.name()`) are as good as literals.
 const SUGGESTED: &str = r#"NextCommand::new\(\s*&\[[^\]]*&"#;
 
+/// Calls that take a statement for PostgreSQL, and what a statement is that nothing in the search path can take over.
+const SENT: &str = r"\.\s*(query_typed\w*|prepare_typed)\s*\(\s*([^,]*),";
+const QUALIFIED: &str = r"(for_postgres|text)\(\)$";
+/// The same for text of several statements: literals and these hold no function, or name where it is.
+const BATCH: &str =
+    r#"\.\s*batch_execute\s*\(\s*(\w+\s*\(|"|BEGIN|super::write::BEGIN|CONFIRM|ddl|\w+\.for_postgres)?"#;
+
 /// What is wrong with the file at this path below `src`.
 pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -55,6 +62,9 @@ pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
             "{path}: a suggested command takes an id as a fixed word; `.id()` and `.option()` are for that"
         ));
     }
+    if code.contains("query_typed") || code.contains("prepare_typed") || code.contains("batch_execute") {
+        found.extend(unqualified(path, &code));
+    }
     let Some(inside) = path.strip_prefix("core/").and_then(|rest| rest.strip_suffix(".rs")) else { return found };
     let module: Vec<&str> = inside.split('/').filter(|name| *name != "lib" && *name != "mod").collect();
     let Some(floor) = module.first().and_then(|name| floor_of(name)) else { return found };
@@ -72,6 +82,27 @@ pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
             && *own != other
         {
             found.push(format!("{path}: a system imports another: {}", target.join("::")));
+        }
+    }
+    found
+}
+
+/// Statements that go to PostgreSQL as they stand.
+fn unqualified(path: &str, code: &str) -> Vec<String> {
+    let regular = |pattern| Regex::new(pattern).expect("the pattern is regular");
+    let qualified = regular(QUALIFIED);
+    let mut found = Vec::new();
+    for call in regular(SENT).captures_iter(code) {
+        if !qualified.is_match(call[2].trim()) {
+            found.push(format!(
+                "{path}: sends a statement to PostgreSQL as it stands: {} (Sql::for_postgres)",
+                &call[0]
+            ));
+        }
+    }
+    for call in regular(BATCH).captures_iter(code) {
+        if call.get(1).is_none() {
+            found.push(format!("{path}: sends statements to PostgreSQL as they stand (Sql::for_postgres)"));
         }
     }
     found

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::stage::{At, forgetful, scale};
+use super::stage::{At, forgetful, scale, until};
 use crate::harness::postgres::{Options, Server};
 use crate::harness::proxy::{Proxy, Target, Trap};
 use crate::harness::psql;
@@ -63,9 +63,7 @@ fn a_key_that_was_claimed_or_completed_stays_so_after_a_crash() {
         let line = format!("echo run >> '{}'; sleep 60", started);
         let words = ["once", &begun, "--ttl", "60s", "--", "sh", "-c", &line];
         let running = sen(words).database(&scene.url()).env("SEN_SPOOL_DIR", scene.path("spool")).start();
-        while !std::path::Path::new(&started).exists() {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+        until("the command runs", || std::path::Path::new(&started).exists());
         scene.server.kill();
         scene.server.resume();
         drop(running);
@@ -117,15 +115,18 @@ fn once_tells_the_truth_and_starts_once() {
                 let bytes = statement.as_bytes().to_vec();
                 proxy.trap(if at == At::Request { Trap::Hold(bytes) } else { Trap::Keep(bytes) });
                 if fails_over {
-                    while scene.psql("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "0" {
-                        std::thread::sleep(std::time::Duration::from_millis(20));
-                    }
+                    until("it streams", || {
+                        scene.psql("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") != "0"
+                    });
                     let sender = scene.server.process("walsender").expect("there is a walsender");
                     crate::harness::daemon::send(sender, rustix::process::Signal::STOP);
                 }
                 let running = scene.once(&key, &proxy.url_of(&scene.base)).start();
                 proxy.wait_for_hold();
-                std::thread::sleep(std::time::Duration::from_millis(100));
+                if at == At::Answer {
+                    let open = "SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()";
+                    until("it is committed", || scene.psql(open) == "0");
+                }
                 scene.server.kill();
                 match standby {
                     Some(standby) => {

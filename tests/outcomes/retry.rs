@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::stage::until;
 use crate::harness::postgres::{Options, Server};
 use crate::harness::psql;
 use crate::harness::sen::sen;
@@ -39,9 +40,7 @@ fn writers_wait_for_a_standby_to_be_promoted() {
     sen(["init"]).database(&primary.url_of(&name)).run().expect_code(0);
     let standby = primary.standby("one");
     let url = standby.url_of(&name);
-    while psql::try_run(&url, "SELECT count(*) FROM sentinel_leases").is_err() {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("the standby has the tables", || psql::try_run(&url, "SELECT count(*) FROM sentinel_leases").is_ok());
     primary.kill();
     // Readers are content with a standby.
     sen(["list", "--connect-retry", "2m"]).database(&url).run().expect_code(0);

@@ -19,6 +19,16 @@ pub(crate) fn scale() -> f64 {
     std::env::var("SEN_TEST_SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(1.0)
 }
 
+/// Waits for a state of the servers; the machine may be busy.
+#[track_caller]
+pub(crate) fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !is() {
+        assert!(start.elapsed() < std::time::Duration::from_secs(120), "in two minutes this did not come: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
 /// An act, from something that is ripe for it. `ID` stands for what it is about.
 pub(crate) struct Verb {
     pub(crate) name: &'static str,

@@ -181,6 +181,36 @@ fn every_guard_holds_on_sqlite() {
     guards(&sqlite(), Some(true));
 }
 
+/// Proof of life by looking twice: what has moved since it was seen is not taken over.
+fn a_row_that_moved_since_it_was_seen_is_not_taken_over(cell: &dyn Cell) {
+    let store = cell.store_for_writing();
+    cell.seed(&Seed { key: "moved", hard: Some(600), ..seed("") });
+    on_one_runtime(async {
+        let seen = look(store.as_ref(), "moved").await.unwrap();
+        assert!(cell.worker_beats("moved", 7));
+        let stale = LeaseAct { updated: seen.lease_updated_at, ..act("moved", EARLY, 7) };
+        assert_eq!(store.act(&stale, &fresh_permit()).await.unwrap(), None, "its worker lives");
+        let now = look(store.as_ref(), "moved").await.unwrap();
+        assert_eq!((now.status.as_str(), now.fencing_token), ("executing", Some(7)));
+        assert!(apply(store.as_ref(), "moved", EARLY, 7).await.is_some(), "as seen now");
+    });
+}
+
+#[test]
+fn a_row_that_moved_since_it_was_seen_is_not_taken_over_on_postgres() {
+    a_row_that_moved_since_it_was_seen_is_not_taken_over(&postgres_of_init());
+}
+
+#[test]
+fn a_row_that_moved_since_it_was_seen_is_not_taken_over_on_plain_timestamps() {
+    a_row_that_moved_since_it_was_seen_is_not_taken_over(&postgres(V042));
+}
+
+#[test]
+fn a_row_that_moved_since_it_was_seen_is_not_taken_over_on_sqlite() {
+    a_row_that_moved_since_it_was_seen_is_not_taken_over(&sqlite());
+}
+
 /// Who does what, in its own order; the interleavings mix these orders in every way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Actor {

@@ -5,5 +5,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod grants;
 mod scene;
 mod shadow;
+mod unseen;

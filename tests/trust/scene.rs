@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::peers::{self, Peer, SAGA_073, STENT_112};
 use crate::harness::postgres::{Database, Server};
+use crate::harness::psql;
 use crate::harness::sen::{Output, sen};
 
 /// The database and the ids of what is in it.
@@ -34,6 +35,7 @@ impl<'a> Scene<'a> {
             "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, lease_updated_at, hard_expires_at, status, fencing_token)
                 VALUES ('u:1', 'w:1-1', now() - interval '1 hour', now() - interval '1 hour', now() - interval '50 minutes', 'executing', 7),
                     ('u:2', 'w:1-1', now() - interval '1 hour', now() - interval '1 hour', now() - interval '50 minutes', 'executing', 8),
+                    ('u:3', 'w:1-1', now() - interval '1 hour', now() - interval '1 hour', now() - interval '50 minutes', 'executing', 11),
                     ('c:1', 'w:1-1', now() - interval '1 hour', now() - interval '1 hour', now() - interval '50 minutes', 'completed', 9),
                     ('f:1', 'w:1-1', now() - interval '1 hour', now() - interval '1 hour', NULL, 'claimed', 10);
             SELECT setval('sentinel_token_seq', 100)",
@@ -58,16 +60,46 @@ impl<'a> Scene<'a> {
             ("stuck", "order", json!({"charge": "fail"})),
             ("event", "order", json!({"charge": "await"})),
             ("inbox", "order", json!({"charge": "await"})),
+            ("failed-in", "order", json!({"charge": "await"})),
         ] {
             sagas[order] = ask(json!({"do": "start", "order": order, "saga": saga, "plan": plan}));
         }
         library.kill();
+        let event =
+            ["--event-id", "e-7", "--type", "charge.confirmed", "--payload", "{}", "--correlation", "failed-in"];
+        let words = [&["saga", "notify", "failed-in", "--inbox"][..], &event].concat();
+        sen(words).database(&url).run().expect_code(0);
         database.psql(
             "UPDATE order_saga SET status = 'RUNNING', deadline_at = NULL, updated_at = now() - interval '1 hour'
                 WHERE aggregation_id = 'stuck';
+            UPDATE order_inbox SET status = 'FAILED', attempts = 3;
             UPDATE order_outbox SET status = 'FAILED', last_error = 'broker is away', attempts = 3",
         );
         Self { database, folder: tempfile::tempdir().unwrap(), executions: made["executions"].clone(), letters, sagas }
+    }
+
+    /// The same in a database of its own.
+    pub fn copy_of(&self, template: &str) -> Self {
+        let server = self.database.server;
+        let name = format!("copy_of_{template}");
+        let postgres = server.url_of("postgres");
+        psql::run(&postgres, &format!("CREATE DATABASE {name} TEMPLATE {template}"));
+        Self {
+            database: Database { server, name },
+            folder: tempfile::tempdir().unwrap(),
+            executions: self.executions.clone(),
+            letters: self.letters.clone(),
+            sagas: self.sagas.clone(),
+        }
+    }
+
+    /// Removes the database.
+    pub fn drop_it(self) {
+        psql::run(&self.database.server.url_of("postgres"), &format!("DROP DATABASE {}", self.database.name));
+    }
+
+    pub fn doctor(&self) -> Step {
+        step(&[0], &["doctor"])
     }
 
     fn id(&self, of: &str) -> &str {
@@ -81,15 +113,15 @@ impl<'a> Scene<'a> {
     /// Every reading command.
     pub fn reading(&self) -> Vec<Step> {
         let message = self.database.psql("SELECT id FROM order_outbox LIMIT 1");
-        let (task, letter) = (self.database.psql("SELECT id FROM tasks ORDER BY id LIMIT 1"), self.letters[0].as_str());
+        let (task, letter) = (self.database.psql("SELECT id FROM tasks ORDER BY id LIMIT 1"), self.letters[3].as_str());
         let mut steps = vec![
             step(&[0], &["status"]),
             step(&[10], &["status", "--check"]),
             step(&[0], &["list"]),
-            step(&[0], &["list", "--state", "uncertain", "--older-than", "1m", "--prefix", "u:", "--sort", "updated"]),
+            step(&[0], &["list", "--state", "uncertain", "--older-than", "1m", "--sort", "updated"]),
             step(&[0], &["inspect", "u:1"]),
             step(&[4], &["inspect", "u:9"]),
-            step(&[0], &["history", "u:1", "--since", "1h"]),
+            step(&[0], &["history", "u:1"]),
             step(&[0], &["why", "u:1"]),
             step(&[0], &["doctor"]),
             step(&[0], &["grants", "--role", "operator"]),
@@ -129,12 +161,14 @@ impl<'a> Scene<'a> {
         let export = export.to_str().unwrap();
         let output = r#"{"charge": "by hand", "amount": 3.25}"#;
         let event = ["--event-id", "e-1", "--type", "charge.confirmed", "--payload", "{}"];
+        let event_id = self.database.psql("SELECT id FROM order_inbox WHERE status = 'FAILED'");
         let mut steps = vec![
+            step(&[0], &["saga", "inbox", "requeue", &event_id, "--yes"]),
             step(&[0], &["once", "o:1", "--", "true"]),
             step(&[0], &["once", "o:1", "--", "true"]),
             step(&[1, 3, 7, 10], &["once", "o:2", "--", "false"]),
             step(&[0], &["once", "o:3", "--on-failure", "release", "--", "true"]),
-            step(&[0], &["reconcile", "u:1", "--yes"]),
+            step(&[0], &["reconcile", "u:3", "--yes"]),
             step(&[0], &["reconcile", "u:1", "--complete", "{\"ok\": true}", "--yes"]),
             step(&[0], &["reconcile", "u:2", "--reset", "--yes"]),
             step(&[0], &["release", "f:1", "--yes"]),

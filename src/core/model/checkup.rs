@@ -1,5 +1,8 @@
 //! What is examined of a database and what was found: for `sen doctor` and `sen grants`. Pure.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use crate::model::value::Value;
 use crate::model::verdict::Severity;
 
@@ -72,6 +75,31 @@ impl Check {
             ("text", Value::Text(self.text.clone())),
             ("remedy", Value::text(self.remedy.clone())),
         ])
+    }
+}
+
+/// Tables of which row-level security may hide rows from the role that asks: found out along with every question.
+#[derive(Debug, Default)]
+pub struct Hidden(Mutex<BTreeSet<String>>);
+
+impl Hidden {
+    /// Adds some.
+    pub fn note<'a>(&self, tables: impl IntoIterator<Item = &'a str>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(tables.into_iter().map(str::to_owned));
+    }
+
+    /// All so far.
+    pub fn tables(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// One sentence without a full stop, if there are any.
+    pub fn text(&self) -> Option<String> {
+        let tables = self.tables();
+        let names = tables.join(", ");
+        (!tables.is_empty()).then(|| {
+            format!("row-level security can hide rows of {names} from this role: what is shown may not be all")
+        })
     }
 }
 

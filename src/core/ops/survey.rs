@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use futures_util::future::join_all;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::verdict::Severity;
+use crate::model::verdict::{NextCommand, Severity};
 use crate::registry::Database;
 use crate::system::{Attention, Survey};
 use crate::time::Timestamp;
@@ -59,14 +59,23 @@ pub async fn survey(database: &Database) -> Result<Front> {
             Err(error) if error.kind() == ErrorKind::NoSystem => {
                 absent.get_or_insert(error);
             }
-            Err(error) if error.kind() == ErrorKind::Connect => unreachable.push(error),
+            // What may not be read hides nothing of the rest, and is named.
+            Err(error) if matches!(error.kind(), ErrorKind::Connect | ErrorKind::Denied) => unreachable.push(error),
             Err(error) => return Err(error),
         }
     }
+    if let (Some(text), Some(survey)) = (database.hidden().text(), surveys.first_mut()) {
+        let next = NextCommand::new(&["sen", "doctor"], "say which tables, and what to do about it");
+        survey.attention.push(Attention { severity: Severity::Warning, text, next });
+    }
     match (places.first().cloned(), surveys.first().map(|survey: &Survey| survey.now)) {
         (Some(database), Some(now)) => Ok(Front { database, now, surveys, places, unreachable }),
-        _ => {
-            Err(unreachable.pop().or(absent).unwrap_or_else(|| Error::new(ErrorKind::NoSystem, "no system was found")))
-        }
+        _ => match (unreachable.pop(), absent) {
+            (Some(error), _) => Err(error),
+            (None, absent) => {
+                let absent = absent.unwrap_or_else(|| Error::new(ErrorKind::NoSystem, "no system was found"));
+                Err(database.nothing_found(absent).await)
+            }
+        },
     }
 }

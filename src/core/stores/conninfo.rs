@@ -2,10 +2,12 @@
 //! Pure but for reading the service and password files; connecting is `postgres`, TLS is `tls`.
 
 mod choices;
+mod found;
 mod keyvalue;
 mod parameters;
 mod passfile;
 mod person;
+mod requirement;
 mod service;
 mod startup;
 mod uri;
@@ -19,6 +21,8 @@ pub use choices::{ChannelBinding, SslMode, TargetSessionAttrs, TlsVersion};
 use parameters::Values;
 pub(in crate::stores) use parameters::canonical;
 pub use parameters::environment_names;
+pub(in crate::stores) use requirement::Method;
+pub use requirement::Requirement;
 pub(in crate::stores) use uri::{is_plain_word, percent_decode};
 
 use crate::error::{Error, Result};
@@ -52,6 +56,8 @@ pub struct Conninfo {
     pub options: Option<String>,
     /// Whether SCRAM must be tied to the TLS session.
     pub channel_binding: ChannelBinding,
+    /// By which methods the server may have us log in; `None` is by any.
+    pub require_auth: Option<Requirement>,
     /// TCP keepalives.
     pub keepalives: Keepalives,
     /// How long sent data may stay unacknowledged.
@@ -108,6 +114,8 @@ pub struct TlsChoice {
     pub certificate: Option<NamedFile>,
     /// Its key.
     pub key: Option<NamedFile>,
+    /// What lists the certificates that no longer count.
+    pub revoked: Revoked,
     /// Whether the host's name is told to the server in the clear.
     pub sni: bool,
     /// The lowest version.
@@ -129,6 +137,24 @@ pub enum Roots {
     Nobody,
 }
 
+/// Where certificates are listed that were revoked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Revoked {
+    /// A file of such lists.
+    pub file: Option<NamedFile>,
+    /// A directory of them, named by OpenSSL's hashes.
+    pub dir: Option<PathBuf>,
+}
+
+/// Who says which database is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::stores) enum Origin {
+    /// The operator.
+    Operator,
+    /// A file that was found where the operator happens to stand.
+    Found,
+}
+
 /// A file that was named, or that would be looked for anyway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedFile {
@@ -144,24 +170,39 @@ impl Conninfo {
     /// # Errors
     /// `Usage`, never with a password in it.
     pub fn resolve(text: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        Self::resolve_from(Origin::Operator, text, false, env)
+    }
+
+    /// As [`Self::resolve`]. A database that was found gets nothing out of the operator's files. `driver`: the URL is made
+    /// for a driver of Python, whose own parameters are passed over.
+    pub(in crate::stores) fn resolve_from(
+        origin: Origin,
+        text: Option<&str>,
+        driver: bool,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self> {
         let text = text.unwrap_or_default().trim();
         let given = match text.split_once("://") {
-            Some(("postgresql" | "postgres", rest)) => uri::parse(rest),
+            Some(("postgresql" | "postgres", rest)) => uri::parse(rest, driver),
             _ => keyvalue::parse(text),
         };
-        let given = given.and_then(|given| Self::merge(given, env));
+        let given = given.and_then(|given| Self::merge(given, origin, env));
         // A password with a bare / or @ shifts the parts of a URI, so that pieces of it turn up as port, database or
         // parameter, and an honest message about those would print them.
         given.map_err(|error| if uri_has_stray_at(text) { stray_at() } else { error })
     }
 
-    fn merge(mut values: Values, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+    fn merge(mut values: Values, origin: Origin, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let environment = parameters::from_environment(env);
         parameters::remember_secrets(&values);
         parameters::remember_secrets(&environment);
         let home = person::home(env);
-        if let Some(name) = lookup(&values, &environment, "service") {
-            let file = lookup(&values, &environment, "servicefile").map(PathBuf::from);
+        if origin == Origin::Found {
+            found::refuse(&values)?;
+        }
+        if let Some(name) = values.get("service").or_else(|| environment.get("service")).cloned() {
+            let file = values.get("servicefile").or_else(|| environment.get("servicefile"));
+            let file = file.filter(|path| !path.is_empty()).map(PathBuf::from);
             let section = service_section(&name, file, home.as_deref(), env)?;
             parameters::remember_secrets(&section);
             for (key, value) in section {
@@ -171,12 +212,18 @@ impl Conninfo {
         for (key, value) in environment {
             values.entry(key).or_insert(value);
         }
+        parameters::refuse_empty(&values)?;
         values.retain(|_, value| !value.is_empty());
         parameters::refuse_unsupported(&values)?;
-        Self::build(&values, home.as_deref(), env)
+        Self::build(&values, origin, home.as_deref(), env)
     }
 
-    fn build(values: &Values, home: Option<&Path>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+    fn build(
+        values: &Values,
+        origin: Origin,
+        home: Option<&Path>,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self> {
         let get = |name: &str| values.get(name).map(String::as_str);
         let user = match get("user") {
             Some(user) => user.to_owned(),
@@ -205,8 +252,10 @@ impl Conninfo {
             application_name: get("application_name").or(get("fallback_application_name")).unwrap_or("sen").to_owned(),
             options,
             channel_binding: get("channel_binding").map_or(Ok(ChannelBinding::Prefer), choices::channel_binding)?,
+            require_auth: get("require_auth").map_or(Ok(None), |value| Requirement::parse(value).map(Some))?,
             keepalives: Keepalives {
-                on: get("keepalives").map_or(Ok(true), |value| choices::switch("keepalives", value))?,
+                on: get("keepalives")
+                    .map_or(Ok(true), |value| choices::number("keepalives", value).map(|on| on != 0))?,
                 idle: seconds("keepalives_idle")?,
                 interval: seconds("keepalives_interval")?,
                 count: get("keepalives_count")
@@ -219,7 +268,9 @@ impl Conninfo {
                 .map_or(Ok(false), |value| choices::either("load_balance_hosts", value, "disable", "random"))?,
             warnings: Vec::new(),
         };
-        info.passwords(get("password"), get("passfile").map(PathBuf::from).or(home.map(|home| home.join(".pgpass"))));
+        let file = get("passfile").map(PathBuf::from).or(home.map(|home| home.join(".pgpass")));
+        // Whoever put the file there that names this host would get the operator's password.
+        info.passwords(get("password"), file.filter(|_| origin == Origin::Operator));
         Ok(info)
     }
 
@@ -246,7 +297,8 @@ impl Conninfo {
                 Place::Name(name) | Place::Address(_, Some(name)) => name.clone(),
                 Place::Address(address, None) => address.to_string(),
             };
-            host.password = passfile::find(&content, &name, host.port, &self.dbname, &self.user);
+            let found = passfile::find(&content, &name, host.port, &self.dbname, &self.user);
+            host.password = found.filter(|password| !password.reveal().is_empty());
             if let Some(password) = &host.password {
                 remember(password.reveal());
             }
@@ -305,11 +357,6 @@ fn uri_has_stray_at(text: &str) -> bool {
 fn stray_at() -> Error {
     Error::usage("the database URL cannot be understood")
         .with_hint("in a password / must be written %2F, @ %40, ? %3F, & %26, % %25")
-}
-
-/// The value of a parameter before service files are read.
-fn lookup(given: &Values, environment: &Values, name: &str) -> Option<String> {
-    given.get(name).or_else(|| environment.get(name)).filter(|value| !value.is_empty()).cloned()
 }
 
 fn service_section(
@@ -418,6 +465,14 @@ fn tls_choice(values: &Values, home: Option<&Path>) -> Result<TlsChoice> {
         roots: if system { Roots::System } else { file("sslrootcert", "root.crt").map_or(Roots::Nobody, Roots::File) },
         certificate: file("sslcert", "postgresql.crt").filter(|_| get("sslcertmode") != Some("disable")),
         key: file("sslkey", "postgresql.key"),
+        // As libpq: the usual file is looked for where neither a file nor a directory is named.
+        revoked: match get("sslcrldir") {
+            Some(dir) => Revoked {
+                file: get("sslcrl").map(|path| NamedFile { path: path.into(), named: true }),
+                dir: Some(dir.into()),
+            },
+            None => Revoked { file: file("sslcrl", "root.crl"), dir: None },
+        },
         sni: get("sslsni").map_or(Ok(true), |value| choices::switch("sslsni", value))?,
         min: version("ssl_min_protocol_version", TlsVersion::V12)?,
         max: version("ssl_max_protocol_version", TlsVersion::V13)?,

@@ -11,6 +11,7 @@ mod direct;
 pub mod encode;
 mod errors;
 pub mod flight;
+mod gate;
 pub mod link;
 pub mod outcome;
 pub mod read;
@@ -18,6 +19,7 @@ mod socket;
 pub mod write;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,6 +33,7 @@ pub use errors::error_from;
 use super::conninfo::Conninfo;
 use super::tls::Trust;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::checkup::Hidden;
 use crate::sql::Sql;
 use bounds::{Bounded, Gauge};
 use errors::Words;
@@ -65,6 +68,7 @@ pub struct Postgres {
     client: Arc<Client>,
     description: String,
     wire: Wire,
+    peer: Option<IpAddr>,
     warnings: Vec<String>,
     server_version: Option<String>,
     standby: Option<bool>,
@@ -74,6 +78,7 @@ pub struct Postgres {
     driver: AbortHandle,
     silent: AtomicBool,
     gauge: Arc<Gauge>,
+    hidden: Arc<Hidden>,
 }
 
 impl fmt::Debug for Postgres {
@@ -115,6 +120,7 @@ impl Postgres {
             client: Arc::new(client),
             description,
             wire,
+            peer: None,
             warnings: Vec::new(),
             server_version,
             standby,
@@ -124,6 +130,7 @@ impl Postgres {
             driver: driver.abort_handle(),
             silent: AtomicBool::new(false),
             gauge,
+            hidden: Arc::default(),
         }
     }
 
@@ -165,6 +172,16 @@ impl Postgres {
         self.modest
     }
 
+    /// The tables of which row-level security may have hidden rows.
+    pub fn hidden(&self) -> &Arc<Hidden> {
+        &self.hidden
+    }
+
+    /// Notes them where those of an earlier connection are noted.
+    pub(super) fn share_hidden(&mut self, hidden: &Arc<Hidden>) {
+        self.hidden = Arc::clone(hidden);
+    }
+
     /// The connection as a URI without secrets.
     pub fn describe(&self) -> &str {
         &self.description
@@ -173,6 +190,11 @@ impl Postgres {
     /// How the bytes travel.
     pub fn wire(&self) -> Wire {
         self.wire
+    }
+
+    /// The address that was connected to; `None` on a Unix socket. A pooler or a proxy there may speak for another.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     /// What the operator should know though it stopped nothing.

@@ -4,6 +4,7 @@
 mod config;
 #[cfg(feature = "postgres")]
 mod driver;
+mod revoked;
 mod verify;
 mod x509;
 

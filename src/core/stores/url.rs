@@ -7,12 +7,12 @@ mod redis;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use redact::redact;
+pub use redact::{holds_password, redact, remember};
 pub use redis::{RedisInfo, RedisPlace};
 
 #[cfg(feature = "postgres")]
 use super::conninfo::TargetSessionAttrs;
-use super::conninfo::{Conninfo, canonical, percent_decode};
+use super::conninfo::{Conninfo, Origin, canonical, percent_decode};
 use crate::error::{Error, Result};
 
 /// A database to work on.
@@ -41,15 +41,43 @@ impl Target {
         url.is_some_and(|url| !url.trim().is_empty()) || NAMING.iter().any(set)
     }
 
+    /// What the operator should know of the settings though it stops nothing.
+    pub fn warnings(&self) -> &[String] {
+        match self {
+            Self::Postgres(info) => &info.warnings,
+            Self::Sqlite(_) => &[],
+            Self::Redis(info) => &info.warnings,
+        }
+    }
+
     /// Finds the database: `url` (from `--database-url` or `DATABASE_URL`), else libpq's variables in `env`.
     ///
     /// # Errors
     /// `Usage` when there is none, or when it cannot be understood; never with a password in it.
     pub fn resolve(url: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
-        let url = url.map(str::trim).filter(|url| !url.is_empty());
+        Self::resolve_from(Origin::Operator, url, env)
+    }
+
+    /// As [`Self::resolve`], for a database that a file names which was found and not pointed to: whoever put it there gets
+    /// no password out of the operator's files. That `env` holds none either is the caller's to see to.
+    ///
+    /// # Errors
+    /// As there, and for what reaches beyond the database: services, password files, settings of the server.
+    pub fn resolve_found(url: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        Self::resolve_from(Origin::Found, url, env)
+    }
+
+    fn resolve_from(origin: Origin, url: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        let postgres = |text: Option<&str>, driver: bool| {
+            Conninfo::resolve_from(origin, text, driver, env).map(|info| Self::Postgres(Box::new(info)))
+        };
+        let url = match url {
+            Some(url) => Some(unquoted(url)?).filter(|url| !url.is_empty()),
+            None => None,
+        };
         let Some(url) = url else {
             if Self::is_named(None, env) {
-                return Ok(Self::Postgres(Box::new(Conninfo::resolve(None, env)?)));
+                return postgres(None, false);
             }
             return Err(Error::usage("no database: DATABASE_URL is not set").with_hint(
                 "export DATABASE_URL=postgresql://user@host/database (or sqlite:PATH), or try `sen demo` first",
@@ -59,16 +87,14 @@ impl Target {
             // `name=value` pairs start with a parameter's name; anything else may be anything, even a bare password.
             let first = url.split(|c: char| c == '=' || c.is_whitespace()).next().unwrap_or_default();
             if url.contains('=') && first.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-                return Ok(Self::Postgres(Box::new(Conninfo::resolve(Some(url), env)?)));
+                return postgres(Some(url), false);
             }
             return Err(Error::usage("the database URL has no scheme").with_hint(EXAMPLES));
         };
         let (base, driver) = scheme.split_once('+').map_or((scheme, None), |(base, driver)| (base, Some(driver)));
         match base.to_ascii_lowercase().as_str() {
             "postgres" | "postgresql" => match rest.strip_prefix("//") {
-                Some(rest) => {
-                    Ok(Self::Postgres(Box::new(Conninfo::resolve(Some(&format!("postgresql://{rest}")), env)?)))
-                }
+                Some(rest) => postgres(Some(&format!("postgresql://{rest}")), driver.is_some()),
                 None => Err(Error::usage("the database URL lacks // after its scheme").with_hint(EXAMPLES)),
             },
             "sqlite" | "sqlite3" => sqlite(rest, driver.is_some()).map(Self::Sqlite),
@@ -79,6 +105,18 @@ impl Target {
                 Err(Error::usage(format!("{name:?} is no scheme of a database URL known here")).with_hint(EXAMPLES))
             }
         }
+    }
+}
+
+/// `docker run --env-file` and some shells keep the quotes that others take away.
+fn unquoted(url: &str) -> Result<&str> {
+    let url = url.trim();
+    remember(url);
+    let Some(quote) = url.chars().next().filter(|c| ['"', '\''].contains(c)) else { return Ok(url) };
+    match url[1..].strip_suffix(quote) {
+        Some(inner) => Ok(inner.trim()),
+        None => Err(Error::usage("the database URL begins with a quotation mark that is not closed")
+            .with_hint("quotes are for the shell: they do not belong into the value")),
     }
 }
 
@@ -176,6 +214,12 @@ mod tests {
         ] {
             assert_eq!(postgres(url), "postgresql://u@h:5432/d");
         }
+        let driver = "postgresql+asyncpg://u@h/d?ssl=require&prepared_statement_cache_size=0";
+        assert_eq!(postgres(driver), "postgresql://u@h:5432/d");
+        for quoted in ["\"postgresql://u@h/d\"", "'postgresql://u@h/d'", " ' postgresql://u@h/d ' "] {
+            assert_eq!(postgres(quoted), "postgresql://u@h:5432/d");
+        }
+        assert!(resolve("'postgresql://u@h/d").unwrap_err().to_string().contains("quotation mark"));
         assert_eq!(path("sqlite:a%20b.db"), "a b.db");
         assert_eq!(path("sqlite:/abs/x.db"), "/abs/x.db");
         assert_eq!(path("sqlite:///abs/x.db"), "/abs/x.db");

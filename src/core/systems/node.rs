@@ -79,6 +79,7 @@ pub const STATES: &[&str] = &[
     "out_of_attempts",
     "over_cost_limit",
     "cancelled",
+    "completed_with_errors",
     "unreadable",
 ];
 
@@ -160,7 +161,7 @@ impl Node {
         let Some(look) = self.store.look(id).await? else { return Ok(None) };
         let effects = self.store.effects(std::slice::from_ref(&look.task.id)).await?;
         // Both walk over all keys, so they are asked only where a rule needs them.
-        let workers = if why::waits(&look) { Some(self.store.heartbeats(None).await?.1) } else { None };
+        let workers = if why::needs_workers(&look) { Some(self.store.heartbeats(None).await?.1) } else { None };
         let alike = self.alike(&look.task, look.now).await?;
         let facts = why::Facts { look: &look, effects: &effects, workers: workers.as_deref(), alike };
         let (causes, related) = (why::of_task(&facts), why::related_to_task(&look));
@@ -242,7 +243,15 @@ impl System for Node {
     }
 
     async fn checkup(&self) -> Result<Checkup> {
-        Ok(upkeep::checkup(&self.store.upkeep().await?))
+        let mut checkup = upkeep::checkup(&self.store.upkeep().await?);
+        match self.count(None).await {
+            Ok((_, census, workers, now)) => {
+                checkup.checks.extend(census.unattended(workers, now).map(upkeep::unattended))
+            }
+            Err(error) if error.kind() == ErrorKind::NoSystem => {}
+            Err(error) => return Err(error),
+        }
+        Ok(checkup)
     }
 
     async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {

@@ -44,13 +44,19 @@ async def async_clients(url, ready):
         await asyncio.sleep(seconds)
         return {"ok": True}
 
+    async def short():
+        return await work(random.uniform(0, 0.3))
+
+    async def hours():
+        return await work(7200)
+
     async def run():
         while True:
             key = f"busy:async-{uuid.uuid4()}"
-            await client.once(key, lambda: work(random.uniform(0, 0.3)), ttl_ms=10_000, hard_ttl_ms=LONG_MS)
+            await client.once(key, short, ttl_ms=10_000, hard_ttl_ms=LONG_MS)
 
-    # Healthy, and past their leases after a second, or four.
-    long = [client.once(f"busy:long-{ttl}", lambda: work(3600), ttl_ms=ttl, hard_ttl_ms=LONG_MS) for ttl in (1000, 4000)]
+    # The client takes coroutine functions only. Healthy, and past their leases after a second, or four.
+    long = [client.once(f"busy:long-{ttl}", hours, ttl_ms=ttl, hard_ttl_ms=LONG_MS) for ttl in (1000, 4000)]
     await asyncio.gather(*long, *(run() for _ in range(3)))
 
 

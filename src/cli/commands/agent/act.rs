@@ -31,7 +31,7 @@ pub struct CancelArgs {
 
 /// Give agent tasks whose worker is gone back to the queue, as the watcher does
 ///
-/// One attempt more is counted, and a task that has no more becomes failed. Needs the heartbeat of the task's worker to be
+/// Its attempts stay as they are: the worker that takes it up counts them, and looks at no maximum. Needs the heartbeat of the task's worker to be
 /// gone at the very moment of the change. The plan shows which side effects are done and which may be repeated.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

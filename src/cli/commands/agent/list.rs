@@ -49,7 +49,8 @@ pub struct Args {
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Matching {
     /// Only these states: queued, leased, in_progress, completed, failed, retrying (stored); running, worker_gone,
-    /// lease_expired, out_of_attempts, over_cost_limit, cancelled, unreadable (judged)
+    /// lease_expired, out_of_attempts, over_cost_limit, cancelled,
+    /// completed_with_errors, unreadable (judged)
     #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
     pub state: Vec<String>,
 

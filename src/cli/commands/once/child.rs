@@ -68,15 +68,15 @@ impl Running {
         }
         prepared.env("SEN_KEY", &held.key).env("SEN_FENCING_TOKEN", held.token.to_string());
         // Before the command, so that there is no moment in which it runs unwatched.
-        let mut guard = Guard::start().ok();
+        // After its last heartbeat a lease lasts for two thirds of its TTL or more.
+        let grace = (Uptime::now().until(hold.over_at()) / 4).min(GRACE);
+        let mut guard = Guard::start(held, grace).ok();
         let started = Timestamp::here();
         let child = prepared.spawn()?;
         // It holds our ends of the pipes, which would keep them open for ever.
         drop(prepared);
         let group = Pid::from_child(&child);
-        // After its last heartbeat a lease lasts for two thirds of its TTL or more.
-        let grace = (Uptime::now().until(hold.over_at()) / 4).min(GRACE);
-        if guard.as_mut().is_some_and(|guard| guard.over(group, grace).is_err()) {
+        if guard.as_mut().is_some_and(|guard| guard.over(group).is_err()) {
             guard = None;
         }
         let (out, err) = (Pump::start(from_out, streams.0), Pump::start(from_err, streams.1));

@@ -7,7 +7,8 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, getpgid, kill_process_group, test_kill_process_group};
+use sen_core::once::Held;
 use sen_core::time::Uptime;
 
 /// The first argument of the process that watches.
@@ -23,8 +24,9 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Starts the watching process. It shares neither the environment nor the streams nor the process group of `sen`.
-    pub fn start() -> io::Result<Self> {
+    /// Starts the watching process. It shares neither the environment nor the streams nor the process group of `sen`. `grace` is
+    /// how long after SIGTERM the command is killed.
+    pub fn start(held: &Held, grace: Duration) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         let program = std::path::PathBuf::from("/proc/self/exe");
         #[cfg(not(target_os = "linux"))]
@@ -39,21 +41,27 @@ impl Guard {
             .process_group(0)
             .spawn()?;
         let pipe = child.stdin.take();
-        Ok(Self { child, pipe })
+        let mut guard = Self { child, pipe };
+        // What the command's environment will say, to find it by when `sen` is killed in the moment of starting it.
+        let key = serde_json::Value::from(held.key.as_str());
+        guard.tell(&format!("{} {} {key}", grace.as_millis(), held.token))?;
+        Ok(guard)
     }
 
-    /// Names the process group that is to end with `sen`, and how long after SIGTERM it is killed.
-    pub fn over(&mut self, group: Pid, grace: Duration) -> io::Result<()> {
-        let line = format!("{} {}\n", group.as_raw_nonzero(), grace.as_millis());
-        self.pipe.as_mut().map_or(Ok(()), |pipe| pipe.write_all(line.as_bytes()))
+    fn tell(&mut self, line: &str) -> io::Result<()> {
+        self.pipe.as_mut().map_or(Ok(()), |pipe| pipe.write_all(format!("{line}\n").as_bytes()))
+    }
+
+    /// Names the process group that is to end with `sen`.
+    pub fn over(&mut self, group: Pid) -> io::Result<()> {
+        self.tell(&group.as_raw_nonzero().to_string())
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(mut pipe) = self.pipe.take() {
-            let _ = pipe.write_all(format!("{DONE}\n").as_bytes());
-        }
+        let _ = self.tell(DONE);
+        self.pipe.take();
         // It ends by itself now; nothing waits for it but the system.
         let _ = self.child.try_wait();
     }
@@ -62,16 +70,21 @@ impl Drop for Guard {
 /// The watching process: waits for `sen`'s end, and for a word that all is well.
 pub fn run() -> ExitCode {
     let mut lines = io::stdin().lock().lines();
-    let Some((group, grace)) = lines.next().and_then(Result::ok).and_then(|line| parse(&line)) else {
-        return ExitCode::SUCCESS;
-    };
-    if lines.next().and_then(Result::ok).as_deref() == Some(DONE) {
+    let mut next = || lines.next().and_then(Result::ok);
+    let Some(run) = next().and_then(|line| Run::parse(&line)) else { return ExitCode::SUCCESS };
+    let named = next();
+    if named.as_deref() == Some(DONE) || (named.is_some() && next().as_deref() == Some(DONE)) {
         return ExitCode::SUCCESS;
     }
+    let group = match named {
+        Some(line) => group(&line),
+        None => run.find(),
+    };
+    let Some(group) = group else { return ExitCode::SUCCESS };
     let _ = kill_process_group(group, Signal::TERM);
     // A stopped command cannot end itself.
     let _ = kill_process_group(group, Signal::CONT);
-    let until = Uptime::now().plus(grace);
+    let until = Uptime::now().plus(run.grace);
     while test_kill_process_group(group).is_ok() {
         if Uptime::now() >= until {
             let _ = kill_process_group(group, Signal::KILL);
@@ -82,11 +95,46 @@ pub fn run() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn parse(line: &str) -> Option<(Pid, Duration)> {
-    let (group, grace) = line.split_once(' ')?;
-    // 1 would be every process there is.
-    let group = group.parse().ok().filter(|group| *group > 1).and_then(Pid::from_raw)?;
-    Some((group, Duration::from_millis(grace.parse().ok()?)))
+/// What is known of a run before it is started.
+#[derive(Debug, PartialEq)]
+struct Run {
+    grace: Duration,
+    token: i64,
+    key: String,
+}
+
+impl Run {
+    fn parse(line: &str) -> Option<Self> {
+        let (grace, rest) = line.split_once(' ')?;
+        let (token, key) = rest.split_once(' ')?;
+        let grace = Duration::from_millis(grace.parse().ok()?);
+        Some(Self { grace, token: token.parse().ok()?, key: serde_json::from_str(key).ok()? })
+    }
+
+    /// The group of a command that was started and not named any more: by the key and the token in its environment. It may
+    /// need a moment to have that environment.
+    fn find(&self) -> Option<Pid> {
+        for _ in 0..50 {
+            let found = std::fs::read_dir("/proc").ok()?.filter_map(Result::ok).find_map(|entry| {
+                let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+                let environment = std::fs::read(entry.path().join("environ")).ok()?;
+                let has = |wanted: String| environment.split(|byte| *byte == 0).any(|word| word == wanted.as_bytes());
+                let ours = has(format!("SEN_KEY={}", self.key)) && has(format!("SEN_FENCING_TOKEN={}", self.token));
+                // It leads a group of its own; what it started may have left it.
+                ours.then(|| getpgid(Some(pid)).ok()).flatten().filter(|group| *group == pid)
+            });
+            if found.is_some() {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+}
+
+/// 1 would be every process there is.
+fn group(line: &str) -> Option<Pid> {
+    line.parse().ok().filter(|group| *group > 1).and_then(Pid::from_raw)
 }
 
 #[cfg(test)]
@@ -95,9 +143,12 @@ mod tests {
 
     #[test]
     fn only_a_real_group_is_watched() {
-        assert!(parse("77 250").is_some());
-        for wrong in ["", "77", "0 5", "1 5", "-3 5", "x 5", "77 x"] {
-            assert!(parse(wrong).is_none(), "{wrong}");
+        assert!(group("77").is_some());
+        for wrong in ["", "0", "1", "-3", "x", "77 x"] {
+            assert!(group(wrong).is_none(), "{wrong}");
         }
+        let run = Run { grace: Duration::from_millis(250), token: 7, key: "a b\n".into() };
+        assert_eq!(Run::parse(r#"250 7 "a b\n""#), Some(run));
+        assert_eq!(Run::parse("250 7 a"), None);
     }
 }

@@ -134,11 +134,16 @@ pub(super) fn either(name: &str, value: &str, no: &str, yes: &str) -> Result<boo
     pick(name, value, &[(no, false), (yes, true)])
 }
 
+/// A whole number.
+pub(super) fn number(name: &str, value: &str) -> Result<i64> {
+    value.trim().parse().map_err(|_| {
+        Error::usage(format!("{value:?} is no value for {name}")).with_hint("write a whole number without a unit")
+    })
+}
+
 /// A whole number; zero and below mean "not set".
 pub(super) fn positive(name: &str, value: &str) -> Result<Option<u32>> {
-    let number: i64 = value.trim().parse().map_err(|_| {
-        Error::usage(format!("{value:?} is no value for {name}")).with_hint("write a whole number without a unit")
-    })?;
+    let number = number(name, value)?;
     Ok(u32::try_from(number.min(i64::from(i32::MAX))).ok().filter(|number| *number > 0))
 }
 

@@ -73,10 +73,10 @@ const KNOWN: &[Known] = &[
     used("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION"),
     used("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION"),
     only("sslcertmode", Some("PGSSLCERTMODE"), &["allow", "disable"]),
-    only("sslcrl", Some("PGSSLCRL"), &[]),
-    only("sslcrldir", Some("PGSSLCRLDIR"), &[]),
+    used("sslcrl", "PGSSLCRL"),
+    used("sslcrldir", "PGSSLCRLDIR"),
     only("requirepeer", Some("PGREQUIREPEER"), &[]),
-    only("require_auth", Some("PGREQUIREAUTH"), &[]),
+    used("require_auth", "PGREQUIREAUTH"),
     only("gssencmode", Some("PGGSSENCMODE"), &["disable", "prefer"]),
     only("replication", None, &["false", "off", "no", "0"]),
     only("min_protocol_version", Some("PGMINPROTOCOLVERSION"), &["3.0"]),
@@ -133,6 +133,37 @@ pub(super) fn remember_secrets(values: &Values) {
     SECRET.iter().filter_map(|name| values.get(name)).for_each(|secret| remember(secret));
 }
 
+/// What libpq does not take without a value.
+const NEVER_EMPTY: [&str; 13] = [
+    "sslmode",
+    "sslnegotiation",
+    "sslcertmode",
+    "gssencmode",
+    "channel_binding",
+    "target_session_attrs",
+    "load_balance_hosts",
+    "connect_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "tcp_user_timeout",
+];
+
+/// Refuses what is given and empty, as libpq does: it may be a variable that was to be filled in, and the default in its
+/// place could be weaker than what was meant.
+///
+/// # Errors
+/// `Usage` naming the parameter and its variable.
+pub(super) fn refuse_empty(values: &Values) -> Result<()> {
+    let empty = |name: &&str| values.get(*name).is_some_and(String::is_empty);
+    let Some(name) = NEVER_EMPTY.iter().find(|name| empty(name)) else { return Ok(()) };
+    let variable = KNOWN.iter().find(|known| known.name == *name).and_then(|known| known.variable);
+    let variable = variable.map(|name| format!(" (in the URL, the service file or {name})")).unwrap_or_default();
+    Err(Error::usage(format!("{name} is given without a value{variable}"))
+        .with_hint(format!("give {name} a value, or leave it out")))
+}
+
 /// Refuses what cannot be honoured.
 ///
 /// # Errors
@@ -164,13 +195,17 @@ mod tests {
 
     #[test]
     fn what_cannot_be_honoured_is_refused_by_name() {
-        for (name, value) in [("sslcrl", "/x"), ("requirepeer", "postgres"), ("gssencmode", "require")] {
+        for (name, value) in [("oauth_scope", "/x"), ("requirepeer", "postgres"), ("gssencmode", "require")] {
             let values = Values::from([(canonical(name).unwrap(), value.to_owned())]);
             let error = refuse_unsupported(&values).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
         }
-        let fine = Values::from([("gssencmode", "disable".to_owned()), ("sslcrl", String::new())]);
-        assert!(refuse_unsupported(&fine).is_ok());
+        let fine = Values::from([("gssencmode", "disable".to_owned()), ("requirepeer", String::new())]);
+        assert!(refuse_unsupported(&fine).is_ok() && refuse_empty(&fine).is_ok());
+        for name in NEVER_EMPTY {
+            let error = refuse_empty(&Values::from([(canonical(name).unwrap(), String::new())])).unwrap_err();
+            assert!(error.to_string().starts_with(name), "{error}");
+        }
     }
 
     #[test]

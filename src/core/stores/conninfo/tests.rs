@@ -72,7 +72,17 @@ fn modes_and_their_limits() {
     assert!(usage("sslrootcert=system", &[("PGSSLMODE", "require")]).contains("weaker"));
     assert!(usage("sslmode=on", &[]).contains("sslmode"));
     assert_eq!(with("", &[("PGREQUIRESSL", "1")]).unwrap().tls.mode, SslMode::Require);
-    assert!(usage("", &[("PGSSLCRL", "/crl")]).contains("PGSSLCRL"));
+    assert_eq!(with("", &[("PGSSLCRL", "/crl")]).unwrap().tls.revoked.file.unwrap().path, Path::new("/crl"));
+    let usual = with("", &[]).unwrap().tls.revoked;
+    assert_eq!(usual.file.unwrap(), NamedFile { path: "/nonexistent/.postgresql/root.crl".into(), named: false });
+    assert!(with("sslcrldir=/x", &[]).unwrap().tls.revoked.file.is_none());
+    assert!(usage("", &[("PGREQUIREAUTH", "scram")]).contains("require_auth"));
+    for empty in ["sslmode=", "target_session_attrs=''", "postgresql://h/d?sslmode=", "connect_timeout='' port=1"] {
+        assert!(usage(empty, &[("PGSSLMODE", "require")]).contains("without a value"), "{empty}");
+    }
+    assert!(usage("", &[("PGSSLMODE", "")]).contains("PGSSLMODE"));
+    assert!(usage("", &[("PGSERVICE", "")]).contains("service \"\""));
+    assert_eq!(with("user=''", &[("PGUSER", "x")]).unwrap().user, with("", &[]).unwrap().user);
     assert!(usage("sslnegotiation=direct", &[]).contains("direct"));
     assert!(usage("options='-c TimeZone=UTC'", &[]).contains("TimeZone"));
     assert!(usage("", &[("PGOPTIONS", "--timezone=UTC")]).contains("TimeZone"));
@@ -89,6 +99,8 @@ fn service_sits_between_explicit_and_environment() {
     assert_eq!(info.describe(), "postgresql://explicit@fromservice:6/envdb");
     let info = with("", &[&env[..], &[("PGSERVICE", "prod")]].concat()).unwrap();
     assert_eq!(info.user, "svc");
+    let empty = private(&dir, "empty", "[prod]\nhost=h\nsslmode=\n", 0o644);
+    assert!(usage("service=prod", &[("PGSERVICEFILE", &empty)]).contains("sslmode is given without a value"));
     let error = with("service=absent", &env).unwrap_err();
     assert!(error.to_string().contains("absent") && error.hint().unwrap().contains(&file));
 }

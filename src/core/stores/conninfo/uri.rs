@@ -33,7 +33,9 @@ pub(in crate::stores) fn percent_decode(text: &str, what: &str) -> Result<String
 ///
 /// # Errors
 /// `Usage`; what is said never holds a password, nor a text that could be part of one.
-pub(super) fn parse(rest: &str) -> Result<Values> {
+///
+/// `driver`: the URL is SQLAlchemy's, whose drivers know more parameters.
+pub(super) fn parse(rest: &str, driver: bool) -> Result<Values> {
     let mut values = Values::new();
     let mut rest = rest;
     // As in libpq: an `@` before the first `/` ends the user part, so `?` and `#` are free in passwords.
@@ -61,9 +63,31 @@ pub(super) fn parse(rest: &str) -> Result<Values> {
     put(&mut values, "dbname", percent_decode(path, "database name")?);
     let mut secret_near = false;
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-        secret_near |= parameter(&mut values, pair, secret_near)?;
+        if !driver || !is_drivers(pair) {
+            secret_near |= parameter(&mut values, pair, secret_near)?;
+        }
     }
     Ok(values)
+}
+
+/// Parameters of asyncpg, psycopg and SQLAlchemy's dialects that are about how Python asks, not about where the database is.
+const DRIVERS: [&str; 12] = [
+    "prepared_statement_cache_size",
+    "prepared_statement_name_func",
+    "statement_cache_size",
+    "max_cached_statement_lifetime",
+    "max_cacheable_statement_size",
+    "command_timeout",
+    "timeout",
+    "async_fallback",
+    "prepare_threshold",
+    "autocommit",
+    "executemany_mode",
+    "use_native_hstore",
+];
+
+fn is_drivers(pair: &str) -> bool {
+    pair.split_once('=').is_some_and(|(name, _)| DRIVERS.contains(&name))
 }
 
 /// An empty part of a URI is a part that was not given.
@@ -149,7 +173,8 @@ mod tests {
 
     #[test]
     fn every_part() {
-        let values = parse("us%65r:p%40ss?#w@h1:1,[::1]:2,h3/my%2Fdb?sslmode=require&application_name=a%20b").unwrap();
+        let values =
+            parse("us%65r:p%40ss?#w@h1:1,[::1]:2,h3/my%2Fdb?sslmode=require&application_name=a%20b", false).unwrap();
         assert_eq!(get(&values, "user"), "user");
         assert_eq!(get(&values, "password"), "p@ss?#w");
         assert_eq!(get(&values, "host"), "h1,::1,h3");
@@ -161,23 +186,31 @@ mod tests {
 
     #[test]
     fn parts_may_be_missing() {
-        assert!(parse("").unwrap().is_empty());
-        assert_eq!(get(&parse("/db").unwrap(), "dbname"), "db");
-        let values = parse("?host=/run/pg&port=5433").unwrap();
+        assert!(parse("", false).unwrap().is_empty());
+        assert_eq!(get(&parse("/db", false).unwrap(), "dbname"), "db");
+        let values = parse("?host=/run/pg&port=5433", false).unwrap();
         assert_eq!((get(&values, "host"), get(&values, "port")), ("/run/pg", "5433"));
-        assert_eq!(get(&parse("%2Frun%2Fpg/db").unwrap(), "host"), "/run/pg");
-        assert_eq!(get(&parse("h/db?ssl=true").unwrap(), "sslmode"), "require");
-        assert_eq!(get(&parse("h/db?ssl=verify-full").unwrap(), "sslmode"), "verify-full");
-        assert_eq!(get(&parse("a,b").unwrap(), "port"), "");
+        assert_eq!(get(&parse("%2Frun%2Fpg/db", false).unwrap(), "host"), "/run/pg");
+        assert_eq!(get(&parse("h/db?ssl=true", false).unwrap(), "sslmode"), "require");
+        assert_eq!(get(&parse("h/db?ssl=verify-full", false).unwrap(), "sslmode"), "verify-full");
+        assert_eq!(get(&parse("a,b", false).unwrap(), "port"), "");
+    }
+
+    #[test]
+    fn parameters_of_python_drivers() {
+        let tail = "h/d?ssl=require&prepared_statement_cache_size=0&command_timeout=5";
+        assert_eq!(get(&parse(tail, true).unwrap(), "sslmode"), "require");
+        assert!(parse(tail, false).unwrap_err().to_string().contains("prepared_statement_cache_size"));
+        assert!(parse("h/d?server_settings=x", true).unwrap_err().to_string().contains("server_settings"));
     }
 
     #[test]
     fn mistakes_are_named() {
-        assert!(parse("h/db?sslmodes=x").unwrap_err().to_string().contains("sslmodes"));
+        assert!(parse("h/db?sslmodes=x", false).unwrap_err().to_string().contains("sslmodes"));
         for bad in
             ["h/%zz", "h/%0", "h/%00", "[::1/db", "[]/db", "[::1]x/db", "h/db?a", "h/db?a=b=c", "h/%ff", "u:a@b@c/d"]
         {
-            assert!(parse(bad).is_err(), "{bad} was accepted");
+            assert!(parse(bad, false).is_err(), "{bad} was accepted");
         }
     }
 }

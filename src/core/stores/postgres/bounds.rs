@@ -10,6 +10,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::gate::Gate;
+use crate::stores::conninfo::Requirement;
+
 /// Everything that a server says until the session is ready, notices included.
 pub const LOGIN: u64 = 64 << 10;
 /// One message: a row, at most. PostgreSQL itself sends none of more than 1 GiB.
@@ -129,13 +132,19 @@ pub struct Bounded<S> {
     stream: S,
     reader: Reader,
     gauge: Arc<Gauge>,
+    gate: Option<Gate>,
 }
 
 impl<S> Bounded<S> {
     /// Before the first byte; `negotiates` says that the driver will first ask for encryption.
     pub(super) fn new(stream: S, negotiates: bool, gauge: Arc<Gauge>) -> Self {
         gauge.begin();
-        Self { stream, reader: Reader::new(usize::from(negotiates)), gauge }
+        Self { stream, reader: Reader::new(usize::from(negotiates)), gauge, gate: None }
+    }
+
+    /// And the server may have us log in by these methods only.
+    pub(super) fn guarded(self, require: Option<&Requirement>) -> Self {
+        Self { gate: require.cloned().map(Gate::new), ..self }
     }
 
     /// The stream underneath, and what counts its bytes: for TLS, whose records are no messages.
@@ -155,7 +164,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
         ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
         let length = into.filled().len() - before;
         self.gauge.count(length)?;
+        let skipped = self.reader.before.min(length);
         self.reader.pass(&into.filled()[before..])?;
+        if let Some(gate) = &mut self.gate {
+            gate.look(&into.filled()[before + skipped..])?;
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -9,7 +9,8 @@ use super::Wire;
 use super::decode::Cells;
 use super::link::Link;
 use super::read::Ask;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ident::Ident;
 use crate::model::checkup::{Check, IndexWish, Need};
 use crate::model::verdict::Severity;
 use crate::sql::Sql;
@@ -20,8 +21,55 @@ static SERVER: Sql = Sql::new(
     "SELECT current_setting('server_version'), current_setting('server_version_num')::int8, current_setting('TimeZone'),
         pg_is_in_recovery(), current_setting('default_transaction_read_only') = 'on', clock_timestamp(), current_user::text,
         host(inet_server_addr()), current_setting('synchronous_commit') = 'off', current_setting('fsync') = 'off',
-        current_setting('full_page_writes') = 'off'",
+        current_setting('full_page_writes') = 'off', current_setting('is_superuser') = 'on'",
 );
+
+/// Schemas of the search path in which roles that are no superusers may create, and which: what they put there can stand
+/// before a table of the same name, and is called by whoever names a function without its schema.
+static PATH: Sql = Sql::new(
+    "SELECT n.nspname::text, string_agg(DISTINCT CASE WHEN a.grantee = 0 THEN 'every role' ELSE r.rolname::text END, ', ')
+    FROM unnest(current_schemas(false)) AS s (name) JOIN pg_namespace AS n ON n.nspname = s.name
+        JOIN pg_database AS d ON d.datname = current_database()
+        CROSS JOIN LATERAL aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) AS a
+        LEFT JOIN pg_roles AS g ON g.oid = a.grantee
+        LEFT JOIN pg_roles AS r ON r.oid = CASE WHEN g.rolname = 'pg_database_owner' THEN d.datdba ELSE a.grantee END
+    WHERE a.privilege_type = 'CREATE' AND (a.grantee = 0 OR (NOT r.rolsuper AND r.rolname <> current_user)) GROUP BY 1 ORDER BY 1",
+);
+
+/// Of the tables that are used: what is none but a view, and what there is another of further on in the search path.
+static TWINS: Sql = Sql::new(
+    "SELECT format('%I.%I', n.nspname, c.relname), c.relkind IN ('v', 'm'), o.rolname::text,
+        (SELECT string_agg(format('%I.%I', tn.nspname, t.relname), ', ') FROM pg_class AS t
+            JOIN pg_namespace AS tn ON tn.oid = t.relnamespace
+            WHERE t.relname = c.relname AND t.oid <> c.oid AND t.relkind IN ('r', 'p', 'v', 'm', 'f')
+                AND tn.nspname = ANY (current_schemas(false)) AND n.nspname = ANY (current_schemas(false)))
+    FROM (SELECT DISTINCT to_regclass(w.name) AS oid FROM unnest($1::text[]) AS w (name)) AS wanted
+        JOIN pg_class AS c ON c.oid = wanted.oid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        LEFT JOIN pg_roles AS o ON o.oid = c.relowner
+    WHERE c.relkind <> 'S'",
+);
+
+/// Tables by whose columns sagas are known and that this role may not read: they look as if they were not there.
+static UNREADABLE: Sql = Sql::new(
+    "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+        AND c.oid IN (SELECT a.attrelid FROM pg_attribute AS a WHERE NOT a.attisdropped AND (
+            a.attname IN ('step_execution_token', 'next_attempt_at') OR (a.attname = 'step_name' AND EXISTS (SELECT FROM pg_attribute AS b
+                WHERE b.attrelid = a.attrelid AND b.attname = 'saga_id'))))
+        AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))
+    ORDER BY 1 LIMIT 20",
+);
+
+/// Where tables of the supported systems are that the search path does not lead to.
+static ELSEWHERE: Sql = Sql::new(
+    "SELECT DISTINCT n.nspname::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname <> ALL (current_schemas(false))
+        AND (c.relname = 'sentinel_leases' OR (c.relname = 'executions' AND EXISTS (SELECT FROM pg_attribute AS a
+            WHERE a.attrelid = c.oid AND a.attname = 'root_function')))
+    ORDER BY 1 LIMIT 10",
+);
+
+static SEARCHED: Sql = Sql::new("SELECT array_to_string(current_schemas(false), ', ')");
 
 static HELD: Sql = Sql::new(
     "SELECT a.pid::int8, coalesce(a.application_name, ''), a.usename::text,
@@ -67,6 +115,7 @@ impl Link {
                 wanted.2.push(need.sequence);
             }
         }
+        let objects: Vec<&str> = needs.iter().map(|need| need.object.as_str()).collect();
         let tables: Vec<&str> = wishes.iter().map(|wish| wish.table.as_str()).collect();
         let firsts: Vec<&str> = wishes.iter().map(|wish| wish.first).collect();
         let before = Timestamp::here();
@@ -83,6 +132,9 @@ impl Link {
                 ],
             ),
             Ask::new(&UNINDEXED, [(&tables as _, Type::TEXT_ARRAY), (&firsts as _, Type::TEXT_ARRAY)]),
+            Ask::new(&PATH, []),
+            Ask::new(&TWINS, [(&objects as _, Type::TEXT_ARRAY)]),
+            Ask::new(&UNREADABLE, []),
         ];
         let (direct, answers) = tokio::join!(db.is_direct(), self.snapshot(&asks));
         let mut checks = Vec::new();
@@ -107,13 +159,23 @@ impl Link {
                 checks.push(clock_check(before, now, after));
             }
             let user = cells.text(6).unwrap_or_default();
-            let address = cells.text(7).and_then(|text| text.parse::<IpAddr>().ok());
+            // What we connected to counts: behind a pooler the server's own address says nothing of the way to it.
+            let address = db.peer().or_else(|| cells.text(7).and_then(|text| text.parse::<IpAddr>().ok()));
             checks.push(wire_check(db.wire(), address));
             let mut is_off = |at| cells.flag(at) == Some(true);
             checks.extend(durability_checks(is_off(8), is_off(9), is_off(10)));
             let mut answers = answers?.into_iter();
             let mut next = || answers.next().and_then(Result::ok).unwrap_or_default();
             let (held, lacking, unindexed) = (next(), next(), next());
+            let (path, twins, unreadable) = (next(), next(), next());
+            checks.extend(role_check(&user, cells.flag(11) == Some(true)));
+            checks.extend(path.iter().map(|row| path_check(&mut Cells::new(row))));
+            checks.extend(twins.iter().flat_map(|row| twin_checks(&mut Cells::new(row))));
+            checks.extend(unreadable.iter().map(|row| {
+                let text = format!("{user} may not read {}", Cells::new(row).text(0).unwrap_or_default());
+                Check::new(Severity::Critical, "privileges", text).with_remedy("sen grants --role ro   # as its owner")
+            }));
+            checks.extend(db.hidden().tables().iter().map(|table| hidden_check(&user, table)));
             checks.extend(held.iter().map(|row| held_check(&mut Cells::new(row))));
             let lacking: Vec<(String, String)> = lacking
                 .iter()
@@ -140,6 +202,76 @@ impl Link {
         });
         Ok(checks)
     }
+}
+
+impl Link {
+    /// What to say where none of the supported systems was found: where was looked, and where such tables are.
+    pub async fn nothing_found(&self) -> Error {
+        let asks = [Ask::new(&SEARCHED, []), Ask::new(&ELSEWHERE, [])];
+        let answers = self.snapshot(&asks).await.unwrap_or_default();
+        let mut texts = answers.into_iter().map(|rows| -> Vec<String> {
+            rows.unwrap_or_default().iter().filter_map(|row| Cells::new(row).text(0)).collect()
+        });
+        let path = texts.next().and_then(|rows| rows.into_iter().next()).unwrap_or_default();
+        let schemas = texts.next().unwrap_or_default();
+        let path = if path.is_empty() { "which is empty".to_owned() } else { path };
+        let message = format!("no supported tables in the search path ({path}) of {}", self.describe());
+        let error = Error::new(ErrorKind::NoSystem, message);
+        match schemas.first() {
+            Some(first) => {
+                let quoted = Ident::new(first.as_str()).map(|name| name.quoted()).unwrap_or_default();
+                error.with_hint(format!(
+                    "such tables are in {}: ALTER ROLE … SET search_path = {quoted}, or PGOPTIONS='-c search_path={first}'",
+                    schemas.join(", ")
+                ))
+            }
+            None => {
+                error.with_hint("check that this is the right database; `sen init` creates empty tables for leases")
+            }
+        }
+    }
+}
+
+/// A superuser runs what others left in tables (triggers, views, defaults) with every right there is.
+fn role_check(user: &str, superuser: bool) -> Option<Check> {
+    superuser.then(|| {
+        let text = format!(
+            "{user} is a superuser: triggers and views that others attach to these tables run with all its rights"
+        );
+        Check::new(Severity::Warning, "role", text)
+            .with_remedy("sen grants --role operator --to ROLE   # then connect as it")
+    })
+}
+
+fn path_check(cells: &mut Cells<'_>) -> Check {
+    let (schema, roles) = (cells.text(0).unwrap_or_default(), cells.text(1).unwrap_or_default());
+    let quoted = Ident::new(schema.as_str()).map(|name| name.quoted()).unwrap_or_default();
+    let text = format!(
+        "schema {schema} of the search path: objects can be created in it by {roles}; a table or view there can take the place of one further on"
+    );
+    let whom = if roles.contains("every role") { "PUBLIC" } else { "ROLE" };
+    Check::new(Severity::Warning, "search_path", text)
+        .with_remedy(format!("REVOKE CREATE ON SCHEMA {quoted} FROM {whom};"))
+}
+
+fn twin_checks(cells: &mut Cells<'_>) -> Vec<Check> {
+    let (object, owner) = (cells.text(0).unwrap_or_default(), cells.text(2).unwrap_or_default());
+    let mut checks = Vec::new();
+    if cells.flag(1) == Some(true) {
+        let text = format!("{object} is a view (owner {owner}), not the table that the library makes");
+        checks.push(Check::new(Severity::Warning, "search_path", text));
+    }
+    if let Some(others) = cells.text(3) {
+        let text = format!("{object} (owner {owner}) is used; there is also {others} further on in the search path");
+        checks.push(Check::new(Severity::Warning, "search_path", text));
+    }
+    checks
+}
+
+fn hidden_check(user: &str, table: &str) -> Check {
+    let text = format!("row-level security can hide rows of {table} from {user}: counts and lists may lack some");
+    Check::new(Severity::Warning, "row_security", text)
+        .with_remedy("ALTER ROLE … BYPASSRLS, or a policy that lets this role see every row")
 }
 
 fn version_check(version: &str, number: i64) -> Check {

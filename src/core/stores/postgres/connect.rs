@@ -223,8 +223,9 @@ impl Attempt<'_> {
             .map_err(|error| Stop::Server(errors::unreachable_server(&error), false))?;
         let gauge = Arc::<Gauge>::default();
         let direct = self.info.tls.direct && mode == config::SslMode::Require;
-        let stream = Bounded::new(socket, mode != config::SslMode::Disable && !direct, Arc::clone(&gauge));
-        let handshake = socket::Handshake::new(tls.clone(), host, address);
+        let (asks, require) = (mode != config::SslMode::Disable && !direct, self.info.require_auth.as_ref());
+        let stream = Bounded::new(socket, asks, Arc::clone(&gauge)).guarded(require);
+        let handshake = socket::Handshake::new(tls.clone(), host, address, require);
         let connected = socket::log_in(driver_config(self.info, host, mode), stream, handshake).await;
         Ok(connected.map(|(client, connection)| {
             let wire = match (address, tls.outcome()) {
@@ -232,7 +233,9 @@ impl Attempt<'_> {
                 (_, Some(trust)) => Wire::Tls(trust),
                 (_, None) => Wire::Plain,
             };
-            Postgres::open(client, connection, gauge, self.info.describe_host(host), wire)
+            let mut found = Postgres::open(client, connection, gauge, self.info.describe_host(host), wire);
+            found.peer = address;
+            found
         }))
     }
 }

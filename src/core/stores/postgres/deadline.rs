@@ -18,7 +18,7 @@ use crate::sql::Sql;
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// How long an answer outside any limit of the operator's is waited for.
-const QUICK: Duration = Duration::from_secs(25);
+const QUICK: Duration = Duration::from_secs(10);
 
 /// When an answer to one of several questions last came.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use std::io;
 
 use tokio_postgres::error::{DbError, Severity};
 
+use super::gate::Unwanted;
 use crate::error::{Error, ErrorKind};
 use crate::stores::tls::TlsError;
 
@@ -24,6 +25,10 @@ pub fn error_from(error: tokio_postgres::Error) -> Error {
             Some(hint) => told.with_hint(hint),
             None => told,
         };
+    }
+    if let Some(unwanted) = unwanted(&error) {
+        return Error::new(ErrorKind::Connect, unwanted.to_string())
+            .with_hint("it may not be the server that is meant; require_auth (PGREQUIREAUTH) lists what is accepted");
     }
     let said = cause.map(ToString::to_string).unwrap_or_default();
     // The driver keeps its kinds to itself; its fixed sentences are the only sign of them.
@@ -150,7 +155,10 @@ fn meaning(code: &str, message: &str, fatal: bool) -> (ErrorKind, Option<&'stati
         "57P03" => {
             (ErrorKind::Connect, Some("the server is starting up, shutting down or recovering: try again shortly"))
         }
-        "42501" => (ErrorKind::Denied, Some("connect as a role with that privilege, or have it granted")),
+        "42501" => (
+            ErrorKind::Denied,
+            Some("connect as a role with that privilege, or have it granted: `sen grants` prints the SQL"),
+        ),
         "25006" => (
             ErrorKind::Refused,
             Some("the server is a standby, or default_transaction_read_only is on: nothing can be written"),
@@ -174,8 +182,16 @@ fn meaning(code: &str, message: &str, fatal: bool) -> (ErrorKind, Option<&'stati
     }
 }
 
+/// The server's wish that ended the log-in, if one did.
+fn unwanted(error: &tokio_postgres::Error) -> Option<&Unwanted> {
+    StdError::source(error)?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
+}
+
 /// Whether the connection is gone, as far as this error tells.
 pub(super) fn is_loss(error: &tokio_postgres::Error) -> bool {
+    if unwanted(error).is_some() {
+        return false;
+    }
     error.is_closed() || error.to_string() == "error communicating with the server"
 }
 

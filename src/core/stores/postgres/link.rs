@@ -13,6 +13,7 @@ use super::read::{Ask, Streamed};
 use super::write::ProofOf;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ident::OperationId;
+use crate::model::checkup::Hidden;
 use crate::stores::conninfo::Conninfo;
 
 /// A connection, the limit of its statements, and how to connect again.
@@ -23,6 +24,7 @@ pub struct Link {
     /// Whether the same is asked over and over, so that an answer makes up for earlier losses.
     modest: bool,
     again: Again,
+    hidden: Arc<Hidden>,
 }
 
 impl Link {
@@ -30,7 +32,13 @@ impl Link {
     /// learn what became of a write.
     pub fn new(db: Postgres, limit: Option<Duration>, again: Conninfo) -> Self {
         let (description, modest) = (db.describe().to_owned(), db.is_modest());
-        Self { db: Mutex::new(Arc::new(db)), description, limit, modest, again: Again::new(again) }
+        let hidden = Arc::clone(db.hidden());
+        Self { db: Mutex::new(Arc::new(db)), description, limit, modest, again: Again::new(again), hidden }
+    }
+
+    /// The tables of which row-level security may have hidden rows.
+    pub fn hidden(&self) -> &Arc<Hidden> {
+        &self.hidden
     }
 
     /// The connection as a URI without secrets.
@@ -58,6 +66,7 @@ impl Link {
             }
             let mut db = self.again.connect().await?;
             db.set_modest(self.modest);
+            db.share_hidden(&self.hidden);
             *current = Arc::new(db);
         }
         Ok(Arc::clone(&current))

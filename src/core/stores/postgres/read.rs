@@ -30,8 +30,24 @@ static LIMITS: Sql = Sql::new(
     "SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
     CASE WHEN current_setting('server_encoding') = 'SQL_ASCII' THEN set_config('client_encoding', 'SQL_ASCII', true) END,
     CASE WHEN $3 THEN set_config('max_parallel_workers_per_gather', '0', true) END,
-    CASE WHEN current_setting('server_version_num')::int >= 110000 THEN set_config('jit', 'off', true) END",
+    CASE WHEN current_setting('server_version_num')::int >= 110000 THEN set_config('jit', 'off', true) END,
+    (SELECT string_agg(c.relname::text, E'\\n' ORDER BY c.relname) FROM pg_class AS c
+        WHERE c.relrowsecurity AND row_security_active(c.oid) AND (c.relname = ANY ($4) OR EXISTS (SELECT FROM pg_attribute AS a
+            WHERE a.attrelid = c.oid AND a.attname IN ('step_execution_token', 'next_attempt_at', 'step_name'))))",
 );
+
+/// Tables of the supported systems by name; those of sagas have names of their own and are known by their columns.
+const TABLES: [&str; 9] = [
+    "sentinel_leases",
+    "sentinel_events",
+    "executions",
+    "tasks",
+    "dead_tasks",
+    "execution_progress",
+    "signals",
+    "execution_counters",
+    "execution_state",
+];
 
 /// How long a reader waits for a lock: longer means somebody is altering the table, and the operator should know.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -148,6 +164,14 @@ fn millis(limit: Option<Duration>) -> String {
 }
 
 impl Postgres {
+    /// Remembers the tables of which row-level security may have hidden rows from this role.
+    fn note_hidden(&self, limited: &[Row]) {
+        let told = limited.first().and_then(|row| row.try_get::<_, Option<String>>(5).ok().flatten());
+        if let Some(told) = told {
+            self.hidden().note(told.lines());
+        }
+    }
+
     /// Runs `asks` in one snapshot and one round trip; `limit` bounds each statement. A failed query fails the later
     /// ones too, so those that may fail come last.
     ///
@@ -156,8 +180,9 @@ impl Postgres {
     pub async fn snapshot(&self, asks: &[Ask<'_>], limit: Option<Duration>) -> Result<Vec<Result<Vec<Row>>>> {
         let client = self.client();
         let (statement, lock) = (millis(limit), millis(Some(LOCK_WAIT)));
-        let limits: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&statement, Type::TEXT), (&lock, Type::TEXT), (&self.modest, Type::BOOL)];
+        let tables = TABLES.as_slice();
+        let limits: [(&(dyn ToSql + Sync), Type); 4] =
+            [(&statement, Type::TEXT), (&lock, Type::TEXT), (&self.modest, Type::BOOL), (&tables, Type::TEXT_ARRAY)];
         // Each future puts its messages into the connection's queue when it is first polled, in this order; the
         // connection task then writes them all at once.
         let steps = Steps::new();
@@ -175,8 +200,9 @@ impl Postgres {
             )
         };
         let (begun, limited, answers, ended) = self.answered(limit, &steps, work.boxed()).await?;
-        if let Some(error) = begun.err().or(limited.err()) {
-            return Err(self.explain(error).await);
+        match (begun, limited) {
+            (Ok(()), Ok(rows)) => self.note_hidden(&rows),
+            (Err(error), _) | (_, Err(error)) => return Err(self.explain(error).await),
         }
         let mut out = Vec::with_capacity(answers.len());
         for answer in answers {
@@ -205,8 +231,9 @@ impl Postgres {
     ) -> Result<(Vec<Row>, Streamed)> {
         let client = self.client();
         let (statement, lock) = (millis(None), millis(Some(LOCK_WAIT)));
-        let limits: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&statement, Type::TEXT), (&lock, Type::TEXT), (&self.modest, Type::BOOL)];
+        let tables = TABLES.as_slice();
+        let limits: [(&(dyn ToSql + Sync), Type); 4] =
+            [(&statement, Type::TEXT), (&lock, Type::TEXT), (&self.modest, Type::BOOL), (&tables, Type::TEXT_ARRAY)];
         // Queued behind the rows, so that it travels with what is asked.
         let ending = self.shared_client();
         let mut commit = Box::pin(async move { drop(ending.batch_execute("COMMIT").await) });
@@ -229,8 +256,9 @@ impl Postgres {
             )
         };
         let (begun, limited, head, stream, ()) = self.answered(limit, &steps, work.boxed()).await?;
-        if let Some(error) = begun.err().or(limited.err()) {
-            return Err(self.explain(error).await);
+        match (begun, limited) {
+            (Ok(()), Ok(rows)) => self.note_hidden(&rows),
+            (Err(error), _) | (_, Err(error)) => return Err(self.explain(error).await),
         }
         match (head, stream) {
             (Ok(head), Ok(rows)) => {

@@ -16,7 +16,7 @@ use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_postgres::{Client, Config, Connection};
 
 use super::bounds::Bounded;
-use crate::stores::conninfo::{Conninfo, Endpoint, Keepalives, Place};
+use crate::stores::conninfo::{Conninfo, Endpoint, Keepalives, Place, Requirement};
 use crate::stores::tls::{self, Tls, TlsError};
 
 /// Silence before the first keepalive where nothing is said about it; the driver's own default.
@@ -137,17 +137,18 @@ async fn unix(_: PathBuf) -> io::Result<Socket> {
 pub(super) struct Handshake {
     tls: Tls,
     host: String,
+    require: Option<Requirement>,
 }
 
 impl Handshake {
     /// With `host`, whose certificate is for its name, or for its address where it has none.
-    pub(super) fn new(tls: Tls, host: &Endpoint, address: Option<IpAddr>) -> Self {
+    pub(super) fn new(tls: Tls, host: &Endpoint, address: Option<IpAddr>, require: Option<&Requirement>) -> Self {
         let host = match (&host.place, address) {
             (Place::Name(name) | Place::Address(_, Some(name)), _) => name.clone(),
             (Place::Address(address, None), _) => address.to_string(),
             (Place::Socket(directory), _) => directory.to_string_lossy().into_owned(),
         };
-        Self { tls, host }
+        Self { tls, host, require: require.cloned() }
     }
 }
 
@@ -161,7 +162,7 @@ impl TlsConnect<Bounded<Socket>> for Handshake {
         let (socket, gauge) = stream.into_parts();
         Box::pin(async move {
             let stream = self.tls.handshake(&self.host, socket).await?;
-            Ok(Bounded::new(stream, false, gauge))
+            Ok(Bounded::new(stream, false, gauge).guarded(self.require.as_ref()))
         })
     }
 }

@@ -76,7 +76,9 @@ impl Wire {
                 let stream = tokio::net::TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
                 // Batches are written whole; waiting for more to send would only add delay.
                 drop(stream.set_nodelay(true));
+                let near = stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
                 match &info.tls {
+                    None if near => (Box::pin(stream), "not encrypted, on this machine"),
                     None => (Box::pin(stream), "not encrypted"),
                     Some(choice) => {
                         let mut warnings = Vec::new();
@@ -122,7 +124,7 @@ impl Wire {
         batch.add(&[b"INFO", b"cluster"]);
         batch.add(&[b"HELLO"]);
         let answer = self.exchange_of(&batch, LONGEST_OF_LOGIN).await.map_err(|error| {
-            if error.to_string() == CLOSED {
+            if error.hint().is_none() {
                 error.with_hint("is the port that of a Redis server, and does it want TLS (rediss://)?")
             } else {
                 error
@@ -224,9 +226,13 @@ fn wants_tls() -> Error {
 }
 
 fn too_long(longest: usize) -> Error {
-    let bound = if longest < 1 << 20 { format!("{} KiB", longest >> 10) } else { format!("{} MiB", longest >> 20) };
-    Error::new(ErrorKind::Disconnected, format!("the answer is longer than {bound} and is not read"))
-        .with_hint("is the port that of a Redis server?")
+    if longest == LONGEST_OF_LOGIN {
+        let (told, bound) = (foreign(), longest >> 10);
+        let hint = told.hint().unwrap_or_default().to_owned();
+        return Error::new(told.kind(), format!("{told}: its answer to the log-in is longer than {bound} KiB"))
+            .with_hint(hint);
+    }
+    Error::new(ErrorKind::Disconnected, format!("the answer is longer than {} MiB and is not read", longest >> 20))
 }
 
 fn lost(error: io::Error) -> Error {

@@ -1,11 +1,11 @@
 //! From the settings of TLS to a configuration of rustls: versions, roots, the client's certificate and key.
 //! Files are read here and only when a handshake is about to need them.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
@@ -13,7 +13,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::verify::{Demand, Verifier};
-use super::{TlsChoice, Trust};
+use super::{TlsChoice, Trust, revoked};
 use crate::error::{Error, Result};
 use crate::stores::conninfo::{NamedFile, Roots, SslMode, TlsVersion};
 
@@ -74,25 +74,28 @@ fn demand(choice: &TlsChoice, provider: &Arc<CryptoProvider>, warnings: &mut Vec
         Roots::Nobody if insists => return Err(no_roots(None)),
         Roots::Nobody => return Ok((Demand::Nothing, Trust::Unverified)),
     };
-    if let Roots::File(file) = &choice.roots {
-        let list = file.path.with_file_name("root.crl");
-        if !file.named && list.exists() {
-            warnings.push(format!("revocation list {} is not consulted by this version", list.display()));
-        }
-    }
+    let revoked = revoked::load(choice, warnings)?.unwrap_or_default();
     let mut store = RootCertStore::empty();
     let (added, _) = store.add_parsable_certificates(roots.iter().cloned());
     if added == 0 {
         return Err(Error::usage(format!("{origin} holds no certificate of an authority")));
     }
+    // As OpenSSL with libpq's flags: every certificate of the chain, no list without an answer, none out of date.
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider))
+        .with_crls(revoked.iter().cloned())
+        .enforce_revocation_expiration()
         .build()
-        .map_err(|error| Error::usage(format!("the certificates in {origin} cannot be used")).with_source(error))?;
+        .map_err(|error| match error {
+            VerifierBuilderError::InvalidCrl(why) => Error::usage("a revocation list cannot be used")
+                .with_hint("version 2 is needed: set crlnumber in openssl.cnf, and make the list anew")
+                .with_source(format!("{why:?}")),
+            error => Error::usage(format!("the certificates in {origin} cannot be used")).with_source(error),
+        })?;
     let name = choice.mode == SslMode::VerifyFull;
     let trust = if name { Trust::Full } else { Trust::Authority };
     // Only a file lists certificates that may be a server's own.
     let roots = if choice.roots == Roots::System { Vec::new() } else { roots };
-    Ok((Demand::Trusted { verifier, roots, origin, name }, trust))
+    Ok((Demand::Trusted { verifier, roots, revoked, origin, name }, trust))
 }
 
 fn no_roots(path: Option<&Path>) -> Error {
@@ -119,7 +122,7 @@ fn system_roots() -> Result<Vec<CertificateDer<'static>>> {
 
 /// The certificates of a PEM file; `None` when there is no such file.
 fn certificates(path: &Path) -> Result<Option<Vec<CertificateDer<'static>>>> {
-    let content = match std::fs::read(path) {
+    let content = match slurp(path) {
         Ok(content) => content,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
         Err(error) => return Err(unreadable(path).with_source(error)),
@@ -185,6 +188,17 @@ fn private_key(file: &NamedFile, certificate: &str) -> Result<PrivateKeyDer<'sta
     })
 }
 
-fn unreadable(path: &Path) -> Error {
+/// A file, as long as it is of a length that makes sense: `/dev/zero` has no end.
+pub(super) fn slurp(path: &Path) -> std::io::Result<Vec<u8>> {
+    const LONGEST: u64 = 64 << 20;
+    let mut content = Vec::new();
+    std::fs::File::open(path)?.take(LONGEST + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > LONGEST {
+        return Err(std::io::Error::other("it is longer than 64 MiB"));
+    }
+    Ok(content)
+}
+
+pub(super) fn unreadable(path: &Path) -> Error {
     Error::usage(format!("cannot read {}", path.display()))
 }

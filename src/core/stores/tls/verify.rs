@@ -10,7 +10,8 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_t
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::x509::Certificate;
+use super::revoked::Lists;
+use super::x509::{Certificate, RevocationList};
 
 /// What is demanded of a server's certificate.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(super) enum Demand {
         verifier: Arc<WebPkiServerVerifier>,
         /// The roots, as they are: one that signed itself may be the server's own.
         roots: Vec<CertificateDer<'static>>,
+        /// The revocation lists, where any are looked at.
+        revoked: Lists,
         /// Where the roots came from, for people.
         origin: String,
         /// Whether the name must fit.
@@ -61,13 +64,13 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Demand::Trusted { verifier, roots, origin, name } = &self.demand else {
+        let Demand::Trusted { verifier, roots, revoked, origin, name } = &self.demand else {
             return Ok(ServerCertVerified::assertion());
         };
         let read = Certificate::read(end_entity);
         let outcome = match &read {
             Some(read) if read.self_issued && roots.contains(end_entity) => {
-                own_root(end_entity, read, server_name, *name, now)
+                not_revoked(read, revoked, now).and_then(|()| own_root(end_entity, read, server_name, *name, now))
             }
             _ => verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now).map(drop),
         };
@@ -126,6 +129,19 @@ impl Verifier {
         });
         if fits { Ok(HandshakeSignatureValid::assertion()) } else { Err(error) }
     }
+}
+
+/// What rustls does for every other certificate: with lists at hand, one of its issuer must be current and not name it.
+fn not_revoked(read: &Certificate<'_>, lists: &Lists, now: UnixTime) -> Result<(), Error> {
+    if lists.is_empty() {
+        return Ok(());
+    }
+    let mut theirs = lists.iter().filter_map(|der| RevocationList::read(der)).filter(|list| list.issuer == read.issuer);
+    let Some(list) = theirs.next() else { return Err(CertificateError::UnknownRevocationStatus.into()) };
+    if list.next_update.is_some_and(|next| now.as_secs() > next) {
+        return Err(CertificateError::ExpiredRevocationList.into());
+    }
+    if list.holds(read.serial) { Err(CertificateError::Revoked.into()) } else { Ok(()) }
 }
 
 /// The server shows a certificate that signed itself and that the operator lists as a root, which is how the manual
@@ -190,6 +206,18 @@ fn explain(error: &Error, read: Option<&Certificate<'_>>, host: &ServerName<'_>,
         CertificateError::UnknownIssuer => refusal(
             format!("the server's certificate is not signed by an authority in {origin}"),
             "set sslrootcert to the certificate of the authority that signed it",
+        ),
+        CertificateError::Revoked => refusal(
+            "the server's certificate was revoked".into(),
+            "the revocation list (sslcrl, or ~/.postgresql/root.crl) names it: ask who runs the server",
+        ),
+        CertificateError::UnknownRevocationStatus => refusal(
+            "nobody can tell whether the server's certificate was revoked: no revocation list is of its issuer".into(),
+            "add the list of every authority in the chain to sslcrl, sslcrldir or ~/.postgresql/root.crl",
+        ),
+        CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => refusal(
+            "the revocation list is out of date, so the server's certificate may have been revoked since".into(),
+            "get the current list of the authority (sslcrl, or ~/.postgresql/root.crl)",
         ),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             refusal("the server's certificate has expired".into(), "renew it, or check the clock of this machine")

@@ -6,6 +6,10 @@
 pub(super) struct Certificate<'a> {
     /// Whether it is of X.509 version 1, which has no extensions.
     pub version_1: bool,
+    /// Its number.
+    pub serial: &'a [u8],
+    /// Who signed it.
+    pub issuer: &'a [u8],
     /// Whether issuer and subject are the same.
     pub self_issued: bool,
     /// Seconds since 1970 before which it does not count.
@@ -54,7 +58,7 @@ impl<'a> Certificate<'a> {
             Some(version) => version == [0x02, 0x01, 0x00],
             None => true,
         };
-        body.expect(0x02)?; // serial number
+        let serial = body.expect(0x02)?;
         body.expect(SEQUENCE)?; // signature algorithm, once more
         let issuer = body.expect(SEQUENCE)?;
         let mut validity = Reader(body.expect(SEQUENCE)?);
@@ -68,6 +72,8 @@ impl<'a> Certificate<'a> {
         let has_alternative_name = body.optional(0xa3).is_some_and(|list| has_extension(list, ALTERNATIVE_NAME));
         Some(Self {
             version_1,
+            serial,
+            issuer,
             self_issued: issuer == subject,
             not_before,
             not_after,
@@ -77,6 +83,39 @@ impl<'a> Certificate<'a> {
             key,
             hash,
         })
+    }
+}
+
+/// What is read of a list of revoked certificates.
+#[derive(Debug)]
+pub(super) struct RevocationList<'a> {
+    /// Who made it.
+    pub issuer: &'a [u8],
+    /// When, in seconds since 1970.
+    pub this_update: u64,
+    /// When the next one is due.
+    pub next_update: Option<u64>,
+    /// The numbers of the certificates.
+    serials: &'a [u8],
+}
+
+impl<'a> RevocationList<'a> {
+    /// Reads a list, or `None` when it is none.
+    pub(super) fn read(der: &'a [u8]) -> Option<Self> {
+        let mut body = Reader(Reader(Reader(der).expect(SEQUENCE)?).expect(SEQUENCE)?);
+        body.optional(0x02); // version
+        body.expect(SEQUENCE)?; // signature algorithm
+        let issuer = body.expect(SEQUENCE)?;
+        let this_update = body.time()?;
+        let next_update = matches!(body.0.first(), Some(0x17 | 0x18)).then(|| body.time()).flatten();
+        let serials = body.optional(SEQUENCE).unwrap_or_default();
+        Some(Self { issuer, this_update, next_update, serials })
+    }
+
+    /// Whether the certificate of this number is on it.
+    pub(super) fn holds(&self, serial: &[u8]) -> bool {
+        let mut entries = Reader(self.serials);
+        std::iter::from_fn(|| entries.expect(SEQUENCE)).any(|entry| Reader(entry).expect(0x02) == Some(serial))
     }
 }
 
@@ -220,6 +259,7 @@ mod tests {
             der[at] = value;
             let _ = Certificate::read(&der);
             let _ = Certificate::read(&der[..cut.min(der.len())]);
+            let _ = RevocationList::read(&der).map(|list| list.holds(&[1]));
             let _ = Certificate::read(&der[cut.min(der.len())..]);
         }
     }

@@ -1,8 +1,47 @@
 //! Masking the password in a connection string that has to be shown, however broken the string is.
 
+use crate::secret;
 use crate::stores::conninfo::canonical;
 
 const MASK: &str = "***";
+
+/// Whether a password stands in a connection string.
+pub fn holds_password(text: &str) -> bool {
+    redact(text) != text
+}
+
+/// Keeps the passwords in `text`, a URL that may be as broken as it pleases, from every output: what stands between the
+/// first colon and any `@` after it, and what follows `password=`.
+pub fn remember(text: &str) {
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let plain = ["redis", "valkey", "unix"].iter().any(|name| scheme.to_ascii_lowercase().starts_with(name));
+        let end = rest.find(['/', '?', '#']).map_or(rest.len(), |end| end);
+        for end in [rest.rfind('@'), rest[..end].rfind('@')].into_iter().flatten() {
+            let who = &rest[..end];
+            match who.split_once(':') {
+                Some((_, password)) => keep(password),
+                None if plain => keep(who),
+                None => {}
+            }
+        }
+    }
+    for (at, _) in text.match_indices('=') {
+        let start = text[..at].rfind(['&', '?', ' ']).map_or(0, |start| start + 1);
+        if decode(text[start..at].trim()).to_ascii_lowercase().ends_with("password") {
+            let rest = text[at + 1..].trim_start();
+            keep(rest.split(['&', ' ']).next().unwrap_or_default().trim_matches('\''));
+            // A bare & may be part of it.
+            keep(rest);
+        }
+    }
+}
+
+fn keep(raw: &str) {
+    secret::remember(raw);
+    if let Ok(decoded) = crate::stores::conninfo::percent_decode(raw, "password") {
+        secret::remember(&decoded);
+    }
+}
 
 /// `text` with every password masked: before the last `@` of a URL, and after anything that looks like `password=`.
 ///
@@ -112,6 +151,23 @@ mod tests {
         for (text, shown) in cases {
             assert_eq!(redact(text), shown);
         }
+    }
+
+    #[test]
+    fn passwords_of_broken_urls_are_known() {
+        for (text, password) in [
+            ("postgresql://u:known-1@h/d", "known-1"),
+            ("mysql://u:known%202@h/d", "known 2"),
+            ("postgresql://u:kno/wn-3@h/d", "kno/wn-3"),
+            ("postgresql://u:known-4@h/d?x=a@b", "known-4"),
+            ("redis://known-5@h", "known-5"),
+            ("redis://h?password=known-6&X=1", "known-6"),
+            ("host=h password='known-7' x=y", "known-7"),
+        ] {
+            remember(text);
+            assert!(secret::known().contains(&password.to_owned()), "{text}");
+        }
+        assert!(holds_password("postgresql://u:x@h") && !holds_password("postgresql://u@h:5432/d?x=y"));
     }
 
     proptest! {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::secret::{Secret, remember};
-use crate::stores::conninfo::{NamedFile, Roots, SslMode, TlsChoice, TlsVersion, is_plain_word, percent_decode};
+use crate::stores::conninfo::{
+    NamedFile, Revoked, Roots, SslMode, TlsChoice, TlsVersion, is_plain_word, percent_decode,
+};
 
 const DEFAULT_PORT: u16 = 6379;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -229,6 +231,7 @@ fn verified() -> TlsChoice {
         roots: Roots::System,
         certificate: None,
         key: None,
+        revoked: Revoked::default(),
         sni: true,
         min: TlsVersion::V12,
         max: TlsVersion::V13,

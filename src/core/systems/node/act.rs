@@ -264,15 +264,17 @@ impl Node {
     }
 }
 
-/// How a change was undone, if it was. A task that has been taken up properly since is no such case: that counts its
-/// attempts on, while a worker that saves what it remembers sets them back.
+/// How a change was undone, if it was. A task that has been taken up properly since is no such case: a claim writes the
+/// time, while a worker that saves what it remembers sets time or attempts back.
 fn undone(act: &Act, attempts: i64, task: &Task) -> Option<String> {
     let back =
         task.seen.status == act.seen.status && task.seen.owner == act.seen.owner && task.seen.lease == act.seen.lease;
     let undone = match act.verb {
         Verb::Cancel => task.status != Some(Status::Failed),
         Verb::Requeue => {
-            back || (task.seen.owner == act.seen.owner && !act.seen.owner.is_empty() && task.attempts < attempts)
+            // A claim writes a time of its own; only what was remembered brings the old one back.
+            let remembered = task.seen.updated == act.seen.updated || task.attempts < attempts;
+            back || (task.seen.owner == act.seen.owner && !act.seen.owner.is_empty() && remembered)
         }
         Verb::Replay => false,
     };
@@ -307,7 +309,6 @@ pub(super) fn item(act: &Act, outcome: Result<Acted>) -> (Item, i64) {
         Ok(Acted::Done(made)) => {
             let detail = match (&act.verb, made.status.as_str()) {
                 (Verb::Cancel, _) => "cancelled".to_owned(),
-                (Verb::Requeue, "failed") => format!("failed: that was attempt {}, the last one", made.attempts),
                 (Verb::Requeue, _) if made.attempts == 1 => "requeued, 1 attempt used".to_owned(),
                 (Verb::Requeue, _) => format!("requeued, {} attempts used", made.attempts),
                 (Verb::Replay, _) => "queued again, its attempts reset".to_owned(),

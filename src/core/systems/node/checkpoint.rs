@@ -144,6 +144,11 @@ impl Checkpoint {
         }
     }
 
+    /// How many of its nodes failed, and of how many.
+    pub fn node_errors(&self) -> (usize, usize) {
+        (self.nodes.iter().filter(|node| node.error.is_some()).count(), self.nodes.len())
+    }
+
     /// What the task has cost: the checkpoint's sum, or that of its calls where it is larger.
     pub fn cost(&self) -> f64 {
         self.cost_so_far.max(self.calls.iter().map(|call| call.cost).sum())

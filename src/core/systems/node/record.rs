@@ -110,6 +110,9 @@ pub struct Task {
     pub result: Option<String>,
     /// Whether the heartbeat of its owner is there; `None` where it does not matter or was not asked for.
     pub owner_alive: Option<bool>,
+    /// Of a completed task: how many of its nodes failed, and of how many, as its checkpoint says. `None` where it has no
+    /// checkpoint (any more), or none was read.
+    pub nodes: Option<(usize, usize)>,
     /// What cannot be understood.
     pub findings: Vec<String>,
 }
@@ -211,6 +214,7 @@ impl Task {
             params,
             result,
             owner_alive: None,
+            nodes: None,
             findings,
         }
     }
@@ -230,6 +234,11 @@ impl Task {
     /// Whether its attempts are used up.
     pub fn out_of_attempts(&self) -> bool {
         self.attempts >= self.max_attempts
+    }
+
+    /// Whether it is marked completed although nodes of it failed.
+    pub fn has_failed_nodes(&self) -> bool {
+        self.status == Some(Status::Completed) && self.nodes.is_some_and(|(failed, _)| failed > 0)
     }
 
     /// Whether it failed because somebody cancelled it, as the controller words it.

@@ -183,6 +183,7 @@ impl TaskStore for RedisTasks {
             }
             reply => reply.checked()?.text().map(|text| Checkpoint::read(id, text, ttl(&kept))),
         };
+        task.nodes = checkpoint.as_ref().map(Checkpoint::node_errors);
         let heartbeat = match &task.owner {
             Some(owner) => self.heartbeats(Some(owner)).await?.1.pop(),
             None => None,
@@ -212,6 +213,7 @@ impl TaskStore for RedisTasks {
             }
         }
         scan::Alive::default().fill(&self.redis, tasks.iter_mut().flatten()).await?;
+        scan::node_errors(&self.redis, tasks.iter_mut().flatten()).await?;
         Ok((now, tasks))
     }
 

@@ -97,15 +97,18 @@ pub fn requeue(task: &Task, effects: &[Effect]) -> Judgement {
         ),
         _ => {
             let mut step = step(task, "requeue");
-            if task.attempts + 1 >= task.max_attempts {
+            // A task that moves between two looks has a living worker, whatever its heartbeat says.
+            step.guard.push((UPDATED, Value::Text(task.seen.updated.clone())));
+            if task.out_of_attempts() {
                 step.warnings.push(format!(
-                    "this uses up its attempts ({} of {}): it becomes failed, as with the watcher",
-                    task.attempts + 1,
-                    task.max_attempts
+                    "its attempts are used up ({} of {}), and a worker that claims it does not look at that: it runs again",
+                    task.attempts, task.max_attempts
                 ));
             }
             if !owner.is_empty() {
-                step.warnings.push(format!("{owner} may still be acting if it is only cut off from Redis"));
+                step.warnings.push(format!(
+                    "{owner} may still be acting if it is only cut off from Redis: then two workers run it"
+                ));
             }
             step.warnings.extend(told(effects));
             Ok(step)

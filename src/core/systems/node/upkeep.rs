@@ -7,6 +7,11 @@ use crate::model::verdict::Severity;
 /// Workers add events without ever cutting the stream; only the watcher and `sen` do.
 const MANY_EVENTS: i64 = 100_000;
 
+/// What the queue says of the workers.
+pub(super) fn unattended(text: String) -> Check {
+    Check::new(Severity::Warning, "workers", text).with_remedy("sen agent workers")
+}
+
 /// Judges the server.
 pub(super) fn checkup(upkeep: &Upkeep) -> Checkup {
     let mut checks = Vec::new();
@@ -75,6 +80,10 @@ pub(super) fn checkup(upkeep: &Upkeep) -> Checkup {
             "this Redis is a replica: it may lag, and nothing can be written",
         ));
     }
+    if upkeep.encryption == "not encrypted" {
+        let text = "connected to Redis without TLS, over a network: its password and its data can be read or altered on the way";
+        checks.push(Check::new(Severity::Warning, "tls", text).with_remedy("rediss://… in SEN_REDIS_URL"));
+    }
     if upkeep.encryption.ends_with("not verified") {
         checks.push(Check::new(
             Severity::Warning,
@@ -106,6 +115,15 @@ mod tests {
         };
         let topics: Vec<_> = checkup(&bad).checks.iter().map(|check| check.topic).collect();
         assert_eq!(topics, ["eviction", "memory", "persistence", "persistence", "events", "replica", "tls"]);
+        for (encryption, found) in [
+            ("not encrypted", true),
+            ("not encrypted, on this machine", false),
+            ("TLS, certificate verified", false),
+            ("Unix socket", false),
+        ] {
+            let checks = checkup(&Upkeep { encryption, ..Upkeep::default() }).checks;
+            assert_eq!(checks.iter().any(|check| check.topic == "tls"), found, "{encryption}");
+        }
         let lax = Upkeep { append_only: Some(true), append_sync: Some("no".into()), ..Upkeep::default() };
         let told = checkup(&lax).checks;
         assert!(told.iter().any(|check| check.text.contains("appendfsync no")), "{told:?}");

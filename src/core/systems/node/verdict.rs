@@ -19,7 +19,7 @@ pub enum State {
     WorkerGone,
     /// Held beyond its lease by a worker whose heartbeat is there.
     LeaseExpired,
-    /// Failed or left behind with no attempts left.
+    /// Failed with no attempts left.
     OutOfAttempts,
     /// Not over, and it has cost more than it may.
     OverCostLimit,
@@ -31,17 +31,20 @@ pub enum State {
     Cancelled,
     /// Done.
     Completed,
+    /// Marked completed, although nodes of it failed.
+    CompletedWithErrors,
     /// Its keys cannot be judged.
     Unreadable,
 }
 
 impl State {
     /// All of them, in the order a person reads them: what needs attention first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::WorkerGone,
         Self::Unreadable,
         Self::OutOfAttempts,
         Self::Failed,
+        Self::CompletedWithErrors,
         Self::LeaseExpired,
         Self::OverCostLimit,
         Self::Retrying,
@@ -64,6 +67,7 @@ impl State {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Completed => "completed",
+            Self::CompletedWithErrors => "completed_with_errors",
             Self::Unreadable => "unreadable",
         }
     }
@@ -73,9 +77,12 @@ impl State {
         match self {
             Self::Completed | Self::Cancelled => Severity::Ok,
             Self::Queued | Self::Running => Severity::Pending,
-            Self::LeaseExpired | Self::OverCostLimit | Self::Retrying | Self::Failed | Self::OutOfAttempts => {
-                Severity::Warning
-            }
+            Self::LeaseExpired
+            | Self::OverCostLimit
+            | Self::Retrying
+            | Self::Failed
+            | Self::CompletedWithErrors
+            | Self::OutOfAttempts => Severity::Warning,
             Self::WorkerGone | Self::Unreadable => Severity::Critical,
         }
     }
@@ -92,17 +99,17 @@ pub fn state(task: &Task, now: Timestamp) -> State {
     let over_limit = task.cost_limit.is_some_and(|limit| task.cost > limit);
     let gone = task.owner.is_none() || task.owner_alive == Some(false);
     match status {
+        Status::Completed if task.has_failed_nodes() => State::CompletedWithErrors,
         Status::Completed => State::Completed,
         Status::Failed if task.is_cancelled() => State::Cancelled,
         Status::Failed if task.out_of_attempts() => State::OutOfAttempts,
         Status::Failed => State::Failed,
-        Status::Leased | Status::InProgress if gone && task.out_of_attempts() => State::OutOfAttempts,
+        // However often it was tried: neither the watcher, which queues it, nor a worker, which claims it, looks at that.
         Status::Leased | Status::InProgress if gone => State::WorkerGone,
         _ if over_limit => State::OverCostLimit,
         Status::Leased | Status::InProgress if task.lease_expires.is_some_and(|end| end <= now) => State::LeaseExpired,
         Status::Leased | Status::InProgress => State::Running,
         Status::Queued => State::Queued,
-        Status::Retrying if task.out_of_attempts() => State::OutOfAttempts,
         Status::Retrying => State::Retrying,
     }
 }
@@ -161,13 +168,22 @@ fn summary(task: &Task, state: State) -> &'static str {
     match state {
         State::Queued => "it waits for a worker",
         State::Running => "a worker has it, and both its heartbeat and its lease are alive",
+        State::WorkerGone if task.status == Some(Status::Leased) => {
+            "it is held by a worker whose heartbeat is gone; only a worker of the same name can claim it until it is requeued"
+        }
         State::WorkerGone => {
-            "it is held by a worker whose heartbeat is gone; nobody else can claim it until it is requeued"
+            "it is held by a worker whose heartbeat is gone; no worker can claim it until it is requeued"
+        }
+        State::LeaseExpired if task.status == Some(Status::Leased) => {
+            "its lease is over and its worker's heartbeat is there: the watcher queues it, and then a second worker may run it"
         }
         State::LeaseExpired => {
-            "its lease is over and its worker's heartbeat is there; nobody else can claim it until it is requeued"
+            "its lease is over and its worker's heartbeat is there; no other worker can claim it until it is requeued"
         }
-        State::OutOfAttempts if task.is_held() => "its worker is gone and its attempts are used up",
+        State::CompletedWithErrors if task.nodes.is_some_and(|(failed, all)| failed == all) => {
+            "it is marked completed, but every one of its nodes failed"
+        }
+        State::CompletedWithErrors => "it is marked completed, but nodes of it failed",
         State::OutOfAttempts => "it failed and its attempts are used up",
         State::OverCostLimit => "it has cost more than its limit; no worker enforces that",
         State::Retrying => "it is marked for a retry, and no released worker claims that status",
@@ -211,19 +227,31 @@ fn evidence(facts: &Facts<'_>, state: State, cost: f64) -> Vec<String> {
             );
         }
     }
+    if state == State::WorkerGone
+        && let (Some(Status::Leased), Some(owner)) = (task.status, &task.owner)
+    {
+        out.push(format!("a worker that starts under the name {owner} claims it at once, whatever its lease says"));
+    }
+    if state == State::CompletedWithErrors {
+        let nodes = facts.checkpoint.map_or(&[][..], |checkpoint| &checkpoint.nodes);
+        let failed = nodes.iter().filter_map(|node| Some((&node.id, node.error.as_ref()?)));
+        out.extend(failed.map(|(node, error)| format!("node {node} failed: {error}")));
+    }
     let attempts = format!("{} of {} attempts used", task.attempts, task.max_attempts);
-    if !matches!(state, State::Completed | State::Unreadable) {
+    if !matches!(state, State::Completed | State::CompletedWithErrors | State::Unreadable) {
         out.push(
             match facts.checkpoint.filter(|_| state != State::Cancelled).and_then(|at| at.current_node.as_deref()) {
                 Some(node) if node != "start" => {
-                    format!("{attempts}; a worker that takes it up goes on after node {node}")
+                    format!(
+                        "{attempts}; a worker that takes it up goes on after node {node}, and runs again what came after that"
+                    )
                 }
                 _ => attempts,
             },
         );
     }
-    if state == State::Queued && task.out_of_attempts() {
-        out.push("its attempts are used up, but a worker that claims a queued task does not look at them".into());
+    if matches!(state, State::Queued | State::WorkerGone | State::LeaseExpired) && task.out_of_attempts() {
+        out.push("its attempts are used up, but neither the watcher nor a worker that claims it looks at them".into());
     }
     if cost > task.cost {
         out.push(format!(
@@ -255,7 +283,7 @@ fn next(task: &Task, state: State, now: Timestamp) -> Vec<NextCommand> {
     let agent = |verb: &str, why: &str| NextCommand::new(&["sen", "agent", verb], why).id(id);
     match state {
         State::WorkerGone => {
-            vec![agent("requeue", "let another worker go on, as the watcher would"), agent("cancel", "give it up")]
+            vec![agent("requeue", "let another worker go on, as the watcher does"), agent("cancel", "give it up")]
         }
         State::LeaseExpired => {
             let owner = task.owner.as_deref().unwrap_or_default();
@@ -264,6 +292,7 @@ fn next(task: &Task, state: State, now: Timestamp) -> Vec<NextCommand> {
                 agent("cancel", "give it up"),
             ]
         }
+        State::CompletedWithErrors => vec![agent("show", "each node, its error and what it returned")],
         State::Retrying => vec![agent("requeue", "let a worker take it"), agent("cancel", "give it up")],
         State::OutOfAttempts | State::Failed | State::Cancelled if is_dead(task, now) => {
             vec![NextCommand::new(&["sen", "dlq", "replay"], "queue it again with its attempts reset").id(id)]
@@ -307,7 +336,7 @@ mod tests {
             ("leased", &[owner, past], Some(true), State::LeaseExpired),
             ("leased", &[owner, ahead], Some(false), State::WorkerGone),
             ("leased", &[ahead], None, State::WorkerGone),
-            ("leased", &[owner, past, spent[0]], Some(false), State::OutOfAttempts),
+            ("leased", &[owner, past, spent[0]], Some(false), State::WorkerGone),
             ("failed", &[], None, State::Failed),
             ("failed", &spent, None, State::OutOfAttempts),
             ("failed", &[("error", CANCELLED), spent[0]], None, State::Cancelled),

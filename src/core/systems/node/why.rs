@@ -16,7 +16,7 @@ pub(super) struct Facts<'a> {
     pub look: &'a Look,
     /// Its side effects.
     pub effects: &'a [Effect],
-    /// All heartbeats, where it waits for a worker.
+    /// All heartbeats, where it is not over.
     pub workers: Option<&'a [Heartbeat]>,
     /// How many further tasks failed of the same error, where it failed.
     pub alike: Option<u64>,
@@ -24,11 +24,12 @@ pub(super) struct Facts<'a> {
 
 type Rule = fn(&Facts<'_>, State) -> Option<Cause>;
 
-const RULES: [Rule; 13] = [
+const RULES: [Rule; 15] = [
     worker_gone,
     no_owner,
     shared_name,
     lease_not_renewed,
+    second_run,
     no_watcher,
     no_worker,
     workers_busy,
@@ -37,6 +38,7 @@ const RULES: [Rule; 13] = [
     rate_limited,
     failed,
     out_of_attempts,
+    node_failed,
     effect_unsettled,
 ];
 
@@ -69,9 +71,9 @@ pub(super) fn of_worker(worker: &str, beat: Option<&Heartbeat>, held: &[Task]) -
     causes
 }
 
-/// Whether a task has waited for a worker for so long that the workers are worth a look.
-pub(super) fn waits(look: &Look) -> bool {
-    waited(&look.task, look.now).is_some()
+/// Whether the workers are worth a look: something may be at work on this task, or ought to be.
+pub(super) fn needs_workers(look: &Look) -> bool {
+    look.task.is_held() || look.task.status == Some(Status::Queued)
 }
 
 /// How long a queued task has waited, if that is long.
@@ -148,32 +150,31 @@ fn unreadable(task: &Task) -> Vec<Cause> {
     };
     let poison = if task.status == Some(Status::Queued) { "; a worker that claims it may stop over it" } else { "" };
     let next = NextCommand::new(&["sen", "agent", "show"], "what is stored, field by field").id(&task.id);
-    let cause = Cause::new("unreadable_hash", Certainty::Proven, Severity::Critical, text + poison);
+    let cause = Cause::stated("unreadable_hash", &["task:meta"], Severity::Critical, text + poison);
     vec![cause.with_next(vec![next])]
 }
 
 /// `worker.py` keeps its heartbeat for three beats. Without one it was killed, has ended, or cannot reach Redis.
-fn worker_gone(facts: &Facts<'_>, state: State) -> Option<Cause> {
+fn worker_gone(facts: &Facts<'_>, _: State) -> Option<Cause> {
     let (task, now) = (&facts.look.task, facts.look.now);
     if !gone(task) {
         return None;
     }
-    let severity = if state == State::OutOfAttempts { Severity::Warning } else { Severity::Critical };
     let seen = task.updated_at.map(|at| format!("; it last saved this task {} ago", humane(now.micros_since(at))));
     let text = format!(
-        "worker {} has no heartbeat: killed, ended, or cut off from Redis{}",
+        "worker {} has no heartbeat: probably killed, ended, or cut off from Redis{}",
         owner(task),
         seen.unwrap_or_default()
     );
-    Some(Cause::new("worker_gone", Certainty::Likely, severity, text))
+    Some(Cause::likely("worker_gone", Severity::Critical, text))
 }
 
 /// Every claim (`redis_saver.py`, `claim_task`) writes status and owner at once; no code holds a task without an owner.
 fn no_owner(facts: &Facts<'_>, _: State) -> Option<Cause> {
     let task = &facts.look.task;
     (task.is_held() && task.owner.is_none()).then(|| {
-        let text = "it counts as held and names no worker: no worker will go on with it, and none takes it";
-        Cause::new("no_owner", Certainty::Proven, Severity::Critical, text)
+        let text = "its status says that a worker has it, and no owner is recorded";
+        Cause::stated("no_owner", &["task:meta.status", "task:meta.owner"], Severity::Critical, text)
     })
 }
 
@@ -204,7 +205,7 @@ fn shared_name(facts: &Facts<'_>, _: State) -> Option<Cause> {
         owner(task)
     );
     let next = NextCommand::new(&["sen", "agent", "list"], "everything under that name").option("--owner", owner(task));
-    Some(Cause::new("shared_name", Certainty::Likely, Severity::Warning, text).with_next(vec![next]))
+    Some(Cause::likely("shared_name", Severity::Warning, text).with_next(vec![next]))
 }
 
 /// `worker.py` renews leases in a loop of its own, which one error ends for good while the heartbeats go on.
@@ -215,12 +216,38 @@ fn lease_not_renewed(facts: &Facts<'_>, state: State) -> Option<Cause> {
     if shared_name(facts, state).is_some() {
         return None;
     }
+    let then = if task.status == Some(Status::Leased) {
+        "; the watcher queues it all the same, and a second worker may then run it while this one still works"
+    } else {
+        ""
+    };
     let text = format!(
-        "worker {} beats and has not renewed its lease, which ended {} ago: its renewal loop ended, or it left this task",
+        "worker {} beats and has not renewed its lease, which ended {} ago: its renewal loop ended, or it left this task{then}",
         owner(task),
         humane(now.micros_since(end))
     );
-    Some(Cause::new("lease_not_renewed", Certainty::Likely, Severity::Warning, text))
+    Some(Cause::likely("lease_not_renewed", Severity::Warning, text))
+}
+
+/// `watcher.py` queues what is leased and over whatever its worker does, and `claim_task` does not ask for heartbeats: the
+/// first worker goes on, names the task at every beat, and saves the whole of it when it ends.
+fn second_run(facts: &Facts<'_>, _: State) -> Option<Cause> {
+    let task = &facts.look.task;
+    let open = task.is_held() || task.status == Some(Status::Queued);
+    let saved = task.updated_at.filter(|_| open)?;
+    let other = facts.workers?.iter().find(|beat| {
+        beat.current_task.as_ref() == Some(&task.id)
+            && task.owner.as_ref() != Some(&beat.worker_id)
+            // A beat from before says only what was.
+            && beat.last_beat.is_some_and(|beaten| beaten > saved)
+    })?;
+    let now = if task.is_held() { format!("worker {} holds it", owner(task)) } else { "it is queued".to_owned() };
+    let text = format!(
+        "the heartbeat of worker {} names it as its current task although {now}: two workers may run it at the same time",
+        other.worker_id
+    );
+    let next = NextCommand::new(&["sen", "agent", "workers"], "who works at what");
+    Some(Cause::likely("second_run", Severity::Warning, text).with_next(vec![next]))
 }
 
 /// `watcher.py` queues tasks whose status is `leased` and whose lease is over at every scan (`cleanup_expired_leases`).
@@ -228,9 +255,11 @@ fn no_watcher(facts: &Facts<'_>, _: State) -> Option<Cause> {
     let (task, now) = (&facts.look.task, facts.look.now);
     let over = now.micros_since(task.lease_expires.filter(|_| task.status == Some(Status::Leased))?);
     (over > SCANS).then(|| {
-        let text =
-            format!("no watcher runs: it would have queued this task again when its lease ended {} ago", humane(over));
-        Cause::new("no_watcher", Certainty::Likely, Severity::Warning, text)
+        let text = format!(
+            "probably no watcher runs: it would have queued this task when its lease ended {} ago",
+            humane(over)
+        );
+        Cause::likely("no_watcher", Severity::Warning, text)
     })
 }
 
@@ -238,9 +267,12 @@ fn no_watcher(facts: &Facts<'_>, _: State) -> Option<Cause> {
 fn no_worker(facts: &Facts<'_>, _: State) -> Option<Cause> {
     let waited = waited(&facts.look.task, facts.look.now)?;
     facts.workers?.is_empty().then(|| {
-        let text = format!("it has waited {} and no worker polls: not one heartbeat is there", humane(waited));
+        let text = format!(
+            "it has waited {} and there is no heartbeat of any worker: probably none is running",
+            humane(waited)
+        );
         let next = NextCommand::new(&["sen", "agent", "stats"], "what waits, and who works");
-        Cause::new("no_worker", Certainty::Likely, Severity::Critical, text).with_next(vec![next])
+        Cause::likely("no_worker", Severity::Critical, text).with_next(vec![next])
     })
 }
 
@@ -256,15 +288,15 @@ fn workers_busy(facts: &Facts<'_>, _: State) -> Option<Cause> {
         let text =
             format!("it has waited {}, and {who} at other tasks; there is no order among what waits", humane(waited));
         let next = NextCommand::new(&["sen", "agent", "workers"], "who works at what");
-        Cause::new("workers_busy", Certainty::Likely, Severity::Pending, text).with_next(vec![next])
+        Cause::likely("workers_busy", Severity::Pending, text).with_next(vec![next])
     })
 }
 
 /// `claim_task` (`redis_saver.py`) takes what is queued and nothing else; `watcher.py` does not look at this status either.
 fn retry_unclaimed(facts: &Facts<'_>, _: State) -> Option<Cause> {
     (facts.look.task.status == Some(Status::Retrying)).then(|| {
-        let text = "it is marked for a retry, and neither a worker nor the watcher looks at that status";
-        Cause::new("retry_unclaimed", Certainty::Proven, Severity::Warning, text)
+        let text = "it is marked for a retry, and no released worker or watcher looks at that status";
+        Cause::likely("retry_unclaimed", Severity::Warning, text)
     })
 }
 
@@ -274,9 +306,10 @@ fn over_cost_limit(facts: &Facts<'_>, _: State) -> Option<Cause> {
     let spent = cost(task, facts.look.checkpoint.as_ref());
     let over = task.status.is_some_and(|status| !status.is_over());
     let limit = task.cost_limit.filter(|limit| over && spent > *limit)?;
-    let text = format!("it has cost ${spent:.4} of at most ${limit:.4}, and nothing enforces the limit");
+    let text = format!("it has cost ${spent:.4} of at most ${limit:.4}; a limit is stored, not enforced");
     let next = NextCommand::new(&["sen", "agent", "cancel"], "give it up").id(&task.id);
-    Some(Cause::new("over_cost_limit", Certainty::Proven, Severity::Warning, text).with_next(vec![next]))
+    let stated_by = &["task:meta.cost_limit", "task:meta.cost_so_far", "task:checkpoint.llm_calls"];
+    Some(Cause::stated("over_cost_limit", stated_by, Severity::Warning, text).with_next(vec![next]))
 }
 
 /// What `worker.py` raises when a tenant's bucket is empty twice in a row (`_execute_node`).
@@ -304,7 +337,7 @@ fn rate_limited(facts: &Facts<'_>, state: State) -> Option<Cause> {
     let (others, mut next) = alike(facts);
     next.insert(0, NextCommand::new(&["sen", "agent", "rate-limit", "get"], "the tenant's tokens now").id(tenant));
     let text = format!("the rate limit of tenant {tenant} failed it, for its bucket was empty twice in a row{others}");
-    Some(Cause::new("rate_limited", Certainty::Proven, Severity::Warning, text).with_next(next))
+    Some(Cause::stated("rate_limited", &["task:meta.error"], Severity::Warning, text).with_next(next))
 }
 
 /// `worker.py` (`execute_task`) stores what a task raised, and nothing tries it again.
@@ -312,24 +345,36 @@ fn failed(facts: &Facts<'_>, state: State) -> Option<Cause> {
     let error = failure(facts, state).filter(|error| !error.starts_with(RATE_LIMITED))?;
     let (others, next) = alike(facts);
     let text = format!("it failed{others}: {}", first_line(error));
-    Some(Cause::new("failed", Certainty::Proven, Severity::Warning, text).with_next(next))
+    Some(Cause::stated("failed", &["task:meta.status", "task:meta.error"], Severity::Warning, text).with_next(next))
 }
 
-/// `watcher.py` fails a task whose worker died as often as it may be tried. A worker that claims one does not count.
+/// `worker.py` counts an attempt when a task fails, `watcher.py` fails one whose worker died as often as it may be tried.
 fn out_of_attempts(facts: &Facts<'_>, state: State) -> Option<Cause> {
     let task = &facts.look.task;
     (state == State::OutOfAttempts).then(|| {
-        let then = if task.is_held() { "a requeue would fail it" } else { "nothing takes it up again" };
-        let text = format!("its attempts are used up, {} of {}: {then}", task.attempts, task.max_attempts);
-        Cause::new("out_of_attempts", Certainty::Proven, Severity::Warning, text)
+        let text = format!("it failed with its attempts used up, {} of {}", task.attempts, task.max_attempts);
+        let stated_by = &["task:meta.status", "task:meta.attempts", "task:meta.max_attempts"];
+        Cause::stated("out_of_attempts", stated_by, Severity::Warning, text)
     })
+}
+
+/// `worker.py` (`_execute_node`) stores a node's error, goes on with the next node, and marks the task completed at the end.
+fn node_failed(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    let checkpoint = facts.look.checkpoint.as_ref().filter(|_| state == State::CompletedWithErrors)?;
+    let (failed, all) = checkpoint.node_errors();
+    let (id, error) = checkpoint.nodes.iter().find_map(|node| Some((&node.id, node.error.as_ref()?)))?;
+    let how_many = if failed == all { format!("all {all} nodes") } else { format!("{failed} of {all} nodes") };
+    let text = format!("{how_many} failed, and it was marked completed all the same; node {id}: {}", first_line(error));
+    let next = NextCommand::new(&["sen", "agent", "show"], "each node and its error").id(&facts.look.task.id);
+    let stated_by = &["task:meta.status", "task:checkpoint.node_states"];
+    Some(Cause::stated("node_failed", stated_by, Severity::Warning, text).with_next(vec![next]))
 }
 
 /// `effects.py` sets a lock, acts, and stores the result. A lock without a result is a side effect that happened or not; when
 /// the lock is gone (60 s), the next attempt repeats it.
 fn effect_unsettled(facts: &Facts<'_>, state: State) -> Option<Cause> {
     // Under a living worker it is under way.
-    if matches!(state, State::Running | State::Completed | State::Cancelled)
+    if matches!(state, State::Running | State::Completed | State::CompletedWithErrors | State::Cancelled)
         || (state == State::OverCostLimit && facts.look.task.owner_alive == Some(true))
     {
         return None;
@@ -339,11 +384,11 @@ fn effect_unsettled(facts: &Facts<'_>, state: State) -> Option<Cause> {
     let (first, more) = open.split_first()?;
     let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
     let text = format!(
-        "side effect {first}{more} has begun and has no result: it happened or not, and another attempt may repeat it"
+        "side effect {first}{more} has begun and no result is stored: it happened or not, and another attempt may repeat it"
     );
     let severity = if gone(&facts.look.task) { Severity::Critical } else { Severity::Warning };
     let next = NextCommand::new(&["sen", "agent", "show"], "its side effects").id(&facts.look.task.id);
-    Some(Cause::new("effect_unsettled", Certainty::Proven, severity, text).with_next(vec![next]))
+    Some(Cause::likely("effect_unsettled", severity, text).with_next(vec![next]))
 }
 
 /// As [`worker_gone`], of all it holds.
@@ -351,7 +396,7 @@ fn heartbeat_gone(beat: Option<&Heartbeat>, held: &[Task]) -> Option<Cause> {
     (beat.is_none() && !held.is_empty()).then(|| {
         let tasks = if held.len() == 1 { "a task says".to_owned() } else { format!("{} tasks say", held.len()) };
         let text = format!("it has no heartbeat, and {tasks} it is at work: killed, ended, or cut off from Redis");
-        Cause::new("heartbeat_gone", Certainty::Likely, Severity::Critical, text)
+        Cause::likely("heartbeat_gone", Severity::Critical, text)
     })
 }
 
@@ -359,7 +404,7 @@ fn heartbeat_gone(beat: Option<&Heartbeat>, held: &[Task]) -> Option<Cause> {
 fn heartbeat_unreadable(beat: Option<&Heartbeat>) -> Option<Cause> {
     let findings = &beat?.findings;
     (!findings.is_empty())
-        .then(|| Cause::new("heartbeat_unreadable", Certainty::Proven, Severity::Warning, findings.join("; ")))
+        .then(|| Cause::stated("heartbeat_unreadable", &["worker:hb"], Severity::Warning, findings.join("; ")))
 }
 
 /// `worker.py` takes one task, and the next when that is over.
@@ -370,7 +415,7 @@ fn holds_several(worker: &str, beat: Option<&Heartbeat>, held: &[Task]) -> Optio
             held.len()
         );
         let next = NextCommand::new(&["sen", "agent", "list"], "everything under that name").option("--owner", worker);
-        Cause::new("shared_name", Certainty::Likely, Severity::Warning, text).with_next(vec![next])
+        Cause::likely("shared_name", Severity::Warning, text).with_next(vec![next])
     })
 }
 

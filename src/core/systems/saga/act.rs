@@ -221,7 +221,7 @@ impl Sagas {
                         None => Item::new(subject, Outcome::Applied, past_tense(step.act)),
                     },
                     Ok(false) => {
-                        let (outcome, now) = self.what_is_there(&act.model, &change.id).await;
+                        let (outcome, now) = self.what_is_there(&act.model, change).await;
                         Item::new(subject, outcome, now + "; nothing was written")
                     }
                     Err(error) => failed(subject, &error),
@@ -288,11 +288,15 @@ impl Sagas {
     }
 
     /// Re-reads a saga whose guard did not match, to say what it is now.
-    async fn what_is_there(&self, model: &Model, id: &str) -> (Outcome, String) {
+    async fn what_is_there(&self, model: &Model, change: &Change) -> (Outcome, String) {
+        let id = change.id.as_str();
         let models = Models { models: vec![model.clone()], ..Models::default() };
         match self.store.look(&models, &Wanted { id, exact: true, steps: 1, messages: false }).await {
             Ok(look) => match look.sagas.first() {
                 None => (Outcome::Missing, "it is gone".into()),
+                Some(seen) if unchanged(change, seen) => {
+                    (Outcome::Changed, crate::system::suppressed(&model.state.shown()))
+                }
                 Some(seen) => {
                     let state = verdict::state(&seen.saga).name().replace('_', " ");
                     (
@@ -306,6 +310,14 @@ impl Sagas {
             }
         }
     }
+}
+
+/// Whether a saga is all that a change requires, as far as its row tells: then it was not its guard that stopped the change.
+fn unchanged(change: &Change, seen: &Seen) -> bool {
+    let (guard, saga) = (&change.guard, &seen.saga);
+    let over = !guard.lease_over || saga.deadline.is_none() || saga.due == Some(true);
+    let told = guard.abandoned_for.is_none() && !guard.not_compensated && guard.event.is_none();
+    over && told && saga.status.as_str() == change.status && saga.token == change.token && saga.step == change.step
 }
 
 /// The one saga that is meant: by its id, else the only one about this or of this trace.

@@ -216,6 +216,9 @@ impl Sentinel {
                 {
                     (Outcome::Changed, "its row was extended since it was looked at: its worker lives".into())
                 }
+                Some(lease) if unchanged(act, &lease) => {
+                    (Outcome::Changed, crate::system::suppressed("sentinel_leases"))
+                }
                 Some(lease) => {
                     let state = state(&lease.status, lease.alive, lease.hard_alive).name();
                     let token = lease.fencing_token.map_or_else(|| "unreadable".into(), |token| token.to_string());
@@ -227,6 +230,17 @@ impl Sentinel {
             }
         }
     }
+}
+
+/// Whether a lease is all that an act requires: then it was not its guard that kept the row from being changed.
+fn unchanged(act: &LeaseAct, lease: &Lease) -> bool {
+    let over = lease.alive == Some(false);
+    let in_time = match act.verb {
+        Verb::TakeOver { before_hard_limit } => over && (before_hard_limit || lease.hard_alive != Some(true)),
+        Verb::Release => over,
+        Verb::Complete(_) | Verb::Reset | Verb::Forget => true,
+    };
+    in_time && lease.fencing_token == Some(act.token) && lease.status.as_str() == act.verb.required()
 }
 
 /// Why a step came to nothing, after what the steps before it did: that stays.

@@ -265,7 +265,7 @@ impl PostgresClaims {
         if !self.has_events {
             return Ok(None);
         }
-        match self.db.client().query_typed(KNOWN.as_str(), &[(&key, Type::TEXT)]).await {
+        match self.db.client().query_typed(KNOWN.for_postgres(), &[(&key, Type::TEXT)]).await {
             Ok(rows) => Ok(rows.first().and_then(|row| Cells::new(row).int(0))),
             Err(error) => Err(self.db.explain(error).await),
         }

@@ -245,8 +245,9 @@ static ZONELESS: Sql = Sql::new(
 static STORABLE: Sql = Sql::new("SELECT $1::text::jsonb IS NOT NULL");
 
 /// A new sequence begins above every token in use.
-const RAISE: &str =
-    "SELECT setval('sentinel_token_seq', max(fencing_token)) FROM sentinel_leases HAVING max(fencing_token) > 0";
+static RAISE: Sql = Sql::new(
+    "SELECT setval('sentinel_token_seq', max(fencing_token)) FROM sentinel_leases HAVING max(fencing_token) > 0",
+);
 
 /// What decides how an act is written: whether there is an events table, its `metadata`, and the `ttl_ms` of 0.4.2.
 static RECORDING: Sql = Sql::new(
@@ -677,7 +678,7 @@ impl LeaseStore for PostgresLeases {
             items.push(Item::new(Subject::new(super::NAME, "relation", *name), outcome, detail));
         }
         if !have.iter().any(|seen| seen == TOKENS)
-            && let Err(error) = db.answer(Some(INIT), client.batch_execute(RAISE).boxed()).await?
+            && let Err(error) = db.answer(Some(INIT), client.batch_execute(RAISE.for_postgres()).boxed()).await?
         {
             return Err(fail(error).await);
         }

@@ -425,7 +425,7 @@ mod tests {
     fn each_cause_is_named_and_healthy_keys_have_none() {
         let lock = [Lock { pid: 9, application: "etl".into(), age: 400_000_000, idle: true, table: false }];
         let (executing, none) = (Status::Executing, [].as_slice());
-        let cases: [Scenario<'_>; 21] = [
+        let cases: [Scenario<'_>; 22] = [
             ("alive", lease(executing.clone(), 20, 300), vec![event("executing", -10)], None, none, &[]),
             ("alive, here", lease(executing.clone(), 20, 300), vec![], Some(true), none, &[]),
             ("held", lease(Status::Claimed, 20, 300), vec![], None, none, &[]),
@@ -461,6 +461,7 @@ mod tests {
             ),
             ("over, no events", lease(executing.clone(), -30, 300), vec![], None, none, &["heartbeat_stopped"]),
             ("async, no events", begun_late(30_000), vec![], None, none, &["async_holder"]),
+            ("async for 30 s", begun_late(3000), vec![event("executing", -60)], None, none, &["async_holder"]),
             ("over, 0.4.1", begun_late(None), vec![], None, none, &["no_heartbeat"]),
             ("over, its process here", lease(executing.clone(), -90, -30), vec![], Some(true), none, &["holder_late"]),
             (

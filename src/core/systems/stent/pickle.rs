@@ -8,12 +8,17 @@ mod render;
 
 pub use render::Rendered;
 
+use std::sync::Arc;
+
 use opcode::{Reader, op};
 
 /// So many nodes are made at most.
 const NODES: usize = 200_000;
 /// So many references between nodes: a list of a million references to one `None` is cheap to write in a pickle.
 const LINKS: usize = 1_000_000;
+
+/// So many bytes of texts: what cannot be decoded takes three times as many as it had.
+const BYTES: usize = 16 << 20;
 
 /// A node's place in the arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,14 +33,14 @@ pub(super) enum Node {
     /// Beyond 64 bits: little-endian two's complement.
     Long(Vec<u8>),
     Float(f64),
-    Text(String),
+    Text(Arc<str>),
     Bytes(Vec<u8>),
     List(Vec<Id>),
     Tuple(Vec<Id>),
     Set(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     /// A class or function, by name.
-    Global(String, String),
+    Global(Arc<str>, Arc<str>),
     /// What a call would have made: of what, with which arguments, and what was put into it afterwards.
     Object {
         class: Id,
@@ -118,7 +123,7 @@ impl Pickle {
     /// The value under a text key of a dict.
     pub fn entry(&self, dict: Id, key: &str) -> Option<Id> {
         let Node::Dict(entries) = self.node(dict) else { return None };
-        let named = |id: &Id| matches!(self.node(*id), Node::Text(text) if text == key);
+        let named = |id: &Id| matches!(self.node(*id), Node::Text(text) if **text == *key);
         entries.iter().rev().find(|(name, _)| named(name)).map(|(_, value)| *value)
     }
 
@@ -152,6 +157,7 @@ struct Machine<'a> {
     marks: Vec<usize>,
     memo: std::collections::HashMap<u32, Id>,
     links: usize,
+    bytes: usize,
 }
 
 type Step<T> = Result<T, &'static str>;
@@ -165,6 +171,7 @@ impl<'a> Machine<'a> {
             marks: Vec::new(),
             memo: std::collections::HashMap::new(),
             links: 0,
+            bytes: 0,
         }
     }
 
@@ -257,7 +264,7 @@ impl<'a> Machine<'a> {
                     op::EXT2 => 2,
                     _ => 4,
                 };
-                Node::Global("copyreg.extension".into(), opcode::little(self.reader.take(width)?).to_string())
+                Node::Global("copyreg.extension".into(), opcode::little(self.reader.take(width)?).to_string().into())
             }
             op::REDUCE | op::NEWOBJ => {
                 let (args, class) = (self.pop()?, self.pop()?);
@@ -296,6 +303,9 @@ impl<'a> Machine<'a> {
         };
         let top = *self.stack.last().ok_or("nothing on the stack")?;
         self.memo.insert(place, top);
+        if self.memo.len() > NODES {
+            return Err("the memo is too large");
+        }
         Ok(())
     }
 
@@ -363,16 +373,23 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn text(&self, id: Id) -> Step<String> {
+    /// A text that is a name, shared and not copied: a name of some bytes may stand in a hundred thousand places.
+    fn text(&self, id: Id) -> Step<Arc<str>> {
         match self.nodes.get(id.0 as usize) {
-            // A text is shared for free, and a name copies it.
-            Some(Node::Text(text)) if text.len() <= 4096 => Ok(text.clone()),
-            Some(Node::Text(_)) => Err("a class with a very long name"),
+            Some(Node::Text(text)) => Ok(Arc::clone(text)),
             _ => Err("a class whose name is no text"),
         }
     }
 
     fn make(&mut self, node: Node) -> Step<Id> {
+        self.bytes += match &node {
+            Node::Text(text) => text.len(),
+            Node::Bytes(bytes) | Node::Long(bytes) => bytes.len(),
+            _ => 0,
+        };
+        if self.bytes > BYTES {
+            return Err("it holds too many bytes");
+        }
         if self.nodes.len() >= NODES {
             return Err("it holds too many objects");
         }

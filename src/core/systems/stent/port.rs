@@ -61,6 +61,11 @@ pub trait ExecutionStore: Send + Sync {
     /// What goes on in one queue.
     async fn activity(&self, queue: Option<&str>, zone: &Zone) -> Result<Activity>;
 
+    /// The sequences behind the tables, as SQL names them; none where a store has no such thing.
+    async fn sequences(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// What should not be there; `None` where a table it is told by is missing.
     async fn orphans(&self) -> Result<Option<Orphans>>;
 

@@ -57,6 +57,14 @@ fn is_other(error: &Error) -> bool {
     error.sqlstate().is_some_and(|code| UNDEFINED.contains(&code))
 }
 
+/// What numbers the entries of a progress: whoever inserts one draws from it.
+static SEQUENCES: Sql = Sql::new(
+    "SELECT format('%I.%I', n.nspname, s.relname) FROM pg_depend AS d JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+        JOIN pg_namespace AS n ON n.oid = s.relnamespace
+    WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+        AND d.refobjid = to_regclass('execution_progress') AND d.deptype IN ('a', 'i')",
+);
+
 static CLOCK: Sql = Sql::new("SELECT now()");
 
 static SHAPE: Sql = Sql::new(
@@ -444,6 +452,11 @@ impl ExecutionStore for PostgresExecutions {
 
     async fn activity(&self, queue: Option<&str>, zone: &Zone) -> Result<Activity> {
         census::activity(&self.link, queue, zone).await.map_err(|error| self.absent(error))
+    }
+
+    async fn sequences(&self) -> Result<Vec<String>> {
+        let rows = self.link.ask(Ask::new(&SEQUENCES, [])).await?;
+        Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 
     async fn orphans(&self) -> Result<Option<Orphans>> {

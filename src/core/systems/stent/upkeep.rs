@@ -6,15 +6,20 @@ use crate::ident::Ident;
 use crate::model::checkup::{Check, Checkup, IndexWish, Need};
 use crate::model::verdict::Severity;
 
-/// What the acts (`exec`, `dlq`) need of each table.
-const ACTS: [(&str, &[&str]); 9] = [
-    ("executions", &["INSERT", "UPDATE", "DELETE"]),
+/// What the acts (`exec`, `dlq`) need of each table beside SELECT. `tests/trust/grants.rs` runs every command with these and
+/// shows of each that it is needed.
+const ACTS: [(&str, &[&str]); 7] = [
+    // cancel, replay and the locks of all; cleanup
+    ("executions", &["UPDATE", "DELETE"]),
+    // replay; cancel and signal; cleanup
     ("tasks", &["INSERT", "UPDATE", "DELETE"]),
-    ("dead_tasks", &["DELETE"]),
+    // the lock of replay and discard; their end
+    ("dead_tasks", &["UPDATE", "DELETE"]),
+    // the record of every act; cleanup
     ("execution_progress", &["INSERT", "DELETE"]),
+    // signal; cleanup
     ("signals", &["INSERT", "UPDATE", "DELETE"]),
-    ("cache", &[]),
-    ("idempotency", &[]),
+    // cleanup
     ("execution_counters", &["DELETE"]),
     ("execution_state", &["DELETE"]),
 ];
@@ -34,13 +39,18 @@ fn full(shape: &Shape, table: &str) -> Option<String> {
     }
 }
 
-pub(super) fn checkup(shape: &Shape, orphans: Option<&Orphans>) -> Checkup {
+pub(super) fn checkup(shape: &Shape, sequences: Vec<String>, orphans: Option<&Orphans>) -> Checkup {
     let needs =
         ACTS.iter().filter_map(|(table, acts)| Some(Need { object: full(shape, table)?, sequence: false, acts }));
+    let numbers = sequences.into_iter().map(|object| Need { object, sequence: true, acts: &["USAGE"] });
     let indexes = WISHES.iter().filter_map(|(table, first, columns, used_by)| {
         Some(IndexWish { table: full(shape, table)?, first, columns, used_by })
     });
-    Checkup { needs: needs.collect(), indexes: indexes.collect(), checks: orphans.map(checks).unwrap_or_default() }
+    Checkup {
+        needs: needs.chain(numbers).collect(),
+        indexes: indexes.collect(),
+        checks: orphans.map(checks).unwrap_or_default(),
+    }
 }
 
 fn checks(orphans: &Orphans) -> Vec<Check> {

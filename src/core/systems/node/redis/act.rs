@@ -256,7 +256,7 @@ fn call(act: &Act, now: Timestamp, latest: &str, permit: &WritePermit) -> Call {
     if act.verb != Verb::Cancel && held && !seen.owner.is_empty() {
         keys.push(beat_key(&seen.owner));
     }
-    let updated = if act.verb == Verb::Replay { seen.updated.as_str() } else { "" };
+    let updated = if act.verb == Verb::Cancel { "" } else { seen.updated.as_str() };
     let mut args = vec![latest.to_owned()];
     args.extend(words(&[&seen.status, &seen.owner, &seen.lease, updated, &to_naive_utc(now), &act.id]));
     args.extend(signature(permit));

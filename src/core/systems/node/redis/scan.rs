@@ -10,7 +10,7 @@ use futures_util::stream;
 
 use super::super::checkpoint::Checkpoint;
 use super::super::port::{Depth, TaskStream, Tasks};
-use super::super::record::{FIELDS, PLAIN, Task};
+use super::super::record::{FIELDS, PLAIN, Status, Task};
 use super::LOOK_AT;
 use super::decode::{Replies, beat_key, between, clock, meta_key, task, ttl};
 use crate::error::{Error, ErrorKind, Result};
@@ -218,48 +218,95 @@ impl Walk {
         }
         tasks.extend(still_there(&self.redis, blank).await?);
         self.alive.fill(&self.redis, tasks.iter_mut()).await?;
-        let checkpoints = if self.depth == Depth::Checkpoints { self.checkpoints(&tasks).await? } else { Vec::new() };
+        let checkpoints = if self.depth == Depth::Checkpoints {
+            let read = checkpoints(
+                &self.redis,
+                &tasks,
+                |_| true,
+                |id, text, kept| {
+                    let mut read = Checkpoint::read(id, text, kept);
+                    // Only what it costs is asked for; the whole of it would add up.
+                    read.text = String::new();
+                    let errors = read.node_errors();
+                    read.nodes = Vec::new();
+                    (read, errors)
+                },
+            )
+            .await?;
+            for (task, read) in tasks.iter_mut().zip(&read) {
+                task.nodes = read.as_ref().map(|(_, errors)| *errors);
+            }
+            read.into_iter().map(|read| read.map(|(read, _)| read)).collect()
+        } else {
+            node_errors(&self.redis, tasks.iter_mut()).await?;
+            Vec::new()
+        };
         Ok((now, tasks, checkpoints))
     }
+}
 
-    /// The checkpoints of these tasks, read so many at a time as fit into the bound.
-    async fn checkpoints(&self, tasks: &[Task]) -> Result<Vec<Option<Checkpoint>>> {
-        let key = |task: &Task| format!("task:{}:checkpoint", task.id);
-        let mut sizes = Batch::new();
-        tasks.iter().for_each(|task| sizes.add(&[b"STRLEN", key(task).as_bytes()]));
-        let sizes = self.redis.exchange(&sizes).await?;
-        let mut out: Vec<Option<Checkpoint>> = Vec::with_capacity(tasks.len());
-        let mut batch = Batch::new();
-        let mut asked = Vec::new();
-        let mut bytes = 0;
-        for (at, (task, size)) in tasks.iter().zip(sizes).enumerate() {
-            out.push(None);
-            match size.int() {
-                Some(size) if size > 0 => {
-                    batch.add(&[b"GET", key(task).as_bytes()]);
-                    batch.add(&[b"PTTL", key(task).as_bytes()]);
-                    asked.push(at);
-                    bytes += usize::try_from(size).unwrap_or(0);
-                }
-                _ => {}
+/// What `make` makes of the checkpoints of those of these tasks that are `wanted`, read so many at a time as fit into the
+/// bound.
+async fn checkpoints<T>(
+    redis: &Redis,
+    tasks: &[Task],
+    wanted: impl Fn(&Task) -> bool,
+    make: impl Fn(&str, String, Option<i64>) -> T,
+) -> Result<Vec<Option<T>>> {
+    let key = |task: &Task| format!("task:{}:checkpoint", task.id);
+    let mut out: Vec<Option<T>> = tasks.iter().map(|_| None).collect();
+    let asked: Vec<usize> = (0..tasks.len()).filter(|at| wanted(&tasks[*at])).collect();
+    let mut sizes = Batch::new();
+    asked.iter().for_each(|at| sizes.add(&[b"STRLEN", key(&tasks[*at]).as_bytes()]));
+    let sizes = if asked.is_empty() { Vec::new() } else { redis.exchange(&sizes).await? };
+    let there = asked.into_iter().zip(sizes).filter_map(|(at, size)| Some((at, size.int().filter(|size| *size > 0)?)));
+    let there: Vec<(usize, i64)> = there.collect();
+    let (mut batch, mut under_way, mut bytes) = (Batch::new(), Vec::new(), 0);
+    for (place, (at, size)) in there.iter().enumerate() {
+        batch.add(&[b"GET", key(&tasks[*at]).as_bytes()]);
+        batch.add(&[b"PTTL", key(&tasks[*at]).as_bytes()]);
+        under_way.push(*at);
+        bytes += usize::try_from(*size).unwrap_or(0);
+        if bytes >= BYTES || place + 1 == there.len() {
+            let mut replies = Replies(redis.exchange(&std::mem::take(&mut batch)).await?.into_iter());
+            for at in under_way.drain(..) {
+                let (text, kept) = (replies.next(), replies.next());
+                out[at] = text.text().map(|text| make(&tasks[at].id, text, ttl(&kept)));
             }
-            if bytes >= BYTES || (at + 1 == tasks.len() && !asked.is_empty()) {
-                let mut replies = Replies(self.redis.exchange(&std::mem::take(&mut batch)).await?.into_iter());
-                for at in asked.drain(..) {
-                    let (text, kept) = (replies.next(), replies.next());
-                    out[at] = text.text().map(|text| {
-                        let mut read = Checkpoint::read(&tasks[at].id, text, ttl(&kept));
-                        // Only what it costs is asked for; the whole of it would add up.
-                        read.text = String::new();
-                        read.nodes = Vec::new();
-                        read
-                    });
-                }
-                bytes = 0;
-            }
+            bytes = 0;
         }
-        Ok(out)
     }
+    Ok(out)
+}
+
+/// Says of every completed task how many of its nodes failed: its status does not tell.
+pub(super) async fn node_errors<'a>(redis: &Redis, tasks: impl Iterator<Item = &'a mut Task>) -> Result<()> {
+    let mut completed: Vec<&mut Task> = tasks.filter(|task| task.status == Some(Status::Completed)).collect();
+    let named: Vec<Task> = completed.iter().map(|task| Task::read(task.id.clone(), Vec::new())).collect();
+    let read = checkpoints(redis, &named, |_| true, |_, text, _| count_errors(&text)).await?;
+    for (task, errors) in completed.iter_mut().zip(read) {
+        task.nodes = errors.flatten();
+    }
+    Ok(())
+}
+
+/// How many nodes of a checkpoint have an error, and of how many; `None` where that cannot be read. Most have none, which
+/// is told without reading all of it.
+fn count_errors(text: &str) -> Option<(usize, usize)> {
+    #[derive(serde::Deserialize)]
+    struct Stored {
+        node_states: HashMap<String, State>,
+    }
+    #[derive(serde::Deserialize)]
+    struct State {
+        error: Option<serde::de::IgnoredAny>,
+    }
+    if !text.contains("\"error\":\"") && !text.contains("\"error\": \"") {
+        return None;
+    }
+    let stored: Stored = serde_json::from_str(text).ok()?;
+    let failed = stored.node_states.values().filter(|state| state.error.is_some()).count();
+    Some((failed, stored.node_states.len()))
 }
 
 /// About how many bytes a reply holds.

@@ -45,23 +45,15 @@ return {'done', 'failed', text(seen[5])}
 "
 );
 
-/// As the watcher requeues: one attempt more, failed when that was the last. A task marked for a retry has been counted.
+/// As the watcher requeues what its clean-up of leases finds: the attempts stay as they are, for the worker that takes it up
+/// counts them.
 pub(super) const REQUEUE: &str = guarded!(
     r"
-local attempts, most = tonumber(text(seen[5])) or 0, tonumber(text(seen[6])) or 3
-local new = 'queued'
-if status ~= 'retrying' then
-  attempts = attempts + 1
-  if attempts >= most then new = 'failed' end
-end
-local count = string.format('%d', attempts)
-tell('event', 'task_requeued', 'task_id', task, 'dead_worker', owner, 'old_status', status, 'new_status', new, 'attempts', count,
-  'timestamp', now)
-redis.call('HSET', KEYS[1], 'status', new, 'owner', '', 'lease_expires', '', 'attempts', count, 'updated_at', now)
-if new == 'failed' then
-  redis.call('HSET', KEYS[1], 'error', 'Exceeded max retry attempts after worker ' .. owner .. ' failure')
-end
-return {'done', new, count}
+local count = string.format('%d', tonumber(text(seen[5])) or 0)
+tell('event', 'task_requeued', 'task_id', task, 'dead_worker', owner, 'old_status', status, 'new_status', 'queued',
+  'attempts', count, 'timestamp', now)
+redis.call('HSET', KEYS[1], 'status', 'queued', 'owner', '', 'lease_expires', '', 'updated_at', now)
+return {'done', 'queued', count}
 "
 );
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{column, whole};
 use crate::model::value::{Column, Show, Value};
-use crate::model::verdict::NextCommand;
+use crate::model::verdict::{NextCommand, Severity};
 use crate::system::{Attention, Count, Section, Statistics, Survey};
 use crate::systems::node::NAME;
 use crate::systems::node::port::Server;
@@ -19,6 +19,9 @@ const STATE_COLUMNS: &[Column] = &[
 ];
 
 const STATUS_COLUMNS: &[Column] = &[column("status", "STATUS", Show::Whole), column("count", "COUNT", Show::Whole)];
+
+/// How long queued tasks may wait for a first heartbeat: as long as one is kept.
+const STARTING: i64 = 30_000_000;
 
 const TENANT_COLUMNS: &[Column] = &[
     column("tenant_id", "TENANT", Show::Whole),
@@ -120,6 +123,17 @@ impl Census {
         }
     }
 
+    /// That tasks wait and no worker beats, if that has been so for a while: a worker may be about to start.
+    pub(in crate::systems::node) fn unattended(&self, workers: usize, now: Timestamp) -> Option<String> {
+        let (count, oldest) = self.states.get(&State::Queued).copied().filter(|(count, _)| *count > 0)?;
+        let waited = oldest.map_or(i64::MAX, |oldest| now.micros_since(oldest));
+        (workers == 0 && waited > STARTING).then(|| {
+            let tasks = if count == 1 { "task" } else { "tasks" };
+            let age = oldest.map(|_| format!(", oldest {}", humane(waited))).unwrap_or_default();
+            format!("{count} queued agent {tasks} and no worker heartbeat: probably no worker is running{age}")
+        })
+    }
+
     /// The survey.
     pub(in crate::systems::node) fn survey(&self, server: Server, workers: usize, now: Timestamp) -> Survey {
         let counts: Vec<(State, Count)> = State::ALL
@@ -129,7 +143,14 @@ impl Census {
                 (state, Count { state: state.name(), severity: state.severity(), count, oldest })
             })
             .collect();
-        let attention = counts.iter().filter_map(|(state, count)| attention(*state, count, now)).collect();
+        let unattended = self.unattended(workers, now).map(|text| Attention {
+            severity: Severity::Warning,
+            text,
+            next: NextCommand::new(&["sen", "agent", "workers"], "which workers have a heartbeat"),
+        });
+        let attention =
+            unattended.into_iter().chain(counts.iter().filter_map(|(state, count)| attention(*state, count, now)));
+        let attention = attention.collect();
         Survey {
             system: NAME,
             version: if server.replica { "0.1, on a replica".into() } else { "0.1".into() },
@@ -155,7 +176,8 @@ fn attention(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
     }
     let text = match state {
         State::WorkerGone => "held by a worker whose heartbeat is gone",
-        State::LeaseExpired => "the lease is over; nobody else can claim it",
+        State::LeaseExpired => "the lease is over and the worker's heartbeat is there; a second worker may run it",
+        State::CompletedWithErrors => "marked completed, but nodes failed",
         State::OutOfAttempts => "no attempts are left",
         State::OverCostLimit => "more was spent than the limit allows",
         State::Retrying => "marked for a retry that no worker makes",

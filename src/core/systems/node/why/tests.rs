@@ -70,7 +70,9 @@ fn each_cause_is_named_and_healthy_tasks_have_none() {
     let waiting = [("updated_at", old.as_str())];
     let (idle, busy) = ([beat(-2, -900, None)], [beat(-2, -900, Some("x"))]);
     let over = [("cost_so_far", "2"), ("cost_limit", "1")];
-    let cases: [Scenario<'_>; 27] = [
+    let second = [Heartbeat { worker_id: "v".into(), ..beat(-2, -900, Some("t")) }];
+    let before = [Heartbeat { worker_id: "v".into(), ..beat(-50, -900, Some("t")) }];
+    let cases: [Scenario<'_>; 31] = [
         ("running", held(200, &[]), alive(), none, None, &[]),
         ("running, an effect under way", held(200, &[]), alive(), &begun, None, &[]),
         ("running, first beat", held(200, &[]), Some(beat(-2, -900, None)), none, None, &[]),
@@ -91,6 +93,10 @@ fn each_cause_is_named_and_healthy_tasks_have_none() {
         ("another task", held(200, &[]), Some(beat(-2, -900, Some("x"))), none, None, &["shared_name"]),
         ("another task, lease over", held(-5, &[]), Some(beat(-2, -900, Some("x"))), none, None, &["shared_name"]),
         ("another process", held(200, &[]), Some(beat(-2, -10, None)), none, None, &["shared_name"]),
+        ("worker gone, attempts used up", held(200, &[("attempts", "3")]), None, none, None, &["worker_gone"]),
+        ("queued under a living worker", task("queued", &[]), None, none, Some(&second), &["second_run"]),
+        ("queued, named before that", task("queued", &[]), None, none, Some(&before), &[]),
+        ("held by two", held(200, &[]), Some(beat(-2, -900, Some("t"))), none, Some(&second), &["second_run"]),
         ("retrying", task("retrying", &[]), None, none, None, &["retry_unclaimed"]),
         ("too dear", held(200, &over), alive(), &begun, None, &["over_cost_limit"]),
         ("too dear and queued", task("queued", &over), None, none, None, &["over_cost_limit"]),
@@ -113,6 +119,12 @@ fn each_cause_is_named_and_healthy_tasks_have_none() {
     let mut dear = look(task("queued", &[("cost_limit", "1")]), None);
     dear.checkpoint = Some(Checkpoint::read("t", r#"{"current_node":"a","cost_so_far":1.5}"#.into(), None));
     assert_eq!(rules(&dear, &[], None), ["over_cost_limit"]);
+    // And of nodes that failed.
+    let mut done = look(task("completed", &[]), None);
+    let stored = r#"{"current_node":"a","node_states":{"a":{"error":"boom"},"b":{"error":null}}}"#;
+    done.checkpoint = Some(Checkpoint::read("t", stored.into(), None));
+    done.task.nodes = done.checkpoint.as_ref().map(Checkpoint::node_errors);
+    assert_eq!(rules(&done, &[effect(false)], None), ["node_failed"]);
 }
 
 #[test]

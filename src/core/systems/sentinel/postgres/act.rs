@@ -124,12 +124,11 @@ const AS_SEEN: &str = " WHEN EXISTS (SELECT FROM sentinel_leases WHERE key = $4 
 
 /// How a change shows once it is committed.
 pub(super) fn proof(act: &LeaseAct, recording: Recording, token: i64) -> Proof {
-    let (from, to) = match &act.verb {
-        Verb::TakeOver { .. } => ("executing", Some("reconciling")),
-        Verb::Complete(_) => ("reconciling", Some("completed")),
-        Verb::Reset => ("reconciling", Some("claimed")),
-        Verb::Release => ("claimed", None),
-        Verb::Forget => ("completed", None),
+    let to = match &act.verb {
+        Verb::TakeOver { .. } => Some("reconciling"),
+        Verb::Complete(_) => Some("completed"),
+        Verb::Reset => Some("claimed"),
+        Verb::Release | Verb::Forget => None,
     };
     let head = match recording {
         Recording::Nowhere => WRITTEN,
@@ -142,6 +141,6 @@ pub(super) fn proof(act: &LeaseAct, recording: Recording, token: i64) -> Proof {
         .with(act.verb.event(), Type::TEXT)
         .with(act.verb.name(), Type::TEXT)
         .with(token, Type::INT8)
-        .with(from, Type::TEXT)
+        .with(act.verb.required(), Type::TEXT)
         .with(to, Type::TEXT)
 }

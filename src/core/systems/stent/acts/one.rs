@@ -86,7 +86,7 @@ impl Stent {
                         None => refused(id, Outcome::Applied, told(&stopped)),
                     }
                 }
-                Ok(None) => self.what_is_there(id).await,
+                Ok(None) => self.what_is_there(id, seen).await,
                 Err(error) => failed(id, &error),
             };
             report.items.push(item);
@@ -143,10 +143,13 @@ impl Stent {
     }
 
     /// Re-reads an execution whose guard did not match.
-    async fn what_is_there(&self, id: &str) -> Item {
+    async fn what_is_there(&self, id: &str, seen: &str) -> Item {
         match self.whole(id).await {
             Ok(Some(whole)) => {
                 let state = whole.execution.state;
+                if state.as_str() == seen && state != ExecutionState::Cancelled {
+                    return refused(id, Outcome::Changed, crate::system::suppressed("executions"));
+                }
                 let outcome = if state == ExecutionState::Cancelled { Outcome::AlreadyDone } else { Outcome::Changed };
                 refused(
                     id,

@@ -1,5 +1,7 @@
 //! The opcodes of pickle and the bytes behind them.
 
+use std::sync::Arc;
+
 use super::Node;
 
 /// The opcodes, by the names of Python's `pickle.py`.
@@ -114,8 +116,8 @@ pub(super) fn little(bytes: &[u8]) -> u64 {
 }
 
 /// Text as Python would have it, or nearly: surrogates that stand alone have no place in UTF-8.
-pub(super) fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+pub(super) fn lossy(bytes: &[u8]) -> Arc<str> {
+    String::from_utf8_lossy(bytes).into()
 }
 
 pub(super) fn decimal<T: std::str::FromStr>(digits: &[u8]) -> Option<T> {

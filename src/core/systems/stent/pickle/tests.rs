@@ -120,6 +120,34 @@ fn what_is_no_pickle() {
     }
 }
 
+/// A name that stands in many places is one name: what is read takes memory in proportion to what was stored.
+#[test]
+fn names_are_shared() {
+    let name = "n".repeat(4000);
+    let mut stored = vec![0x80, 4];
+    for place in 0..2_u8 {
+        stored.extend([b'X']);
+        stored.extend(u32::try_from(name.len()).unwrap().to_le_bytes());
+        stored.extend(name.bytes());
+        stored.extend([b'q', place]);
+    }
+    for _ in 0..20_000 {
+        // Both names again, and the class of that name.
+        stored.extend([b'h', 0, b'h', 1, 0x93, b'0']);
+    }
+    stored.extend(b"N.");
+    let read = Pickle::read(&stored).unwrap();
+    let mut places = std::collections::HashSet::new();
+    let mut classes = 0;
+    for node in &read.nodes {
+        if let Node::Global(module, name) = node {
+            classes += 1;
+            places.extend([module.as_ptr(), name.as_ptr()]);
+        }
+    }
+    assert_eq!((classes, places.len()), (20_000, 2));
+}
+
 fn opcode_soup() -> impl Strategy<Value = Vec<u8>> {
     let codes: Vec<u8> =
         (0..=255_u8).filter(|code| code.is_ascii_graphic() || *code >= 0x80 && *code <= 0x98).collect();

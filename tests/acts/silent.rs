@@ -1,0 +1,192 @@
+//! Servers that fall silent, and servers that never stop talking: every command ends, in its time, with the truth.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use crate::harness::postgres::{Database, Server};
+use crate::harness::proxy::{Proxy, Trap};
+use crate::harness::sen::{Running, Sen, sen};
+
+/// Far above what any of these may take (a time limit of 1 s and a margin of 5 s), far below for ever.
+const PATIENCE: Duration = Duration::from_secs(110);
+
+fn filled(server: &Server, count: u32) -> Database<'_> {
+    let database = server.fresh_database();
+    sen(["init"]).database(&database.url()).run().expect_code(0);
+    database.psql(&format!(
+        "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, lease_updated_at, hard_expires_at, status, fencing_token)
+        SELECT 'k' || n, repeat('o', 200), now() - interval '1h', now() - interval '2h', now() - interval '1h', 'executing', n
+        FROM generate_series(1, {count}) AS n;
+        SELECT setval('sentinel_token_seq', {count} + 1)"
+    ));
+    database
+}
+
+fn start(words: &[&str], url: &str) -> Running {
+    sen(words.iter().copied()).database(url).timeout(PATIENCE).start()
+}
+
+#[test]
+fn a_server_that_falls_silent_ends_every_reading_command() {
+    let server = Server::shared();
+    let database = filled(server, 3);
+    let proxy = Proxy::tcp(server);
+    let url = proxy.url_of(&database.name);
+    let commands: [(&[&str], i32); 14] = [
+        (&["status"], 6),
+        (&["list"], 6),
+        (&["list", "--limit", "0"], 6),
+        (&["inspect", "k1"], 6),
+        (&["history", "k1"], 6),
+        (&["why", "k1"], 6),
+        (&["stats"], 6),
+        (&["doctor"], 6),
+        (&["metrics"], 6),
+        (&["exec", "list"], 6),
+        (&["dlq", "list"], 6),
+        (&["saga", "list"], 6),
+        (&["reconcile", "--all", "--dry-run"], 6),
+        (&["wait", "k1", "--for", "completed"], 8),
+    ];
+    // Each is let in and then never answered.
+    for _ in &commands {
+        proxy.trap(Trap::Mute(b"BEGIN".to_vec()));
+    }
+    let running: Vec<_> = commands
+        .iter()
+        .map(|(words, code)| (words, *code, start(&[*words, &["--timeout", "1s"]].concat(), &url)))
+        .collect();
+    for (words, code, running) in running {
+        let output = running.finish();
+        let words = words.join(" ");
+        assert_eq!(output.code, code, "{words}: {}{}", output.stdout, output.stderr);
+        let told = output.stdout + &output.stderr;
+        assert!(told.contains("has not answered for 6s") || told.contains("did not answer"), "{words}: {told}");
+    }
+}
+
+#[test]
+fn a_server_that_accepts_and_says_nothing_is_no_connection() {
+    let server = Server::shared();
+    let database = filled(server, 1);
+    let proxy = Proxy::tcp(server);
+    proxy.stall(true);
+    let url = format!("{}?connect_timeout=2", proxy.url_of(&database.name));
+    let with_tls = format!("{url}&sslmode=require");
+    let wait = ["wait", "k1", "--timeout", "1s"];
+    let running = [
+        (start(&["status"], &url), 6),
+        (start(&["status"], &with_tls), 6),
+        (start(&wait, &url), 6),
+        (start(&["once", "k2", "--", "true"], &url), 125),
+        (start(&["__complete", "bash", "2", "--", "sen", "inspect", ""], &url), 0),
+    ];
+    for (running, code) in running {
+        let output = running.finish().expect_code(code);
+        assert!(code == 0 || output.stderr.contains("no answer within 2s"), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn once_does_not_wait_for_ever_for_the_catalogue() {
+    let server = Server::shared();
+    let database = filled(server, 1);
+    let proxy = Proxy::tcp(server);
+    proxy.trap(Trap::Mute(b"to_regclass".to_vec()));
+    let output = start(&["once", "k2", "--", "true"], &proxy.url_of(&database.name)).finish().expect_code(125);
+    assert!(output.stderr.contains("has not answered"), "{}", output.stderr);
+}
+
+#[test]
+fn a_stream_that_stalls_midway_ends() {
+    let server = Server::shared();
+    let database = filled(server, 5000);
+    let proxy = Proxy::tcp(server);
+    proxy.trap(Trap::Stop(b"sentinel_leases".to_vec(), 300_000));
+    let words = ["list", "--limit", "0", "-o", "jsonl", "--timeout", "1s"];
+    let output = start(&words, &proxy.url_of(&database.name)).finish().expect_code(6);
+    let rows = output.stdout.lines().count();
+    assert!(rows > 100 && rows < 5000, "{rows} rows");
+    assert!(output.stderr.contains("has not answered for 6s"), "{}", output.stderr);
+    // One that is read slowly is no such case: its pauses are the reader's.
+    proxy.latency(Duration::from_millis(50));
+    let output = start(&words, &proxy.url_of(&database.name)).finish().expect_code(0);
+    assert_eq!(output.stdout.lines().count(), 5000);
+}
+
+/// What is left of a bulk act when the server vanishes behind an open port: it is told that it was not begun.
+#[test]
+fn a_black_hole_ends_a_bulk_act_within_one_budget() {
+    let server = Server::shared();
+    let database = filled(server, 100);
+    let stored = || database.psql("SELECT count(*) FROM sentinel_leases WHERE status = 'executing'");
+    let words = ["reconcile", "--all", "--reset", "--yes", "--timeout", "1s", "-o", "json"];
+    // Before the first change is sent, and while it is being committed.
+    for (commit, code) in [(false, 1), (true, 9)] {
+        let proxy = Proxy::tcp(server);
+        if commit {
+            proxy.trap_after("SET status = 'reconciling'", Trap::Hold(b"COMMIT".to_vec()));
+        } else {
+            proxy.trap(Trap::Hold(b"SET status = 'reconciling'".to_vec()));
+        }
+        let url = format!("{}?connect_timeout=4", proxy.url_of(&database.name));
+        let output = start(&words, &url).finish().expect_code(code);
+        let report = output.json();
+        let results = report["results"].as_array().unwrap();
+        let begun = |item: &&serde_json::Value| item["detail"].as_str().unwrap().contains("not begun");
+        let left = results.iter().filter(begun).count();
+        assert_eq!(results.len(), 100);
+        assert!(left >= 85, "{left} of 100 were not begun: {report}");
+        assert_eq!(report["unknown"], u64::from(commit), "{report}");
+        assert_eq!(report["failed"], 100 - u64::from(commit), "{report}");
+        drop(proxy);
+        assert_eq!(stored(), "100", "nothing was written");
+    }
+}
+
+/// A server that lets everybody in and then answers with `flood`, for ever.
+fn flooding(login: bool, flood: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        while let Ok((mut client, _)) = listener.accept() {
+            let flood = flood.clone();
+            std::thread::spawn(move || {
+                let _ = serve(&mut client, login, &flood);
+            });
+        }
+    });
+    format!("postgresql://x@127.0.0.1:{port}/x?sslmode=disable&connect_timeout=5")
+}
+
+fn serve(client: &mut TcpStream, login: bool, flood: &[u8]) -> std::io::Result<()> {
+    let mut buffer = [0; 4096];
+    let _ = client.read(&mut buffer)?;
+    client.write_all(b"R\0\0\0\x08\0\0\0\0")?;
+    if login {
+        client.write_all(b"Z\0\0\0\x05I")?;
+        let _ = client.read(&mut buffer)?;
+    }
+    loop {
+        client.write_all(flood)?;
+    }
+}
+
+fn notice() -> Vec<u8> {
+    let fields = b"SNOTICE\0C00000\0Mflood\0\0";
+    [b"N".as_slice(), &u32::try_from(fields.len() + 4).unwrap().to_be_bytes(), fields].concat()
+}
+
+#[test]
+fn floods_end() {
+    let quick = |url: &str| sen(["status", "--timeout", "1s"]).database(url).timeout(PATIENCE);
+    let ends = |run: Sen, says: &str| {
+        let output = run.run().expect_code(6);
+        assert!(output.stderr.contains(says), "{says:?} is not in {}", output.stderr);
+    };
+    ends(quick(&flooding(false, notice().repeat(100))), "more than 64 KiB before the log-in was over");
+    ends(quick(&flooding(true, notice().repeat(100))), "has not answered for 6s");
+    let long = [b"D".as_slice(), &(600_u32 << 20).to_be_bytes(), &[0; 60_000]].concat();
+    ends(quick(&flooding(true, long)), "more than 512 MiB is not read");
+}

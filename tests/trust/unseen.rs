@@ -1,0 +1,99 @@
+//! What a role may not see is told, and never passed off as "nothing there".
+
+use crate::harness::postgres::Server;
+use crate::harness::sen::sen;
+
+fn as_role(url: &str, role: &str) -> String {
+    let (head, tail) = url.split_once("user=").unwrap();
+    let rest = tail.split_once('&').map_or("", |(_, rest)| rest);
+    format!("{head}user={role}&{rest}")
+}
+
+#[test]
+fn rows_hidden_by_row_level_security_are_told_of() {
+    let database = Server::shared().fresh_database();
+    let url = database.url();
+    sen(["init"]).database(&url).run().expect_code(0);
+    let role = format!("hidden_from_{}", database.name);
+    database.psql(&format!(
+        "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, hard_expires_at, status, fencing_token)
+            VALUES ('u', 'w:1-1', now() - interval '1 hour', now() - interval '30 minutes', 'executing', 7);
+        CREATE ROLE {role} LOGIN"
+    ));
+    database.psql(&sen(["grants", "--role", "ro", "--to", &role]).database(&url).run().expect_code(0).stdout);
+    let reader = as_role(&url, &role);
+    let run = |args: &[&str]| sen(args).database(&reader).run();
+    assert!(!run(&["status"]).expect_code(0).stdout.contains("row-level security"));
+    database.psql("ALTER TABLE sentinel_leases ENABLE ROW LEVEL SECURITY");
+    let status = run(&["status"]).expect_code(0).stdout;
+    assert!(status.contains("row-level security can hide rows of sentinel_leases"), "{status}");
+    assert!(!status.contains("nothing needs"), "{status}");
+    run(&["status", "--check"]).expect_code(10);
+    let listed = run(&["list"]).expect_code(0);
+    assert!(listed.stderr.contains("row-level security can hide rows of sentinel_leases"), "{}", listed.stderr);
+    let metrics = run(&["metrics"]).expect_code(0).stdout;
+    assert!(metrics.contains(r#"sen_attention{system="sentinel",severity="warning"} 1"#), "{metrics}");
+    let doctor = run(&["doctor", "--check"]).expect_code(10).stdout;
+    assert!(doctor.contains("row-level security can hide rows of sentinel_leases"), "{doctor}");
+    // The owner sees everything.
+    let owner = sen(["list"]).database(&url).run().expect_code(0);
+    assert!(!owner.stderr.contains("row-level"), "{}", owner.stderr);
+    database.psql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+#[test]
+fn where_nothing_is_found_the_schemas_that_hold_such_tables_are_named() {
+    let database = Server::shared().fresh_database();
+    let run = |args: &[&str]| sen(args).database(&database.url()).run().expect_code(2).stderr;
+    for args in [&["doctor"][..], &["status"]] {
+        let told = run(args);
+        assert!(told.contains("no supported tables in the search path (public)"), "{told}");
+    }
+    database.psql("CREATE SCHEMA \"my work\"; CREATE TABLE \"my work\".sentinel_leases (key text)");
+    for args in [&["doctor"][..], &["status"]] {
+        let told = run(args);
+        assert!(told.contains("such tables are in my work"), "{told}");
+    }
+}
+
+#[test]
+fn doctor_warns_of_a_superuser_and_of_schemas_that_others_can_create_in() {
+    let server = Server::shared();
+    let database = server.fresh_database();
+    let url = database.url();
+    sen(["init"]).database(&url).run().expect_code(0);
+    let role = format!("guest_of_{}", database.name);
+    let doctor = || sen(["doctor"]).database(&url).run().expect_code(0).stdout;
+    let told = doctor();
+    assert!(told.contains("is a superuser") && !told.contains("objects can be created in it"), "{told}");
+    database.psql(&format!("CREATE ROLE {role} LOGIN; CREATE SCHEMA first AUTHORIZATION {role}"));
+    database.psql(&format!("ALTER DATABASE {} SET search_path = first, public", database.name));
+    let told = doctor();
+    assert!(told.contains("schema first of the search path") && told.contains(&role), "{told}");
+    let guest = as_role(&url, &role);
+    crate::harness::psql::run(&guest, "CREATE VIEW first.sentinel_leases AS SELECT 'x'::text AS key");
+    let told = sen(["doctor"]).database(&url).run().stdout;
+    assert!(told.contains("first.sentinel_leases is a view") && told.contains("public.sentinel_leases"), "{told}");
+    database.psql("ALTER SCHEMA public OWNER TO CURRENT_USER; GRANT CREATE ON SCHEMA public TO PUBLIC");
+    let told = sen(["doctor"]).database(&url).run().stdout;
+    assert!(told.contains("created in it by every role"), "{told}");
+    database.psql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+/// A policy or a trigger that keeps an UPDATE from the row: nothing has changed, so nothing else is claimed.
+#[test]
+fn an_act_that_the_database_suppresses_is_told_so() {
+    let database = Server::shared().fresh_database();
+    let url = database.url();
+    sen(["init"]).database(&url).run().expect_code(0);
+    database.psql(
+        "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, lease_updated_at, hard_expires_at, status, fencing_token)
+            VALUES ('u', 'w:1-1', now() - interval '1 hour', now() - interval '1 hour', now() - interval '30 minutes', 'executing', 7);
+        CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+        CREATE TRIGGER keep BEFORE UPDATE ON sentinel_leases FOR EACH ROW EXECUTE FUNCTION keep()",
+    );
+    let told = sen(["reconcile", "u", "--reset", "--yes"]).database(&url).run();
+    let said = format!("{}{}", told.stdout, told.stderr);
+    assert!(said.contains("a row-level security policy or a trigger on sentinel_leases"), "{said}");
+    assert!(!said.contains("it has changed") && told.code == 5, "{} {said}", told.code);
+}
