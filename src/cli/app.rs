@@ -338,6 +338,11 @@ fn say_usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
             Ok(()) => Exit::Done,
             Err(error) => report(&screen, Format::Table, &error),
         },
+        // The whole help, because nothing was named: this program's own words.
+        Clap::DisplayHelpOnMissingArgumentOrSubcommand if !wants_json(arguments) => {
+            screen.advise(&rendered);
+            usage_exit(arguments)
+        }
         _ if wants_json(arguments) => {
             let message = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
             report(&screen, Format::Json, &Error::usage(message).with_hint("sen --help"));

@@ -165,6 +165,11 @@ impl Screen {
         }
     }
 
+    /// Prints help on stderr, which holds nothing that anybody typed.
+    pub fn advise(&self, text: &str) {
+        text.lines().for_each(|line| self.complain(&fault::clean_line("", line, None, None)));
+    }
+
     /// Prints what the argument parser has to say, in its own form; what the operator typed is in it and is filtered.
     pub fn usage(&self, text: &str) {
         text.lines().for_each(|line| self.complain(&fault::line("", line, None, None)));

@@ -407,7 +407,10 @@ impl<'a> Scan<'a> {
                 return Some(after);
             }
             let value = &self.text[next..stop];
-            return (!value.starts_with('-') && !exempt(value)).then(|| self.hide(next, stop));
+            // A fencing token is a number; of a URL its own rules hide what must not be seen.
+            let counted = name == "token" && value.bytes().all(|byte| byte.is_ascii_digit());
+            let shown = counted || value.starts_with('-') || value.contains("://") || exempt(value);
+            return (!shown).then(|| self.hide(next, stop));
         }
         if self.tool
             && matches!(run, "-p" | "-a" | "-P" | "-w" | "-u" | "--user")
@@ -748,6 +751,7 @@ fn exempt(value: &str) -> bool {
         || ["[redacted", "<redacted", "[filtered", "<hidden", "[masked", "<masked", "secretstr(", "<class", "%(", "{{"]
             .iter()
             .any(|known| lower.starts_with(known))
+        || (value.starts_with('<') && value.ends_with('>'))
         || (value.starts_with("${") && value.ends_with('}'))
         || (value.starts_with('$')
             && value.len() > 1
