@@ -3,7 +3,7 @@
 #
 #   stuck-saga.sh SAGA [REASON]
 #
-# SAGA is its id, or the id of what it is about. Frees a saga whose worker ended between two steps, tries a failed step again
+# SAGA is its id, or the id of what it is about. Makes a saga due that no poll picks up, tries a failed step again
 # once, and leaves everything that needs a decision to a person. Needs DATABASE_URL. Ends with 0 when the saga goes on or
 # needs nothing, with 8 when it is only waiting, with 10 when a person must decide (what can be decided is shown).
 set -eu
@@ -21,7 +21,7 @@ case $state in
         echo "$saga is over: $state"
         ;;
     stuck)
-        echo "no worker will ever pick it up: it is made due, and goes on at its current step"
+        echo "it has no deadline, so no poll picks it up: it is made due, and goes on at its current step"
         sen saga unstick "$saga" --yes --reason "$reason"
         ;;
     failed | timed_out)

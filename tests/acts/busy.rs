@@ -12,7 +12,7 @@ fn polls() -> u64 {
 
 fn no_alarm_while_busy_and_one_after_a_kill(library: &'static Environment) {
     let place = Place::new(library);
-    let busy = Peer::start(library, "sentinel/busy.py", &[&place.database.url()]);
+    let busy = ["sync", "async"].map(|role| Peer::start(library, "sentinel/busy.py", &[&place.database.url(), role]));
     // Long enough for the leases of the two long async jobs to be over.
     place.wait_until("busy:long-1000", "lease_expires_at < now()");
     place.wait_until("busy:long-4000", "lease_expires_at < now()");

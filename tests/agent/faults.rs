@@ -129,7 +129,7 @@ fn a_lost_answer_is_looked_up() {
 fn a_lost_request_is_known_to_have_done_nothing() {
     let between = Between::new();
     between.proxy.trap(Trap::Request(b"EVAL".to_vec()));
-    let report = between.cancel("t").finish().expect_code(1).json();
+    let report = between.cancel("t").finish().expect_code(6).json();
     let detail = report["results"][0]["detail"].as_str().unwrap();
     assert!(detail.contains("nothing was written"), "{detail}");
     assert_eq!(between.status("t"), "queued");

@@ -1,4 +1,4 @@
-//! Messages that failed or were left in somebody's hands: dead letters, until they are made due again.
+//! Messages that failed or were claimed and not finished: dead letters, until they are made due again.
 
 use serde_json::{Value, json};
 
@@ -66,7 +66,10 @@ fn messages_left_by_a_killed_publisher_are_sent_when_requeued() {
     let id = place.act(&["saga", "outbox", "list"], 0).json()[0]["id"].as_str().expect("an id").to_owned();
     // A moment ago it was taken: a publisher may live.
     let refusal = item(&place.act(&["saga", "outbox", "requeue", &id, "--yes"], 5));
-    assert!(refusal["detail"].as_str().expect("text").contains("whoever took it may be at it"), "{refusal}");
+    assert!(
+        refusal["detail"].as_str().expect("text").contains("the process that claimed it may be at it"),
+        "{refusal}"
+    );
     assert_eq!(place.act(&["saga", "outbox", "list", "--stuck"], 0).json(), json!([]));
     place.age("order_outbox", "true", "11 minutes");
     assert_eq!(place.act(&["saga", "outbox", "show", &id], 0).json()["verdict"]["state"], "left");

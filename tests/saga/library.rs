@@ -193,7 +193,7 @@ fn orphans_without_a_deadline_are_freed() {
         let listed = place.act(&["saga", "list", "--stuck"], 0).json();
         assert_eq!(listed[0]["id"], id.as_str());
         let doctor = place.sen(&["doctor"]).run().stdout;
-        assert!(doctor.contains("1 saga is active and has no deadline"), "{doctor}");
+        assert!(doctor.contains("1 saga is active but has no deadline"), "{doctor}");
         // `sen reconcile` is for leases: it says what this is and what to type.
         let pointed = place.sen(&["reconcile", &id, "--yes"]).run().expect_code(5).stderr;
         assert!(

@@ -458,3 +458,20 @@ fn notify_is_no_dead_end() {
     assert_eq!((saga["status"].as_str(), &saga["context"]["events"]), (Some("COMPLETED"), &json!([{"ok": true}])));
     assert!(matches!(place.base, Base::Postgres(_)));
 }
+
+/// A key of the same aggregation whose outcome is uncertain is settled before a saga that may have used it is retried.
+#[test]
+fn a_retry_warns_of_an_uncertain_key() {
+    let mut place = Place::new(&SAGA_073);
+    let id = place.start("order-7", "order-once", json!({"charge": "fail"}));
+    place.psql(
+        "CREATE SEQUENCE sentinel_token_seq; CREATE TABLE sentinel_leases (key text PRIMARY KEY, owner_id text NOT NULL,
+            lease_expires_at timestamptz NOT NULL, lease_updated_at timestamptz, hard_expires_at timestamptz,
+            execution_result jsonb, status text NOT NULL, fencing_token bigint NOT NULL, ttl_ms integer NOT NULL);
+        INSERT INTO sentinel_leases VALUES ('payments:order-7', 'web-1:1-a', now() - interval '1 hour', now() - interval '1 hour',
+            now() - interval '50 minutes', NULL, 'executing', 5, 3000)",
+    );
+    has(&planned(&place, &["saga", "retry", &id]), "related key payments:order-7 is uncertain");
+    let done = place.act(&["saga", "retry", &id, "--yes"], 0);
+    has(&done.stderr, "related key payments:order-7 is uncertain");
+}

@@ -563,7 +563,8 @@ impl<'a> Scan<'a> {
             }
         }
         let content = &self.text[at..end];
-        if exempt(content) {
+        // Of a URL its own rules hide what must not be seen; where it leads is worth knowing.
+        if exempt(content) || (!header && content.contains("://")) {
             return None;
         }
         Some(self.hide(at, end))

@@ -11,7 +11,7 @@ use crate::model::subject::Subject;
 use crate::model::value::{Column, Row, Value};
 use crate::model::verdict::NextCommand;
 use crate::registry::Database;
-use crate::system::Filter;
+use crate::system::{Filter, System};
 use crate::systems::sentinel;
 
 /// States of a lease whose side effect may or may not have happened.
@@ -20,6 +20,8 @@ const OPEN: [&str; 3] = ["uncertain", "stalled", "reconciling"];
 const LEASES: u64 = 1000;
 /// How many dead letters of a set are searched for names.
 const LETTERS: u64 = 200;
+/// How many things are searched for names.
+const THINGS: usize = 50;
 /// How many names of one payload are taken.
 const NAMES: usize = 20;
 
@@ -91,6 +93,22 @@ pub async fn of_letters(
         names.extend(
             part?.iter().filter_map(|letter| letter.payload.as_deref()).flat_map(|json| candidates(json, NAMES)),
         );
+    }
+    names.sort_unstable();
+    names.dedup();
+    unsettled(database, &names).await
+}
+
+/// The same for what these things of one system lead to: what they are about, and what their payloads name. Of many the first
+/// [`THINGS`] are looked at.
+///
+/// # Errors
+/// What the stores report.
+pub async fn of_things(database: &Database, system: &dyn System, ids: &[&str]) -> Result<Vec<Unsettled>> {
+    let mut names: Vec<String> = Vec::new();
+    for id in ids.iter().take(THINGS) {
+        let explained = system.explain(id).await?;
+        names.extend(explained.into_iter().flat_map(|one| one.related).map(|related| related.id));
     }
     names.sort_unstable();
     names.dedup();

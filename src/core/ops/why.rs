@@ -62,12 +62,14 @@ impl Chain {
 
 /// Commands that settle what happened.
 const SETTLES: [&str; 1] = ["sen reconcile "];
-/// Commands that let work run again, or go on.
-const RUNS: [&str; 8] = [
+/// Commands that let work run again, go on, roll back or end.
+const RUNS: [&str; 10] = [
     "sen dlq replay ",
     "sen saga retry ",
     "sen saga skip ",
     "sen saga unstick ",
+    "sen saga compensate ",
+    "sen saga abort ",
     "sen saga notify ",
     "sen agent requeue ",
     "sen exec signal ",

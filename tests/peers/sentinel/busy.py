@@ -1,8 +1,10 @@
-"""A busy, healthy service: sync and async clients of the real library that run many short jobs, and an async one in the middle
-of a job that is longer than its lease. Prints `"busy"` when all of it runs, goes on until standard input closes, and then
+"""A busy, healthy service: clients of the real library that run many short jobs, and, of the async ones, some in the middle of a
+job that is longer than its lease. Prints `"busy"` when all of it runs, goes on until standard input closes, and then
 ends in the middle of everything.
 
-Usage: busy.py URL
+Usage: busy.py URL sync|async
+
+Not both in one process: the heartbeats of a sync client's thread would reach the keys of an async one, too.
 """
 
 import asyncio
@@ -61,11 +63,13 @@ async def async_clients(url, ready):
 
 
 def main():
-    url = sys.argv[1]
+    url, role = sys.argv[1:]
     ready = threading.Semaphore(0)
-    sync_clients(url, ready)
-    threading.Thread(target=lambda: asyncio.run(async_clients(url, ready)), daemon=True).start()
-    for _ in range(8):
+    if role == "sync":
+        sync_clients(url, ready)
+    else:
+        threading.Thread(target=lambda: asyncio.run(async_clients(url, ready)), daemon=True).start()
+    for _ in range(3 if role == "sync" else 5):
         ready.acquire()
     print(json.dumps("busy"), flush=True)
     sys.stdin.read()

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use sen_core::error::{Error, Result};
-use sen_core::registry::Access;
+use sen_core::ops::act::plan;
+use sen_core::ops::unsettled;
+use sen_core::registry::{Access, Database};
 use sen_core::system::{Filter, Request, SagaAct, SagaEvent, SagaRequest};
 use sen_core::systems::saga::{self, flag};
 
 use super::ids;
 use super::list::Matching;
 use crate::app::span;
-use crate::commands::act::{Acting, carry_out};
+use crate::commands::act::{Acting, follow};
 use crate::commands::reconcile::read_json;
+use crate::commands::related;
 use crate::session::Session;
 use crate::views::Answer;
 
@@ -214,7 +217,20 @@ pub async fn notify(args: NotifyArgs, session: &Session) -> Result<Answer> {
 
 async fn carry(request: SagaRequest, acting: &Acting, session: &Session) -> Result<Answer> {
     let database = if acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
-    carry_out(database.system(saga::NAME)?, &Request::Saga(request), acting, session).await
+    carried(&database, request, acting, session).await
+}
+
+/// Plans and applies; before steps run again, keys are named whose outcome is not settled.
+async fn carried(database: &Database, request: SagaRequest, acting: &Acting, session: &Session) -> Result<Answer> {
+    let system = database.system(saga::NAME)?;
+    let retries = matches!(request.act, SagaAct::Retry { .. });
+    let mut plan = plan(system, &Request::Saga(request)).await?;
+    if retries {
+        let ids: Vec<&str> = plan.steps.iter().map(|step| step.subject.id.as_str()).collect();
+        let open = unsettled::of_things(database, system, &ids).await?;
+        related::warn(&mut plan, open, acting, session);
+    }
+    follow(&plan, acting, session, async |permit, observer| system.apply(&plan, permit, observer).await).await
 }
 
 async fn act(
@@ -243,5 +259,5 @@ async fn act(
     filter.flags.extend(flag);
     let sort = targets.limit.map(|_| "updated".to_owned());
     let ids = ids(system, &Filter { limit: targets.limit, reverse: sort.is_some(), sort, ..filter }).await?;
-    carry_out(system, &Request::Saga(SagaRequest { table, ids, act }), acting, session).await
+    carried(&database, SagaRequest { table, ids, act }, acting, session).await
 }

@@ -208,7 +208,7 @@ pub(super) fn next(saga: &Saga, steps: &[Entry], state: State) -> Vec<NextComman
     });
     match state {
         State::Stuck => {
-            let mut next = vec![command("unstick", "make it due, so that the next poll picks it up")];
+            let mut next = vec![command("unstick", "let the next poll pick it up")];
             next.push(command("abort", "give it up instead"));
             next
         }
