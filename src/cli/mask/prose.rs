@@ -347,7 +347,7 @@ impl<'a> Scan<'a> {
         // A bot's token: its number, a colon, thirty-five letters.
         if run.len() >= 8 && run.bytes().all(|byte| byte.is_ascii_digit()) && self.bytes.get(end) == Some(&b':') {
             let stop = self.run_end(end + 1);
-            if stop - end - 1 >= 32 {
+            if stop - end > 32 {
                 return Some(self.hide(start, stop));
             }
         }
@@ -390,7 +390,7 @@ impl<'a> Scan<'a> {
         // `mysql -phunter2`; ports are digits.
         if let Some(glued) = run.strip_prefix("-p").filter(|_| self.tool)
             && glued.len() > 1
-            && !glued.starts_with(|c: char| matches!(c, 'a' | 'o' | 'r' | '-'))
+            && !glued.starts_with(['a', 'o', 'r', '-'])
             && !glued.bytes().all(|byte| byte.is_ascii_digit())
         {
             return Some(self.hide(after - glued.len(), after));
