@@ -89,6 +89,7 @@ fn described(set: &Set) -> Vec<String> {
     if shown > 0 && set.count > shown {
         lines.push(format!("    … and {} more", set.count - shown));
     }
+    lines.extend(set.preview.iter().map(|step| format!("  step {} ({}): {}", step.step, step.count, step.text)));
     lines.extend(set.warnings.iter().map(|warning| format!("  note: {warning}")));
     lines.extend(set.skipped.iter().map(|(why, count)| format!("  left alone: {count}, {why}")));
     lines

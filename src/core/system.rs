@@ -167,6 +167,11 @@ pub enum ExecutionRequest {
         /// How long to watch that no worker overwrites it.
         verify: Option<Duration>,
     },
+    /// End executions whose root task has completed with that task's result.
+    Complete {
+        /// Which.
+        ids: Vec<String>,
+    },
     /// Send a signal to an execution.
     Signal {
         /// Which.

@@ -120,6 +120,8 @@ fn cancelled_beside_a_worker(place: &Place, library: &'static Environment) {
     let id = made["id"].as_str().unwrap();
     let worker = Peer::start(library, "stent/worker.py", &[&url]);
     assert_eq!(worker.made["step"], "flows:hang");
+    // A worker claims the task first, and then marks the execution.
+    until("the begin", || place.sql("SELECT state FROM executions") == "running");
     let report = place.json(&["exec", "cancel", id, "--verify=20s"], 5);
     assert_eq!(item(&report).0, "changed");
     assert!(item(&report).1.contains("overwritten") && item(&report).1.contains("completed"), "{report}");

@@ -20,7 +20,7 @@ fn cases() -> Vec<(Seed, &'static str, bool)> {
     let seed = Seed::default;
     let activity = || Seed { kind: "activity", execution: Some("running"), ..Seed::default() };
     vec![
-        (Seed { execution: None, ..seed() }, "gone", true),
+        (Seed { execution: None, ..seed() }, "no execution has the id", true),
         (Seed { execution: Some("cancelled"), ..seed() }, "cancelled", true),
         (Seed { execution: Some("cancelling"), ..seed() }, "cancelled", true),
         (Seed { execution: Some("timed_out"), ..seed() }, "timed out", true),
@@ -28,12 +28,38 @@ fn cases() -> Vec<(Seed, &'static str, bool)> {
         (Seed { execution: Some("running"), ..seed() }, "not ended", true),
         (Seed { expiry: Some("2026-01-01T00:00:00"), ..seed() }, "expired", true),
         (Seed { live: true, ..seed() }, "queued or running", false),
-        (Seed { data: Some("TaskRecord(id='x')"), ..seed() }, "cannot be read back", false),
-        (Seed { execution: None, ..activity() }, "gone", true),
+        (Seed { data: Some("[1]"), ..seed() }, "cannot be read back", false),
+        // Whole by its first character, and without what a task needs.
+        (
+            Seed { data: Some("{\"id\": \"letter\", \"kind\": \"orchestrator\"}"), ..seed() },
+            "lacks what a task needs",
+            false,
+        ),
+        (
+            Seed {
+                data: Some(
+                    "{\"execution_id\": \"e-letter\", \"step_name\": \"s\", \"kind\": \"orchestrator\", \"args\": \"\", \"kwargs\": \"e30=\"}",
+                ),
+                ..seed()
+            },
+            "lacks what a task needs",
+            false,
+        ),
+        (
+            Seed {
+                data: Some(
+                    "{\"execution_id\": null, \"step_name\": \"s\", \"kind\": \"orchestrator\", \"args\": \"W10=\", \"kwargs\": \"e30=\"}",
+                ),
+                ..seed()
+            },
+            "lacks what a task needs",
+            false,
+        ),
+        (Seed { execution: None, ..activity() }, "no execution has the id", true),
         (Seed { execution: Some("cancelled"), ..activity() }, "cancelled", true),
         (Seed { execution: Some("completed"), ..activity() }, "completed", true),
-        (Seed { execution: Some("failed"), ..activity() }, "nobody waits", true),
-        (Seed { parent: Some("failed"), ..activity() }, "nobody waits", true),
+        (Seed { execution: Some("failed"), ..activity() }, "would not be used", true),
+        (Seed { parent: Some("failed"), ..activity() }, "would not be used", true),
         (Seed { expiry: Some("2026-01-01T00:00:00"), ..activity() }, "expired", true),
     ]
 }
@@ -183,8 +209,8 @@ fn a_letter_put_back_is_not_replayed_twice() {
         place.sql("UPDATE executions SET state = 'failed'");
         place.sql("UPDATE tasks SET state = 'completed' WHERE state = 'pending'");
         place.sql("INSERT INTO dead_tasks SELECT * FROM kept");
-        let report = place.json(&["dlq", "replay", "letter"], 1);
-        assert!(item(&report).1.contains("replayed before"), "{report}");
+        let report = place.json(&["dlq", "replay", "letter"], 5);
+        assert!(item(&report).1.contains("replayed before and put back"), "{report}");
         assert_eq!(place.count("tasks"), 2);
         assert_eq!(place.count("dead_tasks"), 1);
     }
@@ -197,7 +223,12 @@ fn a_damaged_letter_does_not_stop_the_others() {
             ("a", None),
             ("b", Some("{\"id\": \"b\", \"args\"")),
             ("c", None),
-            ("d", Some("{\"args\": \"!\"}")),
+            (
+                "d",
+                Some(
+                    "{\"args\": \"!\", \"kwargs\": \"e30=\", \"execution_id\": \"e-d\", \"step_name\": \"s\", \"kind\": \"orchestrator\", \"id\": \"d\"}",
+                ),
+            ),
             ("e", None),
         ] {
             Seed { id, data, ..Seed::default() }.plant(&place);

@@ -8,7 +8,7 @@ use sen_core::stores::postgres::Postgres;
 use sen_core::stores::postgres::link::Link;
 use sen_core::stores::sqlite::{Access, Sqlite};
 use sen_core::stores::url::Target;
-use sen_core::systems::stent::acts::{ActStore, Cancel, Signal};
+use sen_core::systems::stent::acts::{ActStore, Cancel, Complete, Signal};
 use sen_core::systems::stent::letters::chosen::Wanted;
 use sen_core::systems::stent::letters::{Batch, LetterStore};
 use sen_core::systems::stent::postgres::acts::PostgresActs;
@@ -62,6 +62,38 @@ fn guard_a_cancel_needs_the_state_as_seen() {
         place.sql("UPDATE executions SET state = 'running'");
         assert_eq!(acts.cancel(&cancel("running"), &permit()).await.unwrap().unwrap().len(), 1);
         assert_eq!(place.count("tasks WHERE state = 'pending'"), 0);
+    });
+}
+
+#[test]
+fn guard_a_completion_needs_the_state_as_seen_and_a_completed_root() {
+    on_both(async |place, acts, _| {
+        Seed { execution: Some("running"), ..Seed::default() }.plant(place);
+        let complete = async |seen: &str, task: &str| {
+            let complete = Complete { id: "e-letter", seen, task, ahead: 0, note: "by a test" };
+            acts.complete(&complete, &permit()).await.unwrap()
+        };
+        assert!(!complete("running", "letter").await, "its root task has failed");
+        place.sql("UPDATE tasks SET state = 'completed'");
+        assert!(!complete("running", "letter").await, "its root task has no result");
+        place.sql(&format!("UPDATE tasks SET result = {}", place.bytes(b"7")));
+        assert!(!complete("pending", "letter").await, "it is not as seen");
+        for state in ["completed", "failed", "timed_out", "cancelled", "cancelling"] {
+            place.sql(&format!("UPDATE executions SET state = '{state}'"));
+            assert!(!complete(state, "letter").await, "{state}");
+        }
+        place.sql("UPDATE executions SET state = 'running'");
+        place.sql("UPDATE tasks SET kind = 'activity'");
+        assert!(!complete("running", "letter").await, "it is no orchestrator");
+        place.sql("UPDATE tasks SET kind = 'orchestrator', execution_id = 'other'");
+        assert!(!complete("running", "letter").await, "it belongs to another execution");
+        place.sql("UPDATE tasks SET execution_id = 'e-letter'");
+        place.sql("INSERT INTO tasks (id, execution_id, kind, step_name, state) VALUES ('l-x', 'e-letter', 'orchestrator', 's', 'pending')");
+        assert!(!complete("running", "letter").await, "an orchestrator is queued");
+        place.sql("DELETE FROM tasks WHERE id = 'l-x'");
+        assert!(complete("running", "letter").await);
+        let row = place.sql(&format!("SELECT state, {} FROM executions", place.hex_of("result")));
+        assert_eq!(row, "completed|37");
     });
 }
 

@@ -19,14 +19,14 @@ fn the_library_goes_on_with_the_demo() {
         states
     };
     let before = json(&["exec", "list"]);
-    assert_eq!(states(&before), ["completed", "failed", "lost", "pending", "running", "stranded"]);
+    assert_eq!(states(&before), ["completed", "failed", "lost", "pending", "sleeping", "stranded", "waiting"]);
     assert_eq!(json(&["stats"])["systems"][0]["dead_letters"], 8);
 
     let after = peers::ask(&STENT_112, "stent/continue_demo.py", &[file]);
     assert_eq!(after["letters"].as_array().unwrap().len(), 8, "the library reads every letter");
     let settled = after["executions"].as_object().unwrap().values().filter(|state| *state == "completed").count();
     assert_eq!(settled, 9, "six were done, two waited, one was lost: {after:#}");
-    assert_eq!(states(&json(&["exec", "list"])), ["completed", "failed", "running", "stranded"]);
+    assert_eq!(states(&json(&["exec", "list"])), ["completed", "failed", "sleeping", "stranded", "waiting"]);
     let lost = json(&["exec", "show", "77360000-c4a6-4000-8000-000000000000"]);
     assert_eq!(lost["result"]["charge"], "ch_order-7736");
 

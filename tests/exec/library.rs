@@ -129,9 +129,15 @@ fn same_task(place: &Place<'_>, id: &str, truth: &Value) {
 /// Everything on one set of data: the library's making and its truth cost more than all of sen's commands together.
 fn everything_is_told(environment: &Environment, place: &Place<'_>, codec: &str) {
     let peer = Peer::start(environment, "stent/make.py", &[&place.for_library(), "--codec", codec]);
-    let truth = place.truth(environment, codec);
     let made = peer.made["executions"].as_object().unwrap();
     assert!(made.len() > 18, "{made:?}");
+    // A worker is given a minute to end an execution whose last task has ended: its times are moved.
+    let stranded = made["stranded"].as_str().unwrap();
+    assert_eq!(place.json(&["exec", "list", "--state", "settling"])[0]["id"], stranded);
+    for (table, column) in [("tasks", "created_at"), ("tasks", "completed_at"), ("executions", "created_at")] {
+        place.dated(table, column, stranded, 5);
+    }
+    let truth = place.truth(environment, codec);
 
     // Lists: every execution and task once, the newest first, with the stored state.
     let listed = place.json(&["exec", "list", "--limit", "1000"]);
@@ -152,6 +158,10 @@ fn everything_is_told(environment: &Environment, place: &Place<'_>, codec: &str)
         let id = id.as_str().unwrap();
         let shown = same_execution(place, name, id, &truth["executions"][id]);
         assert_eq!(shown["verdict"]["state"], json!(verdict(name)), "{name}: {:#}", shown["verdict"]);
+        // A list says the same ("pending" for what is ready).
+        let row = listed.iter().find(|row| row["id"] == id).unwrap();
+        let same = if verdict(name) == "ready" { "pending" } else { verdict(name) };
+        assert_eq!(row["verdict"], same, "{name}");
         let own = truth["tasks"].as_object().unwrap().values().filter(|task| task["execution_id"] == id).count();
         assert_eq!(shown["tasks"].as_array().unwrap().len(), own, "{name}");
     }
@@ -208,6 +218,9 @@ fn filters(place: &Place<'_>, made: &serde_json::Map<String, Value>) {
     };
     assert_eq!(names(&["--state", "cancelled,timed_out"]), ["cancelled", "timed-out"]);
     assert_eq!(names(&["--state", "stranded"]), ["stranded"]);
+    assert_eq!(names(&["--state", "settling"]), Vec::<String>::new());
+    assert_eq!(names(&["--state", "waiting"]), ["waiting"]);
+    assert_eq!(names(&["--state", "sleeping"]), ["sleeping"]);
     assert_eq!(names(&["--stuck"]), ["lost", "stranded"]);
     assert_eq!(names(&["--queue", "held"]), ["running", "sleeping", "waiting"]);
     assert!(names(&["--queue", "default"]).contains(&"squares".to_owned()));
@@ -224,8 +237,8 @@ fn filters(place: &Place<'_>, made: &serde_json::Map<String, Value>) {
     assert_eq!(names(&["--since", "2001-01-01", "--until", "2002-01-01"]), Vec::<String>::new());
     assert_eq!(names(&["--older-than", "1d"]), Vec::<String>::new());
     assert!(names(&["--since", "10m", "--limit", "0"]).len() >= made.len());
-    let oldest = place.json(&["exec", "list", "--reverse", "--limit", "1"]);
-    assert_eq!(oldest[0]["id"], made["checkout"]);
+    let oldest = place.json(&["exec", "list", "--reverse", "--limit", "2"]);
+    assert_eq!((&oldest[0]["id"], &oldest[1]["id"]), (&made["stranded"], &made["checkout"]), "one was moved back");
     place.sen(&["exec", "list", "--state", "nonsense"]).expect_code(2);
     place.sen(&["exec", "list", "--tag", "no such tag"]).expect_code(0);
     place.sen(&["exec", "list", "--tag", "no such tag", "--fail-if-empty"]).expect_code(4);
@@ -273,7 +286,7 @@ fn counted(place: &Place<'_>, truth: &Value) {
         assert_eq!(row["count"].as_i64(), Some(stored), "{row}");
     }
     let attention = stent["attention"].to_string();
-    for text in ["stranded", "lease that has ended", "dead letters"] {
+    for text in ["stranded", "lease expired", "dead letters"] {
         assert!(attention.contains(text), "{attention}");
     }
     assert!(!attention.contains("future"), "{attention}");
@@ -340,6 +353,14 @@ fn older(environment: &Environment, place: &Place<'_>, version: &str) {
     assert_eq!(chain["chain"][0]["subject"], format!("stent:execution:{failed}"), "{chain:#}");
     assert_eq!(chain["chain"][0]["relation"], "names it in what it carries");
     place.sen(&["why", "order"]).expect_code(4);
+
+    // A dead letter that is Python's text is replayed from the row of its task, which still has the arguments.
+    let plan = place.json(&["dlq", "replay", letter, "--dry-run"]);
+    assert_eq!(plan["planned"], 1, "{plan:#}");
+    place.sen(&["dlq", "replay", letter]).expect_code(0);
+    let healed = peers::ask(environment, "stent/old.py", &[&place.for_library(), "heal", failed]);
+    assert_eq!(healed["state"], "completed");
+    assert_eq!(place.json(&["exec", "show", failed])["result"], json!({"order": "order-1"}));
 
     // A letter whose task is gone is still found.
     let shown = place.json(&["inspect", "orphan-1"]);

@@ -5,7 +5,9 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod busy;
 mod demo;
+mod ends;
 mod files;
 mod library;
 mod pages;

@@ -13,14 +13,14 @@ use crate::harness::peers::{self, Peer, STENT_112};
 
 impl Place<'_> {
     /// Sets a time of an execution's row or of its tasks to so many minutes ago, as the workers' clock shows it.
-    fn dated(&self, table: &str, column: &str, id: &str, minutes: u64) {
+    pub(crate) fn dated(&self, table: &str, column: &str, id: &str, minutes: u64) {
         let key = if table == "tasks" { "execution_id" } else { "id" };
         let then = Timestamp::here().minus(Duration::from_secs(minutes * 60)).to_string();
         let then = then.trim_end_matches('Z');
         self.change(&format!("UPDATE {table} SET {column} = '{then}' WHERE {key} = '{id}'"));
     }
 
-    fn change(&self, sql: &str) {
+    pub(crate) fn change(&self, sql: &str) {
         match self {
             Self::Postgres(database) => drop(database.psql(sql)),
             Self::Sqlite(_) => {
@@ -53,8 +53,8 @@ const SCENARIOS: [(&str, &str, &[&str]); 16] = [
     ("queued-2", "the same, its expiry passed (it is moved)", &["proven overdue"]),
     ("scheduled", "to begin in two hours", &["proven scheduled_later"]),
     ("sleeping", "asleep for an hour", &["proven scheduled_later"]),
-    ("waiting", "waiting for a signal that nobody sent", &["proven signal_never_sent"]),
-    ("stranded", "pending, its only task failed: a replay that broke off", &["proven stranded"]),
+    ("waiting", "waiting for a signal that nobody sent", &["likely signal_never_sent"]),
+    ("stranded", "pending, its only task failed: a replay that broke off (its times are moved)", &["likely stranded"]),
     ("lost", "its worker killed with two of its tasks, nobody polls that queue", &["likely worker_gone"]),
     ("failing", "its activity's retries used up, two letters", &["proven step_failed", "proven dead_lettered"]),
     ("declined", "the same at the first try", &["proven step_failed", "proven dead_lettered"]),
@@ -86,7 +86,7 @@ pub(crate) fn each_is_told_its_causes(place: &Place<'_>, peer: &Peer) {
     assert_eq!(rules(place, &[], peer.made["tasks"]["lost"].as_str().unwrap()), ["likely worker_gone"]);
     // The row of its execution is gone (deleted here, as a clean-up by hand does).
     place.change(&format!("DELETE FROM executions WHERE id = '{}'", id("declined")));
-    let gone = ["proven execution_gone", "proven raised", "proven dead_lettered"];
+    let gone = ["likely execution_gone", "proven raised", "proven dead_lettered"];
     assert_eq!(rules(place, &[], letter("declined/activity")), gone);
     assert_eq!(
         place.json(&["why", letter("declined/activity")])["chain"][0]["subject"],
@@ -104,7 +104,7 @@ fn letters_that_died_of_the_same_are_counted() {
     let told = place.json(&["why", first]);
     assert_eq!(rules(&place, &[], first), ["proven step_failed", "proven dead_lettered"]);
     let text = told["chain"][0]["causes"][1]["text"].as_str().unwrap();
-    assert!(text.contains("and 2 other letters died of the same"), "{told:#}");
+    assert!(text.contains("and 2 other dead letters have the same error"), "{told:#}");
     assert!(told["next"].to_string().contains("sen dlq groups"), "{told:#}");
     place.sen(&["dlq", "replay", "--all", "--kind", "orchestrator", "--yes"]).expect_code(0);
     peers::ask(&STENT_112, "stent/flow.py", &[&url, "heal"]);
@@ -114,7 +114,7 @@ fn letters_that_died_of_the_same_are_counted() {
     assert!(rules(&place, &[], first).is_empty(), "{:#}", place.json(&["why", first]));
 }
 
-/// The zone is not in the data: what lies ahead proves that it is another one, and naming it settles the matter.
+/// The zone is not in the data: what lies ahead is a sign that it is another one, and naming it settles the matter.
 #[test]
 fn workers_in_another_zone() {
     let place = Place::sqlite();
@@ -122,7 +122,7 @@ fn workers_in_another_zone() {
         peers::ask(&STENT_112, "stent/make.py", &[&place.for_library(), "--only-finished", "--tz", "Asia/Tokyo"]);
     let id = |name: &str| made["executions"][name].as_str().unwrap();
     for name in ["checkout", "queued-0"] {
-        assert_eq!(rules(&place, &[], id(name)), ["proven wrong_time_zone"], "{name}");
+        assert_eq!(rules(&place, &[], id(name)), ["likely wrong_time_zone"], "{name}");
         assert!(rules(&place, &["--worker-timezone", "Asia/Tokyo"], id(name)).is_empty(), "{name}");
     }
 }

@@ -25,7 +25,8 @@ fn told(place: &Place<'_>) {
     assert!((8.0 * 3600.0..=9.0 * 3600.0).contains(&ahead), "{ahead}");
     let status = place.json(&["status"]);
     let attention = status["attention"].to_string();
-    assert!(attention.contains("in the future") && attention.contains("--worker-timezone +09:00"), "{attention}");
+    place.sen(&["status", "--worker-timezone=+09:00"]).expect_code(0);
+    assert!(attention.contains("in the future") && attention.contains("--worker-timezone=+09:00"), "{attention}");
 
     for zone in ["Asia/Tokyo", "+09:00"] {
         let shown = place.json(&["--worker-timezone", zone, "exec", "show", id]);

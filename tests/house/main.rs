@@ -108,7 +108,8 @@ fn rules_of_why() -> Vec<(String, String)> {
         sources().into_iter().filter(|(path, _)| path.ends_with("/why.rs") && path.starts_with("core/systems/"))
     {
         let rules = text.split("#[cfg(test)]").next().unwrap_or_default();
-        for call in rules.split("Cause::new(").skip(1) {
+        let makers = ["Cause::new(", "Cause::stated(", "Cause::likely("];
+        for call in makers.iter().flat_map(|maker| rules.split(*maker).skip(1)) {
             // A rule that is given its name by a variable is found by another call, or is not one.
             if let Some(name) = call.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next()) {
                 found.push((name.to_owned(), path.clone()));

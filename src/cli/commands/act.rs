@@ -139,7 +139,31 @@ fn planned(plan: &Plan) -> Answer {
         report.add_unlisted(Outcome::Skipped, *count);
     }
     let blocks = lines.into_iter().map(Block::Note).collect();
-    view(&report, plan.targets(), true, blocks).ending(exit(&report))
+    let mut answer = view(&report, plan.targets(), true, blocks).ending(exit(&report));
+    if let View::Details(view) = &mut answer.view
+        && let Some(Value::Map(fields)) = view.details.first_mut().map(|detail| &mut detail.value)
+    {
+        fields.extend(foreseen(plan));
+    }
+    answer
+}
+
+/// What a plan says beyond its items: what to know first, and what becomes of the steps of what is started anew.
+fn foreseen(plan: &Plan) -> [(&'static str, Value); 2] {
+    let set = plan.set.iter();
+    let warnings = plan.steps.iter().flat_map(|step| &step.warnings).chain(set.clone().flat_map(|set| &set.warnings));
+    let preview = set.flat_map(|set| &set.preview).map(|step| {
+        Value::Map(vec![
+            ("step", Value::Text(step.step.clone())),
+            ("effect", Value::Name(step.effect)),
+            ("count", Value::Int(i64::try_from(step.count).unwrap_or(i64::MAX))),
+            ("text", Value::Text(step.text.to_owned())),
+        ])
+    });
+    [
+        ("warnings", Value::List(warnings.cloned().map(Value::Text).collect())),
+        ("replay_steps", Value::List(preview.collect())),
+    ]
 }
 
 /// A report in lines, for people: of a large one the first items of each outcome, and the totals.

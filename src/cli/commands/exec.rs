@@ -2,6 +2,7 @@
 
 pub mod cancel;
 pub mod cleanup;
+pub mod complete;
 pub mod list;
 pub mod notify;
 pub mod show;
@@ -12,14 +13,14 @@ use sen_core::error::Result;
 use crate::session::Session;
 use crate::views::Answer;
 
-/// Durable executions (Stent, Senpuki): see, cancel, signal and clean them up
+/// Durable executions (Stent, Senpuki): see, cancel, complete, signal and clean them up
 #[derive(Debug, clap::Args)]
 #[command(
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "\
 Examples:
-  sen exec list --stuck                    what nobody brings further by itself
+  sen exec list --stuck                    stuck executions
   sen exec show 9b2f6c1e-4f0e-4a55-9a5b-0c7d2f1f7a10
   sen exec cancel --verify=2m ID           and watch that no worker overwrites it
   sen exec signal ID approve '{\"by\":\"maria\"}'
@@ -37,6 +38,7 @@ pub enum Verb {
     List(Box<list::Args>),
     Show(show::Args),
     Cancel(cancel::Args),
+    Complete(complete::Args),
     Signal(signal::Args),
     Cleanup(cleanup::Args),
 }
@@ -47,6 +49,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         Verb::List(args) => list::run(*args, session).await,
         Verb::Show(args) => show::run(args, session).await,
         Verb::Cancel(args) => cancel::run(args, session).await,
+        Verb::Complete(args) => complete::run(args, session).await,
         Verb::Signal(args) => signal::run(args, session).await,
         Verb::Cleanup(args) => cleanup::run(args, session).await,
     }

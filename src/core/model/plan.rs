@@ -42,6 +42,19 @@ impl Step {
     }
 }
 
+/// What an act does with steps alike of what it starts anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepPreview {
+    /// The step.
+    pub step: String,
+    /// What becomes of it, lower snake case: `runs_again`, `answered`, …
+    pub effect: &'static str,
+    /// How many of them there are.
+    pub count: u64,
+    /// The effect for people.
+    pub text: &'static str,
+}
+
 /// Targets that the database chooses, fixed when the plan is made: a bulk act does not name each of them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Set {
@@ -55,6 +68,8 @@ pub struct Set {
     pub sample: Vec<String>,
     /// What the operator must know before consenting.
     pub warnings: Vec<String>,
+    /// What the act does with each step of what it starts anew.
+    pub preview: Vec<StepPreview>,
     /// What matches and is left alone: why, and how many.
     pub skipped: Vec<(String, u64)>,
 }

@@ -147,6 +147,9 @@ pub const EXECUTION_STATES: &[&str] = &[
     "stranded",
     "overdue",
     "lost",
+    "waiting",
+    "sleeping",
+    "settling",
 ];
 
 /// The states `sen task list --state` takes.
@@ -230,10 +233,13 @@ impl System for Stent {
     }
 
     async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
-        let look = self.store.find(id, 0, false).await?;
+        // The errors of tries are in the progress.
+        let look = self.store.find(id, 50, false).await?;
         let now = self.zone.wall(look.now);
         let queue = match why::waiting_task(&look, now) {
-            Some(task) => Some(self.store.activity(task.queue.as_deref(), &self.zone).await?),
+            Some(task) => {
+                Some(self.store.activity(task.queue.as_deref(), task.step_name.as_deref(), &self.zone).await?)
+            }
             None => None,
         };
         let letter = look.letter.as_ref().or_else(|| look.execution.as_ref().and_then(|whole| whole.letters.first()));
@@ -264,12 +270,16 @@ impl System for Stent {
         if !shape.present() {
             return Err(self.absent());
         }
-        // Counting them needs rights that not every role has; what is lacking is told by what is needed.
+        // Counting needs rights that not every role has; what is lacking is told by what is needed.
         let orphans = match self.store.orphans().await {
             Err(error) if error.kind() == ErrorKind::Denied => None,
             orphans => orphans?,
         };
-        Ok(upkeep::checkup(&shape, self.store.sequences().await?, orphans.as_ref()))
+        let silent = match self.store.census(&self.zone).await {
+            Err(error) if error.kind() == ErrorKind::Denied => Vec::new(),
+            census => view::silent_queues(&census?, &self.zone),
+        };
+        Ok(upkeep::checkup(&shape, self.store.sequences().await?, orphans.as_ref(), &silent))
     }
 
     async fn mentions(&self, names: &[String]) -> Result<Vec<String>> {

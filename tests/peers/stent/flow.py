@@ -9,6 +9,10 @@ serve-healed          the same until the input closes; prints {"ready"} first
 replay-slowly         reads every dead letter as the library's replay does, prints {"read"}, waits for a line, then goes on
                       with all of them; prints {"copied"}
 replay-all            what the original's `replay-all` does: at most 1000; prints {"replayed"}
+journey               runs an execution whose signal was sent and whose last step fails; prints {"id"}
+impatient             runs an execution that raises TimeoutError under max_duration; prints {"id"}
+lose-end              ends the process between "task completed" and "execution completed"; prints {"id"} first
+busy LEASE            runs trivial executions without an end, and one long one, until killed; prints {"ready"}
 wait-for-signals N    dispatches so many executions that wait for a signal, and serves; prints {"ids"}; at a line prints
                       {"answers"}: how many got {"n": 1}
 """
@@ -22,7 +26,7 @@ import os
 import sys
 import time
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import flows  # noqa: E402
@@ -36,10 +40,44 @@ def line():
     return asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
 
 
-def serve(engine):
+def serve(engine, **more):
     return asyncio.create_task(
-        engine.serve(worker_id="flow-1", poll_interval=0.01, poll_interval_max=0.05, cleanup_interval=None, max_concurrency=100)
+        engine.serve(
+            worker_id="flow-1", poll_interval=0.01, poll_interval_max=0.05, cleanup_interval=None, max_concurrency=100, **more
+        )
     )
+
+
+async def until_ended(engine, made):
+    while (await engine.backend.get_execution(made)).state in ("pending", "running"):
+        await asyncio.sleep(0.02)
+
+
+async def lose_end(engine):
+    made = await engine.dispatch(flows.echo, "done")
+    update = engine.backend.update_execution
+
+    async def update_or_end(record):
+        if record.state == "completed":
+            say(id=made)
+            os._exit(0)
+        await update(record)
+
+    engine.backend.update_execution = update_or_end
+    await serve(engine)
+
+
+async def busy(engine, lease):
+    await engine.dispatch(flows.live, 3600, queue="live")
+    serve(engine, lease_duration=timedelta(seconds=lease))
+    say(ready=True)
+    number = 0
+    while True:
+        for _ in range(20):
+            await engine.dispatch(flows.echo, number)
+            number += 1
+        while await engine.backend.count_tasks(state="pending") > 40:
+            await asyncio.sleep(0.01)
 
 
 async def idle(engine):
@@ -112,6 +150,21 @@ async def main(options):
         for record in records:
             await engine.replay_dead_letter(record.task.id)
         say(replayed=len(records))
+    elif verb == "journey":
+        made = await engine.dispatch(flows.journey, "order-9")
+        await engine.send_signal(made, "approve", {"by": "maria"})
+        serve(engine)
+        await until_ended(engine, made)
+        say(id=made)
+    elif verb == "impatient":
+        made = await engine.dispatch(flows.impatient, "order-9", max_duration=timedelta(hours=1))
+        serve(engine)
+        await until_ended(engine, made)
+        say(id=made)
+    elif verb == "lose-end":
+        await lose_end(engine)
+    elif verb == "busy":
+        await busy(engine, float(rest[0]))
     elif verb == "wait-for-signals":
         await wait_for_signals(engine, int(rest[0]))
     os._exit(0)

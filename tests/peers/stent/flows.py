@@ -132,6 +132,19 @@ async def declined(order):
     return await decline(order)
 
 
+@Engine.durable(retry_policy=ONCE)
+async def journey(order):
+    await charge(order, 1)
+    await reserve(order)
+    await Engine.wait_for_signal("approve")
+    return await flaky(order)
+
+
+@Engine.durable(retry_policy=ONCE)
+async def impatient(order):
+    raise TimeoutError(f"gateway of {order}")
+
+
 @Engine.durable()
 async def refused(order):
     return Result.Error("out of stock: " + order)

@@ -1,6 +1,6 @@
 """A completed and a failed execution with senpuki 0.1 or 0.2, whose API has no signals, contexts or dead letters to list.
 
-Usage: old.py URL
+Usage: old.py URL [heal EXECUTION]: with `heal` the failed one is served again, and succeeds; prints {"state"}
 
 Prints {"completed", "failed": execution ids, "letter": the dead task of the failed one's orchestrator, "orphan": a dead
 letter whose task's row is gone}.
@@ -23,13 +23,28 @@ async def fine(order):
 
 @Senpuki.durable(retry_policy=RetryPolicy(max_attempts=1))
 async def broken(order):
+    if HEALED:
+        return {"order": order}
     raise ValueError(f"no such order: {order}")
+
+
+HEALED = len(sys.argv) > 2
+
+
+async def heal(engine, backend, execution):
+    asyncio.create_task(engine.serve(worker_id="old-2", poll_interval=0.02))
+    while (state := (await backend.get_execution(execution)).state) in ("pending", "running"):
+        await asyncio.sleep(0.02)
+    print(json.dumps({"state": state}), flush=True)
+    os._exit(0)
 
 
 async def main(url):
     backend = Senpuki.backends.PostgresBackend(url) if "://" in url else Senpuki.backends.SQLiteBackend(url)
     await backend.init_db()
     engine = Senpuki(backend=backend)
+    if HEALED:
+        await heal(engine, backend, sys.argv[3])
     completed, failed = await engine.dispatch(fine, "order-0"), await engine.dispatch(broken, "order-1")
     serving = asyncio.create_task(engine.serve(worker_id="old-1", poll_interval=0.02))
     for _ in range(1000):

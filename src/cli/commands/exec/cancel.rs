@@ -16,7 +16,8 @@ use crate::views::Answer;
 /// Cancel an execution: end it and its open tasks
 ///
 /// Work that a worker has begun cannot be stopped from outside: it finishes, and a worker that finishes an orchestrator writes
-/// its result over the cancellation. --verify watches for that and says so (exit code 5).
+/// its result over the cancellation. --verify watches for that and says so (exit code 5). A wait for a signal is left as it
+/// is, with the orchestrator that waits: failed, it would let a live orchestrator go on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

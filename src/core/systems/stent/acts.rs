@@ -3,6 +3,7 @@
 pub mod rules;
 
 mod cleanup;
+mod complete;
 mod one;
 
 use std::collections::HashMap;
@@ -31,6 +32,9 @@ pub const EXECUTION: &str = "execution";
 pub trait ActStore: Send + Sync {
     /// Ends an execution and its open tasks; `None` when it is no longer as seen.
     async fn cancel(&self, cancel: &Cancel<'_>, permit: &WritePermit) -> Result<Option<Vec<Stopped>>>;
+
+    /// Ends an execution with the result of its root task; `false` when it is no longer as seen.
+    async fn complete(&self, complete: &Complete<'_>, permit: &WritePermit) -> Result<bool>;
 
     /// How an execution stands, and which of these tasks a worker has written since they were stopped at `error`.
     async fn watch(&self, id: &str, tasks: &[String], error: Option<&[u8]>) -> Result<Watched>;
@@ -63,7 +67,22 @@ pub struct Cancel<'a> {
     pub note: &'a str,
 }
 
-/// A task that a cancel has stopped.
+/// What a completion writes.
+#[derive(Debug, Clone)]
+pub struct Complete<'a> {
+    /// The execution.
+    pub id: &'a str,
+    /// Its state as seen.
+    pub seen: &'a str,
+    /// Its root task, which is completed with a result.
+    pub task: &'a str,
+    /// By how many microseconds the workers' clock is ahead of UTC.
+    pub ahead: i64,
+    /// Who, why, which operation.
+    pub note: &'a str,
+}
+
+/// An open task of a cancelled execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stopped {
     /// The task.
@@ -72,6 +91,8 @@ pub struct Stopped {
     pub running: bool,
     /// Which.
     pub worker: Option<String>,
+    /// Its step where it was not stopped, because it waits for a signal or runs above such a wait.
+    pub left: Option<String>,
 }
 
 /// A cancelled execution, looked at again.
@@ -124,9 +145,29 @@ pub struct Old {
 
 /// What a plan has fixed, between its making and its carrying out.
 pub(super) enum Kept {
-    Cancel { executions: HashMap<String, (String, Option<Vec<u8>>)>, verify: Option<Duration> },
-    Send { name: String, payload: String, replace: bool, lingers: bool },
+    Cancel {
+        executions: HashMap<String, Cancelled>,
+        verify: Option<Duration>,
+    },
+    /// By execution: its state and its root task.
+    Complete(HashMap<String, (String, String)>),
+    Send {
+        name: String,
+        payload: String,
+        replace: bool,
+        lingers: bool,
+    },
     Cleanup(Chosen),
+}
+
+/// An execution that a plan cancels, as seen.
+pub(super) struct Cancelled {
+    /// Its state.
+    pub(super) state: String,
+    /// The error of what is stopped, in its codec.
+    pub(super) error: Option<Vec<u8>>,
+    /// Whether it has an expiry that is still to come.
+    pub(super) expires: bool,
 }
 
 /// The acts of one database, with the plans made and not carried out.
@@ -164,6 +205,7 @@ impl Stent {
         }
         match request {
             ExecutionRequest::Cancel { ids, verify } => self.plan_cancel(ids, *verify).await,
+            ExecutionRequest::Complete { ids } => self.plan_complete(ids).await,
             ExecutionRequest::Signal { id, name, payload, replace } => {
                 self.plan_signal(id, name, payload, *replace).await
             }
@@ -176,6 +218,7 @@ impl Stent {
     pub(super) async fn carry_out(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
         match self.acts()?.take(plan)? {
             Kept::Cancel { executions, verify } => self.cancel(plan, &executions, verify, permit, observer).await,
+            Kept::Complete(executions) => self.complete_all(plan, &executions, permit, observer).await,
             Kept::Send { name, payload, replace, lingers } => {
                 self.signal(plan, (&name, &payload, replace, lingers), permit, observer).await
             }

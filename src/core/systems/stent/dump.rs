@@ -61,6 +61,7 @@ fn task(fields: &Map<String, Value>) -> Dump {
         state: TaskState::parse(&text("state").unwrap_or_default()),
         args,
         kwargs,
+        has_result: result.is_some(),
         result,
         error,
         retries: fields.get("retries").and_then(Value::as_i64),

@@ -60,8 +60,11 @@ pub trait LetterStore: Send + Sync {
         None
     }
 
-    /// Which of these ids are tasks.
-    async fn tasks_among(&self, ids: &[String]) -> Result<Vec<String>>;
+    /// What is there of these letters and which tasks of their replays are, both in one snapshot.
+    async fn whereabouts(&self, letters: &[chosen::Wanted], ahead: i64) -> Result<(Vec<Fact>, Vec<String>)>;
+
+    /// What a replay of those of these letters that are orchestrators does with each step of their executions.
+    async fn steps(&self, letters: &[String], ahead: i64) -> Result<Vec<StepFact>>;
 
     /// Tasks that do the same work as those that replays of these letters made: the task of ours, and the other.
     async fn copies(&self, letters: &[chosen::Wanted]) -> Result<Vec<(String, String)>>;
@@ -148,8 +151,19 @@ pub struct Grounds {
     pub parent: Option<TaskState>,
     /// Whether an orchestrator of the execution is pending or running.
     pub live: bool,
-    /// Whether the dump is a JSON object by its first character.
-    pub object: bool,
+    /// Whether the task can be made again: from its dump, or, where that is text of senpuki 0.1.x, from the row of the task.
+    pub readable: bool,
+}
+
+/// Steps alike of executions that are to be started anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepFact {
+    /// The step.
+    pub step: String,
+    /// What becomes of it.
+    pub effect: rules::Effect,
+    /// How many of them there are.
+    pub count: u64,
 }
 
 /// Letters to be replayed or removed in one transaction.
@@ -273,7 +287,11 @@ impl DeadLetters for StentLetters {
         let mut chunks = self.store.look(&query).await?.chunks;
         let mut found = Vec::new();
         while let Some(chunk) = chunks.next().await {
-            found.extend(chunk?.into_iter().map(|fact| view::found(fact, now, &self.zone)));
+            for fact in chunk? {
+                let ids = [fact.id.clone()];
+                let steps = self.store.steps(&ids, self.zone.ahead_at(now)).await?;
+                found.push(view::found(fact, &steps, now, &self.zone));
+            }
         }
         Ok(found)
     }

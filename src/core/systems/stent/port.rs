@@ -8,6 +8,7 @@ use futures_util::Stream;
 
 use super::record::{DeadTask, Execution, Progress, Signal, Task};
 use super::shape::{Library, Shape};
+use super::verdict::Leaves;
 use super::why::Activity;
 use crate::error::Result;
 use crate::time::wall::{Wall, Zone};
@@ -58,8 +59,8 @@ pub trait ExecutionStore: Send + Sync {
     /// At most `limit` ids that begin with `prefix`: a range of the primary key.
     async fn ids(&self, of: Ids, prefix: &str, limit: u32) -> Result<Vec<String>>;
 
-    /// What goes on in one queue.
-    async fn activity(&self, queue: Option<&str>, zone: &Zone) -> Result<Activity>;
+    /// What goes on in one queue, and of one step; without a queue, in all of them, for every worker takes such tasks.
+    async fn activity(&self, queue: Option<&str>, step: Option<&str>, zone: &Zone) -> Result<Activity>;
 
     /// The sequences behind the tables, as SQL names them; none where a store has no such thing.
     async fn sequences(&self) -> Result<Vec<String>> {
@@ -142,6 +143,10 @@ pub struct Listed {
     pub live: Option<bool>,
     /// Whether the lease of one of its running tasks has ended.
     pub lost: Option<bool>,
+    /// Whether anything of it changed a moment ago ([`GRACE`](super::verdict::GRACE)).
+    pub settling: Option<bool>,
+    /// What its open tasks are at that wait for no other one.
+    pub leaves: Leaves,
 }
 
 /// The rows that match a query.
@@ -276,7 +281,7 @@ pub struct TaskGroup {
     pub state: String,
     /// The stored kind.
     pub kind: String,
-    /// The queue, of those that are pending.
+    /// The queue.
     pub queue: Option<String>,
     /// Pending: whether it is to begin later. Running: whether its lease has ended.
     pub off: bool,
@@ -284,6 +289,12 @@ pub struct TaskGroup {
     pub group: Group,
     /// The latest end of a lease among them.
     pub lease: Option<Wall>,
+    /// Since when the first of them has been due.
+    pub due: Option<Wall>,
+    /// When one of them was begun last.
+    pub begun: Option<Wall>,
+    /// The longest time in microseconds by which one was begun before it was made.
+    pub lead: Option<i64>,
 }
 
 /// Who works, and what got done.

@@ -93,12 +93,67 @@ macro_rules! task_columns {
             "t.id::text, t.execution_id::text, t.step_name::text, t.kind::text, t.parent_task_id::text, t.state::text,
             t.retries::int8, t.created_at, t.started_at, t.completed_at, t.worker_id::text, t.lease_expires_at, t.tags::text,
             t.priority::int8, t.queue::text, t.idempotency_key::text, t.retry_policy::text, t.scheduled_for, ",
-            $error, ", ", $args, ", ", $kwargs, ", ", $result
+            $error, ", ", $args, ", ", $kwargs, ", ", $result, ", t.result IS NOT NULL"
+        )
+    };
+}
+
+/// Whether a dump has this field with a text that is not empty: as the library writes it, else by a pattern.
+macro_rules! filled {
+    ($name:literal) => {
+        concat!(
+            "(CASE WHEN position('\"",
+            $name,
+            "\": \"' IN d.data) > 0 THEN position('\"",
+            $name,
+            "\": \"\"' IN d.data) = 0
+                ELSE d.data ~ '\"",
+            $name,
+            "\"\\s*:\\s*\"[^\"]' END)"
+        )
+    };
+}
+
+/// Whether the task of a letter (`d`, its task's row being `t` where that is there) can be made again: from its dump, or,
+/// where that is Python's text of senpuki 0.1.x, from the row of the task that died.
+macro_rules! readable {
+    () => {
+        concat!(
+            "coalesce(CASE WHEN left(d.data, 1) = '{' THEN ",
+            filled!("execution_id"),
+            " AND ",
+            filled!("step_name"),
+            " AND ",
+            filled!("args"),
+            " AND ",
+            filled!("kwargs"),
+            " WHEN starts_with(d.data, 'TaskRecord(') THEN ",
+            remembered!("t"),
+            " END, false)"
+        )
+    };
+}
+
+/// Whether the row of a task that died has all that a replay needs.
+macro_rules! remembered {
+    ($task:literal) => {
+        concat!(
+            $task,
+            ".state = 'failed' AND ",
+            $task,
+            ".execution_id <> '' AND ",
+            $task,
+            ".step_name <> '' AND octet_length(",
+            $task,
+            ".args) > 0 AND octet_length(",
+            $task,
+            ".kwargs) > 0"
         )
     };
 }
 
 pub(super) use {execution_columns, task_columns};
+use {filled, readable, remembered};
 
 static EXECUTION: Sql = Sql::new(concat!(
     "SELECT ",
@@ -140,13 +195,17 @@ static PROGRESS: Sql = Sql::new(
     FROM execution_progress WHERE execution_id = $1 ORDER BY ordinal DESC LIMIT $2",
 );
 
-static LETTER: Sql =
-    Sql::new("SELECT id::text, reason::text, moved_at, left(data, $2)::text FROM dead_tasks WHERE id = $1");
+static LETTER: Sql = Sql::new(concat!(
+    "SELECT d.id::text, d.reason::text, d.moved_at, left(d.data, $2)::text, ",
+    readable!(),
+    " FROM dead_tasks AS d LEFT JOIN tasks AS t ON t.id = d.id WHERE d.id = $1"
+));
 
-static LETTERS_OF: Sql = Sql::new(
-    "SELECT d.id::text, d.reason::text, d.moved_at, NULL::text FROM dead_tasks AS d
-    WHERE d.id IN (SELECT t.id FROM tasks AS t WHERE t.execution_id = $1) ORDER BY d.moved_at, d.id LIMIT $2",
-);
+static LETTERS_OF: Sql = Sql::new(concat!(
+    "SELECT d.id::text, d.reason::text, d.moved_at, NULL::text, ",
+    readable!(),
+    " FROM tasks AS t JOIN dead_tasks AS d ON d.id = t.id WHERE t.execution_id = $1 ORDER BY d.moved_at, d.id LIMIT $2"
+));
 
 static SIGNALS: Sql = Sql::new(
     "SELECT name::text, substring(payload FROM 1 FOR $2), created_at, consumed, consumed_at FROM signals
@@ -251,6 +310,7 @@ pub(super) fn task(row: &Row) -> Task {
         args: cells.bytes(19),
         kwargs: cells.bytes(20),
         result: cells.bytes(21),
+        has_result: cells.flag(22).unwrap_or(false),
         unreadable: cells.unreadable,
     }
 }
@@ -274,6 +334,7 @@ fn letter(row: &Row) -> DeadTask {
         reason: cells.text(1),
         moved_at: cells.wall(2),
         data: cells.text(3),
+        readable: cells.flag(4).unwrap_or(false),
         unreadable: cells.unreadable,
     }
 }
@@ -450,8 +511,8 @@ impl ExecutionStore for PostgresExecutions {
         Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 
-    async fn activity(&self, queue: Option<&str>, zone: &Zone) -> Result<Activity> {
-        census::activity(&self.link, queue, zone).await.map_err(|error| self.absent(error))
+    async fn activity(&self, queue: Option<&str>, step: Option<&str>, zone: &Zone) -> Result<Activity> {
+        census::activity(&self.link, queue, step, zone).await.map_err(|error| self.absent(error))
     }
 
     async fn sequences(&self) -> Result<Vec<String>> {

@@ -163,6 +163,8 @@ pub struct Task {
     pub kwargs: Option<Vec<u8>>,
     /// What it returned.
     pub result: Option<Vec<u8>>,
+    /// Whether a result is stored, also where it was not read.
+    pub has_result: bool,
     /// What it raised.
     pub error: Option<Vec<u8>>,
     /// How often it was tried again.
@@ -204,6 +206,8 @@ pub struct DeadTask {
     pub moved_at: Option<Wall>,
     /// The whole task as text; see [`dump`](super::dump).
     pub data: Option<String>,
+    /// Whether a replay could make the task again from it, or from the row of the task that died.
+    pub readable: bool,
     /// What could not be decoded in this row.
     pub unreadable: Vec<String>,
 }

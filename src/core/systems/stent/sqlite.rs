@@ -76,12 +76,23 @@ macro_rules! task_columns {
             "t.id, t.execution_id, t.step_name, t.kind, t.parent_task_id, t.state, t.retries, t.created_at, t.started_at,
             t.completed_at, t.worker_id, t.lease_expires_at, t.tags, t.priority, t.queue, t.idempotency_key, t.retry_policy,
             t.scheduled_for, ",
-            $error, ", ", $args, ", ", $kwargs, ", ", $result
+            $error, ", ", $args, ", ", $kwargs, ", ", $result, ", t.result IS NOT NULL"
         )
     };
 }
 
-use {execution_columns, task_columns};
+/// Whether the task of a letter can be made again, as in `postgres.rs`.
+macro_rules! readable {
+    () => {
+        "coalesce(CASE WHEN json_valid(d.data) AND substr(d.data, 1, 1) = '{' THEN
+                (d.data ->> '$.execution_id') <> '' AND (d.data ->> '$.step_name') <> ''
+                AND (d.data ->> '$.args') <> '' AND (d.data ->> '$.kwargs') <> ''
+            WHEN substr(d.data, 1, 11) = 'TaskRecord(' THEN t.state = 'failed' AND t.execution_id <> '' AND t.step_name <> ''
+                AND length(t.args) > 0 AND length(t.kwargs) > 0 END, 0)"
+    };
+}
+
+use {execution_columns, readable, task_columns};
 
 const NOW: &str = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000";
 
@@ -123,10 +134,17 @@ const PROGRESS: &str = "SELECT ordinal, step, status, started_at, completed_at, 
         (SELECT count(*) FROM execution_progress WHERE execution_id = ?1)
     FROM execution_progress WHERE execution_id = ?1 ORDER BY ordinal DESC LIMIT ?2";
 
-const LETTER: &str = "SELECT id, reason, moved_at, substr(data, 1, ?2) FROM dead_tasks WHERE id = ?1";
+const LETTER: &str = concat!(
+    "SELECT d.id, d.reason, d.moved_at, substr(d.data, 1, ?2), ",
+    readable!(),
+    " FROM dead_tasks AS d LEFT JOIN tasks AS t ON t.id = d.id WHERE d.id = ?1"
+);
 
-const LETTERS_OF: &str = "SELECT d.id, d.reason, d.moved_at, NULL FROM dead_tasks AS d
-    WHERE d.id IN (SELECT t.id FROM tasks AS t WHERE t.execution_id = ?1) ORDER BY d.moved_at, d.id LIMIT ?2";
+const LETTERS_OF: &str = concat!(
+    "SELECT d.id, d.reason, d.moved_at, NULL, ",
+    readable!(),
+    " FROM tasks AS t JOIN dead_tasks AS d ON d.id = t.id WHERE t.execution_id = ?1 ORDER BY d.moved_at, d.id LIMIT ?2"
+);
 
 const SIGNALS: &str = "SELECT name, substr(payload, 1, ?2), created_at, consumed, consumed_at FROM signals
     WHERE execution_id = ?1 ORDER BY created_at, name LIMIT 1000";
@@ -224,6 +242,7 @@ fn task(row: &Row<'_>) -> Task {
         args: cells.bytes(19),
         kwargs: cells.bytes(20),
         result: cells.bytes(21),
+        has_result: cells.flag(22).unwrap_or(false),
         unreadable: cells.unreadable,
     }
 }
@@ -249,6 +268,7 @@ fn letter(row: &Row<'_>) -> DeadTask {
         reason: cells.text(1),
         moved_at: cells.wall(2),
         data: cells.text(3),
+        readable: cells.flag(4).unwrap_or(false),
         unreadable: cells.unreadable,
     }
 }
@@ -388,9 +408,9 @@ impl ExecutionStore for SqliteExecutions {
         .await
     }
 
-    async fn activity(&self, queue: Option<&str>, zone: &Zone) -> Result<Activity> {
-        let (queue, zone) = (queue.map(str::to_owned), zone.clone());
-        self.snapshot(move |db, _, now| census::activity(db, now, queue.as_deref(), &zone)).await
+    async fn activity(&self, queue: Option<&str>, step: Option<&str>, zone: &Zone) -> Result<Activity> {
+        let (queue, step, zone) = (queue.map(str::to_owned), step.map(str::to_owned), zone.clone());
+        self.snapshot(move |db, _, now| census::activity(db, now, queue.as_deref(), step.as_deref(), &zone)).await
     }
 
     async fn orphans(&self) -> Result<Option<Orphans>> {

@@ -39,18 +39,17 @@ fn full(shape: &Shape, table: &str) -> Option<String> {
     }
 }
 
-pub(super) fn checkup(shape: &Shape, sequences: Vec<String>, orphans: Option<&Orphans>) -> Checkup {
+pub(super) fn checkup(shape: &Shape, sequences: Vec<String>, orphans: Option<&Orphans>, silent: &[String]) -> Checkup {
     let needs =
         ACTS.iter().filter_map(|(table, acts)| Some(Need { object: full(shape, table)?, sequence: false, acts }));
     let numbers = sequences.into_iter().map(|object| Need { object, sequence: true, acts: &["USAGE"] });
     let indexes = WISHES.iter().filter_map(|(table, first, columns, used_by)| {
         Some(IndexWish { table: full(shape, table)?, first, columns, used_by })
     });
-    Checkup {
-        needs: needs.chain(numbers).collect(),
-        indexes: indexes.collect(),
-        checks: orphans.map(checks).unwrap_or_default(),
-    }
+    let mut checks = orphans.map(checks).unwrap_or_default();
+    let queue = |text: &String| Check::new(Severity::Warning, "queues", text.clone()).with_remedy("sen stats");
+    checks.extend(silent.iter().map(queue));
+    Checkup { needs: needs.chain(numbers).collect(), indexes: indexes.collect(), checks }
 }
 
 fn checks(orphans: &Orphans) -> Vec<Check> {

@@ -3,7 +3,12 @@
 //! Sources: `claim_next_task` (pending and due, or running with an ended lease, is anybody's), `run_claimed_task` (retries,
 //! expiry, cancellation, dead letters) and `resolve_signal_wait` of senpuki 0.3.0 and stent 1.1.2.
 
+mod again;
+mod zone;
+
 use super::codec::decode;
+use super::letters::Grounds;
+use super::letters::rules::{self, Standing};
 use super::port::{Listed, Look, Whole};
 use super::record::{DeadTask, Execution, ExecutionState, Task, TaskKind, TaskState};
 use crate::model::verdict::{NextCommand, Severity, Verdict};
@@ -11,10 +16,17 @@ use crate::text::named;
 use crate::time::humane;
 use crate::time::wall::{Wall, Zone};
 
+pub(super) use again::{backoff, backs_off, runs_again};
+pub use zone::{ZoneDoubt, likely_ahead, zone_doubt};
+
+/// The library writes "task completed", its progress and "execution completed" one after the other: for so many microseconds
+/// after the last change of its tasks an execution without open tasks counts as being ended by its worker.
+pub const GRACE: i64 = 60_000_000;
+
 /// What is going on with an execution or a task. Both use the same words where they mean the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
-    /// It has not ended and no task is left that would bring it further.
+    /// It has not ended, no open task is left, and that has been so for longer than [`GRACE`].
     Stranded,
     /// Its expiry has passed, and no worker has ended it yet.
     Overdue,
@@ -28,6 +40,8 @@ pub enum State {
     TimedOut,
     /// Somebody wants it to end.
     Cancelling,
+    /// Its last task ended a moment ago: its worker is about to end the execution.
+    Settling,
     /// A worker has it, under a lease.
     Running,
     /// It waits for a signal.
@@ -46,7 +60,7 @@ pub enum State {
 
 impl State {
     /// All of them, in the order a person reads them: what needs attention first.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Stranded,
         Self::Overdue,
         Self::Lost,
@@ -54,6 +68,7 @@ impl State {
         Self::Failed,
         Self::TimedOut,
         Self::Cancelling,
+        Self::Settling,
         Self::Running,
         Self::Waiting,
         Self::Sleeping,
@@ -73,6 +88,7 @@ impl State {
             Self::Failed => "failed",
             Self::TimedOut => "timed_out",
             Self::Cancelling => "cancelling",
+            Self::Settling => "settling",
             Self::Running => "running",
             Self::Waiting => "waiting",
             Self::Sleeping => "sleeping",
@@ -88,9 +104,13 @@ impl State {
         match self {
             Self::Stranded | Self::Unreadable => Severity::Critical,
             Self::Overdue | Self::Lost | Self::Failed | Self::TimedOut => Severity::Warning,
-            Self::Cancelling | Self::Running | Self::Waiting | Self::Sleeping | Self::Scheduled | Self::Ready => {
-                Severity::Pending
-            }
+            Self::Cancelling
+            | Self::Settling
+            | Self::Running
+            | Self::Waiting
+            | Self::Sleeping
+            | Self::Scheduled
+            | Self::Ready => Severity::Pending,
             Self::Cancelled | Self::Completed => Severity::Ok,
         }
     }
@@ -127,7 +147,7 @@ pub fn listed(listed: &Listed, now: Wall) -> State {
         return ended;
     }
     if listed.live == Some(false) {
-        State::Stranded
+        if listed.settling == Some(true) { State::Settling } else { State::Stranded }
     } else if overdue(execution, now) {
         State::Overdue
     } else if listed.lost == Some(true) {
@@ -135,8 +155,40 @@ pub fn listed(listed: &Listed, now: Wall) -> State {
     } else {
         match execution.state {
             ExecutionState::Cancelling => State::Cancelling,
-            ExecutionState::Running => State::Running,
+            ExecutionState::Running => listed.leaves.state(),
+            _ if listed.leaves.scheduled && !listed.leaves.ready => State::Scheduled,
             _ => State::Ready,
+        }
+    }
+}
+
+/// What the open tasks of an execution are at that wait for no other open task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Leaves {
+    /// One waits for a signal.
+    pub waiting: bool,
+    /// One is to begin later.
+    pub scheduled: bool,
+    /// One could be claimed now.
+    pub ready: bool,
+    /// One is claimed.
+    pub running: bool,
+}
+
+impl Leaves {
+    /// From the letters by which the stores name them: `w`, `s`, `o` and `r`.
+    pub fn parse(letters: &str) -> Self {
+        let has = |letter: char| letters.contains(letter);
+        Self { waiting: has('w'), scheduled: has('s'), ready: has('o'), running: has('r') }
+    }
+
+    /// What a running execution is at: working, unless its only open leaves wait for a signal or a time.
+    fn state(self) -> State {
+        match self {
+            Self { running: true, .. } | Self { ready: true, .. } => State::Running,
+            Self { waiting: true, .. } => State::Waiting,
+            Self { scheduled: true, .. } => State::Sleeping,
+            _ => State::Running,
         }
     }
 }
@@ -169,7 +221,7 @@ pub fn whole(whole: &Whole, now: Wall) -> State {
     let any = |wanted: State| states.contains(&wanted);
     let cut = whole.task_count > whole.tasks.len() as i64;
     if !cut && !whole.tasks.iter().any(|task| !task.state.is_terminal()) {
-        State::Stranded
+        if settling(whole, now) { State::Settling } else { State::Stranded }
     } else if overdue(execution, now) {
         State::Overdue
     } else if any(State::Lost) {
@@ -179,26 +231,33 @@ pub fn whole(whole: &Whole, now: Wall) -> State {
     } else if execution.state == ExecutionState::Pending {
         if any(State::Scheduled) && !any(State::Ready) { State::Scheduled } else { State::Ready }
     } else {
-        asleep(whole, &states)
+        leaves(whole, &states).state()
     }
 }
 
-/// What a running execution is at: working, unless its only open leaves wait for a signal or a time.
-fn asleep(whole: &Whole, states: &[State]) -> State {
-    let parents: Vec<&str> = whole
-        .tasks
-        .iter()
-        .filter(|task| !task.state.is_terminal())
-        .filter_map(|task| task.parent_task_id.as_deref())
-        .collect();
-    let leaves = whole.tasks.iter().zip(states).filter(|(task, _)| !parents.contains(&task.id.as_str()));
-    let mut open = leaves.filter(|(task, _)| !task.state.is_terminal()).map(|(_, state)| *state).peekable();
-    let Some(first) = open.peek().copied() else { return State::Running };
-    match first {
-        State::Waiting if open.all(|state| matches!(state, State::Waiting | State::Scheduled)) => State::Waiting,
-        State::Scheduled if open.all(|state| state == State::Scheduled) => State::Sleeping,
-        _ => State::Running,
+/// Whether anything of it changed within [`GRACE`].
+fn settling(whole: &Whole, now: Wall) -> bool {
+    let times = |task: &Task| [task.created_at, task.started_at, task.completed_at];
+    let last = whole.tasks.iter().flat_map(times).chain([whole.execution.created_at]).flatten().max();
+    last.is_some_and(|last| last.as_micros() >= now.as_micros().saturating_sub(GRACE))
+}
+
+fn leaves(whole: &Whole, states: &[State]) -> Leaves {
+    let open = |task: &&Task| !task.state.is_terminal();
+    let parents: Vec<&str> =
+        whole.tasks.iter().filter(open).filter_map(|task| task.parent_task_id.as_deref()).collect();
+    let mut leaves = Leaves::default();
+    for (task, state) in whole.tasks.iter().zip(states) {
+        if !task.state.is_terminal() && !parents.contains(&task.id.as_str()) {
+            match state {
+                State::Waiting => leaves.waiting = true,
+                State::Scheduled => leaves.scheduled = true,
+                State::Ready => leaves.ready = true,
+                _ => leaves.running = true,
+            }
+        }
     }
+    leaves
 }
 
 /// A span between two readings of the workers' clock, in words.
@@ -233,14 +292,19 @@ pub fn judge(look: &Whole, now: Wall, zone: &Zone) -> Verdict {
         ));
     }
     for task in look.tasks.iter().filter(|task| !task.state.is_terminal()) {
-        evidence.extend(open_task(task, now));
+        evidence.extend(backoff(task, &look.progress, now).or_else(|| open_task(task, now)));
         if evidence.len() >= 8 {
             evidence.push("and more: see its tasks".into());
             break;
         }
     }
     if state == State::Lost {
+        let lost: Vec<&Task> = look.tasks.iter().filter(|one| task(one, now) == State::Lost).collect();
+        evidence.extend(runs_again(look, &lost));
         evidence.push(zone_note(zone));
+    }
+    if state == State::TimedOut {
+        evidence.extend(raised_timeout(&look.execution));
     }
     if state == State::Stranded {
         evidence.push(stranded(look, now));
@@ -263,30 +327,53 @@ pub fn judge(look: &Whole, now: Wall, zone: &Zone) -> Verdict {
     Verdict {
         state: state.name(),
         severity: state.severity(),
-        summary: summary(look, state).into(),
+        summary: summary(look, state, now),
         evidence,
-        next: next(look, state),
+        next: next(look, state, now),
     }
 }
 
-fn summary(look: &Whole, state: State) -> &'static str {
+fn summary(look: &Whole, state: State, now: Wall) -> String {
+    let backoff = || look.tasks.iter().find_map(|task| backoff(task, &look.progress, now));
     match state {
+        State::Sleeping | State::Scheduled => match backoff() {
+            Some(backoff) => return format!("it waits for its next try: {backoff}"),
+            None if state == State::Sleeping => "it sleeps until a later step is due",
+            None => "it is to begin later",
+        },
+        State::TimedOut if raised_timeout(&look.execution).is_some() => {
+            "it was ended as timed out, but before its expiry"
+        }
         State::Completed if returned_error(&look.execution) => "it returned an error as its result",
         State::Completed => "its result is stored",
         State::Failed => "its orchestrator raised an exception and was given up on",
         State::TimedOut => "its expiry passed before it was done",
-        State::Cancelled => "somebody cancelled it",
-        State::Cancelling => "somebody wants it to end",
-        State::Stranded => "it has not ended, and no task is left that would bring it further",
-        State::Overdue => "its expiry has passed and no worker has ended it",
-        State::Lost => "the worker stopped renewing its lease; the next one to poll runs that task again",
+        State::Cancelled => "it was cancelled",
+        State::Cancelling => "its cancellation was requested",
+        State::Settling => "its last task ended a moment ago; its worker is about to end the execution",
+        State::Stranded => "unfinished, but no open task is left: probably no worker will end it",
+        State::Overdue => "its expiry has passed and it has not ended",
+        State::Lost => "running, but a lease expired: its worker is probably lost",
         State::Running => "a worker has it",
         State::Waiting => "it waits for a signal",
-        State::Sleeping => "it sleeps until a later step is due",
-        State::Scheduled => "it is to begin later",
         State::Ready => "no worker has taken it yet",
         State::Unreadable => "its stored state is none the library writes",
     }
+    .into()
+}
+
+/// Why an execution counts as timed out although its expiry had not come: the library stores every `TimeoutError` that leaves
+/// the function under `max_duration` as an expiry.
+pub(super) fn raised_timeout(execution: &Execution) -> Option<String> {
+    // The end is written just after the timer fired, by the same clock.
+    const SLACK: i64 = 50_000;
+    let (ended, expiry) = (execution.completed_at?, execution.expiry_at?);
+    (ended.as_micros() < expiry.as_micros().saturating_sub(SLACK)).then(|| {
+        format!(
+            "it ended {} before its expiry: its function probably raised TimeoutError, which the library stores as an expiry",
+            span(ended, expiry)
+        )
+    })
 }
 
 fn returned_error(execution: &Execution) -> bool {
@@ -346,7 +433,7 @@ fn stranded(look: &Whole, now: Wall) -> String {
         None if look.tasks.is_empty() => "it has no tasks at all".into(),
         None => "it has no orchestrator task".into(),
         Some(root) => format!(
-            "its orchestrator's task is {}, ended {} ago; a worker that dies between two commits leaves this, and so does the original tool's replay",
+            "its orchestrator's task is {}, ended {} ago; a worker that died between two commits leaves this, and so does a replay of the original tool",
             root.state.as_str(),
             since(root.completed_at, now)
         ),
@@ -363,13 +450,25 @@ fn first_failure(look: &Whole) -> Option<String> {
     Some(format!("first to fail was {}, at {tries}: {error}", name(first.step_name.as_deref())))
 }
 
-fn next(look: &Whole, state: State) -> Vec<NextCommand> {
+fn next(look: &Whole, state: State, now: Wall) -> Vec<NextCommand> {
     let id = look.execution.id.as_str();
     let mut next = Vec::new();
-    let letter = root_letter(look);
-    if let Some(letter) = letter.filter(|_| matches!(state, State::Failed | State::Stranded)) {
-        next.push(NextCommand::new(&["sen", "dlq", "show"], "why it was given up on").id(&letter.id));
-        next.push(NextCommand::new(&["sen", "dlq", "replay"], "run it again from its start").id(&letter.id));
+    let letter = root_letter(look).filter(|_| matches!(state, State::Failed | State::Stranded));
+    let mut replays = false;
+    if let Some(letter) = letter {
+        next.push(
+            NextCommand::new(&["sen", "dlq", "show"], "why it failed, and what a replay would do").id(&letter.id),
+        );
+        let command = match standing(look, letter, now) {
+            Standing::Replayable => Some(&["sen", "dlq", "replay"][..]),
+            // It has not ended, and for longer than its worker needs to end it.
+            Standing::ExecutionUnsettled if state == State::Stranded => Some(&["sen", "dlq", "replay", "--force"][..]),
+            _ => None,
+        };
+        if let Some(command) = command {
+            next.push(NextCommand::new(command, "run it again from its start").id(&letter.id));
+            replays = true;
+        }
     }
     match state {
         State::Waiting => {
@@ -380,8 +479,11 @@ fn next(look: &Whole, state: State) -> Vec<NextCommand> {
                 next.push(signal.id(id).id(step).id("null"));
             }
         }
-        State::Stranded if letter.is_none() => {
-            next.push(NextCommand::new(&["sen", "exec", "cancel"], "end it: nobody else will").id(id));
+        State::Stranded if completed_root(look).is_some() => {
+            next.push(NextCommand::new(&["sen", "exec", "complete"], "end it with the result of its root task").id(id));
+        }
+        State::Stranded if !replays => {
+            next.push(NextCommand::new(&["sen", "exec", "cancel"], "end it: its work is not done").id(id));
         }
         State::Lost | State::Ready => {
             next.push(NextCommand::new(&["sen", "stats"], "who works, and how deep the queues are"));
@@ -402,15 +504,38 @@ fn root_letter(look: &Whole) -> Option<&DeadTask> {
     look.letters.iter().rfind(is_root).or(look.letters.last())
 }
 
+/// Whether a letter of this execution can be replayed, by what is known of both.
+fn standing(look: &Whole, letter: &DeadTask, now: Wall) -> Standing {
+    let task = |id: &str| look.tasks.iter().find(|task| task.id == id);
+    let dead = task(&letter.id);
+    let going = |task: &Task| task.kind == TaskKind::Orchestrator && !task.state.is_terminal();
+    rules::standing(&Grounds {
+        kind: dead.map_or_else(|| TaskKind::parse(""), |task| task.kind.clone()),
+        execution: Some(look.execution.state.clone()),
+        expired: look.execution.expiry_at.is_some_and(|expiry| expiry <= now),
+        parent: dead.and_then(|dead| Some(task(dead.parent_task_id.as_deref()?)?.state.clone())),
+        live: look.tasks.iter().any(going),
+        readable: letter.readable,
+    })
+}
+
+/// The root task of an execution where it is completed with a result: what the execution would have been ended with.
+pub(super) fn completed_root(look: &Whole) -> Option<&Task> {
+    let root =
+        |task: &&Task| task.kind == TaskKind::Orchestrator && task.parent_task_id.as_deref().is_none_or(str::is_empty);
+    let newest = look.tasks.iter().filter(root).max_by_key(|task| (task.created_at, task.completed_at))?;
+    (newest.state == TaskState::Completed && newest.has_result).then_some(newest)
+}
+
 /// Judges a task.
 pub fn judge_task(task: &Task, look: &Look, now: Wall, zone: &Zone) -> Verdict {
     let state = self::task(task, now);
-    let mut evidence: Vec<String> = open_task(task, now).into_iter().collect();
+    let mut evidence: Vec<String> = backoff(task, &[], now).or_else(|| open_task(task, now)).into_iter().collect();
     let owner = look.owner.as_ref();
     match owner {
-        None => evidence.push("its execution is gone: a worker that takes it can only fail".into()),
+        None => evidence.push("no execution has the id it names: a worker that takes it can only fail".into()),
         Some(owner) if owner.state.is_terminal() && !task.state.is_terminal() => {
-            evidence.push(format!("its execution is {} already: nobody waits for it", owner.state.as_str()));
+            evidence.push(format!("its execution is {} already: its result is not used", owner.state.as_str()));
         }
         Some(_) => {}
     }
@@ -455,47 +580,15 @@ fn task_summary(task: &Task, state: State) -> &'static str {
         (State::Completed, TaskKind::Signal) => "its signal has come",
         (State::Completed, _) => "its result is stored",
         (State::Failed, _) => "it raised an exception and was given up on",
-        (State::Lost, _) => "the worker stopped renewing its lease; the next one to poll runs it again",
+        (State::Lost, _) => {
+            "running, but its lease expired: its worker is probably lost, and the next one to poll runs it again"
+        }
         (State::Running, _) => "a worker has it",
         (State::Waiting, _) => "it waits for a signal",
+        (State::Scheduled, _) if task.retries.unwrap_or_default() > 0 => "it waits for its next try",
         (State::Scheduled, _) => "it is not due yet",
         (State::Ready, _) => "no worker has taken it yet",
         _ => "the row cannot be judged",
-    }
-}
-
-/// What the newest rows say of the zone the times are read in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ZoneDoubt {
-    /// They lie so many microseconds in the future: the workers' clock is ahead of what was assumed.
-    Ahead(i64),
-    /// Everything that runs has lost its lease, and the newest row is older by a whole offset.
-    Behind(i64),
-}
-
-const MINUTE: i64 = 60_000_000;
-
-/// Doubts the zone: `newest` is the newest time any row holds that is not meant to lie in the future, `running` and `lost`
-/// count running tasks and those with an ended lease.
-pub fn zone_doubt(newest: Option<Wall>, now: Wall, running: i64, lost: i64) -> Option<ZoneDoubt> {
-    let ahead = newest?.as_micros().saturating_sub(now.as_micros());
-    if ahead > 2 * MINUTE {
-        return Some(ZoneDoubt::Ahead(ahead));
-    }
-    let behind = -ahead;
-    // Offsets are whole half hours; a busy database's newest row is seconds old.
-    let rest = behind % (30 * MINUTE);
-    let whole = (29 * MINUTE..=14 * 60 * MINUTE).contains(&behind) && !(MINUTE..=29 * MINUTE).contains(&rest);
-    (running > 0 && running == lost && whole).then_some(ZoneDoubt::Behind(behind))
-}
-
-/// The offset that would make the newest rows present ones, as it is given to `--worker-timezone`.
-pub fn likely_ahead(doubt: ZoneDoubt, assumed: i64) -> i64 {
-    let (quarter, half) = (15 * MINUTE, 30 * MINUTE);
-    match doubt {
-        // Some time may have passed since the newest row: up to the next quarter, or a little less.
-        ZoneDoubt::Ahead(ahead) => assumed + (ahead + quarter - 1 - MINUTE) / quarter * quarter,
-        ZoneDoubt::Behind(behind) => assumed - (behind + MINUTE) / half * half,
     }
 }
 

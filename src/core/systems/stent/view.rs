@@ -5,7 +5,7 @@ mod counts;
 mod rows;
 mod tree;
 
-pub(super) use counts::{stats, survey};
+pub(super) use counts::{silent_queues, stats, survey};
 pub use rows::{EXECUTION_COLUMNS, TASK_COLUMNS};
 pub(super) use rows::{execution_row, task_row};
 
@@ -340,8 +340,10 @@ fn letter(letter: &DeadTask, clock: &Clock<'_>) -> Found {
             fields.extend(told.into_iter().filter(|(name, _)| *name != "id"));
         }
         Some(Dump::Repr) => {
-            evidence
-                .push("it was written by senpuki 0.1.x as text that cannot be read back: it cannot be replayed".into());
+            evidence.push(
+                "it was written by senpuki 0.1.x as text, and the row of its task is gone: it cannot be replayed"
+                    .into(),
+            );
             fields.push(("data", Value::text(letter.data.clone())));
         }
         Some(Dump::Unreadable(why)) => {

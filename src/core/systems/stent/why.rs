@@ -19,6 +19,8 @@ pub struct Activity {
     pub running: i64,
     /// When a task of it was begun last.
     pub last_begun: Option<Wall>,
+    /// Tasks of the same step that run under a living lease, in any queue.
+    pub of_step: i64,
 }
 
 /// What the rules go by.
@@ -51,8 +53,14 @@ fn name(task: &Task) -> &str {
     task.step_name.as_deref().unwrap_or("(unnamed)")
 }
 
-fn queue(task: &Task) -> &str {
-    task.queue.as_deref().unwrap_or("default")
+fn queue(task: &Task) -> String {
+    task.queue
+        .as_deref()
+        .map_or_else(|| "no queue (any worker's)".into(), |queue| format!("queue {}", text::named(queue)))
+}
+
+fn tasks_of(count: i64) -> String {
+    if count == 1 { "1 task is".into() } else { format!("{count} tasks are") }
 }
 
 fn ready(task: &Task, now: Wall) -> bool {
@@ -78,12 +86,14 @@ pub(super) fn of_execution(facts: &Facts<'_>, whole: &Whole) -> Vec<Cause> {
     causes.extend(dead_lettered(whole, facts.alike));
     causes.extend(overdue(whole, state, facts.now));
     if !whole.execution.state.is_terminal() {
-        causes.extend(worker_gone(&whole.tasks, facts.now));
+        causes.extend(worker_gone(Some(whole), &whole.tasks, facts.now));
+        causes.extend(whole.tasks.iter().filter_map(|task| retry_backoff(task, whole, facts.now)).take(TASKS));
         causes.extend(no_worker(facts));
         causes.extend(signals(whole, facts.now));
     }
     if matches!(state, State::Scheduled | State::Sleeping) {
-        causes.extend(whole.tasks.iter().filter_map(|task| later(task, facts.now)).take(1));
+        let steps = whole.tasks.iter().filter(|task| !verdict::backs_off(task, facts.now));
+        causes.extend(steps.filter_map(|task| later(task, facts.now)).take(1));
     }
     causes
 }
@@ -93,14 +103,14 @@ pub(super) fn of_task(facts: &Facts<'_>, task: &Task) -> Vec<Cause> {
     let mut causes = Vec::new();
     causes.extend(wrong_time_zone(std::slice::from_ref(task), facts.now));
     causes.extend(execution_gone(facts.look, &task.state));
-    causes.extend(worker_gone(std::slice::from_ref(task), facts.now));
+    causes.extend(worker_gone(None, std::slice::from_ref(task), facts.now));
     causes.extend(no_worker(facts));
     causes.extend(later(task, facts.now));
     if task.state == TaskState::Failed
         && let Some(error) = error_of(task)
     {
         let text = format!("{} raised {error}", name(task));
-        causes.push(Cause::new("raised", Certainty::Proven, Severity::Warning, text));
+        causes.push(Cause::stated("raised", &["tasks.state", "tasks.error"], Severity::Warning, text));
     }
     causes
 }
@@ -116,14 +126,14 @@ pub(super) fn of_letter(facts: &Facts<'_>) -> Vec<Cause> {
         return causes;
     }
     let text = if task.is_some_and(|task| error_of(task).is_some()) {
-        format!("its retries are used up: it waits for a person{}", alike(facts.alike))
+        format!("it is a dead letter: no worker tries it again by itself{}", alike(facts.alike))
     } else {
         let reason = facts.look.letter.as_ref().and_then(|letter| letter.reason.as_deref());
         let reason = reason.unwrap_or("no reason is kept");
-        format!("its retries are used up; the last error: {reason}{}", alike(facts.alike))
+        format!("it is a dead letter; its error: {reason}{}", alike(facts.alike))
     };
     causes.push(
-        Cause::new("dead_lettered", Certainty::Proven, Severity::Warning, text)
+        Cause::stated("dead_lettered", &["dead_tasks.id", "dead_tasks.reason"], Severity::Warning, text)
             .with_next(facts.alike.filter(|others| *others > 0).map(|_| groups()).into_iter().collect()),
     );
     causes
@@ -133,22 +143,22 @@ pub(super) fn of_letter(facts: &Facts<'_>) -> Vec<Cause> {
 fn outlived(look: &Look) -> Option<Cause> {
     let letter = look.letter.as_ref()?;
     (look.owner.as_ref()?.state == ExecutionState::Completed).then(|| {
-        let text = "it was given up on, and its execution has completed all the same: nobody waits for it";
+        let text = "it is a dead letter, and its execution has completed without it";
         let next = NextCommand::new(&["sen", "dlq", "discard"], "if its effect is not missed")
             .id(&letter.id)
             .with(&["--export", "FILE"]);
-        Cause::new("outlived", Certainty::Proven, Severity::Pending, text).with_next(vec![next])
+        Cause::stated("outlived", &["dead_tasks.id", "executions.state"], Severity::Pending, text).with_next(vec![next])
     })
 }
 
 fn groups() -> NextCommand {
-    NextCommand::new(&["sen", "dlq", "groups"], "the letters by step and error")
+    NextCommand::new(&["sen", "dlq", "groups"], "the dead letters by step and error")
 }
 
 fn alike(others: Option<u64>) -> String {
     match others {
-        Some(1) => ", and 1 other letter died of the same".into(),
-        Some(others) if others > 1 => format!(", and {others} other letters died of the same"),
+        Some(1) => ", and 1 other dead letter has the same error".into(),
+        Some(others) if others > 1 => format!(", and {others} other dead letters have the same error"),
         _ => String::new(),
     }
 }
@@ -159,22 +169,25 @@ fn wrong_time_zone(tasks: &[Task], now: Wall) -> Option<Cause> {
     let ahead = newest.filter(|time| time.is_finite()).map(Wall::as_micros).max()?.saturating_sub(now.as_micros());
     (ahead > 2 * PATIENCE).then(|| {
         let text = format!(
-            "its times lie {} in the future: its workers' clock is in another zone than assumed, and leases and delays are misread",
+            "its times lie {} in the future: its workers probably write another time zone than assumed, and leases and delays are misread",
             humane(ahead)
         );
         let next = NextCommand::new(&["sen", "status"], "says which --worker-timezone would fit");
-        Cause::new("wrong_time_zone", Certainty::Proven, Severity::Critical, text).with_next(vec![next])
+        Cause::likely("wrong_time_zone", Severity::Critical, text).with_next(vec![next])
     })
 }
 
 /// It has not ended and nothing is left that would bring it further.
 fn stranded(whole: &Whole, state: State) -> Option<Cause> {
     (state == State::Stranded).then(|| {
-        let text =
-            "no task is left that would bring it further: a worker died between two commits, or a replay raced one";
-        Cause::new("stranded", Certainty::Proven, Severity::Critical, text).with_next(vec![
-            NextCommand::new(&["sen", "exec", "show"], "its tasks and letters").id(&whole.execution.id),
-        ])
+        let text = match verdict::completed_root(whole) {
+            Some(_) => {
+                "its root task has completed with a result and the execution was not ended: its worker probably died between the two commits"
+            }
+            None => "no open task is left: a worker probably died between two commits, or a replay raced one",
+        };
+        Cause::likely("stranded", Severity::Critical, text)
+            .with_next(vec![NextCommand::new(&["sen", "exec", "show"], "its tasks and dead letters").id(&whole.execution.id)])
     })
 }
 
@@ -190,13 +203,17 @@ fn timed_out(whole: &Whole, state: State) -> Option<Cause> {
         task.kind != TaskKind::Orchestrator
             && (!task.state.is_terminal() || error_of(task).is_some_and(|error| error.ends_with(TIMED_OUT)))
     };
+    if let Some(raised) = verdict::raised_timeout(&whole.execution) {
+        return Some(Cause::likely("raised_timeout", Severity::Warning, raised));
+    }
     let at =
         whole.tasks.iter().find(open).map(|task| format!(", and {} had not ended", name(task))).unwrap_or_default();
     let execution = &whole.execution;
     let after = execution.created_at.zip(execution.expiry_at);
     let after = after.map(|(from, to)| humane(since(Some(from), to))).unwrap_or_else(|| "some time".into());
     let text = format!("its expiry came {after} after it was dispatched{at}");
-    Some(Cause::new("timed_out", Certainty::Proven, Severity::Warning, text))
+    let stated_by = &["executions.state", "executions.expiry_at", "executions.completed_at"];
+    Some(Cause::stated("timed_out", stated_by, Severity::Warning, text))
 }
 
 fn error_of(task: &Task) -> Option<String> {
@@ -216,18 +233,22 @@ fn child_failed(whole: &Whole, state: State) -> Option<Cause> {
     let tries = first.retries.unwrap_or_default() + 1;
     let tries = if tries == 1 { "at its only try".to_owned() } else { format!("after {tries} tries") };
     let text = format!("{what} failed first, {tries}: {error}");
-    Some(Cause::new("step_failed", Certainty::Proven, Severity::Warning, text))
+    let stated_by = &["tasks.state", "tasks.error", "tasks.completed_at"];
+    Some(Cause::stated("step_failed", stated_by, Severity::Warning, text))
 }
 
 /// Its letters wait for a person. Those of an execution that completed are nobody's loss ([`outlived`]).
 fn dead_lettered(whole: &Whole, others: Option<u64>) -> Option<Cause> {
     let letter = whole.letters.first().filter(|_| whole.execution.state != ExecutionState::Completed)?;
     let count = whole.letters.len();
-    let noun = if count == 1 { "dead letter waits" } else { "dead letters wait" };
-    let text = format!("{count} {noun} for a person{}", alike(others));
+    let noun = if count == 1 { "dead letter" } else { "dead letters" };
+    let text = format!("{count} {noun}: no worker tries them again by itself{}", alike(others));
     let mut next = vec![NextCommand::new(&["sen", "dlq", "show"], "why, and what a replay would do").id(&letter.id)];
     next.extend(others.filter(|others| *others > 0).map(|_| groups()));
-    Some(Cause::new("dead_lettered", Certainty::Proven, Severity::Warning, text).with_next(next))
+    Some(
+        Cause::stated("dead_lettered", &["dead_tasks.id", "tasks.execution_id"], Severity::Warning, text)
+            .with_next(next),
+    )
 }
 
 /// Its expiry has passed and no worker has come by to end it.
@@ -236,14 +257,21 @@ fn overdue(whole: &Whole, state: State, now: Wall) -> Option<Cause> {
         return None;
     }
     let text = format!(
-        "its expiry passed {} ago and no worker has come by to end it",
+        "its expiry passed {} ago and it has not ended: a worker ends it when it next takes one of its tasks",
         humane(since(whole.execution.expiry_at, now))
     );
-    Some(Cause::new("overdue", Certainty::Proven, Severity::Warning, text))
+    Some(Cause::stated("overdue", &["executions.expiry_at", "executions.state"], Severity::Warning, text))
 }
 
-/// Leases that are no longer renewed, one cause a worker.
-fn worker_gone(tasks: &[Task], now: Wall) -> Vec<Cause> {
+/// A task between two tries.
+fn retry_backoff(task: &Task, whole: &Whole, now: Wall) -> Option<Cause> {
+    let text = verdict::backoff(task, &whole.progress, now)?;
+    let stated_by = &["tasks.retries", "tasks.retry_policy", "tasks.scheduled_for"];
+    Some(Cause::stated("retry_backoff", stated_by, Severity::Pending, text))
+}
+
+/// Leases that are no longer renewed, one cause a worker, with what a worker that takes the tasks up runs again.
+fn worker_gone(whole: Option<&Whole>, tasks: &[Task], now: Wall) -> Vec<Cause> {
     let mut of: Vec<(&str, Vec<&Task>)> = Vec::new();
     for task in tasks.iter().filter(|task| verdict::task(task, now) == State::Lost) {
         let worker = task.worker_id.as_deref().unwrap_or("(unnamed)");
@@ -256,13 +284,15 @@ fn worker_gone(tasks: &[Task], now: Wall) -> Vec<Cause> {
         let steps: Vec<&str> = lost.iter().take(2).map(|task| name(task)).collect();
         let more = if lost.len() > 2 { format!(" and {} more", lost.len() - 2) } else { String::new() };
         let leases = if lost.len() == 1 { "its lease" } else { "its leases" };
+        let again = whole.and_then(|whole| verdict::runs_again(whole, &lost)).map(|again| format!("; {again}"));
         let text = format!(
-            "worker {worker} stopped renewing {leases} on {}{more} {} ago: it is gone, stuck, or its clock is in another zone",
+            "worker {worker} stopped renewing {leases} on {}{more}, over for {}: it is probably gone, stuck, or its clock is in another zone{}",
             steps.join(" and "),
-            humane(lost.iter().map(|task| since(task.lease_expires_at, now)).min().unwrap_or_default())
+            humane(lost.iter().map(|task| since(task.lease_expires_at, now)).min().unwrap_or_default()),
+            again.unwrap_or_default()
         );
         let next = NextCommand::new(&["sen", "stats"], "who works, and how deep the queues are");
-        Cause::new("worker_gone", Certainty::Likely, Severity::Warning, text).with_next(vec![next])
+        Cause::likely("worker_gone", Severity::Warning, text).with_next(vec![next])
     };
     of.into_iter().take(TASKS).map(cause).collect()
 }
@@ -276,29 +306,35 @@ fn no_worker(facts: &Facts<'_>) -> Option<Cause> {
     let step = name(task);
     if activity.running == 0 && silent {
         let last = activity.last_begun.map_or_else(
-            || "none was ever begun".into(),
-            |begun| format!("the last was begun {} ago", humane(since(Some(begun), facts.now))),
+            || "and no row says that one was ever begun".into(),
+            |begun| format!("and the last was begun {} ago", humane(since(Some(begun), facts.now))),
         );
+        let tags =
+            if task.tags.is_empty() { String::new() } else { format!(" with its tags ({})", task.tags.join(", ")) };
         let text = format!(
-            "{step} has waited {waited}, and no worker polls queue {}: {} tasks are ready in it, {last}",
-            text::named(queue(task)),
-            activity.ready
+            "{step} has waited {waited}: {} ready in {}, none runs, {last}; probably no worker polls it{tags}",
+            tasks_of(activity.ready),
+            queue(task)
         );
-        return Some(Cause::new("no_worker", Certainty::Likely, Severity::Critical, text).with_next(next));
+        return Some(Cause::likely("no_worker", Severity::Critical, text).with_next(next));
     }
-    let (queue, ready) = (text::named(queue(task)), activity.ready);
+    let (queue, ready) = (queue(task), tasks_of(activity.ready));
     let text = match activity.last_begun.filter(|_| activity.running == 0) {
         // Its last worker may have gone a moment ago, or takes little else.
         Some(begun) => format!(
-            "{step} has waited {waited}: nothing runs in queue {queue} with {ready} tasks ready; the last was begun {} ago",
+            "{step} has waited {waited}: {ready} ready in {queue}, none runs; the last was begun {} ago",
             humane(since(Some(begun), facts.now))
         ),
+        None if activity.of_step > 0 => format!(
+            "{step} has waited {waited}: {ready} ready in {queue}, {} running, {} of them of this step: its workers are busy, or a limit (max_concurrent) holds it back",
+            activity.running, activity.of_step
+        ),
         None => format!(
-            "{step} has waited {waited}: queue {queue} is behind, with {ready} tasks ready and {} running",
+            "{step} has waited {waited}: {ready} ready in {queue}, {} running: its workers are probably busy, or take other tags",
             activity.running
         ),
     };
-    Some(Cause::new("queue_behind", Certainty::Likely, Severity::Warning, text).with_next(next))
+    Some(Cause::likely("queue_behind", Severity::Warning, text).with_next(next))
 }
 
 /// Waits for signals that were not sent, or were sent and not heard.
@@ -314,30 +350,31 @@ fn signals(whole: &Whole, now: Wall) -> Vec<Cause> {
             Some(match sent {
                 Some(sent) if sent.consumed == Some(false) && since(sent.created_at, now) > PATIENCE => {
                     let text = format!(
-                        "signal {} was sent {} ago and its waiter was not woken",
+                        "signal {} was sent {} ago and the task that waits for it is still pending",
                         text::named(signal),
                         humane(since(sent.created_at, now))
                     );
-                    let next = NextCommand::new(&["sen", "exec", "signal"], "send it again, with JSON of yours")
+                    let next = NextCommand::new(&["sen", "exec", "signal"], "send it again, with your JSON")
                         .id(id)
                         .id(signal)
                         .id("null")
                         .with(&["--replace"]);
-                    Cause::new("signal_unheard", Certainty::Proven, Severity::Critical, text).with_next(vec![next])
+                    let stated_by = &["signals.consumed", "signals.created_at", "tasks.state"];
+                    Cause::stated("signal_unheard", stated_by, Severity::Critical, text).with_next(vec![next])
                 }
                 Some(_) => return None,
                 None => {
                     let severity = if waited > LONG_WAIT { Severity::Warning } else { Severity::Pending };
                     let text = format!(
-                        "signal {} was never sent; it has been waited for for {}",
-                        text::named(signal),
-                        humane(waited)
+                        "it has waited {} for signal {}, and no such signal is stored",
+                        humane(waited),
+                        text::named(signal)
                     );
-                    let next = NextCommand::new(&["sen", "exec", "signal"], "send it, with JSON of yours")
+                    let next = NextCommand::new(&["sen", "exec", "signal"], "send it, with your JSON")
                         .id(id)
                         .id(signal)
                         .id("null");
-                    Cause::new("signal_never_sent", Certainty::Proven, severity, text).with_next(vec![next])
+                    Cause::likely("signal_never_sent", severity, text).with_next(vec![next])
                 }
             })
         })
@@ -350,15 +387,16 @@ fn later(task: &Task, now: Wall) -> Option<Cause> {
         return None;
     }
     let due = task.scheduled_for?.as_micros().saturating_sub(now.as_micros());
-    let text = format!("{} is not due before another {}", name(task), humane(due));
-    Some(Cause::new("scheduled_later", Certainty::Proven, Severity::Pending, text))
+    let text = verdict::backoff(task, &[], now)
+        .unwrap_or_else(|| format!("{} is not due before another {}", name(task), humane(due)));
+    Some(Cause::stated("scheduled_later", &["tasks.scheduled_for"], Severity::Pending, text))
 }
 
 /// A task whose execution's row is not there.
 fn execution_gone(look: &Look, state: &TaskState) -> Option<Cause> {
     (look.owner.is_none() && *state != TaskState::Completed).then(|| {
-        let text = "its execution is gone: whatever takes it up again can only fail";
-        Cause::new("execution_gone", Certainty::Proven, Severity::Critical, text)
+        let text = "no execution has the id it names: a worker that takes it up can only fail";
+        Cause::likely("execution_gone", Severity::Critical, text)
     })
 }
 

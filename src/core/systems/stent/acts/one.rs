@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::rules::{self, Cancellable};
-use super::{Cancel, EXECUTION, Kept, Signal, Stopped, announce, refused};
+use super::{Cancel, Cancelled, EXECUTION, Kept, Signal, Stopped, announce, refused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::plan::{Gravity, Plan, Step};
 use crate::model::report::{Item, Outcome, Report};
@@ -23,6 +23,8 @@ use crate::time::{Timestamp, Uptime};
 
 /// Between two looks at a cancelled execution.
 const LOOK: Duration = Duration::from_millis(250);
+/// How long an execution is watched after the last of its running tasks was written.
+const SETTLES: Duration = Duration::from_secs(3);
 /// How long a signal is watched over: a waiter that looked just before it was sent begins to wait just after.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -48,7 +50,9 @@ impl Stent {
                     step.warnings = warnings;
                     plan.steps.push(step);
                     let error = rules::cancelled_error(&whole.execution).map(<[u8]>::to_vec);
-                    executions.insert(id.clone(), (whole.execution.state.as_str().to_owned(), error));
+                    let state = whole.execution.state.as_str().to_owned();
+                    let expires = whole.execution.expiry_at.is_some();
+                    executions.insert(id.clone(), Cancelled { state, error, expires });
                 }
                 Cancellable::Already => plan.refused.push(refused(id, Outcome::AlreadyDone, "it is cancelled")),
                 Cancellable::No(why) => plan.refused.push(refused(id, Outcome::Changed, why)),
@@ -61,7 +65,7 @@ impl Stent {
     pub(super) async fn cancel(
         &self,
         plan: &Plan,
-        executions: &HashMap<String, (String, Option<Vec<u8>>)>,
+        executions: &HashMap<String, Cancelled>,
         verify: Option<Duration>,
         permit: &WritePermit,
         observer: &dyn Observer,
@@ -71,7 +75,7 @@ impl Stent {
         observer.begin(&plan.summary, Some(plan.targets()));
         for step in &plan.steps {
             let id = step.subject.id.as_str();
-            let Some((seen, error)) = executions.get(id) else { continue };
+            let Some(Cancelled { state: seen, error, expires }) = executions.get(id) else { continue };
             if permit.is_revoked() {
                 report.items.push(refused(id, Outcome::Skipped, "interrupted before it was begun"));
                 continue;
@@ -82,11 +86,11 @@ impl Stent {
                 Ok(Some(stopped)) => {
                     announce(observer, "execution", id, "cancelled");
                     match verify {
-                        Some(limit) => self.verified(id, &stopped, error.as_deref(), limit).await,
-                        None => refused(id, Outcome::Applied, told(&stopped)),
+                        Some(limit) => self.verified(id, (&stopped, *expires), error.as_deref(), limit).await,
+                        None => refused(id, Outcome::Applied, told(&stopped, *expires)),
                     }
                 }
-                Ok(None) => self.what_is_there(id, seen).await,
+                Ok(None) => self.what_is_there(id, Some(seen), "cancelled").await,
                 Err(error) => failed(id, &error),
             };
             report.items.push(item);
@@ -97,9 +101,18 @@ impl Stent {
     }
 
     /// Watches until what was running has been written by its workers, or time is up.
-    async fn verified(&self, id: &str, stopped: &[Stopped], error: Option<&[u8]>, limit: Duration) -> Item {
+    async fn verified(
+        &self,
+        id: &str,
+        (stopped, expires): (&[Stopped], bool),
+        error: Option<&[u8]>,
+        limit: Duration,
+    ) -> Item {
+        let told = |stopped| told(stopped, expires);
         let running: Vec<String> = stopped.iter().filter(|task| task.running).map(|task| task.id.clone()).collect();
         let end = Uptime::now().plus(limit);
+        // A worker writes its task, and the execution just after it: the task alone is no end.
+        let mut written: Option<Uptime> = None;
         loop {
             let watched = match self.acts() {
                 Ok(acts) => acts.store.watch(id, &running, error).await,
@@ -122,7 +135,12 @@ impl Stent {
                 None => return refused(id, Outcome::Changed, "it was cancelled, and is gone now"),
             }
             let open = running.iter().filter(|task| !watched.written.contains(task)).count();
-            if open == 0 {
+            let now = Uptime::now();
+            let since = *written.get_or_insert(now);
+            if open > 0 {
+                written = None;
+            }
+            if open == 0 && (running.is_empty() || now >= since.plus(SETTLES) || now >= end) {
                 let verified = if running.is_empty() { "nothing was running" } else { "its workers have finished" };
                 return refused(
                     id,
@@ -143,14 +161,15 @@ impl Stent {
     }
 
     /// Re-reads an execution whose guard did not match.
-    async fn what_is_there(&self, id: &str, seen: &str) -> Item {
+    /// `seen` is its state where that was all that the guard asked for: if it is still so, the database kept the change out.
+    pub(super) async fn what_is_there(&self, id: &str, seen: Option<&str>, wanted: &str) -> Item {
         match self.whole(id).await {
             Ok(Some(whole)) => {
                 let state = whole.execution.state;
-                if state.as_str() == seen && state != ExecutionState::Cancelled {
+                if seen == Some(state.as_str()) && state.as_str() != wanted {
                     return refused(id, Outcome::Changed, crate::system::suppressed("executions"));
                 }
-                let outcome = if state == ExecutionState::Cancelled { Outcome::AlreadyDone } else { Outcome::Changed };
+                let outcome = if state.as_str() == wanted { Outcome::AlreadyDone } else { Outcome::Changed };
                 refused(
                     id,
                     outcome,
@@ -262,24 +281,41 @@ impl Stent {
     }
 }
 
-fn told(stopped: &[Stopped]) -> String {
-    let running: Vec<&Stopped> = stopped.iter().filter(|task| task.running).collect();
+fn told(stopped: &[Stopped], expires: bool) -> String {
+    let (left, stopped): (Vec<&Stopped>, Vec<&Stopped>) = stopped.iter().partition(|task| task.left.is_some());
+    let signals: Vec<&str> = left.iter().filter_map(|task| task.left.as_deref()?.strip_prefix("signal:")).collect();
+    let workers = |tasks: &[&Stopped]| {
+        let mut workers: Vec<String> = tasks.iter().filter_map(|task| task.worker.clone()).collect();
+        workers.sort_unstable();
+        workers.dedup();
+        if workers.is_empty() { String::new() } else { format!(" on {}", workers.join(", ")) }
+    };
+    let left = if left.is_empty() {
+        String::new()
+    } else {
+        let ends = if expires { "; at its expiry that worker marks it timed out instead" } else { "" };
+        format!(
+            "; left as they are: the wait for signal {} and the orchestrator that waits{}. Nothing of it runs unless that \
+             signal is sent from Python; a worker ends the orchestrator when it takes it up after a restart{ends}",
+            signals.join(", "),
+            workers(&left)
+        )
+    };
+    let running: Vec<&Stopped> = stopped.iter().copied().filter(|task| task.running).collect();
     let tasks = match stopped.len() {
+        0 if !left.is_empty() => "cancelled".into(),
         0 => "cancelled; it had no open task".into(),
         1 => "cancelled with its open task".to_owned(),
         many => format!("cancelled with its {many} open tasks"),
     };
     if running.is_empty() {
-        return tasks;
+        return format!("{tasks}{left}");
     }
-    let mut workers: Vec<&str> = running.iter().filter_map(|task| task.worker.as_deref()).collect();
-    workers.sort_unstable();
-    workers.dedup();
-    let on = if workers.is_empty() { String::new() } else { format!(" on {}", workers.join(", ")) };
-    format!("{tasks}; {} of them running{on}, which can finish and overwrite the cancellation", running.len())
+    let on = workers(&running);
+    format!("{tasks}; {} of them running{on}, which can finish and overwrite the cancellation{left}", running.len())
 }
 
-fn failed(id: &str, error: &Error) -> Item {
+pub(super) fn failed(id: &str, error: &Error) -> Item {
     let outcome = match error.kind() {
         ErrorKind::OutcomeUnknown => Outcome::Unknown,
         ErrorKind::Changed | ErrorKind::Refused => Outcome::Changed,

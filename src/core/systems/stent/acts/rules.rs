@@ -2,9 +2,13 @@
 
 use uuid::Uuid;
 
+use crate::model::report::Outcome;
 use crate::systems::stent::codec::Codec;
+use crate::systems::stent::port::Whole;
 use crate::systems::stent::record::{Execution, ExecutionState, Signal, Task, TaskKind, TaskState, signal_step};
+use crate::systems::stent::verdict;
 use crate::text::named;
+use crate::time::wall::Wall;
 
 /// `Exception("Execution cancelled")`, as the library's cancel stores it: its JSON codec.
 const CANCELLED_JSON: &[u8] =
@@ -46,14 +50,21 @@ pub fn cancel(execution: &Execution, tasks: &[Task]) -> Cancellable {
             let running: Vec<&Task> = tasks.iter().filter(|task| task.state == TaskState::Running).collect();
             let mut warnings = Vec::new();
             if !running.is_empty() {
+                let waits = tasks_waiting(tasks);
                 let mut workers: Vec<&str> = running.iter().filter_map(|task| task.worker_id.as_deref()).collect();
                 workers.sort_unstable();
                 workers.dedup();
                 let tasks =
                     if running.len() == 1 { "1 task is".into() } else { format!("{} tasks are", running.len()) };
+
+                let went = if waits {
+                    "the wait for its signal is left as it is, so that nothing goes on"
+                } else {
+                    "its orchestrator is told that its open steps failed, and may run its own error handling"
+                };
                 warnings.push(format!(
                     "{tasks} running ({}): work that has begun cannot be stopped from outside, and a worker that finishes an \
-                     orchestrator overwrites the cancellation; --verify watches for that",
+                     orchestrator overwrites the cancellation; --verify watches for that; {went}",
                     if workers.is_empty() { "on an unnamed worker".into() } else { workers.join(", ") }
                 ));
             }
@@ -61,6 +72,36 @@ pub fn cancel(execution: &Execution, tasks: &[Task]) -> Cancellable {
         }
         other => Cancellable::No(format!("it is {} and cannot be cancelled any more", other.as_str())),
     }
+}
+
+/// Whether something of it waits for a signal.
+fn tasks_waiting(tasks: &[Task]) -> bool {
+    tasks.iter().any(|task| task.kind == TaskKind::Signal && task.state == TaskState::Pending)
+}
+
+/// Whether an execution can be ended with the result of its root task: that task, or why not.
+pub fn complete(whole: &Whole, now: Wall) -> Result<&Task, (Outcome, String)> {
+    let state = &whole.execution.state;
+    let no = |why: String| Err((Outcome::Changed, why));
+    match state {
+        ExecutionState::Completed => return Err((Outcome::AlreadyDone, "it is completed".into())),
+        ExecutionState::Pending | ExecutionState::Running => {}
+        other => return no(format!("it is {}: only an execution that is not ended can be completed", other.as_str())),
+    }
+    if whole.tasks.iter().any(|task| task.kind == TaskKind::Orchestrator && !task.state.is_terminal()) {
+        return no("its orchestrator is still pending or running".into());
+    }
+    let Some(root) = verdict::completed_root(whole) else {
+        return no("its root task is not completed with a result: there is nothing to complete it with".into());
+    };
+    let since = root.completed_at.map_or(i64::MAX, |at| now.as_micros().saturating_sub(at.as_micros()));
+    if since < verdict::GRACE {
+        return no(
+            "its root task ended less than a minute ago: its worker is probably about to end it; try again later"
+                .into(),
+        );
+    }
+    Ok(root)
 }
 
 /// Whether a signal can be sent: what is to be known, or why not.

@@ -8,16 +8,20 @@ use super::rules::{self, Standing, standing};
 use super::{Chosen, Fact, Kept, LETTER, LetterQuery, StentLetters, view};
 use crate::error::Result;
 use crate::letters::{LetterFilter, ReplayOptions};
-use crate::model::plan::{Gravity, Plan, Set};
+use crate::model::plan::{Gravity, Plan, Set, StepPreview};
 use crate::model::report::{Item, Outcome};
 use crate::model::subject::Subject;
 use crate::systems::stent::NAME;
 use crate::systems::stent::record::TaskKind;
 use crate::text::named;
+use crate::time::Timestamp;
 use crate::time::wall::Wall;
 
 /// How many letters of a set are shown.
 const SAMPLE: usize = 5;
+
+/// Of how many orchestrators the steps are looked at.
+const PREVIEWED: usize = 1000;
 
 /// A set being gathered.
 #[derive(Default)]
@@ -31,6 +35,8 @@ struct Gathered {
     forced: Vec<&'static str>,
     refused: Vec<Item>,
     seen: Vec<String>,
+    /// The first orchestrators.
+    roots: Vec<String>,
 }
 
 impl Gathered {
@@ -39,7 +45,12 @@ impl Gathered {
         self.oldest = self.oldest.into_iter().chain(fact.moved_at).min();
         self.newest = self.newest.max(fact.moved_at);
         match fact.grounds.kind {
-            TaskKind::Orchestrator => self.orchestrators += 1,
+            TaskKind::Orchestrator => {
+                self.orchestrators += 1;
+                if self.roots.len() < PREVIEWED {
+                    self.roots.push(fact.id.clone());
+                }
+            }
             _ => self.activities += 1,
         }
     }
@@ -68,6 +79,9 @@ impl StentLetters {
                 rules::consequence(&TaskKind::Orchestrator)
             ));
         }
+        if gathered.orchestrators > PREVIEWED as u64 {
+            warnings.push(format!("the steps below are those of the first {PREVIEWED} orchestrators"));
+        }
         if gathered.activities > 0 {
             let activities = if gathered.activities == 1 {
                 "1 activity".into()
@@ -78,24 +92,25 @@ impl StentLetters {
         }
         warnings.extend(gathered.forced.iter().map(|what| format!("forced: {what}")));
         if !gathered.chosen.is_empty() {
-            warnings.push("another tool that replays the same letters at the same time can still run them twice; such copies are reported".into());
+            warnings.push("another tool that replays the same dead letters at the same time can still run them twice; such copies are reported".into());
         }
         let verb = options
             .queue
             .as_ref()
             .map_or_else(|| "replay".into(), |queue| format!("replay into queue {}", named(queue)));
-        self.finish(verb, grave, gathered, warnings, options.clone()).await
+        self.finish((verb, true), grave, gathered, warnings, options.clone()).await
     }
 
     pub(super) async fn make_discard(&self, filter: &LetterFilter) -> Result<Plan> {
         let gathered = self.gather(filter, |_| (true, Standing::Replayable)).await?;
-        let warnings = vec!["the letters are removed for good, each after it has been written out whole".to_owned()];
-        self.finish("discard".into(), true, gathered, warnings, ReplayOptions::default()).await
+        let warnings =
+            vec!["the dead letters are removed for good, each after it has been written out whole".to_owned()];
+        self.finish(("discard".into(), false), true, gathered, warnings, ReplayOptions::default()).await
     }
 
     async fn finish(
         &self,
-        verb: String,
+        (verb, replays): (String, bool),
         grave: bool,
         gathered: Gathered,
         warnings: Vec<String>,
@@ -111,6 +126,7 @@ impl StentLetters {
             newest: moment(gathered.newest),
             sample: self.sample(&gathered.chosen).await?,
             warnings: if number > 0 { warnings } else { Vec::new() },
+            preview: if replays { self.preview(&gathered.roots).await? } else { Vec::new() },
             skipped: gathered.skipped.iter().map(|(standing, count)| (standing.why().to_owned(), *count)).collect(),
         });
         plan.refused = gathered.refused;
@@ -164,6 +180,15 @@ impl StentLetters {
             gathered.refused.extend(missing);
         }
         Ok(gathered)
+    }
+
+    /// What a replay of these orchestrators does with their steps.
+    async fn preview(&self, roots: &[String]) -> Result<Vec<StepPreview>> {
+        if roots.is_empty() {
+            return Ok(Vec::new());
+        }
+        let steps = self.store.steps(roots, self.zone.ahead_at(Timestamp::here())).await?;
+        Ok(view::preview(steps))
     }
 
     /// The first few, a line each.

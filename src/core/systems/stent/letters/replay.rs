@@ -4,12 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-
-use super::chosen::Wanted;
+use super::chosen::{Wanted, is_ours};
 use super::plan::subject;
 use super::rules::{Standing, standing};
-use super::{Batch, Chosen, Fact, Kept, LetterQuery, LetterStore, StentLetters};
+use super::{Batch, Chosen, Fact, Kept, LetterStore, StentLetters};
 use crate::error::{Error, ErrorKind, Result};
 use crate::letters::ReplayOptions;
 use crate::model::plan::Plan;
@@ -101,7 +99,12 @@ pub(super) fn sentence(error: &Error) -> String {
 /// is tried alone.
 fn is_of_a_letter(error: &Error) -> bool {
     error.sqlstate().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
-        || error.kind() == ErrorKind::Unreadable
+        || matches!(error.kind(), ErrorKind::Unreadable | ErrorKind::Changed)
+}
+
+/// Whether the task that the replay would make is there already.
+fn is_made(error: &Error) -> bool {
+    error.sqlstate() == Some("23505") || error.kind() == ErrorKind::Changed
 }
 
 /// Whether the connection is to blame, and nothing was written.
@@ -243,6 +246,11 @@ impl StentLetters {
                     for (at, wanted) in letters.iter().enumerate() {
                         match self.batch(store, std::slice::from_ref(wanted), run).await {
                             Ok(places) => run.settle(from + at, 1, &places),
+                            // Replayed by another operator, or put back: one look at letter and task tells which.
+                            Err(error) if is_made(&error) => {
+                                run.settle(from + at, 1, &[]);
+                                continue;
+                            }
                             Err(error) => {
                                 let ledger = &mut run.state().ledger;
                                 ledger.met(&error);
@@ -366,17 +374,8 @@ impl StentLetters {
     }
 
     async fn whereabouts(&self, letters: &[(u32, Wanted)]) -> Result<Vec<Whereabouts>> {
-        let ids: Vec<String> = letters.iter().map(|(_, wanted)| wanted.id.clone()).collect();
-        let fresh: Vec<String> = letters.iter().map(|(_, wanted)| wanted.fresh.clone()).collect();
-        let query =
-            LetterQuery { ids: Some(ids), ahead: self.zone.ahead_at(Timestamp::here()), ..LetterQuery::default() };
-        let mut chunks = self.store.look(&query).await?.chunks;
-        let mut facts: Vec<Fact> = Vec::new();
-        while let Some(chunk) = chunks.next().await {
-            facts.extend(chunk?);
-        }
-        // After the letters: a task that is not there yet when its letter is gone is there by now.
-        let made = self.store.tasks_among(&fresh).await?;
+        let wanted: Vec<Wanted> = letters.iter().map(|(_, wanted)| wanted.clone()).collect();
+        let (mut facts, made) = self.store.whereabouts(&wanted, self.zone.ahead_at(Timestamp::here())).await?;
         facts.sort_by(|a, b| a.id.cmp(&b.id));
         let mut made: Vec<&str> = made.iter().map(String::as_str).collect();
         made.sort_unstable();
@@ -405,7 +404,8 @@ impl StentLetters {
         };
         match copies {
             Ok(copies) => {
-                for (ours, other) in copies {
+                // What an earlier replay of this program made is told by its id, and is no other tool's.
+                for (ours, other) in copies.into_iter().filter(|(_, other)| !is_ours(other)) {
                     let task = Subject::new(NAME, "task", other);
                     let why =
                         format!("a second task that does the work of {ours}: another tool replayed the letter, too");
@@ -469,12 +469,7 @@ fn outcome_of(error: &Error) -> Outcome {
 }
 
 fn odd(error: &Error) -> String {
-    match error.sqlstate() {
-        Some("23505") => {
-            "the task of its replay is there already: it was replayed before, and the letter was put back".into()
-        }
-        _ => format!("its dump cannot be used: {}", sentence(error)),
-    }
+    format!("its dump cannot be used: {}", sentence(error))
 }
 
 /// What became of a letter that a batch did not replay.
@@ -488,11 +483,11 @@ enum Whereabouts {
 fn whereabouts(wanted: &Wanted, fact: Option<&Fact>, made: bool) -> Whereabouts {
     use Whereabouts::{Held, Settled};
     match fact.filter(|fact| fact.moved_at == wanted.moved_at) {
-        None if made => Settled(Outcome::AlreadyDone, "somebody else has replayed it meanwhile"),
+        None if made => Settled(Outcome::AlreadyDone, "it has been replayed by another operator meanwhile"),
         None if fact.is_some() => Settled(Outcome::Changed, "it has been replayed and has died again meanwhile"),
         None => Settled(Outcome::Missing, "it is gone: replayed by another tool, or discarded"),
         Some(_) if made => {
-            Settled(Outcome::Changed, "the task of its replay is there already, and the letter was put back")
+            Settled(Outcome::Changed, "the task of its replay is there already: it was replayed before and put back")
         }
         Some(fact) => match standing(&fact.grounds) {
             Standing::Replayable => Held,

@@ -51,13 +51,15 @@ impl Standing {
     pub const fn why(self) -> &'static str {
         match self {
             Self::Replayable => "it can be replayed",
-            Self::Unreadable => "its dump cannot be read back (senpuki 0.1.x wrote such, or it is damaged)",
-            Self::ExecutionGone => "its execution is gone: no worker can run it",
+            Self::Unreadable => {
+                "its dump cannot be read back or lacks what a task needs, and the row of its task does not help"
+            }
+            Self::ExecutionGone => "no execution has the id it names: no worker can run it",
             Self::ExecutionCancelled => "its execution is cancelled: a worker would drop it",
             Self::ExecutionTimedOut => "its execution has timed out",
             Self::ExecutionExpired => "its execution has expired: a worker would drop it",
             Self::ExecutionCompleted => "its execution has completed",
-            Self::OrchestratorFailed => "it is an activity whose orchestrator has failed: nobody waits for its result",
+            Self::OrchestratorFailed => "activity of a failed orchestrator: its result would not be used",
             Self::AlreadyQueued => "its execution is queued or running already",
             Self::ExecutionUnsettled => {
                 "its execution has not ended: its worker is about to end it, or died before it could"
@@ -78,7 +80,7 @@ pub fn standing(grounds: &Grounds) -> Standing {
         TaskKind::Activity => false,
         TaskKind::Signal | TaskKind::Other(_) => return Standing::Unreadable,
     };
-    if !grounds.object {
+    if !grounds.readable {
         return Standing::Unreadable;
     }
     match &grounds.execution {
@@ -98,13 +100,65 @@ pub fn standing(grounds: &Grounds) -> Standing {
     }
 }
 
+/// What becomes of a step when its orchestrator starts anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Effect {
+    /// It completed and is not idempotent, or its result is no longer kept: it runs again.
+    RunsAgain,
+    /// It failed: it is tried again.
+    TriedAgain,
+    /// It is open from the last round: it runs, too, and its result is not used.
+    StillOpen,
+    /// Its result is in `idempotency` or `cache`: it does not run.
+    Answered,
+    /// Its signal was answered: the wait gets the old payload at once.
+    SignalAnswered,
+    /// Its signal has not come: it is waited for again.
+    SignalAwaited,
+}
+
+impl Effect {
+    /// All of them, those that may act twice first.
+    pub const ALL: [Self; 6] =
+        [Self::RunsAgain, Self::TriedAgain, Self::StillOpen, Self::Answered, Self::SignalAnswered, Self::SignalAwaited];
+
+    /// The name in data and in the statements of the stores.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RunsAgain => "runs_again",
+            Self::TriedAgain => "tried_again",
+            Self::StillOpen => "still_open",
+            Self::Answered => "answered",
+            Self::SignalAnswered => "signal_answered",
+            Self::SignalAwaited => "signal_awaited",
+        }
+    }
+
+    /// Reads a name back.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|effect| effect.name() == name)
+    }
+
+    /// What it means, for people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::RunsAgain => "completed; runs again, and what it does happens twice",
+            Self::TriedAgain => "failed; is tried again",
+            Self::StillOpen => "still open from the last round; runs, too, and its result is not used",
+            Self::Answered => "completed; answered from idempotency or cache, does not run",
+            Self::SignalAnswered => "answered again at once with the old payload",
+            Self::SignalAwaited => "waited for again",
+        }
+    }
+}
+
 /// What a replay of a letter of this kind does beyond running it, for whoever decides.
 pub const fn consequence(kind: &TaskKind) -> &'static str {
     match kind {
         TaskKind::Orchestrator => {
             "an orchestrator starts anew: its steps run again under new ids, and those that are not idempotent act twice"
         }
-        _ => "nobody waits for the result of a replayed activity any more: the replay only runs its effect",
+        _ => "the result of a replayed activity is not used any more: the replay only runs its effect",
     }
 }
 
@@ -133,7 +187,7 @@ mod tests {
     use super::*;
 
     fn grounds(kind: TaskKind, execution: Option<ExecutionState>) -> Grounds {
-        Grounds { kind, execution, expired: false, parent: None, live: false, object: true }
+        Grounds { kind, execution, expired: false, parent: None, live: false, readable: true }
     }
 
     #[test]
@@ -157,7 +211,7 @@ mod tests {
         let failed = grounds(TaskKind::Orchestrator, Some(E::Failed));
         assert_eq!(standing(&Grounds { live: true, ..failed.clone() }), Standing::AlreadyQueued);
         assert_eq!(standing(&Grounds { expired: true, ..failed.clone() }), Standing::ExecutionExpired);
-        assert_eq!(standing(&Grounds { object: false, ..failed }), Standing::Unreadable);
+        assert_eq!(standing(&Grounds { readable: false, ..failed }), Standing::Unreadable);
     }
 
     #[test]

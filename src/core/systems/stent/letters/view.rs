@@ -6,13 +6,14 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::rules::{self, Standing, standing};
-use super::{Fact, LETTER};
+use super::{Fact, LETTER, StepFact};
 use crate::letters::LetterFilter;
 use crate::model::letter::{Letter, LetterGroup, fold_error, group_id};
+use crate::model::plan::StepPreview;
 use crate::model::subject::Subject;
-use crate::model::value::Value;
+use crate::model::value::{Column, Show, Value};
 use crate::model::verdict::{NextCommand, Severity, Verdict};
-use crate::system::Found;
+use crate::system::{Found, Section};
 use crate::systems::stent::NAME;
 use crate::systems::stent::codec::decode;
 use crate::systems::stent::dump::{self, Dump};
@@ -151,8 +152,40 @@ impl Groups {
     }
 }
 
+/// What a replay does with each step, what may act twice first.
+pub(super) fn preview(mut steps: Vec<StepFact>) -> Vec<StepPreview> {
+    steps.sort_by(|a, b| (a.effect, &a.step).cmp(&(b.effect, &b.step)));
+    let told = |fact: StepFact| StepPreview {
+        step: fact.step,
+        effect: fact.effect.name(),
+        count: fact.count,
+        text: fact.effect.words(),
+    };
+    steps.into_iter().map(told).collect()
+}
+
+const REPLAY: &[Column] = &[
+    Column { name: "step", heading: "STEP", show: Show::Whole },
+    Column { name: "count", heading: "COUNT", show: Show::Whole },
+    Column { name: "effect", heading: "EFFECT", show: Show::Asked },
+    Column { name: "text", heading: "IN A REPLAY", show: Show::Whole },
+];
+
+fn replay_section(steps: &[StepFact]) -> Section {
+    let row = |step: StepPreview| {
+        vec![
+            Value::Text(step.step),
+            Value::Int(i64::try_from(step.count).unwrap_or(i64::MAX)),
+            Value::Name(step.effect),
+            Value::Text(step.text.to_owned()),
+        ]
+    };
+    let rows = preview(steps.to_vec()).into_iter().map(row).collect();
+    Section { name: "replay_steps", heading: "what a replay does with each step", columns: REPLAY, rows }
+}
+
 /// One letter in depth.
-pub(super) fn found(fact: Fact, now: Timestamp, zone: &Zone) -> Found {
+pub(super) fn found(fact: Fact, steps: &[StepFact], now: Timestamp, zone: &Zone) -> Found {
     let standing = standing(&fact.grounds);
     let parsed = fact.dump.as_deref().map(dump::parse);
     let time = |wall: Option<Wall>| Value::time(wall.map(|wall| zone.moment(wall)));
@@ -182,7 +215,14 @@ pub(super) fn found(fact: Fact, now: Timestamp, zone: &Zone) -> Found {
             evidence.extend(task.unreadable.iter().map(|what| format!("unreadable: {what}")));
         }
         Some(Dump::Repr) => {
-            evidence.push("it was written by senpuki 0.1.x as text that cannot be read back".into());
+            evidence.push(
+                if fact.grounds.readable {
+                    "it was written by senpuki 0.1.x as text; a replay makes the task from its failed row, which still has its arguments"
+                } else {
+                    "it was written by senpuki 0.1.x as text that cannot be read back, and the row of its task does not help"
+                }
+                .into(),
+            );
             fields.push(("data", Value::text(fact.dump.clone())));
         }
         Some(Dump::Unreadable(why)) => {
@@ -201,7 +241,7 @@ pub(super) fn found(fact: Fact, now: Timestamp, zone: &Zone) -> Found {
         lead,
         verdict: verdict(&fact, standing, &group, evidence),
         history: None,
-        sections: Vec::new(),
+        sections: vec![replay_section(steps)],
     }
 }
 
@@ -245,7 +285,9 @@ fn verdict(fact: &Fact, standing: Standing, group: &str, mut evidence: Vec<Strin
     if replayable {
         next.push(NextCommand::new(&["sen", "dlq", "replay"], "run it again").id(&fact.id));
     }
-    next.push(NextCommand::new(&["sen", "dlq", "list"], "the letters that died alike").option("--group", group));
+    next.push(
+        NextCommand::new(&["sen", "dlq", "list"], "the dead letters with the same error").option("--group", group),
+    );
     if fact.grounds.execution.is_some()
         && let Some(execution) = &fact.execution_id
     {

@@ -16,7 +16,7 @@ use crate::stores::postgres::decode::Cells;
 use crate::stores::postgres::link::Link;
 use crate::stores::postgres::outcome::{Proof, Written};
 use crate::stores::postgres::read::Ask;
-use crate::systems::stent::acts::{ActStore, Cancel, Old, Sent, Signal, Stopped, Watched};
+use crate::systems::stent::acts::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
 use crate::systems::stent::letters::chosen::Wanted;
 use crate::systems::stent::port::ExecutionStore as _;
 use crate::time::wall::Wall;
@@ -39,22 +39,48 @@ macro_rules! wall_now {
     };
 }
 
-/// $1 execution, $2 state as seen, $3 error, $4 ahead, $5 note.
+/// $1 execution, $2 state as seen, $3 error, $4 ahead, $5 note. A wait for a signal and what runs above it are left: a live
+/// orchestrator whose wait failed would go on as if the signal had come.
 static CANCEL: Sql = Sql::new(concat!(
-    "WITH held AS MATERIALIZED (SELECT e.id FROM executions AS e WHERE e.id = $1 AND e.state = $2
+    "WITH RECURSIVE held AS MATERIALIZED (SELECT e.id FROM executions AS e WHERE e.id = $1 AND e.state = $2
             AND e.state IN ('pending', 'running', 'cancelling') FOR UPDATE),
         ended AS (UPDATE executions AS e SET state = 'cancelled', completed_at = ",
     wall_now!("$4"),
     ", error = $3 FROM held WHERE e.id = held.id RETURNING e.id, e.root_function),
+        waits AS (SELECT t.id, t.parent_task_id, t.step_name, t.worker_id FROM tasks AS t
+                WHERE t.execution_id = $1 AND t.kind = 'signal' AND t.state || '' = 'pending'
+                    AND EXISTS (SELECT 1 FROM tasks AS p WHERE p.id = t.parent_task_id AND p.state = 'running')
+            UNION SELECT p.id, p.parent_task_id, p.step_name, p.worker_id FROM waits AS w JOIN tasks AS p
+                ON p.id = w.parent_task_id AND p.execution_id = $1 AND p.state = 'running'),
         theirs AS MATERIALIZED (SELECT t.id, t.state, t.worker_id FROM tasks AS t
             WHERE t.execution_id = $1 AND t.state || '' IN ('pending', 'running') AND EXISTS (SELECT 1 FROM ended)
+                AND t.id NOT IN (SELECT w.id FROM waits AS w)
             ORDER BY t.id FOR UPDATE),
         stopped AS (UPDATE tasks AS t SET state = 'failed', completed_at = ",
     wall_now!("$4"),
     ", error = $3 FROM theirs AS o WHERE t.id = o.id RETURNING t.id, o.state, o.worker_id),
         noted AS (INSERT INTO execution_progress (execution_id, step, status, detail)
             SELECT id, root_function, 'failed', 'execution cancelled ' || $5 || ', database role ' || session_user FROM ended)
-    SELECT NULL::text, NULL::text, NULL::text FROM ended UNION ALL SELECT id::text, state::text, worker_id::text FROM stopped"
+    SELECT NULL::text, NULL::text, NULL::text, NULL::text FROM ended
+    UNION ALL SELECT id::text, state::text, worker_id::text, NULL FROM stopped
+    UNION ALL SELECT id::text, 'left', worker_id::text, step_name::text FROM waits WHERE EXISTS (SELECT 1 FROM ended)"
+));
+
+/// $1 execution, $2 state as seen, $3 root task, $4 ahead, $5 note.
+static COMPLETE: Sql = Sql::new(concat!(
+    "WITH held AS MATERIALIZED (SELECT e.id FROM executions AS e WHERE e.id = $1 AND e.state = $2
+            AND e.state IN ('pending', 'running') FOR UPDATE),
+        root AS MATERIALIZED (SELECT t.id, t.result FROM tasks AS t WHERE t.id = $3 AND t.execution_id = $1
+            AND t.kind = 'orchestrator' AND t.state = 'completed' AND t.result IS NOT NULL AND EXISTS (SELECT 1 FROM held)
+            AND NOT EXISTS (SELECT 1 FROM (SELECT o.kind, o.state FROM tasks AS o WHERE o.execution_id = $1 OFFSET 0) AS o
+                WHERE o.kind = 'orchestrator' AND o.state IN ('pending', 'running')) FOR SHARE),
+        ended AS (UPDATE executions AS e SET state = 'completed', result = root.result, error = NULL, completed_at = ",
+    wall_now!("$4"),
+    " FROM root WHERE e.id = $1 RETURNING e.id, e.root_function),
+        noted AS (INSERT INTO execution_progress (execution_id, step, status, detail)
+            SELECT id, root_function, 'completed', 'execution completed with the result of task ' || $3 || ' ' || $5
+                || ', database role ' || session_user FROM ended)
+    SELECT id::text FROM ended"
 ));
 
 /// $1 execution, $2 tasks, $3 the error they were stopped with.
@@ -103,7 +129,8 @@ macro_rules! has_letters {
 
 macro_rules! has_live {
     () => {
-        "EXISTS (SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state || '' IN ('pending', 'running'))"
+        "EXISTS (SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state || '' IN ('pending', 'running')
+            AND t.kind <> 'signal')"
     };
 }
 
@@ -137,7 +164,7 @@ const CLEAN_END: &str = ", gone AS (DELETE FROM executions AS e USING held WHERE
     SELECT place::int8 FROM gone";
 
 /// $4 execution, $5 state as seen. The record goes only with the execution.
-static CANCELLED: Sql = Sql::new(
+static ENDED: Sql = Sql::new(
     "CASE WHEN EXISTS (SELECT FROM execution_progress WHERE execution_id = $4 AND strpos(detail, $2) > 0) THEN 'landed'
         WHEN EXISTS (SELECT FROM executions WHERE id = $4 AND state = $5) THEN 'absent' END",
 );
@@ -173,9 +200,7 @@ impl ActStore for PostgresActs {
             (&cancel.note, Type::TEXT),
         ];
         let proof = |_: &Written<'_>| {
-            Proof::new(CANCELLED.clone())
-                .with(cancel.id.to_owned(), Type::TEXT)
-                .with(cancel.seen.to_owned(), Type::TEXT)
+            Proof::new(ENDED.clone()).with(cancel.id.to_owned(), Type::TEXT).with(cancel.seen.to_owned(), Type::TEXT)
         };
         let rows = self.link.change_all(&Ask::new(&CANCEL, params), &proof, permit.operation()).await?;
         if rows.is_empty() {
@@ -183,9 +208,27 @@ impl ActStore for PostgresActs {
         }
         let stopped = rows.iter().filter_map(|row| {
             let mut cells = Cells::new(row);
-            Some(Stopped { id: cells.text(0)?, running: cells.text(1)? == "running", worker: cells.text(2) })
+            let (id, state) = (cells.text(0)?, cells.text(1)?);
+            let left = (state == "left").then(|| cells.text(3).unwrap_or_default());
+            Some(Stopped { id, running: state == "running", worker: cells.text(2), left })
         });
         Ok(Some(stopped.collect()))
+    }
+
+    async fn complete(&self, complete: &Complete<'_>, permit: &WritePermit) -> Result<bool> {
+        let params: [(&(dyn ToSql + Sync), Type); 5] = [
+            (&complete.id, Type::TEXT),
+            (&complete.seen, Type::TEXT),
+            (&complete.task, Type::TEXT),
+            (&complete.ahead, Type::INT8),
+            (&complete.note, Type::TEXT),
+        ];
+        let proof = |_: &Written<'_>| {
+            Proof::new(ENDED.clone())
+                .with(complete.id.to_owned(), Type::TEXT)
+                .with(complete.seen.to_owned(), Type::TEXT)
+        };
+        Ok(self.link.change(&Ask::new(&COMPLETE, params), &proof, permit.operation()).await?.is_some())
     }
 
     async fn watch(&self, id: &str, tasks: &[String], error: Option<&[u8]>) -> Result<Watched> {

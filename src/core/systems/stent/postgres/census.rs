@@ -13,6 +13,7 @@ use crate::stores::postgres::link::Link;
 use crate::stores::postgres::read::Ask;
 use crate::systems::stent::port::{Census, ExecutionGroup, Group, Orphans, Stats, Step, TaskGroup, Worker};
 use crate::systems::stent::shape::{Library, Shape};
+use crate::systems::stent::verdict::GRACE;
 use crate::systems::stent::why::Activity;
 use crate::time::Timestamp;
 use crate::time::wall::Zone;
@@ -33,22 +34,30 @@ static FACTS: Sql = Sql::new(
 static EXECUTIONS: Sql = Sql::new(concat!(
     "SELECT state::text, coalesce(expiry_at < ",
     wall_now!(),
-    ", false), count(*), min(created_at), max(created_at) FROM executions GROUP BY 1, 2"
+    // A worker ends what has expired just after that moment.
+    " - interval '10 seconds', false), count(*), min(created_at), max(created_at) FROM executions GROUP BY 1, 2"
 ));
 
-static STRANDED: Sql = Sql::new(
+/// Without open tasks, and for longer than its worker needs to end it ($2).
+static STRANDED: Sql = Sql::new(concat!(
     "SELECT count(*), min(e.created_at), max(e.created_at) FROM executions AS e
     WHERE e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') AND NOT EXISTS (
-        SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running'))",
-);
+        SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running'))
+        AND (greatest(e.created_at, (SELECT max(greatest(t.created_at, t.started_at, t.completed_at)) FROM tasks AS t
+            WHERE t.execution_id = e.id)) >= ",
+    wall_now!(),
+    " - $2 * interval '1 microsecond') IS NOT TRUE"
+));
 
 static TASKS: Sql = Sql::new(concat!(
-    "SELECT state::text, kind::text, CASE WHEN state = 'pending' THEN queue::text END,
+    "SELECT state::text, kind::text, queue::text,
         coalesce(CASE state WHEN 'pending' THEN scheduled_for > ",
     wall_now!(),
     " WHEN 'running' THEN lease_expires_at < ",
     wall_now!(),
-    " END, false), count(*), min(created_at), max(greatest(created_at, started_at, completed_at)), max(lease_expires_at)
+    " END, false), count(*), min(created_at), max(greatest(created_at, started_at, completed_at)), max(lease_expires_at),
+        min(coalesce(scheduled_for, created_at)), max(started_at),
+        (extract(epoch FROM max(created_at - started_at) FILTER (WHERE isfinite(created_at) AND isfinite(started_at))) * 1e6)::int8
     FROM tasks GROUP BY 1, 2, 3, 4"
 ));
 
@@ -76,11 +85,14 @@ static STEPS: Sql = Sql::new(concat!(
 ));
 
 static ACTIVITY: Sql = Sql::new(concat!(
-    "SELECT count(*) FILTER (WHERE state = 'pending' AND kind <> 'signal' AND (scheduled_for IS NULL OR scheduled_for <= ",
+    "SELECT count(*) FILTER (WHERE state = 'pending' AND kind <> 'signal' AND queue IS NOT DISTINCT FROM $2
+            AND (scheduled_for IS NULL OR scheduled_for <= ",
     wall_now!(),
     ")), count(*) FILTER (WHERE state = 'running' AND lease_expires_at >= ",
     wall_now!(),
-    "), max(started_at) FROM tasks WHERE coalesce(queue, 'default') = coalesce($2, 'default')"
+    "), max(started_at), count(*) FILTER (WHERE state = 'running' AND step_name = $3 AND lease_expires_at >= ",
+    wall_now!(),
+    ") FROM tasks WHERE $2::text IS NULL OR queue = $2 OR (state = 'running' AND step_name = $3)"
 ));
 
 static ORPHANS: Sql = Sql::new(
@@ -91,15 +103,17 @@ static ORPHANS: Sql = Sql::new(
         (SELECT count(*) FROM tasks AS t WHERE NOT EXISTS (SELECT FROM executions AS e WHERE e.id = t.execution_id))",
 );
 
-pub(super) async fn activity(link: &Link, queue: Option<&str>, zone: &Zone) -> Result<Activity> {
+pub(super) async fn activity(link: &Link, queue: Option<&str>, step: Option<&str>, zone: &Zone) -> Result<Activity> {
     let ahead = zone.ahead_at(Timestamp::here());
-    let rows = link.ask(Ask::new(&ACTIVITY, [(&ahead as _, Type::INT8), (&queue as _, Type::TEXT)])).await?;
+    let params: [(&(dyn ToSql + Sync), Type); 3] = [(&ahead, Type::INT8), (&queue, Type::TEXT), (&step, Type::TEXT)];
+    let rows = link.ask(Ask::new(&ACTIVITY, params)).await?;
     let Some(row) = rows.first() else { return Ok(Activity::default()) };
     let mut cells = Cells::new(row);
     Ok(Activity {
         ready: cells.int(0).unwrap_or_default(),
         running: cells.int(1).unwrap_or_default(),
         last_begun: cells.wall(2),
+        of_step: cells.int(3).unwrap_or_default(),
     })
 }
 
@@ -137,6 +151,9 @@ fn tasks(row: &Row) -> TaskGroup {
         off: cells.flag(3).unwrap_or_default(),
         group: group(&mut cells, 4),
         lease: cells.wall(7),
+        due: cells.wall(8),
+        begun: cells.wall(9),
+        lead: cells.int(10),
     }
 }
 
@@ -181,7 +198,7 @@ async fn ask(link: &Link, shape: Shape, zone: &Zone, window: Option<Duration>) -
     let mut asks = vec![
         Ask::new(&FACTS, []),
         Ask::new(&EXECUTIONS, [now.clone()]),
-        Ask::new(&STRANDED, []),
+        Ask::new(&STRANDED, [now.clone(), (&GRACE as _, Type::INT8)]),
         Ask::new(&TASKS, [now.clone()]),
     ];
     if window.is_some() {

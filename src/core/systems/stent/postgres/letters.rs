@@ -16,7 +16,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-use crate::error::Result;
+use super::{filled, is_other, readable, remembered};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ident::OperationId;
 use crate::permit::WritePermit;
 use crate::sql::Sql;
@@ -26,7 +27,8 @@ use crate::stores::postgres::link::Link;
 use crate::stores::postgres::outcome::{Proof, Written};
 use crate::stores::postgres::read::{Ask, chunks};
 use crate::systems::stent::letters::chosen::Wanted;
-use crate::systems::stent::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore};
+use crate::systems::stent::letters::rules::Effect;
+use crate::systems::stent::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore, StepFact};
 use crate::systems::stent::record::{ExecutionState, TaskKind, TaskState};
 use crate::time::Timestamp;
 use crate::time::wall::Wall;
@@ -91,7 +93,9 @@ macro_rules! wall_now {
 macro_rules! letters {
     () => {
         concat!(
-            " FROM (SELECT d.id, d.moved_at, coalesce(left(d.data, 1) = '{', false) AS object,
+            " FROM (SELECT d.id, d.moved_at, ",
+            readable!(),
+            " AS readable,
             CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"kind\"\\s*:\\s*\"([^\"]*)\"') ELSE t.kind END AS kind,
             CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"execution_id\"\\s*:\\s*\"([^\"]*)\"') ELSE t.execution_id END
                 AS execution_id,
@@ -132,7 +136,7 @@ macro_rules! grounds {
             CASE WHEN f.kind = 'orchestrator' AND e.state IN ('failed', 'pending', 'running') THEN EXISTS (
                 SELECT 1 FROM tasks AS o WHERE o.execution_id = f.execution_id AND o.kind = 'orchestrator'
                     AND o.state IN ('pending', 'running')) ELSE false END,
-            f.object"
+            f.readable"
         )
     };
 }
@@ -176,7 +180,16 @@ macro_rules! replay {
             ", letters AS MATERIALIZED (
                 SELECT t.place, t.id, t.fresh, x.* FROM taken AS t, jsonb_to_record(t.data::jsonb) AS x (
                     execution_id text, step_name text, kind text, parent_task_id text, args text, kwargs text, tags jsonb,
-                    priority int, queue text, idempotency_key text, retry_policy jsonb)),
+                    priority int, queue text, idempotency_key text, retry_policy jsonb)
+                WHERE left(t.data, 1) = '{' AND x.execution_id <> '' AND x.step_name <> '' AND x.args <> '' AND x.kwargs <> ''
+                UNION ALL
+                SELECT t.place, t.id, t.fresh, r.execution_id, r.step_name, r.kind, r.parent_task_id, encode(r.args, 'base64'),
+                    encode(r.kwargs, 'base64'), nullif(r.tags, '')::jsonb, r.priority, r.queue, r.idempotency_key,
+                    nullif(r.retry_policy, '')::jsonb
+                FROM taken AS t CROSS JOIN LATERAL (SELECT d.* FROM tasks AS d WHERE d.id = t.id OFFSET 0) AS r
+                WHERE starts_with(t.data, 'TaskRecord(') AND ",
+            remembered!("r"),
+            "),
             opened AS (
                 UPDATE executions AS e SET state = 'pending', started_at = NULL, completed_at = NULL, result = NULL, error = NULL,
                     retries = 0, expiry_at = CASE WHEN e.expiry_at > ",
@@ -192,17 +205,21 @@ macro_rules! replay {
                 RETURNING l.*),
             joined AS MATERIALIZED (
                 SELECT l.* FROM letters AS l JOIN executions AS e ON e.id = l.execution_id
-                WHERE l.kind = 'activity' AND ($5 OR (
+                WHERE l.kind = 'activity' AND l.execution_id NOT IN (SELECT o.execution_id FROM opened AS o) AND ($5 OR (
                     e.state IN ('pending', 'running') AND (e.expiry_at > ",
             wall_now!("$6"),
             ") IS NOT FALSE
                     AND NOT EXISTS (SELECT 1 FROM (
                         SELECT p.state FROM tasks AS p WHERE p.id = l.parent_task_id OFFSET 0) AS p WHERE p.state = 'failed')))
                 FOR SHARE OF e),
+            beside AS (
+                SELECT l.* FROM letters AS l
+                WHERE $5 AND l.kind = 'activity' AND l.execution_id IN (SELECT o.execution_id FROM opened AS o)),
             orphans AS (
                 SELECT l.* FROM letters AS l WHERE $5 AND l.kind IN ('orchestrator', 'activity')
                     AND NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.id = l.execution_id)),
-            ready AS (SELECT * FROM opened UNION ALL SELECT * FROM joined UNION ALL SELECT * FROM orphans),
+            ready AS (SELECT * FROM opened UNION ALL SELECT * FROM joined UNION ALL SELECT * FROM beside
+                UNION ALL SELECT * FROM orphans),
             gone AS (DELETE FROM dead_tasks AS d USING ready AS r WHERE d.id = r.id RETURNING r.*),
             made AS (
                 INSERT INTO tasks (id, execution_id, step_name, kind, parent_task_id, state, args, kwargs, retries, created_at, tags,
@@ -251,6 +268,27 @@ static REMOVE: Sql = Sql::new(remove!(
 ));
 static REMOVE_WITHOUT_RECORD: Sql = Sql::new(remove!(""));
 
+/// What becomes of the steps of executions whose orchestrators ($1) are replayed; $2 ahead. Steps of the dead orchestrator's
+/// own round, signals of any round (there is one wait of a name in an execution), and what is open of any round.
+static STEPS: Sql = Sql::new(concat!(
+    "SELECT s.step::text, s.effect::text, count(*) FROM (
+        SELECT t.step_name AS step, CASE
+            WHEN t.kind = 'signal' AND t.state = 'pending' THEN 'signal_awaited'
+            WHEN t.kind = 'signal' THEN 'signal_answered'
+            WHEN t.state IN ('pending', 'running') THEN 'still_open'
+            WHEN t.state <> 'completed' THEN 'tried_again'
+            WHEN t.idempotency_key IS NOT NULL AND (
+                EXISTS (SELECT 1 FROM idempotency AS i WHERE i.key = t.idempotency_key AND i.value IS NOT NULL)
+                OR EXISTS (SELECT 1 FROM cache AS c WHERE c.key = t.idempotency_key AND c.value IS NOT NULL
+                    AND (c.expires_at >= ",
+    wall_now!("$2"),
+    ") IS NOT FALSE)) THEN 'answered'
+            ELSE 'runs_again' END AS effect
+        FROM tasks AS x CROSS JOIN LATERAL (SELECT o.* FROM tasks AS o WHERE o.execution_id = x.execution_id OFFSET 0) AS t
+        WHERE x.id = ANY($1) AND x.kind = 'orchestrator' AND t.kind <> 'orchestrator'
+            AND (t.parent_task_id = x.id OR t.state IN ('pending', 'running') OR (t.kind = 'signal' AND t.state = 'completed'))
+    ) AS s GROUP BY 1, 2"
+));
 /// Whether letters are still there as they were seen: then nothing of the transaction is, for it took all of them.
 /// $4 ids, $5 times of death, $6 the tasks of their replays, $7 the operation as the record names it.
 macro_rules! still {
@@ -372,7 +410,7 @@ fn grounds(cells: &mut Cells<'_>, from: usize) -> Grounds {
         expired: cells.flag(from + 2).unwrap_or(false),
         parent: cells.text(from + 3).map(|state| TaskState::parse(&state)),
         live: cells.flag(from + 4).unwrap_or(false),
-        object: cells.flag(from + 5).unwrap_or(false),
+        readable: cells.flag(from + 5).unwrap_or(false),
     }
 }
 
@@ -488,9 +526,41 @@ impl LetterStore for PostgresLetters {
         Some(Box::new(Self { link, records, mark: Some(OperationId::fresh()) }))
     }
 
-    async fn tasks_among(&self, ids: &[String]) -> Result<Vec<String>> {
-        let rows = self.link.ask(Ask::new(&TASKS_AMONG, [(&ids as _, Type::TEXT_ARRAY)])).await?;
-        Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
+    async fn whereabouts(&self, letters: &[Wanted], ahead: i64) -> Result<(Vec<Fact>, Vec<String>)> {
+        let bundle = Bundle::of(letters);
+        let query = LetterQuery { ids: Some(bundle.ids.clone()), ahead, ..LetterQuery::default() };
+        let bound = Bound::of(&query);
+        let mut params = bound.params(&query);
+        params.extend([
+            (&query.texts as &(dyn ToSql + Sync), Type::BOOL),
+            (&query.dump, Type::BOOL),
+            (&query.limit, Type::INT8),
+        ]);
+        let asks = [Ask::new(&UNORDERED, params), Ask::new(&TASKS_AMONG, [(&bundle.fresh as _, Type::TEXT_ARRAY)])];
+        let mut answers = self.link.snapshot(&asks).await?.into_iter();
+        let mut next =
+            || answers.next().unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")));
+        let (facts, made) = (next()?, next()?);
+        let made = made.iter().filter_map(|row| Cells::new(row).text(0)).collect();
+        Ok((facts.iter().map(fact).collect(), made))
+    }
+
+    async fn steps(&self, letters: &[String], ahead: i64) -> Result<Vec<StepFact>> {
+        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&letters, Type::TEXT_ARRAY), (&ahead, Type::INT8)];
+        let rows = match self.link.ask(Ask::new(&STEPS, params)).await {
+            // Tables of another version: nothing is promised of them.
+            Err(error) if is_other(&error) => return Ok(Vec::new()),
+            other => other?,
+        };
+        let step = |row: &Row| {
+            let mut cells = Cells::new(row);
+            Some(StepFact {
+                step: cells.text(0).unwrap_or_default(),
+                effect: Effect::parse(&cells.text(1)?)?,
+                count: u64::try_from(cells.int(2)?).ok()?,
+            })
+        };
+        Ok(rows.iter().filter_map(step).collect())
     }
 
     async fn copies(&self, letters: &[Wanted]) -> Result<Vec<(String, String)>> {

@@ -16,6 +16,7 @@ use crate::stores::postgres::link::Link;
 use crate::stores::postgres::read::{Ask, chunks};
 use crate::systems::stent::port::{Listed, Order, Query, Rows};
 use crate::systems::stent::record::Task;
+use crate::systems::stent::verdict::Leaves;
 use crate::text::named;
 
 /// What the workers' clock shows now.
@@ -53,6 +54,32 @@ macro_rules! times {
     };
 }
 
+/// Whether anything of an execution changed a moment ago, as `verdict::GRACE` has it.
+macro_rules! recent {
+    () => {
+        concat!(
+            "coalesce(greatest(e.created_at, (SELECT max(greatest(t.created_at, t.started_at, t.completed_at)) FROM tasks AS t
+                WHERE t.execution_id = e.id)) >= ",
+            wall_now!(),
+            " - interval '60 seconds', false)"
+        )
+    };
+}
+
+/// What the open tasks are at that wait for no other open one: letters as `verdict::Leaves` reads them.
+macro_rules! leaves {
+    () => {
+        concat!(
+            "(SELECT string_agg(DISTINCT CASE WHEN t.state = 'running' THEN 'r' WHEN t.kind = 'signal' THEN 'w'
+                    WHEN t.scheduled_for > ",
+            wall_now!(),
+            " THEN 's' ELSE 'o' END, '') FROM tasks AS t
+                WHERE t.execution_id = e.id AND t.state IN ('pending', 'running') AND NOT EXISTS (SELECT 1 FROM tasks AS c
+                    WHERE c.execution_id = e.id AND c.parent_task_id = t.id AND c.state IN ('pending', 'running')))"
+        )
+    };
+}
+
 static EXECUTIONS_BEGIN: Sql = Sql::new(concat!(
     "SELECT ",
     execution_columns!(
@@ -66,13 +93,24 @@ static EXECUTIONS_BEGIN: Sql = Sql::new(concat!(
         CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN EXISTS (
             SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state = 'running' AND t.lease_expires_at < ",
     wall_now!(),
-    ") END, octet_length(e.args), octet_length(e.kwargs), octet_length(e.result)
+    ") END, CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN ",
+    recent!(),
+    " END, CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN ",
+    leaves!(),
+    " END, octet_length(e.args), octet_length(e.kwargs), octet_length(e.result)
     FROM (SELECT e.* FROM executions AS e WHERE
         ($1::text[] IS NULL OR e.state = ANY($1) OR (e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') AND (
             ('overdue' = ANY($1) AND e.expiry_at < ",
     wall_now!(),
     ") OR ('stranded' = ANY($1) AND NOT EXISTS (
-                SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')))
+                SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')) AND NOT ",
+    recent!(),
+    ") OR ('settling' = ANY($1) AND NOT EXISTS (
+                SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')) AND ",
+    recent!(),
+    ") OR (('waiting' = ANY($1) OR 'sleeping' = ANY($1)) AND e.state = 'running' AND CASE ",
+    leaves!(),
+    " WHEN 'w' THEN 'waiting' WHEN 'sw' THEN 'waiting' WHEN 's' THEN 'sleeping' END = ANY($1))
             OR ('lost' = ANY($1) AND EXISTS (
                 SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state = 'running' AND t.lease_expires_at < ",
     wall_now!(),
@@ -189,8 +227,9 @@ pub(super) async fn executions(link: &Link, query: &Query) -> Result<Rows<Listed
     let sql = EXECUTIONS_BEGIN.clone().then(executions_end(query.order, query.descending));
     stream(link, query, &EXECUTIONS_CLOCK, &sql, |row| {
         let mut cells = Cells::new(row);
-        let (live, lost) = (cells.flag(15), cells.flag(16));
-        Listed { execution: execution(row), live, lost }
+        let (live, lost, settling) = (cells.flag(15), cells.flag(16), cells.flag(17));
+        let leaves = Leaves::parse(&cells.text(18).unwrap_or_default());
+        Listed { execution: execution(row), live, lost, settling, leaves }
     })
     .await
 }

@@ -11,7 +11,7 @@ use super::shape;
 use crate::error::Result;
 use crate::permit::WritePermit;
 use crate::stores::sqlite::{Sqlite, error_from};
-use crate::systems::stent::acts::{ActStore, Cancel, Old, Sent, Signal, Stopped, Watched};
+use crate::systems::stent::acts::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
 use crate::systems::stent::letters::chosen::Wanted;
 use crate::systems::stent::record::signal_step;
 use crate::time::wall::Wall;
@@ -47,10 +47,33 @@ impl SqliteActs {
 
 const END: &str = "UPDATE executions SET state = 'cancelled', completed_at = ?3, error = ?4
     WHERE id = ?1 AND state = ?2 AND state IN ('pending', 'running', 'cancelling') RETURNING root_function";
-const OPEN: &str =
-    "SELECT id, state, worker_id FROM tasks WHERE execution_id = ?1 AND +state IN ('pending', 'running') ORDER BY id";
-const STOP: &str = "UPDATE tasks SET state = 'failed', completed_at = ?2, error = ?3
-    WHERE execution_id = ?1 AND +state IN ('pending', 'running')";
+/// What waits for a signal, and what runs above it, as in `postgres/acts.rs`.
+macro_rules! waits {
+    () => {
+        "WITH RECURSIVE waits (id, parent) AS (
+            SELECT t.id, t.parent_task_id FROM tasks AS t WHERE t.execution_id = ?1 AND t.kind = 'signal' AND +t.state = 'pending'
+                AND EXISTS (SELECT 1 FROM tasks AS p WHERE p.id = t.parent_task_id AND p.state = 'running')
+            UNION SELECT p.id, p.parent_task_id FROM waits AS w
+                JOIN tasks AS p ON p.id = w.parent AND p.execution_id = ?1 AND p.state = 'running') "
+    };
+}
+const OPEN: &str = concat!(
+    waits!(),
+    "SELECT id, state, worker_id, CASE WHEN id IN (SELECT id FROM waits) THEN step_name END
+    FROM tasks WHERE execution_id = ?1 AND +state IN ('pending', 'running') ORDER BY id"
+);
+const STOP: &str = concat!(
+    waits!(),
+    "UPDATE tasks SET state = 'failed', completed_at = ?2, error = ?3
+    WHERE execution_id = ?1 AND +state IN ('pending', 'running') AND id NOT IN (SELECT id FROM waits)"
+);
+const COMPLETE: &str = "UPDATE executions SET state = 'completed', error = NULL, completed_at = ?4, result = (
+        SELECT t.result FROM tasks AS t WHERE t.id = ?3)
+    WHERE id = ?1 AND state = ?2 AND state IN ('pending', 'running')
+        AND EXISTS (SELECT 1 FROM tasks AS t WHERE t.id = ?3 AND t.execution_id = ?1 AND t.kind = 'orchestrator'
+            AND t.state = 'completed' AND t.result IS NOT NULL)
+        AND NOT EXISTS (SELECT 1 FROM tasks AS o WHERE o.execution_id = ?1 AND o.kind = 'orchestrator'
+            AND +o.state IN ('pending', 'running')) RETURNING root_function";
 const RECORD: &str = "INSERT INTO execution_progress (execution_id, step, status, detail) VALUES (?1, ?2, ?3, ?4)";
 const STATE: &str = "SELECT state FROM executions WHERE id = ?1";
 const WRITTEN: &str =
@@ -73,7 +96,8 @@ macro_rules! has_letters {
 
 macro_rules! has_live {
     () => {
-        "EXISTS (SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND +t.state IN ('pending', 'running'))"
+        "EXISTS (SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND +t.state IN ('pending', 'running')
+            AND t.kind <> 'signal')"
     };
 }
 
@@ -120,7 +144,8 @@ impl ActStore for SqliteActs {
             let read = |row: &Row<'_>| {
                 let mut cells = Cells::new(row);
                 let (id, state) = (cells.text(0).unwrap_or_default(), cells.text(1));
-                Ok(Stopped { id, running: state.as_deref() == Some("running"), worker: cells.text(2) })
+                let (worker, left) = (cells.text(2), cells.text(3));
+                Ok(Stopped { id, running: left.is_none() && state.as_deref() == Some("running"), worker, left })
             };
             let mut open = db.prepare(OPEN).map_err(error_from)?;
             let open = open.query_map([&id], read).map_err(error_from)?;
@@ -131,6 +156,22 @@ impl ActStore for SqliteActs {
                 db.execute(RECORD, params![id, function, "failed", detail]).map_err(error_from)?;
             }
             Ok((Some(stopped), true))
+        })
+        .await
+    }
+
+    async fn complete(&self, complete: &Complete<'_>, _permit: &WritePermit) -> Result<bool> {
+        let (id, seen, task) = (complete.id.to_owned(), complete.seen.to_owned(), complete.task.to_owned());
+        let (ahead, note) = (complete.ahead, complete.note.to_owned());
+        self.writing(move |db| {
+            let now = wall(db, ahead)?.isoformat();
+            let ended = db.query_row(COMPLETE, params![id, seen, task, now], |row| row.get::<_, Option<String>>(0));
+            let Some(function) = ended.optional().map_err(error_from)? else { return Ok((false, false)) };
+            if shape(db)?.has_progress() {
+                let detail = format!("execution completed with the result of task {task} {note}");
+                db.execute(RECORD, params![id, function, "completed", detail]).map_err(error_from)?;
+            }
+            Ok((true, true))
         })
         .await
     }

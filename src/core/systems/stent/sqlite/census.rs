@@ -9,21 +9,27 @@ use super::{all, one};
 use crate::error::Result;
 use crate::systems::stent::port::{Census, ExecutionGroup, Group, Orphans, Stats, Step, TaskGroup, Worker};
 use crate::systems::stent::shape::{Library, Shape};
+use crate::systems::stent::verdict::GRACE;
 use crate::systems::stent::why::Activity;
 use crate::time::Timestamp;
-use crate::time::wall::Zone;
+use crate::time::wall::{Wall, Zone};
 
+/// A worker ends what has expired just after that moment: ?1 lies a little before now.
 const EXECUTIONS: &str = "SELECT state, coalesce(expiry_at < ?1, 0), count(*), min(created_at), max(created_at)
     FROM executions GROUP BY 1, 2";
 
+/// Without open tasks, and unchanged since ?1.
 const STRANDED: &str = "SELECT count(*), min(e.created_at), max(e.created_at) FROM executions AS e
     WHERE e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') AND NOT EXISTS (
-        SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running'))";
+        SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running'))
+        AND max(coalesce(e.created_at, ''), coalesce((SELECT max(max(coalesce(t.created_at, ''), coalesce(t.started_at, ''),
+            coalesce(t.completed_at, ''))) FROM tasks AS t WHERE t.execution_id = e.id), '')) < ?1";
 
-const TASKS: &str = "SELECT state, kind, CASE WHEN state = 'pending' THEN queue END,
+const TASKS: &str = "SELECT state, kind, queue,
         coalesce(CASE state WHEN 'pending' THEN scheduled_for > ?1 WHEN 'running' THEN lease_expires_at < ?1 END, 0),
         count(*), min(created_at), max(max(created_at, coalesce(started_at, ''), coalesce(completed_at, ''))),
-        max(lease_expires_at)
+        max(lease_expires_at), min(coalesce(scheduled_for, created_at)), max(started_at),
+        CAST(max(julianday(created_at) - julianday(started_at)) * 86400e6 AS INTEGER)
     FROM tasks GROUP BY 1, 2, 3, 4";
 
 const LETTERS: &str = "SELECT count(*), min(moved_at), max(moved_at) FROM dead_tasks";
@@ -42,10 +48,11 @@ const STEPS: &str =
 
 const HAS_STEP: &str = "SELECT 1 FROM tasks WHERE step_name = ?1 LIMIT 1";
 
-const ACTIVITY: &str = "SELECT count(*) FILTER (WHERE state = 'pending' AND kind <> 'signal'
+const ACTIVITY: &str = "SELECT count(*) FILTER (WHERE state = 'pending' AND kind <> 'signal' AND queue IS ?2
             AND (scheduled_for IS NULL OR scheduled_for <= ?1)),
-        count(*) FILTER (WHERE state = 'running' AND lease_expires_at >= ?1), max(started_at)
-    FROM tasks WHERE coalesce(queue, 'default') = coalesce(?2, 'default')";
+        count(*) FILTER (WHERE state = 'running' AND lease_expires_at >= ?1), max(started_at),
+        count(*) FILTER (WHERE state = 'running' AND step_name = ?3 AND lease_expires_at >= ?1)
+    FROM tasks WHERE ?2 IS NULL OR queue = ?2 OR (state = 'running' AND step_name = ?3)";
 
 const ORPHANS: &str = "SELECT (SELECT count(*) FROM tasks AS t JOIN executions AS e ON e.id = t.execution_id
             WHERE t.state = 'failed' AND e.state = 'failed' AND NOT EXISTS (SELECT 1 FROM dead_tasks AS d WHERE d.id = t.id)),
@@ -53,16 +60,23 @@ const ORPHANS: &str = "SELECT (SELECT count(*) FROM tasks AS t JOIN executions A
             WHERE NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.id = t.execution_id)),
         (SELECT count(*) FROM tasks AS t WHERE NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.id = t.execution_id))";
 
-pub(super) fn activity(db: &Connection, now: Timestamp, queue: Option<&str>, zone: &Zone) -> Result<Activity> {
+pub(super) fn activity(
+    db: &Connection,
+    now: Timestamp,
+    queue: Option<&str>,
+    step: Option<&str>,
+    zone: &Zone,
+) -> Result<Activity> {
     let activity = |row: &Row<'_>| {
         let mut cells = Cells::new(row);
         Activity {
             ready: cells.int(0).unwrap_or_default(),
             running: cells.int(1).unwrap_or_default(),
             last_begun: cells.wall(2),
+            of_step: cells.int(3).unwrap_or_default(),
         }
     };
-    Ok(one(db, ACTIVITY, params![zone.wall(now).isoformat(), queue], activity)?.unwrap_or_default())
+    Ok(one(db, ACTIVITY, params![zone.wall(now).isoformat(), queue, step], activity)?.unwrap_or_default())
 }
 
 pub(super) fn orphans(db: &Connection) -> Result<Orphans> {
@@ -82,8 +96,8 @@ fn group(cells: &mut Cells<'_>, from: usize) -> Group {
     Group { count: cells.int(from).unwrap_or_default(), oldest: cells.wall(from + 1), newest: cells.wall(from + 2) }
 }
 
-fn only(db: &Connection, sql: &str) -> Result<Group> {
-    Ok(one(db, sql, [], |row| group(&mut Cells::new(row), 0))?.unwrap_or_default())
+fn only(db: &Connection, sql: &str, bound: impl rusqlite::Params) -> Result<Group> {
+    Ok(one(db, sql, bound, |row| group(&mut Cells::new(row), 0))?.unwrap_or_default())
 }
 
 fn executions(row: &Row<'_>) -> ExecutionGroup {
@@ -104,6 +118,9 @@ fn tasks(row: &Row<'_>) -> TaskGroup {
         off: cells.flag(3).unwrap_or_default(),
         group: group(&mut cells, 4),
         lease: cells.wall(7),
+        due: cells.wall(8),
+        begun: cells.wall(9),
+        lead: cells.int(10),
     }
 }
 
@@ -132,14 +149,15 @@ fn step(row: &Row<'_>) -> Step {
 
 pub(super) fn census(db: &Connection, shape: Shape, now: Timestamp, zone: &Zone) -> Result<Census> {
     let wall = zone.wall(now).isoformat();
+    let before = |micros: i64| Wall::from_micros(zone.wall(now).as_micros().saturating_sub(micros)).isoformat();
     let has = |step: &str| Ok::<_, crate::error::Error>(one(db, HAS_STEP, [step], |_| ())?.is_some());
     Ok(Census {
         now,
         library: Library::of(has("stent.sleep")?, has("senpuki.sleep")?),
-        executions: all(db, EXECUTIONS, params![wall], executions)?,
-        stranded: only(db, STRANDED)?,
+        executions: all(db, EXECUTIONS, params![before(10_000_000)], executions)?,
+        stranded: only(db, STRANDED, params![before(GRACE)])?,
         tasks: all(db, TASKS, params![wall], tasks)?,
-        letters: if shape.has_letters() { only(db, LETTERS)? } else { Group::default() },
+        letters: if shape.has_letters() { only(db, LETTERS, [])? } else { Group::default() },
         shape,
         facts: vec![("server", format!("SQLite {}", rusqlite::version()))],
     })

@@ -9,14 +9,14 @@ use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, TransactionBehavi
 use tokio::sync::mpsc;
 
 use super::cells::Cells;
-use super::{now, shape};
+use super::{now, readable, shape, task_columns};
 use crate::error::{Error, ErrorKind, Result};
 use crate::permit::WritePermit;
 use crate::stores::sqlite::{Sqlite, error_from};
 use crate::systems::stent::dump::{self, Dump};
 use crate::systems::stent::letters::chosen::Wanted;
-use crate::systems::stent::letters::rules::{self, Standing};
-use crate::systems::stent::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore};
+use crate::systems::stent::letters::rules::{self, Effect, Standing};
+use crate::systems::stent::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore, StepFact};
 use crate::systems::stent::record::{ExecutionState, Task, TaskKind, TaskState};
 use crate::time::Timestamp;
 use crate::time::wall::Wall;
@@ -39,7 +39,10 @@ impl SqliteLetters {
 /// Letters with what they belong to, as in `postgres/letters.rs`.
 macro_rules! letters {
     () => {
-        " FROM (SELECT d.id, d.moved_at, d.reason, d.data,
+        concat!(
+            " FROM (SELECT d.id, d.moved_at, d.reason, d.data, ",
+            readable!(),
+            " AS readable,
                 CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.kind' ELSE t.kind END AS kind,
                 CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.execution_id' ELSE t.execution_id END AS execution_id,
                 CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.parent_task_id' ELSE t.parent_task_id END AS parent,
@@ -57,6 +60,7 @@ macro_rules! letters {
             AND (:queue IS NULL OR f.queue = :queue OR (:queue = 'default' AND f.queue IS NULL))
             AND (:step IS NULL OR f.step = :step OR substr(f.step, -length(:step) - 1) = ':' || :step)
             AND (:worker IS NULL OR substr(f.worker, 1, length(:worker)) = :worker)"
+        )
     };
 }
 
@@ -66,7 +70,7 @@ macro_rules! grounds {
             CASE WHEN f.kind = 'orchestrator' AND e.state IN ('failed', 'pending', 'running') THEN EXISTS (
                 SELECT 1 FROM tasks AS o WHERE o.execution_id = f.execution_id AND o.kind = 'orchestrator'
                     AND o.state IN ('pending', 'running')) ELSE 0 END,
-            coalesce(substr(f.data, 1, 1) = '{', 0)"
+            f.readable"
     };
 }
 
@@ -102,6 +106,28 @@ const DELETE: &str = "DELETE FROM dead_tasks WHERE id = ?1";
 const RECORD: &str = "INSERT INTO execution_progress (execution_id, step, status, detail) VALUES (?1, ?2, ?3, ?4)";
 const OWNER: &str =
     "SELECT t.execution_id, t.step_name FROM tasks AS t JOIN executions AS e ON e.id = t.execution_id WHERE t.id = ?1";
+/// As in `postgres/letters.rs`; ?1 is a list, ?2 now.
+const STEPS: &str = "SELECT step, effect, count(*) FROM (
+        SELECT t.step_name AS step, CASE
+            WHEN t.kind = 'signal' AND t.state = 'pending' THEN 'signal_awaited'
+            WHEN t.kind = 'signal' THEN 'signal_answered'
+            WHEN t.state IN ('pending', 'running') THEN 'still_open'
+            WHEN t.state <> 'completed' THEN 'tried_again'
+            WHEN t.idempotency_key IS NOT NULL AND (
+                EXISTS (SELECT 1 FROM idempotency AS i WHERE i.key = t.idempotency_key AND i.value IS NOT NULL)
+                OR EXISTS (SELECT 1 FROM cache AS c WHERE c.key = t.idempotency_key AND c.value IS NOT NULL
+                    AND (c.expires_at IS NULL OR c.expires_at >= ?2))) THEN 'answered'
+            ELSE 'runs_again' END AS effect
+        FROM tasks AS x JOIN tasks AS t ON t.execution_id = x.execution_id
+        WHERE x.id IN (SELECT value FROM json_each(?1)) AND x.kind = 'orchestrator' AND t.kind <> 'orchestrator'
+            AND (t.parent_task_id = x.id OR +t.state IN ('pending', 'running')
+                OR (t.kind = 'signal' AND +t.state = 'completed')))
+    GROUP BY 1, 2";
+const REMEMBERED: &str = concat!(
+    "SELECT ",
+    task_columns!("NULL", "t.args", "t.kwargs", "NULL"),
+    " FROM tasks AS t WHERE t.id = ?1 AND t.state = 'failed'"
+);
 const TASKS_AMONG: &str = "SELECT id FROM tasks WHERE id IN (SELECT value FROM json_each(?1))";
 
 const TWINS: &str = "SELECT t.execution_id, t.id
@@ -136,7 +162,7 @@ fn grounds(cells: &mut Cells<'_>, from: usize) -> Grounds {
         expired: cells.flag(from + 2).unwrap_or(false),
         parent: cells.text(from + 3).map(|state| TaskState::parse(&state)),
         live: cells.flag(from + 4).unwrap_or(false),
-        object: cells.flag(from + 5).unwrap_or(false),
+        readable: cells.flag(from + 5).unwrap_or(false),
     }
 }
 
@@ -207,8 +233,8 @@ fn send(db: &mut Connection, query: &LetterQuery, sender: &mpsc::Sender<Result<V
     Ok(())
 }
 
-/// The task in a dump, or why it cannot be used.
-fn parsed(data: Option<&str>) -> Result<Task> {
+/// The task of a letter: from its dump, or, where that is text of senpuki 0.1.x, from the row of the task that died.
+fn parsed(db: &Connection, id: &str, data: Option<&str>) -> Result<Task> {
     let odd = |why: String| Error::new(ErrorKind::Unreadable, why);
     match dump::parse(data.unwrap_or_default()) {
         Dump::Task { task, .. } => {
@@ -217,7 +243,10 @@ fn parsed(data: Option<&str>) -> Result<Task> {
                 Some(what) => Err(odd(what.clone())),
             }
         }
-        Dump::Repr => Err(odd("it is text of senpuki 0.1.x".into())),
+        Dump::Repr => {
+            let row = db.query_row(REMEMBERED, [id], |row| Ok(super::task(row))).optional().map_err(error_from)?;
+            row.ok_or_else(|| odd("it is text of senpuki 0.1.x, and the row of its task is gone".into()))
+        }
         Dump::Unreadable(why) => Err(odd(why)),
     }
 }
@@ -245,6 +274,9 @@ fn as_seen(db: &Connection, wanted: &Wanted) -> Result<Option<Option<String>>> {
 }
 
 fn judged(db: &Connection, task: &Task, now: &str) -> Result<Standing> {
+    let text = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
+    let bytes = |bytes: &Option<Vec<u8>>| bytes.as_deref().is_some_and(|bytes| !bytes.is_empty());
+    let whole = text(&task.execution_id) && text(&task.step_name) && bytes(&task.args) && bytes(&task.kwargs);
     let read = |row: &Row<'_>| {
         let mut cells = Cells::new(row);
         Ok(Grounds {
@@ -253,7 +285,7 @@ fn judged(db: &Connection, task: &Task, now: &str) -> Result<Standing> {
             expired: cells.flag(1).unwrap_or(false),
             parent: cells.text(2).map(|state| TaskState::parse(&state)),
             live: cells.flag(3).unwrap_or(false),
-            object: true,
+            readable: whole,
         })
     };
     let bound = params![task.execution_id, task.parent_task_id, now];
@@ -290,7 +322,7 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Vec<usize>> {
     let mut places = Vec::new();
     for (place, wanted) in job.letters.iter().enumerate() {
         let Some(data) = as_seen(&writing, wanted)? else { continue };
-        let task = parsed(data.as_deref())?;
+        let task = parsed(&writing, &wanted.id, data.as_deref())?;
         let standing = judged(&writing, &task, &now_text)?;
         if !(standing == Standing::Replayable || (job.force && standing.can_be_forced())) {
             continue;
@@ -329,8 +361,7 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Vec<usize>> {
 /// A task of the id that the replay would make is there already: no fault of the other letters.
 fn taken(error: rusqlite::Error) -> Error {
     if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) {
-        let why = "the task of its replay is there already: it was replayed before, and the letter was put back";
-        return Error::new(ErrorKind::Unreadable, why);
+        return Error::new(ErrorKind::Changed, "the task of its replay is there already");
     }
     error_from(error)
 }
@@ -402,13 +433,43 @@ impl LetterStore for SqliteLetters {
         self.db.run(move |db| remove(db, &job)).await
     }
 
-    async fn tasks_among(&self, ids: &[String]) -> Result<Vec<String>> {
-        let ids = list(ids);
+    async fn whereabouts(&self, letters: &[Wanted], ahead: i64) -> Result<(Vec<Fact>, Vec<String>)> {
+        let ids = letters.iter().map(|letter| letter.id.clone()).collect();
+        let query = LetterQuery { ids: Some(ids), ahead, ..LetterQuery::default() };
+        let fresh: Vec<String> = letters.iter().map(|letter| letter.fresh.clone()).collect();
         self.db
             .run(move |db| {
-                let mut statement = db.prepare(TASKS_AMONG).map_err(error_from)?;
-                let rows = statement.query_map([ids], |row| row.get(0)).map_err(error_from)?;
-                rows.collect::<rusqlite::Result<Vec<String>>>().map_err(error_from)
+                let snapshot = db.transaction().map_err(error_from)?;
+                let mut facts = Vec::new();
+                each(&snapshot, UNORDERED, &query, |fact| {
+                    facts.push(fact);
+                    true
+                })?;
+                let mut statement = snapshot.prepare(TASKS_AMONG).map_err(error_from)?;
+                let rows = statement.query_map([list(&fresh)], |row| row.get(0)).map_err(error_from)?;
+                Ok((facts, rows.collect::<rusqlite::Result<Vec<String>>>().map_err(error_from)?))
+            })
+            .await
+    }
+
+    async fn steps(&self, letters: &[String], ahead: i64) -> Result<Vec<StepFact>> {
+        let letters = list(letters);
+        self.db
+            .run(move |db| {
+                let shape = shape(db)?;
+                if !(shape.has("idempotency", "key") && shape.has("cache", "expires_at")) {
+                    return Ok(Vec::new());
+                }
+                let now = wall(db, ahead)?.isoformat();
+                let mut statement = db.prepare(STEPS).map_err(error_from)?;
+                let step = |row: &Row<'_>| {
+                    let mut cells = Cells::new(row);
+                    let effect = cells.text(1).as_deref().and_then(Effect::parse);
+                    let count = cells.int(2).and_then(|count| u64::try_from(count).ok()).unwrap_or_default();
+                    Ok(effect.map(|effect| StepFact { step: cells.text(0).unwrap_or_default(), effect, count }))
+                };
+                let rows = statement.query_map(params![letters, now], step).map_err(error_from)?;
+                Ok(rows.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)?.into_iter().flatten().collect())
             })
             .await
     }

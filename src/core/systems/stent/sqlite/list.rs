@@ -9,6 +9,7 @@ use super::{SqliteExecutions, execution, execution_columns, one, task_columns};
 use crate::error::{Error, ErrorKind, Result};
 use crate::stores::sqlite::error_from;
 use crate::systems::stent::port::{Listed, Order, Query, Rows};
+use crate::systems::stent::verdict::{GRACE, Leaves};
 use crate::text::named;
 use crate::time::Timestamp;
 use crate::time::wall::Wall;
@@ -36,6 +37,24 @@ macro_rules! tagged {
     };
 }
 
+/// As in `postgres/list.rs`; `:recent` lies as long ago as `verdict::GRACE`.
+macro_rules! recent {
+    () => {
+        "max(coalesce(e.created_at, ''), coalesce((SELECT max(max(coalesce(t.created_at, ''), coalesce(t.started_at, ''),
+            coalesce(t.completed_at, ''))) FROM tasks AS t WHERE t.execution_id = e.id), '')) >= :recent"
+    };
+}
+
+/// As in `postgres/list.rs`.
+macro_rules! leaves {
+    () => {
+        "(SELECT group_concat(leaf, '') FROM (SELECT DISTINCT CASE WHEN t.state = 'running' THEN 'r' WHEN t.kind = 'signal' THEN 'w'
+                WHEN t.scheduled_for > :now THEN 's' ELSE 'o' END AS leaf FROM tasks AS t
+            WHERE t.execution_id = e.id AND t.state IN ('pending', 'running') AND NOT EXISTS (SELECT 1 FROM tasks AS c
+                WHERE c.execution_id = e.id AND c.parent_task_id = t.id AND c.state IN ('pending', 'running')) ORDER BY 1))"
+    };
+}
+
 pub(super) const EXECUTIONS: &str = concat!(
     "SELECT ",
     execution_columns!(
@@ -47,13 +66,25 @@ pub(super) const EXECUTIONS: &str = concat!(
     ", CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN EXISTS (
             SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')) END,
         CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN EXISTS (
-            SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state = 'running' AND t.lease_expires_at < :now) END
+            SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state = 'running' AND t.lease_expires_at < :now) END,
+        CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN ",
+    recent!(),
+    " END, CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN ",
+    leaves!(),
+    " END
     FROM (SELECT e.* FROM executions AS e WHERE
         (:states IS NULL OR e.state IN (SELECT value FROM json_each(:states))
             OR (e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') AND (
                 ('overdue' IN (SELECT value FROM json_each(:states)) AND e.expiry_at < :now)
                 OR ('stranded' IN (SELECT value FROM json_each(:states)) AND NOT EXISTS (
-                    SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')))
+                    SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')) AND NOT ",
+    recent!(),
+    ") OR ('settling' IN (SELECT value FROM json_each(:states)) AND NOT EXISTS (
+                    SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')) AND ",
+    recent!(),
+    ") OR (e.state = 'running' AND CASE ",
+    leaves!(),
+    " WHEN 'w' THEN 'waiting' WHEN 'sw' THEN 'waiting' WHEN 's' THEN 'sleeping' END IN (SELECT value FROM json_each(:states)))
                 OR ('lost' IN (SELECT value FROM json_each(:states)) AND EXISTS (
                     SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state = 'running'
                         AND t.lease_expires_at < :now)))))
@@ -92,7 +123,7 @@ pub(super) const TASKS: &str = concat!(
     " AND (:worker IS NULL OR substr(e.worker_id, 1, length(:worker)) = :worker)
         AND (:errors IS NULL OR EXISTS (SELECT 1 FROM json_each(:errors) AS n
             WHERE instr(e.error, CAST(n.value AS BLOB)) > 0))
-        AND (:execution IS NULL OR e.execution_id = :execution)",
+        AND (:execution IS NULL OR e.execution_id = :execution) AND :recent IS NOT NULL",
     times!()
 );
 
@@ -166,8 +197,9 @@ const fn there(kind: Kind) -> &'static str {
 
 pub(super) fn listed(row: &Row<'_>) -> Listed {
     let mut cells = Cells::new(row);
-    let (live, lost) = (cells.flag(15), cells.flag(16));
-    Listed { execution: execution(row), live, lost }
+    let (live, lost, settling) = (cells.flag(15), cells.flag(16), cells.flag(17));
+    let leaves = Leaves::parse(&cells.text(18).unwrap_or_default());
+    Listed { execution: execution(row), live, lost, settling, leaves }
 }
 
 impl SqliteExecutions {
@@ -220,12 +252,13 @@ fn send<T>(
     let [until, older] = query.until.map(text);
     let sql = begin.to_owned() + end(kind, query.order, query.descending);
     let mut statement = db.prepare(&sql).map_err(error_from)?;
+    let recent = Wall::from_micros(wall.as_micros().saturating_sub(GRACE)).isoformat();
     let mut rows = statement
         .query(named_params! {
             ":states": list(&query.states), ":queue": query.queue, ":function": query.function, ":tags": list(&query.tag),
             ":worker": query.worker, ":errors": list(&query.error), ":execution": query.execution,
             ":since": text(query.since), ":until": until, ":older": older, ":after": query.after,
-            ":payloads": query.payloads, ":now": wall.isoformat(), ":limit": query.limit.unwrap_or(-1),
+            ":payloads": query.payloads, ":now": wall.isoformat(), ":recent": recent, ":limit": query.limit.unwrap_or(-1),
         })
         .map_err(error_from)?;
     let mut chunk = Vec::new();

@@ -54,6 +54,7 @@ pub(in crate::systems::stent) fn row(id: &str, parent: Option<&str>, kind: &str,
         idempotency_key: None,
         retry_policy: None,
         scheduled_for: None,
+        has_result: false,
         unreadable: Vec::new(),
     }
 }
@@ -153,7 +154,20 @@ fn tasks() {
 
 #[test]
 fn lists_say_what_they_can_without_the_tasks() {
-    let row = |state: &str, live, lost| Listed { execution: execution(state), live, lost };
+    let row = |state: &str, live, lost| Listed {
+        execution: execution(state),
+        live,
+        lost,
+        settling: Some(false),
+        leaves: Leaves::default(),
+    };
+    let at_work = |leaves| Listed { leaves: Leaves::parse(leaves), ..row("running", Some(true), Some(false)) };
+    assert_eq!(listed(&at_work("w"), NOW), State::Waiting);
+    assert_eq!(listed(&at_work("sw"), NOW), State::Waiting);
+    assert_eq!(listed(&at_work("s"), NOW), State::Sleeping);
+    assert_eq!(listed(&at_work("rw"), NOW), State::Running);
+    let settling = Listed { settling: Some(true), ..row("running", Some(false), Some(false)) };
+    assert_eq!(listed(&settling, NOW), State::Settling);
     assert_eq!(listed(&row("running", Some(true), Some(false)), NOW), State::Running);
     assert_eq!(listed(&row("running", Some(true), Some(true)), NOW), State::Lost);
     assert_eq!(listed(&row("pending", Some(false), Some(false)), NOW), State::Stranded);
@@ -180,8 +194,14 @@ fn the_first_failure_and_the_way_out_are_told() {
         ..root("failed")
     };
     let mut look = with("failed", vec![parent, child]);
-    let letter =
-        |id: &str| DeadTask { id: id.into(), reason: None, moved_at: at(-10), data: None, unreadable: Vec::new() };
+    let letter = |id: &str| DeadTask {
+        id: id.into(),
+        reason: None,
+        moved_at: at(-10),
+        data: None,
+        readable: true,
+        unreadable: Vec::new(),
+    };
     look.letters = vec![letter("t1"), letter("t0")];
     let verdict = judge(&look, NOW, &Zone::utc());
     assert!(
@@ -210,16 +230,78 @@ fn a_waiter_is_woken_by_the_command_told() {
 
 #[test]
 fn zones_are_doubted() {
+    const MINUTE: i64 = 60_000_000;
     let hours = |hours: f64| at((hours * 3600.0) as i64);
-    assert_eq!(zone_doubt(at(-5), NOW, 3, 0), None);
-    assert_eq!(zone_doubt(at(60), NOW, 3, 0), None, "clocks differ a little");
-    let doubt = zone_doubt(hours(8.99), NOW, 0, 0).unwrap();
+    assert_eq!(zone_doubt(at(-5), NOW, None), None);
+    assert_eq!(zone_doubt(at(60), NOW, Some(-MINUTE)), None, "clocks differ a little");
+    let doubt = zone_doubt(hours(8.99), NOW, None).unwrap();
     assert_eq!(likely_ahead(doubt, 0), 9 * 60 * MINUTE);
-    let doubt = zone_doubt(hours(5.5), NOW, 0, 0).unwrap();
+    let doubt = zone_doubt(hours(5.5), NOW, None).unwrap();
     assert_eq!(likely_ahead(doubt, 0), 330 * MINUTE);
-    let doubt = zone_doubt(at(-5 * 3600 - 20), NOW, 2, 2).unwrap();
+    let doubt = zone_doubt(at(-20), NOW, Some(300 * MINUTE - 20_000_000)).unwrap();
     assert_eq!(likely_ahead(doubt, 0), -300 * MINUTE);
-    assert_eq!(zone_doubt(at(-5 * 3600 - 20), NOW, 2, 1), None, "somebody beats");
-    assert_eq!(zone_doubt(at(-5 * 3600 - 600), NOW, 2, 2), None, "no whole offset");
-    assert_eq!(zone_doubt(None, NOW, 2, 2), None);
+    assert_eq!(zone_doubt(at(-20), NOW, Some(10 * MINUTE)), None, "machines' clocks differ by minutes");
+    // An outage leaves old rows, however old they are.
+    for minutes in [59, 60, 90, 120, 180, 300] {
+        assert_eq!(zone_doubt(at(-60 * minutes), NOW, Some(-5)), None, "{minutes}");
+    }
+    assert_eq!(zone_doubt(None, NOW, None), None);
+}
+
+#[test]
+fn the_gap_between_two_commits_is_no_verdict() {
+    for (ended, wanted) in [(-1, State::Settling), (-59, State::Settling), (-61, State::Stranded)] {
+        let done = Task { completed_at: at(ended), has_result: true, ..root("completed") };
+        let look = with("running", vec![done]);
+        let verdict = judge(&look, NOW, &Zone::utc());
+        assert_eq!(verdict.state, wanted.name(), "{ended}");
+        let completes = verdict.next.iter().any(|next| next.command == "sen exec complete e1");
+        assert_eq!(completes, wanted == State::Stranded, "finished work is not offered to be cancelled: {verdict:?}");
+        assert!(verdict.next.iter().all(|next| !next.command.contains("cancel")), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_backoff_and_what_runs_again_are_told() {
+    let retry = Task {
+        retries: Some(2),
+        retry_policy: Some("{\"max_attempts\": 5}".into()),
+        scheduled_for: at(30),
+        ..row("t1", Some("t0"), "activity", "pending")
+    };
+    let mut look = with("running", vec![root("running"), retry]);
+    look.progress = vec![super::super::record::Progress {
+        ordinal: 1,
+        step: Some("flows:step".into()),
+        status: Some("failed".into()),
+        started_at: None,
+        completed_at: None,
+        detail: Some("provider down".into()),
+    }];
+    let verdict = judge(&look, NOW, &Zone::utc());
+    assert_eq!(
+        verdict.summary,
+        "it waits for its next try: flows:step failed at try 2 of 5 (provider down); the next try is due in 30s"
+    );
+    let lost = Task { lease_expires_at: at(-1), ..root("running") };
+    let done = |id: &str, key: Option<&str>| Task {
+        idempotency_key: key.map(str::to_owned),
+        step_name: Some(format!("flows:{id}")),
+        ..row(id, Some("t0"), "activity", "completed")
+    };
+    let look = with("running", vec![lost, done("charge", None), done("reserve", Some("k"))]);
+    let evidence = judge(&look, NOW, &Zone::utc()).evidence.join("\n");
+    assert!(evidence.contains("again from the start, with its finished step flows:charge, which is not"), "{evidence}");
+}
+
+#[test]
+fn an_expiry_that_did_not_come_is_told_apart() {
+    let mut look = with("timed_out", vec![root("failed")]);
+    look.execution.expiry_at = at(100);
+    look.execution.completed_at = at(-10);
+    let verdict = judge(&look, NOW, &Zone::utc());
+    assert!(verdict.summary.contains("before its expiry"), "{verdict:?}");
+    assert!(verdict.evidence.iter().any(|line| line.contains("1m 50s before its expiry")), "{verdict:?}");
+    look.execution.completed_at = at(101);
+    assert_eq!(judge(&look, NOW, &Zone::utc()).summary, "its expiry passed before it was done");
 }

@@ -158,30 +158,15 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
         micros.map_or_else(String::new, |micros| format!(", the oldest made {} ago", humane(micros)))
     };
     let of = |state| sum(census.tasks.iter().filter(move |group| judged(group) == state));
-    let (lost, running, ready) = (of("lost"), of("running"), of("ready"));
+    let lost = of("lost");
     let mut all = Vec::new();
     let mut say = |severity, text: String, words: &[&str], why: &str| {
         all.push(Attention { severity, text, next: NextCommand::new(words, why) });
     };
-    if let Some(doubt) = zone_doubt(newest(census), clock.wall, lost.count + running.count, lost.count) {
-        let likely = offset_name(likely_ahead(doubt, clock.zone.ahead_at(clock.now)));
-        let name = clock.zone.name();
-        let text = match doubt {
-            ZoneDoubt::Ahead(ahead) => format!(
-                "the newest rows lie {} in the future: workers do not write {name}, perhaps {likely}",
-                humane(ahead)
-            ),
-            ZoneDoubt::Behind(behind) => format!(
-                "the newest rows are {} old and every lease has ended: workers may not write {name} but {likely}",
-                humane(behind)
-            ),
-        };
-        say(Severity::Warning, text, &["sen", "status", "--worker-timezone", &likely], "see whether that fits");
-    }
     let stranded = census.stranded;
     if stranded.count > 0 {
         let text = format!(
-            "{} stranded: not ended, and no task left that would go on{}",
+            "{} probably stranded: unfinished, no open task left, unchanged for over a minute{}",
             many(stranded.count, "execution"),
             ago(stranded.oldest)
         );
@@ -199,18 +184,11 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
         say(Severity::Warning, text, &["sen", "exec", "list", "--state", "overdue"], "which ones");
     }
     if lost.count > 0 {
-        let text = format!(
-            "{} running under a lease that has ended: the worker is gone, or was{}",
-            many(lost.count, "task"),
-            ago(lost.oldest)
-        );
+        let text =
+            format!("{} running, lease expired: worker probably lost{}", many(lost.count, "task"), ago(lost.oldest));
         say(Severity::Warning, text, &["sen", "task", "list", "--state", "lost"], "which ones");
     }
-    let old =
-        ready.oldest.is_some_and(|oldest| clock.wall.as_micros().saturating_sub(oldest.as_micros()) > 600_000_000);
-    if ready.count > 0 && running.count == 0 && old {
-        let text =
-            format!("{} ready and none running: nobody seems to work{}", many(ready.count, "task"), ago(ready.oldest));
+    for text in silent(census, clock) {
         say(Severity::Warning, text, &["sen", "stats"], "queues and workers");
     }
     if census.letters.count > 0 {
@@ -223,8 +201,68 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
             "of what they died",
         );
     }
+    // Last: what is misread for its zone looks like an outage, and so does an outage.
+    if let Some(doubt) =
+        zone_doubt(newest(census), clock.wall, census.tasks.iter().filter_map(|group| group.lead).max())
+    {
+        let likely = offset_name(likely_ahead(doubt, clock.zone.ahead_at(clock.now)));
+        let name = clock.zone.name();
+        let text = match doubt {
+            ZoneDoubt::Ahead(ahead) => format!(
+                "the newest rows lie {} in the future: workers probably do not write {name}, perhaps {likely}",
+                humane(ahead)
+            ),
+            ZoneDoubt::Behind(lead) => format!(
+                "tasks were begun up to {} before they were made: workers probably write another time zone than what makes the tasks, perhaps {likely}",
+                humane(lead)
+            ),
+        };
+        let zone = format!("--worker-timezone={likely}");
+        say(Severity::Warning, text, &["sen", "status", &zone], "see whether that fits");
+    }
     all.sort_by_key(|item| std::cmp::Reverse(item.severity));
     all
+}
+
+/// How long tasks may be due, and a queue see none begun, before its workers count as probably gone.
+const SILENT: i64 = 60_000_000;
+/// The same where tasks of other queues run: a worker that is busy there may serve this queue, too.
+const SILENT_BESIDE_OTHERS: i64 = 300_000_000;
+
+/// Queues whose due tasks no worker begins, each in words. Tasks without a queue are every worker's.
+fn silent(census: &Census, clock: &Clock<'_>) -> Vec<String> {
+    let age = |wall: Wall| clock.wall.as_micros().saturating_sub(wall.as_micros());
+    let ready = || census.tasks.iter().filter(|group| judged(group) == "ready");
+    let busy = census.tasks.iter().any(|group| judged(group) == "running");
+    let patience = if busy { SILENT_BESIDE_OTHERS } else { SILENT };
+    let mut names: Vec<Option<&str>> = ready().map(|group| group.queue.as_deref()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let told = |name: &Option<&str>| {
+        let of_queue = |group: &&TaskGroup| name.is_none() || group.queue.as_deref() == *name;
+        let all = || census.tasks.iter().filter(of_queue);
+        let waiting = || ready().filter(|group| group.queue.as_deref() == *name);
+        let due = waiting().filter_map(|group| group.due).min().map(age).filter(|due| *due > patience)?;
+        let begun = all().filter_map(|group| group.begun).max().map(age);
+        if all().any(|group| judged(group) == "running") || begun.is_some_and(|begun| begun <= patience) {
+            return None;
+        }
+        let count = many(waiting().map(|group| group.group.count).sum(), "task");
+        let queue = name.map_or_else(String::new, |name| format!(" of queue {}", crate::text::named(name)));
+        let begun = begun.map_or_else(
+            || "no row says that one was ever begun".into(),
+            |begun| format!("the last was begun {} ago", humane(begun)),
+        );
+        Some(format!(
+            "{count}{queue} ready, due for {}, none running, {begun}: probably no worker polls it",
+            humane(due)
+        ))
+    };
+    names.iter().filter_map(told).collect()
+}
+
+pub(in super::super) fn silent_queues(census: &Census, zone: &Zone) -> Vec<String> {
+    silent(census, &Clock::new(zone, census.now))
 }
 
 const WORKERS: &[Column] = &[

@@ -149,6 +149,7 @@ mod tests {
             idempotency_key: None,
             retry_policy: None,
             scheduled_for: None,
+            has_result: false,
             unreadable: Vec::new(),
         }
     }

@@ -34,7 +34,14 @@ fn ended_by_expiry(id: &str, kind: &str) -> Task {
 }
 
 fn letter(id: &str) -> DeadTask {
-    DeadTask { id: id.into(), reason: Some("gone".into()), moved_at: at(-5), data: None, unreadable: Vec::new() }
+    DeadTask {
+        id: id.into(),
+        reason: Some("gone".into()),
+        moved_at: at(-5),
+        data: None,
+        readable: true,
+        unreadable: Vec::new(),
+    }
 }
 
 fn sent(consumed: bool, seconds: i64) -> Signal {
@@ -49,14 +56,15 @@ fn each_cause_is_named_and_healthy_executions_have_none() {
         ..row("t1", Some("t0"), "signal", "pending")
     };
     let pending = |created| Task { created_at: at(created), ..root("pending") };
-    let silent = Activity { ready: 3, running: 0, last_begun: at(-4000) };
-    let busy = Activity { ready: 300, running: 4, last_begun: at(-1) };
+    let silent = Activity { ready: 3, running: 0, last_begun: at(-4000), of_step: 0 };
+    let busy = Activity { ready: 300, running: 4, last_begun: at(-1), of_step: 0 };
     let letters = |whole: Whole| Whole { letters: vec![letter("t1")], ..whole };
     let signals = |whole: Whole, signal| Whole { signals: vec![signal], ..whole };
     let waiting = |seconds| with("running", vec![root("running"), wait(seconds)]);
     let lost = Task { lease_expires_at: at(-30), ..root("running") };
     let child = Task { lease_expires_at: at(-20), ..row("t1", Some("t0"), "activity", "running") };
     let due = Task { scheduled_for: at(3600), ..root("pending") };
+    let retry = Task { retries: Some(1), scheduled_for: at(30), ..row("t1", Some("t0"), "activity", "pending") };
     let future = Task { started_at: at(7200), ..root("running") };
     let cases = [
         ("running", with("running", vec![root("running")]), None, vec![]),
@@ -88,6 +96,7 @@ fn each_cause_is_named_and_healthy_executions_have_none() {
         ("worker gone, twice", with("running", vec![lost, child]), None, vec!["worker_gone"]),
         ("to begin later", with("pending", vec![due]), None, vec!["scheduled_later"]),
         ("another zone", with("running", vec![future]), None, vec!["wrong_time_zone"]),
+        ("between two tries", with("running", vec![root("running"), retry]), None, vec!["retry_backoff"]),
         ("no task left", with("running", vec![root("completed")]), None, vec!["stranded"]),
         ("no signal yet", waiting(-30), None, vec!["signal_never_sent"]),
         ("signal on its way", signals(waiting(-30), sent(false, -1)), None, vec![]),

@@ -1,0 +1,45 @@
+//! `sen exec complete`: an execution ended with the result that its root task has.
+
+use sen_core::error::Result;
+use sen_core::registry::Access;
+use sen_core::system::{ExecutionRequest, Request};
+use sen_core::systems::stent;
+
+use super::notify::{self, Notify};
+use crate::commands::act::{Acting, carry_out};
+use crate::session::Session;
+use crate::views::Answer;
+
+/// Complete a stranded execution with the stored result of its root task
+///
+/// A worker that dies between "task completed" and "execution completed" leaves an execution that nothing ends although its
+/// work is done. Refused unless the root task is completed with a result, for at least a minute, and the execution has not
+/// ended. The cache of a cached function is not written.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen exec list --state stranded
+  sen exec complete 0b1c4f7e-2f3a-4c5d-8e6f-7a8b9c0d1e2f --reason INC-482
+  sen exec complete --dry-run 0b1c4f7e-2f3a-4c5d-8e6f-7a8b9c0d1e2f")]
+pub struct Args {
+    /// The executions' ids
+    #[arg(required = true, value_name = "ID")]
+    pub ids: Vec<String>,
+
+    #[command(flatten)]
+    notify: Notify,
+
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+    let target = args.notify.target(session)?;
+    let ids = args.ids.into_iter().map(crate::commands::checked_key).collect::<Result<Vec<_>>>()?;
+    let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let request = Request::Execution(ExecutionRequest::Complete { ids });
+    let answer = carry_out(database.system(stent::NAME)?, &request, &args.acting, session).await?;
+    notify::publish(target, session).await;
+    Ok(answer)
+}
