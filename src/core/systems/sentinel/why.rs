@@ -327,7 +327,7 @@ fn zone_behind(facts: &Facts<'_>, state: State) -> Option<Cause> {
         "its last change is about {} old, a whole time-zone offset: a living worker whose session is behind the server's zone leaves such times; look twice before you act",
         humane(offset)
     );
-    let look = NextCommand::new(&["sen", "inspect", "--observe", &observe], "whether its row still moves");
+    let look = NextCommand::new(&["sen", "inspect"], "whether its row still moves").option("--observe", &observe);
     Some(Cause::likely("zone_behind", Severity::Warning, text).with_next(vec![look.id(&facts.lease.key)]))
 }
 
