@@ -901,7 +901,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'Only died at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago')
             [CompletionResult]::new('--until', '--until', [CompletionResultType]::ParameterName, 'Only died before this')
             [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'At most so many')
-            [CompletionResult]::new('--export', '--export', [CompletionResultType]::ParameterName, 'Write them to this new file')
+            [CompletionResult]::new('--export', '--export', [CompletionResultType]::ParameterName, 'Write them to this new file (- for standard output)')
             [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'Why, for the record kept beside the rows')
             [CompletionResult]::new('--expect', '--expect', [CompletionResultType]::ParameterName, 'Do nothing unless exactly so many would be changed')
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string')

@@ -871,7 +871,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --since 'Only died at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago'
             cand --until 'Only died before this'
             cand --limit 'At most so many'
-            cand --export 'Write them to this new file'
+            cand --export 'Write them to this new file (- for standard output)'
             cand --reason 'Why, for the record kept beside the rows'
             cand --expect 'Do nothing unless exactly so many would be changed'
             cand --database-url 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string'

@@ -16,6 +16,7 @@ use crate::completion;
 use crate::exit::Exit;
 use crate::fault;
 use crate::interrupt::Interrupt;
+use crate::mask;
 use crate::output::{Format, Options};
 use crate::screen::Screen;
 use crate::screen::terminal::ColorChoice;
@@ -178,6 +179,7 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
     let format = app.globals.output;
     let watch = app.globals.watch;
     NextCommand::chosen_by(app.globals.naming());
+    mask::reveal(app.globals.reveal);
     if watch.is_some() && !repeat::can(&words) {
         let error = Error::usage(format!("`{}` cannot be repeated with --watch", words.join(" ")))
             .with_hint("--watch is for commands that list or show; `sen watch` is a dashboard of everything");
@@ -237,12 +239,26 @@ fn parse(arguments: &[OsString]) -> Result<(App, Vec<String>), clap::Error> {
     let named = arguments.iter().skip(1).filter_map(|argument| argument.to_str()).find_map(commands::alone);
     let alone = named.and_then(|command| {
         let small = Globals::augment_args(clap::Command::new("sen").subcommand_required(true)).subcommand(command);
-        small.try_get_matches_from(arguments).and_then(read).ok()
+        strict(small).try_get_matches_from(arguments).and_then(read).ok()
     });
     match alone {
         Some(app) => Ok(app),
-        None => App::command().try_get_matches_from(arguments).and_then(read),
+        None => strict(App::command()).try_get_matches_from(arguments).and_then(read),
     }
+}
+
+/// With every text refused where it is empty: `--worker "$WORKER"` with an unset variable must not mean every worker, nor
+/// silently match nothing.
+fn strict(command: clap::Command) -> clap::Command {
+    let text = clap::builder::ValueParser::string().type_id();
+    let command = command.mut_args(|argument| {
+        if argument.get_action().takes_values() && argument.get_value_parser().type_id() == text {
+            argument.value_parser(clap::builder::NonEmptyStringValueParser::new())
+        } else {
+            argument
+        }
+    });
+    command.mut_subcommands(strict)
 }
 
 /// The words that name the command: `list`, `saga outbox list`.
@@ -261,9 +277,9 @@ fn title(arguments: &[OsString]) -> String {
     let mut typed = arguments.iter().skip(1);
     while let Some(word) = typed.next() {
         let word = word.to_string_lossy();
-        if word == "--database-url" {
+        if matches!(&*word, "--database-url" | "--redis-url") {
             typed.next();
-        } else if !word.starts_with("--watch") && !word.starts_with("--database-url=") {
+        } else if !["--watch", "--database-url=", "--redis-url="].iter().any(|only| word.starts_with(only)) {
             words.push(shell_word(&word));
         }
     }
@@ -322,6 +338,11 @@ fn say_usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
             Ok(()) => Exit::Done,
             Err(error) => report(&screen, Format::Table, &error),
         },
+        // The whole help, because nothing was named: this program's own words.
+        Clap::DisplayHelpOnMissingArgumentOrSubcommand if !wants_json(arguments) => {
+            screen.advise(&rendered);
+            usage_exit(arguments)
+        }
         _ if wants_json(arguments) => {
             let message = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
             report(&screen, Format::Json, &Error::usage(message).with_hint("sen --help"));
@@ -364,6 +385,48 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         App::command().debug_assert();
+    }
+
+    /// Every option and argument of every command that takes a text.
+    fn texts(command: &clap::Command, path: &[String], out: &mut Vec<(Vec<String>, Option<String>)>) {
+        let text = clap::builder::ValueParser::string().type_id();
+        for argument in command.get_arguments() {
+            if argument.get_action().takes_values() && argument.get_value_parser().type_id() == text {
+                out.push((path.to_vec(), argument.get_long().map(|long| format!("--{long}"))));
+            }
+        }
+        for inner in command.get_subcommands() {
+            texts(inner, &[path, &[inner.get_name().to_owned()]].concat(), out);
+        }
+    }
+
+    #[test]
+    fn an_empty_text_is_refused_by_every_command_and_says_which() {
+        let mut found = Vec::new();
+        texts(&App::command(), &["sen".to_owned()], &mut found);
+        let options = found.iter().filter(|(_, option)| option.is_some()).count();
+        assert!(options >= 60, "only {options} options take a text");
+        for (path, option) in found {
+            let mut words = path.clone();
+            words.extend(option.clone());
+            for words in [[words.clone(), vec![String::new()]].concat(), {
+                let last = words.len() - 1;
+                let joined = format!("{}=", words[last]);
+                [words[..last].to_vec(), vec![joined]].concat()
+            }] {
+                if option.is_none() && words.last().is_some_and(|last| last.ends_with('=')) {
+                    continue;
+                }
+                let arguments: Vec<OsString> = words.iter().map(OsString::from).collect();
+                let error = parse(&arguments).map(drop).expect_err(&format!("{words:?} was taken"));
+                assert_eq!(
+                    usage_exit(&arguments).code(),
+                    if path.get(1).is_some_and(|name| name == "once") { 125 } else { 2 }
+                );
+                let said = error.to_string();
+                assert!(option.as_ref().is_none_or(|option| said.contains(option)), "{words:?}: {said}");
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use sen_core::error::{Error, ErrorKind};
 
 use crate::clean::clean;
 use crate::exit::Exit;
+use crate::mask::message;
 use crate::output::text::{styled, wrap};
 use crate::output::{Format, encode};
 
@@ -51,7 +52,7 @@ fn prose(error: &Error, color: bool, room: Option<usize>) -> Vec<u8> {
 
 /// `label text` on lines of its own, filtered; broken between words where they must fit into `room` columns.
 pub fn line(label: &str, text: &str, style: Option<Style>, room: Option<usize>) -> Vec<u8> {
-    clean_line(label, &clean(text), style, room)
+    clean_line(label, &clean(&message(text)), style, room)
 }
 
 /// The same of a text that is clean.
@@ -78,13 +79,13 @@ pub fn clean_line(label: &str, text: &str, style: Option<Style>, room: Option<us
 fn json(error: &Error) -> Vec<u8> {
     let mut out = Vec::new();
     let optional = |out: &mut Vec<u8>, text: Option<&str>| match text {
-        Some(text) => encode::string(out, text),
+        Some(text) => encode::string(out, &message(text)),
         None => out.extend_from_slice(b"null"),
     };
     out.extend_from_slice(b"{\"error\":{\"code\":");
     encode::string(&mut out, error.kind().code());
     out.extend_from_slice(b",\"message\":");
-    encode::string(&mut out, &error.to_string());
+    encode::string(&mut out, &message(&error.to_string()));
     out.extend_from_slice(b",\"hint\":");
     optional(&mut out, error.hint());
     out.extend_from_slice(b",\"causes\":[");
@@ -92,7 +93,7 @@ fn json(error: &Error) -> Vec<u8> {
         if at > 0 {
             out.push(b',');
         }
-        encode::string(&mut out, cause);
+        encode::string(&mut out, &message(cause));
     }
     out.extend_from_slice(b"],\"sqlstate\":");
     optional(&mut out, error.sqlstate());

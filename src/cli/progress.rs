@@ -57,7 +57,8 @@ impl Observer for Progress {
         if let Some(total) = total {
             self.bar.set_length(total);
         }
-        let what = clean(what);
+        let what = crate::mask::message(what);
+        let what = clean(&what);
         self.bar.set_message(what.split_whitespace().next().unwrap_or_default().to_owned());
         self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
         self.bar.enable_steady_tick(Duration::from_millis(200));

@@ -19,6 +19,7 @@ use sen_core::error::{Error, ErrorKind, Result};
 
 use crate::clean::clean;
 use crate::fault;
+use crate::mask::{self, message};
 use crate::output::text::wrap;
 use crate::output::{self, Format, Look, Options, RowWriter};
 use crate::screen::frame::Frame;
@@ -71,7 +72,8 @@ impl Screen {
             Stream::decide(color, env, io::stdout().is_terminal(), size(terminal_size::terminal_size_of(io::stdout())));
         let err =
             Stream::decide(color, env, io::stderr().is_terminal(), size(terminal_size::terminal_size_of(io::stderr())));
-        let pager = pager(env).filter(|_| out.terminal && io::stdin().is_terminal());
+        // What can only print cannot page, either.
+        let pager = pager(env).filter(|_| out.terminal && !out.dumb && io::stdin().is_terminal());
         Self { out, err, quiet, pager, frame: None }
     }
 
@@ -120,8 +122,8 @@ impl Screen {
         let shown = match view {
             View::Text(text) => whole(text.into_bytes(), &mut sink),
             View::Replay { stdout, stderr } => {
-                self.complain(&harmless(stderr, self.err.terminal));
-                whole(harmless(stdout, self.out.terminal), &mut sink)
+                self.complain(&harmless(stderr, self.err.terminal, options.reveal));
+                whole(harmless(stdout, self.out.terminal, options.reveal), &mut sink)
             }
             View::Nothing => Ok(()),
             View::Details(view) => {
@@ -161,6 +163,11 @@ impl Screen {
             Ok(()) | Err(Stop::Closed) => Ok(()),
             Err(Stop::Failed(error)) => Err(error),
         }
+    }
+
+    /// Prints help on stderr, which holds nothing that anybody typed.
+    pub fn advise(&self, text: &str) {
+        text.lines().for_each(|line| self.complain(&fault::clean_line("", line, None, None)));
     }
 
     /// Prints what the argument parser has to say, in its own form; what the operator typed is in it and is filtered.
@@ -209,7 +216,8 @@ impl Screen {
     pub fn say(&self, text: &str) {
         let room = self.room().unwrap_or(usize::MAX);
         let hang = text.len() - text.trim_start_matches([' ', '-']).len();
-        let text = clean(text);
+        let text = message(text);
+        let text = clean(&text);
         // The first line has its own indentation; the following ones stand below its words.
         for (at, line) in wrap(text.trim_start(), room.saturating_sub(hang).max(20)).iter().enumerate() {
             let indent = if at == 0 { text.len() - text.trim_start().len() } else { hang };
@@ -257,11 +265,12 @@ pub fn relay() -> Result<(File, File)> {
 }
 
 /// Lines that came from a database, for a terminal.
-fn harmless(bytes: Vec<u8>, terminal: bool) -> Vec<u8> {
+fn harmless(bytes: Vec<u8>, terminal: bool, reveal: bool) -> Vec<u8> {
     if !terminal {
         return bytes;
     }
     let text = String::from_utf8_lossy(&bytes);
+    let text = if reveal { text } else { mask::text(&text).into_owned().into() };
     let lines = text.split_inclusive('\n').map(|line| match line.strip_suffix('\n') {
         Some(line) => clean(line).into_owned() + "\n",
         None => clean(line).into_owned(),

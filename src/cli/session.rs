@@ -138,13 +138,18 @@ impl Session {
         lines.iter().for_each(|line| self.screen.say(line));
     }
 
-    /// Who sits here, for the record: the user and the host.
+    /// Who sits here, for the record: the user this process runs as and the host. What `sudo` says of who called it is
+    /// repeated as a claim, and only where sudo could have said it: any other user sets the variable at will.
     pub fn operator(&self) -> String {
-        let user = ["SUDO_USER", "USER", "LOGNAME"]
-            .iter()
-            .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
-        let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
-        format!("{user}@{}", rustix::system::uname().nodename().to_string_lossy())
+        let uid = rustix::process::getuid();
+        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let user = user_of(&users, uid.as_raw());
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let claimed = std::env::var("SUDO_USER").ok().filter(|name| uid.is_root() && !name.is_empty());
+        match claimed {
+            Some(name) => format!("{user}@{host} (for {name}, by sudo's word)"),
+            None => format!("{user}@{host}"),
+        }
     }
 
     /// Which database the operator means.
@@ -355,6 +360,16 @@ impl Session {
     }
 }
 
+/// The name of the user with this number, where the machine's own file knows it.
+fn user_of(users: &str, uid: u32) -> String {
+    let named = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| format!("uid {uid}"))
+}
+
 /// What is said where `REDIS_URL` is set, which belongs to other programs, and nothing that `sen` reads.
 const REDIS_URL: &str =
     "REDIS_URL is set, but sen does not read it: export SEN_REDIS_URL=\"$REDIS_URL\" for agent tasks";
@@ -366,4 +381,17 @@ fn has_redis_url() -> bool {
 fn no_redis() -> Error {
     let hint = if has_redis_url() { REDIS_URL } else { "export SEN_REDIS_URL=redis://host/0, or give --redis-url" };
     Error::usage("agent tasks are kept in Redis, and no Redis is named").with_hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::user_of;
+
+    #[test]
+    fn users_are_named_by_their_number() {
+        let users = "root:x:0:0:root:/root:/bin/sh\n# comment\nmaria:x:1000:1000::/home/maria:/bin/sh\n";
+        assert_eq!(user_of(users, 0), "root");
+        assert_eq!(user_of(users, 1000), "maria");
+        assert_eq!(user_of(users, 7), "uid 7");
+    }
 }

@@ -109,10 +109,16 @@ fn a_completed_key_has_its_result_and_the_record_of_who_and_why() {
         .collect();
     assert_eq!(notes.len(), 2, "{shown}");
     for note in notes {
-        assert!(note["who"].as_str().unwrap().starts_with("maria@") && note["why"] == "INC-482", "{note}");
+        assert!(
+            note["who"].as_str().unwrap().starts_with(&crate::harness::sen::operator()) && note["why"] == "INC-482",
+            "{note}"
+        );
         assert_eq!(note["operation"], report["operation"]);
     }
-    assert!(shown["verdict"]["evidence"].to_string().contains("by maria@"), "{shown}");
+    assert!(
+        shown["verdict"]["evidence"].to_string().contains(&format!("by {}", crate::harness::sen::operator())),
+        "{shown}"
+    );
     // Doing it again changes nothing and says what is there.
     let again = demo.sen(&["reconcile", KEY, "--reset", "--yes"]).run().expect_code(5);
     assert!(again.stdout.contains("completed already"), "{}", again.stdout);
@@ -125,7 +131,11 @@ fn what_another_operator_has_taken_needs_its_token() {
     let taken = demo.sen(&["reconcile", KEY, "-o", "json", "--reason", "looking into it"]).run().expect_code(0).json();
     let token = taken["results"][0]["fencing_token"].as_str().unwrap().to_owned();
     let other = demo.sen(&["reconcile", KEY, "--reset", "--yes"]).env("USER", "bob").run().expect_code(5);
-    assert!(other.stdout.contains("maria@") && other.stdout.contains("looking into it"), "{}", other.stdout);
+    assert!(
+        other.stdout.contains(&crate::harness::sen::operator()) && other.stdout.contains("looking into it"),
+        "{}",
+        other.stdout
+    );
     demo.sen(&["reconcile", KEY, "--token", "1", "--reset", "--yes"]).run().expect_code(5);
     demo.sen(&["reconcile", KEY, "--token", &token, "--reset", "--yes"]).run().expect_code(0);
     assert_eq!(demo.inspect(KEY)["verdict"]["state"], "free");

@@ -190,7 +190,11 @@ fn what_is_replayed_is_what_died() {
         assert_eq!(place.sql("SELECT state FROM executions WHERE id = 'e-other'"), "running");
         let record = place.sql("SELECT status, detail FROM execution_progress WHERE execution_id = 'e-letter'");
         assert!(record.starts_with("dispatched|dead letter letter replayed as task "), "{record}");
-        assert!(record.contains("by maria@") && record.contains(": INC-7 (sen operation "), "{record}");
+        assert!(
+            record.contains(&format!("by {}", crate::harness::sen::operator()))
+                && record.contains(": INC-7 (sen operation "),
+            "{record}"
+        );
         // Its own id again would be a task that has failed.
         assert_eq!(place.sql("SELECT state FROM tasks WHERE id = 'letter'"), "failed");
     }
@@ -252,7 +256,10 @@ fn guard_a_discard_removes_only_what_it_wrote_out() {
         assert_eq!(line["data"], serde_json::from_str::<Value>(&before).unwrap());
         assert_eq!((&line["id"], &line["moved_at"]), (&"letter".into(), &"2026-11-20T10:00:00.123456".into()));
         let record = place.sql("SELECT detail FROM execution_progress WHERE execution_id = 'e-letter'");
-        assert!(record.starts_with("dead letter letter discarded by maria@"), "{record}");
+        assert!(
+            record.starts_with(&format!("dead letter letter discarded by {}", crate::harness::sen::operator())),
+            "{record}"
+        );
         // The file is there: nothing may be overwritten, so nothing is removed.
         place.act(&["dlq", "discard", "other", "--export", path, "--yes"], 1);
         assert_eq!(place.count("dead_tasks"), 1);

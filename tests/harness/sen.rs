@@ -69,6 +69,12 @@ pub fn sen<I: IntoIterator<Item: AsRef<OsStr>>>(args: I) -> Sen {
     }
 }
 
+/// How records name whoever runs the tests: the user of this process and an `@`, whatever `USER` says.
+pub fn operator() -> String {
+    let output = Command::new("id").arg("-un").output().expect("id is part of every system");
+    format!("{}@", String::from_utf8_lossy(&output.stdout).trim())
+}
+
 /// What every run inherits: nothing but the search path (and where coverage tools want their counts).
 pub fn clean_environment() -> impl Iterator<Item = (&'static str, OsString)> {
     ["PATH", "LLVM_PROFILE_FILE"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)))

@@ -251,7 +251,10 @@ fn bulk_acts_say_what_they_would_do_and_are_on_record() {
     let saga: Value = place.saga(&id);
     let record = &saga["history"].as_array().expect("a list").last().expect("a record")["input"]["_sen"];
     assert_eq!((record["why"].as_str(), record["before"]["status"].as_str()), (Some("INC-7"), Some("FAILED")));
-    assert!(record["who"].as_str().expect("text").starts_with("maria@") && record["db_user"] == "postgres");
+    assert!(
+        record["who"].as_str().expect("text").starts_with(&crate::harness::sen::operator())
+            && record["db_user"] == "postgres"
+    );
     assert_eq!(record["operation"], done["operation"]);
     // Read-only is refused before anything is asked.
     place.act(&["saga", "retry", &id, "--read-only"], 7);

@@ -34,6 +34,12 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     }
     let path = args.file;
     remove_earlier(&path).await?;
+    // Made here and now: a link that somebody put there would be followed otherwise.
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .map_err(|error| Error::new(ErrorKind::Io, format!("cannot create {}", path.display())).with_source(error))?;
     let target = Target::Sqlite(path.clone());
     {
         let database = registry::open(&target, Access::Create, None).await?;

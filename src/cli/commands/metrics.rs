@@ -110,12 +110,14 @@ fn replace(path: &Path, text: &str) -> Result<()> {
         Error::new(ErrorKind::Io, format!("cannot write {}", path.display())).with_source(error)
     };
     let name = path.file_name().ok_or_else(|| Error::usage(format!("{} names no file", path.display())))?;
+    // A name that cannot be known before, and a file that must not exist: nothing that lies there is written through.
+    let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
     let mut beside = std::ffi::OsString::from(".");
     beside.push(name);
-    beside.push(format!(".{}", std::process::id()));
+    beside.push(format!(".{random:016x}"));
     let beside = path.with_file_name(beside);
     let write = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create(&beside)?;
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(&beside)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&beside, path)
@@ -147,5 +149,20 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "two\n");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(replace(&folder.path().join("missing/sen.prom"), "x").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_planted_link_is_replaced_and_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (victim, path) = (folder.path().join("victim"), folder.path().join("sen.prom"));
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        // The name that an earlier version wrote to first.
+        let guessed = folder.path().join(format!(".sen.prom.{}", std::process::id()));
+        std::os::unix::fs::symlink(&victim, &guessed).unwrap();
+        replace(&path, "metrics\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "metrics\n");
     }
 }

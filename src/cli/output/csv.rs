@@ -8,7 +8,8 @@ use std::rc::Rc;
 use csv::{QuoteStyle, Terminator, Writer, WriterBuilder};
 use sen_core::model::value::Value;
 
-use crate::clean::clean;
+use crate::clean::{self, clean};
+use crate::mask;
 use crate::output::RowWriter;
 use crate::output::encode;
 use crate::output::fields::Picked;
@@ -33,9 +34,8 @@ pub struct CsvRows {
     writer: Writer<Shared>,
     shared: Shared,
     cell: Vec<u8>,
-    picked: Vec<usize>,
+    picked: Vec<(usize, bool)>,
     terminal: bool,
-    reveal: bool,
 }
 
 impl CsvRows {
@@ -48,18 +48,18 @@ impl CsvRows {
             .terminator(Terminator::Any(b'\n'))
             .flexible(true)
             .from_writer(shared.clone());
-        let mut rows = Self { writer, shared, cell: Vec::new(), picked: Vec::new(), terminal, reveal };
+        let mut rows = Self { writer, shared, cell: Vec::new(), picked: Vec::new(), terminal };
         for (position, name) in picked {
-            rows.picked.push(position);
-            rows.field(&Value::Text(name.to_owned()));
+            rows.picked.push((position, reveal || mask::exact(name)));
+            rows.field(&Value::Text(name.to_owned()), true);
         }
         rows.end();
         rows
     }
 
-    fn field(&mut self, value: &Value) {
+    fn field(&mut self, value: &Value, reveal: bool) {
         self.cell.clear();
-        cell(&mut self.cell, value, self.terminal, self.reveal);
+        cell(&mut self.cell, value, self.terminal, reveal);
         let written = self.writer.write_field(&self.cell);
         debug_assert!(written.is_ok(), "a buffer takes everything");
     }
@@ -79,7 +79,8 @@ impl CsvRows {
 impl RowWriter for CsvRows {
     fn row(&mut self, row: &[Value], out: &mut Vec<u8>) {
         for at in 0..self.picked.len() {
-            self.field(row.get(self.picked[at]).unwrap_or(&Value::Null));
+            let (position, reveal) = self.picked[at];
+            self.field(row.get(position).unwrap_or(&Value::Null), reveal);
         }
         self.end();
         self.drain(out);
@@ -92,6 +93,7 @@ impl RowWriter for CsvRows {
 
 /// Appends one cell's content.
 fn cell(out: &mut Vec<u8>, value: &Value, terminal: bool, reveal: bool) {
+    let masked;
     let text = match value {
         Value::Null => return,
         Value::Int(_) | Value::Millis(_) | Value::Bool(_) => return encode::value(out, value, reveal),
@@ -106,16 +108,24 @@ fn cell(out: &mut Vec<u8>, value: &Value, terminal: bool, reveal: bool) {
             return;
         }
         Value::Name(name) => name,
-        Value::Text(text) | Value::Lines(text) => text.as_str(),
+        Value::Text(text) | Value::Lines(text) if reveal => text.as_str(),
+        Value::Text(text) | Value::Lines(text) => {
+            masked = mask::text(text);
+            &masked
+        }
     };
-    if text.bytes().next().is_some_and(risky) {
+    // A spreadsheet skips blanks before a formula, and takes full-width signs for their narrow twins.
+    let first = text.trim_start_matches(|c: char| c.is_whitespace() || clean::hidden(c)).chars().next();
+    let wide = first.is_some_and(|c| matches!(c, '＝' | '＋' | '－' | '＠'));
+    let behind_blanks = first.is_some_and(|c| matches!(c, '=' | '+' | '@')) || first == Some('-');
+    if text.bytes().next().is_some_and(risky) || wide || behind_blanks {
         out.push(b'\'');
     }
     out.extend_from_slice(if terminal { clean(text) } else { text.into() }.as_bytes());
 }
 
 fn risky(first: u8) -> bool {
-    matches!(first, b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r')
+    matches!(first, b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r' | b'\n')
 }
 
 /// Appends details, a row each, under the union of their fields in order of appearance.
@@ -132,7 +142,8 @@ pub fn details(details: &[Picked<'_>], terminal: bool, reveal: bool, out: &mut V
     let mut rows = CsvRows::new(names.iter().copied().enumerate(), terminal, reveal);
     for detail in details {
         for name in &names {
-            rows.field(detail.iter().find(|(field, _)| field == name).map_or(&Value::Null, |(_, value)| value));
+            let value = detail.iter().find(|(field, _)| field == name).map_or(&Value::Null, |(_, value)| value);
+            rows.field(value, reveal || mask::exact(name));
         }
         rows.end();
     }

@@ -7,6 +7,7 @@ use sen_core::model::value::{Row, Value};
 use sen_core::model::verdict::{NextCommand, Severity, Verdict};
 
 use crate::clean::{clean, width};
+use crate::mask;
 use crate::output::fields::Picked;
 use crate::output::pretty::pretty;
 use crate::output::table::Table;
@@ -106,7 +107,9 @@ impl Page<'_> {
     }
 
     fn field(&mut self, label: &str, value: &Value) {
+        let reveal = self.reveal || mask::exact(label);
         if let Value::Lines(text) = value {
+            let text = if reveal { text.into() } else { mask::text(text) };
             self.out.extend_from_slice(clean(label).as_bytes());
             self.out.extend_from_slice(b":\n");
             for line in text.lines() {
@@ -117,7 +120,7 @@ impl Page<'_> {
             return;
         }
         let nested = matches!(value, Value::Json(_) | Value::Map(_) | Value::List(_));
-        let text = labelled(value, self.look.now, self.reveal);
+        let text = labelled(value, self.look.now, reveal);
         let room = self.look.width.unwrap_or(usize::MAX).saturating_sub(VALUES);
         if nested && self.look.terminal && width(&text) > room {
             self.payload(label, &payload(value, self.reveal));
@@ -167,7 +170,8 @@ impl Page<'_> {
     /// `lead` in its style and `text` behind it, wrapped with following lines moved to column `hang`, where the
     /// first one is taken to stand already.
     fn prose(&mut self, lead: &str, text: &str, style: Option<Style>, hang: usize) {
-        let text = clean(text);
+        let text = if self.reveal { text.into() } else { mask::text(text) };
+        let text = clean(&text);
         let words = text.trim_start_matches(' ');
         let indent = if lead.is_empty() { text.len() - words.len() } else { 0 };
         let whole = format!("{lead}{}", if lead.is_empty() { words } else { &text });
@@ -199,7 +203,8 @@ impl Page<'_> {
         let lines: Vec<(String, String)> = commands
             .iter()
             .map(|next| {
-                let why = if next.why.is_empty() { String::new() } else { format!("# {}", clean(&next.why)) };
+                let why =
+                    if next.why.is_empty() { String::new() } else { format!("# {}", clean(&mask::message(&next.why))) };
                 (clean(&next.command).into_owned(), why)
             })
             .collect();

@@ -5,7 +5,7 @@
 use sen_core::model::value::Value;
 
 use crate::clean::{hidden, none, plain};
-use crate::mask::mask;
+use crate::mask;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
@@ -26,14 +26,15 @@ pub fn value(out: &mut Vec<u8>, value: &Value, reveal: bool) {
             out.extend_from_slice(name.as_bytes());
             out.push(b'"');
         }
-        Value::Text(text) | Value::Lines(text) => string(out, text),
+        Value::Text(text) | Value::Lines(text) if reveal => string(out, text),
+        Value::Text(text) | Value::Lines(text) => string(out, &mask::text(text)),
         Value::Time(moment) => {
             out.push(b'"');
             moment.write_rfc3339(out);
             out.push(b'"');
         }
         Value::Json(text) if reveal => raw(out, text),
-        Value::Json(text) => raw(out, &mask(text)),
+        Value::Json(text) => raw(out, &mask::mask(text)),
         Value::List(items) => {
             out.push(b'[');
             for (at, item) in items.iter().enumerate() {
@@ -52,7 +53,7 @@ pub fn value(out: &mut Vec<u8>, value: &Value, reveal: bool) {
                 }
                 string(out, name);
                 out.push(b':');
-                self::value(out, field, reveal);
+                self::value(out, field, reveal || mask::exact(name));
             }
             out.push(b'}');
         }
@@ -86,7 +87,7 @@ pub fn object<'a>(out: &mut Vec<u8>, fields: impl Iterator<Item = (&'a str, &'a 
         line(out, at, depth + 1);
         string(out, name);
         out.extend_from_slice(b": ");
-        indented(out, field, reveal, depth + 1);
+        indented(out, field, reveal || mask::exact(name), depth + 1);
     }
     line(out, 0, depth);
     out.push(b'}');
@@ -194,8 +195,7 @@ pub fn raw(out: &mut Vec<u8>, json: &str) {
 
 /// Writes rows as compact objects; the names are encoded once.
 pub struct RowEncoder {
-    keys: Vec<(usize, Vec<u8>)>,
-    reveal: bool,
+    keys: Vec<(usize, Vec<u8>, bool)>,
 }
 
 impl RowEncoder {
@@ -206,16 +206,16 @@ impl RowEncoder {
             let mut key = vec![if keys.is_empty() { b'{' } else { b',' }];
             string(&mut key, name);
             key.push(b':');
-            keys.push((position, key));
+            keys.push((position, key, reveal || mask::exact(name)));
         }
-        Self { keys, reveal }
+        Self { keys }
     }
 
     /// Appends one row.
     pub fn row(&self, row: &[Value], out: &mut Vec<u8>) {
-        for (position, key) in &self.keys {
+        for (position, key, reveal) in &self.keys {
             out.extend_from_slice(key);
-            value(out, row.get(*position).unwrap_or(&Value::Null), self.reveal);
+            value(out, row.get(*position).unwrap_or(&Value::Null), *reveal);
         }
         out.push(b'}');
     }

@@ -10,6 +10,7 @@ use owo_colors::Style;
 use sen_core::model::value::{Column, Show, Value};
 
 use crate::clean::{shorten, width};
+use crate::mask;
 use crate::output::text::{self, styled, tint};
 use crate::output::{Look, RowWriter};
 use crate::views::Tone;
@@ -103,7 +104,7 @@ impl Table {
                 let bytes = limit.saturating_mul(8);
                 let text = match value {
                     Value::Time(moment) if shown.column.show == Show::Moment => moment.to_string(),
-                    _ => text::cell(value, self.look.now, self.reveal, bytes.max(64)),
+                    _ => text::cell(value, self.look.now, self.reveal || mask::exact(shown.column.name), bytes.max(64)),
                 };
                 let text = if shown.whole { text } else { shorten(&text, limit).into_owned() };
                 Cell { width: width(&text), style: self.style(shown, value), text }

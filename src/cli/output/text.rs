@@ -8,6 +8,7 @@ use sen_core::model::verdict::Severity;
 use sen_core::time::{Timestamp, humane};
 
 use crate::clean::clean;
+use crate::mask;
 use crate::output::encode;
 
 /// The colour of a severity.
@@ -47,7 +48,13 @@ pub fn cell(value: &Value, now: Timestamp, reveal: bool, bytes: usize) -> String
     match value {
         Value::Null => "-".to_owned(),
         Value::Text(text) if text.is_empty() => "\"\"".to_owned(),
-        Value::Text(text) | Value::Lines(text) => clean(&head(text, bytes)).into_owned(),
+        Value::Text(text) | Value::Lines(text) if reveal => clean(&head(text, bytes)).into_owned(),
+        // A little more is looked at than is shown, so that a secret at the cut is known as one.
+        Value::Text(text) | Value::Lines(text) => {
+            let seen = head(text, bytes.saturating_add(1024));
+            let masked = mask::text(&seen);
+            clean(&head(&masked, bytes)).into_owned()
+        }
         Value::Time(moment) if moment.is_finite() => relative(*moment, now, false),
         Value::List(items) if items.is_empty() => "-".to_owned(),
         Value::List(items) if items.iter().all(|item| !nested(item)) => {
@@ -73,6 +80,7 @@ pub fn labelled(value: &Value, now: Timestamp, reveal: bool) -> String {
             items.iter().map(|item| labelled(item, now, reveal)).collect::<Vec<_>>().join(", ")
         }
         Value::Json(_) | Value::List(_) | Value::Map(_) => payload(value, reveal),
+        Value::Text(text) | Value::Lines(text) if !reveal => clean(&mask::text(text)).into_owned(),
         _ => plain(value),
     }
 }

@@ -59,7 +59,7 @@ impl Write for Frame {
 /// From the upper left corner, each line cut at the edge, so that a line is a line, and erased to its end.
 fn lay(head: &str, body: &[u8], lines: usize, columns: usize) -> Vec<u8> {
     let mut out = b"\x1b[H".to_vec();
-    out.extend_from_slice(shorten(&clean(head), columns).as_bytes());
+    out.extend_from_slice(shorten(&clean(&crate::mask::message(head)), columns).as_bytes());
     out.extend_from_slice(b"\x1b[K\n\x1b[K\n");
     let room = lines.saturating_sub(3).max(1);
     let body = body.strip_suffix(b"\n").unwrap_or(body);

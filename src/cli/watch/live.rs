@@ -88,7 +88,7 @@ pub fn is_loss(error: &Error) -> bool {
 
 /// An error in one clean line.
 pub fn told(error: &Error) -> String {
-    clean(&error.to_string()).into_owned()
+    clean(&crate::mask::message(&error.to_string())).into_owned()
 }
 
 type Task<T> = Pin<Box<dyn Future<Output = T>>>;

@@ -123,6 +123,11 @@ fn lister(system: &str) -> &'static [&'static str] {
     }
 }
 
+/// A text as it may be seen.
+fn shown(text: &str) -> String {
+    clean(&crate::mask::message(text)).into_owned()
+}
+
 fn command(head: &[&str], rest: &[&str]) -> String {
     NextCommand::new(head, "").with(rest).command
 }
@@ -147,8 +152,8 @@ impl Picture {
             .collect();
         self.remember(front.now, &front.surveys);
         let attention = front.attention().into_iter().map(|(system, item)| {
-            let (text, command) = (clean(&item.text).into_owned(), clean(&item.next.command).into_owned());
-            let why = clean(&item.next.why).into_owned();
+            let (text, command) = (shown(&item.text), clean(&item.next.command).into_owned());
+            let why = shown(&item.next.why);
             Line {
                 severity: item.severity,
                 cells: vec![item.severity.name().to_owned(), text.clone(), system.to_owned()],
@@ -172,8 +177,8 @@ impl Picture {
             }
         });
         let away = front.unreachable.iter().map(|error| {
-            let text = clean(&error.to_string()).into_owned();
-            let hint = clean(error.hint().unwrap_or_default()).into_owned();
+            let text = shown(&error.to_string());
+            let hint = shown(error.hint().unwrap_or_default());
             Line {
                 severity: Severity::Warning,
                 cells: vec![Severity::Warning.name().to_owned(), text.clone(), String::new()],
@@ -204,7 +209,7 @@ impl Picture {
     pub fn absorb_letters(&mut self, groups: &[LetterGroup], now: Timestamp) {
         self.letters = Some(groups.iter().map(|group| group.count).sum());
         let line = |group: &LetterGroup| {
-            let (step, error) = (clean(&group.step).into_owned(), clean(&group.error).into_owned());
+            let (step, error) = (shown(&group.step), shown(&group.error));
             let count = group.count;
             Line {
                 severity: Severity::Warning,
@@ -390,7 +395,7 @@ fn running(all: &[Running], now: Timestamp) -> Vec<Line> {
         };
         let id = clean(&one.id).into_owned();
         let state = clean(&one.state).into_owned();
-        let rest = [&one.what, &one.who].into_iter().flatten().map(|text| clean(text).into_owned());
+        let rest = [&one.what, &one.who].into_iter().flatten().map(|text| shown(text));
         let more = rest.collect::<Vec<_>>().join("  ");
         Line {
             // A lease nearly used up: its worker has stopped beating, or is late.

@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long)]
     pub newest_first: bool,
 
-    /// Write them to this new file
+    /// Write them to this new file (- for standard output)
     #[arg(long, value_name = "FILE")]
     pub export: Option<PathBuf>,
 
@@ -62,7 +62,8 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     filter.limit = args.limit.filter(|limit| *limit > 0);
     filter.newest_first = args.newest_first;
     // Scrolled away they would be lost.
-    if args.export.is_none() && !args.acting.dry_run && session.prints_to_terminal() {
+    let export = args.export.as_ref().filter(|path| path.as_os_str() != "-");
+    if export.is_none() && !args.acting.dry_run && session.prints_to_terminal() {
         return Err(Error::usage("the letters are written out before they are removed, and a terminal keeps nothing")
             .with_hint("name a new file with --export FILE, or redirect standard output"));
     }
@@ -70,7 +71,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let keepers = keepers(&database, args.which.system.as_deref()).await?;
     let (plan, letters) =
         planned(&keepers, &filter, async |letters, filter| letters.plan_discard(filter).await).await?;
-    if let Some(path) = &args.export {
+    if let Some(path) = export {
         let path = path.clone();
         return follow(&plan, &args.acting, session, async |permit, observer| {
             let mut file = create(&path)?;

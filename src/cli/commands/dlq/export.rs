@@ -52,16 +52,24 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let (out, _) = screen::relay()?;
     let terminal = std::io::IsTerminal::is_terminal(&out);
     let mut out = BufWriter::with_capacity(1 << 16, out);
+    let reveal = session.globals.reveal;
     let mut closed = false;
     let mut count = 0;
     for (_, letters) in keepers(&database, args.which.system.as_deref()).await? {
         let mut sink = |lines: &str| {
-            let cleaned = terminal.then(|| lines.lines().map(crate::clean::clean).collect::<Vec<_>>().join("\n"));
-            let lines = cleaned.as_deref().unwrap_or(lines);
-            out.write_all(lines.as_bytes()).and_then(|()| out.write_all(b"\n")).map_err(|error| {
-                closed |= error.kind() == std::io::ErrorKind::BrokenPipe;
-                failed(error)
-            })
+            // A file gets every byte; eyes get what may be seen.
+            let mut seen = Vec::new();
+            for (at, line) in lines.lines().enumerate().filter(|_| terminal) {
+                seen.extend((at > 0).then_some(b'\n'));
+                let line = if reveal { line.into() } else { crate::mask::mask(line) };
+                crate::output::encode::raw(&mut seen, &line);
+            }
+            out.write_all(if terminal { &seen } else { lines.as_bytes() }).and_then(|()| out.write_all(b"\n")).map_err(
+                |error| {
+                    closed |= error.kind() == std::io::ErrorKind::BrokenPipe;
+                    failed(error)
+                },
+            )
         };
         match letters.export(&filter, &mut sink).await {
             Ok(written) => count += written,

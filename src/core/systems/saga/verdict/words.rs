@@ -201,10 +201,8 @@ pub(super) fn next(saga: &Saga, steps: &[Entry], state: State) -> Vec<NextComman
     let command = |verb: &str, why: &str| NextCommand::new(&["sen", "saga", verb], why).id(&saga.id);
     let rollback = || (saga.step > 0).then(|| command("compensate", "roll back the steps that are done"));
     let later = saga.later.as_ref().filter(|later| later.counts()).map(|later: &Later| {
-        NextCommand::new(
-            &["sen", "saga", "show", &later.id],
-            "the later saga, which may have done the same work already",
-        )
+        NextCommand::new(&["sen", "saga", "show"], "the later saga, which may have done the same work already")
+            .id(&later.id)
     });
     match state {
         State::Stuck => {
