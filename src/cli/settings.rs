@@ -114,9 +114,8 @@ impl Settings {
             }
             this.problem = Some(error);
         }
-        for name in ["PGPASSWORD"] {
-            (this.process)(name).into_iter().chain(this.overlay.get(name).cloned()).for_each(|text| remember(&text));
-        }
+        let passwords = (this.process)("PGPASSWORD").into_iter().chain(this.overlay.get("PGPASSWORD").cloned());
+        passwords.for_each(|text| remember(&text));
         for name in ["DATABASE_URL", "SEN_REDIS_URL", "SEN_NOTIFY_URL", "REDIS_URL"] {
             (this.process)(name)
                 .into_iter()
@@ -191,13 +190,13 @@ impl Settings {
             return Some("--database-url");
         }
         let set = |name: &&str| (self.process)(name).is_some_and(|value| !value.is_empty() || *name == "DATABASE_URL");
-        NAMING.iter().copied().find(|name| set(&name))
+        NAMING.iter().copied().find(set)
     }
 
     /// Whether a found file names the database, and what is taken of it.
     fn file_decides(&self) -> bool {
-        let names = |name: &&str| self.overlay.get(*name).is_some_and(|value| !value.is_empty());
-        self.file_may_decide() && ["DATABASE_URL", "PGHOST", "PGDATABASE"].iter().any(|name| names(&name))
+        let names = |name: &str| self.overlay.get(name).is_some_and(|value| !value.is_empty());
+        self.file_may_decide() && ["DATABASE_URL", "PGHOST", "PGDATABASE"].iter().any(|name| names(name))
     }
 
     /// A variable, for a database that a found file names: its own parts of the database, and of the operator's settings

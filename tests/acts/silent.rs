@@ -147,8 +147,8 @@ fn a_black_hole_ends_a_bulk_act_within_one_budget() {
 
 /// A server that lets everybody in and then answers with `flood`, for ever.
 fn flooding(login: bool, flood: Vec<u8>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
     std::thread::spawn(move || {
         while let Ok((mut client, _)) = listener.accept() {
             let flood = flood.clone();
@@ -175,7 +175,7 @@ fn serve(client: &mut TcpStream, login: bool, flood: &[u8]) -> std::io::Result<(
 
 fn notice() -> Vec<u8> {
     let fields = b"SNOTICE\0C00000\0Mflood\0\0";
-    [b"N".as_slice(), &u32::try_from(fields.len() + 4).unwrap().to_be_bytes(), fields].concat()
+    [b"N".as_slice(), &u32::try_from(fields.len() + 4).expect("it is short").to_be_bytes(), fields].concat()
 }
 
 #[test]

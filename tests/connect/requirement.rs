@@ -35,8 +35,7 @@ fn a_server_that_asks_as_required_is_logged_in_to() {
     let server = Server::start(&Options::default());
     for required in ["scram-sha-256", "!password,!md5", "md5,scram-sha-256"] {
         let session = connect(&server.tcp_url(&format!("require_auth={required}"))).unwrap();
-        let answer = crate::runtime().block_on(async { drop(session) });
-        assert_eq!(answer, ());
+        crate::runtime().block_on(async { drop(session) });
     }
     for required in ["password", "none", "!scram-sha-256"] {
         let error = connect(&server.tcp_url(&format!("require_auth={required}"))).unwrap_err();

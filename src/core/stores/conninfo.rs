@@ -21,6 +21,7 @@ pub use choices::{ChannelBinding, SslMode, TargetSessionAttrs, TlsVersion};
 use parameters::Values;
 pub(in crate::stores) use parameters::canonical;
 pub use parameters::environment_names;
+#[cfg(feature = "postgres")]
 pub(in crate::stores) use requirement::Method;
 pub use requirement::Requirement;
 pub(in crate::stores) use uri::{is_plain_word, percent_decode};

@@ -69,6 +69,7 @@ impl Requirement {
     }
 
     /// Whether logging in by `method` is accepted.
+    #[cfg(feature = "postgres")]
     pub(in crate::stores) fn allows(&self, method: Method) -> bool {
         self.allowed.contains(&method)
     }

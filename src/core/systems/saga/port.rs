@@ -241,6 +241,7 @@ pub struct Census {
 
 impl Census {
     /// Counts messages that are due for long.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(super) fn add_late(&mut self, kind: Mailbox, count: i64, since: Option<Timestamp>) {
         if count == 0 {
             return;

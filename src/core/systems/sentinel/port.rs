@@ -18,6 +18,7 @@ use crate::time::{Timestamp, When};
 pub const TOKENS: &str = "sentinel_token_seq";
 
 /// Refuses a token that is not larger than one the key has had: it would fence nobody out.
+#[cfg(feature = "postgres")]
 pub(super) fn sequence_behind(drawn: i64, known: i64) -> Error {
     let message = format!(
         "the sequence {TOKENS} is behind: it gave {drawn}, and this key has had token {known}; a token given twice fences no \
@@ -28,6 +29,7 @@ pub(super) fn sequence_behind(drawn: i64, known: i64) -> Error {
 }
 
 /// The sequence is not there, though the leases are.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) fn no_sequence() -> Error {
     Error::new(ErrorKind::Refused, format!("the sequence {TOKENS} is missing: no fencing token can be drawn"))
         .with_hint("`sen init` creates what is missing, the sequence above every token in use")
