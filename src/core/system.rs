@@ -10,7 +10,7 @@ use futures_util::Stream;
 
 use crate::error::Result;
 use crate::letters::DeadLetters;
-use crate::model::cause::{Cause, Certainty, Explanation, Related};
+use crate::model::cause::{Cause, Explanation, Related};
 use crate::model::checkup::Checkup;
 use crate::model::plan::Plan;
 use crate::model::report::Report;
@@ -417,7 +417,7 @@ impl Found {
     /// Its verdict as an explanation: a cause where it needs attention.
     fn explained(self) -> Explanation {
         let Verdict { state, severity, summary, next, .. } = self.verdict;
-        let cause = Cause::new("verdict", Certainty::Proven, severity, summary.clone()).with_next(next);
+        let cause = Cause::likely("verdict", severity, summary.clone()).with_next(next);
         let causes = if severity >= Severity::Warning { vec![cause] } else { Vec::new() };
         Explanation { subject: self.subject, state, summary, severity, causes, related: Vec::new() }
     }

@@ -14,7 +14,8 @@ fn an_uncertain_payment_is_settled_by_what_the_provider_says() {
         "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, lease_updated_at, hard_expires_at, status, fencing_token)
             SELECT key, 'web-1:42-7', now() - interval '1 hour', now() - interval '1 hour', now() + hard, 'executing', 7
             FROM (VALUES ('charged', interval '-30 minutes'), ('not charged', interval '-30 minutes'),
-                ('unknown', interval '-30 minutes'), ('alive', interval '30 minutes')) AS v (key, hard)",
+                ('unknown', interval '-30 minutes'), ('alive', interval '30 minutes')) AS v (key, hard);
+        SELECT setval('sentinel_token_seq', 7)",
     );
     let status = |key: &str| database.psql(&format!("SELECT status FROM sentinel_leases WHERE key = '{key}'"));
     let runbook = |key: &str, lookup: &str| run("uncertain-payment.sh", &[key, lookup, "INC-7"], &url);

@@ -124,10 +124,12 @@ fn rules_of_why() -> Vec<(String, String)> {
 fn every_rule_of_why_is_listed_and_has_a_scenario() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let listed = fs::read_to_string(root.join("ARCHITECTURE.md")).expect("it is text");
-    let mut scenarios: String = ["acts", "agent", "exec", "saga"]
-        .iter()
-        .map(|folder| fs::read_to_string(root.join("tests").join(folder).join("why.rs")).expect("it is text"))
-        .collect();
+    let mut scenarios = String::new();
+    for folder in ["acts", "agent", "exec", "saga"] {
+        for entry in fs::read_dir(root.join("tests").join(folder)).expect("the folder is there") {
+            scenarios.push_str(&fs::read_to_string(entry.expect("it is listed").path()).expect("it is text"));
+        }
+    }
     for (path, text) in sources().into_iter().filter(|(path, _)| path.contains("/why")) {
         let inline = text.split_once("#[cfg(test)]").map(|(_, tests)| tests.to_owned());
         scenarios.extend(if path.ends_with("/tests.rs") { Some(text) } else { inline });

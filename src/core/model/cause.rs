@@ -42,14 +42,9 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// A cause without commands.
-    pub fn new(rule: &'static str, certainty: Certainty, severity: Severity, text: impl Into<String>) -> Self {
-        Self { rule, certainty, severity, text: text.into(), next: Vec::new(), stated_by: &[] }
-    }
-
     /// A cause that fits what was seen, as something else might.
     pub fn likely(rule: &'static str, severity: Severity, text: impl Into<String>) -> Self {
-        Self::new(rule, Certainty::Likely, severity, text)
+        Self { rule, certainty: Certainty::Likely, severity, text: text.into(), next: Vec::new(), stated_by: &[] }
     }
 
     /// A cause that rows of one snapshot state. `stated_by` names the columns whose values say so (`leases.status`); what
@@ -61,7 +56,7 @@ impl Cause {
         text: impl Into<String>,
     ) -> Self {
         debug_assert!(!stated_by.is_empty(), "{rule}: a stated cause names its columns");
-        Self { stated_by, ..Self::new(rule, Certainty::Proven, severity, text) }
+        Self { certainty: Certainty::Proven, stated_by, ..Self::likely(rule, severity, text) }
     }
 
     /// The same with what to type about it.

@@ -82,7 +82,8 @@ const GIVES_UP: [&str; 1] = ["sen agent cancel "];
 /// Where a command stands in the order: settle, look, run again, give up.
 fn place(command: &NextCommand) -> u8 {
     let begins = &|known: &&str| command.begins(&known.split_whitespace().collect::<Vec<_>>());
-    if GIVES_UP.iter().any(begins) {
+    // Before the hard limit its worker may be alive: that is no way to settle what happened.
+    if GIVES_UP.iter().any(begins) || command.command.contains("--before-hard-ttl") {
         return 3;
     }
     match (SETTLES.iter().any(begins), RUNS.iter().any(begins)) {

@@ -131,6 +131,7 @@ impl Sentinel {
         let look = look?;
         let Some(lease) = look.lease else { return Ok(None) };
         let events = look.events.map(|events| events.rows).unwrap_or_default();
+        let zoneless = record::offset_behind(&lease, look.now).is_some() && self.store.zoneless().await?;
         let facts = why::Facts {
             lease: &lease,
             events: &events,
@@ -138,6 +139,7 @@ impl Sentinel {
             process_here: lease.owner_id.as_deref().and_then(process_here),
             // Whoever may not see the locks is still told the rest.
             locks: &locks.unwrap_or_default(),
+            zoneless,
         };
         let subject = Subject::new(NAME, "lease", lease.key.clone());
         Ok(Some(why::explain(&facts, subject, verdict::judge(&lease, &events, look.now))))

@@ -19,6 +19,8 @@ pub(super) struct Facts<'a> {
     pub process_here: Option<bool>,
     /// Transactions that have held its row for long.
     pub locks: &'a [Lock],
+    /// Whether its times are stored without a zone, so that a session's zone decides what they mean.
+    pub zoneless: bool,
 }
 
 /// A transaction that holds the row of a lease and has for a while.
@@ -317,7 +319,7 @@ fn wrong_time_zone(facts: &Facts<'_>, _: State) -> Option<Cause> {
 fn zone_behind(facts: &Facts<'_>, state: State) -> Option<Cause> {
     // Events are written in the server's time: where this run has one, it tells.
     let told = of_this_run(facts, "executing").or_else(|| of_this_run(facts, "acquired")).is_some();
-    if told || !matches!(state, State::Stalled | State::Uncertain) || zone_off(facts).is_some() {
+    if told || !facts.zoneless || !matches!(state, State::Stalled | State::Uncertain) || zone_off(facts).is_some() {
         return None;
     }
     let offset = offset_behind(facts.lease, facts.now)?;
@@ -408,7 +410,7 @@ mod tests {
     }
 
     fn rules(lease: &Lease, events: &[LeaseEvent], process_here: Option<bool>, locks: &[Lock]) -> Vec<&'static str> {
-        let facts = Facts { lease, events, now: NOW, process_here, locks };
+        let facts = Facts { lease, events, now: NOW, process_here, locks, zoneless: true };
         let subject = Subject::new("sentinel", "lease", lease.key.clone());
         explain(&facts, subject, judge(lease, events, NOW)).causes.iter().map(|cause| cause.rule).collect()
     }
@@ -498,7 +500,7 @@ mod tests {
     #[test]
     fn the_way_out_stands_with_the_gravest_cause() {
         let lease = lease(Status::Executing, -90, -30);
-        let facts = Facts { lease: &lease, events: &[], now: NOW, process_here: None, locks: &[] };
+        let facts = Facts { lease: &lease, events: &[], now: NOW, process_here: None, locks: &[], zoneless: true };
         let explained = explain(&facts, Subject::new("sentinel", "lease", "k"), judge(&lease, &[], NOW));
         assert!(explained.causes[0].next[0].command.starts_with("sen reconcile"), "{explained:?}");
         assert_eq!(explained.related[0].id, "order-7");

@@ -8,7 +8,7 @@ use crate::model::verdict::Severity;
 
 /// What the acts (`exec`, `dlq`) need of each table beside SELECT. `tests/trust/grants.rs` runs every command with these and
 /// shows of each that it is needed.
-const ACTS: [(&str, &[&str]); 7] = [
+const ACTS: [(&str, &[&str]); 9] = [
     // cancel, replay and the locks of all; cleanup
     ("executions", &["UPDATE", "DELETE"]),
     // replay; cancel and signal; cleanup
@@ -22,6 +22,9 @@ const ACTS: [(&str, &[&str]); 7] = [
     // cleanup
     ("execution_counters", &["DELETE"]),
     ("execution_state", &["DELETE"]),
+    // read only: what a replay would not run again
+    ("idempotency", &[]),
+    ("cache", &[]),
 ];
 
 /// Lists are newest first, and the libraries make no index for that.
