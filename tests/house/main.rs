@@ -142,3 +142,37 @@ fn every_rule_of_why_is_listed_and_has_a_scenario() {
         assert!(expected, "no scenario expects {rule} of {path}");
     }
 }
+
+/// Words of what no row states. A cause that says one of them is likely at most.
+const ABSENCES: [&str; 8] =
+    ["nobody", "no worker", "no one", "no poll", "never", "worker ended", "worker has ended", "is gone"];
+
+/// The string literals of a piece of source.
+fn literals(source: &str) -> Vec<&str> {
+    source.split('"').skip(1).step_by(2).collect()
+}
+
+/// The functions in `source` that state a cause and have a literal that claims an absence.
+fn stated_absences(source: &str) -> Vec<String> {
+    let claims = |text: &str| {
+        let text = text.to_lowercase();
+        ABSENCES.iter().any(|absence| text.contains(absence))
+    };
+    source
+        .split("\nfn ")
+        .skip(1)
+        .filter(|function| function.contains("Cause::stated("))
+        .filter(|function| literals(function).into_iter().any(|text| text.contains(' ') && claims(text)))
+        .map(|function| function.split(['(', '<']).next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn nothing_that_no_row_states_is_called_proven() {
+    let planted = "\nfn f() { Cause::stated(\"f\", &[\"t.c\"], s, \"no worker polls it\") }\nfn g() { Cause::likely(\"g\", s, \"never\") }";
+    assert_eq!(stated_absences(planted), ["f"]);
+    for (path, text) in sources() {
+        let own = text.split("#[cfg(test)]").next().unwrap_or_default();
+        assert_eq!(stated_absences(own), Vec::<String>::new(), "{path}: say it with Cause::likely");
+    }
+}

@@ -126,7 +126,7 @@ pub(super) fn of_letter(facts: &Facts<'_>) -> Vec<Cause> {
         return causes;
     }
     let text = if task.is_some_and(|task| error_of(task).is_some()) {
-        format!("it is a dead letter: no worker tries it again by itself{}", alike(facts.alike))
+        format!("it is a dead letter{}", alike(facts.alike))
     } else {
         let reason = facts.look.letter.as_ref().and_then(|letter| letter.reason.as_deref());
         let reason = reason.unwrap_or("no reason is kept");
@@ -242,7 +242,7 @@ fn dead_lettered(whole: &Whole, others: Option<u64>) -> Option<Cause> {
     let letter = whole.letters.first().filter(|_| whole.execution.state != ExecutionState::Completed)?;
     let count = whole.letters.len();
     let noun = if count == 1 { "dead letter" } else { "dead letters" };
-    let text = format!("{count} {noun}: no worker tries them again by itself{}", alike(others));
+    let text = format!("{count} {noun}{}", alike(others));
     let mut next = vec![NextCommand::new(&["sen", "dlq", "show"], "why, and what a replay would do").id(&letter.id)];
     next.extend(others.filter(|others| *others > 0).map(|_| groups()));
     Some(
