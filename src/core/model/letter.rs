@@ -106,7 +106,7 @@ impl Letter {
             Value::text(self.parent),
             Value::Name(self.standing),
             Value::text(self.note),
-            self.payload.map_or(Value::Null, Value::Json),
+            Value::json(self.payload),
         ]
     }
 }

@@ -23,7 +23,8 @@ pub enum Value {
     Time(Timestamp),
     /// A span in milliseconds; a JSON number.
     Millis(i64),
-    /// A JSON document as text, untrusted in content and known to be valid in form.
+    /// A JSON document as text, untrusted in content and known to be valid in form: a serializer wrote it, a `jsonb` column
+    /// holds it, or it was parsed. Stored text goes through [`Value::json`], or it could forge fields of the output.
     Json(String),
     /// A list.
     List(Vec<Value>),
@@ -35,6 +36,15 @@ impl Value {
     /// Text, or null.
     pub fn text(text: Option<impl Into<String>>) -> Self {
         text.map_or(Self::Null, |text| Self::Text(text.into()))
+    }
+
+    /// Stored text that should be JSON: as JSON where it is one document, else as the text it is.
+    pub fn json(text: Option<String>) -> Self {
+        match text {
+            Some(text) if serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok() => Self::Json(text),
+            Some(text) => Self::Text(text),
+            None => Self::Null,
+        }
     }
 
     /// A moment, or null.
@@ -71,3 +81,17 @@ pub enum Show {
 
 /// The values of one record, in the order of its columns.
 pub type Row = Vec<Value>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_text_cannot_forge_fields() {
+        assert_eq!(Value::json(Some("{\"a\": 1}".into())), Value::Json("{\"a\": 1}".into()));
+        for forged in ["1, \"state\": \"sent\"", "{}}, {\"id\": 2", "", "{\"a\":"] {
+            assert_eq!(Value::json(Some(forged.into())), Value::Text(forged.into()));
+        }
+        assert_eq!(Value::json(None), Value::Null);
+    }
+}

@@ -94,15 +94,7 @@ pub(super) fn whole(number: Option<i64>) -> Value {
 }
 
 pub(super) fn json(text: Option<String>) -> Value {
-    text.map_or(Value::Null, Value::Json)
-}
-
-/// Stored text that should be JSON, as JSON in any case.
-pub(super) fn lenient(text: String) -> Value {
-    match serde_json::from_str::<serde::de::IgnoredAny>(&text) {
-        Ok(_) => Value::Json(text),
-        Err(_) => Value::Text(text),
-    }
+    Value::json(text)
 }
 
 pub(super) fn texts(texts: &[String]) -> Value {

@@ -87,8 +87,10 @@ fn letter(message: Message, bound: Duration) -> Letter {
 
 /// A whole letter as one JSON object, under the names of its columns.
 fn document(message: &Message) -> String {
-    let payload: serde_json::Value =
-        message.payload.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    // What is no JSON is exported as the text it is: nothing is lost.
+    let payload: serde_json::Value = message.payload.as_deref().map_or(serde_json::Value::Null, |text| {
+        serde_json::from_str(text).unwrap_or_else(|_| serde_json::Value::from(text))
+    });
     let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
     serde_json::json!({
         "system": NAME, "kind": message.kind.name(), "table": message.table, "id": message.id, "event_id": message.event,

@@ -92,11 +92,7 @@ const PHASES: &[&str] = &["execute", "compensate", "success"];
 const RESULTS: &[&str] = &["success", "error", "waiting", "timeout"];
 
 fn json(text: Option<String>) -> Value {
-    match text {
-        Some(text) if serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok() => Value::Json(text),
-        Some(text) => Value::Text(text),
-        None => Value::Null,
-    }
+    Value::json(text)
 }
 
 /// A saga under [`SAGA_COLUMNS`].

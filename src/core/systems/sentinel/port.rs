@@ -9,7 +9,9 @@ use futures_util::Stream;
 use super::record::{Lease, LeaseEvent};
 use super::shape::Shape;
 use super::why::Lock;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use crate::error::{Error, ErrorKind};
 use crate::model::report::Item;
 use crate::permit::WritePermit;
 use crate::time::{Timestamp, When};

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{amount, column, history, json, lenient, status, texts, whole, worker_state};
+use super::{amount, column, history, json, status, texts, whole, worker_state};
 use crate::model::subject::Subject;
 use crate::model::value::{Column, Row, Show, Value};
 use crate::model::verdict::{NextCommand, Verdict};
@@ -139,7 +139,7 @@ fn effect_row(effect: Effect) -> Row {
         Value::Text(effect.key),
         Value::Name(standing),
         effect.lock_ttl_ms.filter(|ttl| *ttl >= 0).map_or(Value::Null, Value::Millis),
-        effect.result.map_or(Value::Null, lenient),
+        json(effect.result),
     ]
 }
 
