@@ -233,6 +233,12 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
+    fn revealed(value: &Value) -> String {
+        let mut out = Vec::new();
+        self::value(&mut out, value, true);
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
     fn values() {
         let map = Value::Map(vec![
@@ -281,14 +287,26 @@ mod tests {
     proptest! {
         #[test]
         fn strings_are_lossless_and_harmless(text in crate::clean::hostile()) {
-            let json = encoded(&Value::Text(text.clone()));
+            let json = revealed(&Value::Text(text.clone()));
             prop_assert!(!json.contains(hidden));
             prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text.clone());
             // The same inside a payload, laid out with line breaks.
             let payload = serde_json::to_string_pretty(&serde_json::json!({ "a": [text.as_str(), 1] })).unwrap();
-            let json = encoded(&Value::Json(payload));
+            let json = revealed(&Value::Json(payload));
             prop_assert!(!json.contains(hidden));
             prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), serde_json::json!({ "a": [text, 1] }));
+        }
+
+        #[test]
+        fn masked_text_is_still_json(text in crate::clean::hostile(), name in "(pw|pin|password|card|n)[:=]?") {
+            let text = name + &text;
+            let json = encoded(&Value::Text(text.clone()));
+            prop_assert!(!json.contains(hidden));
+            prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), mask::text(&text));
+            let payload = serde_json::json!({ "a": [text.as_str(), 1] }).to_string();
+            let json = encoded(&Value::Json(payload));
+            prop_assert!(!json.contains(hidden));
+            prop_assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{json}");
         }
 
         #[test]
