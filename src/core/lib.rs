@@ -11,21 +11,19 @@
 //! 5. [`registry`]: which systems exist in a database
 //! 6. [`ops`]: use cases over `dyn System`
 
-pub mod error;
-pub mod ident;
-pub mod letters;
-pub mod model;
-pub mod observe;
 pub mod ops;
-pub mod permit;
 pub mod registry;
-pub mod secret;
-pub mod sql;
-pub mod stores;
-pub mod system;
-pub mod systems;
-pub mod text;
-pub mod time;
+
+pub use sen_model::{self as model, error, ident, letters, observe, permit, secret, system, text, time};
+pub use sen_stores::{self as stores, sql};
+
+/// One crate per system. Systems never import each other.
+pub mod systems {
+    pub use sen_node as node;
+    pub use sen_saga as saga;
+    pub use sen_sentinel as sentinel;
+    pub use sen_stent as stent;
+}
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use ops::once;

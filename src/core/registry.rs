@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::model::checkup::{Check, Checkup, Hidden};
-use crate::model::verdict::Severity;
-use crate::stores::url::Target;
-use crate::system::System;
-use crate::time::wall::Zone;
+use sen_model::checkup::{Check, Checkup, Hidden};
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::system::System;
+use sen_model::time::wall::Zone;
+use sen_model::verdict::Severity;
+use sen_stores::url::Target;
 
 /// What an open database may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct Database {
     warnings: Vec<String>,
     opened: String,
     #[cfg(feature = "postgres")]
-    link: Option<Arc<crate::stores::postgres::link::Link>>,
+    link: Option<Arc<sen_stores::postgres::link::Link>>,
 }
 
 impl Database {
@@ -152,8 +152,8 @@ impl Database {
     /// Adds the systems of a Redis beside this database. It is connected to when it is first asked something, so that one
     /// that is down stops only what is about it.
     #[cfg(feature = "redis")]
-    pub fn beside(&mut self, info: &crate::stores::url::RedisInfo, limit: Option<Duration>) {
-        let db = crate::stores::redis::Redis::lazy(info, limit);
+    pub fn beside(&mut self, info: &sen_stores::url::RedisInfo, limit: Option<Duration>) {
+        let db = sen_stores::redis::Redis::lazy(info, limit);
         self.opened += &format!("; beside it {}", db.describe());
         self.systems.push(node(db));
     }
@@ -195,27 +195,27 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
                 Access::Read | Access::Watch => (**info).clone(),
                 Access::Write | Access::Create => Target::for_writing(info),
             };
-            let mut db = crate::stores::postgres::Postgres::connect(&info).await?;
+            let mut db = sen_stores::postgres::Postgres::connect(&info).await?;
             db.set_modest(access == Access::Watch);
             let warnings = db.warnings().to_vec();
             let server = db.server_version().map_or_else(String::new, |version| format!(", PostgreSQL {version}"));
             let opened = format!("connected to {} ({}){server}", db.describe(), db.wire());
-            let link = Arc::new(crate::stores::postgres::link::Link::new(db, limit, info));
+            let link = Arc::new(sen_stores::postgres::link::Link::new(db, limit, info));
             let systems = vec![
-                sentinel(crate::systems::sentinel::postgres::PostgresLeases::new(Arc::clone(&link))),
+                sentinel(sen_sentinel::postgres::PostgresLeases::new(Arc::clone(&link))),
                 stent(
-                    crate::systems::stent::postgres::PostgresExecutions::new(Arc::clone(&link)),
-                    crate::systems::stent::postgres::letters::PostgresLetters::new(Arc::clone(&link)),
-                    crate::systems::stent::postgres::acts::PostgresActs::new(Arc::clone(&link)),
+                    sen_stent::postgres::PostgresExecutions::new(Arc::clone(&link)),
+                    sen_stent::postgres::letters::PostgresLetters::new(Arc::clone(&link)),
+                    sen_stent::postgres::acts::PostgresActs::new(Arc::clone(&link)),
                     worker_zone,
                 ),
-                saga(crate::systems::saga::postgres::PostgresSagas::new(Arc::clone(&link))),
+                saga(sen_saga::postgres::PostgresSagas::new(Arc::clone(&link))),
             ];
             Ok(Database { link: Some(link), ..Database::of(systems, warnings, opened) })
         }
         #[cfg(feature = "sqlite")]
         Target::Sqlite(path) => {
-            use crate::stores::sqlite::{self, Sqlite};
+            use sen_stores::sqlite::{self, Sqlite};
             let access = match access {
                 Access::Read | Access::Watch => sqlite::Access::Read,
                 Access::Write => sqlite::Access::Write,
@@ -224,20 +224,20 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
             let db = Arc::new(Sqlite::open(path, access).await?.within(limit));
             let opened = format!("opened {}", db.describe());
             let systems = vec![
-                sentinel(crate::systems::sentinel::sqlite::SqliteLeases::new(Arc::clone(&db))),
+                sentinel(sen_sentinel::sqlite::SqliteLeases::new(Arc::clone(&db))),
                 stent(
-                    crate::systems::stent::sqlite::SqliteExecutions::new(Arc::clone(&db)),
-                    crate::systems::stent::sqlite::letters::SqliteLetters::new(Arc::clone(&db)),
-                    crate::systems::stent::sqlite::acts::SqliteActs::new(Arc::clone(&db)),
+                    sen_stent::sqlite::SqliteExecutions::new(Arc::clone(&db)),
+                    sen_stent::sqlite::letters::SqliteLetters::new(Arc::clone(&db)),
+                    sen_stent::sqlite::acts::SqliteActs::new(Arc::clone(&db)),
                     worker_zone,
                 ),
-                saga(crate::systems::saga::sqlite::SqliteSagas::new(db)),
+                saga(sen_saga::sqlite::SqliteSagas::new(db)),
             ];
             Ok(Database::of(systems, Vec::new(), opened))
         }
         #[cfg(feature = "redis")]
         Target::Redis(info) => {
-            let db = crate::stores::redis::Redis::connect(info, limit).await?;
+            let db = sen_stores::redis::Redis::connect(info, limit).await?;
             let opened = format!("connected to {} ({})", db.describe(), db.encryption().await);
             let warnings = db.warnings().to_vec();
             Ok(Database::of(vec![node(db)], warnings, opened))
@@ -251,30 +251,30 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
 }
 
 #[cfg(feature = "redis")]
-fn node(db: crate::stores::redis::Redis) -> Box<dyn System> {
-    let tasks = crate::systems::node::redis::RedisTasks::new(std::sync::Arc::new(db));
-    Box::new(crate::systems::node::Node::new(Box::new(tasks)))
+fn node(db: sen_stores::redis::Redis) -> Box<dyn System> {
+    let tasks = sen_node::redis::RedisTasks::new(std::sync::Arc::new(db));
+    Box::new(sen_node::Node::new(Box::new(tasks)))
 }
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-fn sentinel(leases: impl crate::systems::sentinel::port::LeaseStore + 'static) -> Box<dyn System> {
-    Box::new(crate::systems::sentinel::Sentinel::new(Box::new(leases)))
+fn sentinel(leases: impl sen_sentinel::port::LeaseStore + 'static) -> Box<dyn System> {
+    Box::new(sen_sentinel::Sentinel::new(Box::new(leases)))
 }
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 fn stent(
-    executions: impl crate::systems::stent::port::ExecutionStore + 'static,
-    letters: impl crate::systems::stent::letters::LetterStore + 'static,
-    acts: impl crate::systems::stent::acts::ActStore + 'static,
+    executions: impl sen_stent::port::ExecutionStore + 'static,
+    letters: impl sen_stent::letters::LetterStore + 'static,
+    acts: impl sen_stent::acts::ActStore + 'static,
     zone: Zone,
 ) -> Box<dyn System> {
-    use crate::systems::stent::Stent;
+    use sen_stent::Stent;
     Box::new(Stent::new(Box::new(executions), zone).with_letters(Box::new(letters)).with_acts(Box::new(acts)))
 }
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-fn saga(sagas: impl crate::systems::saga::port::SagaStore + 'static) -> Box<dyn System> {
-    Box::new(crate::systems::saga::Sagas::new(Box::new(sagas)))
+fn saga(sagas: impl sen_saga::port::SagaStore + 'static) -> Box<dyn System> {
+    Box::new(sen_saga::Sagas::new(Box::new(sagas)))
 }
 
 /// Opens `target` for running work once per key: the narrow part of Sentinel that claims, keeps and completes keys.
@@ -282,18 +282,18 @@ fn saga(sagas: impl crate::systems::saga::port::SagaStore + 'static) -> Box<dyn 
 /// # Errors
 /// `Connect`, `NoSystem`, or `Refused` where the tables are too old.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub async fn open_claims(target: &Target) -> Result<Box<dyn crate::systems::sentinel::once_port::ClaimStore>> {
+pub async fn open_claims(target: &Target) -> Result<Box<dyn sen_sentinel::once_port::ClaimStore>> {
     match target {
         #[cfg(feature = "postgres")]
         Target::Postgres(info) => {
-            let db = crate::stores::postgres::Postgres::connect(&Target::for_writing(info)).await?;
-            Ok(Box::new(crate::systems::sentinel::once_postgres::PostgresClaims::open(db).await?))
+            let db = sen_stores::postgres::Postgres::connect(&Target::for_writing(info)).await?;
+            Ok(Box::new(sen_sentinel::once_postgres::PostgresClaims::open(db).await?))
         }
         #[cfg(feature = "sqlite")]
         Target::Sqlite(path) => {
-            use crate::stores::sqlite::{Access, Sqlite};
+            use sen_stores::sqlite::{Access, Sqlite};
             let db = Sqlite::open(path, Access::Write).await?;
-            Ok(Box::new(crate::systems::sentinel::once_sqlite::SqliteClaims::open(db).await?))
+            Ok(Box::new(sen_sentinel::once_sqlite::SqliteClaims::open(db).await?))
         }
         Target::Redis(_) => Err(Error::usage("keys that run once are kept in PostgreSQL or SQLite, not in Redis")),
         #[cfg(not(all(feature = "postgres", feature = "sqlite")))]

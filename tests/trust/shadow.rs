@@ -41,7 +41,7 @@ fn what_others_planted_in_the_search_path_is_never_called() {
     let scene = Scene::new(&server);
     let database = &scene.database;
     let mut names = BTreeSet::new();
-    called(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/core"), &mut names);
+    called(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut names);
     assert!(names.contains("has_table_privilege") && names.contains("jsonb_build_object"), "{names:?}");
     let owner = database.psql("SELECT current_user");
     let enums = database.psql(

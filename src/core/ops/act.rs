@@ -1,11 +1,11 @@
 //! Acts: the road look → judge → plan → permit → apply → report, for every system and every act.
 
-use crate::error::Result;
-use crate::model::plan::Plan;
-use crate::model::report::Report;
-use crate::observe::Silent;
-use crate::permit::{Consent, Revocation, WritePermit};
-use crate::system::{Request, System};
+use sen_model::error::Result;
+use sen_model::observe::Silent;
+use sen_model::permit::{Consent, Revocation, WritePermit};
+use sen_model::plan::Plan;
+use sen_model::report::Report;
+use sen_model::system::{Request, System};
 
 /// Who acts and why, for the record kept beside the rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -2,10 +2,10 @@
 
 use futures_util::{StreamExt as _, future::join_all};
 
-use crate::letters::LetterFilter;
-use crate::model::value::Value;
 use crate::registry::Database;
-use crate::system::{Filter, System};
+use sen_model::letters::LetterFilter;
+use sen_model::system::{Filter, System};
+use sen_model::value::Value;
 
 /// What a system lists first, or under which name, for those that cannot complete it themselves.
 const LISTED: &[(&str, &str, &str)] = &[

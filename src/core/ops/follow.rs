@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::error::Result;
-use crate::system::{Event, System};
-use crate::time::Timestamp;
+use sen_model::error::Result;
+use sen_model::system::{Event, System};
+use sen_model::time::Timestamp;
 
 /// Ids are drawn before their transaction commits, so an event can appear behind a later one. Everything of the last
 /// minute is read again and what was already shown is left out.

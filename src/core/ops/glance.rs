@@ -4,14 +4,14 @@
 use futures_util::{StreamExt as _, future::join_all};
 
 use super::survey::{Front, survey};
-use crate::error::{ErrorKind, Result};
-use crate::letters::LetterFilter;
-use crate::model::letter::LetterGroup;
-use crate::model::value::{Column, Row, Value};
-use crate::model::verdict::Severity;
 use crate::registry::Database;
-use crate::system::{Filter, Survey, System};
-use crate::time::Timestamp;
+use sen_model::error::{ErrorKind, Result};
+use sen_model::letter::LetterGroup;
+use sen_model::letters::LetterFilter;
+use sen_model::system::{Filter, Survey, System};
+use sen_model::time::Timestamp;
+use sen_model::value::{Column, Row, Value};
+use sen_model::verdict::Severity;
 
 /// A look.
 pub struct Glance {

@@ -2,10 +2,10 @@
 
 use futures_util::future::join_all;
 
-use crate::error::{Error, ErrorKind, Result};
 use crate::registry::Database;
-use crate::system::Found;
-use crate::text::named;
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::system::Found;
+use sen_model::text::named;
 
 /// What is known of one key.
 pub enum Answer {

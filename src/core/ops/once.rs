@@ -46,14 +46,14 @@ use futures_util::FutureExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use crate::systems::sentinel::once_port::{FailedRun, Held, STDERR_TAIL, Standing};
 pub use client::{Client, Taken};
 pub use hold::{Hold, Lost, Settled};
+pub use sen_sentinel::once_port::{FailedRun, Held, STDERR_TAIL, Standing};
 
-use crate::error::{Error, ErrorKind};
-use crate::systems::sentinel::record::{Lease, Status};
-use crate::systems::sentinel::verdict;
-use crate::time::Timestamp;
+use sen_model::error::{Error, ErrorKind};
+use sen_model::time::Timestamp;
+use sen_sentinel::record::{Lease, Status};
+use sen_sentinel::verdict;
 
 /// The TTL when none is given.
 pub const TTL: Duration = Duration::from_secs(30);

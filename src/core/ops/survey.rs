@@ -4,11 +4,11 @@ use std::cmp::Reverse;
 
 use futures_util::future::join_all;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::model::verdict::{NextCommand, Severity};
 use crate::registry::Database;
-use crate::system::{Attention, Survey};
-use crate::time::Timestamp;
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::system::{Attention, Survey};
+use sen_model::time::Timestamp;
+use sen_model::verdict::{NextCommand, Severity};
 
 /// A survey of every system that is there.
 pub struct Front {

@@ -4,15 +4,14 @@ use std::collections::HashSet;
 
 use futures_util::StreamExt as _;
 
-use crate::error::{ErrorKind, Result};
-use crate::letters::{DeadLetters, LetterFilter};
-use crate::model::cause::candidates;
-use crate::model::subject::Subject;
-use crate::model::value::{Column, Row, Value};
-use crate::model::verdict::NextCommand;
 use crate::registry::Database;
-use crate::system::{Filter, System};
-use crate::systems::sentinel;
+use sen_model::cause::candidates;
+use sen_model::error::{ErrorKind, Result};
+use sen_model::letters::{DeadLetters, LetterFilter};
+use sen_model::subject::Subject;
+use sen_model::system::{Filter, System};
+use sen_model::value::{Column, Row, Value};
+use sen_model::verdict::NextCommand;
 
 /// States of a lease whose side effect may or may not have happened.
 const OPEN: [&str; 3] = ["uncertain", "stalled", "reconciling"];
@@ -51,7 +50,7 @@ impl Unsettled {
 /// # Errors
 /// What the store reports. A database without leases has none.
 pub async fn unsettled(database: &Database, names: &[String]) -> Result<Vec<Unsettled>> {
-    let Ok(system) = database.system(sentinel::NAME) else { return Ok(Vec::new()) };
+    let Ok(system) = database.system(sen_sentinel::NAME) else { return Ok(Vec::new()) };
     if names.is_empty() {
         return Ok(Vec::new());
     }
@@ -70,7 +69,7 @@ pub async fn unsettled(database: &Database, names: &[String]) -> Result<Vec<Unse
             if names.contains(key.as_str()) || bare.is_some_and(|bare| names.contains(bare)) {
                 let state = text(listing.columns, &row, "verdict").unwrap_or_else(|| OPEN[0].to_owned());
                 let next = NextCommand::new(&["sen", "reconcile"], "settle it first: what happened").id(&key);
-                found.push(Unsettled { subject: Subject::new(sentinel::NAME, "lease", key), state, next });
+                found.push(Unsettled { subject: Subject::new(sen_sentinel::NAME, "lease", key), state, next });
             }
         }
     }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::inspect::missing;
-use crate::error::{Error, ErrorKind, Result};
-use crate::model::verdict::Severity;
-use crate::system::{Found, System};
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::system::{Found, System};
+use sen_model::verdict::Severity;
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,12 +4,12 @@ use std::collections::{HashSet, VecDeque};
 
 use futures_util::future::join_all;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::model::cause::{Cause, Certainty, Explanation};
-use crate::model::subject::Subject;
-use crate::model::verdict::NextCommand;
 use crate::registry::Database;
-use crate::system::MENTIONS;
+use sen_model::cause::{Cause, Certainty, Explanation};
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::subject::Subject;
+use sen_model::system::MENTIONS;
+use sen_model::verdict::NextCommand;
 
 /// How far from the key asked for a connection is followed.
 const HOPS: u32 = 3;
@@ -202,7 +202,7 @@ async fn everywhere(database: &Database, id: &str) -> Result<Vec<Explanation>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::verdict::Severity;
+    use sen_model::verdict::Severity;
 
     #[test]
     fn a_key_is_known_by_its_bare_name_too() {

@@ -4,19 +4,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::hold::Hold;
-use crate::error::{Error, ErrorKind, Result};
-use crate::ident::OperationId;
-use crate::model::plan::{Gravity, Plan, Step};
-use crate::model::subject::Subject;
-use crate::model::value::Value;
-use crate::permit::{Consent, WritePermit};
 use crate::registry;
-use crate::stores::url::Target;
-use crate::systems::sentinel;
-use crate::systems::sentinel::once_port::{Claim, ClaimStore, Held, Standing, Wish};
-use crate::systems::sentinel::record::Status;
-use crate::text::named;
-use crate::time::Uptime;
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::ident::OperationId;
+use sen_model::permit::{Consent, WritePermit};
+use sen_model::plan::{Gravity, Plan, Step};
+use sen_model::subject::Subject;
+use sen_model::value::Value;
+use sen_stores::url::Target;
+
+use sen_model::text::named;
+use sen_model::time::Uptime;
+use sen_sentinel::once_port::{Claim, ClaimStore, Held, Standing, Wish};
+use sen_sentinel::record::Status;
 
 /// A line to the database.
 pub(super) type Line = Arc<dyn ClaimStore>;
@@ -171,7 +171,7 @@ impl Client {
 fn plan(key: &str, database: &str) -> Plan {
     let mut plan = Plan::new("run work once", database, Gravity::Harmless);
     plan.steps.push(Step {
-        subject: Subject::new(sentinel::NAME, "lease", key),
+        subject: Subject::new(sen_sentinel::NAME, "lease", key),
         act: "claim",
         guard: vec![("status", Value::Name("claimed")), ("lease_alive", Value::Bool(false))],
         input: None,

@@ -6,12 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::client::{Client, Line};
-use crate::error::{Error, ErrorKind, Result};
-use crate::permit::WritePermit;
-use crate::systems::sentinel::once_port::{FailedRun, Held, check_result};
-use crate::systems::sentinel::record::{Lease, Status};
-use crate::text::named;
-use crate::time::Uptime;
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::permit::WritePermit;
+use sen_model::text::named;
+use sen_model::time::Uptime;
+use sen_sentinel::once_port::{FailedRun, Held, check_result};
+use sen_sentinel::record::{Lease, Status};
 
 /// Never slept longer than this in one piece: a sleep does not count suspend, the clock asked after it does.
 const TICK: Duration = Duration::from_millis(200);
@@ -112,7 +112,7 @@ impl Hold {
     }
 
     /// The operation's id, as it stands in the events.
-    pub fn operation(&self) -> crate::ident::OperationId {
+    pub fn operation(&self) -> sen_model::ident::OperationId {
         self.permit.operation()
     }
 

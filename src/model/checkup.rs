@@ -1,0 +1,172 @@
+//! What is examined of a database and what was found: for `sen doctor` and `sen grants`. Pure.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use crate::value::Value;
+use crate::verdict::Severity;
+
+/// What the commands need of one table or sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// The object as SQL names it, quoted and with its schema.
+    pub object: String,
+    /// Whether it is a sequence; else a table.
+    pub sequence: bool,
+    /// What acts need beside SELECT: `UPDATE`, `USAGE`, …
+    pub acts: &'static [&'static str],
+}
+
+/// An index that lists would use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexWish {
+    /// The table as SQL names it.
+    pub table: String,
+    /// Its first column, by its bare name.
+    pub first: &'static str,
+    /// The columns in parentheses, as SQL writes them.
+    pub columns: &'static str,
+    /// What would use it.
+    pub used_by: &'static str,
+}
+
+/// What a system wants examined, and what it found out itself.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Checkup {
+    /// Privileges.
+    pub needs: Vec<Need>,
+    /// Indexes.
+    pub indexes: Vec<IndexWish>,
+    /// Findings.
+    pub checks: Vec<Check>,
+}
+
+/// One thing that was examined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// How bad it is; `Ok` when all is well.
+    pub severity: Severity,
+    /// What it is about, a word: `tls`, `privileges`, …
+    pub topic: &'static str,
+    /// One sentence without a full stop.
+    pub text: String,
+    /// A command or SQL to type, if there is one. `sen` never runs it by itself.
+    pub remedy: Option<String>,
+}
+
+impl Check {
+    /// Something that was examined and found so.
+    pub fn new(severity: Severity, topic: &'static str, text: impl Into<String>) -> Self {
+        Self { severity, topic, text: text.into(), remedy: None }
+    }
+
+    /// The same with what to type about it.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// As data.
+    pub fn value(&self) -> Value {
+        Value::Map(vec![
+            ("severity", Value::Name(self.severity.name())),
+            ("topic", Value::Name(self.topic)),
+            ("text", Value::Text(self.text.clone())),
+            ("remedy", Value::text(self.remedy.clone())),
+        ])
+    }
+}
+
+/// Tables of which row-level security may hide rows from the role that asks: found out along with every question.
+#[derive(Debug, Default)]
+pub struct Hidden(Mutex<BTreeSet<String>>);
+
+impl Hidden {
+    /// Adds some.
+    pub fn note<'a>(&self, tables: impl IntoIterator<Item = &'a str>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(tables.into_iter().map(str::to_owned));
+    }
+
+    /// All so far.
+    pub fn tables(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// One sentence without a full stop, if there are any.
+    pub fn text(&self) -> Option<String> {
+        let tables = self.tables();
+        let names = tables.join(", ");
+        (!tables.is_empty()).then(|| {
+            format!("row-level security can hide rows of {names} from this role: what is shown may not be all")
+        })
+    }
+}
+
+/// Which commands a role is to be able to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Reading.
+    ReadOnly,
+    /// Reading and every act.
+    Operator,
+}
+
+/// The least privileges for `role` as SQL statements, granted to `grantee` (quoted already).
+pub fn grants(needs: &[Need], role: Role, grantee: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut schemas: Vec<&str> = needs.iter().filter_map(|need| schema(&need.object)).collect();
+    schemas.sort_unstable();
+    schemas.dedup();
+    lines.extend(schemas.iter().map(|schema| format!("GRANT USAGE ON SCHEMA {schema} TO {grantee};")));
+    for need in needs {
+        let mut privileges: Vec<&str> = if need.sequence { Vec::new() } else { vec!["SELECT"] };
+        if role == Role::Operator {
+            privileges.extend(need.acts);
+        }
+        if !privileges.is_empty() {
+            let kind = if need.sequence { "SEQUENCE" } else { "TABLE" };
+            lines.push(format!("GRANT {} ON {kind} {} TO {grantee};", privileges.join(", "), need.object));
+        }
+    }
+    lines
+}
+
+/// The schema in front of a name, outside of quotes.
+fn schema(object: &str) -> Option<&str> {
+    let mut quoted = false;
+    for (at, byte) in object.bytes().enumerate() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'.' if !quoted => return Some(&object[..at]),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_are_the_least() {
+        let needs = [
+            Need { object: "public.t".into(), sequence: false, acts: &["UPDATE"] },
+            Need { object: "\"a.b\".s".into(), sequence: true, acts: &["USAGE"] },
+            Need { object: "plain".into(), sequence: false, acts: &[] },
+        ];
+        assert_eq!(
+            grants(&needs, Role::Operator, "ops"),
+            [
+                "GRANT USAGE ON SCHEMA \"a.b\" TO ops;",
+                "GRANT USAGE ON SCHEMA public TO ops;",
+                "GRANT SELECT, UPDATE ON TABLE public.t TO ops;",
+                "GRANT USAGE ON SEQUENCE \"a.b\".s TO ops;",
+                "GRANT SELECT ON TABLE plain TO ops;",
+            ]
+        );
+        assert_eq!(grants(&needs[..1], Role::ReadOnly, "ro")[1..], ["GRANT SELECT ON TABLE public.t TO ro;"]);
+        assert!(grants(&needs[1..2], Role::ReadOnly, "ro").iter().all(|line| !line.contains("SEQUENCE")));
+    }
+}

@@ -1,0 +1,105 @@
+//! The neutral, object-safe trait of every system that keeps dead letters: what was given up on and may be tried again.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::Stream;
+
+use crate::error::Result;
+use crate::letter::{Letter, LetterGroup};
+use crate::observe::Observer;
+use crate::permit::WritePermit;
+use crate::plan::Plan;
+use crate::report::Report;
+use crate::system::Found;
+use crate::time::{Timestamp, When};
+
+/// Which letters. Everything that is set must hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LetterFilter {
+    /// These ids.
+    pub ids: Vec<String>,
+    /// Letters of these groups.
+    pub groups: Vec<String>,
+    /// These kinds: `orchestrator`, `outbox`, …
+    pub kinds: Vec<String>,
+    /// Of this queue.
+    pub queue: Option<String>,
+    /// Of this step.
+    pub step: Option<String>,
+    /// Whose error contains this text.
+    pub error: Option<String>,
+    /// Given up on by this worker.
+    pub worker: Option<String>,
+    /// Dead for longer than this.
+    pub older_than: Option<Duration>,
+    /// Died at or after this.
+    pub since: Option<When>,
+    /// Died before this.
+    pub until: Option<When>,
+    /// At most so many; `None` is all, streamed.
+    pub limit: Option<u64>,
+    /// Newest first; oldest first otherwise.
+    pub newest_first: bool,
+    /// Whether payloads are wanted.
+    pub payloads: bool,
+}
+
+/// How letters are replayed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplayOptions {
+    /// Into this queue instead of their own.
+    pub queue: Option<String>,
+    /// So many per transaction; `None`: the system's choice.
+    pub batch: Option<u32>,
+    /// Not more than so many in a second.
+    pub rate: Option<f64>,
+    /// Also those whose replay makes no sense.
+    pub force: bool,
+}
+
+/// Letters, streamed.
+pub struct Letters {
+    /// The database's clock when they were read.
+    pub now: Timestamp,
+    /// In batches; memory stays flat however many there are.
+    pub parts: Pin<Box<dyn Stream<Item = Result<Vec<Letter>>> + Send>>,
+}
+
+/// Takes a whole letter as one JSON object, and has stored it when it returns.
+pub type Sink<'a> = &'a mut (dyn FnMut(&str) -> Result<()> + Send);
+
+/// The dead letters of one system.
+#[async_trait]
+pub trait DeadLetters: Send + Sync {
+    /// The letters that match `filter`.
+    async fn list(&self, filter: &LetterFilter) -> Result<Letters>;
+
+    /// The same, grouped by step and folded error, the largest group first.
+    async fn groups(&self, filter: &LetterFilter) -> Result<Vec<LetterGroup>>;
+
+    /// One letter in depth.
+    async fn show(&self, id: &str) -> Result<Vec<Found>>;
+
+    /// Fixes the set that a replay would touch and says what it will and will not do.
+    async fn plan_replay(&self, filter: &LetterFilter, options: &ReplayOptions) -> Result<Plan>;
+
+    /// Replays what the plan fixed.
+    async fn replay(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report>;
+
+    /// Fixes the set that a discard would remove.
+    async fn plan_discard(&self, filter: &LetterFilter) -> Result<Plan>;
+
+    /// Removes what the plan fixed, each letter after `sink` has stored it whole.
+    async fn discard(
+        &self,
+        plan: &Plan,
+        permit: &WritePermit,
+        sink: Sink<'_>,
+        observer: &dyn Observer,
+    ) -> Result<Report>;
+
+    /// Hands every matching letter to `sink` as it is kept, and counts them.
+    async fn export(&self, filter: &LetterFilter, sink: Sink<'_>) -> Result<u64>;
+}

@@ -1,0 +1,19 @@
+//! The plain data that every system speaks, and the traits it implements: no driver, no terminal, no runtime.
+
+pub mod cause;
+pub mod checkup;
+pub mod error;
+pub mod ident;
+pub mod letter;
+pub mod letters;
+pub mod observe;
+pub mod permit;
+pub mod plan;
+pub mod report;
+pub mod secret;
+pub mod subject;
+pub mod system;
+pub mod text;
+pub mod time;
+pub mod value;
+pub mod verdict;

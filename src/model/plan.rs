@@ -1,0 +1,116 @@
+//! What an act is going to do, before anything is written: the middle of look → judge → plan → permit → apply → report.
+
+use crate::ident::OperationId;
+use crate::report::Item;
+use crate::subject::Subject;
+use crate::time::Timestamp;
+use crate::value::Value;
+
+/// How much consent an act needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gravity {
+    /// One named target, and an act that can be taken back or repeated harmlessly: done at once.
+    Harmless,
+    /// Permits a second side effect, destroys something, or touches many things: must be confirmed.
+    Grave,
+}
+
+/// One guarded change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// What is changed.
+    pub subject: Subject,
+    /// The act's name: `create`, `take_over`, `reset`, …
+    pub act: &'static str,
+    /// What was seen and must still be so when the change is made (status, token, version).
+    pub guard: Vec<(&'static str, Value)>,
+    /// What is written, where the act takes something: JSON text.
+    pub input: Option<String>,
+    /// What the operator must know before consenting.
+    pub warnings: Vec<String>,
+}
+
+impl Step {
+    /// A step without input or warnings.
+    pub fn new(subject: Subject, act: &'static str) -> Self {
+        Self { subject, act, guard: Vec::new(), input: None, warnings: Vec::new() }
+    }
+
+    /// The guard of this name.
+    pub fn guarded(&self, name: &str) -> Option<&Value> {
+        self.guard.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+}
+
+/// What an act does with steps alike of what it starts anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepPreview {
+    /// The step.
+    pub step: String,
+    /// What becomes of it, lower snake case: `runs_again`, `answered`, …
+    pub effect: &'static str,
+    /// How many of them there are.
+    pub count: u64,
+    /// The effect for people.
+    pub text: &'static str,
+}
+
+/// Targets that the database chooses, fixed when the plan is made: a bulk act does not name each of them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Set {
+    /// How many.
+    pub count: u64,
+    /// The oldest of them.
+    pub oldest: Option<Timestamp>,
+    /// The newest of them: what comes later is not touched.
+    pub newest: Option<Timestamp>,
+    /// A few of them, a line each, for people.
+    pub sample: Vec<String>,
+    /// What the operator must know before consenting.
+    pub warnings: Vec<String>,
+    /// What the act does with each step of what it starts anew.
+    pub preview: Vec<StepPreview>,
+    /// What matches and is left alone: why, and how many.
+    pub skipped: Vec<(String, u64)>,
+}
+
+/// A set of guarded changes to one database.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The id printed in the report and stored with the rows.
+    pub operation: OperationId,
+    /// One clause: `create the Sentinel tables`.
+    pub summary: String,
+    /// The database it is for, without secrets.
+    pub database: String,
+    /// How much consent it needs.
+    pub gravity: Gravity,
+    /// The changes, in order.
+    pub steps: Vec<Step>,
+    /// Targets beside those of `steps`.
+    pub set: Option<Set>,
+    /// What was asked for and will not be done, each with the reason.
+    pub refused: Vec<Item>,
+}
+
+impl Plan {
+    /// A plan with a fresh operation id and no steps yet.
+    pub fn new(summary: impl Into<String>, database: impl Into<String>, gravity: Gravity) -> Self {
+        Self {
+            operation: OperationId::fresh(),
+            summary: summary.into(),
+            database: database.into(),
+            gravity,
+            steps: Vec::new(),
+            set: None,
+            refused: Vec::new(),
+        }
+    }
+
+    /// How many things it would change.
+    pub fn targets(&self) -> u64 {
+        let mut subjects: Vec<&Subject> = self.steps.iter().map(|step| &step.subject).collect();
+        subjects.dedup();
+        subjects.len() as u64 + self.set.as_ref().map_or(0, |set| set.count)
+    }
+}

@@ -1,0 +1,203 @@
+//! What became of each item of a plan. Counting is pure, so that exit codes can be tested without a database.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::ident::OperationId;
+use crate::subject::Subject;
+
+/// What became of one item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Written and committed.
+    Applied,
+    /// It already was as wanted.
+    AlreadyDone,
+    /// It no longer was as seen; nothing was written.
+    Changed,
+    /// It is gone; nothing was written.
+    Missing,
+    /// Left alone on purpose.
+    Skipped,
+    /// The database refused; nothing was written.
+    Failed,
+    /// The connection was lost while committing and the truth could not be had.
+    Unknown,
+}
+
+impl Outcome {
+    /// The name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::AlreadyDone => "already_done",
+            Self::Changed => "changed",
+            Self::Missing => "missing",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The same for people: `already done`.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::AlreadyDone => "already done",
+            other => other.name(),
+        }
+    }
+}
+
+/// One item's outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// What it is about.
+    pub subject: Subject,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Why, or what it is now.
+    pub detail: String,
+    /// The fencing token now in force, where the act drew one.
+    pub fencing_token: Option<i64>,
+    /// Whether an earlier step of it was written although it ended otherwise: a take-over whose settlement failed.
+    pub partly: bool,
+    /// Whether it failed because the connection was lost or could not be made.
+    pub lost: bool,
+}
+
+impl Item {
+    /// An outcome without a token.
+    pub fn new(subject: Subject, outcome: Outcome, detail: impl Into<String>) -> Self {
+        Self { subject, outcome, detail: detail.into(), fencing_token: None, partly: false, lost: false }
+    }
+
+    /// The same, an earlier step of it having been written or not.
+    #[must_use]
+    pub fn partly(mut self, partly: bool) -> Self {
+        self.partly = partly;
+        self
+    }
+
+    /// The same, the connection having been lost or not.
+    #[must_use]
+    pub fn lost(mut self, lost: bool) -> Self {
+        self.lost = lost;
+        self
+    }
+
+    /// The same with the token now in force.
+    #[must_use]
+    pub fn with_token(mut self, token: Option<i64>) -> Self {
+        self.fencing_token = token;
+        self
+    }
+}
+
+/// How a report ends as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything is as wanted.
+    Done,
+    /// Some items were written and some not.
+    Partial,
+    /// Nothing was written: the state is not what the act requires.
+    Changed,
+    /// Nothing was written: nothing was found.
+    Missing,
+    /// Nothing was written: the database refused.
+    Failed,
+    /// Nothing was written: the connection was lost or could not be made.
+    Lost,
+    /// At least one item may or may not have been written.
+    Unknown,
+}
+
+/// The outcome of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The plan's operation id.
+    pub operation: OperationId,
+    /// One entry per item looked at.
+    pub items: Vec<Item>,
+    /// How many further items had which outcome: of a large set not every item is listed.
+    pub unlisted: BTreeMap<Outcome, u64>,
+    /// Whether items failed because the connection was lost or could not be made, where the items themselves do not say.
+    pub lost: bool,
+}
+
+impl Report {
+    /// A report without items.
+    pub fn new(operation: OperationId) -> Self {
+        Self { operation, items: Vec::new(), unlisted: BTreeMap::new(), lost: false }
+    }
+
+    /// How many items had `outcome`, listed or not.
+    pub fn count(&self, outcome: Outcome) -> u64 {
+        let listed = self.items.iter().filter(|item| item.outcome == outcome).count() as u64;
+        listed + self.unlisted.get(&outcome).copied().unwrap_or(0)
+    }
+
+    /// Counts `count` items that are not listed.
+    pub fn add_unlisted(&mut self, outcome: Outcome, count: u64) {
+        if count > 0 {
+            *self.unlisted.entry(outcome).or_default() += count;
+        }
+    }
+
+    /// How it ends as a whole. What was left alone on purpose counts neither way.
+    pub fn ending(&self) -> Ending {
+        let any = |outcome| self.count(outcome) > 0;
+        let undone = any(Outcome::Changed) || any(Outcome::Missing) || any(Outcome::Failed);
+        if any(Outcome::Unknown) {
+            Ending::Unknown
+        } else if !undone {
+            Ending::Done
+        } else if any(Outcome::Applied) || any(Outcome::AlreadyDone) || self.items.iter().any(|item| item.partly) {
+            Ending::Partial
+        } else if any(Outcome::Failed) && (self.lost || self.items.iter().any(|item| item.lost)) {
+            Ending::Lost
+        } else if any(Outcome::Failed) {
+            Ending::Failed
+        } else if any(Outcome::Changed) {
+            Ending::Changed
+        } else {
+            Ending::Missing
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings() {
+        use Outcome::{AlreadyDone, Applied, Changed, Failed, Missing, Skipped, Unknown};
+        let cases: [(&[Outcome], Ending); 9] = [
+            (&[], Ending::Done),
+            (&[Applied, AlreadyDone, Skipped], Ending::Done),
+            (&[Applied, Changed], Ending::Partial),
+            (&[AlreadyDone, Missing], Ending::Partial),
+            (&[Changed, Missing], Ending::Changed),
+            (&[Missing], Ending::Missing),
+            (&[Failed, Changed], Ending::Failed),
+            (&[Applied, Changed, Unknown], Ending::Unknown),
+            (&[Skipped, Changed], Ending::Changed),
+        ];
+        for (outcomes, ending) in cases {
+            let item = |outcome: &Outcome| Item::new(Subject::new("s", "k", "i"), *outcome, "");
+            let report = Report { items: outcomes.iter().map(item).collect(), ..Report::new(OperationId::fresh()) };
+            assert_eq!(report.ending(), ending, "{outcomes:?}");
+        }
+        let lost = Item::new(Subject::new("s", "k", "i"), Failed, "").lost(true);
+        assert_eq!(Report { items: vec![lost], ..Report::new(OperationId::fresh()) }.ending(), Ending::Lost);
+        let half = Item::new(Subject::new("s", "k", "i"), Failed, "").partly(true);
+        assert_eq!(Report { items: vec![half], ..Report::new(OperationId::fresh()) }.ending(), Ending::Partial);
+        let mut many = Report::new(OperationId::fresh());
+        many.add_unlisted(Applied, 100_000);
+        many.add_unlisted(Failed, 0);
+        assert_eq!((many.count(Applied), many.ending()), (100_000, Ending::Done));
+    }
+}

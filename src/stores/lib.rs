@@ -1,0 +1,15 @@
+//! The stores: how to reach a database. What lies in it is the business of `systems`, which this floor does not know.
+
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub mod budget;
+pub mod conninfo;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
+pub mod sql;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub mod tls;
+pub mod url;

@@ -1,0 +1,133 @@
+//! One connection shared by every system of a database, replaced when it breaks between two statements, as long as there
+//! is time left for that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio_postgres::Row;
+
+use super::Postgres;
+use super::again::Again;
+use super::read::{Ask, Streamed};
+use super::write::ProofOf;
+use crate::conninfo::Conninfo;
+use sen_model::checkup::Hidden;
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::ident::OperationId;
+
+/// A connection, the limit of its statements, and how to connect again.
+pub struct Link {
+    db: Mutex<Arc<Postgres>>,
+    description: String,
+    limit: Option<Duration>,
+    /// Whether the same is asked over and over, so that an answer makes up for earlier losses.
+    modest: bool,
+    again: Again,
+    hidden: Arc<Hidden>,
+}
+
+impl Link {
+    /// Over an open connection; `limit` bounds each statement that is not streamed, and `again` is how to connect anew to
+    /// learn what became of a write.
+    pub fn new(db: Postgres, limit: Option<Duration>, again: Conninfo) -> Self {
+        let (description, modest) = (db.describe().to_owned(), db.is_modest());
+        let hidden = Arc::clone(db.hidden());
+        Self { db: Mutex::new(Arc::new(db)), description, limit, modest, again: Again::new(again), hidden }
+    }
+
+    /// The tables of which row-level security may have hidden rows.
+    pub fn hidden(&self) -> &Arc<Hidden> {
+        &self.hidden
+    }
+
+    /// The connection as a URI without secrets.
+    pub fn describe(&self) -> &str {
+        &self.description
+    }
+
+    /// How to connect again.
+    pub fn again(&self) -> &Again {
+        &self.again
+    }
+
+    /// The connection to work on. One that broke in the middle of several acts is replaced: what became of the act under
+    /// way has been asked by then, and the others need not fail with it. All replacements of a command share one budget.
+    ///
+    /// # Errors
+    /// `Connect`.
+    pub async fn live(&self) -> Result<Arc<Postgres>> {
+        let mut current = self.db.lock().await;
+        // One that was given up is closed a moment later only.
+        if current.client().is_closed() || current.was_silent() {
+            // Counted once, also when no other connection is to be had.
+            if current.was_silent() && current.is_first_told() {
+                self.again.budget().fell_silent();
+            }
+            let mut db = self.again.connect().await?;
+            db.set_modest(self.modest);
+            db.share_hidden(&self.hidden);
+            *current = Arc::new(db);
+        }
+        Ok(Arc::clone(&current))
+    }
+
+    /// The answer of a question that is asked over and over makes up for what was lost before.
+    fn noted<T>(&self, answer: Result<T>) -> Result<T> {
+        if self.modest && answer.is_ok() {
+            self.again.budget().restore();
+        }
+        answer
+    }
+
+    /// [`Postgres::snapshot`] under this link's limit.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn snapshot(&self, asks: &[Ask<'_>]) -> Result<Vec<Result<Vec<Row>>>> {
+        self.noted(self.live().await?.snapshot(asks, self.limit).await)
+    }
+
+    /// The rows of one query in a snapshot of its own.
+    ///
+    /// # Errors
+    /// As [`Postgres::snapshot`], the query's own included.
+    pub async fn ask(&self, ask: Ask<'_>) -> Result<Vec<Row>> {
+        let answer = self.snapshot(&[ask]).await?.into_iter().next();
+        answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")))
+    }
+
+    /// [`Self::ask`] with a limit of its own, where that is the shorter one: for what is worth little more than that.
+    ///
+    /// # Errors
+    /// As there; `Timeout` when the limit has passed.
+    pub async fn ask_within(&self, ask: Ask<'_>, limit: Duration) -> Result<Vec<Row>> {
+        let limit = self.limit.map_or(limit, |own| own.min(limit));
+        let answer = self.live().await?.snapshot(&[ask], Some(limit)).await?.into_iter().next();
+        answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")))
+    }
+
+    /// [`Postgres::snapshot_stream`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn snapshot_stream(&self, first: &Ask<'_>, long: &Ask<'_>) -> Result<(Vec<Row>, Streamed)> {
+        self.live().await?.snapshot_stream(first, long, self.limit).await
+    }
+
+    /// [`Self::change_all`]: the first row that `change` returned, `None` when nothing matched and nothing was written.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn change(&self, change: &Ask<'_>, proof: ProofOf<'_>, operation: OperationId) -> Result<Option<Row>> {
+        Ok(self.change_all(change, proof, operation).await?.into_iter().next())
+    }
+
+    /// [`Postgres::change_all`]: every row that `change` returned, none when nothing matched and nothing was written.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn change_all(&self, change: &Ask<'_>, proof: ProofOf<'_>, operation: OperationId) -> Result<Vec<Row>> {
+        self.live().await?.change_all(change, proof, operation, self.limit, &self.again).await
+    }
+}

@@ -1,0 +1,280 @@
+//! Sentinel-Node-Orchestrator: tasks of AI agents, kept in Redis as `task:{id}:meta`, `task:{id}:checkpoint`,
+//! `worker:{id}:hb` and `stream:events`.
+//!
+//! This file is the system: it looks through a [`port::TaskStore`], judges with [`verdict`], and shapes what it says.
+//! Commands to Redis live in the cell (`redis.rs`); what a status means lives in `verdict.rs`.
+
+pub mod checkpoint;
+pub mod limits;
+pub mod port;
+pub mod record;
+pub mod verdict;
+
+#[cfg(feature = "redis")]
+pub mod redis;
+
+mod act;
+mod costs;
+mod letters;
+mod list;
+mod remedy;
+mod upkeep;
+mod view;
+mod why;
+
+pub use costs::COST_COLUMNS;
+pub use view::{BUCKET_COLUMNS, EVENT_COLUMNS, TASK_COLUMNS, WORKER_COLUMNS, worker_severity};
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
+
+use sen_model::cause::Explanation;
+use sen_model::checkup::Checkup;
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::ident::OperationId;
+use sen_model::letters::DeadLetters;
+use sen_model::observe::Observer;
+use sen_model::permit::WritePermit;
+use sen_model::plan::Plan;
+use sen_model::report::Report;
+use sen_model::system::{Filter, Found, History, Listing, Request, Statistics, Survey, System};
+use sen_model::time::Timestamp;
+
+use checkpoint::Heartbeat;
+use port::{Depth, Server, TaskStore};
+use record::Task;
+use view::census::Census;
+
+/// The system's name.
+pub const NAME: &str = "node";
+
+/// Kinds of lists beside that of tasks, for [`Filter::kind`].
+pub mod kind {
+    /// Workers.
+    pub const WORKERS: &str = "workers";
+    /// Costs per tenant and day.
+    pub const COSTS: &str = "costs";
+    /// The tenants' buckets of tokens.
+    pub const RATE_LIMITS: &str = "rate_limits";
+}
+
+/// A flag for [`Filter::flags`]: only tasks held by a worker whose heartbeat is gone.
+pub const DEAD_OWNER: &str = "dead_owner";
+
+/// The states `--state` takes: what is stored, and what a verdict says.
+pub const STATES: &[&str] = &[
+    "queued",
+    "leased",
+    "in_progress",
+    "completed",
+    "failed",
+    "retrying",
+    "running",
+    "worker_gone",
+    "lease_expired",
+    "out_of_attempts",
+    "over_cost_limit",
+    "cancelled",
+    "completed_with_errors",
+    "unreadable",
+];
+
+/// Agent tasks in one Redis database.
+pub struct Node {
+    store: Box<dyn TaskStore>,
+    /// What the plans of bulk replays have fixed.
+    fixed: Mutex<HashMap<OperationId, letters::Fixed>>,
+}
+
+impl Node {
+    /// Over `store`.
+    pub fn new(store: Box<dyn TaskStore>) -> Self {
+        Self { store, fixed: Mutex::default() }
+    }
+
+    /// The tasks a worker is said to hold.
+    async fn held_by(&self, worker: &str) -> Result<Vec<Task>> {
+        let mut stream = self.store.tasks(Depth::Plain).await?;
+        let mut out = Vec::new();
+        while let Some(part) = stream.next().await {
+            out.extend(part?.tasks.into_iter().filter(|task| task.is_held() && task.owner.as_deref() == Some(worker)));
+        }
+        Ok(out)
+    }
+
+    /// Counts all tasks, and says what the server is, how many workers live, and when that was.
+    async fn count(&self, window: Option<Duration>) -> Result<(Server, Census, usize, Timestamp)> {
+        let server = self.store.server().await?;
+        let mut now = server.now.unwrap_or_else(Timestamp::here);
+        let mut census = window.map_or_else(Census::default, |window| Census::since(now.minus(window)));
+        let mut stream = self.store.tasks(Depth::Plain).await?;
+        while let Some(part) = stream.next().await {
+            let part = part?;
+            now = part.now;
+            part.tasks.iter().for_each(|task| census.add(task, part.now));
+        }
+        let (_, beats) = self.store.heartbeats(None).await?;
+        if census.total == 0 && beats.is_empty() && server.events.unwrap_or(0) == 0 {
+            return Err(Error::new(ErrorKind::NoSystem, format!("{} holds no agent tasks", self.store.database()))
+                .with_hint("agent tasks are keys like task:ID:meta; is it the right database number?"));
+        }
+        Ok((server, census, beats.len(), now))
+    }
+
+    async fn find_task(&self, id: &str, events: u32) -> Result<Option<Found>> {
+        let Some(look) = self.store.look(id).await? else { return Ok(None) };
+        let mut remarks = Vec::new();
+        let history = match self.store.events(Some(id), Some(u64::from(events))).await {
+            Ok(events) => Some(events),
+            Err(error) if error.kind() == ErrorKind::Unreadable => {
+                remarks.push("stream:events is no stream".to_owned());
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let effects = self.store.effects(std::slice::from_ref(&look.task.id)).await?;
+        Ok(Some(view::depth::found(look, effects, history, &remarks)))
+    }
+
+    /// A worker by its heartbeat. One without is looked for among the owners of tasks only if its name looks like that of
+    /// a worker: that takes a walk over all tasks, which a mistyped key of another system must not cost.
+    async fn look_at_worker(&self, id: &str) -> Result<Option<(Option<Heartbeat>, Vec<Task>, Timestamp)>> {
+        let (now, mut beats) = self.store.heartbeats(Some(id)).await?;
+        let beat = beats.pop();
+        if beat.is_none() && !id.starts_with("worker") {
+            return Ok(None);
+        }
+        let held = self.held_by(id).await?;
+        Ok((beat.is_some() || !held.is_empty()).then_some((beat, held, now)))
+    }
+
+    async fn find_worker(&self, id: &str) -> Result<Option<Found>> {
+        let looked = self.look_at_worker(id).await?;
+        Ok(looked.map(|(beat, held, now)| view::depth::found_worker(id, beat, held, now)))
+    }
+
+    async fn explain_task(&self, id: &str) -> Result<Option<Explanation>> {
+        let Some(look) = self.store.look(id).await? else { return Ok(None) };
+        let effects = self.store.effects(std::slice::from_ref(&look.task.id)).await?;
+        // Both walk over all keys, so they are asked only where a rule needs them.
+        let workers = if why::needs_workers(&look) { Some(self.store.heartbeats(None).await?.1) } else { None };
+        let alike = self.alike(&look.task, look.now).await?;
+        let facts = why::Facts { look: &look, effects: &effects, workers: workers.as_deref(), alike };
+        let (causes, related) = (why::of_task(&facts), why::related_to_task(&look));
+        Ok(Some(view::depth::found(look, effects, None, &[]).because(causes, related)))
+    }
+
+    async fn explain_worker(&self, id: &str) -> Result<Option<Explanation>> {
+        let Some((beat, held, now)) = self.look_at_worker(id).await? else { return Ok(None) };
+        let (causes, related) = (why::of_worker(id, beat.as_ref(), &held), why::related_to_worker(&held));
+        Ok(Some(view::depth::found_worker(id, beat, held, now).because(causes, related)))
+    }
+}
+
+#[async_trait]
+impl System for Node {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn database(&self) -> &str {
+        self.store.database()
+    }
+
+    async fn present(&self) -> Result<bool> {
+        self.store.glance().await
+    }
+
+    async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>> {
+        let task = self.find_task(id, events).await?;
+        let worker = self.find_worker(id).await?;
+        Ok(task.into_iter().chain(worker).collect())
+    }
+
+    async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
+        let task = self.explain_task(id).await?;
+        let worker = self.explain_worker(id).await?;
+        Ok(task.into_iter().chain(worker).collect())
+    }
+
+    async fn nearby(&self, id: &str) -> Result<Vec<String>> {
+        // Ids are random: the slip that happens is to leave the prefix out, or to paste the whole key.
+        let bare = id.trim().trim_start_matches("task:").trim_end_matches(":meta").trim_end_matches(":checkpoint");
+        let candidates: Vec<String> = [format!("task_{bare}"), bare.to_owned(), bare.to_ascii_lowercase()]
+            .into_iter()
+            .filter(|candidate| candidate != id)
+            .collect();
+        let (_, tasks) = self.store.peek(&candidates, Depth::Plain).await?;
+        let mut found: Vec<String> = tasks.into_iter().flatten().map(|task| task.id).collect();
+        found.dedup();
+        Ok(found)
+    }
+
+    async fn list(&self, filter: &Filter) -> Result<Listing> {
+        match filter.kind {
+            "" => self.list_tasks(filter).await,
+            kind::WORKERS => self.list_workers().await,
+            kind::COSTS => self.list_costs(filter).await,
+            kind::RATE_LIMITS => self.list_buckets(filter).await,
+            other => Err(Error::new(ErrorKind::Internal, format!("{NAME} has no list of {other}"))),
+        }
+    }
+
+    async fn history(&self, id: &str, limit: Option<u64>) -> Result<History> {
+        Ok(view::history(self.store.events(Some(id).filter(|id| !id.is_empty()), limit).await?))
+    }
+
+    async fn history_since(&self, id: &str, since: Option<Timestamp>) -> Result<History> {
+        Ok(view::history(self.store.events_since(Some(id).filter(|id| !id.is_empty()), since).await?))
+    }
+
+    async fn survey(&self) -> Result<Survey> {
+        let (server, census, workers, now) = self.count(None).await?;
+        Ok(census.survey(server, workers, now))
+    }
+
+    async fn stats(&self, window: Duration) -> Result<Option<Statistics>> {
+        let (server, census, workers, now) = self.count(Some(window)).await?;
+        Ok(Some(census.statistics(&server, workers, now)))
+    }
+
+    async fn checkup(&self) -> Result<Checkup> {
+        let mut checkup = upkeep::checkup(&self.store.upkeep().await?);
+        match self.count(None).await {
+            Ok((_, census, workers, now)) => {
+                checkup.checks.extend(census.unattended(workers, now).map(upkeep::unattended))
+            }
+            Err(error) if error.kind() == ErrorKind::NoSystem => {}
+            Err(error) => return Err(error),
+        }
+        Ok(checkup)
+    }
+
+    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        match kind {
+            "agent_task_state" => {
+                let states = STATES.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned());
+                Ok(states.collect())
+            }
+            "agent_task" | "any" => self.store.ids(prefix, limit).await,
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    async fn plan(&self, request: &Request) -> Result<Plan> {
+        self.make_plan(request).await
+    }
+
+    async fn apply(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
+        permit.must_be_for(plan)?;
+        self.carry_out(plan, permit, observer).await
+    }
+
+    fn letters(&self) -> Option<&dyn DeadLetters> {
+        Some(self)
+    }
+}

@@ -1,0 +1,198 @@
+//! All tasks counted as they pass: the survey of a database, and its statistics. Pure.
+
+use std::collections::BTreeMap;
+
+use super::{column, whole};
+use crate::NAME;
+use crate::port::Server;
+use crate::record::{Status, Task};
+use crate::verdict::{State, is_dead, state};
+use sen_model::system::{Attention, Count, Section, Statistics, Survey};
+use sen_model::time::{Timestamp, humane};
+use sen_model::value::{Column, Show, Value};
+use sen_model::verdict::{NextCommand, Severity};
+
+const STATE_COLUMNS: &[Column] = &[
+    column("state", "STATE", Show::Whole),
+    column("count", "COUNT", Show::Whole),
+    column("oldest", "OLDEST CHANGE", Show::Whole),
+];
+
+const STATUS_COLUMNS: &[Column] = &[column("status", "STATUS", Show::Whole), column("count", "COUNT", Show::Whole)];
+
+/// How long queued tasks may wait for a first heartbeat: as long as one is kept.
+const STARTING: i64 = 30_000_000;
+
+const TENANT_COLUMNS: &[Column] = &[
+    column("tenant_id", "TENANT", Show::Whole),
+    column("tasks", "TASKS", Show::Whole),
+    column("queued", "QUEUED", Show::Whole),
+    column("held", "HELD", Show::Whole),
+    column("failed", "FAILED", Show::Whole),
+    column("completed", "COMPLETED", Show::Whole),
+];
+
+/// Tasks counted as they pass.
+#[derive(Debug, Default)]
+pub(crate) struct Census {
+    states: BTreeMap<State, (i64, Option<Timestamp>)>,
+    statuses: BTreeMap<Status, i64>,
+    tenants: BTreeMap<String, [i64; 5]>,
+    /// How many.
+    pub total: i64,
+    /// How many of them were given up on.
+    dead: i64,
+    /// How many were completed and how many failed since a moment.
+    ended: [i64; 2],
+    since: Option<Timestamp>,
+}
+
+impl Census {
+    /// Counting also what ended since this moment.
+    pub(crate) fn since(moment: Timestamp) -> Self {
+        Self { since: Some(moment), ..Self::default() }
+    }
+
+    /// Counts a task.
+    pub(crate) fn add(&mut self, task: &Task, now: Timestamp) {
+        self.total += 1;
+        self.dead += i64::from(is_dead(task, now));
+        let entry = self.states.entry(state(task, now)).or_default();
+        entry.0 += 1;
+        entry.1 = match (entry.1, task.updated_at) {
+            (Some(oldest), Some(this)) => Some(oldest.min(this)),
+            (oldest, this) => oldest.or(this),
+        };
+        let Some(status) = task.status else { return };
+        *self.statuses.entry(status).or_default() += 1;
+        let end = task.completed_at.or(task.updated_at);
+        if self.since.is_some_and(|since| end.is_some_and(|end| end >= since)) {
+            match status {
+                Status::Completed => self.ended[0] += 1,
+                Status::Failed => self.ended[1] += 1,
+                _ => {}
+            }
+        }
+        let Some(tenant) = &task.tenant_id else { return };
+        if !self.tenants.contains_key(tenant) {
+            self.tenants.insert(tenant.clone(), [0; 5]);
+        }
+        if let Some(row) = self.tenants.get_mut(tenant) {
+            row[0] += 1;
+            match status {
+                Status::Queued | Status::Retrying => row[1] += 1,
+                Status::Leased | Status::InProgress => row[2] += 1,
+                Status::Failed => row[3] += 1,
+                Status::Completed => row[4] += 1,
+            }
+        }
+    }
+
+    /// What was counted, for a look at the work rather than at what is wrong.
+    pub(crate) fn statistics(&self, server: &Server, workers: usize, now: Timestamp) -> Statistics {
+        let int = |count: i64| Value::Int(count);
+        let states = State::ALL.into_iter().filter_map(|state| {
+            let (count, oldest) = self.states.get(&state)?;
+            Some(vec![Value::Name(state.name()), int(*count), Value::time(*oldest)])
+        });
+        let statuses = Status::ALL
+            .into_iter()
+            .map(|status| vec![Value::Name(status.name()), int(self.statuses.get(&status).copied().unwrap_or(0))]);
+        let tenants = self.tenants.iter().map(|(tenant, row)| {
+            let mut out = vec![Value::Text(tenant.clone())];
+            out.extend(row.iter().map(|count| int(*count)));
+            out
+        });
+        let section = |name, heading, columns, rows| Section { name, heading, columns, rows };
+        Statistics {
+            system: NAME,
+            now,
+            facts: vec![
+                ("total_tasks", int(self.total)),
+                ("dead_letters", int(self.dead)),
+                ("completed_in_window", int(self.ended[0])),
+                ("failed_in_window", int(self.ended[1])),
+                ("workers_alive", int(i64::try_from(workers).unwrap_or(i64::MAX))),
+                ("events_kept", whole(server.events)),
+            ],
+            sections: vec![
+                section("states", "by verdict", STATE_COLUMNS, states.collect()),
+                section("statuses", "by stored status, as the controller counts", STATUS_COLUMNS, statuses.collect()),
+                section("tenants", "by tenant", TENANT_COLUMNS, tenants.collect()),
+            ],
+        }
+    }
+
+    /// That tasks wait and no worker beats, if that has been so for a while: a worker may be about to start.
+    pub(crate) fn unattended(&self, workers: usize, now: Timestamp) -> Option<String> {
+        let (count, oldest) = self.states.get(&State::Queued).copied().filter(|(count, _)| *count > 0)?;
+        let waited = oldest.map_or(i64::MAX, |oldest| now.micros_since(oldest));
+        (workers == 0 && waited > STARTING).then(|| {
+            let tasks = if count == 1 { "task" } else { "tasks" };
+            let age = oldest.map(|_| format!(", oldest {}", humane(waited))).unwrap_or_default();
+            format!("{count} queued agent {tasks} and no worker heartbeat: probably no worker is running{age}")
+        })
+    }
+
+    /// The survey.
+    pub(crate) fn survey(&self, server: Server, workers: usize, now: Timestamp) -> Survey {
+        let counts: Vec<(State, Count)> = State::ALL
+            .into_iter()
+            .map(|state| {
+                let (count, oldest) = self.states.get(&state).copied().unwrap_or_default();
+                (state, Count { state: state.name(), severity: state.severity(), count, oldest })
+            })
+            .collect();
+        let unattended = self.unattended(workers, now).map(|text| Attention {
+            severity: Severity::Warning,
+            text,
+            next: NextCommand::new(&["sen", "agent", "workers"], "which workers have a heartbeat"),
+        });
+        let attention =
+            unattended.into_iter().chain(counts.iter().filter_map(|(state, count)| attention(*state, count, now)));
+        let attention = attention.collect();
+        Survey {
+            system: NAME,
+            version: if server.replica { "0.1, on a replica".into() } else { "0.1".into() },
+            writable: !server.replica,
+            now,
+            counted: "agent tasks",
+            dead_letters: Some(self.dead),
+            counts: counts.into_iter().map(|(_, count)| count).collect(),
+            attention,
+            facts: vec![
+                ("server", Value::text(server.version)),
+                ("workers_alive", Value::Int(i64::try_from(workers).unwrap_or(i64::MAX))),
+                ("events_kept", whole(server.events)),
+            ],
+            sections: Vec::new(),
+        }
+    }
+}
+
+fn attention(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
+    if count.count == 0 {
+        return None;
+    }
+    let text = match state {
+        State::WorkerGone => "held by a worker whose heartbeat is gone",
+        State::LeaseExpired => "the lease is over and the worker's heartbeat is there; a second worker may run it",
+        State::CompletedWithErrors => "marked completed, but nodes failed",
+        State::OutOfAttempts => "no attempts are left",
+        State::OverCostLimit => "more was spent than the limit allows",
+        State::Retrying => "marked for a retry that no worker makes",
+        State::Failed => "nothing will try them again by itself",
+        State::Unreadable => "the hash cannot be judged",
+        State::Queued | State::Running | State::Cancelled | State::Completed => return None,
+    };
+    let age = count.oldest.filter(|oldest| oldest.is_finite());
+    let age = age
+        .map(|oldest| format!(", the oldest unchanged for {}", humane(now.micros_since(oldest))))
+        .unwrap_or_default();
+    let tasks = if count.count == 1 { "task" } else { "tasks" };
+    Some(Attention {
+        severity: state.severity(),
+        text: format!("{} {tasks} {}: {text}{age}", count.count, state.name().replace('_', " ")),
+        next: NextCommand::new(&["sen", "agent", "list", "--state", state.name()], "which ones"),
+    })
+}

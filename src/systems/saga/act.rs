@@ -1,0 +1,467 @@
+//! Plans and their application. Rules are in `remedy.rs`, SQL in the stores.
+
+use std::time::Duration;
+
+use super::letters::Replay;
+use super::port::{Change, Event, Seen, Wanted};
+use super::record::{Entry, Later, Saga, uuid};
+use super::remedy::{self, Remedy};
+use super::shape::{Model, Models, Table};
+use super::{NAME, STEPS, Sagas};
+use super::{story, verdict};
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::observe::Observer;
+use sen_model::permit::WritePermit;
+use sen_model::plan::{Gravity, Plan, Step};
+use sen_model::report::{Item, Outcome, Report};
+use sen_model::subject::Subject;
+use sen_model::system::{Request, SagaAct, SagaEvent, SagaRequest};
+use sen_model::time::{Timestamp, Uptime, humane};
+use sen_model::value::Value;
+
+/// How often a saga is looked at while it is watched.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What a plan has fixed.
+pub(super) enum Fixed {
+    /// Acts on sagas, in the order of the plan's steps.
+    Acts(Vec<Act>),
+    /// Messages that are made due again.
+    Replay(Replay),
+}
+
+/// One act on one saga.
+pub(super) struct Act {
+    model: Model,
+    what: What,
+    /// How long to watch whether it goes on, and its newest result as it was seen.
+    verify: Option<(Duration, Option<Entry>)>,
+}
+
+/// What is written.
+enum What {
+    /// A change of the saga itself.
+    Change(Box<Change>),
+    /// An event in its inbox.
+    Ingest(Box<(Table, Event)>),
+}
+
+/// An act on a saga as a subject.
+pub(super) fn subject(id: &str) -> Subject {
+    Subject::new(NAME, "saga", id)
+}
+
+const fn verb(act: &SagaAct) -> &'static str {
+    match act {
+        SagaAct::Retry { .. } => "retry",
+        SagaAct::Skip { .. } => "skip",
+        SagaAct::Compensate => "compensate",
+        SagaAct::Abort => "abort",
+        SagaAct::Unstick { .. } => "unstick",
+        SagaAct::Notify { .. } => "notify",
+    }
+}
+
+/// Skipping and aborting cannot be taken back, and compensating undoes what was done.
+const fn grave(act: &SagaAct) -> bool {
+    matches!(act, SagaAct::Skip { .. } | SagaAct::Abort | SagaAct::Compensate)
+}
+
+/// Whether an act may do work twice, by what is known of this saga.
+fn doubtful(saga: &Saga, act: &SagaAct) -> bool {
+    match act {
+        SagaAct::Retry { force } => *force || saga.later.as_ref().is_some_and(Later::counts),
+        _ => false,
+    }
+}
+
+fn past_tense(act: &str) -> &'static str {
+    match act {
+        "retry" => "due for another try",
+        "skip" => "its step is skipped",
+        "compensate" => "due for compensation",
+        "abort" => "aborted",
+        "unstick" => "due again",
+        _ => "notified",
+    }
+}
+
+impl Sagas {
+    /// Looks at what a request is about and says what would be written.
+    pub(super) async fn make_plan(&self, request: &Request) -> Result<Plan> {
+        let Request::Saga(SagaRequest { table, ids, act }) = request else {
+            return Err(Error::usage("sagas know no such act"));
+        };
+        if let SagaAct::Notify { event, .. } = act {
+            storable(event.payload.as_deref(), "payload")?;
+        }
+        if let SagaAct::Skip { output, .. } = act {
+            storable(output.as_deref(), "output")?;
+        }
+        let noun = if ids.len() == 1 { "saga" } else { "sagas" };
+        let gravity = if grave(act) || ids.len() > 1 { Gravity::Grave } else { Gravity::Harmless };
+        let summary = format!("{} {} {noun}", verb(act), ids.len());
+        let mut plan = Plan::new(summary, self.store.database(), gravity);
+        let models = self.models().await?;
+        let picked = models.picked(table.as_deref())?;
+        let mut acts = Vec::new();
+        let mut known: Vec<String> = Vec::new();
+        for id in ids {
+            let look = self.store.look(&models, &Wanted { id, exact: false, steps: STEPS, messages: false }).await?;
+            let (now, mut seen) = (look.now, look.sagas);
+            seen.retain(|seen| picked.iter().any(|model| model.state.number == seen.model));
+            let mut seen = match one(id, seen) {
+                Ok(seen) => seen,
+                Err(item) => {
+                    plan.refused.push(*item);
+                    continue;
+                }
+            };
+            if known.contains(&seen.saga.id) {
+                continue;
+            }
+            known.push(seen.saga.id.clone());
+            let Some(model) = picked.iter().copied().find(|model| model.state.number == seen.model) else { continue };
+            if matches!(act, SagaAct::Unstick { .. }) {
+                seen.holders = self.store.holders(model, &seen.saga.id).await?;
+            }
+            if doubtful(&seen.saga, act) {
+                plan.gravity = Gravity::Grave;
+            }
+            match self.judge(model, &seen, act, now).await? {
+                Ok((what, notes)) => {
+                    let mut step = Step::new(subject(&seen.saga.id), verb(act));
+                    step.guard = guards(&seen.saga, &what);
+                    step.input = input(&what);
+                    step.warnings.push(described(&seen.saga));
+                    step.warnings.extend(notes);
+                    plan.steps.push(step);
+                    let verify = match act {
+                        SagaAct::Unstick { verify: Some(limit), .. } => {
+                            Some((*limit, story::newest(&seen.steps).cloned()))
+                        }
+                        _ => None,
+                    };
+                    acts.push(Act { model: model.clone(), what, verify });
+                }
+                Err(why) => {
+                    plan.refused.push(Item::new(subject(&seen.saga.id), Outcome::Changed, why));
+                }
+            }
+        }
+        self.keep(plan.operation, Fixed::Acts(acts));
+        Ok(plan)
+    }
+
+    async fn judge(
+        &self,
+        model: &Model,
+        seen: &Seen,
+        act: &SagaAct,
+        now: Timestamp,
+    ) -> Result<Result<(What, Vec<String>), String>> {
+        let whole = remedy::Subject { seen, model, fresh: fresh() };
+        let remedy: Remedy = match act {
+            SagaAct::Retry { force } => remedy::retry(&whole, *force),
+            SagaAct::Compensate => remedy::compensate(&whole),
+            SagaAct::Abort => remedy::abort(&whole),
+            SagaAct::Unstick { unchanged_for, .. } => remedy::unstick(&whole, *unchanged_for),
+            SagaAct::Skip { output, force } => {
+                let earlier = match whole.current() {
+                    Some(entry) => self.store.output_of(model, seen.saga.name.as_deref(), &entry.step_id).await?,
+                    None => None,
+                };
+                remedy::skip(&whole, output.as_deref(), *force, earlier.as_deref())
+            }
+            SagaAct::Notify { event, inbox } => {
+                let event = wanted(event, &seen.saga);
+                if *inbox {
+                    let notes = vec!["a worker applies it when it next polls its inbox".to_owned()];
+                    return Ok(ingested(model, &whole, &event, now)
+                        .map(|table| (What::Ingest(Box::new((table, event))), notes)));
+                }
+                remedy::notify(&whole, &event, now)
+            }
+        };
+        Ok(remedy.map(|(change, notes)| (What::Change(Box::new(change)), notes)))
+    }
+
+    /// Writes what a plan says, each in a transaction of its own.
+    pub(super) async fn carry_out(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
+        let mut report = Report::new(plan.operation);
+        let acts = match self.take(plan.operation)? {
+            Fixed::Acts(acts) => acts,
+            Fixed::Replay(_) => return Err(Error::new(ErrorKind::Internal, "this plan is one of dead letters")),
+        };
+        observer.begin(&plan.summary, Some(plan.targets()));
+        for (step, act) in plan.steps.iter().zip(acts) {
+            if permit.is_revoked() {
+                let why = "interrupted before it was begun";
+                report.items.push(Item::new(step.subject.clone(), Outcome::Skipped, why));
+                continue;
+            }
+            report.items.push(self.carry_out_one(step, &act, permit).await);
+            observer.advance(1);
+        }
+        report.items.extend(plan.refused.iter().cloned());
+        Ok(report)
+    }
+
+    async fn carry_out_one(&self, step: &Step, act: &Act, permit: &WritePermit) -> Item {
+        let subject = step.subject.clone();
+        match &act.what {
+            What::Change(change) => {
+                let signed = remedy::signed(change, permit.operation(), permit.operator(), permit.reason());
+                match self.store.change(&act.model, &signed, permit).await {
+                    Ok(true) => match &act.verify {
+                        Some((limit, last)) => {
+                            let (outcome, told) = self.watched(&act.model, change, last.as_ref(), *limit).await;
+                            Item::new(subject, outcome, told)
+                        }
+                        None => Item::new(subject, Outcome::Applied, past_tense(step.act)),
+                    },
+                    Ok(false) => {
+                        let (outcome, now) = self.what_is_there(&act.model, change).await;
+                        Item::new(subject, outcome, now + "; nothing was written")
+                    }
+                    Err(error) => failed(subject, &error),
+                }
+            }
+            What::Ingest(inbox) => match self.store.ingest(&inbox.0, &inbox.1, permit).await {
+                Ok(true) => Item::new(subject, Outcome::Applied, format!("the event is in {}", inbox.0.shown())),
+                Ok(false) => {
+                    let why = format!("{} has an event with this id already; nothing was written", inbox.0.shown());
+                    Item::new(subject, Outcome::AlreadyDone, why)
+                }
+                Err(error) => failed(subject, &error),
+            },
+        }
+    }
+
+    /// Watches whether a saga that was made due goes on: a poll claims it, and a result is recorded.
+    async fn watched(
+        &self,
+        model: &Model,
+        change: &Change,
+        last: Option<&Entry>,
+        limit: Duration,
+    ) -> (Outcome, String) {
+        let models = Models { models: vec![model.clone()], ..Models::default() };
+        let wanted = Wanted { id: &change.id, exact: true, steps: 5, messages: false };
+        let end = Uptime::now().plus(limit);
+        let span = humane(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
+        let mut claims: Vec<Option<String>> = vec![Some(change.fresh.clone())];
+        loop {
+            let seen = match self.store.look(&models, &wanted).await {
+                Ok(look) => look.sagas.into_iter().next(),
+                Err(error) => return (Outcome::Applied, format!("due again; not verified: {error}")),
+            };
+            let Some(seen) = seen else { return (Outcome::Missing, "it was made due, and no longer exists".into()) };
+            let saga = &seen.saga;
+            let over = verdict::state(saga);
+            let moved =
+                saga.step != change.step || saga.status.as_str() != change.to || story::newest(&seen.steps) != last;
+            if moved {
+                let state = over.name().replace('_', " ");
+                return (Outcome::Applied, format!("due again; verified: it goes on, now {state}, step {}", saga.step));
+            }
+            if claims.last() != Some(&saga.token) {
+                claims.push(saga.token.clone());
+            }
+            let why = "probably building the step's input fails, the worker has no definition of this name, or another saga fails the poll";
+            if claims.len() > 2 {
+                return (
+                    Outcome::Changed,
+                    format!("it was made due, but is claimed again and again without a result: {why}"),
+                );
+            }
+            if Uptime::now() >= end {
+                let told = if claims.len() > 1 {
+                    format!("due again; claimed, but without a result within {span}: the step takes longer, or {why}")
+                } else {
+                    format!("due again; no poll has claimed it within {span}")
+                };
+                return (Outcome::Applied, told);
+            }
+            tokio::time::sleep(LOOK.min(Uptime::now().until(end))).await;
+        }
+    }
+
+    /// Re-reads a saga whose guard did not match, to say what it is now.
+    async fn what_is_there(&self, model: &Model, change: &Change) -> (Outcome, String) {
+        let id = change.id.as_str();
+        let models = Models { models: vec![model.clone()], ..Models::default() };
+        match self.store.look(&models, &Wanted { id, exact: true, steps: 1, messages: false }).await {
+            Ok(look) => match look.sagas.first() {
+                None => (Outcome::Missing, "it is gone".into()),
+                Some(seen) if unchanged(change, seen) => {
+                    (Outcome::Changed, sen_model::system::suppressed(&model.state.shown()))
+                }
+                Some(seen) => {
+                    let state = verdict::state(&seen.saga).name().replace('_', " ");
+                    (
+                        Outcome::Changed,
+                        format!("it has changed since it was looked at: now {state}, step {}", seen.saga.step),
+                    )
+                }
+            },
+            Err(error) => {
+                (Outcome::Changed, format!("it has changed since it was looked at, and cannot be read now: {error}"))
+            }
+        }
+    }
+}
+
+/// Whether a saga is all that a change requires, as far as its row tells: then it was not its guard that stopped the change.
+fn unchanged(change: &Change, seen: &Seen) -> bool {
+    let (guard, saga) = (&change.guard, &seen.saga);
+    let over = !guard.lease_over || saga.deadline.is_none() || saga.due == Some(true);
+    let told = guard.abandoned_for.is_none() && !guard.not_compensated && guard.event.is_none();
+    over && told && saga.status.as_str() == change.status && saga.token == change.token && saga.step == change.step
+}
+
+/// The one saga that is meant: by its id, else the only one about this or of this trace.
+fn one(id: &str, mut seen: Vec<Seen>) -> Result<Seen, Box<Item>> {
+    let refusal = |outcome, why: String| Err(Box::new(Item::new(subject(id), outcome, why)));
+    if let Some(wanted) = uuid(id)
+        && let Some(at) = seen.iter().position(|seen| uuid(&seen.saga.id).as_deref() == Some(&wanted))
+    {
+        return Ok(seen.swap_remove(at));
+    }
+    match seen.len() {
+        0 => refusal(Outcome::Missing, "there is no such saga".into()),
+        1 => Ok(seen.swap_remove(0)),
+        count => {
+            let ids: Vec<&str> = seen.iter().take(3).map(|seen| seen.saga.id.as_str()).collect();
+            refusal(
+                Outcome::Changed,
+                format!("{count} sagas go by this name: give an id, such as {}", ids.join(" or ")),
+            )
+        }
+    }
+}
+
+/// A new token or id. SQLite takes what looks like a number for one, and a UUID without dashes can look so.
+fn fresh() -> String {
+    loop {
+        let id = uuid::Uuid::new_v4().to_string();
+        if id.contains(['a', 'b', 'c', 'd', 'f']) {
+            return id;
+        }
+    }
+}
+
+/// What the saga is, for somebody who is about to consent.
+fn described(saga: &Saga) -> String {
+    let name = saga.name.as_deref().unwrap_or("a saga");
+    let mut text = format!("{name} of {}, step {}", saga.aggregation, saga.step);
+    if let Some(error) = saga.error.as_deref().and_then(|error| error.lines().next()) {
+        text += &format!(": {}", error.chars().take(120).collect::<String>());
+    }
+    text
+}
+
+/// What must still be so.
+fn guards(saga: &Saga, what: &What) -> Vec<(&'static str, Value)> {
+    let status = saga.status.name().map_or_else(|| Value::Text(saga.status.as_str().to_owned()), Value::Name);
+    match what {
+        What::Change(change) => {
+            let mut guards = vec![
+                ("status", status),
+                ("step_execution_token", Value::text(change.token.clone())),
+                ("current_step_index", Value::Int(change.step)),
+            ];
+            if change.guard.lease_over {
+                guards.push(("lease_expired", Value::Bool(true)));
+            }
+            if let Some(span) = change.guard.abandoned_for {
+                guards.push(("unchanged_for", Value::Millis(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))));
+            }
+            guards
+        }
+        What::Ingest(..) => vec![("event_id", Value::Name("new"))],
+    }
+}
+
+fn input(what: &What) -> Option<String> {
+    match what {
+        What::Change(change) => change.success.as_ref().and_then(|entry| entry.output.clone()),
+        What::Ingest(inbox) => Some(inbox.1.payload.clone()),
+    }
+}
+
+fn wanted(event: &SagaEvent, saga: &Saga) -> Event {
+    Event {
+        id: event.id.clone(),
+        kind: event.kind.clone(),
+        correlation: event.correlation.clone(),
+        payload: event.payload.clone().unwrap_or_else(|| "null".into()),
+        saga: Some(saga.id.clone()),
+        row: fresh(),
+    }
+}
+
+/// The inbox for an event, if the saga would take it: a wrong event is ignored there, and so consumed without a word.
+fn ingested(model: &Model, whole: &remedy::Subject<'_>, event: &Event, now: Timestamp) -> Result<Table, String> {
+    let Some(inbox) = &model.inbox else {
+        let why = model.doubts.iter().find(|doubt| doubt.contains("inbox"));
+        return Err(why.cloned().unwrap_or_else(|| "these sagas have no inbox".into()));
+    };
+    if event.id.is_none() {
+        return Err("an event for the inbox needs an id: say --event-id".into());
+    }
+    let is_object = serde_json::from_str::<serde_json::Value>(&event.payload).is_ok_and(|payload| payload.is_object());
+    if !is_object {
+        return Err("the payload of an inbox event must be a JSON object".into());
+    }
+    remedy::takes(whole, event, now)?;
+    Ok(inbox.clone())
+}
+
+/// Refuses what jsonb cannot hold, before anything is written.
+fn storable(json: Option<&str>, what: &str) -> Result<()> {
+    let Some(text) = json else { return Ok(()) };
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| {
+        Error::usage(format!("the {what} is not valid JSON")).with_source(error).with_hint("quote text: '\"done\"'")
+    })?;
+    if holds_nul(&value) {
+        return Err(Error::usage(format!("the {what} holds \\u0000, which PostgreSQL's jsonb cannot store")));
+    }
+    Ok(())
+}
+
+fn holds_nul(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::String(text) => text.contains('\0'),
+        serde_json::Value::Array(items) => items.iter().any(holds_nul),
+        serde_json::Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)),
+        _ => false,
+    }
+}
+
+pub(super) fn failed(subject: Subject, error: &Error) -> Item {
+    let outcome = match error.kind() {
+        ErrorKind::OutcomeUnknown => Outcome::Unknown,
+        ErrorKind::Changed | ErrorKind::Refused => Outcome::Changed,
+        _ => Outcome::Failed,
+    };
+    let mut why = error.to_string();
+    // Where there is no connection, nothing was sent.
+    if error.kind() == ErrorKind::Connect {
+        why.insert_str(0, "not begun: ");
+    }
+    why.extend(error.causes().iter().map(|cause| format!(": {cause}")));
+    why.extend(error.hint().map(|hint| format!(" ({hint})")));
+    Item::new(subject, outcome, why).lost(error.is_of_the_connection())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_stored_is_refused_first() {
+        assert!(storable(None, "x").is_ok() && storable(Some(r#"{"a":"\\u0000"}"#), "x").is_ok());
+        assert!(storable(Some(r#"["\u0000"]"#), "x").is_err() && storable(Some("{a:1}"), "x").is_err());
+    }
+}

@@ -1,0 +1,387 @@
+//! The dead letters of this system: messages that failed, and messages that were claimed and not finished for long. The library
+//! tries the former again by itself, for ever; the latter are not claimed again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream};
+
+use super::act::{Fixed, failed};
+use super::list::stream_of_messages;
+use super::port::{MessageQuery, SeenMessage};
+use super::record::{Mailbox, Message, uuid};
+use super::remedy::{self, LEFT, Standing};
+use super::shape::{Models, Table};
+use super::{NAME, Sagas, view};
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::letter::{Letter, LetterGroup, fold_error, group_id};
+use sen_model::letters::{DeadLetters, LetterFilter, Letters, ReplayOptions, Sink};
+use sen_model::observe::Observer;
+use sen_model::permit::WritePermit;
+use sen_model::plan::{Gravity, Plan, Set};
+use sen_model::report::{Item, Outcome, Report};
+use sen_model::subject::Subject;
+use sen_model::system::Found;
+use sen_model::time::{Timestamp, Uptime};
+
+/// How many are made due in one statement unless told otherwise.
+const BATCH: usize = 200;
+/// How many applied items a report lists.
+const LISTED: usize = 1000;
+/// How many lines of a plan's sample.
+const SAMPLE: usize = 5;
+
+/// What a plan has fixed: the messages as they were seen, by their table.
+pub(super) struct Replay {
+    parts: Vec<(Mailbox, Table, Vec<SeenMessage>)>,
+    batch: usize,
+    rate: Option<f64>,
+}
+
+fn subject(kind: Mailbox, id: &str) -> Subject {
+    Subject::new(NAME, kind.name(), id)
+}
+
+fn step(message: &Message) -> &str {
+    message.topic.as_deref().or(message.step.as_deref()).unwrap_or_default()
+}
+
+/// Why it is dead, in the library's words or ours.
+fn error(message: &Message) -> String {
+    if message.status == message.kind.taken() {
+        let (who, done) = if message.kind == Mailbox::Out { ("publisher", "sent") } else { ("worker", "applied") };
+        return format!("claimed by a {who} and not marked {done}");
+    }
+    message.error.clone().unwrap_or_else(|| "(no error was recorded)".into())
+}
+
+fn group_of(message: &Message) -> (String, String) {
+    let folded = fold_error(&error(message));
+    (group_id(step(message), &folded), folded)
+}
+
+fn bound(filter: &LetterFilter) -> Duration {
+    // Whoever says how old must mean the claimed ones, too.
+    filter.older_than.unwrap_or(LEFT)
+}
+
+fn letter(message: Message, bound: Duration) -> Letter {
+    let standing = remedy::standing(&message, bound);
+    let again = message.next.filter(|_| message.status == "FAILED");
+    Letter {
+        system: NAME,
+        kind: message.kind.name(),
+        step: step(&message).to_owned(),
+        error: Some(error(&message)),
+        died_at: message.updated,
+        queue: Some(message.table.clone()),
+        parent: message.saga.clone().or_else(|| message.aggregation.clone()),
+        attempts: Some(message.attempts),
+        standing: standing.name(),
+        note: again.map(|at| format!("the library tries it again by itself at {at}")),
+        payload: message.payload,
+        id: message.id,
+    }
+}
+
+/// A whole letter as one JSON object, under the names of its columns.
+fn document(message: &Message) -> String {
+    // What is no JSON is exported as the text it is: nothing is lost.
+    let payload: serde_json::Value = message.payload.as_deref().map_or(serde_json::Value::Null, |text| {
+        serde_json::from_str(text).unwrap_or_else(|_| serde_json::Value::from(text))
+    });
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    serde_json::json!({
+        "system": NAME, "kind": message.kind.name(), "table": message.table, "id": message.id, "event_id": message.event,
+        "saga_id": message.saga, "aggregation_id": message.aggregation, "step_id": message.step, "topic": message.topic,
+        "key": message.key, "status": message.status, "attempts": message.attempts, "last_error": message.error,
+        "next_attempt_at": time(message.next), "created_at": time(message.created), "updated_at": time(message.updated),
+        "payload": payload,
+    })
+    .to_string()
+}
+
+impl Sagas {
+    /// The tables a filter is about.
+    fn boxes(models: &Models, filter: &LetterFilter) -> Result<Vec<(Mailbox, Table)>> {
+        // There are no workers' names here.
+        if filter.worker.is_some() {
+            return Ok(Vec::new());
+        }
+        let mut out = Vec::new();
+        for kind in [Mailbox::Out, Mailbox::In] {
+            if filter.kinds.is_empty() || filter.kinds.iter().any(|wanted| wanted == kind.name()) {
+                let named = |table: &&&Table| filter.queue.as_deref().is_none_or(|name| table.named(name));
+                out.extend(models.boxes(kind, None)?.iter().filter(named).map(|table| (kind, (*table).clone())));
+            }
+        }
+        Ok(out)
+    }
+
+    fn query(filter: &LetterFilter, limit: Option<u64>) -> MessageQuery {
+        MessageQuery {
+            ids: filter.ids.clone(),
+            dead: Some(bound(filter)),
+            topic: filter.step.clone(),
+            error: filter.error.clone(),
+            older_than: filter.older_than,
+            since: filter.since,
+            until: filter.until,
+            oldest_first: !filter.newest_first,
+            limit: limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)),
+            payloads: filter.payloads,
+            ..MessageQuery::default()
+        }
+    }
+
+    /// The letters that match, in order; with groups named more are read than are returned.
+    async fn chosen(&self, models: &Models, filter: &LetterFilter) -> Result<(Timestamp, Vec<Message>)> {
+        let tables = Self::boxes(models, filter)?;
+        let limit = filter.limit.filter(|_| filter.groups.is_empty());
+        let (now, mut messages) = self.page_of_messages(models, &tables, &Self::query(filter, limit)).await?;
+        if !filter.groups.is_empty() {
+            messages.retain(|message| filter.groups.contains(&group_of(message).0));
+            messages.truncate(filter.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX));
+        }
+        Ok((now, messages))
+    }
+
+    /// The messages named by id, whatever they are now, so that it can be said why one is no dead letter.
+    async fn named(&self, models: &Models, filter: &LetterFilter) -> Result<Vec<Message>> {
+        let query = MessageQuery { ids: filter.ids.clone(), ..MessageQuery::default() };
+        Ok(self.page_of_messages(models, &Self::boxes(models, filter)?, &query).await?.1)
+    }
+}
+
+#[async_trait]
+impl DeadLetters for Sagas {
+    async fn list(&self, filter: &LetterFilter) -> Result<Letters> {
+        let models = self.models().await?;
+        let bound = bound(filter);
+        if filter.limit.is_some() || !filter.ids.is_empty() {
+            let (now, messages) = self.chosen(&models, filter).await?;
+            let letters = messages.into_iter().map(|message| letter(message, bound)).collect();
+            return Ok(Letters { now, parts: Box::pin(stream::iter([Ok(letters)])) });
+        }
+        let tables = Self::boxes(&models, filter)?;
+        let (now, messages) = stream_of_messages(&self.store, &models, tables, Self::query(filter, None)).await?;
+        let groups = filter.groups.clone();
+        let parts = messages.map(move |chunk| {
+            let wanted = |message: &Message| groups.is_empty() || groups.contains(&group_of(message).0);
+            chunk.map(|chunk| chunk.into_iter().filter(wanted).map(|message| letter(message, bound)).collect())
+        });
+        Ok(Letters { now, parts: Box::pin(parts) })
+    }
+
+    async fn groups(&self, filter: &LetterFilter) -> Result<Vec<LetterGroup>> {
+        let models = self.models().await?;
+        let bound = bound(filter);
+        let tables = Self::boxes(&models, filter)?;
+        let (_, messages) = stream_of_messages(&self.store, &models, tables, Self::query(filter, None)).await?;
+        let mut messages = Box::pin(messages);
+        let mut groups: BTreeMap<String, LetterGroup> = BTreeMap::new();
+        while let Some(chunk) = messages.next().await {
+            for message in chunk? {
+                let (id, folded) = group_of(&message);
+                if !filter.groups.is_empty() && !filter.groups.contains(&id) {
+                    continue;
+                }
+                let died = message.updated;
+                let group = groups.entry(id.clone()).or_insert_with(|| LetterGroup {
+                    system: NAME,
+                    id,
+                    step: step(&message).to_owned(),
+                    error: folded,
+                    count: 0,
+                    first: died,
+                    last: died,
+                    sample: message.id.clone(),
+                    replayable: Some(0),
+                });
+                group.count += 1;
+                group.first = [group.first, died].into_iter().flatten().min();
+                group.last = group.last.max(died);
+                if remedy::standing(&message, bound) == Standing::Replayable {
+                    group.replayable = group.replayable.map(|count| count + 1);
+                }
+            }
+        }
+        let mut groups: Vec<LetterGroup> = groups.into_values().collect();
+        groups.sort_by(|left, right| right.count.cmp(&left.count).then_with(|| left.id.cmp(&right.id)));
+        Ok(groups)
+    }
+
+    async fn show(&self, id: &str) -> Result<Vec<Found>> {
+        let models = self.models().await?;
+        let filter = LetterFilter { ids: vec![id.to_owned()], payloads: true, ..LetterFilter::default() };
+        let (now, messages) = self.chosen(&models, &filter).await?;
+        Ok(messages.into_iter().map(|message| view::found_message(message, now)).collect())
+    }
+
+    async fn plan_replay(&self, filter: &LetterFilter, options: &ReplayOptions) -> Result<Plan> {
+        if options.queue.is_some() {
+            return Err(Error::usage("messages of sagas cannot be put into another queue"));
+        }
+        let models = self.models().await?;
+        let bound = bound(filter);
+        let named = !filter.ids.is_empty();
+        let messages = if named { self.named(&models, filter).await? } else { self.chosen(&models, filter).await?.1 };
+        let mut plan = Plan::new("", self.store.database(), Gravity::Grave);
+        let mut set = Set::default();
+        let mut skipped: BTreeMap<&'static str, u64> = BTreeMap::new();
+        let mut parts: Vec<(Mailbox, Table, Vec<SeenMessage>)> = Vec::new();
+        for id in &filter.ids {
+            let wanted = uuid(id);
+            let is = |message: &Message| uuid(&message.id) == wanted || message.event.as_deref() == Some(id);
+            if !messages.iter().any(is) {
+                let kind = if filter.kinds.iter().any(|kind| kind == "inbox") { Mailbox::In } else { Mailbox::Out };
+                plan.refused.push(Item::new(subject(kind, id), Outcome::Missing, "there is no such message"));
+            }
+        }
+        for message in messages {
+            let standing = remedy::standing(&message, bound);
+            if !standing.may(options.force) {
+                if named {
+                    let refusal =
+                        Item::new(subject(message.kind, &message.id), standing.outcome(), standing.why(&message));
+                    plan.refused.push(refusal);
+                } else {
+                    *skipped.entry(standing.name()).or_default() += 1;
+                }
+                continue;
+            }
+            let tables = models.boxes(message.kind, None)?;
+            let Some(table) = tables.into_iter().find(|table| table.shown() == message.table) else { continue };
+            set.oldest = [set.oldest, message.updated].into_iter().flatten().min();
+            set.newest = set.newest.max(message.updated);
+            set.count += 1;
+            if set.sample.len() < SAMPLE {
+                let short: String = error(&message).lines().next().unwrap_or_default().chars().take(80).collect();
+                set.sample.push(format!("{} ({}): {short}", message.id, step(&message)));
+            }
+            let seen = SeenMessage { id: message.id, status: message.status, seen: message.seen };
+            match parts.iter_mut().find(|(kind, own, _)| *kind == message.kind && own.number == table.number) {
+                Some((_, _, list)) => list.push(seen),
+                None => parts.push((message.kind, table.clone(), vec![seen])),
+            }
+        }
+        let noun = if set.count == 1 { "message" } else { "messages" };
+        plan.summary = format!("make {} {noun} due again", set.count);
+        let claimed = |kind: Mailbox| -> usize {
+            let own = parts.iter().filter(|(known, ..)| *known == kind).flat_map(|(.., list)| list);
+            own.filter(|message| message.status == kind.taken()).count()
+        };
+        let (sending, applying) = (claimed(Mailbox::Out), claimed(Mailbox::In));
+        if sending > 0 {
+            set.warnings.push(format!(
+                "{sending} of them {} claimed and not finished: a publisher that is only slow sends what it has claimed all the \
+                 same, so each may be sent twice",
+                if sending == 1 { "is" } else { "are" }
+            ));
+        } else if parts.iter().any(|(kind, ..)| *kind == Mailbox::Out) {
+            set.warnings.push("receivers may get a message again that was sent although it counts as failed".into());
+        }
+        if applying > 0 {
+            set.warnings.push(format!(
+                "{applying} of them {} claimed and not finished: a worker that is only slow applies what it has claimed all the same",
+                if applying == 1 { "is" } else { "are" }
+            ));
+        }
+        if parts.iter().any(|(kind, ..)| *kind == Mailbox::In) {
+            set.warnings.push("an event the saga does not wait for is ignored, and so consumed".into());
+        }
+        let named = |(standing, count): (&'static str, u64)| (standing.replace('_', " "), count);
+        set.skipped = skipped.into_iter().map(named).collect();
+        plan.set = Some(set);
+        let batch = options.batch.map_or(BATCH, |batch| usize::try_from(batch).unwrap_or(BATCH)).clamp(1, 500);
+        let rate = options.rate.filter(|rate| *rate > 0.0);
+        self.keep(plan.operation, Fixed::Replay(Replay { parts, batch, rate }));
+        Ok(plan)
+    }
+
+    async fn replay(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
+        permit.must_be_for(plan)?;
+        let fixed = match self.take(plan.operation)? {
+            Fixed::Replay(fixed) => fixed,
+            Fixed::Acts(_) => return Err(Error::new(ErrorKind::Internal, "this plan is one of sagas")),
+        };
+        let models = self.models().await?;
+        let mut report = Report::new(plan.operation);
+        observer.begin("replay", Some(plan.targets()));
+        let (start, mut done) = (Uptime::now(), 0_u64);
+        // A batch is not larger than what the rate allows in a second.
+        let per_second = fixed.rate.map_or(usize::MAX, |rate| rate.ceil() as usize);
+        for (kind, table, messages) in &fixed.parts {
+            for batch in messages.chunks(fixed.batch.min(per_second).max(1)) {
+                if let Some(rate) = fixed.rate {
+                    let due = start.plus(Duration::from_secs_f64(done as f64 / rate));
+                    tokio::time::sleep(Uptime::now().until(due)).await;
+                }
+                if permit.is_revoked() {
+                    report.add_unlisted(Outcome::Skipped, batch.len() as u64);
+                    continue;
+                }
+                let written = self.store.requeue(&models, *kind, table, batch, permit).await;
+                for message in batch {
+                    let subject = subject(*kind, &message.id);
+                    let item = match &written {
+                        Ok(ids) if ids.contains(&message.id) => Item::new(subject, Outcome::Applied, "due again"),
+                        Ok(_) => {
+                            let why = "it has changed since it was looked at, or somebody has just taken it; nothing was written";
+                            Item::new(subject, Outcome::Changed, why)
+                        }
+                        Err(error) => failed(subject, error),
+                    };
+                    if item.outcome == Outcome::Applied && report.items.len() >= LISTED {
+                        report.add_unlisted(Outcome::Applied, 1);
+                    } else {
+                        report.items.push(item);
+                    }
+                }
+                done += batch.len() as u64;
+                observer.advance(batch.len() as u64);
+            }
+        }
+        report.items.extend(plan.refused.iter().cloned());
+        Ok(report)
+    }
+
+    async fn plan_discard(&self, _: &LetterFilter) -> Result<Plan> {
+        Err(no_discard())
+    }
+
+    async fn discard(&self, _: &Plan, _: &WritePermit, _: Sink<'_>, _: &dyn Observer) -> Result<Report> {
+        Err(no_discard())
+    }
+
+    async fn export(&self, filter: &LetterFilter, sink: Sink<'_>) -> Result<u64> {
+        let models = self.models().await?;
+        let tables = Self::boxes(&models, filter)?;
+        let query = MessageQuery { payloads: true, ..Self::query(filter, filter.limit) };
+        let (_, messages) = stream_of_messages(&self.store, &models, tables, query).await?;
+        let mut messages = Box::pin(messages);
+        let mut count = 0;
+        while let Some(chunk) = messages.next().await {
+            for message in chunk? {
+                if filter.limit.is_some_and(|limit| count >= limit) {
+                    return Ok(count);
+                }
+                if filter.groups.is_empty() || filter.groups.contains(&group_of(&message).0) {
+                    sink(&document(&message))?;
+                    count += 1;
+                }
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// A message is the only record that something was to be sent or has come, and the library never removes one.
+fn no_discard() -> Error {
+    Error::new(
+        ErrorKind::Refused,
+        "messages of sagas are not discarded: a row of an outbox or inbox is the only record of it",
+    )
+    .with_hint("`sen dlq export` copies them; fix the receiver and the library sends what failed by itself")
+}

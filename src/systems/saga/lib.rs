@@ -1,0 +1,276 @@
+//! python-saga-orchestrator: sagas with their recorded steps, outboxes and inboxes, in tables that their users name.
+//!
+//! This file is the system: it looks through a [`port::SagaStore`], judges with [`verdict`], and shapes what it says. Which
+//! tables are whose is told by [`shape`]; what may be done, by `remedy.rs`; SQL lives in the cells.
+
+pub mod port;
+pub mod record;
+pub mod shape;
+pub mod verdict;
+
+#[cfg(feature = "sqlite")]
+pub mod demo;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+mod act;
+mod letters;
+mod list;
+mod remedy;
+mod story;
+mod upkeep;
+mod view;
+mod why;
+
+pub use view::{MESSAGE_COLUMNS, SAGA_COLUMNS, STEP_COLUMNS, message_severity};
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use sen_model::cause::Explanation;
+use sen_model::checkup::Checkup;
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::ident::OperationId;
+use sen_model::letters::DeadLetters;
+use sen_model::observe::Observer;
+use sen_model::permit::WritePermit;
+use sen_model::plan::Plan;
+use sen_model::report::Report;
+use sen_model::system::{Filter, Found, History, Listing, Request, Survey, System};
+use sen_model::time::Timestamp;
+
+use port::{SagaStore, Wanted};
+use shape::Models;
+use verdict::State;
+
+/// The system's name.
+pub const NAME: &str = "saga";
+
+/// Kinds of lists beside that of sagas, for [`Filter::kind`].
+pub mod kind {
+    /// Messages that sagas send.
+    pub const OUTBOX: &str = "outbox";
+    /// Messages that sagas are sent.
+    pub const INBOX: &str = "inbox";
+}
+
+/// Flags for [`Filter::flags`].
+pub mod flag {
+    /// Only what no poll picks up: sagas without a deadline, messages that were claimed long ago.
+    pub const STUCK: &str = "stuck";
+    /// Only what the next poll picks up.
+    pub const DUE: &str = "due";
+}
+
+/// The states `--state` takes: what the database stores, and what a verdict says.
+pub const STATES: &[&str] = &[
+    "running",
+    "suspended",
+    "failed",
+    "compensating",
+    "compensating_suspended",
+    "compensated",
+    "completed",
+    "timeout",
+    "stuck",
+    "partly_compensated",
+    "overdue",
+    "timed_out",
+    "lease_expired",
+    "due",
+    "between_steps",
+    "waiting_retry",
+    "waiting_event",
+    "unreadable",
+];
+
+/// How many recorded steps come along with a saga that is looked at for an act.
+const STEPS: i64 = 500;
+
+/// Sagas in one database.
+pub struct Sagas {
+    store: Arc<dyn SagaStore>,
+    /// What the plans have fixed: the changes with what was seen.
+    fixed: Mutex<HashMap<OperationId, act::Fixed>>,
+}
+
+impl Sagas {
+    /// Sagas over `store`.
+    pub fn new(store: Box<dyn SagaStore>) -> Self {
+        Self { store: store.into(), fixed: Mutex::default() }
+    }
+
+    /// The tables.
+    ///
+    /// # Errors
+    /// `NoSystem` when there are none.
+    async fn models(&self) -> Result<Arc<Models>> {
+        let models = self.store.models().await?;
+        if models.models.is_empty() && models.outboxes.is_empty() && models.inboxes.is_empty() {
+            let message = format!("no saga tables in {}", self.store.database());
+            return Err(Error::new(ErrorKind::NoSystem, message).with_hint(
+                "they are known by their columns (step_execution_token, current_step_index, …), in any schema this role may read",
+            ));
+        }
+        Ok(models)
+    }
+
+    /// Looks who has the row of a saga locked that should be free: one without a deadline, or long due.
+    async fn find_holders(&self, models: &Models, look: &mut port::Look) -> Result<()> {
+        for seen in &mut look.sagas {
+            let state = verdict::state(&seen.saga);
+            let model = models.models.iter().find(|model| model.state.number == seen.model);
+            if let (State::Stuck | State::Overdue | State::LeaseExpired, Some(model)) = (state, model) {
+                seen.holders = self.store.holders(model, &seen.saga.id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn keep(&self, operation: OperationId, fixed: act::Fixed) {
+        self.fixed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(operation, fixed);
+    }
+
+    /// What was fixed for a plan; it can be carried out once.
+    fn take(&self, operation: OperationId) -> Result<act::Fixed> {
+        let fixed = self.fixed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&operation);
+        fixed.ok_or_else(|| Error::new(ErrorKind::Internal, "this plan was made by somebody else, or is done"))
+    }
+}
+
+#[async_trait]
+impl System for Sagas {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn database(&self) -> &str {
+        self.store.database()
+    }
+
+    async fn present(&self) -> Result<bool> {
+        let models = self.store.models().await?;
+        Ok(!models.models.is_empty() || !models.outboxes.is_empty() || !models.inboxes.is_empty())
+    }
+
+    async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>> {
+        let models = self.models().await?;
+        // A page of steps is little; `events` asks for more where there are more.
+        let wanted = Wanted { id, exact: false, steps: i64::from(events).max(50), messages: true };
+        let mut look = self.store.look(&models, &wanted).await?;
+        self.find_holders(&models, &mut look).await?;
+        let mut found: Vec<Found> = look.sagas.into_iter().map(|seen| view::found(seen, &models, look.now)).collect();
+        // A message's own id is looked for only where no saga has it: its tables have no other index for it.
+        if found.is_empty() && record::uuid(id).is_some() {
+            found = self.find_messages(&models, id).await?;
+        }
+        Ok(found)
+    }
+
+    async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
+        let models = self.models().await?;
+        let mut look = self.store.look(&models, &Wanted { id, exact: false, steps: STEPS, messages: true }).await?;
+        self.find_holders(&models, &mut look).await?;
+        if look.sagas.is_empty() && record::uuid(id).is_some() {
+            let messages = self.messages_of(&models, id).await?;
+            let explain = |(message, now): (record::Message, Timestamp)| {
+                let (causes, related) = (why::of_message(&message), why::related_to_message(&message));
+                view::found_message(message, now).because(causes, related)
+            };
+            return Ok(messages.into_iter().map(explain).collect());
+        }
+        let explain = |seen: port::Seen| {
+            let model = models.models.iter().find(|model| model.state.number == seen.model);
+            let (causes, related) = (why::of_saga(&seen, model), why::related_to_saga(&seen));
+            view::found(seen, &models, look.now).because(causes, related)
+        };
+        Ok(look.sagas.into_iter().map(explain).collect())
+    }
+
+    async fn show(&self, kind: &str, id: &str, events: u32) -> Result<Vec<Found>> {
+        // A message is also known by its event's id, which `find` does not look for: it may be anything.
+        let mut found = match kind {
+            kind::OUTBOX | kind::INBOX => self.find_messages(&*self.models().await?, id).await?,
+            _ => self.find(id, events).await?,
+        };
+        found.retain(|one| one.subject.kind == kind);
+        Ok(found)
+    }
+
+    async fn mentions(&self, names: &[String]) -> Result<Vec<String>> {
+        self.messages_about(&*self.models().await?, names).await
+    }
+
+    async fn nearby(&self, id: &str) -> Result<Vec<String>> {
+        let models = self.models().await?;
+        let digits = id.chars().filter(char::is_ascii_hexdigit).count();
+        if digits < 6 || digits != id.chars().filter(|c| *c != '-').count() {
+            return Ok(Vec::new());
+        }
+        // What happens is that the end of an id is lost or wrong.
+        let begin: String = id.chars().take(13).collect();
+        self.store.begins(&models, &begin, 3).await
+    }
+
+    async fn list(&self, filter: &Filter) -> Result<Listing> {
+        self.list_kind(filter).await
+    }
+
+    async fn history(&self, id: &str, limit: Option<u64>) -> Result<History> {
+        let models = self.models().await?;
+        let steps = limit.and_then(|limit| i64::try_from(limit).ok()).unwrap_or(i64::MAX);
+        let look = self.store.look(&models, &Wanted { id, exact: false, steps, messages: false }).await?;
+        Ok(view::history(look, limit))
+    }
+
+    async fn history_since(&self, id: &str, since: Option<Timestamp>) -> Result<History> {
+        let mut history = self.history(id, None).await?;
+        history.events.retain(|event| since.is_none_or(|since| event.at >= since));
+        Ok(history)
+    }
+
+    async fn survey(&self) -> Result<Survey> {
+        let models = self.models().await?;
+        Ok(view::survey(&models, &self.store.census(&models).await?))
+    }
+
+    async fn checkup(&self) -> Result<Checkup> {
+        let models = self.models().await?;
+        Ok(upkeep::checkup(&models, &self.store.census(&models).await?, self.store.keeps_privileges()))
+    }
+
+    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        match kind {
+            "saga" | "any" if prefix.chars().all(|c| c.is_ascii_hexdigit() || c == '-') => {
+                let models = self.store.models().await?;
+                self.store.begins(&models, prefix, limit).await
+            }
+            "saga_state" => {
+                Ok(STATES.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned()).collect())
+            }
+            "saga_table" => {
+                let models = self.store.models().await?;
+                let names = models.models.iter().map(|model| model.state.shown());
+                Ok(names.filter(|name| name.starts_with(prefix)).take(limit as usize).collect())
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    async fn plan(&self, request: &Request) -> Result<Plan> {
+        self.make_plan(request).await
+    }
+
+    async fn apply(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
+        permit.must_be_for(plan)?;
+        self.carry_out(plan, permit, observer).await
+    }
+
+    fn letters(&self) -> Option<&dyn DeadLetters> {
+        Some(self)
+    }
+}

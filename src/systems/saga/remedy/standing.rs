@@ -1,0 +1,97 @@
+//! Where a message stands: whether making it due again makes sense. Pure.
+
+use std::time::Duration;
+
+use crate::record::{Mailbox, Message};
+use sen_model::report::Outcome;
+use sen_model::time::humane;
+
+/// What a replay of a message would come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is made due again.
+    Replayable,
+    /// Of an inbox: its saga waits for no event, so the library would ignore the message, which consumes it.
+    SagaNotWaiting,
+    /// Of an inbox: there is no such saga.
+    SagaGone,
+    /// It was claimed a moment ago.
+    Taken,
+    /// It is due already, or will be.
+    Pending,
+    /// It is sent or applied.
+    Done,
+}
+
+impl Standing {
+    /// The name in data.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Replayable => "replayable",
+            Self::SagaNotWaiting => "saga_not_waiting",
+            Self::SagaGone => "saga_gone",
+            Self::Taken => "just_taken",
+            Self::Pending => "pending",
+            Self::Done => "done",
+        }
+    }
+
+    /// Whether it may be made due again; what is sent, applied or just claimed never is.
+    pub(crate) const fn may(self, force: bool) -> bool {
+        match self {
+            Self::Replayable => true,
+            Self::SagaNotWaiting | Self::SagaGone => force,
+            Self::Taken | Self::Pending | Self::Done => false,
+        }
+    }
+
+    /// What a refusal counts as.
+    pub(crate) const fn outcome(self) -> Outcome {
+        match self {
+            Self::Pending => Outcome::AlreadyDone,
+            _ => Outcome::Changed,
+        }
+    }
+
+    /// Why not.
+    pub(crate) fn why(self, message: &Message) -> String {
+        let status = message.status.to_ascii_lowercase();
+        match self {
+            Self::Replayable => "it can be replayed".into(),
+            Self::SagaNotWaiting => {
+                let saga = message.saga_status.as_deref().unwrap_or_default().to_ascii_lowercase();
+                format!("its saga is {saga} and waits for no event: the message would be ignored (--force replays it)")
+            }
+            Self::SagaGone => "there is no such saga: the message would be ignored (--force replays it)".into(),
+            Self::Taken => format!(
+                "it is {status} since {}: the process that claimed it may be at it (--older-than says how long is too long)",
+                humane(message.idle)
+            ),
+            Self::Pending => "it is pending already".into(),
+            Self::Done => format!("it is {status}"),
+        }
+    }
+}
+
+/// Where a message stands. One that was claimed counts as left when it is unchanged for `bound`; one that was ignored may be
+/// made due again when it is named.
+pub(crate) fn standing(message: &Message, bound: Duration) -> Standing {
+    let old = message.idle >= i64::try_from(bound.as_micros()).unwrap_or(i64::MAX);
+    let dead = match message.status.as_str() {
+        "FAILED" | "IGNORED" => true,
+        status if status == message.kind.taken() => old,
+        "PENDING" => return Standing::Pending,
+        _ => return Standing::Done,
+    };
+    if !dead {
+        return Standing::Taken;
+    }
+    if message.kind == Mailbox::Out || message.saga.is_none() {
+        return Standing::Replayable;
+    }
+    match message.saga_status.as_deref() {
+        Some("SUSPENDED" | "COMPENSATING_SUSPENDED") => Standing::Replayable,
+        Some(_) => Standing::SagaNotWaiting,
+        None => Standing::SagaGone,
+    }
+}

@@ -1,0 +1,338 @@
+//! Sagas in SQLite, in the shape SQLAlchemy gives the same models there. Here what belongs to one id, in `list.rs` many
+//! rows and counts, in `act.rs` what is written, in `cells.rs` values as SQLite holds them.
+//!
+//! UUIDs are 32 hexadecimal digits without dashes, times are text in UTC whose order is theirs, JSON is text. The library
+//! recommends SQLite for experiments only, and `sen demo` is made of it: lists are filtered here, not by indexes.
+
+mod act;
+mod cells;
+mod list;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, params};
+use tokio::sync::OnceCell;
+
+use super::port::{
+    Census, Change, Event, Look, MessageQuery, Messages, SagaQuery, SagaStore, Sagas, Seen, SeenMessage, Wanted,
+};
+use super::record::{Entry, Later, Mailbox, Message, Saga, Status, uuid, uuid_range};
+use super::shape::{Field, Model, Models, Table};
+use sen_model::error::Result;
+use sen_model::ident::Ident;
+use sen_model::permit::WritePermit;
+use sen_model::time::Timestamp;
+use sen_stores::sql::Sql;
+use sen_stores::sqlite::{Sqlite, error_from};
+
+use cells::{Cells, hex};
+
+/// Sagas in one SQLite file.
+pub struct SqliteSagas {
+    db: Arc<Sqlite>,
+    models: OnceCell<Arc<Models>>,
+}
+
+impl SqliteSagas {
+    /// Over a shared connection.
+    pub fn new(db: Arc<Sqlite>) -> Self {
+        Self { db, models: OnceCell::new() }
+    }
+}
+
+/// SQLAlchemy reads six digits of a second, and no other number of them right.
+const NOW: &str = "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'";
+
+/// Tables with their columns and what their `saga_id` references.
+const CATALOGUE: &str = "SELECT m.rowid, m.name, c.name, c.type,
+        (SELECT k.\"table\" FROM pragma_foreign_key_list(m.name) AS k WHERE k.\"from\" = 'saga_id' LIMIT 1)
+    FROM sqlite_schema AS m, pragma_table_info(m.name) AS c
+    WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY m.rowid, c.cid";
+
+/// `"table"`.
+fn table(sql: Sql, table: &Table) -> Result<Sql> {
+    Ok(sql.then_ident(&Ident::new(table.name.as_str())?))
+}
+
+/// The clock as it is written and as a moment.
+fn now(db: &Connection) -> Result<(String, Timestamp)> {
+    let text: String = db.query_row(NOW, [], |row| row.get(0)).map_err(error_from)?;
+    let moment = cells::moment(&text).unwrap_or_else(Timestamp::here);
+    Ok((text, moment))
+}
+
+fn catalogue(db: &Connection) -> Result<Vec<Table>> {
+    let mut statement = db.prepare(CATALOGUE).map_err(error_from)?;
+    let mut rows = statement.query([]).map_err(error_from)?;
+    let mut tables: Vec<(Table, Option<String>)> = Vec::new();
+    while let Some(row) = rows.next().map_err(error_from)? {
+        let mut cells = Cells::new(row);
+        let number = cells.int(0).unwrap_or_default();
+        let name = cells.text(1).unwrap_or_default();
+        let field = Field {
+            name: cells.text(2).unwrap_or_default(),
+            type_schema: String::new(),
+            type_name: cells.text(3).unwrap_or_default(),
+            labels: Vec::new(),
+        };
+        match tables.last_mut().filter(|(last, _)| last.number == number) {
+            Some((last, _)) => last.fields.push(field),
+            None => {
+                let table = Table {
+                    number,
+                    schema: None,
+                    name,
+                    fields: vec![field],
+                    references: None,
+                    sequence: None,
+                    rows: None,
+                };
+                tables.push((table, cells.text(4)));
+            }
+        }
+    }
+    let numbers: Vec<(String, i64)> = tables.iter().map(|(table, _)| (table.name.clone(), table.number)).collect();
+    let number = |name: &str| numbers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, at)| *at);
+    Ok(tables
+        .into_iter()
+        .map(|(table, target)| Table { references: target.and_then(|name| number(&name)), ..table })
+        .collect())
+}
+
+/// The columns of a saga, read by [`cells::saga`].
+fn select(model: &Model) -> Sql {
+    let named = model.state.has("saga_name");
+    Sql::new(
+        "SELECT s.id, s.aggregation_id, s.trace_id, s.status, s.current_step_index, s.step_execution_token, s.deadline_at,
+            s.retry_counter, s.last_error, s.created_at, s.updated_at, s.context, ",
+    )
+    .then(if named { "s.saga_name" } else { "NULL" })
+    .then(if model.keeps_history() { ", s.step_history" } else { ", NULL" })
+}
+
+/// ?1 the id in hexadecimal, ?2 the same with dashes, ?3 as typed, ?4 whether only the id counts.
+fn wanted(sql: Sql, model: &Model) -> Result<Sql> {
+    Ok(table(sql.then(" FROM "), &model.state)?.then(
+        " AS s WHERE s.id IN (?1, ?2) OR (NOT ?4 AND (s.aggregation_id = ?3 OR s.trace_id = ?3))
+        ORDER BY s.updated_at DESC LIMIT 20",
+    ))
+}
+
+/// The steps of one saga (?1 its id as stored), newest first.
+fn steps(history: &Table) -> Result<Sql> {
+    let skipped = if history.has("skipped") { "h.skipped" } else { "0" };
+    let sql = Sql::new(
+        "SELECT h.\"timestamp\", h.phase, h.status, h.step_id, h.step_name, h.attempt, h.token, h.input, h.output, h.error, ",
+    );
+    Ok(table(sql.then(skipped).then(" FROM "), history)?.then(" AS h WHERE h.saga_id = ?1 ORDER BY h.id DESC"))
+}
+
+/// A saga with its steps; the saga's id comes along as it is stored.
+fn look_at(db: &Connection, model: &Model, what: &Asked, now: Timestamp) -> Result<Vec<(Seen, String)>> {
+    let sql = wanted(select(model), model)?;
+    let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
+    let mut rows = statement.query(params![what.hex, what.dashed, what.id, what.exact]).map_err(error_from)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(error_from)? {
+        let (mut saga, stored, kept) = cells::saga(row, &model.state.shown(), now);
+        let mut steps = Vec::new();
+        if model.keeps_history() {
+            match kept.as_deref().and_then(Entry::list) {
+                Some(all) => steps = all,
+                None => saga.unreadable.push("column step_history is no list".into()),
+            }
+        } else if let Some(history) = &model.history {
+            steps = entries(db, history, &stored)?;
+        }
+        saga.later = later(db, model, &saga)?;
+        saga.compensated = model.writable().then(|| steps.iter().any(Entry::compensates));
+        let recorded = i64::try_from(steps.len()).unwrap_or(i64::MAX);
+        let cut = steps.len().saturating_sub(usize::try_from(what.steps).unwrap_or(usize::MAX));
+        steps.drain(..cut);
+        found.push((
+            Seen { saga, model: model.state.number, steps, recorded, messages: Vec::new(), holders: Vec::new() },
+            stored,
+        ));
+    }
+    Ok(found)
+}
+
+/// The newest saga of the same aggregation that began after this one, of those that are over without success.
+fn later(db: &Connection, model: &Model, saga: &Saga) -> Result<Option<Later>> {
+    if !matches!(saga.status, Status::Failed | Status::TimedOut) {
+        return Ok(None);
+    }
+    let sql = table(Sql::new("SELECT o.id, o.status FROM "), &model.state)?.then(" AS o JOIN ");
+    let sql = table(sql, &model.state)?.then(
+        " AS s ON s.id IN (?1, ?2) WHERE o.aggregation_id = s.aggregation_id AND o.created_at > s.created_at
+            ORDER BY o.created_at DESC, o.id LIMIT 1",
+    );
+    let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
+    let mut rows = statement.query(params![hex(&saga.id), saga.id]).map_err(error_from)?;
+    let Some(row) = rows.next().map_err(error_from)? else { return Ok(None) };
+    let mut cells = Cells::new(row);
+    Ok(cells.uuid(0).map(|id| Later { id, status: Status::parse(&cells.text(1).unwrap_or_default()) }))
+}
+
+fn entries(db: &Connection, history: &Table, stored: &str) -> Result<Vec<Entry>> {
+    let sql = steps(history)?;
+    let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
+    let mut rows = statement.query([stored]).map_err(error_from)?;
+    let mut steps = Vec::new();
+    while let Some(row) = rows.next().map_err(error_from)? {
+        steps.push(cells::entry(row));
+    }
+    steps.reverse();
+    Ok(steps)
+}
+
+/// The messages of one saga.
+fn of_saga(
+    db: &Connection,
+    kind: Mailbox,
+    box_: &Table,
+    seen: &Seen,
+    stored: &str,
+    now: Timestamp,
+) -> Result<Vec<Message>> {
+    let sql = table(Sql::new(list::message_columns(kind)).then(", NULL FROM "), box_)?.then(
+        " AS m WHERE m.saga_id = ?1 OR (m.saga_id IS NULL AND m.aggregation_id = ?2) ORDER BY m.created_at, m.id LIMIT 200",
+    );
+    let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
+    let mut rows = statement.query(params![stored, seen.saga.aggregation]).map_err(error_from)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(error_from)? {
+        found.push(cells::message(row, kind, &box_.shown(), now));
+    }
+    Ok(found)
+}
+
+/// What is looked for, in the forms a statement takes it.
+struct Asked {
+    id: String,
+    hex: Option<String>,
+    dashed: Option<String>,
+    exact: bool,
+    steps: i64,
+}
+
+impl Asked {
+    fn new(what: &Wanted<'_>) -> Self {
+        let dashed = uuid(what.id);
+        Self { id: what.id.to_owned(), hex: dashed.as_deref().map(hex), dashed, exact: what.exact, steps: what.steps }
+    }
+}
+
+#[async_trait]
+impl SagaStore for SqliteSagas {
+    fn database(&self) -> &str {
+        self.db.describe()
+    }
+
+    async fn models(&self) -> Result<Arc<Models>> {
+        let found =
+            self.models.get_or_try_init(|| async { Ok(Arc::new(Models::of(self.db.run(|db| catalogue(db)).await?))) });
+        found.await.map(Arc::clone)
+    }
+
+    async fn look(&self, models: &Models, what: &Wanted<'_>) -> Result<Look> {
+        let (models, messages, asked) = (models.clone(), what.messages, Asked::new(what));
+        self.db
+            .run(move |db| {
+                let snapshot = db.transaction().map_err(error_from)?;
+                let (_, now) = now(&snapshot)?;
+                let mut sagas = Vec::new();
+                for model in &models.models {
+                    for (mut seen, stored) in look_at(&snapshot, model, &asked, now)? {
+                        if messages {
+                            for (kind, boxes) in [(Mailbox::Out, &models.outboxes), (Mailbox::In, &models.inboxes)] {
+                                for box_ in boxes {
+                                    seen.messages.extend(of_saga(&snapshot, kind, box_, &seen, &stored, now)?);
+                                }
+                            }
+                        }
+                        sagas.push(seen);
+                    }
+                }
+                sagas.sort_by_key(|seen| std::cmp::Reverse(seen.saga.updated));
+                Ok(Look { now, sagas })
+            })
+            .await
+    }
+
+    async fn list(&self, model: &Model, query: &SagaQuery) -> Result<Sagas> {
+        list::list(&self.db, model, query).await
+    }
+
+    async fn messages(&self, models: &Models, kind: Mailbox, table: &Table, query: &MessageQuery) -> Result<Messages> {
+        list::messages(&self.db, models, kind, table, query).await
+    }
+
+    async fn begins(&self, models: &Models, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let Some((low, high)) = uuid_range(prefix) else { return Ok(Vec::new()) };
+        // The column is of numeric affinity: a bound such as 00001e33…0 would be taken for a number. No number ends so.
+        let bound = |id: &str| {
+            let digits = hex(id);
+            let end = if id == low { "!" } else { "~" };
+            digits.trim_end_matches(if id == low { '0' } else { 'f' }).to_owned() + end
+        };
+        let (low, high) = (bound(&low), bound(&high));
+        let tables: Vec<Table> = models.models.iter().map(|model| model.state.clone()).collect();
+        self.db
+            .run(move |db| {
+                let mut found = Vec::new();
+                for state in &tables {
+                    let sql = table(Sql::new("SELECT s.id FROM "), state)?
+                        .then(" AS s WHERE s.id BETWEEN ?1 AND ?2 ORDER BY s.id LIMIT ?3");
+                    let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
+                    let mut rows = statement.query(params![low, high, limit]).map_err(error_from)?;
+                    while let Some(row) = rows.next().map_err(error_from)? {
+                        found.extend(Cells::new(row).uuid(0));
+                    }
+                }
+                found.truncate(limit as usize);
+                Ok(found)
+            })
+            .await
+    }
+
+    async fn census(&self, models: &Models) -> Result<Census> {
+        let models = models.clone();
+        self.db
+            .run(move |db| {
+                let snapshot = db.transaction().map_err(error_from)?;
+                list::census(&snapshot, &models)
+            })
+            .await
+    }
+
+    async fn output_of(&self, model: &Model, saga: Option<&str>, step: &str) -> Result<Option<String>> {
+        let (model, saga, step) = (model.clone(), saga.map(str::to_owned), step.to_owned());
+        self.db.run(move |db| list::output_of(db, &model, saga.as_deref(), &step)).await
+    }
+
+    async fn change(&self, model: &Model, change: &Change, _: &WritePermit) -> Result<bool> {
+        let (model, change) = (model.clone(), change.clone());
+        self.db.run(move |db| act::change(db, &model, &change)).await
+    }
+
+    async fn ingest(&self, inbox: &Table, event: &Event, permit: &WritePermit) -> Result<bool> {
+        let (inbox, event) = (inbox.clone(), event.clone());
+        let source = super::remedy::source(permit.operator(), permit.reason());
+        self.db.run(move |db| act::ingest(db, &inbox, &event, &source)).await
+    }
+
+    async fn requeue(
+        &self,
+        models: &Models,
+        kind: Mailbox,
+        table: &Table,
+        seen: &[SeenMessage],
+        permit: &WritePermit,
+    ) -> Result<Vec<String>> {
+        let (models, table, seen) = (models.clone(), table.clone(), seen.to_vec());
+        let note = super::remedy::requeued(kind, permit.operation(), permit.operator(), permit.reason());
+        self.db.run(move |db| act::requeue(db, &models, kind, &table, &seen, &note)).await
+    }
+}

@@ -1,0 +1,255 @@
+//! A verdict in words: what is known, what speaks for it, and what to type.
+
+use super::State;
+use crate::record::{Entry, Later, Saga, Status};
+use crate::shape::Model;
+use crate::story::{self, AfterWait, RollBack};
+use sen_model::time::humane;
+use sen_model::verdict::{NextCommand, Severity};
+
+/// `charge (Charge)`.
+pub(crate) fn named(entry: &Entry) -> String {
+    format!("{} ({})", entry.step_id, entry.step_name)
+}
+
+/// The first line of an error, at a length that fits a sentence.
+pub(crate) fn first_line(error: &str) -> String {
+    let line = error.lines().next().unwrap_or_default();
+    match line.char_indices().nth(200) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line.to_owned(),
+    }
+}
+
+const fn rolls_back(saga: &Saga) -> bool {
+    matches!(saga.status, Status::Compensating | Status::CompensatingSuspended)
+}
+
+/// What the next poll does with the step: `executes step charge (Charge) again`.
+fn again(saga: &Saga, steps: &[Entry]) -> String {
+    if !rolls_back(saga) {
+        return "executes the step again".into();
+    }
+    let step =
+        story::next_to_roll_back(steps).map_or_else(|| "a step".into(), |entry| format!("step {}", named(entry)));
+    format!("rolls {step} back, again if that has happened already")
+}
+
+pub(super) fn summary(saga: &Saga, steps: &[Entry], state: State, model: Option<&Model>) -> String {
+    match state {
+        State::Stuck => {
+            "it is active and has no deadline, so no poll picks it up; probably its worker ended between two steps, \
+            or building the next step's input failed or is still under way"
+                .into()
+        }
+        State::PartlyCompensated => {
+            format!("its compensation was given up: {} {} not rolled back", saga.step, steps_are(saga.step))
+        }
+        State::Unreadable => "this row cannot be judged: no version of the library writes it like this".into(),
+        State::Overdue => {
+            "it has been due for long and was not picked up: probably no worker polls, each poll fails, or \
+            workers are far behind"
+                .into()
+        }
+        State::TimedOut => "its wait for an event was over before one was applied; it goes no further by itself".into(),
+        State::Failed if saga.step > 0 => {
+            format!("failed permanently; {} {} done and not rolled back", saga.step, steps_are(saga.step))
+        }
+        State::Failed => "failed permanently; no step is done".into(),
+        State::LeaseExpired => {
+            format!("the lease of the worker that claimed it is over: the next poll {}", again(saga, steps))
+        }
+        State::Due => due(saga, steps, model),
+        State::Running => "claimed by a worker whose lease is not over".into(),
+        State::Compensating => "claimed for its roll-back by a worker whose lease is not over".into(),
+        State::BetweenSteps => "between two steps: a worker prepares the next one, or ended there a moment ago".into(),
+        State::WaitingRetry if rolls_back(saga) => "it waits for the next try of a roll-back".into(),
+        State::WaitingRetry => retry(saga, steps),
+        State::WaitingEvent => match &saga.awaiting {
+            Some(awaiting) => format!("it waits for {}", awaiting.words()),
+            None => "it waits to be notified".into(),
+        },
+        State::Compensated => match story::failed_step(steps) {
+            Some(entry) => format!(
+                "rolled back after step {} failed: {}; that step itself is not rolled back, and what it did before it failed \
+                 may stand",
+                named(entry),
+                first_line(entry.error.as_deref().unwrap_or("no error is on record"))
+            ),
+            None => "rolled back; it is over".into(),
+        },
+        State::Completed => "all steps are done".into(),
+    }
+}
+
+/// A step that failed and is tried again.
+fn retry(saga: &Saga, steps: &[Entry]) -> String {
+    match story::newest(steps).filter(|entry| entry.is("ERROR")) {
+        Some(entry) => format!("try {} of step {} failed; it waits for the next try", entry.attempt, named(entry)),
+        None if saga.retries > 0 => format!("try {} failed; it waits for the next try", saga.retries),
+        None => "it waits for the next try of a step".into(),
+    }
+}
+
+fn due(saga: &Saga, steps: &[Entry], model: Option<&Model>) -> String {
+    if saga.handed && matches!(saga.status, Status::Running | Status::Compensating) {
+        return "it was made due and waits for the next poll".into();
+    }
+    if saga.awaiting.is_none() {
+        let what = if rolls_back(saga) { "a roll-back" } else { "a step" };
+        return format!("it is time for the next try of {what}: the next poll picks it up");
+    }
+    let wait = "the time it waited for its event is over";
+    match story::after_wait(saga, model) {
+        AfterWait::RunsAgain => format!("{wait}: the next poll {}", again(saga, steps)),
+        AfterWait::TimesOut => format!("{wait}: the next poll times it out"),
+        AfterWait::Either => format!(
+            "{wait}: the next poll times it out or executes the step again, depending on the library's version (which \
+             the tables do not tell)"
+        ),
+        AfterWait::Fails => format!(
+            "{wait}, and TIMEOUT is no label of the tables' types: each poll fails at it, and no saga of this table goes on"
+        ),
+        AfterWait::RunsAgainOrFails => format!(
+            "{wait}: the next poll executes the step again (library before 0.4.0), or fails and with it every poll (0.4.0 \
+             and later), for TIMEOUT is no label of the tables' types"
+        ),
+    }
+}
+
+const fn steps_are(count: i64) -> &'static str {
+    if count == 1 { "step is" } else { "steps are" }
+}
+
+pub(super) fn evidence(saga: &Saga, steps: &[Entry], state: State) -> Vec<String> {
+    let mut out = Vec::new();
+    match saga.over {
+        Some(over) if over >= 0 && state.severity() != Severity::Ok => {
+            out.push(format!("its deadline passed {} ago", humane(over)));
+        }
+        Some(over) if state.severity() == Severity::Pending => {
+            let what = match state {
+                State::WaitingRetry => "the next try is due",
+                State::WaitingEvent => "its wait is over",
+                _ => "its lease ends",
+            };
+            out.push(format!("{what} in {}", humane(over)));
+        }
+        None if state == State::WaitingEvent => out.push("it waits without a limit in time".into()),
+        _ => {}
+    }
+    if let Some(gap) = story::claimed_again(saga, steps) {
+        out.push(format!(
+            "claimed {} after its last recorded result: an earlier claim of this step left none",
+            humane(gap)
+        ));
+    }
+    if let Some(last) = story::newest(steps) {
+        let end = match last.status.as_str() {
+            "SUCCESS" if last.skipped => "was skipped",
+            "SUCCESS" => "succeeded",
+            "ERROR" => "failed",
+            "WAITING" => "began to wait",
+            "TIMEOUT" => "timed out",
+            other => other,
+        };
+        let what = if last.compensates() { "rolling back step" } else { "step" };
+        let error = last.error.as_deref().map(|error| format!(": {}", first_line(error))).unwrap_or_default();
+        out.push(format!("last recorded: {what} {} {end}, try {}{error}", named(last), last.attempt));
+    }
+    if let Some(act) = steps.iter().rev().find(|entry| entry.act().is_some()) {
+        let (who, why) = act.author();
+        let who = who.unwrap_or_else(|| "an operator".to_owned());
+        let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+        out.push(format!("last act of an operator: {} by {who}{why}", act.act().unwrap_or_default()));
+    }
+    if saga.retries > 0 {
+        let tries = if saga.retries == 1 { "try" } else { "tries" };
+        out.push(format!(
+            "{} failed {tries} of this step; how many its retry policy allows is not stored",
+            saga.retries
+        ));
+    }
+    if state == State::Failed && saga.compensated == Some(false) {
+        out.push(match story::roll_back(saga, steps) {
+            RollBack::UnderWay => under_way(steps),
+            RollBack::Possible => {
+                "no compensation is on record, but the library's abort does not record whether a roll-back \
+                was under way then"
+                    .into()
+            }
+            RollBack::None => "no compensation is on record".into(),
+        });
+    }
+    if let Some(later) = &saga.later {
+        out.push(format!("a later saga of this aggregation, {}, is {}", later.id, later.words()));
+    }
+    if matches!(state, State::Stuck | State::Overdue | State::BetweenSteps) {
+        out.push(format!("row last changed {} ago", humane(saga.idle)));
+    }
+    out.extend(saga.unreadable.iter().map(|what| format!("unreadable: {what}")));
+    out
+}
+
+/// What an abort during a roll-back leaves open.
+pub(crate) fn under_way(steps: &[Entry]) -> String {
+    let step = story::next_to_roll_back(steps).map(|entry| format!(" of step {}", named(entry))).unwrap_or_default();
+    format!("it was aborted while a roll-back{step} was under way, which may have happened although none is on record")
+}
+
+pub(super) fn next(saga: &Saga, steps: &[Entry], state: State) -> Vec<NextCommand> {
+    let command = |verb: &str, why: &str| NextCommand::new(&["sen", "saga", verb], why).id(&saga.id);
+    let rollback = || (saga.step > 0).then(|| command("compensate", "roll back the steps that are done"));
+    let later = saga.later.as_ref().filter(|later| later.counts()).map(|later: &Later| {
+        NextCommand::new(&["sen", "saga", "show"], "the later saga, which may have done the same work already")
+            .id(&later.id)
+    });
+    match state {
+        State::Stuck => {
+            let mut next = vec![command("unstick", "let the next poll pick it up")];
+            next.push(command("abort", "give it up instead"));
+            next
+        }
+        State::PartlyCompensated => rollback().into_iter().collect(),
+        State::Failed => {
+            let doubt = story::roll_back(saga, steps) != RollBack::None;
+            let retry = (saga.compensated == Some(false) && !doubt).then(|| match &later {
+                Some(_) => command("retry", "execute the step again, if its work is still to be done"),
+                None => command("retry", "execute the step again"),
+            });
+            [later, retry, rollback()].into_iter().flatten().collect()
+        }
+        State::TimedOut => {
+            let retry = command("retry", "execute the step again, to ask and wait anew");
+            [later, Some(retry), rollback(), Some(command("abort", "give it up"))].into_iter().flatten().collect()
+        }
+        State::WaitingRetry | State::Due if saga.status == Status::Suspended => vec![
+            command("retry", "try now, with the tries counted anew"),
+            NextCommand::new(&["sen", "saga", "skip"], "go on without the step, with an output you give")
+                .id(&saga.id)
+                .with(&["--result", "JSON"]),
+        ],
+        State::WaitingRetry | State::Due if saga.status == Status::CompensatingSuspended => {
+            rollback().into_iter().collect()
+        }
+        State::WaitingEvent => {
+            let mut next = command("notify", "hand it the event it waits for");
+            if let Some(kind) = saga.awaiting.as_ref().and_then(|awaiting| awaiting.types.first()) {
+                next = next.option("--type", kind);
+            }
+            if let Some(id) = saga.awaiting.as_ref().and_then(|awaiting| awaiting.correlation.as_deref()) {
+                next = next.option("--correlation", id);
+            }
+            vec![next.with(&["--payload", "JSON"])]
+        }
+        State::Overdue => {
+            vec![NextCommand::new(&["sen", "saga", "list", "--state", "overdue"], "the others that are due")]
+        }
+        State::Unreadable => {
+            vec![
+                NextCommand::new(&["sen", "saga", "show", "-o", "json"], "every fact of it, for a ticket").id(&saga.id),
+            ]
+        }
+        _ => Vec::new(),
+    }
+}

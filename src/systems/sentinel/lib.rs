@@ -1,0 +1,310 @@
+//! Sentinel (`sentinel-coordination`): at-most-once execution per key, kept in `sentinel_leases` and `sentinel_events`.
+//!
+//! This file is the system: it looks through a [`port::LeaseStore`], judges with [`verdict`], and shapes what it says.
+//! SQL lives in the cells (`postgres.rs`, `sqlite.rs`); what a state means lives in `verdict.rs`.
+
+pub mod once_port;
+pub mod port;
+pub mod record;
+pub mod similar;
+pub mod verdict;
+pub mod why;
+
+#[cfg(feature = "sqlite")]
+pub mod demo;
+#[cfg(feature = "postgres")]
+pub mod once_postgres;
+#[cfg(feature = "sqlite")]
+pub mod once_sqlite;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+mod act;
+mod remedy;
+mod shape;
+mod upkeep;
+mod view;
+
+pub use shape::{Shape, Zone};
+pub use view::{EVENT_COLUMNS, LEASE_COLUMNS};
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+
+use sen_model::cause::Explanation;
+use sen_model::checkup::{Check, Checkup};
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::observe::Observer;
+use sen_model::permit::WritePermit;
+use sen_model::plan::Plan;
+use sen_model::report::Report;
+use sen_model::subject::Subject;
+use sen_model::system::{Filter, Found, History, Listing, Part, Request, Survey, System};
+use sen_model::time::Timestamp;
+
+use port::{LeaseQuery, LeaseStore, Order, Typed};
+
+/// The system's name.
+pub const NAME: &str = "sentinel";
+
+/// Sentinel in one database.
+pub struct Sentinel {
+    store: Box<dyn LeaseStore>,
+    /// Whether the tables were missing when last asked: then the catalogue is asked first, because every look in vain leaves
+    /// lines in the server's log, and some look every two seconds.
+    missing: AtomicBool,
+}
+
+impl Sentinel {
+    /// Sentinel over `store`.
+    pub fn new(store: Box<dyn LeaseStore>) -> Self {
+        Self { store, missing: AtomicBool::new(false) }
+    }
+}
+
+/// How many events tell why a lease is as it is.
+const RECENT: u32 = 20;
+
+/// Whether an owner's process runs, if this is its machine by name.
+#[cfg(unix)]
+fn process_here(owner: &str) -> Option<bool> {
+    let (host, pid, _) = record::owner_parts(owner)?;
+    if rustix::system::uname().nodename().to_str() != Ok(host) {
+        return None;
+    }
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
+    Some(rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+#[cfg(not(unix))]
+fn process_here(_: &str) -> Option<bool> {
+    None
+}
+
+/// How many leases that look expired, or changed in the future, are looked at for the zone they were written in.
+const ZONE_SAMPLE: i64 = 1000;
+
+/// In how many namespaces a bare name is looked for.
+const NAMESPACES: u32 = 10;
+
+impl Sentinel {
+    /// What the times of open leases say of the zones that their workers write in.
+    async fn zones(&self) -> Result<Vec<Check>> {
+        if !self.store.zoneless().await? {
+            return Ok(Vec::new());
+        }
+        let query = LeaseQuery {
+            states: vec!["claimed".into(), "executing".into()],
+            prefix: None,
+            owner: None,
+            expired: false,
+            alive: false,
+            older_than: None,
+            since: None,
+            until: None,
+            order: Order::Updated,
+            descending: true,
+            limit: Some(ZONE_SAMPLE),
+            payloads: false,
+        };
+        let mut open = self.store.list(&query).await?;
+        let (mut suspects, mut ahead) = (Vec::new(), 0);
+        while let Some(leases) = open.chunks.next().await {
+            for lease in leases? {
+                let updated = lease.lease_updated_at.filter(|updated| updated.is_finite());
+                ahead += usize::from(updated.is_some_and(|updated| updated.micros_since(open.now) > 60_000_000));
+                if record::offset_behind(&lease, open.now).is_some() {
+                    suspects.push(port::Look { now: open.now, lease: Some(lease), events: None });
+                }
+            }
+        }
+        Ok(upkeep::zones(&self.moving(&suspects).await?, ahead))
+    }
+
+    /// Why the lease of a key is as it is.
+    async fn explain_key(&self, key: &str) -> Result<Option<Explanation>> {
+        let (look, locks) = tokio::join!(self.store.look(key, RECENT), self.store.locks(key));
+        let look = look?;
+        let Some(lease) = look.lease else { return Ok(None) };
+        let events = look.events.map(|events| events.rows).unwrap_or_default();
+        let zoneless = record::offset_behind(&lease, look.now).is_some() && self.store.zoneless().await?;
+        let facts = why::Facts {
+            lease: &lease,
+            events: &events,
+            now: look.now,
+            process_here: lease.owner_id.as_deref().and_then(process_here),
+            // Whoever may not see the locks is still told the rest.
+            locks: &locks.unwrap_or_default(),
+            zoneless,
+        };
+        let subject = Subject::new(NAME, "lease", lease.key.clone());
+        Ok(Some(why::explain(&facts, subject, verdict::judge(&lease, &events, look.now))))
+    }
+}
+
+/// The states `--state` takes: what the database stores, and what a verdict says.
+pub const STATES: &[&str] =
+    &["claimed", "executing", "reconciling", "completed", "free", "held", "alive", "stalled", "uncertain"];
+
+fn order(filter: &Filter) -> Result<(Order, bool)> {
+    let (order, newest_first) = match filter.sort.as_deref() {
+        None if filter.limit.is_none() => (Order::Stored, false),
+        None | Some("expires") => (Order::Expires, true),
+        Some("updated") => (Order::Updated, true),
+        Some("token") => (Order::Token, true),
+        Some("key") => (Order::Key, false),
+        Some(other) => {
+            return Err(Error::usage(format!("cannot sort by {other:?}"))
+                .with_hint("known orders: expires, updated, token, key"));
+        }
+    };
+    Ok((order, newest_first != filter.reverse))
+}
+
+#[async_trait]
+impl System for Sentinel {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn database(&self) -> &str {
+        self.store.database()
+    }
+
+    async fn present(&self) -> Result<bool> {
+        Ok(self.store.relations().await?.iter().any(|name| name == port::LEASES))
+    }
+
+    async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>> {
+        let look = self.store.look(id, events).await?;
+        Ok(look.lease.map(|lease| view::found(lease, look.events, look.now)).into_iter().collect())
+    }
+
+    async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
+        if let Some(found) = self.explain_key(id).await? {
+            return Ok(vec![found]);
+        }
+        // Payloads name things without the namespace that their keys have.
+        let mut all = Vec::new();
+        if !id.contains(':') {
+            for namespace in self.store.complete(Typed::Namespace, "", NAMESPACES).await? {
+                let key = format!("{}:{id}", namespace.trim_end_matches(':'));
+                all.extend(self.explain_key(&key).await?);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn nearby(&self, id: &str) -> Result<Vec<String>> {
+        let keys = self.store.probe_keys(id, &similar::one_edit_away(id)).await?;
+        Ok(similar::closest(id, keys))
+    }
+
+    async fn list(&self, filter: &Filter) -> Result<Listing> {
+        for state in &filter.states {
+            if !STATES.contains(&state.as_str()) {
+                return Err(Error::usage(format!("no lease is ever {state:?}"))
+                    .with_hint(format!("known states: {}", STATES.join(", "))));
+            }
+        }
+        let (order, descending) = order(filter)?;
+        let query = LeaseQuery {
+            states: filter.states.clone(),
+            prefix: filter.namespace.as_ref().map(|namespace| format!("{namespace}:")),
+            owner: filter.owner.clone(),
+            expired: filter.expired,
+            // What these states say of the expiry, said so that an index can be used.
+            alive: !filter.states.is_empty() && filter.states.iter().all(|state| matches!(&**state, "held" | "alive")),
+            older_than: filter.older_than,
+            since: filter.since,
+            until: filter.until,
+            order,
+            descending,
+            limit: filter.limit.map(|limit| i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)),
+            payloads: filter.payloads,
+        };
+        let rows = self.store.list(&query).await?;
+        let mut left = filter.limit.unwrap_or(u64::MAX);
+        let parts = rows.chunks.map(move |leases| {
+            let mut leases = leases?;
+            let keep = usize::try_from(left).unwrap_or(usize::MAX).min(leases.len());
+            let more = leases.len() > keep;
+            leases.truncate(keep);
+            left -= keep as u64;
+            Ok(Part { rows: leases.into_iter().map(view::lease_row).collect(), more })
+        });
+        Ok(Listing { columns: LEASE_COLUMNS, now: rows.now, parts: Box::pin(parts) })
+    }
+
+    async fn history(&self, id: &str, limit: Option<u64>) -> Result<History> {
+        let wanted = limit.map(|limit| i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX));
+        let mut events = self.store.events(id, wanted).await?;
+        let older = limit.is_some_and(|limit| events.rows.len() as u64 > limit);
+        if older {
+            events.rows.remove(0);
+        }
+        Ok(view::history(events, older))
+    }
+
+    async fn history_since(&self, id: &str, since: Option<Timestamp>) -> Result<History> {
+        Ok(view::history(self.store.events_since(id, since).await?, false))
+    }
+
+    async fn survey(&self) -> Result<Survey> {
+        if self.missing.load(Ordering::Relaxed) && !self.present().await? {
+            let message = format!("no Sentinel tables (sentinel_leases) in {}", self.store.database());
+            return Err(Error::new(ErrorKind::NoSystem, message));
+        }
+        let census = self.store.census().await;
+        let missing = census.as_ref().is_err_and(|error| error.kind() == ErrorKind::NoSystem);
+        self.missing.store(missing, Ordering::Relaxed);
+        Ok(view::survey(census?))
+    }
+
+    async fn checkup(&self) -> Result<Checkup> {
+        let mut checkup = upkeep::checkup(&self.store.upkeep().await?);
+        checkup.checks.extend(self.zones().await?);
+        Ok(checkup)
+    }
+
+    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        match kind {
+            "lease" | "any" => self.store.complete(Typed::Key, prefix, limit).await,
+            "namespace" => self.store.complete(Typed::Namespace, prefix, limit).await,
+            "lease_state" => {
+                Ok(STATES.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned()).collect())
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    async fn plan(&self, request: &Request) -> Result<Plan> {
+        self.make_plan(request).await
+    }
+
+    async fn apply(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
+        permit.must_be_for(plan)?;
+        self.carry_out(plan, permit, observer).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_newest_first_and_streams_keep_the_stored_order() {
+        let page = Filter { limit: Some(10), ..Filter::default() };
+        assert_eq!(order(&page).unwrap(), (Order::Expires, true));
+        assert_eq!(order(&Filter { reverse: true, ..page.clone() }).unwrap(), (Order::Expires, false));
+        assert_eq!(order(&Filter::default()).unwrap(), (Order::Stored, false));
+        assert_eq!(order(&Filter { sort: Some("key".into()), ..page.clone() }).unwrap(), (Order::Key, false));
+        assert!(
+            order(&Filter { sort: Some("colour".into()), ..page }).unwrap_err().hint().unwrap().contains("expires")
+        );
+    }
+}

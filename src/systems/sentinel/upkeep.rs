@@ -1,0 +1,137 @@
+//! What `sen doctor` and `sen grants` should know of Sentinel's tables. Pure.
+
+use super::port::{LEASES, TOKENS, Upkeep};
+use sen_model::checkup::{Check, Checkup, Need};
+use sen_model::time::humane;
+use sen_model::verdict::Severity;
+
+/// Dead rows are worth a word when there are so many, and so large a share.
+const MANY_DEAD: i64 = 100_000;
+/// So many bytes of events are worth a word: every cached call adds a row.
+const LARGE: i64 = 1 << 30;
+
+/// What the acts (`reconcile`, `release`, `forget`, `once`) need of an object.
+fn acts(name: &str, sequence: bool) -> &'static [&'static str] {
+    match (name, sequence) {
+        (_, true) => &["USAGE"],
+        ("sentinel_leases", _) => &["INSERT", "UPDATE", "DELETE"],
+        _ => &["INSERT"],
+    }
+}
+
+fn full<'a>(upkeep: &'a Upkeep, name: &'a str) -> &'a str {
+    upkeep.objects.iter().find(|(bare, ..)| bare == name).map_or(name, |(_, full, _)| full)
+}
+
+/// Whether the next token is above every one in use: else it fences nobody out.
+fn tokens(upkeep: &Upkeep) -> Option<Check> {
+    let sequence = full(upkeep, TOKENS);
+    if upkeep.no_sequence {
+        let text = format!("the sequence {TOKENS} is missing: no key can be claimed or taken over");
+        return Some(Check::new(Severity::Critical, "tokens", text).with_remedy("sen init"));
+    }
+    let (last, largest) = (upkeep.last_token?, upkeep.largest_token?);
+    if largest <= last {
+        return None;
+    }
+    let text = format!(
+        "the sequence {sequence} stands at {last}, and a lease has fencing token {largest}: tokens given out before come again, and a late worker is not fenced out"
+    );
+    let leases = full(upkeep, LEASES);
+    let repair = format!("SELECT setval('{sequence}', (SELECT max(fencing_token) FROM {leases}));");
+    Some(Check::new(Severity::Critical, "tokens", text).with_remedy(repair))
+}
+
+/// Versions of the library that cannot work on these tables.
+fn library(upkeep: &Upkeep) -> Vec<Check> {
+    let column = |relation: &str, name: &str| {
+        upkeep.columns.iter().find(|(table, column, _)| table == relation && column == name).map(|(.., free)| *free)
+    };
+    let events = "sentinel_events";
+    let mut checks = Vec::new();
+    if upkeep.columns.iter().any(|(table, ..)| table == events) && column(events, "metadata").is_none() {
+        let text = "sentinel-coordination 0.5.0 cannot work on these tables: its statements name sentinel_events.metadata, \
+                    which is missing, so that no worker of it can acquire a key (its Django migrations leave the column out)";
+        let repair = format!("ALTER TABLE {} ADD COLUMN metadata jsonb;", full(upkeep, events));
+        checks.push(Check::new(Severity::Critical, "library", text).with_remedy(repair));
+    }
+    if column(LEASES, "ttl_ms") == Some(false) {
+        let text = "the async clients of sentinel-coordination 0.4.2 and 0.5.0 cannot work on these tables: their INSERT omits \
+                    ttl_ms, which is NOT NULL without a default (Django's migrations drop it)";
+        let repair = format!("ALTER TABLE {} ALTER COLUMN ttl_ms SET DEFAULT 3000;", full(upkeep, LEASES));
+        checks.push(Check::new(Severity::Warning, "library", text).with_remedy(repair));
+    }
+    checks
+}
+
+/// What two looks at leases say of the zones their workers write in; `moved` changed in between.
+pub(super) fn zones(moved: &[(String, i64)], ahead: usize) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if let Some((key, offset)) = moved.first() {
+        let text = format!(
+            "{} of the leases that read as expired were extended while they were looked at twice ({key:?} is one): their workers live, and their sessions write times {} behind the server's zone",
+            moved.len(),
+            humane(*offset)
+        );
+        checks.push(Check::new(Severity::Critical, "time zones", text).with_remedy(ZONES));
+    }
+    if ahead > 0 {
+        let text = format!(
+            "{ahead} open leases were last changed in the future: sessions in another time zone write such times, and these leases look alive long after their worker has ended"
+        );
+        checks.push(Check::new(Severity::Critical, "time zones", text).with_remedy(ZONES));
+    }
+    checks
+}
+
+/// Workers must use the zone that the server gives their role.
+const ZONES: &str = "remove PGTZ, SET TIME ZONE and options=-c timezone from the workers' connections";
+
+pub(super) fn checkup(upkeep: &Upkeep) -> Checkup {
+    let needs = upkeep.objects.iter().map(|(name, full, sequence)| Need {
+        object: full.clone(),
+        sequence: *sequence,
+        acts: acts(name, *sequence),
+    });
+    let mut checks = Vec::new();
+    checks.extend(tokens(upkeep));
+    checks.extend(library(upkeep));
+    let events = upkeep.objects.iter().find(|(name, ..)| name == "sentinel_events").map(|(_, full, _)| full);
+    if let (Some(events), Some(bytes), Some(rows), Some(dead)) =
+        (events, upkeep.events_bytes, upkeep.events_rows, upkeep.events_dead)
+    {
+        let size = format!("{events} takes {} MiB for about {rows} events", bytes >> 20);
+        checks.push(if dead >= MANY_DEAD && dead > rows / 4 {
+            Check::new(Severity::Warning, "events", format!("{size}, with {dead} dead rows between them"))
+                .with_remedy(format!("VACUUM (ANALYZE) {events};"))
+        } else if bytes >= LARGE {
+            let text = format!("{size}; every cached call adds a row, and the library never removes any");
+            Check::new(Severity::Warning, "events", text)
+                .with_remedy(format!("DELETE FROM {events} WHERE occurred_at < now() - interval '90 days';"))
+        } else {
+            Check::new(Severity::Ok, "events", size)
+        });
+    }
+    Checkup { needs: needs.collect(), indexes: Vec::new(), checks }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_and_bloated_events_are_told_apart() {
+        let upkeep = |bytes, rows, dead| Upkeep {
+            objects: vec![("sentinel_events".into(), "public.sentinel_events".into(), false)],
+            events_bytes: Some(bytes),
+            events_rows: Some(rows),
+            events_dead: Some(dead),
+            ..Upkeep::default()
+        };
+        let remedy = |upkeep: &Upkeep| checkup(upkeep).checks[0].remedy.clone().unwrap_or_default();
+        assert!(remedy(&upkeep(1 << 20, 10, 0)).is_empty());
+        assert!(remedy(&upkeep(1 << 31, 1_000_000, 10)).starts_with("DELETE"));
+        assert!(remedy(&upkeep(1 << 31, 1_000_000, 600_000)).starts_with("VACUUM"));
+        assert_eq!(checkup(&upkeep(0, 0, 0)).needs[0].acts, ["INSERT"]);
+    }
+}

@@ -1,0 +1,259 @@
+//! How Sentinel's records become the neutral columns, fields and surveys that every front end shows. Pure.
+
+use super::port::{Census, Events};
+use super::record::{Lease, LeaseEvent, namespace};
+use super::shape::Zone;
+use super::verdict::{State, judge, state};
+use super::{NAME, record::Status};
+use sen_model::subject::Subject;
+use sen_model::system::{Attention, Count, Event, Found, History, Survey};
+use sen_model::time::{Timestamp, humane};
+use sen_model::value::{Column, Row, Show, Value};
+use sen_model::verdict::{NextCommand, Severity};
+
+const fn column(name: &'static str, heading: &'static str, show: Show) -> Column {
+    Column { name, heading, show }
+}
+
+/// The columns of a list of leases.
+pub const LEASE_COLUMNS: &[Column] = &[
+    column("key", "KEY", Show::Whole),
+    column("namespace", "NAMESPACE", Show::Asked),
+    column("verdict", "VERDICT", Show::Whole),
+    column("status", "STATUS", Show::Asked),
+    column("lease_alive", "ALIVE", Show::Asked),
+    column("owner_id", "OWNER", Show::Short),
+    column("fencing_token", "TOKEN", Show::Whole),
+    column("lease_expires_at", "EXPIRES", Show::Whole),
+    column("lease_updated_at", "UPDATED", Show::Wide),
+    column("hard_expires_at", "HARD LIMIT", Show::Wide),
+    column("ttl_ms", "TTL", Show::Wide),
+    column("execution_result", "RESULT", Show::Asked),
+];
+
+/// The columns of a history.
+pub const EVENT_COLUMNS: &[Column] = &[
+    column("id", "ID", Show::Asked),
+    column("key", "KEY", Show::Asked),
+    column("occurred_at", "TIME", Show::Moment),
+    column("event", "EVENT", Show::Whole),
+    column("fencing_token", "TOKEN", Show::Whole),
+    column("owner_id", "OWNER", Show::Short),
+    column("metadata", "METADATA", Show::Short),
+];
+
+fn token(token: Option<i64>) -> Value {
+    token.map_or(Value::Null, Value::Big)
+}
+
+fn status(status: Status) -> Value {
+    match status {
+        Status::Claimed => Value::Name("claimed"),
+        Status::Executing => Value::Name("executing"),
+        Status::Reconciling => Value::Name("reconciling"),
+        Status::Completed => Value::Name("completed"),
+        Status::Other(text) => Value::Text(text),
+    }
+}
+
+fn json(text: Option<String>) -> Value {
+    text.map_or(Value::Null, Value::Json)
+}
+
+fn flag(flag: Option<bool>) -> Value {
+    flag.map_or(Value::Null, Value::Bool)
+}
+
+/// A lease under [`LEASE_COLUMNS`].
+pub(super) fn lease_row(lease: Lease) -> Row {
+    let verdict = state(&lease.status, lease.alive, lease.hard_alive);
+    let namespace = Value::text(namespace(&lease.key).map(str::to_owned));
+    vec![
+        Value::Text(lease.key),
+        namespace,
+        Value::Name(verdict.name()),
+        status(lease.status),
+        flag(lease.alive),
+        Value::text(lease.owner_id),
+        token(lease.fencing_token),
+        Value::time(lease.lease_expires_at),
+        Value::time(lease.lease_updated_at),
+        Value::time(lease.hard_expires_at),
+        lease.ttl_ms.map_or(Value::Null, Value::Millis),
+        json(lease.execution_result),
+    ]
+}
+
+fn event_row(event: LeaseEvent) -> Event {
+    Event {
+        id: event.id,
+        at: event.occurred_at,
+        row: vec![
+            Value::Big(event.id),
+            Value::Text(event.key),
+            Value::Time(event.occurred_at),
+            Value::Text(event.event),
+            token(event.fencing_token),
+            Value::text(event.owner_id),
+            json(event.metadata),
+        ],
+    }
+}
+
+/// Events as a neutral history.
+pub(super) fn history(events: Events, older: bool) -> History {
+    History { columns: EVENT_COLUMNS, now: events.now, older, events: events.rows.into_iter().map(event_row).collect() }
+}
+
+/// One lease in depth. The first eight fields and their order are those of the original `sen inspect`.
+pub(super) fn found(lease: Lease, events: Option<Events>, now: Timestamp) -> Found {
+    let verdict = judge(&lease, events.as_ref().map_or(&[], |events| &events.rows), now);
+    let namespace = Value::text(namespace(&lease.key).map(str::to_owned));
+    let key = lease.key;
+    let fields = vec![
+        ("status", status(lease.status)),
+        ("lease_alive", flag(lease.alive)),
+        ("owner_id", Value::text(lease.owner_id)),
+        ("fencing_token", token(lease.fencing_token)),
+        ("lease_expires_at", Value::time(lease.lease_expires_at)),
+        ("lease_updated_at", Value::time(lease.lease_updated_at)),
+        ("hard_expires_at", Value::time(lease.hard_expires_at)),
+        ("execution_result", json(lease.execution_result)),
+        ("key", Value::Text(key.clone())),
+        ("namespace", namespace),
+        ("ttl_ms", lease.ttl_ms.map_or(Value::Null, Value::Millis)),
+    ];
+    Found {
+        subject: Subject::new(NAME, "lease", key),
+        now,
+        lead: 8,
+        fields,
+        verdict,
+        history: events.map(|events| history(events, false)),
+        sections: Vec::new(),
+    }
+}
+
+/// A census as a neutral survey.
+pub(super) fn survey(census: Census) -> Survey {
+    let judged = |group: &super::port::Group| state(&Status::parse(&group.status), group.alive, group.hard_alive);
+    let counts: Vec<(State, Count)> = State::ALL
+        .into_iter()
+        .map(|wanted| {
+            let groups = || census.groups.iter().filter(|group| judged(group) == wanted);
+            let count = Count {
+                state: wanted.name(),
+                severity: wanted.severity(),
+                count: groups().map(|group| group.count).sum(),
+                oldest: groups().filter_map(|group| group.oldest).min(),
+            };
+            (wanted, count)
+        })
+        .collect();
+    // Async clients send no heartbeats: their expired leases say nothing before the hard limit.
+    let quiet: i64 = census
+        .groups
+        .iter()
+        .filter(|group| judged(group) == State::Stalled && group.no_heartbeat)
+        .map(|group| group.count)
+        .sum();
+    let mut attention: Vec<Attention> = counts
+        .iter()
+        .filter_map(|(state, count)| {
+            let quiet = if *state == State::Stalled { quiet } else { 0 };
+            attention(*state, &Count { count: count.count - quiet, ..count.clone() }, census.now)
+        })
+        .collect();
+    attention.extend(ahead(&census));
+    let mut facts: Vec<(&'static str, Value)> = Vec::new();
+    facts.push(("schema", Value::text(census.shape.schema().map(str::to_owned))));
+    let zone = census.shape.lease_zone().map(|zone| match zone {
+        Zone::Aware => "with time zone",
+        Zone::Naive => "without time zone: read in the database's own",
+        Zone::Epoch => "microseconds since 1970",
+    });
+    facts.push(("lease_times", zone.map_or(Value::Null, Value::Name)));
+    facts.push(("events_estimate", census.events.map_or(Value::Null, Value::Int)));
+    facts.push(("last_event_at", Value::time(census.last_event)));
+    facts.extend(census.facts.into_iter().map(|(name, text)| (name, Value::Text(text))));
+    Survey {
+        system: NAME,
+        version: census.shape.version(),
+        writable: census.shape.fully_served(),
+        now: census.now,
+        counted: "leases",
+        counts: counts.into_iter().map(|(_, count)| count).collect(),
+        attention,
+        facts,
+        sections: Vec::new(),
+        dead_letters: None,
+    }
+}
+
+/// Leases changed in the future: a session in another zone writes such times on plain TIMESTAMP columns.
+fn ahead(census: &Census) -> Option<Attention> {
+    let open =
+        || census.groups.iter().filter(|group| group.ahead > 0 && matches!(&*group.status, "claimed" | "executing"));
+    let count: i64 = open().map(|group| group.ahead).sum();
+    let newest = open().filter_map(|group| group.newest).filter(|newest| newest.is_finite()).max()?;
+    let (keys, verb) = if count == 1 { ("lease", "was") } else { ("leases", "were") };
+    Some(Attention {
+        severity: Severity::Critical,
+        text: format!(
+            "{count} {keys} {verb} last changed in the future (up to {} ahead): a session in another time zone writes such times, and its lease looks alive long after its worker has ended",
+            humane(newest.micros_since(census.now))
+        ),
+        next: NextCommand::new(&["sen", "doctor"], "time zones and clocks"),
+    })
+}
+
+fn attention(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
+    if count.count == 0 {
+        return None;
+    }
+    let text = match state {
+        State::Uncertain => "execution began and nobody is entitled to finish it",
+        State::Stalled => "lease expired before its hard limit; the worker may be alive",
+        State::Reconciling => "taken over by an operator and not settled",
+        State::Unreadable => "the row cannot be judged",
+        State::Free | State::Held | State::Alive | State::Completed => return None,
+    };
+    let age = count.oldest.filter(|oldest| oldest.is_finite());
+    let age = age
+        .map(|oldest| format!(", the oldest unchanged for {}", humane(now.micros_since(oldest))))
+        .unwrap_or_default();
+    let keys = if count.count == 1 { "key" } else { "keys" };
+    Some(Attention {
+        severity: state.severity(),
+        text: format!("{} {keys} {}: {text}{age}", count.count, state.name()),
+        next: NextCommand::new(&["sen", "list", "--state", state.name()], "which ones"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_stand_under_their_columns() {
+        let lease = Lease {
+            key: "pay:1".into(),
+            owner_id: None,
+            status: Status::Completed,
+            fencing_token: Some(1),
+            lease_expires_at: None,
+            lease_updated_at: None,
+            hard_expires_at: None,
+            alive: Some(false),
+            hard_alive: None,
+            ttl_ms: Some(10),
+            execution_result: Some("{}".into()),
+            unreadable: Vec::new(),
+        };
+        let row = lease_row(lease);
+        assert_eq!(row.len(), LEASE_COLUMNS.len());
+        assert_eq!(row[0], Value::Text("pay:1".into()));
+        assert_eq!(row[1], Value::Text("pay".into()));
+        assert_eq!(row[2], Value::Name("completed"));
+    }
+}

@@ -1,0 +1,531 @@
+//! Why a lease is as it is: one rule a function. Pure.
+
+use super::record::{Lease, LeaseEvent, async_ttl, held_by_sen, offset_behind, owner_parts, rounded};
+use super::verdict::{RunFailure, State, state, taken_over};
+use sen_model::cause::{Cause, Certainty, Explanation, Related, candidates};
+use sen_model::subject::Subject;
+use sen_model::time::{Timestamp, humane};
+use sen_model::verdict::{NextCommand, Severity, Verdict};
+
+/// What the rules go by.
+pub(super) struct Facts<'a> {
+    /// The lease.
+    pub lease: &'a Lease,
+    /// Its newest events in time order; empty where none are kept.
+    pub events: &'a [LeaseEvent],
+    /// The database's clock.
+    pub now: Timestamp,
+    /// Whether the owner's process runs on this machine; `None` when it is another machine's.
+    pub process_here: Option<bool>,
+    /// Transactions that have held its row for long.
+    pub locks: &'a [Lock],
+    /// Whether its times are stored without a zone, so that a session's zone decides what they mean.
+    pub zoneless: bool,
+}
+
+/// A transaction that holds the row of a lease and has for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lock {
+    /// The server process.
+    pub pid: i64,
+    /// Its `application_name`.
+    pub application: String,
+    /// How long its transaction has been open, in microseconds.
+    pub age: i64,
+    /// Whether it is doing nothing at the moment.
+    pub idle: bool,
+    /// Whether it holds the whole table, and not only the row.
+    pub table: bool,
+}
+
+type Rule = fn(&Facts<'_>, State) -> Option<Cause>;
+
+const RULES: [Rule; 11] = [
+    raised,
+    process_gone,
+    holder_gone,
+    holder_late,
+    async_holder,
+    heartbeat_stopped,
+    no_heartbeat,
+    abandoned_take_over,
+    wrong_time_zone,
+    zone_behind,
+    blocked,
+];
+
+/// How many ids in a result are looked up elsewhere.
+const CANDIDATES: usize = 10;
+/// A clock this far off is no drift.
+const OFF: i64 = 60_000_000;
+
+/// A lease and why it is so.
+pub(super) fn explain(facts: &Facts<'_>, subject: Subject, verdict: Verdict) -> Explanation {
+    let state = state(&facts.lease.status, facts.lease.alive, facts.lease.hard_alive);
+    let mut causes: Vec<Cause> = RULES.iter().filter_map(|rule| rule(facts, state)).collect();
+    if state == State::Unreadable {
+        causes.push(unreadable(&verdict));
+    }
+    causes.sort_by_key(|cause| std::cmp::Reverse((cause.severity, cause.certainty)));
+    // What settles the key belongs to the gravest of them.
+    if let Some(first) = causes.first_mut() {
+        first.next.extend(verdict.next);
+    }
+    Explanation {
+        subject,
+        state: verdict.state,
+        summary: verdict.summary,
+        severity: verdict.severity,
+        causes,
+        related: related(facts.lease),
+    }
+}
+
+/// The key without its namespace, and what its result names.
+fn related(lease: &Lease) -> Vec<Related> {
+    let mut out = Vec::new();
+    if let Some((_, bare)) = lease.key.split_once(':') {
+        out.push(Related {
+            id: bare.to_owned(),
+            relation: "the same name without the namespace",
+            certainty: Certainty::Likely,
+        });
+    }
+    let named = lease.execution_result.as_deref().map(|json| candidates(json, CANDIDATES)).unwrap_or_default();
+    out.extend(named.into_iter().map(|id| Related {
+        id,
+        relation: "named in its result",
+        certainty: Certainty::Likely,
+    }));
+    out
+}
+
+fn owner(lease: &Lease) -> String {
+    let owner = lease.owner_id.as_deref().unwrap_or("unknown");
+    owner_parts(owner).map_or_else(|| owner.to_owned(), |(host, pid, _)| format!("process {pid} on {host}"))
+}
+
+fn of_this_run<'a>(facts: &'a Facts<'_>, name: &str) -> Option<&'a LeaseEvent> {
+    let token = facts.lease.fencing_token;
+    facts.events.iter().rev().find(|event| {
+        event.event == name
+            && event.occurred_at.is_finite()
+            && (event.fencing_token.is_none() || event.fencing_token == token)
+    })
+}
+
+/// A row that no version of the library writes.
+fn unreadable(verdict: &Verdict) -> Cause {
+    Cause::stated("unreadable", &["sentinel_leases.status"], Severity::Critical, verdict.summary.clone())
+}
+
+/// When the lease was ended because the function raised, and whether an event says so. `expire_lease` (`sentinel/core.py`)
+/// sets lease and hard limit to one and the same moment. A claim sets them alike only where both may last equally long; then
+/// the lease ends its whole time to live after the last change.
+fn ended_by_exception(facts: &Facts<'_>) -> Option<(Timestamp, Certainty)> {
+    if let Some(event) = of_this_run(facts, "expired") {
+        return Some((event.occurred_at, Certainty::Proven));
+    }
+    let lease = facts.lease;
+    let (end, hard) = (lease.lease_expires_at?, lease.hard_expires_at?);
+    let (updated, ttl) = (lease.lease_updated_at?, lease.ttl_ms?);
+    // The time to live of an async client is not in its row: where its work lasted longer than that default it is not seen.
+    let early = end.micros_since(updated) < ttl.saturating_mul(1000) / 2;
+    (end == hard && end.is_finite() && early).then_some((end, Certainty::Likely))
+}
+
+/// The function raised after it had begun, and the library left the key uncertain.
+fn raised(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    if !matches!(state, State::Uncertain | State::Stalled) {
+        return None;
+    }
+    let (when, certainty) = ended_by_exception(facts)?;
+    let ago = humane(facts.now.micros_since(when));
+    let run = of_this_run(facts, "expired").and_then(RunFailure::of);
+    let text = match &run {
+        Some(run) => {
+            let stderr = run.stderr.as_ref().map(|tail| format!("; its stderr ended: {tail}")).unwrap_or_default();
+            format!("{run} {ago} ago, in {}{stderr}", owner(facts.lease))
+        }
+        None if held_by_sen(facts.lease) => {
+            format!("the command of sen once failed {ago} ago, in {}", owner(facts.lease))
+        }
+        None => format!("the function raised an exception {ago} ago, after it had begun, in {}", owner(facts.lease)),
+    };
+    Some(match certainty {
+        Certainty::Proven => {
+            let columns = &["sentinel_events.event", "sentinel_events.fencing_token", "sentinel_events.metadata"];
+            Cause::stated("raised", columns, Severity::Critical, text)
+        }
+        Certainty::Likely => Cause::likely("raised", Severity::Critical, text),
+    })
+}
+
+/// Whether the times of a lease say nothing of its holder: they were written in another zone, or it has ended by itself.
+fn times_mislead(facts: &Facts<'_>, state: State) -> bool {
+    raised(facts, state).is_some() || zone_off(facts).is_some()
+}
+
+/// The owner's process is looked for on this very machine and is not there.
+fn process_gone(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    let held = matches!(state, State::Alive | State::Stalled | State::Uncertain);
+    // A process that raised may end as it likes.
+    let gone = facts.process_here == Some(false) && held && raised(facts, state).is_none();
+    // Another machine or container can carry the same name: so not proven.
+    gone.then(|| {
+        let text = format!("{} is gone: no such process runs here", owner(facts.lease));
+        Cause::likely("process_gone", Severity::Critical, text)
+    })
+}
+
+/// Lease and hard limit are over: nobody is entitled to go on, and whoever it was has not finished. Where the process can be
+/// looked for, [`process_gone`] and [`holder_late`] say more.
+fn holder_gone(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    if state != State::Uncertain || facts.process_here.is_some() || times_mislead(facts, state) {
+        return None;
+    }
+    let text = format!(
+        "the holder ({}) let its lease and its hard limit pass without finishing: killed, cut off, stuck, or slower than its limit",
+        owner(facts.lease)
+    );
+    Some(Cause::likely("holder_gone", Severity::Critical, text))
+}
+
+/// As [`holder_gone`], and its process is there.
+fn holder_late(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    if state != State::Uncertain || facts.process_here != Some(true) || times_mislead(facts, state) {
+        return None;
+    }
+    let text = format!(
+        "{} still runs here and let its lease and its hard limit pass: stuck, or slower than its hard limit; it may still act",
+        owner(facts.lease)
+    );
+    Some(Cause::likely("holder_late", Severity::Critical, text))
+}
+
+/// Whether a lease that is over was extended since the work began; `None` where its times do not tell.
+///
+/// A beat of 0.4.2 and 0.5.0 (`batch_heartbeat`) writes both times at once, so that they are one time to live apart. A claim does
+/// so, too, but the beginning of the work (`start_execution`), at the moment of its event, moves the last change alone.
+fn extended(facts: &Facts<'_>, state: State) -> Option<Option<bool>> {
+    if state != State::Stalled || facts.process_here == Some(false) || times_mislead(facts, state) {
+        return None;
+    }
+    let lease = facts.lease;
+    if async_ttl(lease).is_some() {
+        return Some(Some(false));
+    }
+    let times = lease.lease_updated_at.zip(lease.lease_expires_at).zip(lease.ttl_ms);
+    Some(times.map(|((updated, expires), ttl)| {
+        let apart = expires.micros_since(updated).saturating_sub(ttl.saturating_mul(1000));
+        match of_this_run(facts, "executing") {
+            Some(begun) => updated.micros_since(begun.occurred_at).abs() >= 1000 || apart > 10,
+            None => apart >= -10,
+        }
+    }))
+}
+
+fn ended(facts: &Facts<'_>) -> String {
+    let end = facts.lease.lease_expires_at.filter(|end| end.is_finite());
+    end.map(|end| format!(" {} ago", humane(facts.now.micros_since(end)))).unwrap_or_default()
+}
+
+/// A lease that was never extended: the async clients send no heartbeats (`sentinel/async_client.py`, 0.4.2 and 0.5.0).
+fn async_holder(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    (extended(facts, state)? == Some(false)).then(|| match async_ttl(facts.lease) {
+        Some(ttl) => {
+            let text = format!(
+                "{} is an async client, by its row (ttl_ms 3000, its times {} apart): it sends no heartbeats, and works or not until its hard limit",
+                owner(facts.lease),
+                humane(rounded(ttl))
+            );
+            Cause::likely("async_holder", Severity::Pending, text)
+        }
+        None => {
+            let text = format!(
+                "the lease was never extended since the work began: {} may be an async client, which sends no heartbeats and may be well",
+                owner(facts.lease)
+            );
+            Cause::likely("async_holder", Severity::Warning, text)
+        }
+    })
+}
+
+/// A lease that was extended and no longer is: the heartbeats (`sentinel/heartbeat.py`) come from a thread of the process.
+fn heartbeat_stopped(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    (extended(facts, state)? == Some(true)).then(|| {
+        let text = format!(
+            "the lease ended{} because {} stopped extending it: it hangs, is cut off, or is gone",
+            ended(facts),
+            owner(facts.lease)
+        );
+        Cause::likely("heartbeat_stopped", Severity::Warning, text)
+    })
+}
+
+/// Either of the two: before 0.4.2 nothing says which.
+fn no_heartbeat(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    extended(facts, state)?.is_none().then(|| {
+        let text = format!(
+            "the lease ended{} and {} does not extend it: an async client, which sends no heartbeats and may be well, or one that hangs, is cut off, or is gone",
+            ended(facts),
+            owner(facts.lease)
+        );
+        Cause::likely("no_heartbeat", Severity::Warning, text)
+    })
+}
+
+/// A person took it over and has not said what happened.
+fn abandoned_take_over(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    if state != State::Reconciling {
+        return None;
+    }
+    let text = taken_over(facts.lease, facts.events, facts.now)
+        .unwrap_or_else(|| "an operator has taken it over and has not settled it; who is not on record".into());
+    Some(Cause::stated("taken_over", &["sentinel_leases.status", "sentinel_events.event"], Severity::Warning, text))
+}
+
+/// How far the times of a lease are off, if they are: its last change lies in the future, or before the events of its own run.
+fn zone_off(facts: &Facts<'_>) -> Option<(i64, &'static str)> {
+    let updated = facts.lease.lease_updated_at.filter(|updated| updated.is_finite())?;
+    let ahead = updated.micros_since(facts.now);
+    let begun = of_this_run(facts, "executing").or_else(|| of_this_run(facts, "acquired"));
+    let behind = begun.map_or(0, |begun| begun.occurred_at.micros_since(updated));
+    if ahead > OFF {
+        Some((ahead, "in the future"))
+    } else if behind > OFF {
+        Some((behind, "before its own beginning"))
+    } else {
+        None
+    }
+}
+
+/// A plain TIMESTAMP (0.4.2, and tables made by it) is read in the zone of whoever asks: a worker in another writes other times.
+fn wrong_time_zone(facts: &Facts<'_>, _: State) -> Option<Cause> {
+    let (off, lies) = zone_off(facts)?;
+    let text = format!(
+        "its last change lies {} {lies}: a session in another time zone writes such times, and others may see its lease as over",
+        humane(off)
+    );
+    let columns = &["sentinel_leases.lease_updated_at", "sentinel_events.occurred_at"];
+    Some(
+        Cause::stated("wrong_time_zone", columns, Severity::Critical, text)
+            .with_next(vec![NextCommand::new(&["sen", "doctor"], "time zones and clocks")]),
+    )
+}
+
+/// As [`wrong_time_zone`] where no event tells: a last change about a whole offset old fits a living worker whose session is
+/// behind, and a worker that died so long ago.
+fn zone_behind(facts: &Facts<'_>, state: State) -> Option<Cause> {
+    // Events are written in the server's time: where this run has one, it tells.
+    let told = of_this_run(facts, "executing").or_else(|| of_this_run(facts, "acquired")).is_some();
+    if told || !facts.zoneless || !matches!(state, State::Stalled | State::Uncertain) || zone_off(facts).is_some() {
+        return None;
+    }
+    let offset = offset_behind(facts.lease, facts.now)?;
+    let ttl = async_ttl(facts.lease).or(facts.lease.ttl_ms.map(|ms| ms.saturating_mul(1000))).unwrap_or_default();
+    let observe = format!("{}s", (ttl / 3_000_000 + 2).clamp(2, 60));
+    let text = format!(
+        "its last change is about {} old, a whole time-zone offset: a living worker whose session is behind the server's zone leaves such times; look twice before you act",
+        humane(offset)
+    );
+    let look = NextCommand::new(&["sen", "inspect"], "whether its row still moves").option("--observe", &observe);
+    Some(Cause::likely("zone_behind", Severity::Warning, text).with_next(vec![look.id(&facts.lease.key)]))
+}
+
+/// Somebody holds the row: claims, beats and completions wait.
+fn blocked(facts: &Facts<'_>, _: State) -> Option<Cause> {
+    let lock = facts.locks.first()?;
+    let doing = if lock.idle { "idle in a transaction" } else { "in a transaction" };
+    let name = if lock.application.is_empty() { String::new() } else { format!(" ({})", lock.application) };
+    let what = if lock.table { "the table of leases" } else { "this row" };
+    let text = format!(
+        "server process {}{name} has been {doing} for {} and holds {what}: whoever is to write it waits",
+        lock.pid,
+        humane(lock.age)
+    );
+    Some(
+        Cause::stated(
+            "blocked_transaction",
+            &["pg_locks.granted", "pg_stat_activity.xact_start"],
+            Severity::Warning,
+            text,
+        )
+        .with_next(vec![NextCommand::new(&["sen", "doctor"], "which transactions are open")]),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Status;
+    use crate::verdict::judge;
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(10_000_000_000);
+
+    fn lease(status: Status, expires: i64, hard: i64) -> Lease {
+        let at = |seconds: i64| Timestamp::from_micros(NOW.as_micros() + seconds * 1_000_000);
+        Lease {
+            key: "payments:order-7".into(),
+            owner_id: Some("web-1:42-7".into()),
+            status,
+            fencing_token: Some(7),
+            lease_expires_at: Some(at(expires)),
+            lease_updated_at: Some(at(expires - 30)),
+            hard_expires_at: Some(at(hard)),
+            alive: Some(expires > 0),
+            hard_alive: Some(hard > 0),
+            ttl_ms: Some(30_000),
+            execution_result: None,
+            unreadable: Vec::new(),
+        }
+    }
+
+    /// As `expire_lease` leaves it, some seconds after the last heartbeat.
+    fn ended_at_once() -> Lease {
+        let mut lease = lease(Status::Executing, -60, -60);
+        lease.lease_updated_at = Some(Timestamp::from_micros(NOW.as_micros() - 64_000_000));
+        lease
+    }
+
+    /// As a claim and, milliseconds later, the beginning of the work leave it.
+    fn begun_late(ttl_ms: impl Into<Option<i64>>) -> Lease {
+        let mut lease = lease(Status::Executing, -30, 300);
+        lease.lease_updated_at = Some(Timestamp::from_micros(NOW.as_micros() - 59_997_000));
+        lease.ttl_ms = ttl_ms.into();
+        lease
+    }
+
+    fn event(name: &str, seconds: i64) -> LeaseEvent {
+        LeaseEvent {
+            id: 1,
+            key: "payments:order-7".into(),
+            event: name.into(),
+            occurred_at: Timestamp::from_micros(NOW.as_micros() + seconds * 1_000_000),
+            fencing_token: Some(7),
+            owner_id: Some("web-1:42-7".into()),
+            metadata: None,
+        }
+    }
+
+    fn rules(lease: &Lease, events: &[LeaseEvent], process_here: Option<bool>, locks: &[Lock]) -> Vec<&'static str> {
+        let facts = Facts { lease, events, now: NOW, process_here, locks, zoneless: true };
+        let subject = Subject::new("sentinel", "lease", lease.key.clone());
+        explain(&facts, subject, judge(lease, events, NOW)).causes.iter().map(|cause| cause.rule).collect()
+    }
+
+    /// Name, lease, events, whether the owner's process runs here, long locks, and the rules expected.
+    type Scenario<'a> = (&'a str, Lease, Vec<LeaseEvent>, Option<bool>, &'a [Lock], &'a [&'a str]);
+
+    /// One scenario a line: what was seen, and the rules that must name it.
+    #[test]
+    fn each_cause_is_named_and_healthy_keys_have_none() {
+        let lock = [Lock { pid: 9, application: "etl".into(), age: 400_000_000, idle: true, table: false }];
+        let (executing, none) = (Status::Executing, [].as_slice());
+        let cases: [Scenario<'_>; 22] = [
+            ("alive", lease(executing.clone(), 20, 300), vec![event("executing", -10)], None, none, &[]),
+            ("alive, here", lease(executing.clone(), 20, 300), vec![], Some(true), none, &[]),
+            ("held", lease(Status::Claimed, 20, 300), vec![], None, none, &[]),
+            ("free", lease(Status::Claimed, -20, -3), vec![], None, none, &[]),
+            ("free and held", lease(Status::Claimed, -20, -3), vec![], None, &lock, &["blocked_transaction"]),
+            ("completed", lease(Status::Completed, -20, -3), vec![event("completed", -5)], None, none, &[]),
+            (
+                "alive, its process gone",
+                lease(executing.clone(), 20, 300),
+                vec![],
+                Some(false),
+                none,
+                &["process_gone"],
+            ),
+            ("over", lease(executing.clone(), -90, -30), vec![event("executing", -120)], None, none, &["holder_gone"]),
+            ("raised", lease(executing.clone(), -90, -30), vec![event("expired", -60)], None, none, &["raised"]),
+            (
+                "raised in an earlier run",
+                lease(executing.clone(), -90, -30),
+                vec![LeaseEvent { fencing_token: Some(6), ..event("expired", -600) }],
+                None,
+                none,
+                &["holder_gone"],
+            ),
+            ("async", lease(executing.clone(), -30, 300), vec![event("executing", -60)], None, none, &["async_holder"]),
+            (
+                "beaten, then silent",
+                lease(executing.clone(), -30, 300),
+                vec![event("executing", -400)],
+                None,
+                none,
+                &["heartbeat_stopped"],
+            ),
+            ("over, no events", lease(executing.clone(), -30, 300), vec![], None, none, &["heartbeat_stopped"]),
+            ("async, no events", begun_late(30_000), vec![], None, none, &["async_holder"]),
+            ("async for 30 s", begun_late(3000), vec![event("executing", -60)], None, none, &["async_holder"]),
+            ("over, 0.4.1", begun_late(None), vec![], None, none, &["no_heartbeat"]),
+            ("over, its process here", lease(executing.clone(), -90, -30), vec![], Some(true), none, &["holder_late"]),
+            (
+                "over, its process gone",
+                lease(executing.clone(), -90, -30),
+                vec![],
+                Some(false),
+                none,
+                &["process_gone"],
+            ),
+            ("raised, no events", ended_at_once(), vec![], Some(false), none, &["raised"]),
+            (
+                "begun after its last change",
+                lease(executing.clone(), -90, -30),
+                vec![event("executing", -9)],
+                Some(true),
+                none,
+                &["wrong_time_zone"],
+            ),
+            (
+                "taken over",
+                lease(Status::Reconciling, -90, -30),
+                vec![event("reconciling", -9)],
+                None,
+                none,
+                &["taken_over"],
+            ),
+            ("blocked", lease(executing, 20, 300), vec![], None, &lock, &["blocked_transaction"]),
+        ];
+        for (name, lease, events, here, locks, expected) in cases {
+            assert_eq!(rules(&lease, &events, here, locks), expected, "{name}");
+        }
+        let mut zone = lease(Status::Executing, 20, 300);
+        zone.lease_updated_at = Some(Timestamp::from_micros(NOW.as_micros() + 3_600_000_000));
+        assert_eq!(rules(&zone, &[], None, &[]), ["wrong_time_zone"]);
+    }
+
+    #[test]
+    fn the_way_out_stands_with_the_gravest_cause() {
+        let lease = lease(Status::Executing, -90, -30);
+        let facts = Facts { lease: &lease, events: &[], now: NOW, process_here: None, locks: &[], zoneless: true };
+        let explained = explain(&facts, Subject::new("sentinel", "lease", "k"), judge(&lease, &[], NOW));
+        assert!(explained.causes[0].next[0].command.starts_with("sen reconcile"), "{explained:?}");
+        assert_eq!(explained.related[0].id, "order-7");
+    }
+
+    proptest! {
+        #[test]
+        fn rules_never_panic_and_settled_keys_have_no_causes_but_odd_clocks(
+            status in "claimed|executing|reconciling|completed|\\PC{0,5}", expires in any::<i64>(), updated in any::<i64>(),
+            alive in any::<Option<bool>>(), hard in any::<Option<bool>>(), here in any::<Option<bool>>(), ttl in any::<Option<i64>>(),
+            same in any::<bool>(), raised in any::<bool>(),
+        ) {
+            let mut lease = lease(Status::parse(&status), -1, -1);
+            (lease.alive, lease.hard_alive, lease.ttl_ms) = (alive, hard, ttl);
+            lease.lease_expires_at = Some(Timestamp::from_micros(expires));
+            lease.hard_expires_at = Some(Timestamp::from_micros(if same { expires } else { updated }));
+            lease.lease_updated_at = Some(Timestamp::from_micros(updated));
+            let events = if raised { vec![event("expired", -3)] } else { vec![] };
+            let found = rules(&lease, &events, here, &[]);
+            if judge(&lease, &events, NOW).severity >= Severity::Warning {
+                prop_assert!(!found.is_empty(), "{:?}", lease);
+            }
+            if status == "completed" {
+                prop_assert!(found.iter().all(|rule| *rule == "wrong_time_zone"), "{:?}", found);
+            }
+        }
+    }
+}

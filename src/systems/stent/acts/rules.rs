@@ -1,0 +1,235 @@
+//! What may be done to an execution, judged by what was seen, and the bytes that an act writes. Pure.
+
+use uuid::Uuid;
+
+use crate::codec::Codec;
+use crate::port::Whole;
+use crate::record::{Execution, ExecutionState, Signal, Task, TaskKind, TaskState, signal_step};
+use crate::verdict;
+use sen_model::report::Outcome;
+use sen_model::text::named;
+use sen_model::time::wall::Wall;
+
+/// `Exception("Execution cancelled")`, as the library's cancel stores it: its JSON codec.
+const CANCELLED_JSON: &[u8] =
+    br#"{"__type__": "Exception", "cls": "Exception", "message": "Execution cancelled", "traceback": null, "attributes": {}}"#;
+/// The same as Python pickles it (protocol 4).
+const CANCELLED_PICKLE: &[u8] =
+    b"\x80\x04\x954\x00\x00\x00\x00\x00\x00\x00\x8c\x08builtins\x94\x8c\tException\x94\x93\x94\x8c\x13Execution cancelled\x94\x85\x94R\x94.";
+
+/// The error of what a cancel stops, in the codec of the execution; `None` where that is neither of the library's.
+pub fn cancelled_error(execution: &Execution) -> Option<&'static [u8]> {
+    match codec(execution) {
+        Codec::Json => Some(CANCELLED_JSON),
+        Codec::Pickle => Some(CANCELLED_PICKLE),
+        Codec::Empty | Codec::Unknown => None,
+    }
+}
+
+/// The codec of an execution: that of its arguments, which it always has.
+pub fn codec(execution: &Execution) -> Codec {
+    Codec::of(execution.args.as_deref().unwrap_or_default())
+}
+
+/// Whether an execution can be cancelled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cancellable {
+    /// It can, with this to be known first.
+    Yes(Vec<String>),
+    /// It is.
+    Already,
+    /// It cannot; why.
+    No(String),
+}
+
+/// Judges a cancel.
+pub fn cancel(execution: &Execution, tasks: &[Task]) -> Cancellable {
+    match &execution.state {
+        ExecutionState::Cancelled => Cancellable::Already,
+        ExecutionState::Pending | ExecutionState::Running | ExecutionState::Cancelling => {
+            let running: Vec<&Task> = tasks.iter().filter(|task| task.state == TaskState::Running).collect();
+            let mut warnings = Vec::new();
+            if !running.is_empty() {
+                let waits = tasks_waiting(tasks);
+                let mut workers: Vec<&str> = running.iter().filter_map(|task| task.worker_id.as_deref()).collect();
+                workers.sort_unstable();
+                workers.dedup();
+                let tasks =
+                    if running.len() == 1 { "1 task is".into() } else { format!("{} tasks are", running.len()) };
+
+                let went = if waits {
+                    "the wait for its signal is left as it is, so that nothing goes on"
+                } else {
+                    "its orchestrator is told that its open steps failed, and may run its own error handling"
+                };
+                warnings.push(format!(
+                    "{tasks} running ({}): work that has begun cannot be stopped from outside, and a worker that finishes an \
+                     orchestrator overwrites the cancellation; --verify watches for that; {went}",
+                    if workers.is_empty() { "on an unnamed worker".into() } else { workers.join(", ") }
+                ));
+            }
+            Cancellable::Yes(warnings)
+        }
+        other => Cancellable::No(format!("it is {} and cannot be cancelled any more", other.as_str())),
+    }
+}
+
+/// Whether something of it waits for a signal.
+fn tasks_waiting(tasks: &[Task]) -> bool {
+    tasks.iter().any(|task| task.kind == TaskKind::Signal && task.state == TaskState::Pending)
+}
+
+/// Whether an execution can be ended with the result of its root task: that task, or why not.
+pub fn complete(whole: &Whole, now: Wall) -> Result<&Task, (Outcome, String)> {
+    let state = &whole.execution.state;
+    let no = |why: String| Err((Outcome::Changed, why));
+    match state {
+        ExecutionState::Completed => return Err((Outcome::AlreadyDone, "it is completed".into())),
+        ExecutionState::Pending | ExecutionState::Running => {}
+        other => return no(format!("it is {}: only an execution that is not ended can be completed", other.as_str())),
+    }
+    if whole.tasks.iter().any(|task| task.kind == TaskKind::Orchestrator && !task.state.is_terminal()) {
+        return no("its orchestrator is still pending or running".into());
+    }
+    let Some(root) = verdict::completed_root(whole) else {
+        return no("its root task is not completed with a result: there is nothing to complete it with".into());
+    };
+    let since = root.completed_at.map_or(i64::MAX, |at| now.as_micros().saturating_sub(at.as_micros()));
+    if since < verdict::GRACE {
+        return no(
+            "its root task ended less than a minute ago: its worker is probably about to end it; try again later"
+                .into(),
+        );
+    }
+    Ok(root)
+}
+
+/// Whether a signal can be sent: what is to be known, or why not.
+pub fn signal(
+    execution: &Execution,
+    tasks: &[Task],
+    signals: &[Signal],
+    name: &str,
+    replace: bool,
+) -> Result<Vec<String>, String> {
+    if !matches!(execution.state, ExecutionState::Pending | ExecutionState::Running) {
+        return Err(format!("it is {}: nothing in it waits for a signal any more", execution.state.as_str()));
+    }
+    match codec(execution) {
+        Codec::Json => {}
+        Codec::Pickle => {
+            return Err("its payloads are pickles, which sen does not write: send the signal from Python".into());
+        }
+        Codec::Empty | Codec::Unknown => return Err("its payloads are in an unknown codec".into()),
+    }
+    let mut warnings = Vec::new();
+    if let Some(there) = signals.iter().find(|signal| signal.name == name)
+        && there.consumed != Some(true)
+    {
+        if !replace {
+            return Err(format!(
+                "a signal {} is there that nobody has read yet; --replace puts this one in its place",
+                named(name)
+            ));
+        }
+        warnings.push("it takes the place of one that nobody has read".into());
+    }
+    let step = signal_step(name);
+    let waits = tasks.iter().find(|task| task.kind == TaskKind::Signal && task.step_name.as_deref() == Some(&step));
+    match waits.map(|task| &task.state) {
+        None => warnings.push("nothing waits for it yet: it is kept until something does".into()),
+        Some(TaskState::Completed) => warnings.push(
+            "this execution has waited for a signal of that name already, and gets the first answer whenever it waits again: \
+             this one is kept and never read"
+                .into(),
+        ),
+        Some(_) => {}
+    }
+    Ok(warnings)
+}
+
+/// Whether something in the execution may begin to wait for a signal at this very moment.
+pub fn may_begin_to_wait(tasks: &[Task]) -> bool {
+    tasks.iter().any(|task| task.state == TaskState::Running && task.kind != TaskKind::Signal)
+}
+
+/// The id of the task that waits for a signal, as the library makes it.
+pub fn waiter_id(execution: &str, name: &str) -> Option<String> {
+    let space = Uuid::try_parse(execution).ok()?;
+    Some(Uuid::new_v5(&space, signal_step(name).as_bytes()).to_string())
+}
+
+/// Ended states that a cleanup removes.
+pub const ENDED: [&str; 4] = ["completed", "failed", "timed_out", "cancelled"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn execution(state: ExecutionState, args: &[u8]) -> Execution {
+        Execution {
+            id: "e".into(),
+            root_function: None,
+            state,
+            args: Some(args.to_vec()),
+            kwargs: None,
+            result: None,
+            error: None,
+            retries: None,
+            created_at: None,
+            started_at: None,
+            completed_at: None,
+            expiry_at: None,
+            tags: Vec::new(),
+            priority: None,
+            queue: None,
+            unreadable: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_can_be_cancelled() {
+        for state in [ExecutionState::Pending, ExecutionState::Running, ExecutionState::Cancelling] {
+            assert_eq!(cancel(&execution(state, b"[]"), &[]), Cancellable::Yes(Vec::new()));
+        }
+        assert_eq!(cancel(&execution(ExecutionState::Cancelled, b"[]"), &[]), Cancellable::Already);
+        for state in [ExecutionState::Completed, ExecutionState::Failed, ExecutionState::TimedOut] {
+            assert!(matches!(cancel(&execution(state, b"[]"), &[]), Cancellable::No(_)));
+        }
+    }
+
+    #[test]
+    fn what_can_be_signalled() {
+        let unread =
+            Signal { name: "go".into(), payload: None, created_at: None, consumed: Some(false), consumed_at: None };
+        let read = Signal { consumed: Some(true), ..unread.clone() };
+        let running = execution(ExecutionState::Running, b"[]");
+        assert!(signal(&running, &[], &[], "go", false).is_ok());
+        assert!(signal(&running, &[], std::slice::from_ref(&read), "go", false).is_ok());
+        assert!(signal(&running, &[], std::slice::from_ref(&unread), "go", false).unwrap_err().contains("--replace"));
+        assert!(signal(&running, &[], std::slice::from_ref(&unread), "go", true).is_ok());
+        assert!(signal(&running, &[], std::slice::from_ref(&unread), "stop", false).is_ok());
+        assert!(
+            signal(&execution(ExecutionState::Running, b"\x80\x04."), &[], &[], "go", false)
+                .unwrap_err()
+                .contains("pickle")
+        );
+        assert!(signal(&execution(ExecutionState::Cancelled, b"[]"), &[], &[], "go", false).is_err());
+    }
+
+    #[test]
+    fn errors_are_in_the_codec_of_the_execution() {
+        let of = |args: &[u8]| cancelled_error(&execution(ExecutionState::Running, args));
+        assert!(of(b"[1]").unwrap().starts_with(b"{"));
+        assert!(of(b"\x80\x04)").unwrap().starts_with(b"\x80\x04"));
+        assert_eq!(of(b"\xff"), None);
+    }
+
+    #[test]
+    fn waiters_have_the_library_s_ids() {
+        // uuid.uuid5(uuid.UUID("12345678-1234-5678-1234-567812345678"), "signal:approve")
+        let id = waiter_id("12345678-1234-5678-1234-567812345678", "approve");
+        assert_eq!(id.as_deref(), Some("56b4da4a-85dd-52af-ac5e-69491dda3ff1"));
+        assert_eq!(waiter_id("not a uuid", "approve"), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! Carrying out a discard: what is removed is written out whole first, batch by batch.
+
+use futures_util::StreamExt as _;
+
+use super::chosen::Wanted;
+use super::replay::{Ledger, note, sentence};
+use super::{Batch, Fact, Kept, LetterQuery, StentLetters, view};
+use sen_model::error::{ErrorKind, Result};
+use sen_model::letters::Sink;
+use sen_model::observe::Observer;
+use sen_model::permit::WritePermit;
+use sen_model::plan::Plan;
+use sen_model::report::{Outcome, Report};
+use sen_model::time::Timestamp;
+
+/// So many letters go into one transaction.
+const BATCH: usize = 200;
+
+impl StentLetters {
+    pub(super) async fn carry_out_discard(
+        &self,
+        plan: &Plan,
+        permit: &WritePermit,
+        sink: Sink<'_>,
+        observer: &dyn Observer,
+    ) -> Result<Report> {
+        let Kept { chosen, .. } = self.take(plan)?;
+        let mut ledger = Ledger::new(plan);
+        let note = note(permit);
+        observer.begin(&plan.summary, Some(chosen.len() as u64));
+        let mut from = 0;
+        while from < chosen.len() {
+            let to = (from + BATCH).min(chosen.len());
+            if permit.is_revoked() {
+                ledger.rest(&chosen, from, Outcome::Skipped, "interrupted before it was begun");
+                break;
+            }
+            let wanted: Vec<Wanted> = (from..to).filter_map(|at| chosen.get(at)).collect();
+            let facts = match self.dumps(&wanted).await {
+                Ok(facts) => facts,
+                Err(error) => {
+                    ledger.met(&error);
+                    ledger.rest(&chosen, from, Outcome::Failed, &format!("not begun: {}", sentence(&error)));
+                    break;
+                }
+            };
+            let (mut present, mut lines) = (Vec::new(), Vec::new());
+            for letter in wanted {
+                match facts.iter().find(|fact| fact.id == letter.id) {
+                    Some(fact) if fact.moved_at == letter.moved_at => {
+                        lines.push(view::whole(fact));
+                        present.push(letter);
+                    }
+                    Some(_) => ledger.add(&letter.id, Outcome::Changed, || "it has died again meanwhile".into()),
+                    None => ledger.add(&letter.id, Outcome::Missing, || "it is gone already".into()),
+                }
+            }
+            let stored = if lines.is_empty() { Ok(()) } else { sink(&lines.join("\n")) };
+            if let Err(error) = stored {
+                // Nothing is removed that is not stored.
+                let why = format!("not removed, because it could not be written out: {}", sentence(&error));
+                present.iter().for_each(|letter| ledger.add(&letter.id, Outcome::Failed, || why.clone()));
+                ledger.rest(&chosen, to, Outcome::Failed, "not begun");
+                break;
+            }
+            let ahead = self.zone.ahead_at(Timestamp::here());
+            let batch = Batch { letters: &present, queue: None, force: false, ahead, note: &note };
+            match self.store.remove(&batch, permit).await {
+                Ok(places) => {
+                    for (at, letter) in present.iter().enumerate() {
+                        if places.contains(&at) {
+                            ledger.add(&letter.id, Outcome::Applied, || "written out and removed".into());
+                        } else {
+                            let why = "not removed: it changed meanwhile, or another transaction holds it";
+                            ledger.add(&letter.id, Outcome::Changed, || why.into());
+                        }
+                    }
+                }
+                Err(error) => {
+                    ledger.met(&error);
+                    let unknown = error.kind() == ErrorKind::OutcomeUnknown;
+                    let outcome = if unknown { Outcome::Unknown } else { Outcome::Failed };
+                    present.iter().for_each(|letter| ledger.add(&letter.id, outcome, || sentence(&error)));
+                    if !unknown {
+                        ledger.rest(&chosen, to, Outcome::Failed, &format!("not begun: {error}"));
+                        break;
+                    }
+                }
+            }
+            observer.advance((to - from) as u64);
+            from = to;
+        }
+        Ok(ledger.close())
+    }
+
+    async fn dumps(&self, wanted: &[Wanted]) -> Result<Vec<Fact>> {
+        let ids = wanted.iter().map(|wanted| wanted.id.clone()).collect();
+        let query = LetterQuery { ids: Some(ids), texts: true, dump: true, ..LetterQuery::default() };
+        let mut chunks = self.store.look(&query).await?.chunks;
+        let mut facts = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            facts.extend(chunk?);
+        }
+        Ok(facts)
+    }
+}

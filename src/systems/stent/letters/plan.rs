@@ -1,0 +1,216 @@
+//! Plans of acts on dead letters: which letters, fixed as they are seen now, and what a person should know first.
+
+use std::collections::BTreeMap;
+
+use futures_util::StreamExt as _;
+
+use super::rules::{self, Standing, standing};
+use super::{Chosen, Fact, Kept, LETTER, LetterQuery, StentLetters, view};
+use crate::NAME;
+use crate::record::TaskKind;
+use sen_model::error::Result;
+use sen_model::letters::{LetterFilter, ReplayOptions};
+use sen_model::plan::{Gravity, Plan, Set, StepPreview};
+use sen_model::report::{Item, Outcome};
+use sen_model::subject::Subject;
+use sen_model::text::named;
+use sen_model::time::Timestamp;
+use sen_model::time::wall::Wall;
+
+/// How many letters of a set are shown.
+const SAMPLE: usize = 5;
+
+/// Of how many orchestrators the steps are looked at.
+const PREVIEWED: usize = 1000;
+
+/// A set being gathered.
+#[derive(Default)]
+struct Gathered {
+    chosen: Chosen,
+    oldest: Option<Wall>,
+    newest: Option<Wall>,
+    orchestrators: u64,
+    activities: u64,
+    skipped: BTreeMap<Standing, u64>,
+    forced: Vec<&'static str>,
+    refused: Vec<Item>,
+    seen: Vec<String>,
+    /// The first orchestrators.
+    roots: Vec<String>,
+}
+
+impl Gathered {
+    fn take(&mut self, fact: &Fact) {
+        self.chosen.push(&fact.id, fact.moved_at);
+        self.oldest = self.oldest.into_iter().chain(fact.moved_at).min();
+        self.newest = self.newest.max(fact.moved_at);
+        match fact.grounds.kind {
+            TaskKind::Orchestrator => {
+                self.orchestrators += 1;
+                if self.roots.len() < PREVIEWED {
+                    self.roots.push(fact.id.clone());
+                }
+            }
+            _ => self.activities += 1,
+        }
+    }
+}
+
+/// The subject of a letter.
+pub(super) fn subject(id: &str) -> Subject {
+    Subject::new(NAME, LETTER, id)
+}
+
+impl StentLetters {
+    pub(super) async fn make_replay(&self, filter: &LetterFilter, options: &ReplayOptions) -> Result<Plan> {
+        let judge = |fact: &Fact| {
+            let standing = standing(&fact.grounds);
+            let taken = standing == Standing::Replayable || (options.force && standing.can_be_forced());
+            (taken, standing)
+        };
+        let gathered = self.gather(filter, judge).await?;
+        let single = !filter.ids.is_empty() && gathered.chosen.len() <= 1;
+        let grave = options.force || !single;
+        let mut warnings = Vec::new();
+        if gathered.orchestrators > 0 {
+            warnings.push(format!(
+                "{}: {}",
+                count(gathered.orchestrators, "orchestrator"),
+                rules::consequence(&TaskKind::Orchestrator)
+            ));
+        }
+        if gathered.orchestrators > PREVIEWED as u64 {
+            warnings.push(format!("the steps below are those of the first {PREVIEWED} orchestrators"));
+        }
+        if gathered.activities > 0 {
+            let activities = if gathered.activities == 1 {
+                "1 activity".into()
+            } else {
+                format!("{} activities", gathered.activities)
+            };
+            warnings.push(format!("{activities}: {}", rules::consequence(&TaskKind::Activity)));
+        }
+        warnings.extend(gathered.forced.iter().map(|what| format!("forced: {what}")));
+        if !gathered.chosen.is_empty() {
+            warnings.push("another tool that replays the same dead letters at the same time can still run them twice; such copies are reported".into());
+        }
+        let verb = options
+            .queue
+            .as_ref()
+            .map_or_else(|| "replay".into(), |queue| format!("replay into queue {}", named(queue)));
+        self.finish((verb, true), grave, gathered, warnings, options.clone()).await
+    }
+
+    pub(super) async fn make_discard(&self, filter: &LetterFilter) -> Result<Plan> {
+        let gathered = self.gather(filter, |_| (true, Standing::Replayable)).await?;
+        let warnings =
+            vec!["the dead letters are removed for good, each after it has been written out whole".to_owned()];
+        self.finish(("discard".into(), false), true, gathered, warnings, ReplayOptions::default()).await
+    }
+
+    async fn finish(
+        &self,
+        (verb, replays): (String, bool),
+        grave: bool,
+        gathered: Gathered,
+        warnings: Vec<String>,
+        options: ReplayOptions,
+    ) -> Result<Plan> {
+        let gravity = if grave { Gravity::Grave } else { Gravity::Harmless };
+        let number = gathered.chosen.len() as u64;
+        let mut plan = Plan::new(format!("{verb} {}", count(number, "dead letter")), self.store.database(), gravity);
+        let moment = |wall: Option<Wall>| wall.map(|wall| self.zone.moment(wall));
+        plan.set = Some(Set {
+            count: number,
+            oldest: moment(gathered.oldest),
+            newest: moment(gathered.newest),
+            sample: self.sample(&gathered.chosen).await?,
+            warnings: if number > 0 { warnings } else { Vec::new() },
+            preview: if replays { self.preview(&gathered.roots).await? } else { Vec::new() },
+            skipped: gathered.skipped.iter().map(|(standing, count)| (standing.why().to_owned(), *count)).collect(),
+        });
+        plan.refused = gathered.refused;
+        self.keep(&plan, Kept { activities: gathered.activities > 0, chosen: gathered.chosen, options });
+        Ok(plan)
+    }
+
+    /// Looks at every letter that matches and keeps those that `judge` takes.
+    async fn gather(&self, filter: &LetterFilter, judge: impl Fn(&Fact) -> (bool, Standing)) -> Result<Gathered> {
+        let (mut query, _) = self.query(filter).await?;
+        query.texts = !filter.groups.is_empty();
+        query.dump = false;
+        let named = !filter.ids.is_empty();
+        let limit = filter.limit.unwrap_or(u64::MAX);
+        let mut gathered = Gathered::default();
+        let mut chunks = self.store.look(&query).await?.chunks;
+        'all: while let Some(chunk) = chunks.next().await {
+            for fact in chunk? {
+                if gathered.chosen.len() as u64 >= limit {
+                    break 'all;
+                }
+                if !view::is_in(&fact, &filter.groups) {
+                    continue;
+                }
+                if named {
+                    gathered.seen.push(fact.id.clone());
+                }
+                let (taken, standing) = judge(&fact);
+                if taken {
+                    gathered.take(&fact);
+                    let orchestrator = fact.grounds.kind == TaskKind::Orchestrator;
+                    if let Some(what) = rules::forced(standing, orchestrator)
+                        && !gathered.forced.contains(&what)
+                    {
+                        gathered.forced.push(what);
+                    }
+                } else if named {
+                    let force = if standing.can_be_forced() { " (--force replays it all the same)" } else { "" };
+                    let why = format!("{}{force}", standing.why());
+                    gathered.refused.push(Item::new(subject(&fact.id), Outcome::Changed, why));
+                } else {
+                    *gathered.skipped.entry(standing).or_default() += 1;
+                }
+            }
+        }
+        let missing = filter.ids.iter().filter(|id| !gathered.seen.contains(id));
+        if limit == u64::MAX {
+            let missing: Vec<Item> = missing
+                .map(|id| Item::new(subject(id), Outcome::Missing, "there is no such dead letter (any more)"))
+                .collect();
+            gathered.refused.extend(missing);
+        }
+        Ok(gathered)
+    }
+
+    /// What a replay of these orchestrators does with their steps.
+    async fn preview(&self, roots: &[String]) -> Result<Vec<StepPreview>> {
+        if roots.is_empty() {
+            return Ok(Vec::new());
+        }
+        let steps = self.store.steps(roots, self.zone.ahead_at(Timestamp::here())).await?;
+        Ok(view::preview(steps))
+    }
+
+    /// The first few, a line each.
+    async fn sample(&self, chosen: &Chosen) -> Result<Vec<String>> {
+        let ids: Vec<String> = (0..SAMPLE).filter_map(|at| chosen.get(at)).map(|wanted| wanted.id).collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let query = LetterQuery { ids: Some(ids.clone()), texts: true, ..LetterQuery::default() };
+        let mut chunks = self.store.look(&query).await?.chunks;
+        let mut lines: Vec<(usize, String)> = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            for fact in chunk? {
+                let place = ids.iter().position(|id| *id == fact.id).unwrap_or(SAMPLE);
+                lines.push((place, view::line(&fact)));
+            }
+        }
+        lines.sort();
+        Ok(lines.into_iter().map(|(_, line)| line).collect())
+    }
+}
+
+fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}

@@ -1,0 +1,236 @@
+//! Which dead letters can be replayed sensibly, and what a replay will and will not do. Pure.
+//!
+//! The statements that replay judge by the same rules: see `postgres/letters.rs` and `sqlite/letters.rs`.
+
+use super::Grounds;
+use crate::record::{ExecutionState, TaskKind, TaskState};
+
+/// How a letter stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Standing {
+    /// A worker can run it, and that makes sense.
+    Replayable,
+    /// Its dump cannot be read back.
+    Unreadable,
+    /// Its execution is no longer there.
+    ExecutionGone,
+    /// Its execution is cancelled or about to be.
+    ExecutionCancelled,
+    /// Its execution timed out.
+    ExecutionTimedOut,
+    /// The expiry of its execution has passed.
+    ExecutionExpired,
+    /// Its execution has completed.
+    ExecutionCompleted,
+    /// It is an activity, and what waited for it has failed.
+    OrchestratorFailed,
+    /// An orchestrator of its execution is pending or running already.
+    AlreadyQueued,
+    /// It is an orchestrator, its execution has not ended, and nothing runs it.
+    ExecutionUnsettled,
+}
+
+impl Standing {
+    /// The name in data.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Replayable => "replayable",
+            Self::Unreadable => "unreadable",
+            Self::ExecutionGone => "execution_gone",
+            Self::ExecutionCancelled => "execution_cancelled",
+            Self::ExecutionTimedOut => "execution_timed_out",
+            Self::ExecutionExpired => "execution_expired",
+            Self::ExecutionCompleted => "execution_completed",
+            Self::OrchestratorFailed => "orchestrator_failed",
+            Self::AlreadyQueued => "already_queued",
+            Self::ExecutionUnsettled => "execution_unsettled",
+        }
+    }
+
+    /// Why it is left alone, for people.
+    pub const fn why(self) -> &'static str {
+        match self {
+            Self::Replayable => "it can be replayed",
+            Self::Unreadable => {
+                "its dump cannot be read back or lacks what a task needs, and the row of its task does not help"
+            }
+            Self::ExecutionGone => "no execution has the id it names: no worker can run it",
+            Self::ExecutionCancelled => "its execution is cancelled: a worker would drop it",
+            Self::ExecutionTimedOut => "its execution has timed out",
+            Self::ExecutionExpired => "its execution has expired: a worker would drop it",
+            Self::ExecutionCompleted => "its execution has completed",
+            Self::OrchestratorFailed => "activity of a failed orchestrator: its result would not be used",
+            Self::AlreadyQueued => "its execution is queued or running already",
+            Self::ExecutionUnsettled => {
+                "its execution has not ended: its worker is about to end it, or died before it could"
+            }
+        }
+    }
+
+    /// Whether `--force` replays it all the same.
+    pub const fn can_be_forced(self) -> bool {
+        !matches!(self, Self::Unreadable | Self::AlreadyQueued)
+    }
+}
+
+/// How a letter stands.
+pub fn standing(grounds: &Grounds) -> Standing {
+    let orchestrator = match grounds.kind {
+        TaskKind::Orchestrator => true,
+        TaskKind::Activity => false,
+        TaskKind::Signal | TaskKind::Other(_) => return Standing::Unreadable,
+    };
+    if !grounds.readable {
+        return Standing::Unreadable;
+    }
+    match &grounds.execution {
+        None => Standing::ExecutionGone,
+        Some(ExecutionState::Cancelled | ExecutionState::Cancelling) => Standing::ExecutionCancelled,
+        Some(ExecutionState::TimedOut) => Standing::ExecutionTimedOut,
+        Some(ExecutionState::Completed) => Standing::ExecutionCompleted,
+        // A library this program does not know wrote it: left alone.
+        Some(ExecutionState::Other(_)) => Standing::ExecutionUnsettled,
+        Some(_) if orchestrator && grounds.live => Standing::AlreadyQueued,
+        Some(_) if grounds.expired => Standing::ExecutionExpired,
+        Some(ExecutionState::Failed) if orchestrator => Standing::Replayable,
+        Some(ExecutionState::Pending | ExecutionState::Running) if orchestrator => Standing::ExecutionUnsettled,
+        Some(ExecutionState::Failed) => Standing::OrchestratorFailed,
+        Some(_) if grounds.parent == Some(TaskState::Failed) => Standing::OrchestratorFailed,
+        Some(_) => Standing::Replayable,
+    }
+}
+
+/// What becomes of a step when its orchestrator starts anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Effect {
+    /// It completed and is not idempotent, or its result is no longer kept: it runs again.
+    RunsAgain,
+    /// It failed: it is tried again.
+    TriedAgain,
+    /// It is open from the last round: it runs, too, and its result is not used.
+    StillOpen,
+    /// Its result is in `idempotency` or `cache`: it does not run.
+    Answered,
+    /// Its signal was answered: the wait gets the old payload at once.
+    SignalAnswered,
+    /// Its signal has not come: it is waited for again.
+    SignalAwaited,
+}
+
+impl Effect {
+    /// All of them, those that may act twice first.
+    pub const ALL: [Self; 6] =
+        [Self::RunsAgain, Self::TriedAgain, Self::StillOpen, Self::Answered, Self::SignalAnswered, Self::SignalAwaited];
+
+    /// The name in data and in the statements of the stores.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RunsAgain => "runs_again",
+            Self::TriedAgain => "tried_again",
+            Self::StillOpen => "still_open",
+            Self::Answered => "answered",
+            Self::SignalAnswered => "signal_answered",
+            Self::SignalAwaited => "signal_awaited",
+        }
+    }
+
+    /// Reads a name back.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|effect| effect.name() == name)
+    }
+
+    /// What it means, for people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::RunsAgain => "completed; runs again, and what it does happens twice",
+            Self::TriedAgain => "failed; is tried again",
+            Self::StillOpen => "still open from the last round; runs, too, and its result is not used",
+            Self::Answered => "completed; answered from idempotency or cache, does not run",
+            Self::SignalAnswered => "answered again at once with the old payload",
+            Self::SignalAwaited => "waited for again",
+        }
+    }
+}
+
+/// What a replay of a letter of this kind does beyond running it, for whoever decides.
+pub const fn consequence(kind: &TaskKind) -> &'static str {
+    match kind {
+        TaskKind::Orchestrator => {
+            "an orchestrator starts anew: its steps run again under new ids, and those that are not idempotent act twice"
+        }
+        _ => "the result of a replayed activity is not used any more: the replay only runs its effect",
+    }
+}
+
+/// What a forced replay of a letter that stands like this comes to.
+pub const fn forced(standing: Standing, orchestrator: bool) -> Option<&'static str> {
+    match (standing, orchestrator) {
+        (Standing::ExecutionGone, _) => {
+            Some("without its execution a worker gives up on it at once, and it becomes a dead letter again")
+        }
+        (Standing::ExecutionCancelled | Standing::ExecutionTimedOut | Standing::ExecutionExpired, true) => {
+            Some("the execution is opened again, without an expiry if that has passed")
+        }
+        (Standing::ExecutionCompleted, true) => Some("the execution is opened again and its result is erased"),
+        (Standing::ExecutionCancelled | Standing::ExecutionTimedOut | Standing::ExecutionExpired, false) => {
+            Some("a worker drops it at once without running it, and leaves no dead letter")
+        }
+        (Standing::ExecutionUnsettled, true) => {
+            Some("if the worker of the dead task is still ending it, the execution can be marked failed once more")
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grounds(kind: TaskKind, execution: Option<ExecutionState>) -> Grounds {
+        Grounds { kind, execution, expired: false, parent: None, live: false, readable: true }
+    }
+
+    #[test]
+    fn orchestrators() {
+        use ExecutionState as E;
+        let of = |state| standing(&grounds(TaskKind::Orchestrator, state));
+        let cases = [
+            (Some(E::Failed), Standing::Replayable),
+            (None, Standing::ExecutionGone),
+            (Some(E::Cancelled), Standing::ExecutionCancelled),
+            (Some(E::Cancelling), Standing::ExecutionCancelled),
+            (Some(E::TimedOut), Standing::ExecutionTimedOut),
+            (Some(E::Completed), Standing::ExecutionCompleted),
+            (Some(E::Pending), Standing::ExecutionUnsettled),
+            (Some(E::Running), Standing::ExecutionUnsettled),
+            (Some(E::Other("odd".into())), Standing::ExecutionUnsettled),
+        ];
+        for (state, expected) in cases {
+            assert_eq!(of(state.clone()), expected, "{state:?}");
+        }
+        let failed = grounds(TaskKind::Orchestrator, Some(E::Failed));
+        assert_eq!(standing(&Grounds { live: true, ..failed.clone() }), Standing::AlreadyQueued);
+        assert_eq!(standing(&Grounds { expired: true, ..failed.clone() }), Standing::ExecutionExpired);
+        assert_eq!(standing(&Grounds { readable: false, ..failed }), Standing::Unreadable);
+    }
+
+    #[test]
+    fn activities() {
+        use ExecutionState as E;
+        let of = |state, parent| standing(&Grounds { parent, ..grounds(TaskKind::Activity, Some(state)) });
+        assert_eq!(of(E::Running, Some(TaskState::Running)), Standing::Replayable);
+        assert_eq!(of(E::Running, None), Standing::Replayable);
+        assert_eq!(of(E::Failed, None), Standing::OrchestratorFailed);
+        // The execution was replayed since: what waited for this one has failed all the same.
+        assert_eq!(of(E::Pending, Some(TaskState::Failed)), Standing::OrchestratorFailed);
+        assert_eq!(of(E::Completed, Some(TaskState::Completed)), Standing::ExecutionCompleted);
+        assert_eq!(standing(&grounds(TaskKind::Signal, Some(E::Running))), Standing::Unreadable);
+    }
+
+    #[test]
+    fn what_force_does_not_move() {
+        assert!(!Standing::Unreadable.can_be_forced() && !Standing::AlreadyQueued.can_be_forced());
+        assert!(Standing::ExecutionGone.can_be_forced());
+        assert!(forced(Standing::ExecutionCompleted, true).unwrap().contains("erased"));
+    }
+}

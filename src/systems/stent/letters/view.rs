@@ -1,0 +1,299 @@
+//! How dead letters are told: as rows, as groups, as one letter in depth, and whole for an export.
+
+use std::collections::HashMap;
+
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::rules::{self, Standing, standing};
+use super::{Fact, LETTER, StepFact};
+use crate::NAME;
+use crate::codec::decode;
+use crate::dump::{self, Dump};
+use crate::record::{Task, TaskKind};
+use sen_model::letter::{Letter, LetterGroup, fold_error, group_id};
+use sen_model::letters::LetterFilter;
+use sen_model::plan::StepPreview;
+use sen_model::subject::Subject;
+use sen_model::system::{Found, Section};
+use sen_model::time::Timestamp;
+use sen_model::time::wall::{Wall, Zone};
+use sen_model::value::{Column, Show, Value};
+use sen_model::verdict::{NextCommand, Severity, Verdict};
+
+fn kind(kind: &TaskKind) -> &'static str {
+    kind.name().unwrap_or("unknown")
+}
+
+fn folded(reason: Option<&str>) -> String {
+    fold_error(reason.unwrap_or_default())
+}
+
+/// Whether a letter is of one of these groups (any letter is when none is named).
+pub(super) fn is_in(fact: &Fact, groups: &[String]) -> bool {
+    groups.is_empty() || {
+        let group = group_id(fact.step.as_deref().unwrap_or_default(), &folded(fact.reason.as_deref()));
+        groups.contains(&group)
+    }
+}
+
+/// A letter in one line, for people.
+pub(super) fn line(fact: &Fact) -> String {
+    let error = fact.reason.as_deref().unwrap_or("no reason given");
+    let error: String = error.chars().take(120).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("{}  {}  {error}", fact.id, fact.step.as_deref().unwrap_or("unknown step"))
+}
+
+/// A letter for a list.
+pub(super) fn letter(fact: Fact, zone: &Zone) -> Letter {
+    let standing = standing(&fact.grounds);
+    let note = if standing == Standing::Replayable { rules::consequence(&fact.grounds.kind) } else { standing.why() };
+    Letter {
+        system: NAME,
+        kind: kind(&fact.grounds.kind),
+        step: fact.step.unwrap_or_default(),
+        error: fact.reason,
+        died_at: fact.moved_at.map(|wall| zone.moment(wall)),
+        queue: fact.queue,
+        parent: fact.execution_id,
+        attempts: fact.retries.map(|retries| retries.saturating_add(1)),
+        standing: standing.name(),
+        note: Some(note.to_owned()),
+        payload: fact.dump.as_deref().and_then(payload),
+        id: fact.id,
+    }
+}
+
+/// Arguments as JSON.
+fn payload(text: &str) -> Option<String> {
+    let Dump::Task { task, .. } = dump::parse(text) else { return None };
+    let decoded = |bytes: &Option<Vec<u8>>| decode(bytes.as_deref().unwrap_or_default()).json;
+    Some(format!("{{\"args\": {}, \"kwargs\": {}}}", decoded(&task.args), decoded(&task.kwargs)))
+}
+
+/// The letter as it is kept, as one JSON object in one line: its dump as JSON where it is such, else as text.
+pub(super) fn whole(fact: &Fact) -> String {
+    let dump = fact.dump.as_deref();
+    let raw = dump.filter(|dump| dump.starts_with('{') && !dump.contains(['\n', '\r']));
+    let raw = raw.and_then(|dump| serde_json::from_str::<&RawValue>(dump).ok());
+    let text = |value: Option<&str>| serde_json::to_string(&value).unwrap_or_else(|_| "null".into());
+    let data = raw.map_or_else(|| text(dump), |raw| raw.get().to_owned());
+    let moved_at = fact.moved_at.map(|wall| wall.isoformat());
+    format!(
+        "{{\"system\":\"{NAME}\",\"id\":{},\"reason\":{},\"moved_at\":{},\"data\":{data}}}",
+        json!(fact.id),
+        text(fact.reason.as_deref()),
+        text(moved_at.as_deref())
+    )
+}
+
+/// Groups of letters that died alike, gathered one by one.
+#[derive(Default)]
+pub(super) struct Groups {
+    /// By step and folded error, a NUL between them.
+    groups: HashMap<String, Group>,
+    key: String,
+}
+
+struct Group {
+    count: u64,
+    replayable: u64,
+    first: Option<Wall>,
+    last: Option<Wall>,
+    sample: String,
+}
+
+impl Groups {
+    pub(super) fn add(&mut self, fact: Fact) {
+        self.key.clear();
+        self.key.push_str(fact.step.as_deref().unwrap_or_default());
+        self.key.push('\0');
+        self.key.push_str(&folded(fact.reason.as_deref()));
+        let replayable = u64::from(standing(&fact.grounds) == Standing::Replayable);
+        match self.groups.get_mut(&self.key) {
+            Some(group) => {
+                group.count += 1;
+                group.replayable += replayable;
+                group.first = group.first.into_iter().chain(fact.moved_at).min();
+                if fact.moved_at > group.last {
+                    (group.last, group.sample) = (fact.moved_at, fact.id);
+                }
+            }
+            None => {
+                let (first, last) = (fact.moved_at, fact.moved_at);
+                self.groups.insert(self.key.clone(), Group { count: 1, replayable, first, last, sample: fact.id });
+            }
+        }
+    }
+
+    /// The groups that are wanted, the largest first.
+    pub(super) fn close(self, filter: &LetterFilter, zone: &Zone) -> Vec<LetterGroup> {
+        let moment = |wall: Option<Wall>| wall.map(|wall| zone.moment(wall));
+        let told = |(key, group): (String, Group)| {
+            let (step, error) = key.split_once('\0').unwrap_or((&key, ""));
+            LetterGroup {
+                system: NAME,
+                id: group_id(step, error),
+                step: step.to_owned(),
+                error: error.to_owned(),
+                count: group.count,
+                first: moment(group.first),
+                last: moment(group.last),
+                sample: group.sample,
+                replayable: Some(group.replayable),
+            }
+        };
+        let mut groups: Vec<LetterGroup> = self.groups.into_iter().map(told).collect();
+        groups.retain(|group| filter.groups.is_empty() || filter.groups.contains(&group.id));
+        groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| (&a.step, &a.error).cmp(&(&b.step, &b.error))));
+        let limit = filter.limit.and_then(|limit| usize::try_from(limit).ok());
+        groups.truncate(limit.unwrap_or(usize::MAX));
+        groups
+    }
+}
+
+/// What a replay does with each step, what may act twice first.
+pub(super) fn preview(mut steps: Vec<StepFact>) -> Vec<StepPreview> {
+    steps.sort_by(|a, b| (a.effect, &a.step).cmp(&(b.effect, &b.step)));
+    let told = |fact: StepFact| StepPreview {
+        step: fact.step,
+        effect: fact.effect.name(),
+        count: fact.count,
+        text: fact.effect.words(),
+    };
+    steps.into_iter().map(told).collect()
+}
+
+const REPLAY: &[Column] = &[
+    Column { name: "step", heading: "STEP", show: Show::Whole },
+    Column { name: "count", heading: "COUNT", show: Show::Whole },
+    Column { name: "effect", heading: "EFFECT", show: Show::Asked },
+    Column { name: "text", heading: "IN A REPLAY", show: Show::Whole },
+];
+
+fn replay_section(steps: &[StepFact]) -> Section {
+    let row = |step: StepPreview| {
+        vec![
+            Value::Text(step.step),
+            Value::Int(i64::try_from(step.count).unwrap_or(i64::MAX)),
+            Value::Name(step.effect),
+            Value::Text(step.text.to_owned()),
+        ]
+    };
+    let rows = preview(steps.to_vec()).into_iter().map(row).collect();
+    Section { name: "replay_steps", heading: "what a replay does with each step", columns: REPLAY, rows }
+}
+
+/// One letter in depth.
+pub(super) fn found(fact: Fact, steps: &[StepFact], now: Timestamp, zone: &Zone) -> Found {
+    let standing = standing(&fact.grounds);
+    let parsed = fact.dump.as_deref().map(dump::parse);
+    let time = |wall: Option<Wall>| Value::time(wall.map(|wall| zone.moment(wall)));
+    let mut fields = vec![
+        ("id", Value::Text(fact.id.clone())),
+        ("kind", Value::Name(kind(&fact.grounds.kind))),
+        ("step", Value::text(fact.step.clone())),
+        ("error", Value::text(fact.reason.clone())),
+        ("died_at", time(fact.moved_at)),
+        ("execution_id", Value::text(fact.execution_id.clone())),
+        (
+            "execution_state",
+            fact.grounds.execution.as_ref().map_or(Value::Null, |state| Value::Text(state.as_str().to_owned())),
+        ),
+    ];
+    let lead = fields.len();
+    let group = group_id(fact.step.as_deref().unwrap_or_default(), &folded(fact.reason.as_deref()));
+    fields.push(("group", Value::Text(group.clone())));
+    fields.push(("queue", Value::text(fact.queue.clone())));
+    fields.push(("attempts", fact.retries.map_or(Value::Null, |retries| Value::Int(retries.saturating_add(1)))));
+    fields.push(("worker", Value::text(fact.worker.clone())));
+    let mut evidence = Vec::new();
+    let mut traceback = None;
+    match parsed {
+        Some(Dump::Task { task, retry_for }) => {
+            traceback = task_fields(&task, &retry_for, zone, &mut fields);
+            evidence.extend(task.unreadable.iter().map(|what| format!("unreadable: {what}")));
+        }
+        Some(Dump::Repr) => {
+            evidence.push(
+                if fact.grounds.readable {
+                    "it was written by senpuki 0.1.x as text; a replay makes the task from its failed row, which still has its arguments"
+                } else {
+                    "it was written by senpuki 0.1.x as text that cannot be read back, and the row of its task does not help"
+                }
+                .into(),
+            );
+            fields.push(("data", Value::text(fact.dump.clone())));
+        }
+        Some(Dump::Unreadable(why)) => {
+            evidence.push(why);
+            fields.push(("data", Value::text(fact.dump.clone())));
+        }
+        None => {}
+    }
+    if let Some(traceback) = traceback {
+        fields.push(("traceback", Value::Lines(traceback)));
+    }
+    Found {
+        subject: Subject::new(NAME, LETTER, fact.id.clone()),
+        now,
+        fields,
+        lead,
+        verdict: verdict(&fact, standing, &group, evidence),
+        history: None,
+        sections: vec![replay_section(steps)],
+    }
+}
+
+/// What the dump tells of the task; the traceback of its error comes back.
+fn task_fields(
+    task: &Task,
+    retry_for: &[String],
+    zone: &Zone,
+    fields: &mut Vec<(&'static str, Value)>,
+) -> Option<String> {
+    let time = |wall: Option<Wall>| Value::time(wall.map(|wall| zone.moment(wall)));
+    fields.push(("parent_task_id", Value::text(task.parent_task_id.clone())));
+    fields.push(("priority", task.priority.map_or(Value::Null, Value::Int)));
+    fields.push(("tags", Value::List(task.tags.iter().cloned().map(Value::Text).collect())));
+    fields.push(("created_at", time(task.created_at)));
+    fields.push(("started_at", time(task.started_at)));
+    fields.push(("idempotency_key", Value::text(task.idempotency_key.clone())));
+    fields.push(("retry_policy", task.retry_policy.clone().map_or(Value::Null, Value::Json)));
+    if !retry_for.is_empty() && retry_for != ["Exception"] {
+        fields.push(("retry_for_lost", Value::List(retry_for.iter().cloned().map(Value::Text).collect())));
+    }
+    let args = decode(task.args.as_deref().unwrap_or_default());
+    let kwargs = decode(task.kwargs.as_deref().unwrap_or_default());
+    fields.push(("codec", Value::Name(args.codec.name())));
+    fields.push(("args", Value::Json(args.json)));
+    fields.push(("kwargs", Value::Json(kwargs.json)));
+    let error = task.error.as_deref().map(decode)?;
+    error.exception.and_then(|exception| exception.traceback)
+}
+
+fn verdict(fact: &Fact, standing: Standing, group: &str, mut evidence: Vec<String>) -> Verdict {
+    let orchestrator = fact.grounds.kind == TaskKind::Orchestrator;
+    let replayable = standing == Standing::Replayable;
+    let summary = if replayable { "a worker can run it again".to_owned() } else { standing.why().to_owned() };
+    if replayable {
+        evidence.push(rules::consequence(&fact.grounds.kind).to_owned());
+    } else if standing.can_be_forced() {
+        evidence.extend(rules::forced(standing, orchestrator).map(|what| format!("replayed with --force: {what}")));
+    }
+    let mut next = Vec::new();
+    if replayable {
+        next.push(NextCommand::new(&["sen", "dlq", "replay"], "run it again").id(&fact.id));
+    }
+    next.push(
+        NextCommand::new(&["sen", "dlq", "list"], "the dead letters with the same error").option("--group", group),
+    );
+    if fact.grounds.execution.is_some()
+        && let Some(execution) = &fact.execution_id
+    {
+        next.push(NextCommand::new(&["sen", "exec", "show"], "the execution it belongs to").id(execution));
+    }
+    let discard = NextCommand::new(&["sen", "dlq", "discard"], "give it up: it is written out first");
+    next.push(discard.id(&fact.id).with(&["--export", "FILE"]));
+    Verdict { state: standing.name(), severity: Severity::Warning, summary, evidence, next }
+}

@@ -1,0 +1,372 @@
+//! Stent and Senpuki (Stent is Senpuki renamed): durable functions, kept in `executions`, `tasks` and their neighbours.
+//!
+//! This file is the system: it looks through a [`port::ExecutionStore`] and, for dead letters and acts, a
+//! [`letters::LetterStore`]. SQL lives in the cells (`postgres.rs`, `sqlite.rs`).
+
+pub mod acts;
+pub mod codec;
+pub mod dump;
+pub mod letters;
+pub mod pickle;
+pub mod port;
+pub mod record;
+pub mod shape;
+pub mod verdict;
+pub mod why;
+
+mod upkeep;
+mod view;
+
+#[cfg(feature = "sqlite")]
+pub mod demo;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::{Stream, StreamExt as _};
+
+use sen_model::cause::Explanation;
+use sen_model::checkup::Checkup;
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::letters::{DeadLetters, LetterFilter};
+use sen_model::observe::Observer;
+use sen_model::permit::WritePermit;
+use sen_model::plan::Plan;
+use sen_model::report::Report;
+use sen_model::system::{Filter, Found, History, Listing, Part, Request, Statistics, Survey, System};
+use sen_model::time::wall::Zone;
+use sen_model::time::{Timestamp, When};
+use sen_model::value::Row;
+
+use acts::{ActStore, Acts};
+use letters::{LetterStore, StentLetters};
+use port::{Bound, ExecutionStore, Ids, Order, Query};
+
+pub use view::{EXECUTION_COLUMNS, TASK_COLUMNS};
+
+/// The system's name.
+pub const NAME: &str = "stent";
+
+/// An execution's kind: the primary one.
+pub const EXECUTION: &str = "execution";
+
+/// The kind of a list of tasks, and of a task.
+pub const TASKS: &str = "task";
+
+/// Stent in one database.
+pub struct Stent {
+    store: Box<dyn ExecutionStore>,
+    letters: Option<StentLetters>,
+    acts: Option<Acts>,
+    zone: Zone,
+}
+
+impl Stent {
+    /// Stent over `store`; `zone` is the one whose wall clock the workers write.
+    pub fn new(store: Box<dyn ExecutionStore>, zone: Zone) -> Self {
+        Self { store, letters: None, acts: None, zone }
+    }
+
+    /// The same with its dead letters.
+    #[must_use]
+    pub fn with_letters(mut self, letters: Box<dyn LetterStore>) -> Self {
+        self.letters = Some(StentLetters::new(letters, self.zone.clone()));
+        self
+    }
+
+    /// The same with the acts on executions.
+    #[must_use]
+    pub fn with_acts(mut self, acts: Box<dyn ActStore>) -> Self {
+        self.acts = Some(Acts::new(acts));
+        self
+    }
+
+    /// The zone whose wall clock the workers write.
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// How many further letters died of the same error. Nobody is refused the rest because this cannot be counted.
+    async fn alike(&self, id: &str) -> Option<u64> {
+        let letters = self.letters()?;
+        let of_it = LetterFilter { ids: vec![id.to_owned()], ..LetterFilter::default() };
+        let group = letters.groups(&of_it).await.ok()?.into_iter().next()?;
+        let same = LetterFilter { groups: vec![group.id], step: Some(group.step), ..LetterFilter::default() };
+        let all = letters.groups(&same).await.ok()?;
+        Some(all.iter().map(|group| group.count).sum::<u64>().saturating_sub(1))
+    }
+
+    fn absent(&self) -> Error {
+        absent(self.database())
+    }
+}
+
+/// How much progress comes along with an execution.
+fn progress(events: u32) -> i64 {
+    i64::from(events)
+}
+
+fn no_history() -> Error {
+    Error::new(ErrorKind::NoSystem, "executions have no events of their own")
+        .with_hint("`sen exec show ID` shows their progress")
+}
+
+type Chunks<T> = Pin<Box<dyn Stream<Item = Result<Vec<T>>> + Send>>;
+
+/// The parts of a listing: at most `limit` rows, of which one more was asked for.
+fn parts<T: Send + 'static>(
+    chunks: Chunks<T>,
+    limit: Option<u64>,
+    make: impl Fn(T) -> Row + Send + 'static,
+) -> Pin<Box<dyn Stream<Item = Result<Part>> + Send>> {
+    let mut left = limit.unwrap_or(u64::MAX);
+    Box::pin(chunks.map(move |chunk| {
+        let mut chunk = chunk?;
+        let keep = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
+        let more = chunk.len() > keep;
+        chunk.truncate(keep);
+        left -= keep as u64;
+        Ok(Part { rows: chunk.into_iter().map(&make).collect(), more })
+    }))
+}
+
+/// The states `sen exec list --state` takes: what the database stores, and what a verdict says.
+pub const EXECUTION_STATES: &[&str] = &[
+    "pending",
+    "running",
+    "completed",
+    "failed",
+    "timed_out",
+    "cancelling",
+    "cancelled",
+    "stranded",
+    "overdue",
+    "lost",
+    "waiting",
+    "sleeping",
+    "settling",
+];
+
+/// The states `sen task list --state` takes.
+pub const TASK_STATES: &[&str] =
+    &["pending", "running", "completed", "failed", "ready", "scheduled", "waiting", "lost"];
+
+impl Stent {
+    fn query(&self, filter: &Filter) -> Result<Query> {
+        let tasks = filter.kind == TASKS;
+        let (noun, known) = if tasks { ("task", TASK_STATES) } else { ("execution", EXECUTION_STATES) };
+        let mut states = filter.states.clone();
+        if let Some(odd) = states.iter().find(|state| !known.contains(&state.as_str())) {
+            return Err(Error::usage(format!("no {noun} is ever {odd:?}"))
+                .with_hint(format!("known states: {}", known.join(", "))));
+        }
+        if filter.flags.contains(&"stuck") {
+            let stuck = if tasks { &["lost"][..] } else { &["stranded", "overdue", "lost"] };
+            states.extend(stuck.iter().map(|state| (*state).to_owned()));
+        }
+        let (order, newest_first) = match filter.sort.as_deref() {
+            None if filter.limit.is_none() && filter.after.is_none() => (Order::Stored, false),
+            None | Some("created") => (Order::Created, true),
+            Some("started") => (Order::Started, true),
+            Some("completed") => (Order::Completed, true),
+            Some(other) => {
+                return Err(Error::usage(format!("cannot sort by {other:?}"))
+                    .with_hint("known orders: created, started, completed"));
+            }
+        };
+        Ok(Query {
+            states,
+            queue: filter.queue.clone(),
+            function: filter.function.clone(),
+            tag: filter.tag.as_deref().map(codec::tag_needles).unwrap_or_default(),
+            worker: filter.worker.clone(),
+            error: filter.error.as_deref().map(codec::needles).unwrap_or_default(),
+            execution: filter.parent.clone(),
+            since: Bound::of(filter.since, &self.zone),
+            until: [Bound::of(filter.until, &self.zone), Bound::of(filter.older_than.map(When::Ago), &self.zone)],
+            after: filter.after.clone(),
+            order,
+            descending: newest_first != filter.reverse,
+            limit: filter.limit.map(|limit| i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)),
+            payloads: filter.payloads,
+            // The zone's offset now: this machine's clock is good enough to tell the season.
+            ahead: self.zone.ahead_at(Timestamp::here()),
+        })
+    }
+}
+
+/// The error that says that a database holds none of these tables.
+fn absent(database: &str) -> Error {
+    Error::new(ErrorKind::NoSystem, format!("no Stent or Senpuki tables (executions, tasks) in {database}"))
+        .with_hint("is this the right database, and does the role's search_path name the schema?")
+}
+
+#[async_trait]
+impl System for Stent {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn database(&self) -> &str {
+        self.store.database()
+    }
+
+    async fn present(&self) -> Result<bool> {
+        Ok(self.store.shape().await?.present())
+    }
+
+    async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>> {
+        let look = self.store.find(id, progress(events), false).await?;
+        Ok(view::found(look, &self.zone))
+    }
+
+    async fn show(&self, kind: &str, id: &str, events: u32) -> Result<Vec<Found>> {
+        let look = self.store.find(id, progress(events), true).await?;
+        let mut found = view::found(look, &self.zone);
+        found.retain(|one| one.subject.kind == kind);
+        Ok(found)
+    }
+
+    async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
+        // The errors of tries are in the progress.
+        let look = self.store.find(id, 50, false).await?;
+        let now = self.zone.wall(look.now);
+        let queue = match why::waiting_task(&look, now) {
+            Some(task) => {
+                Some(self.store.activity(task.queue.as_deref(), task.step_name.as_deref(), &self.zone).await?)
+            }
+            None => None,
+        };
+        let letter = look.letter.as_ref().or_else(|| look.execution.as_ref().and_then(|whole| whole.letters.first()));
+        let alike = match letter {
+            Some(letter) => self.alike(&letter.id).await,
+            None => None,
+        };
+        let facts = why::Facts { look: &look, now, queue, alike };
+        let explain = |found: Found| {
+            let (causes, related) = match (found.subject.kind, &look.execution, &look.task) {
+                (EXECUTION, Some(whole), _) => {
+                    (why::of_execution(&facts, whole), why::related_to_execution(whole, now))
+                }
+                (TASKS, _, Some(task)) => {
+                    let mut causes = why::of_task(&facts, task);
+                    causes.extend(look.letter.as_ref().map(|_| why::of_letter(&facts)).unwrap_or_default());
+                    (causes, why::related_to_task(task))
+                }
+                _ => (why::of_letter(&facts), Vec::new()),
+            };
+            found.because(causes, related)
+        };
+        Ok(view::found(look.clone(), &self.zone).into_iter().map(explain).collect())
+    }
+
+    async fn checkup(&self) -> Result<Checkup> {
+        let shape = self.store.shape().await?;
+        if !shape.present() {
+            return Err(self.absent());
+        }
+        // Counting needs rights that not every role has; what is lacking is told by what is needed.
+        let orphans = match self.store.orphans().await {
+            Err(error) if error.kind() == ErrorKind::Denied => None,
+            orphans => orphans?,
+        };
+        let silent = match self.store.census(&self.zone).await {
+            Err(error) if error.kind() == ErrorKind::Denied => Vec::new(),
+            census => view::silent_queues(&census?, &self.zone),
+        };
+        Ok(upkeep::checkup(&shape, self.store.sequences().await?, orphans.as_ref(), &silent))
+    }
+
+    async fn mentions(&self, names: &[String]) -> Result<Vec<String>> {
+        self.store.naming(names, sen_model::system::MENTIONS as u32 + 1).await
+    }
+
+    async fn nearby(&self, id: &str) -> Result<Vec<String>> {
+        let mut near: Vec<(usize, String)> = self
+            .store
+            .neighbours(id)
+            .await?
+            .into_iter()
+            .map(|found| (strsim::levenshtein(&found, id), found))
+            // Ids are random: what shares no beginning and differs much was not meant.
+            .filter(|(distance, found)| *distance <= 3 || (id.len() >= 4 && found.starts_with(id)))
+            .collect();
+        near.sort();
+        near.dedup();
+        Ok(near.into_iter().take(3).map(|(_, found)| found).collect())
+    }
+
+    async fn list(&self, filter: &Filter) -> Result<Listing> {
+        let query = self.query(filter)?;
+        let zone = self.zone.clone();
+        let limit = filter.limit;
+        if filter.kind == TASKS {
+            let rows = self.store.tasks(&query).await?;
+            let now = rows.now;
+            let make = move |task| view::task_row(task, &view::Clock::new(&zone, now));
+            return Ok(Listing { columns: view::TASK_COLUMNS, now, parts: parts(rows.chunks, limit, make) });
+        }
+        let rows = self.store.executions(&query).await?;
+        let now = rows.now;
+        let make = move |listed| view::execution_row(listed, &view::Clock::new(&zone, now));
+        Ok(Listing { columns: view::EXECUTION_COLUMNS, now, parts: parts(rows.chunks, limit, make) })
+    }
+
+    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let states = |known: &[&str]| {
+            Ok(known.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned()).collect())
+        };
+        match kind {
+            // Where nothing is typed yet the newest are offered instead: ids are random, and their first ones mean nothing.
+            "execution" | "task" | "any" if !prefix.is_empty() => {
+                let mut found = Vec::new();
+                if kind != "task" {
+                    found.extend(self.store.ids(Ids::Executions, prefix, limit).await?);
+                }
+                if kind != "execution" {
+                    found.extend(self.store.ids(Ids::Tasks, prefix, limit).await?);
+                }
+                Ok(found)
+            }
+            "letter" if !prefix.is_empty() => self.store.ids(Ids::Letters, prefix, limit).await,
+            "execution_state" => states(EXECUTION_STATES),
+            "task_state" => states(TASK_STATES),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    async fn history(&self, _id: &str, _limit: Option<u64>) -> Result<History> {
+        Err(no_history())
+    }
+
+    async fn history_since(&self, _id: &str, _since: Option<Timestamp>) -> Result<History> {
+        Err(no_history())
+    }
+
+    async fn survey(&self) -> Result<Survey> {
+        Ok(view::survey(&self.store.census(&self.zone).await?, &self.zone))
+    }
+
+    async fn stats(&self, window: Duration) -> Result<Option<Statistics>> {
+        let stats = self.store.stats(&self.zone, window).await?;
+        Ok(Some(view::stats(&stats, &self.zone, window)))
+    }
+
+    async fn plan(&self, request: &Request) -> Result<Plan> {
+        self.make_plan(request).await
+    }
+
+    fn letters(&self) -> Option<&dyn DeadLetters> {
+        self.letters.as_ref().map(|letters| letters as &dyn DeadLetters)
+    }
+
+    async fn apply(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
+        permit.must_be_for(plan)?;
+        self.carry_out(plan, permit, observer).await
+    }
+}

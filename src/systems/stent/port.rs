@@ -1,0 +1,343 @@
+//! What the reading side of Stent needs of a store: rows in, rows out. No judgement, no presentation.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::Stream;
+
+use super::record::{DeadTask, Execution, Progress, Signal, Task};
+use super::shape::{Library, Shape};
+use super::verdict::Leaves;
+use super::why::Activity;
+use sen_model::error::Result;
+use sen_model::time::wall::{Wall, Zone};
+use sen_model::time::{Timestamp, When};
+
+/// So many tasks of one execution come along with it.
+pub const TASKS: i64 = 1000;
+/// So much of an error comes along in a list.
+pub const ERROR_BYTES: i64 = 65_536;
+
+/// Whose ids are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ids {
+    /// Executions.
+    Executions,
+    /// Tasks.
+    Tasks,
+    /// Dead letters.
+    Letters,
+}
+
+/// Stent's tables in one real store. Every method is one round trip where the store has such a thing.
+#[async_trait]
+pub trait ExecutionStore: Send + Sync {
+    /// The database for people, without secrets.
+    fn database(&self) -> &str;
+
+    /// What the tables look like: the catalogue only, without an error where they are missing.
+    async fn shape(&self) -> Result<Shape>;
+
+    /// Everything that has this id, in one snapshot. `progress` bounds the progress that comes along. With `known`, the
+    /// tables are taken to be there and no catalogue is asked.
+    async fn find(&self, id: &str, progress: i64, known: bool) -> Result<Look>;
+
+    /// The executions that match.
+    async fn executions(&self, query: &Query) -> Result<Rows<Listed>>;
+
+    /// The tasks that match.
+    async fn tasks(&self, query: &Query) -> Result<Rows<Task>>;
+
+    /// Ids of executions and tasks that stand next to `id` in the index.
+    async fn neighbours(&self, id: &str) -> Result<Vec<String>>;
+
+    /// At most `limit` executions that have not ended well and whose arguments or tags contain one of `names`: a scan, given
+    /// up after [`sen_model::system::SEARCH`] where the store can.
+    async fn naming(&self, names: &[String], limit: u32) -> Result<Vec<String>>;
+
+    /// At most `limit` ids that begin with `prefix`: a range of the primary key.
+    async fn ids(&self, of: Ids, prefix: &str, limit: u32) -> Result<Vec<String>>;
+
+    /// What goes on in one queue, and of one step; without a queue, in all of them, for every worker takes such tasks.
+    async fn activity(&self, queue: Option<&str>, step: Option<&str>, zone: &Zone) -> Result<Activity>;
+
+    /// The sequences behind the tables, as SQL names them; none where a store has no such thing.
+    async fn sequences(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// What should not be there; `None` where a table it is told by is missing.
+    async fn orphans(&self) -> Result<Option<Orphans>>;
+
+    /// What is in the tables, counted.
+    async fn census(&self, zone: &Zone) -> Result<Census>;
+
+    /// What happened within `window`, and who works.
+    async fn stats(&self, zone: &Zone, window: Duration) -> Result<Stats>;
+}
+
+/// The bytes that `names` leave in payloads and tags, with what ends them there, so that a longer name is not taken for one:
+/// the quote of JSON, and in a pickle the opcode that remembers a text (MEMOIZE of protocol 4 and later, BINPUT before).
+pub fn needles(names: &[String]) -> Vec<Vec<u8>> {
+    let ended = |name: &String| [b'"', 0x94, b'q'].map(|end| [name.as_bytes(), &[end]].concat());
+    names.iter().flat_map(ended).collect()
+}
+
+/// What should not be there, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Orphans {
+    /// Failed tasks of failed executions without a dead letter: their worker died between two commits, or somebody replayed
+    /// or discarded the letter.
+    pub failed_without_letter: i64,
+    /// Dead letters whose execution is gone.
+    pub letters_without_execution: i64,
+    /// Tasks whose execution is gone.
+    pub tasks_without_execution: i64,
+}
+
+/// What an id names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Look {
+    /// The database's clock.
+    pub now: Timestamp,
+    /// The execution, with what belongs to it.
+    pub execution: Option<Whole>,
+    /// The task.
+    pub task: Option<Task>,
+    /// The task's execution, without payloads.
+    pub owner: Option<Execution>,
+    /// The dead letter.
+    pub letter: Option<DeadTask>,
+}
+
+/// An execution and what belongs to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Whole {
+    /// The execution.
+    pub execution: Execution,
+    /// Its tasks by time of creation, the first [`TASKS`] of them; of their payloads only the errors.
+    pub tasks: Vec<Task>,
+    /// How many tasks there are.
+    pub task_count: i64,
+    /// Its newest progress, in order.
+    pub progress: Vec<Progress>,
+    /// How much progress there is.
+    pub progress_count: i64,
+    /// Its dead letters, without their dumps.
+    pub letters: Vec<DeadTask>,
+    /// Signals sent to it.
+    pub signals: Vec<Signal>,
+    /// Its counters by name.
+    pub counters: Vec<(String, f64)>,
+    /// Its custom state by key.
+    pub state: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// One execution of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed {
+    /// The execution.
+    pub execution: Execution,
+    /// Whether tasks of it are pending or running; `None` where nobody asked, because it has ended.
+    pub live: Option<bool>,
+    /// Whether the lease of one of its running tasks has ended.
+    pub lost: Option<bool>,
+    /// Whether anything of it changed a moment ago ([`GRACE`](super::verdict::GRACE)).
+    pub settling: Option<bool>,
+    /// What its open tasks are at that wait for no other one.
+    pub leaves: Leaves,
+}
+
+/// The rows that match a query.
+pub struct Rows<T> {
+    /// The database's clock.
+    pub now: Timestamp,
+    /// The rows in chunks.
+    pub chunks: Pin<Box<dyn Stream<Item = Result<Vec<T>>> + Send>>,
+}
+
+/// The order of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As stored: no sorting, the fastest for everything.
+    Stored,
+    /// By time of creation.
+    Created,
+    /// By when it was begun.
+    Started,
+    /// By when it ended.
+    Completed,
+}
+
+/// Which executions or tasks, and in what order. What does not apply to one of them is left empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// Stored states or judged ones (`stranded`, `overdue`, `lost`; of tasks `ready`, `scheduled`, `waiting`, `lost`).
+    pub states: Vec<String>,
+    /// Of this queue; `default` is also what has none.
+    pub queue: Option<String>,
+    /// Of this function, with or without its module.
+    pub function: Option<String>,
+    /// With one of these texts in the column of tags.
+    pub tag: Vec<String>,
+    /// Of workers whose name begins so.
+    pub worker: Option<String>,
+    /// With one of these texts in the error.
+    pub error: Vec<String>,
+    /// Of this execution.
+    pub execution: Option<String>,
+    /// Created at or after this.
+    pub since: Bound,
+    /// Created before both of these.
+    pub until: [Bound; 2],
+    /// Only what lies behind this id in the order.
+    pub after: Option<String>,
+    /// The order.
+    pub order: Order,
+    /// Largest first.
+    pub descending: bool,
+    /// At most so many rows.
+    pub limit: Option<i64>,
+    /// Whether arguments and results are fetched.
+    pub payloads: bool,
+    /// By how many microseconds the workers' clock is ahead of UTC.
+    pub ahead: i64,
+}
+
+/// A bound in time on the workers' clock: a reading of it, or microseconds before the database's now. At most one is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bound {
+    /// What the workers' clock showed, in microseconds since its 1970.
+    pub at: Option<i64>,
+    /// Microseconds before now.
+    pub ago: Option<i64>,
+}
+
+impl Bound {
+    /// A point in time, as the workers' clock has it.
+    pub fn of(when: Option<When>, zone: &Zone) -> Self {
+        match when {
+            None => Self::default(),
+            Some(When::At(moment)) => Self { at: Some(zone.wall(moment).as_micros()), ago: None },
+            Some(When::Ago(span)) => Self { at: None, ago: Some(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)) },
+        }
+    }
+
+    /// The bound as a reading of the workers' clock, given what it shows now.
+    pub fn wall(self, now: Wall) -> Option<Wall> {
+        let before = |ago: i64| Wall::from_micros(now.as_micros().saturating_sub(ago));
+        self.at.map(Wall::from_micros).or_else(|| self.ago.map(before))
+    }
+}
+
+/// What the tables look like and what is in them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Census {
+    /// The database's clock.
+    pub now: Timestamp,
+    /// The tables.
+    pub shape: Shape,
+    /// Who wrote them.
+    pub library: Library,
+    /// Executions by stored state.
+    pub executions: Vec<ExecutionGroup>,
+    /// Executions that have not ended and have no task that would bring them further.
+    pub stranded: Group,
+    /// Tasks by state, kind and due-ness.
+    pub tasks: Vec<TaskGroup>,
+    /// Dead letters.
+    pub letters: Group,
+    /// Further facts: server version, time zone.
+    pub facts: Vec<(&'static str, String)>,
+}
+
+/// A number of rows and the times between which they were made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Group {
+    /// How many.
+    pub count: i64,
+    /// The oldest.
+    pub oldest: Option<Wall>,
+    /// The newest.
+    pub newest: Option<Wall>,
+}
+
+/// Executions in one state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExecutionGroup {
+    /// The stored state.
+    pub state: String,
+    /// Whether their expiry has passed.
+    pub expired: bool,
+    /// How many, by creation.
+    pub group: Group,
+}
+
+/// Tasks alike.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskGroup {
+    /// The stored state.
+    pub state: String,
+    /// The stored kind.
+    pub kind: String,
+    /// The queue.
+    pub queue: Option<String>,
+    /// Pending: whether it is to begin later. Running: whether its lease has ended.
+    pub off: bool,
+    /// How many, by creation.
+    pub group: Group,
+    /// The latest end of a lease among them.
+    pub lease: Option<Wall>,
+    /// Since when the first of them has been due.
+    pub due: Option<Wall>,
+    /// When one of them was begun last.
+    pub begun: Option<Wall>,
+    /// The longest time in microseconds by which one was begun before it was made.
+    pub lead: Option<i64>,
+}
+
+/// Who works, and what got done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stats {
+    /// What is there altogether.
+    pub census: Census,
+    /// Running tasks by worker.
+    pub workers: Vec<Worker>,
+    /// Executions that ended within the window, by state.
+    pub ended: Vec<(String, i64)>,
+    /// Steps whose tasks ended within the window.
+    pub steps: Vec<Step>,
+}
+
+/// A worker, as its running tasks tell of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Worker {
+    /// Its name.
+    pub name: Option<String>,
+    /// Tasks it runs.
+    pub running: i64,
+    /// Of these, whose lease has ended.
+    pub lost: i64,
+    /// When it began the oldest of them.
+    pub since: Option<Wall>,
+    /// The latest end of a lease it holds.
+    pub lease: Option<Wall>,
+}
+
+/// A step, as its ended tasks tell of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Its name.
+    pub name: Option<String>,
+    /// Tasks completed.
+    pub completed: i64,
+    /// Tasks failed.
+    pub failed: i64,
+    /// Their mean duration in microseconds.
+    pub mean: Option<f64>,
+    /// Their longest duration in microseconds.
+    pub longest: Option<f64>,
+    /// How often they were tried again.
+    pub retries: i64,
+}

@@ -1,0 +1,325 @@
+//! Acts on executions in PostgreSQL: one statement each, guarded by what was seen.
+//!
+//! An execution is locked before its tasks, and those in the order of their ids, as everybody should.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::letters::Stamp;
+use super::{PostgresExecutions, is_other};
+use crate::acts::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
+use crate::letters::chosen::Wanted;
+use crate::port::ExecutionStore as _;
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::permit::WritePermit;
+use sen_model::time::wall::Wall;
+use sen_stores::postgres::decode::Cells;
+use sen_stores::postgres::link::Link;
+use sen_stores::postgres::outcome::{Proof, Written};
+use sen_stores::postgres::read::Ask;
+use sen_stores::sql::Sql;
+
+/// The writing side of executions in one PostgreSQL database.
+pub struct PostgresActs {
+    link: Arc<Link>,
+}
+
+impl PostgresActs {
+    /// Over a shared connection.
+    pub fn new(link: Arc<Link>) -> Self {
+        Self { link }
+    }
+}
+
+macro_rules! wall_now {
+    ($ahead:literal) => {
+        concat!("(now() AT TIME ZONE 'UTC' + ", $ahead, " * interval '1 microsecond')")
+    };
+}
+
+/// $1 execution, $2 state as seen, $3 error, $4 ahead, $5 note. A wait for a signal and what runs above it are left: a live
+/// orchestrator whose wait failed would go on as if the signal had come.
+static CANCEL: Sql = Sql::new(concat!(
+    "WITH RECURSIVE held AS MATERIALIZED (SELECT e.id FROM executions AS e WHERE e.id = $1 AND e.state = $2
+            AND e.state IN ('pending', 'running', 'cancelling') FOR UPDATE),
+        ended AS (UPDATE executions AS e SET state = 'cancelled', completed_at = ",
+    wall_now!("$4"),
+    ", error = $3 FROM held WHERE e.id = held.id RETURNING e.id, e.root_function),
+        waits AS (SELECT t.id, t.parent_task_id, t.step_name, t.worker_id FROM tasks AS t
+                WHERE t.execution_id = $1 AND t.kind = 'signal' AND t.state || '' = 'pending'
+                    AND EXISTS (SELECT 1 FROM tasks AS p WHERE p.id = t.parent_task_id AND p.state = 'running')
+            UNION SELECT p.id, p.parent_task_id, p.step_name, p.worker_id FROM waits AS w JOIN tasks AS p
+                ON p.id = w.parent_task_id AND p.execution_id = $1 AND p.state = 'running'),
+        theirs AS MATERIALIZED (SELECT t.id, t.state, t.worker_id FROM tasks AS t
+            WHERE t.execution_id = $1 AND t.state || '' IN ('pending', 'running') AND EXISTS (SELECT 1 FROM ended)
+                AND t.id NOT IN (SELECT w.id FROM waits AS w)
+            ORDER BY t.id FOR UPDATE),
+        stopped AS (UPDATE tasks AS t SET state = 'failed', completed_at = ",
+    wall_now!("$4"),
+    ", error = $3 FROM theirs AS o WHERE t.id = o.id RETURNING t.id, o.state, o.worker_id),
+        noted AS (INSERT INTO execution_progress (execution_id, step, status, detail)
+            SELECT id, root_function, 'failed', 'execution cancelled ' || $5 || ', database role ' || session_user FROM ended)
+    SELECT NULL::text, NULL::text, NULL::text, NULL::text FROM ended
+    UNION ALL SELECT id::text, state::text, worker_id::text, NULL FROM stopped
+    UNION ALL SELECT id::text, 'left', worker_id::text, step_name::text FROM waits WHERE EXISTS (SELECT 1 FROM ended)"
+));
+
+/// $1 execution, $2 state as seen, $3 root task, $4 ahead, $5 note.
+static COMPLETE: Sql = Sql::new(concat!(
+    "WITH held AS MATERIALIZED (SELECT e.id FROM executions AS e WHERE e.id = $1 AND e.state = $2
+            AND e.state IN ('pending', 'running') FOR UPDATE),
+        root AS MATERIALIZED (SELECT t.id, t.result FROM tasks AS t WHERE t.id = $3 AND t.execution_id = $1
+            AND t.kind = 'orchestrator' AND t.state = 'completed' AND t.result IS NOT NULL AND EXISTS (SELECT 1 FROM held)
+            AND NOT EXISTS (SELECT 1 FROM (SELECT o.kind, o.state FROM tasks AS o WHERE o.execution_id = $1 OFFSET 0) AS o
+                WHERE o.kind = 'orchestrator' AND o.state IN ('pending', 'running')) FOR SHARE),
+        ended AS (UPDATE executions AS e SET state = 'completed', result = root.result, error = NULL, completed_at = ",
+    wall_now!("$4"),
+    " FROM root WHERE e.id = $1 RETURNING e.id, e.root_function),
+        noted AS (INSERT INTO execution_progress (execution_id, step, status, detail)
+            SELECT id, root_function, 'completed', 'execution completed with the result of task ' || $3 || ' ' || $5
+                || ', database role ' || session_user FROM ended)
+    SELECT id::text FROM ended"
+));
+
+/// $1 execution, $2 tasks, $3 the error they were stopped with.
+static WATCH: Sql = Sql::new(
+    "SELECT (SELECT e.state::text FROM executions AS e WHERE e.id = $1), ARRAY(SELECT t.id::text FROM tasks AS t
+        WHERE t.id = ANY($2) AND (t.state <> 'failed' OR t.error IS DISTINCT FROM $3))",
+);
+
+/// $1 execution, $2 name, $3 payload, $4 replace, $5 ahead, $6 note.
+static SEND: Sql = Sql::new(concat!(
+    "WITH alive AS MATERIALIZED (SELECT e.id FROM executions AS e WHERE e.id = $1 AND e.state IN ('pending', 'running') FOR SHARE),
+        sent AS (INSERT INTO signals AS s (execution_id, name, payload, created_at, consumed, consumed_at)
+            SELECT id, $2, $3, ",
+    wall_now!("$5"),
+    ", false, NULL FROM alive
+            ON CONFLICT (execution_id, name) DO UPDATE SET payload = excluded.payload, created_at = excluded.created_at,
+                consumed = false, consumed_at = NULL WHERE s.consumed OR $4
+            RETURNING s.execution_id),
+        woken AS (UPDATE tasks AS t SET state = 'completed', result = $3, completed_at = ",
+    wall_now!("$5"),
+    " FROM sent WHERE t.execution_id = sent.execution_id AND t.kind = 'signal' AND t.step_name = 'signal:' || $2
+                AND t.state || '' = 'pending' RETURNING t.id),
+        noted AS (INSERT INTO execution_progress (execution_id, step, status, detail)
+            SELECT execution_id, 'signal:' || $2, 'dispatched', 'signal sent ' || $6 || ', database role ' || session_user FROM sent)
+    SELECT (SELECT id::text FROM woken) FROM sent"
+));
+
+/// $1 execution, $2 name, $3 payload, $4 ahead.
+static WAKE: Sql = Sql::new(concat!(
+    "WITH unread AS MATERIALIZED (SELECT 1 FROM signals WHERE execution_id = $1 AND name = $2 AND NOT consumed AND payload = $3),
+        woken AS (UPDATE tasks AS t SET state = 'completed', result = $3, completed_at = ",
+    wall_now!("$4"),
+    " FROM unread WHERE t.execution_id = $1 AND t.kind = 'signal' AND t.step_name = 'signal:' || $2
+            AND t.state || '' = 'pending' RETURNING t.id)
+    SELECT (SELECT id::text FROM woken), EXISTS (SELECT 1 FROM unread)"
+));
+
+/// Whether an execution has dead letters: by their tasks, or by their dumps where those are gone.
+macro_rules! has_letters {
+    () => {
+        "(EXISTS (SELECT 1 FROM tasks AS t JOIN dead_tasks AS d ON d.id = t.id WHERE t.execution_id = e.id)
+            OR e.id IN (SELECT substring(d.data FROM '\"execution_id\"\\s*:\\s*\"([^\"]*)\"') FROM dead_tasks AS d
+                WHERE NOT EXISTS (SELECT 1 FROM tasks AS t WHERE t.id = d.id)))"
+    };
+}
+
+macro_rules! has_live {
+    () => {
+        "EXISTS (SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state || '' IN ('pending', 'running')
+            AND t.kind <> 'signal')"
+    };
+}
+
+/// $1 bound, $2 states, $3 limit.
+static OLD: Sql = Sql::new(concat!(
+    "SELECT e.id::text, e.completed_at, ",
+    has_letters!(),
+    ", ",
+    has_live!(),
+    " FROM executions AS e WHERE e.completed_at < $1 AND e.state = ANY($2) ORDER BY e.completed_at, e.id LIMIT $3"
+));
+
+/// $1 ids, $2 ends as seen.
+const CLEAN_BEGIN: &str = concat!(
+    "WITH held AS MATERIALIZED (SELECT w.place, e.id
+        FROM unnest($1::text[], $2::timestamp[]) WITH ORDINALITY AS w (id, completed_at, place)
+            JOIN executions AS e ON e.id = w.id AND e.completed_at = w.completed_at
+                AND e.state IN ('completed', 'failed', 'timed_out', 'cancelled')
+        WHERE NOT ",
+    has_letters!(),
+    " AND NOT ",
+    has_live!(),
+    " FOR UPDATE OF e SKIP LOCKED),
+    d1 AS (DELETE FROM tasks USING held WHERE execution_id = held.id)"
+);
+const CLEAN_PROGRESS: &str = ", d2 AS (DELETE FROM execution_progress USING held WHERE execution_id = held.id)";
+const CLEAN_SIGNALS: &str = ", d3 AS (DELETE FROM signals USING held WHERE execution_id = held.id)";
+const CLEAN_COUNTERS: &str = ", d4 AS (DELETE FROM execution_counters USING held WHERE execution_id = held.id)";
+const CLEAN_STATE: &str = ", d5 AS (DELETE FROM execution_state USING held WHERE execution_id = held.id)";
+const CLEAN_END: &str = ", gone AS (DELETE FROM executions AS e USING held WHERE e.id = held.id RETURNING held.place)
+    SELECT place::int8 FROM gone";
+
+/// $4 execution, $5 state as seen. The record goes only with the execution.
+static ENDED: Sql = Sql::new(
+    "CASE WHEN EXISTS (SELECT FROM execution_progress WHERE execution_id = $4 AND strpos(detail, $2) > 0) THEN 'landed'
+        WHEN EXISTS (SELECT FROM executions WHERE id = $4 AND state = $5) THEN 'absent' END",
+);
+
+/// $4 execution.
+static SIGNALLED: Sql = Sql::new(
+    "CASE WHEN EXISTS (SELECT FROM execution_progress WHERE execution_id = $4 AND strpos(detail, $2) > 0) THEN 'landed'
+        WHEN EXISTS (SELECT FROM executions WHERE id = $4 AND state IN ('pending', 'running')) THEN 'absent' END",
+);
+
+/// $4 the task that was woken, $5 ahead.
+static WOKEN: Sql = Sql::new(
+    "(SELECT CASE WHEN t.state = 'completed' AND t.completed_at = (timestamptz 'epoch' + $3 * interval '1 microsecond')
+                AT TIME ZONE 'UTC' + $5 * interval '1 microsecond' THEN 'landed'
+            WHEN t.state = 'pending' THEN 'absent' END FROM tasks AS t WHERE t.id = $4)",
+);
+
+/// $4 ids, $5 ends as seen. Nothing is left of an execution that was removed, so another could have done it as well.
+static CLEANED: Sql = Sql::new(
+    "CASE WHEN EXISTS (SELECT FROM unnest($4::text[], $5::timestamp[]) AS w (id, completed_at)
+            JOIN executions AS e ON e.id = w.id AND e.completed_at = w.completed_at) THEN 'absent'
+        WHEN NOT EXISTS (SELECT FROM executions AS e WHERE e.id = ANY($4::text[])) THEN 'effect' END",
+);
+
+#[async_trait]
+impl ActStore for PostgresActs {
+    async fn cancel(&self, cancel: &Cancel<'_>, permit: &WritePermit) -> Result<Option<Vec<Stopped>>> {
+        let params: [(&(dyn ToSql + Sync), Type); 5] = [
+            (&cancel.id, Type::TEXT),
+            (&cancel.seen, Type::TEXT),
+            (&cancel.error, Type::BYTEA),
+            (&cancel.ahead, Type::INT8),
+            (&cancel.note, Type::TEXT),
+        ];
+        let proof = |_: &Written<'_>| {
+            Proof::new(ENDED.clone()).with(cancel.id.to_owned(), Type::TEXT).with(cancel.seen.to_owned(), Type::TEXT)
+        };
+        let rows = self.link.change_all(&Ask::new(&CANCEL, params), &proof, permit.operation()).await?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let stopped = rows.iter().filter_map(|row| {
+            let mut cells = Cells::new(row);
+            let (id, state) = (cells.text(0)?, cells.text(1)?);
+            let left = (state == "left").then(|| cells.text(3).unwrap_or_default());
+            Some(Stopped { id, running: state == "running", worker: cells.text(2), left })
+        });
+        Ok(Some(stopped.collect()))
+    }
+
+    async fn complete(&self, complete: &Complete<'_>, permit: &WritePermit) -> Result<bool> {
+        let params: [(&(dyn ToSql + Sync), Type); 5] = [
+            (&complete.id, Type::TEXT),
+            (&complete.seen, Type::TEXT),
+            (&complete.task, Type::TEXT),
+            (&complete.ahead, Type::INT8),
+            (&complete.note, Type::TEXT),
+        ];
+        let proof = |_: &Written<'_>| {
+            Proof::new(ENDED.clone())
+                .with(complete.id.to_owned(), Type::TEXT)
+                .with(complete.seen.to_owned(), Type::TEXT)
+        };
+        Ok(self.link.change(&Ask::new(&COMPLETE, params), &proof, permit.operation()).await?.is_some())
+    }
+
+    async fn watch(&self, id: &str, tasks: &[String], error: Option<&[u8]>) -> Result<Watched> {
+        let params: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&id, Type::TEXT), (&tasks, Type::TEXT_ARRAY), (&error, Type::BYTEA)];
+        let rows = self.link.ask(Ask::new(&WATCH, params)).await?;
+        let row = rows.first().ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))?;
+        let written = row.try_get(1).map_err(sen_stores::postgres::error_from)?;
+        Ok(Watched { state: Cells::new(row).text(0), written })
+    }
+
+    async fn send(&self, signal: &Signal<'_>, permit: &WritePermit) -> Result<Option<Sent>> {
+        let params: [(&(dyn ToSql + Sync), Type); 6] = [
+            (&signal.id, Type::TEXT),
+            (&signal.name, Type::TEXT),
+            (&signal.payload, Type::BYTEA),
+            (&signal.replace, Type::BOOL),
+            (&signal.ahead, Type::INT8),
+            (&signal.note, Type::TEXT),
+        ];
+        let proof = |_: &Written<'_>| Proof::new(SIGNALLED.clone()).with(signal.id.to_owned(), Type::TEXT);
+        let row = self.link.change(&Ask::new(&SEND, params), &proof, permit.operation()).await?;
+        Ok(row.map(|row| {
+            let woken = Cells::new(&row).text(0);
+            Sent { unread: woken.is_none(), woken }
+        }))
+    }
+
+    async fn wake(&self, signal: &Signal<'_>, permit: &WritePermit) -> Result<Sent> {
+        let params: [(&(dyn ToSql + Sync), Type); 4] = [
+            (&signal.id, Type::TEXT),
+            (&signal.name, Type::TEXT),
+            (&signal.payload, Type::BYTEA),
+            (&signal.ahead, Type::INT8),
+        ];
+        let proof = |written: &Written<'_>| {
+            let woken = written.rows.first().and_then(|row| Cells::new(row).text(0));
+            Proof::new(WOKEN.clone()).with(woken, Type::TEXT).with(signal.ahead, Type::INT8)
+        };
+        let row = self.link.change(&Ask::new(&WAKE, params), &proof, permit.operation()).await?;
+        let row = row.ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))?;
+        let mut cells = Cells::new(&row);
+        Ok(Sent { woken: cells.text(0), unread: cells.flag(1).unwrap_or(false) })
+    }
+
+    async fn old(&self, before: Wall, states: &[String], limit: Option<i64>) -> Result<Vec<Old>> {
+        let before = Stamp(before);
+        let params: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&before, Type::TIMESTAMP), (&states, Type::TEXT_ARRAY), (&limit, Type::INT8)];
+        let rows = self
+            .link
+            .ask(Ask::new(&OLD, params))
+            .await
+            .map_err(|error| if is_other(&error) { super::super::absent(self.link.describe()) } else { error })?;
+        let old = rows.iter().filter_map(|row| {
+            let mut cells = Cells::new(row);
+            Some(Old {
+                id: cells.text(0)?,
+                completed_at: cells.wall(1)?,
+                letters: cells.flag(2).unwrap_or(true),
+                live: cells.flag(3).unwrap_or(true),
+            })
+        });
+        Ok(old.collect())
+    }
+
+    async fn clean(&self, executions: &[Wanted], permit: &WritePermit) -> Result<Vec<usize>> {
+        let shape = PostgresExecutions::new(Arc::clone(&self.link)).shape().await?;
+        let optional = [
+            (shape.has_progress(), CLEAN_PROGRESS),
+            (shape.has_signals(), CLEAN_SIGNALS),
+            (shape.has_counters(), CLEAN_COUNTERS),
+            (shape.has_state(), CLEAN_STATE),
+        ];
+        let begin = Sql::new(CLEAN_BEGIN);
+        let pieces = optional.into_iter().filter(|(there, _)| *there);
+        let clean = pieces.fold(begin, |sql, (_, piece)| sql.then(piece)).then(CLEAN_END);
+        let ids: Vec<&str> = executions.iter().map(|execution| execution.id.as_str()).collect();
+        let ends: Vec<Option<Stamp>> = executions.iter().map(|execution| execution.moved_at.map(Stamp)).collect();
+        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::TEXT_ARRAY), (&ends, Type::TIMESTAMP_ARRAY)];
+        let proof = |written: &Written<'_>| {
+            let gone: Vec<&Wanted> =
+                super::letters::places(written.rows).into_iter().filter_map(|at| executions.get(at)).collect();
+            Proof::new(CLEANED.clone())
+                .with(gone.iter().map(|execution| execution.id.clone()).collect::<Vec<_>>(), Type::TEXT_ARRAY)
+                .with(
+                    gone.iter().map(|execution| execution.moved_at.map(Stamp)).collect::<Vec<_>>(),
+                    Type::TIMESTAMP_ARRAY,
+                )
+        };
+        let rows = self.link.change_all(&Ask::new(&clean, params), &proof, permit.operation()).await?;
+        Ok(super::letters::places(&rows))
+    }
+}

@@ -1,0 +1,247 @@
+//! Counts: what is there, who works, what got done.
+
+use std::time::Duration;
+
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::clock;
+use crate::port::{Census, ExecutionGroup, Group, Orphans, Stats, Step, TaskGroup, Worker};
+use crate::shape::{Library, Shape};
+use crate::verdict::GRACE;
+use crate::why::Activity;
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::time::Timestamp;
+use sen_model::time::wall::Zone;
+use sen_stores::postgres::decode::Cells;
+use sen_stores::postgres::link::Link;
+use sen_stores::postgres::read::Ask;
+use sen_stores::sql::Sql;
+
+/// What the workers' clock shows now.
+macro_rules! wall_now {
+    () => {
+        "(now() AT TIME ZONE 'UTC' + $1 * interval '1 microsecond')"
+    };
+}
+
+static FACTS: Sql = Sql::new(
+    "SELECT now(), current_setting('server_version'), pg_is_in_recovery(),
+        EXISTS (SELECT 1 FROM tasks WHERE step_name = 'stent.sleep'),
+        EXISTS (SELECT 1 FROM tasks WHERE step_name = 'senpuki.sleep')",
+);
+
+static EXECUTIONS: Sql = Sql::new(concat!(
+    "SELECT state::text, coalesce(expiry_at < ",
+    wall_now!(),
+    // A worker ends what has expired just after that moment.
+    " - interval '10 seconds', false), count(*), min(created_at), max(created_at) FROM executions GROUP BY 1, 2"
+));
+
+/// Without open tasks, and for longer than its worker needs to end it ($2).
+static STRANDED: Sql = Sql::new(concat!(
+    "SELECT count(*), min(e.created_at), max(e.created_at) FROM executions AS e
+    WHERE e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') AND NOT EXISTS (
+        SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running'))
+        AND (greatest(e.created_at, (SELECT max(greatest(t.created_at, t.started_at, t.completed_at)) FROM tasks AS t
+            WHERE t.execution_id = e.id)) >= ",
+    wall_now!(),
+    " - $2 * interval '1 microsecond') IS NOT TRUE"
+));
+
+static TASKS: Sql = Sql::new(concat!(
+    "SELECT state::text, kind::text, queue::text,
+        coalesce(CASE state WHEN 'pending' THEN scheduled_for > ",
+    wall_now!(),
+    " WHEN 'running' THEN lease_expires_at < ",
+    wall_now!(),
+    " END, false), count(*), min(created_at), max(greatest(created_at, started_at, completed_at)), max(lease_expires_at),
+        min(coalesce(scheduled_for, created_at)), max(started_at),
+        (extract(epoch FROM max(created_at - started_at) FILTER (WHERE isfinite(created_at) AND isfinite(started_at))) * 1e6)::int8
+    FROM tasks GROUP BY 1, 2, 3, 4"
+));
+
+static LETTERS: Sql = Sql::new("SELECT count(*), min(moved_at), max(moved_at) FROM dead_tasks");
+
+static WORKERS: Sql = Sql::new(concat!(
+    "SELECT worker_id::text, count(*), count(*) FILTER (WHERE lease_expires_at < ",
+    wall_now!(),
+    "), min(started_at), max(lease_expires_at) FROM tasks WHERE state = 'running' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1000"
+));
+
+static ENDED: Sql = Sql::new(concat!(
+    "SELECT state::text, count(*) FROM executions WHERE completed_at >= ",
+    wall_now!(),
+    " - $2 * interval '1 microsecond' GROUP BY 1 ORDER BY 2 DESC"
+));
+
+static STEPS: Sql = Sql::new(concat!(
+    "SELECT step_name::text, count(*) FILTER (WHERE state = 'completed'), count(*) FILTER (WHERE state = 'failed'),
+        avg(extract(epoch FROM completed_at - started_at))::float8 * 1e6,
+        max(extract(epoch FROM completed_at - started_at))::float8 * 1e6, coalesce(sum(retries), 0)::int8
+    FROM tasks WHERE completed_at >= ",
+    wall_now!(),
+    " - $2 * interval '1 microsecond' GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 100"
+));
+
+static ACTIVITY: Sql = Sql::new(concat!(
+    "SELECT count(*) FILTER (WHERE state = 'pending' AND kind <> 'signal' AND queue IS NOT DISTINCT FROM $2
+            AND (scheduled_for IS NULL OR scheduled_for <= ",
+    wall_now!(),
+    ")), count(*) FILTER (WHERE state = 'running' AND lease_expires_at >= ",
+    wall_now!(),
+    "), max(started_at), count(*) FILTER (WHERE state = 'running' AND step_name = $3 AND lease_expires_at >= ",
+    wall_now!(),
+    ") FROM tasks WHERE $2::text IS NULL OR queue = $2 OR (state = 'running' AND step_name = $3)"
+));
+
+static ORPHANS: Sql = Sql::new(
+    "SELECT (SELECT count(*) FROM tasks AS t JOIN executions AS e ON e.id = t.execution_id
+            WHERE t.state = 'failed' AND e.state = 'failed' AND NOT EXISTS (SELECT FROM dead_tasks AS d WHERE d.id = t.id)),
+        (SELECT count(*) FROM dead_tasks AS d JOIN tasks AS t ON t.id = d.id
+            WHERE NOT EXISTS (SELECT FROM executions AS e WHERE e.id = t.execution_id)),
+        (SELECT count(*) FROM tasks AS t WHERE NOT EXISTS (SELECT FROM executions AS e WHERE e.id = t.execution_id))",
+);
+
+pub(super) async fn activity(link: &Link, queue: Option<&str>, step: Option<&str>, zone: &Zone) -> Result<Activity> {
+    let ahead = zone.ahead_at(Timestamp::here());
+    let params: [(&(dyn ToSql + Sync), Type); 3] = [(&ahead, Type::INT8), (&queue, Type::TEXT), (&step, Type::TEXT)];
+    let rows = link.ask(Ask::new(&ACTIVITY, params)).await?;
+    let Some(row) = rows.first() else { return Ok(Activity::default()) };
+    let mut cells = Cells::new(row);
+    Ok(Activity {
+        ready: cells.int(0).unwrap_or_default(),
+        running: cells.int(1).unwrap_or_default(),
+        last_begun: cells.wall(2),
+        of_step: cells.int(3).unwrap_or_default(),
+    })
+}
+
+pub(super) async fn orphans(link: &Link) -> Result<Orphans> {
+    let rows = link.ask(Ask::new(&ORPHANS, [])).await?;
+    let Some(row) = rows.first() else { return Ok(Orphans::default()) };
+    let mut cells = Cells::new(row);
+    let mut count = |at| cells.int(at).unwrap_or_default();
+    Ok(Orphans {
+        failed_without_letter: count(0),
+        letters_without_execution: count(1),
+        tasks_without_execution: count(2),
+    })
+}
+
+fn group(cells: &mut Cells<'_>, from: usize) -> Group {
+    Group { count: cells.int(from).unwrap_or_default(), oldest: cells.wall(from + 1), newest: cells.wall(from + 2) }
+}
+
+fn executions(row: &Row) -> ExecutionGroup {
+    let mut cells = Cells::new(row);
+    ExecutionGroup {
+        state: cells.text(0).unwrap_or_default(),
+        expired: cells.flag(1).unwrap_or_default(),
+        group: group(&mut cells, 2),
+    }
+}
+
+fn tasks(row: &Row) -> TaskGroup {
+    let mut cells = Cells::new(row);
+    TaskGroup {
+        state: cells.text(0).unwrap_or_default(),
+        kind: cells.text(1).unwrap_or_default(),
+        queue: cells.text(2),
+        off: cells.flag(3).unwrap_or_default(),
+        group: group(&mut cells, 4),
+        lease: cells.wall(7),
+        due: cells.wall(8),
+        begun: cells.wall(9),
+        lead: cells.int(10),
+    }
+}
+
+fn worker(row: &Row) -> Worker {
+    let mut cells = Cells::new(row);
+    Worker {
+        name: cells.text(0),
+        running: cells.int(1).unwrap_or_default(),
+        lost: cells.int(2).unwrap_or_default(),
+        since: cells.wall(3),
+        lease: cells.wall(4),
+    }
+}
+
+fn step(row: &Row) -> Step {
+    let mut cells = Cells::new(row);
+    Step {
+        name: cells.text(0),
+        completed: cells.int(1).unwrap_or_default(),
+        failed: cells.int(2).unwrap_or_default(),
+        mean: cells.float(3),
+        longest: cells.float(4),
+        retries: cells.int(5).unwrap_or_default(),
+    }
+}
+
+pub(super) async fn census(link: &Link, shape: Shape, zone: &Zone) -> Result<Census> {
+    Ok(ask(link, shape, zone, None).await?.census)
+}
+
+pub(super) async fn stats(link: &Link, shape: Shape, zone: &Zone, window: Duration) -> Result<Stats> {
+    ask(link, shape, zone, Some(window)).await
+}
+
+/// The counts of a census, and with a window those of the statistics, in one snapshot.
+async fn ask(link: &Link, shape: Shape, zone: &Zone, window: Option<Duration>) -> Result<Stats> {
+    // The zone's offset now: this machine's clock is good enough to tell the season.
+    let ahead = zone.ahead_at(Timestamp::here());
+    let back = window.map_or(0, |window| i64::try_from(window.as_micros()).unwrap_or(i64::MAX));
+    let now: (&(dyn ToSql + Sync), Type) = (&ahead, Type::INT8);
+    let within = || [now.clone(), (&back as &(dyn ToSql + Sync), Type::INT8)];
+    let mut asks = vec![
+        Ask::new(&FACTS, []),
+        Ask::new(&EXECUTIONS, [now.clone()]),
+        Ask::new(&STRANDED, [now.clone(), (&GRACE as _, Type::INT8)]),
+        Ask::new(&TASKS, [now.clone()]),
+    ];
+    if window.is_some() {
+        asks.extend([Ask::new(&WORKERS, [now.clone()]), Ask::new(&ENDED, within()), Ask::new(&STEPS, within())]);
+    }
+    if shape.has_letters() {
+        asks.push(Ask::new(&LETTERS, []));
+    }
+    let mut answers = link.snapshot(&asks).await?.into_iter();
+    let mut next = || answers.next().unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")));
+    let (facts, by_state, stranded, by_task) = (next()?, next()?, next()?, next()?);
+    let none = Vec::new;
+    let (workers, ended, steps) = if window.is_some() { (next()?, next()?, next()?) } else { (none(), none(), none()) };
+    let letters = if shape.has_letters() { next()? } else { none() };
+    let one = |rows: &[Row]| rows.first().map(|row| group(&mut Cells::new(row), 0)).unwrap_or_default();
+    let mut told = Vec::new();
+    let mut library = Library::Unknown;
+    if let Some(row) = facts.first() {
+        let mut cells = Cells::new(row);
+        told.extend(cells.text(1).map(|version| ("server", format!("PostgreSQL {version}"))));
+        if cells.flag(2) == Some(true) {
+            told.push(("role", "standby: reading only".to_owned()));
+        }
+        library = Library::of(cells.flag(3) == Some(true), cells.flag(4) == Some(true));
+    }
+    let census = Census {
+        now: clock(&facts),
+        shape,
+        library,
+        executions: by_state.iter().map(executions).collect(),
+        stranded: one(&stranded),
+        tasks: by_task.iter().map(tasks).collect(),
+        letters: one(&letters),
+        facts: told,
+    };
+    let ended = ended.iter().map(|row| {
+        let mut cells = Cells::new(row);
+        (cells.text(0).unwrap_or_default(), cells.int(1).unwrap_or_default())
+    });
+    Ok(Stats {
+        census,
+        workers: workers.iter().map(worker).collect(),
+        ended: ended.collect(),
+        steps: steps.iter().map(step).collect(),
+    })
+}

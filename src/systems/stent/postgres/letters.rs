@@ -1,0 +1,586 @@
+//! Dead letters in PostgreSQL: what is known of them, and the statements that replay and remove them.
+//!
+//! The dead task's row is still in `tasks`, so its kind, step and execution are read from there by its id; only where that row
+//! is gone are they picked out of the dump. No index helps an order by time, so nothing here asks for one twice.
+//!
+//! The subqueries with `OFFSET 0` keep the planner to the index on the execution or the key: by statistics taken before a
+//! large replay, an index on `state` would look as if it held nothing.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use futures_util::stream;
+use tokio_postgres::Row;
+use tokio_postgres::types::private::BytesMut;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+
+use super::{filled, is_other, readable, remembered};
+use crate::letters::chosen::Wanted;
+use crate::letters::rules::Effect;
+use crate::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore, StepFact};
+use crate::record::{ExecutionState, TaskKind, TaskState};
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::ident::OperationId;
+use sen_model::permit::WritePermit;
+use sen_model::time::Timestamp;
+use sen_model::time::wall::Wall;
+use sen_stores::postgres::Postgres;
+use sen_stores::postgres::decode::Cells;
+use sen_stores::postgres::link::Link;
+use sen_stores::postgres::outcome::{Proof, Written};
+use sen_stores::postgres::read::{Ask, chunks};
+use sen_stores::sql::Sql;
+
+/// Stent's dead letters in one PostgreSQL database.
+pub struct PostgresLetters {
+    link: Arc<Link>,
+    /// Whether `execution_progress` is there, to keep the record of an act.
+    records: AtomicBool,
+    /// Names the transactions of this connection where another one works for the same operation.
+    mark: Option<OperationId>,
+}
+
+impl PostgresLetters {
+    /// Over a shared connection.
+    pub fn new(link: Arc<Link>) -> Self {
+        Self { link, records: AtomicBool::new(true), mark: None }
+    }
+}
+
+/// A plain TIMESTAMP as it is bound: microseconds since 2000.
+#[derive(Debug)]
+pub(super) struct Stamp(pub(super) Wall);
+
+impl ToSql for Stamp {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> std::result::Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        const EPOCH: i64 = 946_684_800_000_000;
+        let micros = self.0.as_micros();
+        let micros = if self.0.is_finite() { micros.saturating_sub(EPOCH) } else { micros };
+        out.extend_from_slice(&micros.to_be_bytes());
+        Ok(IsNull::No)
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        *kind == Type::TIMESTAMP
+    }
+
+    to_sql_checked!();
+}
+
+static READY: Sql = Sql::new(
+    "SELECT now(),
+        (SELECT count(*) = 4 FROM pg_attribute WHERE attrelid = to_regclass('dead_tasks') AND NOT attisdropped
+            AND attname IN ('id', 'reason', 'moved_at', 'data'))
+        AND (SELECT count(*) = 4 FROM pg_attribute WHERE attrelid = to_regclass('tasks') AND NOT attisdropped
+            AND attname IN ('id', 'execution_id', 'step_name', 'retry_policy'))
+        AND (SELECT count(*) = 3 FROM pg_attribute WHERE attrelid = to_regclass('executions') AND NOT attisdropped
+            AND attname IN ('id', 'root_function', 'expiry_at')),
+        (SELECT count(*) = 4 FROM pg_attribute WHERE attrelid = to_regclass('execution_progress') AND NOT attisdropped
+            AND attname IN ('execution_id', 'step', 'status', 'detail'))",
+);
+
+/// What the workers' clock shows now; the parameter is how far it is ahead of UTC.
+macro_rules! wall_now {
+    ($ahead:literal) => {
+        concat!("(now() AT TIME ZONE 'UTC' + ", $ahead, " * interval '1 microsecond')")
+    };
+}
+
+/// Letters with what they belong to. $1 ids, $2 kinds, $3 queue, $4 step, $5 error, $6 worker, $7 since, $8 until, $9 ahead,
+/// $10 texts, $11 dump. The inner query is fenced off, so that the dumps do not travel through joins and sorts.
+macro_rules! letters {
+    () => {
+        concat!(
+            " FROM (SELECT d.id, d.moved_at, ",
+            readable!(),
+            " AS readable,
+            CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"kind\"\\s*:\\s*\"([^\"]*)\"') ELSE t.kind END AS kind,
+            CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"execution_id\"\\s*:\\s*\"([^\"]*)\"') ELSE t.execution_id END
+                AS execution_id,
+            CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"parent_task_id\"\\s*:\\s*\"([^\"]*)\"')
+                ELSE t.parent_task_id END AS parent,
+            CASE WHEN $10 OR $4::text IS NOT NULL THEN CASE WHEN t.id IS NULL
+                THEN substring(d.data FROM '\"step_name\"\\s*:\\s*\"([^\"]*)\"') ELSE t.step_name END END AS step,
+            CASE WHEN $10 OR $3::text IS NOT NULL THEN CASE WHEN t.id IS NULL
+                THEN substring(d.data FROM '\"queue\"\\s*:\\s*\"([^\"]*)\"') ELSE t.queue END END AS queue,
+            CASE WHEN $10 OR $6::text IS NOT NULL THEN CASE WHEN t.id IS NULL
+                THEN substring(d.data FROM '\"worker_id\"\\s*:\\s*\"([^\"]*)\"') ELSE t.worker_id END END AS worker,
+            CASE WHEN $10 THEN CASE WHEN t.id IS NULL
+                THEN substring(d.data FROM '\"retries\"\\s*:\\s*([0-9]{1,9})')::int ELSE t.retries END END AS retries,
+            CASE WHEN $10 THEN d.reason END AS reason, CASE WHEN $11 THEN d.data END AS data
+            FROM dead_tasks AS d LEFT JOIN tasks AS t ON t.id = d.id
+            WHERE ($1::text[] IS NULL OR d.id = ANY($1))
+                AND ($5::text IS NULL OR position(lower($5) IN lower(d.reason)) > 0)
+                AND ($7::timestamp IS NULL OR d.moved_at >= $7)
+                AND ($8::timestamp IS NULL OR d.moved_at < $8)
+            OFFSET 0) AS f
+        LEFT JOIN executions AS e ON e.id = f.execution_id
+        LEFT JOIN tasks AS p ON p.id = f.parent AND f.kind = 'activity'
+        WHERE ($2::text[] IS NULL OR f.kind = ANY($2))
+            AND ($3::text IS NULL OR f.queue = $3 OR ($3 = 'default' AND f.queue IS NULL))
+            AND ($4::text IS NULL OR f.step = $4 OR right(f.step, length($4) + 1) = ':' || $4)
+            AND ($6::text IS NULL OR starts_with(f.worker, $6))"
+        )
+    };
+}
+
+/// What the standing of a letter rests on: kind, execution's state, expired, parent's state, live, object.
+macro_rules! grounds {
+    () => {
+        concat!(
+            "f.kind::text, e.state::text, coalesce(e.expiry_at <= ",
+            wall_now!("$9"),
+            ", false), p.state::text,
+            CASE WHEN f.kind = 'orchestrator' AND e.state IN ('failed', 'pending', 'running') THEN EXISTS (
+                SELECT 1 FROM tasks AS o WHERE o.execution_id = f.execution_id AND o.kind = 'orchestrator'
+                    AND o.state IN ('pending', 'running')) ELSE false END,
+            f.readable"
+        )
+    };
+}
+
+macro_rules! look {
+    ($order:literal) => {
+        concat!(
+            "SELECT f.id::text, f.moved_at, ",
+            grounds!(),
+            ", f.execution_id::text, f.step::text, f.reason::text, f.queue::text, f.worker::text, f.retries::int8, f.data::text",
+            letters!(),
+            $order,
+            " LIMIT $12"
+        )
+    };
+}
+
+static OLDEST_FIRST: Sql = Sql::new(look!(" ORDER BY f.moved_at, f.id"));
+static UNORDERED: Sql = Sql::new(look!(""));
+static NEWEST_FIRST: Sql = Sql::new(look!(" ORDER BY f.moved_at DESC NULLS LAST, f.id DESC"));
+
+static CLOCK: Sql = Sql::new("SELECT now()");
+
+/// The letters of a batch that are as seen and that nobody else holds.
+/// $1 ids, $2 times of death, $3 ids of the tasks to be made, by place.
+macro_rules! taken {
+    () => {
+        "WITH taken AS MATERIALIZED (
+            SELECT w.place, d.id, w.fresh, d.data
+            FROM unnest($1::text[], $2::timestamp[], $3::text[]) WITH ORDINALITY AS w (id, moved_at, fresh, place)
+                JOIN dead_tasks AS d ON d.id = w.id AND d.moved_at IS NOT DISTINCT FROM w.moved_at
+            FOR UPDATE OF d SKIP LOCKED)"
+    };
+}
+
+/// $4 queue, $5 force, $6 ahead, $7 note.
+macro_rules! replay {
+    ($record:literal) => {
+        concat!(
+            taken!(),
+            ", letters AS MATERIALIZED (
+                SELECT t.place, t.id, t.fresh, x.* FROM taken AS t, jsonb_to_record(t.data::jsonb) AS x (
+                    execution_id text, step_name text, kind text, parent_task_id text, args text, kwargs text, tags jsonb,
+                    priority int, queue text, idempotency_key text, retry_policy jsonb)
+                WHERE left(t.data, 1) = '{' AND x.execution_id <> '' AND x.step_name <> '' AND x.args <> '' AND x.kwargs <> ''
+                UNION ALL
+                SELECT t.place, t.id, t.fresh, r.execution_id, r.step_name, r.kind, r.parent_task_id, encode(r.args, 'base64'),
+                    encode(r.kwargs, 'base64'), nullif(r.tags, '')::jsonb, r.priority, r.queue, r.idempotency_key,
+                    nullif(r.retry_policy, '')::jsonb
+                FROM taken AS t CROSS JOIN LATERAL (SELECT d.* FROM tasks AS d WHERE d.id = t.id OFFSET 0) AS r
+                WHERE starts_with(t.data, 'TaskRecord(') AND ",
+            remembered!("r"),
+            "),
+            opened AS (
+                UPDATE executions AS e SET state = 'pending', started_at = NULL, completed_at = NULL, result = NULL, error = NULL,
+                    retries = 0, expiry_at = CASE WHEN e.expiry_at > ",
+            wall_now!("$6"),
+            " THEN e.expiry_at END
+                FROM letters AS l WHERE l.kind = 'orchestrator' AND e.id = l.execution_id
+                    AND ($5 OR (e.state = 'failed' AND (e.expiry_at > ",
+            wall_now!("$6"),
+            ") IS NOT FALSE))
+                    AND NOT EXISTS (SELECT 1 FROM (
+                        SELECT o.kind, o.state FROM tasks AS o WHERE o.execution_id = l.execution_id OFFSET 0) AS o
+                        WHERE o.kind = 'orchestrator' AND o.state IN ('pending', 'running'))
+                RETURNING l.*),
+            joined AS MATERIALIZED (
+                SELECT l.* FROM letters AS l JOIN executions AS e ON e.id = l.execution_id
+                WHERE l.kind = 'activity' AND l.execution_id NOT IN (SELECT o.execution_id FROM opened AS o) AND ($5 OR (
+                    e.state IN ('pending', 'running') AND (e.expiry_at > ",
+            wall_now!("$6"),
+            ") IS NOT FALSE
+                    AND NOT EXISTS (SELECT 1 FROM (
+                        SELECT p.state FROM tasks AS p WHERE p.id = l.parent_task_id OFFSET 0) AS p WHERE p.state = 'failed')))
+                FOR SHARE OF e),
+            beside AS (
+                SELECT l.* FROM letters AS l
+                WHERE $5 AND l.kind = 'activity' AND l.execution_id IN (SELECT o.execution_id FROM opened AS o)),
+            orphans AS (
+                SELECT l.* FROM letters AS l WHERE $5 AND l.kind IN ('orchestrator', 'activity')
+                    AND NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.id = l.execution_id)),
+            ready AS (SELECT * FROM opened UNION ALL SELECT * FROM joined UNION ALL SELECT * FROM beside
+                UNION ALL SELECT * FROM orphans),
+            gone AS (DELETE FROM dead_tasks AS d USING ready AS r WHERE d.id = r.id RETURNING r.*),
+            made AS (
+                INSERT INTO tasks (id, execution_id, step_name, kind, parent_task_id, state, args, kwargs, retries, created_at, tags,
+                    priority, queue, idempotency_key, retry_policy)
+                SELECT fresh, execution_id, step_name, kind, parent_task_id, 'pending',
+                    coalesce(decode(args, 'base64'), ''), coalesce(decode(kwargs, 'base64'), ''), 0, ",
+            wall_now!("$6"),
+            " + place * interval '1 microsecond', coalesce(tags, '[]')::text, coalesce(priority, 0), coalesce($4, queue),
+                    idempotency_key, coalesce(retry_policy - 'retry_for', '{}')::text
+                FROM gone)",
+            $record,
+            " SELECT place::int8 FROM gone WHERE $7::text IS NOT NULL"
+        )
+    };
+}
+
+/// An act of an operator stands where the library's users look for what happened to an execution.
+static REPLAY: Sql = Sql::new(replay!(
+    ", noted AS (
+        INSERT INTO execution_progress (execution_id, step, status, detail)
+        SELECT execution_id, step_name, 'dispatched',
+            'dead letter ' || id || ' replayed as task ' || fresh || ' ' || $7 || ', database role ' || session_user
+        FROM gone)"
+));
+static REPLAY_WITHOUT_RECORD: Sql = Sql::new(replay!(""));
+
+macro_rules! remove {
+    ($record:literal) => {
+        concat!(
+            taken!(),
+            ", gone AS (
+                DELETE FROM dead_tasks AS d USING taken AS t WHERE d.id = t.id RETURNING t.place, t.id)",
+            $record,
+            " SELECT place::int8 FROM gone WHERE $4::text IS NOT NULL"
+        )
+    };
+}
+
+/// $4 note.
+static REMOVE: Sql = Sql::new(remove!(
+    ", noted AS (
+        INSERT INTO execution_progress (execution_id, step, status, detail)
+        SELECT t.execution_id, t.step_name, 'failed',
+            'dead letter ' || g.id || ' discarded ' || $4 || ', database role ' || session_user
+        FROM gone AS g JOIN tasks AS t ON t.id = g.id JOIN executions AS e ON e.id = t.execution_id)"
+));
+static REMOVE_WITHOUT_RECORD: Sql = Sql::new(remove!(""));
+
+/// What becomes of the steps of executions whose orchestrators ($1) are replayed; $2 ahead. Steps of the dead orchestrator's
+/// own round, signals of any round (there is one wait of a name in an execution), and what is open of any round.
+static STEPS: Sql = Sql::new(concat!(
+    "SELECT s.step::text, s.effect::text, count(*) FROM (
+        SELECT t.step_name AS step, CASE
+            WHEN t.kind = 'signal' AND t.state = 'pending' THEN 'signal_awaited'
+            WHEN t.kind = 'signal' THEN 'signal_answered'
+            WHEN t.state IN ('pending', 'running') THEN 'still_open'
+            WHEN t.state <> 'completed' THEN 'tried_again'
+            WHEN t.idempotency_key IS NOT NULL AND (
+                EXISTS (SELECT 1 FROM idempotency AS i WHERE i.key = t.idempotency_key AND i.value IS NOT NULL)
+                OR EXISTS (SELECT 1 FROM cache AS c WHERE c.key = t.idempotency_key AND c.value IS NOT NULL
+                    AND (c.expires_at >= ",
+    wall_now!("$2"),
+    ") IS NOT FALSE)) THEN 'answered'
+            ELSE 'runs_again' END AS effect
+        FROM tasks AS x CROSS JOIN LATERAL (SELECT o.* FROM tasks AS o WHERE o.execution_id = x.execution_id OFFSET 0) AS t
+        WHERE x.id = ANY($1) AND x.kind = 'orchestrator' AND t.kind <> 'orchestrator'
+            AND (t.parent_task_id = x.id OR t.state IN ('pending', 'running') OR (t.kind = 'signal' AND t.state = 'completed'))
+    ) AS s GROUP BY 1, 2"
+));
+/// Whether letters are still there as they were seen: then nothing of the transaction is, for it took all of them.
+/// $4 ids, $5 times of death, $6 the tasks of their replays, $7 the operation as the record names it.
+macro_rules! still {
+    () => {
+        "WHEN EXISTS (SELECT FROM unnest($4::text[], $5::timestamp[]) AS w (id, moved_at)
+            JOIN dead_tasks AS d ON d.id = w.id AND d.moved_at IS NOT DISTINCT FROM w.moved_at) THEN 'absent'"
+    };
+}
+
+macro_rules! recorded {
+    ($tasks:literal) => {
+        concat!(
+            "WHEN EXISTS (SELECT FROM tasks AS t JOIN execution_progress AS p ON p.execution_id = t.execution_id
+                WHERE t.id = ANY(",
+            $tasks,
+            ") AND strpos(p.detail, $7) > 0 AND strpos(p.detail, t.id) > 0) THEN 'landed' "
+        )
+    };
+}
+
+/// The id of a replay's task follows from its letter and its death, so where all of them are there the letters are replayed.
+macro_rules! all_made {
+    () => {
+        " WHEN (SELECT count(*) FROM tasks AS t WHERE t.id = ANY($6::text[])) = cardinality($6::text[]) THEN 'landed' END"
+    };
+}
+
+static REPLAYED: Sql = Sql::new(concat!("CASE ", recorded!("$6::text[]"), still!(), all_made!()));
+static REPLAYED_WITHOUT_RECORD: Sql = Sql::new(concat!("CASE ", still!(), all_made!()));
+
+/// Others could have removed them as well, but not have replayed them.
+macro_rules! none_made {
+    () => {
+        " WHEN NOT EXISTS (SELECT FROM tasks AS t WHERE t.id = ANY($6::text[])) THEN 'effect' END"
+    };
+}
+
+static REMOVED: Sql = Sql::new(concat!("CASE ", recorded!("$4::text[]"), still!(), none_made!()));
+static REMOVED_WITHOUT_RECORD: Sql = Sql::new(concat!("CASE ", still!(), none_made!()));
+
+/// How a batch shows once it is committed. The record names the operation of the plan, whichever connection wrote it.
+fn proof<'a>(
+    letters: &'a [Wanted],
+    sql: &'static Sql,
+    permit: &'a WritePermit,
+) -> impl Fn(&Written<'_>) -> Proof + Send + Sync + 'a {
+    move |written| {
+        let taken: Vec<Wanted> = places(written.rows).into_iter().filter_map(|at| letters.get(at)).cloned().collect();
+        let Bundle { ids, moved, fresh } = Bundle::of(&taken);
+        Proof::new(sql.clone())
+            .with(ids, Type::TEXT_ARRAY)
+            .with(moved, Type::TIMESTAMP_ARRAY)
+            .with(fresh, Type::TEXT_ARRAY)
+            .with(format!("(sen operation {})", permit.operation()), Type::TEXT)
+    }
+}
+
+static TASKS_AMONG: Sql = Sql::new("SELECT id::text FROM tasks WHERE id = ANY($1)");
+
+/// Of an orchestrator any other that has not failed; of an activity one that was made after what waited for it had ended.
+/// $1 letters, $2 the tasks made of them.
+static COPIES: Sql = Sql::new(
+    "SELECT m.id::text, o.id::text
+    FROM unnest($1::text[], $2::text[]) AS w (letter, task)
+        CROSS JOIN LATERAL (SELECT t.* FROM tasks AS t WHERE t.id = w.task OFFSET 0) AS m
+        CROSS JOIN LATERAL (SELECT t.* FROM tasks AS t WHERE t.execution_id = m.execution_id OFFSET 0) AS o
+    WHERE o.id NOT IN (w.letter, w.task)
+        AND o.kind = m.kind AND o.step_name = m.step_name AND o.args = m.args AND o.kwargs = m.kwargs
+        AND o.parent_task_id IS NOT DISTINCT FROM m.parent_task_id AND o.state IN ('pending', 'running', 'completed')
+        AND (m.kind = 'orchestrator' OR o.created_at > coalesce(
+            (SELECT p.completed_at FROM tasks AS p WHERE p.id = m.parent_task_id),
+            CASE WHEN m.parent_task_id IS NULL THEN (SELECT l.completed_at FROM tasks AS l WHERE l.id = w.letter) END))",
+);
+
+static TWINS: Sql = Sql::new(
+    "SELECT t.execution_id::text, t.id::text
+    FROM (SELECT o.execution_id FROM tasks AS o
+            WHERE o.kind = 'orchestrator' AND o.state || '' IN ('pending', 'running', 'completed')
+            GROUP BY 1 HAVING count(*) > 1 OFFSET 0) AS twice
+        JOIN tasks AS t ON t.execution_id = twice.execution_id
+    WHERE t.kind = 'orchestrator' AND t.state || '' IN ('pending', 'running', 'completed')",
+);
+
+/// The conditions of a query as they are bound.
+struct Bound {
+    kinds: Option<Vec<String>>,
+    since: Option<Stamp>,
+    until: Option<Stamp>,
+}
+
+impl Bound {
+    fn of(query: &LetterQuery) -> Self {
+        Self {
+            kinds: (!query.kinds.is_empty()).then(|| query.kinds.clone()),
+            since: query.since.map(Stamp),
+            until: query.until.map(Stamp),
+        }
+    }
+
+    fn params<'a>(&'a self, query: &'a LetterQuery) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
+        vec![
+            (&query.ids, Type::TEXT_ARRAY),
+            (&self.kinds, Type::TEXT_ARRAY),
+            (&query.queue, Type::TEXT),
+            (&query.step, Type::TEXT),
+            (&query.error, Type::TEXT),
+            (&query.worker, Type::TEXT),
+            (&self.since, Type::TIMESTAMP),
+            (&self.until, Type::TIMESTAMP),
+            (&query.ahead, Type::INT8),
+        ]
+    }
+}
+
+fn grounds(cells: &mut Cells<'_>, from: usize) -> Grounds {
+    Grounds {
+        kind: TaskKind::parse(&cells.text(from).unwrap_or_default()),
+        execution: cells.text(from + 1).map(|state| ExecutionState::parse(&state)),
+        expired: cells.flag(from + 2).unwrap_or(false),
+        parent: cells.text(from + 3).map(|state| TaskState::parse(&state)),
+        live: cells.flag(from + 4).unwrap_or(false),
+        readable: cells.flag(from + 5).unwrap_or(false),
+    }
+}
+
+fn fact(row: &Row) -> Fact {
+    let mut cells = Cells::new(row);
+    Fact {
+        id: cells.text(0).unwrap_or_default(),
+        moved_at: cells.wall(1),
+        grounds: grounds(&mut cells, 2),
+        execution_id: cells.text(8),
+        step: cells.text(9),
+        reason: cells.text(10),
+        queue: cells.text(11),
+        worker: cells.text(12),
+        retries: cells.int(13),
+        dump: cells.text(14),
+    }
+}
+
+/// The letters of a batch as they are bound.
+struct Bundle {
+    ids: Vec<String>,
+    moved: Vec<Option<Stamp>>,
+    fresh: Vec<String>,
+}
+
+impl Bundle {
+    fn of(letters: &[Wanted]) -> Self {
+        Self {
+            ids: letters.iter().map(|letter| letter.id.clone()).collect(),
+            moved: letters.iter().map(|letter| letter.moved_at.map(Stamp)).collect(),
+            fresh: letters.iter().map(|letter| letter.fresh.clone()).collect(),
+        }
+    }
+
+    fn params(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {
+        vec![(&self.ids, Type::TEXT_ARRAY), (&self.moved, Type::TIMESTAMP_ARRAY), (&self.fresh, Type::TEXT_ARRAY)]
+    }
+}
+
+/// The places that a statement returned: it counts from one.
+pub(super) fn places(rows: &[Row]) -> Vec<usize> {
+    let place = |row: &Row| usize::try_from(Cells::new(row).int(0)?).ok()?.checked_sub(1);
+    rows.iter().filter_map(place).collect()
+}
+
+#[async_trait]
+impl LetterStore for PostgresLetters {
+    fn database(&self) -> &str {
+        self.link.describe()
+    }
+
+    async fn ready(&self) -> Result<(Timestamp, bool)> {
+        let rows = self.link.ask(Ask::new(&READY, [])).await?;
+        let Some(row) = rows.first() else { return Ok((Timestamp::NEG_INFINITY, false)) };
+        let mut cells = Cells::new(row);
+        self.records.store(cells.flag(2).unwrap_or(false), Ordering::Relaxed);
+        Ok((cells.time(0).unwrap_or(Timestamp::NEG_INFINITY), cells.flag(1).unwrap_or(false)))
+    }
+
+    async fn look(&self, query: &LetterQuery) -> Result<Facts> {
+        let bound = Bound::of(query);
+        let mut params = bound.params(query);
+        params.extend([
+            (&query.texts as &(dyn ToSql + Sync), Type::BOOL),
+            (&query.dump, Type::BOOL),
+            (&query.limit, Type::INT8),
+        ]);
+        let sql = match (query.unordered, query.newest_first) {
+            (true, _) => &UNORDERED,
+            (false, true) => &NEWEST_FIRST,
+            (false, false) => &OLDEST_FIRST,
+        };
+        let ask = Ask::new(sql, params);
+        if query.ids.is_some() {
+            let facts = self.link.ask(ask).await?.iter().map(fact).collect();
+            return Ok(Facts { chunks: Box::pin(stream::iter([Ok(facts)])) });
+        }
+        let (_, rows) = self.link.snapshot_stream(&Ask::new(&CLOCK, []), &ask).await?;
+        Ok(Facts { chunks: Box::pin(chunks(rows, fact)) })
+    }
+
+    async fn replay(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Vec<usize>> {
+        let bundle = Bundle::of(batch.letters);
+        let mut params = bundle.params();
+        params.extend([
+            (&batch.queue as &(dyn ToSql + Sync), Type::TEXT),
+            (&batch.force, Type::BOOL),
+            (&batch.ahead, Type::INT8),
+            (&batch.note, Type::TEXT),
+        ]);
+        let records = self.records.load(Ordering::Relaxed);
+        let change = Ask::new(if records { &REPLAY } else { &REPLAY_WITHOUT_RECORD }, params);
+        let proof = proof(batch.letters, if records { &REPLAYED } else { &REPLAYED_WITHOUT_RECORD }, permit);
+        Ok(places(&self.link.change_all(&change, &proof, self.mark.unwrap_or(permit.operation())).await?))
+    }
+
+    async fn remove(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Vec<usize>> {
+        let bundle = Bundle::of(batch.letters);
+        let mut params = bundle.params();
+        params.push((&batch.note, Type::TEXT));
+        let records = self.records.load(Ordering::Relaxed);
+        let change = Ask::new(if records { &REMOVE } else { &REMOVE_WITHOUT_RECORD }, params);
+        let proof = proof(batch.letters, if records { &REMOVED } else { &REMOVED_WITHOUT_RECORD }, permit);
+        Ok(places(&self.link.change_all(&change, &proof, self.mark.unwrap_or(permit.operation())).await?))
+    }
+
+    async fn lane(&self) -> Option<Box<dyn LetterStore>> {
+        let again = self.link.again().info().clone();
+        let db = Postgres::connect(&again).await.ok()?;
+        let records = AtomicBool::new(self.records.load(Ordering::Relaxed));
+        let link = Arc::new(Link::new(db, None, again));
+        Some(Box::new(Self { link, records, mark: Some(OperationId::fresh()) }))
+    }
+
+    async fn whereabouts(&self, letters: &[Wanted], ahead: i64) -> Result<(Vec<Fact>, Vec<String>)> {
+        let bundle = Bundle::of(letters);
+        let query = LetterQuery { ids: Some(bundle.ids.clone()), ahead, ..LetterQuery::default() };
+        let bound = Bound::of(&query);
+        let mut params = bound.params(&query);
+        params.extend([
+            (&query.texts as &(dyn ToSql + Sync), Type::BOOL),
+            (&query.dump, Type::BOOL),
+            (&query.limit, Type::INT8),
+        ]);
+        let asks = [Ask::new(&UNORDERED, params), Ask::new(&TASKS_AMONG, [(&bundle.fresh as _, Type::TEXT_ARRAY)])];
+        let mut answers = self.link.snapshot(&asks).await?.into_iter();
+        let mut next =
+            || answers.next().unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")));
+        let (facts, made) = (next()?, next()?);
+        let made = made.iter().filter_map(|row| Cells::new(row).text(0)).collect();
+        Ok((facts.iter().map(fact).collect(), made))
+    }
+
+    async fn steps(&self, letters: &[String], ahead: i64) -> Result<Vec<StepFact>> {
+        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&letters, Type::TEXT_ARRAY), (&ahead, Type::INT8)];
+        let rows = match self.link.ask(Ask::new(&STEPS, params)).await {
+            // Tables of another version: nothing is promised of them.
+            Err(error) if is_other(&error) => return Ok(Vec::new()),
+            other => other?,
+        };
+        let step = |row: &Row| {
+            let mut cells = Cells::new(row);
+            Some(StepFact {
+                step: cells.text(0).unwrap_or_default(),
+                effect: Effect::parse(&cells.text(1)?)?,
+                count: u64::try_from(cells.int(2)?).ok()?,
+            })
+        };
+        Ok(rows.iter().filter_map(step).collect())
+    }
+
+    async fn copies(&self, letters: &[Wanted]) -> Result<Vec<(String, String)>> {
+        let bundle = Bundle::of(letters);
+        let params: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&bundle.ids, Type::TEXT_ARRAY), (&bundle.fresh, Type::TEXT_ARRAY)];
+        let rows = self.link.ask(Ask::new(&COPIES, params)).await?;
+        let pair = |row: &Row| {
+            let mut cells = Cells::new(row);
+            Some((cells.text(0)?, cells.text(1)?))
+        };
+        Ok(rows.iter().filter_map(pair).collect())
+    }
+
+    async fn twins(&self) -> Result<Vec<(String, String)>> {
+        let rows = self.link.ask(Ask::new(&TWINS, [])).await?;
+        let pair = |row: &Row| {
+            let mut cells = Cells::new(row);
+            Some((cells.text(0)?, cells.text(1)?))
+        };
+        Ok(rows.iter().filter_map(pair).collect())
+    }
+}

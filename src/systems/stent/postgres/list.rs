@@ -1,0 +1,279 @@
+//! Lists of executions and tasks.
+//!
+//! There is no index on `created_at`: a page is a scan with a bounded sort, and what is asked about each row (errors, whether
+//! its tasks live) is asked for the page alone. The lengths at the end of the columns are there to name every column: only
+//! if all are asked for does the server sort its rows as they lie instead of building each of them anew, which takes twice
+//! as long.
+
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::{clock, execution, execution_columns, task, task_columns};
+use crate::port::{Listed, Order, Query, Rows};
+use crate::record::Task;
+use crate::verdict::Leaves;
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::text::named;
+use sen_stores::postgres::decode::Cells;
+use sen_stores::postgres::link::Link;
+use sen_stores::postgres::read::{Ask, chunks};
+use sen_stores::sql::Sql;
+
+/// What the workers' clock shows now.
+macro_rules! wall_now {
+    () => {
+        "(now() AT TIME ZONE 'UTC' + $14 * interval '1 microsecond')"
+    };
+}
+
+macro_rules! times {
+    ($created:literal) => {
+        concat!(
+            " AND ($7::int8 IS NULL OR ",
+            $created,
+            " >= timestamp 'epoch' + $7 * interval '1 microsecond')
+            AND ($8::int8 IS NULL OR ",
+            $created,
+            " >= ",
+            wall_now!(),
+            " - $8 * interval '1 microsecond')
+            AND ($9::int8 IS NULL OR ",
+            $created,
+            " < timestamp 'epoch' + $9 * interval '1 microsecond')
+            AND ($10::int8 IS NULL OR ",
+            $created,
+            " < ",
+            wall_now!(),
+            " - $10 * interval '1 microsecond')
+            AND ($11::int8 IS NULL OR ",
+            $created,
+            " < ",
+            wall_now!(),
+            " - $11 * interval '1 microsecond')"
+        )
+    };
+}
+
+/// Whether anything of an execution changed a moment ago, as `verdict::GRACE` has it.
+macro_rules! recent {
+    () => {
+        concat!(
+            "coalesce(greatest(e.created_at, (SELECT max(greatest(t.created_at, t.started_at, t.completed_at)) FROM tasks AS t
+                WHERE t.execution_id = e.id)) >= ",
+            wall_now!(),
+            " - interval '60 seconds', false)"
+        )
+    };
+}
+
+/// What the open tasks are at that wait for no other open one: letters as `verdict::Leaves` reads them.
+macro_rules! leaves {
+    () => {
+        concat!(
+            "(SELECT string_agg(DISTINCT CASE WHEN t.state = 'running' THEN 'r' WHEN t.kind = 'signal' THEN 'w'
+                    WHEN t.scheduled_for > ",
+            wall_now!(),
+            " THEN 's' ELSE 'o' END, '') FROM tasks AS t
+                WHERE t.execution_id = e.id AND t.state IN ('pending', 'running') AND NOT EXISTS (SELECT 1 FROM tasks AS c
+                    WHERE c.execution_id = e.id AND c.parent_task_id = t.id AND c.state IN ('pending', 'running')))"
+        )
+    };
+}
+
+static EXECUTIONS_BEGIN: Sql = Sql::new(concat!(
+    "SELECT ",
+    execution_columns!(
+        "substring(e.error FROM 1 FOR 65536)",
+        "CASE WHEN $13 THEN substring(e.args FROM 1 FOR 1048577) END",
+        "CASE WHEN $13 THEN substring(e.kwargs FROM 1 FOR 1048577) END",
+        "CASE WHEN $13 THEN substring(e.result FROM 1 FOR 1048577) END"
+    ),
+    ", CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN EXISTS (
+            SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')) END,
+        CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN EXISTS (
+            SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state = 'running' AND t.lease_expires_at < ",
+    wall_now!(),
+    ") END, CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN ",
+    recent!(),
+    " END, CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN ",
+    leaves!(),
+    " END, octet_length(e.args), octet_length(e.kwargs), octet_length(e.result)
+    FROM (SELECT e.* FROM executions AS e WHERE
+        ($1::text[] IS NULL OR e.state = ANY($1) OR (e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') AND (
+            ('overdue' = ANY($1) AND e.expiry_at < ",
+    wall_now!(),
+    ") OR ('stranded' = ANY($1) AND NOT EXISTS (
+                SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')) AND NOT ",
+    recent!(),
+    ") OR ('settling' = ANY($1) AND NOT EXISTS (
+                SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')) AND ",
+    recent!(),
+    ") OR (('waiting' = ANY($1) OR 'sleeping' = ANY($1)) AND e.state = 'running' AND CASE ",
+    leaves!(),
+    " WHEN 'w' THEN 'waiting' WHEN 'sw' THEN 'waiting' WHEN 's' THEN 'sleeping' END = ANY($1))
+            OR ('lost' = ANY($1) AND EXISTS (
+                SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state = 'running' AND t.lease_expires_at < ",
+    wall_now!(),
+    ")))))
+        AND ($2::text IS NULL OR e.queue = $2 OR ($2 = 'default' AND e.queue IS NULL))
+        AND ($3::text IS NULL OR e.root_function = $3 OR right(e.root_function, length($3) + 1) = ':' || $3)
+        AND ($4::text[] IS NULL OR EXISTS (SELECT 1 FROM unnest($4) AS n (tag) WHERE position(n.tag IN e.tags) > 0))
+        AND ($5::text IS NULL OR EXISTS (
+            SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND starts_with(t.worker_id, $5)))
+        AND ($6::bytea[] IS NULL OR (e.error IS NOT NULL AND EXISTS (
+            SELECT 1 FROM unnest($6) AS n (part) WHERE position(n.part IN e.error) > 0 OR EXISTS (
+                SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND position(n.part IN t.error) > 0))))
+        AND ($15::text IS NULL OR e.id = $15)",
+    times!("e.created_at"),
+));
+
+static TASKS_BEGIN: Sql = Sql::new(concat!(
+    "SELECT ",
+    task_columns!(
+        "substring(t.error FROM 1 FOR 65536)",
+        "CASE WHEN $13 THEN substring(t.args FROM 1 FOR 1048577) END",
+        "CASE WHEN $13 THEN substring(t.kwargs FROM 1 FOR 1048577) END",
+        "CASE WHEN $13 THEN substring(t.result FROM 1 FOR 1048577) END"
+    ),
+    ", octet_length(t.args), octet_length(t.kwargs), octet_length(t.result)
+    FROM (SELECT e.* FROM tasks AS e WHERE
+        ($1::text[] IS NULL OR e.state = ANY($1)
+            OR (e.state = 'running' AND 'lost' = ANY($1) AND e.lease_expires_at < ",
+    wall_now!(),
+    ") OR (e.state = 'pending' AND (
+                ('waiting' = ANY($1) AND e.kind = 'signal')
+                OR (e.kind <> 'signal' AND (
+                    ('scheduled' = ANY($1) AND e.scheduled_for > ",
+    wall_now!(),
+    ") OR ('ready' = ANY($1) AND (e.scheduled_for IS NULL OR e.scheduled_for <= ",
+    wall_now!(),
+    "))))))) AND ($2::text IS NULL OR e.queue = $2 OR ($2 = 'default' AND e.queue IS NULL))
+        AND ($3::text IS NULL OR e.step_name = $3 OR right(e.step_name, length($3) + 1) = ':' || $3)
+        AND ($4::text[] IS NULL OR EXISTS (SELECT 1 FROM unnest($4) AS n (tag) WHERE position(n.tag IN e.tags) > 0))
+        AND ($5::text IS NULL OR starts_with(e.worker_id, $5))
+        AND ($6::bytea[] IS NULL OR EXISTS (SELECT 1 FROM unnest($6) AS n (part) WHERE position(n.part IN e.error) > 0))
+        AND ($15::text IS NULL OR e.execution_id = $15)",
+    times!("e.created_at"),
+));
+
+/// The end of a statement: what lies behind `after`, the order of the page, and the same order again of what is told of it.
+macro_rules! end {
+    ($table:literal, $rows:literal, $column:literal, $sign:literal, $direction:literal, $there:literal) => {
+        concat!(
+            $there,
+            " AND ($12::text IS NULL OR (e.",
+            $column,
+            ", e.id) ",
+            $sign,
+            " (SELECT a.",
+            $column,
+            ", a.id FROM ",
+            $table,
+            " AS a WHERE a.id = $12)) ORDER BY e.",
+            $column,
+            " ",
+            $direction,
+            ", e.id ",
+            $direction,
+            " LIMIT $16) AS ",
+            $rows,
+            " ORDER BY ",
+            $rows,
+            ".",
+            $column,
+            " ",
+            $direction,
+            ", ",
+            $rows,
+            ".id ",
+            $direction
+        )
+    };
+}
+
+macro_rules! ends {
+    ($name:ident, $table:literal, $rows:literal) => {
+        const fn $name(order: Order, descending: bool) -> &'static str {
+            match (order, descending) {
+                (Order::Stored, _) => concat!(" LIMIT $16) AS ", $rows),
+                (Order::Created, true) => end!($table, $rows, "created_at", "<", "DESC", ""),
+                (Order::Created, false) => end!($table, $rows, "created_at", ">", "ASC", ""),
+                (Order::Started, true) => {
+                    end!($table, $rows, "started_at", "<", "DESC", " AND e.started_at IS NOT NULL")
+                }
+                (Order::Started, false) => {
+                    end!($table, $rows, "started_at", ">", "ASC", " AND e.started_at IS NOT NULL")
+                }
+                (Order::Completed, true) => {
+                    end!($table, $rows, "completed_at", "<", "DESC", " AND e.completed_at IS NOT NULL")
+                }
+                (Order::Completed, false) => {
+                    end!($table, $rows, "completed_at", ">", "ASC", " AND e.completed_at IS NOT NULL")
+                }
+            }
+        }
+    };
+}
+
+ends!(executions_end, "executions", "e");
+ends!(tasks_end, "tasks", "t");
+
+/// The clock, and whether the row is there behind which the page begins.
+static EXECUTIONS_CLOCK: Sql =
+    Sql::new("SELECT now(), $1::text IS NULL OR EXISTS (SELECT 1 FROM executions WHERE id = $1)");
+static TASKS_CLOCK: Sql = Sql::new("SELECT now(), $1::text IS NULL OR EXISTS (SELECT 1 FROM tasks WHERE id = $1)");
+
+pub(super) async fn executions(link: &Link, query: &Query) -> Result<Rows<Listed>> {
+    let sql = EXECUTIONS_BEGIN.clone().then(executions_end(query.order, query.descending));
+    stream(link, query, &EXECUTIONS_CLOCK, &sql, |row| {
+        let mut cells = Cells::new(row);
+        let (live, lost, settling) = (cells.flag(15), cells.flag(16), cells.flag(17));
+        let leaves = Leaves::parse(&cells.text(18).unwrap_or_default());
+        Listed { execution: execution(row), live, lost, settling, leaves }
+    })
+    .await
+}
+
+pub(super) async fn tasks(link: &Link, query: &Query) -> Result<Rows<Task>> {
+    let sql = TASKS_BEGIN.clone().then(tasks_end(query.order, query.descending));
+    stream(link, query, &TASKS_CLOCK, &sql, task).await
+}
+
+async fn stream<T: Send + 'static>(
+    link: &Link,
+    query: &Query,
+    first: &Sql,
+    long: &Sql,
+    make: fn(&Row) -> T,
+) -> Result<Rows<T>> {
+    let states = (!query.states.is_empty()).then_some(&query.states);
+    let tags = (!query.tag.is_empty()).then_some(&query.tag);
+    let errors: Vec<&[u8]> = query.error.iter().map(String::as_bytes).collect();
+    let errors = (!errors.is_empty()).then_some(errors);
+    let [until, older] = query.until;
+    let params: Vec<(&(dyn ToSql + Sync), Type)> = vec![
+        (&states, Type::TEXT_ARRAY),
+        (&query.queue, Type::TEXT),
+        (&query.function, Type::TEXT),
+        (&tags, Type::TEXT_ARRAY),
+        (&query.worker, Type::TEXT),
+        (&errors, Type::BYTEA_ARRAY),
+        (&query.since.at, Type::INT8),
+        (&query.since.ago, Type::INT8),
+        (&until.at, Type::INT8),
+        (&until.ago, Type::INT8),
+        (&older.ago, Type::INT8),
+        (&query.after, Type::TEXT),
+        (&query.payloads, Type::BOOL),
+        (&query.ahead, Type::INT8),
+        (&query.execution, Type::TEXT),
+        (&query.limit, Type::INT8),
+    ];
+    let first = Ask::new(first, [(&query.after as _, Type::TEXT)]);
+    let (head, rows) = link.snapshot_stream(&first, &Ask::new(long, params)).await?;
+    if head.first().and_then(|row| Cells::new(row).flag(1)) == Some(false) {
+        let after = query.after.as_deref().unwrap_or_default();
+        return Err(Error::new(ErrorKind::NotFound, format!("no row {} for the page to begin behind", named(after))));
+    }
+    Ok(Rows { now: clock(&head), chunks: Box::pin(chunks(rows, make)) })
+}

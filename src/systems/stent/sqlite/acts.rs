@@ -1,0 +1,266 @@
+//! Acts on executions in SQLite: one IMMEDIATE transaction each, guarded by what was seen.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
+
+use super::cells::Cells;
+use super::letters::{list, wall};
+use super::shape;
+use crate::acts::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
+use crate::letters::chosen::Wanted;
+use crate::record::signal_step;
+use sen_model::error::Result;
+use sen_model::permit::WritePermit;
+use sen_model::time::wall::Wall;
+use sen_stores::sqlite::{Sqlite, error_from};
+
+/// The writing side of executions in one SQLite file.
+pub struct SqliteActs {
+    db: Arc<Sqlite>,
+}
+
+impl SqliteActs {
+    /// Over a shared connection.
+    pub fn new(db: Arc<Sqlite>) -> Self {
+        Self { db }
+    }
+
+    /// Runs `work` in an IMMEDIATE transaction, and commits when it says so.
+    async fn writing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<(T, bool)> + Send + 'static,
+    ) -> Result<T> {
+        self.db
+            .run(|db| {
+                let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
+                let (value, commit) = work(&writing)?;
+                if commit {
+                    writing.commit().map_err(error_from)?;
+                }
+                Ok(value)
+            })
+            .await
+    }
+}
+
+const END: &str = "UPDATE executions SET state = 'cancelled', completed_at = ?3, error = ?4
+    WHERE id = ?1 AND state = ?2 AND state IN ('pending', 'running', 'cancelling') RETURNING root_function";
+/// What waits for a signal, and what runs above it, as in `postgres/acts.rs`.
+macro_rules! waits {
+    () => {
+        "WITH RECURSIVE waits (id, parent) AS (
+            SELECT t.id, t.parent_task_id FROM tasks AS t WHERE t.execution_id = ?1 AND t.kind = 'signal' AND +t.state = 'pending'
+                AND EXISTS (SELECT 1 FROM tasks AS p WHERE p.id = t.parent_task_id AND p.state = 'running')
+            UNION SELECT p.id, p.parent_task_id FROM waits AS w
+                JOIN tasks AS p ON p.id = w.parent AND p.execution_id = ?1 AND p.state = 'running') "
+    };
+}
+const OPEN: &str = concat!(
+    waits!(),
+    "SELECT id, state, worker_id, CASE WHEN id IN (SELECT id FROM waits) THEN step_name END
+    FROM tasks WHERE execution_id = ?1 AND +state IN ('pending', 'running') ORDER BY id"
+);
+const STOP: &str = concat!(
+    waits!(),
+    "UPDATE tasks SET state = 'failed', completed_at = ?2, error = ?3
+    WHERE execution_id = ?1 AND +state IN ('pending', 'running') AND id NOT IN (SELECT id FROM waits)"
+);
+const COMPLETE: &str = "UPDATE executions SET state = 'completed', error = NULL, completed_at = ?4, result = (
+        SELECT t.result FROM tasks AS t WHERE t.id = ?3)
+    WHERE id = ?1 AND state = ?2 AND state IN ('pending', 'running')
+        AND EXISTS (SELECT 1 FROM tasks AS t WHERE t.id = ?3 AND t.execution_id = ?1 AND t.kind = 'orchestrator'
+            AND t.state = 'completed' AND t.result IS NOT NULL)
+        AND NOT EXISTS (SELECT 1 FROM tasks AS o WHERE o.execution_id = ?1 AND o.kind = 'orchestrator'
+            AND +o.state IN ('pending', 'running')) RETURNING root_function";
+const RECORD: &str = "INSERT INTO execution_progress (execution_id, step, status, detail) VALUES (?1, ?2, ?3, ?4)";
+const STATE: &str = "SELECT state FROM executions WHERE id = ?1";
+const WRITTEN: &str =
+    "SELECT id FROM tasks WHERE id IN (SELECT value FROM json_each(?1)) AND (state <> 'failed' OR error IS NOT ?2)";
+const SEND: &str = "INSERT INTO signals (execution_id, name, payload, created_at, consumed, consumed_at)
+    SELECT id, ?2, ?3, ?4, 0, NULL FROM executions WHERE id = ?1 AND state IN ('pending', 'running')
+    ON CONFLICT (execution_id, name) DO UPDATE SET payload = excluded.payload, created_at = excluded.created_at, consumed = 0,
+        consumed_at = NULL WHERE consumed OR ?5";
+const WAKE: &str = "UPDATE tasks SET state = 'completed', result = ?3, completed_at = ?4
+    WHERE execution_id = ?1 AND kind = 'signal' AND step_name = ?2 AND +state = 'pending' RETURNING id";
+const UNREAD: &str = "SELECT 1 FROM signals WHERE execution_id = ?1 AND name = ?2 AND NOT consumed AND payload = ?3";
+
+macro_rules! has_letters {
+    () => {
+        "(EXISTS (SELECT 1 FROM tasks AS t JOIN dead_tasks AS d ON d.id = t.id WHERE t.execution_id = e.id)
+            OR e.id IN (SELECT d.data ->> '$.execution_id' FROM dead_tasks AS d
+                WHERE json_valid(d.data) AND NOT EXISTS (SELECT 1 FROM tasks AS t WHERE t.id = d.id)))"
+    };
+}
+
+macro_rules! has_live {
+    () => {
+        "EXISTS (SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND +t.state IN ('pending', 'running')
+            AND t.kind <> 'signal')"
+    };
+}
+
+const OLD: &str = concat!(
+    "SELECT e.id, e.completed_at, ",
+    has_letters!(),
+    ", ",
+    has_live!(),
+    " FROM executions AS e WHERE e.completed_at < ?1 AND e.state IN (SELECT value FROM json_each(?2))
+    ORDER BY e.completed_at, e.id LIMIT coalesce(?3, -1)"
+);
+
+const ENDED: &str = concat!(
+    "SELECT e.completed_at FROM executions AS e WHERE e.id = ?1 AND e.state IN ('completed', 'failed', 'timed_out', 'cancelled')
+        AND NOT ",
+    has_letters!(),
+    " AND NOT ",
+    has_live!()
+);
+
+const CLEAN: [(&str, &str); 6] = [
+    ("tasks", "DELETE FROM tasks WHERE execution_id = ?1"),
+    ("execution_progress", "DELETE FROM execution_progress WHERE execution_id = ?1"),
+    ("signals", "DELETE FROM signals WHERE execution_id = ?1"),
+    ("execution_counters", "DELETE FROM execution_counters WHERE execution_id = ?1"),
+    ("execution_state", "DELETE FROM execution_state WHERE execution_id = ?1"),
+    ("executions", "DELETE FROM executions WHERE id = ?1"),
+];
+
+fn woken(db: &Connection, id: &str, name: &str, payload: &[u8], now: &str) -> Result<Option<String>> {
+    let bound = params![id, signal_step(name), payload, now];
+    db.query_row(WAKE, bound, |row| row.get(0)).optional().map_err(error_from)
+}
+
+#[async_trait]
+impl ActStore for SqliteActs {
+    async fn cancel(&self, cancel: &Cancel<'_>, _permit: &WritePermit) -> Result<Option<Vec<Stopped>>> {
+        let (id, seen, note) = (cancel.id.to_owned(), cancel.seen.to_owned(), cancel.note.to_owned());
+        let (error, ahead) = (cancel.error.map(<[u8]>::to_vec), cancel.ahead);
+        self.writing(move |db| {
+            let now = wall(db, ahead)?.isoformat();
+            let ended = db.query_row(END, params![id, seen, now, error], |row| row.get::<_, Option<String>>(0));
+            let Some(function) = ended.optional().map_err(error_from)? else { return Ok((None, false)) };
+            let read = |row: &Row<'_>| {
+                let mut cells = Cells::new(row);
+                let (id, state) = (cells.text(0).unwrap_or_default(), cells.text(1));
+                let (worker, left) = (cells.text(2), cells.text(3));
+                Ok(Stopped { id, running: left.is_none() && state.as_deref() == Some("running"), worker, left })
+            };
+            let mut open = db.prepare(OPEN).map_err(error_from)?;
+            let open = open.query_map([&id], read).map_err(error_from)?;
+            let stopped = open.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)?;
+            db.execute(STOP, params![id, now, error]).map_err(error_from)?;
+            if shape(db)?.has_progress() {
+                let detail = format!("execution cancelled {note}");
+                db.execute(RECORD, params![id, function, "failed", detail]).map_err(error_from)?;
+            }
+            Ok((Some(stopped), true))
+        })
+        .await
+    }
+
+    async fn complete(&self, complete: &Complete<'_>, _permit: &WritePermit) -> Result<bool> {
+        let (id, seen, task) = (complete.id.to_owned(), complete.seen.to_owned(), complete.task.to_owned());
+        let (ahead, note) = (complete.ahead, complete.note.to_owned());
+        self.writing(move |db| {
+            let now = wall(db, ahead)?.isoformat();
+            let ended = db.query_row(COMPLETE, params![id, seen, task, now], |row| row.get::<_, Option<String>>(0));
+            let Some(function) = ended.optional().map_err(error_from)? else { return Ok((false, false)) };
+            if shape(db)?.has_progress() {
+                let detail = format!("execution completed with the result of task {task} {note}");
+                db.execute(RECORD, params![id, function, "completed", detail]).map_err(error_from)?;
+            }
+            Ok((true, true))
+        })
+        .await
+    }
+
+    async fn watch(&self, id: &str, tasks: &[String], error: Option<&[u8]>) -> Result<Watched> {
+        let (id, tasks, error) = (id.to_owned(), list(tasks), error.map(<[u8]>::to_vec));
+        self.db
+            .run(move |db| {
+                let state = db.query_row(STATE, [&id], |row| row.get(0)).optional().map_err(error_from)?;
+                let mut written = db.prepare(WRITTEN).map_err(error_from)?;
+                let written = written.query_map(params![tasks, error], |row| row.get(0)).map_err(error_from)?;
+                Ok(Watched { state, written: written.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)? })
+            })
+            .await
+    }
+
+    async fn send(&self, signal: &Signal<'_>, _permit: &WritePermit) -> Result<Option<Sent>> {
+        let (id, name, note) = (signal.id.to_owned(), signal.name.to_owned(), signal.note.to_owned());
+        let (payload, replace, ahead) = (signal.payload.to_vec(), signal.replace, signal.ahead);
+        self.writing(move |db| {
+            let now = wall(db, ahead)?.isoformat();
+            if db.execute(SEND, params![id, name, payload, now, replace]).map_err(error_from)? == 0 {
+                return Ok((None, false));
+            }
+            let woken = woken(db, &id, &name, &payload, &now)?;
+            if shape(db)?.has_progress() {
+                let detail = format!("signal sent {note}");
+                db.execute(RECORD, params![id, signal_step(&name), "dispatched", detail]).map_err(error_from)?;
+            }
+            Ok((Some(Sent { unread: woken.is_none(), woken }), true))
+        })
+        .await
+    }
+
+    async fn wake(&self, signal: &Signal<'_>, _permit: &WritePermit) -> Result<Sent> {
+        let (id, name, payload, ahead) =
+            (signal.id.to_owned(), signal.name.to_owned(), signal.payload.to_vec(), signal.ahead);
+        self.writing(move |db| {
+            let unread = db.query_row(UNREAD, params![id, name, payload], |_| Ok(())).optional().map_err(error_from)?;
+            if unread.is_none() {
+                return Ok((Sent { woken: None, unread: false }, false));
+            }
+            let woken = woken(db, &id, &name, &payload, &wall(db, ahead)?.isoformat())?;
+            let any = woken.is_some();
+            Ok((Sent { woken, unread: true }, any))
+        })
+        .await
+    }
+
+    async fn old(&self, before: Wall, states: &[String], limit: Option<i64>) -> Result<Vec<Old>> {
+        let (before, states) = (before.isoformat(), list(states));
+        self.db
+            .run(move |db| {
+                let mut statement = db.prepare(OLD).map_err(error_from)?;
+                let mut rows = statement.query(params![before, states, limit]).map_err(error_from)?;
+                let mut old = Vec::new();
+                while let Some(row) = rows.next().map_err(error_from)? {
+                    let mut cells = Cells::new(row);
+                    let (Some(id), Some(completed_at)) = (cells.text(0), cells.wall(1)) else { continue };
+                    let letters = cells.flag(2).unwrap_or(true);
+                    old.push(Old { id, completed_at, letters, live: cells.flag(3).unwrap_or(true) });
+                }
+                Ok(old)
+            })
+            .await
+    }
+
+    async fn clean(&self, executions: &[Wanted], _permit: &WritePermit) -> Result<Vec<usize>> {
+        let executions = executions.to_vec();
+        self.writing(move |db| {
+            let shape = shape(db)?;
+            let mut done = Vec::new();
+            for (place, execution) in executions.iter().enumerate() {
+                let read = |row: &Row<'_>| Ok(Cells::new(row).wall(0));
+                let ended =
+                    db.prepare_cached(ENDED).and_then(|mut one| one.query_row([&execution.id], read).optional());
+                if ended.map_err(error_from)? != Some(execution.moved_at) {
+                    continue;
+                }
+                for (table, sql) in CLEAN {
+                    let key = if table == "executions" { "id" } else { "execution_id" };
+                    if shape.has(table, key) {
+                        db.prepare_cached(sql).and_then(|mut one| one.execute([&execution.id])).map_err(error_from)?;
+                    }
+                }
+                done.push(place);
+            }
+            Ok((done, true))
+        })
+        .await
+    }
+}

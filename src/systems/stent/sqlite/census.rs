@@ -1,0 +1,179 @@
+//! Counts: what is there, who works, what got done.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, Row, params};
+
+use super::cells::Cells;
+use super::{all, one};
+use crate::port::{Census, ExecutionGroup, Group, Orphans, Stats, Step, TaskGroup, Worker};
+use crate::shape::{Library, Shape};
+use crate::verdict::GRACE;
+use crate::why::Activity;
+use sen_model::error::Result;
+use sen_model::time::Timestamp;
+use sen_model::time::wall::{Wall, Zone};
+
+/// A worker ends what has expired just after that moment: ?1 lies a little before now.
+const EXECUTIONS: &str = "SELECT state, coalesce(expiry_at < ?1, 0), count(*), min(created_at), max(created_at)
+    FROM executions GROUP BY 1, 2";
+
+/// Without open tasks, and unchanged since ?1.
+const STRANDED: &str = "SELECT count(*), min(e.created_at), max(e.created_at) FROM executions AS e
+    WHERE e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') AND NOT EXISTS (
+        SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running'))
+        AND max(coalesce(e.created_at, ''), coalesce((SELECT max(max(coalesce(t.created_at, ''), coalesce(t.started_at, ''),
+            coalesce(t.completed_at, ''))) FROM tasks AS t WHERE t.execution_id = e.id), '')) < ?1";
+
+const TASKS: &str = "SELECT state, kind, queue,
+        coalesce(CASE state WHEN 'pending' THEN scheduled_for > ?1 WHEN 'running' THEN lease_expires_at < ?1 END, 0),
+        count(*), min(created_at), max(max(created_at, coalesce(started_at, ''), coalesce(completed_at, ''))),
+        max(lease_expires_at), min(coalesce(scheduled_for, created_at)), max(started_at),
+        CAST(max(julianday(created_at) - julianday(started_at)) * 86400e6 AS INTEGER)
+    FROM tasks GROUP BY 1, 2, 3, 4";
+
+const LETTERS: &str = "SELECT count(*), min(moved_at), max(moved_at) FROM dead_tasks";
+
+const WORKERS: &str = "SELECT worker_id, count(*), count(*) FILTER (WHERE lease_expires_at < ?1), min(started_at),
+        max(lease_expires_at)
+    FROM tasks WHERE state = 'running' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1000";
+
+const ENDED: &str = "SELECT state, count(*) FROM executions WHERE completed_at >= ?1 GROUP BY 1 ORDER BY 2 DESC";
+
+const STEPS: &str =
+    "SELECT step_name, count(*) FILTER (WHERE state = 'completed'), count(*) FILTER (WHERE state = 'failed'),
+        avg(julianday(completed_at) - julianday(started_at)) * 86400e6,
+        max(julianday(completed_at) - julianday(started_at)) * 86400e6, coalesce(sum(retries), 0)
+    FROM tasks WHERE completed_at >= ?1 GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 100";
+
+const HAS_STEP: &str = "SELECT 1 FROM tasks WHERE step_name = ?1 LIMIT 1";
+
+const ACTIVITY: &str = "SELECT count(*) FILTER (WHERE state = 'pending' AND kind <> 'signal' AND queue IS ?2
+            AND (scheduled_for IS NULL OR scheduled_for <= ?1)),
+        count(*) FILTER (WHERE state = 'running' AND lease_expires_at >= ?1), max(started_at),
+        count(*) FILTER (WHERE state = 'running' AND step_name = ?3 AND lease_expires_at >= ?1)
+    FROM tasks WHERE ?2 IS NULL OR queue = ?2 OR (state = 'running' AND step_name = ?3)";
+
+const ORPHANS: &str = "SELECT (SELECT count(*) FROM tasks AS t JOIN executions AS e ON e.id = t.execution_id
+            WHERE t.state = 'failed' AND e.state = 'failed' AND NOT EXISTS (SELECT 1 FROM dead_tasks AS d WHERE d.id = t.id)),
+        (SELECT count(*) FROM dead_tasks AS d JOIN tasks AS t ON t.id = d.id
+            WHERE NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.id = t.execution_id)),
+        (SELECT count(*) FROM tasks AS t WHERE NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.id = t.execution_id))";
+
+pub(super) fn activity(
+    db: &Connection,
+    now: Timestamp,
+    queue: Option<&str>,
+    step: Option<&str>,
+    zone: &Zone,
+) -> Result<Activity> {
+    let activity = |row: &Row<'_>| {
+        let mut cells = Cells::new(row);
+        Activity {
+            ready: cells.int(0).unwrap_or_default(),
+            running: cells.int(1).unwrap_or_default(),
+            last_begun: cells.wall(2),
+            of_step: cells.int(3).unwrap_or_default(),
+        }
+    };
+    Ok(one(db, ACTIVITY, params![zone.wall(now).isoformat(), queue, step], activity)?.unwrap_or_default())
+}
+
+pub(super) fn orphans(db: &Connection) -> Result<Orphans> {
+    let orphans = |row: &Row<'_>| {
+        let mut cells = Cells::new(row);
+        let mut count = |at| cells.int(at).unwrap_or_default();
+        Orphans {
+            failed_without_letter: count(0),
+            letters_without_execution: count(1),
+            tasks_without_execution: count(2),
+        }
+    };
+    Ok(one(db, ORPHANS, [], orphans)?.unwrap_or_default())
+}
+
+fn group(cells: &mut Cells<'_>, from: usize) -> Group {
+    Group { count: cells.int(from).unwrap_or_default(), oldest: cells.wall(from + 1), newest: cells.wall(from + 2) }
+}
+
+fn only(db: &Connection, sql: &str, bound: impl rusqlite::Params) -> Result<Group> {
+    Ok(one(db, sql, bound, |row| group(&mut Cells::new(row), 0))?.unwrap_or_default())
+}
+
+fn executions(row: &Row<'_>) -> ExecutionGroup {
+    let mut cells = Cells::new(row);
+    ExecutionGroup {
+        state: cells.text(0).unwrap_or_default(),
+        expired: cells.flag(1).unwrap_or_default(),
+        group: group(&mut cells, 2),
+    }
+}
+
+fn tasks(row: &Row<'_>) -> TaskGroup {
+    let mut cells = Cells::new(row);
+    TaskGroup {
+        state: cells.text(0).unwrap_or_default(),
+        kind: cells.text(1).unwrap_or_default(),
+        queue: cells.text(2),
+        off: cells.flag(3).unwrap_or_default(),
+        group: group(&mut cells, 4),
+        lease: cells.wall(7),
+        due: cells.wall(8),
+        begun: cells.wall(9),
+        lead: cells.int(10),
+    }
+}
+
+fn worker(row: &Row<'_>) -> Worker {
+    let mut cells = Cells::new(row);
+    Worker {
+        name: cells.text(0),
+        running: cells.int(1).unwrap_or_default(),
+        lost: cells.int(2).unwrap_or_default(),
+        since: cells.wall(3),
+        lease: cells.wall(4),
+    }
+}
+
+fn step(row: &Row<'_>) -> Step {
+    let mut cells = Cells::new(row);
+    Step {
+        name: cells.text(0),
+        completed: cells.int(1).unwrap_or_default(),
+        failed: cells.int(2).unwrap_or_default(),
+        mean: cells.float(3),
+        longest: cells.float(4),
+        retries: cells.int(5).unwrap_or_default(),
+    }
+}
+
+pub(super) fn census(db: &Connection, shape: Shape, now: Timestamp, zone: &Zone) -> Result<Census> {
+    let wall = zone.wall(now).isoformat();
+    let before = |micros: i64| Wall::from_micros(zone.wall(now).as_micros().saturating_sub(micros)).isoformat();
+    let has = |step: &str| Ok::<_, sen_model::error::Error>(one(db, HAS_STEP, [step], |_| ())?.is_some());
+    Ok(Census {
+        now,
+        library: Library::of(has("stent.sleep")?, has("senpuki.sleep")?),
+        executions: all(db, EXECUTIONS, params![before(10_000_000)], executions)?,
+        stranded: only(db, STRANDED, params![before(GRACE)])?,
+        tasks: all(db, TASKS, params![wall], tasks)?,
+        letters: if shape.has_letters() { only(db, LETTERS, [])? } else { Group::default() },
+        shape,
+        facts: vec![("server", format!("SQLite {}", rusqlite::version()))],
+    })
+}
+
+pub(super) fn stats(db: &Connection, shape: Shape, now: Timestamp, zone: &Zone, window: Duration) -> Result<Stats> {
+    let (wall, since) = (zone.wall(now), zone.wall(now).minus(window));
+    let (wall, since) = (wall.isoformat(), since.isoformat());
+    let ended = |row: &Row<'_>| {
+        let mut cells = Cells::new(row);
+        (cells.text(0).unwrap_or_default(), cells.int(1).unwrap_or_default())
+    };
+    Ok(Stats {
+        workers: all(db, WORKERS, params![wall], worker)?,
+        ended: all(db, ENDED, params![since], ended)?,
+        steps: all(db, STEPS, params![since], step)?,
+        census: census(db, shape, now, zone)?,
+    })
+}

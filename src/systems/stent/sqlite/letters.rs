@@ -1,0 +1,491 @@
+//! Dead letters in SQLite: what is known of them, and the IMMEDIATE transactions that replay and remove them. The rules that
+//! decide within a transaction are the very ones of [`rules`].
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::stream;
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, TransactionBehavior, named_params, params};
+use tokio::sync::mpsc;
+
+use super::cells::Cells;
+use super::{now, readable, shape, task_columns};
+use crate::dump::{self, Dump};
+use crate::letters::chosen::Wanted;
+use crate::letters::rules::{self, Effect, Standing};
+use crate::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore, StepFact};
+use crate::record::{ExecutionState, Task, TaskKind, TaskState};
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::permit::WritePermit;
+use sen_model::time::Timestamp;
+use sen_model::time::wall::Wall;
+use sen_stores::sqlite::{Sqlite, error_from};
+
+/// Letters that travel at once.
+const CHUNK: usize = 256;
+
+/// Stent's dead letters in one SQLite file.
+pub struct SqliteLetters {
+    db: Arc<Sqlite>,
+}
+
+impl SqliteLetters {
+    /// Over a shared connection.
+    pub fn new(db: Arc<Sqlite>) -> Self {
+        Self { db }
+    }
+}
+
+/// Letters with what they belong to, as in `postgres/letters.rs`.
+macro_rules! letters {
+    () => {
+        concat!(
+            " FROM (SELECT d.id, d.moved_at, d.reason, d.data, ",
+            readable!(),
+            " AS readable,
+                CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.kind' ELSE t.kind END AS kind,
+                CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.execution_id' ELSE t.execution_id END AS execution_id,
+                CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.parent_task_id' ELSE t.parent_task_id END AS parent,
+                CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.step_name' ELSE t.step_name END AS step,
+                CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.queue' ELSE t.queue END AS queue,
+                CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.worker_id' ELSE t.worker_id END AS worker,
+                CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.retries' ELSE t.retries END AS retries
+            FROM dead_tasks AS d LEFT JOIN tasks AS t ON t.id = d.id
+            WHERE (:ids IS NULL OR d.id IN (SELECT value FROM json_each(:ids)))
+                AND (:since IS NULL OR d.moved_at >= :since) AND (:until IS NULL OR d.moved_at < :until)
+                AND (:error IS NULL OR instr(lower(d.reason), lower(:error)) > 0)) AS f
+        LEFT JOIN executions AS e ON e.id = f.execution_id
+        LEFT JOIN tasks AS p ON p.id = f.parent AND f.kind = 'activity'
+        WHERE (:kinds IS NULL OR f.kind IN (SELECT value FROM json_each(:kinds)))
+            AND (:queue IS NULL OR f.queue = :queue OR (:queue = 'default' AND f.queue IS NULL))
+            AND (:step IS NULL OR f.step = :step OR substr(f.step, -length(:step) - 1) = ':' || :step)
+            AND (:worker IS NULL OR substr(f.worker, 1, length(:worker)) = :worker)"
+        )
+    };
+}
+
+macro_rules! grounds {
+    () => {
+        "f.kind, e.state, coalesce(e.expiry_at <= :now, 0), p.state,
+            CASE WHEN f.kind = 'orchestrator' AND e.state IN ('failed', 'pending', 'running') THEN EXISTS (
+                SELECT 1 FROM tasks AS o WHERE o.execution_id = f.execution_id AND o.kind = 'orchestrator'
+                    AND o.state IN ('pending', 'running')) ELSE 0 END,
+            f.readable"
+    };
+}
+
+macro_rules! look {
+    ($order:literal) => {
+        concat!(
+            "SELECT f.id, f.moved_at, ",
+            grounds!(),
+            ", f.execution_id, f.step, f.reason, f.queue, f.worker, f.retries, CASE WHEN :dump THEN f.data END",
+            letters!(),
+            $order,
+            " LIMIT coalesce(:limit, -1)"
+        )
+    };
+}
+
+const OLDEST_FIRST: &str = look!(" ORDER BY f.moved_at, f.id");
+const UNORDERED: &str = look!("");
+const NEWEST_FIRST: &str = look!(" ORDER BY f.moved_at DESC, f.id DESC");
+
+const LETTER: &str = "SELECT moved_at, data FROM dead_tasks WHERE id = ?1";
+const GROUNDS: &str = "SELECT e.state, coalesce(e.expiry_at <= ?3, 0),
+    (SELECT p.state FROM tasks AS p WHERE p.id = ?2),
+    EXISTS (SELECT 1 FROM tasks AS o WHERE o.execution_id = ?1 AND o.kind = 'orchestrator' AND o.state IN ('pending', 'running'))
+    FROM (SELECT 1) LEFT JOIN executions AS e ON e.id = ?1";
+const INSERT: &str = "INSERT INTO tasks (id, execution_id, step_name, kind, parent_task_id, state, args, kwargs, retries, created_at,
+        tags, priority, queue, idempotency_key, retry_policy)
+    VALUES (:id, :execution_id, :step, :kind, :parent, 'pending', :args, :kwargs, 0, :created, :tags, :priority, :queue, :key, :policy)";
+const OPEN: &str =
+    "UPDATE executions SET state = 'pending', started_at = NULL, completed_at = NULL, result = NULL, error = NULL,
+    retries = 0, expiry_at = CASE WHEN expiry_at > ?2 THEN expiry_at END WHERE id = ?1";
+const DELETE: &str = "DELETE FROM dead_tasks WHERE id = ?1";
+const RECORD: &str = "INSERT INTO execution_progress (execution_id, step, status, detail) VALUES (?1, ?2, ?3, ?4)";
+const OWNER: &str =
+    "SELECT t.execution_id, t.step_name FROM tasks AS t JOIN executions AS e ON e.id = t.execution_id WHERE t.id = ?1";
+/// As in `postgres/letters.rs`; ?1 is a list, ?2 now.
+const STEPS: &str = "SELECT step, effect, count(*) FROM (
+        SELECT t.step_name AS step, CASE
+            WHEN t.kind = 'signal' AND t.state = 'pending' THEN 'signal_awaited'
+            WHEN t.kind = 'signal' THEN 'signal_answered'
+            WHEN t.state IN ('pending', 'running') THEN 'still_open'
+            WHEN t.state <> 'completed' THEN 'tried_again'
+            WHEN t.idempotency_key IS NOT NULL AND (
+                EXISTS (SELECT 1 FROM idempotency AS i WHERE i.key = t.idempotency_key AND i.value IS NOT NULL)
+                OR EXISTS (SELECT 1 FROM cache AS c WHERE c.key = t.idempotency_key AND c.value IS NOT NULL
+                    AND (c.expires_at IS NULL OR c.expires_at >= ?2))) THEN 'answered'
+            ELSE 'runs_again' END AS effect
+        FROM tasks AS x JOIN tasks AS t ON t.execution_id = x.execution_id
+        WHERE x.id IN (SELECT value FROM json_each(?1)) AND x.kind = 'orchestrator' AND t.kind <> 'orchestrator'
+            AND (t.parent_task_id = x.id OR +t.state IN ('pending', 'running')
+                OR (t.kind = 'signal' AND +t.state = 'completed')))
+    GROUP BY 1, 2";
+const REMEMBERED: &str = concat!(
+    "SELECT ",
+    task_columns!("NULL", "t.args", "t.kwargs", "NULL"),
+    " FROM tasks AS t WHERE t.id = ?1 AND t.state = 'failed'"
+);
+const TASKS_AMONG: &str = "SELECT id FROM tasks WHERE id IN (SELECT value FROM json_each(?1))";
+
+const TWINS: &str = "SELECT t.execution_id, t.id
+    FROM (SELECT o.execution_id FROM tasks AS o WHERE o.kind = 'orchestrator' AND +o.state IN ('pending', 'running', 'completed')
+            GROUP BY 1 HAVING count(*) > 1) AS twice
+        JOIN tasks AS t ON t.execution_id = twice.execution_id
+    WHERE t.kind = 'orchestrator' AND +t.state IN ('pending', 'running', 'completed')";
+
+/// As in `postgres/letters.rs`; ?1 is a list of pairs.
+const COPIES: &str = "SELECT m.id, o.id FROM json_each(?1) AS w
+    JOIN tasks AS m ON m.id = w.value ->> 1
+    JOIN tasks AS o ON o.execution_id = m.execution_id AND o.id NOT IN (w.value ->> 0, w.value ->> 1)
+        AND o.kind = m.kind AND o.step_name = m.step_name AND o.args = m.args AND o.kwargs = m.kwargs
+        AND o.parent_task_id IS m.parent_task_id AND +o.state IN ('pending', 'running', 'completed')
+    WHERE m.kind = 'orchestrator' OR o.created_at > coalesce(
+        (SELECT p.completed_at FROM tasks AS p WHERE p.id = m.parent_task_id),
+        CASE WHEN m.parent_task_id IS NULL THEN (SELECT l.completed_at FROM tasks AS l WHERE l.id = w.value ->> 0) END)";
+
+pub(super) fn list(texts: &[String]) -> Option<String> {
+    serde_json::to_string(texts).ok()
+}
+
+/// What the workers' clock shows now.
+pub(super) fn wall(db: &Connection, ahead: i64) -> Result<Wall> {
+    Ok(Wall::from_micros(now(db)?.as_micros().saturating_add(ahead)))
+}
+
+fn grounds(cells: &mut Cells<'_>, from: usize) -> Grounds {
+    Grounds {
+        kind: TaskKind::parse(&cells.text(from).unwrap_or_default()),
+        execution: cells.text(from + 1).map(|state| ExecutionState::parse(&state)),
+        expired: cells.flag(from + 2).unwrap_or(false),
+        parent: cells.text(from + 3).map(|state| TaskState::parse(&state)),
+        live: cells.flag(from + 4).unwrap_or(false),
+        readable: cells.flag(from + 5).unwrap_or(false),
+    }
+}
+
+fn fact(row: &Row<'_>) -> Fact {
+    let mut cells = Cells::new(row);
+    Fact {
+        id: cells.text(0).unwrap_or_default(),
+        moved_at: cells.wall(1),
+        grounds: grounds(&mut cells, 2),
+        execution_id: cells.text(8),
+        step: cells.text(9),
+        reason: cells.text(10),
+        queue: cells.text(11),
+        worker: cells.text(12),
+        retries: cells.int(13),
+        dump: cells.text(14),
+    }
+}
+
+/// Runs a query over letters and hands each row on.
+fn each(db: &Connection, sql: &str, query: &LetterQuery, mut take: impl FnMut(Fact) -> bool) -> Result<()> {
+    let text = |wall: Option<Wall>| wall.map(Wall::isoformat);
+    let (ids, since, until) = (query.ids.as_deref().and_then(list), text(query.since), text(query.until));
+    let kinds = list(&query.kinds).filter(|_| !query.kinds.is_empty());
+    let now = wall(db, query.ahead)?.isoformat();
+    let bound: [(&str, &dyn ToSql); 11] = [
+        (":ids", &ids),
+        (":since", &since),
+        (":until", &until),
+        (":error", &query.error),
+        (":kinds", &kinds),
+        (":queue", &query.queue),
+        (":step", &query.step),
+        (":worker", &query.worker),
+        (":now", &now),
+        (":dump", &query.dump),
+        (":limit", &query.limit),
+    ];
+    let mut statement = db.prepare(sql).map_err(error_from)?;
+    let mut rows = statement.query(&bound[..]).map_err(error_from)?;
+    while let Some(row) = rows.next().map_err(error_from)? {
+        if !take(fact(row)) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn send(db: &mut Connection, query: &LetterQuery, sender: &mpsc::Sender<Result<Vec<Fact>>>) -> Result<()> {
+    let snapshot = db.transaction().map_err(error_from)?;
+    let sql = match (query.unordered, query.newest_first) {
+        (true, _) => UNORDERED,
+        (false, true) => NEWEST_FIRST,
+        (false, false) => OLDEST_FIRST,
+    };
+    let mut chunk = Vec::with_capacity(CHUNK);
+    let mut heard = true;
+    each(&snapshot, sql, query, |fact| {
+        chunk.push(fact);
+        if chunk.len() == CHUNK {
+            heard = sender.blocking_send(Ok(std::mem::take(&mut chunk))).is_ok();
+        }
+        heard
+    })?;
+    if heard {
+        drop(sender.blocking_send(Ok(chunk)));
+    }
+    Ok(())
+}
+
+/// The task of a letter: from its dump, or, where that is text of senpuki 0.1.x, from the row of the task that died.
+fn parsed(db: &Connection, id: &str, data: Option<&str>) -> Result<Task> {
+    let odd = |why: String| Error::new(ErrorKind::Unreadable, why);
+    match dump::parse(data.unwrap_or_default()) {
+        Dump::Task { task, .. } => {
+            match task.unreadable.iter().find(|what| what.starts_with("args") || what.starts_with("kwargs")) {
+                None => Ok(*task),
+                Some(what) => Err(odd(what.clone())),
+            }
+        }
+        Dump::Repr => {
+            let row = db.query_row(REMEMBERED, [id], |row| Ok(super::task(row))).optional().map_err(error_from)?;
+            row.ok_or_else(|| odd("it is text of senpuki 0.1.x, and the row of its task is gone".into()))
+        }
+        Dump::Unreadable(why) => Err(odd(why)),
+    }
+}
+
+/// The policy as the column keeps it: without the exceptions it is for.
+fn policy(text: Option<&str>) -> String {
+    let read = text.and_then(|text| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).ok());
+    read.map_or_else(
+        || "{}".into(),
+        |mut policy| {
+            policy.remove("retry_for");
+            serde_json::Value::Object(policy).to_string()
+        },
+    )
+}
+
+fn as_seen(db: &Connection, wanted: &Wanted) -> Result<Option<Option<String>>> {
+    let read = |row: &Row<'_>| {
+        let mut cells = Cells::new(row);
+        Ok((cells.wall(0), cells.text(1)))
+    };
+    let letter = db.prepare_cached(LETTER).and_then(|mut one| one.query_row([&wanted.id], read).optional());
+    let letter = letter.map_err(error_from)?;
+    Ok(letter.filter(|(moved_at, _)| *moved_at == wanted.moved_at).map(|(_, data)| data))
+}
+
+fn judged(db: &Connection, task: &Task, now: &str) -> Result<Standing> {
+    let text = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
+    let bytes = |bytes: &Option<Vec<u8>>| bytes.as_deref().is_some_and(|bytes| !bytes.is_empty());
+    let whole = text(&task.execution_id) && text(&task.step_name) && bytes(&task.args) && bytes(&task.kwargs);
+    let read = |row: &Row<'_>| {
+        let mut cells = Cells::new(row);
+        Ok(Grounds {
+            kind: task.kind.clone(),
+            execution: cells.text(0).map(|state| ExecutionState::parse(&state)),
+            expired: cells.flag(1).unwrap_or(false),
+            parent: cells.text(2).map(|state| TaskState::parse(&state)),
+            live: cells.flag(3).unwrap_or(false),
+            readable: whole,
+        })
+    };
+    let bound = params![task.execution_id, task.parent_task_id, now];
+    let grounds = db.prepare_cached(GROUNDS).and_then(|mut one| one.query_row(bound, read)).map_err(error_from)?;
+    Ok(rules::standing(&grounds))
+}
+
+/// What a batch is, owned, for the thread of the connection.
+struct Job {
+    letters: Vec<Wanted>,
+    queue: Option<String>,
+    force: bool,
+    ahead: i64,
+    note: String,
+}
+
+impl Job {
+    fn of(batch: &Batch<'_>) -> Self {
+        Self {
+            letters: batch.letters.to_vec(),
+            queue: batch.queue.map(str::to_owned),
+            force: batch.force,
+            ahead: batch.ahead,
+            note: batch.note.to_owned(),
+        }
+    }
+}
+
+fn replay(db: &mut Connection, job: &Job) -> Result<Vec<usize>> {
+    let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
+    let now = wall(&writing, job.ahead)?;
+    let now_text = now.isoformat();
+    let records = shape(&writing)?.has_progress();
+    let mut places = Vec::new();
+    for (place, wanted) in job.letters.iter().enumerate() {
+        let Some(data) = as_seen(&writing, wanted)? else { continue };
+        let task = parsed(&writing, &wanted.id, data.as_deref())?;
+        let standing = judged(&writing, &task, &now_text)?;
+        if !(standing == Standing::Replayable || (job.force && standing.can_be_forced())) {
+            continue;
+        }
+        let created = Wall::from_micros(now.as_micros().saturating_add(i64::try_from(place).unwrap_or(0)));
+        let tags = list(&task.tags);
+        writing
+            .prepare_cached(INSERT)
+            .and_then(|mut insert| {
+                insert.execute(named_params! {
+                    ":id": wanted.fresh, ":execution_id": task.execution_id, ":step": task.step_name, ":kind": task.kind.as_str(),
+                    ":parent": task.parent_task_id, ":args": task.args.as_deref().unwrap_or_default(),
+                    ":kwargs": task.kwargs.as_deref().unwrap_or_default(), ":created": created.isoformat(), ":tags": tags,
+                    ":priority": task.priority.unwrap_or(0), ":queue": job.queue.as_ref().or(task.queue.as_ref()),
+                    ":key": task.idempotency_key, ":policy": policy(task.retry_policy.as_deref()),
+                })
+            })
+            .map_err(taken)?;
+        let run = |sql: &str, bound: &[&dyn ToSql]| {
+            writing.prepare_cached(sql).and_then(|mut one| one.execute(bound)).map_err(error_from)
+        };
+        run(DELETE, &[&wanted.id])?;
+        if task.kind == TaskKind::Orchestrator {
+            run(OPEN, &[&task.execution_id, &now_text])?;
+        }
+        if records {
+            let detail = format!("dead letter {} replayed as task {} {}", wanted.id, wanted.fresh, job.note);
+            run(RECORD, &[&task.execution_id, &task.step_name, &"dispatched", &detail])?;
+        }
+        places.push(place);
+    }
+    writing.commit().map_err(error_from)?;
+    Ok(places)
+}
+
+/// A task of the id that the replay would make is there already: no fault of the other letters.
+fn taken(error: rusqlite::Error) -> Error {
+    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) {
+        return Error::new(ErrorKind::Changed, "the task of its replay is there already");
+    }
+    error_from(error)
+}
+
+fn remove(db: &mut Connection, job: &Job) -> Result<Vec<usize>> {
+    let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
+    let records = shape(&writing)?.has_progress();
+    let mut places = Vec::new();
+    for (place, wanted) in job.letters.iter().enumerate() {
+        if as_seen(&writing, wanted)?.is_none() {
+            continue;
+        }
+        writing.execute(DELETE, [&wanted.id]).map_err(error_from)?;
+        let read = |row: &Row<'_>| {
+            let mut cells = Cells::new(row);
+            Ok((cells.text(0), cells.text(1)))
+        };
+        let owner = writing.query_row(OWNER, [&wanted.id], read).optional().map_err(error_from)?;
+        if let (true, Some((execution, step))) = (records, owner) {
+            let detail = format!("dead letter {} discarded {}", wanted.id, job.note);
+            writing.execute(RECORD, params![execution, step, "failed", detail]).map_err(error_from)?;
+        }
+        places.push(place);
+    }
+    writing.commit().map_err(error_from)?;
+    Ok(places)
+}
+
+fn pairs(db: &Connection, letters: &[Wanted]) -> Result<Vec<(String, String)>> {
+    let pairs: Vec<[&str; 2]> = letters.iter().map(|letter| [letter.id.as_str(), letter.fresh.as_str()]).collect();
+    let pairs = serde_json::to_string(&pairs).unwrap_or_default();
+    let mut statement = db.prepare(COPIES).map_err(error_from)?;
+    let rows = statement.query_map([pairs], |row| Ok((row.get(0)?, row.get(1)?))).map_err(error_from)?;
+    rows.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)
+}
+
+#[async_trait]
+impl LetterStore for SqliteLetters {
+    fn database(&self) -> &str {
+        self.db.describe()
+    }
+
+    async fn ready(&self) -> Result<(Timestamp, bool)> {
+        self.db
+            .run(|db| {
+                let shape = shape(db)?;
+                Ok((now(db)?, shape.present() && shape.has_letters()))
+            })
+            .await
+    }
+
+    async fn look(&self, query: &LetterQuery) -> Result<Facts> {
+        let query = query.clone();
+        let (sender, receiver) = mpsc::channel::<Result<Vec<Fact>>>(4);
+        let complaints = sender.clone();
+        self.db.start(move |db| send(db, &query, &sender), move |error| drop(complaints.blocking_send(Err(error))))?;
+        let chunks =
+            stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|chunk| (chunk, receiver)) });
+        Ok(Facts { chunks: Box::pin(chunks) })
+    }
+
+    async fn replay(&self, batch: &Batch<'_>, _permit: &WritePermit) -> Result<Vec<usize>> {
+        let job = Job::of(batch);
+        self.db.run(move |db| replay(db, &job)).await
+    }
+
+    async fn remove(&self, batch: &Batch<'_>, _permit: &WritePermit) -> Result<Vec<usize>> {
+        let job = Job::of(batch);
+        self.db.run(move |db| remove(db, &job)).await
+    }
+
+    async fn whereabouts(&self, letters: &[Wanted], ahead: i64) -> Result<(Vec<Fact>, Vec<String>)> {
+        let ids = letters.iter().map(|letter| letter.id.clone()).collect();
+        let query = LetterQuery { ids: Some(ids), ahead, ..LetterQuery::default() };
+        let fresh: Vec<String> = letters.iter().map(|letter| letter.fresh.clone()).collect();
+        self.db
+            .run(move |db| {
+                let snapshot = db.transaction().map_err(error_from)?;
+                let mut facts = Vec::new();
+                each(&snapshot, UNORDERED, &query, |fact| {
+                    facts.push(fact);
+                    true
+                })?;
+                let mut statement = snapshot.prepare(TASKS_AMONG).map_err(error_from)?;
+                let rows = statement.query_map([list(&fresh)], |row| row.get(0)).map_err(error_from)?;
+                Ok((facts, rows.collect::<rusqlite::Result<Vec<String>>>().map_err(error_from)?))
+            })
+            .await
+    }
+
+    async fn steps(&self, letters: &[String], ahead: i64) -> Result<Vec<StepFact>> {
+        let letters = list(letters);
+        self.db
+            .run(move |db| {
+                let shape = shape(db)?;
+                if !(shape.has("idempotency", "key") && shape.has("cache", "expires_at")) {
+                    return Ok(Vec::new());
+                }
+                let now = wall(db, ahead)?.isoformat();
+                let mut statement = db.prepare(STEPS).map_err(error_from)?;
+                let step = |row: &Row<'_>| {
+                    let mut cells = Cells::new(row);
+                    let effect = cells.text(1).as_deref().and_then(Effect::parse);
+                    let count = cells.int(2).and_then(|count| u64::try_from(count).ok()).unwrap_or_default();
+                    Ok(effect.map(|effect| StepFact { step: cells.text(0).unwrap_or_default(), effect, count }))
+                };
+                let rows = statement.query_map(params![letters, now], step).map_err(error_from)?;
+                Ok(rows.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)?.into_iter().flatten().collect())
+            })
+            .await
+    }
+
+    async fn copies(&self, letters: &[Wanted]) -> Result<Vec<(String, String)>> {
+        let letters = letters.to_vec();
+        self.db.run(move |db| pairs(db, &letters)).await
+    }
+
+    async fn twins(&self) -> Result<Vec<(String, String)>> {
+        self.db
+            .run(|db| {
+                let mut statement = db.prepare(TWINS).map_err(error_from)?;
+                let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(error_from)?;
+                rows.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)
+            })
+            .await
+    }
+}

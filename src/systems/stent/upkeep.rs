@@ -1,0 +1,112 @@
+//! What `sen doctor` and `sen grants` should know of Stent's tables. Pure.
+
+use super::port::Orphans;
+use super::shape::Shape;
+use sen_model::checkup::{Check, Checkup, IndexWish, Need};
+use sen_model::ident::Ident;
+use sen_model::verdict::Severity;
+
+/// What the acts (`exec`, `dlq`) need of each table beside SELECT. `tests/trust/grants.rs` runs every command with these and
+/// shows of each that it is needed.
+const ACTS: [(&str, &[&str]); 9] = [
+    // cancel, replay and the locks of all; cleanup
+    ("executions", &["UPDATE", "DELETE"]),
+    // replay; cancel and signal; cleanup
+    ("tasks", &["INSERT", "UPDATE", "DELETE"]),
+    // the lock of replay and discard; their end
+    ("dead_tasks", &["UPDATE", "DELETE"]),
+    // the record of every act; cleanup
+    ("execution_progress", &["INSERT", "DELETE"]),
+    // signal; cleanup
+    ("signals", &["INSERT", "UPDATE", "DELETE"]),
+    // cleanup
+    ("execution_counters", &["DELETE"]),
+    ("execution_state", &["DELETE"]),
+    // read only: what a replay would not run again
+    ("idempotency", &[]),
+    ("cache", &[]),
+];
+
+/// Lists are newest first, and the libraries make no index for that.
+const WISHES: [(&str, &str, &str, &str); 2] = [
+    ("executions", "created_at", "(created_at DESC)", "`sen exec list`, which shows the newest first"),
+    ("dead_tasks", "moved_at", "(moved_at DESC)", "`sen dlq list`, which shows the newest first"),
+];
+
+fn full(shape: &Shape, table: &str) -> Option<String> {
+    shape.columns.iter().find(|fact| fact.table == table)?;
+    let table = Ident::new(table).ok()?.quoted();
+    match shape.schema.as_deref().and_then(|schema| Ident::new(schema).ok()) {
+        Some(schema) => Some(format!("{}.{table}", schema.quoted())),
+        None => Some(table),
+    }
+}
+
+pub(super) fn checkup(shape: &Shape, sequences: Vec<String>, orphans: Option<&Orphans>, silent: &[String]) -> Checkup {
+    let needs =
+        ACTS.iter().filter_map(|(table, acts)| Some(Need { object: full(shape, table)?, sequence: false, acts }));
+    let numbers = sequences.into_iter().map(|object| Need { object, sequence: true, acts: &["USAGE"] });
+    let indexes = WISHES.iter().filter_map(|(table, first, columns, used_by)| {
+        Some(IndexWish { table: full(shape, table)?, first, columns, used_by })
+    });
+    let mut checks = orphans.map(checks).unwrap_or_default();
+    let queue = |text: &String| Check::new(Severity::Warning, "queues", text.clone()).with_remedy("sen stats");
+    checks.extend(silent.iter().map(queue));
+    Checkup { needs: needs.chain(numbers).collect(), indexes: indexes.collect(), checks }
+}
+
+fn checks(orphans: &Orphans) -> Vec<Check> {
+    let topic = "orphans";
+    let mut checks = Vec::new();
+    let mut say = |count: i64, severity, [one, many]: [&str; 2], remedy: &str| {
+        if count > 0 {
+            let text = format!("{count} {}", if count == 1 { one } else { many });
+            checks.push(Check::new(severity, topic, text).with_remedy(remedy));
+        }
+    };
+    say(
+        orphans.letters_without_execution,
+        Severity::Warning,
+        [
+            "dead letter belongs to an execution that is gone: a replay of it can only fail",
+            "dead letters belong to executions that are gone: a replay of them can only fail",
+        ],
+        "sen dlq list   # their standing is execution_gone; sen dlq discard ID --export FILE removes one",
+    );
+    say(
+        orphans.tasks_without_execution,
+        Severity::Warning,
+        [
+            "task belongs to an execution that is gone: a worker that takes it can only fail it",
+            "tasks belong to executions that are gone: a worker that takes one can only fail it",
+        ],
+        "sen task list",
+    );
+    say(
+        orphans.failed_without_letter,
+        Severity::Ok,
+        [
+            "failed task of a failed execution has no dead letter: replayed, discarded, or its worker died between two commits",
+            "failed tasks of failed executions have no dead letter: replayed, discarded, or their worker died between two commits",
+        ],
+        "sen task list --state failed",
+    );
+    if checks.is_empty() {
+        checks.push(Check::new(Severity::Ok, topic, "every task and letter has its execution"));
+    }
+    checks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orphans_are_told_with_what_to_type() {
+        let orphans = Orphans { failed_without_letter: 2, letters_without_execution: 1, tasks_without_execution: 0 };
+        let told = checks(&orphans);
+        assert_eq!(told.len(), 2);
+        assert!(told[0].severity == Severity::Warning && told[1].severity == Severity::Ok, "{told:?}");
+        assert_eq!(checks(&Orphans::default())[0].severity, Severity::Ok);
+    }
+}

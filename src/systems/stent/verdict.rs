@@ -1,0 +1,596 @@
+//! What the rows of an execution or a task amount to. Pure: rows, what the workers' clock shows now, a verdict.
+//!
+//! Sources: `claim_next_task` (pending and due, or running with an ended lease, is anybody's), `run_claimed_task` (retries,
+//! expiry, cancellation, dead letters) and `resolve_signal_wait` of senpuki 0.3.0 and stent 1.1.2.
+
+mod again;
+mod zone;
+
+use super::codec::decode;
+use super::letters::Grounds;
+use super::letters::rules::{self, Standing};
+use super::port::{Listed, Look, Whole};
+use super::record::{DeadTask, Execution, ExecutionState, Task, TaskKind, TaskState};
+use sen_model::text::named;
+use sen_model::time::humane;
+use sen_model::time::wall::{Wall, Zone};
+use sen_model::verdict::{NextCommand, Severity, Verdict};
+
+pub(super) use again::{backoff, backs_off, runs_again};
+pub use zone::{ZoneDoubt, likely_ahead, zone_doubt};
+
+/// The library writes "task completed", its progress and "execution completed" one after the other: for so many microseconds
+/// after the last change of its tasks an execution without open tasks counts as being ended by its worker.
+pub const GRACE: i64 = 60_000_000;
+
+/// What is going on with an execution or a task. Both use the same words where they mean the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// It has not ended, no open task is left, and that has been so for longer than [`GRACE`].
+    Stranded,
+    /// Its expiry has passed, and no worker has ended it yet.
+    Overdue,
+    /// The lease of what runs has ended: the worker is gone, or was.
+    Lost,
+    /// The row cannot be judged.
+    Unreadable,
+    /// Given up on.
+    Failed,
+    /// Ended by its expiry.
+    TimedOut,
+    /// Somebody wants it to end.
+    Cancelling,
+    /// Its last task ended a moment ago: its worker is about to end the execution.
+    Settling,
+    /// A worker has it, under a lease.
+    Running,
+    /// It waits for a signal.
+    Waiting,
+    /// It waits for a time to come.
+    Sleeping,
+    /// To begin later.
+    Scheduled,
+    /// To be claimed by a worker.
+    Ready,
+    /// Ended by somebody.
+    Cancelled,
+    /// Done.
+    Completed,
+}
+
+impl State {
+    /// All of them, in the order a person reads them: what needs attention first.
+    pub const ALL: [Self; 15] = [
+        Self::Stranded,
+        Self::Overdue,
+        Self::Lost,
+        Self::Unreadable,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Cancelling,
+        Self::Settling,
+        Self::Running,
+        Self::Waiting,
+        Self::Sleeping,
+        Self::Scheduled,
+        Self::Ready,
+        Self::Cancelled,
+        Self::Completed,
+    ];
+
+    /// The name in lists and data.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stranded => "stranded",
+            Self::Overdue => "overdue",
+            Self::Lost => "lost",
+            Self::Unreadable => "unreadable",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Cancelling => "cancelling",
+            Self::Settling => "settling",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Sleeping => "sleeping",
+            Self::Scheduled => "scheduled",
+            Self::Ready => "ready",
+            Self::Cancelled => "cancelled",
+            Self::Completed => "completed",
+        }
+    }
+
+    /// How much attention it needs.
+    pub const fn severity(self) -> Severity {
+        match self {
+            Self::Stranded | Self::Unreadable => Severity::Critical,
+            Self::Overdue | Self::Lost | Self::Failed | Self::TimedOut => Severity::Warning,
+            Self::Cancelling
+            | Self::Settling
+            | Self::Running
+            | Self::Waiting
+            | Self::Sleeping
+            | Self::Scheduled
+            | Self::Ready => Severity::Pending,
+            Self::Cancelled | Self::Completed => Severity::Ok,
+        }
+    }
+
+    /// Reads a name back. A stored `pending` is what is `ready` or later.
+    pub fn parse(name: &str) -> Option<Self> {
+        if name == "pending" {
+            return Some(Self::Ready);
+        }
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// The state of an execution whose end is stored; `None` for one that goes on.
+fn ended(state: &ExecutionState) -> Option<State> {
+    match state {
+        ExecutionState::Completed => Some(State::Completed),
+        ExecutionState::Failed => Some(State::Failed),
+        ExecutionState::TimedOut => Some(State::TimedOut),
+        ExecutionState::Cancelled => Some(State::Cancelled),
+        ExecutionState::Other(_) => Some(State::Unreadable),
+        ExecutionState::Pending | ExecutionState::Running | ExecutionState::Cancelling => None,
+    }
+}
+
+fn overdue(execution: &Execution, now: Wall) -> bool {
+    execution.expiry_at.is_some_and(|expiry| expiry < now)
+}
+
+/// The state of an execution in a list, where its tasks are known in outline.
+pub fn listed(listed: &Listed, now: Wall) -> State {
+    let execution = &listed.execution;
+    if let Some(ended) = ended(&execution.state) {
+        return ended;
+    }
+    if listed.live == Some(false) {
+        if listed.settling == Some(true) { State::Settling } else { State::Stranded }
+    } else if overdue(execution, now) {
+        State::Overdue
+    } else if listed.lost == Some(true) {
+        State::Lost
+    } else {
+        match execution.state {
+            ExecutionState::Cancelling => State::Cancelling,
+            ExecutionState::Running => listed.leaves.state(),
+            _ if listed.leaves.scheduled && !listed.leaves.ready => State::Scheduled,
+            _ => State::Ready,
+        }
+    }
+}
+
+/// What the open tasks of an execution are at that wait for no other open task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Leaves {
+    /// One waits for a signal.
+    pub waiting: bool,
+    /// One is to begin later.
+    pub scheduled: bool,
+    /// One could be claimed now.
+    pub ready: bool,
+    /// One is claimed.
+    pub running: bool,
+}
+
+impl Leaves {
+    /// From the letters by which the stores name them: `w`, `s`, `o` and `r`.
+    pub fn parse(letters: &str) -> Self {
+        let has = |letter: char| letters.contains(letter);
+        Self { waiting: has('w'), scheduled: has('s'), ready: has('o'), running: has('r') }
+    }
+
+    /// What a running execution is at: working, unless its only open leaves wait for a signal or a time.
+    fn state(self) -> State {
+        match self {
+            Self { running: true, .. } | Self { ready: true, .. } => State::Running,
+            Self { waiting: true, .. } => State::Waiting,
+            Self { scheduled: true, .. } => State::Sleeping,
+            _ => State::Running,
+        }
+    }
+}
+
+/// The state of a task.
+pub fn task(task: &Task, now: Wall) -> State {
+    match &task.state {
+        TaskState::Completed => State::Completed,
+        TaskState::Failed => State::Failed,
+        TaskState::Running => match task.lease_expires_at {
+            Some(lease) if lease < now => State::Lost,
+            Some(_) => State::Running,
+            // A claim writes both; without a lease no worker ever takes it over.
+            None => State::Unreadable,
+        },
+        TaskState::Pending if task.kind == TaskKind::Signal => State::Waiting,
+        TaskState::Pending if task.scheduled_for.is_some_and(|at| at > now) => State::Scheduled,
+        TaskState::Pending => State::Ready,
+        TaskState::Other(_) => State::Unreadable,
+    }
+}
+
+/// The state of an execution whose tasks are known.
+pub fn whole(whole: &Whole, now: Wall) -> State {
+    let execution = &whole.execution;
+    if let Some(ended) = ended(&execution.state) {
+        return ended;
+    }
+    let states: Vec<State> = whole.tasks.iter().map(|each| task(each, now)).collect();
+    let any = |wanted: State| states.contains(&wanted);
+    let cut = whole.task_count > whole.tasks.len() as i64;
+    if !cut && !whole.tasks.iter().any(|task| !task.state.is_terminal()) {
+        if settling(whole, now) { State::Settling } else { State::Stranded }
+    } else if overdue(execution, now) {
+        State::Overdue
+    } else if any(State::Lost) {
+        State::Lost
+    } else if execution.state == ExecutionState::Cancelling {
+        State::Cancelling
+    } else if execution.state == ExecutionState::Pending {
+        if any(State::Scheduled) && !any(State::Ready) { State::Scheduled } else { State::Ready }
+    } else {
+        leaves(whole, &states).state()
+    }
+}
+
+/// Whether anything of it changed within [`GRACE`].
+fn settling(whole: &Whole, now: Wall) -> bool {
+    let times = |task: &Task| [task.created_at, task.started_at, task.completed_at];
+    let last = whole.tasks.iter().flat_map(times).chain([whole.execution.created_at]).flatten().max();
+    last.is_some_and(|last| last.as_micros() >= now.as_micros().saturating_sub(GRACE))
+}
+
+fn leaves(whole: &Whole, states: &[State]) -> Leaves {
+    let open = |task: &&Task| !task.state.is_terminal();
+    let parents: Vec<&str> =
+        whole.tasks.iter().filter(open).filter_map(|task| task.parent_task_id.as_deref()).collect();
+    let mut leaves = Leaves::default();
+    for (task, state) in whole.tasks.iter().zip(states) {
+        if !task.state.is_terminal() && !parents.contains(&task.id.as_str()) {
+            match state {
+                State::Waiting => leaves.waiting = true,
+                State::Scheduled => leaves.scheduled = true,
+                State::Ready => leaves.ready = true,
+                _ => leaves.running = true,
+            }
+        }
+    }
+    leaves
+}
+
+/// A span between two readings of the workers' clock, in words.
+fn span(from: Wall, to: Wall) -> String {
+    humane(to.as_micros().saturating_sub(from.as_micros()).max(0))
+}
+
+/// An error's one line: `ConnectionError: provider unreachable`.
+pub fn error_line(payload: &[u8]) -> Option<String> {
+    let decoded = decode(payload);
+    match decoded.exception {
+        Some(exception) => Some(exception.line()),
+        None if decoded.json == "null" => None,
+        None => Some(serde_json::from_str::<String>(&decoded.json).unwrap_or(decoded.json)),
+    }
+}
+
+fn name(step: Option<&str>) -> &str {
+    step.unwrap_or("(unnamed)")
+}
+
+/// Judges an execution.
+pub fn judge(look: &Whole, now: Wall, zone: &Zone) -> Verdict {
+    let state = whole(look, now);
+    let mut evidence = Vec::new();
+    if state == State::Overdue
+        && let Some(expiry) = look.execution.expiry_at
+    {
+        evidence.push(format!(
+            "its expiry passed {} ago; a worker times it out when it next takes one of its tasks",
+            span(expiry, now)
+        ));
+    }
+    for task in look.tasks.iter().filter(|task| !task.state.is_terminal()) {
+        evidence.extend(backoff(task, &look.progress, now).or_else(|| open_task(task, now)));
+        if evidence.len() >= 8 {
+            evidence.push("and more: see its tasks".into());
+            break;
+        }
+    }
+    if state == State::Lost {
+        let lost: Vec<&Task> = look.tasks.iter().filter(|one| task(one, now) == State::Lost).collect();
+        evidence.extend(runs_again(look, &lost));
+        evidence.push(zone_note(zone));
+    }
+    if state == State::TimedOut {
+        evidence.extend(raised_timeout(&look.execution));
+    }
+    if state == State::Stranded {
+        evidence.push(stranded(look, now));
+    }
+    if matches!(state, State::Failed | State::TimedOut | State::Stranded) {
+        evidence.extend(first_failure(look));
+    }
+    for signal in look.signals.iter().filter(|signal| signal.consumed == Some(false)) {
+        evidence.push(format!("signal {} was sent and nobody has taken it yet", named(&signal.name)));
+    }
+    if !look.letters.is_empty() {
+        let letters = if look.letters.len() == 1 {
+            "one dead letter".into()
+        } else {
+            format!("{} dead letters", look.letters.len())
+        };
+        evidence.push(format!("{letters} of it: `sen dlq show ID` says what a replay would come to"));
+    }
+    evidence.extend(look.execution.unreadable.iter().map(|what| format!("unreadable: {what}")));
+    Verdict {
+        state: state.name(),
+        severity: state.severity(),
+        summary: summary(look, state, now),
+        evidence,
+        next: next(look, state, now),
+    }
+}
+
+fn summary(look: &Whole, state: State, now: Wall) -> String {
+    let backoff = || look.tasks.iter().find_map(|task| backoff(task, &look.progress, now));
+    match state {
+        State::Sleeping | State::Scheduled => match backoff() {
+            Some(backoff) => return format!("it waits for its next try: {backoff}"),
+            None if state == State::Sleeping => "it sleeps until a later step is due",
+            None => "it is to begin later",
+        },
+        State::TimedOut if raised_timeout(&look.execution).is_some() => {
+            "it was ended as timed out, but before its expiry"
+        }
+        State::Completed if returned_error(&look.execution) => "it returned an error as its result",
+        State::Completed => "its result is stored",
+        State::Failed => "its orchestrator raised an exception and was given up on",
+        State::TimedOut => "its expiry passed before it was done",
+        State::Cancelled => "it was cancelled",
+        State::Cancelling => "its cancellation was requested",
+        State::Settling => "its last task ended a moment ago; its worker is about to end the execution",
+        State::Stranded => "unfinished, but no open task is left: probably no worker will end it",
+        State::Overdue => "its expiry has passed and it has not ended",
+        State::Lost => "running, but a lease expired: its worker is probably lost",
+        State::Running => "a worker has it",
+        State::Waiting => "it waits for a signal",
+        State::Ready => "no worker has taken it yet",
+        State::Unreadable => "its stored state is none the library writes",
+    }
+    .into()
+}
+
+/// Why an execution counts as timed out although its expiry had not come: the library stores every `TimeoutError` that leaves
+/// the function under `max_duration` as an expiry.
+pub(super) fn raised_timeout(execution: &Execution) -> Option<String> {
+    // The end is written just after the timer fired, by the same clock.
+    const SLACK: i64 = 50_000;
+    let (ended, expiry) = (execution.completed_at?, execution.expiry_at?);
+    (ended.as_micros() < expiry.as_micros().saturating_sub(SLACK)).then(|| {
+        format!(
+            "it ended {} before its expiry: its function probably raised TimeoutError, which the library stores as an expiry",
+            span(ended, expiry)
+        )
+    })
+}
+
+fn returned_error(execution: &Execution) -> bool {
+    execution.result.as_deref().is_some_and(|result| decode(result).outcome == super::codec::Outcome::Error)
+}
+
+/// What is known of a task that has not ended.
+fn open_task(task: &Task, now: Wall) -> Option<String> {
+    let step = name(task.step_name.as_deref());
+    let who = task.worker_id.as_deref().unwrap_or("an unnamed worker");
+    Some(match self::task(task, now) {
+        State::Lost => {
+            let lease = span(task.lease_expires_at?, now);
+            format!("{step}: worker {who} claimed it {} ago; its lease ended {lease} ago", since(task.started_at, now))
+        }
+        State::Running => {
+            let lease = span(now, task.lease_expires_at?);
+            format!(
+                "{step}: worker {who} has had it for {}; its lease holds another {lease}",
+                since(task.started_at, now)
+            )
+        }
+        State::Waiting => {
+            let signal = step.strip_prefix("signal:").unwrap_or(step);
+            format!("it has been waiting for signal {} for {}", named(signal), since(task.created_at, now))
+        }
+        State::Scheduled => format!("{step}: due in {}", span(now, task.scheduled_for?)),
+        State::Ready => {
+            let queue =
+                task.queue.as_deref().map_or_else(|| "any worker".into(), |queue| format!("a worker of queue {queue}"));
+            let tried = task
+                .retries
+                .filter(|tries| *tries > 0)
+                .map(|tries| format!(", tried {tries} times"))
+                .unwrap_or_default();
+            format!("{step}: waiting for {queue} for {}{tried}", since(task.scheduled_for.or(task.created_at), now))
+        }
+        _ => return None,
+    })
+}
+
+fn since(from: Option<Wall>, now: Wall) -> String {
+    from.map_or_else(|| "an unknown time".into(), |from| span(from, now))
+}
+
+fn zone_note(zone: &Zone) -> String {
+    format!(
+        "lease times are read in {}; to a reader in the wrong zone a living lease looks ended (--worker-timezone)",
+        zone.name()
+    )
+}
+
+/// How an execution without open tasks came about, as far as its root tells.
+fn stranded(look: &Whole, now: Wall) -> String {
+    let root = look.tasks.iter().rfind(|task| task.kind == TaskKind::Orchestrator && task.parent_task_id.is_none());
+    match root {
+        None if look.tasks.is_empty() => "it has no tasks at all".into(),
+        None => "it has no orchestrator task".into(),
+        Some(root) => format!(
+            "its orchestrator's task is {}, ended {} ago; a worker that died between two commits leaves this, and so does a replay of the original tool",
+            root.state.as_str(),
+            since(root.completed_at, now)
+        ),
+    }
+}
+
+/// The first task that failed: an orchestrator often reports the failure of a step in other words.
+fn first_failure(look: &Whole) -> Option<String> {
+    let failed = look.tasks.iter().filter(|task| task.state == TaskState::Failed && task.error.is_some());
+    let first = failed.min_by_key(|task| (task.completed_at, task.kind == TaskKind::Orchestrator))?;
+    let error = error_line(first.error.as_deref()?)?;
+    let tries = first.retries.unwrap_or_default() + 1;
+    let tries = if tries == 1 { "the only try".to_owned() } else { format!("try {tries}") };
+    Some(format!("first to fail was {}, at {tries}: {error}", name(first.step_name.as_deref())))
+}
+
+fn next(look: &Whole, state: State, now: Wall) -> Vec<NextCommand> {
+    let id = look.execution.id.as_str();
+    let mut next = Vec::new();
+    let letter = root_letter(look).filter(|_| matches!(state, State::Failed | State::Stranded));
+    let mut replays = false;
+    if let Some(letter) = letter {
+        next.push(
+            NextCommand::new(&["sen", "dlq", "show"], "why it failed, and what a replay would do").id(&letter.id),
+        );
+        let command = match standing(look, letter, now) {
+            Standing::Replayable => Some(&["sen", "dlq", "replay"][..]),
+            // It has not ended, and for longer than its worker needs to end it.
+            Standing::ExecutionUnsettled if state == State::Stranded => Some(&["sen", "dlq", "replay", "--force"][..]),
+            _ => None,
+        };
+        if let Some(command) = command {
+            next.push(NextCommand::new(command, "run it again from its start").id(&letter.id));
+            replays = true;
+        }
+    }
+    match state {
+        State::Waiting => {
+            let waits =
+                look.tasks.iter().filter(|task| task.kind == TaskKind::Signal && task.state == TaskState::Pending);
+            for step in waits.filter_map(|task| task.step_name.as_deref()?.strip_prefix("signal:")) {
+                let signal = NextCommand::new(&["sen", "exec", "signal"], "wake it, with JSON of yours");
+                next.push(signal.id(id).id(step).id("null"));
+            }
+        }
+        State::Stranded if completed_root(look).is_some() => {
+            next.push(NextCommand::new(&["sen", "exec", "complete"], "end it with the result of its root task").id(id));
+        }
+        State::Stranded if !replays => {
+            next.push(NextCommand::new(&["sen", "exec", "cancel"], "end it: its work is not done").id(id));
+        }
+        State::Lost | State::Ready => {
+            next.push(NextCommand::new(&["sen", "stats"], "who works, and how deep the queues are"));
+            if state == State::Lost {
+                let why = "end it, if no worker is to take it up again";
+                next.push(NextCommand::new(&["sen", "exec", "cancel"], why).id(id));
+            }
+        }
+        _ => {}
+    }
+    next
+}
+
+/// The dead letter of the execution's orchestrator, or of whatever of it died last.
+fn root_letter(look: &Whole) -> Option<&DeadTask> {
+    let is_root =
+        |letter: &&DeadTask| look.tasks.iter().any(|task| task.id == letter.id && task.kind == TaskKind::Orchestrator);
+    look.letters.iter().rfind(is_root).or(look.letters.last())
+}
+
+/// Whether a letter of this execution can be replayed, by what is known of both.
+fn standing(look: &Whole, letter: &DeadTask, now: Wall) -> Standing {
+    let task = |id: &str| look.tasks.iter().find(|task| task.id == id);
+    let dead = task(&letter.id);
+    let going = |task: &Task| task.kind == TaskKind::Orchestrator && !task.state.is_terminal();
+    rules::standing(&Grounds {
+        kind: dead.map_or_else(|| TaskKind::parse(""), |task| task.kind.clone()),
+        execution: Some(look.execution.state.clone()),
+        expired: look.execution.expiry_at.is_some_and(|expiry| expiry <= now),
+        parent: dead.and_then(|dead| Some(task(dead.parent_task_id.as_deref()?)?.state.clone())),
+        live: look.tasks.iter().any(going),
+        readable: letter.readable,
+    })
+}
+
+/// The root task of an execution where it is completed with a result: what the execution would have been ended with.
+pub(super) fn completed_root(look: &Whole) -> Option<&Task> {
+    let root =
+        |task: &&Task| task.kind == TaskKind::Orchestrator && task.parent_task_id.as_deref().is_none_or(str::is_empty);
+    let newest = look.tasks.iter().filter(root).max_by_key(|task| (task.created_at, task.completed_at))?;
+    (newest.state == TaskState::Completed && newest.has_result).then_some(newest)
+}
+
+/// Judges a task.
+pub fn judge_task(task: &Task, look: &Look, now: Wall, zone: &Zone) -> Verdict {
+    let state = self::task(task, now);
+    let mut evidence: Vec<String> = backoff(task, &[], now).or_else(|| open_task(task, now)).into_iter().collect();
+    let owner = look.owner.as_ref();
+    match owner {
+        None => evidence.push("no execution has the id it names: a worker that takes it can only fail".into()),
+        Some(owner) if owner.state.is_terminal() && !task.state.is_terminal() => {
+            evidence.push(format!("its execution is {} already: its result is not used", owner.state.as_str()));
+        }
+        Some(_) => {}
+    }
+    match state {
+        State::Lost => evidence.push(zone_note(zone)),
+        State::Failed if look.letter.is_none() => {
+            evidence.push("it has no dead letter: cancelled, timed out, replayed or discarded, or its worker died between two commits".into());
+        }
+        State::Failed => {
+            let tries = task.retries.unwrap_or_default() + 1;
+            evidence.push(if tries == 1 { "it was tried once".into() } else { format!("it was tried {tries} times") });
+        }
+        _ => {}
+    }
+    evidence.extend(task.unreadable.iter().map(|what| format!("unreadable: {what}")));
+    let mut next = Vec::new();
+    if look.letter.is_some() {
+        next.push(
+            NextCommand::new(&["sen", "dlq", "show"], "its dead letter, and what a replay would do").id(&task.id),
+        );
+    }
+    if let (State::Waiting, Some(execution), Some(signal)) =
+        (state, &task.execution_id, task.step_name.as_deref().and_then(|step| step.strip_prefix("signal:")))
+    {
+        let wake = NextCommand::new(&["sen", "exec", "signal"], "wake it, with JSON of yours");
+        next.push(wake.id(execution).id(signal).id("null"));
+    }
+    if let Some(execution) = &task.execution_id {
+        next.push(NextCommand::new(&["sen", "exec", "show"], "its execution").id(execution));
+    }
+    Verdict {
+        state: state.name(),
+        severity: state.severity(),
+        summary: task_summary(task, state).into(),
+        evidence,
+        next,
+    }
+}
+
+fn task_summary(task: &Task, state: State) -> &'static str {
+    match (state, &task.kind) {
+        (State::Completed, TaskKind::Signal) => "its signal has come",
+        (State::Completed, _) => "its result is stored",
+        (State::Failed, _) => "it raised an exception and was given up on",
+        (State::Lost, _) => {
+            "running, but its lease expired: its worker is probably lost, and the next one to poll runs it again"
+        }
+        (State::Running, _) => "a worker has it",
+        (State::Waiting, _) => "it waits for a signal",
+        (State::Scheduled, _) if task.retries.unwrap_or_default() > 0 => "it waits for its next try",
+        (State::Scheduled, _) => "it is not due yet",
+        (State::Ready, _) => "no worker has taken it yet",
+        _ => "the row cannot be judged",
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,67 @@
+//! What is tried again, and what runs again when a worker takes lost work up. Pure.
+
+use super::{name, span};
+use crate::port::Whole;
+use crate::record::{Progress, Task, TaskKind, TaskState};
+use sen_model::time::wall::Wall;
+
+/// The library's own number of tries where a policy does not say.
+const TRIES: i64 = 3;
+/// How many steps are named.
+const NAMED: usize = 3;
+
+/// Whether a task waits for its next try after one that failed.
+pub(crate) fn backs_off(task: &Task, now: Wall) -> bool {
+    task.state == TaskState::Pending
+        && task.retries.unwrap_or_default() > 0
+        && task.scheduled_for.is_some_and(|due| due > now)
+}
+
+/// How many tries its policy allows.
+pub(crate) fn tries(task: &Task) -> i64 {
+    let policy = task.retry_policy.as_deref().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+    policy.and_then(|policy| policy.get("max_attempts")?.as_i64()).unwrap_or(TRIES)
+}
+
+/// A task between two tries: which failed, of how many, why, and when the next one is due.
+pub(crate) fn backoff(task: &Task, progress: &[Progress], now: Wall) -> Option<String> {
+    let due = task.scheduled_for.filter(|_| backs_off(task, now))?;
+    let failed = task.retries.unwrap_or_default();
+    let of_it = |step: &&Progress| step.status.as_deref() == Some("failed") && step.step == task.step_name;
+    let error = progress.iter().rfind(of_it).and_then(|step| step.detail.as_deref());
+    let error = error.map(|error| format!(" ({error})")).unwrap_or_default();
+    Some(format!(
+        "{} failed at try {failed} of {}{error}; the next try is due in {}",
+        name(task.step_name.as_deref()),
+        tries(task),
+        span(now, due)
+    ))
+}
+
+/// What a worker that takes these lost tasks up runs again: the tasks themselves from their start, and the finished steps of
+/// an orchestrator that are not idempotent.
+pub(crate) fn runs_again(whole: &Whole, lost: &[&Task]) -> Option<String> {
+    let first = lost.first()?;
+    let parts: Vec<String> = lost.iter().take(NAMED).map(|task| name(task.step_name.as_deref()).to_owned()).collect();
+    let more = if lost.len() > NAMED { format!(" and {} more", lost.len() - NAMED) } else { String::new() };
+    let ids: Vec<&str> = lost.iter().map(|task| task.id.as_str()).collect();
+    let of_lost = |task: &&Task| task.parent_task_id.as_deref().is_some_and(|parent| ids.contains(&parent));
+    let done = whole.tasks.iter().filter(of_lost).filter(|task| {
+        task.kind != TaskKind::Signal && task.state == TaskState::Completed && task.idempotency_key.is_none()
+    });
+    let mut steps: Vec<&str> = done.map(|task| name(task.step_name.as_deref())).collect();
+    let count = steps.len();
+    steps.sort_unstable();
+    steps.dedup();
+    let from = if first.kind == TaskKind::Orchestrator { " from the start" } else { "" };
+    let again = format!("the next worker to poll runs {}{more} again{from}", parts.join(" and "));
+    Some(match count {
+        0 => again,
+        1 => format!("{again}, with its finished step {}, which is not idempotent", steps[0]),
+        _ => {
+            let named = steps.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+            let rest = if steps.len() > NAMED { ", …" } else { "" };
+            format!("{again}, with {count} finished steps that are not idempotent ({named}{rest})")
+        }
+    })
+}

@@ -1,0 +1,370 @@
+//! How executions, tasks and dead letters are told: neutral rows, fields and sections. Counts are in `counts.rs`, lists in
+//! `rows.rs`, the tree of tasks in `tree.rs`.
+
+mod counts;
+mod rows;
+mod tree;
+
+pub(super) use counts::{silent_queues, stats, survey};
+pub use rows::{EXECUTION_COLUMNS, TASK_COLUMNS};
+pub(super) use rows::{execution_row, task_row};
+
+use super::codec::{Decoded, Outcome, decode};
+use super::dump::{self, Dump};
+use super::port::{Look, Whole};
+use super::record::{DeadTask, Execution, Progress, Task};
+use super::{NAME, verdict};
+use sen_model::subject::Subject;
+use sen_model::system::{Found, Section};
+use sen_model::time::Timestamp;
+use sen_model::time::wall::{Wall, Zone};
+use sen_model::value::{Column, Show, Value};
+use sen_model::verdict::{NextCommand, Severity, Verdict};
+
+const fn column(name: &'static str, heading: &'static str, show: Show) -> Column {
+    Column { name, heading, show }
+}
+
+/// The workers' clock turned into moments.
+#[derive(Clone, Copy)]
+pub(super) struct Clock<'a> {
+    zone: &'a Zone,
+    /// The database's clock.
+    pub(super) now: Timestamp,
+    /// What the workers' clock shows at that moment.
+    pub(super) wall: Wall,
+}
+
+impl<'a> Clock<'a> {
+    pub(super) fn new(zone: &'a Zone, now: Timestamp) -> Self {
+        Self { zone, now, wall: zone.wall(now) }
+    }
+
+    fn time(&self, wall: Option<Wall>) -> Value {
+        Value::time(wall.map(|wall| self.zone.moment(wall)))
+    }
+
+    /// How long something took, or has been taking.
+    fn took(&self, from: Option<Wall>, to: Option<Wall>, ended: bool) -> Value {
+        let to = if ended { to } else { Some(to.unwrap_or(self.wall)) };
+        match (from, to) {
+            (Some(from), Some(to)) if from.is_finite() && to.is_finite() => {
+                Value::Millis((to.as_micros() - from.as_micros()).max(0) / 1000)
+            }
+            _ => Value::Null,
+        }
+    }
+}
+
+fn state_name(name: Option<&'static str>, text: &str) -> Value {
+    name.map_or_else(|| Value::Text(text.to_owned()), Value::Name)
+}
+
+fn texts(texts: &[String]) -> Value {
+    Value::List(texts.iter().map(|text| Value::Text(text.clone())).collect())
+}
+
+fn int(number: Option<i64>) -> Value {
+    number.map_or(Value::Null, Value::Int)
+}
+
+fn payload(bytes: Option<&[u8]>) -> Option<Decoded> {
+    bytes.map(decode)
+}
+
+fn json(decoded: Option<&Decoded>) -> Value {
+    let there = decoded.filter(|decoded| decoded.codec != super::codec::Codec::Empty);
+    there.map_or(Value::Null, |decoded| Value::Json(decoded.json.clone()))
+}
+
+/// An error in one line.
+fn error_line(bytes: Option<&[u8]>) -> Value {
+    Value::text(bytes.and_then(verdict::error_line))
+}
+
+type Fields = Vec<(&'static str, Value)>;
+
+/// Arguments, result and error of an execution or a task.
+fn payload_fields(args: Option<&[u8]>, kwargs: Option<&[u8]>, result: Option<&[u8]>, error: Option<&[u8]>) -> Fields {
+    let raw = error;
+    let [args, kwargs, result, error] = [args, kwargs, result, error].map(payload);
+    let outcome = result.as_ref().map(|result| match result.outcome {
+        Outcome::Value => "value",
+        Outcome::Ok => "ok",
+        Outcome::Error => "error",
+    });
+    let codec = [&args, &kwargs, &result, &error].into_iter().flatten().map(|decoded| decoded.codec.name());
+    let exception =
+        error.as_ref().or(result.as_ref()).and_then(|decoded| decoded.exception.clone()).unwrap_or_default();
+    let notes: Vec<String> = [("args", &args), ("kwargs", &kwargs), ("result", &result), ("error", &error)]
+        .into_iter()
+        .filter_map(|(name, decoded)| Some(format!("{name}: {}", decoded.as_ref()?.note.as_ref()?)))
+        .collect();
+    vec![
+        ("args", json(args.as_ref())),
+        ("kwargs", json(kwargs.as_ref())),
+        ("outcome", outcome.map_or(Value::Null, Value::Name)),
+        ("result", json(result.as_ref())),
+        ("error", error_line(raw)),
+        ("error_type", Value::text(Some(exception.class).filter(|class| !class.is_empty()))),
+        ("error_attributes", exception.attributes.map_or(Value::Null, Value::Json)),
+        ("traceback", exception.traceback.map_or(Value::Null, Value::Lines)),
+        ("codec", codec.into_iter().find(|codec| *codec != "empty").map_or(Value::Null, Value::Name)),
+        ("payload_notes", if notes.is_empty() { Value::Null } else { texts(&notes) }),
+    ]
+}
+
+/// What an id names: an execution, a task, or a dead letter whose task is gone.
+pub(super) fn found(look: Look, zone: &Zone) -> Vec<Found> {
+    let clock = Clock::new(zone, look.now);
+    let mut all = Vec::new();
+    all.extend(look.execution.as_ref().map(|whole| execution(whole, &clock)));
+    all.extend(look.task.as_ref().map(|one| task(one, &look, &clock)));
+    if look.task.is_none() {
+        all.extend(look.letter.as_ref().map(|one| letter(one, &clock)));
+    }
+    all
+}
+
+fn execution_lead(execution: &Execution, clock: &Clock<'_>) -> Fields {
+    vec![
+        ("id", Value::Text(execution.id.clone())),
+        ("root_function", Value::text(execution.root_function.clone())),
+        ("state", state_name(execution.state.name(), execution.state.as_str())),
+        ("queue", Value::text(execution.queue.clone())),
+        ("priority", int(execution.priority)),
+        ("tags", texts(&execution.tags)),
+        ("created_at", clock.time(execution.created_at)),
+        ("started_at", clock.time(execution.started_at)),
+        ("completed_at", clock.time(execution.completed_at)),
+        ("took", clock.took(execution.started_at, execution.completed_at, execution.state.is_terminal())),
+    ]
+}
+
+fn execution(whole: &Whole, clock: &Clock<'_>) -> Found {
+    let execution = &whole.execution;
+    let mut fields = execution_lead(execution, clock);
+    let lead = fields.len();
+    fields.push(("expiry_at", clock.time(execution.expiry_at)));
+    fields.extend(payload_fields(
+        execution.args.as_deref(),
+        execution.kwargs.as_deref(),
+        execution.result.as_deref(),
+        execution.error.as_deref(),
+    ));
+    fields.push(("counters", counters(&whole.counters)));
+    fields.push(("custom_state", custom_state(&whole.state)));
+    fields.push(("task_count", Value::Int(whole.task_count)));
+    fields.push(("progress_count", Value::Int(whole.progress_count)));
+    fields.push(("worker_timezone", Value::Text(clock.zone.name().to_owned())));
+    Found {
+        subject: Subject::new(NAME, "execution", execution.id.clone()),
+        now: clock.now,
+        fields,
+        lead,
+        verdict: verdict::judge(whole, clock.wall, clock.zone),
+        history: None,
+        sections: vec![
+            tree::section(&whole.tasks, whole.task_count, clock),
+            progress(&whole.progress, clock),
+            signals(whole, clock),
+            letters(&whole.letters, clock),
+        ],
+    }
+}
+
+/// An object of names and numbers; a whole number without its `.0`.
+fn counters(counters: &[(String, f64)]) -> Value {
+    if counters.is_empty() {
+        return Value::Null;
+    }
+    let number = |value: f64| {
+        if value.fract() == 0.0 && value.abs() < 9e15 { serde_json::Value::from(value as i64) } else { value.into() }
+    };
+    let object: serde_json::Map<String, serde_json::Value> =
+        counters.iter().map(|(name, value)| (name.clone(), number(*value))).collect();
+    Value::Json(serde_json::Value::Object(object).to_string())
+}
+
+fn custom_state(state: &[(String, Option<Vec<u8>>)]) -> Value {
+    if state.is_empty() {
+        return Value::Null;
+    }
+    let mut text = String::from("{");
+    for (at, (key, value)) in state.iter().enumerate() {
+        if at > 0 {
+            text.push(',');
+        }
+        text += &serde_json::Value::from(key.as_str()).to_string();
+        text.push(':');
+        text += &value.as_deref().map_or_else(|| "null".to_owned(), |value| decode(value).json);
+    }
+    text.push('}');
+    Value::Json(text)
+}
+
+const PROGRESS: &[Column] = &[
+    column("at", "AT", Show::Moment),
+    column("status", "STATUS", Show::Whole),
+    column("step", "STEP", Show::Short),
+    column("took", "TOOK", Show::Whole),
+    column("detail", "DETAIL", Show::Short),
+    column("ordinal", "NO", Show::Asked),
+    column("started_at", "STARTED", Show::Asked),
+    column("completed_at", "COMPLETED", Show::Asked),
+];
+
+fn progress(steps: &[Progress], clock: &Clock<'_>) -> Section {
+    let row = |step: &Progress| {
+        vec![
+            clock.time(step.completed_at.or(step.started_at)),
+            Value::text(step.status.clone()),
+            Value::text(step.step.clone()),
+            clock.took(step.started_at, step.completed_at, true),
+            Value::text(step.detail.clone()),
+            Value::Big(step.ordinal),
+            clock.time(step.started_at),
+            clock.time(step.completed_at),
+        ]
+    };
+    Section { name: "progress", heading: "progress", columns: PROGRESS, rows: steps.iter().map(row).collect() }
+}
+
+const SIGNALS: &[Column] = &[
+    column("name", "SIGNAL", Show::Whole),
+    column("consumed", "TAKEN", Show::Whole),
+    column("created_at", "SENT", Show::Whole),
+    column("consumed_at", "TAKEN AT", Show::Wide),
+    column("payload", "PAYLOAD", Show::Short),
+];
+
+fn signals(whole: &Whole, clock: &Clock<'_>) -> Section {
+    let row = |signal: &super::record::Signal| {
+        vec![
+            Value::Text(signal.name.clone()),
+            signal.consumed.map_or(Value::Null, Value::Bool),
+            clock.time(signal.created_at),
+            clock.time(signal.consumed_at),
+            json(payload(signal.payload.as_deref()).as_ref()),
+        ]
+    };
+    Section {
+        name: "signals",
+        heading: "signals sent",
+        columns: SIGNALS,
+        rows: whole.signals.iter().map(row).collect(),
+    }
+}
+
+const LETTERS: &[Column] = &[
+    column("id", "DEAD LETTER", Show::Whole),
+    column("died_at", "DIED", Show::Whole),
+    column("reason", "REASON", Show::Short),
+];
+
+fn letters(letters: &[DeadTask], clock: &Clock<'_>) -> Section {
+    let row = |letter: &DeadTask| {
+        vec![Value::Text(letter.id.clone()), clock.time(letter.moved_at), Value::text(letter.reason.clone())]
+    };
+    Section { name: "dead_letters", heading: "dead letters", columns: LETTERS, rows: letters.iter().map(row).collect() }
+}
+
+fn task_fields(task: &Task, clock: &Clock<'_>) -> (Fields, usize) {
+    let mut fields = vec![
+        ("id", Value::Text(task.id.clone())),
+        ("execution_id", Value::text(task.execution_id.clone())),
+        ("step_name", Value::text(task.step_name.clone())),
+        ("kind", state_name(task.kind.name(), task.kind.as_str())),
+        ("state", state_name(task.state.name(), task.state.as_str())),
+        ("queue", Value::text(task.queue.clone())),
+        ("priority", int(task.priority)),
+        ("retries", int(task.retries)),
+        ("worker_id", Value::text(task.worker_id.clone())),
+        ("lease_expires_at", clock.time(task.lease_expires_at)),
+        ("created_at", clock.time(task.created_at)),
+        ("started_at", clock.time(task.started_at)),
+        ("completed_at", clock.time(task.completed_at)),
+        ("took", clock.took(task.started_at, task.completed_at, task.state.is_terminal())),
+    ];
+    let lead = fields.len();
+    fields.push(("scheduled_for", clock.time(task.scheduled_for)));
+    fields.push(("parent_task_id", Value::text(task.parent_task_id.clone())));
+    fields.push(("tags", if task.tags.is_empty() { Value::Null } else { texts(&task.tags) }));
+    fields.push(("idempotency_key", Value::text(task.idempotency_key.clone())));
+    let policy =
+        task.retry_policy.as_deref().filter(|policy| serde_json::from_str::<serde_json::Value>(policy).is_ok());
+    fields.push((
+        "retry_policy",
+        policy.filter(|policy| *policy != "{}").map_or(Value::Null, |policy| Value::Json(policy.into())),
+    ));
+    fields.extend(payload_fields(
+        task.args.as_deref(),
+        task.kwargs.as_deref(),
+        task.result.as_deref(),
+        task.error.as_deref(),
+    ));
+    (fields, lead)
+}
+
+fn task(task: &Task, look: &Look, clock: &Clock<'_>) -> Found {
+    let (mut fields, lead) = task_fields(task, clock);
+    let letter = look.letter.as_ref();
+    fields.push(("dead_letter_at", clock.time(letter.and_then(|letter| letter.moved_at))));
+    fields.push(("dead_letter_reason", Value::text(letter.and_then(|letter| letter.reason.clone()))));
+    let owner = look.owner.as_ref().map_or(Value::Null, |owner| state_name(owner.state.name(), owner.state.as_str()));
+    fields.push(("execution_state", owner));
+    fields.push(("worker_timezone", Value::Text(clock.zone.name().to_owned())));
+    Found {
+        subject: Subject::new(NAME, "task", task.id.clone()),
+        now: clock.now,
+        fields,
+        lead,
+        verdict: verdict::judge_task(task, look, clock.wall, clock.zone),
+        history: None,
+        sections: Vec::new(),
+    }
+}
+
+/// A dead letter whose task is no longer in `tasks`.
+fn letter(letter: &DeadTask, clock: &Clock<'_>) -> Found {
+    let mut fields = vec![
+        ("id", Value::Text(letter.id.clone())),
+        ("died_at", clock.time(letter.moved_at)),
+        ("reason", Value::text(letter.reason.clone())),
+    ];
+    let lead = fields.len();
+    let mut evidence = vec!["its row in `tasks` is gone".to_owned()];
+    match letter.data.as_deref().map(dump::parse) {
+        Some(Dump::Task { task, .. }) => {
+            let (told, _) = task_fields(&task, clock);
+            fields.extend(told.into_iter().filter(|(name, _)| *name != "id"));
+        }
+        Some(Dump::Repr) => {
+            evidence.push(
+                "it was written by senpuki 0.1.x as text, and the row of its task is gone: it cannot be replayed"
+                    .into(),
+            );
+            fields.push(("data", Value::text(letter.data.clone())));
+        }
+        Some(Dump::Unreadable(why)) => {
+            evidence.push(why);
+            fields.push(("data", Value::text(letter.data.clone())));
+        }
+        None => evidence.push("it holds no task".into()),
+    }
+    Found {
+        subject: Subject::new(NAME, "dead_letter", letter.id.clone()),
+        now: clock.now,
+        fields,
+        lead,
+        verdict: Verdict {
+            state: "dead",
+            severity: Severity::Warning,
+            summary: "a dead letter".into(),
+            evidence,
+            next: vec![NextCommand::new(&["sen", "dlq", "show"], "what a replay would do").id(&letter.id)],
+        },
+        history: None,
+        sections: Vec::new(),
+    }
+}

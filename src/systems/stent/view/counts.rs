@@ -1,0 +1,359 @@
+//! Counts: what `sen status` and `sen stats` tell.
+
+use super::{Clock, column};
+use crate::NAME;
+use crate::port::{Census, Group, Stats, Step, TaskGroup, Worker};
+use crate::record::ExecutionState;
+use crate::verdict::{ZoneDoubt, likely_ahead, zone_doubt};
+use sen_model::system::{Attention, Count, Section, Statistics, Survey};
+use sen_model::time::humane;
+use sen_model::time::wall::{Wall, Zone, offset_name};
+use sen_model::value::{Column, Row, Show, Value};
+use sen_model::verdict::{NextCommand, Severity};
+
+fn add(into: &mut Group, other: Group) {
+    into.count += other.count;
+    into.oldest = match (into.oldest, other.oldest) {
+        (Some(left), Some(right)) => Some(left.min(right)),
+        (left, right) => left.or(right),
+    };
+    into.newest = into.newest.max(other.newest);
+}
+
+fn sum<'a>(groups: impl IntoIterator<Item = &'a TaskGroup>) -> Group {
+    let mut all = Group::default();
+    groups.into_iter().for_each(|group| add(&mut all, group.group));
+    all
+}
+
+/// The state of a group of tasks, in the words of verdicts.
+fn judged(group: &TaskGroup) -> &'static str {
+    match (group.state.as_str(), group.kind.as_str(), group.off) {
+        ("pending", "signal", _) => "waiting",
+        ("pending", _, true) => "scheduled",
+        ("pending", _, false) => "ready",
+        ("running", _, true) => "lost",
+        ("running", _, false) => "running",
+        ("completed", ..) => "completed",
+        ("failed", ..) => "failed",
+        _ => "unreadable",
+    }
+}
+
+const TASK_STATES: [&str; 8] =
+    ["lost", "unreadable", "failed", "running", "ready", "scheduled", "waiting", "completed"];
+
+const BY_STATE: &[Column] = &[
+    column("state", "STATE", Show::Whole),
+    column("count", "COUNT", Show::Whole),
+    column("oldest", "OLDEST", Show::Whole),
+];
+
+fn tasks(census: &Census, clock: &Clock<'_>) -> Section {
+    let rows = TASK_STATES.iter().filter_map(|state| {
+        let all = sum(census.tasks.iter().filter(|group| judged(group) == *state));
+        (all.count > 0).then(|| vec![Value::Name(state), Value::Int(all.count), clock.time(all.oldest)])
+    });
+    Section { name: "tasks", heading: "tasks", columns: BY_STATE, rows: rows.collect() }
+}
+
+const QUEUES: &[Column] = &[
+    column("queue", "QUEUE", Show::Whole),
+    column("ready", "READY", Show::Whole),
+    column("scheduled", "SCHEDULED", Show::Whole),
+    column("oldest_ready", "OLDEST READY", Show::Whole),
+];
+
+/// What waits for workers, by queue. Tasks without one are every worker's.
+fn queues(census: &Census, clock: &Clock<'_>) -> Section {
+    let depth = |state| census.tasks.iter().filter(move |group| judged(group) == state);
+    let mut names: Vec<Option<&str>> =
+        depth("ready").chain(depth("scheduled")).map(|group| group.queue.as_deref()).collect();
+    names.sort();
+    names.dedup();
+    let row = |name: Option<&str>| {
+        let of = |state| sum(depth(state).filter(|group| group.queue.as_deref() == name));
+        let (ready, scheduled) = (of("ready"), of("scheduled"));
+        vec![Value::text(name), Value::Int(ready.count), Value::Int(scheduled.count), clock.time(ready.oldest)]
+    };
+    Section {
+        name: "queues",
+        heading: "queues (- is any worker's)",
+        columns: QUEUES,
+        rows: names.into_iter().map(row).collect(),
+    }
+}
+
+fn counts(census: &Census, clock: &Clock<'_>) -> Vec<Count> {
+    const STATES: [(&str, Severity); 7] = [
+        ("failed", Severity::Warning),
+        ("timed_out", Severity::Warning),
+        ("cancelling", Severity::Pending),
+        ("running", Severity::Pending),
+        ("pending", Severity::Pending),
+        ("cancelled", Severity::Ok),
+        ("completed", Severity::Ok),
+    ];
+    let of = |wanted: &dyn Fn(&str) -> bool| {
+        let mut all = Group::default();
+        census.executions.iter().filter(|group| wanted(&group.state)).for_each(|group| add(&mut all, group.group));
+        all
+    };
+    let count = |state: &'static str, severity, group: Group| Count {
+        state,
+        severity,
+        count: group.count,
+        oldest: group.oldest.map(|oldest| clock.zone.moment(oldest)),
+    };
+    let mut all: Vec<Count> =
+        STATES.iter().map(|(state, severity)| count(state, *severity, of(&|stored| stored == *state))).collect();
+    let odd = of(&|stored| ExecutionState::parse(stored).name().is_none());
+    if odd.count > 0 {
+        all.insert(0, count("unreadable", Severity::Critical, odd));
+    }
+    all
+}
+
+fn facts(census: &Census, clock: &Clock<'_>) -> Vec<(&'static str, Value)> {
+    let mut facts = vec![
+        ("schema", Value::text(census.shape.schema.clone())),
+        ("worker_timezone", Value::Text(clock.zone.name().to_owned())),
+        ("dead_letters", if census.shape.has_letters() { Value::Int(census.letters.count) } else { Value::Null }),
+        ("newest_row_at", clock.time(newest(census))),
+    ];
+    facts.extend(census.facts.iter().map(|(name, text)| (*name, Value::Text(text.clone()))));
+    facts
+}
+
+/// The newest time of a row that is not meant to lie in the future.
+fn newest(census: &Census) -> Option<Wall> {
+    let executions = census.executions.iter().map(|group| group.group.newest);
+    executions.chain(census.tasks.iter().map(|group| group.group.newest)).chain([census.letters.newest]).flatten().max()
+}
+
+pub(in super::super) fn survey(census: &Census, zone: &Zone) -> Survey {
+    let clock = Clock::new(zone, census.now);
+    Survey {
+        system: NAME,
+        version: census.shape.version(census.library),
+        writable: true,
+        now: census.now,
+        counted: "executions",
+        counts: counts(census, &clock),
+        attention: attention(census, &clock),
+        facts: facts(census, &clock),
+        sections: vec![tasks(census, &clock), queues(census, &clock)],
+        dead_letters: census.shape.has_letters().then_some(census.letters.count),
+    }
+}
+
+/// `1 task`, `3 tasks`.
+fn many(count: i64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
+    let ago = |wall: Option<Wall>| {
+        let micros = wall.map(|wall| clock.wall.as_micros().saturating_sub(wall.as_micros()).max(0));
+        micros.map_or_else(String::new, |micros| format!(", the oldest made {} ago", humane(micros)))
+    };
+    let of = |state| sum(census.tasks.iter().filter(move |group| judged(group) == state));
+    let lost = of("lost");
+    let mut all = Vec::new();
+    let mut say = |severity, text: String, words: &[&str], why: &str| {
+        all.push(Attention { severity, text, next: NextCommand::new(words, why) });
+    };
+    let stranded = census.stranded;
+    if stranded.count > 0 {
+        let text = format!(
+            "{} probably stranded: unfinished, no open task left, unchanged for over a minute{}",
+            many(stranded.count, "execution"),
+            ago(stranded.oldest)
+        );
+        say(Severity::Critical, text, &["sen", "exec", "list", "--state", "stranded"], "which ones");
+    }
+    let mut overdue = Group::default();
+    let going = |state: &str| matches!(state, "pending" | "running" | "cancelling");
+    census
+        .executions
+        .iter()
+        .filter(|group| group.expired && going(&group.state))
+        .for_each(|group| add(&mut overdue, group.group));
+    if overdue.count > 0 {
+        let text = format!("{} past its expiry and not ended{}", many(overdue.count, "execution"), ago(overdue.oldest));
+        say(Severity::Warning, text, &["sen", "exec", "list", "--state", "overdue"], "which ones");
+    }
+    if lost.count > 0 {
+        let text =
+            format!("{} running, lease expired: worker probably lost{}", many(lost.count, "task"), ago(lost.oldest));
+        say(Severity::Warning, text, &["sen", "task", "list", "--state", "lost"], "which ones");
+    }
+    for text in silent(census, clock) {
+        say(Severity::Warning, text, &["sen", "stats"], "queues and workers");
+    }
+    if census.letters.count > 0 {
+        let died = census.letters.newest.map(|wall| clock.wall.as_micros().saturating_sub(wall.as_micros()).max(0));
+        let died = died.map_or_else(String::new, |micros| format!(", the newest {} old", humane(micros)));
+        say(
+            Severity::Warning,
+            format!("{}{died}", many(census.letters.count, "dead letter")),
+            &["sen", "dlq", "groups"],
+            "of what they died",
+        );
+    }
+    // Last: what is misread for its zone looks like an outage, and so does an outage.
+    if let Some(doubt) =
+        zone_doubt(newest(census), clock.wall, census.tasks.iter().filter_map(|group| group.lead).max())
+    {
+        let likely = offset_name(likely_ahead(doubt, clock.zone.ahead_at(clock.now)));
+        let name = clock.zone.name();
+        let text = match doubt {
+            ZoneDoubt::Ahead(ahead) => format!(
+                "the newest rows lie {} in the future: workers probably do not write {name}, perhaps {likely}",
+                humane(ahead)
+            ),
+            ZoneDoubt::Behind(lead) => format!(
+                "tasks were begun up to {} before they were made: workers probably write another time zone than what makes the tasks, perhaps {likely}",
+                humane(lead)
+            ),
+        };
+        let zone = format!("--worker-timezone={likely}");
+        say(Severity::Warning, text, &["sen", "status", &zone], "see whether that fits");
+    }
+    all.sort_by_key(|item| std::cmp::Reverse(item.severity));
+    all
+}
+
+/// How long tasks may be due, and a queue see none begun, before its workers count as probably gone.
+const SILENT: i64 = 60_000_000;
+/// The same where tasks of other queues run: a worker that is busy there may serve this queue, too.
+const SILENT_BESIDE_OTHERS: i64 = 300_000_000;
+
+/// Queues whose due tasks no worker begins, each in words. Tasks without a queue are every worker's.
+fn silent(census: &Census, clock: &Clock<'_>) -> Vec<String> {
+    let age = |wall: Wall| clock.wall.as_micros().saturating_sub(wall.as_micros());
+    let ready = || census.tasks.iter().filter(|group| judged(group) == "ready");
+    let busy = census.tasks.iter().any(|group| judged(group) == "running");
+    let patience = if busy { SILENT_BESIDE_OTHERS } else { SILENT };
+    let mut names: Vec<Option<&str>> = ready().map(|group| group.queue.as_deref()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let told = |name: &Option<&str>| {
+        let of_queue = |group: &&TaskGroup| name.is_none() || group.queue.as_deref() == *name;
+        let all = || census.tasks.iter().filter(of_queue);
+        let waiting = || ready().filter(|group| group.queue.as_deref() == *name);
+        let due = waiting().filter_map(|group| group.due).min().map(age).filter(|due| *due > patience)?;
+        let begun = all().filter_map(|group| group.begun).max().map(age);
+        if all().any(|group| judged(group) == "running") || begun.is_some_and(|begun| begun <= patience) {
+            return None;
+        }
+        let count = many(waiting().map(|group| group.group.count).sum(), "task");
+        let queue = name.map_or_else(String::new, |name| format!(" of queue {}", sen_model::text::named(name)));
+        let begun = begun.map_or_else(
+            || "no row says that one was ever begun".into(),
+            |begun| format!("the last was begun {} ago", humane(begun)),
+        );
+        Some(format!(
+            "{count}{queue} ready, due for {}, none running, {begun}: probably no worker polls it",
+            humane(due)
+        ))
+    };
+    names.iter().filter_map(told).collect()
+}
+
+pub(in super::super) fn silent_queues(census: &Census, zone: &Zone) -> Vec<String> {
+    silent(census, &Clock::new(zone, census.now))
+}
+
+const WORKERS: &[Column] = &[
+    column("worker_id", "WORKER", Show::Whole),
+    column("running", "RUNNING", Show::Whole),
+    column("lost", "LEASE ENDED", Show::Whole),
+    column("oldest_started_at", "SINCE", Show::Whole),
+    column("lease_expires_at", "LEASE UNTIL", Show::Whole),
+];
+
+const STEPS: &[Column] = &[
+    column("step_name", "STEP", Show::Short),
+    column("completed", "COMPLETED", Show::Whole),
+    column("failed", "FAILED", Show::Whole),
+    column("retries", "RETRIES", Show::Whole),
+    column("mean", "MEAN", Show::Whole),
+    column("longest", "LONGEST", Show::Whole),
+];
+
+const EXECUTIONS: &[Column] = &[column("state", "STATE", Show::Whole), column("count", "COUNT", Show::Whole)];
+
+fn worker(worker: &Worker, clock: &Clock<'_>) -> Row {
+    vec![
+        Value::text(worker.name.clone()),
+        Value::Int(worker.running),
+        Value::Int(worker.lost),
+        clock.time(worker.since),
+        clock.time(worker.lease),
+    ]
+}
+
+fn step(step: &Step) -> Row {
+    let millis =
+        |micros: Option<f64>| micros.map_or(Value::Null, |micros| Value::Millis((micros / 1000.0).round() as i64));
+    vec![
+        Value::text(step.name.clone()),
+        Value::Int(step.completed),
+        Value::Int(step.failed),
+        Value::Int(step.retries),
+        millis(step.mean),
+        millis(step.longest),
+    ]
+}
+
+pub(in super::super) fn stats(stats: &Stats, zone: &Zone, window: std::time::Duration) -> Statistics {
+    let census = &stats.census;
+    let clock = Clock::new(zone, census.now);
+    let counted: Vec<Row> = counts(census, &clock)
+        .into_iter()
+        .filter(|count| count.count > 0)
+        .map(|count| vec![Value::Name(count.state), Value::Int(count.count), Value::time(count.oldest)])
+        .collect();
+    let total: i64 = census.executions.iter().map(|group| group.group.count).sum();
+    let ready = sum(census.tasks.iter().filter(|group| judged(group) == "ready"));
+    let done: i64 = stats.steps.iter().map(|step| step.completed).sum();
+    let failed: i64 = stats.steps.iter().map(|step| step.failed).sum();
+    let ended: Vec<Row> =
+        stats.ended.iter().map(|(state, count)| vec![Value::Text(state.clone()), Value::Int(*count)]).collect();
+    let minutes = window.as_secs_f64() / 60.0;
+    let rate = if minutes > 0.0 { format!("{:.1}", (done + failed) as f64 / minutes) } else { "0".into() };
+    Statistics {
+        system: NAME,
+        now: census.now,
+        facts: vec![
+            ("executions_total", Value::Int(total)),
+            ("tasks_total", Value::Int(census.tasks.iter().map(|group| group.group.count).sum())),
+            ("dead_letters", if census.shape.has_letters() { Value::Int(census.letters.count) } else { Value::Null }),
+            ("oldest_ready_at", clock.time(ready.oldest)),
+            ("window", Value::Millis(i64::try_from(window.as_millis()).unwrap_or(i64::MAX))),
+            ("tasks_completed", Value::Int(done)),
+            ("tasks_failed", Value::Int(failed)),
+            ("tasks_per_minute", Value::Json(rate)),
+            ("worker_timezone", Value::Text(zone.name().to_owned())),
+        ],
+        sections: vec![
+            Section { name: "executions", heading: "executions", columns: BY_STATE, rows: counted },
+            tasks(census, &clock),
+            queues(census, &clock),
+            Section {
+                name: "workers",
+                heading: "workers",
+                columns: WORKERS,
+                rows: stats.workers.iter().map(|each| worker(each, &clock)).collect(),
+            },
+            Section { name: "ended", heading: "executions ended in the window", columns: EXECUTIONS, rows: ended },
+            Section {
+                name: "steps",
+                heading: "steps ended in the window",
+                columns: STEPS,
+                rows: stats.steps.iter().map(step).collect(),
+            },
+        ],
+    }
+}
