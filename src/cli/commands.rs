@@ -33,8 +33,8 @@ pub mod why;
 
 use clap::Subcommand;
 use sen_core::error::Result;
+use sen_core::model::record::Section;
 use sen_core::model::value::{Column, Row, Value};
-use sen_core::system::Section;
 
 use crate::session::Session;
 use crate::views::{Answer, Block};

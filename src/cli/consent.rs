@@ -5,9 +5,9 @@ use dialoguer::{Confirm, Input, Select};
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::plan::{Gravity, Plan, Set};
 use sen_core::model::report::Item;
+use sen_core::model::request::Decision;
 use sen_core::model::verdict::shell_word;
 use sen_core::permit::Consent;
-use sen_core::system::Decision;
 
 use crate::session::Session;
 

@@ -120,7 +120,7 @@ pub enum Block {
     /// A small table.
     Table(&'static [Column], Vec<Row>),
     /// Something that needs a person, with the command for it.
-    Attention(sen_core::system::Attention),
+    Attention(sen_core::model::summary::Attention),
     /// Something that was examined, with what to type about it.
     Check(sen_core::model::checkup::Check),
     /// Why something is as it is.

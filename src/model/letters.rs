@@ -11,8 +11,8 @@ use crate::letter::{Letter, LetterGroup};
 use crate::observe::Observer;
 use crate::permit::WritePermit;
 use crate::plan::Plan;
+use crate::record::Found;
 use crate::report::Report;
-use crate::system::Found;
 use crate::time::{Timestamp, When};
 
 /// Which letters. Everything that is set must hold.

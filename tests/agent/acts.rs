@@ -138,11 +138,11 @@ fn what_was_done_is_shown_before_a_requeue() {
 /// Every guard of the scripts: a change between the look and the act leaves everything as it is.
 #[test]
 fn guards() {
+    use sen_core::model::request::{AgentRequest, Request};
     use sen_core::ops::act::{self, Author};
     use sen_core::permit::{Consent, Revocation};
     use sen_core::registry::{self, Access};
     use sen_core::stores::url::Target;
-    use sen_core::system::{AgentRequest, Request};
     use sen_core::systems::node;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -9,11 +9,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use sen_core::model::report::{Outcome, Report};
+use sen_core::model::request::{AgentRequest, Request};
 use sen_core::ops::act::{self, Author};
 use sen_core::permit::{Consent, Revocation};
 use sen_core::registry::{self, Access};
 use sen_core::stores::url::Target;
-use sen_core::system::{AgentRequest, Request};
 use sen_core::systems::node;
 
 use crate::harness::redis::Answer;

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::plan::Plan;
 use sen_core::model::report::{Ending, Item, Outcome, Report};
+use sen_core::model::request::Request;
 use sen_core::model::value::Value;
 use sen_core::observe::Observer;
 use sen_core::ops::act::{self, Author};
 use sen_core::permit::WritePermit;
 use sen_core::registry::Access;
-use sen_core::system::{Request, System};
+use sen_core::system::System;
 use sen_core::systems::sentinel;
 use sen_core::time::Timestamp;
 

@@ -13,10 +13,11 @@ mod workers;
 use clap::Subcommand;
 use futures_util::StreamExt as _;
 use sen_core::error::Result;
+use sen_core::model::listing::Filter;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::Severity;
 use sen_core::registry::Database;
-use sen_core::system::{Filter, System};
+use sen_core::system::System;
 use sen_core::systems::node;
 use sen_core::systems::node::verdict::State;
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::request::Request;
 use sen_core::model::verdict::NextCommand;
 use sen_core::ops::act::{self, Author};
 use sen_core::ops::survey::survey;
@@ -10,7 +11,6 @@ use sen_core::permit::{Consent, Revocation};
 use sen_core::registry::{self, Access};
 use sen_core::stores::sqlite::{self, Sqlite};
 use sen_core::stores::url::Target;
-use sen_core::system::Request;
 use sen_core::systems::saga::demo as sagas;
 use sen_core::systems::sentinel::demo;
 use sen_core::systems::stent::demo as executions;

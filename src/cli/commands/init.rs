@@ -1,8 +1,8 @@
 //! `sen init`: the tables for an empty database.
 
 use sen_core::error::Result;
+use sen_core::model::request::Request;
 use sen_core::registry::Access;
-use sen_core::system::Request;
 use sen_core::systems::sentinel;
 
 use super::act::{Acting, carry_out};

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use sen_core::error::Result;
+use sen_core::model::record::Found;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::{Severity, Verdict};
 use sen_core::ops::inspect::{self, Answer as Known};
-use sen_core::system::Found;
 use sen_core::time::{Timestamp, humane};
 
 use crate::exit::Exit;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use sen_core::error::{Error, Result};
+use sen_core::model::listing::{Filter, Part};
 use sen_core::model::verdict::Severity;
-use sen_core::system::{Filter, Part};
 use sen_core::systems::sentinel;
 use sen_core::systems::sentinel::verdict::State;
 use sen_core::time::When;

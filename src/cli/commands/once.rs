@@ -13,10 +13,10 @@ use std::io;
 use std::time::Duration;
 
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::record::Found;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::{NextCommand, shell_word};
 use sen_core::once::{Client, Hold, Once, Settled, Standing, Taken, gone, state_of, what_is_there};
-use sen_core::system::Found;
 use sen_core::systems::sentinel::record::{Lease, Status};
 use sen_core::text::named;
 use sen_core::time::{Timestamp, Uptime};

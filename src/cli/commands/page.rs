@@ -2,9 +2,9 @@
 
 use futures_util::StreamExt as _;
 use sen_core::error::{Error, Result};
+use sen_core::model::listing::{Filter, Part};
 use sen_core::model::value::Value;
 use sen_core::model::verdict::Severity;
-use sen_core::system::{Filter, Part};
 
 use crate::output::Format;
 use crate::session::Session;

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::listing::Filter;
+use sen_core::model::record::Found;
+use sen_core::model::request::{Decision, Request};
 use sen_core::model::value::Value;
 use sen_core::model::verdict::NextCommand;
 use sen_core::ops::inspect;
 use sen_core::registry::{Access, Database};
-use sen_core::system::{Decision, Filter, Found, Request, System};
+use sen_core::system::System;
 use sen_core::systems::sentinel;
 use sen_core::text::named;
 

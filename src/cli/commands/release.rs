@@ -1,7 +1,7 @@
 //! `sen release`: remove a claim that is over.
 
 use sen_core::error::Result;
-use sen_core::system::Request;
+use sen_core::model::request::Request;
 
 use super::act::{Targets, on_leases};
 use crate::session::Session;

@@ -8,9 +8,10 @@ mod show;
 use clap::Subcommand;
 use futures_util::StreamExt as _;
 use sen_core::error::{Error, Result};
+use sen_core::model::listing::{Filter, Part};
 use sen_core::model::value::Value;
 use sen_core::model::verdict::Severity;
-use sen_core::system::{Filter, Part, System};
+use sen_core::system::System;
 use sen_core::systems::saga::{self, verdict::State};
 
 use crate::output::Format;

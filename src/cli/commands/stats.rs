@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::summary::Statistics;
 use sen_core::model::value::Value;
-use sen_core::system::Statistics;
 use sen_core::time::Timestamp;
 
 use crate::app::span;

@@ -1,10 +1,10 @@
 //! `sen status`: what is in this database.
 
 use sen_core::error::Result;
+use sen_core::model::summary::{Attention, Survey};
 use sen_core::model::value::{Column, Show, Value};
 use sen_core::model::verdict::Severity;
 use sen_core::ops::survey::{Front, survey};
-use sen_core::system::{Attention, Survey};
 
 use crate::exit::Exit;
 use crate::fault;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use sen_core::error::Result;
+use sen_core::model::record::Found;
 use sen_core::model::value::Value;
 use sen_core::ops::wait::{self, Waited};
-use sen_core::system::Found;
 use sen_core::systems::sentinel;
 use sen_core::time::Timestamp;
 

@@ -4,10 +4,11 @@
 use std::collections::VecDeque;
 
 use sen_core::model::letter::LetterGroup;
+use sen_core::model::record::Section;
+use sen_core::model::summary::Survey;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::{NextCommand, Severity};
 use sen_core::ops::glance::{Glance, Running};
-use sen_core::system::{Section, Survey};
 use sen_core::time::{Timestamp, humane};
 
 use crate::clean::clean;

@@ -8,11 +8,12 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;
 use sen_core::model::letter::LetterGroup;
+use sen_core::model::record::Section;
+use sen_core::model::summary::{Attention, Count, Survey};
 use sen_core::model::value::{Column, Show, Value};
 use sen_core::model::verdict::{NextCommand, Severity};
 use sen_core::ops::glance::{Glance, Running};
 use sen_core::ops::survey::Front;
-use sen_core::system::{Attention, Count, Section, Survey};
 use sen_core::time::Timestamp;
 
 use super::board::{Board, Over, Trouble, Wish};

@@ -5,7 +5,8 @@ use sen_model::observe::Silent;
 use sen_model::permit::{Consent, Revocation, WritePermit};
 use sen_model::plan::Plan;
 use sen_model::report::Report;
-use sen_model::system::{Request, System};
+use sen_model::request::Request;
+use sen_model::system::System;
 
 /// Who acts and why, for the record kept beside the rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,7 +4,8 @@ use futures_util::{StreamExt as _, future::join_all};
 
 use crate::registry::Database;
 use sen_model::letters::LetterFilter;
-use sen_model::system::{Filter, System};
+use sen_model::listing::Filter;
+use sen_model::system::System;
 use sen_model::value::Value;
 
 /// What a system lists first, or under which name, for those that cannot complete it themselves.

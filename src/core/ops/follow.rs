@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use sen_model::error::Result;
-use sen_model::system::{Event, System};
+use sen_model::record::Event;
+use sen_model::system::System;
 use sen_model::time::Timestamp;
 
 /// Ids are drawn before their transaction commits, so an event can appear behind a later one. Everything of the last

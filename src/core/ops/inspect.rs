@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use crate::registry::Database;
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::system::Found;
+use sen_model::record::Found;
 use sen_model::text::named;
 
 /// What is known of one key.

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use crate::registry::Database;
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::system::{Attention, Survey};
+use sen_model::summary::{Attention, Survey};
 use sen_model::time::Timestamp;
 use sen_model::verdict::{NextCommand, Severity};
 

@@ -8,8 +8,9 @@ use crate::registry::Database;
 use sen_model::cause::candidates;
 use sen_model::error::{ErrorKind, Result};
 use sen_model::letters::{DeadLetters, LetterFilter};
+use sen_model::listing::Filter;
 use sen_model::subject::Subject;
-use sen_model::system::{Filter, System};
+use sen_model::system::System;
 use sen_model::value::{Column, Row, Value};
 use sen_model::verdict::NextCommand;
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::inspect::missing;
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::system::{Found, System};
+use sen_model::record::Found;
+use sen_model::system::System;
 use sen_model::verdict::Severity;
 
 /// What is waited for.

@@ -13,8 +13,8 @@ use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
 use sen_model::plan::{Gravity, Plan, Step};
 use sen_model::report::{Item, Outcome, Report};
+use sen_model::request::{AgentRequest, Request, Submission};
 use sen_model::subject::Subject;
-use sen_model::system::{AgentRequest, Request, Submission};
 use sen_model::time::Uptime;
 use sen_model::value::Value;
 

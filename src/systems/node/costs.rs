@@ -14,7 +14,7 @@ use super::port::Depth;
 use super::record::Task;
 use super::view::amount;
 use sen_model::error::Result;
-use sen_model::system::{Filter, Listing, Part};
+use sen_model::listing::{Filter, Listing, Part};
 use sen_model::time::Timestamp;
 use sen_model::value::{Column, Row, Show, Value};
 

@@ -18,8 +18,8 @@ use sen_model::letters::{DeadLetters, LetterFilter, Letters, ReplayOptions, Sink
 use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
 use sen_model::plan::{Gravity, Plan, Set};
+use sen_model::record::Found;
 use sen_model::report::{Item, Outcome, Report};
-use sen_model::system::Found;
 use sen_model::time::{Timestamp, Uptime};
 
 /// What these letters are.

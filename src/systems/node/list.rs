@@ -11,7 +11,7 @@ use super::verdict::state;
 use super::view::{BUCKET_COLUMNS, TASK_COLUMNS, WORKER_COLUMNS, bucket_row, task_row, worker_row};
 use super::{DEAD_OWNER, Node, STATES};
 use sen_model::error::{Error, Result};
-use sen_model::system::{Filter, Listing, Part};
+use sen_model::listing::{Filter, Listing, Part};
 use sen_model::time::Timestamp;
 
 /// How many tasks are read again at once.

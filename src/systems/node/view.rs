@@ -12,7 +12,7 @@ use super::checkpoint::Heartbeat;
 use super::port::{Bucket, EventRecord, Events};
 use super::record::Task;
 use super::verdict::state;
-use sen_model::system::{Event, History};
+use sen_model::record::{Event, History};
 use sen_model::time::Timestamp;
 use sen_model::value::{Column, Row, Show, Value};
 use sen_model::verdict::Severity;

@@ -14,8 +14,8 @@ use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
 use sen_model::plan::{Gravity, Plan, Step};
 use sen_model::report::{Item, Outcome, Report};
+use sen_model::request::{Request, SagaAct, SagaEvent, SagaRequest};
 use sen_model::subject::Subject;
-use sen_model::system::{Request, SagaAct, SagaEvent, SagaRequest};
 use sen_model::time::{Timestamp, Uptime, humane};
 use sen_model::value::Value;
 
@@ -295,7 +295,7 @@ impl Sagas {
             Ok(look) => match look.sagas.first() {
                 None => (Outcome::Missing, "it is gone".into()),
                 Some(seen) if unchanged(change, seen) => {
-                    (Outcome::Changed, sen_model::system::suppressed(&model.state.shown()))
+                    (Outcome::Changed, sen_model::report::suppressed(&model.state.shown()))
                 }
                 Some(seen) => {
                     let state = verdict::state(&seen.saga).name().replace('_', " ");

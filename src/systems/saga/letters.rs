@@ -20,9 +20,9 @@ use sen_model::letters::{DeadLetters, LetterFilter, Letters, ReplayOptions, Sink
 use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
 use sen_model::plan::{Gravity, Plan, Set};
+use sen_model::record::Found;
 use sen_model::report::{Item, Outcome, Report};
 use sen_model::subject::Subject;
-use sen_model::system::Found;
 use sen_model::time::{Timestamp, Uptime};
 
 /// How many are made due in one statement unless told otherwise.

@@ -36,11 +36,15 @@ use sen_model::checkup::Checkup;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::ident::OperationId;
 use sen_model::letters::DeadLetters;
+use sen_model::listing::{Filter, Listing};
 use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
 use sen_model::plan::Plan;
+use sen_model::record::{Found, History};
 use sen_model::report::Report;
-use sen_model::system::{Filter, Found, History, Listing, Request, Survey, System};
+use sen_model::request::Request;
+use sen_model::summary::Survey;
+use sen_model::system::System;
 use sen_model::time::Timestamp;
 
 use port::{SagaStore, Wanted};

@@ -13,7 +13,9 @@ use super::shape::{Model, Models, Table};
 use super::verdict::State;
 use super::{STATES, Sagas, flag, kind, view};
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::system::{Filter, Found, Listing, MENTIONS, Part};
+use sen_model::listing::{Filter, Listing, Part};
+use sen_model::record::Found;
+use sen_model::system::MENTIONS;
 use sen_model::time::Timestamp;
 
 fn order(filter: &Filter) -> Result<(Order, bool)> {

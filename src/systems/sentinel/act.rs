@@ -12,8 +12,8 @@ use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
 use sen_model::plan::{Gravity, Plan, Step};
 use sen_model::report::{Item, Outcome, Report};
+use sen_model::request::{Decision, Request};
 use sen_model::subject::Subject;
-use sen_model::system::{Decision, Request};
 use sen_model::time::humane;
 use sen_model::value::Value;
 
@@ -221,7 +221,7 @@ impl Sentinel {
                     (Outcome::Changed, "its row was extended since it was looked at: its worker lives".into())
                 }
                 Some(lease) if unchanged(act, &lease) => {
-                    (Outcome::Changed, sen_model::system::suppressed("sentinel_leases"))
+                    (Outcome::Changed, sen_model::report::suppressed("sentinel_leases"))
                 }
                 Some(lease) => {
                     let state = state(&lease.status, lease.alive, lease.hard_alive).name();

@@ -38,12 +38,16 @@ use futures_util::StreamExt;
 use sen_model::cause::Explanation;
 use sen_model::checkup::{Check, Checkup};
 use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::listing::{Filter, Listing, Part};
 use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
 use sen_model::plan::Plan;
+use sen_model::record::{Found, History};
 use sen_model::report::Report;
+use sen_model::request::Request;
 use sen_model::subject::Subject;
-use sen_model::system::{Filter, Found, History, Listing, Part, Request, Survey, System};
+use sen_model::summary::Survey;
+use sen_model::system::System;
 use sen_model::time::Timestamp;
 
 use port::{LeaseQuery, LeaseStore, Order, Typed};

@@ -9,8 +9,8 @@ use super::verdict::{State, state};
 use super::{NAME, record::owner_parts};
 use sen_model::plan::Step;
 use sen_model::report::{Item, Outcome};
+use sen_model::request::Decision;
 use sen_model::subject::Subject;
-use sen_model::system::Decision;
 use sen_model::value::Value;
 
 /// What was seen of a lease that must still be so.

@@ -20,8 +20,8 @@ use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
 use sen_model::plan::Plan;
 use sen_model::report::{Item, Outcome, Report};
+use sen_model::request::{ExecutionRequest, Request};
 use sen_model::subject::Subject;
-use sen_model::system::{ExecutionRequest, Request};
 use sen_model::time::wall::Wall;
 
 /// The subject of an act on an execution.

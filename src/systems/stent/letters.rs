@@ -26,8 +26,8 @@ use sen_model::letters::{DeadLetters, LetterFilter, Letters, ReplayOptions, Sink
 use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
 use sen_model::plan::Plan;
+use sen_model::record::Found;
 use sen_model::report::Report;
-use sen_model::system::Found;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::{Wall, Zone};
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use sen_core::error::Result;
-use sen_core::system::{AgentRequest, Filter, Request};
+use sen_core::model::listing::Filter;
+use sen_core::model::request::{AgentRequest, Request};
 use sen_core::systems::node;
 
 use super::list::Matching;

@@ -2,8 +2,8 @@
 
 use futures_util::{StreamExt as _, stream};
 use sen_core::error::Result;
+use sen_core::model::listing::Filter;
 use sen_core::model::value::{Row, Value};
-use sen_core::system::Filter;
 use sen_core::systems::node;
 
 use super::agents;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use sen_core::error::{Error, Result};
-use sen_core::system::{Filter, Part};
+use sen_core::model::listing::{Filter, Part};
 use sen_core::systems::node;
 use sen_core::time::When;
 

@@ -3,8 +3,9 @@
 use clap::Subcommand;
 use futures_util::{StreamExt as _, stream};
 use sen_core::error::{Error, Result};
+use sen_core::model::listing::Filter;
+use sen_core::model::request::{AgentRequest, Request};
 use sen_core::model::value::{Column, Row, Show, Value};
-use sen_core::system::{AgentRequest, Filter, Request};
 use sen_core::systems::node::{self, limits};
 
 use super::agents;

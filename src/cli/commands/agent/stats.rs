@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::summary::Statistics;
 use sen_core::model::value::Value;
-use sen_core::system::Statistics;
 
 use super::agents;
 use crate::app::span;

@@ -1,7 +1,7 @@
 //! `sen agent submit`.
 
 use sen_core::error::{Error, Result};
-use sen_core::system::{AgentRequest, Request, Submission};
+use sen_core::model::request::{AgentRequest, Request, Submission};
 
 use super::agents;
 use crate::commands::act::{Acting, carry_out};

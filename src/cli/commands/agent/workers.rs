@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt as _;
 use sen_core::error::Result;
-use sen_core::system::Filter;
+use sen_core::model::listing::Filter;
 use sen_core::systems::node;
 
 use super::agents;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sen_core::error::Result;
+use sen_core::model::request::{ExecutionRequest, Request};
 use sen_core::registry::Access;
-use sen_core::system::{ExecutionRequest, Request};
 use sen_core::systems::stent;
 
 use super::notify::{self, Notify};

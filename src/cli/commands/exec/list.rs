@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sen_core::error::Result;
+use sen_core::model::listing::Filter;
 use sen_core::model::verdict::Severity;
-use sen_core::system::Filter;
 use sen_core::systems::stent;
 use sen_core::systems::stent::verdict::State;
 use sen_core::time::When;

@@ -1,8 +1,8 @@
 //! `sen exec signal`: a signal for a waiting execution.
 
 use sen_core::error::Result;
+use sen_core::model::request::{ExecutionRequest, Request};
 use sen_core::registry::Access;
-use sen_core::system::{ExecutionRequest, Request};
 use sen_core::systems::stent;
 
 use super::notify::{self, Notify};

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use sen_core::error::{Error, Result};
+use sen_core::model::listing::Filter;
+use sen_core::model::request::{Request, SagaAct, SagaEvent, SagaRequest};
 use sen_core::ops::act::plan;
 use sen_core::ops::unsettled;
 use sen_core::registry::{Access, Database};
-use sen_core::system::{Filter, Request, SagaAct, SagaEvent, SagaRequest};
 use sen_core::systems::saga::{self, flag};
 
 use super::ids;

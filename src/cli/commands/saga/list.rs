@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sen_core::error::Result;
-use sen_core::system::Filter;
+use sen_core::model::listing::Filter;
 use sen_core::systems::saga::flag;
 use sen_core::time::When;
 

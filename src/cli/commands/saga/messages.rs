@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Subcommand;
 use sen_core::error::{Error, Result};
 use sen_core::letters::{LetterFilter, ReplayOptions};
+use sen_core::model::listing::Filter;
 use sen_core::registry::Access;
-use sen_core::system::Filter;
 use sen_core::systems::saga::{self, flag, kind, message_severity};
 use sen_core::time::When;
 

@@ -167,7 +167,7 @@ impl Stent {
             Ok(Some(whole)) => {
                 let state = whole.execution.state;
                 if seen == Some(state.as_str()) && state.as_str() != wanted {
-                    return refused(id, Outcome::Changed, sen_model::system::suppressed("executions"));
+                    return refused(id, Outcome::Changed, sen_model::report::suppressed("executions"));
                 }
                 let outcome = if state.as_str() == wanted { Outcome::AlreadyDone } else { Outcome::Changed };
                 refused(

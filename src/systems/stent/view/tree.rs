@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Clock, column, error_line, int, state_name};
 use crate::record::Task;
 use crate::verdict;
-use sen_model::system::Section;
+use sen_model::record::Section;
 use sen_model::value::{Column, Row, Show, Value};
 
 const COLUMNS: &[Column] = &[

@@ -1,0 +1,68 @@
+//! What a system holds and does, in numbers, and what of it needs a person.
+
+use crate::record::Section;
+use crate::time::Timestamp;
+use crate::value::Value;
+use crate::verdict::{NextCommand, Severity};
+
+/// What one system holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Survey {
+    /// The system's name.
+    pub system: &'static str,
+    /// Which version made its tables, as far as the tables tell.
+    pub version: String,
+    /// Whether all commands work on it, or reading only.
+    pub writable: bool,
+    /// The database's clock.
+    pub now: Timestamp,
+    /// What `counts` counts, for people: `leases`.
+    pub counted: &'static str,
+    /// Records by state.
+    pub counts: Vec<Count>,
+    /// What needs a person, the most severe first.
+    pub attention: Vec<Attention>,
+    /// Further facts for people and scripts.
+    pub facts: Vec<(&'static str, Value)>,
+    /// Further counts.
+    pub sections: Vec<Section>,
+    /// How many dead letters there are, where the system keeps any.
+    pub dead_letters: Option<i64>,
+}
+
+/// What one system does and has to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statistics {
+    /// The system's name.
+    pub system: &'static str,
+    /// The database's clock.
+    pub now: Timestamp,
+    /// Single numbers.
+    pub facts: Vec<(&'static str, Value)>,
+    /// Counts by something.
+    pub sections: Vec<Section>,
+}
+
+/// How many records are in one state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Count {
+    /// The state.
+    pub state: &'static str,
+    /// How much attention it needs.
+    pub severity: Severity,
+    /// How many.
+    pub count: i64,
+    /// The last change of the one that changed longest ago.
+    pub oldest: Option<Timestamp>,
+}
+
+/// Something that needs a person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attention {
+    /// How urgent it is.
+    pub severity: Severity,
+    /// One sentence without a full stop.
+    pub text: String,
+    /// The command to type.
+    pub next: NextCommand,
+}
