@@ -12,6 +12,7 @@ pub mod encode;
 mod errors;
 pub mod flight;
 mod gate;
+mod limits;
 pub mod link;
 pub mod outcome;
 pub mod read;
@@ -30,7 +31,6 @@ use tokio_postgres::{Client, Connection};
 
 pub use errors::error_from;
 
-use super::conninfo::Conninfo;
 use super::tls::Trust;
 use crate::sql::Sql;
 use bounds::{Bounded, Gauge};
@@ -89,16 +89,6 @@ impl fmt::Debug for Postgres {
 }
 
 impl Postgres {
-    /// Connects to the first host of `info` that answers and has the session attributes asked for.
-    ///
-    /// Must be called within a tokio runtime: a task is spawned that drives the connection.
-    ///
-    /// # Errors
-    /// `Connect` with what every host said, or `Usage` when the files of TLS are unfit.
-    pub async fn connect(info: &Conninfo) -> Result<Self> {
-        connect::connect(info).await
-    }
-
     /// Starts driving a fresh connection.
     fn open(
         client: Client,

@@ -4,6 +4,7 @@
 mod config;
 #[cfg(feature = "postgres")]
 mod driver;
+mod file;
 mod revoked;
 mod verify;
 mod x509;
@@ -24,18 +25,7 @@ use super::conninfo::TlsChoice;
 pub use driver::channel_binding;
 use sen_model::error::Result;
 use verify::Refusal;
-
-/// How far the server on the other end was verified.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Trust {
-    /// Encrypted, but it could be anybody.
-    Unverified,
-    /// Its certificate leads to a trusted root.
-    Authority,
-    /// And is for the host that was asked for.
-    Full,
-}
+pub use verify::Trust;
 
 /// TLS as one set of settings wants it, ready for handshakes.
 #[derive(Clone)]

@@ -34,6 +34,7 @@
 //!
 //! The promise: work *starts* at most once per key in one surviving history of the database. Never "exactly once".
 
+mod claim;
 mod client;
 mod hold;
 
@@ -46,7 +47,8 @@ use futures_util::FutureExt as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use client::{Client, Taken};
+pub use claim::Taken;
+pub use client::Client;
 pub use hold::{Hold, Lost, Settled};
 pub use sen_sentinel::once_port::{FailedRun, Held, STDERR_TAIL, Standing};
 

@@ -26,8 +26,20 @@ struct Failure {
 /// Between two attempts, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
+impl Postgres {
+    /// Connects to the first host of `info` that answers and has the session attributes asked for.
+    ///
+    /// Must be called within a tokio runtime: a task is spawned that drives the connection.
+    ///
+    /// # Errors
+    /// `Connect` with what every host said, or `Usage` when the files of TLS are unfit.
+    pub async fn connect(info: &Conninfo) -> Result<Self> {
+        connect(info).await
+    }
+}
+
 /// Searches once, and again for as long as the settings say.
-pub(super) async fn connect(info: &Conninfo) -> Result<Postgres> {
+async fn connect(info: &Conninfo) -> Result<Postgres> {
     let end = Uptime::now().plus(info.connect_retry);
     let mut pause = PAUSES.0;
     loop {

@@ -124,7 +124,7 @@ impl Postgres {
     /// What the server reports; `Disconnected` when the connection is lost.
     pub async fn begin(&self, operation: OperationId) -> Result<Mark> {
         let begun = async {
-            self.client().batch_execute(super::write::BEGIN).await?;
+            self.client().batch_execute(super::limits::BEGIN).await?;
             self.client().batch_execute(DURABLE.for_postgres()).await?;
             self.mark(&operation.to_string()).await
         };

@@ -12,17 +12,11 @@ use tokio_postgres::Row;
 use super::Postgres;
 use super::again::Again;
 use super::deadline::Steps;
+use super::limits::{BEGIN, STATEMENT};
 use super::outcome::{DURABLE, Proof, Written};
 use super::read::Ask;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::ident::OperationId;
-
-/// The limits keep a write from queueing behind somebody's lock and a vanished client from holding one.
-pub(super) const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s';
-    SET LOCAL idle_in_transaction_session_timeout = '10s'";
-
-/// How long the statements before COMMIT may take, as BEGIN sets it.
-const STATEMENT: Duration = Duration::from_secs(30);
 
 /// How long the answer to ROLLBACK is waited for: nothing depends on it.
 const FAREWELL: Duration = Duration::from_secs(2);

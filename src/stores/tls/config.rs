@@ -1,7 +1,7 @@
 //! From the settings of TLS to a configuration of rustls: versions, roots, the client's certificate and key.
 //! Files are read here and only when a handshake is about to need them.
 
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,9 +12,10 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::verify::{Demand, Verifier};
-use super::{TlsChoice, Trust, revoked};
-use crate::conninfo::{NamedFile, Roots, SslMode, TlsVersion};
+use super::file::{slurp, unreadable};
+use super::revoked;
+use super::verify::{Demand, Trust, Verifier};
+use crate::conninfo::{NamedFile, Roots, SslMode, TlsChoice, TlsVersion};
 use sen_model::error::{Error, Result};
 
 /// Builds the configuration and says what it will demand of the server.
@@ -186,19 +187,4 @@ fn private_key(file: &NamedFile, certificate: &str) -> Result<PrivateKeyDer<'sta
             Error::usage(format!("client key {shown} holds no private key in PEM"))
         }
     })
-}
-
-/// A file, as long as it is of a length that makes sense: `/dev/zero` has no end.
-pub(super) fn slurp(path: &Path) -> std::io::Result<Vec<u8>> {
-    const LONGEST: u64 = 64 << 20;
-    let mut content = Vec::new();
-    std::fs::File::open(path)?.take(LONGEST + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > LONGEST {
-        return Err(std::io::Error::other("it is longer than 64 MiB"));
-    }
-    Ok(content)
-}
-
-pub(super) fn unreadable(path: &Path) -> Error {
-    Error::usage(format!("cannot read {}", path.display()))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustls_pki_types::CertificateRevocationListDer;
 use rustls_pki_types::pem::PemObject as _;
 
-use super::config::{slurp, unreadable};
+use super::file::{slurp, unreadable};
 use super::x509::RevocationList;
 use crate::conninfo::{Revoked, Roots, TlsChoice};
 use sen_model::error::{Error, Result};

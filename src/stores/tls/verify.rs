@@ -13,6 +13,18 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use super::revoked::Lists;
 use super::x509::{Certificate, RevocationList};
 
+/// How far the server on the other end was verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Trust {
+    /// Encrypted, but it could be anybody.
+    Unverified,
+    /// Its certificate leads to a trusted root.
+    Authority,
+    /// And is for the host that was asked for.
+    Full,
+}
+
 /// What is demanded of a server's certificate.
 #[derive(Debug)]
 pub(super) enum Demand {
