@@ -33,7 +33,7 @@ impl Ident {
 }
 
 /// Identifies one act of an operator: printed in its report and stored with the rows it changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct OperationId(uuid::Uuid);
 
 impl OperationId {

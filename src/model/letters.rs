@@ -8,11 +8,8 @@ use futures_util::Stream;
 
 use crate::error::Result;
 use crate::letter::{Letter, LetterGroup};
-use crate::observe::Observer;
-use crate::permit::WritePermit;
-use crate::plan::Plan;
+use crate::prepared::{PreparedAction, Sink};
 use crate::record::Found;
-use crate::report::Report;
 use crate::time::{Timestamp, When};
 
 /// Which letters. Everything that is set must hold.
@@ -67,9 +64,6 @@ pub struct Letters {
     pub parts: Pin<Box<dyn Stream<Item = Result<Vec<Letter>>> + Send>>,
 }
 
-/// Takes a whole letter as one JSON object, and has stored it when it returns.
-pub type Sink<'a> = &'a mut (dyn FnMut(&str) -> Result<()> + Send);
-
 /// The dead letters of one system.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
@@ -83,22 +77,11 @@ pub trait DeadLetters: Send + Sync {
     async fn show(&self, id: &str) -> Result<Vec<Found>>;
 
     /// Fixes the set that a replay would touch and says what it will and will not do.
-    async fn plan_replay(&self, filter: &LetterFilter, options: &ReplayOptions) -> Result<Plan>;
+    async fn plan_replay(&self, filter: &LetterFilter, options: &ReplayOptions)
+    -> Result<Box<dyn PreparedAction + '_>>;
 
-    /// Replays what the plan fixed.
-    async fn replay(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report>;
-
-    /// Fixes the set that a discard would remove.
-    async fn plan_discard(&self, filter: &LetterFilter) -> Result<Plan>;
-
-    /// Removes what the plan fixed, each letter after `sink` has stored it whole.
-    async fn discard(
-        &self,
-        plan: &Plan,
-        permit: &WritePermit,
-        sink: Sink<'_>,
-        observer: &dyn Observer,
-    ) -> Result<Report>;
+    /// Fixes the set that a discard would remove, each after the export of [`Applying`](crate::prepared::Applying) has stored it.
+    async fn plan_discard(&self, filter: &LetterFilter) -> Result<Box<dyn PreparedAction + '_>>;
 
     /// Hands every matching letter to `sink` as it is kept, and counts them.
     async fn export(&self, filter: &LetterFilter, sink: Sink<'_>) -> Result<u64>;

@@ -1,5 +1,6 @@
 //! The plain data that every system speaks, and the traits it implements: no driver, no terminal, no runtime.
 
+pub mod batch;
 pub mod cause;
 pub mod checkup;
 pub mod error;
@@ -10,6 +11,7 @@ pub mod listing;
 pub mod observe;
 pub mod permit;
 pub mod plan;
+pub mod prepared;
 pub mod record;
 pub mod report;
 pub mod request;

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ident::OperationId;
-use crate::plan::{Gravity, Plan};
+use crate::plan::{Plan, Risk};
 
 /// How consent was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consent {
-    /// Nobody was asked; enough for a harmless act only.
+    /// Nobody was asked; enough for a safe act only.
     Unasked,
     /// A person saw the plan and said yes.
     Confirmed,
@@ -48,9 +48,9 @@ impl WritePermit {
     /// Mints the permit for `plan`.
     ///
     /// # Errors
-    /// `Refused` when the plan is grave and nobody consented.
+    /// `Refused` when the plan is dangerous and nobody consented.
     pub fn grant(plan: &Plan, consent: Consent, reason: Option<String>) -> Result<Self> {
-        if plan.gravity == Gravity::Grave && consent == Consent::Unasked {
+        if plan.risk == Risk::Dangerous && consent == Consent::Unasked {
             return Err(Error::new(ErrorKind::Refused, format!("not confirmed: {}", plan.summary))
                 .with_hint("look at the plan with --dry-run, then pass --yes to consent"));
         }
@@ -108,13 +108,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn grave_plans_need_consent_and_permits_are_for_one_plan() {
-        let grave = Plan::new("forget a result", "db", Gravity::Grave);
-        assert_eq!(WritePermit::grant(&grave, Consent::Unasked, None).unwrap_err().kind(), ErrorKind::Refused);
-        let permit = WritePermit::grant(&grave, Consent::Confirmed, Some("INC-7".into())).unwrap();
+    fn dangerous_plans_need_consent_and_permits_are_for_one_plan() {
+        let dangerous = Plan::new("forget a result", "db", Risk::Dangerous);
+        assert_eq!(WritePermit::grant(&dangerous, Consent::Unasked, None).unwrap_err().kind(), ErrorKind::Refused);
+        let permit = WritePermit::grant(&dangerous, Consent::Confirmed, Some("INC-7".into())).unwrap();
         assert_eq!(permit.reason(), Some("INC-7"));
-        assert!(permit.must_be_for(&grave).is_ok());
-        let other = Plan::new("another", "db", Gravity::Harmless);
+        assert!(permit.must_be_for(&dangerous).is_ok());
+        let other = Plan::new("another", "db", Risk::Safe);
         assert!(permit.must_be_for(&other).is_err());
         assert!(WritePermit::grant(&other, Consent::Unasked, None).is_ok());
     }

@@ -1,21 +1,27 @@
 //! What an act is going to do, before anything is written: the middle of look → judge → plan → permit → apply → report.
+//!
+//! A plan is a value. [`Plan`] is what every plan says; the targets of one system, with what was seen of each, are an
+//! [`Action`](crate::prepared::Action) of that system. Together they are all that applying needs, and can be written to a file.
+
+use serde::{Deserialize, Serialize};
 
 use crate::ident::OperationId;
 use crate::report::Item;
 use crate::subject::Subject;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, optional_micros};
 use crate::value::Value;
 
 /// How much consent an act needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gravity {
-    /// One named target, and an act that can be taken back or repeated harmlessly: done at once.
-    Harmless,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Risk {
+    /// One named target, and an act that can be taken back or repeated without harm: done at once.
+    Safe,
     /// Permits a second side effect, destroys something, or touches many things: must be confirmed.
-    Grave,
+    Dangerous,
 }
 
-/// One guarded change.
+/// One guarded change, for whoever looks at a plan. What is applied is the [`Action`](crate::prepared::Action) it was made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// What is changed.
@@ -43,26 +49,28 @@ impl Step {
 }
 
 /// What an act does with steps alike of what it starts anew.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepPreview {
     /// The step.
     pub step: String,
     /// What becomes of it, lower snake case: `runs_again`, `answered`, …
-    pub effect: &'static str,
+    pub effect: String,
     /// How many of them there are.
     pub count: u64,
     /// The effect for people.
-    pub text: &'static str,
+    pub text: String,
 }
 
 /// Targets that the database chooses, fixed when the plan is made: a bulk act does not name each of them.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Set {
     /// How many.
     pub count: u64,
     /// The oldest of them.
+    #[serde(with = "optional_micros")]
     pub oldest: Option<Timestamp>,
     /// The newest of them: what comes later is not touched.
+    #[serde(with = "optional_micros")]
     pub newest: Option<Timestamp>,
     /// A few of them, a line each, for people.
     pub sample: Vec<String>,
@@ -74,8 +82,8 @@ pub struct Set {
     pub skipped: Vec<(String, u64)>,
 }
 
-/// A set of guarded changes to one database.
-#[derive(Debug, Clone, PartialEq)]
+/// What a plan says beside its targets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// The id printed in the report and stored with the rows.
     pub operation: OperationId,
@@ -84,33 +92,29 @@ pub struct Plan {
     /// The database it is for, without secrets.
     pub database: String,
     /// How much consent it needs.
-    pub gravity: Gravity,
-    /// The changes, in order.
-    pub steps: Vec<Step>,
-    /// Targets beside those of `steps`.
+    pub risk: Risk,
+    /// How many things it would change.
+    pub targets: u64,
+    /// What the operator must know before consenting, beside what stands with each step.
+    pub warnings: Vec<String>,
+    /// Targets that are not each named.
     pub set: Option<Set>,
     /// What was asked for and will not be done, each with the reason.
     pub refused: Vec<Item>,
 }
 
 impl Plan {
-    /// A plan with a fresh operation id and no steps yet.
-    pub fn new(summary: impl Into<String>, database: impl Into<String>, gravity: Gravity) -> Self {
+    /// A plan with a fresh operation id and no targets yet.
+    pub fn new(summary: impl Into<String>, database: impl Into<String>, risk: Risk) -> Self {
         Self {
             operation: OperationId::fresh(),
             summary: summary.into(),
             database: database.into(),
-            gravity,
-            steps: Vec::new(),
+            risk,
+            targets: 0,
+            warnings: Vec::new(),
             set: None,
             refused: Vec::new(),
         }
-    }
-
-    /// How many things it would change.
-    pub fn targets(&self) -> u64 {
-        let mut subjects: Vec<&Subject> = self.steps.iter().map(|step| &step.subject).collect();
-        subjects.dedup();
-        subjects.len() as u64 + self.set.as_ref().map_or(0, |set| set.count)
     }
 }

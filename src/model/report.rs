@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, ErrorKind};
 use crate::ident::OperationId;
 use crate::subject::Subject;
 
 /// What became of one item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Written and committed.
@@ -51,7 +52,7 @@ impl Outcome {
 }
 
 /// One item's outcome.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     /// What it is about.
     pub subject: Subject,
@@ -71,6 +72,29 @@ impl Item {
     /// An outcome without a token.
     pub fn new(subject: Subject, outcome: Outcome, detail: impl Into<String>) -> Self {
         Self { subject, outcome, detail: detail.into(), fencing_token: None, partly: false, lost: false }
+    }
+
+    /// What an error of one item comes to: unknown when its outcome is, failed otherwise, or changed where the state or the
+    /// server refuses.
+    pub fn failed(subject: Subject, error: &Error) -> Self {
+        let outcome = match error.kind() {
+            ErrorKind::OutcomeUnknown => Outcome::Unknown,
+            ErrorKind::Changed | ErrorKind::Refused => Outcome::Changed,
+            _ => Outcome::Failed,
+        };
+        let mut why = error.to_string();
+        // Where there is no connection, nothing was sent.
+        if error.kind() == ErrorKind::Connect {
+            why.insert_str(0, "not begun: ");
+        }
+        why.extend(error.causes().iter().map(|cause| format!(": {cause}")));
+        why.extend(error.hint().map(|hint| format!(" ({hint})")));
+        Self::new(subject, outcome, why).lost(error.is_of_the_connection())
+    }
+
+    /// What was not begun because the permit was withdrawn.
+    pub fn interrupted(subject: Subject) -> Self {
+        Self::new(subject, Outcome::Skipped, "interrupted before it was begun")
     }
 
     /// The same, an earlier step of it having been written or not.
@@ -137,6 +161,16 @@ impl Report {
     pub fn count(&self, outcome: Outcome) -> u64 {
         let listed = self.items.iter().filter(|item| item.outcome == outcome).count() as u64;
         listed + self.unlisted.get(&outcome).copied().unwrap_or(0)
+    }
+
+    /// Enters an item, listed where fewer than `listed` are.
+    pub fn add(&mut self, item: Item, listed: usize) {
+        if self.items.len() < listed {
+            self.items.push(item);
+        } else {
+            self.lost |= item.lost;
+            self.add_unlisted(item.outcome, 1);
+        }
     }
 
     /// Counts `count` items that are not listed.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One thing in one system, for example `sentinel:lease:payment-order-789`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,5 +40,37 @@ impl fmt::Display for Subject {
 impl Serialize for Subject {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// Every name of a system and of a kind of thing there is.
+const NAMES: [&str; 15] = [
+    "sentinel",
+    "stent",
+    "saga",
+    "node",
+    "lease",
+    "relation",
+    "execution",
+    "task",
+    "dead_letter",
+    "outbox",
+    "inbox",
+    "agent_task",
+    "worker",
+    "rate_limit",
+    "checkpoint",
+];
+
+impl<'de> Deserialize<'de> for Subject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let known = |name: &str| NAMES.iter().copied().find(|known| *known == name);
+        let mut parts = text.splitn(3, ':');
+        let (system, kind, id) = (parts.next().and_then(known), parts.next().and_then(known), parts.next());
+        match (system, kind, id) {
+            (Some(system), Some(kind), Some(id)) => Ok(Self::new(system, kind, id)),
+            _ => Err(D::Error::custom(format!("{text:?} names nothing that this version knows"))),
+        }
     }
 }

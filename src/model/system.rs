@@ -11,11 +11,8 @@ use crate::checkup::Checkup;
 use crate::error::Result;
 use crate::letters::DeadLetters;
 use crate::listing::{Filter, Listing};
-use crate::observe::Observer;
-use crate::permit::WritePermit;
-use crate::plan::Plan;
+use crate::prepared::{PreparedAction, SavedPlan};
 use crate::record::{Found, History};
-use crate::report::Report;
 use crate::request::Request;
 use crate::summary::{Statistics, Survey};
 use crate::time::Timestamp;
@@ -93,10 +90,13 @@ pub trait System: Send + Sync {
     }
 
     /// Looks, judges, and says what would be written.
-    async fn plan(&self, request: &Request) -> Result<Plan>;
+    async fn plan(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>>;
 
-    /// Writes what the plan says, each step guarded by what was seen, and tells `observer` how far it has come.
-    async fn apply(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report>;
+    /// The plan that was saved, if it is one of this system: its targets are read, nothing is looked at.
+    ///
+    /// # Errors
+    /// `Usage` when it is not one that this system has made.
+    fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>>;
 
     /// What `sen doctor` examines of it: privileges, indexes, orphans.
     async fn checkup(&self) -> Result<Checkup> {

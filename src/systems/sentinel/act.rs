@@ -1,21 +1,25 @@
 //! Plans and their application: the road from a wish to a report. Rules are in `remedy.rs`, SQL in the cells.
 
+use std::ops::Range;
 use std::time::Duration;
 
-use super::port::{LeaseAct, Look, RELATIONS, Verb};
-use super::record::{Lease, offset_behind};
-use super::remedy::{self, PAST_LIMIT, TOKEN, UPDATED};
-use super::verdict::{state, taken_over};
-use super::{NAME, Sentinel};
+use async_trait::async_trait;
+use sen_model::batch::{Pace, Targets, run_batch};
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
-use sen_model::plan::{Gravity, Plan, Step};
-use sen_model::report::{Item, Outcome, Report};
+use sen_model::plan::{Plan, Risk};
+use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction};
+use sen_model::report::{Item, Outcome, Report, suppressed};
 use sen_model::request::{Decision, Request};
 use sen_model::subject::Subject;
 use sen_model::time::humane;
-use sen_model::value::Value;
+
+use crate::handle::Sentinel;
+use crate::plan::{InitAction, LeaseAction, LeaseStep, LeaseTarget, Relation};
+use crate::port::{LeaseAct, Look, RELATIONS, Verb};
+use crate::record::{Lease, NAME, offset_behind};
+use crate::remedy;
+use crate::verdict::{state, taken_over};
 
 /// How many events are read to tell who took a key over.
 const RECENT: u32 = 20;
@@ -23,51 +27,55 @@ const RECENT: u32 = 20;
 /// No plan takes longer than this for its second look.
 const LONGEST_LOOK: Duration = Duration::from_secs(20);
 
-type Judgement = Result<Vec<Step>, Box<Item>>;
+type Judgement = Result<Vec<LeaseStep>, Box<Item>>;
 
 impl Sentinel {
     /// Looks at what a request is about and says what would be written.
-    pub(super) async fn make_plan(&self, request: &Request) -> Result<Plan> {
+    pub(super) async fn prepare(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
         match request {
             Request::Init => self.plan_init().await,
             Request::Reconcile { ids, token, before_hard_limit, decision } => {
                 let decision = decision.as_ref();
-                let (what, grave) = match decision {
-                    None => ("take over", false),
+                let (what, risk) = match decision {
+                    None => ("take over", Risk::Safe),
                     Some(Decision::Completed(result)) => {
                         storable(result)?;
                         self.store.storable(result).await?;
-                        ("take over and complete", true)
+                        ("take over and complete", Risk::Dangerous)
                     }
-                    Some(Decision::NeverHappened) => ("take over and reset", true),
+                    Some(Decision::NeverHappened) => ("take over and reset", Risk::Dangerous),
                 };
                 let judge = |lease: &Lease| remedy::reconcile(lease, *token, *before_hard_limit, decision);
-                self.plan_leases(what, grave, ids, judge).await
+                self.plan_leases(what, risk, ids, judge).await
             }
-            Request::Release { ids } => self.plan_leases("release", false, ids, remedy::release).await,
-            Request::Forget { ids } => self.plan_leases("forget the result of", true, ids, remedy::forget).await,
+            Request::Release { ids } => self.plan_leases("release", Risk::Safe, ids, remedy::release).await,
+            Request::Forget { ids } => {
+                self.plan_leases("forget the result of", Risk::Dangerous, ids, remedy::forget).await
+            }
             _ => Err(Error::usage("leases know no such act")),
         }
     }
 
-    async fn plan_init(&self) -> Result<Plan> {
-        let mut plan = Plan::new("create the Sentinel tables", self.store.database(), Gravity::Harmless);
+    async fn plan_init(&self) -> Result<Box<dyn PreparedAction + '_>> {
+        let mut plan = Plan::new("create the Sentinel tables", self.store.database(), Risk::Safe);
         let seen = self.store.relations().await?;
-        let act = |name: &str| if seen.iter().any(|have| have == name) { "keep" } else { "create" };
-        plan.steps = RELATIONS.iter().map(|name| Step::new(Subject::new(NAME, "relation", *name), act(name))).collect();
-        Ok(plan)
+        let relation = |name: &str| Relation { name: name.to_owned(), exists: seen.iter().any(|have| have == name) };
+        let action = InitAction(RELATIONS.into_iter().map(relation).collect());
+        plan.targets = action.0.len() as u64;
+        Ok(Prepared::boxed(self, plan, action))
     }
 
     async fn plan_leases(
         &self,
         what: &str,
-        grave: bool,
+        risk: Risk,
         ids: &[String],
         judge: impl Fn(&Lease) -> Judgement,
-    ) -> Result<Plan> {
+    ) -> Result<Box<dyn PreparedAction + '_>> {
         let noun = if ids.len() == 1 { "key" } else { "keys" };
-        let gravity = if grave || ids.len() > 1 { Gravity::Grave } else { Gravity::Harmless };
-        let mut plan = Plan::new(String::new(), self.store.database(), gravity);
+        let risk = if ids.len() > 1 { Risk::Dangerous } else { risk };
+        let mut plan = Plan::new(String::new(), self.store.database(), risk);
+        let mut action = LeaseAction::default();
         let mut suspects: Vec<Look> = Vec::new();
         for (id, look) in ids.iter().zip(self.store.look_all(ids, RECENT).await?) {
             match look.lease {
@@ -76,12 +84,13 @@ impl Sentinel {
                     plan.refused.push(Item::new(subject, Outcome::Missing, "there is no such lease"));
                 }
                 Some(lease) => match judge(&lease) {
+                    Ok(steps) if steps.is_empty() => {}
                     Ok(steps) => {
-                        let taken = steps.iter().any(|step| step.act == "take_over");
+                        action.0.push(LeaseTarget { key: lease.key.clone(), steps });
+                        let taken = action.0.last().is_some_and(LeaseTarget::takes_over);
                         if taken && offset_behind(&lease, look.now).is_some() {
                             suspects.push(Look { lease: Some(lease), ..look });
                         }
-                        plan.steps.extend(steps);
                     }
                     Err(mut refusal) => {
                         let events = look.events.as_ref().map_or(&[][..], |events| &events.rows);
@@ -93,7 +102,7 @@ impl Sentinel {
             }
         }
         for (key, offset) in self.moving(&suspects).await? {
-            plan.steps.retain(|step| step.subject.id != key);
+            action.0.retain(|target| target.key != key);
             let why = format!(
                 "its row was extended while it was looked at twice: its worker lives, and writes times {} behind the server's zone (`sen doctor`)",
                 humane(offset)
@@ -101,10 +110,11 @@ impl Sentinel {
             plan.refused.push(Item::new(Subject::new(NAME, "lease", key), Outcome::Changed, why));
         }
         // What was taken over before is only settled.
-        let anew = plan.steps.is_empty() || plan.steps.iter().any(|step| step.act == "take_over");
+        let anew = action.0.is_empty() || action.0.iter().any(LeaseTarget::takes_over);
         let what = if anew { what } else { what.trim_start_matches("take over and ") };
         plan.summary = format!("{what} {} {noun}", ids.len());
-        Ok(plan)
+        plan.targets = action.0.len() as u64;
+        Ok(Prepared::boxed(self, plan, action))
     }
 
     /// Which of these leases, that may have been written in a zone behind, are still extended: their keys, and how far behind.
@@ -131,80 +141,36 @@ impl Sentinel {
         Ok(moved.collect())
     }
 
-    /// Writes what a plan says: per subject its steps in order, each in a transaction of its own, until one does not apply.
-    pub(super) async fn carry_out(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
-        let mut report = Report::new(plan.operation);
-        if plan.steps.iter().any(|step| step.subject.kind == "relation") {
-            report.items = self.store.init(permit).await?;
-            return Ok(report);
-        }
-        observer.begin(&plan.summary, Some(plan.targets()));
-        let mut rest = plan.steps.as_slice();
-        while let Some(first) = rest.first() {
-            let count = rest.iter().take_while(|step| step.subject == first.subject).count();
-            let (steps, others) = rest.split_at(count);
-            rest = others;
-            if permit.is_revoked() {
-                report.items.push(Item::new(
-                    first.subject.clone(),
-                    Outcome::Skipped,
-                    "interrupted before it was begun",
-                ));
-                continue;
-            }
-            let item = self.carry_out_subject(steps, permit).await;
-            report.items.push(item);
-            observer.advance(1);
-        }
-        report.items.extend(plan.refused.iter().cloned());
-        Ok(report)
-    }
-
-    async fn carry_out_subject(&self, steps: &[Step], permit: &WritePermit) -> Item {
+    /// Makes the changes of one lease, until one does not apply.
+    async fn apply_one(&self, target: &LeaseTarget, permit: &WritePermit) -> Item {
+        let subject = || Subject::new(NAME, "lease", target.key.as_str());
         let mut token = None;
         let mut done = Vec::new();
-        for step in steps {
-            let subject = step.subject.clone();
-            let act = match lease_act(step, token, permit) {
+        for step in &target.steps {
+            let act = match lease_act(&target.key, step, token, permit) {
                 Ok(act) => act,
-                Err(error) => return Item::new(subject, Outcome::Failed, error.to_string()),
+                Err(error) => return Item::new(subject(), Outcome::Failed, error.to_string()),
             };
             match self.store.act(&act, permit).await {
                 Ok(Some(acted)) => {
                     token = Some(acted.token);
-                    done.push(past_tense(&act.verb));
+                    done.push(act.verb.done());
                 }
                 Ok(None) => {
                     let (outcome, now) = self.what_is_there(&act).await;
                     let nothing = if done.is_empty() { "; nothing was written" } else { "" };
-                    return Item::new(subject, outcome, after(&done, &now) + nothing)
+                    return Item::new(subject(), outcome, after(&done, &now) + nothing)
                         .with_token(token)
                         .partly(!done.is_empty());
                 }
                 Err(error) => {
-                    let outcome = match error.kind() {
-                        ErrorKind::OutcomeUnknown => Outcome::Unknown,
-                        ErrorKind::Changed | ErrorKind::Refused => Outcome::Changed,
-                        _ => Outcome::Failed,
-                    };
-                    let mut why = error.to_string();
-                    // Where there is no connection, nothing was sent.
-                    if error.kind() == ErrorKind::Connect {
-                        why.insert_str(0, "not begun: ");
-                    }
-                    why.extend(error.causes().iter().map(|cause| format!(": {cause}")));
-                    why.extend(error.hint().map(|hint| format!(" ({hint})")));
-                    return Item::new(subject, outcome, after(&done, &why))
-                        .with_token(token)
-                        .partly(!done.is_empty())
-                        .lost(error.is_of_the_connection());
+                    let mut item = Item::failed(subject(), &error);
+                    item.detail = after(&done, &item.detail);
+                    return item.with_token(token).partly(!done.is_empty());
                 }
             }
         }
-        let Some(step) = steps.first() else {
-            return Item::new(Subject::new(NAME, "lease", ""), Outcome::Skipped, "nothing to do");
-        };
-        Item::new(step.subject.clone(), Outcome::Applied, done.join(" and ")).with_token(token)
+        Item::new(subject(), Outcome::Applied, done.join(" and ")).with_token(token)
     }
 
     /// Re-reads a lease whose guard did not match, to say what it is now.
@@ -220,9 +186,7 @@ impl Sentinel {
                 {
                     (Outcome::Changed, "its row was extended since it was looked at: its worker lives".into())
                 }
-                Some(lease) if unchanged(act, &lease) => {
-                    (Outcome::Changed, sen_model::report::suppressed("sentinel_leases"))
-                }
+                Some(lease) if unchanged(act, &lease) => (Outcome::Changed, suppressed("sentinel_leases")),
                 Some(lease) => {
                     let state = state(&lease.status, lease.alive, lease.hard_alive).name();
                     let token = lease.fencing_token.map_or_else(|| "unreadable".into(), |token| token.to_string());
@@ -252,49 +216,63 @@ fn after(done: &[&str], why: &str) -> String {
     if done.is_empty() { why.to_owned() } else { format!("{}, but then {why}", done.join(" and ")) }
 }
 
-const fn past_tense(verb: &Verb) -> &'static str {
-    match verb {
-        Verb::TakeOver { .. } => "taken over",
-        Verb::Complete(_) => "completed",
-        Verb::Reset => "reset",
-        Verb::Release => "released",
-        Verb::Forget => "forgotten",
-    }
-}
-
-fn lease_act(step: &Step, drawn: Option<i64>, permit: &WritePermit) -> Result<LeaseAct> {
-    let defect = || Error::new(ErrorKind::Internal, format!("the step {:?} is not one of a lease", step.act));
-    let verb = match step.act {
-        "take_over" => Verb::TakeOver { before_hard_limit: step.guarded(PAST_LIMIT) == Some(&Value::Bool(false)) },
-        "complete" => Verb::Complete(step.input.clone().ok_or_else(defect)?),
-        "reset" => Verb::Reset,
-        "release" => Verb::Release,
-        "forget" => Verb::Forget,
-        _ => return Err(defect()),
-    };
-    let seen = match step.guarded(TOKEN) {
-        Some(Value::Big(token)) => *token,
-        // A settlement right after a take-over is guarded by the token that one drew.
-        Some(Value::Null) => drawn.ok_or_else(defect)?,
-        _ => return Err(defect()),
-    };
-    let before = serde_json::json!({
-        "status": step.guarded("status").and_then(|value| if let Value::Name(name) = value { Some(*name) } else { None }),
-        "fencing_token": seen.to_string(),
-    });
+fn lease_act(key: &str, step: &LeaseStep, drawn: Option<i64>, permit: &WritePermit) -> Result<LeaseAct> {
+    // A settlement right after a take-over is guarded by the token that one drew.
+    let defect = || Error::new(ErrorKind::Internal, "no token is known that the row must have");
+    let token = step.token.or(drawn).ok_or_else(defect)?;
     let note = serde_json::json!({
         "tool": "sen",
-        "act": verb.name(),
+        "act": step.verb.name(),
         "operation": permit.operation().to_string(),
         "who": permit.operator(),
         "why": permit.reason(),
-        "before": before,
+        "before": { "status": step.verb.required(), "fencing_token": token.to_string() },
     });
-    let updated = match step.guarded(UPDATED) {
-        Some(Value::Time(updated)) => Some(*updated),
-        _ => None,
-    };
-    Ok(LeaseAct { key: step.subject.id.clone(), verb, token: seen, updated, note: note.to_string() })
+    Ok(LeaseAct { key: key.to_owned(), verb: step.verb.clone(), token, updated: step.updated, note: note.to_string() })
+}
+
+/// Leases that are acted on one after the other.
+struct Leases<'a> {
+    sentinel: &'a Sentinel,
+    targets: &'a [LeaseTarget],
+    permit: &'a WritePermit,
+}
+
+#[async_trait]
+impl Targets for Leases<'_> {
+    fn subject(&self, place: usize) -> Subject {
+        Subject::new(NAME, "lease", self.targets[place].key.as_str())
+    }
+
+    async fn apply(&mut self, places: Range<usize>) -> Result<Vec<Item>> {
+        let mut items = Vec::new();
+        for target in &self.targets[places] {
+            items.push(self.sentinel.apply_one(target, self.permit).await);
+        }
+        Ok(items)
+    }
+}
+
+#[async_trait]
+impl Apply<LeaseAction> for Sentinel {
+    async fn apply(&self, plan: &Plan, action: LeaseAction, applying: Applying<'_>) -> Result<Report> {
+        let Applying { permit, observer, .. } = applying;
+        let mut report = Report::new(plan.operation);
+        observer.begin(&plan.summary, Some(plan.targets));
+        let mut leases = Leases { sentinel: self, targets: &action.0, permit };
+        run_batch(&mut leases, action.0.len(), Pace::SINGLE, permit, observer, &mut report).await;
+        report.items.extend(plan.refused.iter().cloned());
+        Ok(report)
+    }
+}
+
+#[async_trait]
+impl Apply<InitAction> for Sentinel {
+    async fn apply(&self, plan: &Plan, _: InitAction, applying: Applying<'_>) -> Result<Report> {
+        let mut report = Report::new(plan.operation);
+        report.items = self.store.init(applying.permit).await?;
+        Ok(report)
+    }
 }
 
 /// Refuses a result that jsonb cannot hold, before anything is written.

@@ -22,15 +22,19 @@ pub mod postgres;
 pub mod sqlite;
 
 mod act;
+mod handle;
+mod plan;
 mod remedy;
 mod shape;
 mod upkeep;
 mod view;
 
+pub use handle::Sentinel;
+pub use record::NAME;
 pub use shape::{Shape, Zone};
 pub use view::{EVENT_COLUMNS, LEASE_COLUMNS};
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -39,36 +43,15 @@ use sen_model::cause::Explanation;
 use sen_model::checkup::{Check, Checkup};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::listing::{Filter, Listing, Part};
-use sen_model::observe::Observer;
-use sen_model::permit::WritePermit;
-use sen_model::plan::Plan;
+use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{Found, History};
-use sen_model::report::Report;
 use sen_model::request::Request;
 use sen_model::subject::Subject;
 use sen_model::summary::Survey;
 use sen_model::system::System;
 use sen_model::time::Timestamp;
 
-use port::{LeaseQuery, LeaseStore, Order, Typed};
-
-/// The system's name.
-pub const NAME: &str = "sentinel";
-
-/// Sentinel in one database.
-pub struct Sentinel {
-    store: Box<dyn LeaseStore>,
-    /// Whether the tables were missing when last asked: then the catalogue is asked first, because every look in vain leaves
-    /// lines in the server's log, and some look every two seconds.
-    missing: AtomicBool,
-}
-
-impl Sentinel {
-    /// Sentinel over `store`.
-    pub fn new(store: Box<dyn LeaseStore>) -> Self {
-        Self { store, missing: AtomicBool::new(false) }
-    }
-}
+use port::{LeaseQuery, Order, Typed};
 
 /// How many events tell why a lease is as it is.
 const RECENT: u32 = 20;
@@ -286,13 +269,16 @@ impl System for Sentinel {
         }
     }
 
-    async fn plan(&self, request: &Request) -> Result<Plan> {
-        self.make_plan(request).await
+    async fn plan(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
+        self.prepare(request).await
     }
 
-    async fn apply(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
-        permit.must_be_for(plan)?;
-        self.carry_out(plan, permit, observer).await
+    fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>> {
+        match saved.kind() {
+            plan::LeaseAction::KIND => Prepared::<_, plan::LeaseAction>::restore(self, saved),
+            plan::InitAction::KIND => Prepared::<_, plan::InitAction>::restore(self, saved),
+            other => Err(prepared::foreign(other)),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::Stream;
+use serde::{Deserialize, Serialize};
 
 use super::record::{Lease, LeaseEvent};
 use super::shape::Shape;
@@ -152,7 +153,8 @@ pub struct LeaseAct {
 }
 
 /// What can be done to a lease. The stored status each requires is part of its statement.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verb {
     /// executing and expired → reconciling, with a new token. Past the hard limit only, unless `before_hard_limit`.
     TakeOver {
@@ -182,6 +184,17 @@ impl Verb {
             Self::Complete(_) | Self::Reset => "reconciling",
             Self::Release => "claimed",
             Self::Forget => "completed",
+        }
+    }
+
+    /// What it has done, for reports.
+    pub const fn done(&self) -> &'static str {
+        match self {
+            Self::TakeOver { .. } => "taken over",
+            Self::Complete(_) => "completed",
+            Self::Reset => "reset",
+            Self::Release => "released",
+            Self::Forget => "forgotten",
         }
     }
 

@@ -676,7 +676,7 @@ impl LeaseStore for PostgresLeases {
             }
             let (outcome, detail) =
                 if exists { (Outcome::AlreadyDone, "already there") } else { (Outcome::Applied, "created") };
-            items.push(Item::new(Subject::new(super::NAME, "relation", *name), outcome, detail));
+            items.push(Item::new(Subject::new(crate::record::NAME, "relation", *name), outcome, detail));
         }
         if !have.iter().any(|seen| seen == TOKENS)
             && let Err(error) = db.answer(Some(INIT), client.batch_execute(RAISE.for_postgres()).boxed()).await?

@@ -4,6 +4,9 @@ use serde::Deserialize as _;
 
 use sen_model::time::Timestamp;
 
+/// The system's name.
+pub const NAME: &str = "sentinel";
+
 /// What `status` can hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {

@@ -3,22 +3,13 @@
 //! The rules are those of the library (`reconciliation.py` of 0.4.2 and 0.5.0), made stricter where it lets a living worker
 //! be overruled: see each function.
 
+use super::plan::LeaseStep;
 use super::port::Verb;
-use super::record::{Lease, Status};
+use super::record::{Lease, NAME, Status, owner_parts};
 use super::verdict::{State, state};
-use super::{NAME, record::owner_parts};
-use sen_model::plan::Step;
 use sen_model::report::{Item, Outcome};
 use sen_model::request::Decision;
 use sen_model::subject::Subject;
-use sen_model::value::Value;
-
-/// What was seen of a lease that must still be so.
-pub(super) const TOKEN: &str = "fencing_token";
-/// When the row was last changed, as seen.
-pub(super) const UPDATED: &str = "lease_updated_at";
-/// Whether the hard limit must have passed.
-pub(super) const PAST_LIMIT: &str = "hard_limit_passed";
 
 fn subject(lease: &Lease) -> Subject {
     Subject::new(NAME, "lease", lease.key.clone())
@@ -41,17 +32,8 @@ fn has_this_result(lease: &Lease, decision: &Decision) -> bool {
     kept.is_some() && kept == parsed(wished)
 }
 
-fn step(lease: &Lease, verb: &Verb, token: Value) -> Step {
-    let mut step = Step::new(subject(lease), verb.name());
-    step.guard = vec![("status", Value::Name(verb.required())), (TOKEN, token)];
-    if let Verb::Complete(result) = verb {
-        step.input = Some(result.clone());
-    }
-    step
-}
-
-fn token_of(lease: &Lease) -> Result<Value, Box<Item>> {
-    lease.fencing_token.map(Value::Big).ok_or_else(|| refusal(lease, "its fencing token cannot be read"))
+fn token_of(lease: &Lease) -> Result<i64, Box<Item>> {
+    lease.fencing_token.ok_or_else(|| refusal(lease, "its fencing token cannot be read"))
 }
 
 fn settlement(decision: &Decision) -> (Verb, &'static str) {
@@ -74,13 +56,13 @@ pub(super) fn reconcile(
     token: Option<i64>,
     before_hard_limit: bool,
     decision: Option<&Decision>,
-) -> Result<Vec<Step>, Box<Item>> {
+) -> Result<Vec<LeaseStep>, Box<Item>> {
     let seen = token_of(lease)?;
     let state = state(&lease.status, lease.alive, lease.hard_alive);
     if token.is_some() && token != lease.fencing_token {
         return Err(refusal(
             lease,
-            format!("its token is {}, not the one given: it has moved on and is {}", words(&seen), state.name()),
+            format!("its token is {}, not the one given: it has moved on and is {}", seen, state.name()),
         ));
     }
     let mut steps = Vec::new();
@@ -97,14 +79,11 @@ pub(super) fn reconcile(
             if token.is_none() {
                 return Err(refusal(
                     lease,
-                    format!(
-                        "somebody has taken it over already; to settle it in their place pass --token {}",
-                        words(&seen)
-                    ),
+                    format!("somebody has taken it over already; to settle it in their place pass --token {}", seen),
                 ));
             }
             if let Some(decision) = decision {
-                steps.push(settle(lease, decision, seen));
+                steps.push(settle(decision, Some(seen)));
             }
             return Ok(steps);
         }
@@ -123,57 +102,44 @@ pub(super) fn reconcile(
         State::Unreadable => return Err(refusal(lease, "its row cannot be judged")),
     }
     if let Some(decision) = decision {
-        // Null: the token the take-over draws.
-        steps.push(settle(lease, decision, Value::Null));
+        steps.push(settle(decision, None));
     }
     Ok(steps)
 }
 
-fn words(token: &Value) -> String {
-    if let Value::Big(token) = token { token.to_string() } else { "unreadable".into() }
-}
-
-fn take_over(lease: &Lease, token: Value, before_hard_limit: bool) -> Step {
-    let mut step = step(lease, &Verb::TakeOver { before_hard_limit }, token);
-    step.guard.push(("lease_expired", Value::Bool(true)));
-    step.guard.push((UPDATED, Value::time(lease.lease_updated_at)));
-    step.guard.push((PAST_LIMIT, Value::Bool(!before_hard_limit)));
+fn take_over(lease: &Lease, token: i64, before_hard_limit: bool) -> LeaseStep {
     let owner = lease.owner_id.as_deref().unwrap_or("unknown");
     let place =
         owner_parts(owner).map_or_else(|| owner.to_owned(), |(host, pid, _)| format!("process {pid} on {host}"));
-    step.warnings.push(format!("the worker ({place}) may still be acting; from now on its result is not accepted"));
+    let warning = format!("the worker ({place}) may still be acting; from now on its result is not accepted");
+    let mut step = LeaseStep::new(Verb::TakeOver { before_hard_limit }, Some(token)).warning(warning);
+    step.updated = lease.lease_updated_at;
     step
 }
 
-fn settle(lease: &Lease, decision: &Decision, token: Value) -> Step {
+/// The settlement of a lease with this token, or with the one that the take-over before it draws.
+fn settle(decision: &Decision, token: Option<i64>) -> LeaseStep {
     let (verb, warning) = settlement(decision);
-    let mut step = step(lease, &verb, token);
-    step.warnings.push(warning.into());
-    step
+    LeaseStep::new(verb, token).warning(warning)
 }
 
 /// Remove a claim that is over and never began.
-pub(super) fn release(lease: &Lease) -> Result<Vec<Step>, Box<Item>> {
+pub(super) fn release(lease: &Lease) -> Result<Vec<LeaseStep>, Box<Item>> {
     match state(&lease.status, lease.alive, lease.hard_alive) {
-        State::Free => {
-            let mut step = step(lease, &Verb::Release, token_of(lease)?);
-            step.guard.push(("lease_expired", Value::Bool(true)));
-            Ok(vec![step])
-        }
+        State::Free => Ok(vec![LeaseStep::new(Verb::Release, Some(token_of(lease)?))]),
         State::Held => Err(refusal(lease, "somebody holds it and its lease is alive")),
         other => Err(refusal(lease, format!("it is {}: only a claim that is over can be released", other.name()))),
     }
 }
 
 /// Erase a cached result.
-pub(super) fn forget(lease: &Lease) -> Result<Vec<Step>, Box<Item>> {
+pub(super) fn forget(lease: &Lease) -> Result<Vec<LeaseStep>, Box<Item>> {
     if lease.status != Status::Completed {
         let state = state(&lease.status, lease.alive, lease.hard_alive);
         return Err(refusal(lease, format!("it is {}: only a completed key has a result to forget", state.name())));
     }
-    let mut step = step(lease, &Verb::Forget, token_of(lease)?);
-    step.warnings.push("the cached result is erased and the key can run again".into());
-    Ok(vec![step])
+    let step = LeaseStep::new(Verb::Forget, Some(token_of(lease)?));
+    Ok(vec![step.warning("the cached result is erased and the key can run again")])
 }
 
 #[cfg(test)]
@@ -198,8 +164,8 @@ mod tests {
         }
     }
 
-    fn acts(steps: Result<Vec<Step>, Box<Item>>) -> Vec<&'static str> {
-        steps.map(|steps| steps.iter().map(|step| step.act).collect()).unwrap_or_else(|_| vec!["refused"])
+    fn acts(steps: Result<Vec<LeaseStep>, Box<Item>>) -> Vec<&'static str> {
+        steps.map(|steps| steps.iter().map(|step| step.verb.name()).collect()).unwrap_or_else(|_| vec!["refused"])
     }
 
     #[test]
@@ -213,7 +179,7 @@ mod tests {
         let stalled = lease(Status::Executing, false, Some(true));
         assert_eq!(acts(reconcile(&stalled, None, false, None)), ["refused"]);
         let forced = reconcile(&stalled, None, true, None).unwrap();
-        assert_eq!(forced[0].guarded(PAST_LIMIT), Some(&Value::Bool(false)));
+        assert_eq!(forced[0].verb, Verb::TakeOver { before_hard_limit: true });
         assert_eq!(acts(reconcile(&lease(Status::Executing, true, Some(true)), None, true, None)), ["refused"]);
         let taken = lease(Status::Reconciling, false, None);
         assert_eq!(acts(reconcile(&taken, None, false, Some(&done))), ["refused"]);

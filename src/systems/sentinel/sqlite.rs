@@ -504,7 +504,7 @@ impl LeaseStore for SqliteLeases {
                     }
                     let (outcome, detail) =
                         if exists { (Outcome::AlreadyDone, "already there") } else { (Outcome::Applied, "created") };
-                    items.push(Item::new(Subject::new(super::NAME, "relation", name), outcome, detail));
+                    items.push(Item::new(Subject::new(crate::record::NAME, "relation", name), outcome, detail));
                     if name == LEASES && items[0].outcome == Outcome::Applied {
                         writing.execute_batch(RAISE).map_err(error_from)?;
                     }

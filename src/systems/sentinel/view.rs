@@ -2,9 +2,9 @@
 
 use super::port::{Census, Events};
 use super::record::{Lease, LeaseEvent, namespace};
+use super::record::{NAME, Status};
 use super::shape::Zone;
 use super::verdict::{State, judge, state};
-use super::{NAME, record::Status};
 use sen_model::record::{Event, Found, History};
 use sen_model::subject::Subject;
 use sen_model::summary::{Attention, Count, Survey};

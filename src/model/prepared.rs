@@ -1,0 +1,218 @@
+//! A plan together with the system it is for: what is shown, written to a file, read back and applied.
+
+use std::io::{BufRead, Write};
+
+use async_trait::async_trait;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::observe::Observer;
+use crate::permit::WritePermit;
+use crate::plan::{Plan, Step};
+use crate::report::Report;
+
+/// Takes a whole record as one JSON object, and has stored it when it returns.
+pub type Sink<'a> = &'a mut (dyn FnMut(&str) -> Result<()> + Send);
+
+/// The targets of one kind of act of one system, each with what was seen of it and what will be written.
+pub trait Action: Send + Sync + Sized {
+    /// What the file says it is: `sentinel.leases`, `stent.dead_letters`, …
+    const KIND: &'static str;
+    /// The act and what is the same for all targets.
+    type Head: Serialize + DeserializeOwned;
+    /// One target.
+    type Target: Serialize + DeserializeOwned;
+
+    /// The act and what is the same for all targets.
+    fn head(&self) -> Self::Head;
+
+    /// The targets, in the order they are taken.
+    fn targets(&self) -> impl Iterator<Item = Self::Target> + '_;
+
+    /// The action of this head and these targets.
+    ///
+    /// # Errors
+    /// `Usage` for targets that this act does not take.
+    fn build(head: Self::Head, targets: impl Iterator<Item = Result<Self::Target>>) -> Result<Self>;
+
+    /// The targets as steps, for people; none where the plan names a set.
+    fn steps(&self) -> impl Iterator<Item = Step> + Send + '_;
+}
+
+/// What applying needs beside the plan.
+pub struct Applying<'a> {
+    /// Consent to the plan.
+    pub permit: &'a WritePermit,
+    /// Hears how far it has come.
+    pub observer: &'a dyn Observer,
+    /// Where what is removed is stored first.
+    pub export: Option<Sink<'a>>,
+}
+
+/// A system, or a part of one, that applies actions of one kind. Nothing is kept between planning and applying.
+#[async_trait]
+pub trait Apply<A: Action>: Send + Sync {
+    /// Writes what the plan says, each target guarded by what was seen. The permit is for this plan.
+    async fn apply(&self, plan: &Plan, action: A, applying: Applying<'_>) -> Result<Report>;
+}
+
+/// A plan with what it is for.
+#[async_trait]
+pub trait PreparedAction: Send + Sync {
+    /// What the plan says.
+    fn plan(&self) -> &Plan;
+
+    /// Adds what the operator must know before consenting.
+    fn warn(&mut self, warning: String);
+
+    /// The targets as steps, for people; none where the plan names a set.
+    fn steps(&self) -> Box<dyn Iterator<Item = Step> + Send + '_>;
+
+    /// Writes it as JSON lines: a header, then each target.
+    ///
+    /// # Errors
+    /// `Io` when it cannot be written.
+    fn save(&self, to: &mut dyn Write) -> Result<()>;
+
+    /// Writes what the plan says.
+    ///
+    /// # Errors
+    /// `Internal` when the permit is for another plan; what goes wrong with a target is in the report.
+    async fn apply(self: Box<Self>, applying: Applying<'_>) -> Result<Report>;
+}
+
+/// A plan, its action, and who applies it.
+pub struct Prepared<'a, S: ?Sized, A> {
+    system: &'a S,
+    plan: Plan,
+    action: A,
+}
+
+impl<'a, S: Apply<A> + ?Sized, A: Action + 'a> Prepared<'a, S, A> {
+    /// Puts them together.
+    pub fn boxed(system: &'a S, plan: Plan, action: A) -> Box<dyn PreparedAction + 'a> {
+        Box::new(Self { system, plan, action })
+    }
+
+    /// Reads the targets of a saved plan.
+    ///
+    /// # Errors
+    /// `Usage` when the text is not what [`PreparedAction::save`] writes for such an action.
+    pub fn restore(system: &'a S, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + 'a>> {
+        let SavedPlan { header, from } = saved;
+        if header.kind != A::KIND {
+            return Err(foreign(&header.kind));
+        }
+        let head = serde_json::from_str(header.action.get()).map_err(odd)?;
+        let mut count = 0_u64;
+        let targets = from.lines().map(|line| {
+            count += 1;
+            serde_json::from_str(&line.map_err(|error| unreadable().with_source(error))?).map_err(odd)
+        });
+        let action = A::build(head, targets)?;
+        if count != header.lines {
+            return Err(Error::usage(format!("the plan should have {} targets and has {count}", header.lines)));
+        }
+        Ok(Self::boxed(system, header.plan, action))
+    }
+}
+
+#[async_trait]
+impl<S: Apply<A> + ?Sized, A: Action> PreparedAction for Prepared<'_, S, A> {
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn warn(&mut self, warning: String) {
+        self.plan.warnings.push(warning);
+    }
+
+    fn steps(&self) -> Box<dyn Iterator<Item = Step> + Send + '_> {
+        Box::new(self.action.steps())
+    }
+
+    fn save(&self, to: &mut dyn Write) -> Result<()> {
+        let action = serde_json::value::to_raw_value(&self.action.head()).map_err(unsaved)?;
+        let lines = self.action.targets().count() as u64;
+        line(
+            to,
+            &Header { format: FORMAT.to_owned(), kind: A::KIND.to_owned(), plan: self.plan.clone(), action, lines },
+        )?;
+        self.action.targets().try_for_each(|target| line(to, &target))
+    }
+
+    async fn apply(self: Box<Self>, applying: Applying<'_>) -> Result<Report> {
+        applying.permit.must_be_for(&self.plan)?;
+        self.system.apply(&self.plan, self.action, applying).await
+    }
+}
+
+/// What the first line says it is.
+const FORMAT: &str = "sen-plan/1";
+
+/// The first line of a saved plan.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    format: String,
+    kind: String,
+    plan: Plan,
+    action: Box<RawValue>,
+    lines: u64,
+}
+
+/// A plan that is being read back: its header is, its targets are not yet.
+pub struct SavedPlan<'a> {
+    header: Header,
+    from: &'a mut dyn BufRead,
+}
+
+impl<'a> SavedPlan<'a> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// `Usage` when it is not one.
+    pub fn read(from: &'a mut dyn BufRead) -> Result<Self> {
+        let mut first = String::new();
+        from.read_line(&mut first).map_err(|error| unreadable().with_source(error))?;
+        let header: Header = serde_json::from_str(&first).map_err(odd)?;
+        if header.format != FORMAT {
+            return Err(Error::usage(format!("this is no plan of this version of sen: {:?}", header.format)));
+        }
+        Ok(Self { header, from })
+    }
+
+    /// What the plan says.
+    pub fn plan(&self) -> &Plan {
+        &self.header.plan
+    }
+
+    /// What it holds: the [`Action::KIND`] it was saved with.
+    pub fn kind(&self) -> &str {
+        &self.header.kind
+    }
+}
+
+/// What a system says of a plan of another.
+pub fn foreign(kind: &str) -> Error {
+    Error::usage(format!("a plan of {kind:?} is not one of this system"))
+}
+
+fn line(to: &mut dyn Write, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_vec(value).map_err(unsaved)?;
+    text.push(b'\n');
+    to.write_all(&text).map_err(unsaved)
+}
+
+fn unsaved(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(ErrorKind::Io, "the plan cannot be written").with_source(error)
+}
+
+fn unreadable() -> Error {
+    Error::usage("the plan cannot be read")
+}
+
+fn odd(error: serde_json::Error) -> Error {
+    Error::usage("this is not a plan that sen has written").with_source(error)
+}
