@@ -3,7 +3,8 @@
 
 use dialoguer::{Confirm, Input, Select};
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::model::plan::{Gravity, Plan, Set};
+use sen_core::model::plan::{Plan, Risk, Set, Step};
+use sen_core::model::prepared::PreparedAction;
 use sen_core::model::report::Item;
 use sen_core::model::request::Decision;
 use sen_core::model::verdict::shell_word;
@@ -14,18 +15,19 @@ use crate::session::Session;
 /// How many targets of a bulk act are shown before the question.
 const SAMPLE: usize = 5;
 
-/// Consent to `plan`: given in advance with `--yes`, not needed, or asked for.
+/// Consent to a plan: given in advance with `--yes`, not needed, or asked for.
 ///
 /// # Errors
 /// `Refused` when the answer is no. Where nobody can be asked the permit refuses and names `--yes`.
-pub fn consent(session: &Session, plan: &Plan, yes: bool) -> Result<Consent> {
+pub fn consent(session: &Session, action: &dyn PreparedAction, yes: bool) -> Result<Consent> {
     if yes {
         return Ok(Consent::InAdvance);
     }
-    if plan.gravity == Gravity::Harmless || plan.targets() == 0 || !session.can_ask() {
+    let plan = action.plan();
+    if plan.risk == Risk::Safe || plan.targets == 0 || !session.can_ask() {
         return Ok(Consent::Unasked);
     }
-    session.say(&describe(plan));
+    session.say(&describe(action));
     match Confirm::new().with_prompt("Do it?").default(false).interact_opt() {
         Ok(Some(true)) => Ok(Consent::Confirmed),
         Ok(_) => Err(Error::new(ErrorKind::Refused, "not confirmed; nothing was written")),
@@ -43,36 +45,44 @@ fn unasked(error: dialoguer::Error) -> Error {
 }
 
 /// A plan for people: database, acts, guards, warnings; the first few of many.
-pub fn describe(plan: &Plan) -> Vec<String> {
+pub fn describe(action: &dyn PreparedAction) -> Vec<String> {
+    let plan = action.plan();
     let mut lines = vec![format!("{} in {}", plan.summary, plan.database)];
     let mut shown = 0;
     let mut last = None;
-    for step in &plan.steps {
-        if last != Some(&step.subject) {
+    for step in action.steps() {
+        if last.as_ref() != Some(&step.subject) {
             shown += 1;
-            last = Some(&step.subject);
+            last = Some(step.subject.clone());
         }
         if shown > SAMPLE {
-            continue;
+            break;
         }
-        let guard: Vec<String> = step.guard.iter().filter_map(|(name, value)| guard(name, value)).collect();
-        let guard = if guard.is_empty() { String::new() } else { format!(", if {}", guard.join(" and ")) };
-        lines.push(format!("  {} {}{guard}", step.act.replace('_', " "), shell_word(&step.subject.id)));
-        if let Some(input) = &step.input {
-            let what = if step.act == "complete" { "the result " } else { "" };
-            lines.push(format!("    with {what}{input}"));
-        }
-        lines.extend(step.warnings.iter().map(|warning| format!("    note: {warning}")));
+        lines.extend(described_step(&step));
     }
     if shown > SAMPLE {
-        lines.push(format!("  … and {} more", shown - SAMPLE));
+        lines.push(format!("  … and {} more", plan.targets.saturating_sub(SAMPLE as u64)));
     }
     if let Some(set) = &plan.set {
         lines.extend(described(set));
     }
+    lines.extend(plan.warnings.iter().map(|warning| format!("  note: {warning}")));
     lines.extend(
         plan.refused.iter().take(SAMPLE).map(|item| format!("  not {}: {}", shell_word(&item.subject.id), item.detail)),
     );
+    lines
+}
+
+/// A step for people.
+fn described_step(step: &Step) -> Vec<String> {
+    let guard: Vec<String> = step.guard.iter().filter_map(|(name, value)| guard(name, value)).collect();
+    let guard = if guard.is_empty() { String::new() } else { format!(", if {}", guard.join(" and ")) };
+    let mut lines = vec![format!("  {} {}{guard}", step.act.replace('_', " "), shell_word(&step.subject.id))];
+    if let Some(input) = &step.input {
+        let what = if step.act == "complete" { "the result " } else { "" };
+        lines.push(format!("    with {what}{input}"));
+    }
+    lines.extend(step.warnings.iter().map(|warning| format!("    note: {warning}")));
     lines
 }
 

@@ -64,8 +64,8 @@ pub trait PreparedAction: Send + Sync {
     /// What the plan says.
     fn plan(&self) -> &Plan;
 
-    /// Adds what the operator must know before consenting.
-    fn warn(&mut self, warning: String);
+    /// The same, for whoever knows more that the operator must know before consenting.
+    fn plan_mut(&mut self) -> &mut Plan;
 
     /// The targets as steps, for people; none where the plan names a set.
     fn steps(&self) -> Box<dyn Iterator<Item = Step> + Send + '_>;
@@ -125,8 +125,8 @@ impl<S: Apply<A> + ?Sized, A: Action> PreparedAction for Prepared<'_, S, A> {
         &self.plan
     }
 
-    fn warn(&mut self, warning: String) {
-        self.plan.warnings.push(warning);
+    fn plan_mut(&mut self) -> &mut Plan {
+        &mut self.plan
     }
 
     fn steps(&self) -> Box<dyn Iterator<Item = Step> + Send + '_> {

@@ -179,12 +179,12 @@ fn guards() {
             } else {
                 AgentRequest::Requeue { ids, verify: None }
             };
-            let plan = runtime.block_on(act::plan(system, &Request::Agent(request))).unwrap();
-            assert_eq!(plan.steps.len(), 1, "{what}: {:?}", plan.refused);
+            let action = runtime.block_on(system.plan(&Request::Agent(request))).unwrap();
+            assert_eq!(action.plan().targets, 1, "{what}: {:?}", action.plan().refused);
             change(&place);
             let before = place.everything();
             let report = runtime
-                .block_on(act::apply(system, &plan, Consent::InAdvance, Author::default(), &Revocation::default()))
+                .block_on(act::apply(action, Consent::InAdvance, Author::default(), &Revocation::default()))
                 .unwrap();
             let expected = if what == "gone" { "missing" } else { "changed" };
             assert_eq!(report.items[0].outcome.name(), expected, "{what}, cancel {cancel}: {:?}", report.items);

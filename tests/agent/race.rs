@@ -38,9 +38,9 @@ fn operator(place: &Arc<Place>, request: AgentRequest, ready: &Arc<Barrier>) -> 
         runtime.block_on(async {
             let database = registry::open(&target, Access::Write, Some(Duration::from_secs(20))).await.unwrap();
             let system = database.system(node::NAME).unwrap();
-            let plan = act::plan(system, &Request::Agent(request)).await.unwrap();
+            let action = system.plan(&Request::Agent(request)).await.unwrap();
             ready.wait();
-            act::apply(system, &plan, Consent::InAdvance, Author::default(), &Revocation::default()).await.unwrap()
+            act::apply(action, Consent::InAdvance, Author::default(), &Revocation::default()).await.unwrap()
         })
     })
 }

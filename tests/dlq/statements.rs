@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sen_core::model::plan::{Gravity, Plan};
+use sen_core::model::plan::{Plan, Risk};
 use sen_core::permit::{Consent, WritePermit};
 use sen_core::stores::postgres::Postgres;
 use sen_core::stores::postgres::link::Link;
@@ -41,7 +41,7 @@ fn on_both(test: impl AsyncFn(&Place, &dyn ActStore, &dyn LetterStore)) {
 }
 
 fn permit() -> WritePermit {
-    WritePermit::grant(&Plan::new("test", "test", Gravity::Grave), Consent::InAdvance, None).unwrap()
+    WritePermit::grant(&Plan::new("test", "test", Risk::Dangerous), Consent::InAdvance, None).unwrap()
 }
 
 fn cancel<'a>(seen: &'a str) -> Cancel<'a> {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sen_core::model::plan::{Gravity, Plan};
+use sen_core::model::plan::{Plan, Risk};
 use sen_core::permit::{Consent, WritePermit};
 use sen_core::registry::open_claims;
 use sen_core::systems::sentinel::once_port::{Claim, ClaimStore, Held, Wish};
@@ -13,7 +13,7 @@ use crate::block_on;
 use crate::place::Place;
 
 fn permit() -> WritePermit {
-    WritePermit::grant(&Plan::new("test", "db", Gravity::Harmless), Consent::InAdvance, None).unwrap()
+    WritePermit::grant(&Plan::new("test", "db", Risk::Safe), Consent::InAdvance, None).unwrap()
 }
 
 fn wish(key: &str, owner: &str) -> Wish {

@@ -2,7 +2,7 @@
 //!
 //! Each guard has a test that fails without it; ARCHITECTURE.md lists them.
 
-use sen_core::model::plan::{Gravity, Plan};
+use sen_core::model::plan::{Plan, Risk};
 use sen_core::permit::{Consent, WritePermit};
 use sen_core::systems::sentinel::port::{LeaseAct, LeaseStore, Verb};
 use sen_core::systems::sentinel::record::Lease;
@@ -16,7 +16,7 @@ fn act(key: &str, verb: Verb, token: i64) -> LeaseAct {
 
 /// A permit of an operation of its own, as every run of the tool has.
 fn fresh_permit() -> WritePermit {
-    WritePermit::grant(&Plan::new("test", "test", Gravity::Grave), Consent::InAdvance, Some("a test".into())).unwrap()
+    WritePermit::grant(&Plan::new("test", "test", Risk::Dangerous), Consent::InAdvance, Some("a test".into())).unwrap()
 }
 
 async fn apply(store: &dyn LeaseStore, key: &str, verb: Verb, token: i64) -> Option<i64> {

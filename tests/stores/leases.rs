@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use sen_core::error::ErrorKind;
-use sen_core::model::plan::{Gravity, Plan};
+use sen_core::model::plan::{Plan, Risk};
 use sen_core::model::report::Outcome;
 use sen_core::permit::{Consent, WritePermit};
 use sen_core::stores::sqlite::{Access, Sqlite};
@@ -182,7 +182,7 @@ impl Cell for OnSqlite {
 }
 
 pub(crate) fn permit() -> WritePermit {
-    WritePermit::grant(&Plan::new("test", "test", Gravity::Harmless), Consent::Unasked, None).unwrap()
+    WritePermit::grant(&Plan::new("test", "test", Risk::Safe), Consent::Unasked, None).unwrap()
 }
 
 fn any() -> LeaseQuery {

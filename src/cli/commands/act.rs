@@ -1,15 +1,14 @@
-//! What every writing command shares: its options, and the road from a request to a report.
+//! What every writing command shares: its options, and the way from a request to a report.
 
 use std::collections::BTreeMap;
 
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::plan::Plan;
+use sen_core::model::prepared::{Applying, PreparedAction};
 use sen_core::model::report::{Ending, Item, Outcome, Report};
 use sen_core::model::request::Request;
 use sen_core::model::value::Value;
-use sen_core::observe::Observer;
 use sen_core::ops::act::{self, Author};
-use sen_core::permit::WritePermit;
 use sen_core::registry::Access;
 use sen_core::system::System;
 use sen_core::systems::sentinel;
@@ -24,7 +23,7 @@ use crate::views::{Answer, Block, Detail, DetailsView, View};
 
 /// Options of every command that changes something.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct Acting {
+pub struct ActionOptions {
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -54,115 +53,143 @@ pub struct Targets {
     pub namespace: Option<String>,
 
     #[command(flatten)]
-    acting: Acting,
+    options: ActionOptions,
 }
 
 /// Carries out `request` on the named leases.
 pub async fn on_leases(targets: Targets, session: &Session, request: fn(Vec<String>) -> Request) -> Result<Answer> {
     let keys = targets.keys.iter().map(|key| super::checked_key(stored_key(targets.namespace.as_deref(), key)));
     let ids = keys.collect::<Result<Vec<_>>>()?;
-    let database = if targets.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
-    carry_out(database.system(sentinel::NAME)?, &request(ids), &targets.acting, session).await
+    let database = if targets.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    perform(database.system(sentinel::NAME)?, &request(ids), &targets.options, session).await
 }
 
 /// Plans, asks, applies, reports.
-pub async fn carry_out(system: &dyn System, request: &Request, acting: &Acting, session: &Session) -> Result<Answer> {
-    let plan = act::plan(system, request).await?;
-    follow(&plan, acting, session, async |permit, observer| system.apply(&plan, permit, observer).await).await
+pub async fn perform(
+    system: &dyn System,
+    request: &Request,
+    options: &ActionOptions,
+    session: &Session,
+) -> Result<Answer> {
+    apply(system.plan(request).await?, options, session).await
 }
 
-/// The road from a plan to a report: expectation, dry run, consent, permit, and then `apply`.
-pub async fn follow(
-    plan: &Plan,
-    acting: &Acting,
-    session: &Session,
-    apply: impl AsyncFnOnce(&WritePermit, &dyn Observer) -> Result<Report>,
-) -> Result<Answer> {
-    Ok(match walk(plan, acting, session, apply).await? {
-        Walked::Planned(answer) => answer,
-        Walked::Applied(report) => finished(reported(&report, plan), session),
+/// From a plan to a report: expectation, dry run, consent, permit, and then it is applied.
+pub async fn apply(action: Box<dyn PreparedAction + '_>, options: &ActionOptions, session: &Session) -> Result<Answer> {
+    Ok(match execute(action, options, session, |_| Ok(None)).await? {
+        Execution::Planned(answer) => answer,
+        Execution::Applied(report, outline) => finished(reported(&report, &outline), session),
     })
 }
 
 /// How far an act came.
-pub enum Walked {
+pub enum Execution {
     /// It was a dry run; this is what it would have done.
     Planned(Answer),
-    /// It was carried out.
-    Applied(Report),
+    /// It was applied.
+    Applied(Report, Outline),
 }
+
+/// What is remembered of a plan that was applied.
+pub struct Outline {
+    /// What it said.
+    pub plan: Plan,
+    /// The acts of its first steps: two at most.
+    acts: Vec<&'static str>,
+}
+
+/// What takes what is removed, before it is removed.
+pub type Export<'a> = Box<dyn FnMut(&str) -> Result<()> + Send + 'a>;
 
 /// The answer with the exit code of an interrupt, where one was heard.
 pub fn finished(answer: Answer, session: &Session) -> Answer {
     if session.interrupt.revocation().is_revoked() { answer.ending(Exit::Interrupted) } else { answer }
 }
 
-/// The same road, with the report left to the caller.
-pub async fn walk(
-    plan: &Plan,
-    acting: &Acting,
+/// The same, with the report left to the caller. Where something is to be stored before it is removed, `open` opens what
+/// takes it, once there is consent.
+pub async fn execute<'a>(
+    action: Box<dyn PreparedAction + '_>,
+    options: &ActionOptions,
     session: &Session,
-    apply: impl AsyncFnOnce(&WritePermit, &dyn Observer) -> Result<Report>,
-) -> Result<Walked> {
-    let targets = plan.targets();
-    if let Some(expected) = acting.expect
+    open: impl FnOnce(&Plan) -> Result<Option<Export<'a>>>,
+) -> Result<Execution> {
+    let targets = action.plan().targets;
+    if let Some(expected) = options.expect
         && expected != targets
     {
         let message = format!("{targets} would be changed, not {expected} as expected; nothing was written");
         return Err(Error::new(ErrorKind::Changed, message).with_hint("--dry-run shows which"));
     }
-    if acting.dry_run {
-        return Ok(Walked::Planned(planned(plan)));
+    if options.dry_run {
+        return Ok(Execution::Planned(planned(&*action)?));
     }
-    let consent = consent::consent(session, plan, acting.yes || targets == 0)?;
-    let author = Author { who: Some(session.operator()), why: acting.reason.clone() };
-    let permit = act::permit(plan, consent, author, session.interrupt.revocation())?;
+    let consent = consent::consent(session, &*action, options.yes || targets == 0)?;
+    let author = Author { who: Some(session.operator()), why: options.reason.clone() };
+    let outline = Outline { plan: action.plan().clone(), acts: action.steps().take(2).map(|step| step.act).collect() };
+    let permit = act::permit(&outline.plan, consent, author, session.interrupt.revocation())?;
+    let mut export = open(&outline.plan)?;
     let progress = Progress::new(session.shows_progress());
-    let report = session.interrupt.protect(apply(&permit, &progress)).await;
+    let export = export.as_mut().map(|export| &mut **export as &mut (dyn FnMut(&str) -> Result<()> + Send));
+    let applying = Applying { permit: &permit, observer: &progress, export };
+    let report = session.interrupt.protect(action.apply(applying)).await;
     session.announce(progress.announced());
     progress.finish().into_iter().for_each(|line| session.warn(line));
-    Ok(Walked::Applied(report?))
+    Ok(Execution::Applied(report?, outline))
 }
 
-fn planned(plan: &Plan) -> Answer {
+fn planned(action: &dyn PreparedAction) -> Result<Answer> {
+    let plan = action.plan();
     let mut items: Vec<Item> = Vec::new();
-    for step in &plan.steps {
+    let mut warnings = plan.warnings.clone();
+    for step in action.steps() {
         let act = step.act.replace('_', " ");
         match items.last_mut() {
             Some(item) if item.subject == step.subject => item.detail += &format!(" and {act}"),
-            _ => items.push(Item::new(step.subject.clone(), Outcome::Skipped, format!("would {act}"))),
+            _ => items.push(Item::new(step.subject, Outcome::Skipped, format!("would {act}"))),
         }
+        warnings.extend(step.warnings);
     }
-    let lines = consent::describe(plan);
     items.extend(plan.refused.iter().cloned());
     let mut report = Report { items, ..Report::new(plan.operation) };
     for (_, count) in plan.set.iter().flat_map(|set| &set.skipped) {
         report.add_unlisted(Outcome::Skipped, *count);
     }
-    let blocks = lines.into_iter().map(Block::Note).collect();
-    let mut answer = view(&report, plan.targets(), true, blocks).ending(exit(&report));
+    let blocks = consent::describe(action).into_iter().map(Block::Note).collect();
+    let mut answer = view(&report, plan.targets, true, blocks).ending(exit(&report));
     if let View::Details(view) = &mut answer.view
         && let Some(Value::Map(fields)) = view.details.first_mut().map(|detail| &mut detail.value)
     {
-        fields.extend(foreseen(plan));
+        fields.extend(foreseen(plan, warnings));
+        fields.push(("plan", whole(action)?));
     }
-    answer
+    Ok(answer)
+}
+
+/// The plan as it would be saved: its header, and its targets as a list.
+fn whole(action: &dyn PreparedAction) -> Result<Value> {
+    let mut saved = Vec::new();
+    action.save(&mut saved)?;
+    let text = String::from_utf8(saved).map_err(|error| Error::new(ErrorKind::Internal, "a plan is no text").with_source(error))?;
+    let (header, targets) = text.split_once('\n').unwrap_or((&text, ""));
+    let targets = targets.lines().map(|line| Value::Json(line.to_owned())).collect();
+    Ok(Value::Map(vec![("header", Value::Json(header.to_owned())), ("targets", Value::List(targets))]))
 }
 
 /// What a plan says beyond its items: what to know first, and what becomes of the steps of what is started anew.
-fn foreseen(plan: &Plan) -> [(&'static str, Value); 2] {
+fn foreseen(plan: &Plan, mut warnings: Vec<String>) -> [(&'static str, Value); 2] {
     let set = plan.set.iter();
-    let warnings = plan.steps.iter().flat_map(|step| &step.warnings).chain(set.clone().flat_map(|set| &set.warnings));
+    warnings.extend(set.clone().flat_map(|set| set.warnings.iter().cloned()));
     let preview = set.flat_map(|set| &set.preview).map(|step| {
         Value::Map(vec![
             ("step", Value::Text(step.step.clone())),
-            ("effect", Value::Name(step.effect)),
+            ("effect", Value::Text(step.effect.clone())),
             ("count", Value::Int(i64::try_from(step.count).unwrap_or(i64::MAX))),
-            ("text", Value::Text(step.text.to_owned())),
+            ("text", Value::Text(step.text.clone())),
         ])
     });
     [
-        ("warnings", Value::List(warnings.cloned().map(Value::Text).collect())),
+        ("warnings", Value::List(warnings.into_iter().map(Value::Text).collect())),
         ("replay_steps", Value::List(preview.collect())),
     ]
 }
@@ -205,11 +232,13 @@ pub fn lines(report: &Report, plan: &Plan) -> Vec<String> {
     lines
 }
 
-fn reported(report: &Report, plan: &Plan) -> Answer {
-    let first_act = plan.steps.first().map(|step| step.act);
+/// The answer of an act that was applied.
+pub fn reported(report: &Report, outline: &Outline) -> Answer {
+    let plan = &outline.plan;
+    let first_act = outline.acts.first().copied();
     let mut blocks: Vec<Block> = lines(report, plan).into_iter().map(Block::Note).collect();
-    if let (Some("take_over"), [item]) = (first_act, report.items.as_slice())
-        && let (Outcome::Applied, "taken over", Some(token)) = (item.outcome, item.detail.as_str(), item.fencing_token)
+    if let (["take_over"], [item]) = (outline.acts.as_slice(), report.items.as_slice())
+        && let (Outcome::Applied, Some(token)) = (item.outcome, item.fencing_token)
     {
         let (key, token) = (item.subject.id.as_str(), token.to_string());
         let next =
@@ -228,7 +257,7 @@ fn reported(report: &Report, plan: &Plan) -> Answer {
         let next = super::keyed(&["sen", "why"], &item.subject.id, "whether anything else hangs on it");
         blocks.push(Block::Next(vec![next]));
     }
-    view(report, plan.targets() + plan.refused.len() as u64, false, blocks).ending(exit(report))
+    view(report, plan.targets + plan.refused.len() as u64, false, blocks).ending(exit(report))
 }
 
 /// The exit code of a report as a whole.

@@ -44,8 +44,8 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     {
         let database = registry::open(&target, Access::Create, None).await?;
         let system = database.system(sen_core::systems::sentinel::NAME)?;
-        let plan = act::plan(system, &Request::Init).await?;
-        act::apply(system, &plan, Consent::Unasked, Author::default(), &Revocation::default()).await?;
+        let action = system.plan(&Request::Init).await?;
+        act::apply(action, Consent::Unasked, Author::default(), &Revocation::default()).await?;
     }
     let file = Sqlite::open(&path, sqlite::Access::Write).await?;
     demo::fill(&file).await?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::letters::{DeadLetters, LetterFilter};
-use sen_core::model::plan::Plan;
+use sen_core::model::prepared::PreparedAction;
 use sen_core::registry::Database;
 use sen_core::time::When;
 
@@ -186,12 +186,12 @@ async fn any(letters: &dyn DeadLetters, filter: &LetterFilter) -> Result<bool> {
     Ok(false)
 }
 
-/// The plan of an act, with the system that is to carry it out: the only one that has such letters.
+/// The plan of an act, with the system that is to apply it: the only one that has such letters.
 async fn planned<'a>(
     keepers: &[Keeper<'a>],
     filter: &LetterFilter,
-    plan: impl AsyncFn(&'a dyn DeadLetters, &LetterFilter) -> Result<Plan>,
-) -> Result<(Plan, &'a dyn DeadLetters)> {
+    plan: impl AsyncFn(&'a dyn DeadLetters, &LetterFilter) -> Result<Box<dyn PreparedAction + 'a>>,
+) -> Result<(Box<dyn PreparedAction + 'a>, &'a dyn DeadLetters)> {
     let mut candidates = keepers.to_vec();
     if keepers.len() > 1 && !filter.ids.is_empty() {
         let mut having = Vec::new();
@@ -222,12 +222,15 @@ async fn planned<'a>(
     }
     if plans.len() > 1 {
         // What matches nothing has no say.
-        let matches = |plan: &Plan| plan.targets() > 0 || plan.set.as_ref().is_some_and(|set| !set.skipped.is_empty());
-        let some = plans.iter().any(|(_, plan, _)| matches(plan));
+        let matches = |action: &dyn PreparedAction| {
+            let plan = action.plan();
+            plan.targets > 0 || plan.set.as_ref().is_some_and(|set| !set.skipped.is_empty())
+        };
+        let some = plans.iter().any(|(_, action, _)| matches(&**action));
         let mut first = true;
-        plans.retain(|(_, plan, _)| matches(plan) || (!some && std::mem::take(&mut first)));
+        plans.retain(|(_, action, _)| matches(&**action) || (!some && std::mem::take(&mut first)));
     }
-    let nothing = plans.iter().all(|(_, plan, _)| plan.targets() == 0);
+    let nothing = plans.iter().all(|(_, action, _)| action.plan().targets == 0);
     if nothing && let Some((_, error)) = refused.pop() {
         return Err(error);
     }

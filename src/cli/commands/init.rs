@@ -5,7 +5,7 @@ use sen_core::model::request::Request;
 use sen_core::registry::Access;
 use sen_core::systems::sentinel;
 
-use super::act::{Acting, carry_out};
+use super::act::{ActionOptions, perform};
 use crate::session::Session;
 use crate::views::{Answer, View};
 
@@ -22,11 +22,11 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<Answer> {
-    let acting = Acting { dry_run: args.dry_run, ..Acting::default() };
+    let options = ActionOptions { dry_run: args.dry_run, ..ActionOptions::default() };
     if args.dry_run && session.makes_file()? {
         let note = "the file and the Sentinel tables would be created\n";
         return Ok(Answer::new(View::Text(note.into())));
     }
     let database = if args.dry_run { session.read().await? } else { session.write(Access::Create).await? };
-    carry_out(database.system(sentinel::NAME)?, &Request::Init, &acting, session).await
+    perform(database.system(sentinel::NAME)?, &Request::Init, &options, session).await
 }

@@ -16,7 +16,7 @@ use sen_core::system::System;
 use sen_core::systems::sentinel;
 use sen_core::text::named;
 
-use super::act::{Acting, carry_out};
+use super::act::{ActionOptions, perform};
 use super::inspect::stored_key;
 use crate::app::span;
 use crate::consent::{self, Knowledge};
@@ -81,7 +81,7 @@ pub struct Args {
     pub limit: Option<u64>,
 
     #[command(flatten)]
-    acting: Acting,
+    options: ActionOptions,
 }
 
 /// Runs it.
@@ -90,22 +90,22 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         Some(source) => Some(Decision::Completed(read_json(source, "result")?)),
         None => args.reset.then_some(Decision::NeverHappened),
     };
-    let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     let system = database.system(sentinel::NAME)?;
     let ids = if args.all { uncertain(system, &args).await? } else { keys(&args)? };
     let alone = !args.all && ids.len() == 1;
     if alone && let Some(other) = elsewhere(&database, &ids[0]).await? {
         return Err(other);
     }
-    if alone && decision.is_none() && !args.acting.yes && !args.acting.dry_run && session.can_ask() {
+    if alone && decision.is_none() && !args.options.yes && !args.options.dry_run && session.can_ask() {
         decision = ask(system, &ids[0], args.token, args.before_hard_ttl, session).await?;
         // The question was the consent.
-        let acting = Acting { yes: true, ..args.acting };
+        let options = ActionOptions { yes: true, ..args.options };
         let request = Request::Reconcile { ids, token: args.token, before_hard_limit: args.before_hard_ttl, decision };
-        return carry_out(system, &request, &acting, session).await;
+        return perform(system, &request, &options, session).await;
     }
     let request = Request::Reconcile { ids, token: args.token, before_hard_limit: args.before_hard_ttl, decision };
-    carry_out(system, &request, &args.acting, session).await
+    perform(system, &request, &args.options, session).await
 }
 
 /// What to do instead where the key is no lease but something else's: a saga, an execution. Asked only where it is no lease.

@@ -104,7 +104,7 @@ pub async fn of_letters(
 ///
 /// # Errors
 /// What the stores report.
-pub async fn of_things(database: &Database, system: &dyn System, ids: &[&str]) -> Result<Vec<Unsettled>> {
+pub async fn of_things(database: &Database, system: &dyn System, ids: &[String]) -> Result<Vec<Unsettled>> {
     let mut names: Vec<String> = Vec::new();
     for id in ids.iter().take(THINGS) {
         let explained = system.explain(id).await?;

@@ -10,7 +10,7 @@ use sen_core::systems::node;
 use super::list::Matching;
 use super::{agents, ids};
 use crate::app::span;
-use crate::commands::act::{Acting, carry_out};
+use crate::commands::act::{ActionOptions, perform};
 use crate::session::Session;
 use crate::views::Answer;
 
@@ -70,7 +70,7 @@ pub struct Targets {
     pub verify: Option<Duration>,
 
     #[command(flatten)]
-    acting: Acting,
+    options: ActionOptions,
 }
 
 /// Cancels.
@@ -92,7 +92,7 @@ async fn act(
     flag: Option<&'static str>,
     request: fn(Vec<String>, Option<Duration>) -> AgentRequest,
 ) -> Result<Answer> {
-    let database = if targets.acting.dry_run { session.read_agents().await? } else { session.write_agents().await? };
+    let database = if targets.options.dry_run { session.read_agents().await? } else { session.write_agents().await? };
     let system = agents(&database)?;
     let ids = if targets.all {
         let mut filter = targets.matching.filter();
@@ -105,5 +105,5 @@ async fn act(
     } else {
         targets.ids.into_iter().map(crate::commands::checked_key).collect::<Result<Vec<_>>>()?
     };
-    carry_out(system, &Request::Agent(request(ids, targets.verify)), &targets.acting, session).await
+    perform(system, &Request::Agent(request(ids, targets.verify)), &targets.options, session).await
 }

@@ -9,7 +9,7 @@ use sen_core::model::value::{Column, Row, Show, Value};
 use sen_core::systems::node::{self, limits};
 
 use super::agents;
-use crate::commands::act::{Acting, carry_out};
+use crate::commands::act::{ActionOptions, perform};
 use crate::session::Session;
 use crate::views::{Answer, Batch, ListView, View};
 
@@ -86,7 +86,7 @@ pub struct SetArgs {
     pub refill_rate: Option<f64>,
 
     #[command(flatten)]
-    acting: Acting,
+    options: ActionOptions,
 }
 
 /// Remove a tenant's bucket, which fills it
@@ -98,7 +98,7 @@ pub struct ResetArgs {
     pub tenant: String,
 
     #[command(flatten)]
-    acting: Acting,
+    options: ActionOptions,
 }
 
 /// Runs it.
@@ -113,18 +113,18 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
             let capacity = number(args.capacity, "--capacity")?;
             let refill_rate = args.refill_rate.map(|rate| number(rate, "--refill-rate")).transpose()?;
             let tenant = crate::commands::checked_key(args.tenant)?;
-            act(AgentRequest::FillBucket { tenant, capacity, refill_rate }, &args.acting, session).await
+            act(AgentRequest::FillBucket { tenant, capacity, refill_rate }, &args.options, session).await
         }
         Verb::Reset(args) => {
             let tenant = crate::commands::checked_key(args.tenant)?;
-            act(AgentRequest::EmptyBucket { tenant }, &args.acting, session).await
+            act(AgentRequest::EmptyBucket { tenant }, &args.options, session).await
         }
     }
 }
 
-async fn act(request: AgentRequest, acting: &Acting, session: &Session) -> Result<Answer> {
-    let database = if acting.dry_run { session.read_agents().await? } else { session.write_agents().await? };
-    carry_out(agents(&database)?, &Request::Agent(request), acting, session).await
+async fn act(request: AgentRequest, options: &ActionOptions, session: &Session) -> Result<Answer> {
+    let database = if options.dry_run { session.read_agents().await? } else { session.write_agents().await? };
+    perform(agents(&database)?, &Request::Agent(request), options, session).await
 }
 
 const COLUMNS: &[Column] = &[

@@ -4,7 +4,7 @@ use sen_core::error::{Error, Result};
 use sen_core::model::request::{AgentRequest, Request, Submission};
 
 use super::agents;
-use crate::commands::act::{Acting, carry_out};
+use crate::commands::act::{ActionOptions, perform};
 use crate::commands::reconcile::read_json;
 use crate::session::Session;
 use crate::views::Answer;
@@ -48,7 +48,7 @@ pub struct Args {
     pub id: Option<String>,
 
     #[command(flatten)]
-    acting: Acting,
+    options: ActionOptions,
 }
 
 /// Runs it.
@@ -68,6 +68,6 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         max_attempts: args.max_attempts,
     };
     let request = Request::Agent(AgentRequest::Submit(Box::new(submission)));
-    let database = if args.acting.dry_run { session.read_agents().await? } else { session.write_agents().await? };
-    carry_out(agents(&database)?, &request, &args.acting, session).await
+    let database = if args.options.dry_run { session.read_agents().await? } else { session.write_agents().await? };
+    perform(agents(&database)?, &request, &args.options, session).await
 }

@@ -8,7 +8,7 @@ use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::registry::Access;
 
 use super::{Which, keepers, planned};
-use crate::commands::act::{self, Acting, Walked, finished, follow, walk};
+use crate::commands::act::{self, ActionOptions, Execution, execute, finished};
 use crate::screen;
 use crate::session::Session;
 use crate::views::{Answer, View};
@@ -52,7 +52,7 @@ pub struct Args {
     pub export: Option<PathBuf>,
 
     #[command(flatten)]
-    acting: Acting,
+    options: ActionOptions,
 }
 
 /// Runs it.
@@ -63,37 +63,36 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     filter.newest_first = args.newest_first;
     // Scrolled away they would be lost.
     let export = args.export.as_ref().filter(|path| path.as_os_str() != "-");
-    if export.is_none() && !args.acting.dry_run && session.prints_to_terminal() {
+    if export.is_none() && !args.options.dry_run && session.prints_to_terminal() {
         return Err(Error::usage("the letters are written out before they are removed, and a terminal keeps nothing")
             .with_hint("name a new file with --export FILE, or redirect standard output"));
     }
-    let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     let keepers = keepers(&database, args.which.system.as_deref()).await?;
-    let (plan, letters) =
+    let (action, _) =
         planned(&keepers, &filter, async |letters, filter| letters.plan_discard(filter).await).await?;
-    if let Some(path) = export {
-        let path = path.clone();
-        return follow(&plan, &args.acting, session, async |permit, observer| {
-            let mut file = create(&path)?;
-            let mut sink = |lines: &str| store(&mut file, lines, &path);
-            letters.discard(&plan, permit, &mut sink, observer).await
-        })
-        .await;
-    }
-    let walked = walk(&plan, &args.acting, session, async |permit, observer| {
-        let (mut out, _) = screen::relay()?;
-        let mut sink = |lines: &str| {
-            out.write_all(format!("{lines}\n").as_bytes())
-                .map_err(|error| Error::new(ErrorKind::Io, "cannot write to standard output").with_source(error))
-        };
-        letters.discard(&plan, permit, &mut sink, observer).await
+    let execution = execute(action, &args.options, session, |_| {
+        Ok(Some(match export.cloned() {
+            Some(path) => {
+                let mut file = create(&path)?;
+                Box::new(move |lines: &str| store(&mut file, lines, &path))
+            }
+            None => {
+                let (mut out, _) = screen::relay()?;
+                Box::new(move |lines: &str| {
+                    out.write_all(format!("{lines}\n").as_bytes())
+                        .map_err(|error| Error::new(ErrorKind::Io, "cannot write to standard output").with_source(error))
+                })
+            }
+        }))
     })
     .await?;
-    Ok(match walked {
-        Walked::Planned(answer) => answer,
-        Walked::Applied(report) => {
+    Ok(match execution {
+        Execution::Planned(answer) => answer,
+        Execution::Applied(report, outline) if export.is_some() => finished(act::reported(&report, &outline), session),
+        Execution::Applied(report, outline) => {
             // Standard output holds the letters.
-            act::lines(&report, &plan).into_iter().for_each(|line| session.note(line));
+            act::lines(&report, &outline.plan).into_iter().for_each(|line| session.note(line));
             finished(Answer::new(View::Nothing).ending(act::exit(&report)), session)
         }
     })

@@ -6,7 +6,7 @@ use sen_core::ops::unsettled;
 use sen_core::registry::Access;
 
 use super::{Which, keepers, planned};
-use crate::commands::act::{Acting, follow};
+use crate::commands::act::{ActionOptions, apply};
 use crate::commands::related;
 use crate::session::Session;
 use crate::views::Answer;
@@ -66,7 +66,7 @@ pub struct Args {
     pub force: bool,
 
     #[command(flatten)]
-    acting: Acting,
+    options: ActionOptions,
 }
 
 /// Reads a rate for clap: so many a second.
@@ -91,12 +91,13 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     filter.limit = args.limit.filter(|limit| *limit > 0);
     filter.newest_first = args.newest_first;
     let options = ReplayOptions { queue: args.queue, batch: args.batch, rate: args.rate, force: args.force };
-    let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     let keepers = keepers(&database, args.which.system.as_deref()).await?;
-    let (mut plan, letters) =
+    let (mut action, letters) =
         planned(&keepers, &filter, async |letters, filter| letters.plan_replay(filter, &options).await).await?;
-    related::warn(&mut plan, unsettled::of_letters(&database, letters, &filter).await?, &args.acting, session);
-    follow(&plan, &args.acting, session, async |permit, observer| letters.replay(&plan, permit, observer).await).await
+    let related = unsettled::of_letters(&database, letters, &filter).await?;
+    related::warn(action.plan_mut(), related, &args.options, session);
+    apply(action, &args.options, session).await
 }
 
 #[cfg(test)]

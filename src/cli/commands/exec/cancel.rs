@@ -9,7 +9,7 @@ use sen_core::systems::stent;
 
 use super::notify::{self, Notify};
 use crate::app::span;
-use crate::commands::act::{Acting, carry_out};
+use crate::commands::act::{ActionOptions, perform};
 use crate::session::Session;
 use crate::views::Answer;
 
@@ -37,16 +37,16 @@ pub struct Args {
     notify: Notify,
 
     #[command(flatten)]
-    acting: Acting,
+    options: ActionOptions,
 }
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let target = args.notify.target(session)?;
     let ids = args.ids.into_iter().map(crate::commands::checked_key).collect::<Result<Vec<_>>>()?;
-    let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     let request = Request::Execution(ExecutionRequest::Cancel { ids, verify: args.verify });
-    let answer = carry_out(database.system(stent::NAME)?, &request, &args.acting, session).await?;
+    let answer = perform(database.system(stent::NAME)?, &request, &args.options, session).await?;
     notify::publish(target, session).await;
     Ok(answer)
 }

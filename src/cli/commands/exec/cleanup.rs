@@ -8,7 +8,7 @@ use sen_core::registry::Access;
 use sen_core::systems::stent;
 
 use crate::app::span;
-use crate::commands::act::{Acting, carry_out};
+use crate::commands::act::{ActionOptions, perform};
 use crate::session::Session;
 use crate::views::Answer;
 
@@ -34,14 +34,14 @@ pub struct Args {
     pub limit: Option<u64>,
 
     #[command(flatten)]
-    acting: Acting,
+    options: ActionOptions,
 }
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<Answer> {
-    let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     let limit = args.limit.filter(|limit| *limit > 0);
     let request =
         Request::Execution(ExecutionRequest::Cleanup { older_than: args.older_than, states: args.state, limit });
-    carry_out(database.system(stent::NAME)?, &request, &args.acting, session).await
+    perform(database.system(stent::NAME)?, &request, &args.options, session).await
 }

@@ -6,7 +6,7 @@ use sen_core::registry::Access;
 use sen_core::systems::stent;
 
 use super::notify::{self, Notify};
-use crate::commands::act::{Acting, carry_out};
+use crate::commands::act::{ActionOptions, perform};
 use crate::commands::reconcile::read_json;
 use crate::session::Session;
 use crate::views::Answer;
@@ -43,7 +43,7 @@ pub struct Args {
     notify: Notify,
 
     #[command(flatten)]
-    acting: Acting,
+    options: ActionOptions,
 }
 
 /// Runs it.
@@ -51,9 +51,9 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let target = args.notify.target(session)?;
     let (id, name) = (crate::commands::checked_key(args.id)?, args.name);
     let payload = read_json(&args.payload, "payload")?;
-    let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     let request = Request::Execution(ExecutionRequest::Signal { id, name, payload, replace: args.replace });
-    let answer = carry_out(database.system(stent::NAME)?, &request, &args.acting, session).await?;
+    let answer = perform(database.system(stent::NAME)?, &request, &args.options, session).await?;
     notify::publish(target, session).await;
     Ok(answer)
 }

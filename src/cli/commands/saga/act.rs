@@ -5,7 +5,6 @@ use std::time::Duration;
 use sen_core::error::{Error, Result};
 use sen_core::model::listing::Filter;
 use sen_core::model::request::{Request, SagaAct, SagaEvent, SagaRequest};
-use sen_core::ops::act::plan;
 use sen_core::ops::unsettled;
 use sen_core::registry::{Access, Database};
 use sen_core::systems::saga::{self, flag};
@@ -13,7 +12,7 @@ use sen_core::systems::saga::{self, flag};
 use super::ids;
 use super::list::Matching;
 use crate::app::span;
-use crate::commands::act::{Acting, follow};
+use crate::commands::act::{ActionOptions, apply};
 use crate::commands::reconcile::read_json;
 use crate::commands::related;
 use crate::session::Session;
@@ -149,7 +148,7 @@ pub struct NotifyArgs {
     saga_table: Option<String>,
 
     #[command(flatten)]
-    acting: Acting,
+    options: ActionOptions,
 }
 
 /// Which sagas, and how.
@@ -171,7 +170,7 @@ pub struct Targets {
     pub limit: Option<u64>,
 
     #[command(flatten)]
-    acting: Acting,
+    options: ActionOptions,
 }
 
 /// Retries.
@@ -213,25 +212,25 @@ pub async fn notify(args: NotifyArgs, session: &Session) -> Result<Answer> {
     let event = SagaEvent { id: args.event_id, kind: args.kind, correlation: args.correlation, payload };
     let act = SagaAct::Notify { event, inbox: args.inbox };
     let ids = vec![crate::commands::checked_key(args.id)?];
-    carry(SagaRequest { table: args.saga_table, ids, act }, &args.acting, session).await
+    carry(SagaRequest { table: args.saga_table, ids, act }, &args.options, session).await
 }
 
-async fn carry(request: SagaRequest, acting: &Acting, session: &Session) -> Result<Answer> {
-    let database = if acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
-    carried(&database, request, acting, session).await
+async fn carry(request: SagaRequest, options: &ActionOptions, session: &Session) -> Result<Answer> {
+    let database = if options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    carried(&database, request, options, session).await
 }
 
 /// Plans and applies; before steps run again, keys are named whose outcome is not settled.
-async fn carried(database: &Database, request: SagaRequest, acting: &Acting, session: &Session) -> Result<Answer> {
+async fn carried(database: &Database, request: SagaRequest, options: &ActionOptions, session: &Session) -> Result<Answer> {
     let system = database.system(saga::NAME)?;
     let retries = matches!(request.act, SagaAct::Retry { .. });
-    let mut plan = plan(system, &Request::Saga(request)).await?;
+    let mut action = system.plan(&Request::Saga(request)).await?;
     if retries {
-        let ids: Vec<&str> = plan.steps.iter().map(|step| step.subject.id.as_str()).collect();
+        let ids: Vec<String> = action.steps().map(|step| step.subject.id).collect();
         let open = unsettled::of_things(database, system, &ids).await?;
-        related::warn(&mut plan, open, acting, session);
+        related::warn(action.plan_mut(), open, options, session);
     }
-    follow(&plan, acting, session, async |permit, observer| system.apply(&plan, permit, observer).await).await
+    apply(action, options, session).await
 }
 
 async fn act(
@@ -248,10 +247,10 @@ async fn act(
             return Err(Error::usage("filters choose among all sagas: they need --all instead of an id"));
         }
         let ids = targets.ids.into_iter().map(crate::commands::checked_key).collect::<Result<Vec<_>>>()?;
-        return carry(SagaRequest { table, ids, act }, &targets.acting, session).await;
+        return carry(SagaRequest { table, ids, act }, &targets.options, session).await;
     }
-    let acting = &targets.acting;
-    let database = if acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let options = &targets.options;
+    let database = if options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     let system = database.system(saga::NAME)?;
     let mut filter = targets.matching.filter();
     if filter.states.is_empty() {
@@ -260,5 +259,5 @@ async fn act(
     filter.flags.extend(flag);
     let sort = targets.limit.map(|_| "updated".to_owned());
     let ids = ids(system, &Filter { limit: targets.limit, reverse: sort.is_some(), sort, ..filter }).await?;
-    carried(&database, SagaRequest { table, ids, act }, acting, session).await
+    carried(&database, SagaRequest { table, ids, act }, options, session).await
 }

@@ -12,7 +12,7 @@ use sen_core::time::When;
 
 use super::{Shown, listed};
 use crate::app::{span, when};
-use crate::commands::act::{Acting, follow};
+use crate::commands::act::{ActionOptions, apply};
 use crate::commands::one::{self, Wanted};
 use crate::session::Session;
 use crate::views::Answer;
@@ -180,7 +180,7 @@ struct Requeue {
     force: bool,
 
     #[command(flatten)]
-    acting: Acting,
+    options: ActionOptions,
 }
 
 /// Runs `sen saga outbox`.
@@ -248,9 +248,8 @@ async fn requeue(args: Requeue, kind: &'static str, session: &Session) -> Result
         ..LetterFilter::default()
     };
     let options = ReplayOptions { force: args.force, ..ReplayOptions::default() };
-    let database = if args.acting.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     let system = database.system(saga::NAME)?;
     let letters = system.letters().ok_or_else(|| Error::usage("no messages are kept here"))?;
-    let plan = letters.plan_replay(&filter, &options).await?;
-    follow(&plan, &args.acting, session, async |permit, observer| letters.replay(&plan, permit, observer).await).await
+    apply(letters.plan_replay(&filter, &options).await?, &args.options, session).await
 }

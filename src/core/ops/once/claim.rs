@@ -5,11 +5,9 @@ use std::time::Duration;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::ident::OperationId;
 use sen_model::permit::{Consent, WritePermit};
-use sen_model::plan::{Gravity, Plan, Step};
-use sen_model::subject::Subject;
+use sen_model::plan::{Plan, Risk};
 use sen_model::text::named;
 use sen_model::time::Uptime;
-use sen_model::value::Value;
 use sen_sentinel::once_port::{Claim, Held, Standing, Wish};
 use sen_sentinel::record::Status;
 
@@ -83,14 +81,8 @@ impl Client {
 }
 
 fn plan(key: &str, database: &str) -> Plan {
-    let mut plan = Plan::new("run work once", database, Gravity::Harmless);
-    plan.steps.push(Step {
-        subject: Subject::new(sen_sentinel::NAME, "lease", key),
-        act: "claim",
-        guard: vec![("status", Value::Name("claimed")), ("lease_alive", Value::Bool(false))],
-        input: None,
-        warnings: Vec::new(),
-    });
+    let mut plan = Plan::new(format!("run work once under {}", named(key)), database, Risk::Safe);
+    plan.targets = 1;
     plan
 }
 
