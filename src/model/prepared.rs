@@ -99,23 +99,10 @@ impl<'a, S: Apply<A> + ?Sized, A: Action + 'a> Prepared<'a, S, A> {
     /// Reads the targets of a saved plan.
     ///
     /// # Errors
-    /// `Usage` when the text is not what [`PreparedAction::save`] writes for such an action.
+    /// As [`SavedPlan::action`].
     pub fn restore(system: &'a S, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + 'a>> {
-        let SavedPlan { header, from } = saved;
-        if header.kind != A::KIND {
-            return Err(foreign(&header.kind));
-        }
-        let head = serde_json::from_str(header.action.get()).map_err(odd)?;
-        let mut count = 0_u64;
-        let targets = from.lines().map(|line| {
-            count += 1;
-            serde_json::from_str(&line.map_err(|error| unreadable().with_source(error))?).map_err(odd)
-        });
-        let action = A::build(head, targets)?;
-        if count != header.lines {
-            return Err(Error::usage(format!("the plan should have {} targets and has {count}", header.lines)));
-        }
-        Ok(Self::boxed(system, header.plan, action))
+        let (plan, action) = saved.action()?;
+        Ok(Self::boxed(system, plan, action))
     }
 }
 
@@ -147,6 +134,18 @@ impl<S: Apply<A> + ?Sized, A: Action> PreparedAction for Prepared<'_, S, A> {
         applying.permit.must_be_for(&self.plan)?;
         self.system.apply(&self.plan, self.action, applying).await
     }
+}
+
+/// Writes a plan as JSON lines: a header, then each target.
+///
+/// # Errors
+/// `Io` when it cannot be written.
+pub fn save<A: Action>(plan: &Plan, action: &A, to: &mut dyn Write) -> Result<()> {
+    let head = serde_json::value::to_raw_value(&action.head()).map_err(unsaved)?;
+    let lines = action.targets().count() as u64;
+    let (format, kind, plan) = (FORMAT.to_owned(), A::KIND.to_owned(), plan.clone());
+    line(to, &Header { format, kind, plan, action: head, lines })?;
+    action.targets().try_for_each(|target| line(to, &target))
 }
 
 /// What the first line says it is.
@@ -186,6 +185,28 @@ impl<'a> SavedPlan<'a> {
     /// What the plan says.
     pub fn plan(&self) -> &Plan {
         &self.header.plan
+    }
+
+    /// The whole plan.
+    ///
+    /// # Errors
+    /// `Usage` when the text is not what [`save`] writes for such an action.
+    pub fn action<A: Action>(self) -> Result<(Plan, A)> {
+        let Self { header, from } = self;
+        if header.kind != A::KIND {
+            return Err(foreign(&header.kind));
+        }
+        let head = serde_json::from_str(header.action.get()).map_err(odd)?;
+        let mut count = 0_u64;
+        let targets = from.lines().map(|line| {
+            count += 1;
+            serde_json::from_str(&line.map_err(|error| unreadable().with_source(error))?).map_err(odd)
+        });
+        let action = A::build(head, targets)?;
+        if count != header.lines {
+            return Err(Error::usage(format!("the plan should have {} targets and has {count}", header.lines)));
+        }
+        Ok((header.plan, action))
     }
 
     /// What it holds: the [`Action::KIND`] it was saved with.

@@ -170,7 +170,8 @@ fn planned(action: &dyn PreparedAction) -> Result<Answer> {
 fn whole(action: &dyn PreparedAction) -> Result<Value> {
     let mut saved = Vec::new();
     action.save(&mut saved)?;
-    let text = String::from_utf8(saved).map_err(|error| Error::new(ErrorKind::Internal, "a plan is no text").with_source(error))?;
+    let text = String::from_utf8(saved)
+        .map_err(|error| Error::new(ErrorKind::Internal, "a plan is no text").with_source(error))?;
     let (header, targets) = text.split_once('\n').unwrap_or((&text, ""));
     let targets = targets.lines().map(|line| Value::Json(line.to_owned())).collect();
     Ok(Value::Map(vec![("header", Value::Json(header.to_owned())), ("targets", Value::List(targets))]))

@@ -1,22 +1,27 @@
-//! Plans and their application: the road from a wish to a report. Rules are in `remedy.rs`, scripts in the cell.
+//! Planning acts and applying them. Rules are in `remedy.rs`, scripts in the store.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::time::Duration;
 
-use super::checkpoint::Effect;
-use super::port::{Act, Acted, Depth, NewTask, Verb};
-use super::record::{Seen, Status, Task};
-use super::remedy::{self, LEASE, OWNER, STATUS, UPDATED, subject};
-use super::{NAME, Node};
-use sen_model::error::{Error, ErrorKind, Result};
+use async_trait::async_trait;
+use sen_model::batch::{Pace, Targets, run_batch};
+use sen_model::error::{Error, Result};
 use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
-use sen_model::plan::{Gravity, Plan, Step};
+use sen_model::plan::{Plan, Risk};
+use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction};
 use sen_model::report::{Item, Outcome, Report};
 use sen_model::request::{AgentRequest, Request, Submission};
 use sen_model::subject::Subject;
 use sen_model::time::Uptime;
-use sen_model::value::Value;
+
+use crate::checkpoint::Effect;
+use crate::handle::Node;
+use crate::plan::{Single, SingleAction, TaskAction, TaskHead, TaskTarget};
+use crate::port::{Act, Acted, Depth, NewTask, Verb};
+use crate::record::{Status, Task};
+use crate::remedy::{self, subject};
 
 /// How many changes are sent at once.
 const AT_ONCE: usize = 50;
@@ -24,40 +29,44 @@ const AT_ONCE: usize = 50;
 const LOOKED_AT: usize = 500;
 /// How often a change is looked after.
 const BEAT: Duration = Duration::from_millis(200);
-/// The guard that is none: how long to look after a change.
-const VERIFY: &str = "verify";
 
 impl Node {
-    pub(super) async fn make_plan(&self, request: &Request) -> Result<Plan> {
+    pub(super) async fn prepare(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
         let Request::Agent(request) = request else {
             return Err(Error::usage("agent tasks know no such act"));
         };
         match request {
             AgentRequest::Cancel { ids, verify } => {
-                self.plan_tasks("cancel", ids, *verify, |task, _| remedy::cancel(task)).await
+                self.plan_tasks(Verb::Cancel, ids, *verify, |task, _| remedy::cancel(task)).await
             }
-            AgentRequest::Requeue { ids, verify } => self.plan_tasks("requeue", ids, *verify, remedy::requeue).await,
-            AgentRequest::Submit(submission) => self.plan_submit(submission).await,
+            AgentRequest::Requeue { ids, verify } => {
+                self.plan_tasks(Verb::Requeue, ids, *verify, remedy::requeue).await
+            }
+            AgentRequest::Submit(submission) => self.plan_submit(submission),
             AgentRequest::FillBucket { tenant, capacity, refill_rate } => {
-                let input = serde_json::json!({ "tokens": capacity, "refill_rate": refill_rate });
-                Ok(self.plan_bucket(tenant, "set_rate_limit", Some(input.to_string())))
+                let (tenant, tokens) = (tenant.clone(), capacity.clone());
+                let fill = Single::FillBucket { tenant: tenant.clone(), tokens, refill_rate: refill_rate.clone() };
+                Ok(self.plan_single(format!("set the rate limit of {tenant}"), fill))
             }
-            AgentRequest::EmptyBucket { tenant } => Ok(self.plan_bucket(tenant, "reset_rate_limit", None)),
+            AgentRequest::EmptyBucket { tenant } => {
+                let empty = Single::EmptyBucket { tenant: tenant.clone() };
+                Ok(self.plan_single(format!("reset the rate limit of {tenant}"), empty))
+            }
         }
     }
 
     async fn plan_tasks(
         &self,
-        what: &'static str,
+        verb: Verb,
         ids: &[String],
         verify: Option<Duration>,
-        judge: impl Fn(&Task, &[Effect]) -> Result<Step, Box<Item>>,
-    ) -> Result<Plan> {
-        let grave = what == "requeue" || ids.len() > 1;
-        let gravity = if grave { Gravity::Grave } else { Gravity::Harmless };
-        let mut plan = Plan::new("", self.store.database(), gravity);
+        judge: impl Fn(&Task, &[Effect]) -> Result<TaskTarget, Box<Item>>,
+    ) -> Result<Box<dyn PreparedAction + '_>> {
+        let risk = if verb == Verb::Requeue || ids.len() > 1 { Risk::Dangerous } else { Risk::Safe };
+        let mut plan = Plan::new("", self.store.database(), risk);
+        let mut targets = Vec::new();
         let mut effects: HashMap<String, Vec<Effect>> = HashMap::new();
-        if what == "requeue" {
+        if verb == Verb::Requeue {
             for effect in self.store.effects(ids).await? {
                 effects.entry(effect.task_id.clone()).or_default().push(effect);
             }
@@ -71,23 +80,19 @@ impl Node {
                     continue;
                 };
                 match judge(&task, effects.get(id).map_or(&[], Vec::as_slice)) {
-                    Ok(mut step) => {
-                        if let Some(span) = verify {
-                            step.guard
-                                .push((VERIFY, Value::Millis(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))));
-                        }
-                        plan.steps.push(step);
-                    }
+                    Ok(target) => targets.push(target),
                     Err(refusal) => plan.refused.push(*refusal),
                 }
             }
         }
-        let noun = if plan.steps.len() == 1 { "agent task" } else { "agent tasks" };
-        plan.summary = format!("{what} {} {noun}", plan.steps.len());
-        Ok(plan)
+        let noun = if targets.len() == 1 { "agent task" } else { "agent tasks" };
+        plan.summary = format!("{} {} {noun}", verb.name(), targets.len());
+        plan.targets = targets.len() as u64;
+        let head = TaskHead { verify, batch: AT_ONCE, rate: None, set: false };
+        Ok(Prepared::boxed(self, plan, TaskAction { head, targets }))
     }
 
-    async fn plan_submit(&self, new: &Submission) -> Result<Plan> {
+    fn plan_submit(&self, new: &Submission) -> Result<Box<dyn PreparedAction + '_>> {
         match serde_json::from_str::<serde_json::Value>(&new.params) {
             Ok(serde_json::Value::Object(_)) => {}
             Ok(_) => return Err(Error::usage("the parameters are no JSON object").with_hint("write {\"query\":\"…\"}")),
@@ -100,124 +105,44 @@ impl Node {
         if id.is_empty() || id.contains([':', '\0', '\n']) {
             return Err(Error::usage("the id of a task cannot be empty or hold a colon: workers cut it off there"));
         }
-        let mut plan =
-            Plan::new(format!("submit an agent task for {}", new.tenant), self.store.database(), Gravity::Harmless);
-        let mut step = Step::new(subject(&id), "submit");
-        step.input = Some(
-            serde_json::json!({
-                "tenant_id": new.tenant, "task_type": new.task_type, "agent_type": new.agent_type, "task_params": new.params,
-                "cost_limit": new.cost_limit, "max_attempts": new.max_attempts,
-            })
-            .to_string(),
-        );
-        plan.steps.push(step);
-        Ok(plan)
+        let summary = format!("submit an agent task for {}", new.tenant);
+        Ok(self.plan_single(summary, Single::Submit { id, submission: Box::new(new.clone()) }))
     }
 
-    fn plan_bucket(&self, tenant: &str, act: &'static str, input: Option<String>) -> Plan {
-        let what = if input.is_some() { "set" } else { "reset" };
-        let mut plan =
-            Plan::new(format!("{what} the rate limit of {tenant}"), self.store.database(), Gravity::Harmless);
-        let mut step = Step::new(Subject::new(NAME, "rate_limit", tenant), act);
-        step.input = input;
-        plan.steps.push(step);
-        plan
+    fn plan_single(&self, summary: String, single: Single) -> Box<dyn PreparedAction + '_> {
+        let mut plan = Plan::new(summary, self.store.database(), Risk::Safe);
+        plan.targets = 1;
+        Prepared::boxed(self, plan, SingleAction(single))
     }
 
-    /// Writes what a plan says, in its order, some changes at a time, and looks after them.
-    pub(super) async fn carry_out(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
-        let mut report = Report::new(plan.operation);
-        if let [step] = plan.steps.as_slice()
-            && matches!(step.act, "submit" | "set_rate_limit" | "reset_rate_limit")
-        {
-            report.items.push(self.carry_out_other(step, permit).await);
-            return Ok(report);
-        }
-        observer.begin(&plan.summary, Some(plan.targets()));
-        let mut made = Vec::new();
-        for steps in plan.steps.chunks(AT_ONCE) {
-            if permit.is_revoked() {
-                let skipped =
-                    |step: &Step| Item::new(step.subject.clone(), Outcome::Skipped, "interrupted before it was begun");
-                report.items.extend(steps.iter().map(skipped));
-                continue;
-            }
-            let acts = steps.iter().map(task_act).collect::<Result<Vec<_>>>()?;
-            let outcomes = self.store.act_all(&acts, permit).await;
-            for ((act, outcome), step) in acts.into_iter().zip(outcomes).zip(steps) {
-                let (mut item, attempts) = item(&act, outcome);
-                if item.outcome == Outcome::Applied {
-                    let undoable = act.verb == Verb::Cancel && !step.warnings.is_empty() && !act.seen.owner.is_empty();
-                    if undoable && step.guarded(VERIFY).is_none() {
-                        item.detail +=
-                            &format!("; {} was at work on it and may undo this (--verify watches)", act.seen.owner);
-                    }
-                    made.push((report.items.len(), act, attempts));
-                }
-                report.items.push(item);
-            }
-            observer.advance(steps.len() as u64);
-        }
-        let span = plan.steps.iter().find_map(|step| match step.guarded(VERIFY) {
-            Some(Value::Millis(span)) => u64::try_from(*span).ok().map(Duration::from_millis),
-            _ => None,
-        });
-        self.look_after(&mut report, made, span, permit, observer).await;
-        report.items.extend(plan.refused.iter().cloned());
-        Ok(report)
-    }
-
-    async fn carry_out_other(&self, step: &Step, permit: &WritePermit) -> Item {
-        let done = match step.act {
-            "submit" => self.submit(step, permit).await,
-            _ => self.set_bucket(step, permit).await,
-        };
-        match done {
-            Ok((outcome, detail)) => Item::new(step.subject.clone(), outcome, detail),
-            Err(error) => failed(step.subject.clone(), &error),
-        }
-    }
-
-    async fn submit(&self, step: &Step, permit: &WritePermit) -> Result<(Outcome, &'static str)> {
-        let input: serde_json::Value =
-            serde_json::from_str(step.input.as_deref().unwrap_or_default()).map_err(|error| {
-                Error::new(ErrorKind::Internal, "the step is not one of a submission").with_source(error)
-            })?;
-        let id = step.subject.id.clone();
-        let text = |name: &str| input[name].as_str().unwrap_or_default().to_owned();
+    async fn submit(&self, id: &str, new: &Submission, permit: &WritePermit) -> Result<(Outcome, &'static str)> {
         // As the system's own models are saved: what is absent is left out, and the limit is what the controller gives.
         let mut fields = vec![
-            ("task_id", id.clone()),
+            ("task_id", id.to_owned()),
             ("status", "queued".to_owned()),
-            ("tenant_id", text("tenant_id")),
+            ("tenant_id", new.tenant.clone()),
             ("attempts", "0".to_owned()),
-            ("max_attempts", input["max_attempts"].to_string()),
+            ("max_attempts", new.max_attempts.to_string()),
             ("cost_so_far", "0.0".to_owned()),
-            ("task_type", text("task_type")),
-            ("agent_type", text("agent_type")),
-            ("task_params", text("task_params")),
+            ("task_type", new.task_type.clone()),
+            ("agent_type", new.agent_type.clone()),
+            ("task_params", new.params.clone()),
         ];
-        if !input["cost_limit"].is_null() {
-            fields.push(("cost_limit", input["cost_limit"].to_string()));
-        }
-        Ok(if self.store.submit(&NewTask { id, fields }, permit).await? {
+        fields.extend(new.cost_limit.as_ref().map(|limit| ("cost_limit", limit.to_string())));
+        Ok(if self.store.submit(&NewTask { id: id.to_owned(), fields }, permit).await? {
             (Outcome::Applied, "queued")
         } else {
             (Outcome::Changed, "there is something under this id already; nothing was written")
         })
     }
 
-    async fn set_bucket(&self, step: &Step, permit: &WritePermit) -> Result<(Outcome, &'static str)> {
-        let fill = match &step.input {
-            None => None,
-            Some(input) => {
-                let input: serde_json::Value = serde_json::from_str(input).map_err(|error| {
-                    Error::new(ErrorKind::Internal, "the step is not one of a bucket").with_source(error)
-                })?;
-                Some((input["tokens"].as_f64().unwrap_or(0.0), input["refill_rate"].as_f64()))
-            }
-        };
-        Ok(match (self.store.set_bucket(&step.subject.id, fill, permit).await?, fill.is_some()) {
+    async fn set_bucket(
+        &self,
+        tenant: &str,
+        fill: Option<(f64, Option<f64>)>,
+        permit: &WritePermit,
+    ) -> Result<(Outcome, &'static str)> {
+        Ok(match (self.store.set_bucket(tenant, fill, permit).await?, fill.is_some()) {
             (false, _) => (Outcome::Changed, "its key holds something else than a bucket; nothing was written"),
             (true, true) => (Outcome::Applied, "set for a day"),
             (true, false) => (Outcome::Applied, "reset: the bucket is full"),
@@ -282,23 +207,85 @@ fn undone(act: &Act, attempts: i64, task: &Task) -> Option<String> {
     undone.then(|| format!("undone: {who} saved the whole task again, and it is {} now", task.seen.status))
 }
 
-/// What a step says is to be done to a task.
-pub(super) fn task_act(step: &Step) -> Result<Act> {
-    let verb = match step.act {
-        "cancel" => Verb::Cancel,
-        "requeue" => Verb::Requeue,
-        "replay" => Verb::Replay,
-        other => {
-            return Err(Error::new(ErrorKind::Internal, format!("the step {other:?} is not one of an agent task")));
+/// Tasks that are changed some at a time.
+struct Tasks<'a> {
+    node: &'a Node,
+    action: &'a TaskAction,
+    permit: &'a WritePermit,
+    /// What was changed: the place of the task, and the attempts that it was left with.
+    made: Vec<(usize, i64)>,
+}
+
+#[async_trait]
+impl Targets for Tasks<'_> {
+    fn subject(&self, place: usize) -> Subject {
+        subject(&self.action.targets[place].act.id)
+    }
+
+    async fn apply(&mut self, places: Range<usize>) -> Result<Vec<Item>> {
+        let targets = &self.action.targets[places.clone()];
+        let acts: Vec<Act> = targets.iter().map(|target| target.act.clone()).collect();
+        let outcomes = self.node.store.act_all(&acts, self.permit).await;
+        let mut items = Vec::new();
+        for ((place, target), outcome) in places.zip(targets).zip(outcomes) {
+            let act = &target.act;
+            let (mut item, attempts) = item(act, outcome);
+            if item.outcome == Outcome::Applied {
+                let undoable = act.verb == Verb::Cancel && !target.warnings.is_empty() && !act.seen.owner.is_empty();
+                if undoable && self.action.head.verify.is_none() {
+                    item.detail +=
+                        &format!("; {} was at work on it and may undo this (--verify watches)", act.seen.owner);
+                }
+                self.made.push((place, attempts));
+            }
+            items.push(item);
         }
-    };
-    let seen = |name: &str| match step.guarded(name) {
-        Some(Value::Text(text)) => text.clone(),
-        Some(Value::Name(name)) => (*name).to_owned(),
-        _ => String::new(),
-    };
-    let seen = Seen { status: seen(STATUS), owner: seen(OWNER), lease: seen(LEASE), updated: seen(UPDATED) };
-    Ok(Act { id: step.subject.id.clone(), verb, seen })
+        Ok(items)
+    }
+}
+
+#[async_trait]
+impl Apply<TaskAction> for Node {
+    async fn apply(&self, plan: &Plan, action: TaskAction, applying: Applying<'_>) -> Result<Report> {
+        let Applying { permit, observer, .. } = applying;
+        let mut report = Report::new(plan.operation);
+        observer.begin(&plan.summary, Some(plan.targets));
+        let TaskHead { verify, batch, rate, set } = action.head;
+        let pace = if set { Pace::bulk(batch, rate) } else { Pace { batch, rate, ..Pace::SINGLE } };
+        let mut tasks = Tasks { node: self, action: &action, permit, made: Vec::new() };
+        run_batch(&mut tasks, action.targets.len(), pace, permit, observer, &mut report).await;
+        if !set {
+            // Each is listed then, at its place.
+            let made =
+                tasks.made.into_iter().map(|(place, attempts)| (place, action.targets[place].act.clone(), attempts));
+            self.look_after(&mut report, made.collect(), verify, permit, observer).await;
+        }
+        report.items.extend(plan.refused.iter().cloned());
+        Ok(report)
+    }
+}
+
+#[async_trait]
+impl Apply<SingleAction> for Node {
+    async fn apply(&self, plan: &Plan, action: SingleAction, applying: Applying<'_>) -> Result<Report> {
+        let permit = applying.permit;
+        let SingleAction(single) = action;
+        let subject = single.subject();
+        let done = match &single {
+            Single::Submit { id, submission } => self.submit(id, submission, permit).await,
+            Single::FillBucket { tenant, tokens, refill_rate } => {
+                let rate = refill_rate.as_ref().and_then(serde_json::Number::as_f64);
+                self.set_bucket(tenant, Some((tokens.as_f64().unwrap_or(0.0), rate)), permit).await
+            }
+            Single::EmptyBucket { tenant } => self.set_bucket(tenant, None, permit).await,
+        };
+        let mut report = Report::new(plan.operation);
+        report.items.push(match done {
+            Ok((outcome, detail)) => Item::new(subject, outcome, detail),
+            Err(error) => Item::failed(subject, &error),
+        });
+        Ok(report)
+    }
 }
 
 /// What became of a change, and the attempts it left.
@@ -327,23 +314,7 @@ pub(super) fn item(act: &Act, outcome: Result<Acted>) -> (Item, i64) {
             (Outcome::Changed, format!("{changed}: its key holds a {kind}; nothing was written"))
         }
         Ok(Acted::TooLate) => (Outcome::Failed, "Redis came to it too late; nothing was written".into()),
-        Err(error) => return (failed(subject, &error), 0),
+        Err(error) => return (Item::failed(subject, &error), 0),
     };
     (Item::new(subject, outcome, detail), 0)
-}
-
-fn failed(subject: Subject, error: &Error) -> Item {
-    let outcome = match error.kind() {
-        ErrorKind::OutcomeUnknown => Outcome::Unknown,
-        ErrorKind::Changed | ErrorKind::Refused => Outcome::Changed,
-        _ => Outcome::Failed,
-    };
-    let mut why = error.to_string();
-    // Where there is no connection, nothing was sent.
-    if error.kind() == ErrorKind::Connect {
-        why.insert_str(0, "not begun: ");
-    }
-    why.extend(error.causes().iter().map(|cause| format!(": {cause}")));
-    why.extend(error.hint().map(|hint| format!(" ({hint})")));
-    Item::new(subject, outcome, why).lost(error.is_of_the_connection())
 }

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt as _, stream};
 
-use super::Node;
 use super::checkpoint::Checkpoint;
 use super::port::Depth;
 use super::record::Task;
 use super::view::amount;
+use crate::handle::Node;
 use sen_model::error::Result;
 use sen_model::listing::{Filter, Listing, Part};
 use sen_model::time::Timestamp;

@@ -6,37 +6,28 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 
-use super::act::{item, task_act};
-use super::port::{Act, Depth, TaskStream};
+use super::handle::Node;
+use super::plan::{TaskAction, TaskHead};
+use super::port::{Depth, TaskStream};
+use super::record::NAME;
 use super::record::Task;
 use super::remedy::{self, subject};
 use super::verdict::is_dead;
-use super::{NAME, Node};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letter::{Letter, LetterGroup, fold_error, group_id};
-use sen_model::letters::{DeadLetters, LetterFilter, Letters, ReplayOptions, Sink};
-use sen_model::observe::Observer;
-use sen_model::permit::WritePermit;
-use sen_model::plan::{Gravity, Plan, Set};
+use sen_model::letters::{DeadLetters, LetterFilter, Letters, ReplayOptions};
+use sen_model::plan::{Plan, Risk, Set};
+use sen_model::prepared::{Prepared, PreparedAction, Sink};
 use sen_model::record::Found;
-use sen_model::report::{Item, Outcome, Report};
-use sen_model::time::{Timestamp, Uptime};
+use sen_model::report::{Item, Outcome};
+use sen_model::time::Timestamp;
 
 /// What these letters are.
 const KIND: &str = "agent_task";
 /// How many are replayed at once unless told otherwise.
 const BATCH: usize = 50;
-/// How many applied items a report lists.
-const LISTED: usize = 1000;
 /// How many lines of a plan's sample.
 const SAMPLE: usize = 5;
-
-/// What a plan has fixed: the tasks with what was seen of them.
-pub(super) struct Fixed {
-    acts: Vec<Act>,
-    batch: usize,
-    rate: Option<f64>,
-}
 
 /// A filter, its times resolved against the server's clock.
 struct Wanted<'a> {
@@ -253,15 +244,19 @@ impl DeadLetters for Node {
         Ok(self.find_task(id, 5).await?.into_iter().collect())
     }
 
-    async fn plan_replay(&self, filter: &LetterFilter, options: &ReplayOptions) -> Result<Plan> {
+    async fn plan_replay(
+        &self,
+        filter: &LetterFilter,
+        options: &ReplayOptions,
+    ) -> Result<Box<dyn PreparedAction + '_>> {
         if options.queue.is_some() {
             return Err(Error::usage("agent tasks have no queues"));
         }
         let (now, tasks) = self.chosen(filter, Depth::Plain).await?;
-        let mut plan = Plan::new("", self.store.database(), Gravity::Grave);
+        let mut plan = Plan::new("", self.store.database(), Risk::Dangerous);
         let mut set = Set::default();
         let mut skipped: BTreeMap<&'static str, u64> = BTreeMap::new();
-        let mut acts = Vec::new();
+        let mut targets = Vec::new();
         let mut saved = 0_u64;
         for id in filter.ids.iter().filter(|id| !tasks.iter().any(|task| task.id == **id)) {
             // Named, and no dead letter (any more): the reason is told.
@@ -280,8 +275,8 @@ impl DeadLetters for Node {
                 continue;
             }
             match remedy::replay(task, now) {
-                Ok(step) => {
-                    acts.push(task_act(&step)?);
+                Ok(target) => {
+                    targets.push(target);
                     let died = died_at(task);
                     set.oldest = [set.oldest, died].into_iter().flatten().min();
                     set.newest = set.newest.max(died);
@@ -294,25 +289,25 @@ impl DeadLetters for Node {
                 Err(refusal) => plan.refused.push(*refusal),
             }
         }
-        set.count = acts.len() as u64;
-        let noun = if acts.len() == 1 { "failed agent task" } else { "failed agent tasks" };
-        plan.summary = format!("queue {} {noun} again, attempts reset", acts.len());
+        set.count = targets.len() as u64;
+        let noun = if targets.len() == 1 { "failed agent task" } else { "failed agent tasks" };
+        plan.summary = format!("queue {} {noun} again, attempts reset", targets.len());
         if saved > 0 {
             set.warnings.push(format!(
                 "{saved} of them go on after the node that was saved last; earlier nodes are not run again"
             ));
         }
-        if let [act] = acts.as_slice() {
-            let effects = self.store.effects(std::slice::from_ref(&act.id)).await?;
+        if let [target] = targets.as_slice() {
+            let effects = self.store.effects(std::slice::from_ref(&target.act.id)).await?;
             set.warnings.extend(remedy::told(&effects));
-        } else if !acts.is_empty() {
+        } else if !targets.is_empty() {
             set.warnings.push(
                 "side effects whose result is stored are not repeated; those without one are (`sen agent show ID`)"
                     .into(),
             );
         }
         set.warnings.extend(
-            (!acts.is_empty())
+            (!targets.is_empty())
                 .then(|| "a worker counts on from the attempts in the checkpoint, where there is one".to_owned()),
         );
         set.skipped = skipped
@@ -323,62 +318,26 @@ impl DeadLetters for Node {
             })
             .collect();
         plan.set = Some(set);
+        plan.targets = targets.len() as u64;
         let batch = options.batch.map_or(BATCH, |batch| usize::try_from(batch).unwrap_or(BATCH)).clamp(1, 500);
-        let fixed = Fixed { acts, batch, rate: options.rate.filter(|rate| *rate > 0.0) };
-        self.fixed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(plan.operation, fixed);
-        Ok(plan)
+        let head = TaskHead { verify: None, batch, rate: options.rate.filter(|rate| *rate > 0.0), set: true };
+        Ok(Prepared::boxed(self, plan, TaskAction { head, targets }))
     }
 
-    async fn replay(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
-        permit.must_be_for(plan)?;
-        let fixed = self.fixed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&plan.operation);
-        let fixed = fixed.ok_or_else(|| Error::new(ErrorKind::Internal, "this plan was made by somebody else"))?;
-        let mut report = Report::new(plan.operation);
-        observer.begin("replay", Some(fixed.acts.len() as u64));
-        let start = Uptime::now();
-        let mut done = 0_u64;
-        // A batch is not larger than what the rate allows in a second.
-        let per_second = fixed.rate.map_or(usize::MAX, |rate| rate.ceil() as usize);
-        for acts in fixed.acts.chunks(fixed.batch.min(per_second).max(1)) {
-            if let Some(rate) = fixed.rate {
-                let due = start.plus(std::time::Duration::from_secs_f64(done as f64 / rate));
-                tokio::time::sleep(Uptime::now().until(due)).await;
-            }
-            if permit.is_revoked() {
-                report.add_unlisted(Outcome::Skipped, fixed.acts.len() as u64 - done);
-                break;
-            }
-            for (act, outcome) in acts.iter().zip(self.store.act_all(acts, permit).await) {
-                let (item, _) = item(act, outcome);
-                if item.outcome == Outcome::Applied && report.items.len() >= LISTED {
-                    report.add_unlisted(Outcome::Applied, 1);
-                } else {
-                    report.items.push(item);
-                }
-            }
-            done += acts.len() as u64;
-            observer.advance(acts.len() as u64);
-        }
-        report.items.extend(plan.refused.iter().cloned());
-        Ok(report)
-    }
-
-    async fn plan_discard(&self, filter: &LetterFilter) -> Result<Plan> {
+    async fn plan_discard(&self, filter: &LetterFilter) -> Result<Box<dyn PreparedAction + '_>> {
         let mut matching = 0_u64;
         self.each_dead(filter, Depth::Plain, |_, _| {
             matching += 1;
             Ok(())
         })
         .await?;
-        match matching {
-            // Letters of another system are meant.
-            0 => Ok(Plan::new("discard no failed agent tasks", self.store.database(), Gravity::Grave)),
-            _ => Err(no_discard()),
+        if matching > 0 {
+            return Err(no_discard());
         }
-    }
-
-    async fn discard(&self, plan: &Plan, _: &WritePermit, _: Sink<'_>, _: &dyn Observer) -> Result<Report> {
-        if plan.targets() == 0 { Ok(Report::new(plan.operation)) } else { Err(no_discard()) }
+        // Letters of another system are meant.
+        let plan = Plan::new("discard no failed agent tasks", self.store.database(), Risk::Dangerous);
+        let head = TaskHead { verify: None, batch: BATCH, rate: None, set: true };
+        Ok(Prepared::boxed(self, plan, TaskAction { head, targets: Vec::new() }))
     }
 
     async fn export(&self, filter: &LetterFilter, sink: Sink<'_>) -> Result<u64> {

@@ -15,18 +15,20 @@ pub mod redis;
 
 mod act;
 mod costs;
+mod handle;
 mod letters;
 mod list;
+mod plan;
 mod remedy;
 mod upkeep;
 mod view;
 mod why;
 
 pub use costs::COST_COLUMNS;
+pub use handle::Node;
+pub use record::{DEAD_OWNER, NAME, STATES};
 pub use view::{BUCKET_COLUMNS, EVENT_COLUMNS, TASK_COLUMNS, WORKER_COLUMNS, worker_severity};
 
-use std::collections::HashMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -35,26 +37,19 @@ use futures_util::StreamExt as _;
 use sen_model::cause::Explanation;
 use sen_model::checkup::Checkup;
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::ident::OperationId;
 use sen_model::letters::DeadLetters;
 use sen_model::listing::{Filter, Listing};
-use sen_model::observe::Observer;
-use sen_model::permit::WritePermit;
-use sen_model::plan::Plan;
+use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{Found, History};
-use sen_model::report::Report;
 use sen_model::request::Request;
 use sen_model::summary::{Statistics, Survey};
 use sen_model::system::System;
 use sen_model::time::Timestamp;
 
 use checkpoint::Heartbeat;
-use port::{Depth, Server, TaskStore};
+use port::{Depth, Server};
 use record::Task;
 use view::census::Census;
-
-/// The system's name.
-pub const NAME: &str = "node";
 
 /// Kinds of lists beside that of tasks, for [`Filter::kind`].
 pub mod kind {
@@ -66,40 +61,7 @@ pub mod kind {
     pub const RATE_LIMITS: &str = "rate_limits";
 }
 
-/// A flag for [`Filter::flags`]: only tasks held by a worker whose heartbeat is gone.
-pub const DEAD_OWNER: &str = "dead_owner";
-
-/// The states `--state` takes: what is stored, and what a verdict says.
-pub const STATES: &[&str] = &[
-    "queued",
-    "leased",
-    "in_progress",
-    "completed",
-    "failed",
-    "retrying",
-    "running",
-    "worker_gone",
-    "lease_expired",
-    "out_of_attempts",
-    "over_cost_limit",
-    "cancelled",
-    "completed_with_errors",
-    "unreadable",
-];
-
-/// Agent tasks in one Redis database.
-pub struct Node {
-    store: Box<dyn TaskStore>,
-    /// What the plans of bulk replays have fixed.
-    fixed: Mutex<HashMap<OperationId, letters::Fixed>>,
-}
-
 impl Node {
-    /// Over `store`.
-    pub fn new(store: Box<dyn TaskStore>) -> Self {
-        Self { store, fixed: Mutex::default() }
-    }
-
     /// The tasks a worker is said to hold.
     async fn held_by(&self, worker: &str) -> Result<Vec<Task>> {
         let mut stream = self.store.tasks(Depth::Plain).await?;
@@ -269,13 +231,16 @@ impl System for Node {
         }
     }
 
-    async fn plan(&self, request: &Request) -> Result<Plan> {
-        self.make_plan(request).await
+    async fn plan(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
+        self.prepare(request).await
     }
 
-    async fn apply(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
-        permit.must_be_for(plan)?;
-        self.carry_out(plan, permit, observer).await
+    fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>> {
+        match saved.kind() {
+            plan::TaskAction::KIND => Prepared::<_, plan::TaskAction>::restore(self, saved),
+            plan::SingleAction::KIND => Prepared::<_, plan::SingleAction>::restore(self, saved),
+            other => Err(prepared::foreign(other)),
+        }
     }
 
     fn letters(&self) -> Option<&dyn DeadLetters> {

@@ -103,7 +103,8 @@ pub struct Bucket {
 }
 
 /// What is to be done to a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verb {
     /// Fail it, as cancelled.
     Cancel,
@@ -125,7 +126,7 @@ impl Verb {
 }
 
 /// A change of one task, guarded by what was seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Act {
     /// The task.
     pub id: String,

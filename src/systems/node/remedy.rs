@@ -1,26 +1,17 @@
 //! What may be done about a task, by its state: steps with their guards, or the reason why not. Pure.
 
-use super::NAME;
 use super::checkpoint::Effect;
+use super::plan::TaskTarget;
+use super::port::{Act, Verb};
 use super::record::{Status, Task};
 use super::verdict::{State, is_dead, state};
-use sen_model::plan::Step;
+use crate::record::NAME;
 use sen_model::report::{Item, Outcome};
 use sen_model::subject::Subject;
 use sen_model::time::Timestamp;
-use sen_model::value::Value;
 use sen_model::verdict::NextCommand;
 
-/// The names of the guards.
-pub const STATUS: &str = "status";
-/// See [`STATUS`].
-pub const OWNER: &str = "owner";
-/// See [`STATUS`].
-pub const LEASE: &str = "lease_expires";
-/// See [`STATUS`].
-pub const UPDATED: &str = "updated_at";
-
-type Judgement = Result<Step, Box<Item>>;
+type Judgement = Result<TaskTarget, Box<Item>>;
 
 /// The subject of a task.
 pub fn subject(id: &str) -> Subject {
@@ -31,17 +22,8 @@ fn refuse(task: &Task, outcome: Outcome, why: impl Into<String>) -> Judgement {
     Err(Box::new(Item::new(subject(&task.id), outcome, why)))
 }
 
-fn step(task: &Task, act: &'static str) -> Step {
-    let mut step = Step::new(subject(&task.id), act);
-    step.guard = vec![
-        (
-            STATUS,
-            task.status.map_or_else(|| Value::Text(task.seen.status.clone()), |status| Value::Name(status.name())),
-        ),
-        (OWNER, Value::Text(task.seen.owner.clone())),
-        (LEASE, Value::Text(task.seen.lease.clone())),
-    ];
-    step
+fn target(task: &Task, verb: Verb) -> TaskTarget {
+    TaskTarget { act: Act { id: task.id.clone(), verb, seen: task.seen.clone() }, warnings: Vec::new() }
 }
 
 fn unreadable(task: &Task) -> Option<String> {
@@ -60,15 +42,17 @@ pub fn cancel(task: &Task) -> Judgement {
         Some(Status::Failed) if task.is_cancelled() => refuse(task, Outcome::AlreadyDone, "cancelled already"),
         Some(status) if status.is_over() => refuse(task, Outcome::Changed, format!("it is {} already", status.name())),
         _ => {
-            let mut step = step(task, "cancel");
-            step.warnings.extend(odd);
+            let mut target = target(task, Verb::Cancel);
+            // A worker that goes on saves the task, and it is to be cancelled all the same.
+            target.act.seen.updated.clear();
+            target.warnings.extend(odd);
             if task.is_held() && task.owner_alive != Some(false) {
                 let owner = task.owner.as_deref().unwrap_or("its worker");
-                step.warnings.push(format!(
+                target.warnings.push(format!(
                     "{owner} cannot be stopped from here, and saves the whole task when it ends: that undoes a cancel (--verify watches)"
                 ));
             }
-            Ok(step)
+            Ok(target)
         }
     }
 }
@@ -96,22 +80,21 @@ pub fn requeue(task: &Task, effects: &[Effect]) -> Judgement {
             format!("the heartbeat of its worker {owner} is there: it may be at work, and two would run it at once"),
         ),
         _ => {
-            let mut step = step(task, "requeue");
-            // A task that moves between two looks has a living worker, whatever its heartbeat says.
-            step.guard.push((UPDATED, Value::Text(task.seen.updated.clone())));
+            // A task that moves between two looks has a living worker, whatever its heartbeat says: guarded by its time, too.
+            let mut target = target(task, Verb::Requeue);
             if task.out_of_attempts() {
-                step.warnings.push(format!(
+                target.warnings.push(format!(
                     "its attempts are used up ({} of {}), and a worker that claims it does not look at that: it runs again",
                     task.attempts, task.max_attempts
                 ));
             }
             if !owner.is_empty() {
-                step.warnings.push(format!(
+                target.warnings.push(format!(
                     "{owner} may still be acting if it is only cut off from Redis: then two workers run it"
                 ));
             }
-            step.warnings.extend(told(effects));
-            Ok(step)
+            target.warnings.extend(told(effects));
+            Ok(target)
         }
     }
 }
@@ -125,9 +108,7 @@ pub fn replay(task: &Task, now: Timestamp) -> Judgement {
         let state = state(task, now).name().replace('_', " ");
         return refuse(task, Outcome::Changed, format!("it is no dead letter: it is {state}"));
     }
-    let mut step = step(task, "replay");
-    step.guard.push((UPDATED, Value::Text(task.seen.updated.clone())));
-    Ok(step)
+    Ok(target(task, Verb::Replay))
 }
 
 /// Why a dead task is not replayed unless that is asked for by its id or with `--force`.

@@ -133,3 +133,49 @@ impl Action for InitAction {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sen_model::plan::{Plan, Risk};
+    use sen_model::prepared::{SavedPlan, save};
+
+    use super::*;
+
+    /// Written out and read back it is the same, and so has the same effect: applying takes nothing else.
+    fn is_a_value<A: Action + PartialEq + std::fmt::Debug>(action: &A) {
+        let plan = Plan { targets: 7, ..Plan::new("test it", "db", Risk::Dangerous) };
+        let mut text = Vec::new();
+        save(&plan, action, &mut text).unwrap();
+        let (read, back): (Plan, A) = SavedPlan::read(&mut text.as_slice()).unwrap().action().unwrap();
+        assert_eq!((&read, &back), (&plan, action));
+        let cut = text[..text.len() - 1].rsplitn(2, |byte| *byte == b'\n').last().unwrap_or_default().to_vec();
+        assert!(SavedPlan::read(&mut cut.as_slice()).and_then(SavedPlan::action::<A>).is_err(), "a target is missing");
+    }
+
+    proptest! {
+        #[test]
+        fn acts_on_leases_are_values(
+            leases in prop::collection::vec((any::<String>(), 0_usize..6, any::<Option<i64>>(), any::<Option<i64>>(), any::<String>()), 1..6),
+        ) {
+            let target = |(key, verb, token, updated, text): (String, usize, Option<i64>, Option<i64>, String)| {
+                let verb = [
+                    Verb::TakeOver { before_hard_limit: true },
+                    Verb::TakeOver { before_hard_limit: false },
+                    Verb::Complete(text.clone()),
+                    Verb::Reset,
+                    Verb::Release,
+                    Verb::Forget,
+                ][verb].clone();
+                let step = LeaseStep { verb, token, updated: updated.map(Timestamp::from_micros), warnings: vec![text] };
+                LeaseTarget { key, steps: vec![step.clone(), step] }
+            };
+            is_a_value(&LeaseAction(leases.into_iter().map(target).collect()));
+        }
+
+        #[test]
+        fn the_creation_of_tables_is_a_value(name in any::<String>(), exists in any::<bool>()) {
+            is_a_value(&InitAction(vec![Relation { name, exists }]));
+        }
+    }
+}

@@ -69,8 +69,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     }
     let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     let keepers = keepers(&database, args.which.system.as_deref()).await?;
-    let (action, _) =
-        planned(&keepers, &filter, async |letters, filter| letters.plan_discard(filter).await).await?;
+    let (action, _) = planned(&keepers, &filter, async |letters, filter| letters.plan_discard(filter).await).await?;
     let execution = execute(action, &args.options, session, |_| {
         Ok(Some(match export.cloned() {
             Some(path) => {
@@ -80,8 +79,9 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
             None => {
                 let (mut out, _) = screen::relay()?;
                 Box::new(move |lines: &str| {
-                    out.write_all(format!("{lines}\n").as_bytes())
-                        .map_err(|error| Error::new(ErrorKind::Io, "cannot write to standard output").with_source(error))
+                    out.write_all(format!("{lines}\n").as_bytes()).map_err(|error| {
+                        Error::new(ErrorKind::Io, "cannot write to standard output").with_source(error)
+                    })
                 })
             }
         }))

@@ -221,7 +221,12 @@ async fn carry(request: SagaRequest, options: &ActionOptions, session: &Session)
 }
 
 /// Plans and applies; before steps run again, keys are named whose outcome is not settled.
-async fn carried(database: &Database, request: SagaRequest, options: &ActionOptions, session: &Session) -> Result<Answer> {
+async fn carried(
+    database: &Database,
+    request: SagaRequest,
+    options: &ActionOptions,
+    session: &Session,
+) -> Result<Answer> {
     let system = database.system(saga::NAME)?;
     let retries = matches!(request.act, SagaAct::Retry { .. });
     let mut action = system.plan(&Request::Saga(request)).await?;

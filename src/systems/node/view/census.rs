@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{column, whole};
-use crate::NAME;
 use crate::port::Server;
+use crate::record::NAME;
 use crate::record::{Status, Task};
 use crate::verdict::{State, is_dead, state};
 use sen_model::record::Section;

@@ -3,9 +3,9 @@
 use serde_json::Value as Json;
 
 use super::{amount, column, history, json, status, texts, whole, worker_state};
-use crate::NAME;
 use crate::checkpoint::{Checkpoint, Effect, Heartbeat};
 use crate::port::{Events, Look};
+use crate::record::NAME;
 use crate::record::Task;
 use crate::remedy::subject;
 use crate::verdict::{Facts, judge, state};
