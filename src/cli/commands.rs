@@ -12,6 +12,7 @@ pub mod forget;
 pub mod grants;
 pub mod help;
 pub mod history;
+pub mod ids;
 pub mod init;
 pub mod inspect;
 pub mod list;
@@ -33,11 +34,9 @@ pub mod why;
 
 use clap::Subcommand;
 use sen_core::error::Result;
-use sen_core::model::record::Section;
-use sen_core::model::value::{Column, Row, Value};
 
 use crate::session::Session;
-use crate::views::{Answer, Block};
+use crate::views::Answer;
 
 /// Every command, in the order of the help.
 #[derive(Debug, Subcommand)]
@@ -132,41 +131,8 @@ impl Command {
             #[cfg(feature = "sqlite")]
             Self::Demo(args) => demo::run(args, session).await,
             Self::Completions(args) => completions::run(&args, session),
-            Self::Man(args) => man::run(&args),
-            Self::Help(args) => help::run(&args),
+            Self::Man(args) => man::run(&args, session),
+            Self::Help(args) => help::run(&args, session),
         }
     }
-}
-
-/// A command with its key last.
-fn keyed(words: &[&str], key: &str, why: &str) -> sen_core::model::verdict::NextCommand {
-    sen_core::model::verdict::NextCommand::new(words, why).id(key)
-}
-
-/// Rows as objects under their columns' names.
-fn objects<'a>(columns: &'static [Column], rows: impl IntoIterator<Item = &'a Row>) -> Value {
-    let object =
-        |row: &Row| Value::Map(columns.iter().zip(row).map(|(column, value)| (column.name, value.clone())).collect());
-    Value::List(rows.into_iter().map(object).collect())
-}
-
-/// Sections as fields of their owner's data.
-fn section_values(sections: &[Section]) -> impl Iterator<Item = (&'static str, Value)> {
-    sections.iter().map(|section| (section.name, objects(section.columns, &section.rows)))
-}
-
-/// Sections for people; those without rows are left out.
-fn section_blocks(sections: &[Section]) -> impl Iterator<Item = Block> {
-    let filled = sections.iter().filter(|section| !section.rows.is_empty());
-    filled.flat_map(|section| {
-        [Block::Heading(section.heading.into()), Block::Table(section.columns, section.rows.clone())]
-    })
-}
-
-/// Refuses a key that no database can hold.
-fn checked_key(key: String) -> Result<String> {
-    if key.contains('\0') {
-        return Err(sen_core::error::Error::usage("a key cannot hold a NUL byte"));
-    }
-    Ok(key)
 }

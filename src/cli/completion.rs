@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::FromArgMatches as _;
 use clap_complete::CompletionCandidate;
 use clap_complete::engine::{ArgValueCompleter, complete};
 use sen_core::ops;
@@ -20,7 +20,7 @@ use sen_core::registry::{self, Access};
 use sen_core::systems::sentinel;
 use tokio::time::Instant;
 
-use crate::app::{App, Globals};
+use crate::args::Globals;
 use crate::clean::hidden;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
@@ -43,14 +43,14 @@ const NAMING: &[&str] = &["--database-url", "--redis-url", "--env-file", "--work
 const MOST: u32 = 50;
 
 /// Answers the question in `arguments`, whose first is the program's own name.
-pub fn answer(arguments: &[OsString], screen: &Screen) -> Exit {
+pub fn answer(arguments: &[OsString], tree: clap::Command, screen: &Screen) -> Exit {
     let begun = Instant::now();
-    let text = candidates(arguments, begun).unwrap_or_default();
+    let text = candidates(arguments, tree, begun).unwrap_or_default();
     drop(screen.print(text));
     Exit::Done
 }
 
-fn candidates(arguments: &[OsString], begun: Instant) -> Option<String> {
+fn candidates(arguments: &[OsString], tree: clap::Command, begun: Instant) -> Option<String> {
     let [_, _, shell, index, dashes, words @ ..] = arguments else { return None };
     if dashes != "--" {
         return None;
@@ -62,7 +62,7 @@ fn candidates(arguments: &[OsString], begun: Instant) -> Option<String> {
     words.resize(index.checked_add(1).filter(|length| *length < 10_000)?, OsString::new());
 
     let asker = Arc::new(Asker { begun, words: words.clone() });
-    let mut root = live(App::command(), &mut Vec::new(), &asker);
+    let mut root = live(tree, &mut Vec::new(), &asker);
     let here = std::env::current_dir().ok();
     let mut found = complete(&mut root, words.clone(), index, here.as_deref()).ok()?;
     // Options are offered to somebody who has begun one, or where nothing else fits.
@@ -133,7 +133,7 @@ impl Asker {
         let values = runtime.block_on(async {
             tokio::time::timeout(left, async {
                 let screen = Rc::new(Screen::new(ColorChoice::Never, true, &|_| None));
-                let session = Session::new(self.globals()?, screen, Rc::new(Interrupt::default()));
+                let session = Session::new(self.globals()?, || clap::Command::new("sen"), screen, Rc::new(Interrupt::default()));
                 let (target, beside) = session.targets().ok()?;
                 let settings = registry::Settings { limit: Some(STATEMENT), ..session.settings().ok()? };
                 let mut database = registry::open_with(&target, Access::Watch, settings).await.ok()?;

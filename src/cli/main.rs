@@ -1,6 +1,7 @@
 //! The `sen` binary: parse, run one command, show what it found, end with a documented exit code.
 
 mod app;
+mod args;
 mod clean;
 mod commands;
 mod completion;
@@ -8,10 +9,12 @@ mod consent;
 mod exit;
 mod fault;
 mod interrupt;
+mod keys;
 mod mask;
 mod output;
 mod progress;
 mod screen;
+mod sections;
 mod session;
 mod settings;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use sen_core::registry::{self, Access, Database};
 use sen_core::stores::url::{RedisInfo, Target};
 use sen_core::time::wall::Zone;
 
-use crate::app::Globals;
+use crate::args::Globals;
 use crate::interrupt::Interrupt;
 use crate::output::Format;
 use crate::screen::Screen;
@@ -25,6 +25,8 @@ const STATEMENT: Duration = Duration::from_secs(30);
 pub struct Session {
     /// What the operator typed.
     pub globals: Globals,
+    /// Describes the whole command line, for help.
+    pub tree: fn() -> clap::Command,
     /// What an interrupt means at the moment.
     pub interrupt: Rc<Interrupt>,
     screen: Rc<Screen>,
@@ -38,11 +40,12 @@ pub struct Session {
 
 impl Session {
     /// Starts a session. Settings are read when a database is first asked for: `sen completions` needs none.
-    pub fn new(globals: Globals, screen: Rc<Screen>, interrupt: Rc<Interrupt>) -> Self {
+    pub fn new(globals: Globals, tree: fn() -> clap::Command, screen: Rc<Screen>, interrupt: Rc<Interrupt>) -> Self {
         Self {
             interrupt,
             screen,
             globals,
+            tree,
             settings: RefCell::new(None),
             warnings: RefCell::new(Vec::new()),
             hidden: RefCell::new(Vec::new()),

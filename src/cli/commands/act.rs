@@ -58,7 +58,7 @@ pub struct Targets {
 
 /// Carries out `request` on the named leases.
 pub async fn on_leases(targets: Targets, session: &Session, request: fn(Vec<String>) -> Request) -> Result<Answer> {
-    let keys = targets.keys.iter().map(|key| super::checked_key(stored_key(targets.namespace.as_deref(), key)));
+    let keys = targets.keys.iter().map(|key| crate::keys::checked_key(stored_key(targets.namespace.as_deref(), key)));
     let ids = keys.collect::<Result<Vec<_>>>()?;
     let database = if targets.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     perform(database.system(sentinel::NAME)?, &request(ids), &targets.options, session).await
@@ -243,7 +243,7 @@ pub fn reported(report: &Report, outline: &Outline) -> Answer {
     {
         let (key, token) = (item.subject.id.as_str(), token.to_string());
         let next =
-            |rest: &[&str], why| super::keyed(&[&["sen", "reconcile", "--token", &token], rest].concat(), key, why);
+            |rest: &[&str], why| crate::keys::keyed(&[&["sen", "reconcile", "--token", &token], rest].concat(), key, why);
         blocks.push(Block::Next(vec![
             next(&["--complete", "JSON"], "it completed, with this result"),
             next(&["--reset"], "it never happened: the next caller runs it"),
@@ -255,7 +255,7 @@ pub fn reported(report: &Report, outline: &Outline) -> Answer {
         && (item.subject.kind != "lease" || matches!(first_act, Some("take_over" | "complete" | "reset")))
         && ["lease", "saga", "execution"].contains(&item.subject.kind)
     {
-        let next = super::keyed(&["sen", "why"], &item.subject.id, "whether anything else hangs on it");
+        let next = crate::keys::keyed(&["sen", "why"], &item.subject.id, "whether anything else hangs on it");
         blocks.push(Block::Next(vec![next]));
     }
     view(report, plan.targets + plan.refused.len() as u64, false, blocks).ending(exit(report))

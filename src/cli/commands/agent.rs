@@ -1,6 +1,7 @@
 //! `sen agent`: tasks of AI agents, kept in Redis.
 
 mod act;
+mod common;
 mod costs;
 mod events;
 mod list;
@@ -11,15 +12,7 @@ mod submit;
 mod workers;
 
 use clap::Subcommand;
-use futures_util::StreamExt as _;
 use sen_core::error::Result;
-use sen_core::model::listing::Filter;
-use sen_core::model::value::Value;
-use sen_core::model::verdict::Severity;
-use sen_core::registry::Database;
-use sen_core::system::System;
-use sen_core::systems::node;
-use sen_core::systems::node::verdict::State;
 
 use crate::session::Session;
 use crate::views::Answer;
@@ -76,27 +69,4 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         Verb::Events(args) => events::run(args, session).await,
         Verb::RateLimit(args) => rate_limit::run(args, session).await,
     }
-}
-
-/// The system.
-fn agents(database: &Database) -> Result<&dyn System> {
-    database.system(node::NAME)
-}
-
-/// How severe a verdict on a task is.
-fn severity(state: &str) -> Severity {
-    State::parse(state).map_or(Severity::Ok, State::severity)
-}
-
-/// The ids of all tasks that match.
-async fn ids(system: &dyn System, filter: &Filter) -> Result<Vec<String>> {
-    let mut listing = system.list(filter).await?;
-    let mut ids = Vec::new();
-    while let Some(part) = listing.parts.next().await {
-        ids.extend(part?.rows.into_iter().filter_map(|mut row| match row.swap_remove(0) {
-            Value::Text(id) => Some(id),
-            _ => None,
-        }));
-    }
-    Ok(ids)
 }

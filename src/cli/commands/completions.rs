@@ -1,10 +1,8 @@
 //! `sen completions`: completion scripts for shells.
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 use sen_core::error::{Error, ErrorKind, Result};
 
-use crate::app::App;
 use crate::completion::install::{Installed, install};
 use crate::completion::script;
 use crate::session::Session;
@@ -43,18 +41,18 @@ fn asking(shell: Shell) -> Option<script::Shell> {
 /// Runs it.
 pub fn run(args: &Args, session: &Session) -> Result<Answer> {
     let text = match (args.install, args.shell) {
-        (false, Some(shell)) => print(shell)?,
+        (false, Some(shell)) => print(shell, session)?,
         (_, shell) => put(shell.or_else(Shell::from_env), args.yes, session)?,
     };
     Ok(Answer::new(View::Text(text)))
 }
 
-fn print(shell: Shell) -> Result<String> {
+fn print(shell: Shell, session: &Session) -> Result<String> {
     if let Some(shell) = asking(shell) {
         return Ok(shell.script());
     }
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut App::command(), "sen", &mut script);
+    clap_complete::generate(shell, &mut (session.tree)(), "sen", &mut script);
     String::from_utf8(script)
         .map_err(|error| Error::new(ErrorKind::Internal, "the script is not UTF-8").with_source(error))
 }

@@ -1,10 +1,9 @@
 //! `sen help`: help on a command, or on a topic.
 
-use clap::CommandFactory as _;
 use sen_core::error::{Error, Result};
 
-use crate::app::App;
 use crate::exit;
+use crate::session::Session;
 use crate::views::{Answer, View};
 
 /// Show help: of a command, or on `exit-codes`
@@ -30,8 +29,8 @@ pub(super) fn command<'a>(root: &'a mut clap::Command, words: &[String]) -> Resu
 }
 
 /// Runs it.
-pub fn run(args: &Args) -> Result<Answer> {
-    let mut root = App::command();
+pub fn run(args: &Args, session: &Session) -> Result<Answer> {
+    let mut root = (session.tree)();
     root.build();
     let text = match args.topic.as_slice() {
         [topic] if topic == "exit-codes" => exit_codes(),

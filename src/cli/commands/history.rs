@@ -56,7 +56,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     if args.follow && session.globals.output == Format::Json {
         return Err(Error::usage("--follow never ends, and a JSON array must").with_hint("use -o jsonl"));
     }
-    let key = super::checked_key(stored_key(args.namespace.as_deref(), &args.key))?;
+    let key = crate::keys::checked_key(stored_key(args.namespace.as_deref(), &args.key))?;
     let database = session.read().await?;
     let system = database.system(sentinel::NAME)?;
     let history = match system.history(&key, (args.limit > 0).then_some(args.limit)).await {

@@ -40,7 +40,7 @@ pub struct Args {
     pub events: u32,
 
     /// Look twice, so far apart, and say what changed in between: a row that moves has a living worker
-    #[arg(long, value_parser = crate::app::span, value_name = "SPAN")]
+    #[arg(long, value_parser = crate::args::span, value_name = "SPAN")]
     pub observe: Option<Duration>,
 
     /// Turn the verdict into the exit code
@@ -64,7 +64,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let mut now = Timestamp::NEG_INFINITY;
     let mut watch = Watch::default();
     for key in &args.keys {
-        let key = super::checked_key(stored_key(args.namespace.as_deref(), key))?;
+        let key = crate::keys::checked_key(stored_key(args.namespace.as_deref(), key))?;
         let first = inspect::inspect(&database, &key, args.events).await?;
         let known = match (args.observe, first) {
             (Some(span), Known::Found(before)) => {
@@ -181,10 +181,10 @@ pub fn detail(found: Found, single: bool) -> Detail {
     map.push((
         "events",
         found.history.as_ref().map_or(Value::Null, |history| {
-            super::objects(history.columns, history.events.iter().map(|event| &event.row))
+            crate::sections::objects(history.columns, history.events.iter().map(|event| &event.row))
         }),
     ));
-    map.extend(super::section_values(&found.sections));
+    map.extend(crate::sections::section_values(&found.sections));
     map.push(("observed_at", Value::Time(found.now)));
 
     let mut blocks = Vec::new();
@@ -208,7 +208,7 @@ pub fn detail(found: Found, single: bool) -> Detail {
         blocks.push(Block::Heading("latest events".into()));
         blocks.push(Block::Table(history.columns, history.events.into_iter().map(|event| event.row).collect()));
     }
-    blocks.extend(super::section_blocks(&found.sections));
+    blocks.extend(crate::sections::section_blocks(&found.sections));
     blocks.extend(long);
     Detail { value: Value::Map(map), blocks }
 }

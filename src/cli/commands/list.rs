@@ -10,7 +10,7 @@ use sen_core::systems::sentinel;
 use sen_core::systems::sentinel::verdict::State;
 use sen_core::time::When;
 
-use crate::app::{span, when};
+use crate::args::{span, when};
 use crate::output::Format;
 use crate::session::Session;
 use crate::views::{Answer, Batch, ListView, View};

@@ -1,11 +1,11 @@
 //! `sen man`: manual pages, one for every command and every verb of it.
 
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 use sen_core::error::{Error, ErrorKind, Result};
 
 use super::help;
-use crate::app::App;
 use crate::exit;
+use crate::session::Session;
 use crate::views::{Answer, View};
 
 /// Print a manual page: `sen man | man -l -`
@@ -18,8 +18,8 @@ pub struct Args {
 }
 
 /// Runs it.
-pub fn run(args: &Args) -> Result<Answer> {
-    let mut root = App::command();
+pub fn run(args: &Args, session: &Session) -> Result<Answer> {
+    let mut root = (session.tree)();
     root.build();
     let command = help::command(&mut root, &args.command)?.clone();
     let page = render(command, &args.command)
@@ -32,7 +32,7 @@ fn render(command: Command, words: &[String]) -> std::io::Result<String> {
     // What every command takes is told once, on the page of sen.
     let shared: Vec<_> = command
         .get_arguments()
-        .filter(|arg| !words.is_empty() && arg.get_help_heading() == Some(crate::app::EVERYWHERE))
+        .filter(|arg| !words.is_empty() && arg.get_help_heading() == Some(crate::args::EVERYWHERE))
         .map(|arg| arg.get_id().clone())
         .collect();
     let command =

@@ -21,7 +21,7 @@ use sen_core::systems::sentinel::record::{Lease, Status};
 use sen_core::text::named;
 use sen_core::time::{Timestamp, Uptime};
 
-use crate::app::span;
+use crate::args::span;
 use crate::exit::Exit;
 use crate::session::Session;
 use crate::views::{Answer, Block, Detail, DetailsView, View};
@@ -123,7 +123,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
 }
 
 async fn attempt(args: &Args, session: &Session) -> Result<Answer> {
-    let key = super::checked_key(super::inspect::stored_key(args.namespace.as_deref(), &args.key))?;
+    let key = crate::keys::checked_key(super::inspect::stored_key(args.namespace.as_deref(), &args.key))?;
     if args.ttl < Duration::from_secs(1) {
         return Err(Error::usage("the TTL must be at least 1s: a shorter lease cannot be kept reliably"));
     }

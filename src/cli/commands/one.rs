@@ -34,7 +34,7 @@ pub async fn show(wanted: Wanted<'_>, session: &Session) -> Result<Answer> {
     let (mut details, mut errors, mut now) = (Vec::new(), Vec::new(), Timestamp::NEG_INFINITY);
     let mut watch = Watch::default();
     for id in wanted.ids {
-        let id = super::checked_key(id.clone())?;
+        let id = crate::keys::checked_key(id.clone())?;
         let found = system.show(wanted.kind, &id, wanted.events).await?;
         if found.is_empty() {
             errors.push(missing(&wanted, system, &id).await?);

@@ -18,7 +18,7 @@ use sen_core::text::named;
 
 use super::act::{ActionOptions, perform};
 use super::inspect::stored_key;
-use crate::app::span;
+use crate::args::span;
 use crate::consent::{self, Knowledge};
 use crate::session::Session;
 use crate::views::Answer;
@@ -138,7 +138,7 @@ async fn elsewhere(database: &Database, id: &str) -> Result<Option<Error>> {
 }
 
 fn keys(args: &Args) -> Result<Vec<String>> {
-    args.keys.iter().map(|key| super::checked_key(stored_key(args.namespace.as_deref(), key))).collect()
+    args.keys.iter().map(|key| crate::keys::checked_key(stored_key(args.namespace.as_deref(), key))).collect()
 }
 
 /// The set of a bulk act: fixed before anything is written.

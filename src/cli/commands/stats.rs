@@ -8,7 +8,7 @@ use sen_core::model::summary::Statistics;
 use sen_core::model::value::Value;
 use sen_core::time::Timestamp;
 
-use crate::app::span;
+use crate::args::span;
 use crate::session::Session;
 use crate::views::{Answer, Block, Detail, DetailsView, View};
 
@@ -58,12 +58,12 @@ fn detail(database: &str, now: Timestamp, all: &[Statistics]) -> Detail {
         }
         let facts = one.facts.iter().filter(|(_, value)| *value != Value::Null);
         blocks.extend(facts.map(|(name, value)| Block::Field(name, value.clone())));
-        blocks.extend(super::section_blocks(&one.sections));
+        blocks.extend(crate::sections::section_blocks(&one.sections));
     }
     let systems = all.iter().map(|one| {
         let mut map = vec![("system", Value::Name(one.system))];
         map.extend(one.facts.iter().cloned());
-        map.extend(super::section_values(&one.sections));
+        map.extend(crate::sections::section_values(&one.sections));
         Value::Map(map)
     });
     let value = Value::Map(vec![

@@ -91,7 +91,7 @@ pub(super) fn layout(survey: &Survey) -> Vec<Block> {
         .map(|count| vec![Value::Name(count.state), Value::Int(count.count), Value::time(count.oldest)])
         .collect();
     blocks.push(if rows.is_empty() { Block::Note("none yet".into()) } else { Block::Table(COUNTS, rows) });
-    blocks.extend(super::section_blocks(&survey.sections));
+    blocks.extend(crate::sections::section_blocks(&survey.sections));
     let facts: Vec<_> = survey.facts.iter().filter(|(_, value)| *value != Value::Null).collect();
     if !facts.is_empty() {
         blocks.push(Block::Note(String::new()));
@@ -129,6 +129,6 @@ pub(super) fn data(survey: &Survey) -> Value {
         ("dead_letters", survey.dead_letters.map_or(Value::Null, Value::Int)),
         ("facts", Value::Map(survey.facts.clone())),
     ];
-    map.extend(super::section_values(&survey.sections));
+    map.extend(crate::sections::section_values(&survey.sections));
     Value::Map(map)
 }

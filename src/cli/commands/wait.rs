@@ -50,7 +50,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<Answer> {
-    let key = super::checked_key(stored_key(args.namespace.as_deref(), &args.key))?;
+    let key = crate::keys::checked_key(stored_key(args.namespace.as_deref(), &args.key))?;
     let goal = match args.goal {
         Goal::Completed => wait::Goal::Completed,
         Goal::Settled => wait::Goal::Settled,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sen_core::error::{Error, Result};
 use sen_core::time::Timestamp;
 
-use crate::app::span;
+use crate::args::span;
 use crate::output::Format;
 use crate::session::Session;
 use crate::views::{Answer, View};

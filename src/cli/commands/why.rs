@@ -40,7 +40,7 @@ pub struct Args {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let database = session.read().await?;
-    let id = super::checked_key(stored_key(args.namespace.as_deref(), &args.id))?;
+    let id = crate::keys::checked_key(stored_key(args.namespace.as_deref(), &args.id))?;
     let chain = why(&database, &id).await?;
     if chain.links.is_empty() {
         return Err(match inspect::inspect(&database, &id, 0).await? {

@@ -10,7 +10,7 @@ use sen_core::model::value::Value;
 
 use crate::clean::{self, clean};
 use crate::mask;
-use crate::output::RowWriter;
+use crate::output::row::RowWriter;
 use crate::output::encode;
 use crate::output::fields::Picked;
 

@@ -3,7 +3,7 @@
 
 use sen_core::model::value::Value;
 
-use crate::output::RowWriter;
+use crate::output::row::RowWriter;
 use crate::output::encode::{self, RowEncoder};
 use crate::output::fields::Picked;
 

@@ -12,7 +12,7 @@ use sen_core::model::value::{Column, Show, Value};
 use crate::clean::{shorten, width};
 use crate::mask;
 use crate::output::text::{self, styled, tint};
-use crate::output::{Look, RowWriter};
+use crate::output::row::{Look, RowWriter};
 use crate::views::Tone;
 
 /// Rows that are measured before the widths are fixed.

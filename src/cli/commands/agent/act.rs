@@ -8,8 +8,9 @@ use sen_core::model::request::{AgentRequest, Request};
 use sen_core::systems::node;
 
 use super::list::Matching;
-use super::{agents, ids};
-use crate::app::span;
+use crate::commands::ids::ids;
+use super::common::agents;
+use crate::args::span;
 use crate::commands::act::{ActionOptions, perform};
 use crate::session::Session;
 use crate::views::Answer;
@@ -103,7 +104,7 @@ async fn act(
         let sort = targets.limit.map(|_| "created".to_owned());
         ids(system, &Filter { limit: targets.limit, reverse: sort.is_some(), sort, ..filter }).await?
     } else {
-        targets.ids.into_iter().map(crate::commands::checked_key).collect::<Result<Vec<_>>>()?
+        targets.ids.into_iter().map(crate::keys::checked_key).collect::<Result<Vec<_>>>()?
     };
     perform(system, &Request::Agent(request(ids, targets.verify)), &targets.options, session).await
 }

@@ -6,7 +6,7 @@ use sen_core::model::listing::Filter;
 use sen_core::model::value::{Row, Value};
 use sen_core::systems::node;
 
-use super::agents;
+use super::common::agents;
 use crate::session::Session;
 use crate::views::{Answer, Batch, ListView, View};
 

@@ -9,7 +9,7 @@ use sen_core::registry::Database;
 use sen_core::text::named;
 use sen_core::time::Timestamp;
 
-use super::agents;
+use super::common::agents;
 use crate::output::Format;
 use crate::session::Session;
 use crate::views::{Answer, Batch, Batches, ListView, View};
@@ -57,7 +57,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     if args.follow && session.globals.output == Format::Json {
         return Err(Error::usage("--follow never ends, and a JSON array must").with_hint("use -o jsonl"));
     }
-    let task = crate::commands::checked_key(args.task.unwrap_or_default())?;
+    let task = crate::keys::checked_key(args.task.unwrap_or_default())?;
     let database = session.read_agents().await?;
     let history = agents(&database)?.history(&task, (args.limit > 0).then_some(args.limit)).await?;
     let limit = history.events.len();

@@ -8,8 +8,8 @@ use sen_core::model::listing::{Filter, Part};
 use sen_core::systems::node;
 use sen_core::time::When;
 
-use super::{agents, severity};
-use crate::app::{span, when};
+use super::common::{agents, severity};
+use crate::args::{span, when};
 use crate::output::Format;
 use crate::session::Session;
 use crate::views::{Answer, Batch, ListView, View};

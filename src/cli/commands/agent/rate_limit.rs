@@ -8,7 +8,7 @@ use sen_core::model::request::{AgentRequest, Request};
 use sen_core::model::value::{Column, Row, Show, Value};
 use sen_core::systems::node::{self, limits};
 
-use super::agents;
+use super::common::agents;
 use crate::commands::act::{ActionOptions, perform};
 use crate::session::Session;
 use crate::views::{Answer, Batch, ListView, View};
@@ -112,11 +112,11 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
             };
             let capacity = number(args.capacity, "--capacity")?;
             let refill_rate = args.refill_rate.map(|rate| number(rate, "--refill-rate")).transpose()?;
-            let tenant = crate::commands::checked_key(args.tenant)?;
+            let tenant = crate::keys::checked_key(args.tenant)?;
             act(AgentRequest::FillBucket { tenant, capacity, refill_rate }, &args.options, session).await
         }
         Verb::Reset(args) => {
-            let tenant = crate::commands::checked_key(args.tenant)?;
+            let tenant = crate::keys::checked_key(args.tenant)?;
             act(AgentRequest::EmptyBucket { tenant }, &args.options, session).await
         }
     }
@@ -140,7 +140,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 async fn get(args: GetArgs, session: &Session) -> Result<Answer> {
-    let tenant = args.tenant.map(crate::commands::checked_key).transpose()?;
+    let tenant = args.tenant.map(crate::keys::checked_key).transpose()?;
     let database = session.read_agents().await?;
     let filter = Filter { kind: node::kind::RATE_LIMITS, parent: tenant, ..Filter::default() };
     let mut listing = agents(&database)?.list(&filter).await?;

@@ -4,7 +4,7 @@ use sen_core::error::Result;
 use sen_core::ops::inspect;
 use sen_core::time::Timestamp;
 
-use super::agents;
+use super::common::agents;
 use crate::commands::inspect::{detail, verdict_exit};
 use crate::exit::Exit;
 use crate::session::Session;
@@ -43,7 +43,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let (mut details, mut errors) = (Vec::new(), Vec::new());
     let (mut now, mut exit) = (Timestamp::NEG_INFINITY, Exit::Done);
     for id in args.ids {
-        let id = crate::commands::checked_key(id)?;
+        let id = crate::keys::checked_key(id)?;
         let found = system.find(&id, args.events).await?;
         if found.is_empty() {
             let error = inspect::missing("agent task or worker", &id, &system.nearby(&id).await?)

@@ -6,9 +6,9 @@ use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::summary::Statistics;
 use sen_core::model::value::Value;
 
-use super::agents;
-use crate::app::span;
-use crate::commands::{section_blocks, section_values};
+use super::common::agents;
+use crate::args::span;
+use crate::sections::{section_blocks, section_values};
 use crate::session::Session;
 use crate::views::{Answer, Block, Detail, DetailsView, View};
 

@@ -3,7 +3,7 @@
 use sen_core::error::{Error, Result};
 use sen_core::model::request::{AgentRequest, Request, Submission};
 
-use super::agents;
+use super::common::agents;
 use crate::commands::act::{ActionOptions, perform};
 use crate::commands::reconcile::read_json;
 use crate::session::Session;
@@ -59,7 +59,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         return Err(Error::usage("a task needs a tenant and a type"));
     }
     let submission = Submission {
-        id: args.id.map(crate::commands::checked_key).transpose()?,
+        id: args.id.map(crate::keys::checked_key).transpose()?,
         tenant: args.tenant,
         task_type: args.task_type,
         agent_type: args.agent,

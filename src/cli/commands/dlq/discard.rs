@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::registry::Access;
 
-use super::{Which, keepers, planned};
+use super::which::{Which, keepers, planned};
 use crate::commands::act::{self, ActionOptions, Execution, execute, finished};
 use crate::screen;
 use crate::session::Session;

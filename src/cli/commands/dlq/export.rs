@@ -4,7 +4,7 @@ use std::io::{BufWriter, Write as _};
 
 use sen_core::error::{Error, ErrorKind, Result};
 
-use super::{Which, keepers};
+use super::which::{Which, keepers};
 use crate::exit::Exit;
 use crate::screen;
 use crate::session::Session;

@@ -5,7 +5,7 @@ use sen_core::error::Result;
 use sen_core::model::letter::GROUP_COLUMNS;
 use sen_core::time::Timestamp;
 
-use super::{Which, keepers};
+use super::which::{Which, keepers};
 use crate::session::Session;
 use crate::views::{Answer, Batch, ListView, View};
 

@@ -6,7 +6,7 @@ use sen_core::model::letter::LETTER_COLUMNS;
 use sen_core::model::verdict::Severity;
 use sen_core::time::Timestamp;
 
-use super::{Which, keepers};
+use super::which::{Which, keepers};
 use crate::output::Format;
 use crate::session::Session;
 use crate::views::{Answer, Batch, ListView, View};

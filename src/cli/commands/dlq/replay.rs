@@ -5,7 +5,7 @@ use sen_core::letters::ReplayOptions;
 use sen_core::ops::unsettled;
 use sen_core::registry::Access;
 
-use super::{Which, keepers, planned};
+use super::which::{Which, keepers, planned};
 use crate::commands::act::{ActionOptions, apply};
 use crate::commands::related;
 use crate::session::Session;

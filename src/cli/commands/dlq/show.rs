@@ -4,7 +4,7 @@ use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::text::named;
 use sen_core::time::Timestamp;
 
-use super::keepers;
+use super::which::keepers;
 use crate::commands::inspect::detail;
 use crate::exit::Exit;
 use crate::session::Session;
@@ -33,7 +33,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let single = args.ids.len() == 1;
     let (mut details, mut errors, mut now) = (Vec::new(), Vec::new(), Timestamp::NEG_INFINITY);
     for id in &args.ids {
-        let id = crate::commands::checked_key(id.clone())?;
+        let id = crate::keys::checked_key(id.clone())?;
         let before = details.len();
         for (_, letters) in &keepers {
             for found in letters.show(&id).await? {

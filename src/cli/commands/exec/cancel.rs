@@ -8,7 +8,7 @@ use sen_core::registry::Access;
 use sen_core::systems::stent;
 
 use super::notify::{self, Notify};
-use crate::app::span;
+use crate::args::span;
 use crate::commands::act::{ActionOptions, perform};
 use crate::session::Session;
 use crate::views::Answer;
@@ -43,7 +43,7 @@ pub struct Args {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let target = args.notify.target(session)?;
-    let ids = args.ids.into_iter().map(crate::commands::checked_key).collect::<Result<Vec<_>>>()?;
+    let ids = args.ids.into_iter().map(crate::keys::checked_key).collect::<Result<Vec<_>>>()?;
     let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     let request = Request::Execution(ExecutionRequest::Cancel { ids, verify: args.verify });
     let answer = perform(database.system(stent::NAME)?, &request, &args.options, session).await?;

@@ -7,7 +7,7 @@ use sen_core::model::request::{ExecutionRequest, Request};
 use sen_core::registry::Access;
 use sen_core::systems::stent;
 
-use crate::app::span;
+use crate::args::span;
 use crate::commands::act::{ActionOptions, perform};
 use crate::session::Session;
 use crate::views::Answer;

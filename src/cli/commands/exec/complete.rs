@@ -36,7 +36,7 @@ pub struct Args {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let target = args.notify.target(session)?;
-    let ids = args.ids.into_iter().map(crate::commands::checked_key).collect::<Result<Vec<_>>>()?;
+    let ids = args.ids.into_iter().map(crate::keys::checked_key).collect::<Result<Vec<_>>>()?;
     let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     let request = Request::Execution(ExecutionRequest::Complete { ids });
     let answer = perform(database.system(stent::NAME)?, &request, &args.options, session).await?;

@@ -9,7 +9,7 @@ use sen_core::systems::stent;
 use sen_core::systems::stent::verdict::State;
 use sen_core::time::When;
 
-use crate::app::{span, when};
+use crate::args::{span, when};
 use crate::commands::page::{self, Page};
 use crate::session::Session;
 use crate::views::Answer;

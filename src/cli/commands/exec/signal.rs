@@ -49,7 +49,7 @@ pub struct Args {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let target = args.notify.target(session)?;
-    let (id, name) = (crate::commands::checked_key(args.id)?, args.name);
+    let (id, name) = (crate::keys::checked_key(args.id)?, args.name);
     let payload = read_json(&args.payload, "payload")?;
     let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     let request = Request::Execution(ExecutionRequest::Signal { id, name, payload, replace: args.replace });

@@ -9,9 +9,9 @@ use sen_core::ops::unsettled;
 use sen_core::registry::{Access, Database};
 use sen_core::systems::saga::{self, flag};
 
-use super::ids;
+use crate::commands::ids::ids;
 use super::list::Matching;
-use crate::app::span;
+use crate::args::span;
 use crate::commands::act::{ActionOptions, apply};
 use crate::commands::reconcile::read_json;
 use crate::commands::related;
@@ -211,7 +211,7 @@ pub async fn notify(args: NotifyArgs, session: &Session) -> Result<Answer> {
     let payload = args.payload.as_deref().map(|source| read_json(source, "payload")).transpose()?;
     let event = SagaEvent { id: args.event_id, kind: args.kind, correlation: args.correlation, payload };
     let act = SagaAct::Notify { event, inbox: args.inbox };
-    let ids = vec![crate::commands::checked_key(args.id)?];
+    let ids = vec![crate::keys::checked_key(args.id)?];
     carry(SagaRequest { table: args.saga_table, ids, act }, &args.options, session).await
 }
 
@@ -251,7 +251,7 @@ async fn act(
         if narrowed != Filter::default() {
             return Err(Error::usage("filters choose among all sagas: they need --all instead of an id"));
         }
-        let ids = targets.ids.into_iter().map(crate::commands::checked_key).collect::<Result<Vec<_>>>()?;
+        let ids = targets.ids.into_iter().map(crate::keys::checked_key).collect::<Result<Vec<_>>>()?;
         return carry(SagaRequest { table, ids, act }, &targets.options, session).await;
     }
     let options = &targets.options;

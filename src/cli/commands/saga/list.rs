@@ -7,8 +7,8 @@ use sen_core::model::listing::Filter;
 use sen_core::systems::saga::flag;
 use sen_core::time::When;
 
-use super::{Shown, listed, severity};
-use crate::app::{span, when};
+use super::common::{Shown, listed, severity};
+use crate::args::{span, when};
 use crate::session::Session;
 use crate::views::Answer;
 

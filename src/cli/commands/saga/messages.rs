@@ -10,8 +10,8 @@ use sen_core::registry::Access;
 use sen_core::systems::saga::{self, flag, kind, message_severity};
 use sen_core::time::When;
 
-use super::{Shown, listed};
-use crate::app::{span, when};
+use super::common::{Shown, listed};
+use crate::args::{span, when};
 use crate::commands::act::{ActionOptions, apply};
 use crate::commands::one::{self, Wanted};
 use crate::session::Session;
@@ -233,7 +233,7 @@ async fn show(args: &Show, kind: &'static str, session: &Session) -> Result<Answ
 }
 
 async fn requeue(args: Requeue, kind: &'static str, session: &Session) -> Result<Answer> {
-    let ids = args.ids.into_iter().map(crate::commands::checked_key).collect::<Result<Vec<_>>>()?;
+    let ids = args.ids.into_iter().map(crate::keys::checked_key).collect::<Result<Vec<_>>>()?;
     let filter = LetterFilter {
         ids,
         groups: args.group,

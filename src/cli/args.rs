@@ -1,0 +1,115 @@
+//! What arguments of several commands share: the options of every command, and how spans, times and zones are read.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use sen_core::error::Error;
+use sen_core::stores::url::redact;
+use sen_core::time::wall::Zone;
+
+use crate::output::Format;
+use crate::screen::terminal::ColorChoice;
+
+/// Above the options every command takes.
+pub const EVERYWHERE: &str = "Options for every command";
+
+/// Options every command takes, before or after its name.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = EVERYWHERE)]
+pub struct Globals {
+    /// Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string
+    #[arg(long, global = true, value_name = "URL")]
+    pub database_url: Option<String>,
+
+    /// Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH
+    #[arg(long, global = true, value_name = "URL")]
+    pub redis_url: Option<String>,
+
+    /// Read settings from this file instead of the nearest .env
+    #[arg(long, global = true, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+
+    /// How to print what is found
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub output: Format,
+
+    /// Print only these fields, in this order
+    #[arg(long, global = true, value_delimiter = ',', value_name = "NAME,…")]
+    pub fields: Vec<String>,
+
+    /// Print data and errors only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+
+    /// Say on stderr what was connected to, and how
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
+    pub color: ColorChoice,
+
+    /// Never ask; fail where an answer would be needed
+    #[arg(long, global = true)]
+    pub no_input: bool,
+
+    /// Never page long output
+    #[arg(long, global = true)]
+    pub no_pager: bool,
+
+    /// Refuse every command that writes
+    #[arg(long, global = true)]
+    pub read_only: bool,
+
+    /// Show values under secret-looking names instead of ***
+    #[arg(long, global = true)]
+    pub reveal: bool,
+
+    /// Show it again and again, every 2s or as often as SPAN says; for commands that list or show
+    #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "2s", value_parser = span, value_name = "SPAN")]
+    pub watch: Option<Duration>,
+
+    /// Time limit: of one answer of the database (30s if not given; of a streamed list, until more comes), of `wait` as a whole
+    #[arg(long, global = true, value_parser = span, value_name = "SPAN")]
+    pub timeout: Option<Duration>,
+
+    /// Keep trying to connect for so long, writing commands to a primary (SEN_CONNECT_RETRY, else not at all)
+    #[arg(long, global = true, value_parser = span, value_name = "SPAN")]
+    pub connect_retry: Option<Duration>,
+
+    /// Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)
+    #[arg(long, global = true, value_parser = zone, value_name = "ZONE", allow_hyphen_values = true)]
+    pub worker_timezone: Option<Zone>,
+}
+
+impl Globals {
+    /// The options that say which database is meant, without passwords.
+    pub fn naming(&self) -> Vec<String> {
+        let urls = [("--database-url", &self.database_url), ("--redis-url", &self.redis_url)];
+        let named = urls.into_iter().filter_map(|(name, url)| Some([name.to_owned(), redact(url.as_deref()?)]));
+        let file = self.env_file.iter().map(|file| ["--env-file".to_owned(), file.to_string_lossy().into_owned()]);
+        named.chain(file).flatten().collect()
+    }
+}
+
+/// Reads a duration for clap.
+pub fn span(text: &str) -> Result<Duration, String> {
+    sen_core::time::parse_span(text).map_err(|error| explain(&error))
+}
+
+/// Reads a point in time for clap.
+pub fn when(text: &str) -> Result<sen_core::time::When, String> {
+    sen_core::time::When::parse(text).map_err(|error| explain(&error))
+}
+
+fn zone(text: &str) -> Result<Zone, String> {
+    Zone::parse(text).map_err(|error| explain(&error))
+}
+
+fn explain(error: &Error) -> String {
+    match error.hint() {
+        Some(hint) => format!("{error} ({hint})"),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,197 @@
+//! Which dead letters are meant, and of which system they are.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::letters::{DeadLetters, LetterFilter};
+use sen_core::model::prepared::PreparedAction;
+use sen_core::registry::Database;
+use sen_core::time::When;
+
+use crate::args::{span, when};
+
+/// Which letters.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Which letters")]
+pub struct Which {
+    /// Only of this system: stent, saga, node
+    #[arg(long, value_name = "NAME")]
+    pub system: Option<String>,
+
+    /// Only of these groups, as `sen dlq groups` names them
+    #[arg(long, value_delimiter = ',', value_name = "GROUP,…")]
+    pub group: Vec<String>,
+
+    /// Only of these kinds: orchestrator, activity, outbox, inbox, agent_task
+    #[arg(long, value_delimiter = ',', value_name = "KIND,…")]
+    pub kind: Vec<String>,
+
+    /// Only of this step: module:name, or the name alone
+    #[arg(long, value_name = "NAME")]
+    pub step: Option<String>,
+
+    /// Only those whose error contains this text
+    #[arg(long, value_name = "TEXT")]
+    pub where_error: Option<String>,
+
+    /// Only those given up on by workers whose name begins so
+    #[arg(long, value_name = "TEXT")]
+    pub worker: Option<String>,
+
+    /// Only dead for longer than this
+    #[arg(long, value_parser = span, value_name = "SPAN")]
+    pub older_than: Option<Duration>,
+
+    /// Only died at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago
+    #[arg(long, value_parser = when, value_name = "TIME")]
+    pub since: Option<When>,
+
+    /// Only died before this
+    #[arg(long, value_parser = when, value_name = "TIME")]
+    pub until: Option<When>,
+}
+
+impl Which {
+    /// Whether it says which letters at all.
+    fn is_empty(&self, queue: Option<&String>) -> bool {
+        let Self { system: _, group, kind, step, where_error, worker, older_than, since, until } = self;
+        let texts = [step, where_error, worker];
+        group.is_empty()
+            && kind.is_empty()
+            && texts.iter().all(|text| text.is_none())
+            && queue.is_none()
+            && older_than.is_none()
+            && since.is_none()
+            && until.is_none()
+    }
+
+    pub fn filter(&self, ids: &[String], queue: Option<&String>) -> Result<LetterFilter> {
+        let mut unique: Vec<String> = Vec::new();
+        for id in ids {
+            let id = crate::keys::checked_key(id.clone())?;
+            if !unique.contains(&id) {
+                unique.push(id);
+            }
+        }
+        Ok(LetterFilter {
+            ids: unique,
+            groups: self.group.clone(),
+            kinds: self.kind.clone(),
+            queue: queue.cloned(),
+            step: self.step.clone(),
+            error: self.where_error.clone(),
+            worker: self.worker.clone(),
+            older_than: self.older_than,
+            since: self.since,
+            until: self.until,
+            ..LetterFilter::default()
+        })
+    }
+
+    /// Refuses an act on letters that nobody named.
+    pub fn named(&self, ids: &[String], queue: Option<&String>, all: bool) -> Result<()> {
+        if ids.is_empty() && !all && self.is_empty(queue) {
+            return Err(Error::usage("which letters? none are named")
+                .with_hint("give ids, --group or another filter, or --all; `sen dlq groups` shows what there is"));
+        }
+        Ok(())
+    }
+}
+
+/// The dead letters of a system, and its name.
+pub type Keeper<'a> = (&'static str, &'a dyn DeadLetters);
+
+/// Every system here that keeps dead letters, or the one that is named.
+pub async fn keepers<'a>(database: &'a Database, named: Option<&str>) -> Result<Vec<Keeper<'a>>> {
+    let mut keepers = Vec::new();
+    let mut known = Vec::new();
+    for system in database.systems() {
+        let Some(letters) = system.letters() else { continue };
+        known.push(system.name());
+        if named.is_none_or(|name| name == system.name()) && system.present().await? {
+            keepers.push((system.name(), letters));
+        }
+    }
+    if let Some(name) = named.filter(|name| !known.contains(name)) {
+        return Err(Error::usage(format!("no system here is called {name:?}"))
+            .with_hint(format!("those that keep dead letters: {}", known.join(", "))));
+    }
+    if keepers.is_empty() {
+        return Err(Error::new(ErrorKind::NoSystem, "no system that keeps dead letters is in this database")
+            .with_hint(format!("looked for {}; `sen status` shows what is there", known.join(", "))));
+    }
+    Ok(keepers)
+}
+
+/// Whether any letter matches.
+pub async fn any(letters: &dyn DeadLetters, filter: &LetterFilter) -> Result<bool> {
+    let mut parts = letters.list(&LetterFilter { limit: Some(1), ..filter.clone() }).await?.parts;
+    while let Some(part) = parts.next().await {
+        if !part?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The plan of an act, with the system that is to apply it: the only one that has such letters.
+pub async fn planned<'a>(
+    keepers: &[Keeper<'a>],
+    filter: &LetterFilter,
+    plan: impl AsyncFn(&'a dyn DeadLetters, &LetterFilter) -> Result<Box<dyn PreparedAction + 'a>>,
+) -> Result<(Box<dyn PreparedAction + 'a>, &'a dyn DeadLetters)> {
+    let mut candidates = keepers.to_vec();
+    if keepers.len() > 1 && !filter.ids.is_empty() {
+        let mut having = Vec::new();
+        for keeper in keepers {
+            if any(keeper.1, &LetterFilter { ids: filter.ids.clone(), ..LetterFilter::default() }).await? {
+                having.push(*keeper);
+            }
+        }
+        if having.is_empty() {
+            having.extend(keepers.first().copied());
+        }
+        candidates = having;
+    }
+    let mut plans = Vec::new();
+    let mut refused = Vec::new();
+    let several = candidates.len() > 1;
+    for (name, letters) in candidates {
+        match plan(letters, filter).await {
+            Ok(plan) => plans.push((name, plan, letters)),
+            // A system that has no such act has no say where nothing of it was meant.
+            Err(error) if several && error.kind() == ErrorKind::Refused => {
+                if any(letters, filter).await? {
+                    refused.push((name, error));
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if plans.len() > 1 {
+        // What matches nothing has no say.
+        let matches = |action: &dyn PreparedAction| {
+            let plan = action.plan();
+            plan.targets > 0 || plan.set.as_ref().is_some_and(|set| !set.skipped.is_empty())
+        };
+        let some = plans.iter().any(|(_, action, _)| matches(&**action));
+        let mut first = true;
+        plans.retain(|(_, action, _)| matches(&**action) || (!some && std::mem::take(&mut first)));
+    }
+    let nothing = plans.iter().all(|(_, action, _)| action.plan().targets == 0);
+    if nothing && let Some((_, error)) = refused.pop() {
+        return Err(error);
+    }
+    if plans.len() + refused.len() > 1 {
+        let names: Vec<&str> =
+            plans.iter().map(|(name, ..)| *name).chain(refused.iter().map(|(name, _)| *name)).collect();
+        return Err(Error::usage(format!(
+            "letters of {} match; one system at a time is acted on",
+            names.join(" and ")
+        ))
+        .with_hint(format!("choose with --system {}", names[0])));
+    }
+    let plan = plans.pop().map(|(_, plan, letters)| (plan, letters));
+    plan.ok_or_else(|| Error::new(ErrorKind::Internal, "no system was asked"))
+}
