@@ -133,7 +133,8 @@ impl Asker {
         let values = runtime.block_on(async {
             tokio::time::timeout(left, async {
                 let screen = Rc::new(Screen::new(ColorChoice::Never, true, &|_| None));
-                let session = Session::new(self.globals()?, || clap::Command::new("sen"), screen, Rc::new(Interrupt::default()));
+                let session =
+                    Session::new(self.globals()?, || clap::Command::new("sen"), screen, Rc::new(Interrupt::default()));
                 let (target, beside) = session.targets().ok()?;
                 let settings = registry::Settings { limit: Some(STATEMENT), ..session.settings().ok()? };
                 let mut database = registry::open_with(&target, Access::Watch, settings).await.ok()?;

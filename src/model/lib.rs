@@ -15,6 +15,7 @@ pub mod prepared;
 pub mod record;
 pub mod report;
 pub mod request;
+pub mod saved;
 pub mod secret;
 pub mod subject;
 pub mod summary;

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ident::OperationId;
 use crate::report::Item;
+use crate::saved::optional_micros;
 use crate::subject::Subject;
-use crate::time::{Timestamp, optional_micros};
+use crate::time::Timestamp;
 use crate::value::Value;
 
 /// How much consent an act needs.

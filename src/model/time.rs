@@ -141,29 +141,6 @@ impl serde::Serialize for Timestamp {
     }
 }
 
-/// Moments in a file of this program's own: microseconds since the Unix epoch, so that nothing of them is lost.
-pub mod optional_micros {
-    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
-
-    use super::Timestamp;
-
-    /// Writes one.
-    ///
-    /// # Errors
-    /// Those of the serializer.
-    pub fn serialize<S: Serializer>(moment: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-        moment.map(Timestamp::as_micros).serialize(serializer)
-    }
-
-    /// Reads one.
-    ///
-    /// # Errors
-    /// Those of the deserializer.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-        Ok(Option::<i64>::deserialize(deserializer)?.map(Timestamp::from_micros))
-    }
-}
-
 /// A reading of this machine's steady clock, the one that goes on while the machine sleeps: what a lease's remaining life
 /// is measured with. Never set back, never comparable between machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

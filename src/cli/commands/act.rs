@@ -242,8 +242,9 @@ pub fn reported(report: &Report, outline: &Outline) -> Answer {
         && let (Outcome::Applied, Some(token)) = (item.outcome, item.fencing_token)
     {
         let (key, token) = (item.subject.id.as_str(), token.to_string());
-        let next =
-            |rest: &[&str], why| crate::keys::keyed(&[&["sen", "reconcile", "--token", &token], rest].concat(), key, why);
+        let next = |rest: &[&str], why| {
+            crate::keys::keyed(&[&["sen", "reconcile", "--token", &token], rest].concat(), key, why)
+        };
         blocks.push(Block::Next(vec![
             next(&["--complete", "JSON"], "it completed, with this result"),
             next(&["--reset"], "it never happened: the next caller runs it"),

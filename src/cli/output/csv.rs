@@ -10,9 +10,9 @@ use sen_core::model::value::Value;
 
 use crate::clean::{self, clean};
 use crate::mask;
-use crate::output::row::RowWriter;
 use crate::output::encode;
 use crate::output::fields::Picked;
+use crate::output::row::RowWriter;
 
 /// A buffer shared with the csv crate's writer, which gives its inner writer away for reading only.
 #[derive(Clone, Default)]

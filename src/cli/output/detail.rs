@@ -10,9 +10,9 @@ use crate::clean::{clean, width};
 use crate::mask;
 use crate::output::fields::Picked;
 use crate::output::pretty::pretty;
+use crate::output::row::{Look, RowWriter as _};
 use crate::output::table::Table;
 use crate::output::text::{labelled, payload, styled, tint, wrap};
-use crate::output::row::{Look, RowWriter as _};
 use crate::views::{Block, Detail};
 
 /// Where values begin: behind the longest of the original's labels, `lease_expires_at:`, and a blank.

@@ -3,9 +3,9 @@
 
 use sen_core::model::value::Value;
 
-use crate::output::row::RowWriter;
 use crate::output::encode::{self, RowEncoder};
 use crate::output::fields::Picked;
+use crate::output::row::RowWriter;
 
 /// Writes a list as one array.
 pub struct JsonRows {

@@ -2,9 +2,9 @@
 
 use sen_core::model::value::Value;
 
-use crate::output::row::RowWriter;
 use crate::output::encode::RowEncoder;
 use crate::output::fields::Picked;
+use crate::output::row::RowWriter;
 
 /// Writes a list, a line per row.
 pub struct Lines {

@@ -11,8 +11,8 @@ use sen_core::model::value::{Column, Show, Value};
 
 use crate::clean::{shorten, width};
 use crate::mask;
-use crate::output::text::{self, styled, tint};
 use crate::output::row::{Look, RowWriter};
+use crate::output::text::{self, styled, tint};
 use crate::views::Tone;
 
 /// Rows that are measured before the widths are fixed.

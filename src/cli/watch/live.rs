@@ -24,8 +24,8 @@ use super::picture::Open;
 use crate::clean::clean;
 use crate::commands::inspect;
 use crate::exit::Exit;
-use crate::output::{self, Options};
 use crate::output::row::Look;
+use crate::output::{self, Options};
 use crate::screen::full::Full;
 use crate::views::DetailsView;
 

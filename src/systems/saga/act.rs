@@ -1,70 +1,48 @@
-//! Plans and their application. Rules are in `remedy.rs`, SQL in the stores.
+//! Planning acts and applying them. Rules are in `remedy.rs`, SQL in the stores.
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::letters::Replay;
-use super::port::{Change, Event, Seen, Wanted};
-use super::record::{Entry, Later, Saga, uuid};
-use super::remedy::{self, Remedy};
-use super::shape::{Model, Models, Table};
-use super::{NAME, STEPS, Sagas};
-use super::{story, verdict};
-use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::observe::Observer;
+use async_trait::async_trait;
+use sen_model::batch::{Pace, Targets, run_batch};
+use sen_model::error::{Error, Result};
 use sen_model::permit::WritePermit;
-use sen_model::plan::{Gravity, Plan, Step};
+use sen_model::plan::{Plan, Risk};
+use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction};
 use sen_model::report::{Item, Outcome, Report};
 use sen_model::request::{Request, SagaAct, SagaEvent, SagaRequest};
 use sen_model::subject::Subject;
 use sen_model::time::{Timestamp, Uptime, humane};
-use sen_model::value::Value;
+
+use super::handle::{STEPS, Sagas};
+use super::plan::{SagaAction, SagaHead, SagaTarget, Verb, Write};
+use super::port::{Change, Event, Seen, Wanted};
+use super::record::{Entry, Later, Saga, subject, uuid};
+use super::remedy::{self, Remedy};
+use super::shape::{Model, Models, Table};
+use super::{story, verdict};
 
 /// How often a saga is looked at while it is watched.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// What a plan has fixed.
-pub(super) enum Fixed {
-    /// Acts on sagas, in the order of the plan's steps.
-    Acts(Vec<Act>),
-    /// Messages that are made due again.
-    Replay(Replay),
-}
-
-/// One act on one saga.
-pub(super) struct Act {
-    model: Model,
-    what: What,
-    /// How long to watch whether it goes on, and its newest result as it was seen.
-    verify: Option<(Duration, Option<Entry>)>,
-}
-
-/// What is written.
-enum What {
-    /// A change of the saga itself.
-    Change(Box<Change>),
-    /// An event in its inbox.
-    Ingest(Box<(Table, Event)>),
-}
-
-/// An act on a saga as a subject.
-pub(super) fn subject(id: &str) -> Subject {
-    Subject::new(NAME, "saga", id)
-}
-
-const fn verb(act: &SagaAct) -> &'static str {
+const fn verb(act: &SagaAct) -> Verb {
     match act {
-        SagaAct::Retry { .. } => "retry",
-        SagaAct::Skip { .. } => "skip",
-        SagaAct::Compensate => "compensate",
-        SagaAct::Abort => "abort",
-        SagaAct::Unstick { .. } => "unstick",
-        SagaAct::Notify { .. } => "notify",
+        SagaAct::Retry { .. } => Verb::Retry,
+        SagaAct::Skip { .. } => Verb::Skip,
+        SagaAct::Compensate => Verb::Compensate,
+        SagaAct::Abort => Verb::Abort,
+        SagaAct::Unstick { .. } => Verb::Unstick,
+        SagaAct::Notify { .. } => Verb::Notify,
     }
 }
 
 /// Skipping and aborting cannot be taken back, and compensating undoes what was done.
-const fn grave(act: &SagaAct) -> bool {
-    matches!(act, SagaAct::Skip { .. } | SagaAct::Abort | SagaAct::Compensate)
+const fn risk(act: &SagaAct) -> Risk {
+    match act {
+        SagaAct::Skip { .. } | SagaAct::Abort | SagaAct::Compensate => Risk::Dangerous,
+        SagaAct::Retry { .. } | SagaAct::Unstick { .. } | SagaAct::Notify { .. } => Risk::Safe,
+    }
 }
 
 /// Whether an act may do work twice, by what is known of this saga.
@@ -75,20 +53,9 @@ fn doubtful(saga: &Saga, act: &SagaAct) -> bool {
     }
 }
 
-fn past_tense(act: &str) -> &'static str {
-    match act {
-        "retry" => "due for another try",
-        "skip" => "its step is skipped",
-        "compensate" => "due for compensation",
-        "abort" => "aborted",
-        "unstick" => "due again",
-        _ => "notified",
-    }
-}
-
 impl Sagas {
     /// Looks at what a request is about and says what would be written.
-    pub(super) async fn make_plan(&self, request: &Request) -> Result<Plan> {
+    pub(super) async fn prepare(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
         let Request::Saga(SagaRequest { table, ids, act }) = request else {
             return Err(Error::usage("sagas know no such act"));
         };
@@ -99,12 +66,12 @@ impl Sagas {
             storable(output.as_deref(), "output")?;
         }
         let noun = if ids.len() == 1 { "saga" } else { "sagas" };
-        let gravity = if grave(act) || ids.len() > 1 { Gravity::Grave } else { Gravity::Harmless };
-        let summary = format!("{} {} {noun}", verb(act), ids.len());
-        let mut plan = Plan::new(summary, self.store.database(), gravity);
+        let risk = if ids.len() > 1 { Risk::Dangerous } else { risk(act) };
+        let summary = format!("{} {} {noun}", verb(act).name(), ids.len());
+        let mut plan = Plan::new(summary, self.store.database(), risk);
         let models = self.models().await?;
         let picked = models.picked(table.as_deref())?;
-        let mut acts = Vec::new();
+        let mut targets: Vec<SagaTarget> = Vec::new();
         let mut known: Vec<String> = Vec::new();
         for id in ids {
             let look = self.store.look(&models, &Wanted { id, exact: false, steps: STEPS, messages: false }).await?;
@@ -126,31 +93,24 @@ impl Sagas {
                 seen.holders = self.store.holders(model, &seen.saga.id).await?;
             }
             if doubtful(&seen.saga, act) {
-                plan.gravity = Gravity::Grave;
+                plan.risk = Risk::Dangerous;
             }
             match self.judge(model, &seen, act, now).await? {
-                Ok((what, notes)) => {
-                    let mut step = Step::new(subject(&seen.saga.id), verb(act));
-                    step.guard = guards(&seen.saga, &what);
-                    step.input = input(&what);
-                    step.warnings.push(described(&seen.saga));
-                    step.warnings.extend(notes);
-                    plan.steps.push(step);
-                    let verify = match act {
-                        SagaAct::Unstick { verify: Some(limit), .. } => {
-                            Some((*limit, story::newest(&seen.steps).cloned()))
-                        }
-                        _ => None,
-                    };
-                    acts.push(Act { model: model.clone(), what, verify });
-                }
+                Ok((write, notes)) => targets.push(SagaTarget {
+                    id: seen.saga.id.clone(),
+                    table: model.state.shown(),
+                    write,
+                    newest: story::newest(&seen.steps).cloned(),
+                    warnings: std::iter::once(described(&seen.saga)).chain(notes).collect(),
+                }),
                 Err(why) => {
                     plan.refused.push(Item::new(subject(&seen.saga.id), Outcome::Changed, why));
                 }
             }
         }
-        self.keep(plan.operation, Fixed::Acts(acts));
-        Ok(plan)
+        let verify = if let SagaAct::Unstick { verify, .. } = act { *verify } else { None };
+        plan.targets = targets.len() as u64;
+        Ok(Prepared::boxed(self, plan, SagaAction { head: SagaHead { verb: verb(act), verify }, targets }))
     }
 
     async fn judge(
@@ -159,7 +119,7 @@ impl Sagas {
         seen: &Seen,
         act: &SagaAct,
         now: Timestamp,
-    ) -> Result<Result<(What, Vec<String>), String>> {
+    ) -> Result<Result<(Write, Vec<String>), String>> {
         let whole = remedy::Subject { seen, model, fresh: fresh() };
         let remedy: Remedy = match act {
             SagaAct::Retry { force } => remedy::retry(&whole, *force),
@@ -178,63 +138,52 @@ impl Sagas {
                 if *inbox {
                     let notes = vec!["a worker applies it when it next polls its inbox".to_owned()];
                     return Ok(ingested(model, &whole, &event, now)
-                        .map(|table| (What::Ingest(Box::new((table, event))), notes)));
+                        .map(|table| (Write::Ingest(table.shown(), Box::new(event)), notes)));
                 }
                 remedy::notify(&whole, &event, now)
             }
         };
-        Ok(remedy.map(|(change, notes)| (What::Change(Box::new(change)), notes)))
+        Ok(remedy.map(|(change, notes)| (Write::Change(Box::new(change)), notes)))
     }
 
-    /// Writes what a plan says, each in a transaction of its own.
-    pub(super) async fn carry_out(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
-        let mut report = Report::new(plan.operation);
-        let acts = match self.take(plan.operation)? {
-            Fixed::Acts(acts) => acts,
-            Fixed::Replay(_) => return Err(Error::new(ErrorKind::Internal, "this plan is one of dead letters")),
-        };
-        observer.begin(&plan.summary, Some(plan.targets()));
-        for (step, act) in plan.steps.iter().zip(acts) {
-            if permit.is_revoked() {
-                let why = "interrupted before it was begun";
-                report.items.push(Item::new(step.subject.clone(), Outcome::Skipped, why));
-                continue;
-            }
-            report.items.push(self.carry_out_one(step, &act, permit).await);
-            observer.advance(1);
-        }
-        report.items.extend(plan.refused.iter().cloned());
-        Ok(report)
-    }
-
-    async fn carry_out_one(&self, step: &Step, act: &Act, permit: &WritePermit) -> Item {
-        let subject = step.subject.clone();
-        match &act.what {
-            What::Change(change) => {
+    async fn apply_one(&self, models: &Models, head: SagaHead, target: &SagaTarget, permit: &WritePermit) -> Item {
+        let subject = subject(&target.id);
+        match &target.write {
+            Write::Change(change) => {
+                let Some(model) = models.models.iter().find(|model| model.state.shown() == target.table) else {
+                    let why = format!("its table {} is no longer there; nothing was written", target.table);
+                    return Item::new(subject, Outcome::Missing, why);
+                };
                 let signed = remedy::signed(change, permit.operation(), permit.operator(), permit.reason());
-                match self.store.change(&act.model, &signed, permit).await {
-                    Ok(true) => match &act.verify {
-                        Some((limit, last)) => {
-                            let (outcome, told) = self.watched(&act.model, change, last.as_ref(), *limit).await;
+                match self.store.change(model, &signed, permit).await {
+                    Ok(true) => match head.verify {
+                        Some(limit) => {
+                            let (outcome, told) = self.watched(model, change, target.newest.as_ref(), limit).await;
                             Item::new(subject, outcome, told)
                         }
-                        None => Item::new(subject, Outcome::Applied, past_tense(step.act)),
+                        None => Item::new(subject, Outcome::Applied, head.verb.done()),
                     },
                     Ok(false) => {
-                        let (outcome, now) = self.what_is_there(&act.model, change).await;
+                        let (outcome, now) = self.what_is_there(model, change).await;
                         Item::new(subject, outcome, now + "; nothing was written")
                     }
-                    Err(error) => failed(subject, &error),
+                    Err(error) => Item::failed(subject, &error),
                 }
             }
-            What::Ingest(inbox) => match self.store.ingest(&inbox.0, &inbox.1, permit).await {
-                Ok(true) => Item::new(subject, Outcome::Applied, format!("the event is in {}", inbox.0.shown())),
-                Ok(false) => {
-                    let why = format!("{} has an event with this id already; nothing was written", inbox.0.shown());
-                    Item::new(subject, Outcome::AlreadyDone, why)
+            Write::Ingest(inbox, event) => {
+                let Some(table) = models.inboxes.iter().find(|table| table.shown() == *inbox) else {
+                    let why = format!("the inbox {inbox} is no longer there; nothing was written");
+                    return Item::new(subject, Outcome::Missing, why);
+                };
+                match self.store.ingest(table, event, permit).await {
+                    Ok(true) => Item::new(subject, Outcome::Applied, format!("the event is in {inbox}")),
+                    Ok(false) => {
+                        let why = format!("{inbox} has an event with this id already; nothing was written");
+                        Item::new(subject, Outcome::AlreadyDone, why)
+                    }
+                    Err(error) => Item::failed(subject, &error),
                 }
-                Err(error) => failed(subject, &error),
-            },
+            }
         }
     }
 
@@ -361,35 +310,6 @@ fn described(saga: &Saga) -> String {
     text
 }
 
-/// What must still be so.
-fn guards(saga: &Saga, what: &What) -> Vec<(&'static str, Value)> {
-    let status = saga.status.name().map_or_else(|| Value::Text(saga.status.as_str().to_owned()), Value::Name);
-    match what {
-        What::Change(change) => {
-            let mut guards = vec![
-                ("status", status),
-                ("step_execution_token", Value::text(change.token.clone())),
-                ("current_step_index", Value::Int(change.step)),
-            ];
-            if change.guard.lease_over {
-                guards.push(("lease_expired", Value::Bool(true)));
-            }
-            if let Some(span) = change.guard.abandoned_for {
-                guards.push(("unchanged_for", Value::Millis(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))));
-            }
-            guards
-        }
-        What::Ingest(..) => vec![("event_id", Value::Name("new"))],
-    }
-}
-
-fn input(what: &What) -> Option<String> {
-    match what {
-        What::Change(change) => change.success.as_ref().and_then(|entry| entry.output.clone()),
-        What::Ingest(inbox) => Some(inbox.1.payload.clone()),
-    }
-}
-
 fn wanted(event: &SagaEvent, saga: &Saga) -> Event {
     Event {
         id: event.id.clone(),
@@ -439,20 +359,41 @@ fn holds_nul(value: &serde_json::Value) -> bool {
     }
 }
 
-pub(super) fn failed(subject: Subject, error: &Error) -> Item {
-    let outcome = match error.kind() {
-        ErrorKind::OutcomeUnknown => Outcome::Unknown,
-        ErrorKind::Changed | ErrorKind::Refused => Outcome::Changed,
-        _ => Outcome::Failed,
-    };
-    let mut why = error.to_string();
-    // Where there is no connection, nothing was sent.
-    if error.kind() == ErrorKind::Connect {
-        why.insert_str(0, "not begun: ");
+/// Sagas that are acted on one after the other, each in a transaction of its own.
+struct Each<'a> {
+    sagas: &'a Sagas,
+    models: Arc<Models>,
+    action: &'a SagaAction,
+    permit: &'a WritePermit,
+}
+
+#[async_trait]
+impl Targets for Each<'_> {
+    fn subject(&self, place: usize) -> Subject {
+        subject(&self.action.targets[place].id)
     }
-    why.extend(error.causes().iter().map(|cause| format!(": {cause}")));
-    why.extend(error.hint().map(|hint| format!(" ({hint})")));
-    Item::new(subject, outcome, why).lost(error.is_of_the_connection())
+
+    async fn apply(&mut self, places: Range<usize>) -> Result<Vec<Item>> {
+        let mut items = Vec::new();
+        for target in &self.action.targets[places] {
+            items.push(self.sagas.apply_one(&self.models, self.action.head, target, self.permit).await);
+        }
+        Ok(items)
+    }
+}
+
+#[async_trait]
+impl Apply<SagaAction> for Sagas {
+    async fn apply(&self, plan: &Plan, action: SagaAction, applying: Applying<'_>) -> Result<Report> {
+        let Applying { permit, observer, .. } = applying;
+        let mut report = Report::new(plan.operation);
+        observer.begin(&plan.summary, Some(plan.targets));
+        let models = self.models().await?;
+        let mut each = Each { sagas: self, models, action: &action, permit };
+        run_batch(&mut each, action.targets.len(), Pace::SINGLE, permit, observer, &mut report).await;
+        report.items.extend(plan.refused.iter().cloned());
+        Ok(report)
+    }
 }
 
 #[cfg(test)]

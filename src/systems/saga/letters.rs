@@ -2,42 +2,37 @@
 //! tries the former again by itself, for ever; the latter are not claimed again.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 
-use super::act::{Fixed, failed};
+use super::handle::Sagas;
 use super::list::stream_of_messages;
+use super::plan::{Part, RequeueAction, RequeueHead};
 use super::port::{MessageQuery, SeenMessage};
+use super::record::NAME;
 use super::record::{Mailbox, Message, uuid};
 use super::remedy::{self, LEFT, Standing};
 use super::shape::{Models, Table};
-use super::{NAME, Sagas, view};
+use super::view;
+use sen_model::batch::{Pace, Targets, run_batch};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letter::{Letter, LetterGroup, fold_error, group_id};
-use sen_model::letters::{DeadLetters, LetterFilter, Letters, ReplayOptions, Sink};
-use sen_model::observe::Observer;
+use sen_model::letters::{DeadLetters, LetterFilter, Letters, ReplayOptions};
 use sen_model::permit::WritePermit;
-use sen_model::plan::{Gravity, Plan, Set};
+use sen_model::plan::{Plan, Risk, Set};
+use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction, Sink};
 use sen_model::record::Found;
 use sen_model::report::{Item, Outcome, Report};
 use sen_model::subject::Subject;
-use sen_model::time::{Timestamp, Uptime};
+use sen_model::time::Timestamp;
 
 /// How many are made due in one statement unless told otherwise.
 const BATCH: usize = 200;
-/// How many applied items a report lists.
-const LISTED: usize = 1000;
 /// How many lines of a plan's sample.
 const SAMPLE: usize = 5;
-
-/// What a plan has fixed: the messages as they were seen, by their table.
-pub(super) struct Replay {
-    parts: Vec<(Mailbox, Table, Vec<SeenMessage>)>,
-    batch: usize,
-    rate: Option<f64>,
-}
 
 fn subject(kind: Mailbox, id: &str) -> Subject {
     Subject::new(NAME, kind.name(), id)
@@ -219,7 +214,11 @@ impl DeadLetters for Sagas {
         Ok(messages.into_iter().map(|message| view::found_message(message, now)).collect())
     }
 
-    async fn plan_replay(&self, filter: &LetterFilter, options: &ReplayOptions) -> Result<Plan> {
+    async fn plan_replay(
+        &self,
+        filter: &LetterFilter,
+        options: &ReplayOptions,
+    ) -> Result<Box<dyn PreparedAction + '_>> {
         if options.queue.is_some() {
             return Err(Error::usage("messages of sagas cannot be put into another queue"));
         }
@@ -227,10 +226,12 @@ impl DeadLetters for Sagas {
         let bound = bound(filter);
         let named = !filter.ids.is_empty();
         let messages = if named { self.named(&models, filter).await? } else { self.chosen(&models, filter).await?.1 };
-        let mut plan = Plan::new("", self.store.database(), Gravity::Grave);
+        let mut plan = Plan::new("", self.store.database(), Risk::Dangerous);
         let mut set = Set::default();
         let mut skipped: BTreeMap<&'static str, u64> = BTreeMap::new();
-        let mut parts: Vec<(Mailbox, Table, Vec<SeenMessage>)> = Vec::new();
+        let batch = options.batch.map_or(BATCH, |batch| usize::try_from(batch).unwrap_or(BATCH)).clamp(1, 500);
+        let head = RequeueHead { batch, rate: options.rate.filter(|rate| *rate > 0.0) };
+        let mut action = RequeueAction { head, parts: Vec::new() };
         for id in &filter.ids {
             let wanted = uuid(id);
             let is = |message: &Message| uuid(&message.id) == wanted || message.event.as_deref() == Some(id);
@@ -251,8 +252,6 @@ impl DeadLetters for Sagas {
                 }
                 continue;
             }
-            let tables = models.boxes(message.kind, None)?;
-            let Some(table) = tables.into_iter().find(|table| table.shown() == message.table) else { continue };
             set.oldest = [set.oldest, message.updated].into_iter().flatten().min();
             set.newest = set.newest.max(message.updated);
             set.count += 1;
@@ -261,15 +260,12 @@ impl DeadLetters for Sagas {
                 set.sample.push(format!("{} ({}): {short}", message.id, step(&message)));
             }
             let seen = SeenMessage { id: message.id, status: message.status, seen: message.seen };
-            match parts.iter_mut().find(|(kind, own, _)| *kind == message.kind && own.number == table.number) {
-                Some((_, _, list)) => list.push(seen),
-                None => parts.push((message.kind, table.clone(), vec![seen])),
-            }
+            action.push(message.kind, &message.table, seen);
         }
         let noun = if set.count == 1 { "message" } else { "messages" };
         plan.summary = format!("make {} {noun} due again", set.count);
         let claimed = |kind: Mailbox| -> usize {
-            let own = parts.iter().filter(|(known, ..)| *known == kind).flat_map(|(.., list)| list);
+            let own = action.parts.iter().filter(|part| part.kind == kind).flat_map(|part| &part.messages);
             own.filter(|message| message.status == kind.taken()).count()
         };
         let (sending, applying) = (claimed(Mailbox::Out), claimed(Mailbox::In));
@@ -279,7 +275,7 @@ impl DeadLetters for Sagas {
                  same, so each may be sent twice",
                 if sending == 1 { "is" } else { "are" }
             ));
-        } else if parts.iter().any(|(kind, ..)| *kind == Mailbox::Out) {
+        } else if action.parts.iter().any(|part| part.kind == Mailbox::Out) {
             set.warnings.push("receivers may get a message again that was sent although it counts as failed".into());
         }
         if applying > 0 {
@@ -288,70 +284,17 @@ impl DeadLetters for Sagas {
                 if applying == 1 { "is" } else { "are" }
             ));
         }
-        if parts.iter().any(|(kind, ..)| *kind == Mailbox::In) {
+        if action.parts.iter().any(|part| part.kind == Mailbox::In) {
             set.warnings.push("an event the saga does not wait for is ignored, and so consumed".into());
         }
         let named = |(standing, count): (&'static str, u64)| (standing.replace('_', " "), count);
         set.skipped = skipped.into_iter().map(named).collect();
+        plan.targets = set.count;
         plan.set = Some(set);
-        let batch = options.batch.map_or(BATCH, |batch| usize::try_from(batch).unwrap_or(BATCH)).clamp(1, 500);
-        let rate = options.rate.filter(|rate| *rate > 0.0);
-        self.keep(plan.operation, Fixed::Replay(Replay { parts, batch, rate }));
-        Ok(plan)
+        Ok(Prepared::boxed(self, plan, action))
     }
 
-    async fn replay(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
-        permit.must_be_for(plan)?;
-        let fixed = match self.take(plan.operation)? {
-            Fixed::Replay(fixed) => fixed,
-            Fixed::Acts(_) => return Err(Error::new(ErrorKind::Internal, "this plan is one of sagas")),
-        };
-        let models = self.models().await?;
-        let mut report = Report::new(plan.operation);
-        observer.begin("replay", Some(plan.targets()));
-        let (start, mut done) = (Uptime::now(), 0_u64);
-        // A batch is not larger than what the rate allows in a second.
-        let per_second = fixed.rate.map_or(usize::MAX, |rate| rate.ceil() as usize);
-        for (kind, table, messages) in &fixed.parts {
-            for batch in messages.chunks(fixed.batch.min(per_second).max(1)) {
-                if let Some(rate) = fixed.rate {
-                    let due = start.plus(Duration::from_secs_f64(done as f64 / rate));
-                    tokio::time::sleep(Uptime::now().until(due)).await;
-                }
-                if permit.is_revoked() {
-                    report.add_unlisted(Outcome::Skipped, batch.len() as u64);
-                    continue;
-                }
-                let written = self.store.requeue(&models, *kind, table, batch, permit).await;
-                for message in batch {
-                    let subject = subject(*kind, &message.id);
-                    let item = match &written {
-                        Ok(ids) if ids.contains(&message.id) => Item::new(subject, Outcome::Applied, "due again"),
-                        Ok(_) => {
-                            let why = "it has changed since it was looked at, or somebody has just taken it; nothing was written";
-                            Item::new(subject, Outcome::Changed, why)
-                        }
-                        Err(error) => failed(subject, error),
-                    };
-                    if item.outcome == Outcome::Applied && report.items.len() >= LISTED {
-                        report.add_unlisted(Outcome::Applied, 1);
-                    } else {
-                        report.items.push(item);
-                    }
-                }
-                done += batch.len() as u64;
-                observer.advance(batch.len() as u64);
-            }
-        }
-        report.items.extend(plan.refused.iter().cloned());
-        Ok(report)
-    }
-
-    async fn plan_discard(&self, _: &LetterFilter) -> Result<Plan> {
-        Err(no_discard())
-    }
-
-    async fn discard(&self, _: &Plan, _: &WritePermit, _: Sink<'_>, _: &dyn Observer) -> Result<Report> {
+    async fn plan_discard(&self, _: &LetterFilter) -> Result<Box<dyn PreparedAction + '_>> {
         Err(no_discard())
     }
 
@@ -374,6 +317,71 @@ impl DeadLetters for Sagas {
             }
         }
         Ok(count)
+    }
+}
+
+/// Messages that are made due again, one table after the other.
+struct Messages<'a> {
+    sagas: &'a Sagas,
+    models: &'a Models,
+    messages: Vec<(&'a Part, &'a SeenMessage)>,
+    permit: &'a WritePermit,
+}
+
+impl Messages<'_> {
+    /// Makes messages of one table due again.
+    async fn requeue(&self, part: &Part, messages: &[SeenMessage]) -> Result<Vec<Item>> {
+        let subject = |message: &SeenMessage| subject(part.kind, &message.id);
+        let boxes = self.models.boxes(part.kind, None)?;
+        let Some(table) = boxes.into_iter().find(|table| table.shown() == part.table) else {
+            let why = format!("the table {} is no longer there; nothing was written", part.table);
+            return Ok(messages.iter().map(|one| Item::new(subject(one), Outcome::Missing, why.as_str())).collect());
+        };
+        let written = self.sagas.store.requeue(self.models, part.kind, table, messages, self.permit).await;
+        let item = |message: &SeenMessage| match &written {
+            Ok(ids) if ids.contains(&message.id) => Item::new(subject(message), Outcome::Applied, "due again"),
+            Ok(_) => {
+                let why = "it has changed since it was looked at, or somebody has just taken it; nothing was written";
+                Item::new(subject(message), Outcome::Changed, why)
+            }
+            Err(error) => Item::failed(subject(message), error),
+        };
+        Ok(messages.iter().map(item).collect())
+    }
+}
+
+#[async_trait]
+impl Targets for Messages<'_> {
+    fn subject(&self, place: usize) -> Subject {
+        let (part, message) = self.messages[place];
+        subject(part.kind, &message.id)
+    }
+
+    async fn apply(&mut self, places: Range<usize>) -> Result<Vec<Item>> {
+        let mut items = Vec::new();
+        for batch in self.messages[places].chunk_by(|(left, _), (right, _)| std::ptr::eq(*left, *right)) {
+            let messages: Vec<SeenMessage> = batch.iter().map(|(_, message)| (*message).clone()).collect();
+            items.extend(self.requeue(batch[0].0, &messages).await?);
+        }
+        Ok(items)
+    }
+}
+
+#[async_trait]
+impl Apply<RequeueAction> for Sagas {
+    async fn apply(&self, plan: &Plan, action: RequeueAction, applying: Applying<'_>) -> Result<Report> {
+        let Applying { permit, observer, .. } = applying;
+        let models = self.models().await?;
+        let mut report = Report::new(plan.operation);
+        observer.begin("replay", Some(plan.targets));
+        let pace = Pace::bulk(action.head.batch, action.head.rate);
+        let messages: Vec<_> =
+            action.parts.iter().flat_map(|part| part.messages.iter().map(move |message| (part, message))).collect();
+        let count = messages.len();
+        let mut messages = Messages { sagas: self, models: &models, messages, permit };
+        run_batch(&mut messages, count, pace, permit, observer, &mut report).await;
+        report.items.extend(plan.refused.iter().cloned());
+        Ok(report)
     }
 }
 

@@ -16,135 +16,38 @@ pub mod postgres;
 pub mod sqlite;
 
 mod act;
+mod handle;
 mod letters;
 mod list;
+mod names;
+mod plan;
 mod remedy;
 mod story;
 mod upkeep;
 mod view;
 mod why;
 
+pub use handle::Sagas;
+pub use names::{STATES, flag, kind};
+pub use record::NAME;
 pub use view::{MESSAGE_COLUMNS, SAGA_COLUMNS, STEP_COLUMNS, message_severity};
-
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
 use sen_model::cause::Explanation;
 use sen_model::checkup::Checkup;
-use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::ident::OperationId;
+use sen_model::error::Result;
 use sen_model::letters::DeadLetters;
 use sen_model::listing::{Filter, Listing};
-use sen_model::observe::Observer;
-use sen_model::permit::WritePermit;
-use sen_model::plan::Plan;
+use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{Found, History};
-use sen_model::report::Report;
 use sen_model::request::Request;
 use sen_model::summary::Survey;
 use sen_model::system::System;
 use sen_model::time::Timestamp;
 
-use port::{SagaStore, Wanted};
-use shape::Models;
-use verdict::State;
-
-/// The system's name.
-pub const NAME: &str = "saga";
-
-/// Kinds of lists beside that of sagas, for [`Filter::kind`].
-pub mod kind {
-    /// Messages that sagas send.
-    pub const OUTBOX: &str = "outbox";
-    /// Messages that sagas are sent.
-    pub const INBOX: &str = "inbox";
-}
-
-/// Flags for [`Filter::flags`].
-pub mod flag {
-    /// Only what no poll picks up: sagas without a deadline, messages that were claimed long ago.
-    pub const STUCK: &str = "stuck";
-    /// Only what the next poll picks up.
-    pub const DUE: &str = "due";
-}
-
-/// The states `--state` takes: what the database stores, and what a verdict says.
-pub const STATES: &[&str] = &[
-    "running",
-    "suspended",
-    "failed",
-    "compensating",
-    "compensating_suspended",
-    "compensated",
-    "completed",
-    "timeout",
-    "stuck",
-    "partly_compensated",
-    "overdue",
-    "timed_out",
-    "lease_expired",
-    "due",
-    "between_steps",
-    "waiting_retry",
-    "waiting_event",
-    "unreadable",
-];
-
-/// How many recorded steps come along with a saga that is looked at for an act.
-const STEPS: i64 = 500;
-
-/// Sagas in one database.
-pub struct Sagas {
-    store: Arc<dyn SagaStore>,
-    /// What the plans have fixed: the changes with what was seen.
-    fixed: Mutex<HashMap<OperationId, act::Fixed>>,
-}
-
-impl Sagas {
-    /// Sagas over `store`.
-    pub fn new(store: Box<dyn SagaStore>) -> Self {
-        Self { store: store.into(), fixed: Mutex::default() }
-    }
-
-    /// The tables.
-    ///
-    /// # Errors
-    /// `NoSystem` when there are none.
-    async fn models(&self) -> Result<Arc<Models>> {
-        let models = self.store.models().await?;
-        if models.models.is_empty() && models.outboxes.is_empty() && models.inboxes.is_empty() {
-            let message = format!("no saga tables in {}", self.store.database());
-            return Err(Error::new(ErrorKind::NoSystem, message).with_hint(
-                "they are known by their columns (step_execution_token, current_step_index, …), in any schema this role may read",
-            ));
-        }
-        Ok(models)
-    }
-
-    /// Looks who has the row of a saga locked that should be free: one without a deadline, or long due.
-    async fn find_holders(&self, models: &Models, look: &mut port::Look) -> Result<()> {
-        for seen in &mut look.sagas {
-            let state = verdict::state(&seen.saga);
-            let model = models.models.iter().find(|model| model.state.number == seen.model);
-            if let (State::Stuck | State::Overdue | State::LeaseExpired, Some(model)) = (state, model) {
-                seen.holders = self.store.holders(model, &seen.saga.id).await?;
-            }
-        }
-        Ok(())
-    }
-
-    fn keep(&self, operation: OperationId, fixed: act::Fixed) {
-        self.fixed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(operation, fixed);
-    }
-
-    /// What was fixed for a plan; it can be carried out once.
-    fn take(&self, operation: OperationId) -> Result<act::Fixed> {
-        let fixed = self.fixed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&operation);
-        fixed.ok_or_else(|| Error::new(ErrorKind::Internal, "this plan was made by somebody else, or is done"))
-    }
-}
+use handle::STEPS;
+use port::Wanted;
 
 #[async_trait]
 impl System for Sagas {
@@ -265,13 +168,16 @@ impl System for Sagas {
         }
     }
 
-    async fn plan(&self, request: &Request) -> Result<Plan> {
-        self.make_plan(request).await
+    async fn plan(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
+        self.prepare(request).await
     }
 
-    async fn apply(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
-        permit.must_be_for(plan)?;
-        self.carry_out(plan, permit, observer).await
+    fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>> {
+        match saved.kind() {
+            plan::SagaAction::KIND => Prepared::<_, plan::SagaAction>::restore(self, saved),
+            plan::RequeueAction::KIND => Prepared::<_, plan::RequeueAction>::restore(self, saved),
+            other => Err(prepared::foreign(other)),
+        }
     }
 
     fn letters(&self) -> Option<&dyn DeadLetters> {

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 
+use super::handle::Sagas;
+use super::names::{STATES, flag, kind};
 use super::port::{MessageQuery, Messages, Order, SagaQuery, SagaStore, Sagas as Rows};
 use super::record::{Mailbox, Message, Saga, Status};
 use super::remedy::LEFT;
 use super::shape::{Model, Models, Table};
 use super::verdict::State;
-use super::{STATES, Sagas, flag, kind, view};
+use super::view;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::listing::{Filter, Listing, Part};
 use sen_model::record::Found;

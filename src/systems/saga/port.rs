@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::Stream;
+use sen_model::saved::nested;
+use serde::{Deserialize, Serialize};
 
 use super::record::{Entry, Mailbox, Message, Saga};
 use super::shape::{Model, Models, Table};
@@ -270,7 +272,7 @@ pub struct Group {
 }
 
 /// One guarded change of a saga: what was seen and must still be so, what is written, and the record of it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// The saga.
     pub id: String,
@@ -283,7 +285,7 @@ pub struct Change {
     /// Further conditions.
     pub guard: Guard,
     /// The new status.
-    pub to: &'static str,
+    pub to: String,
     /// The new token: whoever holds the old one is fenced out.
     pub fresh: String,
     /// Whether the next poll is to pick it up; else nobody is.
@@ -293,6 +295,7 @@ pub struct Change {
     /// Whether tries are counted anew.
     pub fresh_tries: bool,
     /// The new last error: `Some(None)` clears it.
+    #[serde(with = "nested")]
     pub error: Option<Option<String>>,
     /// What becomes of the context.
     pub context: Edits,
@@ -310,7 +313,7 @@ impl Change {
 }
 
 /// What else must hold when a change is made.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guard {
     /// No live lease: no deadline, or one that has passed.
     pub lease_over: bool,
@@ -319,11 +322,12 @@ pub struct Guard {
     /// No compensation on record.
     pub not_compensated: bool,
     /// This event has not been taken yet, and the wait for it is not over.
+    #[serde(with = "nested")]
     pub event: Option<Option<String>>,
 }
 
 /// Changes of a context: objects in JSON text, each `{}` when there is nothing to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edits {
     /// Fields that are set.
     pub set: String,
@@ -340,7 +344,7 @@ impl Default for Edits {
 }
 
 /// An event for a saga, as the library's `NotifyEvent`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// The id its sender gave it.
     pub id: Option<String>,
@@ -357,7 +361,7 @@ pub struct Event {
 }
 
 /// A message as a plan saw it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenMessage {
     /// Its id.
     pub id: String,

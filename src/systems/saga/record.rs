@@ -2,7 +2,16 @@
 
 use serde_json::Value as Json;
 
+use sen_model::subject::Subject;
 use sen_model::time::Timestamp;
+
+/// The system's name.
+pub const NAME: &str = "saga";
+
+/// A saga as a subject.
+pub fn subject(id: &str) -> Subject {
+    Subject::new(NAME, "saga", id)
+}
 
 /// What `status` of a saga can hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,9 +204,10 @@ pub struct Saga {
 }
 
 /// One recorded attempt at a step.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Entry {
     /// When, if the version recorded that.
+    #[serde(with = "sen_model::saved::optional_micros")]
     pub at: Option<Timestamp>,
     /// EXECUTE or COMPENSATE.
     pub phase: String,
@@ -287,7 +297,8 @@ impl Entry {
 }
 
 /// Which of the two message tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mailbox {
     /// What sagas send.
     Out,

@@ -67,7 +67,7 @@ impl Subject<'_> {
             token: saga.token.clone(),
             step: saga.step,
             guard: Guard::default(),
-            to,
+            to: to.to_owned(),
             fresh: self.fresh.clone(),
             due: true,
             advance: false,

@@ -2,10 +2,11 @@
 
 use super::port::{Census, Group, Look, Seen};
 use super::record::{Entry, Mailbox, Message, Saga, Status};
+use super::record::{NAME, subject};
 use super::remedy::{self, LEFT, Standing};
 use super::shape::{Model, Models};
 use super::verdict::{self, State};
-use super::{NAME, act, why};
+use super::why;
 use sen_model::record::{Event, Found, History, Section};
 use sen_model::subject::Subject;
 use sen_model::summary::{Attention, Count, Survey};
@@ -234,15 +235,7 @@ pub(super) fn found(seen: Seen, models: &Models, now: Timestamp) -> Found {
         columns: MESSAGE_COLUMNS,
         rows: messages.into_iter().map(message_row).collect(),
     };
-    Found {
-        subject: act::subject(&saga.id),
-        now,
-        lead: 7,
-        fields,
-        verdict,
-        history: None,
-        sections: vec![steps, messages],
-    }
+    Found { subject: subject(&saga.id), now, lead: 7, fields, verdict, history: None, sections: vec![steps, messages] }
 }
 
 fn is_dead(message: &Message) -> bool {

@@ -3,8 +3,9 @@
 use sen_model::error::Result;
 use sen_model::plan::Step;
 use sen_model::prepared::Action;
+use sen_model::saved::optional_micros;
 use sen_model::subject::Subject;
-use sen_model::time::{Timestamp, optional_micros};
+use sen_model::time::Timestamp;
 use sen_model::value::Value;
 use serde::{Deserialize, Serialize};
 

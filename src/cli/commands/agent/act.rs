@@ -7,11 +7,11 @@ use sen_core::model::listing::Filter;
 use sen_core::model::request::{AgentRequest, Request};
 use sen_core::systems::node;
 
-use super::list::Matching;
-use crate::commands::ids::ids;
 use super::common::agents;
+use super::list::Matching;
 use crate::args::span;
 use crate::commands::act::{ActionOptions, perform};
+use crate::commands::ids::ids;
 use crate::session::Session;
 use crate::views::Answer;
 

@@ -9,10 +9,10 @@ use sen_core::ops::unsettled;
 use sen_core::registry::{Access, Database};
 use sen_core::systems::saga::{self, flag};
 
-use crate::commands::ids::ids;
 use super::list::Matching;
 use crate::args::span;
 use crate::commands::act::{ActionOptions, apply};
+use crate::commands::ids::ids;
 use crate::commands::reconcile::read_json;
 use crate::commands::related;
 use crate::session::Session;

@@ -103,7 +103,7 @@ pub(super) fn change(db: &mut Connection, model: &Model, change: &Change) -> Res
         sql.as_str(),
         params![
             stored,
-            change.to,
+            &change.to,
             like(&change.fresh, &stored),
             due,
             i64::from(change.advance),
@@ -275,7 +275,7 @@ mod tests {
             token: seen.token.clone(),
             step: seen.step,
             guard: Guard::default(),
-            to: "RUNNING",
+            to: "RUNNING".into(),
             fresh: "f".into(),
             due: true,
             advance: false,
