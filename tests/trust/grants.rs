@@ -78,7 +78,7 @@ fn an_operator_suffices(made: &'static Made) {
     granted(&scene, "operator", "operator");
     let doctor = scene.run("operator", &scene.doctor()).stdout;
     assert!(doctor.contains("operator may read and act on everything found"), "{doctor}");
-    let steps: Vec<_> = scene.reading().into_iter().chain(scene.acting()).collect();
+    let steps: Vec<_> = scene.reading().into_iter().chain(scene.acting()).chain(scene.running()).collect();
     let wrong: Vec<String> = steps.iter().filter_map(|step| scene.wrong("operator", step)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

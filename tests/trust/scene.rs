@@ -246,16 +246,8 @@ impl<'a> Scene<'a> {
         let mut steps = vec![
             step(&[0], &["once", "o:1", "--", "true"]),
             step(&[0], &["once", "o:1", "--", "true"]),
-            step(&[0], &["once", "--print-cached", "o:1", "--", "true"]),
-            step(&[0], &["once", "--namespace", "o", "beating", "--ttl", "1s", "--", "sleep", "1"]),
             step(&[1], &["once", "o:2", "--", "false"]),
-            step(&[76], &["once", "o:2", "--", "false"]),
             step(&[0], &["once", "o:3", "--on-failure", "release", "--", "true"]),
-            step(&[1], &["once", "o:4", "--on-failure", "release", "--", "false"]),
-            step(&[1], &["once", "o:5", "--on-failure", "complete", "--", "false"]),
-            step(&[1], &["once", "o:5", "--", "false"]),
-            step(&[127], &["once", "o:6", "--", "/nowhere/at/all"]),
-            step(&[75], &["once", "--wait", "300ms", "h:1", "--", "true"]),
             step(&[0], &["reconcile", "u:3", "--yes"]),
             step(&[0], &["reconcile", "u:1", "--complete", "{\"ok\": true}", "--yes"]),
             step(&[0], &["reconcile", "u:2", "--reset", "--yes"]),
@@ -302,6 +294,20 @@ impl<'a> Scene<'a> {
             }
         }
         steps
+    }
+
+    /// `once` in every way it can go, after [`Self::acting`]; some of it takes a second.
+    pub fn running(&self) -> Vec<Step> {
+        vec![
+            step(&[0], &["once", "--print-cached", "o:1", "--", "true"]),
+            step(&[0], &["once", "--namespace", "o", "beating", "--ttl", "1s", "--", "sleep", "1"]),
+            step(&[76], &["once", "o:2", "--", "false"]),
+            step(&[1], &["once", "o:4", "--on-failure", "release", "--", "false"]),
+            step(&[1], &["once", "o:5", "--on-failure", "complete", "--", "false"]),
+            step(&[1], &["once", "o:5", "--", "false"]),
+            step(&[127], &["once", "o:6", "--", "/nowhere/at/all"]),
+            step(&[75], &["once", "--wait", "300ms", "h:1", "--", "true"]),
+        ]
     }
 
     /// `sen watch` through its panes and into a detail, and a command that is shown again and again, each in a terminal.

@@ -91,7 +91,7 @@ fn nothing_planted_is_called(made: &'static Made) {
 
     let mut wrong: Vec<String> = Vec::new();
     wrong.extend(scene.watched());
-    for step in scene.reading().iter().chain(&scene.acting()) {
+    for step in scene.reading().iter().chain(&scene.acting()).chain(&scene.running()) {
         wrong.extend(scene.wrong(&owner, step));
     }
     // Worse still: what others planted comes before the system's own, tables and types among it.
