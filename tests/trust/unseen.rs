@@ -1,5 +1,8 @@
 //! What a role may not see is told, and never passed off as "nothing there".
 
+use serde_json::json;
+
+use crate::harness::peers::{Peer, SAGA_073};
 use crate::harness::postgres::Server;
 use crate::harness::sen::sen;
 
@@ -38,6 +41,35 @@ fn rows_hidden_by_row_level_security_are_told_of() {
     // The owner sees everything.
     let owner = sen(["list"]).database(&url).run().expect_code(0);
     assert!(!owner.stderr.contains("row-level"), "{}", owner.stderr);
+    database.psql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+/// Sagas are in tables of any name.
+#[test]
+fn hidden_rows_of_sagas_are_told_of_whatever_their_tables_are_called() {
+    let database = Server::shared().fresh_database();
+    let url = database.url();
+    let names = json!({"state": "my_sagas", "history": "my_steps"}).to_string();
+    let mut library = Peer::start(&SAGA_073, "saga/peer.py", &[&url, &names]);
+    library.send(&json!({"do": "init"}));
+    library.send(&json!({"do": "start", "order": "o-1", "saga": "order"}));
+    drop(library);
+    let role = format!("sagas_hidden_from_{}", database.name);
+    database.psql(&format!("CREATE ROLE {role} LOGIN"));
+    database.psql(&sen(["grants", "--role", "ro", "--to", &role]).database(&url).run().expect_code(0).stdout);
+    let reader = as_role(&url, &role);
+    let run = |args: &[&str]| sen(args).database(&reader).run().expect_code(0);
+    assert!(!run(&["saga", "list"]).stderr.contains("row-level"));
+    database.psql("ALTER TABLE my_sagas ENABLE ROW LEVEL SECURITY; ALTER TABLE my_steps ENABLE ROW LEVEL SECURITY");
+    let told = "row-level security can hide rows of my_sagas, my_steps";
+    let (listed, status, doctor) = (run(&["saga", "list"]), run(&["status"]), run(&["doctor"]));
+    assert!(listed.stderr.contains(told), "{}", listed.stderr);
+    assert!(status.stdout.contains(told), "{}", status.stdout);
+    assert!(
+        doctor.stdout.contains("rows of my_sagas") && doctor.stdout.contains("rows of my_steps"),
+        "{}",
+        doctor.stdout
+    );
     database.psql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
 

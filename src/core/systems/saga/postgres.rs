@@ -61,7 +61,8 @@ static CATALOGUE: Sql = Sql::new(
         (SELECT format('%I.%I', sn.nspname, sc.relname) FROM pg_depend AS d JOIN pg_class AS sc ON sc.oid = d.objid
             JOIN pg_namespace AS sn ON sn.oid = sc.relnamespace
             WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = c.oid
-                AND d.deptype IN ('a', 'i') AND sc.relkind = 'S' LIMIT 1)
+                AND d.deptype IN ('a', 'i') AND sc.relkind = 'S' LIMIT 1),
+        c.relrowsecurity AND row_security_active(c.oid)
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname NOT IN ('pg_catalog', 'information_schema')
         AND n.nspname NOT LIKE 'pg\\_temp%'
@@ -261,6 +262,9 @@ impl SagaStore for PostgresSagas {
     async fn models(&self) -> Result<Arc<Models>> {
         let found = self.models.get_or_try_init(|| async {
             let rows = self.link.ask(Ask::new(&CATALOGUE, [])).await?;
+            let hidden = rows.iter().filter(|row| Cells::new(row).flag(7) == Some(true));
+            let hidden: Vec<String> = hidden.filter_map(|row| Cells::new(row).text(2)).collect();
+            self.link.hidden().note(hidden.iter().map(String::as_str));
             Ok(Arc::new(Models::of(rows.iter().map(found_table).collect())))
         });
         found.await.map(Arc::clone)
