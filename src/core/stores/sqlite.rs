@@ -264,6 +264,34 @@ impl Open {
     }
 }
 
+/// Runs a part of a transaction that is written as a whole or not at all: `None` when a trigger of `RAISE(IGNORE)` kept some
+/// of it out, and then nothing of the part is written.
+///
+/// # Errors
+/// As `work`, but for what was kept out.
+pub fn part<T>(db: &Connection, work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+    let run = |sql: &str| db.execute_batch(sql).map_err(error_from);
+    run("SAVEPOINT part")?;
+    let done = match work() {
+        Err(error) if error.kind() == ErrorKind::KeptOut => {
+            run("ROLLBACK TO part")?;
+            None
+        }
+        done => Some(done?),
+    };
+    run("RELEASE part")?;
+    Ok(done)
+}
+
+/// Whether a statement wrote the rows that it must write here: in this transaction everything is as it requires it, so only
+/// a trigger of `table` can have kept them out.
+///
+/// # Errors
+/// `KeptOut`.
+pub fn written(count: usize, wanted: usize, table: &str) -> Result<()> {
+    if count < wanted { Err(Error::kept_out(table)) } else { Ok(()) }
+}
+
 /// Turns SQLite's error into ours.
 pub fn error_from(error: rusqlite::Error) -> Error {
     let code = error.sqlite_error_code();

@@ -17,7 +17,7 @@ mod list;
 mod messages;
 
 use super::port::{
-    Census, Change, Event, Holder, Look, MessageQuery, Messages, SagaQuery, SagaStore, Sagas, Seen, SeenMessage, Wanted,
+    Census, Change, Event, Holder, Look, MessageQuery, Messages, SagaQuery, SagaStore, Sagas, Seen, Requeued, SeenMessage, Wanted,
 };
 use super::record::{Awaiting, Entry, Later, Mailbox, Message, Saga, Status, uuid, uuid_range};
 use super::shape::{Field, Model, Models, Table};
@@ -400,7 +400,7 @@ impl SagaStore for PostgresSagas {
         table: &Table,
         seen: &[SeenMessage],
         permit: &WritePermit,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Requeued> {
         messages::requeue(&self.link, models, kind, table, seen, permit).await
     }
 }

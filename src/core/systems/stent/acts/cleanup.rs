@@ -97,8 +97,11 @@ impl Stent {
             match self.acts()?.store.clean(&executions, permit).await {
                 Ok(done) => {
                     for (at, execution) in executions.iter().enumerate() {
-                        if done.contains(&at) {
+                        if done.done.contains(&at) {
                             add(&mut report, &execution.id, Outcome::Applied, "removed");
+                        } else if done.kept.contains(&at) {
+                            let why = crate::system::suppressed("executions or what belongs to them");
+                            add(&mut report, &execution.id, Outcome::Changed, &why);
                         } else {
                             let why = "it has changed since it was looked at, or somebody holds it: left alone";
                             add(&mut report, &execution.id, Outcome::Changed, why);

@@ -318,7 +318,7 @@ fn told(stopped: &[Stopped], expires: bool) -> String {
 pub(super) fn failed(id: &str, error: &Error) -> Item {
     let outcome = match error.kind() {
         ErrorKind::OutcomeUnknown => Outcome::Unknown,
-        ErrorKind::Changed | ErrorKind::Refused => Outcome::Changed,
+        ErrorKind::Changed | ErrorKind::KeptOut | ErrorKind::Refused => Outcome::Changed,
         _ => Outcome::Failed,
     };
     let mut why = error.to_string();
