@@ -100,9 +100,8 @@ impl Error {
 
     /// What changed no row although everything is as the change requires it.
     pub fn kept_out(table: &str) -> Self {
-        let why = format!(
-            "the database did not let the change through: a row-level security policy or a trigger on {table}"
-        );
+        let why =
+            format!("the database did not let the change through: a row-level security policy or a trigger on {table}");
         Self::new(ErrorKind::KeptOut, why)
     }
 

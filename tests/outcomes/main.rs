@@ -10,6 +10,7 @@ mod harness;
 
 mod bulk;
 mod durable;
+mod kept;
 mod losses;
 mod retry;
 mod stage;

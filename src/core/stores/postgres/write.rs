@@ -34,6 +34,9 @@ const CONFLICTS: [&str; 2] = ["40001", "40P01"];
 /// Says how a change shows once it is committed, given what it wrote.
 pub type ProofOf<'a> = &'a (dyn Fn(&Written<'_>) -> Proof + Send + Sync);
 
+/// How often a change that seems to have been kept out is tried again before that is said.
+const AGAIN: u32 = 2;
+
 /// The column in which a change names the table that kept a part of it out; NULL where all of it went through.
 const KEPT_OUT: &str = "kept_out";
 
@@ -56,11 +59,20 @@ pub struct Changed {
     pub left: Vec<Row>,
 }
 
-/// Whether no other transaction holds this row: nobody has locked it since it was written, or this one has. Numbers of
-/// transactions that have ended may stand there as well, and are then taken for one that has not.
+/// Whether no other transaction held this row when it was to be changed: nobody has locked it since it was written, this
+/// transaction has, or one that had ended before the change was begun.
 macro_rules! free {
     ($row:literal) => {
-        concat!("(", $row, ".xmax::text = '0' OR ", $row, ".xmax::text::int8 = txid_current() % 4294967296)")
+        concat!(
+            "(",
+            $row,
+            ".xmax::text = '0' OR ",
+            $row,
+            ".xmax::text::int8 = txid_current() % 4294967296
+            OR (8589934591 + current_setting('sen.ended_below')::int8 % 4294967296 - ",
+            $row,
+            ".xmax::text::int8) % 4294967296 < 2147483648)"
+        )
     };
 }
 pub(crate) use free;
@@ -98,12 +110,14 @@ impl Postgres {
         limit: Option<Duration>,
         again: &Again,
     ) -> Result<Changed> {
-        let (mut tried, mut suspected) = (0, false);
+        let (mut tried, mut suspected) = (0, 0);
         loop {
             match self.change_once(change, left, proof, operation, limit, again).await {
                 // Somebody may have come between the change and the question; nobody does so every time.
-                Ok(Changed { rows, left }) if rows.is_empty() && !left.is_empty() && !suspected => suspected = true,
-                Err(error) if error.kind() == ErrorKind::KeptOut && !suspected => suspected = true,
+                Ok(Changed { rows, left }) if rows.is_empty() && !left.is_empty() && suspected < AGAIN => {
+                    suspected += 1
+                }
+                Err(error) if error.kind() == ErrorKind::KeptOut && suspected < AGAIN => suspected += 1,
                 Err(error) if tried < 3 && error.sqlstate().is_some_and(|code| CONFLICTS.contains(&code)) => {
                     tried += 1;
                     // The operation's random id spreads contenders without another source of randomness.

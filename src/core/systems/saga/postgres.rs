@@ -17,7 +17,8 @@ mod list;
 mod messages;
 
 use super::port::{
-    Census, Change, Event, Holder, Look, MessageQuery, Messages, SagaQuery, SagaStore, Sagas, Seen, Requeued, SeenMessage, Wanted,
+    Census, Change, Event, Holder, Look, MessageQuery, Messages, Requeued, SagaQuery, SagaStore, Sagas, Seen,
+    SeenMessage, Wanted,
 };
 use super::record::{Awaiting, Entry, Later, Mailbox, Message, Saga, Status, uuid, uuid_range};
 use super::shape::{Field, Model, Models, Table};

@@ -15,7 +15,8 @@ use rusqlite::{Connection, params};
 use tokio::sync::OnceCell;
 
 use super::port::{
-    Census, Change, Event, Look, MessageQuery, Messages, SagaQuery, SagaStore, Sagas, Seen, Requeued, SeenMessage, Wanted,
+    Census, Change, Event, Look, MessageQuery, Messages, Requeued, SagaQuery, SagaStore, Sagas, Seen, SeenMessage,
+    Wanted,
 };
 use super::record::{Entry, Later, Mailbox, Message, Saga, Status, uuid, uuid_range};
 use super::shape::{Field, Model, Models, Table};

@@ -16,8 +16,8 @@ use crate::stores::postgres::decode::Cells;
 use crate::stores::postgres::link::Link;
 use crate::stores::postgres::outcome::{Proof, Written};
 use crate::stores::postgres::read::Ask;
-use crate::systems::stent::acts::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
 use crate::stores::postgres::write::{Left, free};
+use crate::systems::stent::acts::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
 use crate::systems::stent::letters::chosen::{Places, Wanted};
 use crate::systems::stent::port::ExecutionStore as _;
 use crate::time::wall::Wall;
@@ -63,7 +63,9 @@ static CANCEL: Sql = Sql::new(concat!(
         noted AS (INSERT INTO execution_progress (execution_id, step, status, detail)
             SELECT id, root_function, 'failed', 'execution cancelled ' || $5 || ', database role ' || session_user FROM ended)
     SELECT NULL::text, NULL::text, NULL::text, NULL::text,
-        CASE WHEN (SELECT count(*) FROM stopped) < (SELECT count(*) FROM theirs) THEN 'tasks' END AS kept_out FROM ended
+        CASE WHEN (SELECT count(*) FROM stopped) < (SELECT count(*) FROM tasks AS t
+            WHERE t.execution_id = $1 AND t.state || '' IN ('pending', 'running') AND t.id NOT IN (SELECT w.id FROM waits AS w))
+        THEN 'tasks' END AS kept_out FROM ended
     UNION ALL SELECT id::text, state::text, worker_id::text, NULL, NULL FROM stopped
     UNION ALL SELECT id::text, 'left', worker_id::text, step_name::text, NULL FROM waits WHERE EXISTS (SELECT 1 FROM ended)"
 ));
@@ -175,15 +177,40 @@ const CLEAN_BEGIN: &str = concat!(
     has_letters!(),
     " AND NOT ",
     has_live!(),
-    " FOR UPDATE OF e SKIP LOCKED),
-    d1 AS (DELETE FROM tasks USING held WHERE execution_id = held.id)"
+    " FOR UPDATE OF e SKIP LOCKED)"
 );
-const CLEAN_PROGRESS: &str = ", d2 AS (DELETE FROM execution_progress USING held WHERE execution_id = held.id)";
-const CLEAN_SIGNALS: &str = ", d3 AS (DELETE FROM signals USING held WHERE execution_id = held.id)";
-const CLEAN_COUNTERS: &str = ", d4 AS (DELETE FROM execution_counters USING held WHERE execution_id = held.id)";
-const CLEAN_STATE: &str = ", d5 AS (DELETE FROM execution_state USING held WHERE execution_id = held.id)";
+
+/// Removes what belongs to the executions from a table; and names that table where some of it is kept out.
+macro_rules! removed {
+    ($deleted:literal, $table:literal) => {
+        (
+            concat!(
+                ", ",
+                $deleted,
+                " AS (DELETE FROM ",
+                $table,
+                " USING held WHERE execution_id = held.id RETURNING 1)"
+            ),
+            concat!(
+                "WHEN (SELECT count(*) FROM ",
+                $deleted,
+                ") < (SELECT count(*) FROM ",
+                $table,
+                " AS x JOIN held AS h ON h.id = x.execution_id) THEN '",
+                $table,
+                "' "
+            ),
+        )
+    };
+}
+const CLEAN_TASKS: (&str, &str) = removed!("d1", "tasks");
+const CLEAN_PROGRESS: (&str, &str) = removed!("d2", "execution_progress");
+const CLEAN_SIGNALS: (&str, &str) = removed!("d3", "signals");
+const CLEAN_COUNTERS: (&str, &str) = removed!("d4", "execution_counters");
+const CLEAN_STATE: (&str, &str) = removed!("d5", "execution_state");
 const CLEAN_END: &str = ", gone AS (DELETE FROM executions AS e USING held WHERE e.id = held.id RETURNING held.place)
-    SELECT place::int8 FROM gone";
+    SELECT place::int8, CASE WHEN (SELECT count(*) FROM gone) < (SELECT count(*) FROM held) THEN 'executions' ";
+const CLEAN_LAST: &str = "END AS kept_out FROM gone";
 
 /// The executions of a batch that are as seen, although nobody else holds them. $1 ids, $2 ends as seen.
 static CLEANABLE: Sql = Sql::new(concat!(
@@ -217,11 +244,11 @@ static WOKEN: Sql = Sql::new(
             WHEN t.state = 'pending' THEN 'absent' END FROM tasks AS t WHERE t.id = $4)",
 );
 
-/// $4 ids, $5 ends as seen. Nothing is left of an execution that was removed, so another could have done it as well.
+/// $4 ids, $5 ends as seen. Nothing is left of an execution that was removed: another could have done it as well, so that
+/// proves nothing.
 static CLEANED: Sql = Sql::new(
     "CASE WHEN EXISTS (SELECT FROM unnest($4::text[], $5::timestamp[]) AS w (id, completed_at)
-            JOIN executions AS e ON e.id = w.id AND e.completed_at = w.completed_at) THEN 'absent'
-        WHEN NOT EXISTS (SELECT FROM executions AS e WHERE e.id = ANY($4::text[])) THEN 'effect' END",
+            JOIN executions AS e ON e.id = w.id AND e.completed_at = w.completed_at) THEN 'absent' END",
 );
 
 #[async_trait]
@@ -338,15 +365,18 @@ impl ActStore for PostgresActs {
 
     async fn clean(&self, executions: &[Wanted], permit: &WritePermit) -> Result<Places> {
         let shape = PostgresExecutions::new(Arc::clone(&self.link)).shape().await?;
-        let optional = [
+        let pieces: Vec<(&str, &str)> = [
+            (true, CLEAN_TASKS),
             (shape.has_progress(), CLEAN_PROGRESS),
             (shape.has_signals(), CLEAN_SIGNALS),
             (shape.has_counters(), CLEAN_COUNTERS),
             (shape.has_state(), CLEAN_STATE),
-        ];
-        let begin = Sql::new(CLEAN_BEGIN);
-        let pieces = optional.into_iter().filter(|(there, _)| *there);
-        let clean = pieces.fold(begin, |sql, (_, piece)| sql.then(piece)).then(CLEAN_END);
+        ]
+        .into_iter()
+        .filter_map(|(there, piece)| there.then_some(piece))
+        .collect();
+        let clean = pieces.iter().fold(Sql::new(CLEAN_BEGIN), |sql, (removed, _)| sql.then(removed)).then(CLEAN_END);
+        let clean = pieces.iter().fold(clean, |sql, (_, kept)| sql.then(kept)).then(CLEAN_LAST);
         let ids: Vec<&str> = executions.iter().map(|execution| execution.id.as_str()).collect();
         let ends: Vec<Option<Stamp>> = executions.iter().map(|execution| execution.moved_at.map(Stamp)).collect();
         let params: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::TEXT_ARRAY), (&ends, Type::TIMESTAMP_ARRAY)];

@@ -328,15 +328,9 @@ macro_rules! all_made {
 static REPLAYED: Sql = Sql::new(concat!("CASE ", recorded!("$6::text[]"), still!(), all_made!()));
 static REPLAYED_WITHOUT_RECORD: Sql = Sql::new(concat!("CASE ", still!(), all_made!()));
 
-/// Others could have removed them as well, but not have replayed them.
-macro_rules! none_made {
-    () => {
-        " WHEN NOT EXISTS (SELECT FROM tasks AS t WHERE t.id = ANY($6::text[])) THEN 'effect' END"
-    };
-}
-
-static REMOVED: Sql = Sql::new(concat!("CASE ", recorded!("$4::text[]"), still!(), none_made!()));
-static REMOVED_WITHOUT_RECORD: Sql = Sql::new(concat!("CASE ", still!(), none_made!()));
+/// Where no record is kept, nothing shows who removed them.
+static REMOVED: Sql = Sql::new(concat!("CASE ", recorded!("$4::text[]"), still!(), " END"));
+static REMOVED_WITHOUT_RECORD: Sql = Sql::new(concat!("CASE ", still!(), " END"));
 
 /// How a batch shows once it is committed. The record names the operation of the plan, whichever connection wrote it.
 fn proof<'a>(

@@ -347,7 +347,8 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Places> {
             written(run(DELETE, &[&wanted.id])?, 1, "dead_tasks")?;
             // Of an orphan there is no execution.
             if task.kind == TaskKind::Orchestrator && run(OPEN, &[&task.execution_id, &now_text])? == 0 {
-                let there = writing.query_row(STATE, [&task.execution_id], |_| Ok(())).optional().map_err(error_from)?;
+                let there =
+                    writing.query_row(STATE, [&task.execution_id], |_| Ok(())).optional().map_err(error_from)?;
                 written(0, usize::from(there.is_some()), "executions")?;
             }
             if records {
