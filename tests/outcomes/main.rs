@@ -9,6 +9,7 @@
 mod harness;
 
 mod bulk;
+mod disk;
 mod durable;
 mod kept;
 mod losses;

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction};
 use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -262,6 +262,22 @@ impl Open {
             _ => done,
         }
     }
+}
+
+/// Commits. The disk may have what an error of it says is not there: a WAL whose sync failed, for example, is read by the next
+/// connection.
+///
+/// # Errors
+/// `OutcomeUnknown` after an error of the disk; any other error means that nothing was written.
+pub fn commit(writing: Transaction<'_>) -> Result<()> {
+    writing.commit().map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::SystemIoFailure) => {
+            Error::new(ErrorKind::OutcomeUnknown, "the disk failed while the change was being committed")
+                .with_hint("inspect it when the disk works again: the change is there as a whole or not at all")
+                .with_source(error)
+        }
+        _ => error_from(error),
+    })
 }
 
 /// Runs a part of a transaction that is written as a whole or not at all: `None` when a trigger of `RAISE(IGNORE)` kept some

@@ -9,7 +9,7 @@ use super::cells::{self, hex, like};
 use super::{entries, now, select, table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::Sql;
-use crate::stores::sqlite::{error_from, written};
+use crate::stores::sqlite::{commit, error_from, written};
 use crate::systems::saga::port::{Change, Edits, Event, Requeued, SeenMessage, micros};
 use crate::systems::saga::record::{Entry, Mailbox, Saga};
 use crate::systems::saga::shape::{Model, Models, Table};
@@ -123,7 +123,7 @@ pub(super) fn change(db: &mut Connection, model: &Model, change: &Change) -> Res
             note(&writing, history, &stored, entry, &change.fresh, &clock)?;
         }
     }
-    writing.commit().map_err(error_from)?;
+    commit(writing)?;
     Ok(true)
 }
 
@@ -194,7 +194,7 @@ pub(super) fn ingest(db: &mut Connection, inbox: &Table, event: &Event, source: 
     let saga = event.saga.as_deref().map(hex);
     let values = params![hex(&event.row), event.id, saga, event.kind, event.correlation, event.payload, source, clock];
     written(writing.execute(sql.as_str(), values).map_err(error_from)?, 1, &inbox.shown())?;
-    writing.commit().map_err(error_from)?;
+    commit(writing)?;
     Ok(true)
 }
 
@@ -258,7 +258,7 @@ pub(super) fn requeue(
             note(&writing, history, &saga, &entry, &saga, &clock)?;
         }
     }
-    writing.commit().map_err(error_from)?;
+    commit(writing)?;
     Ok(came)
 }
 

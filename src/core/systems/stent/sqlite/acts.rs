@@ -10,7 +10,7 @@ use super::letters::{list, wall};
 use super::shape;
 use crate::error::Result;
 use crate::permit::WritePermit;
-use crate::stores::sqlite::{Sqlite, error_from, part, written};
+use crate::stores::sqlite::{Sqlite, commit, error_from, part, written};
 use crate::systems::stent::acts::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
 use crate::systems::stent::letters::chosen::{Places, Wanted};
 use crate::systems::stent::record::signal_step;
@@ -35,9 +35,9 @@ impl SqliteActs {
         self.db
             .run(|db| {
                 let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
-                let (value, commit) = work(&writing)?;
-                if commit {
-                    writing.commit().map_err(error_from)?;
+                let (value, wrote) = work(&writing)?;
+                if wrote {
+                    commit(writing)?;
                 }
                 Ok(value)
             })

@@ -12,7 +12,7 @@ use super::cells::Cells;
 use super::{now, readable, shape, task_columns};
 use crate::error::{Error, ErrorKind, Result};
 use crate::permit::WritePermit;
-use crate::stores::sqlite::{Sqlite, error_from, part, written};
+use crate::stores::sqlite::{Sqlite, commit, error_from, part, written};
 use crate::systems::stent::dump::{self, Dump};
 use crate::systems::stent::letters::chosen::{Places, Wanted};
 use crate::systems::stent::letters::rules::{self, Effect, Standing};
@@ -359,7 +359,7 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Places> {
         });
         if whole?.is_some() { places.done.push(place) } else { places.kept.push(place) }
     }
-    writing.commit().map_err(error_from)?;
+    commit(writing)?;
     Ok(places)
 }
 
@@ -394,7 +394,7 @@ fn remove(db: &mut Connection, job: &Job) -> Result<Places> {
         }
         places.done.push(place);
     }
-    writing.commit().map_err(error_from)?;
+    commit(writing)?;
     Ok(places)
 }
 
