@@ -180,3 +180,19 @@ async def slow():
 @Engine.durable(queue="live", retry_policy=RetryPolicy(max_attempts=5))
 async def live(seconds):
     return await hang(seconds)
+
+
+@Engine.durable(queue="main", retry_policy=ONCE)
+async def forgiving(order):
+    try:
+        return await hang(3600)
+    except Exception as error:
+        return f"handled: {error}"
+
+
+@Engine.durable(queue="main", retry_policy=ONCE)
+async def either(order):
+    try:
+        return await asyncio.gather(Engine.wait_for_signal("approve"), hang(3600))
+    except Exception as error:
+        return f"handled: {error}"

@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 use super::Postgres;
 use super::again::Again;
 use super::read::{Ask, Streamed};
-use super::write::ProofOf;
+use super::write::{Changed, Left, ProofOf};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ident::OperationId;
 use crate::model::checkup::Hidden;
@@ -129,5 +129,38 @@ impl Link {
     /// As there.
     pub async fn change_all(&self, change: &Ask<'_>, proof: ProofOf<'_>, operation: OperationId) -> Result<Vec<Row>> {
         self.live().await?.change_all(change, proof, operation, self.limit, &self.again).await
+    }
+
+    /// [`Postgres::change_or_left`]: the same, and what the database kept out.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn change_or_left(
+        &self,
+        change: &Ask<'_>,
+        left: &Left<'_>,
+        proof: ProofOf<'_>,
+        operation: OperationId,
+    ) -> Result<Changed> {
+        self.live().await?.change_or_left(change, Some(left), proof, operation, self.limit, &self.again).await
+    }
+
+    /// The same for a change of one thing: `None` when it is not as the change requires it.
+    ///
+    /// # Errors
+    /// As there; `KeptOut`, naming `table`, when the database kept the change out.
+    pub async fn change_one(
+        &self,
+        change: &Ask<'_>,
+        (table, left): (&str, Ask<'_>),
+        proof: ProofOf<'_>,
+        operation: OperationId,
+    ) -> Result<Option<Row>> {
+        let left = Left { wanted: 1, ask: left };
+        let changed = self.change_or_left(change, &left, proof, operation).await?;
+        match changed.rows.into_iter().next() {
+            None if !changed.left.is_empty() => Err(Error::kept_out(table)),
+            row => Ok(row),
+        }
     }
 }

@@ -17,7 +17,8 @@ mod list;
 mod messages;
 
 use super::port::{
-    Census, Change, Event, Holder, Look, MessageQuery, Messages, SagaQuery, SagaStore, Sagas, Seen, SeenMessage, Wanted,
+    Census, Change, Event, Holder, Look, MessageQuery, Messages, Requeued, SagaQuery, SagaStore, Sagas, Seen,
+    SeenMessage, Wanted,
 };
 use super::record::{Awaiting, Entry, Later, Mailbox, Message, Saga, Status, uuid, uuid_range};
 use super::shape::{Field, Model, Models, Table};
@@ -404,7 +405,7 @@ impl SagaStore for PostgresSagas {
         table: &Table,
         seen: &[SeenMessage],
         permit: &WritePermit,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Requeued> {
         messages::requeue(&self.link, models, kind, table, seen, permit).await
     }
 }

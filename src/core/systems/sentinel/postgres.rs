@@ -189,10 +189,11 @@ static CENSUS: Sql = Sql::new(
 
 static LAST_EVENT: Sql = Sql::new("SELECT occurred_at::timestamptz FROM sentinel_events ORDER BY id DESC LIMIT 1");
 
-/// $4 what was created.
+/// $4 what was created: the catalogue says by which transaction.
 static MADE: Sql = Sql::new(
-    "CASE (SELECT count(*) FROM unnest($4::text[]) AS name WHERE to_regclass(name) IS NOT NULL)
-        WHEN cardinality($4::text[]) THEN 'effect' WHEN 0 THEN 'absent' END",
+    "CASE WHEN (SELECT count(*) FROM unnest($4::text[]) AS name JOIN pg_class AS c ON c.oid = to_regclass(name)
+            WHERE c.xmin::text::int8 = $1::int8 % 4294967296) = cardinality($4::text[]) THEN 'landed'
+        WHEN NOT EXISTS (SELECT 1 FROM unnest($4::text[]) AS name WHERE to_regclass(name) IS NOT NULL) THEN 'absent' END",
 );
 
 static HAVE: Sql = Sql::new("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL");

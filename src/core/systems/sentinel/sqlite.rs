@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::report::{Item, Outcome};
 use crate::model::subject::Subject;
 use crate::permit::WritePermit;
-use crate::stores::sqlite::{Sqlite, error_from};
+use crate::stores::sqlite::{Sqlite, commit, error_from};
 use crate::time::Timestamp;
 
 /// Sentinel in one SQLite file.
@@ -509,7 +509,7 @@ impl LeaseStore for SqliteLeases {
                         writing.execute_batch(RAISE).map_err(error_from)?;
                     }
                 }
-                writing.commit().map_err(error_from)?;
+                commit(writing)?;
                 Ok(items)
             })
             .await

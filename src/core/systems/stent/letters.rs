@@ -50,10 +50,10 @@ pub trait LetterStore: Send + Sync {
     async fn look(&self, query: &LetterQuery) -> Result<Facts>;
 
     /// Replays what of a batch can be replayed, in one transaction, and says which places of it were.
-    async fn replay(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Vec<usize>>;
+    async fn replay(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<chosen::Places>;
 
     /// Removes what of a batch is still as seen, in one transaction, and says which places of it were.
-    async fn remove(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Vec<usize>>;
+    async fn remove(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<chosen::Places>;
 
     /// The same letters over a connection of its own, for work side by side; `None` where that gains nothing.
     async fn lane(&self) -> Option<Box<dyn LetterStore>> {

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, ToSql, TransactionBehavior, named_params};
 
 use crate::error::Result;
-use crate::stores::sqlite::error_from;
+use crate::stores::sqlite::{commit, error_from};
 use crate::systems::sentinel::port::{Acted, LeaseAct, Verb};
 use crate::time::Timestamp;
 
@@ -62,6 +62,6 @@ pub(super) fn act(db: &mut Connection, act: &LeaseAct) -> Result<Option<Acted>> 
         ":key": act.key, ":event": act.verb.event(), ":now": now, ":token": token, ":note": act.note,
     };
     writing.execute(EVENT, event).map_err(error_from)?;
-    writing.commit().map_err(error_from)?;
+    commit(writing)?;
     Ok(Some(Acted { token }))
 }

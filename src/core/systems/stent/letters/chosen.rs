@@ -24,6 +24,16 @@ impl Wanted {
     }
 }
 
+/// What became of a batch, by the places in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// These were changed.
+    pub done: Vec<usize>,
+    /// These are as they were seen, nobody holds them, and the database kept the change out; of a replay also those whose
+    /// executions are not as it requires them.
+    pub kept: Vec<usize>,
+}
+
 /// The id of the task that a replay of this letter makes: the same whoever replays it and however often, so that it cannot be
 /// made twice; another one when the letter dies again.
 pub fn fresh_id(id: &str, moved_at: Option<Wall>) -> String {

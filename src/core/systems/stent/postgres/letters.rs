@@ -26,7 +26,8 @@ use crate::stores::postgres::decode::Cells;
 use crate::stores::postgres::link::Link;
 use crate::stores::postgres::outcome::{Proof, Written};
 use crate::stores::postgres::read::{Ask, chunks};
-use crate::systems::stent::letters::chosen::Wanted;
+use crate::stores::postgres::write::{Changed, Left, free};
+use crate::systems::stent::letters::chosen::{Places, Wanted};
 use crate::systems::stent::letters::rules::Effect;
 use crate::systems::stent::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore, StepFact};
 use crate::systems::stent::record::{ExecutionState, TaskKind, TaskState};
@@ -229,9 +230,10 @@ macro_rules! replay {
             wall_now!("$6"),
             " + place * interval '1 microsecond', coalesce(tags, '[]')::text, coalesce(priority, 0), coalesce($4, queue),
                     idempotency_key, coalesce(retry_policy - 'retry_for', '{}')::text
-                FROM gone)",
+                FROM gone RETURNING id)",
             $record,
-            " SELECT place::int8 FROM gone WHERE $7::text IS NOT NULL"
+            " SELECT place::int8, CASE WHEN (SELECT count(*) FROM made) < (SELECT count(*) FROM gone) THEN 'tasks' END AS kept_out
+            FROM gone WHERE $7::text IS NOT NULL"
         )
     };
 }
@@ -257,6 +259,13 @@ macro_rules! remove {
         )
     };
 }
+
+/// The letters of a batch that are as seen, although nobody else holds them. $1 ids, $2 times of death.
+static LEFT: Sql = Sql::new(concat!(
+    "SELECT w.place::int8 FROM unnest($1::text[], $2::timestamp[]) WITH ORDINALITY AS w (id, moved_at, place)
+        JOIN dead_tasks AS d ON d.id = w.id AND d.moved_at IS NOT DISTINCT FROM w.moved_at WHERE ",
+    free!("d")
+));
 
 /// $4 note.
 static REMOVE: Sql = Sql::new(remove!(
@@ -319,15 +328,9 @@ macro_rules! all_made {
 static REPLAYED: Sql = Sql::new(concat!("CASE ", recorded!("$6::text[]"), still!(), all_made!()));
 static REPLAYED_WITHOUT_RECORD: Sql = Sql::new(concat!("CASE ", still!(), all_made!()));
 
-/// Others could have removed them as well, but not have replayed them.
-macro_rules! none_made {
-    () => {
-        " WHEN NOT EXISTS (SELECT FROM tasks AS t WHERE t.id = ANY($6::text[])) THEN 'effect' END"
-    };
-}
-
-static REMOVED: Sql = Sql::new(concat!("CASE ", recorded!("$4::text[]"), still!(), none_made!()));
-static REMOVED_WITHOUT_RECORD: Sql = Sql::new(concat!("CASE ", still!(), none_made!()));
+/// Where no record is kept, nothing shows who removed them.
+static REMOVED: Sql = Sql::new(concat!("CASE ", recorded!("$4::text[]"), still!(), " END"));
+static REMOVED_WITHOUT_RECORD: Sql = Sql::new(concat!("CASE ", still!(), " END"));
 
 /// How a batch shows once it is committed. The record names the operation of the plan, whichever connection wrote it.
 fn proof<'a>(
@@ -449,6 +452,18 @@ impl Bundle {
     fn params(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {
         vec![(&self.ids, Type::TEXT_ARRAY), (&self.moved, Type::TIMESTAMP_ARRAY), (&self.fresh, Type::TEXT_ARRAY)]
     }
+
+    /// What is asked where a statement changed only some of them.
+    fn left(&self) -> Left<'_> {
+        let params: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&self.ids, Type::TEXT_ARRAY), (&self.moved, Type::TIMESTAMP_ARRAY)];
+        Left { wanted: self.ids.len(), ask: Ask::new(&LEFT, params) }
+    }
+}
+
+/// What a change of a batch came to.
+pub(super) fn settled(changed: &Changed) -> Places {
+    Places { done: places(&changed.rows), kept: places(&changed.left) }
 }
 
 /// The places that a statement returned: it counts from one.
@@ -493,7 +508,7 @@ impl LetterStore for PostgresLetters {
         Ok(Facts { chunks: Box::pin(chunks(rows, fact)) })
     }
 
-    async fn replay(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Vec<usize>> {
+    async fn replay(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Places> {
         let bundle = Bundle::of(batch.letters);
         let mut params = bundle.params();
         params.extend([
@@ -505,17 +520,19 @@ impl LetterStore for PostgresLetters {
         let records = self.records.load(Ordering::Relaxed);
         let change = Ask::new(if records { &REPLAY } else { &REPLAY_WITHOUT_RECORD }, params);
         let proof = proof(batch.letters, if records { &REPLAYED } else { &REPLAYED_WITHOUT_RECORD }, permit);
-        Ok(places(&self.link.change_all(&change, &proof, self.mark.unwrap_or(permit.operation())).await?))
+        let operation = self.mark.unwrap_or(permit.operation());
+        Ok(settled(&self.link.change_or_left(&change, &bundle.left(), &proof, operation).await?))
     }
 
-    async fn remove(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Vec<usize>> {
+    async fn remove(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Places> {
         let bundle = Bundle::of(batch.letters);
         let mut params = bundle.params();
         params.push((&batch.note, Type::TEXT));
         let records = self.records.load(Ordering::Relaxed);
         let change = Ask::new(if records { &REMOVE } else { &REMOVE_WITHOUT_RECORD }, params);
         let proof = proof(batch.letters, if records { &REMOVED } else { &REMOVED_WITHOUT_RECORD }, permit);
-        Ok(places(&self.link.change_all(&change, &proof, self.mark.unwrap_or(permit.operation())).await?))
+        let operation = self.mark.unwrap_or(permit.operation());
+        Ok(settled(&self.link.change_or_left(&change, &bundle.left(), &proof, operation).await?))
     }
 
     async fn lane(&self) -> Option<Box<dyn LetterStore>> {

@@ -12,9 +12,9 @@ use super::cells::Cells;
 use super::{now, readable, shape, task_columns};
 use crate::error::{Error, ErrorKind, Result};
 use crate::permit::WritePermit;
-use crate::stores::sqlite::{Sqlite, error_from};
+use crate::stores::sqlite::{Sqlite, commit, error_from, part, written};
 use crate::systems::stent::dump::{self, Dump};
-use crate::systems::stent::letters::chosen::Wanted;
+use crate::systems::stent::letters::chosen::{Places, Wanted};
 use crate::systems::stent::letters::rules::{self, Effect, Standing};
 use crate::systems::stent::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore, StepFact};
 use crate::systems::stent::record::{ExecutionState, Task, TaskKind, TaskState};
@@ -103,6 +103,7 @@ const OPEN: &str =
     "UPDATE executions SET state = 'pending', started_at = NULL, completed_at = NULL, result = NULL, error = NULL,
     retries = 0, expiry_at = CASE WHEN expiry_at > ?2 THEN expiry_at END WHERE id = ?1";
 const DELETE: &str = "DELETE FROM dead_tasks WHERE id = ?1";
+const STATE: &str = "SELECT state FROM executions WHERE id = ?1";
 const RECORD: &str = "INSERT INTO execution_progress (execution_id, step, status, detail) VALUES (?1, ?2, ?3, ?4)";
 const OWNER: &str =
     "SELECT t.execution_id, t.step_name FROM tasks AS t JOIN executions AS e ON e.id = t.execution_id WHERE t.id = ?1";
@@ -314,12 +315,12 @@ impl Job {
     }
 }
 
-fn replay(db: &mut Connection, job: &Job) -> Result<Vec<usize>> {
+fn replay(db: &mut Connection, job: &Job) -> Result<Places> {
     let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
     let now = wall(&writing, job.ahead)?;
     let now_text = now.isoformat();
     let records = shape(&writing)?.has_progress();
-    let mut places = Vec::new();
+    let mut places = Places::default();
     for (place, wanted) in job.letters.iter().enumerate() {
         let Some(data) = as_seen(&writing, wanted)? else { continue };
         let task = parsed(&writing, &wanted.id, data.as_deref())?;
@@ -329,9 +330,11 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Vec<usize>> {
         }
         let created = Wall::from_micros(now.as_micros().saturating_add(i64::try_from(place).unwrap_or(0)));
         let tags = list(&task.tags);
-        writing
-            .prepare_cached(INSERT)
-            .and_then(|mut insert| {
+        let run = |sql: &str, bound: &[&dyn ToSql]| {
+            writing.prepare_cached(sql).and_then(|mut one| one.execute(bound)).map_err(error_from)
+        };
+        let whole = part(&writing, || {
+            let made = writing.prepare_cached(INSERT).and_then(|mut insert| {
                 insert.execute(named_params! {
                     ":id": wanted.fresh, ":execution_id": task.execution_id, ":step": task.step_name, ":kind": task.kind.as_str(),
                     ":parent": task.parent_task_id, ":args": task.args.as_deref().unwrap_or_default(),
@@ -339,22 +342,24 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Vec<usize>> {
                     ":priority": task.priority.unwrap_or(0), ":queue": job.queue.as_ref().or(task.queue.as_ref()),
                     ":key": task.idempotency_key, ":policy": policy(task.retry_policy.as_deref()),
                 })
-            })
-            .map_err(taken)?;
-        let run = |sql: &str, bound: &[&dyn ToSql]| {
-            writing.prepare_cached(sql).and_then(|mut one| one.execute(bound)).map_err(error_from)
-        };
-        run(DELETE, &[&wanted.id])?;
-        if task.kind == TaskKind::Orchestrator {
-            run(OPEN, &[&task.execution_id, &now_text])?;
-        }
-        if records {
-            let detail = format!("dead letter {} replayed as task {} {}", wanted.id, wanted.fresh, job.note);
-            run(RECORD, &[&task.execution_id, &task.step_name, &"dispatched", &detail])?;
-        }
-        places.push(place);
+            });
+            written(made.map_err(taken)?, 1, "tasks")?;
+            written(run(DELETE, &[&wanted.id])?, 1, "dead_tasks")?;
+            // Of an orphan there is no execution.
+            if task.kind == TaskKind::Orchestrator && run(OPEN, &[&task.execution_id, &now_text])? == 0 {
+                let there =
+                    writing.query_row(STATE, [&task.execution_id], |_| Ok(())).optional().map_err(error_from)?;
+                written(0, usize::from(there.is_some()), "executions")?;
+            }
+            if records {
+                let detail = format!("dead letter {} replayed as task {} {}", wanted.id, wanted.fresh, job.note);
+                run(RECORD, &[&task.execution_id, &task.step_name, &"dispatched", &detail])?;
+            }
+            Ok(())
+        });
+        if whole?.is_some() { places.done.push(place) } else { places.kept.push(place) }
     }
-    writing.commit().map_err(error_from)?;
+    commit(writing)?;
     Ok(places)
 }
 
@@ -366,15 +371,18 @@ fn taken(error: rusqlite::Error) -> Error {
     error_from(error)
 }
 
-fn remove(db: &mut Connection, job: &Job) -> Result<Vec<usize>> {
+fn remove(db: &mut Connection, job: &Job) -> Result<Places> {
     let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
     let records = shape(&writing)?.has_progress();
-    let mut places = Vec::new();
+    let mut places = Places::default();
     for (place, wanted) in job.letters.iter().enumerate() {
         if as_seen(&writing, wanted)?.is_none() {
             continue;
         }
-        writing.execute(DELETE, [&wanted.id]).map_err(error_from)?;
+        if writing.execute(DELETE, [&wanted.id]).map_err(error_from)? == 0 {
+            places.kept.push(place);
+            continue;
+        }
         let read = |row: &Row<'_>| {
             let mut cells = Cells::new(row);
             Ok((cells.text(0), cells.text(1)))
@@ -384,9 +392,9 @@ fn remove(db: &mut Connection, job: &Job) -> Result<Vec<usize>> {
             let detail = format!("dead letter {} discarded {}", wanted.id, job.note);
             writing.execute(RECORD, params![execution, step, "failed", detail]).map_err(error_from)?;
         }
-        places.push(place);
+        places.done.push(place);
     }
-    writing.commit().map_err(error_from)?;
+    commit(writing)?;
     Ok(places)
 }
 
@@ -423,12 +431,12 @@ impl LetterStore for SqliteLetters {
         Ok(Facts { chunks: Box::pin(chunks) })
     }
 
-    async fn replay(&self, batch: &Batch<'_>, _permit: &WritePermit) -> Result<Vec<usize>> {
+    async fn replay(&self, batch: &Batch<'_>, _permit: &WritePermit) -> Result<Places> {
         let job = Job::of(batch);
         self.db.run(move |db| replay(db, &job)).await
     }
 
-    async fn remove(&self, batch: &Batch<'_>, _permit: &WritePermit) -> Result<Vec<usize>> {
+    async fn remove(&self, batch: &Batch<'_>, _permit: &WritePermit) -> Result<Places> {
         let job = Job::of(batch);
         self.db.run(move |db| remove(db, &job)).await
     }
