@@ -5,12 +5,14 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod again;
 mod busy;
 mod demo;
 mod ends;
 mod files;
 mod library;
 mod pages;
+mod queues;
 mod why;
 mod zones;
 
