@@ -1,17 +1,10 @@
 //! What runs again: a step between two tries, and what a killed worker leaves. The real libraries, in both stores; what is said
 //! is compared with what then happens.
 
-use crate::Place;
-use crate::harness::peers::{self, Peer, SENPUKI_030, STENT_112};
+use crate::harness::peers::{self, Peer};
 use crate::harness::python::Environment;
 use crate::why::rules;
-
-const CELLS: [(&Environment, fn() -> Place<'static>); 4] = [
-    (&STENT_112, Place::postgres),
-    (&STENT_112, Place::sqlite),
-    (&SENPUKI_030, Place::postgres),
-    (&SENPUKI_030, Place::sqlite),
-];
+use crate::{Place, cells};
 
 fn dispatched(library: &Environment, place: &Place<'_>, words: &[&str]) -> String {
     let made = peers::ask(library, "stent/flow.py", &[&[&place.for_library(), "dispatch"], words].concat());
@@ -21,8 +14,7 @@ fn dispatched(library: &Environment, place: &Place<'_>, words: &[&str]) -> Strin
 /// Which try of how many failed, why, and when the next one is due.
 #[test]
 fn a_step_between_two_tries_says_which_why_and_when() {
-    for (library, place) in CELLS {
-        let place = place();
+    for (library, place) in cells() {
         let id = dispatched(library, &place, &["patient", "\"order-7\""]);
         let _worker = Peer::start(library, "stent/worker.py", &[&place.for_library(), "--ready"]);
         place.until("a try fails", || place.count("tasks WHERE state = 'pending' AND retries > 0") == 1);
@@ -46,8 +38,7 @@ fn a_step_between_two_tries_says_which_why_and_when() {
 /// A worker that takes the work of a killed one up runs the orchestrator, the lost step and what is not idempotent again.
 #[test]
 fn what_a_killed_worker_leaves_runs_again_as_is_said() {
-    for (library, place) in CELLS {
-        let place = place();
+    for (library, place) in cells() {
         let id = dispatched(library, &place, &["parcel", "\"order-7\""]);
         let victim = Peer::start(
             library,

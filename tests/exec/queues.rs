@@ -1,10 +1,10 @@
 //! Tasks that wait while a worker polls: for others' tags, at a limit of their step, or with nobody there at all. Workers of the
 //! real libraries, in both stores; times are moved where minutes have to pass.
 
-use crate::Place;
-use crate::harness::peers::{self, Peer, SENPUKI_030, STENT_112};
+use crate::harness::peers::{self, Peer};
 use crate::harness::python::Environment;
 use crate::why::rules;
+use crate::{Place, cells};
 
 /// Dispatches a function of `flows.py`.
 fn dispatched(library: &Environment, place: &Place<'_>, words: &[&str]) -> String {
@@ -32,17 +32,9 @@ fn cause(place: &Place<'_>, id: &str) -> String {
     place.json(&["why", id])["chain"][0]["causes"][0]["text"].as_str().unwrap().to_owned()
 }
 
-const CELLS: [(&Environment, fn() -> Place<'static>); 4] = [
-    (&STENT_112, Place::postgres),
-    (&STENT_112, Place::sqlite),
-    (&SENPUKI_030, Place::postgres),
-    (&SENPUKI_030, Place::sqlite),
-];
-
 #[test]
 fn a_worker_that_takes_other_tags_passes_over() {
-    for (library, place) in CELLS {
-        let place = place();
+    for (library, place) in cells() {
         let id = dispatched(library, &place, &["echo", "1", "--tags", "batch", "--queue", "desk"]);
         let _worker = worker(library, &place, &["--queue", "desk", "--tag", "orders"]);
         // It polls and finds nothing for it: no row says that it is there, so nobody is said not to be.
@@ -82,8 +74,7 @@ fn a_worker_that_takes_other_tags_passes_over() {
 
 #[test]
 fn a_limit_of_the_step_holds_back() {
-    for (library, place) in CELLS {
-        let place = place();
+    for (library, place) in cells() {
         let _worker = worker(library, &place, &["--queue", "desk"]);
         let first = dispatched(library, &place, &["narrow", "3600", "--queue", "desk"]);
         place.until("the first one runs", || place.count("tasks WHERE state = 'running'") == 1);
@@ -113,8 +104,7 @@ fn a_limit_of_the_step_holds_back() {
 
 #[test]
 fn without_a_worker_nobody_polls() {
-    for (library, place) in CELLS {
-        let place = place();
+    for (library, place) in cells() {
         let id = dispatched(library, &place, &["echo", "1", "--queue", "desk"]);
         assert!(rules(&place, &[], &id).is_empty());
         aged(&place, &id, 10);
