@@ -7,6 +7,7 @@ use crate::harness::peers::{Peer, SENPUKI_030, STENT_112};
 use crate::harness::python::Environment;
 use crate::harness::scale::sized;
 
+#[expect(clippy::print_stdout, reason = "numbers for whoever runs the full size")]
 fn no_alarm_while_it_works_and_one_when_its_worker_is_killed(library: &Environment, place: &Place<'_>) {
     let worker = Peer::start(library, "stent/flow.py", &[&place.for_library(), "busy", "15"]);
     let polls = sized(25, 200);
