@@ -16,7 +16,7 @@ use crate::harness::sen::{Output, Running, sen};
 
 /// How large these runs are.
 pub(crate) fn scale() -> f64 {
-    std::env::var("SEN_TEST_SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(1.0)
+    crate::harness::scale::scale()
 }
 
 /// Waits for a state of the servers; the machine may be busy.

@@ -18,6 +18,7 @@ use super::story::{self, RollBack};
 use super::verdict::BETWEEN;
 use super::verdict::words::under_way;
 use crate::ident::OperationId;
+use crate::model::verdict::Severity;
 use crate::text::named;
 use crate::time::{Timestamp, humane};
 
@@ -27,6 +28,10 @@ pub(super) use standing::{Standing, standing};
 
 /// A message that was claimed and is unchanged for this long counts as a dead letter.
 pub const LEFT: Duration = Duration::from_secs(600);
+
+/// How grave a message in trouble is by itself, wherever it is told: one that failed, one that is due for long, and one whose
+/// claim is old, for which a living process may still be at work.
+pub const TROUBLE: Severity = Severity::Warning;
 
 /// A change, and what the operator must know before consenting; or why not.
 pub(super) type Remedy = Result<(Change, Vec<String>), String>;

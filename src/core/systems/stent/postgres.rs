@@ -511,8 +511,8 @@ impl ExecutionStore for PostgresExecutions {
         Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 
-    async fn activity(&self, queue: Option<&str>, step: Option<&str>, zone: &Zone) -> Result<Activity> {
-        census::activity(&self.link, queue, step, zone).await.map_err(|error| self.absent(error))
+    async fn activity(&self, task: &str, zone: &Zone) -> Result<Activity> {
+        census::activity(&self.link, task, zone).await.map_err(|error| self.absent(error))
     }
 
     async fn sequences(&self) -> Result<Vec<String>> {

@@ -43,12 +43,6 @@ pub fn fresh_id(id: &str, moved_at: Option<Wall>) -> String {
     Uuid::new_v5(&SPACE, format!("{id}\n{when}").as_bytes()).to_string()
 }
 
-/// Whether a task may have been made by a replay of this program: its tasks have name-based ids, those of the libraries random
-/// ones (but for waits for signals, which no replay makes).
-pub fn is_ours(task: &str) -> bool {
-    Uuid::try_parse(task).is_ok_and(|id| id.get_version_num() == 5)
-}
-
 /// Where an id is kept.
 #[derive(Debug, Clone, Copy)]
 enum Place {
@@ -127,7 +121,5 @@ mod tests {
         assert_eq!(fresh_id("a", at(1)), fresh_id("a", at(1)));
         assert_ne!(fresh_id("a", at(1)), fresh_id("a", at(2)));
         assert_ne!(fresh_id("a", at(1)), fresh_id("b", at(1)));
-        assert!(is_ours(&fresh_id("a", None)));
-        assert!(!is_ours("3f2a8c1e-9d1c-4e5f-8a2b-3c4d5e6f7a8b") && !is_ours("order 7"));
     }
 }

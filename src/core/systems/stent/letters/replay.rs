@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::chosen::{Places, Wanted, is_ours};
+use super::chosen::{Places, Wanted};
 use super::plan::subject;
 use super::rules::{Standing, standing};
 use super::{Batch, Chosen, Fact, Kept, LetterStore, StentLetters};
@@ -417,13 +417,17 @@ impl StentLetters {
         } else {
             self.copies_of(chosen, applied).await
         };
-        match copies {
+        let foreign = match copies {
+            Ok(copies) => self.foreign(chosen, copies).await,
+            Err(error) => Err(error),
+        };
+        match foreign {
             Ok(copies) => {
-                // What an earlier replay of this program made is told by its id, and is no other tool's.
-                for (ours, other) in copies.into_iter().filter(|(_, other)| !is_ours(other)) {
+                for (ours, other) in copies {
                     let task = Subject::new(NAME, "task", other);
-                    let why =
-                        format!("a second task that does the work of {ours}: another tool replayed the letter, too");
+                    let why = format!(
+                        "a second task that does the work of {ours}: probably another tool replayed the letter, too"
+                    );
                     ledger.report.items.push(Item::new(task, Outcome::Changed, why));
                 }
             }
@@ -431,6 +435,23 @@ impl StentLetters {
                 observer.say(&format!("whether another tool replayed the same letters could not be seen: {error}"));
             }
         }
+    }
+
+    /// Those of these pairs whose second task no replay of this program made. What one of this set made has the id that follows
+    /// from its letter; what an earlier one made is named in the record beside its execution.
+    async fn foreign(&self, chosen: &Chosen, mut copies: Vec<(String, String)>) -> Result<Vec<(String, String)>> {
+        if copies.is_empty() {
+            return Ok(copies);
+        }
+        let own: HashSet<String> = (0..chosen.len()).filter_map(|at| chosen.get(at)).map(|one| one.fresh).collect();
+        copies.retain(|(_, other)| !own.contains(other));
+        let others: Vec<String> = copies.iter().map(|(_, other)| other.clone()).collect();
+        let mut recorded = HashSet::new();
+        for some in others.chunks(SOUGHT) {
+            recorded.extend(self.store.recorded(some).await?);
+        }
+        copies.retain(|(_, other)| !recorded.contains(other));
+        Ok(copies)
     }
 
     async fn copies_of(&self, chosen: &Chosen, applied: &[u32]) -> Result<Vec<(String, String)>> {

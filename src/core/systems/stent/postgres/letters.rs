@@ -28,8 +28,8 @@ use crate::stores::postgres::outcome::{Proof, Written};
 use crate::stores::postgres::read::{Ask, chunks};
 use crate::stores::postgres::write::{Changed, Left, free};
 use crate::systems::stent::letters::chosen::{Places, Wanted};
-use crate::systems::stent::letters::rules::Effect;
-use crate::systems::stent::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore, StepFact};
+use crate::systems::stent::letters::steps::Around;
+use crate::systems::stent::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore};
 use crate::systems::stent::record::{ExecutionState, TaskKind, TaskState};
 use crate::time::Timestamp;
 use crate::time::wall::Wall;
@@ -277,27 +277,19 @@ static REMOVE: Sql = Sql::new(remove!(
 ));
 static REMOVE_WITHOUT_RECORD: Sql = Sql::new(remove!(""));
 
-/// What becomes of the steps of executions whose orchestrators ($1) are replayed; $2 ahead. Steps of the dead orchestrator's
-/// own round, signals of any round (there is one wait of a name in an execution), and what is open of any round.
-static STEPS: Sql = Sql::new(concat!(
-    "SELECT s.step::text, s.effect::text, count(*) FROM (
-        SELECT t.step_name AS step, CASE
-            WHEN t.kind = 'signal' AND t.state = 'pending' THEN 'signal_awaited'
-            WHEN t.kind = 'signal' THEN 'signal_answered'
-            WHEN t.state IN ('pending', 'running') THEN 'still_open'
-            WHEN t.state <> 'completed' THEN 'tried_again'
-            WHEN t.idempotency_key IS NOT NULL AND (
-                EXISTS (SELECT 1 FROM idempotency AS i WHERE i.key = t.idempotency_key AND i.value IS NOT NULL)
-                OR EXISTS (SELECT 1 FROM cache AS c WHERE c.key = t.idempotency_key AND c.value IS NOT NULL
-                    AND (c.expires_at >= ",
+/// The tasks around orchestrators ($1), and whether the result of each is kept; $2 ahead, $3 how many at most.
+static AROUND: Sql = Sql::new(concat!(
+    "SELECT x.id::text, t.id::text, t.parent_task_id::text, t.step_name::text, t.kind::text, t.state::text,
+        t.state = 'completed' AND t.idempotency_key IS NOT NULL AND (
+            EXISTS (SELECT 1 FROM idempotency AS i WHERE i.key = t.idempotency_key AND i.value IS NOT NULL)
+            OR EXISTS (SELECT 1 FROM cache AS c WHERE c.key = t.idempotency_key AND c.value IS NOT NULL
+                AND (c.expires_at >= ",
     wall_now!("$2"),
-    ") IS NOT FALSE)) THEN 'answered'
-            ELSE 'runs_again' END AS effect
-        FROM tasks AS x CROSS JOIN LATERAL (SELECT o.* FROM tasks AS o WHERE o.execution_id = x.execution_id OFFSET 0) AS t
-        WHERE x.id = ANY($1) AND x.kind = 'orchestrator' AND t.kind <> 'orchestrator'
-            AND (t.parent_task_id = x.id OR t.state IN ('pending', 'running') OR (t.kind = 'signal' AND t.state = 'completed'))
-    ) AS s GROUP BY 1, 2"
+    ") IS NOT FALSE))
+    FROM tasks AS x CROSS JOIN LATERAL (SELECT o.* FROM tasks AS o WHERE o.execution_id = x.execution_id OFFSET 0) AS t
+    WHERE x.id = ANY($1) AND x.kind = 'orchestrator' AND t.kind <> 'orchestrator' LIMIT $3"
 ));
+
 /// Whether letters are still there as they were seen: then nothing of the transaction is, for it took all of them.
 /// $4 ids, $5 times of death, $6 the tasks of their replays, $7 the operation as the record names it.
 macro_rules! still {
@@ -364,6 +356,13 @@ static COPIES: Sql = Sql::new(
         AND (m.kind = 'orchestrator' OR o.created_at > coalesce(
             (SELECT p.completed_at FROM tasks AS p WHERE p.id = m.parent_task_id),
             CASE WHEN m.parent_task_id IS NULL THEN (SELECT l.completed_at FROM tasks AS l WHERE l.id = w.letter) END))",
+);
+
+/// Of tasks ($1) those that a record of [`REPLAY`] names.
+static RECORDED: Sql = Sql::new(
+    "SELECT t.id::text FROM tasks AS t WHERE t.id = ANY($1) AND EXISTS (
+        SELECT 1 FROM execution_progress AS p
+        WHERE p.execution_id = t.execution_id AND strpos(p.detail, ' replayed as task ' || t.id || ' ') > 0)",
 );
 
 static TWINS: Sql = Sql::new(
@@ -562,22 +561,28 @@ impl LetterStore for PostgresLetters {
         Ok((facts.iter().map(fact).collect(), made))
     }
 
-    async fn steps(&self, letters: &[String], ahead: i64) -> Result<Vec<StepFact>> {
-        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&letters, Type::TEXT_ARRAY), (&ahead, Type::INT8)];
-        let rows = match self.link.ask(Ask::new(&STEPS, params)).await {
+    async fn around(&self, letters: &[String], ahead: i64, limit: usize) -> Result<Vec<Around>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let params: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&letters, Type::TEXT_ARRAY), (&ahead, Type::INT8), (&limit, Type::INT8)];
+        let rows = match self.link.ask(Ask::new(&AROUND, params)).await {
             // Tables of another version: nothing is promised of them.
             Err(error) if is_other(&error) => return Ok(Vec::new()),
             other => other?,
         };
-        let step = |row: &Row| {
+        let around = |row: &Row| {
             let mut cells = Cells::new(row);
-            Some(StepFact {
-                step: cells.text(0).unwrap_or_default(),
-                effect: Effect::parse(&cells.text(1)?)?,
-                count: u64::try_from(cells.int(2)?).ok()?,
+            Some(Around {
+                root: cells.text(0)?,
+                id: cells.text(1)?,
+                parent: cells.text(2),
+                step: cells.text(3).unwrap_or_default(),
+                kind: TaskKind::parse(&cells.text(4).unwrap_or_default()),
+                state: TaskState::parse(&cells.text(5).unwrap_or_default()),
+                kept: cells.flag(6).unwrap_or_default(),
             })
         };
-        Ok(rows.iter().filter_map(step).collect())
+        Ok(rows.iter().filter_map(around).collect())
     }
 
     async fn copies(&self, letters: &[Wanted]) -> Result<Vec<(String, String)>> {
@@ -590,6 +595,14 @@ impl LetterStore for PostgresLetters {
             Some((cells.text(0)?, cells.text(1)?))
         };
         Ok(rows.iter().filter_map(pair).collect())
+    }
+
+    async fn recorded(&self, tasks: &[String]) -> Result<Vec<String>> {
+        if tasks.is_empty() || !self.records.load(Ordering::Relaxed) {
+            return Ok(Vec::new());
+        }
+        let rows = self.link.ask(Ask::new(&RECORDED, [(&tasks as _, Type::TEXT_ARRAY)])).await?;
+        Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 
     async fn twins(&self) -> Result<Vec<(String, String)>> {

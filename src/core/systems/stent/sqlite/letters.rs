@@ -15,8 +15,9 @@ use crate::permit::WritePermit;
 use crate::stores::sqlite::{Sqlite, commit, error_from, part, written};
 use crate::systems::stent::dump::{self, Dump};
 use crate::systems::stent::letters::chosen::{Places, Wanted};
-use crate::systems::stent::letters::rules::{self, Effect, Standing};
-use crate::systems::stent::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore, StepFact};
+use crate::systems::stent::letters::rules::{self, Standing};
+use crate::systems::stent::letters::steps::Around;
+use crate::systems::stent::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore};
 use crate::systems::stent::record::{ExecutionState, Task, TaskKind, TaskState};
 use crate::time::Timestamp;
 use crate::time::wall::Wall;
@@ -108,22 +109,13 @@ const RECORD: &str = "INSERT INTO execution_progress (execution_id, step, status
 const OWNER: &str =
     "SELECT t.execution_id, t.step_name FROM tasks AS t JOIN executions AS e ON e.id = t.execution_id WHERE t.id = ?1";
 /// As in `postgres/letters.rs`; ?1 is a list, ?2 now.
-const STEPS: &str = "SELECT step, effect, count(*) FROM (
-        SELECT t.step_name AS step, CASE
-            WHEN t.kind = 'signal' AND t.state = 'pending' THEN 'signal_awaited'
-            WHEN t.kind = 'signal' THEN 'signal_answered'
-            WHEN t.state IN ('pending', 'running') THEN 'still_open'
-            WHEN t.state <> 'completed' THEN 'tried_again'
-            WHEN t.idempotency_key IS NOT NULL AND (
-                EXISTS (SELECT 1 FROM idempotency AS i WHERE i.key = t.idempotency_key AND i.value IS NOT NULL)
-                OR EXISTS (SELECT 1 FROM cache AS c WHERE c.key = t.idempotency_key AND c.value IS NOT NULL
-                    AND (c.expires_at IS NULL OR c.expires_at >= ?2))) THEN 'answered'
-            ELSE 'runs_again' END AS effect
-        FROM tasks AS x JOIN tasks AS t ON t.execution_id = x.execution_id
-        WHERE x.id IN (SELECT value FROM json_each(?1)) AND x.kind = 'orchestrator' AND t.kind <> 'orchestrator'
-            AND (t.parent_task_id = x.id OR +t.state IN ('pending', 'running')
-                OR (t.kind = 'signal' AND +t.state = 'completed')))
-    GROUP BY 1, 2";
+const AROUND: &str = "SELECT x.id, t.id, t.parent_task_id, t.step_name, t.kind, t.state,
+        t.state = 'completed' AND t.idempotency_key IS NOT NULL AND (
+            EXISTS (SELECT 1 FROM idempotency AS i WHERE i.key = t.idempotency_key AND i.value IS NOT NULL)
+            OR EXISTS (SELECT 1 FROM cache AS c WHERE c.key = t.idempotency_key AND c.value IS NOT NULL
+                AND (c.expires_at IS NULL OR c.expires_at >= ?2)))
+    FROM tasks AS x JOIN tasks AS t ON t.execution_id = x.execution_id
+    WHERE x.id IN (SELECT value FROM json_each(?1)) AND x.kind = 'orchestrator' AND t.kind <> 'orchestrator' LIMIT ?3";
 const REMEMBERED: &str = concat!(
     "SELECT ",
     task_columns!("NULL", "t.args", "t.kwargs", "NULL"),
@@ -146,6 +138,11 @@ const COPIES: &str = "SELECT m.id, o.id FROM json_each(?1) AS w
     WHERE m.kind = 'orchestrator' OR o.created_at > coalesce(
         (SELECT p.completed_at FROM tasks AS p WHERE p.id = m.parent_task_id),
         CASE WHEN m.parent_task_id IS NULL THEN (SELECT l.completed_at FROM tasks AS l WHERE l.id = w.value ->> 0) END)";
+
+/// As in `postgres/letters.rs`; ?1 is a list of tasks.
+const RECORDED: &str = "SELECT t.id FROM tasks AS t WHERE t.id IN (SELECT value FROM json_each(?1)) AND EXISTS (
+        SELECT 1 FROM execution_progress AS p
+        WHERE p.execution_id = t.execution_id AND instr(p.detail, ' replayed as task ' || t.id || ' ') > 0)";
 
 pub(super) fn list(texts: &[String]) -> Option<String> {
     serde_json::to_string(texts).ok()
@@ -460,8 +457,9 @@ impl LetterStore for SqliteLetters {
             .await
     }
 
-    async fn steps(&self, letters: &[String], ahead: i64) -> Result<Vec<StepFact>> {
-        let letters = list(letters);
+    async fn around(&self, letters: &[String], ahead: i64, limit: usize) -> Result<Vec<Around>> {
+        let letters = list(letters).unwrap_or_default();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.db
             .run(move |db| {
                 let shape = shape(db)?;
@@ -469,15 +467,21 @@ impl LetterStore for SqliteLetters {
                     return Ok(Vec::new());
                 }
                 let now = wall(db, ahead)?.isoformat();
-                let mut statement = db.prepare(STEPS).map_err(error_from)?;
-                let step = |row: &Row<'_>| {
+                let mut statement = db.prepare(AROUND).map_err(error_from)?;
+                let around = |row: &Row<'_>| {
                     let mut cells = Cells::new(row);
-                    let effect = cells.text(1).as_deref().and_then(Effect::parse);
-                    let count = cells.int(2).and_then(|count| u64::try_from(count).ok()).unwrap_or_default();
-                    Ok(effect.map(|effect| StepFact { step: cells.text(0).unwrap_or_default(), effect, count }))
+                    Ok(Around {
+                        root: cells.text(0).unwrap_or_default(),
+                        id: cells.text(1).unwrap_or_default(),
+                        parent: cells.text(2),
+                        step: cells.text(3).unwrap_or_default(),
+                        kind: TaskKind::parse(&cells.text(4).unwrap_or_default()),
+                        state: TaskState::parse(&cells.text(5).unwrap_or_default()),
+                        kept: cells.flag(6).unwrap_or_default(),
+                    })
                 };
-                let rows = statement.query_map(params![letters, now], step).map_err(error_from)?;
-                Ok(rows.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)?.into_iter().flatten().collect())
+                let rows = statement.query_map(params![letters, now, limit], around).map_err(error_from)?;
+                rows.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)
             })
             .await
     }
@@ -485,6 +489,20 @@ impl LetterStore for SqliteLetters {
     async fn copies(&self, letters: &[Wanted]) -> Result<Vec<(String, String)>> {
         let letters = letters.to_vec();
         self.db.run(move |db| pairs(db, &letters)).await
+    }
+
+    async fn recorded(&self, tasks: &[String]) -> Result<Vec<String>> {
+        let tasks = list(tasks).unwrap_or_default();
+        self.db
+            .run(move |db| {
+                if !shape(db)?.has_progress() {
+                    return Ok(Vec::new());
+                }
+                let mut statement = db.prepare(RECORDED).map_err(error_from)?;
+                let rows = statement.query_map([tasks], |row| row.get(0)).map_err(error_from)?;
+                rows.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)
+            })
+            .await
     }
 
     async fn twins(&self) -> Result<Vec<(String, String)>> {
