@@ -326,8 +326,10 @@ async fn work(app: App, screen: &Rc<Screen>, interrupt: &Rc<Interrupt>) -> Exit 
                 report(screen, format, error);
             }
             // What may not be read is missing from what was shown: that is told, and is no success.
-            let denied = session.denied();
-            let unread = denied.iter().map(|error| report(screen, format, error)).last();
+            let mut unread = None;
+            for error in session.denied() {
+                unread = Some(report(screen, format, &error));
+            }
             match unread {
                 Some(exit) => exit,
                 None if shown == 0 && fail_if_empty => Exit::NotFound,
