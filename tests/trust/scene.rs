@@ -180,6 +180,11 @@ impl<'a> Scene<'a> {
         self.sagas[of].as_str().unwrap()
     }
 
+    /// The dead letter that is shown.
+    pub fn letter(&self) -> &str {
+        &self.letters[3]
+    }
+
     /// Every reading command.
     pub fn reading(&self) -> Vec<Step> {
         let (task, letter) =

@@ -85,7 +85,29 @@ impl Link {
     /// # Errors
     /// As there.
     pub async fn snapshot(&self, asks: &[Ask<'_>]) -> Result<Vec<Result<Vec<Row>>>> {
-        self.noted(self.live().await?.snapshot(asks, self.limit).await)
+        let mut left_out = vec![false; asks.len()];
+        loop {
+            let wanted: Vec<&Ask<'_>> =
+                asks.iter().zip(&left_out).filter(|(_, out)| !**out).map(|(ask, _)| ask).collect();
+            let mut answers = self.noted(self.live().await?.snapshot(&wanted, self.limit).await)?.into_iter();
+            let mut all = Vec::with_capacity(asks.len());
+            let mut denied = false;
+            for (ask, out) in asks.iter().zip(&mut left_out) {
+                let answer = if *out { Some(Ok(Vec::new())) } else { answers.next() };
+                let answer = answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")));
+                match answer {
+                    // It has ended the transaction, so everything is asked again without it.
+                    Err(error) if ask.is_spared() && error.kind() == ErrorKind::Denied => {
+                        self.hidden.deny(error.with_context("not all is shown"));
+                        (*out, denied) = (true, true);
+                    }
+                    answer => all.push(answer),
+                }
+            }
+            if !denied {
+                return Ok(all);
+            }
+        }
     }
 
     /// The rows of one query in a snapshot of its own.
@@ -103,7 +125,7 @@ impl Link {
     /// As there; `Timeout` when the limit has passed.
     pub async fn ask_within(&self, ask: Ask<'_>, limit: Duration) -> Result<Vec<Row>> {
         let limit = self.limit.map_or(limit, |own| own.min(limit));
-        let answer = self.live().await?.snapshot(&[ask], Some(limit)).await?.into_iter().next();
+        let answer = self.live().await?.snapshot(&[&ask], Some(limit)).await?.into_iter().next();
         answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")))
     }
 

@@ -56,12 +56,26 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 pub struct Ask<'a> {
     sql: &'a Sql,
     params: Vec<(&'a (dyn ToSql + Sync), Type)>,
+    spared: bool,
 }
 
 impl<'a> Ask<'a> {
     /// A query with typed parameters.
     pub fn new(sql: &'a Sql, params: impl IntoIterator<Item = (&'a (dyn ToSql + Sync), Type)>) -> Self {
-        Self { sql, params: params.into_iter().collect() }
+        Self { sql, params: params.into_iter().collect(), spared: false }
+    }
+
+    /// The same, left out of the answer where the role may not read its table, which is then told beside it. Only for what no
+    /// verdict rests on: that there are no rows must not be a claim.
+    #[must_use]
+    pub fn or_nothing(mut self) -> Self {
+        self.spared = true;
+        self
+    }
+
+    /// Whether it can be left out.
+    pub(super) fn is_spared(&self) -> bool {
+        self.spared
     }
 
     /// The statement as it is sent.
@@ -177,7 +191,7 @@ impl Postgres {
     ///
     /// # Errors
     /// Per query; the outer error is the connection's or the transaction's.
-    pub async fn snapshot(&self, asks: &[Ask<'_>], limit: Option<Duration>) -> Result<Vec<Result<Vec<Row>>>> {
+    pub async fn snapshot(&self, asks: &[&Ask<'_>], limit: Option<Duration>) -> Result<Vec<Result<Vec<Row>>>> {
         let client = self.client();
         let (statement, lock) = (millis(limit), millis(Some(LOCK_WAIT)));
         let tables = TABLES.as_slice();
