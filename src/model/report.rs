@@ -170,7 +170,7 @@ impl Report {
 
 /// What to say of an act that changed no row although the row is as it was seen and as the act requires.
 pub fn suppressed(table: &str) -> String {
-    format!("the database did not let the change through: a row-level security policy or a trigger on {table}")
+    crate::error::Error::kept_out(table).to_string()
 }
 
 #[cfg(test)]

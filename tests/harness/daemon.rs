@@ -149,6 +149,15 @@ pub struct Daemon {
     home: PathBuf,
 }
 
+/// Waits until none of these processes is there any more.
+pub fn wait_for_the_end_of(pids: &[i32]) {
+    let start = Instant::now();
+    while pids.iter().any(|pid| alive(*pid) && !zombie(*pid)) {
+        assert!(start.elapsed() < PATIENCE, "processes that were killed are still there: {pids:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 impl Daemon {
     /// Starts `command` (program and arguments) in `home`; at the end it gets `signal` (`QUIT`, `INT`, `TERM`).
     pub fn start(home: &Path, signal: &str, command: &[&str]) -> Self {

@@ -234,10 +234,13 @@ impl Server {
     /// Kills the server and every process of it, as the loss of the machine would: what was not written is lost.
     pub fn kill(&mut self) {
         if let Some(daemon) = self.daemon.take() {
+            // Stopped, it starts no further process; and it cannot be started anew before the last one is gone.
+            daemon.signal(Signal::STOP);
             let children = daemon::children_of(daemon.pid());
             daemon.signal(Signal::KILL);
-            children.into_iter().for_each(|pid| daemon::send(pid, Signal::KILL));
+            children.iter().for_each(|pid| daemon::send(*pid, Signal::KILL));
             daemon.stop_keeping_home();
+            daemon::wait_for_the_end_of(&children);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::model::plan::Plan;
+use sen_core::model::plan::{Beyond, Plan};
 use sen_core::model::report::{Ending, Item, Outcome, Report};
 use sen_core::model::request::Request;
 use sen_core::model::value::Value;
@@ -150,20 +150,28 @@ fn planned(plan: &Plan) -> Answer {
 }
 
 /// What a plan says beyond its items: what to know first, and what becomes of the steps of what is started anew.
-fn foreseen(plan: &Plan) -> [(&'static str, Value); 2] {
+fn foreseen(plan: &Plan) -> [(&'static str, Value); 3] {
     let set = plan.set.iter();
+    let beyond = plan.set.as_ref().map(|set| set.beyond).unwrap_or_default();
+    let int = |count: u64| Value::Int(i64::try_from(count).unwrap_or(i64::MAX));
+    let unshown = if beyond == Beyond::default() {
+        Value::Null
+    } else {
+        Value::Map(vec![("targets", int(beyond.targets)), ("tasks_beyond", beyond.tasks.map_or(Value::Null, int))])
+    };
     let warnings = plan.steps.iter().flat_map(|step| &step.warnings).chain(set.clone().flat_map(|set| &set.warnings));
     let preview = set.flat_map(|set| &set.preview).map(|step| {
         Value::Map(vec![
             ("step", Value::Text(step.step.clone())),
             ("effect", Value::Name(step.effect)),
-            ("count", Value::Int(i64::try_from(step.count).unwrap_or(i64::MAX))),
+            ("count", int(step.count)),
             ("text", Value::Text(step.text.to_owned())),
         ])
     });
     [
         ("warnings", Value::List(warnings.cloned().map(Value::Text).collect())),
         ("replay_steps", Value::List(preview.collect())),
+        ("replay_steps_not_shown", unshown),
     ]
 }
 

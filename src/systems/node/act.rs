@@ -335,7 +335,7 @@ pub(super) fn item(act: &Act, outcome: Result<Acted>) -> (Item, i64) {
 fn failed(subject: Subject, error: &Error) -> Item {
     let outcome = match error.kind() {
         ErrorKind::OutcomeUnknown => Outcome::Unknown,
-        ErrorKind::Changed | ErrorKind::Refused => Outcome::Changed,
+        ErrorKind::Changed | ErrorKind::KeptOut | ErrorKind::Refused => Outcome::Changed,
         _ => Outcome::Failed,
     };
     let mut why = error.to_string();

@@ -326,7 +326,10 @@ impl DeadLetters for Sagas {
                 for message in batch {
                     let subject = subject(*kind, &message.id);
                     let item = match &written {
-                        Ok(ids) if ids.contains(&message.id) => Item::new(subject, Outcome::Applied, "due again"),
+                        Ok(ids) if ids.done.contains(&message.id) => Item::new(subject, Outcome::Applied, "due again"),
+                        Ok(ids) if ids.kept.contains(&message.id) => {
+                            Item::new(subject, Outcome::Changed, sen_model::report::suppressed(&table.shown()))
+                        }
                         Ok(_) => {
                             let why = "it has changed since it was looked at, or somebody has just taken it; nothing was written";
                             Item::new(subject, Outcome::Changed, why)

@@ -184,7 +184,7 @@ impl Sentinel {
                 Err(error) => {
                     let outcome = match error.kind() {
                         ErrorKind::OutcomeUnknown => Outcome::Unknown,
-                        ErrorKind::Changed | ErrorKind::Refused => Outcome::Changed,
+                        ErrorKind::Changed | ErrorKind::KeptOut | ErrorKind::Refused => Outcome::Changed,
                         _ => Outcome::Failed,
                     };
                     let mut why = error.to_string();

@@ -10,13 +10,12 @@ use sen_model::ident::OperationId;
 use sen_model::permit::{Consent, WritePermit};
 use sen_model::plan::{Gravity, Plan, Step};
 use sen_model::subject::Subject;
-use sen_model::value::Value;
-use sen_stores::url::Target;
-
 use sen_model::text::named;
 use sen_model::time::Uptime;
+use sen_model::value::Value;
 use sen_sentinel::once_port::{Claim, ClaimStore, Held, Standing, Wish};
 use sen_sentinel::record::Status;
+use sen_stores::url::Target;
 
 /// A line to the database.
 pub(super) type Line = Arc<dyn ClaimStore>;
