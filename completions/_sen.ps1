@@ -61,7 +61,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('saga', 'saga', [CompletionResultType]::ParameterValue, 'Sagas of python-saga-orchestrator, with their outboxes and inboxes')
             [CompletionResult]::new('stats', 'stats', [CompletionResultType]::ParameterValue, 'Show counts by state, queue depths, workers, dead letters, and what got done within a window of time')
             [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Examine the database: server, clock, TLS, pooler, locks, privileges, indexes, orphans')
-            [CompletionResult]::new('grants', 'grants', [CompletionResultType]::ParameterValue, 'Print the SQL that lets a role use sen, and no more')
+            [CompletionResult]::new('grants', 'grants', [CompletionResultType]::ParameterValue, 'Print the SQL (or the ACL rule of a Redis) that lets a role use sen, and no more')
             [CompletionResult]::new('metrics', 'metrics', [CompletionResultType]::ParameterValue, 'Print counts, ages and dead letters in Prometheus'' text format')
             [CompletionResult]::new('agent', 'agent', [CompletionResultType]::ParameterValue, 'Agent tasks of Sentinel-Node-Orchestrator, kept in Redis')
             [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Create the Sentinel tables (as version 0.5.0 does) where they are missing')

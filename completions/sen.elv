@@ -58,7 +58,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand saga 'Sagas of python-saga-orchestrator, with their outboxes and inboxes'
             cand stats 'Show counts by state, queue depths, workers, dead letters, and what got done within a window of time'
             cand doctor 'Examine the database: server, clock, TLS, pooler, locks, privileges, indexes, orphans'
-            cand grants 'Print the SQL that lets a role use sen, and no more'
+            cand grants 'Print the SQL (or the ACL rule of a Redis) that lets a role use sen, and no more'
             cand metrics 'Print counts, ages and dead letters in Prometheus'' text format'
             cand agent 'Agent tasks of Sentinel-Node-Orchestrator, kept in Redis'
             cand init 'Create the Sentinel tables (as version 0.5.0 does) where they are missing'

@@ -207,16 +207,28 @@ async fn work(app: App, screen: &Rc<Screen>, interrupt: &Rc<Interrupt>) -> Exit 
     }
     let Answer { view, exit, errors } = match answer {
         Ok(answer) => answer,
+        // That something is not there can be said only by who was denied nothing.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NoSystem) => {
+            return report(screen, format, session.denied().first().unwrap_or(&error));
+        }
         Err(error) => return report(screen, format, &error),
     };
     let fail_if_empty = matches!(&view, View::List(list) if list.fail_if_empty);
     match screen.show(view, &options).await {
-        Ok(0) if fail_if_empty => Exit::NotFound,
-        Ok(_) => {
+        Ok(shown) => {
             for error in &errors {
                 report(screen, format, error);
             }
-            exit
+            // What may not be read is missing from what was shown: that is told, and is no success.
+            let mut unread = None;
+            for error in session.denied() {
+                unread = Some(report(screen, format, &error));
+            }
+            match unread {
+                Some(exit) => exit,
+                None if shown == 0 && fail_if_empty => Exit::NotFound,
+                None => exit,
+            }
         }
         Err(error) => report(screen, format, &error),
     }

@@ -100,6 +100,12 @@ fn described(set: &Set) -> Vec<String> {
         lines.push(format!("    … and {} more", set.count - shown));
     }
     lines.extend(set.preview.iter().map(|step| format!("  step {} ({}): {}", step.step, step.count, step.text)));
+    if set.beyond.targets > 0 {
+        lines.push(format!("  … the steps of {} more are not shown", set.beyond.targets));
+    }
+    if let Some(tasks) = set.beyond.tasks {
+        lines.push(format!("  … there are more than {tasks} tasks; what becomes of the rest is not shown"));
+    }
     lines.extend(set.warnings.iter().map(|warning| format!("  note: {warning}")));
     lines.extend(set.skipped.iter().map(|(why, count)| format!("  left alone: {count}, {why}")));
     lines

@@ -16,7 +16,7 @@ pub fn exit(kind: ErrorKind) -> Exit {
         // A connection lost while reading is as good as none; one lost while committing is `OutcomeUnknown`.
         ErrorKind::Connect | ErrorKind::Disconnected => Exit::Connect,
         ErrorKind::NotFound => Exit::NotFound,
-        ErrorKind::Changed => Exit::Changed,
+        ErrorKind::Changed | ErrorKind::KeptOut => Exit::Changed,
         ErrorKind::Refused => Exit::Refused,
         ErrorKind::Pending => Exit::Pending,
         ErrorKind::OutcomeUnknown => Exit::Unknown,
@@ -138,6 +138,7 @@ mod tests {
             (ErrorKind::Disconnected, 6),
             (ErrorKind::NotFound, 4),
             (ErrorKind::Changed, 5),
+            (ErrorKind::KeptOut, 5),
             (ErrorKind::Refused, 7),
             (ErrorKind::Pending, 8),
             (ErrorKind::OutcomeUnknown, 9),

@@ -28,6 +28,12 @@ fn main() -> ExitCode {
     // What `sen` starts must not read credentials from it, and a crash must not write them to a core file.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
+        let _ = setrlimit(Resource::Core, limit);
+    }
     #[cfg(unix)]
     if std::env::args_os().nth(1).is_some_and(|word| word == commands::once::guard::WORD) {
         return commands::once::guard::run();

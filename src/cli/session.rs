@@ -61,6 +61,12 @@ impl Session {
         self.warnings.borrow().iter().cloned().chain(hidden.iter().filter_map(|hidden| hidden.text())).collect()
     }
 
+    /// What could not be read and has been told nowhere yet.
+    pub fn denied(&self) -> Vec<Error> {
+        let hidden = self.hidden.borrow();
+        hidden.iter().flat_map(|hidden| std::iter::from_fn(|| hidden.take_denied())).collect()
+    }
+
     /// Adds something to be said on stderr when the command has ended.
     pub fn warn(&self, text: impl Into<String>) {
         self.warnings.borrow_mut().push(text.into());
@@ -357,7 +363,7 @@ impl Session {
             self.with_withheld(error)
         })?;
         self.warnings.borrow_mut().extend_from_slice(database.warnings());
-        self.hidden.borrow_mut().push(database.hidden());
+        self.hidden.borrow_mut().push(Arc::clone(database.hidden()));
         *self.opened.borrow_mut() = Some(database.opened().to_owned());
         Ok(database)
     }

@@ -43,8 +43,9 @@ const DATABASE: [&str; 5] = ["PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGPASS
 const NAMING: [&str; 5] = ["DATABASE_URL", "PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE"];
 /// What may be taken from a found file besides a database: a whole Redis, and how its workers write times.
 const HARMLESS: [&str; 2] = ["SEN_REDIS_URL", "SEN_WORKER_TIMEZONE"];
-/// What of the environment is about passwords, or leads to some: not for a database that a found file names.
-const PRIVATE: [&str; 5] = ["PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGSYSCONFDIR"];
+/// What of the environment is about passwords and certificates, or leads to some: not for a database that a found file names.
+const PRIVATE: [&str; 7] =
+    ["PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGSYSCONFDIR", "PGSSLCERT", "PGSSLKEY"];
 /// What makes a connection safer. Left out in silence, it would be weaker than whoever wrote the file meant.
 const STRICT: [&str; 9] = [
     "PGSSLMODE",

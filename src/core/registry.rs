@@ -37,6 +37,7 @@ pub struct Database {
     systems: Vec<Box<dyn System>>,
     warnings: Vec<String>,
     opened: String,
+    hidden: Arc<Hidden>,
     #[cfg(feature = "postgres")]
     link: Option<Arc<sen_stores::postgres::link::Link>>,
 }
@@ -47,6 +48,7 @@ impl Database {
             systems,
             warnings,
             opened,
+            hidden: Arc::default(),
             #[cfg(feature = "postgres")]
             link: None,
         }
@@ -87,13 +89,32 @@ impl Database {
         Ok(checkup.checks)
     }
 
-    /// The tables of which row-level security may hide rows, as far as questions have been asked.
-    pub fn hidden(&self) -> Arc<Hidden> {
-        #[cfg(feature = "postgres")]
-        if let Some(link) = &self.link {
-            return Arc::clone(link.hidden());
+    /// What is not seen here, as far as questions have been asked.
+    pub fn hidden(&self) -> &Arc<Hidden> {
+        &self.hidden
+    }
+
+    /// What a system answered; `None` where it is of what this role may not read. That hides nothing of the rest, and is kept
+    /// in [`Self::hidden`] until it is told.
+    ///
+    /// # Errors
+    /// Every other one.
+    pub fn seen<T>(&self, system: &str, answer: Result<T>) -> Result<Option<T>> {
+        match answer {
+            Err(error) if error.kind() == ErrorKind::Denied => {
+                self.hidden.deny(error.with_context(format!("{system} is not shown")));
+                Ok(None)
+            }
+            answer => answer.map(Some),
         }
-        Arc::default()
+    }
+
+    /// What to answer where nothing was found: that it is not there may be said only by who was denied nothing.
+    ///
+    /// # Errors
+    /// `Denied` where something was not to be read.
+    pub fn saw_all(&self) -> Result<()> {
+        self.hidden.take_denied().map_or(Ok(()), Err)
     }
 
     /// What to say where none of the systems was found: `absent`, or more where more is known.
@@ -158,6 +179,21 @@ impl Database {
         self.systems.push(node(db));
     }
 
+    /// The same for one of several things, where the others are to be shown: whether nothing was denied. What was is told at
+    /// the end.
+    ///
+    /// # Errors
+    /// As there, where it was the only one.
+    pub fn saw_all_of(&self, only: bool) -> Result<bool> {
+        match self.saw_all() {
+            Err(error) if !only => {
+                self.hidden.deny(error);
+                Ok(false)
+            }
+            seen => seen.map(|()| true),
+        }
+    }
+
     /// One system by name.
     ///
     /// # Errors
@@ -211,7 +247,8 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
                 ),
                 saga(sen_saga::postgres::PostgresSagas::new(Arc::clone(&link))),
             ];
-            Ok(Database { link: Some(link), ..Database::of(systems, warnings, opened) })
+            let hidden = Arc::clone(link.hidden());
+            Ok(Database { link: Some(link), hidden, ..Database::of(systems, warnings, opened) })
         }
         #[cfg(feature = "sqlite")]
         Target::Sqlite(path) => {

@@ -3,8 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use crate::error::Error;
 use crate::value::Value;
 use crate::verdict::Severity;
+
+/// What to do about a missing privilege.
+pub const UNPRIVILEGED: &str = "connect as a role with that privilege, or have it granted: `sen grants` prints the SQL";
 
 /// What the commands need of one table or sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,19 +82,37 @@ impl Check {
     }
 }
 
-/// Tables of which row-level security may hide rows from the role that asks: found out along with every question.
+/// What the role that asks does not see: tables of which row-level security may hide rows, found out along with every question,
+/// and what it was denied.
 #[derive(Debug, Default)]
-pub struct Hidden(Mutex<BTreeSet<String>>);
+pub struct Hidden {
+    tables: Mutex<BTreeSet<String>>,
+    denied: Mutex<Vec<Error>>,
+}
 
 impl Hidden {
     /// Adds some.
     pub fn note<'a>(&self, tables: impl IntoIterator<Item = &'a str>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(tables.into_iter().map(str::to_owned));
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).extend(tables.into_iter().map(str::to_owned));
+    }
+
+    /// Keeps what the role was denied, to be told with what could be shown; nothing twice.
+    pub fn deny(&self, error: Error) {
+        let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        if denied.iter().all(|known| known.to_string() != error.to_string()) {
+            denied.push(error);
+        }
+    }
+
+    /// Takes out the first thing that was denied.
+    pub fn take_denied(&self) -> Option<Error> {
+        let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        (!denied.is_empty()).then(|| denied.remove(0))
     }
 
     /// All so far.
     pub fn tables(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// One sentence without a full stop, if there are any.

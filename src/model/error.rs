@@ -21,6 +21,8 @@ pub enum ErrorKind {
     NotFound,
     /// The state differs from what was seen or required; nothing was written.
     Changed,
+    /// The state is as required, and the database itself kept the change out; nothing was written.
+    KeptOut,
     /// Not permitted by the operator's own settings: not confirmed, or read-only.
     Refused,
     /// Still pending, or a wait ran out of time.
@@ -53,6 +55,7 @@ impl ErrorKind {
             Self::Disconnected => "disconnected",
             Self::NotFound => "not_found",
             Self::Changed => "changed",
+            Self::KeptOut => "kept_out",
             Self::Refused => "refused",
             Self::Pending => "pending",
             Self::OutcomeUnknown => "outcome_unknown",
@@ -93,6 +96,13 @@ impl Error {
     /// Bad input.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Usage, message)
+    }
+
+    /// What changed no row although everything is as the change requires it.
+    pub fn kept_out(table: &str) -> Self {
+        let why =
+            format!("the database did not let the change through: a row-level security policy or a trigger on {table}");
+        Self::new(ErrorKind::KeptOut, why)
     }
 
     /// The same error as another kind, for whoever knows more of the circumstances.

@@ -62,6 +62,15 @@ pub struct StepPreview {
     pub text: String,
 }
 
+/// What a preview does not show, so that its bounds are told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beyond {
+    /// Further targets that are started anew, whose steps were not looked at.
+    pub targets: u64,
+    /// Where there are more tasks than were looked at: how many were.
+    pub tasks: Option<u64>,
+}
+
 /// Targets that the database chooses, fixed when the plan is made: a bulk act does not name each of them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Set {
@@ -79,6 +88,8 @@ pub struct Set {
     pub warnings: Vec<String>,
     /// What the act does with each step of what it starts anew.
     pub preview: Vec<StepPreview>,
+    /// What of that `preview` does not show.
+    pub beyond: Beyond,
     /// What matches and is left alone: why, and how many.
     pub skipped: Vec<(String, u64)>,
 }

@@ -79,7 +79,7 @@ impl Item {
     pub fn failed(subject: Subject, error: &Error) -> Self {
         let outcome = match error.kind() {
             ErrorKind::OutcomeUnknown => Outcome::Unknown,
-            ErrorKind::Changed | ErrorKind::Refused => Outcome::Changed,
+            ErrorKind::Changed | ErrorKind::KeptOut | ErrorKind::Refused => Outcome::Changed,
             _ => Outcome::Failed,
         };
         let mut why = error.to_string();
@@ -204,7 +204,7 @@ impl Report {
 
 /// What to say of an act that changed no row although the row is as it was seen and as the act requires.
 pub fn suppressed(table: &str) -> String {
-    format!("the database did not let the change through: a row-level security policy or a trigger on {table}")
+    crate::error::Error::kept_out(table).to_string()
 }
 
 #[cfg(test)]

@@ -243,7 +243,7 @@ impl Conninfo {
             hosts: endpoints(get("host"), get("hostaddr"), get("port"))?,
             user,
             dbname,
-            tls: tls_choice(values, home)?,
+            tls: tls_choice(values, origin, home)?,
             connect_timeout: match get("connect_timeout") {
                 Some(value) => choices::seconds("connect_timeout", value)?,
                 None => Some(DEFAULT_TIMEOUT),
@@ -441,7 +441,7 @@ fn endpoints(host: Option<&str>, address: Option<&str>, port: Option<&str>) -> R
     Ok(out)
 }
 
-fn tls_choice(values: &Values, home: Option<&Path>) -> Result<TlsChoice> {
+fn tls_choice(values: &Values, origin: Origin, home: Option<&Path>) -> Result<TlsChoice> {
     let get = |name: &str| values.get(name).map(String::as_str);
     let file = |name: &str, default: &str| match get(name) {
         Some(path) => Some(NamedFile { path: path.into(), named: true }),
@@ -464,7 +464,9 @@ fn tls_choice(values: &Values, home: Option<&Path>) -> Result<TlsChoice> {
     let choice = TlsChoice {
         mode,
         roots: if system { Roots::System } else { file("sslrootcert", "root.crt").map_or(Roots::Nobody, Roots::File) },
-        certificate: file("sslcert", "postgresql.crt").filter(|_| get("sslcertmode") != Some("disable")),
+        // The certificate says who the operator is, so it is no more for a host that was found than a password.
+        certificate: file("sslcert", "postgresql.crt")
+            .filter(|_| origin == Origin::Operator && get("sslcertmode") != Some("disable")),
         key: file("sslkey", "postgresql.key"),
         // As libpq: the usual file is looked for where neither a file nor a directory is named.
         revoked: match get("sslcrldir") {

@@ -112,8 +112,17 @@ impl Redis {
         {
             self.budget.fell_silent();
         }
-        let replies = replies?;
+        let mut replies = replies?;
         *slot = Some(wire);
+        // The server names the command or says "a key"; which of many was meant only we know.
+        for (at, reply) in replies.iter_mut().enumerate() {
+            if let Reply::Error(text) = reply
+                && text.starts_with("NOPERM")
+                && let Some(refused) = batch.named(at)
+            {
+                *text += &format!("; refused: {refused}");
+            }
+        }
         Ok(replies)
     }
 

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction};
 use tokio::sync::oneshot;
 
 use beside::How;
@@ -262,6 +262,50 @@ impl Open {
             _ => done,
         }
     }
+}
+
+/// Commits. The disk may have what an error of it says is not there: a WAL whose sync failed, for example, is read by the next
+/// connection.
+///
+/// # Errors
+/// `OutcomeUnknown` after an error of the disk; any other error means that nothing was written.
+pub fn commit(writing: Transaction<'_>) -> Result<()> {
+    writing.commit().map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::SystemIoFailure) => {
+            Error::new(ErrorKind::OutcomeUnknown, "the disk failed while the change was being committed")
+                .with_hint("inspect it when the disk works again: the change is there as a whole or not at all")
+                .with_source(error)
+        }
+        _ => error_from(error),
+    })
+}
+
+/// Runs a part of a transaction that is written as a whole or not at all: `None` when a trigger of `RAISE(IGNORE)` kept some
+/// of it out, and then nothing of the part is written.
+///
+/// # Errors
+/// As `work`, but for what was kept out.
+pub fn part<T>(db: &Connection, work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+    let run = |sql: &str| db.execute_batch(sql).map_err(error_from);
+    run("SAVEPOINT part")?;
+    let done = match work() {
+        Err(error) if error.kind() == ErrorKind::KeptOut => {
+            run("ROLLBACK TO part")?;
+            None
+        }
+        done => Some(done?),
+    };
+    run("RELEASE part")?;
+    Ok(done)
+}
+
+/// Whether a statement wrote the rows that it must write here: in this transaction everything is as it requires it, so only
+/// a trigger of `table` can have kept them out.
+///
+/// # Errors
+/// `KeptOut`.
+pub fn written(count: usize, wanted: usize, table: &str) -> Result<()> {
+    if count < wanted { Err(Error::kept_out(table)) } else { Ok(()) }
 }
 
 /// Turns SQLite's error into ours.

@@ -1,14 +1,9 @@
 //! A busy, healthy service of the real library never alarms, and one whose worker was killed does.
-//!
-//! `SEN_TEST_SCALE=200` is the full size: so many polls of each version (20 in the everyday run).
 
 use crate::harness::peers::{Peer, SENTINEL_042, SENTINEL_050};
 use crate::harness::python::Environment;
+use crate::harness::scale::sized;
 use crate::library::{Place, WORKER};
-
-fn polls() -> u64 {
-    std::env::var("SEN_TEST_SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
-}
 
 fn no_alarm_while_busy_and_one_after_a_kill(library: &'static Environment) {
     let place = Place::new(library);
@@ -16,7 +11,7 @@ fn no_alarm_while_busy_and_one_after_a_kill(library: &'static Environment) {
     // Long enough for the leases of the two long async jobs to be over.
     place.wait_until("busy:long-1000", "lease_expires_at < now()");
     place.wait_until("busy:long-4000", "lease_expires_at < now()");
-    for poll in 1..=polls() {
+    for poll in 1..=sized(20, 200) {
         let seen = place.run(&["status", "--check"]);
         assert_eq!(seen.code, 0, "poll {poll} alarmed:\n{}\n{}", seen.stdout, seen.stderr);
     }

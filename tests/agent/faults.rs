@@ -135,6 +135,33 @@ fn a_lost_request_is_known_to_have_done_nothing() {
     assert_eq!(between.status("t"), "queued");
 }
 
+/// The other changes, cut before Redis has the script and after it has run it.
+#[test]
+fn every_change_that_is_cut_is_told_as_it_is() {
+    let between = Between::new();
+    let url = format!("redis://127.0.0.1:{}?socket_connect_timeout=1", between.proxy.port());
+    let rate = |server: &Between| server.place.server.run(&["EXISTS", "ratelimit:tenant:acme"]).int() == 1;
+    let queued = |server: &Between| server.status("last") == "queued";
+    type Done<'a> = &'a dyn Fn(&Between) -> bool;
+    let changes: [(&[&str], Done<'_>); 2] = [
+        (&["agent", "requeue", "last", "--yes"], &queued),
+        (&["agent", "rate-limit", "set", "acme", "--capacity", "5"], &rate),
+    ];
+    for (words, done) in changes {
+        for (trap, code, outcome) in
+            [(Trap::Request(b"EVAL".to_vec()), 6, "failed"), (Trap::Answer(b"EVAL".to_vec()), 0, "applied")]
+        {
+            between.place.make("last", "in_progress", "gone", &[("attempts", "1")]);
+            between.proxy.trap(trap);
+            let words = words.iter().copied().chain(["--timeout", "1s", "-o", "json"]);
+            let output = sen(words).database(&url).run().expect_code(code);
+            assert_eq!(output.json()["results"][0]["outcome"], outcome, "{output:?}");
+            assert_eq!(done(&between), code == 0, "{output:?}");
+        }
+    }
+    assert_eq!(between.place.events().len(), 2, "neither was made twice");
+}
+
 /// What is held up on the way may arrive when `sen` has long gone. Then it is too late, and writes nothing.
 #[test]
 fn a_script_that_arrives_too_late_writes_nothing() {

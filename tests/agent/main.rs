@@ -7,6 +7,7 @@ mod certificates;
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod access;
 mod acts;
 mod busy;
 mod connect;

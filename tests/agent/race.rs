@@ -1,7 +1,7 @@
 //! Operators against workers: a cancel or requeue never writes when status, owner, lease or heartbeat has moved.
 //!
 //! Every operator looks first; then all of them act while workers claim and come back to life. What happened when is
-//! counted afterwards. Full size (2,000 tasks) with `SEN_TEST_SCALE=full`; 300 otherwise.
+//! counted afterwards. The full size is 2,000 tasks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Barrier};
@@ -17,10 +17,11 @@ use sen_core::stores::url::Target;
 use sen_core::systems::node;
 
 use crate::harness::redis::Answer;
+use crate::harness::scale::sized;
 use crate::place::{Place, check_model};
 
 fn count() -> usize {
-    if std::env::var("SEN_TEST_SCALE").is_ok_and(|scale| scale == "full") { 2000 } else { 300 }
+    sized(300, 2000)
 }
 
 /// What was counted, for the run of full size.

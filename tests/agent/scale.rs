@@ -1,15 +1,16 @@
 //! Many tasks: one walk finds each once, in flat memory, with no command that holds the server up.
 //!
-//! 100,000 tasks with `SEN_TEST_SCALE=full`; 5,000 otherwise. Times are a benchmark's business (`benches/agent.rs`).
+//! The full size is 100,000 tasks. Times are a benchmark's business (`benches/agent.rs`).
 
 use std::collections::BTreeSet;
 
 use crate::harness::redis::Client;
+use crate::harness::scale::sized;
 use crate::harness::sen::{SEN, clean_environment};
 use crate::place::Place;
 
 fn count() -> usize {
-    if std::env::var("SEN_TEST_SCALE").is_ok_and(|scale| scale == "full") { 100_000 } else { 5_000 }
+    sized(5_000, 100_000)
 }
 
 fn fill(client: &mut Client, count: usize, padding: usize) {

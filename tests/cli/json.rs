@@ -20,6 +20,19 @@ const COMMANDS: &[(&str, &[&str], i32)] = &[
     ("sen wait KEY", &["wait", "emails:receipt-7701"], 0),
     ("sen once KEY --describe", &["once", "new-key", "--describe", "--", "true"], 0),
     ("sen doctor", &["doctor"], 0),
+    ("sen stats", &["stats"], 0),
+    ("sen exec list", &["exec", "list", "--limit", "0"], 0),
+    ("sen exec show ID", &["exec", "show", "77310000-c4a6-4000-8000-000000000000"], 0),
+    ("sen task list", &["task", "list", "--limit", "0"], 0),
+    ("sen task show ID", &["task", "show", "77310000-c4a6-4000-8000-000000000002"], 0),
+    ("sen dlq list", &["dlq", "list", "--limit", "0"], 0),
+    ("sen dlq groups", &["dlq", "groups"], 0),
+    ("sen dlq show ID", &["dlq", "show", "77310000-c4a6-4000-8000-000000000001"], 0),
+    ("sen saga list", &["saga", "list", "--limit", "0"], 0),
+    ("sen saga show ID", &["saga", "show", "00001e33-d001-4e4e-a000-1e33fadedcab"], 0),
+    ("sen saga outbox list", &["saga", "outbox", "list"], 0),
+    ("sen saga outbox show ID", &["saga", "outbox", "show", "00001e3e-d002-4e4e-a000-1e3efadedcab"], 0),
+    ("sen saga inbox list", &["saga", "inbox", "list"], 0),
 ];
 
 /// Field by dotted path, in order of appearance, with the types seen.
@@ -80,11 +93,14 @@ fn document() -> String {
     let folder = tempfile::tempdir().unwrap();
     sen(["demo"]).cwd(folder.path()).run().expect_code(0);
     let mut out = String::from(
-        "# JSON output\n\nEvery command takes `-o json` (one document) and lists also `-o jsonl` (one object per line, streamed). \
-        Times are RFC 3339 in UTC;\n64-bit numbers that can pass 2^53 (tokens, event ids) are strings; what is not there is `null`, \
-        never missing; adding a field is\nno break, removing one is. Errors are `{\"error\": {\"code\", \"message\", \"hint\"}}` on stderr.\n\n\
+        "# JSON output\n\nCommands that show something take `-o json` (one document), and lists also `-o jsonl` (one object per line, \
+        streamed). `dlq export` always\nwrites one object per line; `metrics`, `completions` and `man` have formats of their own. \
+        Times are RFC 3339 in UTC; 64-bit numbers\nthat can pass 2^53 (tokens, event ids) are strings; what is not there is `null`; \
+        adding a field is no break, removing one is.\nErrors are `{\"error\": {\"code\", \"message\", \"hint\", \"causes\", \"sqlstate\"}}` \
+        on stderr.\n\n\
         This page is generated from what the commands print on the demo (`sen demo`) and compared with it by the tests, so a type that\n\
-        never occurs there is not listed. `[]` stands for the elements of an array.\n",
+        never occurs there is not listed, nor are `sen agent` (the demo has no Redis) and the fields that only another system has.\n\
+        `[]` stands for the elements of an array.\n",
     );
     for (title, args, code) in COMMANDS {
         let args: Vec<&str> = args.iter().take(1).chain(&["-o", "json"]).chain(&args[1..]).copied().collect();

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use sen_core::error::ErrorKind;
-use sen_core::stores::postgres::Wire;
+use sen_core::stores::postgres::{Postgres, Wire};
 use sen_core::stores::tls::Trust;
+use sen_core::stores::url::Target;
 
 use crate::certificates::{Authority, private};
 use crate::server::{Options, Server};
@@ -240,4 +241,37 @@ fn a_server_without_tls() {
     let error = connect(&server.tcp_url("sslmode=require")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connect);
     assert!(error.hint().unwrap().contains("sslmode"));
+}
+
+/// A certificate says who the operator is; a host that only a found file names does not hear it, as it hears no password.
+#[test]
+fn a_host_that_a_found_file_names_is_shown_no_client_certificate() {
+    let world = World::new();
+    world.authority.sign("good", "localhost", NAMED);
+    world.authority.sign("client", "postgres", "basicConstraints=CA:FALSE\n");
+    let server = world.server("good", "local all all trust\nhostssl all all all cert\n");
+    let folder = world.dir.path().join(".postgresql");
+    std::fs::create_dir(&folder).unwrap();
+    for (from, to) in [("client.crt", "postgresql.crt"), ("client.key", "postgresql.key")] {
+        std::fs::copy(world.dir.path().join(from), folder.join(to)).unwrap();
+    }
+    private(&folder.join("postgresql.key"));
+    let (home, crt, key) = (world.path(""), world.path("client.crt"), world.path("client.key"));
+    let url = server.tcp_url("sslmode=require");
+    let connect = |env: &[(&str, &str)], found: bool| {
+        let find = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let target = if found { Target::resolve_found(Some(&url), &find) } else { Target::resolve(Some(&url), &find) };
+        let Target::Postgres(info) = target.unwrap() else { panic!("{url} is not PostgreSQL") };
+        crate::runtime().block_on(Postgres::connect(&info)).map(|session| session.wire())
+    };
+    let named = [("HOME", "/nonexistent"), ("PGSSLCERT", &*crt), ("PGSSLKEY", &*key)];
+    for env in [&[("HOME", &*home)][..], &named] {
+        assert_eq!(connect(env, false).unwrap(), Wire::Tls(Trust::Unverified));
+        let refused = connect(env, true).unwrap_err();
+        assert!(told(&refused).contains("client certificate"), "{}", told(&refused));
+    }
+    // Nor does its own URL lead to the operator's files.
+    let url = server.tcp_url(&format!("sslmode=require&sslcert={crt}&sslkey={key}"));
+    let refused = Target::resolve_found(Some(&url), &|_| None).unwrap_err();
+    assert!(refused.to_string().contains("sslcert is not taken from a file that is only found"), "{refused}");
 }

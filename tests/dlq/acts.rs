@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::place::{Place, Seed};
-use super::workers::scale;
 use crate::harness::peers::{self, Peer, SENPUKI_030, STENT_112};
 use crate::harness::python::Environment;
+use crate::harness::scale::sized;
 
 fn item(report: &Value) -> (&str, &str) {
     let item = &report["results"][0];
@@ -109,7 +109,7 @@ fn cleanup_counts_and_removes_what_ended_long_ago() {
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(scale(60, 900) as u64), "{what} did not happen");
+        assert!(start.elapsed() < Duration::from_secs(sized(60, 900) as u64), "{what} did not happen");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -272,3 +272,21 @@ fn guard_a_discard_removes_only_what_it_wrote_out() {
         assert_eq!((printed.stdout.lines().count(), place.count("dead_tasks")), (1, 0));
     }
 }
+
+/// `-` is standard output, as in other programs, and no file of that name.
+#[test]
+fn a_discard_to_a_dash_writes_to_standard_output() {
+    for place in Place::both() {
+        Seed::default().plant(&place);
+        let folder = tempfile::tempdir().unwrap();
+        let words = ["dlq", "discard", "letter", "--export", "-", "--yes"];
+        // A terminal keeps nothing: what is written there is lost.
+        let shown = crate::harness::pty::terminal(words).database(&place.url()).run();
+        assert_eq!((shown.code, place.count("dead_tasks")), (2, 1), "{}", shown.screen);
+        assert!(shown.screen.contains("--export FILE"), "{}", shown.screen);
+        let printed = place.command(&words).cwd(folder.path()).run().expect_code(0);
+        assert!(printed.stdout.starts_with("{\"system\":\"stent\",\"id\":\"letter\""), "{}", printed.stdout);
+        assert_eq!((printed.stdout.lines().count(), place.count("dead_tasks")), (1, 0));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

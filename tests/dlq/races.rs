@@ -7,10 +7,10 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::place::{Place, Seed};
-use super::workers::scale;
 use crate::harness::peers::{self, STENT_112};
 use crate::harness::postgres::{Database, Server};
 use crate::harness::proxy::{Proxy, Trap};
+use crate::harness::scale::sized;
 use crate::harness::sen::{Output, Running, sen};
 
 /// A small generator, so that a failure can be repeated from the seed it prints.
@@ -91,7 +91,7 @@ fn race(place: &Place, operators: usize, count: usize, urls: &[String]) {
         };
         let mut running: Vec<Option<Running>> = (0..operators).map(|at| Some(start(at))).collect();
         // In the first rounds everybody is killed at some moment, and nobody finishes the work in peace.
-        let span = scale(60, 400) as u64;
+        let span = sized(60, 400) as u64;
         for slot in &mut running {
             if rounds < 4 {
                 std::thread::sleep(Duration::from_millis(dice.below(span)));
@@ -117,15 +117,15 @@ fn race(place: &Place, operators: usize, count: usize, urls: &[String]) {
 #[test]
 fn operators_at_once_and_killed_in_sqlite() {
     let [_, place] = Place::both();
-    let count = scale(400, 5000);
+    let count = sized(400, 5000);
     fill(&place, count);
-    race(&place, scale(4, 8), count, &[place.url()]);
+    race(&place, sized(4, 8), count, &[place.url()]);
 }
 
 #[test]
 fn operators_at_once_killed_and_cut_off_in_postgres() {
     let [place, _] = Place::both();
-    let count = scale(1000, 20_000);
+    let count = sized(1000, 20_000);
     fill(&place, count);
     let Place::Postgres(database) = &place else { unreachable!() };
     let proxies: Vec<Proxy> = (0..4).map(|_| Proxy::unix(Server::shared())).collect();
@@ -140,7 +140,7 @@ fn operators_at_once_killed_and_cut_off_in_postgres() {
                 proxies[usize::try_from(dice.below(4)).unwrap()].cut();
             }
         });
-        race(&place, scale(6, 16), count, &urls);
+        race(&place, sized(6, 16), count, &urls);
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
@@ -148,7 +148,7 @@ fn operators_at_once_killed_and_cut_off_in_postgres() {
 #[test]
 fn operators_at_once_report_what_is_in_the_table() {
     for place in Place::both() {
-        let count = scale(600, 5000);
+        let count = sized(600, 5000);
         fill(&place, count);
         let running: Vec<Running> = (0..4)
             .map(|_| {
@@ -267,5 +267,29 @@ fn copies_made_by_the_original_tool_are_reported() {
         );
         assert!(twice > 0, "the race did not happen");
         assert_eq!(copies, twice, "{report}");
+    }
+}
+
+/// A task with a name-based id is another tool's all the same, and what an earlier `sen` made is not.
+#[test]
+fn a_copy_is_told_by_its_exact_id() {
+    for place in [Place::empty_postgres(), Place::empty_sqlite()] {
+        place.letters(&STENT_112, 2, &["--kind", "activity"]);
+        let url = place.for_library();
+        let copies = |code: i32| {
+            let words = ["dlq", "replay", "--all", "--force", "--yes"];
+            let report = place.json(&words, code);
+            assert_eq!(report["applied"], 2, "{report}");
+            let items = report["results"].as_array().unwrap().iter();
+            items.filter(|item| item["subject"].as_str().unwrap().starts_with("stent:task:")).count()
+        };
+        // The letters come back as they were, but for their times of death: the tasks of the first replay are still there.
+        place.sql("CREATE TABLE kept AS SELECT * FROM dead_tasks");
+        assert_eq!(copies(0), 0);
+        place.sql("INSERT INTO dead_tasks SELECT id, reason, '2026-01-02T03:04:05.678901', data FROM kept");
+        assert_eq!(copies(0), 0, "of an earlier replay of its own");
+        place.sql("INSERT INTO dead_tasks SELECT id, reason, '2026-01-03T03:04:05.678901', data FROM kept");
+        assert_eq!(peers::ask(&STENT_112, "stent/flow.py", &[&url, "replay-named"])["copied"], 2);
+        assert_eq!(copies(3), 2, "of another tool");
     }
 }

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::acts::until;
 use super::place::{Place, Seed};
-use super::workers::scale;
 use crate::harness::peers::{Peer, SENPUKI_030, STENT_112};
 use crate::harness::redis::Redis;
+use crate::harness::scale::sized;
 
 /// A listener on every topic, in Redis' own words.
 struct Ears(BufReader<UnixStream>);
@@ -105,7 +105,7 @@ fn guards_of_a_signal() {
 #[test]
 fn signals_race_waiters_and_none_hangs() {
     for (place, library) in [(Place::empty_postgres(), &STENT_112), (Place::empty_sqlite(), &SENPUKI_030)] {
-        let count = scale(30, 1000);
+        let count = sized(30, 1000);
         let url = place.for_library();
         // Each dispatched execution begins to wait when it likes; the signal is sent at that very moment.
         let mut peer = Peer::start(library, "stent/flow.py", &[&url, "wait-for-signals", &count.to_string()]);

@@ -9,7 +9,7 @@ use sen_core::stores::postgres::link::Link;
 use sen_core::stores::sqlite::{Access, Sqlite};
 use sen_core::stores::url::Target;
 use sen_core::systems::stent::acts::{ActStore, Cancel, Complete, Signal};
-use sen_core::systems::stent::letters::chosen::Wanted;
+use sen_core::systems::stent::letters::chosen::{Places, Wanted};
 use sen_core::systems::stent::letters::{Batch, LetterStore};
 use sen_core::systems::stent::postgres::acts::PostgresActs;
 use sen_core::systems::stent::postgres::letters::PostgresLetters;
@@ -73,10 +73,15 @@ fn guard_a_completion_needs_the_state_as_seen_and_a_completed_root() {
             let complete = Complete { id: "e-letter", seen, task, ahead: 0, note: "by a test" };
             acts.complete(&complete, &permit()).await.unwrap()
         };
-        assert!(!complete("running", "letter").await, "its root task has failed");
         place.sql("UPDATE tasks SET state = 'completed'");
         assert!(!complete("running", "letter").await, "its root task has no result");
         place.sql(&format!("UPDATE tasks SET result = {}", place.bytes(b"7")));
+        for state in ["failed", "timed_out"] {
+            place.sql(&format!("UPDATE tasks SET state = '{state}'"));
+            assert!(!complete("running", "letter").await, "its root task is {state}");
+        }
+        place.sql("UPDATE tasks SET state = 'completed'");
+        assert!(!complete("running", "other").await, "that is no task of it");
         assert!(!complete("pending", "letter").await, "it is not as seen");
         for state in ["completed", "failed", "timed_out", "cancelled", "cancelling"] {
             place.sql(&format!("UPDATE executions SET state = '{state}'"));
@@ -90,10 +95,44 @@ fn guard_a_completion_needs_the_state_as_seen_and_a_completed_root() {
         place.sql("UPDATE tasks SET execution_id = 'e-letter'");
         place.sql("INSERT INTO tasks (id, execution_id, kind, step_name, state) VALUES ('l-x', 'e-letter', 'orchestrator', 's', 'pending')");
         assert!(!complete("running", "letter").await, "an orchestrator is queued");
-        place.sql("DELETE FROM tasks WHERE id = 'l-x'");
+        place.sql("UPDATE tasks SET state = 'running' WHERE id = 'l-x'");
+        assert!(!complete("running", "letter").await, "an orchestrator runs");
+        assert_eq!(place.sql("SELECT state FROM executions"), "running");
+        // What is open of another execution, or is no orchestrator, is in nobody's way.
+        place.sql("UPDATE tasks SET execution_id = 'other' WHERE id = 'l-x'");
+        place.sql("INSERT INTO tasks (id, execution_id, kind, step_name, state) VALUES ('a-x', 'e-letter', 'activity', 's', 'pending')");
         assert!(complete("running", "letter").await);
         let row = place.sql(&format!("SELECT state, {} FROM executions", place.hex_of("result")));
         assert_eq!(row, "completed|37");
+    });
+}
+
+/// A wait for a signal and what runs above it are left; a wait that nothing runs above, and all else that is open, is not.
+#[test]
+fn guard_a_cancel_leaves_waits_for_signals_alone() {
+    on_both(async |place, acts, _| {
+        Seed { execution: Some("running"), ..Seed::default() }.plant(place);
+        let rows = [
+            ("root", "e-letter", "orchestrator", "NULL", "running"),
+            ("child", "e-letter", "orchestrator", "'root'", "running"),
+            ("wait", "e-letter", "signal", "'child'", "pending"),
+            ("beside", "e-letter", "activity", "'child'", "pending"),
+            ("old", "e-letter", "orchestrator", "NULL", "failed"),
+            ("stale", "e-letter", "signal", "'old'", "pending"),
+            ("foreign", "other", "activity", "NULL", "pending"),
+        ];
+        for (id, execution, kind, parent, state) in rows {
+            place.sql(&format!(
+                "INSERT INTO tasks (id, execution_id, kind, parent_task_id, step_name, state)
+                VALUES ('{id}', '{execution}', '{kind}', {parent}, 'signal:go', '{state}')"
+            ));
+        }
+        let stopped = acts.cancel(&cancel("running"), &permit()).await.unwrap().unwrap();
+        let mut told: Vec<(&str, bool)> = stopped.iter().map(|task| (task.id.as_str(), task.left.is_some())).collect();
+        told.sort_unstable();
+        assert_eq!(told, [("beside", false), ("child", true), ("root", true), ("stale", false), ("wait", true)]);
+        let left = place.sql("SELECT id, state FROM tasks WHERE state IN ('pending', 'running') ORDER BY id");
+        assert_eq!(left, "child|running\nforeign|pending\nroot|running\nwait|pending");
     });
 }
 
@@ -131,23 +170,23 @@ fn guard_a_cleanup_needs_an_end_as_seen_and_nothing_left_to_do() {
     on_both(async |place, acts, _| {
         Seed { execution: Some("completed"), ..Seed::default() }.plant(place);
         let clean = async || acts.clean(&wanted, &permit()).await.unwrap();
-        assert!(clean().await.is_empty(), "it has a dead letter");
+        assert!(clean().await == Places::default(), "it has a dead letter");
         place.sql("UPDATE tasks SET id = 'other'");
-        assert!(clean().await.is_empty(), "it has a dead letter whose task is gone");
+        assert!(clean().await == Places::default(), "it has a dead letter whose task is gone");
         place.sql("DELETE FROM dead_tasks");
         for state in ["pending", "running"] {
             place.sql(&format!("UPDATE tasks SET state = '{state}'"));
-            assert!(clean().await.is_empty(), "it has a task that is {state}");
+            assert!(clean().await == Places::default(), "it has a task that is {state}");
         }
         place.sql("UPDATE tasks SET state = 'failed'");
         for state in ["pending", "running", "cancelling"] {
             place.sql(&format!("UPDATE executions SET state = '{state}'"));
-            assert!(clean().await.is_empty(), "{state}");
+            assert!(clean().await == Places::default(), "{state}");
         }
         place.sql("UPDATE executions SET state = 'completed', completed_at = '2026-11-20T11:00:00'");
-        assert!(clean().await.is_empty(), "it ended at another time");
+        assert!(clean().await == Places::default(), "it ended at another time");
         place.sql("UPDATE executions SET completed_at = '2026-11-20T10:00:00'");
-        assert_eq!(clean().await, [0]);
+        assert_eq!(clean().await.done, [0]);
         assert_eq!(place.count("executions") + place.count("tasks"), 0);
     });
 }
@@ -161,8 +200,8 @@ fn guard_a_discard_needs_the_letter_as_seen() {
             let batch = Batch { letters: &wanted, queue: None, force: false, ahead: 0, note: "by a test" };
             letters.remove(&batch, &permit()).await.unwrap()
         };
-        assert!(removed("2026-11-20T10:00:00").await.is_empty());
-        assert_eq!(removed("2026-11-20T10:00:00.123456").await, [0]);
+        assert!(removed("2026-11-20T10:00:00").await == Places::default());
+        assert_eq!(removed("2026-11-20T10:00:00.123456").await.done, [0]);
         assert_eq!(place.count("dead_tasks"), 0);
     });
 }

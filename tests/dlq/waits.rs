@@ -39,3 +39,32 @@ fn a_cancelled_wait_for_a_signal_stays_cancelled() {
         assert_eq!((&plan["planned"], &plan["skipped"]), (&1.into(), &0.into()), "{plan}");
     }
 }
+
+/// An orchestrator that awaits a step is told that it failed, and goes on in its own way: that cannot be prevented, because a
+/// worker would take up a step that was left and fail it just so. It is said before and after, also beside a wait for a signal.
+#[test]
+fn a_cancel_warns_where_error_handling_will_run() {
+    for (library, place) in [(&STENT_112, Place::empty_postgres()), (&SENPUKI_030, Place::empty_sqlite())] {
+        for (flow, waits) in [("forgiving", 0), ("either", 1)] {
+            let url = place.for_library();
+            let made = peers::ask(library, "stent/flow.py", &[&url, "dispatch", flow, "1"]);
+            let id = made["id"].as_str().unwrap();
+            // Nobody serves the queue of the step.
+            let worker = Peer::start(library, "stent/worker.py", &[&url, "--queue", "main", "--ready"]);
+            let open = |kind: &str| {
+                place.count(&format!("tasks WHERE execution_id = '{id}' AND kind = '{kind}' AND state = 'pending'"))
+            };
+            until("the step", || open("activity") == 1 && open("signal") == waits);
+            let plan = place.json(&["exec", "cancel", id, "--dry-run"], 0).to_string();
+            assert!(plan.contains("may run its own error handling"), "{plan}");
+            assert!(!plan.contains("nothing goes on"), "{plan}");
+            let report = place.json(&["exec", "cancel", id, "--verify=60s"], 5);
+            let detail = report["results"][0]["detail"].as_str().unwrap();
+            assert!(detail.contains("has overwritten that: it is completed now"), "{report}");
+            let truth = peers::ask(library, "stent/truth.py", &[&url]);
+            let result = truth["executions"][id]["result"].as_str().unwrap();
+            assert!(result.starts_with("handled: ") && result.ends_with("Execution cancelled"), "{result}");
+            worker.kill();
+        }
+    }
+}

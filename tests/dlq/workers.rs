@@ -8,12 +8,8 @@ use crate::harness::peers::{self, Peer, SENPUKI_030, STENT_100, STENT_112};
 use crate::harness::postgres::Server;
 use crate::harness::proxy::Proxy;
 use crate::harness::python::Environment;
+use crate::harness::scale::sized;
 use crate::harness::sen::sen;
-
-/// How large the tests are: 1 every day, more by `SEN_TEST_SCALE`.
-pub(crate) fn scale(small: usize, large: usize) -> usize {
-    if std::env::var("SEN_TEST_SCALE").is_ok_and(|scale| scale == "full") { large } else { small }
-}
 
 fn replayed_and_completed(library: &'static Environment, place: &Place, codec: &str) {
     let url = place.for_library();
@@ -86,7 +82,7 @@ fn senpuki_in_sqlite_with_pickles() {
 
 #[test]
 fn no_execution_is_stranded_by_a_living_worker_and_a_slow_line() {
-    let count = scale(40, 1000);
+    let count = sized(40, 1000);
     let place = Place::empty_postgres();
     place.letters(&STENT_112, count, &[]);
     let Place::Postgres(database) = &place else { unreachable!() };

@@ -5,18 +5,20 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod again;
 mod busy;
 mod demo;
 mod ends;
 mod files;
 mod library;
 mod pages;
+mod queues;
 mod why;
 mod zones;
 
 use serde_json::Value;
 
-use harness::peers;
+use harness::peers::{self, SENPUKI_030, STENT_112};
 use harness::postgres::{Database, Server};
 use harness::python::Environment;
 use harness::sen::{Output, sen};
@@ -67,4 +69,11 @@ impl Place<'_> {
     pub(crate) fn truth(&self, environment: &Environment, codec: &str) -> Value {
         peers::ask(environment, "stent/truth.py", &[&self.for_library(), "--codec", codec])
     }
+}
+
+/// Both libraries in both stores, one place after the other.
+pub(crate) fn cells() -> impl Iterator<Item = (&'static Environment, Place<'static>)> {
+    [(&STENT_112, false), (&STENT_112, true), (&SENPUKI_030, false), (&SENPUKI_030, true)]
+        .into_iter()
+        .map(|(library, sqlite)| (library, if sqlite { Place::sqlite() } else { Place::postgres() }))
 }

@@ -7,12 +7,12 @@ use crate::Place;
 use crate::harness::peers::{self, STENT_112};
 use crate::harness::postgres::{Options, Server};
 use crate::harness::proxy::Proxy;
+use crate::harness::scale::sized;
 use crate::harness::sen::{SEN, sen};
 
-/// Rows in the everyday run; `SEN_TEST_SCALE=50` is the size of the promise.
+/// Rows: a million is the size of the promise.
 fn rows() -> usize {
-    let scale = std::env::var("SEN_TEST_SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1);
-    20_000 * scale.max(1_usize)
+    sized(20_000, 1_000_000)
 }
 
 const FILL: &str = "INSERT INTO executions SELECT 'e' || lpad(n::text, 9, '0'), 'flows:f' || n % 7, (array['completed', 'completed',

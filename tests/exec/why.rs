@@ -3,7 +3,7 @@
 //! `make.py` makes them by running the library: those of `library.rs` are used here, too, for making them takes long (Stent 1.1.2 and
 //! Senpuki 0.3.0, each in PostgreSQL and SQLite). Where time has to pass, times are moved, and that is said in the table.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sen_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -20,6 +20,29 @@ impl Place<'_> {
         self.change(&format!("UPDATE {table} SET {column} = '{then}' WHERE {key} = '{id}'"));
     }
 
+    /// How many rows there are of what `from` names.
+    pub(crate) fn count(&self, from: &str) -> i64 {
+        let sql = format!("SELECT count(*) FROM {from}");
+        match self {
+            Self::Postgres(database) => database.psql(&sql).trim().parse().unwrap(),
+            Self::Sqlite(_) => {
+                let file = rusqlite::Connection::open(self.for_library()).unwrap();
+                file.busy_timeout(Duration::from_secs(10)).unwrap();
+                file.query_row(&sql, [], |row| row.get(0)).unwrap()
+            }
+        }
+    }
+
+    /// Waits until something holds; the machine may be busy.
+    #[track_caller]
+    pub(crate) fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let end = Instant::now() + Duration::from_secs(120);
+        while !holds() {
+            assert!(Instant::now() < end, "this did not come: {what}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     pub(crate) fn change(&self, sql: &str) {
         match self {
             Self::Postgres(database) => drop(database.psql(sql)),
@@ -34,7 +57,7 @@ impl Place<'_> {
 
 /// Every cause with its certainty, the gravest first.
 #[track_caller]
-fn rules(place: &Place<'_>, args: &[&str], id: &str) -> Vec<String> {
+pub(crate) fn rules(place: &Place<'_>, args: &[&str], id: &str) -> Vec<String> {
     let told = place.json(&[args, &["why", id]].concat());
     let causes = told["chain"][0]["causes"].as_array().unwrap_or_else(|| panic!("no causes: {told}"));
     let word = |cause: &Value, name: &str| cause[name].as_str().unwrap().to_owned();

@@ -61,6 +61,47 @@ fn workers_in_tokyo_on_postgres_whose_sessions_are_elsewhere() {
     told(&Place::Postgres(database));
 }
 
+/// What a warning about the zone says to type is understood as it stands, also for zones behind UTC; and a zone may stand
+/// behind a blank or an equals sign.
+#[test]
+fn every_command_of_the_warning_about_the_zone_runs() {
+    let place = Place::sqlite();
+    peers::ask(&STENT_112, "stent/make.py", &[&place.for_library(), "--only-finished"]);
+    let mut zones = std::collections::BTreeSet::new();
+    // Read as written elsewhere, the newest rows lie in the future; moved, some were begun before they were made.
+    for read_in in ["-01:00", "-03:30", "-11:00", "+05:45", "America/New_York", "UTC"] {
+        for begun in ["", "-1 hours", "-2 hours", "+9 hours"] {
+            let db = rusqlite::Connection::open(place.for_library()).unwrap();
+            let shift = if begun.is_empty() {
+                "created_at".to_owned()
+            } else {
+                format!("strftime('%Y-%m-%dT%H:%M:%f000', created_at, '{begun}')")
+            };
+            db.execute(&format!("UPDATE tasks SET started_at = {shift} WHERE started_at IS NOT NULL"), []).unwrap();
+            for words in
+                [&["--worker-timezone", read_in, "status"][..], &["status", &format!("--worker-timezone={read_in}")]]
+            {
+                let status = place.json(words);
+                for item in status["attention"].as_array().unwrap() {
+                    let command = item["command"].as_str().unwrap();
+                    let Some((_, zone)) = command.split_once("--worker-timezone") else { continue };
+                    let words: Vec<&str> = command.split_whitespace().skip(1).collect();
+                    place.sen(&words).expect_code(0);
+                    zones.insert(zone.trim_start_matches(['=', ' ']).to_owned());
+                }
+            }
+        }
+    }
+    assert!(
+        zones.iter().any(|zone| zone.starts_with('-')) && zones.iter().any(|zone| zone.starts_with('+')),
+        "{zones:?}"
+    );
+    for zone in ["-01:00", "-11:30", "+00:00", "+14:00", "Europe/Berlin"] {
+        place.sen(&["exec", "list", "--worker-timezone", zone]).expect_code(0);
+        place.sen(&["exec", "list", &format!("--worker-timezone={zone}")]).expect_code(0);
+    }
+}
+
 #[test]
 fn leases_are_judged_on_the_workers_clock() {
     let place = Place::sqlite();

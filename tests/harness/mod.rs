@@ -16,6 +16,7 @@ pub mod python;
 pub mod redact;
 pub mod redis;
 pub mod runbook;
+pub mod scale;
 pub mod sen;
 pub mod snapshot;
 pub mod wire;

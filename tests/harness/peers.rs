@@ -77,6 +77,10 @@ pub const SAGA_073: Environment = Environment {
     requirements: &["python-saga-orchestrator==0.7.3", "asyncpg", "aiosqlite", "greenlet"],
 };
 
+/// The reader of `.env` files that Python programs use.
+pub const PYTHON_DOTENV: Environment =
+    Environment { name: "python-dotenv-1.1.1", oldest: (3, 9), requirements: &["python-dotenv==1.1.1"] };
+
 /// A script below `tests/peers`, run in an environment, not yet started.
 fn command(environment: &Environment, script: &str, args: &[&str]) -> Command {
     let file: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script);

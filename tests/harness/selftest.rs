@@ -168,3 +168,10 @@ fn a_difference_shows_only_what_differs() {
     assert_eq!(snapshot::difference("a\nb\nc\n", "a\nx\ny\nc\n"), "  a\n- b\n+ x\n+ y\n  c\n  \n");
     assert_eq!(snapshot::difference("a\na", "a"), "  a\n- a\n");
 }
+
+#[test]
+fn sizes_go_from_that_of_every_day_to_the_full_one() {
+    let sizes = [0.1, 1.0, 50.5, 100.0].map(|scale| harness::scale::sized_at(20, 220, scale));
+    assert_eq!(sizes, [20, 20, 120, 220]);
+    assert_eq!(harness::scale::sized_at(60, 60, 100.0), 60);
+}

@@ -1,5 +1,6 @@
 //! The rules of the house that no compiler checks: which floor imports which, who may touch a stream, what opens a file.
 
+mod advisories;
 mod circles;
 mod dependencies;
 mod rules;

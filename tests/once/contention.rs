@@ -1,13 +1,14 @@
 //! Many contenders for many keys, some of them killed at random: no key's command is ever started twice, and what is cached
 //! is what was logged.
 //!
-//! `SEN_TEST_SCALE=500` is the full size (32 contenders, 500 keys; some minutes on two cores); `SEN_TEST_SEED` repeats a run.
+//! The full size is 32 contenders and 500 keys (some minutes on two cores); `SEN_TEST_SEED` repeats a run.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::harness::scale::sized;
 use crate::harness::sen::SEN;
 use crate::place::Place;
 
@@ -101,10 +102,10 @@ fn contend(place: &Place, contenders: u64, keys: u64, seed: u64) {
 
 #[test]
 fn no_key_starts_twice_on_postgresql() {
-    contend(&Place::postgres(), 32, number("SEN_TEST_SCALE").unwrap_or(30), seed());
+    contend(&Place::postgres(), 32, sized(30, 500) as u64, seed());
 }
 
 #[test]
 fn no_key_starts_twice_on_sqlite() {
-    contend(&Place::sqlite(), 8, number("SEN_TEST_SCALE").map_or(20, |scale| scale / 5), seed());
+    contend(&Place::sqlite(), 8, sized(20, 100) as u64, seed());
 }

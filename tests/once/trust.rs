@@ -289,6 +289,35 @@ fn a_command_cannot_read_the_credentials_of_its_parent() {
     assert!(output.stderr.contains("Permission denied"), "{}", output.stderr);
 }
 
+/// What a crash leaves behind holds no password, whatever the shell allows; and the command keeps the limit of the shell.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_crash_writes_no_core_file() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let place = Place::sqlite();
+    let folder = tempfile::tempdir().unwrap();
+    let started = |line: &str, file: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -c unlimited; exec {line}"), SEN]).env("DATABASE_URL", place.url());
+        let child = command.current_dir(folder.path()).spawn().unwrap();
+        let file = folder.path().join(file);
+        wait_for("the command", || fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')));
+        (child, fs::read_to_string(&file).unwrap())
+    };
+    let crash = |child: &mut std::process::Child| {
+        kill_process(Pid::from_child(child), Signal::ILL).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(4), "{status}");
+        status.core_dumped()
+    };
+    let (mut plain, limit) = started("sh -c 'ulimit -c > plain; exec sleep 600'", "plain");
+    // Where the machine keeps no core files at all there is nothing to compare with.
+    let kept = crash(&mut plain);
+    let (mut run, own) = started("\"$0\" once k -- sh -c 'ulimit -c > own; exec sleep 600'", "own");
+    assert_eq!(own, limit, "the command has the limit it would have without sen");
+    assert!(!crash(&mut run), "a core file was written (as of any other program: {kept})");
+}
+
 #[test]
 fn a_pipe_is_no_database() {
     let folder = tempfile::tempdir().unwrap();

@@ -29,6 +29,9 @@ fn most(count: usize, all: &[Told]) -> bool {
     2 * count > all.len()
 }
 
+/// Acts of which nothing is left when they are done: no events in 0.4.2, and the progress goes with the execution.
+const WITHOUT_RECORD: [&str; 3] = ["0.4.2 release", "0.4.2 forget", "exec cleanup"];
+
 /// Kills the server with all its processes and starts it again; ids that were lost are then given out anew.
 fn crash(stage: &mut Stage) -> u64 {
     let newest = stage.newest_open();
@@ -68,6 +71,10 @@ fn an_act_that_was_committed_survives_a_crash_and_is_seen_to_be_done() {
         all.extend(stage.settle(held));
     }
     // The server's own setting is `synchronous_commit = off`: without one of their own these would be lost.
+    // What leaves no record of its own is not called done, because its rows are gone: others could have removed them.
+    let (unseen, all): (Vec<Told>, Vec<Told>) = all.into_iter().partition(|told| WITHOUT_RECORD.contains(&told.verb));
+    truthful(&unseen);
+    assert!(unseen.iter().all(|told| told.outcome == if told.done { "unknown" } else { "failed" }), "{unseen:#?}");
     let [done, _, unknown] = truthful(&all);
     assert!(unknown == 0 && most(done, &all), "{all:#?}");
     report("crash after the COMMIT", &all);

@@ -9,7 +9,9 @@
 mod harness;
 
 mod bulk;
+mod disk;
 mod durable;
+mod kept;
 mod losses;
 mod retry;
 mod stage;

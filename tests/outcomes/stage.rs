@@ -16,7 +16,7 @@ use crate::harness::sen::{Output, Running, sen};
 
 /// How large these runs are.
 pub(crate) fn scale() -> f64 {
-    std::env::var("SEN_TEST_SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(1.0)
+    crate::harness::scale::scale()
 }
 
 /// Waits for a state of the servers; the machine may be busy.
@@ -104,7 +104,7 @@ macro_rules! execution {
     };
 }
 
-const OTHERS: [Verb; 8] = [
+const OTHERS: [Verb; 14] = [
     Verb {
         name: "dlq replay",
         base: 0,
@@ -177,7 +177,73 @@ const OTHERS: [Verb; 8] = [
         statement: "WITH wanted AS (SELECT",
         done: "SELECT status::text = 'PENDING' FROM order_outbox WHERE id = 'ID'",
     },
+    Verb {
+        name: "exec signal, woken",
+        base: 0,
+        words: &["exec", "signal", "ID", "go", "{\"by\":1}", "--yes"],
+        seed: concat!(
+            execution!("running", "NULL"),
+            "; INSERT INTO tasks (id, execution_id, step_name, kind, parent_task_id, state, args, kwargs, retries, created_at, tags,
+                priority, retry_policy) VALUES
+                ('r-ID', 'ID', 'flows:root', 'orchestrator', NULL, 'running', '{}', '{}', 0, now(), '[]', 0, '{}'),
+                ('s-ID', 'ID', 'signal:go', 'signal', 'r-ID', 'pending', '{}', '{}', 0, now(), '[]', 0, '{}')"
+        ),
+        pool: None,
+        statement: "INSERT INTO signals",
+        done: "SELECT state = 'completed' FROM tasks WHERE id = 's-ID'",
+    },
+    Verb {
+        name: "saga compensate",
+        base: 0,
+        words: &["saga", "compensate", "ID", "--yes"],
+        seed: "",
+        pool: Some("SELECT id FROM order_saga WHERE status::text = 'FAILED'"),
+        statement: "WITH changed AS (UPDATE",
+        done: "SELECT status::text = 'COMPENSATING' FROM order_saga WHERE id = 'ID'",
+    },
+    Verb {
+        name: "saga skip",
+        base: 0,
+        words: &["saga", "skip", "ID", "--result", "{\"charge\":\"x\",\"amount\":1.5}", "--yes", "--force"],
+        seed: "",
+        pool: Some(WAITING),
+        statement: "WITH changed AS (UPDATE",
+        done: "SELECT status::text = 'RUNNING' FROM order_saga WHERE id = 'ID'",
+    },
+    Verb {
+        name: "saga abort",
+        base: 0,
+        words: &["saga", "abort", "ID", "--yes"],
+        seed: "",
+        pool: Some(WAITING),
+        statement: "WITH changed AS (UPDATE",
+        done: "SELECT status::text = 'FAILED' FROM order_saga WHERE id = 'ID'",
+    },
+    Verb {
+        name: "saga unstick",
+        base: 0,
+        words: &["saga", "unstick", "ID"],
+        seed: "UPDATE order_saga SET status = 'RUNNING', deadline_at = NULL, updated_at = now() - interval '1 hour' WHERE id = 'ID'",
+        pool: Some(WAITING),
+        statement: "WITH changed AS (UPDATE",
+        done: "SELECT deadline_at IS NOT NULL FROM order_saga WHERE id = 'ID'",
+    },
+    Verb {
+        name: "saga notify, inbox",
+        base: 0,
+        words: &[
+            "saga", "notify", "ID", "--inbox", "--event-id", "ID", "--payload", "{}", "--type", "charge.confirmed",
+            "--correlation", "ID",
+        ],
+        seed: "",
+        pool: Some("SELECT aggregation_id FROM order_saga WHERE aggregation_id LIKE 'event%'"),
+        statement: "correlation_id, payload, source",
+        done: "SELECT count(*) = 1 FROM order_inbox WHERE event_id = 'ID'",
+    },
 ];
+
+/// Sagas whose step is to be tried again.
+const WAITING: &str = "SELECT id FROM order_saga WHERE status::text = 'SUSPENDED' AND aggregation_id LIKE 'wait%'";
 
 pub(crate) fn verbs() -> impl Iterator<Item = &'static Verb> {
     LEASES.iter().chain(&OTHERS)
@@ -265,8 +331,14 @@ impl Stage {
             send(json!({"do": "init"}));
             let failing = json!({"charge": "fail"});
             let version = library.name;
-            send(json!({"do": "start_many", "order": version, "count": count, "saga": "order-once", "plan": failing}));
+            let twice = 2 * count + 1;
+            send(json!({"do": "start_many", "order": version, "count": twice, "saga": "order-once", "plan": failing}));
             if std::ptr::eq(library, &SAGA_073) {
+                send(
+                    json!({"do": "start_many", "order": "wait", "count": 3 * count + 1, "saga": "order", "plan": failing}),
+                );
+                let events = json!({"charge": "await"});
+                send(json!({"do": "start_many", "order": "event", "count": count, "saga": "order", "plan": events}));
                 send(json!({"do": "start_many", "order": "sent", "count": count, "plan": {}}));
                 while stage.psql(0, "SELECT count(*) > 0 FROM order_outbox WHERE status::text = 'PENDING'") == "t" {
                     send(json!({"do": "dispatch", "how": "fail"}));
@@ -298,6 +370,9 @@ impl Stage {
         let id = found.lines().find(|id| !self.used.iter().any(|used| used == id));
         let id = id.unwrap_or_else(|| panic!("nothing is left for {}", verb.name)).to_owned();
         self.used.push(id.clone());
+        if !verb.seed.is_empty() {
+            self.psql(verb.base, &verb.seed.replace("ID", &id));
+        }
         id
     }
 
@@ -371,7 +446,12 @@ impl Stage {
         let items = results.as_array().unwrap_or_else(|| panic!("{}: {output:?}", verb.name));
         let of = |id: &String| {
             let about = |item: &&Value| item["subject"].as_str().is_some_and(|subject| subject.ends_with(id.as_str()));
-            let item = items.iter().find(about).unwrap_or_else(|| panic!("{}: nothing of {id}: {output:?}", verb.name));
+            // A saga that is named by what it is about has an id of its own.
+            let item = items
+                .iter()
+                .find(about)
+                .or(items.first())
+                .unwrap_or_else(|| panic!("{}: nothing of {id}: {output:?}", verb.name));
             let text = |field: &str| item[field].as_str().unwrap().to_owned();
             let done = self.psql(verb.base, &verb.done.replace("ID", id)) == "t";
             Told { verb: verb.name, outcome: text("outcome"), detail: text("detail"), code: output.code, done }

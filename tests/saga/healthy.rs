@@ -1,15 +1,9 @@
 //! A busy healthy system raises no alarm, and a worker that is killed in a step raises one.
-//!
-//! `SEN_TEST_SCALE=10` looks 200 times at each version.
 
 use serde_json::json;
 
 use super::place::{Place, VERSIONS};
-
-fn polls() -> usize {
-    let scale = std::env::var("SEN_TEST_SCALE").ok().and_then(|text| text.parse::<f64>().ok()).unwrap_or(1.0);
-    ((20.0 * scale) as usize).max(5)
-}
+use crate::harness::scale::sized;
 
 #[test]
 fn a_busy_system_is_quiet_and_a_dead_worker_is_not() {
@@ -19,7 +13,7 @@ fn a_busy_system_is_quiet_and_a_dead_worker_is_not() {
         assert!(worker.send(&json!({"do": "busy", "at_once": 4})).get("ok").is_some());
         let (mut alarms, mut looks, mut begun) = (Vec::new(), 0, 0);
         // As often as is wanted, and as long as it takes until the worker has done something meanwhile.
-        while looks < polls() || (begun < 20 && looks < 20_000) {
+        while looks < sized(20, 200) || (begun < 20 && looks < 20_000) {
             let output = place.sen(&["status", "--check"]).run();
             if output.code != 0 {
                 alarms.push(output.stdout);

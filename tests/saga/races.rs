@@ -1,21 +1,22 @@
 //! Acts against workers that poll all the while: nothing that is over changes, nothing is lost, the loser is told.
 //!
-//! `SEN_TEST_SCALE=10` is the full size: 500 races of each act.
+//! The full size is 500 races of each act.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::place::{Place, VERSIONS};
+use crate::harness::scale::sized;
 
-fn scale() -> usize {
-    let scale = std::env::var("SEN_TEST_SCALE").ok().and_then(|text| text.parse::<f64>().ok()).unwrap_or(1.0);
-    ((50.0 * scale) as usize).max(5)
+/// Races of each act.
+fn races() -> usize {
+    sized(50, 500)
 }
 
 /// Sagas that are due at this moment, so that the poll and the act meet; then both at once.
 fn race(place: &mut Place, act: &str, more: &[&str], saga: &str, plan: Value, make_due: &str) -> BTreeMap<String, u64> {
-    let count = scale();
+    let count = races();
     let order = format!("race-{act}");
     let ids = place.ask(json!({"do": "start_many", "order": order, "count": count, "saga": saga, "plan": plan}));
     let ids: Vec<String> =
@@ -116,7 +117,7 @@ fn acts_race_with_workers_that_poll() {
 
 /// One at a time, for that is how events come, while what is waited for runs out of time here and there.
 fn notify(place: &mut Place) -> BTreeMap<String, u64> {
-    let count = scale();
+    let count = races();
     let plan = if place.is_new() { json!({"charge": "await:3600"}) } else { json!({"charge": "fail"}) };
     let ids =
         place.ask(json!({"do": "start_many", "order": "race-notify", "count": count, "saga": "order", "plan": plan}));
@@ -176,7 +177,7 @@ fn notify(place: &mut Place) -> BTreeMap<String, u64> {
 fn two_operators_do_not_both_act() {
     for version in VERSIONS {
         let mut place = Place::new(version);
-        let count = scale() / 2;
+        let count = races() / 2;
         let ids = place.ask(json!({"do": "start_many", "order": "two", "count": count, "saga": "order",
             "plan": {"charge": "fail"}}));
         let ids: Vec<&str> = ids.as_array().expect("a list").iter().map(|id| id.as_str().expect("an id")).collect();

@@ -1,6 +1,6 @@
 //! Many sagas: a page of the stuck ones costs what psql pays for the same query.
 //!
-//! `SEN_TEST_SCALE=10` is the full size: 1,000,000 sagas.
+//! The full size is 1,000,000 sagas.
 
 use std::time::{Duration, Instant};
 
@@ -8,11 +8,11 @@ use serde_json::json;
 
 use super::place::{Place, VERSIONS};
 use crate::harness::postgres::bin_dir;
+use crate::harness::scale::sized;
 use crate::harness::sen::SEN;
 
 fn count() -> u64 {
-    let scale = std::env::var("SEN_TEST_SCALE").ok().and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.2);
-    (100_000.0 * scale) as u64
+    sized(20_000, 1_000_000) as u64
 }
 
 /// The quickest of several runs: everything else is somebody else's load.

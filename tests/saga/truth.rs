@@ -375,6 +375,16 @@ fn a_slow_publisher_may_be_alive() {
     assert_eq!(rules(&place, &id), ["likely outbox_stuck"]);
     has(&text(&why(&place, &id)["causes"][0]["text"]), "still working through its batch");
     has(&planned(&place, &["saga", "outbox", "requeue", "--all"]), "each may be sent twice");
+    // As likely as that is, it is as grave wherever it is told.
+    let message = text(&place.act(&["saga", "outbox", "list"], 0).json()[0]["id"]);
+    let shown = place.act(&["saga", "outbox", "show", &message], 0).json()["verdict"].clone();
+    assert_eq!((&shown["state"], &shown["severity"]), (&json!("left"), &json!("warning")), "{shown}");
+    assert_eq!(why(&place, &id)["causes"][0]["severity"], "warning");
+    assert_eq!(why(&place, &message)["causes"][0]["severity"], "warning");
+    let status = place.act(&["status"], 0).json();
+    let told = status["systems"].as_array().unwrap().iter().flat_map(|system| system["attention"].as_array().unwrap());
+    let told: Vec<&Value> = told.filter(|item| text(&item["text"]).contains("claimed and not finished")).collect();
+    assert!(told.len() == 1 && told[0]["severity"] == "warning", "{status}");
 }
 
 /// What failed is named, and that it is not rolled back itself; what a kill leaves open is said.

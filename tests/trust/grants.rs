@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::harness::postgres::{Options, Server};
 use crate::harness::sen::sen;
-use crate::scene::Scene;
+use crate::scene::{DJANGO, Made, OLDER, Scene, TODAY};
 
 /// Makes a role and gives it what `sen grants` prints for it; the statements.
 fn granted(scene: &Scene<'_>, kind: &str, role: &str) -> Vec<String> {
@@ -28,7 +28,7 @@ fn revocations(grants: &[String]) -> Vec<String> {
 #[test]
 fn a_reader_can_run_every_reading_command_and_needs_each_grant() {
     let server = Server::start(&Options::new());
-    let scene = Scene::new(&server);
+    let scene = Scene::new(&server, &TODAY);
     let grants = granted(&scene, "ro", "reader");
     assert!(
         grants
@@ -59,12 +59,26 @@ fn a_reader_can_run_every_reading_command_and_needs_each_grant() {
 
 #[test]
 fn an_operator_can_run_every_command() {
+    an_operator_suffices(&TODAY);
+}
+
+#[test]
+fn an_operator_can_run_every_command_on_older_tables() {
+    an_operator_suffices(&OLDER);
+}
+
+#[test]
+fn an_operator_can_run_every_command_on_djangos_tables() {
+    an_operator_suffices(&DJANGO);
+}
+
+fn an_operator_suffices(made: &'static Made) {
     let server = Server::start(&Options::new());
-    let scene = Scene::new(&server);
+    let scene = Scene::new(&server, made);
     granted(&scene, "operator", "operator");
     let doctor = scene.run("operator", &scene.doctor()).stdout;
     assert!(doctor.contains("operator may read and act on everything found"), "{doctor}");
-    let steps: Vec<_> = scene.reading().into_iter().chain(scene.acting()).collect();
+    let steps: Vec<_> = scene.reading().into_iter().chain(scene.acting()).chain(scene.running()).collect();
     let wrong: Vec<String> = steps.iter().filter_map(|step| scene.wrong("operator", step)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -73,7 +87,7 @@ fn an_operator_can_run_every_command() {
 #[test]
 fn an_operator_needs_each_grant() {
     let server = Server::start(&Options::new());
-    let first = Scene::new(&server);
+    let first = Scene::new(&server, &TODAY);
     let name = first.database.name.clone();
     let grants = granted(&first, "operator", "operator");
     let revocations: Vec<String> = revocations(&grants)

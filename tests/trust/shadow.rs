@@ -9,7 +9,7 @@ use regex::Regex;
 
 use crate::harness::postgres::{Options, Server};
 use crate::harness::psql;
-use crate::scene::Scene;
+use crate::scene::{DJANGO, Made, OLDER, Scene, TODAY};
 
 const PLANT: &str = include_str!("plant.sql");
 const OPERATORS: [&str; 20] = [
@@ -36,9 +36,23 @@ fn array(items: impl IntoIterator<Item = impl AsRef<str>>) -> String {
 }
 
 #[test]
-fn what_others_planted_in_the_search_path_is_never_called() {
+fn what_others_planted_in_the_search_path_is_never_called_on_todays_tables() {
+    nothing_planted_is_called(&TODAY);
+}
+
+#[test]
+fn what_others_planted_in_the_search_path_is_never_called_on_older_tables() {
+    nothing_planted_is_called(&OLDER);
+}
+
+#[test]
+fn what_others_planted_in_the_search_path_is_never_called_on_djangos_tables() {
+    nothing_planted_is_called(&DJANGO);
+}
+
+fn nothing_planted_is_called(made: &'static Made) {
     let server = Server::start(&Options::new().conf("log_min_messages = log"));
-    let scene = Scene::new(&server);
+    let scene = Scene::new(&server, made);
     let database = &scene.database;
     let mut names = BTreeSet::new();
     called(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut names);
@@ -76,7 +90,8 @@ fn what_others_planted_in_the_search_path_is_never_called() {
     let before = planted(&server);
 
     let mut wrong: Vec<String> = Vec::new();
-    for step in scene.reading().iter().chain(&scene.acting()) {
+    wrong.extend(scene.watched());
+    for step in scene.reading().iter().chain(&scene.acting()).chain(&scene.running()) {
         wrong.extend(scene.wrong(&owner, step));
     }
     // Worse still: what others planted comes before the system's own, tables and types among it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::model::plan::Plan;
+use sen_core::model::plan::{Beyond, Plan};
 use sen_core::model::prepared::{Applying, PreparedAction};
 use sen_core::model::report::{Ending, Item, Outcome, Report};
 use sen_core::model::request::Request;
@@ -178,20 +178,28 @@ fn whole(action: &dyn PreparedAction) -> Result<Value> {
 }
 
 /// What a plan says beyond its items: what to know first, and what becomes of the steps of what is started anew.
-fn foreseen(plan: &Plan, mut warnings: Vec<String>) -> [(&'static str, Value); 2] {
+fn foreseen(plan: &Plan, mut warnings: Vec<String>) -> [(&'static str, Value); 3] {
     let set = plan.set.iter();
+    let beyond = plan.set.as_ref().map(|set| set.beyond).unwrap_or_default();
+    let int = |count: u64| Value::Int(i64::try_from(count).unwrap_or(i64::MAX));
+    let unshown = if beyond == Beyond::default() {
+        Value::Null
+    } else {
+        Value::Map(vec![("targets", int(beyond.targets)), ("tasks_beyond", beyond.tasks.map_or(Value::Null, int))])
+    };
     warnings.extend(set.clone().flat_map(|set| set.warnings.iter().cloned()));
     let preview = set.flat_map(|set| &set.preview).map(|step| {
         Value::Map(vec![
             ("step", Value::Text(step.step.clone())),
             ("effect", Value::Text(step.effect.clone())),
-            ("count", Value::Int(i64::try_from(step.count).unwrap_or(i64::MAX))),
+            ("count", int(step.count)),
             ("text", Value::Text(step.text.clone())),
         ])
     });
     [
         ("warnings", Value::List(warnings.into_iter().map(Value::Text).collect())),
         ("replay_steps", Value::List(preview.collect())),
+        ("replay_steps_not_shown", unshown),
     ]
 }
 

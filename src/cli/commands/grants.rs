@@ -1,18 +1,21 @@
-//! `sen grants`: the least privileges a role needs, as SQL to read and run.
+//! `sen grants`: the least privileges a role needs, as SQL to read and run, or as a rule of Redis.
 
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::ident::Ident;
 use sen_core::model::checkup::{Role, grants};
+use sen_core::stores::url::Target;
+use sen_core::systems::node::rights;
 
 use crate::session::Session;
 use crate::views::{Answer, View};
 
-/// Print the SQL that lets a role use sen, and no more
+/// Print the SQL (or the ACL rule of a Redis) that lets a role use sen, and no more
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sen grants --role ro --to oncall_reader
   sen grants --role operator --to oncall | psql \"$ADMIN_URL\"
+  sen grants --role ro --to viewer --database-url \"$SEN_REDIS_URL\"
 
 Nothing is executed. Run it as the owner of the tables; what new systems need is printed once they are there.")]
 pub struct Args {
@@ -36,16 +39,24 @@ pub enum Kind {
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<Answer> {
-    let grantee = Ident::new(&args.to)?.quoted();
-    let needs = session.read().await?.checkup().await?.needs;
-    if needs.is_empty() {
-        return Err(Error::new(ErrorKind::NoSystem, "nothing here is guarded by SQL privileges")
-            .with_hint("in SQLite and Redis the file's permissions and the server's ACL decide"));
-    }
     let role = match args.role {
         Kind::Ro => Role::ReadOnly,
         Kind::Operator => Role::Operator,
     };
+    let (target, beside) = session.targets()?;
+    if matches!(target, Target::Redis(_)) {
+        session.note("the rule leaves passwords as they are: a new user has none yet, and cannot log in");
+        return Ok(Answer::new(View::Text(rights::rule(role, &args.to)? + "\n")));
+    }
+    if beside.is_some() {
+        session.note("this is about SQL; for the Redis that holds agent tasks give its URL as --database-url");
+    }
+    let grantee = Ident::new(&args.to)?.quoted();
+    let needs = session.read().await?.checkup().await?.needs;
+    if needs.is_empty() {
+        return Err(Error::new(ErrorKind::NoSystem, "nothing here is guarded by SQL privileges")
+            .with_hint("in SQLite the permissions of the file decide"));
+    }
     let mut text = grants(&needs, role, &grantee).join("\n");
     text.push('\n');
     Ok(Answer::new(View::Text(text)))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sen_core::error::Result;
+use sen_core::error::{ErrorKind, Result};
 use sen_core::model::record::Found;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::{Severity, Verdict};
@@ -65,7 +65,14 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let mut watch = Watch::default();
     for key in &args.keys {
         let key = crate::keys::checked_key(stored_key(args.namespace.as_deref(), key))?;
-        let first = inspect::inspect(&database, &key, args.events).await?;
+        let first = match inspect::inspect(&database, &key, args.events).await {
+            // The other keys are shown, and this is told at the end.
+            Err(error) if !single && error.kind() == ErrorKind::Denied => {
+                database.hidden().deny(error);
+                continue;
+            }
+            first => first?,
+        };
         let known = match (args.observe, first) {
             (Some(span), Known::Found(before)) => {
                 tokio::time::sleep(span).await;

@@ -8,6 +8,8 @@ use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::ops::survey::{Front, survey};
 use sen_core::time::Uptime;
 
+use crate::exit::Exit;
+use crate::fault;
 use crate::session::Session;
 use crate::views::{Answer, View};
 
@@ -36,13 +38,16 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         Ok(front) => render(front, took),
         Err(_) => up(false),
     };
-    match (args.textfile, answer) {
-        (Some(path), answer) => {
+    let view = match args.textfile {
+        Some(path) => {
             replace(&path, &text)?;
-            answer.map(|_| Answer::new(View::Nothing))
+            View::Nothing
         }
-        (None, answer) => answer.map(|_| Answer::new(View::Text(text))),
-    }
+        None => View::Text(text),
+    };
+    let unread = answer?.unreachable;
+    let exit = unread.first().map_or(Exit::Done, |error| fault::exit(error.kind()));
+    Ok(Answer::new(view).ending(exit).with_errors(unread))
 }
 
 fn up(up: bool) -> String {
@@ -54,6 +59,8 @@ fn up(up: bool) -> String {
 
 fn render(front: &Front, took: f64) -> String {
     let mut out = up(true);
+    family(&mut out, "sen_unread_systems", "Systems that could not be read: what is counted is not all.");
+    sample(&mut out, "sen_unread_systems", &[], front.unreachable.len() as f64);
     family(&mut out, "sen_query_seconds", "How long connecting and the survey took.");
     sample(&mut out, "sen_query_seconds", &[], took);
     family(&mut out, "sen_items", "Items by system and state.");

@@ -33,12 +33,15 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let answers = join_all(systems.iter().map(|system| system.stats(args.window))).await;
     let mut all = Vec::new();
     let mut absent = None;
-    for answer in answers {
-        match answer {
-            Ok(statistics) => all.extend(statistics),
+    for (system, answer) in systems.iter().zip(answers) {
+        match database.seen(system.name(), answer) {
+            Ok(statistics) => all.extend(statistics.flatten()),
             Err(error) if error.kind() == ErrorKind::NoSystem => absent = Some(error),
             Err(error) => return Err(error),
         }
+    }
+    if all.is_empty() {
+        database.saw_all()?;
     }
     let Some(now) = all.iter().map(|statistics| statistics.now).max() else {
         return Err(absent.unwrap_or_else(|| {

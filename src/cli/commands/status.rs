@@ -45,7 +45,9 @@ pub fn detail(front: &Front) -> Detail {
     blocks.push(Block::Heading("attention".into()));
     let attention = front.attention();
     if attention.is_empty() {
-        blocks.push(Block::Note("nothing needs a person".into()));
+        let all = front.unreachable.is_empty();
+        let note = if all { "nothing needs a person" } else { "nothing in what could be read; not everything could" };
+        blocks.push(Block::Note(note.into()));
     }
     blocks.extend(attention.iter().map(|(_, item)| Block::Attention((*item).clone())));
     for (survey, place) in front.surveys.iter().zip(&front.places) {

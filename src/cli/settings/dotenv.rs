@@ -26,6 +26,7 @@ pub(super) enum Wrong {
 /// The lines of `content` whose names `wanted` asks for, in order.
 pub(super) fn parse(content: &[u8], wanted: &dyn Fn(&str) -> bool) -> Vec<Line> {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let content = &in_unix_lines(content);
     let mut reader = Reader { text: content, at: 0, number: 1 };
     let mut out = Vec::new();
     while reader.at < reader.text.len() {
@@ -35,7 +36,7 @@ pub(super) fn parse(content: &[u8], wanted: &dyn Fn(&str) -> bool) -> Vec<Line> 
             // What cannot be read is given up with its first line: a quote that is not closed must not take the settings
             // of later lines with it (python-dotenv goes on behind the quote that it found there).
             (reader.at, reader.number) = (begin, number);
-            reader.take_while(|byte| byte.is_ascii_whitespace());
+            reader.spaces();
             reader.rest_of_line();
         }
         let (name, value) = match parsed {
@@ -60,12 +61,57 @@ pub(super) fn parse(content: &[u8], wanted: &dyn Fn(&str) -> bool) -> Vec<Line> 
 
 fn is_export(statement: &[u8]) -> bool {
     let statement = statement.trim_ascii_start();
-    statement.strip_prefix(b"export").is_some_and(|rest| rest.first().copied().is_some_and(is_blank))
+    statement.strip_prefix(b"export").is_some_and(|rest| blank(rest) > 0)
 }
 
-/// White space within a line.
-fn is_blank(byte: u8) -> bool {
-    byte.is_ascii_whitespace() && byte != b'\n' && byte != b'\r'
+/// Every end of a line as Python reads it in a file: `\n`.
+fn in_unix_lines(content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(content.len());
+    for (at, byte) in content.iter().enumerate() {
+        match byte {
+            b'\r' if content.get(at + 1) == Some(&b'\n') => {}
+            b'\r' => out.push(b'\n'),
+            other => out.push(*other),
+        }
+    }
+    out
+}
+
+/// How many bytes the white space has that a text begins with, by Python's meaning of it; 0 where there is none.
+fn space(text: &[u8]) -> usize {
+    match text {
+        [b'\t'..=b'\r' | 0x1c..=0x1f | b' ', ..] => 1,
+        // U+0085 and U+00A0.
+        [0xc2, 0x85 | 0xa0, ..] => 2,
+        // U+1680, U+2000 to U+200A, U+2028, U+2029, U+202F, U+205F, U+3000.
+        [0xe1, 0x9a, 0x80, ..]
+        | [0xe2, 0x80, 0x80..=0x8a | 0xa8 | 0xa9 | 0xaf, ..]
+        | [0xe2, 0x81, 0x9f, ..]
+        | [0xe3, 0x80, 0x80, ..] => 3,
+        _ => 0,
+    }
+}
+
+/// The same within a line.
+fn blank(text: &[u8]) -> usize {
+    if matches!(text, [b'\n' | b'\r', ..]) { 0 } else { space(text) }
+}
+
+/// A text without the white space at its end.
+fn trimmed(mut text: &[u8]) -> &[u8] {
+    while let Some(length) = (1..=3.min(text.len())).find(|length| space(&text[text.len() - length..]) == *length) {
+        text = &text[..text.len() - length];
+    }
+    text
+}
+
+/// An unquoted value without the comment behind it, which white space parts from it.
+fn uncommented(line: &[u8]) -> &[u8] {
+    let comment = (0..line.len()).find(|at| {
+        let length = space(&line[*at..]);
+        length > 0 && line.get(at + length) == Some(&b'#')
+    });
+    trimmed(&line[..comment.unwrap_or(line.len())])
 }
 
 /// The name that a broken line begins with.
@@ -109,7 +155,16 @@ impl<'a> Reader<'a> {
     }
 
     fn blanks(&mut self) {
-        self.take_while(is_blank);
+        while blank(self.rest()) > 0 {
+            self.take(blank(self.rest()));
+        }
+    }
+
+    /// White space, ends of lines among it.
+    fn spaces(&mut self) {
+        while space(self.rest()) > 0 {
+            self.take(space(self.rest()));
+        }
     }
 
     fn rest_of_line(&mut self) {
@@ -129,7 +184,7 @@ impl<'a> Reader<'a> {
 
     /// A setting, a comment (`None`), or an error, after which nothing counts up to the end of its line.
     fn statement(&mut self) -> Result<Statement<'a>, ()> {
-        self.take_while(|byte| byte.is_ascii_whitespace());
+        self.spaces();
         match self.peek() {
             None => return Ok(None),
             Some(b'#') => {
@@ -152,7 +207,11 @@ impl<'a> Reader<'a> {
                 self.take(1);
                 name
             }
-            _ => self.take_while(|byte| byte != b'=' && byte != b'#' && !byte.is_ascii_whitespace()),
+            _ => {
+                let rest = self.rest();
+                let ends = |at: &usize| matches!(rest[*at], b'=' | b'#') || space(&rest[*at..]) > 0;
+                self.take((0..rest.len()).find(ends).unwrap_or(rest.len()))
+            }
         };
         if name.is_empty() {
             return Err(());
@@ -177,8 +236,7 @@ impl<'a> Reader<'a> {
             Some(quote @ (b'\'' | b'"')) => quote,
             _ => {
                 let line = self.take_while(|byte| byte != b'\n' && byte != b'\r');
-                let comment = line.windows(2).position(|two| two[0].is_ascii_whitespace() && two[1] == b'#');
-                return Ok(line[..comment.unwrap_or(line.len())].trim_ascii().to_vec());
+                return Ok(uncommented(line).to_vec());
             }
         };
         let inner = &self.rest()[1..];

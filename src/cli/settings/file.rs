@@ -81,11 +81,15 @@ fn check_folders(link: &Path, real: &Path) -> Result<()> {
     for folder in real.ancestors().skip(1) {
         let strange = std::fs::metadata(folder).map_or(true, |about| {
             // In a folder like /tmp everybody may write, but nobody can take away what is another's.
-            let shared = about.mode() & 0o002 != 0 && about.mode() & 0o1000 == 0;
+            let shared = about.mode() & 0o022 != 0 && about.mode() & 0o1000 == 0;
             (about.uid() != me && about.uid() != 0) || shared
         });
         if strange {
-            let text = format!("{} is not followed: it is a link into a folder of another user", link.display());
+            let text = format!(
+                "{} is not followed: it is a link into a folder that others can change ({})",
+                link.display(),
+                folder.display()
+            );
             return Err(Error::usage(text).with_hint("copy the file, or name it with --env-file"));
         }
     }

@@ -220,6 +220,10 @@ fn links_and_files_that_others_read() {
     let error = file::read(&home.join(".env"), true).err().unwrap();
     assert!(error.to_string().contains("is not followed"), "{error}");
     assert!(file::read(&home.join(".env"), false).is_ok());
+    // A group of users can put another file there as well.
+    std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o775)).unwrap();
+    let error = file::read(&home.join(".env"), true).err().unwrap();
+    assert!(error.to_string().contains("is not followed"), "{error}");
     std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o1777)).unwrap();
     assert!(file::read(&home.join(".env"), true).is_ok());
     let mut settings = found("DATABASE_URL=postgresql://u:hunter2@h/d\n", &[], false);

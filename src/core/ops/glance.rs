@@ -58,20 +58,22 @@ const ENDS: &[&str] =
 /// # Errors
 /// As [`survey`]; a list that a system cannot give is left out.
 pub async fn glance(database: &Database, page: u64) -> Result<Glance> {
-    let front = survey(database).await?;
+    let mut front = survey(database).await?;
     let busy = front.surveys.iter().filter_map(|survey| {
         let states = under_way(survey);
         (!states.is_empty()).then(|| running(database, survey.system, states, page))
     });
-    let mut all = Vec::new();
+    let (mut all, mut denied) = (Vec::new(), Vec::new());
     for found in join_all(busy).await {
         match found {
             Ok(found) => all.extend(found),
             Err(error) if matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::Connect) => return Err(error),
-            // One system's list must not hide what the others say.
+            // One system's list must not hide what the others say; that it is missing is said.
+            Err(error) if error.kind() == ErrorKind::Denied => denied.push(error),
             Err(_) => {}
         }
     }
+    front.unreachable.extend(denied);
     Ok(Glance { front, running: all })
 }
 

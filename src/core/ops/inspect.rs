@@ -23,7 +23,8 @@ pub enum Answer {
 /// Looks `key` up in every system. The newest `events` events come along.
 ///
 /// # Errors
-/// What the store reports; `NoSystem` when the database holds none of the systems.
+/// What the store reports; `NoSystem` when the database holds none of the systems; `Denied` when it was found nowhere and not
+/// everything could be read.
 pub async fn inspect(database: &Database, key: &str, events: u32) -> Result<Answer> {
     let mut found = Vec::new();
     let mut absent: Option<Error> = None;
@@ -32,11 +33,12 @@ pub async fn inspect(database: &Database, key: &str, events: u32) -> Result<Answ
     let systems: Vec<_> = database.systems().collect();
     let answers = join_all(systems.iter().map(|system| system.find(key, events))).await;
     for (system, answer) in systems.into_iter().zip(answers) {
-        match answer {
-            Ok(these) => {
+        match database.seen(system.name(), answer) {
+            Ok(Some(these)) => {
                 found.extend(these);
                 present.push(system);
             }
+            Ok(None) => {}
             Err(error) if error.kind() == ErrorKind::NoSystem => absent = Some(error),
             Err(error) => return Err(error),
         }
@@ -44,6 +46,7 @@ pub async fn inspect(database: &Database, key: &str, events: u32) -> Result<Answ
     if !found.is_empty() {
         return Ok(Answer::Found(found));
     }
+    database.saw_all()?;
     if let (true, Some(error)) = (present.is_empty(), absent) {
         return Err(error);
     }

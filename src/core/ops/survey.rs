@@ -64,6 +64,9 @@ pub async fn survey(database: &Database) -> Result<Front> {
             Err(error) => return Err(error),
         }
     }
+    while let Some(error) = database.hidden().take_denied() {
+        unreachable.push(error);
+    }
     if let (Some(text), Some(survey)) = (database.hidden().text(), surveys.first_mut()) {
         let next = NextCommand::new(&["sen", "doctor"], "say which tables, and what to do about it");
         survey.attention.push(Attention { severity: Severity::Warning, text, next });

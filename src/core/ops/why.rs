@@ -164,8 +164,9 @@ async fn naming(database: &Database, names: &[String]) -> Result<(Vec<String>, b
     if names.is_empty() {
         return Ok((found, whole));
     }
-    for answer in join_all(database.systems().map(|system| system.mentions(names))).await {
-        match answer {
+    let answers = join_all(database.systems().map(|system| system.mentions(names))).await;
+    for (system, answer) in database.systems().zip(answers) {
+        match database.seen(system.name(), answer).map(Option::unwrap_or_default) {
             Ok(ids) => ids.into_iter().for_each(|id| {
                 if !found.contains(&id) {
                     found.push(id);
@@ -183,11 +184,12 @@ async fn everywhere(database: &Database, id: &str) -> Result<Vec<Explanation>> {
     let mut found = Vec::new();
     let mut absent: Option<Error> = None;
     let mut present = false;
-    for answer in join_all(database.systems().map(|system| system.explain(id))).await {
-        match answer {
+    let answers = join_all(database.systems().map(|system| system.explain(id))).await;
+    for (system, answer) in database.systems().zip(answers) {
+        match database.seen(system.name(), answer) {
             Ok(explained) => {
                 present = true;
-                found.extend(explained);
+                found.extend(explained.into_iter().flatten());
             }
             Err(error) if error.kind() == ErrorKind::NoSystem => absent = Some(error),
             Err(error) => return Err(error),

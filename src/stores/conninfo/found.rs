@@ -3,8 +3,8 @@
 use super::parameters::Values;
 use sen_model::error::{Error, Result};
 
-/// Parameters that lead to files of the operator's, with passwords in them.
-const PRIVATE: [&str; 3] = ["service", "servicefile", "passfile"];
+/// Parameters that lead to files of the operator's, with passwords in them or a certificate that says who it is.
+const PRIVATE: [&str; 5] = ["service", "servicefile", "passfile", "sslcert", "sslkey"];
 
 /// Refuses what reaches beyond the database itself.
 ///

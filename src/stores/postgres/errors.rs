@@ -8,6 +8,7 @@ use tokio_postgres::error::{DbError, Severity};
 
 use super::gate::Unwanted;
 use crate::tls::TlsError;
+use sen_model::checkup::UNPRIVILEGED;
 use sen_model::error::{Error, ErrorKind};
 
 /// What an error of the driver means.
@@ -155,10 +156,7 @@ fn meaning(code: &str, message: &str, fatal: bool) -> (ErrorKind, Option<&'stati
         "57P03" => {
             (ErrorKind::Connect, Some("the server is starting up, shutting down or recovering: try again shortly"))
         }
-        "42501" => (
-            ErrorKind::Denied,
-            Some("connect as a role with that privilege, or have it granted: `sen grants` prints the SQL"),
-        ),
+        "42501" => (ErrorKind::Denied, Some(UNPRIVILEGED)),
         "25006" => (
             ErrorKind::Refused,
             Some("the server is a standby, or default_transaction_read_only is on: nothing can be written"),

@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 use super::Postgres;
 use super::again::Again;
 use super::read::{Ask, Streamed};
-use super::write::ProofOf;
+use super::write::{Changed, Left, ProofOf};
 use crate::conninfo::Conninfo;
 use sen_model::checkup::Hidden;
 use sen_model::error::{Error, ErrorKind, Result};
@@ -85,7 +85,29 @@ impl Link {
     /// # Errors
     /// As there.
     pub async fn snapshot(&self, asks: &[Ask<'_>]) -> Result<Vec<Result<Vec<Row>>>> {
-        self.noted(self.live().await?.snapshot(asks, self.limit).await)
+        let mut left_out = vec![false; asks.len()];
+        loop {
+            let wanted: Vec<&Ask<'_>> =
+                asks.iter().zip(&left_out).filter(|(_, out)| !**out).map(|(ask, _)| ask).collect();
+            let mut answers = self.noted(self.live().await?.snapshot(&wanted, self.limit).await)?.into_iter();
+            let mut all = Vec::with_capacity(asks.len());
+            let mut denied = false;
+            for (ask, out) in asks.iter().zip(&mut left_out) {
+                let answer = if *out { Some(Ok(Vec::new())) } else { answers.next() };
+                let answer = answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")));
+                match answer {
+                    // It has ended the transaction, so everything is asked again without it.
+                    Err(error) if ask.is_spared() && error.kind() == ErrorKind::Denied => {
+                        self.hidden.deny(error.with_context("not all is shown"));
+                        (*out, denied) = (true, true);
+                    }
+                    answer => all.push(answer),
+                }
+            }
+            if !denied {
+                return Ok(all);
+            }
+        }
     }
 
     /// The rows of one query in a snapshot of its own.
@@ -103,7 +125,7 @@ impl Link {
     /// As there; `Timeout` when the limit has passed.
     pub async fn ask_within(&self, ask: Ask<'_>, limit: Duration) -> Result<Vec<Row>> {
         let limit = self.limit.map_or(limit, |own| own.min(limit));
-        let answer = self.live().await?.snapshot(&[ask], Some(limit)).await?.into_iter().next();
+        let answer = self.live().await?.snapshot(&[&ask], Some(limit)).await?.into_iter().next();
         answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")))
     }
 
@@ -129,5 +151,38 @@ impl Link {
     /// As there.
     pub async fn change_all(&self, change: &Ask<'_>, proof: ProofOf<'_>, operation: OperationId) -> Result<Vec<Row>> {
         self.live().await?.change_all(change, proof, operation, self.limit, &self.again).await
+    }
+
+    /// [`Postgres::change_or_left`]: the same, and what the database kept out.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn change_or_left(
+        &self,
+        change: &Ask<'_>,
+        left: &Left<'_>,
+        proof: ProofOf<'_>,
+        operation: OperationId,
+    ) -> Result<Changed> {
+        self.live().await?.change_or_left(change, Some(left), proof, operation, self.limit, &self.again).await
+    }
+
+    /// The same for a change of one thing: `None` when it is not as the change requires it.
+    ///
+    /// # Errors
+    /// As there; `KeptOut`, naming `table`, when the database kept the change out.
+    pub async fn change_one(
+        &self,
+        change: &Ask<'_>,
+        (table, left): (&str, Ask<'_>),
+        proof: ProofOf<'_>,
+        operation: OperationId,
+    ) -> Result<Option<Row>> {
+        let left = Left { wanted: 1, ask: left };
+        let changed = self.change_or_left(change, &left, proof, operation).await?;
+        match changed.rows.into_iter().next() {
+            None if !changed.left.is_empty() => Err(Error::kept_out(table)),
+            row => Ok(row),
+        }
     }
 }

@@ -22,8 +22,11 @@ use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::ident::OperationId;
 
 /// Names the transaction: its lock, held to its end, its id and its `now()`. `txid_*` rather than `pg_current_xact_id`:
-/// known to every server version served.
-static MARK: Sql = Sql::new("SELECT pg_advisory_xact_lock(hashtextextended($1, 0)), txid_current(), now()");
+/// known to every server version served. For `free!` it notes below which id every transaction had ended by then.
+static MARK: Sql = Sql::new(
+    "SELECT pg_advisory_xact_lock(hashtextextended($1, 0)), txid_current(), now(),
+        set_config('sen.ended_below', txid_snapshot_xmin(txid_current_snapshot())::text, true)",
+);
 
 /// READ COMMITTED, because a snapshot taken before the lock is had would be older than the end of the old transaction.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '15s';
@@ -69,10 +72,9 @@ pub struct Written<'a> {
 /// How a change shows in the database once it is committed: an expression that yields one text.
 ///
 /// - `landed`: only this act can have written what is there (a record with the operation's id, a value that it drew).
-/// - `effect`: it is as this act left it, but another one could have done the same. Counts only where the transaction's id
-///   is known as committed.
 /// - `absent`: it is not there, and would be: what the act changes is still as it was seen.
-/// - NULL: neither; then the outcome is unknown.
+/// - NULL: neither; then the outcome is unknown. So it is where the rows are as the act leaves them, but another one could
+///   have done the same: that the transaction's id is `committed` does not say that it was this one.
 ///
 /// Parameters: $1 the transaction's id, $2 the operation (text), $3 the `now()` of the transaction (microseconds since 1970),
 /// and from $4 on its own.
@@ -231,12 +233,10 @@ async fn ask(again: &Again, mark: &Mark, proof: &Proof) -> Result<Verdict> {
         return Err(recovering());
     }
     let (status, shows) = (cells.text(1), cells.text(2));
-    let committed = status.as_deref() == Some("committed");
     let aborted = status.as_deref() == Some("aborted");
     let verdict = match shows.as_deref() {
         Some("landed") => Verdict::Landed,
         _ if aborted || status.as_deref() == Some("not given out") => Verdict::Absent(aborted),
-        Some("effect") if committed => Verdict::Landed,
         Some("absent") => Verdict::Absent(false),
         _ => Verdict::Undecided,
     };

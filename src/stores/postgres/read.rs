@@ -32,11 +32,11 @@ static LIMITS: Sql = Sql::new(
     CASE WHEN $3 THEN set_config('max_parallel_workers_per_gather', '0', true) END,
     CASE WHEN current_setting('server_version_num')::int >= 110000 THEN set_config('jit', 'off', true) END,
     (SELECT string_agg(c.relname::text, E'\\n' ORDER BY c.relname) FROM pg_class AS c
-        WHERE c.relrowsecurity AND row_security_active(c.oid) AND (c.relname = ANY ($4) OR EXISTS (SELECT FROM pg_attribute AS a
-            WHERE a.attrelid = c.oid AND a.attname IN ('step_execution_token', 'next_attempt_at', 'step_name'))))",
+        WHERE c.relname = ANY ($4) AND c.relrowsecurity AND row_security_active(c.oid))",
 );
 
-/// Tables of the supported systems by name; those of sagas have names of their own and are known by their columns.
+/// Tables of the supported systems by name, which the catalogue has an index for. Those of sagas have names of their own and
+/// are known by their columns; who looks for them asks this of them, too.
 const TABLES: [&str; 9] = [
     "sentinel_leases",
     "sentinel_events",
@@ -56,12 +56,26 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 pub struct Ask<'a> {
     sql: &'a Sql,
     params: Vec<(&'a (dyn ToSql + Sync), Type)>,
+    spared: bool,
 }
 
 impl<'a> Ask<'a> {
     /// A query with typed parameters.
     pub fn new(sql: &'a Sql, params: impl IntoIterator<Item = (&'a (dyn ToSql + Sync), Type)>) -> Self {
-        Self { sql, params: params.into_iter().collect() }
+        Self { sql, params: params.into_iter().collect(), spared: false }
+    }
+
+    /// The same, left out of the answer where the role may not read its table, which is then told beside it. Only for what no
+    /// verdict rests on: that there are no rows must not be a claim.
+    #[must_use]
+    pub fn or_nothing(mut self) -> Self {
+        self.spared = true;
+        self
+    }
+
+    /// Whether it can be left out.
+    pub(super) fn is_spared(&self) -> bool {
+        self.spared
     }
 
     /// The statement as it is sent.
@@ -177,12 +191,12 @@ impl Postgres {
     ///
     /// # Errors
     /// Per query; the outer error is the connection's or the transaction's.
-    pub async fn snapshot(&self, asks: &[Ask<'_>], limit: Option<Duration>) -> Result<Vec<Result<Vec<Row>>>> {
+    pub async fn snapshot(&self, asks: &[&Ask<'_>], limit: Option<Duration>) -> Result<Vec<Result<Vec<Row>>>> {
         let client = self.client();
         let (statement, lock) = (millis(limit), millis(Some(LOCK_WAIT)));
         let tables = TABLES.as_slice();
         let limits: [(&(dyn ToSql + Sync), Type); 4] =
-            [(&statement, Type::TEXT), (&lock, Type::TEXT), (&self.modest, Type::BOOL), (&tables, Type::TEXT_ARRAY)];
+            [(&statement, Type::TEXT), (&lock, Type::TEXT), (&self.modest, Type::BOOL), (&tables, Type::NAME_ARRAY)];
         // Each future puts its messages into the connection's queue when it is first polled, in this order; the
         // connection task then writes them all at once.
         let steps = Steps::new();
@@ -233,7 +247,7 @@ impl Postgres {
         let (statement, lock) = (millis(None), millis(Some(LOCK_WAIT)));
         let tables = TABLES.as_slice();
         let limits: [(&(dyn ToSql + Sync), Type); 4] =
-            [(&statement, Type::TEXT), (&lock, Type::TEXT), (&self.modest, Type::BOOL), (&tables, Type::TEXT_ARRAY)];
+            [(&statement, Type::TEXT), (&lock, Type::TEXT), (&self.modest, Type::BOOL), (&tables, Type::NAME_ARRAY)];
         // Queued behind the rows, so that it travels with what is asked.
         let ending = self.shared_client();
         let mut commit = Box::pin(async move { drop(ending.batch_execute("COMMIT").await) });

@@ -12,6 +12,7 @@ use tokio_postgres::Row;
 use super::Postgres;
 use super::again::Again;
 use super::deadline::Steps;
+use super::decode::Cells;
 use super::limits::{BEGIN, STATEMENT};
 use super::outcome::{DURABLE, Proof, Written};
 use super::read::Ask;
@@ -26,6 +27,50 @@ const CONFLICTS: [&str; 2] = ["40001", "40P01"];
 
 /// Says how a change shows once it is committed, given what it wrote.
 pub type ProofOf<'a> = &'a (dyn Fn(&Written<'_>) -> Proof + Send + Sync);
+
+/// How often a change that seems to have been kept out is tried again before that is said.
+const AGAIN: u32 = 2;
+
+/// The column in which a change names the table that kept a part of it out; NULL where all of it went through.
+const KEPT_OUT: &str = "kept_out";
+
+/// What is asked where a change wrote less than it should: what is still as the change requires it, in the same
+/// transaction. A policy or a trigger of the database has kept that out, for nothing else leaves it so. A row that another
+/// transaction holds must not be among it where the change passes over such rows (`free!`).
+pub struct Left<'a> {
+    /// How many rows the change returns when nothing is left.
+    pub wanted: usize,
+    /// The question.
+    pub ask: Ask<'a>,
+}
+
+/// What a change came to.
+#[derive(Default)]
+pub struct Changed {
+    /// The rows that it returned.
+    pub rows: Vec<Row>,
+    /// What was kept out.
+    pub left: Vec<Row>,
+}
+
+/// Whether no other transaction held this row when it was to be changed: nobody has locked it since it was written, this
+/// transaction has, or one that had ended before the change was begun.
+#[macro_export]
+macro_rules! free {
+    ($row:literal) => {
+        concat!(
+            "(",
+            $row,
+            ".xmax::text = '0' OR ",
+            $row,
+            ".xmax::text::int8 = txid_current() % 4294967296
+            OR (8589934591 + current_setting('sen.ended_below')::int8 % 4294967296 - ",
+            $row,
+            ".xmax::text::int8) % 4294967296 < 2147483648)"
+        )
+    };
+}
+pub use crate::free;
 
 impl Postgres {
     /// Runs `change`, which returns a row for each thing it changed, and commits if it returned any. No row means that
@@ -44,9 +89,30 @@ impl Postgres {
         limit: Option<Duration>,
         again: &Again,
     ) -> Result<Vec<Row>> {
-        let mut tried = 0;
+        Ok(self.change_or_left(change, None, proof, operation, limit, again).await?.rows)
+    }
+
+    /// [`Self::change_all`], and what the database kept out.
+    ///
+    /// # Errors
+    /// As there; `KeptOut` when the database kept out a part of what belongs together.
+    pub async fn change_or_left(
+        &self,
+        change: &Ask<'_>,
+        left: Option<&Left<'_>>,
+        proof: ProofOf<'_>,
+        operation: OperationId,
+        limit: Option<Duration>,
+        again: &Again,
+    ) -> Result<Changed> {
+        let (mut tried, mut suspected) = (0, 0);
         loop {
-            match self.change_once(change, proof, operation, limit, again).await {
+            match self.change_once(change, left, proof, operation, limit, again).await {
+                // Somebody may have come between the change and the question; nobody does so every time.
+                Ok(Changed { rows, left }) if rows.is_empty() && !left.is_empty() && suspected < AGAIN => {
+                    suspected += 1
+                }
+                Err(error) if error.kind() == ErrorKind::KeptOut && suspected < AGAIN => suspected += 1,
                 Err(error) if tried < 3 && error.sqlstate().is_some_and(|code| CONFLICTS.contains(&code)) => {
                     tried += 1;
                     // The operation's random id spreads contenders without another source of randomness.
@@ -61,11 +127,12 @@ impl Postgres {
     async fn change_once(
         &self,
         change: &Ask<'_>,
+        left: Option<&Left<'_>>,
         proof: ProofOf<'_>,
         operation: OperationId,
         limit: Option<Duration>,
         again: &Again,
-    ) -> Result<Vec<Row>> {
+    ) -> Result<Changed> {
         let client = self.client();
         let name = operation.to_string();
         let steps = Steps::new();
@@ -93,11 +160,35 @@ impl Postgres {
                 };
             }
         };
-        if changed.is_empty() {
+        let asked = left.filter(|left| changed.len() < left.wanted);
+        let left = match asked {
+            None => Ok(Vec::new()),
+            Some(Left { ask, .. }) => {
+                let steps = Steps::new();
+                let asking = client.query_typed(ask.text(), ask.params());
+                self.answered(Some(limit), &steps, asking.boxed()).await?
+            }
+        };
+        let part = changed.iter().find_map(part_kept_out);
+        if changed.is_empty() || left.is_err() || part.is_some() {
             let _ = tokio::time::timeout(FAREWELL, client.batch_execute("ROLLBACK")).await;
-            return Ok(Vec::new());
         }
-        self.commit(&marked, again, || proof(&Written { rows: &changed })).await?;
-        Ok(changed)
+        let left = match left {
+            Ok(left) => left,
+            Err(error) => return Err(self.explain(error).await),
+        };
+        if let Some(table) = part {
+            return Err(Error::kept_out(&table));
+        }
+        if !changed.is_empty() {
+            self.commit(&marked, again, || proof(&Written { rows: &changed })).await?;
+        }
+        Ok(Changed { rows: changed, left })
     }
+}
+
+/// The table that kept a part of a change out, as the change itself says.
+fn part_kept_out(row: &Row) -> Option<String> {
+    let at = row.columns().iter().position(|column| column.name() == KEPT_OUT)?;
+    Cells::new(row).text(at)
 }

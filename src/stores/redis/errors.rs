@@ -10,7 +10,7 @@ pub fn from_server(text: &str) -> Error {
         "NOAUTH" => told(ErrorKind::Connect, "Redis wants a password").with_hint("write redis://:password@host"),
         "WRONGPASS" => told(ErrorKind::Connect, "Redis refuses the user or the password"),
         "NOPERM" => told(ErrorKind::Denied, "this Redis user may not do that")
-            .with_hint("its access list (ACL) lacks a command or a pattern of keys"),
+            .with_hint("its access list (ACL) lacks a command or a pattern of keys: `sen grants` prints the rule"),
         "READONLY" => told(ErrorKind::Changed, "this Redis is a read-only replica; nothing was written")
             .with_hint("connect to the primary to write"),
         "OOM" => told(ErrorKind::Database, "Redis is out of memory and takes no writes; nothing was written")
@@ -25,6 +25,11 @@ pub fn from_server(text: &str) -> Error {
                 .with_hint("the keys of one task lie in different slots there, so no change can be guarded")
         }
         "WRONGTYPE" => told(ErrorKind::Unreadable, "a key is of another type than expected"),
+        // What a script ran was denied: Redis 7 says so without a code, and does not say which command.
+        "ERR" if rest.contains("The user executing the script can't") => {
+            told(ErrorKind::Denied, "this Redis user may not do that")
+                .with_hint("`sen doctor` names what its access list (ACL) lacks; `sen grants` prints the rule")
+        }
         // Redis 6 hides the code of what a script's command was refused for.
         "ERR" if rest.contains("running script") && hidden_code(rest).is_some() => {
             from_server(hidden_code(rest).unwrap_or_default())
@@ -67,6 +72,7 @@ mod tests {
             ("NOAUTH Authentication required.", ErrorKind::Connect),
             ("WRONGPASS invalid username-password pair or user is disabled.", ErrorKind::Connect),
             ("NOPERM User x has no permissions to run the 'eval' command", ErrorKind::Denied),
+            ("ERR The user executing the script can't run this command or subcommand script: f", ErrorKind::Denied),
             ("READONLY You can't write against a read only replica.", ErrorKind::Changed),
             ("OOM command not allowed when used memory > 'maxmemory'.", ErrorKind::Database),
             ("ERR DB index is out of range", ErrorKind::Connect),

@@ -42,7 +42,14 @@ impl Token<'_> {
     }
 }
 
-const OPERATOR: &[u8] = b"+-*/<>=~!@#%^&|`?";
+const OPERATOR: [bool; 256] = {
+    let (mut found, all, mut at) = ([false; 256], b"+-*/<>=~!@#%^&|`?", 0);
+    while at < all.len() {
+        found[all[at] as usize] = true;
+        at += 1;
+    }
+    found
+};
 /// An operator of several characters may end in `+` or `-` only if it has one of these.
 const ODD: &[u8] = b"~!@#%^&|`?";
 
@@ -124,7 +131,7 @@ fn token(rest: &[u8]) -> (Kind, usize) {
         b'.' if rest.get(1).is_some_and(u8::is_ascii_digit) => (Kind::Num, number(rest)),
         b',' | b';' | b'.' | b':' => (Kind::Mark, 1),
         byte if byte.is_ascii_digit() => (Kind::Num, number(rest)),
-        byte if OPERATOR.contains(&byte) => (Kind::Op, operator(rest)),
+        byte if OPERATOR[usize::from(byte)] => (Kind::Op, operator(rest)),
         _ => (Kind::Word, rest.iter().take_while(|&&byte| named(byte)).count()),
     }
 }
@@ -147,7 +154,7 @@ fn number(rest: &[u8]) -> usize {
 }
 
 fn operator(rest: &[u8]) -> usize {
-    let mut length = rest.iter().take_while(|byte| OPERATOR.contains(byte)).count();
+    let mut length = rest.iter().take_while(|&&byte| OPERATOR[usize::from(byte)]).count();
     for comment in [b"--", b"/*"] {
         if let Some(at) = rest[..length].windows(2).position(|window| window == comment) {
             length = at;

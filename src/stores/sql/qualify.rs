@@ -7,6 +7,8 @@
 //! DISTINCT FROM) is written with it. Operators that are named with their schema all bind alike, so what binds tighter
 //! gets parentheses. Tables stay as they are: where they are, the search path decides.
 
+use std::borrow::Cow;
+
 use super::lex::{Kind, Token, tokens};
 
 /// The statement with everything but its tables qualified, and what was not understood: nothing, the tests say.
@@ -23,52 +25,18 @@ pub(super) fn qualify(sql: &str) -> (String, Vec<String>) {
     (text, parser.odd)
 }
 
-/// Keywords that stand between expressions.
-const BETWEEN_EXPRESSIONS: [&str; 44] = [
-    "SELECT",
-    "FROM",
-    "WHERE",
-    "AND",
-    "OR",
-    "NOT",
-    "ON",
-    "SET",
-    "VALUES",
-    "RETURNING",
-    "LIMIT",
-    "OFFSET",
-    "GROUP",
-    "ORDER",
-    "HAVING",
-    "UNION",
-    "EXCEPT",
-    "INTERSECT",
-    "JOIN",
-    "CROSS",
-    "INNER",
-    "FULL",
-    "OUTER",
-    "LATERAL",
-    "AS",
-    "WITH",
-    "INTO",
-    "USING",
-    "FOR",
-    "ASC",
-    "DESC",
-    "DISTINCT",
-    "DO",
-    "CONFLICT",
-    "LEFT",
-    "RIGHT",
-    "BY",
-    "INSERT",
-    "UPDATE",
-    "DELETE",
-    "PLACING",
-    "BOTH",
-    "LEADING",
-    "TRAILING",
+/// Keywords that stand between expressions, by their length: every word of every statement is looked up here.
+const BETWEEN_EXPRESSIONS: [&[&str]; 10] = [
+    &[],
+    &[],
+    &["OR", "ON", "AS", "DO", "BY"],
+    &["AND", "NOT", "SET", "FOR", "ASC"],
+    &["FROM", "JOIN", "FULL", "WITH", "INTO", "DESC", "LEFT", "BOTH"],
+    &["WHERE", "LIMIT", "GROUP", "ORDER", "UNION", "CROSS", "INNER", "OUTER", "USING", "RIGHT"],
+    &["SELECT", "VALUES", "OFFSET", "HAVING", "EXCEPT", "INSERT", "UPDATE", "DELETE"],
+    &["LATERAL", "PLACING", "LEADING"],
+    &["DISTINCT", "CONFLICT", "TRAILING"],
+    &["RETURNING", "INTERSECT"],
 ];
 
 /// Keywords that look like calls and are none.
@@ -121,25 +89,42 @@ fn of(operator: &str) -> u8 {
     }
 }
 
-/// An expression, and whether it can stand beside an operator without parentheses.
-struct Expr {
-    text: String,
+/// An expression, and whether it can stand beside an operator without parentheses. Most are one name, which is not copied:
+/// statements are taken apart at every start of the program.
+struct Expr<'a> {
+    text: Cow<'a, str>,
     whole: bool,
 }
 
-impl Expr {
-    fn whole(text: String) -> Self {
-        Self { text, whole: true }
+impl<'a> Expr<'a> {
+    fn whole(text: impl Into<Cow<'a, str>>) -> Self {
+        Self { text: text.into(), whole: true }
     }
 
-    fn operand(&self) -> String {
-        if self.whole { self.text.clone() } else { format!("({})", self.text) }
+    fn parts(text: String) -> Self {
+        Self { text: text.into(), whole: false }
+    }
+
+    fn operand(self) -> Cow<'a, str> {
+        if self.whole {
+            return self.text;
+        }
+        let mut text = self.text.into_owned();
+        text.insert(0, '(');
+        text.push(')');
+        text.into()
     }
 }
 
-fn apply(left: &str, operator: &str, right: &str) -> String {
+/// An operation.
+fn apply<'a>(left: impl Into<Cow<'a, str>>, operator: &str, right: &str) -> String {
     let operator = if operator == "!=" { "<>" } else { operator };
-    format!("{left} OPERATOR(pg_catalog.{operator}) {right}")
+    let mut left = left.into().into_owned();
+    left.reserve(24 + operator.len() + right.len());
+    for piece in [" OPERATOR(pg_catalog.", operator, ") ", right] {
+        left.push_str(piece);
+    }
+    left
 }
 
 /// Adds a piece with a space before it where one may be needed.
@@ -217,7 +202,7 @@ impl<'a> Parser<'a> {
                 }
             } else if target {
                 target = false;
-                let name = if token.mark("(") { self.verbatim() } else { self.name() };
+                let name = if token.mark("(") { self.verbatim().into() } else { self.name() };
                 push(&mut text, &name);
                 if self.mark(0, "=") {
                     self.at += 1;
@@ -237,7 +222,8 @@ impl<'a> Parser<'a> {
         if token.kind != Kind::Word || self.mark(1, ".") {
             return false;
         }
-        let keyword = BETWEEN_EXPRESSIONS.iter().any(|word| token.is(word));
+        let keyword =
+            BETWEEN_EXPRESSIONS.get(token.text.len()).is_some_and(|words| words.iter().any(|word| token.is(word)));
         let called = (token.is("LEFT") || token.is("RIGHT")) && self.mark(1, "(");
         keyword && !called
     }
@@ -310,11 +296,15 @@ impl<'a> Parser<'a> {
     }
 
     /// `a`, `"a"."b"`, `a.*`; a catalogue gets its schema.
-    fn name(&mut self) -> String {
-        let Some(first) = self.next() else { return String::new() };
-        let mut text = String::new();
+    fn name(&mut self) -> Cow<'a, str> {
+        let Some(first) = self.next() else { return "".into() };
         let system = first.kind == Kind::Word && first.text.starts_with("pg_") && first.text != "pg_catalog";
-        if system && !self.mark(0, "(") {
+        let system = system && !self.mark(0, "(");
+        if !system && !self.mark(0, ".") {
+            return first.text.into();
+        }
+        let mut text = String::with_capacity(40);
+        if system {
             text.push_str("pg_catalog.");
         }
         text.push_str(first.text);
@@ -325,7 +315,7 @@ impl<'a> Parser<'a> {
                 text.push_str(token.text);
             }
         }
-        text
+        text.into()
     }
 
     /// A type with its schema, its modifiers and its brackets.
@@ -353,7 +343,7 @@ impl<'a> Parser<'a> {
     }
 
     /// An expression of operators that bind at least so tightly.
-    fn expression(&mut self, least: u8) -> Expr {
+    fn expression(&mut self, least: u8) -> Expr<'a> {
         let mut left = self.primary();
         while let Some(token) = self.peek() {
             let negated = token.is("NOT");
@@ -362,26 +352,27 @@ impl<'a> Parser<'a> {
             if token.kind == Kind::Op && least <= of(token.text) {
                 self.at += 1;
                 let right = self.expression(of(token.text) + 1);
-                left = Expr { text: apply(&left.operand(), token.text, &right.operand()), whole: false };
+                left = Expr::parts(apply(left.operand(), token.text, &right.operand()));
             } else if token.is("OPERATOR") && self.mark(1, "(") && least <= binding::OTHER {
                 self.at += 1;
                 let operator = self.verbatim();
                 let right = self.expression(binding::OTHER + 1);
                 let text = format!("{} OPERATOR{operator} {}", left.operand(), right.operand());
-                left = Expr { text, whole: false };
+                left = Expr::parts(text);
             } else if token.is("IS") && least <= binding::IS {
-                left = self.is_what(&left);
+                left = self.is_what(left);
             } else if self.is(word, "IN") && self.mark(word + 1, "(") && least <= binding::LIKE {
                 self.at += word + 1;
-                let text = self.is_in(&left);
-                left = if negated { Expr::whole(format!("(NOT ({text}))")) } else { Expr { text, whole: false } };
+                let text = self.is_in(left);
+                left = if negated { Expr::whole(format!("(NOT ({text}))")) } else { Expr::parts(text) };
             } else if self.is(word, "BETWEEN") && least <= binding::LIKE {
                 self.at += word + 1;
                 let low = self.expression(binding::OTHER);
                 self.at += usize::from(self.is(0, "AND"));
                 let high = self.expression(binding::OTHER);
-                let (from, to) =
-                    (apply(&left.operand(), ">=", &low.operand()), apply(&left.operand(), "<=", &high.operand()));
+                let left_side = left.operand();
+                let from = apply(left_side.clone(), ">=", &low.operand());
+                let to = apply(left_side, "<=", &high.operand());
                 let not = if negated { "NOT " } else { "" };
                 left = Expr::whole(format!("({not}({from} AND {to}))"));
             } else if let (Some(like), true) = (like, least <= binding::LIKE) {
@@ -393,7 +384,7 @@ impl<'a> Parser<'a> {
                     (_, true) => "!~~*",
                 };
                 let right = self.expression(binding::OTHER);
-                left = Expr { text: apply(&left.operand(), operator, &right.operand()), whole: false };
+                left = Expr::parts(apply(left.operand(), operator, &right.operand()));
             } else {
                 break;
             }
@@ -402,7 +393,7 @@ impl<'a> Parser<'a> {
     }
 
     /// From IS on.
-    fn is_what(&mut self, left: &Expr) -> Expr {
+    fn is_what(&mut self, left: Expr<'a>) -> Expr<'a> {
         self.at += 1;
         let mut words = String::from("IS");
         let negated = self.is(0, "NOT");
@@ -416,7 +407,7 @@ impl<'a> Parser<'a> {
             let left = left.operand();
             let [absent, other, operator] =
                 if negated { ["IS NULL", "false", "="] } else { ["IS NOT NULL", "true", "<>"] };
-            let compared = apply(&left, operator, &right);
+            let compared = apply(left.clone(), operator, &right);
             return Expr::whole(format!(
                 "CASE WHEN {left} IS NULL THEN {right} {absent} WHEN {right} IS NULL THEN {other} ELSE {compared} END"
             ));
@@ -425,11 +416,11 @@ impl<'a> Parser<'a> {
         if !["NULL", "TRUE", "FALSE", "UNKNOWN"].iter().any(|known| known.eq_ignore_ascii_case(what)) {
             self.odd.push(format!("IS {what}"));
         }
-        Expr { text: format!("{} {words} {what}", left.text), whole: false }
+        Expr::parts(format!("{} {words} {what}", left.text))
     }
 
     /// From the bracket after IN on, as PostgreSQL itself reads it: `= ANY` of a query or of an array.
-    fn is_in(&mut self, left: &Expr) -> String {
+    fn is_in(&mut self, left: Expr<'a>) -> String {
         let query = ["SELECT", "WITH", "VALUES"].iter().any(|word| self.is(1, word)) || self.mark(1, "(");
         let plain = |token: &Token<'_>| {
             let text = token.text.trim_matches('\'');
@@ -454,16 +445,16 @@ impl<'a> Parser<'a> {
             self.at += 1;
             if query { format!("ANY ({inner})") } else { format!("ANY (ARRAY[{inner}])") }
         };
-        apply(&left.operand(), "=", &right)
+        apply(left.operand(), "=", &right)
     }
 
-    fn primary(&mut self) -> Expr {
-        let Some(token) = self.next() else { return Expr::whole(String::new()) };
-        let text = match token.kind {
-            Kind::Op if token.text == "*" => return Expr::whole("*".into()),
+    fn primary(&mut self) -> Expr<'a> {
+        let Some(token) = self.next() else { return Expr::whole("") };
+        let text: Cow<'a, str> = match token.kind {
+            Kind::Op if token.text == "*" => return Expr::whole("*"),
             Kind::Op if matches!(token.text, "-" | "+") && self.kind(0) == Some(Kind::Num) => {
                 let number = self.next().map_or("", |token| token.text);
-                format!("{}{number}", token.text)
+                format!("{}{number}", token.text).into()
             }
             Kind::Op => {
                 let tight = matches!(token.text, "-" | "+");
@@ -473,53 +464,55 @@ impl<'a> Parser<'a> {
             Kind::Open => {
                 let inner = self.group(false);
                 let close = self.next().map_or("", |token| token.text);
-                format!("{}{inner}{close}", token.text)
+                format!("{}{inner}{close}", token.text).into()
             }
-            Kind::Word if token.is("CASE") => self.case(),
-            Kind::Word if token.is("CAST") && self.mark(0, "(") => self.cast(),
-            Kind::Word if token.is("NULLIF") && self.mark(0, "(") => self.null_if(),
+            Kind::Word if token.is("CASE") => self.case().into(),
+            Kind::Word if token.is("CAST") && self.mark(0, "(") => self.cast().into(),
+            Kind::Word if token.is("NULLIF") && self.mark(0, "(") => self.null_if().into(),
             Kind::Word | Kind::Quoted => {
                 self.at -= 1;
                 self.named()
             }
             Kind::Mark | Kind::Close => {
                 self.odd.push(token.text.to_owned());
-                token.text.to_owned()
+                token.text.into()
             }
-            _ => token.text.to_owned(),
+            _ => token.text.into(),
         };
         self.after(text)
     }
 
     /// What belongs to an operand and follows it.
-    fn after(&mut self, mut text: String) -> Expr {
+    fn after(&mut self, mut text: Cow<'a, str>) -> Expr<'a> {
         loop {
             if self.mark(0, "::") {
                 self.at += 1;
-                text = text + "::" + &self.type_name();
+                let kind = self.type_name();
+                text.to_mut().extend(["::", kind.as_str()]);
             } else if self.mark(0, "[") {
                 self.at += 1;
                 let inner = self.group(false);
                 self.at += 1;
-                text = format!("{text}[{inner}]");
+                text = format!("{text}[{inner}]").into();
             } else if self.mark(0, ".") {
                 self.at += 1;
-                text = text + "." + self.next().map_or("", |token| token.text);
+                text += ".";
+                text += self.next().map_or("", |token| token.text);
             } else if self.is(0, "AT") && self.is(1, "TIME") && self.is(2, "ZONE") {
                 self.at += 3;
                 let zone = self.primary().operand();
-                text = format!("{text} AT TIME ZONE {zone}");
+                text = format!("{text} AT TIME ZONE {zone}").into();
             } else if self.is(0, "COLLATE") {
                 self.at += 1;
                 let own = self.mark(1, ".");
                 let name = self.name();
-                text = format!("{text} COLLATE {}{name}", if own { "" } else { "pg_catalog." });
+                text = format!("{text} COLLATE {}{name}", if own { "" } else { "pg_catalog." }).into();
             } else if (self.is(0, "FILTER") || self.is(0, "OVER")) && self.mark(1, "(") {
                 let word = self.next().map_or("", |token| token.text);
                 self.at += 1;
                 let inner = self.group(false);
                 self.at += 1;
-                text = format!("{text} {word} ({inner})");
+                text = format!("{text} {word} ({inner})").into();
             } else {
                 return Expr::whole(text);
             }
@@ -527,13 +520,13 @@ impl<'a> Parser<'a> {
     }
 
     /// A column, a table, a literal with its type, or a call.
-    fn named(&mut self) -> String {
-        let Some(first) = self.peek() else { return String::new() };
+    fn named(&mut self) -> Cow<'a, str> {
+        let Some(first) = self.peek() else { return "".into() };
         if self.kind(1) == Some(Kind::Str) && BEFORE_LITERALS.iter().any(|known| first.is(known)) {
             let kind = self.type_name();
-            return kind + " " + self.next().map_or("", |token| token.text);
+            return (kind + " " + self.next().map_or("", |token| token.text)).into();
         }
-        if matches!(first.text.to_ascii_uppercase().as_str(), "NATURAL" | "SIMILAR" | "OVERLAPS" | "ESCAPE") {
+        if ["NATURAL", "SIMILAR", "OVERLAPS", "ESCAPE"].iter().any(|word| first.is(word)) {
             self.odd.push(first.text.to_owned());
         }
         let dotted = self.mark(1, ".");
@@ -553,7 +546,7 @@ impl<'a> Parser<'a> {
         self.at += 1;
         let inner = self.group(lower == "position");
         self.at += 1;
-        format!("{}{name}({inner})", if own || dotted { "" } else { "pg_catalog." })
+        format!("{}{name}({inner})", if own || dotted { "" } else { "pg_catalog." }).into()
     }
 
     /// How many arguments the call has whose bracket comes next, and whether keywords stand between them.
@@ -588,7 +581,7 @@ impl<'a> Parser<'a> {
             let inner = self.group(false);
             match &subject {
                 Some(subject) if token.is("WHEN") => {
-                    push(&mut text, &apply(&format!("({subject})"), "=", &format!("({inner})")))
+                    push(&mut text, &apply(format!("({subject})"), "=", &format!("({inner})")))
                 }
                 _ => push(&mut text, &inner),
             }
@@ -611,7 +604,7 @@ impl<'a> Parser<'a> {
         self.at += usize::from(self.mark(0, ","));
         let right = self.expression(0).operand();
         self.at += 1;
-        format!("CASE WHEN {} THEN NULL ELSE {left} END", apply(&left, "=", &right))
+        format!("CASE WHEN {} THEN NULL ELSE {left} END", apply(left.clone(), "=", &right))
     }
 }
 

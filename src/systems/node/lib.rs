@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod limits;
 pub mod port;
 pub mod record;
+pub mod rights;
 pub mod verdict;
 
 #[cfg(feature = "redis")]
@@ -210,11 +211,15 @@ impl System for Node {
 
     async fn checkup(&self) -> Result<Checkup> {
         let mut checkup = upkeep::checkup(&self.store.upkeep().await?);
+        let lacking = self.store.lacking().await?;
+        checkup.checks.extend(rights::checks(&lacking));
         match self.count(None).await {
             Ok((_, census, workers, now)) => {
                 checkup.checks.extend(census.unattended(workers, now).map(upkeep::unattended))
             }
             Err(error) if error.kind() == ErrorKind::NoSystem => {}
+            // What may not be read is among the checks.
+            Err(error) if error.kind() == ErrorKind::Denied && !lacking.reads.is_empty() => {}
             Err(error) => return Err(error),
         }
         Ok(checkup)

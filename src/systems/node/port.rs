@@ -8,6 +8,7 @@ use futures_util::Stream;
 
 use super::checkpoint::{Checkpoint, Effect, Heartbeat};
 use super::record::{Seen, Task};
+use super::rights::Lacking;
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
 use sen_model::time::Timestamp;
@@ -227,6 +228,9 @@ pub trait TaskStore: Send + Sync {
 
     /// What is known of the server's health.
     async fn upkeep(&self) -> Result<Upkeep>;
+
+    /// What this user may not do, learnt by trying what changes nothing.
+    async fn lacking(&self) -> Result<Lacking>;
 
     /// Some ids of tasks that begin so, as far as they are found at a glance.
     async fn ids(&self, prefix: &str, limit: u32) -> Result<Vec<String>>;

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use super::checkpoint::{Checkpoint, Effect, Heartbeat};
 use super::port::{Act, Acted, Bucket, Depth, Events, Look, NewTask, Server, TaskStore, TaskStream, Upkeep};
 use super::record::{FIELDS, PLAIN, Task};
+use super::rights::{self, Lacking};
 use decode::{Replies, beat_key, before, between, clock, entries, literal, meta_key, pairs, task, ttl};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
@@ -84,7 +85,7 @@ impl TaskStore for RedisTasks {
             None => line("redis_version").map(|version| format!("Redis {version}")),
         };
         let replica = matches!(line("role"), Some("slave" | "replica"));
-        Ok(Server { version, replica, events: replies.next().int(), now: Some(now) })
+        Ok(Server { version, replica, events: replies.next().permitted()?.int(), now: Some(now) })
     }
 
     async fn upkeep(&self) -> Result<Upkeep> {
@@ -110,6 +111,40 @@ impl TaskStore for RedisTasks {
             append_sync: decode::pairs(replies.next()).ok().and_then(|pairs| Some(pairs.into_iter().next()?.1)),
             encryption: self.redis.encryption().await,
         })
+    }
+
+    async fn lacking(&self) -> Result<Lacking> {
+        let mut batch = Batch::new();
+        for (command, key, rest) in rights::READS {
+            let words = rights::tried(command, key, rest);
+            batch.add(&words.iter().map(String::as_bytes).collect::<Vec<_>>());
+        }
+        let acts = rights::ACTS.map(|(command, key, rest)| rights::tried(command, key, rest));
+        let counts: Vec<String> = acts.iter().map(|words| words.len().to_string()).collect();
+        let mut words: Vec<&[u8]> = vec![rights::SCRIPT.as_bytes(), scripts::MAY.as_bytes(), b"0"];
+        for (act, count) in acts.iter().zip(&counts) {
+            words.push(count.as_bytes());
+            words.extend(act.iter().map(String::as_bytes));
+        }
+        batch.add(&words);
+        let denied = |reply: &Reply| matches!(reply, Reply::Error(text) if text.starts_with("NOPERM"));
+        let mut replies = Replies(self.redis.exchange(&batch).await?.into_iter());
+        let mut lacking = Lacking::default();
+        for (command, key, _) in rights::READS {
+            if denied(&replies.next()) {
+                lacking.reads.push(rights::told(command, key));
+            }
+        }
+        match replies.next() {
+            reply if denied(&reply) => lacking.acts.push(rights::SCRIPT.to_owned()),
+            // One 0 for each that is denied; nothing from a server that cannot be asked.
+            Reply::Array(may) => {
+                let refused = may.into_iter().zip(rights::ACTS).filter(|(may, _)| *may == Reply::Int(0));
+                lacking.acts.extend(refused.map(|(_, (command, key, _))| rights::told(command, key)));
+            }
+            _ => {}
+        }
+        Ok(lacking)
     }
 
     async fn ids(&self, prefix: &str, limit: u32) -> Result<Vec<String>> {
@@ -175,7 +210,7 @@ impl TaskStore for RedisTasks {
                 (Task::read(id.to_owned(), values), unknown)
             }
         };
-        let (stored, kept) = (replies.next(), replies.next());
+        let (stored, kept) = (replies.next(), replies.next().permitted()?);
         let checkpoint = match stored {
             Reply::Error(text) if text.starts_with("WRONGTYPE") => {
                 task.findings.push("its checkpoint's key holds something else than text".into());
@@ -246,18 +281,17 @@ impl TaskStore for RedisTasks {
             batch.add(&[b"PTTL", format!("effects:{id}:{effect}:lock").as_bytes()]);
         }
         let mut replies = Replies(self.redis.exchange(&batch).await?.into_iter());
-        Ok(found
-            .into_keys()
-            .map(|(task_id, key)| {
-                let (result, lock) = (replies.next(), replies.next());
-                // Whatever a result's key holds, its being there is what keeps the effect from being repeated.
-                let result = match result {
-                    Reply::Error(_) => Some("unreadable".into()),
-                    reply => reply.text(),
-                };
-                Effect { task_id, key, lock_ttl_ms: lock.int().filter(|ttl| *ttl != -2), result }
-            })
-            .collect())
+        let mut effects = Vec::with_capacity(found.len());
+        for (task_id, key) in found.into_keys() {
+            let (result, lock) = (replies.next().permitted()?, replies.next().permitted()?);
+            // Whatever a result's key holds, its being there is what keeps the effect from being repeated.
+            let result = match result {
+                Reply::Error(_) => Some("unreadable".into()),
+                reply => reply.text(),
+            };
+            effects.push(Effect { task_id, key, lock_ttl_ms: lock.int().filter(|ttl| *ttl != -2), result });
+        }
+        Ok(effects)
     }
 
     async fn tasks(&self, depth: Depth) -> Result<TaskStream> {
@@ -283,7 +317,7 @@ impl TaskStore for RedisTasks {
         let now = clock(replies.next())?;
         let mut out = Vec::new();
         for worker in workers {
-            let (beat, kept) = (replies.next(), replies.next());
+            let (beat, kept) = (replies.next(), replies.next().permitted()?);
             match beat {
                 Reply::Nil => {}
                 // The watcher and the claims only ask whether the key is there.
@@ -371,7 +405,7 @@ impl TaskStore for RedisTasks {
         let now = clock(replies.next())?;
         let mut out = Vec::new();
         for tenant_id in tenants {
-            let (fields, kept) = (replies.next(), replies.next());
+            let (fields, kept) = (replies.next(), replies.next().permitted()?);
             let mut findings = Vec::new();
             let fields = match fields {
                 Reply::Error(text) if text.starts_with("WRONGTYPE") => {
@@ -394,7 +428,7 @@ impl TaskStore for RedisTasks {
         let mut replies = Replies(self.redis.exchange(&batch).await?.into_iter());
         let mut out = Vec::new();
         for key in keys {
-            let reply = replies.next();
+            let reply = replies.next().permitted()?;
             let named = key.strip_prefix("cost:tenant:").and_then(|rest| rest.rsplit_once(':'));
             if let (Some((tenant, day)), Ok(fields)) = (named, pairs(reply)) {
                 out.push((tenant.to_owned(), day.to_owned(), fields.into_iter().collect()));

@@ -243,9 +243,6 @@ impl Sagas {
         match self.store.look(&models, &Wanted { id, exact: true, steps: 1, messages: false }).await {
             Ok(look) => match look.sagas.first() {
                 None => (Outcome::Missing, "it is gone".into()),
-                Some(seen) if unchanged(change, seen) => {
-                    (Outcome::Changed, sen_model::report::suppressed(&model.state.shown()))
-                }
                 Some(seen) => {
                     let state = verdict::state(&seen.saga).name().replace('_', " ");
                     (
@@ -259,14 +256,6 @@ impl Sagas {
             }
         }
     }
-}
-
-/// Whether a saga is all that a change requires, as far as its row tells: then it was not its guard that stopped the change.
-fn unchanged(change: &Change, seen: &Seen) -> bool {
-    let (guard, saga) = (&change.guard, &seen.saga);
-    let over = !guard.lease_over || saga.deadline.is_none() || saga.due == Some(true);
-    let told = guard.abandoned_for.is_none() && !guard.not_compensated && guard.event.is_none();
-    over && told && saga.status.as_str() == change.status && saga.token == change.token && saga.step == change.step
 }
 
 /// The one saga that is meant: by its id, else the only one about this or of this trace.

@@ -28,7 +28,7 @@ impl Sagas {
     /// `NoSystem` when there are none.
     pub(crate) async fn models(&self) -> Result<Arc<Models>> {
         let models = self.store.models().await?;
-        if models.models.is_empty() && models.outboxes.is_empty() && models.inboxes.is_empty() {
+        if models.is_empty() {
             let message = format!("no saga tables in {}", self.store.database());
             return Err(Error::new(ErrorKind::NoSystem, message).with_hint(
                 "they are known by their columns (step_execution_token, current_step_index, …), in any schema this role may read",

@@ -25,7 +25,7 @@ use sen_model::permit::WritePermit;
 use sen_model::plan::{Plan, Risk, Set};
 use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction, Sink};
 use sen_model::record::Found;
-use sen_model::report::{Item, Outcome, Report};
+use sen_model::report::{Item, Outcome, Report, suppressed};
 use sen_model::subject::Subject;
 use sen_model::time::Timestamp;
 
@@ -339,7 +339,10 @@ impl Messages<'_> {
         };
         let written = self.sagas.store.requeue(self.models, part.kind, table, messages, self.permit).await;
         let item = |message: &SeenMessage| match &written {
-            Ok(ids) if ids.contains(&message.id) => Item::new(subject(message), Outcome::Applied, "due again"),
+            Ok(ids) if ids.done.contains(&message.id) => Item::new(subject(message), Outcome::Applied, "due again"),
+            Ok(ids) if ids.kept.contains(&message.id) => {
+                Item::new(subject(message), Outcome::Changed, suppressed(&table.shown()))
+            }
             Ok(_) => {
                 let why = "it has changed since it was looked at, or somebody has just taken it; nothing was written";
                 Item::new(subject(message), Outcome::Changed, why)

@@ -60,8 +60,7 @@ impl System for Sagas {
     }
 
     async fn present(&self) -> Result<bool> {
-        let models = self.store.models().await?;
-        Ok(!models.models.is_empty() || !models.outboxes.is_empty() || !models.inboxes.is_empty())
+        Ok(!self.store.models().await?.is_empty())
     }
 
     async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>> {

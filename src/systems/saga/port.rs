@@ -59,7 +59,8 @@ pub trait SagaStore: Send + Sync {
     /// Puts an event into an inbox. `false` when one with its id is there already.
     async fn ingest(&self, inbox: &Table, event: &Event, permit: &WritePermit) -> Result<bool>;
 
-    /// Makes messages due again, as many as are still as seen, with the record beside their sagas. Returns the ids written.
+    /// Makes messages due again, as many as are still as seen, with the record beside their sagas. Returns what became
+    /// of them.
     async fn requeue(
         &self,
         models: &Models,
@@ -67,7 +68,16 @@ pub trait SagaStore: Send + Sync {
         table: &Table,
         seen: &[SeenMessage],
         permit: &WritePermit,
-    ) -> Result<Vec<String>>;
+    ) -> Result<Requeued>;
+}
+
+/// Messages of a batch, by their ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Requeued {
+    /// These are due again.
+    pub done: Vec<String>,
+    /// These are as they were seen, nobody holds them, and the database kept the change out.
+    pub kept: Vec<String>,
 }
 
 /// Which sagas.

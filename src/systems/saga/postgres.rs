@@ -17,11 +17,13 @@ mod list;
 mod messages;
 
 use super::port::{
-    Census, Change, Event, Holder, Look, MessageQuery, Messages, SagaQuery, SagaStore, Sagas, Seen, SeenMessage, Wanted,
+    Census, Change, Event, Holder, Look, MessageQuery, Messages, Requeued, SagaQuery, SagaStore, Sagas, Seen,
+    SeenMessage, Wanted,
 };
 use super::record::{Awaiting, Entry, Later, Mailbox, Message, Saga, Status, uuid, uuid_range};
 use super::shape::{Field, Model, Models, Table};
 use super::verdict::{BETWEEN, OVERDUE};
+use sen_model::checkup::UNPRIVILEGED;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::ident::Ident;
 use sen_model::permit::WritePermit;
@@ -34,7 +36,8 @@ use sen_stores::sql::Sql;
 /// Sagas in one PostgreSQL database.
 pub struct PostgresSagas {
     link: Arc<Link>,
-    models: OnceCell<Arc<Models>>,
+    /// What is there, and the names of tables that belong to it and that this role may not read.
+    models: OnceCell<(Arc<Models>, Vec<String>)>,
 }
 
 impl PostgresSagas {
@@ -46,7 +49,7 @@ impl PostgresSagas {
 
 type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// Tables that have one of the columns nobody else has, and that this role may read.
+/// Tables that have one of the columns nobody else has, and whether this role may read them.
 static CATALOGUE: Sql = Sql::new(
     "SELECT c.oid::int8, n.nspname::text, c.relname::text,
         (SELECT jsonb_agg(jsonb_build_array(a.attname, tn.nspname, t.typname,
@@ -61,13 +64,14 @@ static CATALOGUE: Sql = Sql::new(
         (SELECT format('%I.%I', sn.nspname, sc.relname) FROM pg_depend AS d JOIN pg_class AS sc ON sc.oid = d.objid
             JOIN pg_namespace AS sn ON sn.oid = sc.relnamespace
             WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = c.oid
-                AND d.deptype IN ('a', 'i') AND sc.relkind = 'S' LIMIT 1)
+                AND d.deptype IN ('a', 'i') AND sc.relkind = 'S' LIMIT 1),
+        c.relrowsecurity AND row_security_active(c.oid),
+        has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname NOT IN ('pg_catalog', 'information_schema')
         AND n.nspname NOT LIKE 'pg\\_temp%'
         AND c.oid IN (SELECT a.attrelid FROM pg_attribute AS a WHERE NOT a.attisdropped
-            AND a.attname IN ('step_execution_token', 'step_name', 'next_attempt_at'))
-        AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')",
+            AND a.attname IN ('step_execution_token', 'step_name', 'next_attempt_at'))",
 );
 
 static CLOCK: Sql = Sql::new("SELECT now()");
@@ -261,9 +265,26 @@ impl SagaStore for PostgresSagas {
     async fn models(&self) -> Result<Arc<Models>> {
         let found = self.models.get_or_try_init(|| async {
             let rows = self.link.ask(Ask::new(&CATALOGUE, [])).await?;
-            Ok(Arc::new(Models::of(rows.iter().map(found_table).collect())))
+            let hidden = rows.iter().filter(|row| Cells::new(row).flag(7) == Some(true));
+            let hidden: Vec<String> = hidden.filter_map(|row| Cells::new(row).text(2)).collect();
+            self.link.hidden().note(hidden.iter().map(String::as_str));
+            let (readable, others): (Vec<&Row>, Vec<&Row>) =
+                rows.iter().partition(|row| Cells::new(row).flag(8) == Some(true));
+            let others = others.into_iter().map(found_table).filter(Models::knows);
+            let unread = others.map(|table| table.full()).collect();
+            Ok::<_, Error>((Arc::new(Models::of(readable.into_iter().map(found_table).collect())), unread))
         });
-        found.await.map(Arc::clone)
+        let (models, unread) = found.await?;
+        if unread.is_empty() {
+            return Ok(Arc::clone(models));
+        }
+        let denied = Error::new(ErrorKind::Denied, format!("permission denied for table {}", unread.join(", ")))
+            .with_hint(UNPRIVILEGED);
+        if models.is_empty() {
+            return Err(denied);
+        }
+        self.link.hidden().deny(denied.with_context("not all sagas are shown"));
+        Ok(Arc::clone(models))
     }
 
     async fn look(&self, models: &Models, what: &Wanted<'_>) -> Result<Look> {
@@ -400,7 +421,7 @@ impl SagaStore for PostgresSagas {
         table: &Table,
         seen: &[SeenMessage],
         permit: &WritePermit,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Requeued> {
         messages::requeue(&self.link, models, kind, table, seen, permit).await
     }
 }

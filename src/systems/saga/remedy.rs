@@ -20,6 +20,7 @@ use super::verdict::words::under_way;
 use sen_model::ident::OperationId;
 use sen_model::text::named;
 use sen_model::time::{Timestamp, humane};
+use sen_model::verdict::Severity;
 
 mod standing;
 
@@ -27,6 +28,10 @@ pub(super) use standing::{Standing, standing};
 
 /// A message that was claimed and is unchanged for this long counts as a dead letter.
 pub const LEFT: Duration = Duration::from_secs(600);
+
+/// How grave a message in trouble is by itself, wherever it is told: one that failed, one that is due for long, and one whose
+/// claim is old, for which a living process may still be at work.
+pub const TROUBLE: Severity = Severity::Warning;
 
 /// A change, and what the operator must know before consenting; or why not.
 pub(super) type Remedy = Result<(Change, Vec<String>), String>;

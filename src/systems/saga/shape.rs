@@ -258,6 +258,16 @@ pub struct Models {
 }
 
 impl Models {
+    /// Whether a table is one of this library's, by its columns.
+    pub fn knows(table: &Table) -> bool {
+        [STATE, HISTORY, OUTBOX, INBOX].iter().any(|columns| table.is(columns))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.models.is_empty() && self.outboxes.is_empty() && self.inboxes.is_empty()
+    }
+
     /// Sorts tables by what they are. `from` is what the catalogue has of candidates.
     pub fn of(mut from: Vec<Table>) -> Self {
         from.sort_by(|left, right| (&left.schema, &left.name).cmp(&(&right.schema, &right.name)));

@@ -15,7 +15,8 @@ use rusqlite::{Connection, params};
 use tokio::sync::OnceCell;
 
 use super::port::{
-    Census, Change, Event, Look, MessageQuery, Messages, SagaQuery, SagaStore, Sagas, Seen, SeenMessage, Wanted,
+    Census, Change, Event, Look, MessageQuery, Messages, Requeued, SagaQuery, SagaStore, Sagas, Seen, SeenMessage,
+    Wanted,
 };
 use super::record::{Entry, Later, Mailbox, Message, Saga, Status, uuid, uuid_range};
 use super::shape::{Field, Model, Models, Table};
@@ -330,7 +331,7 @@ impl SagaStore for SqliteSagas {
         table: &Table,
         seen: &[SeenMessage],
         permit: &WritePermit,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Requeued> {
         let (models, table, seen) = (models.clone(), table.clone(), seen.to_vec());
         let note = super::remedy::requeued(kind, permit.operation(), permit.operator(), permit.reason());
         self.db.run(move |db| act::requeue(db, &models, kind, &table, &seen, &note)).await

@@ -3,7 +3,7 @@
 use super::port::{Census, Group, Look, Seen};
 use super::record::{Entry, Mailbox, Message, Saga, Status};
 use super::record::{NAME, subject};
-use super::remedy::{self, LEFT, Standing};
+use super::remedy::{self, LEFT, Standing, TROUBLE};
 use super::shape::{Model, Models};
 use super::verdict::{self, State};
 use super::why;
@@ -295,11 +295,11 @@ fn judge_message(message: &Message) -> Verdict {
                 (None, Some(over)) if over < 0 => format!("the library tries again in {}", humane(over)),
                 _ => "the library tries again at the next dispatch".into(),
             };
-            ("failed", Severity::Warning, format!("it could not be {sent}; {again}"))
+            ("failed", TROUBLE, format!("it could not be {sent}; {again}"))
         }
         _ if taken && dead => (
             "left",
-            Severity::Critical,
+            TROUBLE,
             format!(
                 "claimed {} ago and not marked {sent}: probably its process ended, or it is still working through its batch; \
                  no other process claims it",
@@ -310,7 +310,7 @@ fn judge_message(message: &Message) -> Verdict {
         "PENDING" => match (late, message.over) {
             (Some(over), _) => (
                 "pending",
-                Severity::Warning,
+                TROUBLE,
                 format!("due for {}: probably no {dispatcher} runs, or it is far behind", humane(over)),
             ),
             (None, Some(over)) if over < 0 => ("pending", Severity::Pending, format!("due in {}", humane(over))),
@@ -402,7 +402,7 @@ pub(super) fn survey(models: &Models, census: &Census) -> Survey {
     if census.dead > 0 {
         let messages = if census.dead == 1 { "message" } else { "messages" };
         attention.push(Attention {
-            severity: Severity::Warning,
+            severity: TROUBLE,
             text: format!(
                 "{} saga {messages} failed or claimed and not finished for over 10m{}",
                 census.dead,
@@ -416,7 +416,7 @@ pub(super) fn survey(models: &Models, census: &Census) -> Survey {
         let dispatcher =
             if *kind == Mailbox::Out { "no outbox dispatcher" } else { "no worker that calls run_inbox_due" };
         attention.push(Attention {
-            severity: Severity::Warning,
+            severity: TROUBLE,
             text: format!(
                 "{count} {} {messages} due and not claimed{}: probably {dispatcher} runs, or it is far behind",
                 kind.name(),

@@ -5,7 +5,7 @@
 
 use super::port::Seen;
 use super::record::{Awaiting, Entry, Mailbox, Message, Saga, Status};
-use super::remedy::LEFT;
+use super::remedy::{LEFT, TROUBLE};
 use super::shape::Model;
 use super::story::{self, AfterWait, RollBack};
 use super::verdict::words::{first_line, named, under_way};
@@ -148,11 +148,11 @@ fn trouble(message: &Message) -> Option<Cause> {
         let error = message.error.as_deref().map(|error| format!(": {}", first_line(error))).unwrap_or_default();
         let next = late.map(|over| format!("; its next try has been due for {}", humane(over))).unwrap_or_default();
         let text = format!("{kind} message {topic} {what} in {tries}{error}{next}");
-        return Some(Cause::stated(stuck, columns, Severity::Warning, text));
+        return Some(Cause::stated(stuck, columns, TROUBLE, text));
     }
     if let Some(over) = late {
         let text = format!("{kind} message {topic} is PENDING and has been due for {}", humane(over));
-        return Some(Cause::stated(waiting, columns, Severity::Warning, text));
+        return Some(Cause::stated(waiting, columns, TROUBLE, text));
     }
     old_claim(message).then(|| {
         let text = format!(
@@ -160,7 +160,7 @@ fn trouble(message: &Message) -> Option<Cause> {
              working through its batch; no other process claims it",
             humane(message.idle)
         );
-        Cause::likely(stuck, Severity::Critical, text)
+        Cause::likely(stuck, TROUBLE, text)
     })
 }
 

@@ -13,7 +13,7 @@ use super::sqlite::{LOOK, draw, has, lease, must_have_leases, now};
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
 use sen_model::time::Timestamp;
-use sen_stores::sqlite::{Sqlite, error_from};
+use sen_stores::sqlite::{Sqlite, commit, error_from};
 
 /// Sentinel for workers in one SQLite file.
 pub struct SqliteClaims {
@@ -81,7 +81,7 @@ impl SqliteClaims {
                 if changed > 0 {
                     tell(&writing, &held.key, event, now, Some(&held.owner), Some(held.token), &note)?;
                 }
-                writing.commit().map_err(error_from)?;
+                commit(writing)?;
                 Ok(changed > 0)
             })
             .await
@@ -156,7 +156,7 @@ impl ClaimStore for SqliteClaims {
                     tell(&writing, &wish.key, "rejected", now, owner, token, &note)?;
                     Claim::Refused(standing)
                 };
-                writing.commit().map_err(error_from)?;
+                commit(writing)?;
                 Ok(claim)
             })
             .await
@@ -171,7 +171,7 @@ impl ClaimStore for SqliteClaims {
                 let bound = named_params! {":key": held.key, ":owner": held.owner, ":token": held.token, ":now": now};
                 let ttl: Option<i64> =
                     writing.query_row(BEAT, bound, |row| row.get(0)).optional().map_err(error_from)?;
-                writing.commit().map_err(error_from)?;
+                commit(writing)?;
                 Ok(ttl.map(|ttl| Beat { ttl: Duration::from_millis(u64::try_from(ttl).unwrap_or(0)) }))
             })
             .await

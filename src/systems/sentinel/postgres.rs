@@ -189,10 +189,11 @@ static CENSUS: Sql = Sql::new(
 
 static LAST_EVENT: Sql = Sql::new("SELECT occurred_at::timestamptz FROM sentinel_events ORDER BY id DESC LIMIT 1");
 
-/// $4 what was created.
+/// $4 what was created: the catalogue says by which transaction.
 static MADE: Sql = Sql::new(
-    "CASE (SELECT count(*) FROM unnest($4::text[]) AS name WHERE to_regclass(name) IS NOT NULL)
-        WHEN cardinality($4::text[]) THEN 'effect' WHEN 0 THEN 'absent' END",
+    "CASE WHEN (SELECT count(*) FROM unnest($4::text[]) AS name JOIN pg_class AS c ON c.oid = to_regclass(name)
+            WHERE c.xmin::text::int8 = $1::int8 % 4294967296) = cardinality($4::text[]) THEN 'landed'
+        WHEN NOT EXISTS (SELECT 1 FROM unnest($4::text[]) AS name WHERE to_regclass(name) IS NOT NULL) THEN 'absent' END",
 );
 
 static HAVE: Sql = Sql::new("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL");
@@ -366,6 +367,18 @@ impl PostgresLeases {
         )
     }
 
+    /// What stands for events that are not there, or that this role may not read, which is then told beside the leases.
+    fn unread<T>(&self, error: Error) -> Result<Option<T>> {
+        match error {
+            error if error.sqlstate() == Some(UNDEFINED_TABLE) => Ok(None),
+            error if error.kind() == ErrorKind::Denied => {
+                self.link.hidden().deny(error.with_context("events are not shown"));
+                Ok(None)
+            }
+            error => Err(error),
+        }
+    }
+
     /// The one answer that says whether there is an events table.
     async fn events_of(&self, sql: &Sql, params: Vec<(&(dyn ToSql + Sync), Type)>) -> Result<Events> {
         let asks = [Ask::new(&CLOCK, []), Ask::new(sql, params)];
@@ -433,8 +446,7 @@ impl LeaseStore for PostgresLeases {
         let lease = found.map_err(|error| self.no_leases(error))?.first().map(lease);
         let events = match events {
             Ok(rows) => Some(Events { now, rows: in_time_order(&rows) }),
-            Err(error) if error.sqlstate() == Some(UNDEFINED_TABLE) => None,
-            Err(error) => return Err(error),
+            Err(error) => self.unread(error)?,
         };
         Ok(Look { now, lease, events })
     }
@@ -552,8 +564,7 @@ impl LeaseStore for PostgresLeases {
         let columns = columns?;
         let last_event = match last {
             Ok(rows) => rows.first().and_then(|row| Cells::new(row).time(0)),
-            Err(error) if error.sqlstate() == Some(UNDEFINED_TABLE) => None,
-            Err(error) => return Err(error),
+            Err(error) => self.unread(error)?,
         };
         Ok(census(&columns, &groups, last_event))
     }

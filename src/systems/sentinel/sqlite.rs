@@ -24,7 +24,7 @@ use sen_model::permit::WritePermit;
 use sen_model::report::{Item, Outcome};
 use sen_model::subject::Subject;
 use sen_model::time::Timestamp;
-use sen_stores::sqlite::{Sqlite, error_from};
+use sen_stores::sqlite::{Sqlite, commit, error_from};
 
 /// Sentinel in one SQLite file.
 pub struct SqliteLeases {
@@ -509,7 +509,7 @@ impl LeaseStore for SqliteLeases {
                         writing.execute_batch(RAISE).map_err(error_from)?;
                     }
                 }
-                writing.commit().map_err(error_from)?;
+                commit(writing)?;
                 Ok(items)
             })
             .await

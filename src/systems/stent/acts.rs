@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::Stent;
-use super::letters::chosen::{Chosen, Wanted};
+use super::letters::chosen::{Chosen, Places, Wanted};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::ident::OperationId;
 use sen_model::observe::Observer;
@@ -49,7 +49,7 @@ pub trait ActStore: Send + Sync {
     async fn old(&self, before: Wall, states: &[String], limit: Option<i64>) -> Result<Vec<Old>>;
 
     /// Removes what of these ended executions is still as seen, with everything that belongs to them.
-    async fn clean(&self, executions: &[Wanted], permit: &WritePermit) -> Result<Vec<usize>>;
+    async fn clean(&self, executions: &[Wanted], permit: &WritePermit) -> Result<Places>;
 }
 
 /// What a cancel writes.

@@ -5,6 +5,7 @@
 
 pub mod chosen;
 pub mod rules;
+pub mod steps;
 
 mod discard;
 mod plan;
@@ -33,6 +34,7 @@ use sen_model::time::wall::{Wall, Zone};
 
 use chosen::Chosen;
 pub(super) use replay::note as act_note;
+use steps::{Around, Foresight};
 
 /// The subject of an act on a dead letter.
 pub const LETTER: &str = "dead_letter";
@@ -50,10 +52,10 @@ pub trait LetterStore: Send + Sync {
     async fn look(&self, query: &LetterQuery) -> Result<Facts>;
 
     /// Replays what of a batch can be replayed, in one transaction, and says which places of it were.
-    async fn replay(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Vec<usize>>;
+    async fn replay(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<chosen::Places>;
 
     /// Removes what of a batch is still as seen, in one transaction, and says which places of it were.
-    async fn remove(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Vec<usize>>;
+    async fn remove(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<chosen::Places>;
 
     /// The same letters over a connection of its own, for work side by side; `None` where that gains nothing.
     async fn lane(&self) -> Option<Box<dyn LetterStore>> {
@@ -63,11 +65,14 @@ pub trait LetterStore: Send + Sync {
     /// What is there of these letters and which tasks of their replays are, both in one snapshot.
     async fn whereabouts(&self, letters: &[chosen::Wanted], ahead: i64) -> Result<(Vec<Fact>, Vec<String>)>;
 
-    /// What a replay of those of these letters that are orchestrators does with each step of their executions.
-    async fn steps(&self, letters: &[String], ahead: i64) -> Result<Vec<StepFact>>;
+    /// The tasks of the executions of those of these letters that are orchestrators, but for orchestrators: at most `limit`.
+    async fn around(&self, letters: &[String], ahead: i64, limit: usize) -> Result<Vec<Around>>;
 
     /// Tasks that do the same work as those that replays of these letters made: the task of ours, and the other.
     async fn copies(&self, letters: &[chosen::Wanted]) -> Result<Vec<(String, String)>>;
+
+    /// Which of these tasks a record beside their execution names as made by a replay of this program.
+    async fn recorded(&self, tasks: &[String]) -> Result<Vec<String>>;
 
     /// Executions with more than one orchestrator that has not failed: the execution, and each of those tasks. One pass over
     /// the tasks, for when so many letters were replayed that asking about each would take longer.
@@ -155,17 +160,6 @@ pub struct Grounds {
     pub readable: bool,
 }
 
-/// Steps alike of executions that are to be started anew.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepFact {
-    /// The step.
-    pub step: String,
-    /// What becomes of it.
-    pub effect: rules::Effect,
-    /// How many of them there are.
-    pub count: u64,
-}
-
 /// Letters to be replayed or removed in one transaction.
 #[derive(Debug, Clone)]
 pub struct Batch<'a> {
@@ -209,6 +203,12 @@ impl StentLetters {
     fn take(&self, plan: &Plan) -> Result<Kept> {
         let kept = self.plans.lock().unwrap_or_else(PoisonError::into_inner).remove(&plan.operation);
         kept.ok_or_else(|| Error::new(ErrorKind::Internal, "this plan was made elsewhere, or carried out already"))
+    }
+
+    /// What a replay of those of these letters that are orchestrators does with each step of their executions.
+    async fn foresee(&self, letters: &[String], now: Timestamp) -> Result<Foresight> {
+        let around = self.store.around(letters, self.zone.ahead_at(now), steps::TASKS + 1).await?;
+        Ok(steps::foresee(around, steps::TASKS))
     }
 
     /// The query for a filter, and the database's clock.
@@ -289,7 +289,7 @@ impl DeadLetters for StentLetters {
         while let Some(chunk) = chunks.next().await {
             for fact in chunk? {
                 let ids = [fact.id.clone()];
-                let steps = self.store.steps(&ids, self.zone.ahead_at(now)).await?;
+                let steps = self.foresee(&ids, now).await?;
                 found.push(view::found(fact, &steps, now, &self.zone));
             }
         }

@@ -241,9 +241,7 @@ impl System for Stent {
         let look = self.store.find(id, 50, false).await?;
         let now = self.zone.wall(look.now);
         let queue = match why::waiting_task(&look, now) {
-            Some(task) => {
-                Some(self.store.activity(task.queue.as_deref(), task.step_name.as_deref(), &self.zone).await?)
-            }
+            Some(task) => Some(self.store.activity(&task.id, &self.zone).await?),
             None => None,
         };
         let letter = look.letter.as_ref().or_else(|| look.execution.as_ref().and_then(|whole| whole.letters.first()));

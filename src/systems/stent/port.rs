@@ -59,8 +59,9 @@ pub trait ExecutionStore: Send + Sync {
     /// At most `limit` ids that begin with `prefix`: a range of the primary key.
     async fn ids(&self, of: Ids, prefix: &str, limit: u32) -> Result<Vec<String>>;
 
-    /// What goes on in one queue, and of one step; without a queue, in all of them, for every worker takes such tasks.
-    async fn activity(&self, queue: Option<&str>, step: Option<&str>, zone: &Zone) -> Result<Activity>;
+    /// What goes on around a task: in its queue, and of its step. Without a queue, in all of them, for every worker takes such
+    /// tasks.
+    async fn activity(&self, task: &str, zone: &Zone) -> Result<Activity>;
 
     /// The sequences behind the tables, as SQL names them; none where a store has no such thing.
     async fn sequences(&self) -> Result<Vec<String>> {
@@ -246,6 +247,8 @@ pub struct Census {
     pub stranded: Group,
     /// Tasks by state, kind and due-ness.
     pub tasks: Vec<TaskGroup>,
+    /// Tasks with tags that wait for long while workers take others, the oldest few.
+    pub passed: Vec<Passed>,
     /// Dead letters.
     pub letters: Group,
     /// Further facts: server version, time zone.
@@ -295,6 +298,27 @@ pub struct TaskGroup {
     pub begun: Option<Wall>,
     /// The longest time in microseconds by which one was begun before it was made.
     pub lead: Option<i64>,
+    /// Whether one of them has tags, so that not every worker takes it.
+    pub tagged: bool,
+    /// Pending: whether one of them is of a step of which tasks run, in any queue, so that a limit may hold it back.
+    pub held: bool,
+}
+
+/// So long have [`Passed`] tasks been due, in microseconds; those that were taken instead were made so much later.
+pub const PASSED: i64 = 300_000_000;
+
+/// Tasks alike that have been due for [`PASSED`], of which none was begun within that time and none of whose step runs, while
+/// others of the queue were begun that were made so much later and are not more urgent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passed {
+    /// The queue.
+    pub queue: Option<String>,
+    /// Their tags, as stored: a list in JSON.
+    pub tags: String,
+    /// How many there are.
+    pub count: i64,
+    /// Since when the first of them has been due.
+    pub due: Option<Wall>,
 }
 
 /// Who works, and what got done.

@@ -393,12 +393,12 @@ impl PostgresExecutions {
             Ask::new(&OWNER, [one.clone()]),
         ];
         let optional = [
-            (beside.progress, Ask::new(&PROGRESS, counted())),
+            (beside.progress, Ask::new(&PROGRESS, counted()).or_nothing()),
             (beside.letters, Ask::new(&LETTER, bounded())),
             (beside.letters, Ask::new(&LETTERS_OF, [one.clone(), (&TASKS as _, Type::INT8)])),
             (beside.signals, Ask::new(&SIGNALS, bounded())),
-            (beside.counters, Ask::new(&COUNTERS, [one.clone()])),
-            (beside.state, Ask::new(&STATE, bounded())),
+            (beside.counters, Ask::new(&COUNTERS, [one.clone()]).or_nothing()),
+            (beside.state, Ask::new(&STATE, bounded()).or_nothing()),
         ];
         let there = optional.each_ref().map(|(there, _)| *there);
         asks.extend(optional.into_iter().filter(|(there, _)| *there).map(|(_, ask)| ask));
@@ -511,8 +511,8 @@ impl ExecutionStore for PostgresExecutions {
         Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 
-    async fn activity(&self, queue: Option<&str>, step: Option<&str>, zone: &Zone) -> Result<Activity> {
-        census::activity(&self.link, queue, step, zone).await.map_err(|error| self.absent(error))
+    async fn activity(&self, task: &str, zone: &Zone) -> Result<Activity> {
+        census::activity(&self.link, task, zone).await.map_err(|error| self.absent(error))
     }
 
     async fn sequences(&self) -> Result<Vec<String>> {

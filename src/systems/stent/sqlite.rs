@@ -408,9 +408,9 @@ impl ExecutionStore for SqliteExecutions {
         .await
     }
 
-    async fn activity(&self, queue: Option<&str>, step: Option<&str>, zone: &Zone) -> Result<Activity> {
-        let (queue, step, zone) = (queue.map(str::to_owned), step.map(str::to_owned), zone.clone());
-        self.snapshot(move |db, _, now| census::activity(db, now, queue.as_deref(), step.as_deref(), &zone)).await
+    async fn activity(&self, task: &str, zone: &Zone) -> Result<Activity> {
+        let (task, zone) = (task.to_owned(), zone.clone());
+        self.snapshot(move |db, _, now| census::activity(db, now, &task, &zone)).await
     }
 
     async fn orphans(&self) -> Result<Option<Orphans>> {

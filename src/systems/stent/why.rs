@@ -10,7 +10,7 @@ use sen_model::time::humane;
 use sen_model::time::wall::Wall;
 use sen_model::verdict::{NextCommand, Severity};
 
-/// What goes on in one queue.
+/// What goes on around a task that waits for a worker: in its queue, and of its step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Activity {
     /// Tasks a worker could claim now.
@@ -21,6 +21,11 @@ pub struct Activity {
     pub last_begun: Option<Wall>,
     /// Tasks of the same step that run under a living lease, in any queue.
     pub of_step: i64,
+    /// Tasks of the queue that stand behind it in the order workers take them (by priority, then by age) and were begun since
+    /// it has been due.
+    pub passed: i64,
+    /// Tasks of the queue with the very same tags that were begun since it has been due.
+    pub alike: i64,
 }
 
 /// What the rules go by.
@@ -297,44 +302,74 @@ fn worker_gone(whole: Option<&Whole>, tasks: &[Task], now: Wall) -> Vec<Cause> {
     of.into_iter().take(TASKS).map(cause).collect()
 }
 
-/// A task waits and its queue is silent, or behind.
+/// A task waits: its queue is silent or behind, a limit holds its step back, or workers pass it over for its tags.
+///
+/// `claim_next_task` takes what is due by priority and age, passes over tasks that have tags of which the worker has none (a
+/// worker without tags takes all), and tasks of a step of which `max_concurrent` run under a living lease, in any queue. Workers
+/// leave no row of their own: one that polls and finds nothing for it cannot be seen.
 fn no_worker(facts: &Facts<'_>) -> Option<Cause> {
     let (task, activity) = (waiting_task(facts.look, facts.now)?, facts.queue?);
     let waited = humane(since(task.scheduled_for.or(task.created_at), facts.now));
     let silent = activity.last_begun.is_none_or(|begun| since(Some(begun), facts.now) > SILENCE);
     let next = vec![NextCommand::new(&["sen", "stats"], "who works, and how deep the queues are")];
-    let step = name(task);
+    let (step, queue, ready) = (name(task), queue(task), tasks_of(activity.ready));
+    let last = activity.last_begun.map_or_else(
+        || "and no row says that one was ever begun".into(),
+        |begun| format!("and the last was begun {} ago", humane(since(Some(begun), facts.now))),
+    );
+    let behind = |text: String| Some(Cause::likely("queue_behind", Severity::Warning, text).with_next(next.clone()));
+    if activity.of_step > 0 {
+        let noun = if activity.of_step == 1 { "task" } else { "tasks" };
+        let of_step = format!("{} {noun} of this step running", activity.of_step);
+        return behind(if activity.passed > 0 {
+            format!(
+                "{step} has waited {waited}: {of_step}, and later tasks of {queue} were begun meanwhile ({}): probably a limit of the step (max_concurrent) holds it back",
+                activity.passed
+            )
+        } else if activity.running == 0 && silent {
+            format!(
+                "{step} has waited {waited}: {ready} ready in {queue}, none runs, {last}; {of_step} in another queue: a limit of the step (max_concurrent) holds it back, or no worker polls its queue"
+            )
+        } else {
+            format!(
+                "{step} has waited {waited}: {ready} ready in {queue}, {of_step}: its workers are busy, or a limit of the step (max_concurrent) holds it back"
+            )
+        });
+    }
+    let tags = task.tags.join(", ");
     if activity.running == 0 && silent {
-        let last = activity.last_begun.map_or_else(
-            || "and no row says that one was ever begun".into(),
-            |begun| format!("and the last was begun {} ago", humane(since(Some(begun), facts.now))),
-        );
-        let tags =
-            if task.tags.is_empty() { String::new() } else { format!(" with its tags ({})", task.tags.join(", ")) };
+        // One that takes other tags polls it and begins nothing.
+        let whose = if tags.is_empty() {
+            String::new()
+        } else {
+            format!(", or only workers that do not take its tags ({tags}) do")
+        };
         let text = format!(
-            "{step} has waited {waited}: {} ready in {}, none runs, {last}; probably no worker polls it{tags}",
-            tasks_of(activity.ready),
-            queue(task)
+            "{step} has waited {waited}: {ready} ready in {queue}, none runs, {last}; probably no worker polls it{whose}"
         );
         return Some(Cause::likely("no_worker", Severity::Critical, text).with_next(next));
     }
-    let (queue, ready) = (queue(task), tasks_of(activity.ready));
-    let text = match activity.last_begun.filter(|_| activity.running == 0) {
+    if !tags.is_empty() && activity.passed > 0 && activity.alike == 0 {
+        let text = format!(
+            "{step} has waited {waited}: later tasks of {queue} were begun meanwhile ({}), and none with its tags: the workers that poll it probably do not take them ({tags})",
+            activity.passed
+        );
+        return Some(Cause::likely("passed_over", Severity::Critical, text).with_next(next));
+    }
+    behind(match activity.last_begun.filter(|_| activity.running == 0) {
         // Its last worker may have gone a moment ago, or takes little else.
         Some(begun) => format!(
             "{step} has waited {waited}: {ready} ready in {queue}, none runs; the last was begun {} ago",
             humane(since(Some(begun), facts.now))
         ),
-        None if activity.of_step > 0 => format!(
-            "{step} has waited {waited}: {ready} ready in {queue}, {} running, {} of them of this step: its workers are busy, or a limit (max_concurrent) holds it back",
-            activity.running, activity.of_step
-        ),
-        None => format!(
-            "{step} has waited {waited}: {ready} ready in {queue}, {} running: its workers are probably busy, or take other tags",
-            activity.running
-        ),
-    };
-    Some(Cause::likely("queue_behind", Severity::Warning, text).with_next(next))
+        None => {
+            let whose = if tags.is_empty() { String::new() } else { format!(", or do not take its tags ({tags})") };
+            format!(
+                "{step} has waited {waited}: {ready} ready in {queue}, {} running: its workers are probably busy{whose}",
+                activity.running
+            )
+        }
+    })
 }
 
 /// Waits for signals that were not sent, or were sent and not heard.

@@ -2,13 +2,16 @@
 
 Usage: flow.py URL VERB [ARGUMENT]... [--codec json|pickle] [--zone NAME]
 
-dispatch NAME [ARG]   dispatches a function of flows.py; prints {"id"}
+dispatch NAME [ARG]   dispatches a function of flows.py, with --queue and --tags; prints {"id"}
 die COUNT             runs so many executions until their retries are exhausted; prints {"executions": [...]}
 heal                  serves, with everything repaired, until nothing is pending or running
 serve-healed          the same until the input closes; prints {"ready"} first
 replay-slowly         reads every dead letter as the library's replay does, prints {"read"}, waits for a line, then goes on
                       with all of them; prints {"copied"}
+replay-named          dispatches every dead letter's task once more under a name-based id, as a tool of somebody else may, and
+                      leaves the letter; prints {"copied"}
 replay-all            what the original's `replay-all` does: at most 1000; prints {"replayed"}
+nested                runs an execution whose steps call steps and whose last step fails; prints {"id"}
 journey               runs an execution whose signal was sent and whose last step fails; prints {"id"}
 impatient             runs an execution that raises TimeoutError under max_duration; prints {"id"}
 lose-end              ends the process between "task completed" and "execution completed"; prints {"id"} first
@@ -98,6 +101,17 @@ async def die(engine, count):
     say(executions=made)
 
 
+async def replay_named(engine):
+    records = await engine.list_dead_letters(limit=1000)
+    for record in records:
+        task = dataclasses.replace(
+            record.task, id=str(uuid.uuid5(uuid.NAMESPACE_URL, record.task.id)), state="pending", worker_id=None,
+            lease_expires_at=None, started_at=None, completed_at=None, result=None, error=None, created_at=datetime.now(), retries=0,
+        )
+        await engine.backend.create_task(task)
+    say(copied=len(records))
+
+
 async def replay_slowly(engine):
     records = await engine.list_dead_letters(limit=1000)
     say(read=len(records))
@@ -128,7 +142,8 @@ async def main(options):
     engine = await flows.open_engine(options.url, options.codec)
     verb, rest = options.verb, options.rest
     if verb == "dispatch":
-        say(id=await engine.dispatch(getattr(flows, rest[0]), *[json.loads(text) for text in rest[1:]]))
+        more = {name: value for name, value in (("queue", options.queue), ("tags", options.tags)) if value}
+        say(id=await engine.dispatch(getattr(flows, rest[0]), *[json.loads(text) for text in rest[1:]], **more))
     elif verb == "die":
         await die(engine, int(rest[0]))
     elif verb == "heal":
@@ -145,6 +160,8 @@ async def main(options):
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     elif verb == "replay-slowly":
         await replay_slowly(engine)
+    elif verb == "replay-named":
+        await replay_named(engine)
     elif verb == "replay-all":
         records = await engine.list_dead_letters(limit=1000)
         for record in records:
@@ -153,6 +170,11 @@ async def main(options):
     elif verb == "journey":
         made = await engine.dispatch(flows.journey, "order-9")
         await engine.send_signal(made, "approve", {"by": "maria"})
+        serve(engine)
+        await until_ended(engine, made)
+        say(id=made)
+    elif verb == "nested":
+        made = await engine.dispatch(flows.nested, "order-9")
         serve(engine)
         await until_ended(engine, made)
         say(id=made)
@@ -178,6 +200,8 @@ if __name__ == "__main__":
     parser.add_argument("rest", nargs="*")
     parser.add_argument("--codec", default="json")
     parser.add_argument("--zone")
+    parser.add_argument("--queue")
+    parser.add_argument("--tags", action="append")
     options = parser.parse_args()
     if options.zone:
         os.environ["TZ"] = options.zone

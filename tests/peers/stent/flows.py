@@ -88,14 +88,37 @@ async def decline(order):
     return f"accepted {order}"
 
 
-@Engine.durable(queue="live")
-async def hang(seconds):
+@Engine.durable(retry_policy=RetryPolicy(max_attempts=4, initial_delay=3600.0, max_delay=3600.0, jitter=0.0))
+async def stubborn(order):
+    raise ConnectionError(f"gateway closed for {order}")
+
+
+async def stay(seconds):
     # Not asyncio.sleep: the library would turn that into a durable sleep.
     loop = asyncio.get_running_loop()
     done = loop.create_future()
     loop.call_later(seconds, lambda: done.done() or done.set_result(None))
     await done
     return "woke"
+
+
+@Engine.durable(queue="live")
+async def hang(seconds):
+    return await stay(seconds)
+
+
+# Activities that call activities
+
+
+@Engine.durable()
+async def pack(order):
+    await charge(order, 2)
+    return await reserve(order)
+
+
+@Engine.durable(idempotent=True)
+async def settle(order):
+    return await charge(order, 3)
 
 
 # Orchestrators
@@ -141,6 +164,30 @@ async def journey(order):
 
 
 @Engine.durable(retry_policy=ONCE)
+async def nested(order):
+    await pack(order)
+    await settle(order)
+    return await flaky(order)
+
+
+@Engine.durable(max_concurrent=1)
+async def narrow(seconds):
+    return await stay(seconds)
+
+
+@Engine.durable()
+async def patient(order):
+    return await stubborn(order)
+
+
+@Engine.durable()
+async def parcel(order):
+    await charge(order, 1)
+    await reserve(order)
+    return await hang(3600)
+
+
+@Engine.durable(retry_policy=ONCE)
 async def impatient(order):
     raise TimeoutError(f"gateway of {order}")
 
@@ -180,3 +227,19 @@ async def slow():
 @Engine.durable(queue="live", retry_policy=RetryPolicy(max_attempts=5))
 async def live(seconds):
     return await hang(seconds)
+
+
+@Engine.durable(queue="main", retry_policy=ONCE)
+async def forgiving(order):
+    try:
+        return await hang(3600)
+    except Exception as error:
+        return f"handled: {error}"
+
+
+@Engine.durable(queue="main", retry_policy=ONCE)
+async def either(order):
+    try:
+        return await asyncio.gather(Engine.wait_for_signal("approve"), hang(3600))
+    except Exception as error:
+        return f"handled: {error}"

@@ -1,6 +1,6 @@
 """A worker with the real library. Prints a line when it has claimed its first task, then goes on until its input closes.
 
-Usage: worker.py URL [--codec json|pickle] [--queue NAME]... [--id ID] [--lease SECONDS] [--no-heartbeat] [--until-idle] [--ready]
+Usage: worker.py URL [--codec json|pickle] [--queue NAME]... [--tag TAG]... [--id ID] [--lease SECONDS] [--no-heartbeat] [--until-idle] [--ready]
 
 --until-idle   ends by itself when nothing is pending and due, or running, for half a second
 --ready        prints the line at once instead of at the first claim
@@ -48,6 +48,7 @@ async def main(options):
         engine.serve(
             worker_id=options.id,
             queues=options.queue or None,
+            tags=options.tag or None,
             lease_duration=lease,
             heartbeat_interval=timedelta(0) if options.no_heartbeat else None,
             poll_interval=0.01,
@@ -74,6 +75,7 @@ if __name__ == "__main__":
     parser.add_argument("url")
     parser.add_argument("--codec", default="json")
     parser.add_argument("--queue", action="append")
+    parser.add_argument("--tag", action="append")
     parser.add_argument("--id", default="peer-worker")
     parser.add_argument("--lease", type=float, default=300)
     parser.add_argument("--no-heartbeat", action="store_true")

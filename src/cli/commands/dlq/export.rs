@@ -55,7 +55,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let reveal = session.globals.reveal;
     let mut closed = false;
     let mut count = 0;
-    for (_, letters) in keepers(&database, args.which.system.as_deref()).await? {
+    for (system, letters) in keepers(&database, args.which.system.as_deref()).await? {
         let mut sink = |lines: &str| {
             // A file gets every byte; eyes get what may be seen.
             let mut seen = Vec::new();
@@ -72,10 +72,9 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
             )
         };
         match letters.export(&filter, &mut sink).await {
-            Ok(written) => count += written,
             // Somebody read what there was and has seen enough.
             Err(_) if closed => return Ok(Answer::new(View::Nothing)),
-            Err(error) => return Err(error),
+            answer => count += database.seen(system, answer)?.unwrap_or_default(),
         }
     }
     match out.flush() {
@@ -83,6 +82,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         _ => {}
     }
     if count == 0 {
+        database.saw_all()?;
         session.note("no dead letters match");
     }
     let missing = count == 0 && (args.fail_if_empty || !args.ids.is_empty());

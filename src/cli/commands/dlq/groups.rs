@@ -41,8 +41,11 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let filter = args.which.filter(&[], args.queue.as_ref())?;
     let database = session.read().await?;
     let mut groups = Vec::new();
-    for (_, letters) in keepers(&database, args.which.system.as_deref()).await? {
-        groups.extend(letters.groups(&filter).await?);
+    for (system, letters) in keepers(&database, args.which.system.as_deref()).await? {
+        groups.extend(database.seen(system, letters.groups(&filter).await)?.into_iter().flatten());
+    }
+    if groups.is_empty() {
+        database.saw_all()?;
     }
     groups.sort_by_key(|group| std::cmp::Reverse(group.count));
     let all = groups.len();

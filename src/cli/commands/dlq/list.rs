@@ -58,10 +58,13 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let database = session.read().await?;
     let mut now = Timestamp::NEG_INFINITY;
     let mut parts = Vec::new();
-    for (_, letters) in keepers(&database, args.which.system.as_deref()).await? {
-        let listed = letters.list(&filter).await?;
+    for (system, letters) in keepers(&database, args.which.system.as_deref()).await? {
+        let Some(listed) = database.seen(system, letters.list(&filter).await)? else { continue };
         now = now.max(listed.now);
         parts.push(listed.parts);
+    }
+    if parts.is_empty() {
+        database.saw_all()?;
     }
     let limit = if args.limit == 0 { u64::MAX } else { args.limit };
     let mut left = limit;

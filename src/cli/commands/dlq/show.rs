@@ -35,13 +35,13 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     for id in &args.ids {
         let id = crate::keys::checked_key(id.clone())?;
         let before = details.len();
-        for (_, letters) in &keepers {
-            for found in letters.show(&id).await? {
+        for (system, letters) in &keepers {
+            for found in database.seen(system, letters.show(&id).await)?.into_iter().flatten() {
                 now = now.max(found.now);
                 details.push(detail(found, single));
             }
         }
-        if details.len() == before {
+        if details.len() == before && database.saw_all_of(single)? {
             errors.push(
                 Error::new(ErrorKind::NotFound, format!("no dead letter {}", named(&id)))
                     .with_hint("it may have been replayed or discarded: `sen inspect` finds tasks by the same id"),

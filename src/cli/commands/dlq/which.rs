@@ -109,7 +109,10 @@ pub async fn keepers<'a>(database: &'a Database, named: Option<&str>) -> Result<
     for system in database.systems() {
         let Some(letters) = system.letters() else { continue };
         known.push(system.name());
-        if named.is_none_or(|name| name == system.name()) && system.present().await? {
+        if named.is_some_and(|name| name != system.name()) {
+            continue;
+        }
+        if database.seen(system.name(), system.present().await)? == Some(true) {
             keepers.push((system.name(), letters));
         }
     }
@@ -118,6 +121,7 @@ pub async fn keepers<'a>(database: &'a Database, named: Option<&str>) -> Result<
             .with_hint(format!("those that keep dead letters: {}", known.join(", "))));
     }
     if keepers.is_empty() {
+        database.saw_all()?;
         return Err(Error::new(ErrorKind::NoSystem, "no system that keeps dead letters is in this database")
             .with_hint(format!("looked for {}; `sen status` shows what is there", known.join(", "))));
     }

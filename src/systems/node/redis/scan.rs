@@ -259,8 +259,10 @@ async fn checkpoints<T>(
     let mut sizes = Batch::new();
     asked.iter().for_each(|at| sizes.add(&[b"STRLEN", key(&tasks[*at]).as_bytes()]));
     let sizes = if asked.is_empty() { Vec::new() } else { redis.exchange(&sizes).await? };
-    let there = asked.into_iter().zip(sizes).filter_map(|(at, size)| Some((at, size.int().filter(|size| *size > 0)?)));
-    let there: Vec<(usize, i64)> = there.collect();
+    let mut there: Vec<(usize, i64)> = Vec::with_capacity(asked.len());
+    for (at, size) in asked.into_iter().zip(sizes) {
+        there.extend(size.permitted()?.int().filter(|size| *size > 0).map(|size| (at, size)));
+    }
     let (mut batch, mut under_way, mut bytes) = (Batch::new(), Vec::new(), 0);
     for (place, (at, size)) in there.iter().enumerate() {
         batch.add(&[b"GET", key(&tasks[*at]).as_bytes()]);
@@ -270,7 +272,7 @@ async fn checkpoints<T>(
         if bytes >= BYTES || place + 1 == there.len() {
             let mut replies = Replies(redis.exchange(&std::mem::take(&mut batch)).await?.into_iter());
             for at in under_way.drain(..) {
-                let (text, kept) = (replies.next(), replies.next());
+                let (text, kept) = (replies.next().permitted()?, replies.next().permitted()?);
                 out[at] = text.text().map(|text| make(&tasks[at].id, text, ttl(&kept)));
             }
             bytes = 0;

@@ -106,3 +106,19 @@ else
 end
 return {'done'}
 ";
+
+/// Whether this user may run each of some commands, 1 or 0; nothing before Redis 7, which cannot say. ARGV: of each command
+/// how many words it has, and the words.
+pub(super) const MAY: &str = r"
+local found, check = pcall(function() return redis.acl_check_cmd end)
+if not found or not check then return {} end
+local out, at = {}, 1
+while at <= #ARGV do
+  local count = tonumber(ARGV[at])
+  local words = {}
+  for word = 1, count do words[word] = ARGV[at + word] end
+  out[#out + 1] = check(unpack(words)) and 1 or 0
+  at = at + count + 1
+end
+return out
+";

@@ -58,7 +58,12 @@ fn update(model: &Model) -> Result<Sql> {
             .then(") ORDER BY e.at) FROM jsonb_array_elements($20::jsonb) WITH ORDINALITY AS e (entry, at)))");
         sql = cast(entries, state, "step_history")?;
     }
-    sql = cast(sql.then(" WHERE s.id = $1::text"), state, "id")?.then(GUARD);
+    Ok(guarded(sql, model)?.then(" RETURNING s.id)"))
+}
+
+/// Everything that a change requires of the row `s`.
+fn guarded(sql: Sql, model: &Model) -> Result<Sql> {
+    let sql = cast(sql.then(" WHERE s.id = $1::text"), &model.state, "id")?.then(GUARD);
     Ok(match &model.history {
         _ if model.keeps_history() => {
             sql.then(" AND (NOT $17::bool OR NOT s.step_history::jsonb @> '[{\"phase\": \"compensate\"}]')")
@@ -66,8 +71,7 @@ fn update(model: &Model) -> Result<Sql> {
         Some(history) => table(sql.then(" AND (NOT $17::bool OR NOT EXISTS (SELECT FROM "), history)?
             .then(" AS h WHERE h.saga_id = s.id AND h.phase::text = 'COMPENSATE'))"),
         None => sql.then(" AND NOT $17::bool"),
-    }
-    .then(" RETURNING s.id)"))
+    })
 }
 
 /// The whole statement: no row when the guard did not match.
@@ -192,6 +196,8 @@ pub(super) async fn change(link: &Arc<Link>, model: &Model, change: &Change, per
         (&event, Type::TEXT),
         (&entries, Type::TEXT),
     ];
+    let left = guarded(table(Sql::new("SELECT 1 FROM "), &model.state)?.then(" AS s"), model)?;
+    let left = Ask::new(&left, params.clone());
     let proof = proof_of(model)?;
     let proof = |_: &Written<'_>| {
         Proof::new(proof.clone())
@@ -201,7 +207,8 @@ pub(super) async fn change(link: &Arc<Link>, model: &Model, change: &Change, per
             .with(change.step, Type::INT8)
             .with(change.fresh.clone(), Type::TEXT)
     };
-    let row = link.change(&Ask::new(&sql, params), &proof, permit.operation()).await?;
+    let left = (&*model.state.shown(), left);
+    let row = link.change_one(&Ask::new(&sql, params), left, &proof, permit.operation()).await?;
     Ok(row.is_some())
 }
 
@@ -229,7 +236,9 @@ pub(super) async fn ingest(link: &Arc<Link>, inbox: &Table, event: &Event, permi
     let landed = table(Sql::new("CASE WHEN EXISTS (SELECT FROM "), inbox)?
         .then(" AS m WHERE m.id::text = $4) THEN 'landed' ELSE 'absent' END");
     let proof = |_: &Written<'_>| Proof::new(landed.clone()).with(event.row.clone(), Type::TEXT);
-    Ok(link.change(&Ask::new(&sql, params), &proof, permit.operation()).await?.is_some())
+    let free = table(Sql::new("SELECT 1 WHERE NOT EXISTS (SELECT FROM "), inbox)?.then(" AS m WHERE m.event_id = $1)");
+    let left = (&*inbox.shown(), Ask::new(&free, [(&event.id as _, Type::TEXT)]));
+    Ok(link.change_one(&Ask::new(&sql, params), left, &proof, permit.operation()).await?.is_some())
 }
 
 /// The record of an ingested event stands where the library keeps where it came from: 255 characters of it.

@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 
 use super::act::columns;
 use super::{CLOCK, Param, cast, clock, table, wanted};
-use crate::port::{Bound, MessageQuery, Messages, SeenMessage, micros};
+use crate::port::{Bound, MessageQuery, Messages, Requeued, SeenMessage, micros};
 use crate::record::{Mailbox, Message, uuid};
 use crate::remedy;
 use crate::shape::{Model, Models, Table};
@@ -17,6 +17,7 @@ use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::link::Link;
 use sen_stores::postgres::outcome::{Proof, Written};
 use sen_stores::postgres::read::{Ask, chunks};
+use sen_stores::postgres::write::{Left, free};
 use sen_stores::sql::Sql;
 
 const REST: &str = ", m.created_at::timestamptz, m.updated_at::timestamptz,
@@ -181,19 +182,32 @@ pub(super) async fn list(
     Ok(Messages { now: clock(&now), chunks: Box::pin(chunks(rows, move |row| message(row, kind, &shown))) })
 }
 
+/// The table as `m`, joined with what was seen of its rows as `w`.
+fn as_seen(sql: Sql, box_: &Table) -> Result<Sql> {
+    let sql = table(sql, box_)?.then(" AS m JOIN wanted AS w ON m.id = w.id");
+    Ok(cast(sql, box_, "id")?.then(
+        " WHERE m.status::text = w.status AND m.updated_at = timestamptz 'epoch' + w.seen * interval '1 microsecond'
+            AND m.status::text NOT IN ('PENDING', 'SENT', 'APPLIED')",
+    ))
+}
+
+/// The messages that are as seen, although nobody else holds them. $1 ids, $2 statuses, $3 last changes as seen.
+fn left(box_: &Table) -> Result<Sql> {
+    let sql = Sql::new(
+        "WITH wanted AS (SELECT * FROM unnest($1::text[], $2::text[], $3::int8[]) AS w (id, status, seen))
+        SELECT m.id::text FROM ",
+    );
+    Ok(as_seen(sql, box_)?.then(concat!(" AND ", free!("m"))))
+}
+
 /// Parameters: $1 ids, $2 statuses, $3 last changes as seen; $4 the record.
 fn requeue_statement(models: &Models, kind: Mailbox, box_: &Table) -> Result<Sql> {
     let sql = Sql::new(
         "WITH wanted AS (SELECT * FROM unnest($1::text[], $2::text[], $3::int8[]) AS w (id, status, seen)),
         locked AS (SELECT m.id FROM ",
     );
-    let sql = table(sql, box_)?.then(" AS m JOIN wanted AS w ON m.id = w.id");
     // A row that is locked at this moment belongs to a process that lives: it is left to that.
-    let sql = cast(sql, box_, "id")?.then(
-        " WHERE m.status::text = w.status AND m.updated_at = timestamptz 'epoch' + w.seen * interval '1 microsecond'
-            AND m.status::text NOT IN ('PENDING', 'SENT', 'APPLIED') FOR UPDATE OF m SKIP LOCKED),
-        changed AS (UPDATE ",
-    );
+    let sql = as_seen(sql, box_)?.then(" FOR UPDATE OF m SKIP LOCKED), changed AS (UPDATE ");
     let sql = table(sql, box_)?.then(" AS m SET status = 'PENDING'");
     let sql = cast(sql, box_, "status")?.then(", next_attempt_at = now(), updated_at = now()").then(match kind {
         Mailbox::Out => " FROM locked WHERE m.id = locked.id RETURNING m.id, m.saga_id, m.step_id::text AS step)",
@@ -256,7 +270,7 @@ pub(super) async fn requeue(
     box_: &Table,
     seen: &[SeenMessage],
     permit: &WritePermit,
-) -> Result<Vec<String>> {
+) -> Result<Requeued> {
     let sql = requeue_statement(models, kind, box_)?;
     let ids: Vec<&str> = seen.iter().map(|message| message.id.as_str()).collect();
     let statuses: Vec<&str> = seen.iter().map(|message| message.status.as_str()).collect();
@@ -273,6 +287,11 @@ pub(super) async fn requeue(
             .with(taken().map(|message| message.status.clone()).collect::<Vec<_>>(), Type::TEXT_ARRAY)
             .with(taken().map(|message| message.seen.parse().ok()).collect::<Vec<Option<i64>>>(), Type::INT8_ARRAY)
     };
-    let rows = link.change_all(&Ask::new(&sql, params), &proof, permit.operation()).await?;
-    Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
+    let left = left(box_)?;
+    let seen_again: [Param<'_>; 3] =
+        [(&ids, Type::TEXT_ARRAY), (&statuses, Type::TEXT_ARRAY), (&changes, Type::INT8_ARRAY)];
+    let left = Left { wanted: seen.len(), ask: Ask::new(&left, seen_again) };
+    let changed = link.change_or_left(&Ask::new(&sql, params), &left, &proof, permit.operation()).await?;
+    let ids = |rows: &[Row]| rows.iter().filter_map(|row| Cells::new(row).text(0)).collect();
+    Ok(Requeued { done: ids(&changed.rows), kept: ids(&changed.left) })
 }

@@ -7,13 +7,13 @@ use serde_json::value::RawValue;
 
 use super::cells::{self, hex, like};
 use super::{entries, now, select, table};
-use crate::port::{Change, Edits, Event, SeenMessage, micros};
+use crate::port::{Change, Edits, Event, Requeued, SeenMessage, micros};
 use crate::record::{Entry, Mailbox, Saga};
 use crate::shape::{Model, Models, Table};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::time::{Timestamp, When};
 use sen_stores::sql::Sql;
-use sen_stores::sqlite::error_from;
+use sen_stores::sqlite::{commit, error_from, written};
 
 /// A JSON object whose values keep their bytes.
 type Fields = BTreeMap<String, Box<RawValue>>;
@@ -117,15 +117,13 @@ pub(super) fn change(db: &mut Connection, model: &Model, change: &Change) -> Res
             change.step,
         ],
     );
-    if changed.map_err(error_from)? != 1 {
-        return Ok(false);
-    }
+    written(changed.map_err(error_from)?, 1, &model.state.shown())?;
     if let Some(history) = model.history.as_ref().filter(|_| !model.keeps_history()) {
         for entry in change.entries() {
             note(&writing, history, &stored, entry, &change.fresh, &clock)?;
         }
     }
-    writing.commit().map_err(error_from)?;
+    commit(writing)?;
     Ok(true)
 }
 
@@ -195,12 +193,16 @@ pub(super) fn ingest(db: &mut Connection, inbox: &Table, event: &Event, source: 
     );
     let saga = event.saga.as_deref().map(hex);
     let values = params![hex(&event.row), event.id, saga, event.kind, event.correlation, event.payload, source, clock];
-    writing.execute(sql.as_str(), values).map_err(error_from)?;
-    writing.commit().map_err(error_from)?;
+    written(writing.execute(sql.as_str(), values).map_err(error_from)?, 1, &inbox.shown())?;
+    commit(writing)?;
     Ok(true)
 }
 
-/// Makes messages due again that are still as seen; the ids written.
+/// A message as it was seen, and not one that is due, or done, by itself.
+const AS_SEEN: &str = " WHERE m.id IN (?2, ?3) AND m.status = ?4 AND m.status NOT IN ('PENDING', 'SENT', 'APPLIED')
+    AND m.updated_at || ' ' || m.attempts || ' ' || m.next_attempt_at = ?5";
+
+/// Makes messages due again that are still as seen; what became of them.
 pub(super) fn requeue(
     db: &mut Connection,
     models: &Models,
@@ -208,29 +210,33 @@ pub(super) fn requeue(
     box_: &Table,
     seen: &[SeenMessage],
     record: &str,
-) -> Result<Vec<String>> {
+) -> Result<Requeued> {
     let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
     let (clock, _) = now(&writing)?;
     // The alias is not known in RETURNING.
     let sql = table(Sql::new("UPDATE "), box_)?
         .then(" AS m SET status = 'PENDING', next_attempt_at = ?1, updated_at = ?1")
         .then(if kind == Mailbox::In { ", processed_at = NULL" } else { "" })
-        .then(
-            " WHERE m.id IN (?2, ?3) AND m.status = ?4 AND m.status NOT IN ('PENDING', 'SENT', 'APPLIED')
-            AND m.updated_at || ' ' || m.attempts || ' ' || m.next_attempt_at = ?5 RETURNING saga_id",
-        )
+        .then(AS_SEEN)
+        .then(" RETURNING saga_id")
         .then(if kind == Mailbox::Out { ", step_id" } else { ", NULL" });
-    let mut done = Vec::new();
+    let unchanged = table(Sql::new("SELECT ?1 FROM "), box_)?.then(" AS m").then(AS_SEEN);
+    let mut came = Requeued::default();
     for message in seen {
         let values = params![clock, hex(&message.id), message.id, message.status, message.seen];
-        let written = writing
+        let changed = writing
             .query_row(sql.as_str(), values, |row| {
                 Ok((row.get::<_, Option<String>>(0)?, row.get::<_, Option<String>>(1)?))
             })
             .optional()
             .map_err(error_from)?;
-        let Some((saga, step)) = written else { continue };
-        done.push(message.id.clone());
+        let Some((saga, step)) = changed else {
+            let values = params![clock, hex(&message.id), message.id, message.status, message.seen];
+            let unchanged = writing.query_row(unchanged.as_str(), values, |_| Ok(())).optional().map_err(error_from)?;
+            came.kept.extend(unchanged.map(|()| message.id.clone()));
+            continue;
+        };
+        came.done.push(message.id.clone());
         let Some(saga) = saga else { continue };
         for model in models.senders(kind, box_) {
             let Some(history) = &model.history else { continue };
@@ -252,8 +258,8 @@ pub(super) fn requeue(
             note(&writing, history, &saga, &entry, &saga, &clock)?;
         }
     }
-    writing.commit().map_err(error_from)?;
-    Ok(done)
+    commit(writing)?;
+    Ok(came)
 }
 
 #[cfg(test)]
@@ -327,7 +333,7 @@ mod tests {
         };
         let mut written = |status: &str, seen: &str| {
             let seen = SeenMessage { id: "aa".into(), status: status.into(), seen: seen.into() };
-            requeue(&mut db, &Models::default(), Mailbox::Out, &outbox, &[seen], "{}").unwrap().len()
+            requeue(&mut db, &Models::default(), Mailbox::Out, &outbox, &[seen], "{}").unwrap().done.len()
         };
         for (status, seen) in
             [("DISPATCHING", "u 1 n"), ("FAILED", "later 1 n"), ("FAILED", "u 2 n"), ("FAILED", "u 1 later")]

@@ -112,11 +112,10 @@ const NOTED: &str = "CASE WHEN EXISTS (SELECT FROM sentinel_events
 const TOLD: &str = "CASE WHEN EXISTS (SELECT FROM sentinel_events WHERE key = $4 AND event = $6 AND fencing_token = $8
     AND occurred_at::timestamptz = timestamptz 'epoch' + $3::int8 * interval '1 microsecond') THEN 'landed'";
 
-/// Nor this row. Of one that goes nothing is left, so that another could have removed it as well.
+/// Nor this row. Of one that goes nothing is left: another could have removed it as well, so that proves nothing.
 const WRITTEN: &str =
     "CASE WHEN EXISTS (SELECT FROM sentinel_leases WHERE key = $4 AND fencing_token = $8 AND status = $10
-        AND lease_updated_at::timestamptz = timestamptz 'epoch' + $3::int8 * interval '1 microsecond') THEN 'landed'
-    WHEN $10::text IS NULL AND NOT EXISTS (SELECT FROM sentinel_leases WHERE key = $4) THEN 'effect'";
+        AND lease_updated_at::timestamptz = timestamptz 'epoch' + $3::int8 * interval '1 microsecond') THEN 'landed'";
 
 /// A row never comes back to a status that it left with this token.
 const AS_SEEN: &str = " WHEN EXISTS (SELECT FROM sentinel_leases WHERE key = $4 AND fencing_token = $5 AND status = $9)

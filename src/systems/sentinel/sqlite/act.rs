@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, ToSql, TransactionBehavior, n
 use crate::port::{Acted, LeaseAct, Verb};
 use sen_model::error::Result;
 use sen_model::time::Timestamp;
-use sen_stores::sqlite::error_from;
+use sen_stores::sqlite::{commit, error_from};
 
 const TAKE_OVER: &str = "UPDATE sentinel_leases
     SET status = 'reconciling', lease_updated_at = :now, fencing_token = :fresh
@@ -62,6 +62,6 @@ pub(super) fn act(db: &mut Connection, act: &LeaseAct) -> Result<Option<Acted>> 
         ":key": act.key, ":event": act.verb.event(), ":now": now, ":token": token, ":note": act.note,
     };
     writing.execute(EVENT, event).map_err(error_from)?;
-    writing.commit().map_err(error_from)?;
+    commit(writing)?;
     Ok(Some(Acted { token }))
 }

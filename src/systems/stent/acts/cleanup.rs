@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{EXECUTION, Kept, refused, rules};
 use crate::Stent;
-use crate::letters::chosen::{Chosen, Wanted};
+use crate::letters::chosen::{Chosen, Places, Wanted};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
@@ -13,6 +13,8 @@ use sen_model::report::{Outcome, Report};
 
 /// So many executions go in one transaction.
 const BATCH: usize = 200;
+/// What a removal is about.
+const TABLES: &str = "executions, tasks, execution_progress, signals, execution_counters or execution_state";
 /// So many of each outcome are listed; the rest is counted.
 const LISTED: u64 = 1000;
 
@@ -94,16 +96,17 @@ impl Stent {
                 executions.iter().for_each(|execution| add(&mut report, &execution.id, *outcome, why));
                 continue;
             }
-            match self.acts()?.store.clean(&executions, permit).await {
-                Ok(done) => {
-                    for (at, execution) in executions.iter().enumerate() {
-                        if done.contains(&at) {
-                            add(&mut report, &execution.id, Outcome::Applied, "removed");
-                        } else {
-                            let why = "it has changed since it was looked at, or somebody holds it: left alone";
-                            add(&mut report, &execution.id, Outcome::Changed, why);
-                        }
+            let done = match self.acts()?.store.clean(&executions, permit).await {
+                // One of them stops all: each is tried alone.
+                Err(error) if error.kind() == ErrorKind::KeptOut => {
+                    let mut all = Vec::new();
+                    for execution in &executions {
+                        all.push((execution, self.acts()?.store.clean(std::slice::from_ref(execution), permit).await));
                     }
+                    all.into_iter().map(|(execution, done)| (execution, 0, done)).collect()
+                }
+                Ok(done) => {
+                    executions.iter().enumerate().map(|(at, execution)| (execution, at, Ok(done.clone()))).collect()
                 }
                 Err(error) => {
                     let unknown = error.kind() == ErrorKind::OutcomeUnknown;
@@ -115,11 +118,34 @@ impl Stent {
                     if !unknown {
                         stopped = Some((Outcome::Failed, format!("not begun: {error}")));
                     }
+                    Vec::new()
                 }
+            };
+            for (execution, at, done) in done {
+                let (outcome, why) = became(at, done, &mut report.lost);
+                add(&mut report, &execution.id, outcome, &why);
             }
             observer.advance(places.len() as u64);
         }
         debug_assert!(report.items.iter().all(|item| item.subject.kind == EXECUTION));
         Ok(report)
+    }
+}
+
+/// What became of the execution at a place of its batch.
+fn became(at: usize, done: Result<Places>, lost: &mut bool) -> (Outcome, String) {
+    match done {
+        Ok(done) if done.done.contains(&at) => (Outcome::Applied, "removed".into()),
+        Ok(done) if done.kept.contains(&at) => (Outcome::Changed, sen_model::report::suppressed(TABLES)),
+        Ok(_) => (Outcome::Changed, "it has changed since it was looked at, or somebody holds it: left alone".into()),
+        Err(error) => {
+            *lost |= error.is_of_the_connection();
+            let outcome = match error.kind() {
+                ErrorKind::OutcomeUnknown => Outcome::Unknown,
+                ErrorKind::KeptOut => Outcome::Changed,
+                _ => Outcome::Failed,
+            };
+            (outcome, error.to_string())
+        }
     }
 }

@@ -110,6 +110,10 @@ impl Stent {
     ) -> Item {
         let told = |stopped| told(stopped, expires);
         let running: Vec<String> = stopped.iter().filter(|task| task.running).map(|task| task.id.clone()).collect();
+        // What waits for a signal goes on when another step of it was stopped, and nothing shows that it has ended but that.
+        let told_of = usize::from(
+            stopped.iter().any(|task| task.left.is_some()) && stopped.iter().any(|task| task.left.is_none()),
+        );
         let end = Uptime::now().plus(limit);
         // A worker writes its task, and the execution just after it: the task alone is no end.
         let mut written: Option<Uptime> = None;
@@ -134,7 +138,7 @@ impl Stent {
                 }
                 None => return refused(id, Outcome::Changed, "it was cancelled, and is gone now"),
             }
-            let open = running.iter().filter(|task| !watched.written.contains(task)).count();
+            let open = told_of + running.iter().filter(|task| !watched.written.contains(task)).count();
             let now = Uptime::now();
             let since = *written.get_or_insert(now);
             if open > 0 {
@@ -294,9 +298,14 @@ fn told(stopped: &[Stopped], expires: bool) -> String {
         String::new()
     } else {
         let ends = if expires { "; at its expiry that worker marks it timed out instead" } else { "" };
+        let runs = if stopped.is_empty() {
+            "Nothing of it runs unless that signal is sent from Python"
+        } else {
+            "It is told that its other open steps failed, and may run its own error handling"
+        };
         format!(
-            "; left as they are: the wait for signal {} and the orchestrator that waits{}. Nothing of it runs unless that \
-             signal is sent from Python; a worker ends the orchestrator when it takes it up after a restart{ends}",
+            "; left as they are: the wait for signal {} and the orchestrator that waits{}. {runs}; a worker ends the \
+             orchestrator when it takes it up after a restart{ends}",
             signals.join(", "),
             workers(&left)
         )
@@ -318,7 +327,7 @@ fn told(stopped: &[Stopped], expires: bool) -> String {
 pub(super) fn failed(id: &str, error: &Error) -> Item {
     let outcome = match error.kind() {
         ErrorKind::OutcomeUnknown => Outcome::Unknown,
-        ErrorKind::Changed | ErrorKind::Refused => Outcome::Changed,
+        ErrorKind::Changed | ErrorKind::KeptOut | ErrorKind::Refused => Outcome::Changed,
         _ => Outcome::Failed,
     };
     let mut why = error.to_string();

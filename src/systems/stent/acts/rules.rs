@@ -50,17 +50,23 @@ pub fn cancel(execution: &Execution, tasks: &[Task]) -> Cancellable {
             let running: Vec<&Task> = tasks.iter().filter(|task| task.state == TaskState::Running).collect();
             let mut warnings = Vec::new();
             if !running.is_empty() {
-                let waits = tasks_waiting(tasks);
+                let left = left_alone(tasks);
+                let stops = tasks.iter().any(|task| !task.state.is_terminal() && !left.contains(&task.id.as_str()));
                 let mut workers: Vec<&str> = running.iter().filter_map(|task| task.worker_id.as_deref()).collect();
                 workers.sort_unstable();
                 workers.dedup();
                 let tasks =
                     if running.len() == 1 { "1 task is".into() } else { format!("{} tasks are", running.len()) };
 
-                let went = if waits {
-                    "the wait for its signal is left as it is, so that nothing goes on"
-                } else {
-                    "its orchestrator is told that its open steps failed, and may run its own error handling"
+                let went = match (left.is_empty(), stops) {
+                    (false, false) => "the wait for its signal is left as it is, so that nothing goes on",
+                    (false, true) => {
+                        "the wait for its signal is left as it is, but its orchestrator is told that its other open steps \
+                         failed, and may run its own error handling"
+                    }
+                    (true, _) => {
+                        "its orchestrator is told that its open steps failed, and may run its own error handling"
+                    }
                 };
                 warnings.push(format!(
                     "{tasks} running ({}): work that has begun cannot be stopped from outside, and a worker that finishes an \
@@ -74,9 +80,22 @@ pub fn cancel(execution: &Execution, tasks: &[Task]) -> Cancellable {
     }
 }
 
-/// Whether something of it waits for a signal.
-fn tasks_waiting(tasks: &[Task]) -> bool {
-    tasks.iter().any(|task| task.kind == TaskKind::Signal && task.state == TaskState::Pending)
+/// What a cancel leaves as it is: waits for signals under a task that runs, and what runs above them. As in the stores.
+fn left_alone(tasks: &[Task]) -> Vec<&str> {
+    let running =
+        |id: Option<&str>| tasks.iter().find(|task| Some(task.id.as_str()) == id && task.state == TaskState::Running);
+    let mut left = Vec::new();
+    for task in tasks.iter().filter(|task| task.kind == TaskKind::Signal && task.state == TaskState::Pending) {
+        let mut above = running(task.parent_task_id.as_deref());
+        if above.is_some() {
+            left.push(task.id.as_str());
+        }
+        while let Some(task) = above.filter(|task| !left.contains(&task.id.as_str())) {
+            left.push(task.id.as_str());
+            above = running(task.parent_task_id.as_deref());
+        }
+    }
+    left
 }
 
 /// Whether an execution can be ended with the result of its root task: that task, or why not.
@@ -165,6 +184,7 @@ pub const ENDED: [&str; 4] = ["completed", "failed", "timed_out", "cancelled"];
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::tests::{NOW, at, row, with};
 
     fn execution(state: ExecutionState, args: &[u8]) -> Execution {
         Execution {
@@ -231,5 +251,62 @@ mod tests {
         let id = waiter_id("12345678-1234-5678-1234-567812345678", "approve");
         assert_eq!(id.as_deref(), Some("56b4da4a-85dd-52af-ac5e-69491dda3ff1"));
         assert_eq!(waiter_id("not a uuid", "approve"), None);
+    }
+
+    /// Each condition has a case that only it refuses.
+    #[test]
+    fn what_can_be_completed() {
+        let root = || Task { has_result: true, completed_at: at(-60), ..row("t0", None, "orchestrator", "completed") };
+        let judged = |state: &str, tasks: Vec<Task>| {
+            complete(&with(state, tasks), NOW).map(|root| root.id.clone()).map_err(|(outcome, _)| outcome)
+        };
+        let child = |state: &str| row("t1", Some("t0"), "orchestrator", state);
+        let activity = row("t1", Some("t0"), "activity", "pending");
+        for state in ["pending", "running"] {
+            assert_eq!(judged(state, vec![root()]), Ok("t0".into()));
+        }
+        assert_eq!(judged("running", vec![root(), activity]), Ok("t0".into()));
+        assert_eq!(judged("completed", vec![root()]), Err(Outcome::AlreadyDone));
+        let odd = [
+            ("cancelling", vec![root()]),
+            ("cancelled", vec![root()]),
+            ("failed", vec![root()]),
+            ("timed_out", vec![root()]),
+            ("running", vec![root(), child("pending")]),
+            ("running", vec![root(), child("running")]),
+            ("running", vec![Task { state: TaskState::Failed, ..root() }]),
+            ("running", vec![Task { has_result: false, ..root() }]),
+            ("running", vec![Task { kind: TaskKind::Activity, ..root() }]),
+            ("running", vec![Task { parent_task_id: Some("t9".into()), ..root() }]),
+            ("running", vec![Task { completed_at: at(-59), ..root() }]),
+            ("running", Vec::new()),
+        ];
+        for (state, tasks) in odd {
+            assert_eq!(judged(state, tasks.clone()), Err(Outcome::Changed), "{state}: {tasks:?}");
+        }
+    }
+
+    /// Whether nothing goes on depends on what is stopped beside a wait, and on what runs above it.
+    #[test]
+    fn a_cancel_says_when_error_handling_may_run() {
+        let root = row("t0", None, "orchestrator", "running");
+        let wait = |parent: &str| row("t1", Some(parent), "signal", "pending");
+        let beside = row("t2", Some("t0"), "activity", "pending");
+        let warned = |tasks: &[Task]| match cancel(&execution(ExecutionState::Running, b"[]"), tasks) {
+            Cancellable::Yes(warnings) => warnings.concat(),
+            other => panic!("{other:?}"),
+        };
+        let alone = warned(&[root.clone(), wait("t0")]);
+        assert!(alone.contains("so that nothing goes on") && !alone.contains("error handling"), "{alone}");
+        for tasks in [
+            vec![root.clone(), beside.clone()],
+            vec![root.clone(), wait("t0"), beside.clone()],
+            vec![root.clone(), wait("t9")],
+            vec![root.clone(), wait("t0"), Task { state: TaskState::Running, ..beside.clone() }],
+        ] {
+            let told = warned(&tasks);
+            assert!(told.contains("may run its own error handling") && !told.contains("nothing goes on"), "{told}");
+        }
+        assert_eq!(warned(&[row("t0", None, "orchestrator", "pending")]), "");
     }
 }

@@ -24,6 +24,16 @@ impl Wanted {
     }
 }
 
+/// What became of a batch, by the places in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// These were changed.
+    pub done: Vec<usize>,
+    /// These are as they were seen, nobody holds them, and the database kept the change out; of a replay also those whose
+    /// executions are not as it requires them.
+    pub kept: Vec<usize>,
+}
+
 /// The id of the task that a replay of this letter makes: the same whoever replays it and however often, so that it cannot be
 /// made twice; another one when the letter dies again.
 pub fn fresh_id(id: &str, moved_at: Option<Wall>) -> String {
@@ -31,12 +41,6 @@ pub fn fresh_id(id: &str, moved_at: Option<Wall>) -> String {
     const SPACE: Uuid = Uuid::from_u128(0x6f1b_58a4_3d0c_5b7e_9c41_2a77_d5e0_8b13);
     let when = moved_at.map(Wall::isoformat).unwrap_or_default();
     Uuid::new_v5(&SPACE, format!("{id}\n{when}").as_bytes()).to_string()
-}
-
-/// Whether a task may have been made by a replay of this program: its tasks have name-based ids, those of the libraries random
-/// ones (but for waits for signals, which no replay makes).
-pub fn is_ours(task: &str) -> bool {
-    Uuid::try_parse(task).is_ok_and(|id| id.get_version_num() == 5)
 }
 
 /// Where an id is kept.
@@ -117,7 +121,5 @@ mod tests {
         assert_eq!(fresh_id("a", at(1)), fresh_id("a", at(1)));
         assert_ne!(fresh_id("a", at(1)), fresh_id("a", at(2)));
         assert_ne!(fresh_id("a", at(1)), fresh_id("b", at(1)));
-        assert!(is_ours(&fresh_id("a", None)));
-        assert!(!is_ours("3f2a8c1e-9d1c-4e5f-8a2b-3c4d5e6f7a8b") && !is_ours("order 7"));
     }
 }

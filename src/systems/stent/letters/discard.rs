@@ -68,8 +68,10 @@ impl StentLetters {
             match self.store.remove(&batch, permit).await {
                 Ok(places) => {
                     for (at, letter) in present.iter().enumerate() {
-                        if places.contains(&at) {
+                        if places.done.contains(&at) {
                             ledger.add(&letter.id, Outcome::Applied, || "written out and removed".into());
+                        } else if places.kept.contains(&at) {
+                            ledger.add(&letter.id, Outcome::Changed, || sen_model::report::suppressed("dead_tasks"));
                         } else {
                             let why = "not removed: it changed meanwhile, or another transaction holds it";
                             ledger.add(&letter.id, Outcome::Changed, || why.into());

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use futures_util::StreamExt as _;
 
 use super::rules::{self, Standing, standing};
+use super::steps::TASKS;
 use super::{Chosen, Fact, Kept, LETTER, LetterQuery, StentLetters, view};
 use crate::NAME;
 use crate::record::TaskKind;
 use sen_model::error::Result;
 use sen_model::letters::{LetterFilter, ReplayOptions};
-use sen_model::plan::{Gravity, Plan, Set, StepPreview};
+use sen_model::plan::{Beyond, Gravity, Plan, Set, StepPreview};
 use sen_model::report::{Item, Outcome};
 use sen_model::subject::Subject;
 use sen_model::text::named;
@@ -79,9 +80,6 @@ impl StentLetters {
                 rules::consequence(&TaskKind::Orchestrator)
             ));
         }
-        if gathered.orchestrators > PREVIEWED as u64 {
-            warnings.push(format!("the steps below are those of the first {PREVIEWED} orchestrators"));
-        }
         if gathered.activities > 0 {
             let activities = if gathered.activities == 1 {
                 "1 activity".into()
@@ -120,13 +118,19 @@ impl StentLetters {
         let number = gathered.chosen.len() as u64;
         let mut plan = Plan::new(format!("{verb} {}", count(number, "dead letter")), self.store.database(), gravity);
         let moment = |wall: Option<Wall>| wall.map(|wall| self.zone.moment(wall));
+        let (preview, more) = if replays { self.preview(&gathered.roots).await? } else { (Vec::new(), false) };
+        let beyond = Beyond {
+            targets: if replays { gathered.orchestrators.saturating_sub(gathered.roots.len() as u64) } else { 0 },
+            tasks: more.then_some(TASKS as u64),
+        };
         plan.set = Some(Set {
             count: number,
             oldest: moment(gathered.oldest),
             newest: moment(gathered.newest),
             sample: self.sample(&gathered.chosen).await?,
             warnings: if number > 0 { warnings } else { Vec::new() },
-            preview: if replays { self.preview(&gathered.roots).await? } else { Vec::new() },
+            preview,
+            beyond,
             skipped: gathered.skipped.iter().map(|(standing, count)| (standing.why().to_owned(), *count)).collect(),
         });
         plan.refused = gathered.refused;
@@ -182,13 +186,13 @@ impl StentLetters {
         Ok(gathered)
     }
 
-    /// What a replay of these orchestrators does with their steps.
-    async fn preview(&self, roots: &[String]) -> Result<Vec<StepPreview>> {
+    /// What a replay of these orchestrators does with their steps, and whether they have more tasks than were looked at.
+    async fn preview(&self, roots: &[String]) -> Result<(Vec<StepPreview>, bool)> {
         if roots.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), false));
         }
-        let steps = self.store.steps(roots, self.zone.ahead_at(Timestamp::here())).await?;
-        Ok(view::preview(steps))
+        let foresight = self.foresee(roots, Timestamp::here()).await?;
+        Ok((view::preview(foresight.steps), foresight.more))
     }
 
     /// The first few, a line each.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::chosen::{Wanted, is_ours};
+use super::chosen::{Places, Wanted};
 use super::plan::subject;
 use super::rules::{Standing, standing};
 use super::{Batch, Chosen, Fact, Kept, LetterStore, StentLetters};
@@ -99,7 +99,7 @@ pub(super) fn sentence(error: &Error) -> String {
 /// is tried alone.
 fn is_of_a_letter(error: &Error) -> bool {
     error.sqlstate().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
-        || matches!(error.kind(), ErrorKind::Unreadable | ErrorKind::Changed)
+        || matches!(error.kind(), ErrorKind::Unreadable | ErrorKind::Changed | ErrorKind::KeptOut)
 }
 
 /// Whether the task that the replay would make is there already.
@@ -239,13 +239,13 @@ impl StentLetters {
             pace.done += letters.len() as u64;
             match self.batch(store, &letters, run).await {
                 Ok(places) => {
-                    run.settle(from, letters.len(), &places);
-                    run.observer.advance(places.len() as u64);
+                    run.settle(from, letters.len(), &places.done);
+                    run.observer.advance(places.done.len() as u64);
                 }
                 Err(error) if is_of_a_letter(&error) => {
                     for (at, wanted) in letters.iter().enumerate() {
                         match self.batch(store, std::slice::from_ref(wanted), run).await {
-                            Ok(places) => run.settle(from + at, 1, &places),
+                            Ok(places) => run.settle(from + at, 1, &places.done),
                             // Replayed by another operator, or put back: one look at letter and task tells which.
                             Err(error) if is_made(&error) => {
                                 run.settle(from + at, 1, &[]);
@@ -278,7 +278,7 @@ impl StentLetters {
     }
 
     /// One batch, tried again when its connection breaks: nothing was written then.
-    async fn batch(&self, store: &dyn LetterStore, letters: &[Wanted], run: &Run<'_>) -> Result<Vec<usize>> {
+    async fn batch(&self, store: &dyn LetterStore, letters: &[Wanted], run: &Run<'_>) -> Result<Places> {
         self.replay_batch(store, letters, run.options, run.note, run.permit).await
     }
 
@@ -289,7 +289,7 @@ impl StentLetters {
         options: &ReplayOptions,
         note: &str,
         permit: &WritePermit,
-    ) -> Result<Vec<usize>> {
+    ) -> Result<Places> {
         let ahead = self.zone.ahead_at(Timestamp::here());
         let batch = Batch { letters, queue: options.queue.as_deref(), force: options.force, ahead, note };
         let mut tried = 0;
@@ -318,6 +318,7 @@ impl StentLetters {
         applied: &mut Vec<u32>,
         observer: &dyn Observer,
     ) {
+        let mut kept: HashSet<u32> = HashSet::new();
         for round in 0..=ROUNDS {
             let mut held = Vec::new();
             for places in open.chunks(BATCH as usize) {
@@ -329,6 +330,11 @@ impl StentLetters {
                             match whereabouts {
                                 Whereabouts::Settled(outcome, why) => {
                                     ledger.add(&wanted.id, outcome, || why.to_owned());
+                                    observer.advance(1);
+                                }
+                                Whereabouts::Held if kept.contains(&at) => {
+                                    let why = || sen_model::report::suppressed("dead_tasks or executions");
+                                    ledger.add(&wanted.id, Outcome::Changed, why);
                                     observer.advance(1);
                                 }
                                 Whereabouts::Held => held.push((at, wanted)),
@@ -363,11 +369,20 @@ impl StentLetters {
                         letters.iter().for_each(|wanted| ledger.add(&wanted.id, Outcome::Unknown, || sentence(&error)));
                         continue;
                     }
-                    Err(_) => Vec::new(),
+                    Err(_) => Places::default(),
                 };
-                observer.advance(places.len() as u64);
+                observer.advance(places.done.len() as u64);
                 for (place, (at, _)) in some.iter().enumerate() {
-                    if places.contains(&place) { applied.push(*at) } else { open.push(*at) }
+                    if places.done.contains(&place) {
+                        applied.push(*at);
+                        continue;
+                    }
+                    open.push(*at);
+                    if places.kept.contains(&place) {
+                        kept.insert(*at);
+                    } else {
+                        kept.remove(at);
+                    }
                 }
             }
         }
@@ -402,13 +417,17 @@ impl StentLetters {
         } else {
             self.copies_of(chosen, applied).await
         };
-        match copies {
+        let foreign = match copies {
+            Ok(copies) => self.foreign(chosen, copies).await,
+            Err(error) => Err(error),
+        };
+        match foreign {
             Ok(copies) => {
-                // What an earlier replay of this program made is told by its id, and is no other tool's.
-                for (ours, other) in copies.into_iter().filter(|(_, other)| !is_ours(other)) {
+                for (ours, other) in copies {
                     let task = Subject::new(NAME, "task", other);
-                    let why =
-                        format!("a second task that does the work of {ours}: another tool replayed the letter, too");
+                    let why = format!(
+                        "a second task that does the work of {ours}: probably another tool replayed the letter, too"
+                    );
                     ledger.report.items.push(Item::new(task, Outcome::Changed, why));
                 }
             }
@@ -416,6 +435,23 @@ impl StentLetters {
                 observer.say(&format!("whether another tool replayed the same letters could not be seen: {error}"));
             }
         }
+    }
+
+    /// Those of these pairs whose second task no replay of this program made. What one of this set made has the id that follows
+    /// from its letter; what an earlier one made is named in the record beside its execution.
+    async fn foreign(&self, chosen: &Chosen, mut copies: Vec<(String, String)>) -> Result<Vec<(String, String)>> {
+        if copies.is_empty() {
+            return Ok(copies);
+        }
+        let own: HashSet<String> = (0..chosen.len()).filter_map(|at| chosen.get(at)).map(|one| one.fresh).collect();
+        copies.retain(|(_, other)| !own.contains(other));
+        let others: Vec<String> = copies.iter().map(|(_, other)| other.clone()).collect();
+        let mut recorded = HashSet::new();
+        for some in others.chunks(SOUGHT) {
+            recorded.extend(self.store.recorded(some).await?);
+        }
+        copies.retain(|(_, other)| !recorded.contains(other));
+        Ok(copies)
     }
 
     async fn copies_of(&self, chosen: &Chosen, applied: &[u32]) -> Result<Vec<(String, String)>> {
@@ -463,12 +499,15 @@ fn settle(from: usize, count: usize, places: &[usize], applied: &mut Vec<u32>, o
 fn outcome_of(error: &Error) -> Outcome {
     match error.kind() {
         ErrorKind::OutcomeUnknown => Outcome::Unknown,
-        ErrorKind::Changed | ErrorKind::Refused => Outcome::Changed,
+        ErrorKind::Changed | ErrorKind::KeptOut | ErrorKind::Refused => Outcome::Changed,
         _ => Outcome::Failed,
     }
 }
 
 fn odd(error: &Error) -> String {
+    if error.kind() == ErrorKind::KeptOut {
+        return sentence(error);
+    }
     format!("its dump cannot be used: {}", sentence(error))
 }
 

@@ -100,7 +100,7 @@ pub fn standing(grounds: &Grounds) -> Standing {
     }
 }
 
-/// What becomes of a step when its orchestrator starts anew.
+/// What becomes of a step when its orchestrator starts anew; what may act twice comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
     /// It completed and is not idempotent, or its result is no longer kept: it runs again.
@@ -118,11 +118,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// All of them, those that may act twice first.
-    pub const ALL: [Self; 6] =
-        [Self::RunsAgain, Self::TriedAgain, Self::StillOpen, Self::Answered, Self::SignalAnswered, Self::SignalAwaited];
-
-    /// The name in data and in the statements of the stores.
+    /// The name in data.
     pub const fn name(self) -> &'static str {
         match self {
             Self::RunsAgain => "runs_again",
@@ -132,11 +128,6 @@ impl Effect {
             Self::SignalAnswered => "signal_answered",
             Self::SignalAwaited => "signal_awaited",
         }
-    }
-
-    /// Reads a name back.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|effect| effect.name() == name)
     }
 
     /// What it means, for people.

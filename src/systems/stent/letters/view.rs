@@ -6,7 +6,8 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::rules::{self, Standing, standing};
-use super::{Fact, LETTER, StepFact};
+use super::steps::{Foresight, StepFact, TASKS};
+use super::{Fact, LETTER};
 use crate::NAME;
 use crate::codec::decode;
 use crate::dump::{self, Dump};
@@ -153,8 +154,7 @@ impl Groups {
 }
 
 /// What a replay does with each step, what may act twice first.
-pub(super) fn preview(mut steps: Vec<StepFact>) -> Vec<StepPreview> {
-    steps.sort_by(|a, b| (a.effect, &a.step).cmp(&(b.effect, &b.step)));
+pub(super) fn preview(steps: Vec<StepFact>) -> Vec<StepPreview> {
     let told = |fact: StepFact| StepPreview {
         step: fact.step,
         effect: fact.effect.name(),
@@ -185,7 +185,7 @@ fn replay_section(steps: &[StepFact]) -> Section {
 }
 
 /// One letter in depth.
-pub(super) fn found(fact: Fact, steps: &[StepFact], now: Timestamp, zone: &Zone) -> Found {
+pub(super) fn found(fact: Fact, foresight: &Foresight, now: Timestamp, zone: &Zone) -> Found {
     let standing = standing(&fact.grounds);
     let parsed = fact.dump.as_deref().map(dump::parse);
     let time = |wall: Option<Wall>| Value::time(wall.map(|wall| zone.moment(wall)));
@@ -207,7 +207,12 @@ pub(super) fn found(fact: Fact, steps: &[StepFact], now: Timestamp, zone: &Zone)
     fields.push(("queue", Value::text(fact.queue.clone())));
     fields.push(("attempts", fact.retries.map_or(Value::Null, |retries| Value::Int(retries.saturating_add(1)))));
     fields.push(("worker", Value::text(fact.worker.clone())));
+    fields.push(("replay_steps_complete", Value::Bool(!foresight.more)));
     let mut evidence = Vec::new();
+    if foresight.more {
+        evidence
+            .push(format!("its execution has more than {TASKS} tasks; what a replay does with the rest is not shown"));
+    }
     let mut traceback = None;
     match parsed {
         Some(Dump::Task { task, retry_for }) => {
@@ -241,7 +246,7 @@ pub(super) fn found(fact: Fact, steps: &[StepFact], now: Timestamp, zone: &Zone)
         lead,
         verdict: verdict(&fact, standing, &group, evidence),
         history: None,
-        sections: vec![replay_section(steps)],
+        sections: vec![replay_section(&foresight.steps)],
     }
 }
 

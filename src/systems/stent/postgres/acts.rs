@@ -10,7 +10,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::letters::Stamp;
 use super::{PostgresExecutions, is_other};
 use crate::acts::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
-use crate::letters::chosen::Wanted;
+use crate::letters::chosen::{Places, Wanted};
 use crate::port::ExecutionStore as _;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
@@ -19,6 +19,7 @@ use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::link::Link;
 use sen_stores::postgres::outcome::{Proof, Written};
 use sen_stores::postgres::read::Ask;
+use sen_stores::postgres::write::{Left, free};
 use sen_stores::sql::Sql;
 
 /// The writing side of executions in one PostgreSQL database.
@@ -61,9 +62,12 @@ static CANCEL: Sql = Sql::new(concat!(
     ", error = $3 FROM theirs AS o WHERE t.id = o.id RETURNING t.id, o.state, o.worker_id),
         noted AS (INSERT INTO execution_progress (execution_id, step, status, detail)
             SELECT id, root_function, 'failed', 'execution cancelled ' || $5 || ', database role ' || session_user FROM ended)
-    SELECT NULL::text, NULL::text, NULL::text, NULL::text FROM ended
-    UNION ALL SELECT id::text, state::text, worker_id::text, NULL FROM stopped
-    UNION ALL SELECT id::text, 'left', worker_id::text, step_name::text FROM waits WHERE EXISTS (SELECT 1 FROM ended)"
+    SELECT NULL::text, NULL::text, NULL::text, NULL::text,
+        CASE WHEN (SELECT count(*) FROM stopped) < (SELECT count(*) FROM tasks AS t
+            WHERE t.execution_id = $1 AND t.state || '' IN ('pending', 'running') AND t.id NOT IN (SELECT w.id FROM waits AS w))
+        THEN 'tasks' END AS kept_out FROM ended
+    UNION ALL SELECT id::text, state::text, worker_id::text, NULL, NULL FROM stopped
+    UNION ALL SELECT id::text, 'left', worker_id::text, step_name::text, NULL FROM waits WHERE EXISTS (SELECT 1 FROM ended)"
 ));
 
 /// $1 execution, $2 state as seen, $3 root task, $4 ahead, $5 note.
@@ -82,6 +86,15 @@ static COMPLETE: Sql = Sql::new(concat!(
                 || ', database role ' || session_user FROM ended)
     SELECT id::text FROM ended"
 ));
+
+/// Whether everything is as a completion requires it. $1 execution, $2 state as seen, $3 root task.
+static COMPLETABLE: Sql = Sql::new(
+    "SELECT 1 FROM executions AS e JOIN tasks AS t ON t.execution_id = e.id AND t.id = $3
+    WHERE e.id = $1 AND e.state = $2 AND e.state IN ('pending', 'running')
+        AND t.kind = 'orchestrator' AND t.state = 'completed' AND t.result IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM (SELECT o.kind, o.state FROM tasks AS o WHERE o.execution_id = $1 OFFSET 0) AS o
+            WHERE o.kind = 'orchestrator' AND o.state IN ('pending', 'running'))",
+);
 
 /// $1 execution, $2 tasks, $3 the error they were stopped with.
 static WATCH: Sql = Sql::new(
@@ -105,8 +118,16 @@ static SEND: Sql = Sql::new(concat!(
                 AND t.state || '' = 'pending' RETURNING t.id),
         noted AS (INSERT INTO execution_progress (execution_id, step, status, detail)
             SELECT execution_id, 'signal:' || $2, 'dispatched', 'signal sent ' || $6 || ', database role ' || session_user FROM sent)
-    SELECT (SELECT id::text FROM woken) FROM sent"
+    SELECT (SELECT id::text FROM woken), CASE WHEN NOT EXISTS (SELECT 1 FROM woken) AND EXISTS (SELECT 1 FROM tasks AS t
+            WHERE t.execution_id = $1 AND t.kind = 'signal' AND t.step_name = 'signal:' || $2 AND t.state || '' = 'pending')
+        THEN 'tasks' END AS kept_out FROM sent"
 ));
+
+/// Whether everything is as a signal requires it. $1 execution, $2 name, $3 replace.
+static SENDABLE: Sql = Sql::new(
+    "SELECT 1 FROM executions AS e WHERE e.id = $1 AND e.state IN ('pending', 'running')
+        AND NOT EXISTS (SELECT 1 FROM signals AS s WHERE s.execution_id = $1 AND s.name = $2 AND NOT (s.consumed OR $3))",
+);
 
 /// $1 execution, $2 name, $3 payload, $4 ahead.
 static WAKE: Sql = Sql::new(concat!(
@@ -115,7 +136,10 @@ static WAKE: Sql = Sql::new(concat!(
     wall_now!("$4"),
     " FROM unread WHERE t.execution_id = $1 AND t.kind = 'signal' AND t.step_name = 'signal:' || $2
             AND t.state || '' = 'pending' RETURNING t.id)
-    SELECT (SELECT id::text FROM woken), EXISTS (SELECT 1 FROM unread)"
+    SELECT (SELECT id::text FROM woken), EXISTS (SELECT 1 FROM unread), CASE WHEN NOT EXISTS (SELECT 1 FROM woken)
+            AND EXISTS (SELECT 1 FROM unread) AND EXISTS (SELECT 1 FROM tasks AS t
+            WHERE t.execution_id = $1 AND t.kind = 'signal' AND t.step_name = 'signal:' || $2 AND t.state || '' = 'pending')
+        THEN 'tasks' END AS kept_out"
 ));
 
 /// Whether an execution has dead letters: by their tasks, or by their dumps where those are gone.
@@ -153,15 +177,53 @@ const CLEAN_BEGIN: &str = concat!(
     has_letters!(),
     " AND NOT ",
     has_live!(),
-    " FOR UPDATE OF e SKIP LOCKED),
-    d1 AS (DELETE FROM tasks USING held WHERE execution_id = held.id)"
+    " FOR UPDATE OF e SKIP LOCKED)"
 );
-const CLEAN_PROGRESS: &str = ", d2 AS (DELETE FROM execution_progress USING held WHERE execution_id = held.id)";
-const CLEAN_SIGNALS: &str = ", d3 AS (DELETE FROM signals USING held WHERE execution_id = held.id)";
-const CLEAN_COUNTERS: &str = ", d4 AS (DELETE FROM execution_counters USING held WHERE execution_id = held.id)";
-const CLEAN_STATE: &str = ", d5 AS (DELETE FROM execution_state USING held WHERE execution_id = held.id)";
+
+/// Removes what belongs to the executions from a table; and names that table where some of it is kept out.
+macro_rules! removed {
+    ($deleted:literal, $table:literal) => {
+        (
+            concat!(
+                ", ",
+                $deleted,
+                " AS (DELETE FROM ",
+                $table,
+                " USING held WHERE execution_id = held.id RETURNING 1)"
+            ),
+            concat!(
+                "WHEN (SELECT count(*) FROM ",
+                $deleted,
+                ") < (SELECT count(*) FROM ",
+                $table,
+                " AS x JOIN held AS h ON h.id = x.execution_id) THEN '",
+                $table,
+                "' "
+            ),
+        )
+    };
+}
+const CLEAN_TASKS: (&str, &str) = removed!("d1", "tasks");
+const CLEAN_PROGRESS: (&str, &str) = removed!("d2", "execution_progress");
+const CLEAN_SIGNALS: (&str, &str) = removed!("d3", "signals");
+const CLEAN_COUNTERS: (&str, &str) = removed!("d4", "execution_counters");
+const CLEAN_STATE: (&str, &str) = removed!("d5", "execution_state");
 const CLEAN_END: &str = ", gone AS (DELETE FROM executions AS e USING held WHERE e.id = held.id RETURNING held.place)
-    SELECT place::int8 FROM gone";
+    SELECT place::int8, CASE WHEN (SELECT count(*) FROM gone) < (SELECT count(*) FROM held) THEN 'executions' ";
+const CLEAN_LAST: &str = "END AS kept_out FROM gone";
+
+/// The executions of a batch that are as seen, although nobody else holds them. $1 ids, $2 ends as seen.
+static CLEANABLE: Sql = Sql::new(concat!(
+    "SELECT w.place::int8 FROM unnest($1::text[], $2::timestamp[]) WITH ORDINALITY AS w (id, completed_at, place)
+        JOIN executions AS e ON e.id = w.id AND e.completed_at = w.completed_at
+            AND e.state IN ('completed', 'failed', 'timed_out', 'cancelled')
+    WHERE ",
+    free!("e"),
+    " AND NOT ",
+    has_letters!(),
+    " AND NOT ",
+    has_live!()
+));
 
 /// $4 execution, $5 state as seen. The record goes only with the execution.
 static ENDED: Sql = Sql::new(
@@ -182,11 +244,11 @@ static WOKEN: Sql = Sql::new(
             WHEN t.state = 'pending' THEN 'absent' END FROM tasks AS t WHERE t.id = $4)",
 );
 
-/// $4 ids, $5 ends as seen. Nothing is left of an execution that was removed, so another could have done it as well.
+/// $4 ids, $5 ends as seen. Nothing is left of an execution that was removed: another could have done it as well, so that
+/// proves nothing.
 static CLEANED: Sql = Sql::new(
     "CASE WHEN EXISTS (SELECT FROM unnest($4::text[], $5::timestamp[]) AS w (id, completed_at)
-            JOIN executions AS e ON e.id = w.id AND e.completed_at = w.completed_at) THEN 'absent'
-        WHEN NOT EXISTS (SELECT FROM executions AS e WHERE e.id = ANY($4::text[])) THEN 'effect' END",
+            JOIN executions AS e ON e.id = w.id AND e.completed_at = w.completed_at) THEN 'absent' END",
 );
 
 #[async_trait]
@@ -228,7 +290,10 @@ impl ActStore for PostgresActs {
                 .with(complete.id.to_owned(), Type::TEXT)
                 .with(complete.seen.to_owned(), Type::TEXT)
         };
-        Ok(self.link.change(&Ask::new(&COMPLETE, params), &proof, permit.operation()).await?.is_some())
+        let left: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&complete.id, Type::TEXT), (&complete.seen, Type::TEXT), (&complete.task, Type::TEXT)];
+        let left = ("executions or tasks", Ask::new(&COMPLETABLE, left));
+        Ok(self.link.change_one(&Ask::new(&COMPLETE, params), left, &proof, permit.operation()).await?.is_some())
     }
 
     async fn watch(&self, id: &str, tasks: &[String], error: Option<&[u8]>) -> Result<Watched> {
@@ -250,7 +315,10 @@ impl ActStore for PostgresActs {
             (&signal.note, Type::TEXT),
         ];
         let proof = |_: &Written<'_>| Proof::new(SIGNALLED.clone()).with(signal.id.to_owned(), Type::TEXT);
-        let row = self.link.change(&Ask::new(&SEND, params), &proof, permit.operation()).await?;
+        let left: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&signal.id, Type::TEXT), (&signal.name, Type::TEXT), (&signal.replace, Type::BOOL)];
+        let left = ("signals or executions", Ask::new(&SENDABLE, left));
+        let row = self.link.change_one(&Ask::new(&SEND, params), left, &proof, permit.operation()).await?;
         Ok(row.map(|row| {
             let woken = Cells::new(&row).text(0);
             Sent { unread: woken.is_none(), woken }
@@ -295,17 +363,20 @@ impl ActStore for PostgresActs {
         Ok(old.collect())
     }
 
-    async fn clean(&self, executions: &[Wanted], permit: &WritePermit) -> Result<Vec<usize>> {
+    async fn clean(&self, executions: &[Wanted], permit: &WritePermit) -> Result<Places> {
         let shape = PostgresExecutions::new(Arc::clone(&self.link)).shape().await?;
-        let optional = [
+        let pieces: Vec<(&str, &str)> = [
+            (true, CLEAN_TASKS),
             (shape.has_progress(), CLEAN_PROGRESS),
             (shape.has_signals(), CLEAN_SIGNALS),
             (shape.has_counters(), CLEAN_COUNTERS),
             (shape.has_state(), CLEAN_STATE),
-        ];
-        let begin = Sql::new(CLEAN_BEGIN);
-        let pieces = optional.into_iter().filter(|(there, _)| *there);
-        let clean = pieces.fold(begin, |sql, (_, piece)| sql.then(piece)).then(CLEAN_END);
+        ]
+        .into_iter()
+        .filter_map(|(there, piece)| there.then_some(piece))
+        .collect();
+        let clean = pieces.iter().fold(Sql::new(CLEAN_BEGIN), |sql, (removed, _)| sql.then(removed)).then(CLEAN_END);
+        let clean = pieces.iter().fold(clean, |sql, (_, kept)| sql.then(kept)).then(CLEAN_LAST);
         let ids: Vec<&str> = executions.iter().map(|execution| execution.id.as_str()).collect();
         let ends: Vec<Option<Stamp>> = executions.iter().map(|execution| execution.moved_at.map(Stamp)).collect();
         let params: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::TEXT_ARRAY), (&ends, Type::TIMESTAMP_ARRAY)];
@@ -319,7 +390,9 @@ impl ActStore for PostgresActs {
                     Type::TIMESTAMP_ARRAY,
                 )
         };
-        let rows = self.link.change_all(&Ask::new(&clean, params), &proof, permit.operation()).await?;
-        Ok(super::letters::places(&rows))
+        let left: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::TEXT_ARRAY), (&ends, Type::TIMESTAMP_ARRAY)];
+        let left = Left { wanted: executions.len(), ask: Ask::new(&CLEANABLE, left) };
+        let change = Ask::new(&clean, params);
+        Ok(super::letters::settled(&self.link.change_or_left(&change, &left, &proof, permit.operation()).await?))
     }
 }

@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::clock;
-use crate::port::{Census, ExecutionGroup, Group, Orphans, Stats, Step, TaskGroup, Worker};
+use crate::port::{Census, ExecutionGroup, Group, Orphans, PASSED, Passed, Stats, Step, TaskGroup, Worker};
 use crate::shape::{Library, Shape};
 use crate::verdict::GRACE;
 use crate::why::Activity;
@@ -57,7 +57,11 @@ static TASKS: Sql = Sql::new(concat!(
     wall_now!(),
     " END, false), count(*), min(created_at), max(greatest(created_at, started_at, completed_at)), max(lease_expires_at),
         min(coalesce(scheduled_for, created_at)), max(started_at),
-        (extract(epoch FROM max(created_at - started_at) FILTER (WHERE isfinite(created_at) AND isfinite(started_at))) * 1e6)::int8
+        (extract(epoch FROM max(created_at - started_at) FILTER (WHERE isfinite(created_at) AND isfinite(started_at))) * 1e6)::int8,
+        bool_or(tags <> '[]'), bool_or(CASE WHEN state = 'pending' THEN step_name IN (
+            SELECT r.step_name FROM tasks AS r WHERE r.state = 'running' AND r.lease_expires_at >= ",
+    wall_now!(),
+    ") END)
     FROM tasks GROUP BY 1, 2, 3, 4"
 ));
 
@@ -84,15 +88,43 @@ static STEPS: Sql = Sql::new(concat!(
     " - $2 * interval '1 microsecond' GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 100"
 ));
 
+/// Around the task $2.
 static ACTIVITY: Sql = Sql::new(concat!(
-    "SELECT count(*) FILTER (WHERE state = 'pending' AND kind <> 'signal' AND queue IS NOT DISTINCT FROM $2
-            AND (scheduled_for IS NULL OR scheduled_for <= ",
+    "SELECT count(*) FILTER (WHERE t.state = 'pending' AND t.kind <> 'signal' AND t.queue IS NOT DISTINCT FROM w.queue
+            AND (t.scheduled_for IS NULL OR t.scheduled_for <= ",
     wall_now!(),
-    ")), count(*) FILTER (WHERE state = 'running' AND lease_expires_at >= ",
+    ")), count(*) FILTER (WHERE t.state = 'running' AND (w.queue IS NULL OR t.queue = w.queue) AND t.lease_expires_at >= ",
     wall_now!(),
-    "), max(started_at), count(*) FILTER (WHERE state = 'running' AND step_name = $3 AND lease_expires_at >= ",
+    "), max(t.started_at) FILTER (WHERE w.queue IS NULL OR t.queue = w.queue),
+        count(*) FILTER (WHERE t.state = 'running' AND t.step_name = w.step_name AND t.lease_expires_at >= ",
     wall_now!(),
-    ") FROM tasks WHERE $2::text IS NULL OR queue = $2 OR (state = 'running' AND step_name = $3)"
+    "), count(*) FILTER (WHERE (w.queue IS NULL OR t.queue = w.queue) AND t.started_at > w.due
+            AND t.created_at > w.created_at AND coalesce(t.priority, 0) <= coalesce(w.priority, 0)),
+        count(*) FILTER (WHERE (w.queue IS NULL OR t.queue = w.queue) AND t.started_at > w.due AND t.tags = w.tags)
+    FROM (SELECT o.queue, o.step_name, o.tags, o.priority, o.created_at, coalesce(o.scheduled_for, o.created_at) AS due
+            FROM tasks AS o WHERE o.id = $2) AS w
+        CROSS JOIN tasks AS t
+    WHERE w.queue IS NULL OR t.queue = w.queue OR (t.state = 'running' AND t.step_name = w.step_name)"
+));
+
+/// [`Passed`]: $2 is how long; the oldest five kinds of them are looked at.
+static PASSED_OVER: Sql = Sql::new(concat!(
+    "SELECT w.queue::text, w.tags::text, w.count, w.due
+    FROM (SELECT o.queue, o.step_name, o.tags, count(*) AS count, min(coalesce(o.scheduled_for, o.created_at)) AS due,
+                max(o.created_at) AS made, max(coalesce(o.priority, 0)) AS priority
+            FROM tasks AS o
+            WHERE o.state = 'pending' AND o.kind <> 'signal' AND o.tags <> '[]' AND coalesce(o.scheduled_for, o.created_at) < ",
+    wall_now!(),
+    " - $2 * interval '1 microsecond' GROUP BY 1, 2, 3 ORDER BY 5 LIMIT 5) AS w
+        CROSS JOIN tasks AS t
+    WHERE t.started_at >= ",
+    wall_now!(),
+    " - $2 * interval '1 microsecond' AND (w.queue IS NULL OR t.queue = w.queue OR t.step_name = w.step_name)
+    GROUP BY w.queue, w.step_name, w.tags, w.count, w.due
+    HAVING bool_or((w.queue IS NULL OR t.queue = w.queue) AND t.created_at > w.made + $2 * interval '1 microsecond'
+            AND coalesce(t.priority, 0) <= w.priority)
+        AND NOT bool_or((w.queue IS NULL OR t.queue = w.queue) AND t.tags = w.tags)
+        AND NOT bool_or(t.state = 'running' AND t.step_name = w.step_name)"
 ));
 
 static ORPHANS: Sql = Sql::new(
@@ -103,9 +135,9 @@ static ORPHANS: Sql = Sql::new(
         (SELECT count(*) FROM tasks AS t WHERE NOT EXISTS (SELECT FROM executions AS e WHERE e.id = t.execution_id))",
 );
 
-pub(super) async fn activity(link: &Link, queue: Option<&str>, step: Option<&str>, zone: &Zone) -> Result<Activity> {
+pub(super) async fn activity(link: &Link, task: &str, zone: &Zone) -> Result<Activity> {
     let ahead = zone.ahead_at(Timestamp::here());
-    let params: [(&(dyn ToSql + Sync), Type); 3] = [(&ahead, Type::INT8), (&queue, Type::TEXT), (&step, Type::TEXT)];
+    let params: [(&(dyn ToSql + Sync), Type); 2] = [(&ahead, Type::INT8), (&task, Type::TEXT)];
     let rows = link.ask(Ask::new(&ACTIVITY, params)).await?;
     let Some(row) = rows.first() else { return Ok(Activity::default()) };
     let mut cells = Cells::new(row);
@@ -114,6 +146,8 @@ pub(super) async fn activity(link: &Link, queue: Option<&str>, step: Option<&str
         running: cells.int(1).unwrap_or_default(),
         last_begun: cells.wall(2),
         of_step: cells.int(3).unwrap_or_default(),
+        passed: cells.int(4).unwrap_or_default(),
+        alike: cells.int(5).unwrap_or_default(),
     })
 }
 
@@ -154,6 +188,18 @@ fn tasks(row: &Row) -> TaskGroup {
         due: cells.wall(8),
         begun: cells.wall(9),
         lead: cells.int(10),
+        tagged: cells.flag(11).unwrap_or_default(),
+        held: cells.flag(12).unwrap_or_default(),
+    }
+}
+
+fn passed(row: &Row) -> Passed {
+    let mut cells = Cells::new(row);
+    Passed {
+        queue: cells.text(0),
+        tags: cells.text(1).unwrap_or_default(),
+        count: cells.int(2).unwrap_or_default(),
+        due: cells.wall(3),
     }
 }
 
@@ -200,6 +246,7 @@ async fn ask(link: &Link, shape: Shape, zone: &Zone, window: Option<Duration>) -
         Ask::new(&EXECUTIONS, [now.clone()]),
         Ask::new(&STRANDED, [now.clone(), (&GRACE as _, Type::INT8)]),
         Ask::new(&TASKS, [now.clone()]),
+        Ask::new(&PASSED_OVER, [now.clone(), (&PASSED as _, Type::INT8)]),
     ];
     if window.is_some() {
         asks.extend([Ask::new(&WORKERS, [now.clone()]), Ask::new(&ENDED, within()), Ask::new(&STEPS, within())]);
@@ -209,7 +256,7 @@ async fn ask(link: &Link, shape: Shape, zone: &Zone, window: Option<Duration>) -
     }
     let mut answers = link.snapshot(&asks).await?.into_iter();
     let mut next = || answers.next().unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")));
-    let (facts, by_state, stranded, by_task) = (next()?, next()?, next()?, next()?);
+    let (facts, by_state, stranded, by_task, over) = (next()?, next()?, next()?, next()?, next()?);
     let none = Vec::new;
     let (workers, ended, steps) = if window.is_some() { (next()?, next()?, next()?) } else { (none(), none(), none()) };
     let letters = if shape.has_letters() { next()? } else { none() };
@@ -231,6 +278,7 @@ async fn ask(link: &Link, shape: Shape, zone: &Zone, window: Option<Duration>) -
         executions: by_state.iter().map(executions).collect(),
         stranded: one(&stranded),
         tasks: by_task.iter().map(tasks).collect(),
+        passed: over.iter().map(passed).collect(),
         letters: one(&letters),
         facts: told,
     };

@@ -17,9 +17,9 @@ use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use super::{filled, is_other, readable, remembered};
-use crate::letters::chosen::Wanted;
-use crate::letters::rules::Effect;
-use crate::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore, StepFact};
+use crate::letters::chosen::{Places, Wanted};
+use crate::letters::steps::Around;
+use crate::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore};
 use crate::record::{ExecutionState, TaskKind, TaskState};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::ident::OperationId;
@@ -31,6 +31,7 @@ use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::link::Link;
 use sen_stores::postgres::outcome::{Proof, Written};
 use sen_stores::postgres::read::{Ask, chunks};
+use sen_stores::postgres::write::{Changed, Left, free};
 use sen_stores::sql::Sql;
 
 /// Stent's dead letters in one PostgreSQL database.
@@ -229,9 +230,10 @@ macro_rules! replay {
             wall_now!("$6"),
             " + place * interval '1 microsecond', coalesce(tags, '[]')::text, coalesce(priority, 0), coalesce($4, queue),
                     idempotency_key, coalesce(retry_policy - 'retry_for', '{}')::text
-                FROM gone)",
+                FROM gone RETURNING id)",
             $record,
-            " SELECT place::int8 FROM gone WHERE $7::text IS NOT NULL"
+            " SELECT place::int8, CASE WHEN (SELECT count(*) FROM made) < (SELECT count(*) FROM gone) THEN 'tasks' END AS kept_out
+            FROM gone WHERE $7::text IS NOT NULL"
         )
     };
 }
@@ -258,6 +260,13 @@ macro_rules! remove {
     };
 }
 
+/// The letters of a batch that are as seen, although nobody else holds them. $1 ids, $2 times of death.
+static LEFT: Sql = Sql::new(concat!(
+    "SELECT w.place::int8 FROM unnest($1::text[], $2::timestamp[]) WITH ORDINALITY AS w (id, moved_at, place)
+        JOIN dead_tasks AS d ON d.id = w.id AND d.moved_at IS NOT DISTINCT FROM w.moved_at WHERE ",
+    free!("d")
+));
+
 /// $4 note.
 static REMOVE: Sql = Sql::new(remove!(
     ", noted AS (
@@ -268,27 +277,19 @@ static REMOVE: Sql = Sql::new(remove!(
 ));
 static REMOVE_WITHOUT_RECORD: Sql = Sql::new(remove!(""));
 
-/// What becomes of the steps of executions whose orchestrators ($1) are replayed; $2 ahead. Steps of the dead orchestrator's
-/// own round, signals of any round (there is one wait of a name in an execution), and what is open of any round.
-static STEPS: Sql = Sql::new(concat!(
-    "SELECT s.step::text, s.effect::text, count(*) FROM (
-        SELECT t.step_name AS step, CASE
-            WHEN t.kind = 'signal' AND t.state = 'pending' THEN 'signal_awaited'
-            WHEN t.kind = 'signal' THEN 'signal_answered'
-            WHEN t.state IN ('pending', 'running') THEN 'still_open'
-            WHEN t.state <> 'completed' THEN 'tried_again'
-            WHEN t.idempotency_key IS NOT NULL AND (
-                EXISTS (SELECT 1 FROM idempotency AS i WHERE i.key = t.idempotency_key AND i.value IS NOT NULL)
-                OR EXISTS (SELECT 1 FROM cache AS c WHERE c.key = t.idempotency_key AND c.value IS NOT NULL
-                    AND (c.expires_at >= ",
+/// The tasks around orchestrators ($1), and whether the result of each is kept; $2 ahead, $3 how many at most.
+static AROUND: Sql = Sql::new(concat!(
+    "SELECT x.id::text, t.id::text, t.parent_task_id::text, t.step_name::text, t.kind::text, t.state::text,
+        t.state = 'completed' AND t.idempotency_key IS NOT NULL AND (
+            EXISTS (SELECT 1 FROM idempotency AS i WHERE i.key = t.idempotency_key AND i.value IS NOT NULL)
+            OR EXISTS (SELECT 1 FROM cache AS c WHERE c.key = t.idempotency_key AND c.value IS NOT NULL
+                AND (c.expires_at >= ",
     wall_now!("$2"),
-    ") IS NOT FALSE)) THEN 'answered'
-            ELSE 'runs_again' END AS effect
-        FROM tasks AS x CROSS JOIN LATERAL (SELECT o.* FROM tasks AS o WHERE o.execution_id = x.execution_id OFFSET 0) AS t
-        WHERE x.id = ANY($1) AND x.kind = 'orchestrator' AND t.kind <> 'orchestrator'
-            AND (t.parent_task_id = x.id OR t.state IN ('pending', 'running') OR (t.kind = 'signal' AND t.state = 'completed'))
-    ) AS s GROUP BY 1, 2"
+    ") IS NOT FALSE))
+    FROM tasks AS x CROSS JOIN LATERAL (SELECT o.* FROM tasks AS o WHERE o.execution_id = x.execution_id OFFSET 0) AS t
+    WHERE x.id = ANY($1) AND x.kind = 'orchestrator' AND t.kind <> 'orchestrator' LIMIT $3"
 ));
+
 /// Whether letters are still there as they were seen: then nothing of the transaction is, for it took all of them.
 /// $4 ids, $5 times of death, $6 the tasks of their replays, $7 the operation as the record names it.
 macro_rules! still {
@@ -319,15 +320,9 @@ macro_rules! all_made {
 static REPLAYED: Sql = Sql::new(concat!("CASE ", recorded!("$6::text[]"), still!(), all_made!()));
 static REPLAYED_WITHOUT_RECORD: Sql = Sql::new(concat!("CASE ", still!(), all_made!()));
 
-/// Others could have removed them as well, but not have replayed them.
-macro_rules! none_made {
-    () => {
-        " WHEN NOT EXISTS (SELECT FROM tasks AS t WHERE t.id = ANY($6::text[])) THEN 'effect' END"
-    };
-}
-
-static REMOVED: Sql = Sql::new(concat!("CASE ", recorded!("$4::text[]"), still!(), none_made!()));
-static REMOVED_WITHOUT_RECORD: Sql = Sql::new(concat!("CASE ", still!(), none_made!()));
+/// Where no record is kept, nothing shows who removed them.
+static REMOVED: Sql = Sql::new(concat!("CASE ", recorded!("$4::text[]"), still!(), " END"));
+static REMOVED_WITHOUT_RECORD: Sql = Sql::new(concat!("CASE ", still!(), " END"));
 
 /// How a batch shows once it is committed. The record names the operation of the plan, whichever connection wrote it.
 fn proof<'a>(
@@ -361,6 +356,13 @@ static COPIES: Sql = Sql::new(
         AND (m.kind = 'orchestrator' OR o.created_at > coalesce(
             (SELECT p.completed_at FROM tasks AS p WHERE p.id = m.parent_task_id),
             CASE WHEN m.parent_task_id IS NULL THEN (SELECT l.completed_at FROM tasks AS l WHERE l.id = w.letter) END))",
+);
+
+/// Of tasks ($1) those that a record of [`REPLAY`] names.
+static RECORDED: Sql = Sql::new(
+    "SELECT t.id::text FROM tasks AS t WHERE t.id = ANY($1) AND EXISTS (
+        SELECT 1 FROM execution_progress AS p
+        WHERE p.execution_id = t.execution_id AND strpos(p.detail, ' replayed as task ' || t.id || ' ') > 0)",
 );
 
 static TWINS: Sql = Sql::new(
@@ -449,6 +451,18 @@ impl Bundle {
     fn params(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {
         vec![(&self.ids, Type::TEXT_ARRAY), (&self.moved, Type::TIMESTAMP_ARRAY), (&self.fresh, Type::TEXT_ARRAY)]
     }
+
+    /// What is asked where a statement changed only some of them.
+    fn left(&self) -> Left<'_> {
+        let params: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&self.ids, Type::TEXT_ARRAY), (&self.moved, Type::TIMESTAMP_ARRAY)];
+        Left { wanted: self.ids.len(), ask: Ask::new(&LEFT, params) }
+    }
+}
+
+/// What a change of a batch came to.
+pub(super) fn settled(changed: &Changed) -> Places {
+    Places { done: places(&changed.rows), kept: places(&changed.left) }
 }
 
 /// The places that a statement returned: it counts from one.
@@ -493,7 +507,7 @@ impl LetterStore for PostgresLetters {
         Ok(Facts { chunks: Box::pin(chunks(rows, fact)) })
     }
 
-    async fn replay(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Vec<usize>> {
+    async fn replay(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Places> {
         let bundle = Bundle::of(batch.letters);
         let mut params = bundle.params();
         params.extend([
@@ -505,17 +519,19 @@ impl LetterStore for PostgresLetters {
         let records = self.records.load(Ordering::Relaxed);
         let change = Ask::new(if records { &REPLAY } else { &REPLAY_WITHOUT_RECORD }, params);
         let proof = proof(batch.letters, if records { &REPLAYED } else { &REPLAYED_WITHOUT_RECORD }, permit);
-        Ok(places(&self.link.change_all(&change, &proof, self.mark.unwrap_or(permit.operation())).await?))
+        let operation = self.mark.unwrap_or(permit.operation());
+        Ok(settled(&self.link.change_or_left(&change, &bundle.left(), &proof, operation).await?))
     }
 
-    async fn remove(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Vec<usize>> {
+    async fn remove(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Places> {
         let bundle = Bundle::of(batch.letters);
         let mut params = bundle.params();
         params.push((&batch.note, Type::TEXT));
         let records = self.records.load(Ordering::Relaxed);
         let change = Ask::new(if records { &REMOVE } else { &REMOVE_WITHOUT_RECORD }, params);
         let proof = proof(batch.letters, if records { &REMOVED } else { &REMOVED_WITHOUT_RECORD }, permit);
-        Ok(places(&self.link.change_all(&change, &proof, self.mark.unwrap_or(permit.operation())).await?))
+        let operation = self.mark.unwrap_or(permit.operation());
+        Ok(settled(&self.link.change_or_left(&change, &bundle.left(), &proof, operation).await?))
     }
 
     async fn lane(&self) -> Option<Box<dyn LetterStore>> {
@@ -545,22 +561,28 @@ impl LetterStore for PostgresLetters {
         Ok((facts.iter().map(fact).collect(), made))
     }
 
-    async fn steps(&self, letters: &[String], ahead: i64) -> Result<Vec<StepFact>> {
-        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&letters, Type::TEXT_ARRAY), (&ahead, Type::INT8)];
-        let rows = match self.link.ask(Ask::new(&STEPS, params)).await {
+    async fn around(&self, letters: &[String], ahead: i64, limit: usize) -> Result<Vec<Around>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let params: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&letters, Type::TEXT_ARRAY), (&ahead, Type::INT8), (&limit, Type::INT8)];
+        let rows = match self.link.ask(Ask::new(&AROUND, params).or_nothing()).await {
             // Tables of another version: nothing is promised of them.
             Err(error) if is_other(&error) => return Ok(Vec::new()),
             other => other?,
         };
-        let step = |row: &Row| {
+        let around = |row: &Row| {
             let mut cells = Cells::new(row);
-            Some(StepFact {
-                step: cells.text(0).unwrap_or_default(),
-                effect: Effect::parse(&cells.text(1)?)?,
-                count: u64::try_from(cells.int(2)?).ok()?,
+            Some(Around {
+                root: cells.text(0)?,
+                id: cells.text(1)?,
+                parent: cells.text(2),
+                step: cells.text(3).unwrap_or_default(),
+                kind: TaskKind::parse(&cells.text(4).unwrap_or_default()),
+                state: TaskState::parse(&cells.text(5).unwrap_or_default()),
+                kept: cells.flag(6).unwrap_or_default(),
             })
         };
-        Ok(rows.iter().filter_map(step).collect())
+        Ok(rows.iter().filter_map(around).collect())
     }
 
     async fn copies(&self, letters: &[Wanted]) -> Result<Vec<(String, String)>> {
@@ -573,6 +595,14 @@ impl LetterStore for PostgresLetters {
             Some((cells.text(0)?, cells.text(1)?))
         };
         Ok(rows.iter().filter_map(pair).collect())
+    }
+
+    async fn recorded(&self, tasks: &[String]) -> Result<Vec<String>> {
+        if tasks.is_empty() || !self.records.load(Ordering::Relaxed) {
+            return Ok(Vec::new());
+        }
+        let rows = self.link.ask(Ask::new(&RECORDED, [(&tasks as _, Type::TEXT_ARRAY)])).await?;
+        Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 
     async fn twins(&self) -> Result<Vec<(String, String)>> {

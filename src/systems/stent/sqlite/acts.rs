@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, TransactionBehavior, params};
 
 use super::cells::Cells;
 use super::letters::{list, wall};
 use super::shape;
 use crate::acts::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
-use crate::letters::chosen::Wanted;
+use crate::letters::chosen::{Places, Wanted};
 use crate::record::signal_step;
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
 use sen_model::time::wall::Wall;
-use sen_stores::sqlite::{Sqlite, error_from};
+use sen_stores::sqlite::{Sqlite, commit, error_from, part, written};
 
 /// The writing side of executions in one SQLite file.
 pub struct SqliteActs {
@@ -35,9 +35,9 @@ impl SqliteActs {
         self.db
             .run(|db| {
                 let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
-                let (value, commit) = work(&writing)?;
-                if commit {
-                    writing.commit().map_err(error_from)?;
+                let (value, wrote) = work(&writing)?;
+                if wrote {
+                    commit(writing)?;
                 }
                 Ok(value)
             })
@@ -67,13 +67,22 @@ const STOP: &str = concat!(
     "UPDATE tasks SET state = 'failed', completed_at = ?2, error = ?3
     WHERE execution_id = ?1 AND +state IN ('pending', 'running') AND id NOT IN (SELECT id FROM waits)"
 );
-const COMPLETE: &str = "UPDATE executions SET state = 'completed', error = NULL, completed_at = ?4, result = (
-        SELECT t.result FROM tasks AS t WHERE t.id = ?3)
-    WHERE id = ?1 AND state = ?2 AND state IN ('pending', 'running')
+macro_rules! completable {
+    () => {
+        " WHERE id = ?1 AND state = ?2 AND state IN ('pending', 'running')
         AND EXISTS (SELECT 1 FROM tasks AS t WHERE t.id = ?3 AND t.execution_id = ?1 AND t.kind = 'orchestrator'
             AND t.state = 'completed' AND t.result IS NOT NULL)
         AND NOT EXISTS (SELECT 1 FROM tasks AS o WHERE o.execution_id = ?1 AND o.kind = 'orchestrator'
-            AND +o.state IN ('pending', 'running')) RETURNING root_function";
+            AND +o.state IN ('pending', 'running'))"
+    };
+}
+const COMPLETE: &str = concat!(
+    "UPDATE executions SET state = 'completed', error = NULL, completed_at = ?4, result = (
+        SELECT t.result FROM tasks AS t WHERE t.id = ?3)",
+    completable!(),
+    " RETURNING root_function"
+);
+const COMPLETABLE: &str = concat!("SELECT 1 FROM executions", completable!());
 const RECORD: &str = "INSERT INTO execution_progress (execution_id, step, status, detail) VALUES (?1, ?2, ?3, ?4)";
 const STATE: &str = "SELECT state FROM executions WHERE id = ?1";
 const WRITTEN: &str =
@@ -82,6 +91,10 @@ const SEND: &str = "INSERT INTO signals (execution_id, name, payload, created_at
     SELECT id, ?2, ?3, ?4, 0, NULL FROM executions WHERE id = ?1 AND state IN ('pending', 'running')
     ON CONFLICT (execution_id, name) DO UPDATE SET payload = excluded.payload, created_at = excluded.created_at, consumed = 0,
         consumed_at = NULL WHERE consumed OR ?5";
+const SENDABLE: &str = "SELECT 1 FROM executions AS e WHERE e.id = ?1 AND e.state IN ('pending', 'running')
+    AND NOT EXISTS (SELECT 1 FROM signals AS s WHERE s.execution_id = ?1 AND s.name = ?2 AND NOT (s.consumed OR ?3))";
+const WAITING: &str =
+    "SELECT 1 FROM tasks WHERE execution_id = ?1 AND kind = 'signal' AND step_name = ?2 AND +state = 'pending'";
 const WAKE: &str = "UPDATE tasks SET state = 'completed', result = ?3, completed_at = ?4
     WHERE execution_id = ?1 AND kind = 'signal' AND step_name = ?2 AND +state = 'pending' RETURNING id";
 const UNREAD: &str = "SELECT 1 FROM signals WHERE execution_id = ?1 AND name = ?2 AND NOT consumed AND payload = ?3";
@@ -118,18 +131,37 @@ const ENDED: &str = concat!(
     has_live!()
 );
 
-const CLEAN: [(&str, &str); 6] = [
-    ("tasks", "DELETE FROM tasks WHERE execution_id = ?1"),
-    ("execution_progress", "DELETE FROM execution_progress WHERE execution_id = ?1"),
-    ("signals", "DELETE FROM signals WHERE execution_id = ?1"),
-    ("execution_counters", "DELETE FROM execution_counters WHERE execution_id = ?1"),
-    ("execution_state", "DELETE FROM execution_state WHERE execution_id = ?1"),
-    ("executions", "DELETE FROM executions WHERE id = ?1"),
+macro_rules! gone {
+    ($table:literal, $key:literal) => {
+        (
+            $table,
+            concat!("DELETE FROM ", $table, " WHERE ", $key, " = ?1"),
+            concat!("SELECT 1 FROM ", $table, " WHERE ", $key, " = ?1 LIMIT 1"),
+        )
+    };
+}
+/// A table, what removes an execution from it, and what shows that something of it is left.
+const CLEAN: [(&str, &str, &str); 6] = [
+    gone!("tasks", "execution_id"),
+    gone!("execution_progress", "execution_id"),
+    gone!("signals", "execution_id"),
+    gone!("execution_counters", "execution_id"),
+    gone!("execution_state", "execution_id"),
+    gone!("executions", "id"),
 ];
 
 fn woken(db: &Connection, id: &str, name: &str, payload: &[u8], now: &str) -> Result<Option<String>> {
     let bound = params![id, signal_step(name), payload, now];
-    db.query_row(WAKE, bound, |row| row.get(0)).optional().map_err(error_from)
+    let woken = db.query_row(WAKE, bound, |row| row.get(0)).optional().map_err(error_from)?;
+    if woken.is_none() {
+        written(0, there(db, WAITING, params![id, signal_step(name)])?, "tasks")?;
+    }
+    Ok(woken)
+}
+
+/// Whether a row is there, as a count.
+fn there(db: &Connection, sql: &str, bound: &[&dyn ToSql]) -> Result<usize> {
+    Ok(usize::from(db.query_row(sql, bound, |_| Ok(())).optional().map_err(error_from)?.is_some()))
 }
 
 #[async_trait]
@@ -150,7 +182,8 @@ impl ActStore for SqliteActs {
             let mut open = db.prepare(OPEN).map_err(error_from)?;
             let open = open.query_map([&id], read).map_err(error_from)?;
             let stopped = open.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)?;
-            db.execute(STOP, params![id, now, error]).map_err(error_from)?;
+            let open = stopped.iter().filter(|task| task.left.is_none()).count();
+            written(db.execute(STOP, params![id, now, error]).map_err(error_from)?, open, "tasks")?;
             if shape(db)?.has_progress() {
                 let detail = format!("execution cancelled {note}");
                 db.execute(RECORD, params![id, function, "failed", detail]).map_err(error_from)?;
@@ -166,7 +199,10 @@ impl ActStore for SqliteActs {
         self.writing(move |db| {
             let now = wall(db, ahead)?.isoformat();
             let ended = db.query_row(COMPLETE, params![id, seen, task, now], |row| row.get::<_, Option<String>>(0));
-            let Some(function) = ended.optional().map_err(error_from)? else { return Ok((false, false)) };
+            let Some(function) = ended.optional().map_err(error_from)? else {
+                written(0, there(db, COMPLETABLE, params![id, seen, task])?, "executions")?;
+                return Ok((false, false));
+            };
             if shape(db)?.has_progress() {
                 let detail = format!("execution completed with the result of task {task} {note}");
                 db.execute(RECORD, params![id, function, "completed", detail]).map_err(error_from)?;
@@ -194,6 +230,7 @@ impl ActStore for SqliteActs {
         self.writing(move |db| {
             let now = wall(db, ahead)?.isoformat();
             if db.execute(SEND, params![id, name, payload, now, replace]).map_err(error_from)? == 0 {
+                written(0, there(db, SENDABLE, params![id, name, replace])?, "signals")?;
                 return Ok((None, false));
             }
             let woken = woken(db, &id, &name, &payload, &now)?;
@@ -239,11 +276,11 @@ impl ActStore for SqliteActs {
             .await
     }
 
-    async fn clean(&self, executions: &[Wanted], _permit: &WritePermit) -> Result<Vec<usize>> {
+    async fn clean(&self, executions: &[Wanted], _permit: &WritePermit) -> Result<Places> {
         let executions = executions.to_vec();
         self.writing(move |db| {
             let shape = shape(db)?;
-            let mut done = Vec::new();
+            let mut places = Places::default();
             for (place, execution) in executions.iter().enumerate() {
                 let read = |row: &Row<'_>| Ok(Cells::new(row).wall(0));
                 let ended =
@@ -251,15 +288,20 @@ impl ActStore for SqliteActs {
                 if ended.map_err(error_from)? != Some(execution.moved_at) {
                     continue;
                 }
-                for (table, sql) in CLEAN {
-                    let key = if table == "executions" { "id" } else { "execution_id" };
-                    if shape.has(table, key) {
-                        db.prepare_cached(sql).and_then(|mut one| one.execute([&execution.id])).map_err(error_from)?;
+                let whole = part(db, || {
+                    for (table, delete, rest) in CLEAN {
+                        let key = if table == "executions" { "id" } else { "execution_id" };
+                        if shape.has(table, key) {
+                            let gone = db.prepare_cached(delete).and_then(|mut one| one.execute([&execution.id]));
+                            gone.map_err(error_from)?;
+                            written(0, there(db, rest, params![execution.id])?, table)?;
+                        }
                     }
-                }
-                done.push(place);
+                    Ok(())
+                });
+                if whole?.is_some() { places.done.push(place) } else { places.kept.push(place) }
             }
-            Ok((done, true))
+            Ok((places, true))
         })
         .await
     }

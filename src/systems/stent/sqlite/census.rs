@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::cells::Cells;
 use super::{all, one};
-use crate::port::{Census, ExecutionGroup, Group, Orphans, Stats, Step, TaskGroup, Worker};
+use crate::port::{Census, ExecutionGroup, Group, Orphans, PASSED, Passed, Stats, Step, TaskGroup, Worker};
 use crate::shape::{Library, Shape};
 use crate::verdict::GRACE;
 use crate::why::Activity;
@@ -29,7 +29,9 @@ const TASKS: &str = "SELECT state, kind, queue,
         coalesce(CASE state WHEN 'pending' THEN scheduled_for > ?1 WHEN 'running' THEN lease_expires_at < ?1 END, 0),
         count(*), min(created_at), max(max(created_at, coalesce(started_at, ''), coalesce(completed_at, ''))),
         max(lease_expires_at), min(coalesce(scheduled_for, created_at)), max(started_at),
-        CAST(max(julianday(created_at) - julianday(started_at)) * 86400e6 AS INTEGER)
+        CAST(max(julianday(created_at) - julianday(started_at)) * 86400e6 AS INTEGER),
+        max(tags <> '[]'), max(CASE WHEN state = 'pending' THEN step_name IN (
+            SELECT r.step_name FROM tasks AS r WHERE r.state = 'running' AND r.lease_expires_at >= ?1) END)
     FROM tasks GROUP BY 1, 2, 3, 4";
 
 const LETTERS: &str = "SELECT count(*), min(moved_at), max(moved_at) FROM dead_tasks";
@@ -48,11 +50,33 @@ const STEPS: &str =
 
 const HAS_STEP: &str = "SELECT 1 FROM tasks WHERE step_name = ?1 LIMIT 1";
 
-const ACTIVITY: &str = "SELECT count(*) FILTER (WHERE state = 'pending' AND kind <> 'signal' AND queue IS ?2
-            AND (scheduled_for IS NULL OR scheduled_for <= ?1)),
-        count(*) FILTER (WHERE state = 'running' AND lease_expires_at >= ?1), max(started_at),
-        count(*) FILTER (WHERE state = 'running' AND step_name = ?3 AND lease_expires_at >= ?1)
-    FROM tasks WHERE ?2 IS NULL OR queue = ?2 OR (state = 'running' AND step_name = ?3)";
+/// As in `postgres/census.rs`: around the task ?2.
+const ACTIVITY: &str = "SELECT count(*) FILTER (WHERE t.state = 'pending' AND t.kind <> 'signal' AND t.queue IS w.queue
+            AND (t.scheduled_for IS NULL OR t.scheduled_for <= ?1)),
+        count(*) FILTER (WHERE t.state = 'running' AND (w.queue IS NULL OR t.queue = w.queue) AND t.lease_expires_at >= ?1),
+        max(t.started_at) FILTER (WHERE w.queue IS NULL OR t.queue = w.queue),
+        count(*) FILTER (WHERE t.state = 'running' AND t.step_name = w.step_name AND t.lease_expires_at >= ?1),
+        count(*) FILTER (WHERE (w.queue IS NULL OR t.queue = w.queue) AND t.started_at > coalesce(w.scheduled_for, w.created_at)
+            AND t.created_at > w.created_at AND coalesce(t.priority, 0) <= coalesce(w.priority, 0)),
+        count(*) FILTER (WHERE (w.queue IS NULL OR t.queue = w.queue)
+            AND t.started_at > coalesce(w.scheduled_for, w.created_at) AND t.tags = w.tags)
+    FROM tasks AS w CROSS JOIN tasks AS t
+    WHERE w.id = ?2 AND (w.queue IS NULL OR t.queue = w.queue OR (t.state = 'running' AND t.step_name = w.step_name))";
+
+/// As in `postgres/census.rs`: ?1 is so long ago, ?2 how long in seconds.
+const PASSED_OVER: &str = "SELECT w.queue, w.tags, w.count, w.due
+    FROM (SELECT queue, step_name, tags, count(*) AS count, min(coalesce(scheduled_for, created_at)) AS due,
+                max(created_at) AS made, max(coalesce(priority, 0)) AS priority
+            FROM tasks
+            WHERE state = 'pending' AND kind <> 'signal' AND tags <> '[]' AND coalesce(scheduled_for, created_at) < ?1
+            GROUP BY 1, 2, 3 ORDER BY 5 LIMIT 5) AS w
+        CROSS JOIN tasks AS t
+    WHERE t.started_at >= ?1 AND (w.queue IS NULL OR t.queue = w.queue OR t.step_name = w.step_name)
+    GROUP BY w.queue, w.step_name, w.tags, w.count, w.due
+    HAVING max((w.queue IS NULL OR t.queue = w.queue) AND julianday(t.created_at) > julianday(w.made) + ?2 / 86400.0
+            AND coalesce(t.priority, 0) <= w.priority)
+        AND NOT max((w.queue IS NULL OR t.queue = w.queue) AND t.tags = w.tags)
+        AND NOT max(t.state = 'running' AND t.step_name = w.step_name)";
 
 const ORPHANS: &str = "SELECT (SELECT count(*) FROM tasks AS t JOIN executions AS e ON e.id = t.execution_id
             WHERE t.state = 'failed' AND e.state = 'failed' AND NOT EXISTS (SELECT 1 FROM dead_tasks AS d WHERE d.id = t.id)),
@@ -60,13 +84,7 @@ const ORPHANS: &str = "SELECT (SELECT count(*) FROM tasks AS t JOIN executions A
             WHERE NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.id = t.execution_id)),
         (SELECT count(*) FROM tasks AS t WHERE NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.id = t.execution_id))";
 
-pub(super) fn activity(
-    db: &Connection,
-    now: Timestamp,
-    queue: Option<&str>,
-    step: Option<&str>,
-    zone: &Zone,
-) -> Result<Activity> {
+pub(super) fn activity(db: &Connection, now: Timestamp, task: &str, zone: &Zone) -> Result<Activity> {
     let activity = |row: &Row<'_>| {
         let mut cells = Cells::new(row);
         Activity {
@@ -74,9 +92,11 @@ pub(super) fn activity(
             running: cells.int(1).unwrap_or_default(),
             last_begun: cells.wall(2),
             of_step: cells.int(3).unwrap_or_default(),
+            passed: cells.int(4).unwrap_or_default(),
+            alike: cells.int(5).unwrap_or_default(),
         }
     };
-    Ok(one(db, ACTIVITY, params![zone.wall(now).isoformat(), queue, step], activity)?.unwrap_or_default())
+    Ok(one(db, ACTIVITY, params![zone.wall(now).isoformat(), task], activity)?.unwrap_or_default())
 }
 
 pub(super) fn orphans(db: &Connection) -> Result<Orphans> {
@@ -121,6 +141,18 @@ fn tasks(row: &Row<'_>) -> TaskGroup {
         due: cells.wall(8),
         begun: cells.wall(9),
         lead: cells.int(10),
+        tagged: cells.flag(11).unwrap_or_default(),
+        held: cells.flag(12).unwrap_or_default(),
+    }
+}
+
+fn passed(row: &Row<'_>) -> Passed {
+    let mut cells = Cells::new(row);
+    Passed {
+        queue: cells.text(0),
+        tags: cells.text(1).unwrap_or_default(),
+        count: cells.int(2).unwrap_or_default(),
+        due: cells.wall(3),
     }
 }
 
@@ -157,6 +189,7 @@ pub(super) fn census(db: &Connection, shape: Shape, now: Timestamp, zone: &Zone)
         executions: all(db, EXECUTIONS, params![before(10_000_000)], executions)?,
         stranded: only(db, STRANDED, params![before(GRACE)])?,
         tasks: all(db, TASKS, params![wall], tasks)?,
+        passed: all(db, PASSED_OVER, params![before(PASSED), PASSED / 1_000_000], passed)?,
         letters: if shape.has_letters() { only(db, LETTERS, [])? } else { Group::default() },
         shape,
         facts: vec![("server", format!("SQLite {}", rusqlite::version()))],

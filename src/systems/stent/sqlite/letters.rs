@@ -11,15 +11,16 @@ use tokio::sync::mpsc;
 use super::cells::Cells;
 use super::{now, readable, shape, task_columns};
 use crate::dump::{self, Dump};
-use crate::letters::chosen::Wanted;
-use crate::letters::rules::{self, Effect, Standing};
-use crate::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore, StepFact};
+use crate::letters::chosen::{Places, Wanted};
+use crate::letters::rules::{self, Standing};
+use crate::letters::steps::Around;
+use crate::letters::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore};
 use crate::record::{ExecutionState, Task, TaskKind, TaskState};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
-use sen_stores::sqlite::{Sqlite, error_from};
+use sen_stores::sqlite::{Sqlite, commit, error_from, part, written};
 
 /// Letters that travel at once.
 const CHUNK: usize = 256;
@@ -103,26 +104,18 @@ const OPEN: &str =
     "UPDATE executions SET state = 'pending', started_at = NULL, completed_at = NULL, result = NULL, error = NULL,
     retries = 0, expiry_at = CASE WHEN expiry_at > ?2 THEN expiry_at END WHERE id = ?1";
 const DELETE: &str = "DELETE FROM dead_tasks WHERE id = ?1";
+const STATE: &str = "SELECT state FROM executions WHERE id = ?1";
 const RECORD: &str = "INSERT INTO execution_progress (execution_id, step, status, detail) VALUES (?1, ?2, ?3, ?4)";
 const OWNER: &str =
     "SELECT t.execution_id, t.step_name FROM tasks AS t JOIN executions AS e ON e.id = t.execution_id WHERE t.id = ?1";
 /// As in `postgres/letters.rs`; ?1 is a list, ?2 now.
-const STEPS: &str = "SELECT step, effect, count(*) FROM (
-        SELECT t.step_name AS step, CASE
-            WHEN t.kind = 'signal' AND t.state = 'pending' THEN 'signal_awaited'
-            WHEN t.kind = 'signal' THEN 'signal_answered'
-            WHEN t.state IN ('pending', 'running') THEN 'still_open'
-            WHEN t.state <> 'completed' THEN 'tried_again'
-            WHEN t.idempotency_key IS NOT NULL AND (
-                EXISTS (SELECT 1 FROM idempotency AS i WHERE i.key = t.idempotency_key AND i.value IS NOT NULL)
-                OR EXISTS (SELECT 1 FROM cache AS c WHERE c.key = t.idempotency_key AND c.value IS NOT NULL
-                    AND (c.expires_at IS NULL OR c.expires_at >= ?2))) THEN 'answered'
-            ELSE 'runs_again' END AS effect
-        FROM tasks AS x JOIN tasks AS t ON t.execution_id = x.execution_id
-        WHERE x.id IN (SELECT value FROM json_each(?1)) AND x.kind = 'orchestrator' AND t.kind <> 'orchestrator'
-            AND (t.parent_task_id = x.id OR +t.state IN ('pending', 'running')
-                OR (t.kind = 'signal' AND +t.state = 'completed')))
-    GROUP BY 1, 2";
+const AROUND: &str = "SELECT x.id, t.id, t.parent_task_id, t.step_name, t.kind, t.state,
+        t.state = 'completed' AND t.idempotency_key IS NOT NULL AND (
+            EXISTS (SELECT 1 FROM idempotency AS i WHERE i.key = t.idempotency_key AND i.value IS NOT NULL)
+            OR EXISTS (SELECT 1 FROM cache AS c WHERE c.key = t.idempotency_key AND c.value IS NOT NULL
+                AND (c.expires_at IS NULL OR c.expires_at >= ?2)))
+    FROM tasks AS x JOIN tasks AS t ON t.execution_id = x.execution_id
+    WHERE x.id IN (SELECT value FROM json_each(?1)) AND x.kind = 'orchestrator' AND t.kind <> 'orchestrator' LIMIT ?3";
 const REMEMBERED: &str = concat!(
     "SELECT ",
     task_columns!("NULL", "t.args", "t.kwargs", "NULL"),
@@ -145,6 +138,11 @@ const COPIES: &str = "SELECT m.id, o.id FROM json_each(?1) AS w
     WHERE m.kind = 'orchestrator' OR o.created_at > coalesce(
         (SELECT p.completed_at FROM tasks AS p WHERE p.id = m.parent_task_id),
         CASE WHEN m.parent_task_id IS NULL THEN (SELECT l.completed_at FROM tasks AS l WHERE l.id = w.value ->> 0) END)";
+
+/// As in `postgres/letters.rs`; ?1 is a list of tasks.
+const RECORDED: &str = "SELECT t.id FROM tasks AS t WHERE t.id IN (SELECT value FROM json_each(?1)) AND EXISTS (
+        SELECT 1 FROM execution_progress AS p
+        WHERE p.execution_id = t.execution_id AND instr(p.detail, ' replayed as task ' || t.id || ' ') > 0)";
 
 pub(super) fn list(texts: &[String]) -> Option<String> {
     serde_json::to_string(texts).ok()
@@ -314,12 +312,12 @@ impl Job {
     }
 }
 
-fn replay(db: &mut Connection, job: &Job) -> Result<Vec<usize>> {
+fn replay(db: &mut Connection, job: &Job) -> Result<Places> {
     let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
     let now = wall(&writing, job.ahead)?;
     let now_text = now.isoformat();
     let records = shape(&writing)?.has_progress();
-    let mut places = Vec::new();
+    let mut places = Places::default();
     for (place, wanted) in job.letters.iter().enumerate() {
         let Some(data) = as_seen(&writing, wanted)? else { continue };
         let task = parsed(&writing, &wanted.id, data.as_deref())?;
@@ -329,9 +327,11 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Vec<usize>> {
         }
         let created = Wall::from_micros(now.as_micros().saturating_add(i64::try_from(place).unwrap_or(0)));
         let tags = list(&task.tags);
-        writing
-            .prepare_cached(INSERT)
-            .and_then(|mut insert| {
+        let run = |sql: &str, bound: &[&dyn ToSql]| {
+            writing.prepare_cached(sql).and_then(|mut one| one.execute(bound)).map_err(error_from)
+        };
+        let whole = part(&writing, || {
+            let made = writing.prepare_cached(INSERT).and_then(|mut insert| {
                 insert.execute(named_params! {
                     ":id": wanted.fresh, ":execution_id": task.execution_id, ":step": task.step_name, ":kind": task.kind.as_str(),
                     ":parent": task.parent_task_id, ":args": task.args.as_deref().unwrap_or_default(),
@@ -339,22 +339,24 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Vec<usize>> {
                     ":priority": task.priority.unwrap_or(0), ":queue": job.queue.as_ref().or(task.queue.as_ref()),
                     ":key": task.idempotency_key, ":policy": policy(task.retry_policy.as_deref()),
                 })
-            })
-            .map_err(taken)?;
-        let run = |sql: &str, bound: &[&dyn ToSql]| {
-            writing.prepare_cached(sql).and_then(|mut one| one.execute(bound)).map_err(error_from)
-        };
-        run(DELETE, &[&wanted.id])?;
-        if task.kind == TaskKind::Orchestrator {
-            run(OPEN, &[&task.execution_id, &now_text])?;
-        }
-        if records {
-            let detail = format!("dead letter {} replayed as task {} {}", wanted.id, wanted.fresh, job.note);
-            run(RECORD, &[&task.execution_id, &task.step_name, &"dispatched", &detail])?;
-        }
-        places.push(place);
+            });
+            written(made.map_err(taken)?, 1, "tasks")?;
+            written(run(DELETE, &[&wanted.id])?, 1, "dead_tasks")?;
+            // Of an orphan there is no execution.
+            if task.kind == TaskKind::Orchestrator && run(OPEN, &[&task.execution_id, &now_text])? == 0 {
+                let there =
+                    writing.query_row(STATE, [&task.execution_id], |_| Ok(())).optional().map_err(error_from)?;
+                written(0, usize::from(there.is_some()), "executions")?;
+            }
+            if records {
+                let detail = format!("dead letter {} replayed as task {} {}", wanted.id, wanted.fresh, job.note);
+                run(RECORD, &[&task.execution_id, &task.step_name, &"dispatched", &detail])?;
+            }
+            Ok(())
+        });
+        if whole?.is_some() { places.done.push(place) } else { places.kept.push(place) }
     }
-    writing.commit().map_err(error_from)?;
+    commit(writing)?;
     Ok(places)
 }
 
@@ -366,15 +368,18 @@ fn taken(error: rusqlite::Error) -> Error {
     error_from(error)
 }
 
-fn remove(db: &mut Connection, job: &Job) -> Result<Vec<usize>> {
+fn remove(db: &mut Connection, job: &Job) -> Result<Places> {
     let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
     let records = shape(&writing)?.has_progress();
-    let mut places = Vec::new();
+    let mut places = Places::default();
     for (place, wanted) in job.letters.iter().enumerate() {
         if as_seen(&writing, wanted)?.is_none() {
             continue;
         }
-        writing.execute(DELETE, [&wanted.id]).map_err(error_from)?;
+        if writing.execute(DELETE, [&wanted.id]).map_err(error_from)? == 0 {
+            places.kept.push(place);
+            continue;
+        }
         let read = |row: &Row<'_>| {
             let mut cells = Cells::new(row);
             Ok((cells.text(0), cells.text(1)))
@@ -384,9 +389,9 @@ fn remove(db: &mut Connection, job: &Job) -> Result<Vec<usize>> {
             let detail = format!("dead letter {} discarded {}", wanted.id, job.note);
             writing.execute(RECORD, params![execution, step, "failed", detail]).map_err(error_from)?;
         }
-        places.push(place);
+        places.done.push(place);
     }
-    writing.commit().map_err(error_from)?;
+    commit(writing)?;
     Ok(places)
 }
 
@@ -423,12 +428,12 @@ impl LetterStore for SqliteLetters {
         Ok(Facts { chunks: Box::pin(chunks) })
     }
 
-    async fn replay(&self, batch: &Batch<'_>, _permit: &WritePermit) -> Result<Vec<usize>> {
+    async fn replay(&self, batch: &Batch<'_>, _permit: &WritePermit) -> Result<Places> {
         let job = Job::of(batch);
         self.db.run(move |db| replay(db, &job)).await
     }
 
-    async fn remove(&self, batch: &Batch<'_>, _permit: &WritePermit) -> Result<Vec<usize>> {
+    async fn remove(&self, batch: &Batch<'_>, _permit: &WritePermit) -> Result<Places> {
         let job = Job::of(batch);
         self.db.run(move |db| remove(db, &job)).await
     }
@@ -452,8 +457,9 @@ impl LetterStore for SqliteLetters {
             .await
     }
 
-    async fn steps(&self, letters: &[String], ahead: i64) -> Result<Vec<StepFact>> {
-        let letters = list(letters);
+    async fn around(&self, letters: &[String], ahead: i64, limit: usize) -> Result<Vec<Around>> {
+        let letters = list(letters).unwrap_or_default();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.db
             .run(move |db| {
                 let shape = shape(db)?;
@@ -461,15 +467,21 @@ impl LetterStore for SqliteLetters {
                     return Ok(Vec::new());
                 }
                 let now = wall(db, ahead)?.isoformat();
-                let mut statement = db.prepare(STEPS).map_err(error_from)?;
-                let step = |row: &Row<'_>| {
+                let mut statement = db.prepare(AROUND).map_err(error_from)?;
+                let around = |row: &Row<'_>| {
                     let mut cells = Cells::new(row);
-                    let effect = cells.text(1).as_deref().and_then(Effect::parse);
-                    let count = cells.int(2).and_then(|count| u64::try_from(count).ok()).unwrap_or_default();
-                    Ok(effect.map(|effect| StepFact { step: cells.text(0).unwrap_or_default(), effect, count }))
+                    Ok(Around {
+                        root: cells.text(0).unwrap_or_default(),
+                        id: cells.text(1).unwrap_or_default(),
+                        parent: cells.text(2),
+                        step: cells.text(3).unwrap_or_default(),
+                        kind: TaskKind::parse(&cells.text(4).unwrap_or_default()),
+                        state: TaskState::parse(&cells.text(5).unwrap_or_default()),
+                        kept: cells.flag(6).unwrap_or_default(),
+                    })
                 };
-                let rows = statement.query_map(params![letters, now], step).map_err(error_from)?;
-                Ok(rows.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)?.into_iter().flatten().collect())
+                let rows = statement.query_map(params![letters, now, limit], around).map_err(error_from)?;
+                rows.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)
             })
             .await
     }
@@ -477,6 +489,20 @@ impl LetterStore for SqliteLetters {
     async fn copies(&self, letters: &[Wanted]) -> Result<Vec<(String, String)>> {
         let letters = letters.to_vec();
         self.db.run(move |db| pairs(db, &letters)).await
+    }
+
+    async fn recorded(&self, tasks: &[String]) -> Result<Vec<String>> {
+        let tasks = list(tasks).unwrap_or_default();
+        self.db
+            .run(move |db| {
+                if !shape(db)?.has_progress() {
+                    return Ok(Vec::new());
+                }
+                let mut statement = db.prepare(RECORDED).map_err(error_from)?;
+                let rows = statement.query_map([tasks], |row| row.get(0)).map_err(error_from)?;
+                rows.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)
+            })
+            .await
     }
 
     async fn twins(&self) -> Result<Vec<(String, String)>> {

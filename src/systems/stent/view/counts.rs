@@ -230,7 +230,8 @@ const SILENT: i64 = 60_000_000;
 /// The same where tasks of other queues run: a worker that is busy there may serve this queue, too.
 const SILENT_BESIDE_OTHERS: i64 = 300_000_000;
 
-/// Queues whose due tasks no worker begins, each in words. Tasks without a queue are every worker's.
+/// Queues whose due tasks no worker begins, and tasks that workers pass over, each in words. Tasks without a queue are every
+/// worker's.
 fn silent(census: &Census, clock: &Clock<'_>) -> Vec<String> {
     let age = |wall: Wall| clock.wall.as_micros().saturating_sub(wall.as_micros());
     let ready = || census.tasks.iter().filter(|group| judged(group) == "ready");
@@ -254,12 +255,31 @@ fn silent(census: &Census, clock: &Clock<'_>) -> Vec<String> {
             || "no row says that one was ever begun".into(),
             |begun| format!("the last was begun {} ago", humane(begun)),
         );
+        // A worker that takes other tags polls the queue and begins nothing of it.
+        let mut whose = String::new();
+        if waiting().any(|group| group.tagged) {
+            whose += ", or only workers that do not take the tags of its tasks do";
+        }
+        if waiting().any(|group| group.held) {
+            whose += ", or a limit of their step (max_concurrent) holds them back";
+        }
         Some(format!(
-            "{count}{queue} ready, due for {}, none running, {begun}: probably no worker polls it",
+            "{count}{queue} ready, due for {}, none running, {begun}: probably no worker polls it{whose}",
             humane(due)
         ))
     };
-    names.iter().filter_map(told).collect()
+    let mut silent: Vec<String> = names.iter().filter_map(told).collect();
+    silent.extend(census.passed.iter().map(|passed| {
+        let queue = passed.queue.as_deref().map_or_else(String::new, |name| format!(" of queue {}", sen_model::text::named(name)));
+        let tags: Vec<String> = serde_json::from_str(&passed.tags).unwrap_or_default();
+        format!(
+            "{}{queue} ready, due for {}, while later ones are begun: the workers that poll it probably do not take the tags {}",
+            many(passed.count, "task"),
+            humane(passed.due.map_or(0, age)),
+            tags.iter().map(|tag| sen_model::text::named(tag).to_string()).collect::<Vec<_>>().join(", ")
+        )
+    }));
+    silent
 }
 
 pub(in super::super) fn silent_queues(census: &Census, zone: &Zone) -> Vec<String> {

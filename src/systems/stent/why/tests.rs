@@ -56,8 +56,10 @@ fn each_cause_is_named_and_healthy_executions_have_none() {
         ..row("t1", Some("t0"), "signal", "pending")
     };
     let pending = |created| Task { created_at: at(created), ..root("pending") };
-    let silent = Activity { ready: 3, running: 0, last_begun: at(-4000), of_step: 0 };
-    let busy = Activity { ready: 300, running: 4, last_begun: at(-1), of_step: 0 };
+    let silent = Activity { ready: 3, running: 0, last_begun: at(-4000), ..Activity::default() };
+    let busy = Activity { ready: 300, running: 4, last_begun: at(-1), ..Activity::default() };
+    let tagged = |created| Task { tags: vec!["batch".into()], ..pending(created) };
+    let passed = Activity { passed: 7, ..busy };
     let letters = |whole: Whole| Whole { letters: vec![letter("t1")], ..whole };
     let signals = |whole: Whole, signal| Whole { signals: vec![signal], ..whole };
     let waiting = |seconds| with("running", vec![root("running"), wait(seconds)]);
@@ -92,6 +94,20 @@ fn each_cause_is_named_and_healthy_executions_have_none() {
         ("just dispatched", with("pending", vec![pending(-5)]), Some(silent), vec![]),
         ("nobody polls", with("pending", vec![pending(-90)]), Some(silent), vec!["no_worker"]),
         ("behind", with("pending", vec![pending(-90)]), Some(busy), vec!["queue_behind"]),
+        ("passed over for its tags", with("pending", vec![tagged(-90)]), Some(passed), vec!["passed_over"]),
+        ("passed over, and has none", with("pending", vec![pending(-90)]), Some(passed), vec!["queue_behind"]),
+        (
+            "workers take its tags",
+            with("pending", vec![tagged(-90)]),
+            Some(Activity { alike: 1, ..passed }),
+            vec!["queue_behind"],
+        ),
+        (
+            "held back by a limit in a silent queue",
+            with("pending", vec![tagged(-90)]),
+            Some(Activity { of_step: 1, ..silent }),
+            vec!["queue_behind"],
+        ),
         ("worker gone", with("running", vec![lost.clone()]), None, vec!["worker_gone"]),
         ("worker gone, twice", with("running", vec![lost, child]), None, vec!["worker_gone"]),
         ("to begin later", with("pending", vec![due]), None, vec!["scheduled_later"]),
