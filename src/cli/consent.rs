@@ -3,7 +3,7 @@
 
 use dialoguer::{Confirm, Input, Select};
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::model::plan::{Plan, Risk, Set, Step};
+use sen_core::model::plan::{Risk, Set, Step};
 use sen_core::model::prepared::PreparedAction;
 use sen_core::model::report::Item;
 use sen_core::model::request::Decision;

@@ -302,7 +302,7 @@ fn sentinel(leases: impl sen_sentinel::port::LeaseStore + 'static) -> Box<dyn Sy
 fn stent(
     executions: impl sen_stent::port::ExecutionStore + 'static,
     letters: impl sen_stent::letters::LetterStore + 'static,
-    acts: impl sen_stent::acts::ActStore + 'static,
+    acts: impl sen_stent::acts::port::ActStore + 'static,
     zone: Zone,
 ) -> Box<dyn System> {
     use sen_stent::Stent;

@@ -44,7 +44,7 @@ pub struct LetterFilter {
 }
 
 /// How letters are replayed.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ReplayOptions {
     /// Into this queue instead of their own.
     pub queue: Option<String>,

@@ -409,7 +409,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_quoted_comes_back(value in "[^\\\\'\"$\0]{0,30}", before in "(#[a-z ='\"]{0,9}\n){0,3}") {
+        fn what_is_quoted_comes_back(value in "[^\\\\'\"$\0\r]{0,30}", before in "(#[a-z ='\"]{0,9}\n){0,3}") {
             for quote in ["'", "\""] {
                 let content = format!("{before}PGUSER={quote}{value}{quote}\n");
                 prop_assert_eq!(read(content.as_bytes()), [("PGUSER".to_owned(), 1 + before.lines().count(), Ok(value.clone()))]);

@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use super::pickle::{Id, Pickle};
 
 /// Who encoded a payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Codec {
     /// Nothing is there.
     Empty,

@@ -14,6 +14,8 @@ pub mod shape;
 pub mod verdict;
 pub mod why;
 
+mod handle;
+mod plan;
 mod upkeep;
 mod view;
 
@@ -33,82 +35,21 @@ use futures_util::{Stream, StreamExt as _};
 use sen_model::cause::Explanation;
 use sen_model::checkup::Checkup;
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::letters::{DeadLetters, LetterFilter};
+use sen_model::letters::DeadLetters;
 use sen_model::listing::{Filter, Listing, Part};
-use sen_model::observe::Observer;
-use sen_model::permit::WritePermit;
-use sen_model::plan::Plan;
+use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{Found, History};
-use sen_model::report::Report;
 use sen_model::request::Request;
 use sen_model::summary::{Statistics, Survey};
 use sen_model::system::System;
-use sen_model::time::wall::Zone;
 use sen_model::time::{Timestamp, When};
 use sen_model::value::Row;
 
-use acts::{ActStore, Acts};
-use letters::{LetterStore, StentLetters};
-use port::{Bound, ExecutionStore, Ids, Order, Query};
+use port::{Bound, Ids, Order, Query};
 
+pub use handle::Stent;
+pub use record::{EXECUTION, NAME, TASKS};
 pub use view::{EXECUTION_COLUMNS, TASK_COLUMNS};
-
-/// The system's name.
-pub const NAME: &str = "stent";
-
-/// An execution's kind: the primary one.
-pub const EXECUTION: &str = "execution";
-
-/// The kind of a list of tasks, and of a task.
-pub const TASKS: &str = "task";
-
-/// Stent in one database.
-pub struct Stent {
-    store: Box<dyn ExecutionStore>,
-    letters: Option<StentLetters>,
-    acts: Option<Acts>,
-    zone: Zone,
-}
-
-impl Stent {
-    /// Stent over `store`; `zone` is the one whose wall clock the workers write.
-    pub fn new(store: Box<dyn ExecutionStore>, zone: Zone) -> Self {
-        Self { store, letters: None, acts: None, zone }
-    }
-
-    /// The same with its dead letters.
-    #[must_use]
-    pub fn with_letters(mut self, letters: Box<dyn LetterStore>) -> Self {
-        self.letters = Some(StentLetters::new(letters, self.zone.clone()));
-        self
-    }
-
-    /// The same with the acts on executions.
-    #[must_use]
-    pub fn with_acts(mut self, acts: Box<dyn ActStore>) -> Self {
-        self.acts = Some(Acts::new(acts));
-        self
-    }
-
-    /// The zone whose wall clock the workers write.
-    pub fn zone(&self) -> &Zone {
-        &self.zone
-    }
-
-    /// How many further letters died of the same error. Nobody is refused the rest because this cannot be counted.
-    async fn alike(&self, id: &str) -> Option<u64> {
-        let letters = self.letters()?;
-        let of_it = LetterFilter { ids: vec![id.to_owned()], ..LetterFilter::default() };
-        let group = letters.groups(&of_it).await.ok()?.into_iter().next()?;
-        let same = LetterFilter { groups: vec![group.id], step: Some(group.step), ..LetterFilter::default() };
-        let all = letters.groups(&same).await.ok()?;
-        Some(all.iter().map(|group| group.count).sum::<u64>().saturating_sub(1))
-    }
-
-    fn absent(&self) -> Error {
-        absent(self.database())
-    }
-}
 
 /// How much progress comes along with an execution.
 fn progress(events: u32) -> i64 {
@@ -202,12 +143,6 @@ impl Stent {
             ahead: self.zone.ahead_at(Timestamp::here()),
         })
     }
-}
-
-/// The error that says that a database holds none of these tables.
-fn absent(database: &str) -> Error {
-    Error::new(ErrorKind::NoSystem, format!("no Stent or Senpuki tables (executions, tasks) in {database}"))
-        .with_hint("is this the right database, and does the role's search_path name the schema?")
 }
 
 #[async_trait]
@@ -359,16 +294,23 @@ impl System for Stent {
         Ok(Some(view::stats(&stats, &self.zone, window)))
     }
 
-    async fn plan(&self, request: &Request) -> Result<Plan> {
-        self.make_plan(request).await
+    async fn plan(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
+        self.prepare(request).await
+    }
+
+    fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>> {
+        match saved.kind() {
+            plan::ExecutionAction::KIND => Prepared::<_, plan::ExecutionAction>::restore(self, saved),
+            plan::CleanupAction::KIND => Prepared::<_, plan::CleanupAction>::restore(self, saved),
+            plan::LetterAction::KIND => match &self.letters {
+                Some(letters) => Prepared::<_, plan::LetterAction>::restore(letters, saved),
+                None => Err(self.absent()),
+            },
+            other => Err(prepared::foreign(other)),
+        }
     }
 
     fn letters(&self) -> Option<&dyn DeadLetters> {
         self.letters.as_ref().map(|letters| letters as &dyn DeadLetters)
-    }
-
-    async fn apply(&self, plan: &Plan, permit: &WritePermit, observer: &dyn Observer) -> Result<Report> {
-        permit.must_be_for(plan)?;
-        self.carry_out(plan, permit, observer).await
     }
 }

@@ -10,7 +10,7 @@ use super::record::{DeadTask, Execution, Progress, Signal, Task};
 use super::shape::{Library, Shape};
 use super::verdict::Leaves;
 use super::why::Activity;
-use sen_model::error::Result;
+use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::time::wall::{Wall, Zone};
 use sen_model::time::{Timestamp, When};
 
@@ -364,4 +364,10 @@ pub struct Step {
     pub longest: Option<f64>,
     /// How often they were tried again.
     pub retries: i64,
+}
+
+/// The error that says that a database holds none of these tables.
+pub fn absent(database: &str) -> Error {
+    Error::new(ErrorKind::NoSystem, format!("no Stent or Senpuki tables (executions, tasks) in {database}"))
+        .with_hint("is this the right database, and does the role's search_path name the schema?")
 }

@@ -45,7 +45,7 @@ impl PostgresExecutions {
         if !is_other(&error) {
             return error;
         }
-        super::absent(self.link.describe())
+        crate::port::absent(self.link.describe())
     }
 }
 
@@ -472,7 +472,7 @@ impl ExecutionStore for PostgresExecutions {
         }
         let shape = self.shape().await?;
         if !shape.present() {
-            return Err(super::absent(self.link.describe()));
+            return Err(crate::port::absent(self.link.describe()));
         }
         self.look(id, progress, Beside::of(&shape)).await
     }
@@ -528,7 +528,7 @@ impl ExecutionStore for PostgresExecutions {
     async fn census(&self, zone: &Zone) -> Result<Census> {
         let shape = self.shape().await?;
         if !shape.present() {
-            return Err(super::absent(self.link.describe()));
+            return Err(crate::port::absent(self.link.describe()));
         }
         census::census(&self.link, shape, zone).await
     }
@@ -536,7 +536,7 @@ impl ExecutionStore for PostgresExecutions {
     async fn stats(&self, zone: &Zone, window: Duration) -> Result<Stats> {
         let shape = self.shape().await?;
         if !shape.present() {
-            return Err(super::absent(self.link.describe()));
+            return Err(crate::port::absent(self.link.describe()));
         }
         census::stats(&self.link, shape, zone, window).await
     }

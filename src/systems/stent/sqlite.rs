@@ -49,7 +49,7 @@ impl SqliteExecutions {
                 let snapshot = db.transaction().map_err(error_from)?;
                 let shape = shape(&snapshot)?;
                 if !shape.present() {
-                    return Err(super::absent(&description));
+                    return Err(crate::port::absent(&description));
                 }
                 let now = now(&snapshot)?;
                 work(&snapshot, shape, now)

@@ -7,7 +7,7 @@ mod again;
 mod zone;
 
 use super::codec::decode;
-use super::letters::Grounds;
+use super::letters::port::Grounds;
 use super::letters::rules::{self, Standing};
 use super::port::{Listed, Look, Whole};
 use super::record::{DeadTask, Execution, ExecutionState, Task, TaskKind, TaskState};

@@ -1,25 +1,25 @@
-//! Acts on one execution: cancel it, send it a signal.
+//! Acts on one execution: cancel it, complete it, send it a signal.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-
-use super::rules::{self, Cancellable};
-use super::{Cancel, Cancelled, EXECUTION, Kept, Signal, Stopped, announce, refused};
-use crate::letters::act_note;
-use crate::port::Whole;
-use crate::record::ExecutionState;
-use crate::{NAME, Stent};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
-use sen_model::plan::{Gravity, Plan, Step};
-use sen_model::report::{Item, Outcome, Report};
-use sen_model::subject::Subject;
+use sen_model::plan::{Plan, Risk};
+use sen_model::prepared::{Prepared, PreparedAction};
+use sen_model::report::{Item, Outcome, suppressed};
 use sen_model::text::named;
 use sen_model::time::{Timestamp, Uptime};
-use sen_model::value::Value;
+use serde_json::value::RawValue;
+
+use super::items::{announce, refused, subject};
+use super::port::{Cancel, Complete, Signal, Stopped};
+use super::rules::{self, Cancellable};
+use crate::codec::Codec;
+use crate::handle::Stent;
+use crate::plan::{ExecutionAct, ExecutionAction, ExecutionTarget, Seen};
+use crate::port::Whole;
+use crate::record::{Execution, ExecutionState};
 
 /// Between two looks at a cancelled execution.
 const LOOK: Duration = Duration::from_millis(250);
@@ -33,71 +33,127 @@ impl Stent {
         Ok(self.store.find(id, 0, false).await?.execution)
     }
 
-    pub(super) async fn plan_cancel(&self, ids: &[String], verify: Option<Duration>) -> Result<Plan> {
-        let noun = if ids.len() == 1 { "execution" } else { "executions" };
-        let gravity = if ids.len() > 1 { Gravity::Grave } else { Gravity::Harmless };
-        let mut plan = Plan::new(format!("cancel {} {noun}", ids.len()), self.store.database(), gravity);
-        let mut executions = HashMap::new();
+    pub(super) async fn plan_cancel(
+        &self,
+        ids: &[String],
+        verify: Option<Duration>,
+    ) -> Result<Box<dyn PreparedAction + '_>> {
+        let mut plan = self.plan_of(format!("cancel {}", count(ids)), ids);
+        let mut targets = Vec::new();
         for id in ids {
             let Some(whole) = self.whole(id).await? else {
                 plan.refused.push(refused(id, Outcome::Missing, "there is no such execution"));
                 continue;
             };
-            match rules::cancel(&whole.execution, &whole.tasks) {
+            let execution = &whole.execution;
+            match rules::cancel(execution, &whole.tasks) {
                 Cancellable::Yes(warnings) => {
-                    let mut step = Step::new(Subject::new(NAME, EXECUTION, id), "cancel");
-                    step.guard = vec![("state", Value::Name(whole.execution.state.name().unwrap_or("other")))];
-                    step.warnings = warnings;
-                    plan.steps.push(step);
-                    let error = rules::cancelled_error(&whole.execution).map(<[u8]>::to_vec);
-                    let state = whole.execution.state.as_str().to_owned();
-                    let expires = whole.execution.expiry_at.is_some();
-                    executions.insert(id.clone(), Cancelled { state, error, expires });
+                    let seen = Seen::Cancel { codec: rules::codec(execution), expires: execution.expiry_at.is_some() };
+                    targets.push(target(execution, seen, warnings));
                 }
                 Cancellable::Already => plan.refused.push(refused(id, Outcome::AlreadyDone, "it is cancelled")),
                 Cancellable::No(why) => plan.refused.push(refused(id, Outcome::Changed, why)),
             }
         }
-        self.acts()?.keep(&plan, Kept::Cancel { executions, verify });
-        Ok(plan)
+        Ok(self.prepared(plan, ExecutionAct::Cancel { verify }, targets))
     }
 
-    pub(super) async fn cancel(
+    pub(super) async fn plan_complete(&self, ids: &[String]) -> Result<Box<dyn PreparedAction + '_>> {
+        let mut plan = self.plan_of(format!("complete {}", count(ids)), ids);
+        let mut targets = Vec::new();
+        for id in ids {
+            let look = self.store.find(id, 0, false).await?;
+            let Some(whole) = look.execution else {
+                plan.refused.push(refused(id, Outcome::Missing, "there is no such execution"));
+                continue;
+            };
+            match rules::complete(&whole, self.zone.wall(look.now)) {
+                Ok(root) => {
+                    let warning = format!("it ends with the stored result of its root task {}", root.id);
+                    targets.push(target(&whole.execution, Seen::Complete { task: root.id.clone() }, vec![warning]));
+                }
+                Err((outcome, why)) => plan.refused.push(refused(id, outcome, why)),
+            }
+        }
+        Ok(self.prepared(plan, ExecutionAct::Complete, targets))
+    }
+
+    fn plan_of(&self, summary: String, ids: &[String]) -> Plan {
+        let risk = if ids.len() > 1 { Risk::Dangerous } else { Risk::Safe };
+        Plan::new(summary, self.store.database(), risk)
+    }
+
+    fn prepared(
         &self,
-        plan: &Plan,
-        executions: &HashMap<String, Cancelled>,
-        verify: Option<Duration>,
+        mut plan: Plan,
+        act: ExecutionAct,
+        targets: Vec<ExecutionTarget>,
+    ) -> Box<dyn PreparedAction + '_> {
+        plan.targets = targets.len() as u64;
+        Prepared::boxed(self, plan, ExecutionAction { act, targets })
+    }
+
+    /// Makes the change of one execution.
+    pub(super) async fn apply_one(
+        &self,
+        act: &ExecutionAct,
+        target: &ExecutionTarget,
+        note: &str,
         permit: &WritePermit,
         observer: &dyn Observer,
-    ) -> Result<Report> {
-        let mut report = Report::new(plan.operation);
-        let note = act_note(permit);
-        observer.begin(&plan.summary, Some(plan.targets()));
-        for step in &plan.steps {
-            let id = step.subject.id.as_str();
-            let Some(Cancelled { state: seen, error, expires }) = executions.get(id) else { continue };
-            if permit.is_revoked() {
-                report.items.push(refused(id, Outcome::Skipped, "interrupted before it was begun"));
-                continue;
+    ) -> Item {
+        let done = match (act, &target.seen) {
+            (ExecutionAct::Cancel { verify }, Seen::Cancel { codec, expires }) => {
+                self.cancel(target, *verify, (*codec, *expires), note, permit, observer).await
             }
-            let ahead = self.zone.ahead_at(Timestamp::here());
-            let cancel = Cancel { id, seen, error: error.as_deref(), ahead, note: &note };
-            let item = match self.acts()?.store.cancel(&cancel, permit).await {
-                Ok(Some(stopped)) => {
-                    announce(observer, "execution", id, "cancelled");
-                    match verify {
-                        Some(limit) => self.verified(id, (&stopped, *expires), error.as_deref(), limit).await,
-                        None => refused(id, Outcome::Applied, told(&stopped, *expires)),
-                    }
-                }
-                Ok(None) => self.what_is_there(id, Some(seen), "cancelled").await,
-                Err(error) => failed(id, &error),
-            };
-            report.items.push(item);
-            observer.advance(1);
+            (ExecutionAct::Complete, Seen::Complete { task }) => {
+                self.complete(target, task, note, permit, observer).await
+            }
+            (ExecutionAct::Signal { name, payload, replace }, Seen::Signal { lingers }) => {
+                self.signal(target, (name, payload, *replace, *lingers), note, permit, observer).await
+            }
+            _ => Err(Error::usage(format!("the plan does not say what was seen for this act ({})", act.name()))),
+        };
+        done.unwrap_or_else(|error| Item::failed(subject(&target.id), &error))
+    }
+
+    async fn cancel(
+        &self,
+        target: &ExecutionTarget,
+        verify: Option<Duration>,
+        (codec, expires): (Codec, bool),
+        note: &str,
+        permit: &WritePermit,
+        observer: &dyn Observer,
+    ) -> Result<Item> {
+        let (id, seen) = (target.id.as_str(), target.state.as_str());
+        let error = rules::cancelled_error(codec);
+        let cancel = Cancel { id, seen, error, ahead: self.zone.ahead_at(Timestamp::here()), note };
+        let Some(stopped) = self.acts()?.cancel(&cancel, permit).await? else {
+            return Ok(self.what_is_there(id, Some(seen), "cancelled").await);
+        };
+        announce(observer, "execution", id, "cancelled");
+        Ok(match verify {
+            Some(limit) => self.verified(id, (&stopped, expires), error, limit).await,
+            None => refused(id, Outcome::Applied, told(&stopped, expires)),
+        })
+    }
+
+    async fn complete(
+        &self,
+        target: &ExecutionTarget,
+        task: &str,
+        note: &str,
+        permit: &WritePermit,
+        observer: &dyn Observer,
+    ) -> Result<Item> {
+        let (id, seen) = (target.id.as_str(), target.state.as_str());
+        let complete = Complete { id, seen, task, ahead: self.zone.ahead_at(Timestamp::here()), note };
+        if !self.acts()?.complete(&complete, permit).await? {
+            return Ok(self.what_is_there(id, None, "completed").await);
         }
-        report.items.extend(plan.refused.iter().cloned());
-        Ok(report)
+        announce(observer, "execution", id, "completed");
+        Ok(refused(id, Outcome::Applied, format!("completed with the result of its root task {task}")))
     }
 
     /// Watches until what was running has been written by its workers, or time is up.
@@ -119,7 +175,7 @@ impl Stent {
         let mut written: Option<Uptime> = None;
         loop {
             let watched = match self.acts() {
-                Ok(acts) => acts.store.watch(id, &running, error).await,
+                Ok(acts) => acts.watch(id, &running, error).await,
                 Err(error) => Err(error),
             };
             let watched = match watched {
@@ -171,7 +227,7 @@ impl Stent {
             Ok(Some(whole)) => {
                 let state = whole.execution.state;
                 if seen == Some(state.as_str()) && state.as_str() != wanted {
-                    return refused(id, Outcome::Changed, sen_model::report::suppressed("executions"));
+                    return refused(id, Outcome::Changed, suppressed("executions"));
                 }
                 let outcome = if state.as_str() == wanted { Outcome::AlreadyDone } else { Outcome::Changed };
                 refused(
@@ -185,7 +241,13 @@ impl Stent {
         }
     }
 
-    pub(super) async fn plan_signal(&self, id: &str, name: &str, payload: &str, replace: bool) -> Result<Plan> {
+    pub(super) async fn plan_signal(
+        &self,
+        id: &str,
+        name: &str,
+        payload: &str,
+        replace: bool,
+    ) -> Result<Box<dyn PreparedAction + '_>> {
         if name.is_empty() || name.contains('\0') {
             return Err(Error::usage("a signal needs a name"));
         }
@@ -199,72 +261,61 @@ impl Stent {
                 "this version of the tables has no signals (before senpuki 0.2)",
             ));
         }
-        let mut plan = Plan::new(
-            format!("send the signal {} to 1 execution", named(name)),
-            self.store.database(),
-            Gravity::Harmless,
-        );
-        let mut lingers = false;
-        match self.whole(id).await? {
-            None => plan.refused.push(refused(id, Outcome::Missing, "there is no such execution")),
-            Some(whole) => match rules::signal(&whole.execution, &whole.tasks, &whole.signals, name, replace) {
-                Ok(warnings) => {
-                    let mut step = Step::new(Subject::new(NAME, EXECUTION, id), "signal");
-                    step.guard = vec![("state", Value::Name(whole.execution.state.name().unwrap_or("other")))];
-                    step.input = Some(payload.to_owned());
-                    step.warnings = warnings;
-                    plan.steps.push(step);
-                    // Pending, and a worker may take it up before the signal is there.
-                    lingers =
-                        rules::may_begin_to_wait(&whole.tasks) || whole.execution.state == ExecutionState::Pending;
-                }
-                Err(why) => plan.refused.push(refused(id, Outcome::Changed, why)),
-            },
+        let summary = format!("send the signal {} to 1 execution", named(name));
+        let mut plan = Plan::new(summary, self.store.database(), Risk::Safe);
+        let mut targets = Vec::new();
+        match self.signallable(id, name, replace).await? {
+            Ok(target) => targets.push(target),
+            Err(refusal) => plan.refused.push(refusal),
         }
-        let kept = Kept::Send { name: name.to_owned(), payload: payload.to_owned(), replace, lingers };
-        self.acts()?.keep(&plan, kept);
-        Ok(plan)
+        let act = ExecutionAct::Signal { name: name.to_owned(), payload: payload.to_owned(), replace };
+        Ok(self.prepared(plan, act, targets))
     }
 
-    pub(super) async fn signal(
+    /// The execution that a signal can be sent to, as it is now, or why it cannot.
+    async fn signallable(&self, id: &str, name: &str, replace: bool) -> Result<Result<ExecutionTarget, Item>> {
+        let Some(whole) = self.whole(id).await? else {
+            return Ok(Err(refused(id, Outcome::Missing, "there is no such execution")));
+        };
+        Ok(match rules::signal(&whole.execution, &whole.tasks, &whole.signals, name, replace) {
+            Ok(warnings) => {
+                // Pending, and a worker may take it up before the signal is there.
+                let lingers =
+                    rules::may_begin_to_wait(&whole.tasks) || whole.execution.state == ExecutionState::Pending;
+                Ok(target(&whole.execution, Seen::Signal { lingers }, warnings))
+            }
+            Err(why) => Err(refused(id, Outcome::Changed, why)),
+        })
+    }
+
+    async fn signal(
         &self,
-        plan: &Plan,
+        target: &ExecutionTarget,
         (name, payload, replace, lingers): (&str, &str, bool, bool),
+        note: &str,
         permit: &WritePermit,
         observer: &dyn Observer,
-    ) -> Result<Report> {
-        let mut report = Report::new(plan.operation);
-        report.items.extend(plan.refused.iter().cloned());
-        let note = act_note(permit);
-        for step in &plan.steps {
-            let id = step.subject.id.as_str();
-            let ahead = self.zone.ahead_at(Timestamp::here());
-            let signal = Signal { id, name, payload: payload.as_bytes(), replace, ahead, note: &note };
-            let item = match self.acts()?.store.send(&signal, permit).await {
-                Ok(Some(sent)) => {
-                    let mut woken = sent.woken;
-                    if woken.is_none() && lingers {
-                        woken = self.linger(&signal, permit).await;
-                    }
-                    match woken {
-                        Some(task) => {
-                            announce(observer, "task", &task, "completed");
-                            refused(id, Outcome::Applied, format!("sent, and the waiting task {task} is woken"))
-                        }
-                        None => refused(id, Outcome::Applied, "sent; it is read when the execution next waits for it"),
-                    }
-                }
-                Ok(None) => match self.plan_signal(id, name, payload, replace).await {
-                    Ok(again) => again.refused.into_iter().next().unwrap_or_else(|| {
-                        refused(id, Outcome::Changed, "it changed while the signal was sent; nothing was written")
-                    }),
-                    Err(error) => failed(id, &error),
-                },
-                Err(error) => failed(id, &error),
-            };
-            report.items.push(item);
-        }
-        Ok(report)
+    ) -> Result<Item> {
+        let id = target.id.as_str();
+        let ahead = self.zone.ahead_at(Timestamp::here());
+        let signal = Signal { id, name, payload: payload.as_bytes(), replace, ahead, note };
+        let Some(sent) = self.acts()?.send(&signal, permit).await? else {
+            return Ok(match self.signallable(id, name, replace).await? {
+                Err(refusal) => refusal,
+                Ok(_) => refused(id, Outcome::Changed, "it changed while the signal was sent; nothing was written"),
+            });
+        };
+        let woken = match sent.woken {
+            None if lingers => self.linger(&signal, permit).await,
+            woken => woken,
+        };
+        Ok(match woken {
+            Some(task) => {
+                announce(observer, "task", &task, "completed");
+                refused(id, Outcome::Applied, format!("sent, and the waiting task {task} is woken"))
+            }
+            None => refused(id, Outcome::Applied, "sent; it is read when the execution next waits for it"),
+        })
     }
 
     /// A waiter looks for the signal and, when it finds none, begins to wait: two steps, and ours may come between them. So
@@ -275,7 +326,7 @@ impl Stent {
         while Uptime::now() < end {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LOOK);
-            match self.acts().ok()?.store.wake(signal, permit).await {
+            match self.acts().ok()?.wake(signal, permit).await {
                 Ok(sent) if sent.woken.is_some() => return sent.woken,
                 Ok(sent) if !sent.unread => return None,
                 _ => {}
@@ -283,6 +334,14 @@ impl Stent {
         }
         None
     }
+}
+
+fn count(ids: &[String]) -> String {
+    if ids.len() == 1 { "1 execution".into() } else { format!("{} executions", ids.len()) }
+}
+
+fn target(execution: &Execution, seen: Seen, warnings: Vec<String>) -> ExecutionTarget {
+    ExecutionTarget { id: execution.id.clone(), state: execution.state.as_str().to_owned(), seen, warnings }
 }
 
 fn told(stopped: &[Stopped], expires: bool) -> String {
@@ -322,20 +381,4 @@ fn told(stopped: &[Stopped], expires: bool) -> String {
     }
     let on = workers(&running);
     format!("{tasks}; {} of them running{on}, which can finish and overwrite the cancellation{left}", running.len())
-}
-
-pub(super) fn failed(id: &str, error: &Error) -> Item {
-    let outcome = match error.kind() {
-        ErrorKind::OutcomeUnknown => Outcome::Unknown,
-        ErrorKind::Changed | ErrorKind::KeptOut | ErrorKind::Refused => Outcome::Changed,
-        _ => Outcome::Failed,
-    };
-    let mut why = error.to_string();
-    // Where there is no connection, nothing was sent.
-    if error.kind() == ErrorKind::Connect {
-        why.insert_str(0, "not begun: ");
-    }
-    why.extend(error.causes().iter().map(|cause| format!(": {cause}")));
-    why.extend(error.hint().map(|hint| format!(" ({hint})")));
-    refused(id, outcome, why).lost(error.is_of_the_connection())
 }

@@ -18,8 +18,8 @@ const CANCELLED_PICKLE: &[u8] =
     b"\x80\x04\x954\x00\x00\x00\x00\x00\x00\x00\x8c\x08builtins\x94\x8c\tException\x94\x93\x94\x8c\x13Execution cancelled\x94\x85\x94R\x94.";
 
 /// The error of what a cancel stops, in the codec of the execution; `None` where that is neither of the library's.
-pub fn cancelled_error(execution: &Execution) -> Option<&'static [u8]> {
-    match codec(execution) {
+pub const fn cancelled_error(codec: Codec) -> Option<&'static [u8]> {
+    match codec {
         Codec::Json => Some(CANCELLED_JSON),
         Codec::Pickle => Some(CANCELLED_PICKLE),
         Codec::Empty | Codec::Unknown => None,
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn errors_are_in_the_codec_of_the_execution() {
-        let of = |args: &[u8]| cancelled_error(&execution(ExecutionState::Running, args));
+        let of = |args: &[u8]| cancelled_error(codec(&execution(ExecutionState::Running, args)));
         assert!(of(b"[1]").unwrap().starts_with(b"{"));
         assert!(of(b"\x80\x04)").unwrap().starts_with(b"\x80\x04"));
         assert_eq!(of(b"\xff"), None);

@@ -44,7 +44,7 @@ pub fn fresh_id(id: &str, moved_at: Option<Wall>) -> String {
 }
 
 /// Where an id is kept.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Place {
     /// A UUID in its usual spelling.
     Uuid([u8; 16]),
@@ -53,7 +53,7 @@ enum Place {
 }
 
 /// Letters, in the order they are to be taken.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Chosen {
     letters: Vec<(Place, i64)>,
     others: Vec<String>,

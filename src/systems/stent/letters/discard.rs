@@ -1,30 +1,33 @@
-//! Carrying out a discard: what is removed is written out whole first, batch by batch.
+//! Applying a discard: what is removed is written out whole first, batch by batch.
 
 use futures_util::StreamExt as _;
-
-use super::chosen::Wanted;
-use super::replay::{Ledger, note, sentence};
-use super::{Batch, Fact, Kept, LetterQuery, StentLetters, view};
 use sen_model::error::{ErrorKind, Result};
-use sen_model::letters::Sink;
 use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
 use sen_model::plan::Plan;
-use sen_model::report::{Outcome, Report};
+use sen_model::prepared::Sink;
+use sen_model::report::{Outcome, Report, suppressed};
 use sen_model::time::Timestamp;
+
+use super::chosen::{Chosen, Wanted};
+use super::handle::StentLetters;
+use super::ledger::{Ledger, sentence};
+use super::note::note;
+use super::port::{Batch, Fact, LetterQuery};
+use super::view;
 
 /// So many letters go into one transaction.
 const BATCH: usize = 200;
 
 impl StentLetters {
-    pub(super) async fn carry_out_discard(
+    pub(super) async fn apply_discard(
         &self,
         plan: &Plan,
+        chosen: &Chosen,
         permit: &WritePermit,
         sink: Sink<'_>,
         observer: &dyn Observer,
-    ) -> Result<Report> {
-        let Kept { chosen, .. } = self.take(plan)?;
+    ) -> Report {
         let mut ledger = Ledger::new(plan);
         let note = note(permit);
         observer.begin(&plan.summary, Some(chosen.len() as u64));
@@ -32,7 +35,7 @@ impl StentLetters {
         while from < chosen.len() {
             let to = (from + BATCH).min(chosen.len());
             if permit.is_revoked() {
-                ledger.rest(&chosen, from, Outcome::Skipped, "interrupted before it was begun");
+                ledger.rest(chosen, from, Outcome::Skipped, "interrupted before it was begun");
                 break;
             }
             let wanted: Vec<Wanted> = (from..to).filter_map(|at| chosen.get(at)).collect();
@@ -40,7 +43,7 @@ impl StentLetters {
                 Ok(facts) => facts,
                 Err(error) => {
                     ledger.met(&error);
-                    ledger.rest(&chosen, from, Outcome::Failed, &format!("not begun: {}", sentence(&error)));
+                    ledger.rest(chosen, from, Outcome::Failed, &format!("not begun: {}", sentence(&error)));
                     break;
                 }
             };
@@ -60,7 +63,7 @@ impl StentLetters {
                 // Nothing is removed that is not stored.
                 let why = format!("not removed, because it could not be written out: {}", sentence(&error));
                 present.iter().for_each(|letter| ledger.add(&letter.id, Outcome::Failed, || why.clone()));
-                ledger.rest(&chosen, to, Outcome::Failed, "not begun");
+                ledger.rest(chosen, to, Outcome::Failed, "not begun");
                 break;
             }
             let ahead = self.zone.ahead_at(Timestamp::here());
@@ -71,7 +74,7 @@ impl StentLetters {
                         if places.done.contains(&at) {
                             ledger.add(&letter.id, Outcome::Applied, || "written out and removed".into());
                         } else if places.kept.contains(&at) {
-                            ledger.add(&letter.id, Outcome::Changed, || sen_model::report::suppressed("dead_tasks"));
+                            ledger.add(&letter.id, Outcome::Changed, || suppressed("dead_tasks"));
                         } else {
                             let why = "not removed: it changed meanwhile, or another transaction holds it";
                             ledger.add(&letter.id, Outcome::Changed, || why.into());
@@ -84,7 +87,7 @@ impl StentLetters {
                     let outcome = if unknown { Outcome::Unknown } else { Outcome::Failed };
                     present.iter().for_each(|letter| ledger.add(&letter.id, outcome, || sentence(&error)));
                     if !unknown {
-                        ledger.rest(&chosen, to, Outcome::Failed, &format!("not begun: {error}"));
+                        ledger.rest(chosen, to, Outcome::Failed, &format!("not begun: {error}"));
                         break;
                     }
                 }
@@ -92,7 +95,7 @@ impl StentLetters {
             observer.advance((to - from) as u64);
             from = to;
         }
-        Ok(ledger.close())
+        ledger.close()
     }
 
     async fn dumps(&self, wanted: &[Wanted]) -> Result<Vec<Fact>> {

@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt as _;
-
-use super::rules::{self, Standing, standing};
-use super::steps::TASKS;
-use super::{Chosen, Fact, Kept, LETTER, LetterQuery, StentLetters, view};
-use crate::NAME;
-use crate::record::TaskKind;
 use sen_model::error::Result;
 use sen_model::letters::{LetterFilter, ReplayOptions};
-use sen_model::plan::{Beyond, Gravity, Plan, Set, StepPreview};
+use sen_model::plan::{Beyond, Plan, Risk, Set, StepPreview};
+use sen_model::prepared::{Prepared, PreparedAction};
 use sen_model::report::{Item, Outcome};
-use sen_model::subject::Subject;
 use sen_model::text::named;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
+
+use super::chosen::Chosen;
+use super::handle::StentLetters;
+use super::port::{Fact, LetterQuery, subject};
+use super::rules::{self, Standing, standing};
+use super::steps::TASKS;
+use super::view;
+use crate::plan::{LetterAct, LetterAction};
+use crate::record::TaskKind;
 
 /// How many letters of a set are shown.
 const SAMPLE: usize = 5;
@@ -57,13 +60,12 @@ impl Gathered {
     }
 }
 
-/// The subject of a letter.
-pub(super) fn subject(id: &str) -> Subject {
-    Subject::new(NAME, LETTER, id)
-}
-
 impl StentLetters {
-    pub(super) async fn make_replay(&self, filter: &LetterFilter, options: &ReplayOptions) -> Result<Plan> {
+    pub(super) async fn prepare_replay(
+        &self,
+        filter: &LetterFilter,
+        options: &ReplayOptions,
+    ) -> Result<Box<dyn PreparedAction + '_>> {
         let judge = |fact: &Fact| {
             let standing = standing(&fact.grounds);
             let taken = standing == Standing::Replayable || (options.force && standing.can_be_forced());
@@ -71,7 +73,7 @@ impl StentLetters {
         };
         let gathered = self.gather(filter, judge).await?;
         let single = !filter.ids.is_empty() && gathered.chosen.len() <= 1;
-        let grave = options.force || !single;
+        let risk = if options.force || !single { Risk::Dangerous } else { Risk::Safe };
         let mut warnings = Vec::new();
         if gathered.orchestrators > 0 {
             warnings.push(format!(
@@ -96,27 +98,28 @@ impl StentLetters {
             .queue
             .as_ref()
             .map_or_else(|| "replay".into(), |queue| format!("replay into queue {}", named(queue)));
-        self.finish((verb, true), grave, gathered, warnings, options.clone()).await
+        let activities = gathered.activities > 0;
+        let act = LetterAct::Replay { options: options.clone(), activities };
+        self.finish((verb, act), risk, gathered, warnings).await
     }
 
-    pub(super) async fn make_discard(&self, filter: &LetterFilter) -> Result<Plan> {
+    pub(super) async fn prepare_discard(&self, filter: &LetterFilter) -> Result<Box<dyn PreparedAction + '_>> {
         let gathered = self.gather(filter, |_| (true, Standing::Replayable)).await?;
         let warnings =
             vec!["the dead letters are removed for good, each after it has been written out whole".to_owned()];
-        self.finish(("discard".into(), false), true, gathered, warnings, ReplayOptions::default()).await
+        self.finish(("discard".into(), LetterAct::Discard), Risk::Dangerous, gathered, warnings).await
     }
 
     async fn finish(
         &self,
-        (verb, replays): (String, bool),
-        grave: bool,
+        (verb, act): (String, LetterAct),
+        risk: Risk,
         gathered: Gathered,
         warnings: Vec<String>,
-        options: ReplayOptions,
-    ) -> Result<Plan> {
-        let gravity = if grave { Gravity::Grave } else { Gravity::Harmless };
+    ) -> Result<Box<dyn PreparedAction + '_>> {
+        let replays = act != LetterAct::Discard;
         let number = gathered.chosen.len() as u64;
-        let mut plan = Plan::new(format!("{verb} {}", count(number, "dead letter")), self.store.database(), gravity);
+        let mut plan = Plan::new(format!("{verb} {}", count(number, "dead letter")), self.store.database(), risk);
         let moment = |wall: Option<Wall>| wall.map(|wall| self.zone.moment(wall));
         let (preview, more) = if replays { self.preview(&gathered.roots).await? } else { (Vec::new(), false) };
         let beyond = Beyond {
@@ -133,9 +136,9 @@ impl StentLetters {
             beyond,
             skipped: gathered.skipped.iter().map(|(standing, count)| (standing.why().to_owned(), *count)).collect(),
         });
+        plan.targets = number;
         plan.refused = gathered.refused;
-        self.keep(&plan, Kept { activities: gathered.activities > 0, chosen: gathered.chosen, options });
-        Ok(plan)
+        Ok(Prepared::boxed(self, plan, LetterAction { act, chosen: gathered.chosen }))
     }
 
     /// Looks at every letter that matches and keeps those that `judge` takes.

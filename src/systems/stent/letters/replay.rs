@@ -1,14 +1,9 @@
-//! Carrying out a replay: batch by batch, each its own transaction, paced if wanted, and what became of every letter.
+//! Applying a replay: batch by batch, each its own transaction, paced if wanted, and what became of every letter.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::chosen::{Places, Wanted};
-use super::plan::subject;
-use super::rules::{Standing, standing};
-use super::{Batch, Chosen, Fact, Kept, LetterStore, StentLetters};
-use crate::NAME;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letters::ReplayOptions;
 use sen_model::observe::Observer;
@@ -18,12 +13,18 @@ use sen_model::report::{Item, Outcome, Report};
 use sen_model::subject::Subject;
 use sen_model::time::{Timestamp, Uptime};
 
+use super::chosen::{Chosen, Places, Wanted};
+use super::handle::StentLetters;
+use super::ledger::{Ledger, sentence};
+use super::note::note;
+use super::port::{Batch, Fact, LetterStore};
+use super::rules::{Standing, standing};
+use crate::record::NAME;
+
 /// So many letters go into one transaction unless told otherwise.
 const BATCH: u32 = 500;
 /// More than this would hold locks for too long.
 const LARGEST: u32 = 1000;
-/// So many items of each outcome are listed one by one; the rest is counted.
-const LISTED: usize = 1000;
 /// How often a batch is tried again when its connection breaks.
 const TRIES: u32 = 3;
 /// How often letters that somebody else holds are tried again.
@@ -35,65 +36,6 @@ const SOUGHT: usize = 1000;
 const MANY: usize = 5000;
 /// A paced replay sleeps in steps, so that an interrupt is heard.
 const STEP: Duration = Duration::from_millis(100);
-
-/// Who, why and which operation: the record beside the execution.
-pub(in super::super) fn note(permit: &WritePermit) -> String {
-    let who = permit.operator().unwrap_or("an unnamed operator");
-    let why = permit.reason().map(|why| format!(": {why}")).unwrap_or_default();
-    format!("by {who}{why} (sen operation {})", permit.operation())
-}
-
-/// A report that lists what it can and counts the rest.
-pub(super) struct Ledger {
-    report: Report,
-    listed: BTreeMap<Outcome, usize>,
-}
-
-impl Ledger {
-    pub(super) fn new(plan: &Plan) -> Self {
-        let mut report = Report::new(plan.operation);
-        report.items.extend(plan.refused.iter().cloned());
-        for (_, count) in plan.set.iter().flat_map(|set| &set.skipped) {
-            report.add_unlisted(Outcome::Skipped, *count);
-        }
-        Self { report, listed: BTreeMap::new() }
-    }
-
-    pub(super) fn add(&mut self, id: &str, outcome: Outcome, detail: impl FnOnce() -> String) {
-        let listed = self.listed.entry(outcome).or_default();
-        *listed += 1;
-        if *listed > LISTED {
-            self.report.add_unlisted(outcome, 1);
-        } else {
-            self.report.items.push(Item::new(subject(id), outcome, detail()));
-        }
-    }
-
-    pub(super) fn rest(&mut self, chosen: &Chosen, from: usize, outcome: Outcome, why: &str) {
-        for at in from..chosen.len() {
-            if let Some(wanted) = chosen.get(at) {
-                self.add(&wanted.id, outcome, || why.to_owned());
-            }
-        }
-    }
-
-    /// Notes whether the connection is to blame for what failed.
-    pub(super) fn met(&mut self, error: &Error) {
-        self.report.lost |= error.is_of_the_connection();
-    }
-
-    pub(super) fn close(self) -> Report {
-        self.report
-    }
-}
-
-/// An error in one sentence.
-pub(super) fn sentence(error: &Error) -> String {
-    let mut why = error.to_string();
-    why.extend(error.causes().iter().map(|cause| format!(": {cause}")));
-    why.extend(error.hint().map(|hint| format!(" ({hint})")));
-    why
-}
 
 /// Whether the letters themselves make the statement fail (one that is no JSON, one whose task is there already): then each
 /// is tried alone.
@@ -193,16 +135,16 @@ impl Run<'_> {
 }
 
 impl StentLetters {
-    pub(super) async fn carry_out_replay(
+    pub(super) async fn apply_replay(
         &self,
         plan: &Plan,
+        (chosen, options, activities): (&Chosen, &ReplayOptions, bool),
         permit: &WritePermit,
         observer: &dyn Observer,
-    ) -> Result<Report> {
-        let Kept { chosen, options, activities } = self.take(plan)?;
+    ) -> Report {
         let note = note(permit);
         let state = State { next: 0, applied: Vec::new(), open: Vec::new(), ledger: Ledger::new(plan), stopped: None };
-        let run = Run { chosen: &chosen, options: &options, note: &note, permit, observer, state: Mutex::new(state) };
+        let run = Run { chosen, options, note: &note, permit, observer, state: Mutex::new(state) };
         observer.begin(&plan.summary, Some(chosen.len() as u64));
         // A large set is worth a second connection, where the store has such a thing.
         let second = if chosen.len() >= MANY && options.rate.is_none() { self.store.lane().await } else { None };
@@ -214,7 +156,7 @@ impl StentLetters {
         }
         let State { next, mut applied, open, mut ledger, stopped } =
             run.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.settle_open(&chosen, open, &options, &note, permit, &mut ledger, &mut applied, observer).await;
+        self.settle_open(chosen, open, options, &note, permit, &mut ledger, &mut applied, observer).await;
         applied.sort_unstable();
         for at in &applied {
             if let Some(wanted) = chosen.get(*at as usize) {
@@ -222,11 +164,11 @@ impl StentLetters {
             }
         }
         if let Some((outcome, why)) = stopped {
-            ledger.rest(&chosen, next, outcome, &why);
+            ledger.rest(chosen, next, outcome, &why);
         } else {
-            self.report_copies(&chosen, &applied, activities, &mut ledger, observer).await;
+            self.report_copies(chosen, &applied, activities, &mut ledger, observer).await;
         }
-        Ok(ledger.close())
+        ledger.close()
     }
 
     /// Takes batches on one connection until there are no more.

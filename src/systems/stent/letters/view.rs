@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 use super::rules::{self, Standing, standing};
 use super::steps::{Foresight, StepFact, TASKS};
 use super::{Fact, LETTER};
-use crate::NAME;
 use crate::codec::decode;
 use crate::dump::{self, Dump};
+use crate::record::NAME;
 use crate::record::{Task, TaskKind};
 use sen_model::letter::{Letter, LetterGroup, fold_error, group_id};
 use sen_model::letters::LetterFilter;
@@ -157,9 +157,9 @@ impl Groups {
 pub(super) fn preview(steps: Vec<StepFact>) -> Vec<StepPreview> {
     let told = |fact: StepFact| StepPreview {
         step: fact.step,
-        effect: fact.effect.name(),
+        effect: fact.effect.name().to_owned(),
         count: fact.count,
-        text: fact.effect.words(),
+        text: fact.effect.words().to_owned(),
     };
     steps.into_iter().map(told).collect()
 }
@@ -176,8 +176,8 @@ fn replay_section(steps: &[StepFact]) -> Section {
         vec![
             Value::Text(step.step),
             Value::Int(i64::try_from(step.count).unwrap_or(i64::MAX)),
-            Value::Name(step.effect),
-            Value::Text(step.text.to_owned()),
+            Value::Text(step.effect),
+            Value::Text(step.text),
         ]
     };
     let rows = preview(steps.to_vec()).into_iter().map(row).collect();

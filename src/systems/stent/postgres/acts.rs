@@ -9,7 +9,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::letters::Stamp;
 use super::{PostgresExecutions, is_other};
-use crate::acts::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
+use crate::acts::port::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
 use crate::letters::chosen::{Places, Wanted};
 use crate::port::ExecutionStore as _;
 use sen_model::error::{Error, ErrorKind, Result};
@@ -350,7 +350,7 @@ impl ActStore for PostgresActs {
             .link
             .ask(Ask::new(&OLD, params))
             .await
-            .map_err(|error| if is_other(&error) { super::super::absent(self.link.describe()) } else { error })?;
+            .map_err(|error| if is_other(&error) { crate::port::absent(self.link.describe()) } else { error })?;
         let old = rows.iter().filter_map(|row| {
             let mut cells = Cells::new(row);
             Some(Old {

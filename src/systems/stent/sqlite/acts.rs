@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, TransactionBehavi
 use super::cells::Cells;
 use super::letters::{list, wall};
 use super::shape;
-use crate::acts::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
+use crate::acts::port::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
 use crate::letters::chosen::{Places, Wanted};
 use crate::record::signal_step;
 use sen_model::error::Result;

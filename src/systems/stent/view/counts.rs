@@ -1,9 +1,9 @@
 //! Counts: what `sen status` and `sen stats` tell.
 
 use super::{Clock, column};
-use crate::NAME;
 use crate::port::{Census, Group, Stats, Step, TaskGroup, Worker};
 use crate::record::ExecutionState;
+use crate::record::NAME;
 use crate::verdict::{ZoneDoubt, likely_ahead, zone_doubt};
 use sen_model::record::Section;
 use sen_model::summary::{Attention, Count, Statistics, Survey};

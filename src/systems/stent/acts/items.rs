@@ -1,0 +1,25 @@
+//! Items of the acts on executions, and what is announced of them.
+
+use sen_model::observe::Observer;
+use sen_model::report::{Item, Outcome};
+use sen_model::subject::Subject;
+
+use crate::record::{EXECUTION, NAME};
+
+/// An execution as a subject.
+pub(super) fn subject(id: &str) -> Subject {
+    Subject::new(NAME, EXECUTION, id)
+}
+
+/// Both names of a channel: whether Stent or Senpuki listens cannot be told from the tables.
+pub(super) fn announce(observer: &dyn Observer, kind: &str, id: &str, state: &str) {
+    let message = serde_json::json!({ format!("{kind}_id"): id, "state": state }).to_string();
+    for library in ["stent", "senpuki"] {
+        observer.announce(&format!("{library}:{kind}:{id}"), &message);
+    }
+}
+
+/// An item about an execution.
+pub(super) fn refused(id: &str, outcome: Outcome, why: impl Into<String>) -> Item {
+    Item::new(subject(id), outcome, why)
+}

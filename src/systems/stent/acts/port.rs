@@ -1,0 +1,124 @@
+//! What the acts on executions need of a store.
+
+use async_trait::async_trait;
+use sen_model::error::Result;
+use sen_model::permit::WritePermit;
+use sen_model::time::wall::Wall;
+
+use crate::letters::chosen::{Places, Wanted};
+
+/// The writing side of executions in one real store. Every act is one transaction that names what was seen.
+#[async_trait]
+pub trait ActStore: Send + Sync {
+    /// Ends an execution and its open tasks; `None` when it is no longer as seen.
+    async fn cancel(&self, cancel: &Cancel<'_>, permit: &WritePermit) -> Result<Option<Vec<Stopped>>>;
+
+    /// Ends an execution with the result of its root task; `false` when it is no longer as seen.
+    async fn complete(&self, complete: &Complete<'_>, permit: &WritePermit) -> Result<bool>;
+
+    /// How an execution stands, and which of these tasks a worker has written since they were stopped at `error`.
+    async fn watch(&self, id: &str, tasks: &[String], error: Option<&[u8]>) -> Result<Watched>;
+
+    /// Sends a signal and wakes who waits for it; `None` when it may not be sent (any more).
+    async fn send(&self, send: &Signal<'_>, permit: &WritePermit) -> Result<Option<Sent>>;
+
+    /// Wakes who waits for a signal that has been sent and not been read.
+    async fn wake(&self, send: &Signal<'_>, permit: &WritePermit) -> Result<Sent>;
+
+    /// Executions that ended before `before`, oldest first: at most `limit`.
+    async fn old(&self, before: Wall, states: &[String], limit: Option<i64>) -> Result<Vec<Old>>;
+
+    /// Removes what of these ended executions is still as seen, with everything that belongs to them.
+    async fn clean(&self, executions: &[Wanted], permit: &WritePermit) -> Result<Places>;
+}
+
+/// What a cancel writes.
+#[derive(Debug, Clone)]
+pub struct Cancel<'a> {
+    /// The execution.
+    pub id: &'a str,
+    /// Its state as seen.
+    pub seen: &'a str,
+    /// The error of what is stopped, in the execution's codec.
+    pub error: Option<&'a [u8]>,
+    /// By how many microseconds the workers' clock is ahead of UTC.
+    pub ahead: i64,
+    /// Who, why, which operation.
+    pub note: &'a str,
+}
+
+/// What a completion writes.
+#[derive(Debug, Clone)]
+pub struct Complete<'a> {
+    /// The execution.
+    pub id: &'a str,
+    /// Its state as seen.
+    pub seen: &'a str,
+    /// Its root task, which is completed with a result.
+    pub task: &'a str,
+    /// By how many microseconds the workers' clock is ahead of UTC.
+    pub ahead: i64,
+    /// Who, why, which operation.
+    pub note: &'a str,
+}
+
+/// An open task of a cancelled execution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// The task.
+    pub id: String,
+    /// Whether a worker was at it.
+    pub running: bool,
+    /// Which.
+    pub worker: Option<String>,
+    /// Its step where it was not stopped, because it waits for a signal or runs above such a wait.
+    pub left: Option<String>,
+}
+
+/// A cancelled execution, looked at again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// Its state; `None` when it is gone.
+    pub state: Option<String>,
+    /// Those of the tasks that a worker has written since.
+    pub written: Vec<String>,
+}
+
+/// What a signal writes.
+#[derive(Debug, Clone)]
+pub struct Signal<'a> {
+    /// The execution.
+    pub id: &'a str,
+    /// The signal's name.
+    pub name: &'a str,
+    /// What it carries, in the execution's codec.
+    pub payload: &'a [u8],
+    /// Whether it takes the place of one that nobody has read.
+    pub replace: bool,
+    /// By how many microseconds the workers' clock is ahead of UTC.
+    pub ahead: i64,
+    /// Who, why, which operation.
+    pub note: &'a str,
+}
+
+/// What a signal has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The task that was waiting and is woken now.
+    pub woken: Option<String>,
+    /// Whether nobody has read it yet.
+    pub unread: bool,
+}
+
+/// An execution that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Old {
+    /// The execution.
+    pub id: String,
+    /// When it ended.
+    pub completed_at: Wall,
+    /// Whether it has dead letters.
+    pub letters: bool,
+    /// Whether tasks of it are pending or running.
+    pub live: bool,
+}

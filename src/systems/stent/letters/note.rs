@@ -1,0 +1,10 @@
+//! The record of an act.
+
+use sen_model::permit::WritePermit;
+
+/// Who, why and which operation: the record beside the execution.
+pub fn note(permit: &WritePermit) -> String {
+    let who = permit.operator().unwrap_or("an unnamed operator");
+    let why = permit.reason().map(|why| format!(": {why}")).unwrap_or_default();
+    format!("by {who}{why} (sen operation {})", permit.operation())
+}

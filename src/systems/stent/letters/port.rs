@@ -1,0 +1,159 @@
+//! What dead letters need of a store.
+
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use futures_util::Stream;
+use sen_model::error::Result;
+use sen_model::permit::WritePermit;
+use sen_model::subject::Subject;
+use sen_model::time::Timestamp;
+use sen_model::time::wall::Wall;
+
+use super::chosen::{Places, Wanted};
+use super::steps::Around;
+use crate::record::{ExecutionState, NAME, TaskKind, TaskState};
+
+/// The subject of an act on a dead letter.
+pub const LETTER: &str = "dead_letter";
+
+/// The subject of a letter.
+pub(crate) fn subject(id: &str) -> Subject {
+    Subject::new(NAME, LETTER, id)
+}
+
+/// Stent's dead letters in one real store.
+#[async_trait]
+pub trait LetterStore: Send + Sync {
+    /// The database for people, without secrets.
+    fn database(&self) -> &str;
+
+    /// The database's clock, and whether the tables of dead letters are there.
+    async fn ready(&self) -> Result<(Timestamp, bool)>;
+
+    /// The letters that match, in one snapshot, in order.
+    async fn look(&self, query: &LetterQuery) -> Result<Facts>;
+
+    /// Replays what of a batch can be replayed, in one transaction, and says which places of it were.
+    async fn replay(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Places>;
+
+    /// Removes what of a batch is still as seen, in one transaction, and says which places of it were.
+    async fn remove(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Places>;
+
+    /// The same letters over a connection of its own, for work side by side; `None` where that gains nothing.
+    async fn lane(&self) -> Option<Box<dyn LetterStore>> {
+        None
+    }
+
+    /// What is there of these letters and which tasks of their replays are, both in one snapshot.
+    async fn whereabouts(&self, letters: &[Wanted], ahead: i64) -> Result<(Vec<Fact>, Vec<String>)>;
+
+    /// The tasks of the executions of those of these letters that are orchestrators, but for orchestrators: at most `limit`.
+    async fn around(&self, letters: &[String], ahead: i64, limit: usize) -> Result<Vec<Around>>;
+
+    /// Tasks that do the same work as those that replays of these letters made: the task of ours, and the other.
+    async fn copies(&self, letters: &[Wanted]) -> Result<Vec<(String, String)>>;
+
+    /// Which of these tasks a record beside their execution names as made by a replay of this program.
+    async fn recorded(&self, tasks: &[String]) -> Result<Vec<String>>;
+
+    /// Executions with more than one orchestrator that has not failed: the execution, and each of those tasks. One pass over
+    /// the tasks, for when so many letters were replayed that asking about each would take longer.
+    async fn twins(&self) -> Result<Vec<(String, String)>>;
+}
+
+/// Which letters, and what of them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LetterQuery {
+    /// These ids; `None` is all.
+    pub ids: Option<Vec<String>>,
+    /// These kinds; empty: all.
+    pub kinds: Vec<String>,
+    /// Of this queue; `default` is also what has none.
+    pub queue: Option<String>,
+    /// Of this step, with or without its module.
+    pub step: Option<String>,
+    /// Whose reason contains this text.
+    pub error: Option<String>,
+    /// Given up on by workers whose name begins so.
+    pub worker: Option<String>,
+    /// Died at or after this.
+    pub since: Option<Wall>,
+    /// Died before this.
+    pub until: Option<Wall>,
+    /// In no order: for counting.
+    pub unordered: bool,
+    /// Newest first.
+    pub newest_first: bool,
+    /// At most so many.
+    pub limit: Option<i64>,
+    /// Whether step, reason, queue, worker are wanted.
+    pub texts: bool,
+    /// Whether the dump is wanted.
+    pub dump: bool,
+    /// By how many microseconds the workers' clock is ahead of UTC.
+    pub ahead: i64,
+}
+
+/// The facts of many letters.
+pub struct Facts {
+    /// The letters in chunks.
+    pub chunks: Pin<Box<dyn Stream<Item = Result<Vec<Fact>>> + Send>>,
+}
+
+/// What is known of a letter and of what it belongs to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fact {
+    /// The id of the letter, and of the task that died.
+    pub id: String,
+    /// When it was moved here.
+    pub moved_at: Option<Wall>,
+    /// What its standing rests on.
+    pub grounds: Grounds,
+    /// The execution it belongs to.
+    pub execution_id: Option<String>,
+    /// The step.
+    pub step: Option<String>,
+    /// The text of the exception.
+    pub reason: Option<String>,
+    /// The queue.
+    pub queue: Option<String>,
+    /// Who gave up.
+    pub worker: Option<String>,
+    /// How often it had been tried again.
+    pub retries: Option<i64>,
+    /// The whole task as text.
+    pub dump: Option<String>,
+}
+
+/// What the standing of a letter rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grounds {
+    /// What died.
+    pub kind: TaskKind,
+    /// The state of its execution; `None` when that is gone.
+    pub execution: Option<ExecutionState>,
+    /// Whether the expiry of the execution has passed.
+    pub expired: bool,
+    /// The state of the task that waited for it, where that is known.
+    pub parent: Option<TaskState>,
+    /// Whether an orchestrator of the execution is pending or running.
+    pub live: bool,
+    /// Whether the task can be made again: from its dump, or, where that is text of senpuki 0.1.x, from the row of the task.
+    pub readable: bool,
+}
+
+/// Letters to be replayed or removed in one transaction.
+#[derive(Debug, Clone)]
+pub struct Batch<'a> {
+    /// The letters, by place.
+    pub letters: &'a [Wanted],
+    /// Into this queue instead of their own.
+    pub queue: Option<&'a str>,
+    /// Also those whose replay makes no sense.
+    pub force: bool,
+    /// By how many microseconds the workers' clock is ahead of UTC.
+    pub ahead: i64,
+    /// Who, why and which operation, for the record beside the execution.
+    pub note: &'a str,
+}
