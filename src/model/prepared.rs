@@ -1,5 +1,6 @@
 //! A plan together with the system it is for: what is shown, written to a file, read back and applied.
 
+use std::fmt;
 use std::io::{BufRead, Write};
 
 use async_trait::async_trait;
@@ -81,6 +82,12 @@ pub trait PreparedAction: Send + Sync {
     /// # Errors
     /// `Internal` when the permit is for another plan; what goes wrong with a target is in the report.
     async fn apply(self: Box<Self>, applying: Applying<'_>) -> Result<Report>;
+}
+
+impl fmt::Debug for dyn PreparedAction + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.plan().fmt(f)
+    }
 }
 
 /// A plan, its action, and who applies it.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use sen_core::error::ErrorKind;
 use sen_core::letters::{DeadLetters, LetterFilter, ReplayOptions};
+use sen_core::model::prepared::Applying;
 use sen_core::model::report::Outcome;
 use sen_core::observe::Silent;
 use sen_core::permit::{Consent, WritePermit};
@@ -87,7 +88,7 @@ fn failed_tasks_are_listed_and_grouped() {
         );
         assert_eq!(letters.plan_discard(&LetterFilter::default()).await.unwrap_err().kind(), ErrorKind::Refused);
         let none = LetterFilter { queue: Some("q".into()), ..LetterFilter::default() };
-        assert_eq!(letters.plan_discard(&none).await.unwrap().targets(), 0);
+        assert_eq!(letters.plan_discard(&none).await.unwrap().plan().targets, 0);
     });
 }
 
@@ -98,15 +99,16 @@ fn replay_resets_the_attempts() {
     block_on(async {
         let database = open(&place).await;
         let letters = letters(&database);
-        let plan = letters.plan_replay(&LetterFilter::default(), &ReplayOptions::default()).await.unwrap();
+        let action = letters.plan_replay(&LetterFilter::default(), &ReplayOptions::default()).await.unwrap();
+        let plan = action.plan();
         let set = plan.set.clone().unwrap();
-        assert_eq!((set.count, plan.targets()), (4, 4));
+        assert_eq!((set.count, plan.targets), (4, 4));
         assert_eq!(set.skipped.iter().map(|(_, count)| count).sum::<u64>(), 2);
         let before = place.everything();
-        assert!(WritePermit::grant(&plan, Consent::Unasked, None).is_err());
+        assert!(WritePermit::grant(plan, Consent::Unasked, None).is_err());
         assert_eq!(place.everything(), before);
-        let permit = WritePermit::grant(&plan, Consent::InAdvance, Some("fixed".into())).unwrap();
-        let report = letters.replay(&plan, &permit, &Silent).await.unwrap();
+        let permit = WritePermit::grant(plan, Consent::InAdvance, Some("fixed".into())).unwrap();
+        let report = action.apply(Applying { permit: &permit, observer: &Silent, export: None }).await.unwrap();
         assert_eq!((report.count(Outcome::Applied), report.items.len()), (4, 4));
         for item in &report.items {
             let hash = place.hash(&item.subject.id);
@@ -123,12 +125,13 @@ fn replay_resets_the_attempts() {
             ids: vec!["task_122c768051e0".into(), "nope".into(), "task_086afa9f5fe8".into()],
             ..LetterFilter::default()
         };
-        let plan = letters.plan_replay(&named, &ReplayOptions::default()).await.unwrap();
+        let action = letters.plan_replay(&named, &ReplayOptions::default()).await.unwrap();
+        let plan = action.plan();
         assert_eq!((plan.set.as_ref().unwrap().count, plan.refused.len()), (1, 2));
         // What changes between the plan and the act is left alone.
         place.set("task_122c768051e0", &[("updated_at", "2026-11-21T00:00:00.000001")]);
-        let permit = WritePermit::grant(&plan, Consent::InAdvance, None).unwrap();
-        let report = letters.replay(&plan, &permit, &Silent).await.unwrap();
+        let permit = WritePermit::grant(plan, Consent::InAdvance, None).unwrap();
+        let report = action.apply(Applying { permit: &permit, observer: &Silent, export: None }).await.unwrap();
         assert_eq!(report.count(Outcome::Changed), 2, "{:?}", report.items);
         assert_eq!(place.hash("task_122c768051e0")["status"], "failed");
     });
@@ -147,10 +150,11 @@ fn two_operators_replay_each_letter_once() {
         let work = |database: &'static Database| async move {
             let letters = letters(database);
             let options = ReplayOptions { batch: Some(7), ..ReplayOptions::default() };
-            let plan = letters.plan_replay(&LetterFilter::default(), &options).await.unwrap();
-            let permit = WritePermit::grant(&plan, Consent::InAdvance, None).unwrap();
+            let action = letters.plan_replay(&LetterFilter::default(), &options).await.unwrap();
+            let plan = action.plan();
+            let permit = WritePermit::grant(plan, Consent::InAdvance, None).unwrap();
             tokio::task::yield_now().await;
-            letters.replay(&plan, &permit, &Silent).await.unwrap()
+            action.apply(Applying { permit: &permit, observer: &Silent, export: None }).await.unwrap()
         };
         let [first, second] = databases.map(|database| &*Box::leak(Box::new(database)));
         let (first, second) = tokio::join!(work(first), work(second));

@@ -8,7 +8,7 @@ use sen_core::stores::postgres::Postgres;
 use sen_core::stores::postgres::link::Link;
 use sen_core::stores::sqlite::{Access, Sqlite};
 use sen_core::stores::url::Target;
-use sen_core::systems::stent::acts::{ActStore, Cancel, Complete, Signal};
+use sen_core::systems::stent::acts::port::{ActStore, Cancel, Complete, Signal};
 use sen_core::systems::stent::letters::chosen::{Places, Wanted};
 use sen_core::systems::stent::letters::{Batch, LetterStore};
 use sen_core::systems::stent::postgres::acts::PostgresActs;

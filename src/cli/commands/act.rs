@@ -87,7 +87,7 @@ pub enum Execution {
     /// It was a dry run; this is what it would have done.
     Planned(Answer),
     /// It was applied.
-    Applied(Report, Outline),
+    Applied(Report, Box<Outline>),
 }
 
 /// What is remembered of a plan that was applied.
@@ -135,7 +135,7 @@ pub async fn execute<'a>(
     let report = session.interrupt.protect(action.apply(applying)).await;
     session.announce(progress.announced());
     progress.finish().into_iter().for_each(|line| session.warn(line));
-    Ok(Execution::Applied(report?, outline))
+    Ok(Execution::Applied(report?, Box::new(outline)))
 }
 
 fn planned(action: &dyn PreparedAction) -> Result<Answer> {
