@@ -17,7 +17,7 @@ mod replay;
 mod view;
 
 pub use handle::StentLetters;
-pub use port::{Batch, Fact, Facts, Grounds, LETTER, LetterQuery, LetterStore};
+pub use port::{Batch, Fact, Facts, LetterQuery, LetterStore};
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;

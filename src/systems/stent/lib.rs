@@ -1,16 +1,18 @@
 //! Stent and Senpuki (Stent is Senpuki renamed): durable functions, kept in `executions`, `tasks` and their neighbours.
 //!
 //! This file is the system: it looks through a [`port::ExecutionStore`] and, for dead letters and acts, a
-//! [`letters::LetterStore`]. SQL lives in the cells (`postgres.rs`, `sqlite.rs`).
+//! [`letters::LetterStore`]. SQL lives in the store implementations (`postgres.rs`, `sqlite.rs`).
 
 pub mod acts;
 pub mod codec;
 pub mod dump;
 pub mod letters;
+pub mod names;
 pub mod pickle;
 pub mod port;
 pub mod record;
 pub mod shape;
+pub mod state;
 pub mod verdict;
 pub mod why;
 
@@ -48,7 +50,7 @@ use sen_model::value::Row;
 use port::{Bound, Ids, Order, Query};
 
 pub use handle::Stent;
-pub use record::{EXECUTION, NAME, TASKS};
+pub use names::{EXECUTION, EXECUTION_STATES, NAME, TASK_STATES, TASKS};
 pub use view::{EXECUTION_COLUMNS, TASK_COLUMNS};
 
 /// How much progress comes along with an execution.
@@ -79,27 +81,6 @@ fn parts<T: Send + 'static>(
         Ok(Part { rows: chunk.into_iter().map(&make).collect(), more })
     }))
 }
-
-/// The states `sen exec list --state` takes: what the database stores, and what a verdict says.
-pub const EXECUTION_STATES: &[&str] = &[
-    "pending",
-    "running",
-    "completed",
-    "failed",
-    "timed_out",
-    "cancelling",
-    "cancelled",
-    "stranded",
-    "overdue",
-    "lost",
-    "waiting",
-    "sleeping",
-    "settling",
-];
-
-/// The states `sen task list --state` takes.
-pub const TASK_STATES: &[&str] =
-    &["pending", "running", "completed", "failed", "ready", "scheduled", "waiting", "lost"];
 
 impl Stent {
     fn query(&self, filter: &Filter) -> Result<Query> {

@@ -17,10 +17,11 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::codec::LIMIT;
-use super::port::{Census, ExecutionStore, Ids, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole, needles};
+use super::port::{
+    Activity, Census, ExecutionStore, Ids, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole, needles,
+};
 use super::record::{DeadTask, Execution, ExecutionState, Progress, Signal, Task, TaskKind, TaskState, parse_tags};
 use super::shape::{ColumnFact, Shape, TABLES};
-use super::why::Activity;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Zone;

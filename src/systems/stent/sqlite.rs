@@ -16,10 +16,11 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::codec::LIMIT;
-use super::port::{Census, ExecutionStore, Ids, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole, needles};
+use super::port::{
+    Activity, Census, ExecutionStore, Ids, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole, needles,
+};
 use super::record::{DeadTask, Execution, ExecutionState, Progress, Signal, Task, TaskKind, TaskState};
 use super::shape::{ColumnFact, Shape, TABLES};
-use super::why::Activity;
 use sen_model::error::Result;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Zone;

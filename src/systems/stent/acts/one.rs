@@ -12,11 +12,12 @@ use sen_model::text::named;
 use sen_model::time::{Timestamp, Uptime};
 use serde_json::value::RawValue;
 
-use super::items::{announce, refused, subject};
+use super::items::{announce, refused};
 use super::port::{Cancel, Complete, Signal, Stopped};
 use super::rules::{self, Cancellable};
 use crate::codec::Codec;
 use crate::handle::Stent;
+use crate::names;
 use crate::plan::{ExecutionAct, ExecutionAction, ExecutionTarget, Seen};
 use crate::port::Whole;
 use crate::record::{Execution, ExecutionState};
@@ -114,7 +115,7 @@ impl Stent {
             }
             _ => Err(Error::usage(format!("the plan does not say what was seen for this act ({})", act.name()))),
         };
-        done.unwrap_or_else(|error| Item::failed(subject(&target.id), &error))
+        done.unwrap_or_else(|error| Item::failed(names::execution(&target.id), &error))
     }
 
     async fn cancel(

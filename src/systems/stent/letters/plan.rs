@@ -14,10 +14,11 @@ use sen_model::time::wall::Wall;
 
 use super::chosen::Chosen;
 use super::handle::StentLetters;
-use super::port::{Fact, LetterQuery, subject};
+use super::port::{Fact, LetterQuery};
 use super::rules::{self, Standing, standing};
 use super::steps::TASKS;
 use super::view;
+use crate::names::dead_letter;
 use crate::plan::{LetterAct, LetterAction};
 use crate::record::TaskKind;
 
@@ -173,7 +174,7 @@ impl StentLetters {
                 } else if named {
                     let force = if standing.can_be_forced() { " (--force replays it all the same)" } else { "" };
                     let why = format!("{}{force}", standing.why());
-                    gathered.refused.push(Item::new(subject(&fact.id), Outcome::Changed, why));
+                    gathered.refused.push(Item::new(dead_letter(&fact.id), Outcome::Changed, why));
                 } else {
                     *gathered.skipped.entry(standing).or_default() += 1;
                 }
@@ -182,7 +183,7 @@ impl StentLetters {
         let missing = filter.ids.iter().filter(|id| !gathered.seen.contains(id));
         if limit == u64::MAX {
             let missing: Vec<Item> = missing
-                .map(|id| Item::new(subject(id), Outcome::Missing, "there is no such dead letter (any more)"))
+                .map(|id| Item::new(dead_letter(id), Outcome::Missing, "there is no such dead letter (any more)"))
                 .collect();
             gathered.refused.extend(missing);
         }

@@ -10,7 +10,6 @@ use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
 use sen_model::plan::Plan;
 use sen_model::report::{Item, Outcome, Report};
-use sen_model::subject::Subject;
 use sen_model::time::{Timestamp, Uptime};
 
 use super::chosen::{Chosen, Places, Wanted};
@@ -19,7 +18,7 @@ use super::ledger::{Ledger, sentence};
 use super::note::note;
 use super::port::{Batch, Fact, LetterStore};
 use super::rules::{Standing, standing};
-use crate::record::NAME;
+use crate::names;
 
 /// So many letters go into one transaction unless told otherwise.
 const BATCH: u32 = 500;
@@ -366,7 +365,7 @@ impl StentLetters {
         match foreign {
             Ok(copies) => {
                 for (ours, other) in copies {
-                    let task = Subject::new(NAME, "task", other);
+                    let task = names::task(&other);
                     let why = format!(
                         "a second task that does the work of {ours}: probably another tool replayed the letter, too"
                     );

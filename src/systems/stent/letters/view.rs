@@ -5,18 +5,17 @@ use std::collections::HashMap;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::port::Fact;
 use super::rules::{self, Standing, standing};
 use super::steps::{Foresight, StepFact, TASKS};
-use super::{Fact, LETTER};
 use crate::codec::decode;
 use crate::dump::{self, Dump};
-use crate::record::NAME;
+use crate::names::{NAME, dead_letter};
 use crate::record::{Task, TaskKind};
 use sen_model::letter::{Letter, LetterGroup, fold_error, group_id};
 use sen_model::letters::LetterFilter;
 use sen_model::plan::StepPreview;
 use sen_model::record::{Found, Section};
-use sen_model::subject::Subject;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::{Wall, Zone};
 use sen_model::value::{Column, Show, Value};
@@ -240,7 +239,7 @@ pub(super) fn found(fact: Fact, foresight: &Foresight, now: Timestamp, zone: &Zo
         fields.push(("traceback", Value::Lines(traceback)));
     }
     Found {
-        subject: Subject::new(NAME, LETTER, fact.id.clone()),
+        subject: dead_letter(&fact.id),
         now,
         fields,
         lead,

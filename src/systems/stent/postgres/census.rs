@@ -6,10 +6,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::clock;
-use crate::port::{Census, ExecutionGroup, Group, Orphans, PASSED, Passed, Stats, Step, TaskGroup, Worker};
+use crate::port::{Activity, Census, ExecutionGroup, Group, Orphans, PASSED, Passed, Stats, Step, TaskGroup, Worker};
 use crate::shape::{Library, Shape};
-use crate::verdict::GRACE;
-use crate::why::Activity;
+use crate::state::GRACE;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Zone;

@@ -18,7 +18,8 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use super::{filled, is_other, readable, remembered};
 use crate::letters::chosen::{Places, Wanted};
-use crate::letters::port::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore};
+use crate::letters::port::{Batch, Fact, Facts, LetterQuery, LetterStore};
+use crate::letters::rules::Grounds;
 use crate::letters::steps::Around;
 use crate::record::{ExecutionState, TaskKind, TaskState};
 use sen_model::error::{Error, ErrorKind, Result};

@@ -11,7 +11,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::{clock, execution, execution_columns, task, task_columns};
 use crate::port::{Listed, Order, Query, Rows};
 use crate::record::Task;
-use crate::verdict::Leaves;
+use crate::state::Leaves;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::text::named;
 use sen_stores::postgres::decode::Cells;
@@ -54,7 +54,7 @@ macro_rules! times {
     };
 }
 
-/// Whether anything of an execution changed a moment ago, as `verdict::GRACE` has it.
+/// Whether anything of an execution changed a moment ago, as `state::GRACE` has it.
 macro_rules! recent {
     () => {
         concat!(
@@ -66,7 +66,7 @@ macro_rules! recent {
     };
 }
 
-/// What the open tasks are at that wait for no other open one: letters as `verdict::Leaves` reads them.
+/// What the open tasks are at that wait for no other open one: letters as `state::Leaves` reads them.
 macro_rules! leaves {
     () => {
         concat!(

@@ -6,10 +6,9 @@ use rusqlite::{Connection, Row, params};
 
 use super::cells::Cells;
 use super::{all, one};
-use crate::port::{Census, ExecutionGroup, Group, Orphans, PASSED, Passed, Stats, Step, TaskGroup, Worker};
+use crate::port::{Activity, Census, ExecutionGroup, Group, Orphans, PASSED, Passed, Stats, Step, TaskGroup, Worker};
 use crate::shape::{Library, Shape};
-use crate::verdict::GRACE;
-use crate::why::Activity;
+use crate::state::GRACE;
 use sen_model::error::Result;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::{Wall, Zone};

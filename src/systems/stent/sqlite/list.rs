@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::cells::Cells;
 use super::{SqliteExecutions, execution, execution_columns, one, task_columns};
 use crate::port::{Listed, Order, Query, Rows};
-use crate::verdict::{GRACE, Leaves};
+use crate::state::{GRACE, Leaves};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::text::named;
 use sen_model::time::Timestamp;
@@ -37,7 +37,7 @@ macro_rules! tagged {
     };
 }
 
-/// As in `postgres/list.rs`; `:recent` lies as long ago as `verdict::GRACE`.
+/// As in `postgres/list.rs`; `:recent` lies as long ago as `state::GRACE`.
 macro_rules! recent {
     () => {
         "max(coalesce(e.created_at, ''), coalesce((SELECT max(max(coalesce(t.created_at, ''), coalesce(t.started_at, ''),

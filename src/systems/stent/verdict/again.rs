@@ -1,6 +1,6 @@
 //! What is tried again, and what runs again when a worker takes lost work up. Pure.
 
-use super::{name, span};
+use super::words::{name, span};
 use crate::port::Whole;
 use crate::record::{Progress, Task, TaskKind, TaskState};
 use sen_model::time::wall::Wall;

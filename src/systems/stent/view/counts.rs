@@ -1,9 +1,9 @@
 //! Counts: what `sen status` and `sen stats` tell.
 
-use super::{Clock, column};
+use super::values::{Clock, column};
+use crate::names::NAME;
 use crate::port::{Census, Group, Stats, Step, TaskGroup, Worker};
 use crate::record::ExecutionState;
-use crate::record::NAME;
 use crate::verdict::{ZoneDoubt, likely_ahead, zone_doubt};
 use sen_model::record::Section;
 use sen_model::summary::{Attention, Count, Statistics, Survey};
@@ -132,7 +132,7 @@ fn newest(census: &Census) -> Option<Wall> {
     executions.chain(census.tasks.iter().map(|group| group.group.newest)).chain([census.letters.newest]).flatten().max()
 }
 
-pub(in super::super) fn survey(census: &Census, zone: &Zone) -> Survey {
+pub(crate) fn survey(census: &Census, zone: &Zone) -> Survey {
     let clock = Clock::new(zone, census.now);
     Survey {
         system: NAME,
@@ -282,7 +282,7 @@ fn silent(census: &Census, clock: &Clock<'_>) -> Vec<String> {
     silent
 }
 
-pub(in super::super) fn silent_queues(census: &Census, zone: &Zone) -> Vec<String> {
+pub(crate) fn silent_queues(census: &Census, zone: &Zone) -> Vec<String> {
     silent(census, &Clock::new(zone, census.now))
 }
 
@@ -328,7 +328,7 @@ fn step(step: &Step) -> Row {
     ]
 }
 
-pub(in super::super) fn stats(stats: &Stats, zone: &Zone, window: std::time::Duration) -> Statistics {
+pub(crate) fn stats(stats: &Stats, zone: &Zone, window: std::time::Duration) -> Statistics {
     let census = &stats.census;
     let clock = Clock::new(zone, census.now);
     let counted: Vec<Row> = counts(census, &clock)

@@ -1,0 +1,19 @@
+//! The few words that what is told of executions and tasks has in common.
+
+use sen_model::time::humane;
+use sen_model::time::wall::Wall;
+
+/// A span between two readings of the workers' clock, in words.
+pub(super) fn span(from: Wall, to: Wall) -> String {
+    humane(to.as_micros().saturating_sub(from.as_micros()).max(0))
+}
+
+/// A step's name.
+pub(super) fn name(step: Option<&str>) -> &str {
+    step.unwrap_or("(unnamed)")
+}
+
+/// How long ago something was.
+pub(super) fn since(from: Option<Wall>, now: Wall) -> String {
+    from.map_or_else(|| "an unknown time".into(), |from| span(from, now))
+}
