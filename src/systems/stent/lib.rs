@@ -18,6 +18,8 @@ pub mod why;
 
 mod handle;
 mod plan;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod rows;
 mod upkeep;
 mod view;
 

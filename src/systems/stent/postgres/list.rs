@@ -5,26 +5,19 @@
 //! if all are asked for does the server sort its rows as they lie instead of building each of them anew, which takes twice
 //! as long.
 
-use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{clock, execution, execution_columns, task, task_columns};
+use super::columns::{execution_columns, task_columns, wall_now};
+use super::reading::{clock, one};
 use crate::port::{Listed, Order, Query, Rows};
 use crate::record::Task;
-use crate::state::Leaves;
+use crate::rows;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::text::named;
 use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::link::Link;
 use sen_stores::postgres::read::{Ask, chunks};
 use sen_stores::sql::Sql;
-
-/// What the workers' clock shows now.
-macro_rules! wall_now {
-    () => {
-        "(now() AT TIME ZONE 'UTC' + $14 * interval '1 microsecond')"
-    };
-}
 
 macro_rules! times {
     ($created:literal) => {
@@ -35,7 +28,7 @@ macro_rules! times {
             AND ($8::int8 IS NULL OR ",
             $created,
             " >= ",
-            wall_now!(),
+            wall_now!("$14"),
             " - $8 * interval '1 microsecond')
             AND ($9::int8 IS NULL OR ",
             $created,
@@ -43,12 +36,12 @@ macro_rules! times {
             AND ($10::int8 IS NULL OR ",
             $created,
             " < ",
-            wall_now!(),
+            wall_now!("$14"),
             " - $10 * interval '1 microsecond')
             AND ($11::int8 IS NULL OR ",
             $created,
             " < ",
-            wall_now!(),
+            wall_now!("$14"),
             " - $11 * interval '1 microsecond')"
         )
     };
@@ -60,7 +53,7 @@ macro_rules! recent {
         concat!(
             "coalesce(greatest(e.created_at, (SELECT max(greatest(t.created_at, t.started_at, t.completed_at)) FROM tasks AS t
                 WHERE t.execution_id = e.id)) >= ",
-            wall_now!(),
+            wall_now!("$14"),
             " - interval '60 seconds', false)"
         )
     };
@@ -72,7 +65,7 @@ macro_rules! leaves {
         concat!(
             "(SELECT string_agg(DISTINCT CASE WHEN t.state = 'running' THEN 'r' WHEN t.kind = 'signal' THEN 'w'
                     WHEN t.scheduled_for > ",
-            wall_now!(),
+            wall_now!("$14"),
             " THEN 's' ELSE 'o' END, '') FROM tasks AS t
                 WHERE t.execution_id = e.id AND t.state IN ('pending', 'running') AND NOT EXISTS (SELECT 1 FROM tasks AS c
                     WHERE c.execution_id = e.id AND c.parent_task_id = t.id AND c.state IN ('pending', 'running')))"
@@ -92,7 +85,7 @@ static EXECUTIONS_BEGIN: Sql = Sql::new(concat!(
             SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')) END,
         CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN EXISTS (
             SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state = 'running' AND t.lease_expires_at < ",
-    wall_now!(),
+    wall_now!("$14"),
     ") END, CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN ",
     recent!(),
     " END, CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN ",
@@ -101,7 +94,7 @@ static EXECUTIONS_BEGIN: Sql = Sql::new(concat!(
     FROM (SELECT e.* FROM executions AS e WHERE
         ($1::text[] IS NULL OR e.state = ANY($1) OR (e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') AND (
             ('overdue' = ANY($1) AND e.expiry_at < ",
-    wall_now!(),
+    wall_now!("$14"),
     ") OR ('stranded' = ANY($1) AND NOT EXISTS (
                 SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')) AND NOT ",
     recent!(),
@@ -113,7 +106,7 @@ static EXECUTIONS_BEGIN: Sql = Sql::new(concat!(
     " WHEN 'w' THEN 'waiting' WHEN 'sw' THEN 'waiting' WHEN 's' THEN 'sleeping' END = ANY($1))
             OR ('lost' = ANY($1) AND EXISTS (
                 SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state = 'running' AND t.lease_expires_at < ",
-    wall_now!(),
+    wall_now!("$14"),
     ")))))
         AND ($2::text IS NULL OR e.queue = $2 OR ($2 = 'default' AND e.queue IS NULL))
         AND ($3::text IS NULL OR e.root_function = $3 OR right(e.root_function, length($3) + 1) = ':' || $3)
@@ -139,14 +132,14 @@ static TASKS_BEGIN: Sql = Sql::new(concat!(
     FROM (SELECT e.* FROM tasks AS e WHERE
         ($1::text[] IS NULL OR e.state = ANY($1)
             OR (e.state = 'running' AND 'lost' = ANY($1) AND e.lease_expires_at < ",
-    wall_now!(),
+    wall_now!("$14"),
     ") OR (e.state = 'pending' AND (
                 ('waiting' = ANY($1) AND e.kind = 'signal')
                 OR (e.kind <> 'signal' AND (
                     ('scheduled' = ANY($1) AND e.scheduled_for > ",
-    wall_now!(),
+    wall_now!("$14"),
     ") OR ('ready' = ANY($1) AND (e.scheduled_for IS NULL OR e.scheduled_for <= ",
-    wall_now!(),
+    wall_now!("$14"),
     "))))))) AND ($2::text IS NULL OR e.queue = $2 OR ($2 = 'default' AND e.queue IS NULL))
         AND ($3::text IS NULL OR e.step_name = $3 OR right(e.step_name, length($3) + 1) = ':' || $3)
         AND ($4::text[] IS NULL OR EXISTS (SELECT 1 FROM unnest($4) AS n (tag) WHERE position(n.tag IN e.tags) > 0))
@@ -225,18 +218,12 @@ static TASKS_CLOCK: Sql = Sql::new("SELECT now(), $1::text IS NULL OR EXISTS (SE
 
 pub(super) async fn executions(link: &Link, query: &Query) -> Result<Rows<Listed>> {
     let sql = EXECUTIONS_BEGIN.clone().then(executions_end(query.order, query.descending));
-    stream(link, query, &EXECUTIONS_CLOCK, &sql, |row| {
-        let mut cells = Cells::new(row);
-        let (live, lost, settling) = (cells.flag(15), cells.flag(16), cells.flag(17));
-        let leaves = Leaves::parse(&cells.text(18).unwrap_or_default());
-        Listed { execution: execution(row), live, lost, settling, leaves }
-    })
-    .await
+    stream(link, query, &EXECUTIONS_CLOCK, &sql, rows::listed).await
 }
 
 pub(super) async fn tasks(link: &Link, query: &Query) -> Result<Rows<Task>> {
     let sql = TASKS_BEGIN.clone().then(tasks_end(query.order, query.descending));
-    stream(link, query, &TASKS_CLOCK, &sql, task).await
+    stream(link, query, &TASKS_CLOCK, &sql, rows::task).await
 }
 
 async fn stream<T: Send + 'static>(
@@ -244,7 +231,7 @@ async fn stream<T: Send + 'static>(
     query: &Query,
     first: &Sql,
     long: &Sql,
-    make: fn(&Row) -> T,
+    make: fn(rows::Cells<'_>) -> T,
 ) -> Result<Rows<T>> {
     let states = (!query.states.is_empty()).then_some(&query.states);
     let tags = (!query.tag.is_empty()).then_some(&query.tag);
@@ -271,9 +258,9 @@ async fn stream<T: Send + 'static>(
     ];
     let first = Ask::new(first, [(&query.after as _, Type::TEXT)]);
     let (head, rows) = link.snapshot_stream(&first, &Ask::new(long, params)).await?;
-    if head.first().and_then(|row| Cells::new(row).flag(1)) == Some(false) {
+    if one(&head, |cells| cells.flag(1)) == Some(Some(false)) {
         let after = query.after.as_deref().unwrap_or_default();
         return Err(Error::new(ErrorKind::NotFound, format!("no row {} for the page to begin behind", named(after))));
     }
-    Ok(Rows { now: clock(&head), chunks: Box::pin(chunks(rows, make)) })
+    Ok(Rows { now: clock(&head), chunks: Box::pin(chunks(rows, move |row| make(&mut Cells::new(row)))) })
 }

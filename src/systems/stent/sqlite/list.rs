@@ -1,25 +1,27 @@
 //! Lists of executions and tasks, streamed through a channel so that memory stays flat.
 
 use futures_util::stream;
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Connection, named_params};
 use tokio::sync::mpsc;
 
 use super::cells::Cells;
-use super::{SqliteExecutions, execution, execution_columns, one, task_columns};
-use crate::port::{Listed, Order, Query, Rows};
-use crate::state::{GRACE, Leaves};
+use super::reading::{execution_columns, one, snapshot, task_columns};
+use crate::port::{Bound, Listed, Order, Query, Rows};
+use crate::record::Task;
+use crate::rows;
+use crate::state::GRACE;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::text::named;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
-use sen_stores::sqlite::error_from;
+use sen_stores::sqlite::{Sqlite, error_from};
 
 /// Rows that travel at once.
 const CHUNK: usize = 256;
 
 /// What is listed.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
+enum Kind {
     Executions,
     Tasks,
 }
@@ -55,7 +57,7 @@ macro_rules! leaves {
     };
 }
 
-pub(super) const EXECUTIONS: &str = concat!(
+const EXECUTIONS: &str = concat!(
     "SELECT ",
     execution_columns!(
         "substr(e.error, 1, 65536)",
@@ -102,7 +104,7 @@ pub(super) const EXECUTIONS: &str = concat!(
     times!()
 );
 
-pub(super) const TASKS: &str = concat!(
+const TASKS: &str = concat!(
     "SELECT ",
     task_columns!(
         "substr(t.error, 1, 65536)",
@@ -195,46 +197,44 @@ const fn there(kind: Kind) -> &'static str {
     }
 }
 
-pub(super) fn listed(row: &Row<'_>) -> Listed {
-    let mut cells = Cells::new(row);
-    let (live, lost, settling) = (cells.flag(15), cells.flag(16), cells.flag(17));
-    let leaves = Leaves::parse(&cells.text(18).unwrap_or_default());
-    Listed { execution: execution(row), live, lost, settling, leaves }
+pub(super) async fn executions(db: &Sqlite, query: &Query) -> Result<Rows<Listed>> {
+    stream(db, query, EXECUTIONS, Kind::Executions, rows::listed).await
 }
 
-impl SqliteExecutions {
-    pub(super) async fn stream<T: Send + 'static>(
-        &self,
-        query: &Query,
-        begin: &'static str,
-        kind: Kind,
-        make: fn(&Row<'_>) -> T,
-    ) -> Result<Rows<T>> {
-        let after = query.after.clone();
-        let now = self
-            .snapshot(move |db, _, now| {
-                if let Some(after) = after
-                    && one(db, there(kind), [&after], |_| ())?.is_none()
-                {
-                    return Err(Error::new(
-                        ErrorKind::NotFound,
-                        format!("no row {} for the page to begin behind", named(&after)),
-                    ));
-                }
-                Ok(now)
-            })
-            .await?;
-        let query = query.clone();
-        let (sender, receiver) = mpsc::channel::<Result<Vec<T>>>(4);
-        let complaints = sender.clone();
-        self.db.start(
-            move |db| send(db, &query, now, begin, kind, make, &sender),
-            move |error| drop(complaints.blocking_send(Err(error))),
-        )?;
-        let chunks =
-            stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|chunk| (chunk, receiver)) });
-        Ok(Rows { now, chunks: Box::pin(chunks) })
-    }
+pub(super) async fn tasks(db: &Sqlite, query: &Query) -> Result<Rows<Task>> {
+    stream(db, query, TASKS, Kind::Tasks, rows::task).await
+}
+
+async fn stream<T: Send + 'static>(
+    db: &Sqlite,
+    query: &Query,
+    begin: &'static str,
+    kind: Kind,
+    make: fn(rows::Cells<'_>) -> T,
+) -> Result<Rows<T>> {
+    let after = query.after.clone();
+    let now = snapshot(db, move |db, _, now| {
+        if let Some(after) = after
+            && one(db, there(kind), [&after], |_| ())?.is_none()
+        {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("no row {} for the page to begin behind", named(&after)),
+            ));
+        }
+        Ok(now)
+    })
+    .await?;
+    let query = query.clone();
+    let (sender, receiver) = mpsc::channel::<Result<Vec<T>>>(4);
+    let complaints = sender.clone();
+    db.start(
+        move |db| send(db, &query, now, begin, kind, make, &sender),
+        move |error| drop(complaints.blocking_send(Err(error))),
+    )?;
+    let chunks =
+        stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|chunk| (chunk, receiver)) });
+    Ok(Rows { now, chunks: Box::pin(chunks) })
 }
 
 fn send<T>(
@@ -243,12 +243,12 @@ fn send<T>(
     now: Timestamp,
     begin: &str,
     kind: Kind,
-    make: fn(&Row<'_>) -> T,
+    make: fn(rows::Cells<'_>) -> T,
     out: &mpsc::Sender<Result<Vec<T>>>,
 ) -> Result<()> {
     let wall = Wall::from_micros(now.as_micros().saturating_add(query.ahead));
     let list = |texts: &[String]| (!texts.is_empty()).then(|| serde_json::Value::from(texts.to_vec()).to_string());
-    let text = |bound: crate::port::Bound| bound.wall(wall).map(Wall::isoformat);
+    let text = |bound: Bound| bound.wall(wall).map(Wall::isoformat);
     let [until, older] = query.until.map(text);
     let sql = begin.to_owned() + end(kind, query.order, query.descending);
     let mut statement = db.prepare(&sql).map_err(error_from)?;
@@ -263,7 +263,7 @@ fn send<T>(
         .map_err(error_from)?;
     let mut chunk = Vec::new();
     while let Some(row) = rows.next().map_err(error_from)? {
-        chunk.push(make(row));
+        chunk.push(make(&mut Cells::new(row)));
         if chunk.len() == CHUNK && out.blocking_send(Ok(std::mem::take(&mut chunk))).is_err() {
             return Ok(());
         }
