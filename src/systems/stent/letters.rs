@@ -8,10 +8,12 @@ pub mod port;
 pub mod rules;
 pub mod steps;
 
+mod copies;
 mod discard;
 mod handle;
 mod ledger;
 pub(crate) mod note;
+mod pace;
 mod plan;
 mod replay;
 mod view;
