@@ -75,14 +75,10 @@ impl DeadLetters for StentLetters {
             Err(error) if error.kind() == ErrorKind::NoSystem => return Ok(Vec::new()),
             other => other?,
         };
-        let mut chunks = self.store.look(&query).await?.chunks;
         let mut found = Vec::new();
-        while let Some(chunk) = chunks.next().await {
-            for fact in chunk? {
-                let ids = [fact.id.clone()];
-                let steps = self.foresee(&ids, now).await?;
-                found.push(view::found(fact, &steps, now, &self.zone));
-            }
+        for fact in self.facts(&query).await? {
+            let steps = self.foresee(std::slice::from_ref(&fact.id), now).await?;
+            found.push(view::found(fact, &steps, now, &self.zone));
         }
         Ok(found)
     }

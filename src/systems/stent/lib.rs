@@ -17,6 +17,8 @@ pub mod verdict;
 pub mod why;
 
 mod handle;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod paging;
 mod plan;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod rows;
@@ -49,7 +51,7 @@ use sen_model::system::System;
 use sen_model::time::{Timestamp, When};
 use sen_model::value::Row;
 
-use port::{Bound, Ids, Order, Query};
+use port::{Bound, Chunks, Ids, Order, Query};
 
 pub use handle::Stent;
 pub use names::{EXECUTION, EXECUTION_STATES, NAME, TASK_STATES, TASKS};
@@ -64,8 +66,6 @@ fn no_history() -> Error {
     Error::new(ErrorKind::NoSystem, "executions have no events of their own")
         .with_hint("`sen exec show ID` shows their progress")
 }
-
-type Chunks<T> = Pin<Box<dyn Stream<Item = Result<Vec<T>>> + Send>>;
 
 /// The parts of a listing: at most `limit` rows, of which one more was asked for.
 fn parts<T: Send + 'static>(

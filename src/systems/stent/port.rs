@@ -167,12 +167,15 @@ pub struct Listed {
     pub leaves: Leaves,
 }
 
+/// Rows that come in chunks.
+pub type Chunks<T> = Pin<Box<dyn Stream<Item = Result<Vec<T>>> + Send>>;
+
 /// The rows that match a query.
 pub struct Rows<T> {
     /// The database's clock.
     pub now: Timestamp,
     /// The rows in chunks.
-    pub chunks: Pin<Box<dyn Stream<Item = Result<Vec<T>>> + Send>>,
+    pub chunks: Chunks<T>,
 }
 
 /// The order of a list.

@@ -206,14 +206,9 @@ impl StentLetters {
             return Ok(Vec::new());
         }
         let query = LetterQuery { ids: Some(ids.clone()), texts: true, ..LetterQuery::default() };
-        let mut chunks = self.store.look(&query).await?.chunks;
-        let mut lines: Vec<(usize, String)> = Vec::new();
-        while let Some(chunk) = chunks.next().await {
-            for fact in chunk? {
-                let place = ids.iter().position(|id| *id == fact.id).unwrap_or(SAMPLE);
-                lines.push((place, view::line(&fact)));
-            }
-        }
+        let place = |fact: &Fact| ids.iter().position(|id| *id == fact.id).unwrap_or(SAMPLE);
+        let facts = self.facts(&query).await?;
+        let mut lines: Vec<(usize, String)> = facts.iter().map(|fact| (place(fact), view::line(fact))).collect();
         lines.sort();
         Ok(lines.into_iter().map(|(_, line)| line).collect())
     }

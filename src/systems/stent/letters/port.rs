@@ -1,9 +1,6 @@
 //! What dead letters need of a store.
 
-use std::pin::Pin;
-
 use async_trait::async_trait;
-use futures_util::Stream;
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
 use sen_model::time::Timestamp;
@@ -12,6 +9,7 @@ use sen_model::time::wall::Wall;
 use super::chosen::{Places, Wanted};
 use super::rules::Grounds;
 use super::steps::Around;
+use crate::port::Chunks;
 
 /// Stent's dead letters in one real store.
 #[async_trait]
@@ -89,7 +87,7 @@ pub struct LetterQuery {
 /// The facts of many letters.
 pub struct Facts {
     /// The letters in chunks.
-    pub chunks: Pin<Box<dyn Stream<Item = Result<Vec<Fact>>> + Send>>,
+    pub chunks: Chunks<Fact>,
 }
 
 /// What is known of a letter and of what it belongs to.

@@ -9,7 +9,8 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::columns::{execution_columns, task_columns, wall_now};
 use super::reading::{clock, one};
-use crate::port::{Listed, Order, Query, Rows};
+use crate::paging;
+use crate::port::{Listed, Query, Rows};
 use crate::record::Task;
 use crate::rows;
 use sen_model::error::{Error, ErrorKind, Result};
@@ -149,90 +150,27 @@ static TASKS_BEGIN: Sql = Sql::new(concat!(
     times!("e.created_at"),
 ));
 
-/// The end of a statement: what lies behind `after`, the order of the page, and the same order again of what is told of it.
-macro_rules! end {
-    ($table:literal, $rows:literal, $column:literal, $sign:literal, $direction:literal, $there:literal) => {
-        concat!(
-            $there,
-            " AND ($12::text IS NULL OR (e.",
-            $column,
-            ", e.id) ",
-            $sign,
-            " (SELECT a.",
-            $column,
-            ", a.id FROM ",
-            $table,
-            " AS a WHERE a.id = $12)) ORDER BY e.",
-            $column,
-            " ",
-            $direction,
-            ", e.id ",
-            $direction,
-            " LIMIT $16) AS ",
-            $rows,
-            " ORDER BY ",
-            $rows,
-            ".",
-            $column,
-            " ",
-            $direction,
-            ", ",
-            $rows,
-            ".id ",
-            $direction
-        )
-    };
-}
-
-macro_rules! ends {
-    ($name:ident, $table:literal, $rows:literal) => {
-        const fn $name(order: Order, descending: bool) -> &'static str {
-            match (order, descending) {
-                (Order::Stored, _) => concat!(" LIMIT $16) AS ", $rows),
-                (Order::Created, true) => end!($table, $rows, "created_at", "<", "DESC", ""),
-                (Order::Created, false) => end!($table, $rows, "created_at", ">", "ASC", ""),
-                (Order::Started, true) => {
-                    end!($table, $rows, "started_at", "<", "DESC", " AND e.started_at IS NOT NULL")
-                }
-                (Order::Started, false) => {
-                    end!($table, $rows, "started_at", ">", "ASC", " AND e.started_at IS NOT NULL")
-                }
-                (Order::Completed, true) => {
-                    end!($table, $rows, "completed_at", "<", "DESC", " AND e.completed_at IS NOT NULL")
-                }
-                (Order::Completed, false) => {
-                    end!($table, $rows, "completed_at", ">", "ASC", " AND e.completed_at IS NOT NULL")
-                }
-            }
-        }
-    };
-}
-
-ends!(executions_end, "executions", "e");
-ends!(tasks_end, "tasks", "t");
-
 /// The clock, and whether the row is there behind which the page begins.
 static EXECUTIONS_CLOCK: Sql =
     Sql::new("SELECT now(), $1::text IS NULL OR EXISTS (SELECT 1 FROM executions WHERE id = $1)");
 static TASKS_CLOCK: Sql = Sql::new("SELECT now(), $1::text IS NULL OR EXISTS (SELECT 1 FROM tasks WHERE id = $1)");
 
 pub(super) async fn executions(link: &Link, query: &Query) -> Result<Rows<Listed>> {
-    let sql = EXECUTIONS_BEGIN.clone().then(executions_end(query.order, query.descending));
-    stream(link, query, &EXECUTIONS_CLOCK, &sql, rows::listed).await
+    stream(link, query, (&EXECUTIONS_CLOCK, &EXECUTIONS_BEGIN, ["executions", "e"]), rows::listed).await
 }
 
 pub(super) async fn tasks(link: &Link, query: &Query) -> Result<Rows<Task>> {
-    let sql = TASKS_BEGIN.clone().then(tasks_end(query.order, query.descending));
-    stream(link, query, &TASKS_CLOCK, &sql, rows::task).await
+    stream(link, query, (&TASKS_CLOCK, &TASKS_BEGIN, ["tasks", "t"]), rows::task).await
 }
 
 async fn stream<T: Send + 'static>(
     link: &Link,
     query: &Query,
-    first: &Sql,
-    long: &Sql,
+    (first, begin, names): (&Sql, &Sql, [&'static str; 2]),
     make: fn(rows::Cells<'_>) -> T,
 ) -> Result<Rows<T>> {
+    let end = paging::end(query, names, ["$12::text IS NULL", "$12", "$16"]);
+    let long = end.into_iter().fold(begin.clone(), Sql::then);
     let states = (!query.states.is_empty()).then_some(&query.states);
     let tags = (!query.tag.is_empty()).then_some(&query.tag);
     let errors: Vec<&[u8]> = query.error.iter().map(String::as_bytes).collect();
@@ -257,7 +195,7 @@ async fn stream<T: Send + 'static>(
         (&query.limit, Type::INT8),
     ];
     let first = Ask::new(first, [(&query.after as _, Type::TEXT)]);
-    let (head, rows) = link.snapshot_stream(&first, &Ask::new(long, params)).await?;
+    let (head, rows) = link.snapshot_stream(&first, &Ask::new(&long, params)).await?;
     if one(&head, |cells| cells.flag(1)) == Some(Some(false)) {
         let after = query.after.as_deref().unwrap_or_default();
         return Err(Error::new(ErrorKind::NotFound, format!("no row {} for the page to begin behind", named(after))));

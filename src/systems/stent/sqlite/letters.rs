@@ -4,12 +4,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::stream;
 use rusqlite::{Connection, ToSql, TransactionBehavior, named_params, params};
-use tokio::sync::mpsc;
 
 use super::cells::Cells;
-use super::reading::{all, list, now, one, readable, shape, task_columns, texts, wall};
+use super::reading::{all, list, now, one, readable, shape, streamed, task_columns, texts, wall};
 use crate::dump::{self, Dump};
 use crate::letters::chosen::{Places, Wanted};
 use crate::letters::port::{Batch, Fact, Facts, LetterQuery, LetterStore};
@@ -22,9 +20,6 @@ use sen_model::permit::WritePermit;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
 use sen_stores::sqlite::{Sqlite, commit, error_from, part, written};
-
-/// Letters that travel at once.
-const CHUNK: usize = 256;
 
 /// Stent's dead letters in one SQLite file.
 pub struct SqliteLetters {
@@ -170,28 +165,6 @@ fn each(db: &Connection, sql: &str, query: &LetterQuery, mut take: impl FnMut(Fa
         if !take(rows::fact(&mut Cells::new(row))) {
             break;
         }
-    }
-    Ok(())
-}
-
-fn send(db: &mut Connection, query: &LetterQuery, sender: &mpsc::Sender<Result<Vec<Fact>>>) -> Result<()> {
-    let snapshot = db.transaction().map_err(error_from)?;
-    let sql = match (query.unordered, query.newest_first) {
-        (true, _) => UNORDERED,
-        (false, true) => NEWEST_FIRST,
-        (false, false) => OLDEST_FIRST,
-    };
-    let mut chunk = Vec::with_capacity(CHUNK);
-    let mut heard = true;
-    each(&snapshot, sql, query, |fact| {
-        chunk.push(fact);
-        if chunk.len() == CHUNK {
-            heard = sender.blocking_send(Ok(std::mem::take(&mut chunk))).is_ok();
-        }
-        heard
-    })?;
-    if heard {
-        drop(sender.blocking_send(Ok(chunk)));
     }
     Ok(())
 }
@@ -354,12 +327,16 @@ impl LetterStore for SqliteLetters {
 
     async fn look(&self, query: &LetterQuery) -> Result<Facts> {
         let query = query.clone();
-        let (sender, receiver) = mpsc::channel::<Result<Vec<Fact>>>(4);
-        let complaints = sender.clone();
-        self.db.start(move |db| send(db, &query, &sender), move |error| drop(complaints.blocking_send(Err(error))))?;
-        let chunks =
-            stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|chunk| (chunk, receiver)) });
-        Ok(Facts { chunks: Box::pin(chunks) })
+        let sql = match (query.unordered, query.newest_first) {
+            (true, _) => UNORDERED,
+            (false, true) => NEWEST_FIRST,
+            (false, false) => OLDEST_FIRST,
+        };
+        let chunks = streamed(&self.db, move |db, take| {
+            let snapshot = db.transaction().map_err(error_from)?;
+            each(&snapshot, sql, &query, take)
+        })?;
+        Ok(Facts { chunks })
     }
 
     async fn replay(&self, batch: &Batch<'_>, _permit: &WritePermit) -> Result<Places> {

@@ -1,9 +1,11 @@
 //! What every reading of these tables in SQLite begins with: the clock, the catalogue, a snapshot, the columns of a row.
 
+use futures_util::stream;
 use rusqlite::{Connection, OptionalExtension as _};
+use tokio::sync::mpsc;
 
 use super::cells::Cells;
-use crate::port::absent;
+use crate::port::{Chunks, absent};
 use crate::rows;
 use crate::shape::{ColumnFact, Shape, TABLES};
 use sen_model::error::Result;
@@ -124,4 +126,34 @@ pub(super) async fn snapshot<T: Send + 'static>(
         work(&snapshot, shape, now)
     })
     .await
+}
+
+/// Rows that travel at once.
+const CHUNK: usize = 256;
+
+/// What `work` hands on row by row, in chunks through a channel, so that memory stays flat. It stops when it is told `false`:
+/// nobody listens any more.
+pub(super) fn streamed<T: Send + 'static>(
+    db: &Sqlite,
+    work: impl FnOnce(&mut Connection, &mut dyn FnMut(T) -> bool) -> Result<()> + Send + 'static,
+) -> Result<Chunks<T>> {
+    let (sender, receiver) = mpsc::channel::<Result<Vec<T>>>(4);
+    let complaints = sender.clone();
+    let read = move |db: &mut Connection| {
+        let (mut chunk, mut heard) = (Vec::with_capacity(CHUNK), true);
+        work(db, &mut |row| {
+            chunk.push(row);
+            if chunk.len() == CHUNK {
+                heard = sender.blocking_send(Ok(std::mem::take(&mut chunk))).is_ok();
+            }
+            heard
+        })?;
+        if heard {
+            drop(sender.blocking_send(Ok(chunk)));
+        }
+        Ok(())
+    };
+    db.start(read, move |error| drop(complaints.blocking_send(Err(error))))?;
+    let next = |mut receiver: mpsc::Receiver<_>| async { receiver.recv().await.map(|chunk| (chunk, receiver)) };
+    Ok(Box::pin(stream::unfold(receiver, next)))
 }
