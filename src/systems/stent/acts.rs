@@ -4,6 +4,8 @@
 pub mod port;
 pub mod rules;
 
+pub use port::{ActStore, Cancel, Complete, Signal};
+
 mod cleanup;
 mod items;
 mod one;

@@ -24,6 +24,7 @@ mod plan;
 mod rows;
 mod upkeep;
 mod view;
+mod words;
 
 #[cfg(feature = "sqlite")]
 pub mod demo;
@@ -52,6 +53,7 @@ use sen_model::time::{Timestamp, When};
 use sen_model::value::Row;
 
 use port::{Bound, Chunks, Ids, Order, Query};
+use view::values::Clock;
 
 pub use handle::Stent;
 pub use names::{EXECUTION, EXECUTION_STATES, NAME, TASK_STATES, TASKS};
@@ -228,12 +230,12 @@ impl System for Stent {
         if filter.kind == TASKS {
             let rows = self.store.tasks(&query).await?;
             let now = rows.now;
-            let make = move |task| view::task_row(task, &view::Clock::new(&zone, now));
+            let make = move |task| view::task_row(task, &Clock::new(&zone, now));
             return Ok(Listing { columns: view::TASK_COLUMNS, now, parts: parts(rows.chunks, limit, make) });
         }
         let rows = self.store.executions(&query).await?;
         let now = rows.now;
-        let make = move |listed| view::execution_row(listed, &view::Clock::new(&zone, now));
+        let make = move |listed| view::execution_row(listed, &Clock::new(&zone, now));
         Ok(Listing { columns: view::EXECUTION_COLUMNS, now, parts: parts(rows.chunks, limit, make) })
     }
 

@@ -135,20 +135,21 @@ static NAMING: Sql = Sql::new(
 );
 
 /// The inner limit bounds what is read where the order of the index scatters a prefix.
-static EXECUTION_IDS: Sql = Sql::new(
-    "SELECT id FROM (SELECT id::text AS id FROM executions WHERE id >= $1 ORDER BY executions.id LIMIT 10 * $2) AS near
-    WHERE starts_with(id, $1) LIMIT $2",
-);
+macro_rules! ids {
+    ($table:literal) => {
+        Sql::new(concat!(
+            "SELECT id FROM (SELECT id::text AS id FROM ",
+            $table,
+            " WHERE id >= $1 ORDER BY ",
+            $table,
+            ".id LIMIT 10 * $2) AS near WHERE starts_with(id, $1) LIMIT $2"
+        ))
+    };
+}
 
-static TASK_IDS: Sql = Sql::new(
-    "SELECT id FROM (SELECT id::text AS id FROM tasks WHERE id >= $1 ORDER BY tasks.id LIMIT 10 * $2) AS near
-    WHERE starts_with(id, $1) LIMIT $2",
-);
-
-static LETTER_IDS: Sql = Sql::new(
-    "SELECT id FROM (SELECT id::text AS id FROM dead_tasks WHERE id >= $1 ORDER BY dead_tasks.id LIMIT 10 * $2) AS near
-    WHERE starts_with(id, $1) LIMIT $2",
-);
+static EXECUTION_IDS: Sql = ids!("executions");
+static TASK_IDS: Sql = ids!("tasks");
+static LETTER_IDS: Sql = ids!("dead_tasks");
 
 /// Which tables beside the two that are always there can be asked.
 #[derive(Clone, Copy)]

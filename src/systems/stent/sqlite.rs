@@ -100,14 +100,16 @@ const COUNTERS: &str = "SELECT name, value FROM execution_counters WHERE executi
 const STATE: &str =
     "SELECT key, substr(value, 1, ?2) FROM execution_state WHERE execution_id = ?1 ORDER BY key LIMIT 1000";
 
-const EXECUTION_IDS: &str = "SELECT id FROM (SELECT id FROM executions WHERE id >= ?1 ORDER BY id LIMIT 10 * ?2)
-    WHERE substr(id, 1, length(?1)) = ?1 LIMIT ?2";
-
-const TASK_IDS: &str = "SELECT id FROM (SELECT id FROM tasks WHERE id >= ?1 ORDER BY id LIMIT 10 * ?2)
-    WHERE substr(id, 1, length(?1)) = ?1 LIMIT ?2";
-
-const LETTER_IDS: &str = "SELECT id FROM (SELECT id FROM dead_tasks WHERE id >= ?1 ORDER BY id LIMIT 10 * ?2)
-    WHERE substr(id, 1, length(?1)) = ?1 LIMIT ?2";
+/// The inner limit bounds what is read where the order of the index scatters a prefix.
+macro_rules! ids {
+    ($table:literal) => {
+        concat!(
+            "SELECT id FROM (SELECT id FROM ",
+            $table,
+            " WHERE id >= ?1 ORDER BY id LIMIT 10 * ?2) WHERE substr(id, 1, length(?1)) = ?1 LIMIT ?2"
+        )
+    };
+}
 
 const NEIGHBOURS: [&str; 4] = [
     "SELECT id FROM executions WHERE id > ?1 ORDER BY id LIMIT 5",
@@ -207,9 +209,9 @@ impl ExecutionStore for SqliteExecutions {
     async fn ids(&self, of: Ids, prefix: &str, limit: u32) -> Result<Vec<String>> {
         let prefix = prefix.to_owned();
         let sql = match of {
-            Ids::Executions => EXECUTION_IDS,
-            Ids::Tasks => TASK_IDS,
-            Ids::Letters => LETTER_IDS,
+            Ids::Executions => ids!("executions"),
+            Ids::Tasks => ids!("tasks"),
+            Ids::Letters => ids!("dead_tasks"),
         };
         snapshot(&self.db, move |db, _, _| texts(db, sql, params![prefix, limit])).await
     }

@@ -4,20 +4,20 @@
 //! expiry, cancellation, dead letters) and `resolve_signal_wait` of senpuki 0.3.0 and stent 1.1.2.
 
 mod again;
-mod words;
 mod zone;
 
 use crate::codec::{Outcome, decode};
 use crate::letters::rules::{self, Grounds, Standing};
 use crate::port::{Listed, Look, Whole};
 use crate::record::{DeadTask, Execution, ExecutionState, Task, TaskKind, TaskState};
-use crate::state::{GRACE, Leaves, State};
+use crate::state::{GRACE, Leaves};
+use crate::words::{name, since, span};
 use sen_model::text::named;
 use sen_model::time::wall::{Wall, Zone};
 use sen_model::verdict::{NextCommand, Verdict};
 
+pub use crate::state::State;
 pub(crate) use again::{backoff, backs_off, runs_again};
-use words::{name, since, span};
 pub use zone::{ZoneDoubt, likely_ahead, zone_doubt};
 
 /// The state of an execution whose end is stored; `None` for one that goes on.
@@ -172,10 +172,9 @@ pub fn judge(look: &Whole, now: Wall, zone: &Zone) -> Verdict {
         evidence.push(format!("signal {} was sent and nobody has taken it yet", named(&signal.name)));
     }
     if !look.letters.is_empty() {
-        let letters = if look.letters.len() == 1 {
-            "one dead letter".into()
-        } else {
-            format!("{} dead letters", look.letters.len())
+        let letters = match look.letters.len() {
+            1 => "one dead letter".into(),
+            count => format!("{count} dead letters"),
         };
         evidence.push(format!("{letters} of it: `sen dlq show ID` says what a replay would come to"));
     }

@@ -4,12 +4,11 @@
 mod counts;
 mod rows;
 mod tree;
-mod values;
+pub(crate) mod values;
 
 pub(crate) use counts::{silent_queues, stats, survey};
 pub use rows::{EXECUTION_COLUMNS, TASK_COLUMNS};
 pub(crate) use rows::{execution_row, task_row};
-pub(crate) use values::Clock;
 
 use crate::codec::decode;
 use crate::dump::{self, Dump};
@@ -21,7 +20,7 @@ use sen_model::record::{Found, Section};
 use sen_model::time::wall::Zone;
 use sen_model::value::{Column, Show, Value};
 use sen_model::verdict::{NextCommand, Severity, Verdict};
-use values::{Fields, codec, column, error_line, int, json, outcome, payload, policy, state_name, texts};
+use values::{Clock, Fields, codec, column, error_line, int, json, outcome, payload, policy, state_name, texts};
 
 /// Arguments, result and error of an execution or a task.
 fn payload_fields(args: Option<&[u8]>, kwargs: Option<&[u8]>, result: Option<&[u8]>, error: Option<&[u8]>) -> Fields {

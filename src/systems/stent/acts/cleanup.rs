@@ -12,7 +12,7 @@ use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction};
 use sen_model::report::{Item, Outcome, Report, suppressed};
 use sen_model::subject::Subject;
 
-use super::items::refused;
+use super::items::item;
 use super::rules;
 use crate::handle::Stent;
 use crate::letters::chosen::{Chosen, Places, Wanted};
@@ -116,11 +116,11 @@ impl Targets for Removals<'_> {
 /// What became of the execution at a place of its batch.
 fn became(id: &str, at: usize, done: &Places) -> Item {
     if done.done.contains(&at) {
-        refused(id, Outcome::Applied, "removed")
+        item(id, Outcome::Applied, "removed")
     } else if done.kept.contains(&at) {
-        refused(id, Outcome::Changed, suppressed(TABLES))
+        item(id, Outcome::Changed, suppressed(TABLES))
     } else {
-        refused(id, Outcome::Changed, "it has changed since it was looked at, or somebody holds it: left alone")
+        item(id, Outcome::Changed, "it has changed since it was looked at, or somebody holds it: left alone")
     }
 }
 

@@ -14,6 +14,6 @@ pub(super) fn announce(observer: &dyn Observer, kind: &str, id: &str, state: &st
 }
 
 /// An item about an execution.
-pub(super) fn refused(id: &str, outcome: Outcome, why: impl Into<String>) -> Item {
+pub(super) fn item(id: &str, outcome: Outcome, why: impl Into<String>) -> Item {
     Item::new(names::execution(id), outcome, why)
 }

@@ -21,6 +21,7 @@ use super::view;
 use crate::names::dead_letter;
 use crate::plan::{LetterAct, LetterAction};
 use crate::record::TaskKind;
+use crate::words::many;
 
 /// How many letters of a set are shown.
 const SAMPLE: usize = 5;
@@ -79,7 +80,7 @@ impl StentLetters {
         if gathered.orchestrators > 0 {
             warnings.push(format!(
                 "{}: {}",
-                count(gathered.orchestrators, "orchestrator"),
+                many(gathered.orchestrators, "orchestrator"),
                 rules::consequence(&TaskKind::Orchestrator)
             ));
         }
@@ -120,7 +121,7 @@ impl StentLetters {
     ) -> Result<Box<dyn PreparedAction + '_>> {
         let replays = act != LetterAct::Discard;
         let number = gathered.chosen.len() as u64;
-        let mut plan = Plan::new(format!("{verb} {}", count(number, "dead letter")), self.store.database(), risk);
+        let mut plan = Plan::new(format!("{verb} {}", many(number, "dead letter")), self.store.database(), risk);
         let moment = |wall: Option<Wall>| wall.map(|wall| self.zone.moment(wall));
         let (preview, more) = if replays { self.preview(&gathered.roots).await? } else { (Vec::new(), false) };
         let beyond = Beyond {
@@ -212,8 +213,4 @@ impl StentLetters {
         lines.sort();
         Ok(lines.into_iter().map(|(_, line)| line).collect())
     }
-}
-
-fn count(number: u64, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }

@@ -158,6 +158,14 @@ fn woken(db: &Connection, id: &str, name: &str, payload: &[u8], now: &str) -> Re
     Ok(woken)
 }
 
+/// Keeps the record of an act beside its execution, where such records are kept.
+fn record(db: &Connection, bound: &[&dyn ToSql]) -> Result<()> {
+    if shape(db)?.has_progress() {
+        db.execute(RECORD, bound).map_err(error_from)?;
+    }
+    Ok(())
+}
+
 /// Whether a row is there, as a count.
 fn there(db: &Connection, sql: &str, bound: &[&dyn ToSql]) -> Result<usize> {
     Ok(usize::from(one(db, sql, bound, |_| ())?.is_some()))
@@ -180,10 +188,7 @@ impl ActStore for SqliteActs {
             let stopped = all(db, OPEN, [&id], stopped)?;
             let open = stopped.iter().filter(|task| task.left.is_none()).count();
             written(db.execute(STOP, params![id, now, error]).map_err(error_from)?, open, "tasks")?;
-            if shape(db)?.has_progress() {
-                let detail = format!("execution cancelled {note}");
-                db.execute(RECORD, params![id, function, "failed", detail]).map_err(error_from)?;
-            }
+            record(db, params![id, function, "failed", format!("execution cancelled {note}")])?;
             Ok((Some(stopped), true))
         })
         .await
@@ -199,10 +204,15 @@ impl ActStore for SqliteActs {
                 written(0, there(db, COMPLETABLE, params![id, seen, task])?, "executions")?;
                 return Ok((false, false));
             };
-            if shape(db)?.has_progress() {
-                let detail = format!("execution completed with the result of task {task} {note}");
-                db.execute(RECORD, params![id, function, "completed", detail]).map_err(error_from)?;
-            }
+            record(
+                db,
+                params![
+                    id,
+                    function,
+                    "completed",
+                    format!("execution completed with the result of task {task} {note}")
+                ],
+            )?;
             Ok((true, true))
         })
         .await
@@ -228,10 +238,7 @@ impl ActStore for SqliteActs {
                 return Ok((None, false));
             }
             let woken = woken(db, &id, &name, &payload, &now)?;
-            if shape(db)?.has_progress() {
-                let detail = format!("signal sent {note}");
-                db.execute(RECORD, params![id, signal_step(&name), "dispatched", detail]).map_err(error_from)?;
-            }
+            record(db, params![id, signal_step(&name), "dispatched", format!("signal sent {note}")])?;
             Ok((Some(Sent { unread: woken.is_none(), woken }), true))
         })
         .await

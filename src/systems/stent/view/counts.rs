@@ -5,6 +5,7 @@ use crate::names::NAME;
 use crate::port::{Census, Group, Stats, Step, TaskGroup, Worker};
 use crate::record::ExecutionState;
 use crate::verdict::{ZoneDoubt, likely_ahead, zone_doubt};
+use crate::words::many;
 use sen_model::record::Section;
 use sen_model::summary::{Attention, Count, Statistics, Survey};
 use sen_model::time::humane;
@@ -148,11 +149,6 @@ pub(crate) fn survey(census: &Census, zone: &Zone) -> Survey {
     }
 }
 
-/// `1 task`, `3 tasks`.
-fn many(count: i64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
-}
-
 fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
     let ago = |wall: Option<Wall>| {
         let micros = wall.map(|wall| clock.wall.as_micros().saturating_sub(wall.as_micros()).max(0));
@@ -249,7 +245,7 @@ fn silent(census: &Census, clock: &Clock<'_>) -> Vec<String> {
         if all().any(|group| judged(group) == "running") || begun.is_some_and(|begun| begun <= patience) {
             return None;
         }
-        let count = many(waiting().map(|group| group.group.count).sum(), "task");
+        let count = many(waiting().map(|group| group.group.count).sum::<i64>(), "task");
         let queue = name.map_or_else(String::new, |name| format!(" of queue {}", sen_model::text::named(name)));
         let begun = begun.map_or_else(
             || "no row says that one was ever begun".into(),
