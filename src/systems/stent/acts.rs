@@ -4,6 +4,8 @@
 pub mod port;
 pub mod rules;
 
+pub use port::{ActStore, Cancel, Complete, Signal};
+
 mod cleanup;
 mod items;
 mod one;
@@ -23,8 +25,8 @@ use sen_model::subject::Subject;
 
 use crate::handle::Stent;
 use crate::letters::note::note;
+use crate::names;
 use crate::plan::ExecutionAction;
-use items::subject;
 
 impl Stent {
     pub(super) async fn prepare(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
@@ -59,7 +61,7 @@ struct Executions<'a> {
 #[async_trait]
 impl Targets for Executions<'_> {
     fn subject(&self, place: usize) -> Subject {
-        subject(&self.action.targets[place].id)
+        names::execution(&self.action.targets[place].id)
     }
 
     async fn apply(&mut self, places: Range<usize>) -> Result<Vec<Item>> {

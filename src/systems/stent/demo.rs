@@ -42,7 +42,7 @@ const TABLES: &str = "
 /// What SQLite reports.
 pub async fn fill(db: &Sqlite) -> Result<()> {
     db.run(|db| {
-        let now = super::sqlite::now(db)?;
+        let now = super::sqlite::reading::now(db)?;
         let writing = db.transaction().map_err(error_from)?;
         writing.execute_batch(TABLES).map_err(error_from)?;
         tell(&Story { db: &writing, now: Zone::utc().wall(now) }).map_err(error_from)?;

@@ -8,16 +8,18 @@ pub mod port;
 pub mod rules;
 pub mod steps;
 
+mod copies;
 mod discard;
 mod handle;
 mod ledger;
 pub(crate) mod note;
+mod pace;
 mod plan;
 mod replay;
 mod view;
 
 pub use handle::StentLetters;
-pub use port::{Batch, Fact, Facts, Grounds, LETTER, LetterQuery, LetterStore};
+pub use port::{Batch, Fact, Facts, LetterQuery, LetterStore};
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
@@ -73,14 +75,10 @@ impl DeadLetters for StentLetters {
             Err(error) if error.kind() == ErrorKind::NoSystem => return Ok(Vec::new()),
             other => other?,
         };
-        let mut chunks = self.store.look(&query).await?.chunks;
         let mut found = Vec::new();
-        while let Some(chunk) = chunks.next().await {
-            for fact in chunk? {
-                let ids = [fact.id.clone()];
-                let steps = self.foresee(&ids, now).await?;
-                found.push(view::found(fact, &steps, now, &self.zone));
-            }
+        for fact in self.facts(&query).await? {
+            let steps = self.foresee(std::slice::from_ref(&fact.id), now).await?;
+            found.push(view::found(fact, &steps, now, &self.zone));
         }
         Ok(found)
     }

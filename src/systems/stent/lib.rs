@@ -1,23 +1,30 @@
 //! Stent and Senpuki (Stent is Senpuki renamed): durable functions, kept in `executions`, `tasks` and their neighbours.
 //!
 //! This file is the system: it looks through a [`port::ExecutionStore`] and, for dead letters and acts, a
-//! [`letters::LetterStore`]. SQL lives in the cells (`postgres.rs`, `sqlite.rs`).
+//! [`letters::LetterStore`]. SQL lives in the store implementations (`postgres.rs`, `sqlite.rs`).
 
 pub mod acts;
 pub mod codec;
 pub mod dump;
 pub mod letters;
+pub mod names;
 pub mod pickle;
 pub mod port;
 pub mod record;
 pub mod shape;
+pub mod state;
 pub mod verdict;
 pub mod why;
 
 mod handle;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod paging;
 mod plan;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod rows;
 mod upkeep;
 mod view;
+mod words;
 
 #[cfg(feature = "sqlite")]
 pub mod demo;
@@ -45,10 +52,11 @@ use sen_model::system::System;
 use sen_model::time::{Timestamp, When};
 use sen_model::value::Row;
 
-use port::{Bound, Ids, Order, Query};
+use port::{Bound, Chunks, Ids, Order, Query};
+use view::values::Clock;
 
 pub use handle::Stent;
-pub use record::{EXECUTION, NAME, TASKS};
+pub use names::{EXECUTION, EXECUTION_STATES, NAME, TASK_STATES, TASKS};
 pub use view::{EXECUTION_COLUMNS, TASK_COLUMNS};
 
 /// How much progress comes along with an execution.
@@ -60,8 +68,6 @@ fn no_history() -> Error {
     Error::new(ErrorKind::NoSystem, "executions have no events of their own")
         .with_hint("`sen exec show ID` shows their progress")
 }
-
-type Chunks<T> = Pin<Box<dyn Stream<Item = Result<Vec<T>>> + Send>>;
 
 /// The parts of a listing: at most `limit` rows, of which one more was asked for.
 fn parts<T: Send + 'static>(
@@ -79,27 +85,6 @@ fn parts<T: Send + 'static>(
         Ok(Part { rows: chunk.into_iter().map(&make).collect(), more })
     }))
 }
-
-/// The states `sen exec list --state` takes: what the database stores, and what a verdict says.
-pub const EXECUTION_STATES: &[&str] = &[
-    "pending",
-    "running",
-    "completed",
-    "failed",
-    "timed_out",
-    "cancelling",
-    "cancelled",
-    "stranded",
-    "overdue",
-    "lost",
-    "waiting",
-    "sleeping",
-    "settling",
-];
-
-/// The states `sen task list --state` takes.
-pub const TASK_STATES: &[&str] =
-    &["pending", "running", "completed", "failed", "ready", "scheduled", "waiting", "lost"];
 
 impl Stent {
     fn query(&self, filter: &Filter) -> Result<Query> {
@@ -245,12 +230,12 @@ impl System for Stent {
         if filter.kind == TASKS {
             let rows = self.store.tasks(&query).await?;
             let now = rows.now;
-            let make = move |task| view::task_row(task, &view::Clock::new(&zone, now));
+            let make = move |task| view::task_row(task, &Clock::new(&zone, now));
             return Ok(Listing { columns: view::TASK_COLUMNS, now, parts: parts(rows.chunks, limit, make) });
         }
         let rows = self.store.executions(&query).await?;
         let now = rows.now;
-        let make = move |listed| view::execution_row(listed, &view::Clock::new(&zone, now));
+        let make = move |listed| view::execution_row(listed, &Clock::new(&zone, now));
         Ok(Listing { columns: view::EXECUTION_COLUMNS, now, parts: parts(rows.chunks, limit, make) })
     }
 

@@ -1,16 +1,19 @@
 //! Python pickles, read as structure and never executed: classes and functions are names here, and nothing is ever called.
 //!
 //! The reader is a loop over opcodes that builds nodes in one arena. Neither depth nor sharing costs stack, and size is
-//! bounded: a pickle is foreign bytes and may have been made to harm. What the nodes look like is `render.rs`'s business.
+//! bounded: a pickle is foreign bytes and may have been made to harm. The nodes are in `value.rs`, their looks in `render.rs`.
 
 mod opcode;
 mod render;
+mod value;
 
 pub use render::Rendered;
+pub use value::{Id, Pickle};
 
 use std::sync::Arc;
 
 use opcode::{Reader, op};
+use value::Node;
 
 /// So many nodes are made at most.
 const NODES: usize = 200_000;
@@ -19,46 +22,6 @@ const LINKS: usize = 1_000_000;
 
 /// So many bytes of texts: what cannot be decoded takes three times as many as it had.
 const BYTES: usize = 16 << 20;
-
-/// A node's place in the arena.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Id(u32);
-
-/// A Python object, as far as its pickle tells without running anything.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Node {
-    None,
-    Bool(bool),
-    Int(i64),
-    /// Beyond 64 bits: little-endian two's complement.
-    Long(Vec<u8>),
-    Float(f64),
-    Text(Arc<str>),
-    Bytes(Vec<u8>),
-    List(Vec<Id>),
-    Tuple(Vec<Id>),
-    Set(Vec<Id>),
-    Dict(Vec<(Id, Id)>),
-    /// A class or function, by name.
-    Global(Arc<str>, Arc<str>),
-    /// What a call would have made: of what, with which arguments, and what was put into it afterwards.
-    Object {
-        class: Id,
-        args: Id,
-        state: Option<Id>,
-        items: Option<Id>,
-        entries: Option<Id>,
-    },
-    /// A reference to something outside of the pickle.
-    Outside(Id),
-}
-
-/// What a pickle holds.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Pickle {
-    nodes: Vec<Node>,
-    root: Id,
-}
 
 /// Why a pickle could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,75 +40,7 @@ impl Pickle {
     pub fn read(bytes: &[u8]) -> Result<Self, Trouble> {
         let mut machine = Machine::new(bytes);
         let root = machine.run().map_err(|what| Trouble { what, at: machine.reader.at() })?;
-        Ok(Self { nodes: machine.nodes, root })
-    }
-
-    /// The outermost object.
-    pub fn root(&self) -> Id {
-        self.root
-    }
-
-    pub(super) fn node(&self, id: Id) -> &Node {
-        // Ids are only made by the machine, for nodes it has made.
-        self.nodes.get(id.0 as usize).unwrap_or(&Node::None)
-    }
-
-    /// The class of an object, as (module, name).
-    pub fn class(&self, id: Id) -> Option<(&str, &str)> {
-        match self.node(id) {
-            Node::Object { class, .. } => match self.node(*class) {
-                Node::Global(module, name) => Some((module, name)),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// The arguments an object was to be made with.
-    pub fn args(&self, id: Id) -> &[Id] {
-        match self.node(id) {
-            Node::Object { args, .. } => match self.node(*args) {
-                Node::Tuple(items) | Node::List(items) => items,
-                _ => &[],
-            },
-            _ => &[],
-        }
-    }
-
-    /// What was put into an object's `__dict__`.
-    pub fn state(&self, id: Id) -> Option<Id> {
-        match self.node(id) {
-            Node::Object { state, .. } => *state,
-            _ => None,
-        }
-    }
-
-    /// The value under a text key of a dict.
-    pub fn entry(&self, dict: Id, key: &str) -> Option<Id> {
-        let Node::Dict(entries) = self.node(dict) else { return None };
-        let named = |id: &Id| matches!(self.node(*id), Node::Text(text) if **text == *key);
-        entries.iter().rev().find(|(name, _)| named(name)).map(|(_, value)| *value)
-    }
-
-    /// Text.
-    pub fn text(&self, id: Id) -> Option<&str> {
-        match self.node(id) {
-            Node::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// A truth value.
-    pub fn flag(&self, id: Id) -> Option<bool> {
-        match self.node(id) {
-            Node::Bool(flag) => Some(*flag),
-            _ => None,
-        }
-    }
-
-    /// Whether it is `None`.
-    pub fn is_none(&self, id: Id) -> bool {
-        *self.node(id) == Node::None
+        Ok(Self::new(machine.nodes, root))
     }
 }
 
@@ -334,7 +229,7 @@ impl<'a> Machine<'a> {
         let keyed = matches!(code, op::SETITEM | op::SETITEMS);
         let target = *self.stack.last().ok_or("nothing to put items into")?;
         let target = self.inside(target, keyed)?;
-        match self.nodes.get_mut(target.0 as usize) {
+        match self.nodes.get_mut(target.place()) {
             Some(Node::Dict(entries)) if keyed => entries.extend(pairs(&items)?),
             Some(Node::List(own) | Node::Set(own)) if !keyed => own.extend(items),
             _ => return Err("items for what holds none"),
@@ -344,12 +239,12 @@ impl<'a> Machine<'a> {
 
     /// The list or dict that an object of a subclass of one of them is as well, made when it is first needed.
     fn inside(&mut self, target: Id, keyed: bool) -> Step<Id> {
-        let Some(Node::Object { items, entries, .. }) = self.nodes.get(target.0 as usize) else { return Ok(target) };
+        let Some(Node::Object { items, entries, .. }) = self.nodes.get(target.place()) else { return Ok(target) };
         if let Some(own) = if keyed { *entries } else { *items } {
             return Ok(own);
         }
         let made = self.make(if keyed { Node::Dict(Vec::new()) } else { Node::List(Vec::new()) })?;
-        if let Some(Node::Object { items, entries, .. }) = self.nodes.get_mut(target.0 as usize) {
+        if let Some(Node::Object { items, entries, .. }) = self.nodes.get_mut(target.place()) {
             *(if keyed { entries } else { items }) = Some(made);
         }
         Ok(made)
@@ -358,7 +253,7 @@ impl<'a> Machine<'a> {
     fn build(&mut self) -> Step<()> {
         let wanted = self.pop()?;
         let target = *self.stack.last().ok_or("nothing to build")?;
-        match self.nodes.get_mut(target.0 as usize) {
+        match self.nodes.get_mut(target.place()) {
             Some(Node::Object { state, .. }) => *state = Some(wanted),
             // A class or a plain value with a state: kept, as the state of an object made of it.
             Some(_) => {
@@ -375,7 +270,7 @@ impl<'a> Machine<'a> {
 
     /// A text that is a name, shared and not copied: a name of some bytes may stand in a hundred thousand places.
     fn text(&self, id: Id) -> Step<Arc<str>> {
-        match self.nodes.get(id.0 as usize) {
+        match self.nodes.get(id.place()) {
             Some(Node::Text(text)) => Ok(Arc::clone(text)),
             _ => Err("a class whose name is no text"),
         }
@@ -396,7 +291,7 @@ impl<'a> Machine<'a> {
         if let Node::List(items) | Node::Tuple(items) | Node::Set(items) = &node {
             self.link(items.len())?;
         }
-        let id = Id(u32::try_from(self.nodes.len()).map_err(|_| "it holds too many objects")?);
+        let id = Id::of(self.nodes.len()).ok_or("it holds too many objects")?;
         self.nodes.push(node);
         Ok(id)
     }

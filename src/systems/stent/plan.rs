@@ -6,14 +6,14 @@ use sen_model::error::Result;
 use sen_model::letters::ReplayOptions;
 use sen_model::plan::Step;
 use sen_model::prepared::Action;
-use sen_model::subject::Subject;
 use sen_model::time::wall::Wall;
 use sen_model::value::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Codec;
 use crate::letters::chosen::Chosen;
-use crate::record::{EXECUTION, ExecutionState, NAME};
+use crate::names;
+use crate::record::ExecutionState;
 
 /// An act on executions, with what is the same for all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +96,7 @@ pub struct ExecutionAction {
 impl ExecutionTarget {
     /// For people.
     fn shown(&self, act: &ExecutionAct) -> Step {
-        let mut step = Step::new(Subject::new(NAME, EXECUTION, self.id.as_str()), act.name());
+        let mut step = Step::new(names::execution(&self.id), act.name());
         step.guard = vec![("state", Value::Name(ExecutionState::parse(&self.state).name().unwrap_or("other")))];
         if let Seen::Complete { task } = &self.seen {
             step.guard.push(("root_task_id", Value::Text(task.clone())));

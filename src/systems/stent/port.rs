@@ -6,10 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::Stream;
 
-use super::record::{DeadTask, Execution, Progress, Signal, Task};
-use super::shape::{Library, Shape};
-use super::verdict::Leaves;
-use super::why::Activity;
+use crate::record::{DeadTask, Execution, Progress, Signal, Task};
+use crate::shape::{Library, Shape};
+use crate::state::Leaves;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::time::wall::{Wall, Zone};
 use sen_model::time::{Timestamp, When};
@@ -85,6 +84,24 @@ pub fn needles(names: &[String]) -> Vec<Vec<u8>> {
     names.iter().flat_map(ended).collect()
 }
 
+/// What goes on around a task that waits for a worker: in its queue, and of its step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Activity {
+    /// Tasks a worker could claim now.
+    pub ready: i64,
+    /// Tasks that run under a living lease.
+    pub running: i64,
+    /// When a task of it was begun last.
+    pub last_begun: Option<Wall>,
+    /// Tasks of the same step that run under a living lease, in any queue.
+    pub of_step: i64,
+    /// Tasks of the queue that stand behind it in the order workers take them (by priority, then by age) and were begun since
+    /// it has been due.
+    pub passed: i64,
+    /// Tasks of the queue with the very same tags that were begun since it has been due.
+    pub alike: i64,
+}
+
 /// What should not be there, counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Orphans {
@@ -144,18 +161,21 @@ pub struct Listed {
     pub live: Option<bool>,
     /// Whether the lease of one of its running tasks has ended.
     pub lost: Option<bool>,
-    /// Whether anything of it changed a moment ago ([`GRACE`](super::verdict::GRACE)).
+    /// Whether anything of it changed a moment ago ([`GRACE`](super::state::GRACE)).
     pub settling: Option<bool>,
     /// What its open tasks are at that wait for no other one.
     pub leaves: Leaves,
 }
+
+/// Rows that come in chunks.
+pub type Chunks<T> = Pin<Box<dyn Stream<Item = Result<Vec<T>>> + Send>>;
 
 /// The rows that match a query.
 pub struct Rows<T> {
     /// The database's clock.
     pub now: Timestamp,
     /// The rows in chunks.
-    pub chunks: Pin<Box<dyn Stream<Item = Result<Vec<T>>> + Send>>,
+    pub chunks: Chunks<T>,
 }
 
 /// The order of a list.

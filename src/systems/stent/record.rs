@@ -3,15 +3,6 @@
 
 use sen_model::time::wall::Wall;
 
-/// The system's name.
-pub const NAME: &str = "stent";
-
-/// An execution's kind: the primary one.
-pub const EXECUTION: &str = "execution";
-
-/// The kind of a list of tasks, and of a task.
-pub const TASKS: &str = "task";
-
 /// What a state column can hold, with whatever else is found there kept as it is.
 macro_rules! states {
     ($(#[$about:meta])* $name:ident { $($(#[$meaning:meta])* $state:ident = $text:literal,)+ }) => {

@@ -6,123 +6,19 @@
 mod again;
 mod zone;
 
-use super::codec::decode;
-use super::letters::port::Grounds;
-use super::letters::rules::{self, Standing};
-use super::port::{Listed, Look, Whole};
-use super::record::{DeadTask, Execution, ExecutionState, Task, TaskKind, TaskState};
+use crate::codec::{Outcome, decode};
+use crate::letters::rules::{self, Grounds, Standing};
+use crate::port::{Listed, Look, Whole};
+use crate::record::{DeadTask, Execution, ExecutionState, Task, TaskKind, TaskState};
+use crate::state::{GRACE, Leaves};
+use crate::words::{name, since, span};
 use sen_model::text::named;
-use sen_model::time::humane;
 use sen_model::time::wall::{Wall, Zone};
-use sen_model::verdict::{NextCommand, Severity, Verdict};
+use sen_model::verdict::{NextCommand, Verdict};
 
-pub(super) use again::{backoff, backs_off, runs_again};
+pub use crate::state::State;
+pub(crate) use again::{backoff, backs_off, runs_again};
 pub use zone::{ZoneDoubt, likely_ahead, zone_doubt};
-
-/// The library writes "task completed", its progress and "execution completed" one after the other: for so many microseconds
-/// after the last change of its tasks an execution without open tasks counts as being ended by its worker.
-pub const GRACE: i64 = 60_000_000;
-
-/// What is going on with an execution or a task. Both use the same words where they mean the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum State {
-    /// It has not ended, no open task is left, and that has been so for longer than [`GRACE`].
-    Stranded,
-    /// Its expiry has passed, and no worker has ended it yet.
-    Overdue,
-    /// The lease of what runs has ended: the worker is gone, or was.
-    Lost,
-    /// The row cannot be judged.
-    Unreadable,
-    /// Given up on.
-    Failed,
-    /// Ended by its expiry.
-    TimedOut,
-    /// Somebody wants it to end.
-    Cancelling,
-    /// Its last task ended a moment ago: its worker is about to end the execution.
-    Settling,
-    /// A worker has it, under a lease.
-    Running,
-    /// It waits for a signal.
-    Waiting,
-    /// It waits for a time to come.
-    Sleeping,
-    /// To begin later.
-    Scheduled,
-    /// To be claimed by a worker.
-    Ready,
-    /// Ended by somebody.
-    Cancelled,
-    /// Done.
-    Completed,
-}
-
-impl State {
-    /// All of them, in the order a person reads them: what needs attention first.
-    pub const ALL: [Self; 15] = [
-        Self::Stranded,
-        Self::Overdue,
-        Self::Lost,
-        Self::Unreadable,
-        Self::Failed,
-        Self::TimedOut,
-        Self::Cancelling,
-        Self::Settling,
-        Self::Running,
-        Self::Waiting,
-        Self::Sleeping,
-        Self::Scheduled,
-        Self::Ready,
-        Self::Cancelled,
-        Self::Completed,
-    ];
-
-    /// The name in lists and data.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Stranded => "stranded",
-            Self::Overdue => "overdue",
-            Self::Lost => "lost",
-            Self::Unreadable => "unreadable",
-            Self::Failed => "failed",
-            Self::TimedOut => "timed_out",
-            Self::Cancelling => "cancelling",
-            Self::Settling => "settling",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Sleeping => "sleeping",
-            Self::Scheduled => "scheduled",
-            Self::Ready => "ready",
-            Self::Cancelled => "cancelled",
-            Self::Completed => "completed",
-        }
-    }
-
-    /// How much attention it needs.
-    pub const fn severity(self) -> Severity {
-        match self {
-            Self::Stranded | Self::Unreadable => Severity::Critical,
-            Self::Overdue | Self::Lost | Self::Failed | Self::TimedOut => Severity::Warning,
-            Self::Cancelling
-            | Self::Settling
-            | Self::Running
-            | Self::Waiting
-            | Self::Sleeping
-            | Self::Scheduled
-            | Self::Ready => Severity::Pending,
-            Self::Cancelled | Self::Completed => Severity::Ok,
-        }
-    }
-
-    /// Reads a name back. A stored `pending` is what is `ready` or later.
-    pub fn parse(name: &str) -> Option<Self> {
-        if name == "pending" {
-            return Some(Self::Ready);
-        }
-        Self::ALL.into_iter().find(|state| state.name() == name)
-    }
-}
 
 /// The state of an execution whose end is stored; `None` for one that goes on.
 fn ended(state: &ExecutionState) -> Option<State> {
@@ -158,37 +54,6 @@ pub fn listed(listed: &Listed, now: Wall) -> State {
             ExecutionState::Running => listed.leaves.state(),
             _ if listed.leaves.scheduled && !listed.leaves.ready => State::Scheduled,
             _ => State::Ready,
-        }
-    }
-}
-
-/// What the open tasks of an execution are at that wait for no other open task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Leaves {
-    /// One waits for a signal.
-    pub waiting: bool,
-    /// One is to begin later.
-    pub scheduled: bool,
-    /// One could be claimed now.
-    pub ready: bool,
-    /// One is claimed.
-    pub running: bool,
-}
-
-impl Leaves {
-    /// From the letters by which the stores name them: `w`, `s`, `o` and `r`.
-    pub fn parse(letters: &str) -> Self {
-        let has = |letter: char| letters.contains(letter);
-        Self { waiting: has('w'), scheduled: has('s'), ready: has('o'), running: has('r') }
-    }
-
-    /// What a running execution is at: working, unless its only open leaves wait for a signal or a time.
-    fn state(self) -> State {
-        match self {
-            Self { running: true, .. } | Self { ready: true, .. } => State::Running,
-            Self { waiting: true, .. } => State::Waiting,
-            Self { scheduled: true, .. } => State::Sleeping,
-            _ => State::Running,
         }
     }
 }
@@ -260,11 +125,6 @@ fn leaves(whole: &Whole, states: &[State]) -> Leaves {
     leaves
 }
 
-/// A span between two readings of the workers' clock, in words.
-fn span(from: Wall, to: Wall) -> String {
-    humane(to.as_micros().saturating_sub(from.as_micros()).max(0))
-}
-
 /// An error's one line: `ConnectionError: provider unreachable`.
 pub fn error_line(payload: &[u8]) -> Option<String> {
     let decoded = decode(payload);
@@ -273,10 +133,6 @@ pub fn error_line(payload: &[u8]) -> Option<String> {
         None if decoded.json == "null" => None,
         None => Some(serde_json::from_str::<String>(&decoded.json).unwrap_or(decoded.json)),
     }
-}
-
-fn name(step: Option<&str>) -> &str {
-    step.unwrap_or("(unnamed)")
 }
 
 /// Judges an execution.
@@ -316,10 +172,9 @@ pub fn judge(look: &Whole, now: Wall, zone: &Zone) -> Verdict {
         evidence.push(format!("signal {} was sent and nobody has taken it yet", named(&signal.name)));
     }
     if !look.letters.is_empty() {
-        let letters = if look.letters.len() == 1 {
-            "one dead letter".into()
-        } else {
-            format!("{} dead letters", look.letters.len())
+        let letters = match look.letters.len() {
+            1 => "one dead letter".into(),
+            count => format!("{count} dead letters"),
         };
         evidence.push(format!("{letters} of it: `sen dlq show ID` says what a replay would come to"));
     }
@@ -377,7 +232,7 @@ pub(super) fn raised_timeout(execution: &Execution) -> Option<String> {
 }
 
 fn returned_error(execution: &Execution) -> bool {
-    execution.result.as_deref().is_some_and(|result| decode(result).outcome == super::codec::Outcome::Error)
+    execution.result.as_deref().is_some_and(|result| decode(result).outcome == Outcome::Error)
 }
 
 /// What is known of a task that has not ended.
@@ -413,10 +268,6 @@ fn open_task(task: &Task, now: Wall) -> Option<String> {
         }
         _ => return None,
     })
-}
-
-fn since(from: Option<Wall>, now: Wall) -> String {
-    from.map_or_else(|| "an unknown time".into(), |from| span(from, now))
 }
 
 fn zone_note(zone: &Zone) -> String {

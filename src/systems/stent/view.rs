@@ -1,99 +1,31 @@
 //! How executions, tasks and dead letters are told: neutral rows, fields and sections. Counts are in `counts.rs`, lists in
-//! `rows.rs`, the tree of tasks in `tree.rs`.
+//! `rows.rs`, the tree of tasks in `tree.rs`, single values in `values.rs`.
 
 mod counts;
 mod rows;
 mod tree;
+pub(crate) mod values;
 
-pub(super) use counts::{silent_queues, stats, survey};
+pub(crate) use counts::{silent_queues, stats, survey};
 pub use rows::{EXECUTION_COLUMNS, TASK_COLUMNS};
-pub(super) use rows::{execution_row, task_row};
+pub(crate) use rows::{execution_row, task_row};
 
-use super::codec::{Decoded, Outcome, decode};
-use super::dump::{self, Dump};
-use super::port::{Look, Whole};
-use super::record::{DeadTask, Execution, Progress, Task};
-use super::{NAME, verdict};
+use crate::codec::decode;
+use crate::dump::{self, Dump};
+use crate::names;
+use crate::port::{Look, Whole};
+use crate::record::{DeadTask, Execution, Progress, Signal, Task};
+use crate::verdict;
 use sen_model::record::{Found, Section};
-use sen_model::subject::Subject;
-use sen_model::time::Timestamp;
-use sen_model::time::wall::{Wall, Zone};
+use sen_model::time::wall::Zone;
 use sen_model::value::{Column, Show, Value};
 use sen_model::verdict::{NextCommand, Severity, Verdict};
-
-const fn column(name: &'static str, heading: &'static str, show: Show) -> Column {
-    Column { name, heading, show }
-}
-
-/// The workers' clock turned into moments.
-#[derive(Clone, Copy)]
-pub(super) struct Clock<'a> {
-    zone: &'a Zone,
-    /// The database's clock.
-    pub(super) now: Timestamp,
-    /// What the workers' clock shows at that moment.
-    pub(super) wall: Wall,
-}
-
-impl<'a> Clock<'a> {
-    pub(super) fn new(zone: &'a Zone, now: Timestamp) -> Self {
-        Self { zone, now, wall: zone.wall(now) }
-    }
-
-    fn time(&self, wall: Option<Wall>) -> Value {
-        Value::time(wall.map(|wall| self.zone.moment(wall)))
-    }
-
-    /// How long something took, or has been taking.
-    fn took(&self, from: Option<Wall>, to: Option<Wall>, ended: bool) -> Value {
-        let to = if ended { to } else { Some(to.unwrap_or(self.wall)) };
-        match (from, to) {
-            (Some(from), Some(to)) if from.is_finite() && to.is_finite() => {
-                Value::Millis((to.as_micros() - from.as_micros()).max(0) / 1000)
-            }
-            _ => Value::Null,
-        }
-    }
-}
-
-fn state_name(name: Option<&'static str>, text: &str) -> Value {
-    name.map_or_else(|| Value::Text(text.to_owned()), Value::Name)
-}
-
-fn texts(texts: &[String]) -> Value {
-    Value::List(texts.iter().map(|text| Value::Text(text.clone())).collect())
-}
-
-fn int(number: Option<i64>) -> Value {
-    number.map_or(Value::Null, Value::Int)
-}
-
-fn payload(bytes: Option<&[u8]>) -> Option<Decoded> {
-    bytes.map(decode)
-}
-
-fn json(decoded: Option<&Decoded>) -> Value {
-    let there = decoded.filter(|decoded| decoded.codec != super::codec::Codec::Empty);
-    there.map_or(Value::Null, |decoded| Value::Json(decoded.json.clone()))
-}
-
-/// An error in one line.
-fn error_line(bytes: Option<&[u8]>) -> Value {
-    Value::text(bytes.and_then(verdict::error_line))
-}
-
-type Fields = Vec<(&'static str, Value)>;
+use values::{Clock, Fields, codec, column, error_line, int, json, outcome, payload, policy, state_name, texts};
 
 /// Arguments, result and error of an execution or a task.
 fn payload_fields(args: Option<&[u8]>, kwargs: Option<&[u8]>, result: Option<&[u8]>, error: Option<&[u8]>) -> Fields {
     let raw = error;
     let [args, kwargs, result, error] = [args, kwargs, result, error].map(payload);
-    let outcome = result.as_ref().map(|result| match result.outcome {
-        Outcome::Value => "value",
-        Outcome::Ok => "ok",
-        Outcome::Error => "error",
-    });
-    let codec = [&args, &kwargs, &result, &error].into_iter().flatten().map(|decoded| decoded.codec.name());
     let exception =
         error.as_ref().or(result.as_ref()).and_then(|decoded| decoded.exception.clone()).unwrap_or_default();
     let notes: Vec<String> = [("args", &args), ("kwargs", &kwargs), ("result", &result), ("error", &error)]
@@ -103,19 +35,19 @@ fn payload_fields(args: Option<&[u8]>, kwargs: Option<&[u8]>, result: Option<&[u
     vec![
         ("args", json(args.as_ref())),
         ("kwargs", json(kwargs.as_ref())),
-        ("outcome", outcome.map_or(Value::Null, Value::Name)),
+        ("outcome", outcome(result.as_ref())),
         ("result", json(result.as_ref())),
         ("error", error_line(raw)),
         ("error_type", Value::text(Some(exception.class).filter(|class| !class.is_empty()))),
         ("error_attributes", exception.attributes.map_or(Value::Null, Value::Json)),
         ("traceback", exception.traceback.map_or(Value::Null, Value::Lines)),
-        ("codec", codec.into_iter().find(|codec| *codec != "empty").map_or(Value::Null, Value::Name)),
+        ("codec", codec([&args, &kwargs, &result, &error])),
         ("payload_notes", if notes.is_empty() { Value::Null } else { texts(&notes) }),
     ]
 }
 
 /// What an id names: an execution, a task, or a dead letter whose task is gone.
-pub(super) fn found(look: Look, zone: &Zone) -> Vec<Found> {
+pub(crate) fn found(look: Look, zone: &Zone) -> Vec<Found> {
     let clock = Clock::new(zone, look.now);
     let mut all = Vec::new();
     all.extend(look.execution.as_ref().map(|whole| execution(whole, &clock)));
@@ -158,7 +90,7 @@ fn execution(whole: &Whole, clock: &Clock<'_>) -> Found {
     fields.push(("progress_count", Value::Int(whole.progress_count)));
     fields.push(("worker_timezone", Value::Text(clock.zone.name().to_owned())));
     Found {
-        subject: Subject::new(NAME, "execution", execution.id.clone()),
+        subject: names::execution(&execution.id),
         now: clock.now,
         fields,
         lead,
@@ -239,7 +171,7 @@ const SIGNALS: &[Column] = &[
 ];
 
 fn signals(whole: &Whole, clock: &Clock<'_>) -> Section {
-    let row = |signal: &super::record::Signal| {
+    let row = |signal: &Signal| {
         vec![
             Value::Text(signal.name.clone()),
             signal.consumed.map_or(Value::Null, Value::Bool),
@@ -291,12 +223,7 @@ fn task_fields(task: &Task, clock: &Clock<'_>) -> (Fields, usize) {
     fields.push(("parent_task_id", Value::text(task.parent_task_id.clone())));
     fields.push(("tags", if task.tags.is_empty() { Value::Null } else { texts(&task.tags) }));
     fields.push(("idempotency_key", Value::text(task.idempotency_key.clone())));
-    let policy =
-        task.retry_policy.as_deref().filter(|policy| serde_json::from_str::<serde_json::Value>(policy).is_ok());
-    fields.push((
-        "retry_policy",
-        policy.filter(|policy| *policy != "{}").map_or(Value::Null, |policy| Value::Json(policy.into())),
-    ));
+    fields.push(("retry_policy", policy(task.retry_policy.clone().filter(|policy| policy != "{}"))));
     fields.extend(payload_fields(
         task.args.as_deref(),
         task.kwargs.as_deref(),
@@ -315,7 +242,7 @@ fn task(task: &Task, look: &Look, clock: &Clock<'_>) -> Found {
     fields.push(("execution_state", owner));
     fields.push(("worker_timezone", Value::Text(clock.zone.name().to_owned())));
     Found {
-        subject: Subject::new(NAME, "task", task.id.clone()),
+        subject: names::task(&task.id),
         now: clock.now,
         fields,
         lead,
@@ -353,7 +280,7 @@ fn letter(letter: &DeadTask, clock: &Clock<'_>) -> Found {
         None => evidence.push("it holds no task".into()),
     }
     Found {
-        subject: Subject::new(NAME, "dead_letter", letter.id.clone()),
+        subject: names::dead_letter(&letter.id),
         now: clock.now,
         fields,
         lead,

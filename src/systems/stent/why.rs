@@ -1,32 +1,15 @@
 //! Why an execution, a task or a letter is as it is: one rule a function. Pure.
 
-use super::codec::decode;
-use super::port::{Look, Whole};
-use super::record::{ExecutionState, Task, TaskKind, TaskState, signal_step};
-use super::verdict::{self, State};
+use crate::codec::decode;
+use crate::port::{Activity, Look, Whole};
+use crate::record::{ExecutionState, Task, TaskKind, TaskState, signal_step};
+use crate::state::State;
+use crate::verdict;
 use sen_model::cause::{Cause, Certainty, Related, candidates};
 use sen_model::text;
 use sen_model::time::humane;
 use sen_model::time::wall::Wall;
 use sen_model::verdict::{NextCommand, Severity};
-
-/// What goes on around a task that waits for a worker: in its queue, and of its step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Activity {
-    /// Tasks a worker could claim now.
-    pub ready: i64,
-    /// Tasks that run under a living lease.
-    pub running: i64,
-    /// When a task of it was begun last.
-    pub last_begun: Option<Wall>,
-    /// Tasks of the same step that run under a living lease, in any queue.
-    pub of_step: i64,
-    /// Tasks of the queue that stand behind it in the order workers take them (by priority, then by age) and were begun since
-    /// it has been due.
-    pub passed: i64,
-    /// Tasks of the queue with the very same tags that were begun since it has been due.
-    pub alike: i64,
-}
 
 /// What the rules go by.
 pub(super) struct Facts<'a> {

@@ -12,10 +12,11 @@ use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction};
 use sen_model::report::{Item, Outcome, Report, suppressed};
 use sen_model::subject::Subject;
 
-use super::items::{refused, subject};
+use super::items::item;
 use super::rules;
 use crate::handle::Stent;
 use crate::letters::chosen::{Chosen, Places, Wanted};
+use crate::names;
 use crate::plan::CleanupAction;
 
 /// So many executions go in one transaction.
@@ -85,7 +86,7 @@ struct Removals<'a> {
 #[async_trait]
 impl Targets for Removals<'_> {
     fn subject(&self, place: usize) -> Subject {
-        subject(&self.chosen.get(place).map(|one| one.id).unwrap_or_default())
+        names::execution(&self.chosen.get(place).map(|one| one.id).unwrap_or_default())
     }
 
     async fn apply(&mut self, places: Range<usize>) -> Result<Vec<Item>> {
@@ -98,7 +99,7 @@ impl Targets for Removals<'_> {
                 for execution in &executions {
                     let done = acts.clean(std::slice::from_ref(execution), self.permit).await;
                     items.push(done.map_or_else(
-                        |error| Item::failed(subject(&execution.id), &error),
+                        |error| Item::failed(names::execution(&execution.id), &error),
                         |done| became(&execution.id, 0, &done),
                     ));
                 }
@@ -115,11 +116,11 @@ impl Targets for Removals<'_> {
 /// What became of the execution at a place of its batch.
 fn became(id: &str, at: usize, done: &Places) -> Item {
     if done.done.contains(&at) {
-        refused(id, Outcome::Applied, "removed")
+        item(id, Outcome::Applied, "removed")
     } else if done.kept.contains(&at) {
-        refused(id, Outcome::Changed, suppressed(TABLES))
+        item(id, Outcome::Changed, suppressed(TABLES))
     } else {
-        refused(id, Outcome::Changed, "it has changed since it was looked at, or somebody holds it: left alone")
+        item(id, Outcome::Changed, "it has changed since it was looked at, or somebody holds it: left alone")
     }
 }
 

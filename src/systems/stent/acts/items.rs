@@ -2,14 +2,8 @@
 
 use sen_model::observe::Observer;
 use sen_model::report::{Item, Outcome};
-use sen_model::subject::Subject;
 
-use crate::record::{EXECUTION, NAME};
-
-/// An execution as a subject.
-pub(super) fn subject(id: &str) -> Subject {
-    Subject::new(NAME, EXECUTION, id)
-}
+use crate::names;
 
 /// Both names of a channel: whether Stent or Senpuki listens cannot be told from the tables.
 pub(super) fn announce(observer: &dyn Observer, kind: &str, id: &str, state: &str) {
@@ -20,6 +14,6 @@ pub(super) fn announce(observer: &dyn Observer, kind: &str, id: &str, state: &st
 }
 
 /// An item about an execution.
-pub(super) fn refused(id: &str, outcome: Outcome, why: impl Into<String>) -> Item {
-    Item::new(subject(id), outcome, why)
+pub(super) fn item(id: &str, outcome: Outcome, why: impl Into<String>) -> Item {
+    Item::new(names::execution(id), outcome, why)
 }

@@ -12,14 +12,16 @@ use sen_model::text::named;
 use sen_model::time::{Timestamp, Uptime};
 use serde_json::value::RawValue;
 
-use super::items::{announce, refused, subject};
+use super::items::{announce, item};
 use super::port::{Cancel, Complete, Signal, Stopped};
 use super::rules::{self, Cancellable};
 use crate::codec::Codec;
 use crate::handle::Stent;
+use crate::names;
 use crate::plan::{ExecutionAct, ExecutionAction, ExecutionTarget, Seen};
 use crate::port::Whole;
 use crate::record::{Execution, ExecutionState};
+use crate::words::many;
 
 /// Between two looks at a cancelled execution.
 const LOOK: Duration = Duration::from_millis(250);
@@ -38,11 +40,11 @@ impl Stent {
         ids: &[String],
         verify: Option<Duration>,
     ) -> Result<Box<dyn PreparedAction + '_>> {
-        let mut plan = self.plan_of(format!("cancel {}", count(ids)), ids);
+        let mut plan = self.plan_of(format!("cancel {}", many(ids.len() as u64, "execution")), ids);
         let mut targets = Vec::new();
         for id in ids {
             let Some(whole) = self.whole(id).await? else {
-                plan.refused.push(refused(id, Outcome::Missing, "there is no such execution"));
+                plan.refused.push(item(id, Outcome::Missing, "there is no such execution"));
                 continue;
             };
             let execution = &whole.execution;
@@ -51,20 +53,20 @@ impl Stent {
                     let seen = Seen::Cancel { codec: rules::codec(execution), expires: execution.expiry_at.is_some() };
                     targets.push(target(execution, seen, warnings));
                 }
-                Cancellable::Already => plan.refused.push(refused(id, Outcome::AlreadyDone, "it is cancelled")),
-                Cancellable::No(why) => plan.refused.push(refused(id, Outcome::Changed, why)),
+                Cancellable::Already => plan.refused.push(item(id, Outcome::AlreadyDone, "it is cancelled")),
+                Cancellable::No(why) => plan.refused.push(item(id, Outcome::Changed, why)),
             }
         }
         Ok(self.prepared(plan, ExecutionAct::Cancel { verify }, targets))
     }
 
     pub(super) async fn plan_complete(&self, ids: &[String]) -> Result<Box<dyn PreparedAction + '_>> {
-        let mut plan = self.plan_of(format!("complete {}", count(ids)), ids);
+        let mut plan = self.plan_of(format!("complete {}", many(ids.len() as u64, "execution")), ids);
         let mut targets = Vec::new();
         for id in ids {
             let look = self.store.find(id, 0, false).await?;
             let Some(whole) = look.execution else {
-                plan.refused.push(refused(id, Outcome::Missing, "there is no such execution"));
+                plan.refused.push(item(id, Outcome::Missing, "there is no such execution"));
                 continue;
             };
             match rules::complete(&whole, self.zone.wall(look.now)) {
@@ -72,7 +74,7 @@ impl Stent {
                     let warning = format!("it ends with the stored result of its root task {}", root.id);
                     targets.push(target(&whole.execution, Seen::Complete { task: root.id.clone() }, vec![warning]));
                 }
-                Err((outcome, why)) => plan.refused.push(refused(id, outcome, why)),
+                Err((outcome, why)) => plan.refused.push(item(id, outcome, why)),
             }
         }
         Ok(self.prepared(plan, ExecutionAct::Complete, targets))
@@ -114,7 +116,7 @@ impl Stent {
             }
             _ => Err(Error::usage(format!("the plan does not say what was seen for this act ({})", act.name()))),
         };
-        done.unwrap_or_else(|error| Item::failed(subject(&target.id), &error))
+        done.unwrap_or_else(|error| Item::failed(names::execution(&target.id), &error))
     }
 
     async fn cancel(
@@ -135,7 +137,7 @@ impl Stent {
         announce(observer, "execution", id, "cancelled");
         Ok(match verify {
             Some(limit) => self.verified(id, (&stopped, expires), error, limit).await,
-            None => refused(id, Outcome::Applied, told(&stopped, expires)),
+            None => item(id, Outcome::Applied, told(&stopped, expires)),
         })
     }
 
@@ -153,7 +155,7 @@ impl Stent {
             return Ok(self.what_is_there(id, None, "completed").await);
         }
         announce(observer, "execution", id, "completed");
-        Ok(refused(id, Outcome::Applied, format!("completed with the result of its root task {task}")))
+        Ok(item(id, Outcome::Applied, format!("completed with the result of its root task {task}")))
     }
 
     /// Watches until what was running has been written by its workers, or time is up.
@@ -181,7 +183,7 @@ impl Stent {
             let watched = match watched {
                 Ok(watched) => watched,
                 Err(error) => {
-                    return refused(id, Outcome::Applied, format!("{}; not verified: {error}", told(stopped)));
+                    return item(id, Outcome::Applied, format!("{}; not verified: {error}", told(stopped)));
                 }
             };
             match watched.state.as_deref() {
@@ -190,9 +192,9 @@ impl Stent {
                     let why = format!(
                         "it was cancelled, and a worker that was at it has overwritten that: it is {state} now"
                     );
-                    return refused(id, Outcome::Changed, why);
+                    return item(id, Outcome::Changed, why);
                 }
-                None => return refused(id, Outcome::Changed, "it was cancelled, and is gone now"),
+                None => return item(id, Outcome::Changed, "it was cancelled, and is gone now"),
             }
             let open = told_of + running.iter().filter(|task| !watched.written.contains(task)).count();
             let now = Uptime::now();
@@ -202,7 +204,7 @@ impl Stent {
             }
             if open == 0 && (running.is_empty() || now >= since.plus(SETTLES) || now >= end) {
                 let verified = if running.is_empty() { "nothing was running" } else { "its workers have finished" };
-                return refused(
+                return item(
                     id,
                     Outcome::Applied,
                     format!("{}; verified: {verified}, and it is still cancelled", told(stopped)),
@@ -214,7 +216,7 @@ impl Stent {
                     told(stopped),
                     sen_model::time::humane(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX))
                 );
-                return refused(id, Outcome::Applied, why);
+                return item(id, Outcome::Applied, why);
             }
             tokio::time::sleep(LOOK.min(Uptime::now().until(end))).await;
         }
@@ -227,17 +229,17 @@ impl Stent {
             Ok(Some(whole)) => {
                 let state = whole.execution.state;
                 if seen == Some(state.as_str()) && state.as_str() != wanted {
-                    return refused(id, Outcome::Changed, suppressed("executions"));
+                    return item(id, Outcome::Changed, suppressed("executions"));
                 }
                 let outcome = if state.as_str() == wanted { Outcome::AlreadyDone } else { Outcome::Changed };
-                refused(
+                item(
                     id,
                     outcome,
                     format!("it has changed since it was looked at: it is {} now; nothing was written", state.as_str()),
                 )
             }
-            Ok(None) => refused(id, Outcome::Missing, "it is gone"),
-            Err(error) => refused(id, Outcome::Changed, format!("it has changed, and cannot be read now: {error}")),
+            Ok(None) => item(id, Outcome::Missing, "it is gone"),
+            Err(error) => item(id, Outcome::Changed, format!("it has changed, and cannot be read now: {error}")),
         }
     }
 
@@ -275,7 +277,7 @@ impl Stent {
     /// The execution that a signal can be sent to, as it is now, or why it cannot.
     async fn signallable(&self, id: &str, name: &str, replace: bool) -> Result<Result<ExecutionTarget, Item>> {
         let Some(whole) = self.whole(id).await? else {
-            return Ok(Err(refused(id, Outcome::Missing, "there is no such execution")));
+            return Ok(Err(item(id, Outcome::Missing, "there is no such execution")));
         };
         Ok(match rules::signal(&whole.execution, &whole.tasks, &whole.signals, name, replace) {
             Ok(warnings) => {
@@ -284,7 +286,7 @@ impl Stent {
                     rules::may_begin_to_wait(&whole.tasks) || whole.execution.state == ExecutionState::Pending;
                 Ok(target(&whole.execution, Seen::Signal { lingers }, warnings))
             }
-            Err(why) => Err(refused(id, Outcome::Changed, why)),
+            Err(why) => Err(item(id, Outcome::Changed, why)),
         })
     }
 
@@ -302,7 +304,7 @@ impl Stent {
         let Some(sent) = self.acts()?.send(&signal, permit).await? else {
             return Ok(match self.signallable(id, name, replace).await? {
                 Err(refusal) => refusal,
-                Ok(_) => refused(id, Outcome::Changed, "it changed while the signal was sent; nothing was written"),
+                Ok(_) => item(id, Outcome::Changed, "it changed while the signal was sent; nothing was written"),
             });
         };
         let woken = match sent.woken {
@@ -312,9 +314,9 @@ impl Stent {
         Ok(match woken {
             Some(task) => {
                 announce(observer, "task", &task, "completed");
-                refused(id, Outcome::Applied, format!("sent, and the waiting task {task} is woken"))
+                item(id, Outcome::Applied, format!("sent, and the waiting task {task} is woken"))
             }
-            None => refused(id, Outcome::Applied, "sent; it is read when the execution next waits for it"),
+            None => item(id, Outcome::Applied, "sent; it is read when the execution next waits for it"),
         })
     }
 
@@ -334,10 +336,6 @@ impl Stent {
         }
         None
     }
-}
-
-fn count(ids: &[String]) -> String {
-    if ids.len() == 1 { "1 execution".into() } else { format!("{} executions", ids.len()) }
 }
 
 fn target(execution: &Execution, seen: Seen, warnings: Vec<String>) -> ExecutionTarget {

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use crate::codec::Codec;
 use crate::port::Whole;
 use crate::record::{Execution, ExecutionState, Signal, Task, TaskKind, TaskState, signal_step};
+use crate::state::GRACE;
 use crate::verdict;
 use sen_model::report::Outcome;
 use sen_model::text::named;
@@ -114,7 +115,7 @@ pub fn complete(whole: &Whole, now: Wall) -> Result<&Task, (Outcome, String)> {
         return no("its root task is not completed with a result: there is nothing to complete it with".into());
     };
     let since = root.completed_at.map_or(i64::MAX, |at| now.as_micros().saturating_sub(at.as_micros()));
-    if since < verdict::GRACE {
+    if since < GRACE {
         return no(
             "its root task ended less than a minute ago: its worker is probably about to end it; try again later"
                 .into(),

@@ -1,6 +1,5 @@
 //! Applying a discard: what is removed is written out whole first, batch by batch.
 
-use futures_util::StreamExt as _;
 use sen_model::error::{ErrorKind, Result};
 use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
@@ -101,11 +100,6 @@ impl StentLetters {
     async fn dumps(&self, wanted: &[Wanted]) -> Result<Vec<Fact>> {
         let ids = wanted.iter().map(|wanted| wanted.id.clone()).collect();
         let query = LetterQuery { ids: Some(ids), texts: true, dump: true, ..LetterQuery::default() };
-        let mut chunks = self.store.look(&query).await?.chunks;
-        let mut facts = Vec::new();
-        while let Some(chunk) = chunks.next().await {
-            facts.extend(chunk?);
-        }
-        Ok(facts)
+        self.facts(&query).await
     }
 }

@@ -1,11 +1,12 @@
 //! Stent's dead letters in one database: the store, and what every question about them begins with.
 
+use futures_util::TryStreamExt as _;
 use sen_model::error::Result;
 use sen_model::letters::LetterFilter;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Zone;
 
-use super::port::{LetterQuery, LetterStore};
+use super::port::{Fact, LetterQuery, LetterStore};
 use super::steps::{self, Foresight};
 use crate::port::absent;
 
@@ -25,6 +26,11 @@ impl StentLetters {
     pub(super) async fn foresee(&self, letters: &[String], now: Timestamp) -> Result<Foresight> {
         let around = self.store.around(letters, self.zone.ahead_at(now), steps::TASKS + 1).await?;
         Ok(steps::foresee(around, steps::TASKS))
+    }
+
+    /// All letters that match, for a few of them.
+    pub(super) async fn facts(&self, query: &LetterQuery) -> Result<Vec<Fact>> {
+        self.store.look(query).await?.chunks.try_concat().await
     }
 
     /// The query for a filter, and the database's clock.

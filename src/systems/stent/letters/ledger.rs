@@ -8,7 +8,7 @@ use sen_model::plan::Plan;
 use sen_model::report::{Item, Outcome, Report};
 
 use super::chosen::Chosen;
-use super::port::subject;
+use crate::names::dead_letter;
 
 /// A report that lists what it can and counts the rest.
 pub(super) struct Ledger {
@@ -32,7 +32,7 @@ impl Ledger {
         if *listed > LISTED {
             self.report.add_unlisted(outcome, 1);
         } else {
-            self.report.items.push(Item::new(subject(id), outcome, detail()));
+            self.report.items.push(Item::new(dead_letter(id), outcome, detail()));
         }
     }
 

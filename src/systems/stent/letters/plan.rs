@@ -14,12 +14,14 @@ use sen_model::time::wall::Wall;
 
 use super::chosen::Chosen;
 use super::handle::StentLetters;
-use super::port::{Fact, LetterQuery, subject};
+use super::port::{Fact, LetterQuery};
 use super::rules::{self, Standing, standing};
 use super::steps::TASKS;
 use super::view;
+use crate::names::dead_letter;
 use crate::plan::{LetterAct, LetterAction};
 use crate::record::TaskKind;
+use crate::words::many;
 
 /// How many letters of a set are shown.
 const SAMPLE: usize = 5;
@@ -78,7 +80,7 @@ impl StentLetters {
         if gathered.orchestrators > 0 {
             warnings.push(format!(
                 "{}: {}",
-                count(gathered.orchestrators, "orchestrator"),
+                many(gathered.orchestrators, "orchestrator"),
                 rules::consequence(&TaskKind::Orchestrator)
             ));
         }
@@ -119,7 +121,7 @@ impl StentLetters {
     ) -> Result<Box<dyn PreparedAction + '_>> {
         let replays = act != LetterAct::Discard;
         let number = gathered.chosen.len() as u64;
-        let mut plan = Plan::new(format!("{verb} {}", count(number, "dead letter")), self.store.database(), risk);
+        let mut plan = Plan::new(format!("{verb} {}", many(number, "dead letter")), self.store.database(), risk);
         let moment = |wall: Option<Wall>| wall.map(|wall| self.zone.moment(wall));
         let (preview, more) = if replays { self.preview(&gathered.roots).await? } else { (Vec::new(), false) };
         let beyond = Beyond {
@@ -173,7 +175,7 @@ impl StentLetters {
                 } else if named {
                     let force = if standing.can_be_forced() { " (--force replays it all the same)" } else { "" };
                     let why = format!("{}{force}", standing.why());
-                    gathered.refused.push(Item::new(subject(&fact.id), Outcome::Changed, why));
+                    gathered.refused.push(Item::new(dead_letter(&fact.id), Outcome::Changed, why));
                 } else {
                     *gathered.skipped.entry(standing).or_default() += 1;
                 }
@@ -182,7 +184,7 @@ impl StentLetters {
         let missing = filter.ids.iter().filter(|id| !gathered.seen.contains(id));
         if limit == u64::MAX {
             let missing: Vec<Item> = missing
-                .map(|id| Item::new(subject(id), Outcome::Missing, "there is no such dead letter (any more)"))
+                .map(|id| Item::new(dead_letter(id), Outcome::Missing, "there is no such dead letter (any more)"))
                 .collect();
             gathered.refused.extend(missing);
         }
@@ -205,19 +207,10 @@ impl StentLetters {
             return Ok(Vec::new());
         }
         let query = LetterQuery { ids: Some(ids.clone()), texts: true, ..LetterQuery::default() };
-        let mut chunks = self.store.look(&query).await?.chunks;
-        let mut lines: Vec<(usize, String)> = Vec::new();
-        while let Some(chunk) = chunks.next().await {
-            for fact in chunk? {
-                let place = ids.iter().position(|id| *id == fact.id).unwrap_or(SAMPLE);
-                lines.push((place, view::line(&fact)));
-            }
-        }
+        let place = |fact: &Fact| ids.iter().position(|id| *id == fact.id).unwrap_or(SAMPLE);
+        let facts = self.facts(&query).await?;
+        let mut lines: Vec<(usize, String)> = facts.iter().map(|fact| (place(fact), view::line(fact))).collect();
         lines.sort();
         Ok(lines.into_iter().map(|(_, line)| line).collect())
     }
-}
-
-fn count(number: u64, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }

@@ -1,26 +1,15 @@
 //! What dead letters need of a store.
 
-use std::pin::Pin;
-
 use async_trait::async_trait;
-use futures_util::Stream;
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
-use sen_model::subject::Subject;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
 
 use super::chosen::{Places, Wanted};
+use super::rules::Grounds;
 use super::steps::Around;
-use crate::record::{ExecutionState, NAME, TaskKind, TaskState};
-
-/// The subject of an act on a dead letter.
-pub const LETTER: &str = "dead_letter";
-
-/// The subject of a letter.
-pub(crate) fn subject(id: &str) -> Subject {
-    Subject::new(NAME, LETTER, id)
-}
+use crate::port::Chunks;
 
 /// Stent's dead letters in one real store.
 #[async_trait]
@@ -98,7 +87,7 @@ pub struct LetterQuery {
 /// The facts of many letters.
 pub struct Facts {
     /// The letters in chunks.
-    pub chunks: Pin<Box<dyn Stream<Item = Result<Vec<Fact>>> + Send>>,
+    pub chunks: Chunks<Fact>,
 }
 
 /// What is known of a letter and of what it belongs to.
@@ -124,23 +113,6 @@ pub struct Fact {
     pub retries: Option<i64>,
     /// The whole task as text.
     pub dump: Option<String>,
-}
-
-/// What the standing of a letter rests on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grounds {
-    /// What died.
-    pub kind: TaskKind,
-    /// The state of its execution; `None` when that is gone.
-    pub execution: Option<ExecutionState>,
-    /// Whether the expiry of the execution has passed.
-    pub expired: bool,
-    /// The state of the task that waited for it, where that is known.
-    pub parent: Option<TaskState>,
-    /// Whether an orchestrator of the execution is pending or running.
-    pub live: bool,
-    /// Whether the task can be made again: from its dump, or, where that is text of senpuki 0.1.x, from the row of the task.
-    pub readable: bool,
 }
 
 /// Letters to be replayed or removed in one transaction.

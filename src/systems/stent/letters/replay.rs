@@ -1,6 +1,6 @@
 //! Applying a replay: batch by batch, each its own transaction, paced if wanted, and what became of every letter.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,34 +9,23 @@ use sen_model::letters::ReplayOptions;
 use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
 use sen_model::plan::Plan;
-use sen_model::report::{Item, Outcome, Report};
-use sen_model::subject::Subject;
-use sen_model::time::{Timestamp, Uptime};
+use sen_model::report::{Outcome, Report};
+use sen_model::time::Timestamp;
 
 use super::chosen::{Chosen, Places, Wanted};
 use super::handle::StentLetters;
 use super::ledger::{Ledger, sentence};
 use super::note::note;
+use super::pace::{BATCH, Pace, batch_size};
 use super::port::{Batch, Fact, LetterStore};
 use super::rules::{Standing, standing};
-use crate::record::NAME;
 
-/// So many letters go into one transaction unless told otherwise.
-const BATCH: u32 = 500;
-/// More than this would hold locks for too long.
-const LARGEST: u32 = 1000;
+/// From so many letters on a second connection shares the work.
+const MANY: usize = 5000;
 /// How often a batch is tried again when its connection breaks.
 const TRIES: u32 = 3;
 /// How often letters that somebody else holds are tried again.
 const ROUNDS: u32 = 5;
-/// So many tasks are looked up at once when copies are sought.
-const SOUGHT: usize = 1000;
-/// From so many letters on, a second connection shares the work, and one pass over all tasks finds copies faster than asking
-/// about each letter.
-const MANY: usize = 5000;
-/// A paced replay sleeps in steps, so that an interrupt is heard.
-const STEP: Duration = Duration::from_millis(100);
-
 /// Whether the letters themselves make the statement fail (one that is no JSON, one whose task is there already): then each
 /// is tried alone.
 fn is_of_a_letter(error: &Error) -> bool {
@@ -54,43 +43,18 @@ fn is_of_the_line(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::Connect)
 }
 
-/// Keeps to a rate.
-struct Pace {
-    rate: Option<f64>,
-    begun: Uptime,
-    done: u64,
-}
-
-impl Pace {
-    /// Waits until more may be begun, or the act is interrupted.
-    async fn wait(&self, permit: &WritePermit) {
-        let Some(rate) = self.rate else { return };
-        let due = Duration::try_from_secs_f64(self.done as f64 / rate).unwrap_or(Duration::MAX);
-        let due = self.begun.plus(due);
-        loop {
-            let left = Uptime::now().until(due);
-            if left.is_zero() || permit.is_revoked() {
-                return;
-            }
-            tokio::time::sleep(left.min(STEP)).await;
-        }
-    }
-}
-
-fn batch_size(options: &ReplayOptions) -> usize {
-    let size = options.batch.unwrap_or(BATCH).clamp(1, LARGEST);
-    // A slow rate is kept by small batches rather than by bursts.
-    let by_rate = options.rate.map_or(LARGEST, |rate| (rate / 4.0).clamp(1.0, f64::from(LARGEST)) as u32);
-    size.min(by_rate) as usize
+/// What is replayed, how, and by whom.
+struct Job<'a> {
+    chosen: &'a Chosen,
+    options: &'a ReplayOptions,
+    note: String,
+    permit: &'a WritePermit,
+    observer: &'a dyn Observer,
 }
 
 /// What the lanes of one run share.
 struct Run<'a> {
-    chosen: &'a Chosen,
-    options: &'a ReplayOptions,
-    note: &'a str,
-    permit: &'a WritePermit,
-    observer: &'a dyn Observer,
+    job: Job<'a>,
     state: Mutex<State>,
 }
 
@@ -116,16 +80,16 @@ impl Run<'_> {
 
     /// The next batch: its first place, and its letters.
     fn begin(&self, size: usize) -> Option<(usize, Vec<Wanted>)> {
-        if self.permit.is_revoked() {
+        if self.job.permit.is_revoked() {
             self.stop(Outcome::Skipped, "interrupted before it was begun");
         }
         let mut state = self.state();
-        if state.stopped.is_some() || state.next >= self.chosen.len() {
+        if state.stopped.is_some() || state.next >= self.job.chosen.len() {
             return None;
         }
         let from = state.next;
-        state.next = (from + size).min(self.chosen.len());
-        Some((from, (from..state.next).filter_map(|at| self.chosen.get(at)).collect()))
+        state.next = (from + size).min(self.job.chosen.len());
+        Some((from, (from..state.next).filter_map(|at| self.job.chosen.get(at)).collect()))
     }
 
     fn settle(&self, from: usize, count: usize, places: &[usize]) {
@@ -142,9 +106,9 @@ impl StentLetters {
         permit: &WritePermit,
         observer: &dyn Observer,
     ) -> Report {
-        let note = note(permit);
         let state = State { next: 0, applied: Vec::new(), open: Vec::new(), ledger: Ledger::new(plan), stopped: None };
-        let run = Run { chosen, options, note: &note, permit, observer, state: Mutex::new(state) };
+        let job = Job { chosen, options, note: note(permit), permit, observer };
+        let run = Run { job, state: Mutex::new(state) };
         observer.begin(&plan.summary, Some(chosen.len() as u64));
         // A large set is worth a second connection, where the store has such a thing.
         let second = if chosen.len() >= MANY && options.rate.is_none() { self.store.lane().await } else { None };
@@ -154,9 +118,10 @@ impl StentLetters {
                 tokio::join!(self.lane(&*self.store, &run), self.lane(&**second, &run));
             }
         }
+        let Run { job, state } = run;
         let State { next, mut applied, open, mut ledger, stopped } =
-            run.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.settle_open(chosen, open, options, &note, permit, &mut ledger, &mut applied, observer).await;
+            state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.settle_open(&job, open, &mut ledger, &mut applied).await;
         applied.sort_unstable();
         for at in &applied {
             if let Some(wanted) = chosen.get(*at as usize) {
@@ -173,20 +138,21 @@ impl StentLetters {
 
     /// Takes batches on one connection until there are no more.
     async fn lane(&self, store: &dyn LetterStore, run: &Run<'_>) {
-        let size = batch_size(run.options);
-        let mut pace = Pace { rate: run.options.rate.filter(|rate| *rate > 0.0), begun: Uptime::now(), done: 0 };
+        let Job { options, permit, observer, .. } = run.job;
+        let size = batch_size(options);
+        let mut pace = Pace::of(options);
         loop {
-            pace.wait(run.permit).await;
+            pace.wait(permit).await;
             let Some((from, letters)) = run.begin(size) else { return };
-            pace.done += letters.len() as u64;
-            match self.batch(store, &letters, run).await {
+            pace.count(letters.len());
+            match self.batch(store, &letters, &run.job).await {
                 Ok(places) => {
                     run.settle(from, letters.len(), &places.done);
-                    run.observer.advance(places.done.len() as u64);
+                    observer.advance(places.done.len() as u64);
                 }
                 Err(error) if is_of_a_letter(&error) => {
                     for (at, wanted) in letters.iter().enumerate() {
-                        match self.batch(store, std::slice::from_ref(wanted), run).await {
+                        match self.batch(store, std::slice::from_ref(wanted), &run.job).await {
                             Ok(places) => run.settle(from + at, 1, &places.done),
                             // Replayed by another operator, or put back: one look at letter and task tells which.
                             Err(error) if is_made(&error) => {
@@ -199,7 +165,7 @@ impl StentLetters {
                                 ledger.add(&wanted.id, outcome_of(&error), || odd(&error));
                             }
                         }
-                        run.observer.advance(1);
+                        observer.advance(1);
                     }
                 }
                 // Somebody holds what the batch needs: it is tried again with what is left open.
@@ -210,7 +176,7 @@ impl StentLetters {
                     for wanted in &letters {
                         run.state().ledger.add(&wanted.id, outcome, || sentence(&error));
                     }
-                    run.observer.advance(letters.len() as u64);
+                    observer.advance(letters.len() as u64);
                     if outcome != Outcome::Unknown {
                         run.stop(Outcome::Failed, format!("not begun: {error}"));
                     }
@@ -220,18 +186,8 @@ impl StentLetters {
     }
 
     /// One batch, tried again when its connection breaks: nothing was written then.
-    async fn batch(&self, store: &dyn LetterStore, letters: &[Wanted], run: &Run<'_>) -> Result<Places> {
-        self.replay_batch(store, letters, run.options, run.note, run.permit).await
-    }
-
-    async fn replay_batch(
-        &self,
-        store: &dyn LetterStore,
-        letters: &[Wanted],
-        options: &ReplayOptions,
-        note: &str,
-        permit: &WritePermit,
-    ) -> Result<Places> {
+    async fn batch(&self, store: &dyn LetterStore, letters: &[Wanted], job: &Job<'_>) -> Result<Places> {
+        let Job { options, note, permit, .. } = job;
         let ahead = self.zone.ahead_at(Timestamp::here());
         let batch = Batch { letters, queue: options.queue.as_deref(), force: options.force, ahead, note };
         let mut tried = 0;
@@ -248,18 +204,8 @@ impl StentLetters {
 
     /// What could not be had in its batch: replayed by somebody else, gone, no longer replayable, or held by somebody, which
     /// is worth another try.
-    #[expect(clippy::too_many_arguments, reason = "the state of one run, split for length")]
-    async fn settle_open(
-        &self,
-        chosen: &Chosen,
-        mut open: Vec<u32>,
-        options: &ReplayOptions,
-        note: &str,
-        permit: &WritePermit,
-        ledger: &mut Ledger,
-        applied: &mut Vec<u32>,
-        observer: &dyn Observer,
-    ) {
+    async fn settle_open(&self, job: &Job<'_>, mut open: Vec<u32>, ledger: &mut Ledger, applied: &mut Vec<u32>) {
+        let Job { chosen, permit, observer, .. } = job;
         let mut kept: HashSet<u32> = HashSet::new();
         for round in 0..=ROUNDS {
             let mut held = Vec::new();
@@ -305,7 +251,7 @@ impl StentLetters {
             open = Vec::new();
             for some in held.chunks(BATCH as usize) {
                 let letters: Vec<Wanted> = some.iter().map(|(_, wanted)| wanted.clone()).collect();
-                let places = match self.replay_batch(&*self.store, &letters, options, note, permit).await {
+                let places = match self.batch(&*self.store, &letters, job).await {
                     Ok(places) => places,
                     Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
                         letters.iter().for_each(|wanted| ledger.add(&wanted.id, Outcome::Unknown, || sentence(&error)));
@@ -343,84 +289,6 @@ impl StentLetters {
                 whereabouts(wanted, fact, made.binary_search(&wanted.fresh.as_str()).is_ok())
             })
             .collect())
-    }
-
-    /// Another tool can replay the same letters at the same time; what it made beside ours is said.
-    async fn report_copies(
-        &self,
-        chosen: &Chosen,
-        applied: &[u32],
-        activities: bool,
-        ledger: &mut Ledger,
-        observer: &dyn Observer,
-    ) {
-        let copies = if applied.len() > MANY && !activities {
-            self.twins_of(chosen, applied).await
-        } else {
-            self.copies_of(chosen, applied).await
-        };
-        let foreign = match copies {
-            Ok(copies) => self.foreign(chosen, copies).await,
-            Err(error) => Err(error),
-        };
-        match foreign {
-            Ok(copies) => {
-                for (ours, other) in copies {
-                    let task = Subject::new(NAME, "task", other);
-                    let why = format!(
-                        "a second task that does the work of {ours}: probably another tool replayed the letter, too"
-                    );
-                    ledger.report.items.push(Item::new(task, Outcome::Changed, why));
-                }
-            }
-            Err(error) => {
-                observer.say(&format!("whether another tool replayed the same letters could not be seen: {error}"));
-            }
-        }
-    }
-
-    /// Those of these pairs whose second task no replay of this program made. What one of this set made has the id that follows
-    /// from its letter; what an earlier one made is named in the record beside its execution.
-    async fn foreign(&self, chosen: &Chosen, mut copies: Vec<(String, String)>) -> Result<Vec<(String, String)>> {
-        if copies.is_empty() {
-            return Ok(copies);
-        }
-        let own: HashSet<String> = (0..chosen.len()).filter_map(|at| chosen.get(at)).map(|one| one.fresh).collect();
-        copies.retain(|(_, other)| !own.contains(other));
-        let others: Vec<String> = copies.iter().map(|(_, other)| other.clone()).collect();
-        let mut recorded = HashSet::new();
-        for some in others.chunks(SOUGHT) {
-            recorded.extend(self.store.recorded(some).await?);
-        }
-        copies.retain(|(_, other)| !recorded.contains(other));
-        Ok(copies)
-    }
-
-    async fn copies_of(&self, chosen: &Chosen, applied: &[u32]) -> Result<Vec<(String, String)>> {
-        let mut copies = Vec::new();
-        for some in applied.chunks(SOUGHT) {
-            let letters: Vec<Wanted> = some.iter().filter_map(|at| chosen.get(*at as usize)).collect();
-            copies.extend(self.store.copies(&letters).await?);
-        }
-        Ok(copies)
-    }
-
-    async fn twins_of(&self, chosen: &Chosen, applied: &[u32]) -> Result<Vec<(String, String)>> {
-        let twins = self.store.twins().await?;
-        if twins.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ours: HashSet<String> =
-            applied.iter().filter_map(|at| chosen.get(*at as usize)).map(|wanted| wanted.fresh).collect();
-        let mut made: HashMap<&str, &str> = HashMap::new();
-        for (execution, task) in twins.iter().filter(|(_, task)| ours.contains(task)) {
-            made.insert(execution, task);
-        }
-        let copy = |(execution, task): &(String, String)| {
-            let ours = made.get(execution.as_str()).filter(|ours| *ours != task)?;
-            Some(((*ours).to_owned(), task.clone()))
-        };
-        Ok(twins.iter().filter_map(copy).collect())
     }
 }
 
@@ -480,16 +348,6 @@ fn whereabouts(wanted: &Wanted, fact: Option<&Fact>, made: bool) -> Whereabouts 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn batches_keep_to_their_bounds_and_to_a_rate() {
-        let options = |batch, rate| ReplayOptions { batch, rate, ..ReplayOptions::default() };
-        assert_eq!(batch_size(&options(None, None)), 500);
-        assert_eq!(batch_size(&options(Some(0), None)), 1);
-        assert_eq!(batch_size(&options(Some(100_000), None)), 1000);
-        assert_eq!(batch_size(&options(None, Some(50.0))), 12);
-        assert_eq!(batch_size(&options(None, Some(0.1))), 1);
-    }
 
     #[test]
     fn places_are_sorted() {

@@ -2,7 +2,6 @@
 //!
 //! The statements that replay judge by the same rules: see `postgres/letters.rs` and `sqlite/letters.rs`.
 
-use super::Grounds;
 use crate::record::{ExecutionState, TaskKind, TaskState};
 
 /// How a letter stands.
@@ -71,6 +70,23 @@ impl Standing {
     pub const fn can_be_forced(self) -> bool {
         !matches!(self, Self::Unreadable | Self::AlreadyQueued)
     }
+}
+
+/// What the standing of a letter rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grounds {
+    /// What died.
+    pub kind: TaskKind,
+    /// The state of its execution; `None` when that is gone.
+    pub execution: Option<ExecutionState>,
+    /// Whether the expiry of the execution has passed.
+    pub expired: bool,
+    /// The state of the task that waited for it, where that is known.
+    pub parent: Option<TaskState>,
+    /// Whether an orchestrator of the execution is pending or running.
+    pub live: bool,
+    /// Whether the task can be made again: from its dump, or, where that is text of senpuki 0.1.x, from the row of the task.
+    pub readable: bool,
 }
 
 /// How a letter stands.

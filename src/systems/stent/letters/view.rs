@@ -5,18 +5,18 @@ use std::collections::HashMap;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::port::Fact;
 use super::rules::{self, Standing, standing};
 use super::steps::{Foresight, StepFact, TASKS};
-use super::{Fact, LETTER};
 use crate::codec::decode;
 use crate::dump::{self, Dump};
-use crate::record::NAME;
+use crate::names::{NAME, dead_letter};
 use crate::record::{Task, TaskKind};
+use crate::view::values::{Clock, Fields, column, int, texts};
 use sen_model::letter::{Letter, LetterGroup, fold_error, group_id};
 use sen_model::letters::LetterFilter;
 use sen_model::plan::StepPreview;
 use sen_model::record::{Found, Section};
-use sen_model::subject::Subject;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::{Wall, Zone};
 use sen_model::value::{Column, Show, Value};
@@ -165,10 +165,10 @@ pub(super) fn preview(steps: Vec<StepFact>) -> Vec<StepPreview> {
 }
 
 const REPLAY: &[Column] = &[
-    Column { name: "step", heading: "STEP", show: Show::Whole },
-    Column { name: "count", heading: "COUNT", show: Show::Whole },
-    Column { name: "effect", heading: "EFFECT", show: Show::Asked },
-    Column { name: "text", heading: "IN A REPLAY", show: Show::Whole },
+    column("step", "STEP", Show::Whole),
+    column("count", "COUNT", Show::Whole),
+    column("effect", "EFFECT", Show::Asked),
+    column("text", "IN A REPLAY", Show::Whole),
 ];
 
 fn replay_section(steps: &[StepFact]) -> Section {
@@ -188,13 +188,13 @@ fn replay_section(steps: &[StepFact]) -> Section {
 pub(super) fn found(fact: Fact, foresight: &Foresight, now: Timestamp, zone: &Zone) -> Found {
     let standing = standing(&fact.grounds);
     let parsed = fact.dump.as_deref().map(dump::parse);
-    let time = |wall: Option<Wall>| Value::time(wall.map(|wall| zone.moment(wall)));
+    let clock = Clock::new(zone, now);
     let mut fields = vec![
         ("id", Value::Text(fact.id.clone())),
         ("kind", Value::Name(kind(&fact.grounds.kind))),
         ("step", Value::text(fact.step.clone())),
         ("error", Value::text(fact.reason.clone())),
-        ("died_at", time(fact.moved_at)),
+        ("died_at", clock.time(fact.moved_at)),
         ("execution_id", Value::text(fact.execution_id.clone())),
         (
             "execution_state",
@@ -205,7 +205,7 @@ pub(super) fn found(fact: Fact, foresight: &Foresight, now: Timestamp, zone: &Zo
     let group = group_id(fact.step.as_deref().unwrap_or_default(), &folded(fact.reason.as_deref()));
     fields.push(("group", Value::Text(group.clone())));
     fields.push(("queue", Value::text(fact.queue.clone())));
-    fields.push(("attempts", fact.retries.map_or(Value::Null, |retries| Value::Int(retries.saturating_add(1)))));
+    fields.push(("attempts", int(fact.retries.map(|retries| retries.saturating_add(1)))));
     fields.push(("worker", Value::text(fact.worker.clone())));
     fields.push(("replay_steps_complete", Value::Bool(!foresight.more)));
     let mut evidence = Vec::new();
@@ -216,7 +216,7 @@ pub(super) fn found(fact: Fact, foresight: &Foresight, now: Timestamp, zone: &Zo
     let mut traceback = None;
     match parsed {
         Some(Dump::Task { task, retry_for }) => {
-            traceback = task_fields(&task, &retry_for, zone, &mut fields);
+            traceback = task_fields(&task, &retry_for, &clock, &mut fields);
             evidence.extend(task.unreadable.iter().map(|what| format!("unreadable: {what}")));
         }
         Some(Dump::Repr) => {
@@ -240,7 +240,7 @@ pub(super) fn found(fact: Fact, foresight: &Foresight, now: Timestamp, zone: &Zo
         fields.push(("traceback", Value::Lines(traceback)));
     }
     Found {
-        subject: Subject::new(NAME, LETTER, fact.id.clone()),
+        subject: dead_letter(&fact.id),
         now,
         fields,
         lead,
@@ -251,22 +251,16 @@ pub(super) fn found(fact: Fact, foresight: &Foresight, now: Timestamp, zone: &Zo
 }
 
 /// What the dump tells of the task; the traceback of its error comes back.
-fn task_fields(
-    task: &Task,
-    retry_for: &[String],
-    zone: &Zone,
-    fields: &mut Vec<(&'static str, Value)>,
-) -> Option<String> {
-    let time = |wall: Option<Wall>| Value::time(wall.map(|wall| zone.moment(wall)));
+fn task_fields(task: &Task, retry_for: &[String], clock: &Clock<'_>, fields: &mut Fields) -> Option<String> {
     fields.push(("parent_task_id", Value::text(task.parent_task_id.clone())));
-    fields.push(("priority", task.priority.map_or(Value::Null, Value::Int)));
-    fields.push(("tags", Value::List(task.tags.iter().cloned().map(Value::Text).collect())));
-    fields.push(("created_at", time(task.created_at)));
-    fields.push(("started_at", time(task.started_at)));
+    fields.push(("priority", int(task.priority)));
+    fields.push(("tags", texts(&task.tags)));
+    fields.push(("created_at", clock.time(task.created_at)));
+    fields.push(("started_at", clock.time(task.started_at)));
     fields.push(("idempotency_key", Value::text(task.idempotency_key.clone())));
     fields.push(("retry_policy", task.retry_policy.clone().map_or(Value::Null, Value::Json)));
     if !retry_for.is_empty() && retry_for != ["Exception"] {
-        fields.push(("retry_for_lost", Value::List(retry_for.iter().cloned().map(Value::Text).collect())));
+        fields.push(("retry_for_lost", texts(retry_for)));
     }
     let args = decode(task.args.as_deref().unwrap_or_default());
     let kwargs = decode(task.kwargs.as_deref().unwrap_or_default());

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::Node;
+use super::value::Node;
 
 /// The opcodes, by the names of Python's `pickle.py`.
 pub(super) mod op {
     macro_rules! opcodes {
-        ($($name:ident = $code:literal,)+) => { $(pub(in super::super) const $name: u8 = $code;)+ };
+        ($($name:ident = $code:literal,)+) => { $(pub(crate) const $name: u8 = $code;)+ };
     }
 
     opcodes! {

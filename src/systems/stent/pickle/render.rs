@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Id, Node, Pickle};
+use super::value::{Id, Node, Pickle};
 
 /// JSON text, and whether something was left out of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

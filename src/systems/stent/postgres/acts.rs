@@ -7,12 +7,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::letters::Stamp;
-use super::{PostgresExecutions, is_other};
+use super::columns::wall_now;
+use super::reading::{Stamp, absent, missing, one, places, settled, shape, some};
 use crate::acts::port::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
 use crate::letters::chosen::{Places, Wanted};
-use crate::port::ExecutionStore as _;
-use sen_model::error::{Error, ErrorKind, Result};
+use crate::rows;
+use sen_model::error::Result;
 use sen_model::permit::WritePermit;
 use sen_model::time::wall::Wall;
 use sen_stores::postgres::decode::Cells;
@@ -32,12 +32,6 @@ impl PostgresActs {
     pub fn new(link: Arc<Link>) -> Self {
         Self { link }
     }
-}
-
-macro_rules! wall_now {
-    ($ahead:literal) => {
-        concat!("(now() AT TIME ZONE 'UTC' + ", $ahead, " * interval '1 microsecond')")
-    };
 }
 
 /// $1 execution, $2 state as seen, $3 error, $4 ahead, $5 note. A wait for a signal and what runs above it are left: a live
@@ -268,13 +262,12 @@ impl ActStore for PostgresActs {
         if rows.is_empty() {
             return Ok(None);
         }
-        let stopped = rows.iter().filter_map(|row| {
-            let mut cells = Cells::new(row);
+        let stopped = |cells: rows::Cells<'_>| {
             let (id, state) = (cells.text(0)?, cells.text(1)?);
             let left = (state == "left").then(|| cells.text(3).unwrap_or_default());
             Some(Stopped { id, running: state == "running", worker: cells.text(2), left })
-        });
-        Ok(Some(stopped.collect()))
+        };
+        Ok(Some(some(&rows, stopped)))
     }
 
     async fn complete(&self, complete: &Complete<'_>, permit: &WritePermit) -> Result<bool> {
@@ -300,7 +293,7 @@ impl ActStore for PostgresActs {
         let params: [(&(dyn ToSql + Sync), Type); 3] =
             [(&id, Type::TEXT), (&tasks, Type::TEXT_ARRAY), (&error, Type::BYTEA)];
         let rows = self.link.ask(Ask::new(&WATCH, params)).await?;
-        let row = rows.first().ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))?;
+        let row = rows.first().ok_or_else(missing)?;
         let written = row.try_get(1).map_err(sen_stores::postgres::error_from)?;
         Ok(Watched { state: Cells::new(row).text(0), written })
     }
@@ -333,11 +326,11 @@ impl ActStore for PostgresActs {
             (&signal.ahead, Type::INT8),
         ];
         let proof = |written: &Written<'_>| {
-            let woken = written.rows.first().and_then(|row| Cells::new(row).text(0));
+            let woken = one(written.rows, |cells| cells.text(0)).flatten();
             Proof::new(WOKEN.clone()).with(woken, Type::TEXT).with(signal.ahead, Type::INT8)
         };
         let row = self.link.change(&Ask::new(&WAKE, params), &proof, permit.operation()).await?;
-        let row = row.ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))?;
+        let row = row.ok_or_else(missing)?;
         let mut cells = Cells::new(&row);
         Ok(Sent { woken: cells.text(0), unread: cells.flag(1).unwrap_or(false) })
     }
@@ -346,25 +339,17 @@ impl ActStore for PostgresActs {
         let before = Stamp(before);
         let params: [(&(dyn ToSql + Sync), Type); 3] =
             [(&before, Type::TIMESTAMP), (&states, Type::TEXT_ARRAY), (&limit, Type::INT8)];
-        let rows = self
-            .link
-            .ask(Ask::new(&OLD, params))
-            .await
-            .map_err(|error| if is_other(&error) { crate::port::absent(self.link.describe()) } else { error })?;
-        let old = rows.iter().filter_map(|row| {
-            let mut cells = Cells::new(row);
-            Some(Old {
-                id: cells.text(0)?,
-                completed_at: cells.wall(1)?,
-                letters: cells.flag(2).unwrap_or(true),
-                live: cells.flag(3).unwrap_or(true),
-            })
-        });
-        Ok(old.collect())
+        let rows = self.link.ask(Ask::new(&OLD, params)).await.map_err(|error| absent(&self.link, error))?;
+        let old = |cells: rows::Cells<'_>| {
+            let (id, completed_at) = (cells.text(0)?, cells.wall(1)?);
+            let (letters, live) = (cells.flag(2).unwrap_or(true), cells.flag(3).unwrap_or(true));
+            Some(Old { id, completed_at, letters, live })
+        };
+        Ok(some(&rows, old))
     }
 
     async fn clean(&self, executions: &[Wanted], permit: &WritePermit) -> Result<Places> {
-        let shape = PostgresExecutions::new(Arc::clone(&self.link)).shape().await?;
+        let shape = shape(&self.link).await?;
         let pieces: Vec<(&str, &str)> = [
             (true, CLEAN_TASKS),
             (shape.has_progress(), CLEAN_PROGRESS),
@@ -381,8 +366,7 @@ impl ActStore for PostgresActs {
         let ends: Vec<Option<Stamp>> = executions.iter().map(|execution| execution.moved_at.map(Stamp)).collect();
         let params: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::TEXT_ARRAY), (&ends, Type::TIMESTAMP_ARRAY)];
         let proof = |written: &Written<'_>| {
-            let gone: Vec<&Wanted> =
-                super::letters::places(written.rows).into_iter().filter_map(|at| executions.get(at)).collect();
+            let gone: Vec<&Wanted> = places(written.rows).into_iter().filter_map(|at| executions.get(at)).collect();
             Proof::new(CLEANED.clone())
                 .with(gone.iter().map(|execution| execution.id.clone()).collect::<Vec<_>>(), Type::TEXT_ARRAY)
                 .with(
@@ -393,6 +377,6 @@ impl ActStore for PostgresActs {
         let left: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::TEXT_ARRAY), (&ends, Type::TIMESTAMP_ARRAY)];
         let left = Left { wanted: executions.len(), ask: Ask::new(&CLEANABLE, left) };
         let change = Ask::new(&clean, params);
-        Ok(super::letters::settled(&self.link.change_or_left(&change, &left, &proof, permit.operation()).await?))
+        Ok(settled(&self.link.change_or_left(&change, &left, &proof, permit.operation()).await?))
     }
 }

@@ -2,28 +2,21 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::clock;
-use crate::port::{Census, ExecutionGroup, Group, Orphans, PASSED, Passed, Stats, Step, TaskGroup, Worker};
+use super::columns::wall_now;
+use super::reading::{Answers, all, clock, one};
+use crate::port::{Activity, Census, Orphans, PASSED, Stats};
+use crate::rows;
 use crate::shape::{Library, Shape};
-use crate::verdict::GRACE;
-use crate::why::Activity;
-use sen_model::error::{Error, ErrorKind, Result};
+use crate::state::GRACE;
+use sen_model::error::Result;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Zone;
 use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::link::Link;
 use sen_stores::postgres::read::Ask;
 use sen_stores::sql::Sql;
-
-/// What the workers' clock shows now.
-macro_rules! wall_now {
-    () => {
-        "(now() AT TIME ZONE 'UTC' + $1 * interval '1 microsecond')"
-    };
-}
 
 static FACTS: Sql = Sql::new(
     "SELECT now(), current_setting('server_version'), pg_is_in_recovery(),
@@ -33,7 +26,7 @@ static FACTS: Sql = Sql::new(
 
 static EXECUTIONS: Sql = Sql::new(concat!(
     "SELECT state::text, coalesce(expiry_at < ",
-    wall_now!(),
+    wall_now!("$1"),
     // A worker ends what has expired just after that moment.
     " - interval '10 seconds', false), count(*), min(created_at), max(created_at) FROM executions GROUP BY 1, 2"
 ));
@@ -45,22 +38,22 @@ static STRANDED: Sql = Sql::new(concat!(
         SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running'))
         AND (greatest(e.created_at, (SELECT max(greatest(t.created_at, t.started_at, t.completed_at)) FROM tasks AS t
             WHERE t.execution_id = e.id)) >= ",
-    wall_now!(),
+    wall_now!("$1"),
     " - $2 * interval '1 microsecond') IS NOT TRUE"
 ));
 
 static TASKS: Sql = Sql::new(concat!(
     "SELECT state::text, kind::text, queue::text,
         coalesce(CASE state WHEN 'pending' THEN scheduled_for > ",
-    wall_now!(),
+    wall_now!("$1"),
     " WHEN 'running' THEN lease_expires_at < ",
-    wall_now!(),
+    wall_now!("$1"),
     " END, false), count(*), min(created_at), max(greatest(created_at, started_at, completed_at)), max(lease_expires_at),
         min(coalesce(scheduled_for, created_at)), max(started_at),
         (extract(epoch FROM max(created_at - started_at) FILTER (WHERE isfinite(created_at) AND isfinite(started_at))) * 1e6)::int8,
         bool_or(tags <> '[]'), bool_or(CASE WHEN state = 'pending' THEN step_name IN (
             SELECT r.step_name FROM tasks AS r WHERE r.state = 'running' AND r.lease_expires_at >= ",
-    wall_now!(),
+    wall_now!("$1"),
     ") END)
     FROM tasks GROUP BY 1, 2, 3, 4"
 ));
@@ -69,13 +62,13 @@ static LETTERS: Sql = Sql::new("SELECT count(*), min(moved_at), max(moved_at) FR
 
 static WORKERS: Sql = Sql::new(concat!(
     "SELECT worker_id::text, count(*), count(*) FILTER (WHERE lease_expires_at < ",
-    wall_now!(),
+    wall_now!("$1"),
     "), min(started_at), max(lease_expires_at) FROM tasks WHERE state = 'running' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1000"
 ));
 
 static ENDED: Sql = Sql::new(concat!(
     "SELECT state::text, count(*) FROM executions WHERE completed_at >= ",
-    wall_now!(),
+    wall_now!("$1"),
     " - $2 * interval '1 microsecond' GROUP BY 1 ORDER BY 2 DESC"
 ));
 
@@ -84,7 +77,7 @@ static STEPS: Sql = Sql::new(concat!(
         avg(extract(epoch FROM completed_at - started_at))::float8 * 1e6,
         max(extract(epoch FROM completed_at - started_at))::float8 * 1e6, coalesce(sum(retries), 0)::int8
     FROM tasks WHERE completed_at >= ",
-    wall_now!(),
+    wall_now!("$1"),
     " - $2 * interval '1 microsecond' GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 100"
 ));
 
@@ -92,12 +85,12 @@ static STEPS: Sql = Sql::new(concat!(
 static ACTIVITY: Sql = Sql::new(concat!(
     "SELECT count(*) FILTER (WHERE t.state = 'pending' AND t.kind <> 'signal' AND t.queue IS NOT DISTINCT FROM w.queue
             AND (t.scheduled_for IS NULL OR t.scheduled_for <= ",
-    wall_now!(),
+    wall_now!("$1"),
     ")), count(*) FILTER (WHERE t.state = 'running' AND (w.queue IS NULL OR t.queue = w.queue) AND t.lease_expires_at >= ",
-    wall_now!(),
+    wall_now!("$1"),
     "), max(t.started_at) FILTER (WHERE w.queue IS NULL OR t.queue = w.queue),
         count(*) FILTER (WHERE t.state = 'running' AND t.step_name = w.step_name AND t.lease_expires_at >= ",
-    wall_now!(),
+    wall_now!("$1"),
     "), count(*) FILTER (WHERE (w.queue IS NULL OR t.queue = w.queue) AND t.started_at > w.due
             AND t.created_at > w.created_at AND coalesce(t.priority, 0) <= coalesce(w.priority, 0)),
         count(*) FILTER (WHERE (w.queue IS NULL OR t.queue = w.queue) AND t.started_at > w.due AND t.tags = w.tags)
@@ -107,18 +100,18 @@ static ACTIVITY: Sql = Sql::new(concat!(
     WHERE w.queue IS NULL OR t.queue = w.queue OR (t.state = 'running' AND t.step_name = w.step_name)"
 ));
 
-/// [`Passed`]: $2 is how long; the oldest five kinds of them are looked at.
+/// [`port::Passed`](crate::port::Passed): $2 is how long; the oldest five kinds of them are looked at.
 static PASSED_OVER: Sql = Sql::new(concat!(
     "SELECT w.queue::text, w.tags::text, w.count, w.due
     FROM (SELECT o.queue, o.step_name, o.tags, count(*) AS count, min(coalesce(o.scheduled_for, o.created_at)) AS due,
                 max(o.created_at) AS made, max(coalesce(o.priority, 0)) AS priority
             FROM tasks AS o
             WHERE o.state = 'pending' AND o.kind <> 'signal' AND o.tags <> '[]' AND coalesce(o.scheduled_for, o.created_at) < ",
-    wall_now!(),
+    wall_now!("$1"),
     " - $2 * interval '1 microsecond' GROUP BY 1, 2, 3 ORDER BY 5 LIMIT 5) AS w
         CROSS JOIN tasks AS t
     WHERE t.started_at >= ",
-    wall_now!(),
+    wall_now!("$1"),
     " - $2 * interval '1 microsecond' AND (w.queue IS NULL OR t.queue = w.queue OR t.step_name = w.step_name)
     GROUP BY w.queue, w.step_name, w.tags, w.count, w.due
     HAVING bool_or((w.queue IS NULL OR t.queue = w.queue) AND t.created_at > w.made + $2 * interval '1 microsecond'
@@ -139,91 +132,12 @@ pub(super) async fn activity(link: &Link, task: &str, zone: &Zone) -> Result<Act
     let ahead = zone.ahead_at(Timestamp::here());
     let params: [(&(dyn ToSql + Sync), Type); 2] = [(&ahead, Type::INT8), (&task, Type::TEXT)];
     let rows = link.ask(Ask::new(&ACTIVITY, params)).await?;
-    let Some(row) = rows.first() else { return Ok(Activity::default()) };
-    let mut cells = Cells::new(row);
-    Ok(Activity {
-        ready: cells.int(0).unwrap_or_default(),
-        running: cells.int(1).unwrap_or_default(),
-        last_begun: cells.wall(2),
-        of_step: cells.int(3).unwrap_or_default(),
-        passed: cells.int(4).unwrap_or_default(),
-        alike: cells.int(5).unwrap_or_default(),
-    })
+    Ok(one(&rows, rows::activity).unwrap_or_default())
 }
 
 pub(super) async fn orphans(link: &Link) -> Result<Orphans> {
     let rows = link.ask(Ask::new(&ORPHANS, [])).await?;
-    let Some(row) = rows.first() else { return Ok(Orphans::default()) };
-    let mut cells = Cells::new(row);
-    let mut count = |at| cells.int(at).unwrap_or_default();
-    Ok(Orphans {
-        failed_without_letter: count(0),
-        letters_without_execution: count(1),
-        tasks_without_execution: count(2),
-    })
-}
-
-fn group(cells: &mut Cells<'_>, from: usize) -> Group {
-    Group { count: cells.int(from).unwrap_or_default(), oldest: cells.wall(from + 1), newest: cells.wall(from + 2) }
-}
-
-fn executions(row: &Row) -> ExecutionGroup {
-    let mut cells = Cells::new(row);
-    ExecutionGroup {
-        state: cells.text(0).unwrap_or_default(),
-        expired: cells.flag(1).unwrap_or_default(),
-        group: group(&mut cells, 2),
-    }
-}
-
-fn tasks(row: &Row) -> TaskGroup {
-    let mut cells = Cells::new(row);
-    TaskGroup {
-        state: cells.text(0).unwrap_or_default(),
-        kind: cells.text(1).unwrap_or_default(),
-        queue: cells.text(2),
-        off: cells.flag(3).unwrap_or_default(),
-        group: group(&mut cells, 4),
-        lease: cells.wall(7),
-        due: cells.wall(8),
-        begun: cells.wall(9),
-        lead: cells.int(10),
-        tagged: cells.flag(11).unwrap_or_default(),
-        held: cells.flag(12).unwrap_or_default(),
-    }
-}
-
-fn passed(row: &Row) -> Passed {
-    let mut cells = Cells::new(row);
-    Passed {
-        queue: cells.text(0),
-        tags: cells.text(1).unwrap_or_default(),
-        count: cells.int(2).unwrap_or_default(),
-        due: cells.wall(3),
-    }
-}
-
-fn worker(row: &Row) -> Worker {
-    let mut cells = Cells::new(row);
-    Worker {
-        name: cells.text(0),
-        running: cells.int(1).unwrap_or_default(),
-        lost: cells.int(2).unwrap_or_default(),
-        since: cells.wall(3),
-        lease: cells.wall(4),
-    }
-}
-
-fn step(row: &Row) -> Step {
-    let mut cells = Cells::new(row);
-    Step {
-        name: cells.text(0),
-        completed: cells.int(1).unwrap_or_default(),
-        failed: cells.int(2).unwrap_or_default(),
-        mean: cells.float(3),
-        longest: cells.float(4),
-        retries: cells.int(5).unwrap_or_default(),
-    }
+    Ok(one(&rows, rows::orphans).unwrap_or_default())
 }
 
 pub(super) async fn census(link: &Link, shape: Shape, zone: &Zone) -> Result<Census> {
@@ -254,13 +168,12 @@ async fn ask(link: &Link, shape: Shape, zone: &Zone, window: Option<Duration>) -
     if shape.has_letters() {
         asks.push(Ask::new(&LETTERS, []));
     }
-    let mut answers = link.snapshot(&asks).await?.into_iter();
-    let mut next = || answers.next().unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")));
+    let mut answers = Answers::of(link, &asks).await?;
+    let mut next = || answers.take();
     let (facts, by_state, stranded, by_task, over) = (next()?, next()?, next()?, next()?, next()?);
     let none = Vec::new;
     let (workers, ended, steps) = if window.is_some() { (next()?, next()?, next()?) } else { (none(), none(), none()) };
     let letters = if shape.has_letters() { next()? } else { none() };
-    let one = |rows: &[Row]| rows.first().map(|row| group(&mut Cells::new(row), 0)).unwrap_or_default();
     let mut told = Vec::new();
     let mut library = Library::Unknown;
     if let Some(row) = facts.first() {
@@ -275,21 +188,17 @@ async fn ask(link: &Link, shape: Shape, zone: &Zone, window: Option<Duration>) -
         now: clock(&facts),
         shape,
         library,
-        executions: by_state.iter().map(executions).collect(),
-        stranded: one(&stranded),
-        tasks: by_task.iter().map(tasks).collect(),
-        passed: over.iter().map(passed).collect(),
-        letters: one(&letters),
+        executions: all(&by_state, rows::execution_group),
+        stranded: one(&stranded, rows::group).unwrap_or_default(),
+        tasks: all(&by_task, rows::task_group),
+        passed: all(&over, rows::passed),
+        letters: one(&letters, rows::group).unwrap_or_default(),
         facts: told,
     };
-    let ended = ended.iter().map(|row| {
-        let mut cells = Cells::new(row);
-        (cells.text(0).unwrap_or_default(), cells.int(1).unwrap_or_default())
-    });
     Ok(Stats {
         census,
-        workers: workers.iter().map(worker).collect(),
-        ended: ended.collect(),
-        steps: steps.iter().map(step).collect(),
+        workers: all(&workers, rows::worker),
+        ended: all(&ended, rows::counted),
+        steps: all(&steps, rows::step),
     })
 }

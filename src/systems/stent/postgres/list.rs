@@ -5,26 +5,20 @@
 //! if all are asked for does the server sort its rows as they lie instead of building each of them anew, which takes twice
 //! as long.
 
-use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{clock, execution, execution_columns, task, task_columns};
-use crate::port::{Listed, Order, Query, Rows};
+use super::columns::{execution_columns, task_columns, wall_now};
+use super::reading::{clock, one};
+use crate::paging;
+use crate::port::{Listed, Query, Rows};
 use crate::record::Task;
-use crate::verdict::Leaves;
+use crate::rows;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::text::named;
 use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::link::Link;
 use sen_stores::postgres::read::{Ask, chunks};
 use sen_stores::sql::Sql;
-
-/// What the workers' clock shows now.
-macro_rules! wall_now {
-    () => {
-        "(now() AT TIME ZONE 'UTC' + $14 * interval '1 microsecond')"
-    };
-}
 
 macro_rules! times {
     ($created:literal) => {
@@ -35,7 +29,7 @@ macro_rules! times {
             AND ($8::int8 IS NULL OR ",
             $created,
             " >= ",
-            wall_now!(),
+            wall_now!("$14"),
             " - $8 * interval '1 microsecond')
             AND ($9::int8 IS NULL OR ",
             $created,
@@ -43,36 +37,36 @@ macro_rules! times {
             AND ($10::int8 IS NULL OR ",
             $created,
             " < ",
-            wall_now!(),
+            wall_now!("$14"),
             " - $10 * interval '1 microsecond')
             AND ($11::int8 IS NULL OR ",
             $created,
             " < ",
-            wall_now!(),
+            wall_now!("$14"),
             " - $11 * interval '1 microsecond')"
         )
     };
 }
 
-/// Whether anything of an execution changed a moment ago, as `verdict::GRACE` has it.
+/// Whether anything of an execution changed a moment ago, as `state::GRACE` has it.
 macro_rules! recent {
     () => {
         concat!(
             "coalesce(greatest(e.created_at, (SELECT max(greatest(t.created_at, t.started_at, t.completed_at)) FROM tasks AS t
                 WHERE t.execution_id = e.id)) >= ",
-            wall_now!(),
+            wall_now!("$14"),
             " - interval '60 seconds', false)"
         )
     };
 }
 
-/// What the open tasks are at that wait for no other open one: letters as `verdict::Leaves` reads them.
+/// What the open tasks are at that wait for no other open one: letters as `state::Leaves` reads them.
 macro_rules! leaves {
     () => {
         concat!(
             "(SELECT string_agg(DISTINCT CASE WHEN t.state = 'running' THEN 'r' WHEN t.kind = 'signal' THEN 'w'
                     WHEN t.scheduled_for > ",
-            wall_now!(),
+            wall_now!("$14"),
             " THEN 's' ELSE 'o' END, '') FROM tasks AS t
                 WHERE t.execution_id = e.id AND t.state IN ('pending', 'running') AND NOT EXISTS (SELECT 1 FROM tasks AS c
                     WHERE c.execution_id = e.id AND c.parent_task_id = t.id AND c.state IN ('pending', 'running')))"
@@ -92,7 +86,7 @@ static EXECUTIONS_BEGIN: Sql = Sql::new(concat!(
             SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')) END,
         CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN EXISTS (
             SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state = 'running' AND t.lease_expires_at < ",
-    wall_now!(),
+    wall_now!("$14"),
     ") END, CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN ",
     recent!(),
     " END, CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN ",
@@ -101,7 +95,7 @@ static EXECUTIONS_BEGIN: Sql = Sql::new(concat!(
     FROM (SELECT e.* FROM executions AS e WHERE
         ($1::text[] IS NULL OR e.state = ANY($1) OR (e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') AND (
             ('overdue' = ANY($1) AND e.expiry_at < ",
-    wall_now!(),
+    wall_now!("$14"),
     ") OR ('stranded' = ANY($1) AND NOT EXISTS (
                 SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')) AND NOT ",
     recent!(),
@@ -113,7 +107,7 @@ static EXECUTIONS_BEGIN: Sql = Sql::new(concat!(
     " WHEN 'w' THEN 'waiting' WHEN 'sw' THEN 'waiting' WHEN 's' THEN 'sleeping' END = ANY($1))
             OR ('lost' = ANY($1) AND EXISTS (
                 SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state = 'running' AND t.lease_expires_at < ",
-    wall_now!(),
+    wall_now!("$14"),
     ")))))
         AND ($2::text IS NULL OR e.queue = $2 OR ($2 = 'default' AND e.queue IS NULL))
         AND ($3::text IS NULL OR e.root_function = $3 OR right(e.root_function, length($3) + 1) = ':' || $3)
@@ -139,14 +133,14 @@ static TASKS_BEGIN: Sql = Sql::new(concat!(
     FROM (SELECT e.* FROM tasks AS e WHERE
         ($1::text[] IS NULL OR e.state = ANY($1)
             OR (e.state = 'running' AND 'lost' = ANY($1) AND e.lease_expires_at < ",
-    wall_now!(),
+    wall_now!("$14"),
     ") OR (e.state = 'pending' AND (
                 ('waiting' = ANY($1) AND e.kind = 'signal')
                 OR (e.kind <> 'signal' AND (
                     ('scheduled' = ANY($1) AND e.scheduled_for > ",
-    wall_now!(),
+    wall_now!("$14"),
     ") OR ('ready' = ANY($1) AND (e.scheduled_for IS NULL OR e.scheduled_for <= ",
-    wall_now!(),
+    wall_now!("$14"),
     "))))))) AND ($2::text IS NULL OR e.queue = $2 OR ($2 = 'default' AND e.queue IS NULL))
         AND ($3::text IS NULL OR e.step_name = $3 OR right(e.step_name, length($3) + 1) = ':' || $3)
         AND ($4::text[] IS NULL OR EXISTS (SELECT 1 FROM unnest($4) AS n (tag) WHERE position(n.tag IN e.tags) > 0))
@@ -156,96 +150,27 @@ static TASKS_BEGIN: Sql = Sql::new(concat!(
     times!("e.created_at"),
 ));
 
-/// The end of a statement: what lies behind `after`, the order of the page, and the same order again of what is told of it.
-macro_rules! end {
-    ($table:literal, $rows:literal, $column:literal, $sign:literal, $direction:literal, $there:literal) => {
-        concat!(
-            $there,
-            " AND ($12::text IS NULL OR (e.",
-            $column,
-            ", e.id) ",
-            $sign,
-            " (SELECT a.",
-            $column,
-            ", a.id FROM ",
-            $table,
-            " AS a WHERE a.id = $12)) ORDER BY e.",
-            $column,
-            " ",
-            $direction,
-            ", e.id ",
-            $direction,
-            " LIMIT $16) AS ",
-            $rows,
-            " ORDER BY ",
-            $rows,
-            ".",
-            $column,
-            " ",
-            $direction,
-            ", ",
-            $rows,
-            ".id ",
-            $direction
-        )
-    };
-}
-
-macro_rules! ends {
-    ($name:ident, $table:literal, $rows:literal) => {
-        const fn $name(order: Order, descending: bool) -> &'static str {
-            match (order, descending) {
-                (Order::Stored, _) => concat!(" LIMIT $16) AS ", $rows),
-                (Order::Created, true) => end!($table, $rows, "created_at", "<", "DESC", ""),
-                (Order::Created, false) => end!($table, $rows, "created_at", ">", "ASC", ""),
-                (Order::Started, true) => {
-                    end!($table, $rows, "started_at", "<", "DESC", " AND e.started_at IS NOT NULL")
-                }
-                (Order::Started, false) => {
-                    end!($table, $rows, "started_at", ">", "ASC", " AND e.started_at IS NOT NULL")
-                }
-                (Order::Completed, true) => {
-                    end!($table, $rows, "completed_at", "<", "DESC", " AND e.completed_at IS NOT NULL")
-                }
-                (Order::Completed, false) => {
-                    end!($table, $rows, "completed_at", ">", "ASC", " AND e.completed_at IS NOT NULL")
-                }
-            }
-        }
-    };
-}
-
-ends!(executions_end, "executions", "e");
-ends!(tasks_end, "tasks", "t");
-
 /// The clock, and whether the row is there behind which the page begins.
 static EXECUTIONS_CLOCK: Sql =
     Sql::new("SELECT now(), $1::text IS NULL OR EXISTS (SELECT 1 FROM executions WHERE id = $1)");
 static TASKS_CLOCK: Sql = Sql::new("SELECT now(), $1::text IS NULL OR EXISTS (SELECT 1 FROM tasks WHERE id = $1)");
 
 pub(super) async fn executions(link: &Link, query: &Query) -> Result<Rows<Listed>> {
-    let sql = EXECUTIONS_BEGIN.clone().then(executions_end(query.order, query.descending));
-    stream(link, query, &EXECUTIONS_CLOCK, &sql, |row| {
-        let mut cells = Cells::new(row);
-        let (live, lost, settling) = (cells.flag(15), cells.flag(16), cells.flag(17));
-        let leaves = Leaves::parse(&cells.text(18).unwrap_or_default());
-        Listed { execution: execution(row), live, lost, settling, leaves }
-    })
-    .await
+    stream(link, query, (&EXECUTIONS_CLOCK, &EXECUTIONS_BEGIN, ["executions", "e"]), rows::listed).await
 }
 
 pub(super) async fn tasks(link: &Link, query: &Query) -> Result<Rows<Task>> {
-    let sql = TASKS_BEGIN.clone().then(tasks_end(query.order, query.descending));
-    stream(link, query, &TASKS_CLOCK, &sql, task).await
+    stream(link, query, (&TASKS_CLOCK, &TASKS_BEGIN, ["tasks", "t"]), rows::task).await
 }
 
 async fn stream<T: Send + 'static>(
     link: &Link,
     query: &Query,
-    first: &Sql,
-    long: &Sql,
-    make: fn(&Row) -> T,
+    (first, begin, names): (&Sql, &Sql, [&'static str; 2]),
+    make: fn(rows::Cells<'_>) -> T,
 ) -> Result<Rows<T>> {
+    let end = paging::end(query, names, ["$12::text IS NULL", "$12", "$16"]);
+    let long = end.into_iter().fold(begin.clone(), Sql::then);
     let states = (!query.states.is_empty()).then_some(&query.states);
     let tags = (!query.tag.is_empty()).then_some(&query.tag);
     let errors: Vec<&[u8]> = query.error.iter().map(String::as_bytes).collect();
@@ -270,10 +195,10 @@ async fn stream<T: Send + 'static>(
         (&query.limit, Type::INT8),
     ];
     let first = Ask::new(first, [(&query.after as _, Type::TEXT)]);
-    let (head, rows) = link.snapshot_stream(&first, &Ask::new(long, params)).await?;
-    if head.first().and_then(|row| Cells::new(row).flag(1)) == Some(false) {
+    let (head, rows) = link.snapshot_stream(&first, &Ask::new(&long, params)).await?;
+    if one(&head, |cells| cells.flag(1)) == Some(Some(false)) {
         let after = query.after.as_deref().unwrap_or_default();
         return Err(Error::new(ErrorKind::NotFound, format!("no row {} for the page to begin behind", named(after))));
     }
-    Ok(Rows { now: clock(&head), chunks: Box::pin(chunks(rows, make)) })
+    Ok(Rows { now: clock(&head), chunks: Box::pin(chunks(rows, move |row| make(&mut Cells::new(row)))) })
 }

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, ToSql, TransactionBehavior, params};
 
-use super::cells::Cells;
-use super::letters::{list, wall};
-use super::shape;
+use super::reading::{all, list, one, shape, texts, wall};
 use crate::acts::port::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
 use crate::letters::chosen::{Places, Wanted};
 use crate::record::signal_step;
+use crate::rows;
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
 use sen_model::time::wall::Wall;
@@ -159,9 +158,17 @@ fn woken(db: &Connection, id: &str, name: &str, payload: &[u8], now: &str) -> Re
     Ok(woken)
 }
 
+/// Keeps the record of an act beside its execution, where such records are kept.
+fn record(db: &Connection, bound: &[&dyn ToSql]) -> Result<()> {
+    if shape(db)?.has_progress() {
+        db.execute(RECORD, bound).map_err(error_from)?;
+    }
+    Ok(())
+}
+
 /// Whether a row is there, as a count.
 fn there(db: &Connection, sql: &str, bound: &[&dyn ToSql]) -> Result<usize> {
-    Ok(usize::from(db.query_row(sql, bound, |_| Ok(())).optional().map_err(error_from)?.is_some()))
+    Ok(usize::from(one(db, sql, bound, |_| ())?.is_some()))
 }
 
 #[async_trait]
@@ -173,21 +180,15 @@ impl ActStore for SqliteActs {
             let now = wall(db, ahead)?.isoformat();
             let ended = db.query_row(END, params![id, seen, now, error], |row| row.get::<_, Option<String>>(0));
             let Some(function) = ended.optional().map_err(error_from)? else { return Ok((None, false)) };
-            let read = |row: &Row<'_>| {
-                let mut cells = Cells::new(row);
+            let stopped = |cells: rows::Cells<'_>| {
                 let (id, state) = (cells.text(0).unwrap_or_default(), cells.text(1));
                 let (worker, left) = (cells.text(2), cells.text(3));
-                Ok(Stopped { id, running: left.is_none() && state.as_deref() == Some("running"), worker, left })
+                Stopped { id, running: left.is_none() && state.as_deref() == Some("running"), worker, left }
             };
-            let mut open = db.prepare(OPEN).map_err(error_from)?;
-            let open = open.query_map([&id], read).map_err(error_from)?;
-            let stopped = open.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)?;
+            let stopped = all(db, OPEN, [&id], stopped)?;
             let open = stopped.iter().filter(|task| task.left.is_none()).count();
             written(db.execute(STOP, params![id, now, error]).map_err(error_from)?, open, "tasks")?;
-            if shape(db)?.has_progress() {
-                let detail = format!("execution cancelled {note}");
-                db.execute(RECORD, params![id, function, "failed", detail]).map_err(error_from)?;
-            }
+            record(db, params![id, function, "failed", format!("execution cancelled {note}")])?;
             Ok((Some(stopped), true))
         })
         .await
@@ -203,10 +204,15 @@ impl ActStore for SqliteActs {
                 written(0, there(db, COMPLETABLE, params![id, seen, task])?, "executions")?;
                 return Ok((false, false));
             };
-            if shape(db)?.has_progress() {
-                let detail = format!("execution completed with the result of task {task} {note}");
-                db.execute(RECORD, params![id, function, "completed", detail]).map_err(error_from)?;
-            }
+            record(
+                db,
+                params![
+                    id,
+                    function,
+                    "completed",
+                    format!("execution completed with the result of task {task} {note}")
+                ],
+            )?;
             Ok((true, true))
         })
         .await
@@ -216,10 +222,8 @@ impl ActStore for SqliteActs {
         let (id, tasks, error) = (id.to_owned(), list(tasks), error.map(<[u8]>::to_vec));
         self.db
             .run(move |db| {
-                let state = db.query_row(STATE, [&id], |row| row.get(0)).optional().map_err(error_from)?;
-                let mut written = db.prepare(WRITTEN).map_err(error_from)?;
-                let written = written.query_map(params![tasks, error], |row| row.get(0)).map_err(error_from)?;
-                Ok(Watched { state, written: written.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)? })
+                let state = one(db, STATE, [&id], |cells| cells.text(0))?.flatten();
+                Ok(Watched { state, written: texts(db, WRITTEN, params![tasks, error])? })
             })
             .await
     }
@@ -234,10 +238,7 @@ impl ActStore for SqliteActs {
                 return Ok((None, false));
             }
             let woken = woken(db, &id, &name, &payload, &now)?;
-            if shape(db)?.has_progress() {
-                let detail = format!("signal sent {note}");
-                db.execute(RECORD, params![id, signal_step(&name), "dispatched", detail]).map_err(error_from)?;
-            }
+            record(db, params![id, signal_step(&name), "dispatched", format!("signal sent {note}")])?;
             Ok((Some(Sent { unread: woken.is_none(), woken }), true))
         })
         .await
@@ -247,8 +248,7 @@ impl ActStore for SqliteActs {
         let (id, name, payload, ahead) =
             (signal.id.to_owned(), signal.name.to_owned(), signal.payload.to_vec(), signal.ahead);
         self.writing(move |db| {
-            let unread = db.query_row(UNREAD, params![id, name, payload], |_| Ok(())).optional().map_err(error_from)?;
-            if unread.is_none() {
+            if there(db, UNREAD, params![id, name, payload])? == 0 {
                 return Ok((Sent { woken: None, unread: false }, false));
             }
             let woken = woken(db, &id, &name, &payload, &wall(db, ahead)?.isoformat())?;
@@ -262,16 +262,12 @@ impl ActStore for SqliteActs {
         let (before, states) = (before.isoformat(), list(states));
         self.db
             .run(move |db| {
-                let mut statement = db.prepare(OLD).map_err(error_from)?;
-                let mut rows = statement.query(params![before, states, limit]).map_err(error_from)?;
-                let mut old = Vec::new();
-                while let Some(row) = rows.next().map_err(error_from)? {
-                    let mut cells = Cells::new(row);
-                    let (Some(id), Some(completed_at)) = (cells.text(0), cells.wall(1)) else { continue };
-                    let letters = cells.flag(2).unwrap_or(true);
-                    old.push(Old { id, completed_at, letters, live: cells.flag(3).unwrap_or(true) });
-                }
-                Ok(old)
+                let old = |cells: rows::Cells<'_>| {
+                    let (id, completed_at) = (cells.text(0)?, cells.wall(1)?);
+                    let (letters, live) = (cells.flag(2).unwrap_or(true), cells.flag(3).unwrap_or(true));
+                    Some(Old { id, completed_at, letters, live })
+                };
+                Ok(all(db, OLD, params![before, states, limit], old)?.into_iter().flatten().collect())
             })
             .await
     }
@@ -282,10 +278,7 @@ impl ActStore for SqliteActs {
             let shape = shape(db)?;
             let mut places = Places::default();
             for (place, execution) in executions.iter().enumerate() {
-                let read = |row: &Row<'_>| Ok(Cells::new(row).wall(0));
-                let ended =
-                    db.prepare_cached(ENDED).and_then(|mut one| one.query_row([&execution.id], read).optional());
-                if ended.map_err(error_from)? != Some(execution.moved_at) {
+                if one(db, ENDED, [&execution.id], |cells| cells.wall(0))? != Some(execution.moved_at) {
                     continue;
                 }
                 let whole = part(db, || {

@@ -3,14 +3,13 @@
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
-use crate::record::parse_tags;
+use crate::rows::Columns;
 use sen_model::time::wall::Wall;
 
 /// Reads the columns of one row.
 pub(super) struct Cells<'row> {
     row: &'row Row<'row>,
-    /// What could not be read, in words.
-    pub(super) unreadable: Vec<String>,
+    unreadable: Vec<String>,
 }
 
 impl<'row> Cells<'row> {
@@ -26,8 +25,10 @@ impl<'row> Cells<'row> {
         let name = self.row.as_ref().column_name(at).unwrap_or("?").to_owned();
         self.unreadable.push(format!("column {name}: {found}"));
     }
+}
 
-    pub(super) fn text(&mut self, at: usize) -> Option<String> {
+impl Columns for Cells<'_> {
+    fn text(&mut self, at: usize) -> Option<String> {
         match self.get(at) {
             ValueRef::Null => None,
             ValueRef::Text(raw) | ValueRef::Blob(raw) => Some(match std::str::from_utf8(raw) {
@@ -42,7 +43,7 @@ impl<'row> Cells<'row> {
         }
     }
 
-    pub(super) fn int(&mut self, at: usize) -> Option<i64> {
+    fn int(&mut self, at: usize) -> Option<i64> {
         match self.get(at) {
             ValueRef::Null => None,
             ValueRef::Integer(number) => Some(number),
@@ -54,7 +55,7 @@ impl<'row> Cells<'row> {
         }
     }
 
-    pub(super) fn float(&mut self, at: usize) -> Option<f64> {
+    fn float(&mut self, at: usize) -> Option<f64> {
         match self.get(at) {
             ValueRef::Integer(number) => Some(number as f64),
             ValueRef::Real(number) => Some(number),
@@ -62,12 +63,12 @@ impl<'row> Cells<'row> {
         }
     }
 
-    pub(super) fn flag(&mut self, at: usize) -> Option<bool> {
+    fn flag(&mut self, at: usize) -> Option<bool> {
         self.int(at).map(|number| number != 0)
     }
 
     /// A time as Python's `isoformat()` writes it.
-    pub(super) fn wall(&mut self, at: usize) -> Option<Wall> {
+    fn wall(&mut self, at: usize) -> Option<Wall> {
         let text = self.text(at)?;
         let read = Wall::parse(&text);
         if read.is_none() {
@@ -77,7 +78,7 @@ impl<'row> Cells<'row> {
     }
 
     /// Bytes; Python's sqlite3 takes text in their place, and so does this.
-    pub(super) fn bytes(&mut self, at: usize) -> Option<Vec<u8>> {
+    fn bytes(&mut self, at: usize) -> Option<Vec<u8>> {
         match self.get(at) {
             ValueRef::Null => None,
             ValueRef::Blob(raw) | ValueRef::Text(raw) => Some(raw.to_vec()),
@@ -88,14 +89,7 @@ impl<'row> Cells<'row> {
         }
     }
 
-    pub(super) fn tags(&mut self, at: usize) -> Vec<String> {
-        let text = self.text(at).unwrap_or_default();
-        if text.is_empty() {
-            return Vec::new();
-        }
-        parse_tags(&text).unwrap_or_else(|what| {
-            self.unreadable.push(what);
-            Vec::new()
-        })
+    fn unreadable(&mut self) -> &mut Vec<String> {
+        &mut self.unreadable
     }
 }

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 
-use super::cells::Cells;
-use super::{all, one};
-use crate::port::{Census, ExecutionGroup, Group, Orphans, PASSED, Passed, Stats, Step, TaskGroup, Worker};
+use super::reading::{all, one};
+use crate::port::{Activity, Census, Group, Orphans, PASSED, Stats};
+use crate::rows;
 use crate::shape::{Library, Shape};
-use crate::verdict::GRACE;
-use crate::why::Activity;
+use crate::state::GRACE;
 use sen_model::error::Result;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::{Wall, Zone};
@@ -85,98 +84,15 @@ const ORPHANS: &str = "SELECT (SELECT count(*) FROM tasks AS t JOIN executions A
         (SELECT count(*) FROM tasks AS t WHERE NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.id = t.execution_id))";
 
 pub(super) fn activity(db: &Connection, now: Timestamp, task: &str, zone: &Zone) -> Result<Activity> {
-    let activity = |row: &Row<'_>| {
-        let mut cells = Cells::new(row);
-        Activity {
-            ready: cells.int(0).unwrap_or_default(),
-            running: cells.int(1).unwrap_or_default(),
-            last_begun: cells.wall(2),
-            of_step: cells.int(3).unwrap_or_default(),
-            passed: cells.int(4).unwrap_or_default(),
-            alike: cells.int(5).unwrap_or_default(),
-        }
-    };
-    Ok(one(db, ACTIVITY, params![zone.wall(now).isoformat(), task], activity)?.unwrap_or_default())
+    Ok(one(db, ACTIVITY, params![zone.wall(now).isoformat(), task], rows::activity)?.unwrap_or_default())
 }
 
 pub(super) fn orphans(db: &Connection) -> Result<Orphans> {
-    let orphans = |row: &Row<'_>| {
-        let mut cells = Cells::new(row);
-        let mut count = |at| cells.int(at).unwrap_or_default();
-        Orphans {
-            failed_without_letter: count(0),
-            letters_without_execution: count(1),
-            tasks_without_execution: count(2),
-        }
-    };
-    Ok(one(db, ORPHANS, [], orphans)?.unwrap_or_default())
-}
-
-fn group(cells: &mut Cells<'_>, from: usize) -> Group {
-    Group { count: cells.int(from).unwrap_or_default(), oldest: cells.wall(from + 1), newest: cells.wall(from + 2) }
+    Ok(one(db, ORPHANS, [], rows::orphans)?.unwrap_or_default())
 }
 
 fn only(db: &Connection, sql: &str, bound: impl rusqlite::Params) -> Result<Group> {
-    Ok(one(db, sql, bound, |row| group(&mut Cells::new(row), 0))?.unwrap_or_default())
-}
-
-fn executions(row: &Row<'_>) -> ExecutionGroup {
-    let mut cells = Cells::new(row);
-    ExecutionGroup {
-        state: cells.text(0).unwrap_or_default(),
-        expired: cells.flag(1).unwrap_or_default(),
-        group: group(&mut cells, 2),
-    }
-}
-
-fn tasks(row: &Row<'_>) -> TaskGroup {
-    let mut cells = Cells::new(row);
-    TaskGroup {
-        state: cells.text(0).unwrap_or_default(),
-        kind: cells.text(1).unwrap_or_default(),
-        queue: cells.text(2),
-        off: cells.flag(3).unwrap_or_default(),
-        group: group(&mut cells, 4),
-        lease: cells.wall(7),
-        due: cells.wall(8),
-        begun: cells.wall(9),
-        lead: cells.int(10),
-        tagged: cells.flag(11).unwrap_or_default(),
-        held: cells.flag(12).unwrap_or_default(),
-    }
-}
-
-fn passed(row: &Row<'_>) -> Passed {
-    let mut cells = Cells::new(row);
-    Passed {
-        queue: cells.text(0),
-        tags: cells.text(1).unwrap_or_default(),
-        count: cells.int(2).unwrap_or_default(),
-        due: cells.wall(3),
-    }
-}
-
-fn worker(row: &Row<'_>) -> Worker {
-    let mut cells = Cells::new(row);
-    Worker {
-        name: cells.text(0),
-        running: cells.int(1).unwrap_or_default(),
-        lost: cells.int(2).unwrap_or_default(),
-        since: cells.wall(3),
-        lease: cells.wall(4),
-    }
-}
-
-fn step(row: &Row<'_>) -> Step {
-    let mut cells = Cells::new(row);
-    Step {
-        name: cells.text(0),
-        completed: cells.int(1).unwrap_or_default(),
-        failed: cells.int(2).unwrap_or_default(),
-        mean: cells.float(3),
-        longest: cells.float(4),
-        retries: cells.int(5).unwrap_or_default(),
-    }
+    Ok(one(db, sql, bound, rows::group)?.unwrap_or_default())
 }
 
 pub(super) fn census(db: &Connection, shape: Shape, now: Timestamp, zone: &Zone) -> Result<Census> {
@@ -186,10 +102,10 @@ pub(super) fn census(db: &Connection, shape: Shape, now: Timestamp, zone: &Zone)
     Ok(Census {
         now,
         library: Library::of(has("stent.sleep")?, has("senpuki.sleep")?),
-        executions: all(db, EXECUTIONS, params![before(10_000_000)], executions)?,
+        executions: all(db, EXECUTIONS, params![before(10_000_000)], rows::execution_group)?,
         stranded: only(db, STRANDED, params![before(GRACE)])?,
-        tasks: all(db, TASKS, params![wall], tasks)?,
-        passed: all(db, PASSED_OVER, params![before(PASSED), PASSED / 1_000_000], passed)?,
+        tasks: all(db, TASKS, params![wall], rows::task_group)?,
+        passed: all(db, PASSED_OVER, params![before(PASSED), PASSED / 1_000_000], rows::passed)?,
         letters: if shape.has_letters() { only(db, LETTERS, [])? } else { Group::default() },
         shape,
         facts: vec![("server", format!("SQLite {}", rusqlite::version()))],
@@ -199,14 +115,10 @@ pub(super) fn census(db: &Connection, shape: Shape, now: Timestamp, zone: &Zone)
 pub(super) fn stats(db: &Connection, shape: Shape, now: Timestamp, zone: &Zone, window: Duration) -> Result<Stats> {
     let (wall, since) = (zone.wall(now), zone.wall(now).minus(window));
     let (wall, since) = (wall.isoformat(), since.isoformat());
-    let ended = |row: &Row<'_>| {
-        let mut cells = Cells::new(row);
-        (cells.text(0).unwrap_or_default(), cells.int(1).unwrap_or_default())
-    };
     Ok(Stats {
-        workers: all(db, WORKERS, params![wall], worker)?,
-        ended: all(db, ENDED, params![since], ended)?,
-        steps: all(db, STEPS, params![since], step)?,
+        workers: all(db, WORKERS, params![wall], rows::worker)?,
+        ended: all(db, ENDED, params![since], rows::counted)?,
+        steps: all(db, STEPS, params![since], rows::step)?,
         census: census(db, shape, now, zone)?,
     })
 }

@@ -4,26 +4,22 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::stream;
-use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, TransactionBehavior, named_params, params};
-use tokio::sync::mpsc;
+use rusqlite::{Connection, ToSql, TransactionBehavior, named_params, params};
 
 use super::cells::Cells;
-use super::{now, readable, shape, task_columns};
+use super::reading::{all, list, now, one, readable, shape, streamed, task_columns, texts, wall};
 use crate::dump::{self, Dump};
 use crate::letters::chosen::{Places, Wanted};
-use crate::letters::port::{Batch, Fact, Facts, Grounds, LetterQuery, LetterStore};
+use crate::letters::port::{Batch, Fact, Facts, LetterQuery, LetterStore};
 use crate::letters::rules::{self, Standing};
 use crate::letters::steps::Around;
-use crate::record::{ExecutionState, Task, TaskKind, TaskState};
+use crate::record::{Task, TaskKind};
+use crate::rows;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
 use sen_stores::sqlite::{Sqlite, commit, error_from, part, written};
-
-/// Letters that travel at once.
-const CHUNK: usize = 256;
 
 /// Stent's dead letters in one SQLite file.
 pub struct SqliteLetters {
@@ -144,42 +140,6 @@ const RECORDED: &str = "SELECT t.id FROM tasks AS t WHERE t.id IN (SELECT value 
         SELECT 1 FROM execution_progress AS p
         WHERE p.execution_id = t.execution_id AND instr(p.detail, ' replayed as task ' || t.id || ' ') > 0)";
 
-pub(super) fn list(texts: &[String]) -> Option<String> {
-    serde_json::to_string(texts).ok()
-}
-
-/// What the workers' clock shows now.
-pub(super) fn wall(db: &Connection, ahead: i64) -> Result<Wall> {
-    Ok(Wall::from_micros(now(db)?.as_micros().saturating_add(ahead)))
-}
-
-fn grounds(cells: &mut Cells<'_>, from: usize) -> Grounds {
-    Grounds {
-        kind: TaskKind::parse(&cells.text(from).unwrap_or_default()),
-        execution: cells.text(from + 1).map(|state| ExecutionState::parse(&state)),
-        expired: cells.flag(from + 2).unwrap_or(false),
-        parent: cells.text(from + 3).map(|state| TaskState::parse(&state)),
-        live: cells.flag(from + 4).unwrap_or(false),
-        readable: cells.flag(from + 5).unwrap_or(false),
-    }
-}
-
-fn fact(row: &Row<'_>) -> Fact {
-    let mut cells = Cells::new(row);
-    Fact {
-        id: cells.text(0).unwrap_or_default(),
-        moved_at: cells.wall(1),
-        grounds: grounds(&mut cells, 2),
-        execution_id: cells.text(8),
-        step: cells.text(9),
-        reason: cells.text(10),
-        queue: cells.text(11),
-        worker: cells.text(12),
-        retries: cells.int(13),
-        dump: cells.text(14),
-    }
-}
-
 /// Runs a query over letters and hands each row on.
 fn each(db: &Connection, sql: &str, query: &LetterQuery, mut take: impl FnMut(Fact) -> bool) -> Result<()> {
     let text = |wall: Option<Wall>| wall.map(Wall::isoformat);
@@ -202,31 +162,9 @@ fn each(db: &Connection, sql: &str, query: &LetterQuery, mut take: impl FnMut(Fa
     let mut statement = db.prepare(sql).map_err(error_from)?;
     let mut rows = statement.query(&bound[..]).map_err(error_from)?;
     while let Some(row) = rows.next().map_err(error_from)? {
-        if !take(fact(row)) {
+        if !take(rows::fact(&mut Cells::new(row))) {
             break;
         }
-    }
-    Ok(())
-}
-
-fn send(db: &mut Connection, query: &LetterQuery, sender: &mpsc::Sender<Result<Vec<Fact>>>) -> Result<()> {
-    let snapshot = db.transaction().map_err(error_from)?;
-    let sql = match (query.unordered, query.newest_first) {
-        (true, _) => UNORDERED,
-        (false, true) => NEWEST_FIRST,
-        (false, false) => OLDEST_FIRST,
-    };
-    let mut chunk = Vec::with_capacity(CHUNK);
-    let mut heard = true;
-    each(&snapshot, sql, query, |fact| {
-        chunk.push(fact);
-        if chunk.len() == CHUNK {
-            heard = sender.blocking_send(Ok(std::mem::take(&mut chunk))).is_ok();
-        }
-        heard
-    })?;
-    if heard {
-        drop(sender.blocking_send(Ok(chunk)));
     }
     Ok(())
 }
@@ -241,10 +179,8 @@ fn parsed(db: &Connection, id: &str, data: Option<&str>) -> Result<Task> {
                 Some(what) => Err(odd(what.clone())),
             }
         }
-        Dump::Repr => {
-            let row = db.query_row(REMEMBERED, [id], |row| Ok(super::task(row))).optional().map_err(error_from)?;
-            row.ok_or_else(|| odd("it is text of senpuki 0.1.x, and the row of its task is gone".into()))
-        }
+        Dump::Repr => one(db, REMEMBERED, [id], rows::task)?
+            .ok_or_else(|| odd("it is text of senpuki 0.1.x, and the row of its task is gone".into())),
         Dump::Unreadable(why) => Err(odd(why)),
     }
 }
@@ -262,12 +198,7 @@ fn policy(text: Option<&str>) -> String {
 }
 
 fn as_seen(db: &Connection, wanted: &Wanted) -> Result<Option<Option<String>>> {
-    let read = |row: &Row<'_>| {
-        let mut cells = Cells::new(row);
-        Ok((cells.wall(0), cells.text(1)))
-    };
-    let letter = db.prepare_cached(LETTER).and_then(|mut one| one.query_row([&wanted.id], read).optional());
-    let letter = letter.map_err(error_from)?;
+    let letter = one(db, LETTER, [&wanted.id], |cells| (cells.wall(0), cells.text(1)))?;
     Ok(letter.filter(|(moved_at, _)| *moved_at == wanted.moved_at).map(|(_, data)| data))
 }
 
@@ -275,20 +206,9 @@ fn judged(db: &Connection, task: &Task, now: &str) -> Result<Standing> {
     let text = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
     let bytes = |bytes: &Option<Vec<u8>>| bytes.as_deref().is_some_and(|bytes| !bytes.is_empty());
     let whole = text(&task.execution_id) && text(&task.step_name) && bytes(&task.args) && bytes(&task.kwargs);
-    let read = |row: &Row<'_>| {
-        let mut cells = Cells::new(row);
-        Ok(Grounds {
-            kind: task.kind.clone(),
-            execution: cells.text(0).map(|state| ExecutionState::parse(&state)),
-            expired: cells.flag(1).unwrap_or(false),
-            parent: cells.text(2).map(|state| TaskState::parse(&state)),
-            live: cells.flag(3).unwrap_or(false),
-            readable: whole,
-        })
-    };
     let bound = params![task.execution_id, task.parent_task_id, now];
-    let grounds = db.prepare_cached(GROUNDS).and_then(|mut one| one.query_row(bound, read)).map_err(error_from)?;
-    Ok(rules::standing(&grounds))
+    let grounds = one(db, GROUNDS, bound, |cells| rows::grounds(cells, 0, task.kind.clone(), whole))?;
+    grounds.as_ref().map(rules::standing).ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))
 }
 
 /// What a batch is, owned, for the thread of the connection.
@@ -344,8 +264,7 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Places> {
             written(run(DELETE, &[&wanted.id])?, 1, "dead_tasks")?;
             // Of an orphan there is no execution.
             if task.kind == TaskKind::Orchestrator && run(OPEN, &[&task.execution_id, &now_text])? == 0 {
-                let there =
-                    writing.query_row(STATE, [&task.execution_id], |_| Ok(())).optional().map_err(error_from)?;
+                let there = one(&writing, STATE, [&task.execution_id], |_| ())?;
                 written(0, usize::from(there.is_some()), "executions")?;
             }
             if records {
@@ -380,11 +299,7 @@ fn remove(db: &mut Connection, job: &Job) -> Result<Places> {
             places.kept.push(place);
             continue;
         }
-        let read = |row: &Row<'_>| {
-            let mut cells = Cells::new(row);
-            Ok((cells.text(0), cells.text(1)))
-        };
-        let owner = writing.query_row(OWNER, [&wanted.id], read).optional().map_err(error_from)?;
+        let owner = one(&writing, OWNER, [&wanted.id], |cells| (cells.text(0), cells.text(1)))?;
         if let (true, Some((execution, step))) = (records, owner) {
             let detail = format!("dead letter {} discarded {}", wanted.id, job.note);
             writing.execute(RECORD, params![execution, step, "failed", detail]).map_err(error_from)?;
@@ -393,14 +308,6 @@ fn remove(db: &mut Connection, job: &Job) -> Result<Places> {
     }
     commit(writing)?;
     Ok(places)
-}
-
-fn pairs(db: &Connection, letters: &[Wanted]) -> Result<Vec<(String, String)>> {
-    let pairs: Vec<[&str; 2]> = letters.iter().map(|letter| [letter.id.as_str(), letter.fresh.as_str()]).collect();
-    let pairs = serde_json::to_string(&pairs).unwrap_or_default();
-    let mut statement = db.prepare(COPIES).map_err(error_from)?;
-    let rows = statement.query_map([pairs], |row| Ok((row.get(0)?, row.get(1)?))).map_err(error_from)?;
-    rows.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)
 }
 
 #[async_trait]
@@ -420,12 +327,16 @@ impl LetterStore for SqliteLetters {
 
     async fn look(&self, query: &LetterQuery) -> Result<Facts> {
         let query = query.clone();
-        let (sender, receiver) = mpsc::channel::<Result<Vec<Fact>>>(4);
-        let complaints = sender.clone();
-        self.db.start(move |db| send(db, &query, &sender), move |error| drop(complaints.blocking_send(Err(error))))?;
-        let chunks =
-            stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|chunk| (chunk, receiver)) });
-        Ok(Facts { chunks: Box::pin(chunks) })
+        let sql = match (query.unordered, query.newest_first) {
+            (true, _) => UNORDERED,
+            (false, true) => NEWEST_FIRST,
+            (false, false) => OLDEST_FIRST,
+        };
+        let chunks = streamed(&self.db, move |db, take| {
+            let snapshot = db.transaction().map_err(error_from)?;
+            each(&snapshot, sql, &query, take)
+        })?;
+        Ok(Facts { chunks })
     }
 
     async fn replay(&self, batch: &Batch<'_>, _permit: &WritePermit) -> Result<Places> {
@@ -450,9 +361,7 @@ impl LetterStore for SqliteLetters {
                     facts.push(fact);
                     true
                 })?;
-                let mut statement = snapshot.prepare(TASKS_AMONG).map_err(error_from)?;
-                let rows = statement.query_map([list(&fresh)], |row| row.get(0)).map_err(error_from)?;
-                Ok((facts, rows.collect::<rusqlite::Result<Vec<String>>>().map_err(error_from)?))
+                Ok((facts, texts(&snapshot, TASKS_AMONG, [list(&fresh)])?))
             })
             .await
     }
@@ -467,51 +376,25 @@ impl LetterStore for SqliteLetters {
                     return Ok(Vec::new());
                 }
                 let now = wall(db, ahead)?.isoformat();
-                let mut statement = db.prepare(AROUND).map_err(error_from)?;
-                let around = |row: &Row<'_>| {
-                    let mut cells = Cells::new(row);
-                    Ok(Around {
-                        root: cells.text(0).unwrap_or_default(),
-                        id: cells.text(1).unwrap_or_default(),
-                        parent: cells.text(2),
-                        step: cells.text(3).unwrap_or_default(),
-                        kind: TaskKind::parse(&cells.text(4).unwrap_or_default()),
-                        state: TaskState::parse(&cells.text(5).unwrap_or_default()),
-                        kept: cells.flag(6).unwrap_or_default(),
-                    })
-                };
-                let rows = statement.query_map(params![letters, now, limit], around).map_err(error_from)?;
-                rows.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)
+                Ok(all(db, AROUND, params![letters, now, limit], rows::around)?.into_iter().flatten().collect())
             })
             .await
     }
 
     async fn copies(&self, letters: &[Wanted]) -> Result<Vec<(String, String)>> {
-        let letters = letters.to_vec();
-        self.db.run(move |db| pairs(db, &letters)).await
+        let pairs: Vec<[&str; 2]> = letters.iter().map(|letter| [letter.id.as_str(), letter.fresh.as_str()]).collect();
+        let pairs = serde_json::to_string(&pairs).unwrap_or_default();
+        self.db.run(move |db| Ok(all(db, COPIES, [pairs], rows::pair)?.into_iter().flatten().collect())).await
     }
 
     async fn recorded(&self, tasks: &[String]) -> Result<Vec<String>> {
         let tasks = list(tasks).unwrap_or_default();
         self.db
-            .run(move |db| {
-                if !shape(db)?.has_progress() {
-                    return Ok(Vec::new());
-                }
-                let mut statement = db.prepare(RECORDED).map_err(error_from)?;
-                let rows = statement.query_map([tasks], |row| row.get(0)).map_err(error_from)?;
-                rows.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)
-            })
+            .run(move |db| if shape(db)?.has_progress() { texts(db, RECORDED, [tasks]) } else { Ok(Vec::new()) })
             .await
     }
 
     async fn twins(&self) -> Result<Vec<(String, String)>> {
-        self.db
-            .run(|db| {
-                let mut statement = db.prepare(TWINS).map_err(error_from)?;
-                let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(error_from)?;
-                rows.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)
-            })
-            .await
+        self.db.run(|db| Ok(all(db, TWINS, [], rows::pair)?.into_iter().flatten().collect())).await
     }
 }

@@ -1,28 +1,21 @@
 //! Lists of executions and tasks, streamed through a channel so that memory stays flat.
 
-use futures_util::stream;
-use rusqlite::{Connection, Row, named_params};
-use tokio::sync::mpsc;
+use rusqlite::named_params;
 
 use super::cells::Cells;
-use super::{SqliteExecutions, execution, execution_columns, one, task_columns};
-use crate::port::{Listed, Order, Query, Rows};
-use crate::verdict::{GRACE, Leaves};
+use super::reading::{execution_columns, list, one, snapshot, streamed, task_columns};
+use crate::paging;
+use crate::port::{Bound, Listed, Query, Rows};
+use crate::record::Task;
+use crate::rows;
+use crate::state::GRACE;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::text::named;
-use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
-use sen_stores::sqlite::error_from;
+use sen_stores::sqlite::{Sqlite, error_from};
 
-/// Rows that travel at once.
-const CHUNK: usize = 256;
-
-/// What is listed.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
-    Executions,
-    Tasks,
-}
+const EXECUTIONS_THERE: &str = "SELECT 1 FROM executions WHERE id = ?1";
+const TASKS_THERE: &str = "SELECT 1 FROM tasks WHERE id = ?1";
 
 macro_rules! times {
     () => {
@@ -37,7 +30,7 @@ macro_rules! tagged {
     };
 }
 
-/// As in `postgres/list.rs`; `:recent` lies as long ago as `verdict::GRACE`.
+/// As in `postgres/list.rs`; `:recent` lies as long ago as `state::GRACE`.
 macro_rules! recent {
     () => {
         "max(coalesce(e.created_at, ''), coalesce((SELECT max(max(coalesce(t.created_at, ''), coalesce(t.started_at, ''),
@@ -55,7 +48,7 @@ macro_rules! leaves {
     };
 }
 
-pub(super) const EXECUTIONS: &str = concat!(
+const EXECUTIONS: &str = concat!(
     "SELECT ",
     execution_columns!(
         "substr(e.error, 1, 65536)",
@@ -102,7 +95,7 @@ pub(super) const EXECUTIONS: &str = concat!(
     times!()
 );
 
-pub(super) const TASKS: &str = concat!(
+const TASKS: &str = concat!(
     "SELECT ",
     task_columns!(
         "substr(t.error, 1, 65536)",
@@ -127,147 +120,51 @@ pub(super) const TASKS: &str = concat!(
     times!()
 );
 
-/// The end of a statement: what lies behind `after`, the order of the page, and the same order again of what is told of it.
-macro_rules! end {
-    ($table:literal, $rows:literal, $column:literal, $sign:literal, $direction:literal, $there:literal) => {
-        concat!(
-            $there,
-            " AND (:after IS NULL OR (e.",
-            $column,
-            ", e.id) ",
-            $sign,
-            " (SELECT a.",
-            $column,
-            ", a.id FROM ",
-            $table,
-            " AS a WHERE a.id = :after)) ORDER BY e.",
-            $column,
-            " ",
-            $direction,
-            ", e.id ",
-            $direction,
-            " LIMIT :limit) AS ",
-            $rows,
-            " ORDER BY ",
-            $rows,
-            ".",
-            $column,
-            " ",
-            $direction,
-            ", ",
-            $rows,
-            ".id ",
-            $direction
-        )
-    };
+pub(super) async fn executions(db: &Sqlite, query: &Query) -> Result<Rows<Listed>> {
+    stream(db, query, (EXECUTIONS_THERE, EXECUTIONS, ["executions", "e"]), rows::listed).await
 }
 
-macro_rules! ends {
-    ($table:literal, $rows:literal, $order:expr, $descending:expr) => {
-        match ($order, $descending) {
-            // Nothing is skipped, so nothing is asked about `after`; it is named because every parameter must be.
-            (Order::Stored, _) => concat!(" AND :after IS NULL LIMIT :limit) AS ", $rows),
-            (Order::Created, true) => end!($table, $rows, "created_at", "<", "DESC", ""),
-            (Order::Created, false) => end!($table, $rows, "created_at", ">", "ASC", ""),
-            (Order::Started, true) => end!($table, $rows, "started_at", "<", "DESC", " AND e.started_at IS NOT NULL"),
-            (Order::Started, false) => end!($table, $rows, "started_at", ">", "ASC", " AND e.started_at IS NOT NULL"),
-            (Order::Completed, true) => {
-                end!($table, $rows, "completed_at", "<", "DESC", " AND e.completed_at IS NOT NULL")
-            }
-            (Order::Completed, false) => {
-                end!($table, $rows, "completed_at", ">", "ASC", " AND e.completed_at IS NOT NULL")
-            }
-        }
-    };
+pub(super) async fn tasks(db: &Sqlite, query: &Query) -> Result<Rows<Task>> {
+    stream(db, query, (TASKS_THERE, TASKS, ["tasks", "t"]), rows::task).await
 }
 
-const fn end(kind: Kind, order: Order, descending: bool) -> &'static str {
-    match kind {
-        Kind::Executions => ends!("executions", "e", order, descending),
-        Kind::Tasks => ends!("tasks", "t", order, descending),
-    }
-}
-
-const fn there(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Executions => "SELECT 1 FROM executions WHERE id = ?1",
-        Kind::Tasks => "SELECT 1 FROM tasks WHERE id = ?1",
-    }
-}
-
-pub(super) fn listed(row: &Row<'_>) -> Listed {
-    let mut cells = Cells::new(row);
-    let (live, lost, settling) = (cells.flag(15), cells.flag(16), cells.flag(17));
-    let leaves = Leaves::parse(&cells.text(18).unwrap_or_default());
-    Listed { execution: execution(row), live, lost, settling, leaves }
-}
-
-impl SqliteExecutions {
-    pub(super) async fn stream<T: Send + 'static>(
-        &self,
-        query: &Query,
-        begin: &'static str,
-        kind: Kind,
-        make: fn(&Row<'_>) -> T,
-    ) -> Result<Rows<T>> {
-        let after = query.after.clone();
-        let now = self
-            .snapshot(move |db, _, now| {
-                if let Some(after) = after
-                    && one(db, there(kind), [&after], |_| ())?.is_none()
-                {
-                    return Err(Error::new(
-                        ErrorKind::NotFound,
-                        format!("no row {} for the page to begin behind", named(&after)),
-                    ));
-                }
-                Ok(now)
-            })
-            .await?;
-        let query = query.clone();
-        let (sender, receiver) = mpsc::channel::<Result<Vec<T>>>(4);
-        let complaints = sender.clone();
-        self.db.start(
-            move |db| send(db, &query, now, begin, kind, make, &sender),
-            move |error| drop(complaints.blocking_send(Err(error))),
-        )?;
-        let chunks =
-            stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|chunk| (chunk, receiver)) });
-        Ok(Rows { now, chunks: Box::pin(chunks) })
-    }
-}
-
-fn send<T>(
-    db: &Connection,
+async fn stream<T: Send + 'static>(
+    db: &Sqlite,
     query: &Query,
-    now: Timestamp,
-    begin: &str,
-    kind: Kind,
-    make: fn(&Row<'_>) -> T,
-    out: &mpsc::Sender<Result<Vec<T>>>,
-) -> Result<()> {
-    let wall = Wall::from_micros(now.as_micros().saturating_add(query.ahead));
-    let list = |texts: &[String]| (!texts.is_empty()).then(|| serde_json::Value::from(texts.to_vec()).to_string());
-    let text = |bound: crate::port::Bound| bound.wall(wall).map(Wall::isoformat);
-    let [until, older] = query.until.map(text);
-    let sql = begin.to_owned() + end(kind, query.order, query.descending);
-    let mut statement = db.prepare(&sql).map_err(error_from)?;
-    let recent = Wall::from_micros(wall.as_micros().saturating_sub(GRACE)).isoformat();
-    let mut rows = statement
-        .query(named_params! {
+    (there, begin, names): (&'static str, &'static str, [&'static str; 2]),
+    make: fn(rows::Cells<'_>) -> T,
+) -> Result<Rows<T>> {
+    let after = query.after.clone();
+    let now = snapshot(db, move |db, _, now| match after {
+        Some(after) if one(db, there, [&after], |_| ())?.is_none() => {
+            let text = format!("no row {} for the page to begin behind", named(&after));
+            Err(Error::new(ErrorKind::NotFound, text))
+        }
+        _ => Ok(now),
+    })
+    .await?;
+    let sql = begin.to_owned() + &paging::end(query, names, [":after IS NULL", ":after", ":limit"]).concat();
+    let query = query.clone();
+    let chunks = streamed(db, move |db, take| {
+        let mut statement = db.prepare(&sql).map_err(error_from)?;
+        let wall = Wall::from_micros(now.as_micros().saturating_add(query.ahead));
+        let recent = Wall::from_micros(wall.as_micros().saturating_sub(GRACE)).isoformat();
+        let list = |texts: &[String]| list(texts).filter(|_| !texts.is_empty());
+        let text = |bound: Bound| bound.wall(wall).map(Wall::isoformat);
+        let [until, older] = query.until.map(text);
+        let bound = named_params! {
             ":states": list(&query.states), ":queue": query.queue, ":function": query.function, ":tags": list(&query.tag),
             ":worker": query.worker, ":errors": list(&query.error), ":execution": query.execution,
             ":since": text(query.since), ":until": until, ":older": older, ":after": query.after,
             ":payloads": query.payloads, ":now": wall.isoformat(), ":recent": recent, ":limit": query.limit.unwrap_or(-1),
-        })
-        .map_err(error_from)?;
-    let mut chunk = Vec::new();
-    while let Some(row) = rows.next().map_err(error_from)? {
-        chunk.push(make(row));
-        if chunk.len() == CHUNK && out.blocking_send(Ok(std::mem::take(&mut chunk))).is_err() {
-            return Ok(());
+        };
+        let mut rows = statement.query(bound).map_err(error_from)?;
+        while let Some(row) = rows.next().map_err(error_from)? {
+            if !take(make(&mut Cells::new(row))) {
+                break;
+            }
         }
-    }
-    drop(out.blocking_send(Ok(chunk)));
-    Ok(())
+        Ok(())
+    })?;
+    Ok(Rows { now, chunks })
 }

@@ -1,8 +1,8 @@
 //! What is tried again, and what runs again when a worker takes lost work up. Pure.
 
-use super::{name, span};
 use crate::port::Whole;
 use crate::record::{Progress, Task, TaskKind, TaskState};
+use crate::words::{name, span};
 use sen_model::time::wall::Wall;
 
 /// The library's own number of tries where a policy does not say.

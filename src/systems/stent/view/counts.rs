@@ -1,10 +1,11 @@
 //! Counts: what `sen status` and `sen stats` tell.
 
-use super::{Clock, column};
+use super::values::{Clock, column};
+use crate::names::NAME;
 use crate::port::{Census, Group, Stats, Step, TaskGroup, Worker};
 use crate::record::ExecutionState;
-use crate::record::NAME;
 use crate::verdict::{ZoneDoubt, likely_ahead, zone_doubt};
+use crate::words::many;
 use sen_model::record::Section;
 use sen_model::summary::{Attention, Count, Statistics, Survey};
 use sen_model::time::humane;
@@ -132,7 +133,7 @@ fn newest(census: &Census) -> Option<Wall> {
     executions.chain(census.tasks.iter().map(|group| group.group.newest)).chain([census.letters.newest]).flatten().max()
 }
 
-pub(in super::super) fn survey(census: &Census, zone: &Zone) -> Survey {
+pub(crate) fn survey(census: &Census, zone: &Zone) -> Survey {
     let clock = Clock::new(zone, census.now);
     Survey {
         system: NAME,
@@ -146,11 +147,6 @@ pub(in super::super) fn survey(census: &Census, zone: &Zone) -> Survey {
         sections: vec![tasks(census, &clock), queues(census, &clock)],
         dead_letters: census.shape.has_letters().then_some(census.letters.count),
     }
-}
-
-/// `1 task`, `3 tasks`.
-fn many(count: i64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
@@ -249,7 +245,7 @@ fn silent(census: &Census, clock: &Clock<'_>) -> Vec<String> {
         if all().any(|group| judged(group) == "running") || begun.is_some_and(|begun| begun <= patience) {
             return None;
         }
-        let count = many(waiting().map(|group| group.group.count).sum(), "task");
+        let count = many(waiting().map(|group| group.group.count).sum::<i64>(), "task");
         let queue = name.map_or_else(String::new, |name| format!(" of queue {}", sen_model::text::named(name)));
         let begun = begun.map_or_else(
             || "no row says that one was ever begun".into(),
@@ -282,7 +278,7 @@ fn silent(census: &Census, clock: &Clock<'_>) -> Vec<String> {
     silent
 }
 
-pub(in super::super) fn silent_queues(census: &Census, zone: &Zone) -> Vec<String> {
+pub(crate) fn silent_queues(census: &Census, zone: &Zone) -> Vec<String> {
     silent(census, &Clock::new(zone, census.now))
 }
 
@@ -328,7 +324,7 @@ fn step(step: &Step) -> Row {
     ]
 }
 
-pub(in super::super) fn stats(stats: &Stats, zone: &Zone, window: std::time::Duration) -> Statistics {
+pub(crate) fn stats(stats: &Stats, zone: &Zone, window: std::time::Duration) -> Statistics {
     let census = &stats.census;
     let clock = Clock::new(zone, census.now);
     let counted: Vec<Row> = counts(census, &clock)

@@ -1,9 +1,9 @@
 //! Executions and tasks as rows of lists.
 
-use super::{Clock, column, error_line, int, json, payload, state_name, texts};
-use crate::codec::{Decoded, Outcome};
+use super::values::{Clock, codec, column, error_line, int, json, outcome, payload, policy, state_name, texts};
 use crate::port::Listed;
 use crate::record::Task;
+use crate::state::State;
 use crate::verdict;
 use sen_model::value::{Column, Row, Show, Value};
 
@@ -61,26 +61,11 @@ pub const TASK_COLUMNS: &[Column] = &[
     column("unreadable", "UNREADABLE", Show::Asked),
 ];
 
-fn outcome(decoded: Option<&Decoded>) -> Value {
-    decoded.map_or(Value::Null, |decoded| {
-        Value::Name(match decoded.outcome {
-            Outcome::Value => "value",
-            Outcome::Ok => "ok",
-            Outcome::Error => "error",
-        })
-    })
-}
-
 fn unreadable(what: &[String]) -> Value {
     if what.is_empty() { Value::Null } else { texts(what) }
 }
 
-fn codec<'a>(decoded: impl IntoIterator<Item = &'a Option<Decoded>>) -> Value {
-    let names = decoded.into_iter().flatten().map(|decoded| decoded.codec.name());
-    names.into_iter().find(|name| *name != "empty").map_or(Value::Null, Value::Name)
-}
-
-pub(in super::super) fn execution_row(listed: Listed, clock: &Clock<'_>) -> Row {
+pub(crate) fn execution_row(listed: Listed, clock: &Clock<'_>) -> Row {
     let state = verdict::listed(&listed, clock.wall);
     let execution = listed.execution;
     let [args, kwargs, result] =
@@ -88,7 +73,7 @@ pub(in super::super) fn execution_row(listed: Listed, clock: &Clock<'_>) -> Row 
     vec![
         Value::Text(execution.id),
         Value::text(execution.root_function),
-        Value::Name(if state == verdict::State::Ready { "pending" } else { state.name() }),
+        Value::Name(if state == State::Ready { "pending" } else { state.name() }),
         state_name(execution.state.name(), execution.state.as_str()),
         clock.time(execution.created_at),
         clock.took(execution.started_at, execution.completed_at, execution.state.is_terminal()),
@@ -108,10 +93,9 @@ pub(in super::super) fn execution_row(listed: Listed, clock: &Clock<'_>) -> Row 
     ]
 }
 
-pub(in super::super) fn task_row(task: Task, clock: &Clock<'_>) -> Row {
+pub(crate) fn task_row(task: Task, clock: &Clock<'_>) -> Row {
     let state = verdict::task(&task, clock.wall);
     let [args, kwargs, result] = [&task.args, &task.kwargs, &task.result].map(|bytes| payload(bytes.as_deref()));
-    let policy = task.retry_policy.filter(|policy| serde_json::from_str::<serde_json::Value>(policy).is_ok());
     vec![
         Value::Text(task.id),
         Value::text(task.step_name),
@@ -133,7 +117,7 @@ pub(in super::super) fn task_row(task: Task, clock: &Clock<'_>) -> Row {
         clock.time(task.lease_expires_at),
         clock.time(task.scheduled_for),
         Value::text(task.idempotency_key),
-        policy.map_or(Value::Null, Value::Json),
+        policy(task.retry_policy),
         json(args.as_ref()),
         json(kwargs.as_ref()),
         outcome(result.as_ref()),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Clock, column, error_line, int, state_name};
+use super::values::{Clock, column, error_line, int, state_name};
 use crate::record::Task;
 use crate::verdict;
 use sen_model::record::Section;

@@ -1,0 +1,97 @@
+//! What other tools made of the same letters at the same time: it is found and said.
+
+use std::collections::{HashMap, HashSet};
+
+use sen_model::error::Result;
+use sen_model::observe::Observer;
+use sen_model::report::{Item, Outcome};
+
+use super::chosen::{Chosen, Wanted};
+use super::handle::StentLetters;
+use super::ledger::Ledger;
+use crate::names;
+
+/// So many tasks are looked up at once when copies are sought.
+const SOUGHT: usize = 1000;
+/// From so many letters on one pass over all tasks finds copies faster than asking about each letter.
+const MANY: usize = 5000;
+
+impl StentLetters {
+    /// Another tool can replay the same letters at the same time; what it made beside ours is said.
+    pub(super) async fn report_copies(
+        &self,
+        chosen: &Chosen,
+        applied: &[u32],
+        activities: bool,
+        ledger: &mut Ledger,
+        observer: &dyn Observer,
+    ) {
+        let copies = if applied.len() > MANY && !activities {
+            self.twins_of(chosen, applied).await
+        } else {
+            self.copies_of(chosen, applied).await
+        };
+        let foreign = match copies {
+            Ok(copies) => self.foreign(chosen, copies).await,
+            Err(error) => Err(error),
+        };
+        match foreign {
+            Ok(copies) => {
+                for (ours, other) in copies {
+                    let task = names::task(&other);
+                    let why = format!(
+                        "a second task that does the work of {ours}: probably another tool replayed the letter, too"
+                    );
+                    ledger.report.items.push(Item::new(task, Outcome::Changed, why));
+                }
+            }
+            Err(error) => {
+                observer.say(&format!("whether another tool replayed the same letters could not be seen: {error}"));
+            }
+        }
+    }
+
+    /// Those of these pairs whose second task no replay of this program made. What one of this set made has the id that follows
+    /// from its letter; what an earlier one made is named in the record beside its execution.
+    async fn foreign(&self, chosen: &Chosen, mut copies: Vec<(String, String)>) -> Result<Vec<(String, String)>> {
+        if copies.is_empty() {
+            return Ok(copies);
+        }
+        let own: HashSet<String> = (0..chosen.len()).filter_map(|at| chosen.get(at)).map(|one| one.fresh).collect();
+        copies.retain(|(_, other)| !own.contains(other));
+        let others: Vec<String> = copies.iter().map(|(_, other)| other.clone()).collect();
+        let mut recorded = HashSet::new();
+        for some in others.chunks(SOUGHT) {
+            recorded.extend(self.store.recorded(some).await?);
+        }
+        copies.retain(|(_, other)| !recorded.contains(other));
+        Ok(copies)
+    }
+
+    async fn copies_of(&self, chosen: &Chosen, applied: &[u32]) -> Result<Vec<(String, String)>> {
+        let mut copies = Vec::new();
+        for some in applied.chunks(SOUGHT) {
+            let letters: Vec<Wanted> = some.iter().filter_map(|at| chosen.get(*at as usize)).collect();
+            copies.extend(self.store.copies(&letters).await?);
+        }
+        Ok(copies)
+    }
+
+    async fn twins_of(&self, chosen: &Chosen, applied: &[u32]) -> Result<Vec<(String, String)>> {
+        let twins = self.store.twins().await?;
+        if twins.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ours: HashSet<String> =
+            applied.iter().filter_map(|at| chosen.get(*at as usize)).map(|wanted| wanted.fresh).collect();
+        let mut made: HashMap<&str, &str> = HashMap::new();
+        for (execution, task) in twins.iter().filter(|(_, task)| ours.contains(task)) {
+            made.insert(execution, task);
+        }
+        let copy = |(execution, task): &(String, String)| {
+            let ours = made.get(execution.as_str()).filter(|ours| *ours != task)?;
+            Some(((*ours).to_owned(), task.clone()))
+        };
+        Ok(twins.iter().filter_map(copy).collect())
+    }
+}

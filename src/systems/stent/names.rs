@@ -1,0 +1,51 @@
+//! The names by which executions, tasks and dead letters are known to the rest of the program.
+
+use sen_model::subject::Subject;
+
+/// The system's name.
+pub const NAME: &str = "stent";
+
+/// An execution's kind: the primary one.
+pub const EXECUTION: &str = "execution";
+
+/// The kind of a list of tasks, and of a task.
+pub const TASKS: &str = "task";
+
+/// The kind of a dead letter.
+pub const LETTER: &str = "dead_letter";
+
+/// The states `sen exec list --state` takes: what the database stores, and what a verdict says.
+pub const EXECUTION_STATES: &[&str] = &[
+    "pending",
+    "running",
+    "completed",
+    "failed",
+    "timed_out",
+    "cancelling",
+    "cancelled",
+    "stranded",
+    "overdue",
+    "lost",
+    "waiting",
+    "sleeping",
+    "settling",
+];
+
+/// The states `sen task list --state` takes.
+pub const TASK_STATES: &[&str] =
+    &["pending", "running", "completed", "failed", "ready", "scheduled", "waiting", "lost"];
+
+/// An execution as a subject.
+pub(crate) fn execution(id: &str) -> Subject {
+    Subject::new(NAME, EXECUTION, id)
+}
+
+/// A task as a subject.
+pub(crate) fn task(id: &str) -> Subject {
+    Subject::new(NAME, TASKS, id)
+}
+
+/// A dead letter as a subject.
+pub(crate) fn dead_letter(id: &str) -> Subject {
+    Subject::new(NAME, LETTER, id)
+}

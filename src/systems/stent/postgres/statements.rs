@@ -1,0 +1,289 @@
+//! The statements about dead letters: what is known of them, and what replays and removes them.
+//!
+//! The dead task's row is still in `tasks`, so its kind, step and execution are read from there by its id; only where that row
+//! is gone are they picked out of the dump. No index helps an order by time, so nothing here asks for one twice.
+//!
+//! The subqueries with `OFFSET 0` keep the planner to the index on the execution or the key: by statistics taken before a
+//! large replay, an index on `state` would look as if it held nothing.
+
+use super::columns::{filled, readable, remembered, wall_now};
+use sen_stores::postgres::write::free;
+use sen_stores::sql::Sql;
+
+pub(super) static READY: Sql = Sql::new(
+    "SELECT now(),
+        (SELECT count(*) = 4 FROM pg_attribute WHERE attrelid = to_regclass('dead_tasks') AND NOT attisdropped
+            AND attname IN ('id', 'reason', 'moved_at', 'data'))
+        AND (SELECT count(*) = 4 FROM pg_attribute WHERE attrelid = to_regclass('tasks') AND NOT attisdropped
+            AND attname IN ('id', 'execution_id', 'step_name', 'retry_policy'))
+        AND (SELECT count(*) = 3 FROM pg_attribute WHERE attrelid = to_regclass('executions') AND NOT attisdropped
+            AND attname IN ('id', 'root_function', 'expiry_at')),
+        (SELECT count(*) = 4 FROM pg_attribute WHERE attrelid = to_regclass('execution_progress') AND NOT attisdropped
+            AND attname IN ('execution_id', 'step', 'status', 'detail'))",
+);
+
+/// Letters with what they belong to. $1 ids, $2 kinds, $3 queue, $4 step, $5 error, $6 worker, $7 since, $8 until, $9 ahead,
+/// $10 texts, $11 dump. The inner query is fenced off, so that the dumps do not travel through joins and sorts.
+macro_rules! letters {
+    () => {
+        concat!(
+            " FROM (SELECT d.id, d.moved_at, ",
+            readable!(),
+            " AS readable,
+            CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"kind\"\\s*:\\s*\"([^\"]*)\"') ELSE t.kind END AS kind,
+            CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"execution_id\"\\s*:\\s*\"([^\"]*)\"') ELSE t.execution_id END
+                AS execution_id,
+            CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"parent_task_id\"\\s*:\\s*\"([^\"]*)\"')
+                ELSE t.parent_task_id END AS parent,
+            CASE WHEN $10 OR $4::text IS NOT NULL THEN CASE WHEN t.id IS NULL
+                THEN substring(d.data FROM '\"step_name\"\\s*:\\s*\"([^\"]*)\"') ELSE t.step_name END END AS step,
+            CASE WHEN $10 OR $3::text IS NOT NULL THEN CASE WHEN t.id IS NULL
+                THEN substring(d.data FROM '\"queue\"\\s*:\\s*\"([^\"]*)\"') ELSE t.queue END END AS queue,
+            CASE WHEN $10 OR $6::text IS NOT NULL THEN CASE WHEN t.id IS NULL
+                THEN substring(d.data FROM '\"worker_id\"\\s*:\\s*\"([^\"]*)\"') ELSE t.worker_id END END AS worker,
+            CASE WHEN $10 THEN CASE WHEN t.id IS NULL
+                THEN substring(d.data FROM '\"retries\"\\s*:\\s*([0-9]{1,9})')::int ELSE t.retries END END AS retries,
+            CASE WHEN $10 THEN d.reason END AS reason, CASE WHEN $11 THEN d.data END AS data
+            FROM dead_tasks AS d LEFT JOIN tasks AS t ON t.id = d.id
+            WHERE ($1::text[] IS NULL OR d.id = ANY($1))
+                AND ($5::text IS NULL OR position(lower($5) IN lower(d.reason)) > 0)
+                AND ($7::timestamp IS NULL OR d.moved_at >= $7)
+                AND ($8::timestamp IS NULL OR d.moved_at < $8)
+            OFFSET 0) AS f
+        LEFT JOIN executions AS e ON e.id = f.execution_id
+        LEFT JOIN tasks AS p ON p.id = f.parent AND f.kind = 'activity'
+        WHERE ($2::text[] IS NULL OR f.kind = ANY($2))
+            AND ($3::text IS NULL OR f.queue = $3 OR ($3 = 'default' AND f.queue IS NULL))
+            AND ($4::text IS NULL OR f.step = $4 OR right(f.step, length($4) + 1) = ':' || $4)
+            AND ($6::text IS NULL OR starts_with(f.worker, $6))"
+        )
+    };
+}
+
+/// What the standing of a letter rests on: kind, execution's state, expired, parent's state, live, object.
+macro_rules! grounds {
+    () => {
+        concat!(
+            "f.kind::text, e.state::text, coalesce(e.expiry_at <= ",
+            wall_now!("$9"),
+            ", false), p.state::text,
+            CASE WHEN f.kind = 'orchestrator' AND e.state IN ('failed', 'pending', 'running') THEN EXISTS (
+                SELECT 1 FROM tasks AS o WHERE o.execution_id = f.execution_id AND o.kind = 'orchestrator'
+                    AND o.state IN ('pending', 'running')) ELSE false END,
+            f.readable"
+        )
+    };
+}
+
+macro_rules! look {
+    ($order:literal) => {
+        concat!(
+            "SELECT f.id::text, f.moved_at, ",
+            grounds!(),
+            ", f.execution_id::text, f.step::text, f.reason::text, f.queue::text, f.worker::text, f.retries::int8, f.data::text",
+            letters!(),
+            $order,
+            " LIMIT $12"
+        )
+    };
+}
+
+pub(super) static OLDEST_FIRST: Sql = Sql::new(look!(" ORDER BY f.moved_at, f.id"));
+pub(super) static UNORDERED: Sql = Sql::new(look!(""));
+pub(super) static NEWEST_FIRST: Sql = Sql::new(look!(" ORDER BY f.moved_at DESC NULLS LAST, f.id DESC"));
+
+/// The letters of a batch that are as seen and that nobody else holds.
+/// $1 ids, $2 times of death, $3 ids of the tasks to be made, by place.
+macro_rules! taken {
+    () => {
+        "WITH taken AS MATERIALIZED (
+            SELECT w.place, d.id, w.fresh, d.data
+            FROM unnest($1::text[], $2::timestamp[], $3::text[]) WITH ORDINALITY AS w (id, moved_at, fresh, place)
+                JOIN dead_tasks AS d ON d.id = w.id AND d.moved_at IS NOT DISTINCT FROM w.moved_at
+            FOR UPDATE OF d SKIP LOCKED)"
+    };
+}
+
+/// $4 queue, $5 force, $6 ahead, $7 note.
+macro_rules! replay {
+    ($record:literal) => {
+        concat!(
+            taken!(),
+            ", letters AS MATERIALIZED (
+                SELECT t.place, t.id, t.fresh, x.* FROM taken AS t, jsonb_to_record(t.data::jsonb) AS x (
+                    execution_id text, step_name text, kind text, parent_task_id text, args text, kwargs text, tags jsonb,
+                    priority int, queue text, idempotency_key text, retry_policy jsonb)
+                WHERE left(t.data, 1) = '{' AND x.execution_id <> '' AND x.step_name <> '' AND x.args <> '' AND x.kwargs <> ''
+                UNION ALL
+                SELECT t.place, t.id, t.fresh, r.execution_id, r.step_name, r.kind, r.parent_task_id, encode(r.args, 'base64'),
+                    encode(r.kwargs, 'base64'), nullif(r.tags, '')::jsonb, r.priority, r.queue, r.idempotency_key,
+                    nullif(r.retry_policy, '')::jsonb
+                FROM taken AS t CROSS JOIN LATERAL (SELECT d.* FROM tasks AS d WHERE d.id = t.id OFFSET 0) AS r
+                WHERE starts_with(t.data, 'TaskRecord(') AND ",
+            remembered!("r"),
+            "),
+            opened AS (
+                UPDATE executions AS e SET state = 'pending', started_at = NULL, completed_at = NULL, result = NULL, error = NULL,
+                    retries = 0, expiry_at = CASE WHEN e.expiry_at > ",
+            wall_now!("$6"),
+            " THEN e.expiry_at END
+                FROM letters AS l WHERE l.kind = 'orchestrator' AND e.id = l.execution_id
+                    AND ($5 OR (e.state = 'failed' AND (e.expiry_at > ",
+            wall_now!("$6"),
+            ") IS NOT FALSE))
+                    AND NOT EXISTS (SELECT 1 FROM (
+                        SELECT o.kind, o.state FROM tasks AS o WHERE o.execution_id = l.execution_id OFFSET 0) AS o
+                        WHERE o.kind = 'orchestrator' AND o.state IN ('pending', 'running'))
+                RETURNING l.*),
+            joined AS MATERIALIZED (
+                SELECT l.* FROM letters AS l JOIN executions AS e ON e.id = l.execution_id
+                WHERE l.kind = 'activity' AND l.execution_id NOT IN (SELECT o.execution_id FROM opened AS o) AND ($5 OR (
+                    e.state IN ('pending', 'running') AND (e.expiry_at > ",
+            wall_now!("$6"),
+            ") IS NOT FALSE
+                    AND NOT EXISTS (SELECT 1 FROM (
+                        SELECT p.state FROM tasks AS p WHERE p.id = l.parent_task_id OFFSET 0) AS p WHERE p.state = 'failed')))
+                FOR SHARE OF e),
+            beside AS (
+                SELECT l.* FROM letters AS l
+                WHERE $5 AND l.kind = 'activity' AND l.execution_id IN (SELECT o.execution_id FROM opened AS o)),
+            orphans AS (
+                SELECT l.* FROM letters AS l WHERE $5 AND l.kind IN ('orchestrator', 'activity')
+                    AND NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.id = l.execution_id)),
+            ready AS (SELECT * FROM opened UNION ALL SELECT * FROM joined UNION ALL SELECT * FROM beside
+                UNION ALL SELECT * FROM orphans),
+            gone AS (DELETE FROM dead_tasks AS d USING ready AS r WHERE d.id = r.id RETURNING r.*),
+            made AS (
+                INSERT INTO tasks (id, execution_id, step_name, kind, parent_task_id, state, args, kwargs, retries, created_at, tags,
+                    priority, queue, idempotency_key, retry_policy)
+                SELECT fresh, execution_id, step_name, kind, parent_task_id, 'pending',
+                    coalesce(decode(args, 'base64'), ''), coalesce(decode(kwargs, 'base64'), ''), 0, ",
+            wall_now!("$6"),
+            " + place * interval '1 microsecond', coalesce(tags, '[]')::text, coalesce(priority, 0), coalesce($4, queue),
+                    idempotency_key, coalesce(retry_policy - 'retry_for', '{}')::text
+                FROM gone RETURNING id)",
+            $record,
+            " SELECT place::int8, CASE WHEN (SELECT count(*) FROM made) < (SELECT count(*) FROM gone) THEN 'tasks' END AS kept_out
+            FROM gone WHERE $7::text IS NOT NULL"
+        )
+    };
+}
+
+/// An act of an operator stands where the library's users look for what happened to an execution.
+pub(super) static REPLAY: Sql = Sql::new(replay!(
+    ", noted AS (
+        INSERT INTO execution_progress (execution_id, step, status, detail)
+        SELECT execution_id, step_name, 'dispatched',
+            'dead letter ' || id || ' replayed as task ' || fresh || ' ' || $7 || ', database role ' || session_user
+        FROM gone)"
+));
+pub(super) static REPLAY_WITHOUT_RECORD: Sql = Sql::new(replay!(""));
+
+macro_rules! remove {
+    ($record:literal) => {
+        concat!(
+            taken!(),
+            ", gone AS (
+                DELETE FROM dead_tasks AS d USING taken AS t WHERE d.id = t.id RETURNING t.place, t.id)",
+            $record,
+            " SELECT place::int8 FROM gone WHERE $4::text IS NOT NULL"
+        )
+    };
+}
+
+/// The letters of a batch that are as seen, although nobody else holds them. $1 ids, $2 times of death.
+pub(super) static LEFT: Sql = Sql::new(concat!(
+    "SELECT w.place::int8 FROM unnest($1::text[], $2::timestamp[]) WITH ORDINALITY AS w (id, moved_at, place)
+        JOIN dead_tasks AS d ON d.id = w.id AND d.moved_at IS NOT DISTINCT FROM w.moved_at WHERE ",
+    free!("d")
+));
+
+/// $4 note.
+pub(super) static REMOVE: Sql = Sql::new(remove!(
+    ", noted AS (
+        INSERT INTO execution_progress (execution_id, step, status, detail)
+        SELECT t.execution_id, t.step_name, 'failed',
+            'dead letter ' || g.id || ' discarded ' || $4 || ', database role ' || session_user
+        FROM gone AS g JOIN tasks AS t ON t.id = g.id JOIN executions AS e ON e.id = t.execution_id)"
+));
+pub(super) static REMOVE_WITHOUT_RECORD: Sql = Sql::new(remove!(""));
+
+/// The tasks around orchestrators ($1), and whether the result of each is kept; $2 ahead, $3 how many at most.
+pub(super) static AROUND: Sql = Sql::new(concat!(
+    "SELECT x.id::text, t.id::text, t.parent_task_id::text, t.step_name::text, t.kind::text, t.state::text,
+        t.state = 'completed' AND t.idempotency_key IS NOT NULL AND (
+            EXISTS (SELECT 1 FROM idempotency AS i WHERE i.key = t.idempotency_key AND i.value IS NOT NULL)
+            OR EXISTS (SELECT 1 FROM cache AS c WHERE c.key = t.idempotency_key AND c.value IS NOT NULL
+                AND (c.expires_at >= ",
+    wall_now!("$2"),
+    ") IS NOT FALSE))
+    FROM tasks AS x CROSS JOIN LATERAL (SELECT o.* FROM tasks AS o WHERE o.execution_id = x.execution_id OFFSET 0) AS t
+    WHERE x.id = ANY($1) AND x.kind = 'orchestrator' AND t.kind <> 'orchestrator' LIMIT $3"
+));
+
+/// Whether letters are still there as they were seen: then nothing of the transaction is, for it took all of them.
+/// $4 ids, $5 times of death, $6 the tasks of their replays, $7 the operation as the record names it.
+macro_rules! still {
+    () => {
+        "WHEN EXISTS (SELECT FROM unnest($4::text[], $5::timestamp[]) AS w (id, moved_at)
+            JOIN dead_tasks AS d ON d.id = w.id AND d.moved_at IS NOT DISTINCT FROM w.moved_at) THEN 'absent'"
+    };
+}
+
+macro_rules! recorded {
+    ($tasks:literal) => {
+        concat!(
+            "WHEN EXISTS (SELECT FROM tasks AS t JOIN execution_progress AS p ON p.execution_id = t.execution_id
+                WHERE t.id = ANY(",
+            $tasks,
+            ") AND strpos(p.detail, $7) > 0 AND strpos(p.detail, t.id) > 0) THEN 'landed' "
+        )
+    };
+}
+
+/// The id of a replay's task follows from its letter and its death, so where all of them are there the letters are replayed.
+macro_rules! all_made {
+    () => {
+        " WHEN (SELECT count(*) FROM tasks AS t WHERE t.id = ANY($6::text[])) = cardinality($6::text[]) THEN 'landed' END"
+    };
+}
+
+pub(super) static REPLAYED: Sql = Sql::new(concat!("CASE ", recorded!("$6::text[]"), still!(), all_made!()));
+pub(super) static REPLAYED_WITHOUT_RECORD: Sql = Sql::new(concat!("CASE ", still!(), all_made!()));
+
+/// Where no record is kept, nothing shows who removed them.
+pub(super) static REMOVED: Sql = Sql::new(concat!("CASE ", recorded!("$4::text[]"), still!(), " END"));
+pub(super) static REMOVED_WITHOUT_RECORD: Sql = Sql::new(concat!("CASE ", still!(), " END"));
+
+pub(super) static TASKS_AMONG: Sql = Sql::new("SELECT id::text FROM tasks WHERE id = ANY($1)");
+
+/// Of an orchestrator any other that has not failed; of an activity one that was made after what waited for it had ended.
+/// $1 letters, $2 the tasks made of them.
+pub(super) static COPIES: Sql = Sql::new(
+    "SELECT m.id::text, o.id::text
+    FROM unnest($1::text[], $2::text[]) AS w (letter, task)
+        CROSS JOIN LATERAL (SELECT t.* FROM tasks AS t WHERE t.id = w.task OFFSET 0) AS m
+        CROSS JOIN LATERAL (SELECT t.* FROM tasks AS t WHERE t.execution_id = m.execution_id OFFSET 0) AS o
+    WHERE o.id NOT IN (w.letter, w.task)
+        AND o.kind = m.kind AND o.step_name = m.step_name AND o.args = m.args AND o.kwargs = m.kwargs
+        AND o.parent_task_id IS NOT DISTINCT FROM m.parent_task_id AND o.state IN ('pending', 'running', 'completed')
+        AND (m.kind = 'orchestrator' OR o.created_at > coalesce(
+            (SELECT p.completed_at FROM tasks AS p WHERE p.id = m.parent_task_id),
+            CASE WHEN m.parent_task_id IS NULL THEN (SELECT l.completed_at FROM tasks AS l WHERE l.id = w.letter) END))",
+);
+
+/// Of tasks ($1) those that a record of [`REPLAY`] names.
+pub(super) static RECORDED: Sql = Sql::new(
+    "SELECT t.id::text FROM tasks AS t WHERE t.id = ANY($1) AND EXISTS (
+        SELECT 1 FROM execution_progress AS p
+        WHERE p.execution_id = t.execution_id AND strpos(p.detail, ' replayed as task ' || t.id || ' ') > 0)",
+);
+
+pub(super) static TWINS: Sql = Sql::new(
+    "SELECT t.execution_id::text, t.id::text
+    FROM (SELECT o.execution_id FROM tasks AS o
+            WHERE o.kind = 'orchestrator' AND o.state || '' IN ('pending', 'running', 'completed')
+            GROUP BY 1 HAVING count(*) > 1 OFFSET 0) AS twice
+        JOIN tasks AS t ON t.execution_id = twice.execution_id
+    WHERE t.kind = 'orchestrator' AND t.state || '' IN ('pending', 'running', 'completed')",
+);

@@ -1,0 +1,159 @@
+//! What every reading of these tables in SQLite begins with: the clock, the catalogue, a snapshot, the columns of a row.
+
+use futures_util::stream;
+use rusqlite::{Connection, OptionalExtension as _};
+use tokio::sync::mpsc;
+
+use super::cells::Cells;
+use crate::port::{Chunks, absent};
+use crate::rows;
+use crate::shape::{ColumnFact, Shape, TABLES};
+use sen_model::error::Result;
+use sen_model::time::Timestamp;
+use sen_model::time::wall::Wall;
+use sen_stores::sqlite::{Sqlite, error_from};
+
+/// The columns of an execution, its payloads being what is given: see `rows::execution`.
+macro_rules! execution_columns {
+    ($error:literal, $args:literal, $kwargs:literal, $result:literal) => {
+        concat!(
+            "e.id, e.root_function, e.state, e.retries, e.created_at, e.started_at, e.completed_at, e.expiry_at, e.tags,
+            e.priority, e.queue, ",
+            $error, ", ", $args, ", ", $kwargs, ", ", $result
+        )
+    };
+}
+
+/// The columns of a task, likewise: see `rows::task`.
+macro_rules! task_columns {
+    ($error:literal, $args:literal, $kwargs:literal, $result:literal) => {
+        concat!(
+            "t.id, t.execution_id, t.step_name, t.kind, t.parent_task_id, t.state, t.retries, t.created_at, t.started_at,
+            t.completed_at, t.worker_id, t.lease_expires_at, t.tags, t.priority, t.queue, t.idempotency_key, t.retry_policy,
+            t.scheduled_for, ",
+            $error, ", ", $args, ", ", $kwargs, ", ", $result, ", t.result IS NOT NULL"
+        )
+    };
+}
+
+/// Whether the task of a letter can be made again, as in `postgres/columns.rs`.
+macro_rules! readable {
+    () => {
+        "coalesce(CASE WHEN json_valid(d.data) AND substr(d.data, 1, 1) = '{' THEN
+                (d.data ->> '$.execution_id') <> '' AND (d.data ->> '$.step_name') <> ''
+                AND (d.data ->> '$.args') <> '' AND (d.data ->> '$.kwargs') <> ''
+            WHEN substr(d.data, 1, 11) = 'TaskRecord(' THEN t.state = 'failed' AND t.execution_id <> '' AND t.step_name <> ''
+                AND length(t.args) > 0 AND length(t.kwargs) > 0 END, 0)"
+    };
+}
+
+pub(super) use {execution_columns, readable, task_columns};
+
+const NOW: &str = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000";
+
+/// The clock: this machine's, which is the workers' as well.
+pub(crate) fn now(db: &Connection) -> Result<Timestamp> {
+    db.query_row(NOW, [], |row| row.get(0)).map(Timestamp::from_micros).map_err(error_from)
+}
+
+/// The tables as they are.
+pub(super) fn shape(db: &Connection) -> Result<Shape> {
+    let mut shape = Shape { columns: Vec::new(), schema: Some("main".into()) };
+    let mut statement = db.prepare("SELECT name, type FROM pragma_table_info(?1)").map_err(error_from)?;
+    for table in TABLES {
+        let rows = statement
+            .query_map([table], |row| Ok(ColumnFact { table: table.into(), name: row.get(0)?, type_name: row.get(1)? }))
+            .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
+            .map_err(error_from)?;
+        shape.columns.extend(rows);
+    }
+    Ok(shape)
+}
+
+/// What the workers' clock shows now.
+pub(super) fn wall(db: &Connection, ahead: i64) -> Result<Wall> {
+    Ok(Wall::from_micros(now(db)?.as_micros().saturating_add(ahead)))
+}
+
+/// Texts as one parameter, for `json_each`.
+pub(super) fn list(texts: &[String]) -> Option<String> {
+    serde_json::to_string(texts).ok()
+}
+
+/// Every row of an answer.
+pub(super) fn all<T>(
+    db: &Connection,
+    sql: &str,
+    bound: impl rusqlite::Params,
+    make: impl Fn(rows::Cells<'_>) -> T,
+) -> Result<Vec<T>> {
+    let mut statement = db.prepare(sql).map_err(error_from)?;
+    let rows = statement.query_map(bound, |row| Ok(make(&mut Cells::new(row)))).map_err(error_from)?;
+    rows.collect::<rusqlite::Result<_>>().map_err(error_from)
+}
+
+/// The first row of an answer.
+pub(super) fn one<T>(
+    db: &Connection,
+    sql: &str,
+    bound: impl rusqlite::Params,
+    make: impl Fn(rows::Cells<'_>) -> T,
+) -> Result<Option<T>> {
+    let row = db
+        .prepare_cached(sql)
+        .and_then(|mut one| one.query_row(bound, |row| Ok(make(&mut Cells::new(row)))).optional());
+    row.map_err(error_from)
+}
+
+/// The first column of every row.
+pub(super) fn texts(db: &Connection, sql: &str, bound: impl rusqlite::Params) -> Result<Vec<String>> {
+    Ok(all(db, sql, bound, |cells| cells.text(0))?.into_iter().flatten().collect())
+}
+
+/// Runs `work` in one snapshot of a file that holds these tables.
+pub(super) async fn snapshot<T: Send + 'static>(
+    db: &Sqlite,
+    work: impl FnOnce(&Connection, Shape, Timestamp) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let description = db.describe().to_owned();
+    db.run(move |db| {
+        let snapshot = db.transaction().map_err(error_from)?;
+        let shape = shape(&snapshot)?;
+        if !shape.present() {
+            return Err(absent(&description));
+        }
+        let now = now(&snapshot)?;
+        work(&snapshot, shape, now)
+    })
+    .await
+}
+
+/// Rows that travel at once.
+const CHUNK: usize = 256;
+
+/// What `work` hands on row by row, in chunks through a channel, so that memory stays flat. It stops when it is told `false`:
+/// nobody listens any more.
+pub(super) fn streamed<T: Send + 'static>(
+    db: &Sqlite,
+    work: impl FnOnce(&mut Connection, &mut dyn FnMut(T) -> bool) -> Result<()> + Send + 'static,
+) -> Result<Chunks<T>> {
+    let (sender, receiver) = mpsc::channel::<Result<Vec<T>>>(4);
+    let complaints = sender.clone();
+    let read = move |db: &mut Connection| {
+        let (mut chunk, mut heard) = (Vec::with_capacity(CHUNK), true);
+        work(db, &mut |row| {
+            chunk.push(row);
+            if chunk.len() == CHUNK {
+                heard = sender.blocking_send(Ok(std::mem::take(&mut chunk))).is_ok();
+            }
+            heard
+        })?;
+        if heard {
+            drop(sender.blocking_send(Ok(chunk)));
+        }
+        Ok(())
+    };
+    db.start(read, move |error| drop(complaints.blocking_send(Err(error))))?;
+    let next = |mut receiver: mpsc::Receiver<_>| async { receiver.recv().await.map(|chunk| (chunk, receiver)) };
+    Ok(Box::pin(stream::unfold(receiver, next)))
+}

@@ -1,0 +1,93 @@
+//! Single values as rows, fields and sections have them.
+
+use crate::codec::{Codec, Decoded, Outcome, decode};
+use crate::verdict;
+use sen_model::time::Timestamp;
+use sen_model::time::wall::{Wall, Zone};
+use sen_model::value::{Column, Show, Value};
+
+pub(crate) const fn column(name: &'static str, heading: &'static str, show: Show) -> Column {
+    Column { name, heading, show }
+}
+
+/// The workers' clock turned into moments.
+#[derive(Clone, Copy)]
+pub(crate) struct Clock<'a> {
+    pub(crate) zone: &'a Zone,
+    /// The database's clock.
+    pub(crate) now: Timestamp,
+    /// What the workers' clock shows at that moment.
+    pub(crate) wall: Wall,
+}
+
+impl<'a> Clock<'a> {
+    pub(crate) fn new(zone: &'a Zone, now: Timestamp) -> Self {
+        Self { zone, now, wall: zone.wall(now) }
+    }
+
+    pub(crate) fn time(&self, wall: Option<Wall>) -> Value {
+        Value::time(wall.map(|wall| self.zone.moment(wall)))
+    }
+
+    /// How long something took, or has been taking.
+    pub(crate) fn took(&self, from: Option<Wall>, to: Option<Wall>, ended: bool) -> Value {
+        let to = if ended { to } else { Some(to.unwrap_or(self.wall)) };
+        match (from, to) {
+            (Some(from), Some(to)) if from.is_finite() && to.is_finite() => {
+                Value::Millis((to.as_micros() - from.as_micros()).max(0) / 1000)
+            }
+            _ => Value::Null,
+        }
+    }
+}
+
+pub(crate) fn state_name(name: Option<&'static str>, text: &str) -> Value {
+    name.map_or_else(|| Value::Text(text.to_owned()), Value::Name)
+}
+
+pub(crate) fn texts(texts: &[String]) -> Value {
+    Value::List(texts.iter().map(|text| Value::Text(text.clone())).collect())
+}
+
+pub(crate) fn int(number: Option<i64>) -> Value {
+    number.map_or(Value::Null, Value::Int)
+}
+
+pub(crate) fn payload(bytes: Option<&[u8]>) -> Option<Decoded> {
+    bytes.map(decode)
+}
+
+pub(crate) fn json(decoded: Option<&Decoded>) -> Value {
+    let there = decoded.filter(|decoded| decoded.codec != Codec::Empty);
+    there.map_or(Value::Null, |decoded| Value::Json(decoded.json.clone()))
+}
+
+/// An error in one line.
+pub(crate) fn error_line(bytes: Option<&[u8]>) -> Value {
+    Value::text(bytes.and_then(verdict::error_line))
+}
+
+pub(crate) type Fields = Vec<(&'static str, Value)>;
+
+/// What a payload means to the library.
+pub(crate) fn outcome(decoded: Option<&Decoded>) -> Value {
+    decoded.map_or(Value::Null, |decoded| {
+        Value::Name(match decoded.outcome {
+            Outcome::Value => "value",
+            Outcome::Ok => "ok",
+            Outcome::Error => "error",
+        })
+    })
+}
+
+/// The codec of the first payload that is there.
+pub(crate) fn codec<'a>(decoded: impl IntoIterator<Item = &'a Option<Decoded>>) -> Value {
+    let names = decoded.into_iter().flatten().map(|decoded| decoded.codec.name());
+    names.into_iter().find(|name| *name != "empty").map_or(Value::Null, Value::Name)
+}
+
+/// A retry policy, where it is the JSON it should be.
+pub(crate) fn policy(text: Option<String>) -> Value {
+    let json = text.filter(|text| serde_json::from_str::<serde_json::Value>(text).is_ok());
+    json.map_or(Value::Null, Value::Json)
+}

@@ -1,0 +1,27 @@
+//! The few words that all that is told has in common.
+
+use sen_model::time::humane;
+use sen_model::time::wall::Wall;
+
+/// A span between two readings of the workers' clock, in words.
+pub(crate) fn span(from: Wall, to: Wall) -> String {
+    humane(to.as_micros().saturating_sub(from.as_micros()).max(0))
+}
+
+/// A step's name.
+pub(crate) fn name(step: Option<&str>) -> &str {
+    step.unwrap_or("(unnamed)")
+}
+
+/// How long ago something was.
+pub(crate) fn since(from: Option<Wall>, now: Wall) -> String {
+    from.map_or_else(|| "an unknown time".into(), |from| span(from, now))
+}
+
+/// `1 task`, `3 tasks`.
+pub(crate) fn many(count: impl Into<i128>, noun: &str) -> String {
+    match count.into() {
+        1 => format!("1 {noun}"),
+        count => format!("{count} {noun}s"),
+    }
+}
