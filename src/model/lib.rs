@@ -8,6 +8,7 @@ pub mod ident;
 pub mod letter;
 pub mod letters;
 pub mod listing;
+pub mod live;
 pub mod observe;
 pub mod permit;
 pub mod plan;

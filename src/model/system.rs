@@ -11,6 +11,7 @@ use crate::checkup::Checkup;
 use crate::error::Result;
 use crate::letters::DeadLetters;
 use crate::listing::{Filter, Listing};
+use crate::live::Live;
 use crate::prepared::{PreparedAction, SavedPlan};
 use crate::record::{Found, History};
 use crate::request::Request;
@@ -103,14 +104,12 @@ pub trait System: Send + Sync {
         Ok(Checkup::default())
     }
 
-    /// At most `limit` values that begin with `prefix`, for the shell's completion. `kind` says what stands there:
-    /// `lease`, `execution`, `task`, `saga`, `agent_task`, `letter`, `group`, `namespace`, `owner`, `queue`, `any` (a key
-    /// or id of any kind), or `lease_state`, `execution_state`, … A system knows the kinds it has and says nothing to others.
-    /// Must be cheap on any number of records: a range of an index, or nothing.
+    /// At most `limit` values of this kind that begin with `prefix`, for the shell's completion. A system knows the kinds it has
+    /// and says nothing to others. Must be cheap on any number of records: a range of an index, or nothing.
     ///
     /// # Errors
     /// What the store reports.
-    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+    async fn complete(&self, kind: Live, prefix: &str, limit: u32) -> Result<Vec<String>> {
         let _ = (kind, prefix, limit);
         Ok(Vec::new())
     }

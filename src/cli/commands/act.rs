@@ -15,6 +15,7 @@ use sen_core::systems::sentinel;
 use sen_core::time::Timestamp;
 
 use super::inspect::stored_key;
+use crate::completion::live::{Completes, Live};
 use crate::consent;
 use crate::exit::Exit;
 use crate::progress::Progress;
@@ -45,11 +46,11 @@ pub struct ActionOptions {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Targets {
     /// The key as stored; its namespace is part of it
-    #[arg(required = true, value_name = "KEY")]
+    #[arg(required = true, value_name = "KEY", add = Completes(Live::Lease))]
     pub keys: Vec<String>,
 
     /// Put this namespace before every key, as the library does
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", add = Completes(Live::Namespace))]
     pub namespace: Option<String>,
 
     #[command(flatten)]

@@ -18,6 +18,7 @@ use sen_core::text::named;
 
 use super::act::{ActionOptions, perform};
 use super::inspect::stored_key;
+use crate::completion::live::{Completes, Live};
 use crate::args::span;
 use crate::consent::{self, Knowledge};
 use crate::session::Session;
@@ -41,7 +42,7 @@ A worker inside its hard limit may be alive and is left alone unless --before-ha
 If somebody else was faster the exit code is 5, nothing is overwritten, and the present state is shown.")]
 pub struct Args {
     /// The key as stored; its namespace is part of it
-    #[arg(value_name = "KEY", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "KEY", required_unless_present = "all", conflicts_with = "all", add = Completes(Live::Lease))]
     pub keys: Vec<String>,
 
     /// It completed: cache this result (JSON, @FILE, or - for stdin)
@@ -65,7 +66,7 @@ pub struct Args {
     pub all: bool,
 
     /// Put this namespace before every key; with --all: only keys of this namespace
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", add = Completes(Live::Namespace))]
     pub namespace: Option<String>,
 
     /// With --all: only keys unchanged for longer than this

@@ -40,6 +40,7 @@ use sen_model::checkup::Checkup;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letters::DeadLetters;
 use sen_model::listing::{Filter, Listing};
+use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{Found, History};
 use sen_model::request::Request;
@@ -225,13 +226,9 @@ impl System for Node {
         Ok(checkup)
     }
 
-    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+    async fn complete(&self, kind: Live, prefix: &str, limit: u32) -> Result<Vec<String>> {
         match kind {
-            "agent_task_state" => {
-                let states = STATES.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned());
-                Ok(states.collect())
-            }
-            "agent_task" | "any" => self.store.ids(prefix, limit).await,
+            Live::AgentTask | Live::Any => self.store.ids(prefix, limit).await,
             _ => Ok(Vec::new()),
         }
     }

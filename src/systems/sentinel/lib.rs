@@ -43,6 +43,7 @@ use sen_model::cause::Explanation;
 use sen_model::checkup::{Check, Checkup};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::listing::{Filter, Listing, Part};
+use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{Found, History};
 use sen_model::request::Request;
@@ -258,13 +259,10 @@ impl System for Sentinel {
         Ok(checkup)
     }
 
-    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+    async fn complete(&self, kind: Live, prefix: &str, limit: u32) -> Result<Vec<String>> {
         match kind {
-            "lease" | "any" => self.store.complete(Typed::Key, prefix, limit).await,
-            "namespace" => self.store.complete(Typed::Namespace, prefix, limit).await,
-            "lease_state" => {
-                Ok(STATES.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned()).collect())
-            }
+            Live::Lease | Live::Any => self.store.complete(Typed::Key, prefix, limit).await,
+            Live::Namespace => self.store.complete(Typed::Namespace, prefix, limit).await,
             _ => Ok(Vec::new()),
         }
     }

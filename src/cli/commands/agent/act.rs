@@ -9,6 +9,7 @@ use sen_core::systems::node;
 
 use super::common::agents;
 use super::list::Matching;
+use crate::completion::live::{Completes, Live};
 use crate::args::span;
 use crate::commands::act::{ActionOptions, perform};
 use crate::commands::ids::ids;
@@ -52,7 +53,7 @@ pub struct RequeueArgs {
 #[derive(Debug, clap::Args)]
 pub struct Targets {
     /// The task's id
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all", add = Completes(Live::AgentTask))]
     pub ids: Vec<String>,
 
     /// Every task that matches the filters

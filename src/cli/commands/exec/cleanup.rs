@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use sen_core::error::Result;
 use sen_core::model::request::{ExecutionRequest, Request};
 use sen_core::registry::Access;
@@ -25,8 +26,8 @@ pub struct Args {
     #[arg(long, required = true, value_parser = span, value_name = "SPAN")]
     pub older_than: Duration,
 
-    /// Only in these states: completed, failed, timed_out, cancelled
-    #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
+    /// Only in these states
+    #[arg(long, value_delimiter = ',', value_name = "STATE,…", value_parser = PossibleValuesParser::new(stent::acts::rules::ENDED))]
     pub state: Vec<String>,
 
     /// At most so many, the oldest first

@@ -6,6 +6,7 @@ use sen_core::registry::Access;
 use sen_core::systems::stent;
 
 use super::notify::{self, Notify};
+use crate::completion::live::{Completes, Live};
 use crate::commands::act::{ActionOptions, perform};
 use crate::session::Session;
 use crate::views::Answer;
@@ -23,7 +24,7 @@ Examples:
   sen exec complete --dry-run 0b1c4f7e-2f3a-4c5d-8e6f-7a8b9c0d1e2f")]
 pub struct Args {
     /// The executions' ids
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required = true, value_name = "ID", add = Completes(Live::Execution))]
     pub ids: Vec<String>,
 
     #[command(flatten)]

@@ -6,6 +6,7 @@ use sen_core::registry::Access;
 use sen_core::systems::stent;
 
 use super::notify::{self, Notify};
+use crate::completion::live::{Completes, Live};
 use crate::commands::act::{ActionOptions, perform};
 use crate::commands::reconcile::read_json;
 use crate::session::Session;
@@ -24,7 +25,7 @@ Examples:
   sen exec signal 0b1c4f7e-2f3a-4c5d-8e6f-7a8b9c0d1e2f approve --replace 'null'")]
 pub struct Args {
     /// The execution's id
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", add = Completes(Live::Execution))]
     pub id: String,
 
     /// The signal's name

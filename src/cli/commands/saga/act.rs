@@ -10,6 +10,7 @@ use sen_core::registry::{Access, Database};
 use sen_core::systems::saga::{self, flag};
 
 use super::list::Matching;
+use crate::completion::live::{Completes, Live};
 use crate::args::span;
 use crate::commands::act::{ActionOptions, apply};
 use crate::commands::ids::ids;
@@ -120,7 +121,7 @@ Examples:
   sen saga notify order-789 --inbox --event-id evt_17 --type payment.confirmed --payload @event.json")]
 pub struct NotifyArgs {
     /// The saga's id, or the aggregation or trace id of the only one it can be
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", add = Completes(Live::Saga))]
     id: String,
 
     /// The event's type
@@ -144,7 +145,7 @@ pub struct NotifyArgs {
     inbox: bool,
 
     /// Only a saga in this table: its name, or schema.name
-    #[arg(long, value_name = "TABLE")]
+    #[arg(long, value_name = "TABLE", add = Completes(Live::SagaTable))]
     saga_table: Option<String>,
 
     #[command(flatten)]
@@ -155,7 +156,7 @@ pub struct NotifyArgs {
 #[derive(Debug, clap::Args)]
 pub struct Targets {
     /// The saga's id, or the aggregation or trace id of the only one it can be
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all", add = Completes(Live::Saga))]
     pub ids: Vec<String>,
 
     /// Every saga that matches the filters
