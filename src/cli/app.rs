@@ -132,7 +132,9 @@ fn parse(arguments: &[OsString]) -> Result<(App, Vec<String>), clap::Error> {
     };
     let named = arguments.iter().skip(1).filter_map(|argument| argument.to_str()).find_map(commands::alone);
     let alone = named.and_then(|command| {
-        let small = Globals::augment_args(clap::Command::new("sen").subcommand_required(true)).subcommand(command);
+        let small =
+            Globals::augment_args(clap::Command::new("sen").subcommand_required(true).disable_help_subcommand(true))
+                .subcommand(command);
         strict(small).try_get_matches_from(arguments).and_then(read).ok()
     });
     match alone {
