@@ -15,7 +15,6 @@ pub mod plan;
 pub mod prepared;
 pub mod record;
 pub mod report;
-pub mod request;
 pub mod saved;
 pub mod secret;
 pub mod subject;

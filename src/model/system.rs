@@ -2,6 +2,7 @@
 //!
 //! Nothing here names a database product or a table.
 
+use std::any::Any;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +15,6 @@ use crate::listing::{Filter, Listing};
 use crate::live::Live;
 use crate::prepared::{PreparedAction, SavedPlan};
 use crate::record::{Found, History};
-use crate::request::Request;
 use crate::summary::{Statistics, Survey};
 use crate::time::Timestamp;
 
@@ -25,7 +25,7 @@ pub const MENTIONS: usize = 5;
 
 /// A system of coordinated work in one database.
 #[async_trait]
-pub trait System: Send + Sync {
+pub trait System: Any + Send + Sync {
     /// The system's name: `sentinel`.
     fn name(&self) -> &'static str;
 
@@ -89,9 +89,6 @@ pub trait System: Send + Sync {
     async fn stats(&self, _window: Duration) -> Result<Option<Statistics>> {
         Ok(None)
     }
-
-    /// Looks, judges, and says what would be written.
-    async fn plan(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>>;
 
     /// The plan that was saved, if it is one of this system: its targets are read, nothing is looked at.
     ///

@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod limits;
 pub mod port;
 pub mod record;
+pub mod request;
 pub mod rights;
 pub mod verdict;
 
@@ -43,7 +44,6 @@ use sen_model::listing::{Filter, Listing};
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{Found, History};
-use sen_model::request::Request;
 use sen_model::summary::{Statistics, Survey};
 use sen_model::system::System;
 use sen_model::time::Timestamp;
@@ -231,10 +231,6 @@ impl System for Node {
             Live::AgentTask | Live::Any => self.store.ids(prefix, limit).await,
             _ => Ok(Vec::new()),
         }
-    }
-
-    async fn plan(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
-        self.prepare(request).await
     }
 
     fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>> {

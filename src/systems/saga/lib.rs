@@ -5,6 +5,7 @@
 
 pub mod port;
 pub mod record;
+pub mod request;
 pub mod shape;
 pub mod verdict;
 
@@ -42,7 +43,6 @@ use sen_model::listing::{Filter, Listing};
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{Found, History};
-use sen_model::request::Request;
 use sen_model::summary::Survey;
 use sen_model::system::System;
 use sen_model::time::Timestamp;
@@ -163,10 +163,6 @@ impl System for Sagas {
             }
             _ => Ok(Vec::new()),
         }
-    }
-
-    async fn plan(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
-        self.prepare(request).await
     }
 
     fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>> {

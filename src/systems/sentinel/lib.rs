@@ -6,6 +6,7 @@
 pub mod once_port;
 pub mod port;
 pub mod record;
+pub mod request;
 pub mod similar;
 pub mod verdict;
 pub mod why;
@@ -46,7 +47,6 @@ use sen_model::listing::{Filter, Listing, Part};
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{Found, History};
-use sen_model::request::Request;
 use sen_model::subject::Subject;
 use sen_model::summary::Survey;
 use sen_model::system::System;
@@ -265,10 +265,6 @@ impl System for Sentinel {
             Live::Namespace => self.store.complete(Typed::Namespace, prefix, limit).await,
             _ => Ok(Vec::new()),
         }
-    }
-
-    async fn plan(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
-        self.prepare(request).await
     }
 
     fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>> {

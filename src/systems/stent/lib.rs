@@ -10,6 +10,7 @@ pub mod letters;
 pub mod pickle;
 pub mod port;
 pub mod record;
+pub mod request;
 pub mod shape;
 pub mod verdict;
 pub mod why;
@@ -40,7 +41,6 @@ use sen_model::listing::{Filter, Listing, Part};
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{Found, History};
-use sen_model::request::Request;
 use sen_model::summary::{Statistics, Survey};
 use sen_model::system::System;
 use sen_model::time::{Timestamp, When};
@@ -288,10 +288,6 @@ impl System for Stent {
     async fn stats(&self, window: Duration) -> Result<Option<Statistics>> {
         let stats = self.store.stats(&self.zone, window).await?;
         Ok(Some(view::stats(&stats, &self.zone, window)))
-    }
-
-    async fn plan(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
-        self.prepare(request).await
     }
 
     fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>> {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use sen_core::error::{Error, Result};
 use sen_core::model::listing::Filter;
-use sen_core::model::request::{Request, SagaAct, SagaEvent, SagaRequest};
 use sen_core::ops::unsettled;
 use sen_core::registry::{Access, Database};
+use sen_core::systems::saga::request::{SagaAct, SagaEvent, SagaRequest};
 use sen_core::systems::saga::{self, flag};
 
 use super::list::Matching;
@@ -228,9 +228,9 @@ async fn carried(
     options: &ActionOptions,
     session: &Session,
 ) -> Result<Answer> {
-    let system = database.system(saga::NAME)?;
+    let system = database.sagas()?;
     let retries = matches!(request.act, SagaAct::Retry { .. });
-    let mut action = system.plan(&Request::Saga(request)).await?;
+    let mut action = system.plan(&request).await?;
     if retries {
         let ids: Vec<String> = action.steps().map(|step| step.subject.id).collect();
         let open = unsettled::of_things(database, system, &ids).await?;
