@@ -178,7 +178,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;list' {
-            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: claimed, executing, reconciling, completed (stored), free, held, alive, stalled, uncertain (judged)')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only in these states')
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Only keys of this namespace')
             [CompletionResult]::new('--namespace', '--namespace', [CompletionResultType]::ParameterName, 'Only keys of this namespace')
             [CompletionResult]::new('--owner', '--owner', [CompletionResultType]::ParameterName, 'Only owners that begin so: a host, or host:pid')
@@ -437,7 +437,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;exec;list' {
-            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: pending, running, completed, failed, timed_out, cancelling, cancelled (stored), stranded, overdue, lost, waiting, sleeping, settling (judged)')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only in these states')
             [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'Only of this queue; `default` also means without one')
             [CompletionResult]::new('--function', '--function', [CompletionResultType]::ParameterName, 'Only of this function: module:name, or the name alone')
             [CompletionResult]::new('--tag', '--tag', [CompletionResultType]::ParameterName, 'Only with this tag')
@@ -595,7 +595,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
         }
         'sen;exec;cleanup' {
             [CompletionResult]::new('--older-than', '--older-than', [CompletionResultType]::ParameterName, 'Only those that ended longer ago than this')
-            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only in these states: completed, failed, timed_out, cancelled')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only in these states')
             [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'At most so many, the oldest first')
             [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'Why, for the record kept beside the rows')
             [CompletionResult]::new('--expect', '--expect', [CompletionResultType]::ParameterName, 'Do nothing unless exactly so many would be changed')
@@ -652,7 +652,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;task;list' {
-            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: pending, running, completed, failed (stored), ready, scheduled, waiting, lost (judged)')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only in these states')
             [CompletionResult]::new('--execution', '--execution', [CompletionResultType]::ParameterName, 'Only of this execution')
             [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'Only of this queue; `default` also means without one')
             [CompletionResult]::new('--step', '--step', [CompletionResultType]::ParameterName, 'Only of this step: module:name, or the name alone (for a signal''s waiter: the signal''s name)')
@@ -748,9 +748,9 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
         }
         'sen;dlq;list' {
             [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'Only of this queue; `default` also means without one')
-            [CompletionResult]::new('--system', '--system', [CompletionResultType]::ParameterName, 'Only of this system: stent, saga, node')
+            [CompletionResult]::new('--system', '--system', [CompletionResultType]::ParameterName, 'Only of this system')
             [CompletionResult]::new('--group', '--group', [CompletionResultType]::ParameterName, 'Only of these groups, as `sen dlq groups` names them')
-            [CompletionResult]::new('--kind', '--kind', [CompletionResultType]::ParameterName, 'Only of these kinds: orchestrator, activity, outbox, inbox, agent_task')
+            [CompletionResult]::new('--kind', '--kind', [CompletionResultType]::ParameterName, 'Only of these kinds')
             [CompletionResult]::new('--step', '--step', [CompletionResultType]::ParameterName, 'Only of this step: module:name, or the name alone')
             [CompletionResult]::new('--where-error', '--where-error', [CompletionResultType]::ParameterName, 'Only those whose error contains this text')
             [CompletionResult]::new('--worker', '--worker', [CompletionResultType]::ParameterName, 'Only those given up on by workers whose name begins so')
@@ -785,9 +785,9 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
         }
         'sen;dlq;groups' {
             [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'Only of this queue; `default` also means without one')
-            [CompletionResult]::new('--system', '--system', [CompletionResultType]::ParameterName, 'Only of this system: stent, saga, node')
+            [CompletionResult]::new('--system', '--system', [CompletionResultType]::ParameterName, 'Only of this system')
             [CompletionResult]::new('--group', '--group', [CompletionResultType]::ParameterName, 'Only of these groups, as `sen dlq groups` names them')
-            [CompletionResult]::new('--kind', '--kind', [CompletionResultType]::ParameterName, 'Only of these kinds: orchestrator, activity, outbox, inbox, agent_task')
+            [CompletionResult]::new('--kind', '--kind', [CompletionResultType]::ParameterName, 'Only of these kinds')
             [CompletionResult]::new('--step', '--step', [CompletionResultType]::ParameterName, 'Only of this step: module:name, or the name alone')
             [CompletionResult]::new('--where-error', '--where-error', [CompletionResultType]::ParameterName, 'Only those whose error contains this text')
             [CompletionResult]::new('--worker', '--worker', [CompletionResultType]::ParameterName, 'Only those given up on by workers whose name begins so')
@@ -820,7 +820,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;dlq;show' {
-            [CompletionResult]::new('--system', '--system', [CompletionResultType]::ParameterName, 'Only of this system: stent, saga, node')
+            [CompletionResult]::new('--system', '--system', [CompletionResultType]::ParameterName, 'Only of this system')
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string')
             [CompletionResult]::new('--redis-url', '--redis-url', [CompletionResultType]::ParameterName, 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH')
             [CompletionResult]::new('--env-file', '--env-file', [CompletionResultType]::ParameterName, 'Read settings from this file instead of the nearest .env')
@@ -846,9 +846,9 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
         }
         'sen;dlq;replay' {
             [CompletionResult]::new('--from-queue', '--from-queue', [CompletionResultType]::ParameterName, 'Only of this queue; `default` also means without one')
-            [CompletionResult]::new('--system', '--system', [CompletionResultType]::ParameterName, 'Only of this system: stent, saga, node')
+            [CompletionResult]::new('--system', '--system', [CompletionResultType]::ParameterName, 'Only of this system')
             [CompletionResult]::new('--group', '--group', [CompletionResultType]::ParameterName, 'Only of these groups, as `sen dlq groups` names them')
-            [CompletionResult]::new('--kind', '--kind', [CompletionResultType]::ParameterName, 'Only of these kinds: orchestrator, activity, outbox, inbox, agent_task')
+            [CompletionResult]::new('--kind', '--kind', [CompletionResultType]::ParameterName, 'Only of these kinds')
             [CompletionResult]::new('--step', '--step', [CompletionResultType]::ParameterName, 'Only of this step: module:name, or the name alone')
             [CompletionResult]::new('--where-error', '--where-error', [CompletionResultType]::ParameterName, 'Only those whose error contains this text')
             [CompletionResult]::new('--worker', '--worker', [CompletionResultType]::ParameterName, 'Only those given up on by workers whose name begins so')
@@ -892,9 +892,9 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
         }
         'sen;dlq;discard' {
             [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'Only of this queue; `default` also means without one')
-            [CompletionResult]::new('--system', '--system', [CompletionResultType]::ParameterName, 'Only of this system: stent, saga, node')
+            [CompletionResult]::new('--system', '--system', [CompletionResultType]::ParameterName, 'Only of this system')
             [CompletionResult]::new('--group', '--group', [CompletionResultType]::ParameterName, 'Only of these groups, as `sen dlq groups` names them')
-            [CompletionResult]::new('--kind', '--kind', [CompletionResultType]::ParameterName, 'Only of these kinds: orchestrator, activity, outbox, inbox, agent_task')
+            [CompletionResult]::new('--kind', '--kind', [CompletionResultType]::ParameterName, 'Only of these kinds')
             [CompletionResult]::new('--step', '--step', [CompletionResultType]::ParameterName, 'Only of this step: module:name, or the name alone')
             [CompletionResult]::new('--where-error', '--where-error', [CompletionResultType]::ParameterName, 'Only those whose error contains this text')
             [CompletionResult]::new('--worker', '--worker', [CompletionResultType]::ParameterName, 'Only those given up on by workers whose name begins so')
@@ -935,9 +935,9 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
         }
         'sen;dlq;export' {
             [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'Only of this queue; `default` also means without one')
-            [CompletionResult]::new('--system', '--system', [CompletionResultType]::ParameterName, 'Only of this system: stent, saga, node')
+            [CompletionResult]::new('--system', '--system', [CompletionResultType]::ParameterName, 'Only of this system')
             [CompletionResult]::new('--group', '--group', [CompletionResultType]::ParameterName, 'Only of these groups, as `sen dlq groups` names them')
-            [CompletionResult]::new('--kind', '--kind', [CompletionResultType]::ParameterName, 'Only of these kinds: orchestrator, activity, outbox, inbox, agent_task')
+            [CompletionResult]::new('--kind', '--kind', [CompletionResultType]::ParameterName, 'Only of these kinds')
             [CompletionResult]::new('--step', '--step', [CompletionResultType]::ParameterName, 'Only of this step: module:name, or the name alone')
             [CompletionResult]::new('--where-error', '--where-error', [CompletionResultType]::ParameterName, 'Only those whose error contains this text')
             [CompletionResult]::new('--worker', '--worker', [CompletionResultType]::ParameterName, 'Only those given up on by workers whose name begins so')
@@ -1005,7 +1005,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;saga;list' {
-            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: running, suspended, failed, compensating, compensating_suspended, compensated, completed, timeout (stored); stuck, overdue, lease_expired, due, between_steps, waiting_retry, waiting_event, partly_compensated, timed_out, unreadable (judged)')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only in these states')
             [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'Only those of this saga definition')
             [CompletionResult]::new('--aggregation', '--aggregation', [CompletionResultType]::ParameterName, 'Only those about this')
             [CompletionResult]::new('--where-error', '--where-error', [CompletionResultType]::ParameterName, 'Only those whose last error contains this text')
@@ -1069,7 +1069,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;saga;retry' {
-            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: running, suspended, failed, compensating, compensating_suspended, compensated, completed, timeout (stored); stuck, overdue, lease_expired, due, between_steps, waiting_retry, waiting_event, partly_compensated, timed_out, unreadable (judged)')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only in these states')
             [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'Only those of this saga definition')
             [CompletionResult]::new('--aggregation', '--aggregation', [CompletionResultType]::ParameterName, 'Only those about this')
             [CompletionResult]::new('--where-error', '--where-error', [CompletionResultType]::ParameterName, 'Only those whose last error contains this text')
@@ -1112,7 +1112,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
         }
         'sen;saga;skip' {
             [CompletionResult]::new('--result', '--result', [CompletionResultType]::ParameterName, 'The step''s output: a JSON object, @FILE, or - for stdin [default: {}]')
-            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: running, suspended, failed, compensating, compensating_suspended, compensated, completed, timeout (stored); stuck, overdue, lease_expired, due, between_steps, waiting_retry, waiting_event, partly_compensated, timed_out, unreadable (judged)')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only in these states')
             [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'Only those of this saga definition')
             [CompletionResult]::new('--aggregation', '--aggregation', [CompletionResultType]::ParameterName, 'Only those about this')
             [CompletionResult]::new('--where-error', '--where-error', [CompletionResultType]::ParameterName, 'Only those whose last error contains this text')
@@ -1154,7 +1154,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;saga;compensate' {
-            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: running, suspended, failed, compensating, compensating_suspended, compensated, completed, timeout (stored); stuck, overdue, lease_expired, due, between_steps, waiting_retry, waiting_event, partly_compensated, timed_out, unreadable (judged)')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only in these states')
             [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'Only those of this saga definition')
             [CompletionResult]::new('--aggregation', '--aggregation', [CompletionResultType]::ParameterName, 'Only those about this')
             [CompletionResult]::new('--where-error', '--where-error', [CompletionResultType]::ParameterName, 'Only those whose last error contains this text')
@@ -1195,7 +1195,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;saga;abort' {
-            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: running, suspended, failed, compensating, compensating_suspended, compensated, completed, timeout (stored); stuck, overdue, lease_expired, due, between_steps, waiting_retry, waiting_event, partly_compensated, timed_out, unreadable (judged)')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only in these states')
             [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'Only those of this saga definition')
             [CompletionResult]::new('--aggregation', '--aggregation', [CompletionResultType]::ParameterName, 'Only those about this')
             [CompletionResult]::new('--where-error', '--where-error', [CompletionResultType]::ParameterName, 'Only those whose last error contains this text')
@@ -1238,7 +1238,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
         'sen;saga;unstick' {
             [CompletionResult]::new('--unchanged-for', '--unchanged-for', [CompletionResultType]::ParameterName, 'How long a saga must have been unchanged')
             [CompletionResult]::new('--verify', '--verify', [CompletionResultType]::ParameterName, 'Watch whether the saga goes on, for at most so long [default: 30s]')
-            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: running, suspended, failed, compensating, compensating_suspended, compensated, completed, timeout (stored); stuck, overdue, lease_expired, due, between_steps, waiting_retry, waiting_event, partly_compensated, timed_out, unreadable (judged)')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only in these states')
             [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'Only those of this saga definition')
             [CompletionResult]::new('--aggregation', '--aggregation', [CompletionResultType]::ParameterName, 'Only those about this')
             [CompletionResult]::new('--where-error', '--where-error', [CompletionResultType]::ParameterName, 'Only those whose last error contains this text')
@@ -1341,7 +1341,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;saga;outbox;list' {
-            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: pending, failed; dispatching, sent (outbox); processing, applied, ignored (inbox)')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only in these states')
             [CompletionResult]::new('--saga', '--saga', [CompletionResultType]::ParameterName, 'Only those of this saga or aggregation id')
             [CompletionResult]::new('--topic', '--topic', [CompletionResultType]::ParameterName, 'Only of this topic, event type or step')
             [CompletionResult]::new('--where-error', '--where-error', [CompletionResultType]::ParameterName, 'Only those whose last error contains this text')
@@ -1468,7 +1468,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;saga;inbox;list' {
-            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: pending, failed; dispatching, sent (outbox); processing, applied, ignored (inbox)')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only in these states')
             [CompletionResult]::new('--saga', '--saga', [CompletionResultType]::ParameterName, 'Only those of this saga or aggregation id')
             [CompletionResult]::new('--topic', '--topic', [CompletionResultType]::ParameterName, 'Only of this topic, event type or step')
             [CompletionResult]::new('--where-error', '--where-error', [CompletionResultType]::ParameterName, 'Only those whose last error contains this text')
@@ -1703,7 +1703,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;agent;list' {
-            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: queued, leased, in_progress, completed, failed, retrying (stored); running, worker_gone, lease_expired, out_of_attempts, over_cost_limit, cancelled, completed_with_errors, unreadable (judged)')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only in these states')
             [CompletionResult]::new('--tenant', '--tenant', [CompletionResultType]::ParameterName, 'Only tasks of this tenant')
             [CompletionResult]::new('--owner', '--owner', [CompletionResultType]::ParameterName, 'Only tasks that this worker has or had')
             [CompletionResult]::new('--type', '--type', [CompletionResultType]::ParameterName, 'Only tasks of this type')
@@ -1803,7 +1803,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;agent;cancel' {
-            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: queued, leased, in_progress, completed, failed, retrying (stored); running, worker_gone, lease_expired, out_of_attempts, over_cost_limit, cancelled, completed_with_errors, unreadable (judged)')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only in these states')
             [CompletionResult]::new('--tenant', '--tenant', [CompletionResultType]::ParameterName, 'Only tasks of this tenant')
             [CompletionResult]::new('--owner', '--owner', [CompletionResultType]::ParameterName, 'Only tasks that this worker has or had')
             [CompletionResult]::new('--type', '--type', [CompletionResultType]::ParameterName, 'Only tasks of this type')
@@ -1845,7 +1845,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;agent;requeue' {
-            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: queued, leased, in_progress, completed, failed, retrying (stored); running, worker_gone, lease_expired, out_of_attempts, over_cost_limit, cancelled, completed_with_errors, unreadable (judged)')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only in these states')
             [CompletionResult]::new('--tenant', '--tenant', [CompletionResultType]::ParameterName, 'Only tasks of this tenant')
             [CompletionResult]::new('--owner', '--owner', [CompletionResultType]::ParameterName, 'Only tasks that this worker has or had')
             [CompletionResult]::new('--type', '--type', [CompletionResultType]::ParameterName, 'Only tasks of this type')

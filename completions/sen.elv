@@ -170,7 +170,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'sen;list'= {
-            cand --state 'Only these states: claimed, executing, reconciling, completed (stored), free, held, alive, stalled, uncertain (judged)'
+            cand --state 'Only in these states'
             cand -n 'Only keys of this namespace'
             cand --namespace 'Only keys of this namespace'
             cand --owner 'Only owners that begin so: a host, or host:pid'
@@ -421,7 +421,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand cleanup 'Remove executions that ended long ago, with everything that belongs to them'
         }
         &'sen;exec;list'= {
-            cand --state 'Only these states: pending, running, completed, failed, timed_out, cancelling, cancelled (stored), stranded, overdue, lost, waiting, sleeping, settling (judged)'
+            cand --state 'Only in these states'
             cand --queue 'Only of this queue; `default` also means without one'
             cand --function 'Only of this function: module:name, or the name alone'
             cand --tag 'Only with this tag'
@@ -574,7 +574,7 @@ set edit:completion:arg-completer[sen] = {|@words|
         }
         &'sen;exec;cleanup'= {
             cand --older-than 'Only those that ended longer ago than this'
-            cand --state 'Only in these states: completed, failed, timed_out, cancelled'
+            cand --state 'Only in these states'
             cand --limit 'At most so many, the oldest first'
             cand --reason 'Why, for the record kept beside the rows'
             cand --expect 'Do nothing unless exactly so many would be changed'
@@ -629,7 +629,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand show 'Show a task: its lease and whether its worker is gone, arguments, result or error, retry policy, dead letter'
         }
         &'sen;task;list'= {
-            cand --state 'Only these states: pending, running, completed, failed (stored), ready, scheduled, waiting, lost (judged)'
+            cand --state 'Only in these states'
             cand --execution 'Only of this execution'
             cand --queue 'Only of this queue; `default` also means without one'
             cand --step 'Only of this step: module:name, or the name alone (for a signal''s waiter: the signal''s name)'
@@ -722,9 +722,9 @@ set edit:completion:arg-completer[sen] = {|@words|
         }
         &'sen;dlq;list'= {
             cand --queue 'Only of this queue; `default` also means without one'
-            cand --system 'Only of this system: stent, saga, node'
+            cand --system 'Only of this system'
             cand --group 'Only of these groups, as `sen dlq groups` names them'
-            cand --kind 'Only of these kinds: orchestrator, activity, outbox, inbox, agent_task'
+            cand --kind 'Only of these kinds'
             cand --step 'Only of this step: module:name, or the name alone'
             cand --where-error 'Only those whose error contains this text'
             cand --worker 'Only those given up on by workers whose name begins so'
@@ -758,9 +758,9 @@ set edit:completion:arg-completer[sen] = {|@words|
         }
         &'sen;dlq;groups'= {
             cand --queue 'Only of this queue; `default` also means without one'
-            cand --system 'Only of this system: stent, saga, node'
+            cand --system 'Only of this system'
             cand --group 'Only of these groups, as `sen dlq groups` names them'
-            cand --kind 'Only of these kinds: orchestrator, activity, outbox, inbox, agent_task'
+            cand --kind 'Only of these kinds'
             cand --step 'Only of this step: module:name, or the name alone'
             cand --where-error 'Only those whose error contains this text'
             cand --worker 'Only those given up on by workers whose name begins so'
@@ -792,7 +792,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'sen;dlq;show'= {
-            cand --system 'Only of this system: stent, saga, node'
+            cand --system 'Only of this system'
             cand --database-url 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string'
             cand --redis-url 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH'
             cand --env-file 'Read settings from this file instead of the nearest .env'
@@ -817,9 +817,9 @@ set edit:completion:arg-completer[sen] = {|@words|
         }
         &'sen;dlq;replay'= {
             cand --from-queue 'Only of this queue; `default` also means without one'
-            cand --system 'Only of this system: stent, saga, node'
+            cand --system 'Only of this system'
             cand --group 'Only of these groups, as `sen dlq groups` names them'
-            cand --kind 'Only of these kinds: orchestrator, activity, outbox, inbox, agent_task'
+            cand --kind 'Only of these kinds'
             cand --step 'Only of this step: module:name, or the name alone'
             cand --where-error 'Only those whose error contains this text'
             cand --worker 'Only those given up on by workers whose name begins so'
@@ -862,9 +862,9 @@ set edit:completion:arg-completer[sen] = {|@words|
         }
         &'sen;dlq;discard'= {
             cand --queue 'Only of this queue; `default` also means without one'
-            cand --system 'Only of this system: stent, saga, node'
+            cand --system 'Only of this system'
             cand --group 'Only of these groups, as `sen dlq groups` names them'
-            cand --kind 'Only of these kinds: orchestrator, activity, outbox, inbox, agent_task'
+            cand --kind 'Only of these kinds'
             cand --step 'Only of this step: module:name, or the name alone'
             cand --where-error 'Only those whose error contains this text'
             cand --worker 'Only those given up on by workers whose name begins so'
@@ -904,9 +904,9 @@ set edit:completion:arg-completer[sen] = {|@words|
         }
         &'sen;dlq;export'= {
             cand --queue 'Only of this queue; `default` also means without one'
-            cand --system 'Only of this system: stent, saga, node'
+            cand --system 'Only of this system'
             cand --group 'Only of these groups, as `sen dlq groups` names them'
-            cand --kind 'Only of these kinds: orchestrator, activity, outbox, inbox, agent_task'
+            cand --kind 'Only of these kinds'
             cand --step 'Only of this step: module:name, or the name alone'
             cand --where-error 'Only those whose error contains this text'
             cand --worker 'Only those given up on by workers whose name begins so'
@@ -972,7 +972,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand inbox 'Events that sagas are sent'
         }
         &'sen;saga;list'= {
-            cand --state 'Only these states: running, suspended, failed, compensating, compensating_suspended, compensated, completed, timeout (stored); stuck, overdue, lease_expired, due, between_steps, waiting_retry, waiting_event, partly_compensated, timed_out, unreadable (judged)'
+            cand --state 'Only in these states'
             cand --name 'Only those of this saga definition'
             cand --aggregation 'Only those about this'
             cand --where-error 'Only those whose last error contains this text'
@@ -1034,7 +1034,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'sen;saga;retry'= {
-            cand --state 'Only these states: running, suspended, failed, compensating, compensating_suspended, compensated, completed, timeout (stored); stuck, overdue, lease_expired, due, between_steps, waiting_retry, waiting_event, partly_compensated, timed_out, unreadable (judged)'
+            cand --state 'Only in these states'
             cand --name 'Only those of this saga definition'
             cand --aggregation 'Only those about this'
             cand --where-error 'Only those whose last error contains this text'
@@ -1076,7 +1076,7 @@ set edit:completion:arg-completer[sen] = {|@words|
         }
         &'sen;saga;skip'= {
             cand --result 'The step''s output: a JSON object, @FILE, or - for stdin [default: {}]'
-            cand --state 'Only these states: running, suspended, failed, compensating, compensating_suspended, compensated, completed, timeout (stored); stuck, overdue, lease_expired, due, between_steps, waiting_retry, waiting_event, partly_compensated, timed_out, unreadable (judged)'
+            cand --state 'Only in these states'
             cand --name 'Only those of this saga definition'
             cand --aggregation 'Only those about this'
             cand --where-error 'Only those whose last error contains this text'
@@ -1117,7 +1117,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'sen;saga;compensate'= {
-            cand --state 'Only these states: running, suspended, failed, compensating, compensating_suspended, compensated, completed, timeout (stored); stuck, overdue, lease_expired, due, between_steps, waiting_retry, waiting_event, partly_compensated, timed_out, unreadable (judged)'
+            cand --state 'Only in these states'
             cand --name 'Only those of this saga definition'
             cand --aggregation 'Only those about this'
             cand --where-error 'Only those whose last error contains this text'
@@ -1157,7 +1157,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'sen;saga;abort'= {
-            cand --state 'Only these states: running, suspended, failed, compensating, compensating_suspended, compensated, completed, timeout (stored); stuck, overdue, lease_expired, due, between_steps, waiting_retry, waiting_event, partly_compensated, timed_out, unreadable (judged)'
+            cand --state 'Only in these states'
             cand --name 'Only those of this saga definition'
             cand --aggregation 'Only those about this'
             cand --where-error 'Only those whose last error contains this text'
@@ -1199,7 +1199,7 @@ set edit:completion:arg-completer[sen] = {|@words|
         &'sen;saga;unstick'= {
             cand --unchanged-for 'How long a saga must have been unchanged'
             cand --verify 'Watch whether the saga goes on, for at most so long [default: 30s]'
-            cand --state 'Only these states: running, suspended, failed, compensating, compensating_suspended, compensated, completed, timeout (stored); stuck, overdue, lease_expired, due, between_steps, waiting_retry, waiting_event, partly_compensated, timed_out, unreadable (judged)'
+            cand --state 'Only in these states'
             cand --name 'Only those of this saga definition'
             cand --aggregation 'Only those about this'
             cand --where-error 'Only those whose last error contains this text'
@@ -1299,7 +1299,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand requeue 'Make outbox messages due again that failed, or that a publisher took and never finished'
         }
         &'sen;saga;outbox;list'= {
-            cand --state 'Only these states: pending, failed; dispatching, sent (outbox); processing, applied, ignored (inbox)'
+            cand --state 'Only in these states'
             cand --saga 'Only those of this saga or aggregation id'
             cand --topic 'Only of this topic, event type or step'
             cand --where-error 'Only those whose last error contains this text'
@@ -1422,7 +1422,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand requeue 'Make inbox messages due again that failed, or that a worker took and never finished'
         }
         &'sen;saga;inbox;list'= {
-            cand --state 'Only these states: pending, failed; dispatching, sent (outbox); processing, applied, ignored (inbox)'
+            cand --state 'Only in these states'
             cand --saga 'Only those of this saga or aggregation id'
             cand --topic 'Only of this topic, event type or step'
             cand --where-error 'Only those whose last error contains this text'
@@ -1649,7 +1649,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand rate-limit 'Show, set or reset the rate limits of tenants'
         }
         &'sen;agent;list'= {
-            cand --state 'Only these states: queued, leased, in_progress, completed, failed, retrying (stored); running, worker_gone, lease_expired, out_of_attempts, over_cost_limit, cancelled, completed_with_errors, unreadable (judged)'
+            cand --state 'Only in these states'
             cand --tenant 'Only tasks of this tenant'
             cand --owner 'Only tasks that this worker has or had'
             cand --type 'Only tasks of this type'
@@ -1746,7 +1746,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'sen;agent;cancel'= {
-            cand --state 'Only these states: queued, leased, in_progress, completed, failed, retrying (stored); running, worker_gone, lease_expired, out_of_attempts, over_cost_limit, cancelled, completed_with_errors, unreadable (judged)'
+            cand --state 'Only in these states'
             cand --tenant 'Only tasks of this tenant'
             cand --owner 'Only tasks that this worker has or had'
             cand --type 'Only tasks of this type'
@@ -1787,7 +1787,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'sen;agent;requeue'= {
-            cand --state 'Only these states: queued, leased, in_progress, completed, failed, retrying (stored); running, worker_gone, lease_expired, out_of_attempts, over_cost_limit, cancelled, completed_with_errors, unreadable (judged)'
+            cand --state 'Only in these states'
             cand --tenant 'Only tasks of this tenant'
             cand --owner 'Only tasks that this worker has or had'
             cand --type 'Only tasks of this type'

@@ -132,7 +132,9 @@ fn parse(arguments: &[OsString]) -> Result<(App, Vec<String>), clap::Error> {
     };
     let named = arguments.iter().skip(1).filter_map(|argument| argument.to_str()).find_map(commands::alone);
     let alone = named.and_then(|command| {
-        let small = Globals::augment_args(clap::Command::new("sen").subcommand_required(true)).subcommand(command);
+        let small =
+            Globals::augment_args(clap::Command::new("sen").subcommand_required(true).disable_help_subcommand(true))
+                .subcommand(command);
         strict(small).try_get_matches_from(arguments).and_then(read).ok()
     });
     match alone {
@@ -287,10 +289,34 @@ fn wants_json(arguments: &[OsString]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::completion::live::Completes;
 
     #[test]
     fn the_command_line_is_well_formed() {
         App::command().debug_assert();
+    }
+
+    /// Every argument of every command that is a key or an id, with the words of the command.
+    fn named(command: &clap::Command, path: &str, out: &mut Vec<(String, bool)>) {
+        for argument in command.get_positionals() {
+            let shown = argument.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
+            if shown.split('|').any(|word| matches!(word, "KEY" | "ID")) {
+                out.push((path.to_owned(), argument.get::<Completes>().is_some()));
+            }
+        }
+        for inner in command.get_subcommands() {
+            named(inner, format!("{path} {}", inner.get_name()).trim_start(), out);
+        }
+    }
+
+    #[test]
+    fn keys_and_ids_are_completed_from_the_database() {
+        let mut found = Vec::new();
+        named(&App::command(), "", &mut found);
+        assert!(found.len() >= 25, "{found:?}");
+        // Messages are found by ids that no index of theirs begins with.
+        let without = |(path, completed): &&(String, bool)| !completed && !path.contains("box ");
+        assert_eq!(found.iter().filter(without).collect::<Vec<_>>(), Vec::<&(String, bool)>::new());
     }
 
     /// Every option and argument of every command that takes a text.

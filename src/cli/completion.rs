@@ -4,7 +4,7 @@
 //! Never says anything but candidates: nobody wants an error in the middle of typing.
 
 pub mod install;
-pub mod kinds;
+pub mod live;
 pub mod script;
 
 use std::ffi::{OsStr, OsString};
@@ -17,7 +17,6 @@ use clap_complete::CompletionCandidate;
 use clap_complete::engine::{ArgValueCompleter, complete};
 use sen_core::ops;
 use sen_core::registry::{self, Access};
-use sen_core::systems::sentinel;
 use tokio::time::Instant;
 
 use crate::args::Globals;
@@ -28,6 +27,7 @@ use crate::screen::Screen;
 use crate::screen::terminal::ColorChoice;
 use crate::session::Session;
 use crate::settings::NO_FILE;
+use live::{Completes, Live};
 use script::Shell;
 
 /// The first word of such a question. It is no command of clap's: no other run of the program pays for it.
@@ -62,7 +62,7 @@ fn candidates(arguments: &[OsString], tree: clap::Command, begun: Instant) -> Op
     words.resize(index.checked_add(1).filter(|length| *length < 10_000)?, OsString::new());
 
     let asker = Arc::new(Asker { begun, words: words.clone() });
-    let mut root = live(tree, &mut Vec::new(), &asker);
+    let mut root = live(tree, &asker);
     let here = std::env::current_dir().ok();
     let mut found = complete(&mut root, words.clone(), index, here.as_deref()).ok()?;
     // Options are offered to somebody who has begun one, or where nothing else fits.
@@ -85,28 +85,16 @@ fn is_option(candidate: &CompletionCandidate) -> bool {
     candidate.get_value().to_string_lossy().starts_with('-')
 }
 
-/// The command with a source of live values at every argument that has some. Told by name, so that a command needs to do
-/// nothing for it.
-fn live(command: clap::Command, path: &mut Vec<String>, asker: &Arc<Asker>) -> clap::Command {
-    let names: Vec<String> = command.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
-    let here = path.clone();
-    let mut command = command.mut_args(|arg| {
-        let words: Vec<&str> = here.iter().map(String::as_str).collect();
-        match kinds::kind(&words, &arg) {
-            Some(kinds::Kind::Live(kind)) => {
-                let asker = Arc::clone(asker);
-                arg.add(ArgValueCompleter::new(move |word: &OsStr| asker.ask(kind, word)))
-            }
-            Some(kinds::Kind::Path) => arg.value_hint(clap::ValueHint::AnyPath),
-            None => arg,
+/// The command with a source of live values at every argument that says what completes it.
+fn live(command: clap::Command, asker: &Arc<Asker>) -> clap::Command {
+    let command = command.mut_args(|arg| match arg.get::<Completes>() {
+        Some(Completes(kind)) => {
+            let (kind, asker) = (*kind, Arc::clone(asker));
+            arg.add(ArgValueCompleter::new(move |word: &OsStr| asker.ask(kind, word)))
         }
+        None => arg,
     });
-    for name in names {
-        path.push(name.clone());
-        command = command.mut_subcommand(name, |inner| live(inner, path, asker));
-        path.pop();
-    }
-    command
+    command.mut_subcommands(|inner| live(inner, asker))
 }
 
 /// Asks the database, if there is one.
@@ -116,18 +104,12 @@ struct Asker {
 }
 
 impl Asker {
-    fn ask(&self, kind: &'static str, word: &OsStr) -> Vec<CompletionCandidate> {
+    fn ask(&self, kind: Live, word: &OsStr) -> Vec<CompletionCandidate> {
         let Some(prefix) = word.to_str() else { return Vec::new() };
-        let values = if kind == "lease_state" {
-            // Known without asking.
-            sentinel::STATES.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned()).collect()
-        } else {
-            self.values(kind, prefix).unwrap_or_default()
-        };
-        values.into_iter().map(CompletionCandidate::new).collect()
+        self.values(kind, prefix).unwrap_or_default().into_iter().map(CompletionCandidate::new).collect()
     }
 
-    fn values(&self, kind: &str, prefix: &str) -> Option<Vec<String>> {
+    fn values(&self, kind: Live, prefix: &str) -> Option<Vec<String>> {
         let left = PATIENCE.checked_sub(self.begun.elapsed())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         let values = runtime.block_on(async {

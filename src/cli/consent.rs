@@ -6,9 +6,9 @@ use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::plan::{Risk, Set, Step};
 use sen_core::model::prepared::PreparedAction;
 use sen_core::model::report::Item;
-use sen_core::model::request::Decision;
 use sen_core::model::verdict::shell_word;
 use sen_core::permit::Consent;
+use sen_core::systems::sentinel::request::Decision;
 
 use crate::session::Session;
 

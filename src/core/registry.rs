@@ -1,5 +1,6 @@
 //! Which systems a database may hold, and opening them.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -192,6 +193,44 @@ impl Database {
             }
             seen => seen.map(|()| true),
         }
+    }
+
+    /// The system of this type.
+    fn typed<S: System>(&self, name: &str) -> Result<&S> {
+        let found = self.systems().find_map(|system| (system as &dyn Any).downcast_ref());
+        found.ok_or_else(|| Error::new(ErrorKind::NoSystem, format!("this database cannot hold {name}")))
+    }
+
+    /// Leases.
+    ///
+    /// # Errors
+    /// `NoSystem` when this database cannot hold them.
+    pub fn leases(&self) -> Result<&sen_sentinel::Sentinel> {
+        self.typed(sen_sentinel::NAME)
+    }
+
+    /// Durable executions.
+    ///
+    /// # Errors
+    /// `NoSystem` when this database cannot hold them.
+    pub fn executions(&self) -> Result<&sen_stent::Stent> {
+        self.typed(sen_stent::NAME)
+    }
+
+    /// Sagas.
+    ///
+    /// # Errors
+    /// `NoSystem` when this database cannot hold them.
+    pub fn sagas(&self) -> Result<&sen_saga::Sagas> {
+        self.typed(sen_saga::NAME)
+    }
+
+    /// Agent tasks.
+    ///
+    /// # Errors
+    /// `NoSystem` when this database cannot hold them.
+    pub fn agents(&self) -> Result<&sen_node::Node> {
+        self.typed(sen_node::NAME)
     }
 
     /// One system by name.

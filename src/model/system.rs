@@ -2,6 +2,7 @@
 //!
 //! Nothing here names a database product or a table.
 
+use std::any::Any;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,9 +12,9 @@ use crate::checkup::Checkup;
 use crate::error::Result;
 use crate::letters::DeadLetters;
 use crate::listing::{Filter, Listing};
+use crate::live::Live;
 use crate::prepared::{PreparedAction, SavedPlan};
 use crate::record::{Found, History};
-use crate::request::Request;
 use crate::summary::{Statistics, Survey};
 use crate::time::Timestamp;
 
@@ -24,7 +25,7 @@ pub const MENTIONS: usize = 5;
 
 /// A system of coordinated work in one database.
 #[async_trait]
-pub trait System: Send + Sync {
+pub trait System: Any + Send + Sync {
     /// The system's name: `sentinel`.
     fn name(&self) -> &'static str;
 
@@ -89,9 +90,6 @@ pub trait System: Send + Sync {
         Ok(None)
     }
 
-    /// Looks, judges, and says what would be written.
-    async fn plan(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>>;
-
     /// The plan that was saved, if it is one of this system: its targets are read, nothing is looked at.
     ///
     /// # Errors
@@ -103,14 +101,12 @@ pub trait System: Send + Sync {
         Ok(Checkup::default())
     }
 
-    /// At most `limit` values that begin with `prefix`, for the shell's completion. `kind` says what stands there:
-    /// `lease`, `execution`, `task`, `saga`, `agent_task`, `letter`, `group`, `namespace`, `owner`, `queue`, `any` (a key
-    /// or id of any kind), or `lease_state`, `execution_state`, … A system knows the kinds it has and says nothing to others.
-    /// Must be cheap on any number of records: a range of an index, or nothing.
+    /// At most `limit` values of this kind that begin with `prefix`, for the shell's completion. A system knows the kinds it has
+    /// and says nothing to others. Must be cheap on any number of records: a range of an index, or nothing.
     ///
     /// # Errors
     /// What the store reports.
-    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+    async fn complete(&self, kind: Live, prefix: &str, limit: u32) -> Result<Vec<String>> {
         let _ = (kind, prefix, limit);
         Ok(Vec::new())
     }

@@ -138,18 +138,18 @@ fn what_was_done_is_shown_before_a_requeue() {
 /// Every guard of the scripts: a change between the look and the act leaves everything as it is.
 #[test]
 fn guards() {
-    use sen_core::model::request::{AgentRequest, Request};
     use sen_core::ops::act::{self, Author};
     use sen_core::permit::{Consent, Revocation};
     use sen_core::registry::{self, Access};
     use sen_core::stores::url::Target;
     use sen_core::systems::node;
+    use sen_core::systems::node::request::AgentRequest;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let place = Place::empty();
     let target = Target::resolve(Some(&place.server.url()), &|_| None).unwrap();
     let database = runtime.block_on(registry::open(&target, Access::Write, Some(Duration::from_secs(5)))).unwrap();
-    let system = database.system(node::NAME).unwrap();
+    let system = database.agents().unwrap();
     type Change = fn(&Place);
     type Case<'a> = (&'a str, &'a dyn Fn(&Place), bool);
     let set = |name: &'static str, value: &'static str| move |place: &Place| place.set("t", &[(name, value)]);
@@ -179,7 +179,7 @@ fn guards() {
             } else {
                 AgentRequest::Requeue { ids, verify: None }
             };
-            let action = runtime.block_on(system.plan(&Request::Agent(request))).unwrap();
+            let action = runtime.block_on(system.plan(&request)).unwrap();
             assert_eq!(action.plan().targets, 1, "{what}: {:?}", action.plan().refused);
             change(&place);
             let before = place.everything();

@@ -1,5 +1,6 @@
 //! Agent tasks on Redis: real redis-servers, the fixtures that the real controller and workers wrote, the real binary.
 
+#![cfg(all(feature = "postgres", feature = "redis"))]
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 #[path = "../connect/certificates.rs"]

@@ -9,12 +9,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use sen_core::model::report::{Outcome, Report};
-use sen_core::model::request::{AgentRequest, Request};
 use sen_core::ops::act::{self, Author};
 use sen_core::permit::{Consent, Revocation};
 use sen_core::registry::{self, Access};
 use sen_core::stores::url::Target;
 use sen_core::systems::node;
+use sen_core::systems::node::request::AgentRequest;
 
 use crate::harness::redis::Answer;
 use crate::harness::scale::sized;
@@ -38,8 +38,8 @@ fn operator(place: &Arc<Place>, request: AgentRequest, ready: &Arc<Barrier>) -> 
         let target = Target::resolve(Some(&url), &|_| None).unwrap();
         runtime.block_on(async {
             let database = registry::open(&target, Access::Write, Some(Duration::from_secs(20))).await.unwrap();
-            let system = database.system(node::NAME).unwrap();
-            let action = system.plan(&Request::Agent(request)).await.unwrap();
+            let system = database.agents().unwrap();
+            let action = system.plan(&request).await.unwrap();
             ready.wait();
             act::apply(action, Consent::InAdvance, Author::default(), &Revocation::default()).await.unwrap()
         })

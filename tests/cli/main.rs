@@ -1,5 +1,6 @@
 //! The real binary as people and scripts meet it: screens, errors, exit codes, formats, terminals, pipes.
 
+#![cfg(all(feature = "postgres", feature = "sqlite"))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../harness/mod.rs"]

@@ -1,5 +1,6 @@
 //! Connecting to real PostgreSQL servers: TLS modes, log-in, several hosts, lost connections, poolers.
 
+#![cfg(feature = "postgres")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 mod certificates;

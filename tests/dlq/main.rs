@@ -1,5 +1,6 @@
 //! Dead letters and the acts on executions of Stent and Senpuki: guards, real workers, several operators at once, faults.
 
+#![cfg(all(feature = "postgres", feature = "sqlite"))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "seeds and counts are shown with --nocapture")]
 

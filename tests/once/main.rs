@@ -1,6 +1,7 @@
 //! `sen once` and `sen_core::once`: the guards, the command as a person uses it, faults, contention, and the real Python
 //! library on the same keys.
 
+#![cfg(all(feature = "postgres", feature = "sqlite"))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "seeds and measurements are shown with --nocapture")]
 

@@ -3,6 +3,7 @@
 //!
 //! The size in everyday runs is small; `SEN_TEST_SCALE=100` is the full one: 400 faults of each act.
 
+#![cfg(all(feature = "postgres", feature = "sqlite"))]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../harness/mod.rs"]

@@ -1,5 +1,7 @@
 //! The real Python library makes the data; `sen` reads it; what `sen` says must be what the library says of itself.
 
+#![cfg(feature = "postgres")]
+
 mod contract;
 #[path = "../harness/mod.rs"]
 mod harness;

@@ -6,15 +6,14 @@ use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::plan::{Beyond, Plan};
 use sen_core::model::prepared::{Applying, PreparedAction};
 use sen_core::model::report::{Ending, Item, Outcome, Report};
-use sen_core::model::request::Request;
 use sen_core::model::value::Value;
 use sen_core::ops::act::{self, Author};
 use sen_core::registry::Access;
-use sen_core::system::System;
-use sen_core::systems::sentinel;
+use sen_core::systems::sentinel::request::LeaseRequest;
 use sen_core::time::Timestamp;
 
 use super::inspect::stored_key;
+use crate::completion::live::{Completes, Live};
 use crate::consent;
 use crate::exit::Exit;
 use crate::progress::Progress;
@@ -45,33 +44,27 @@ pub struct ActionOptions {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Targets {
     /// The key as stored; its namespace is part of it
-    #[arg(required = true, value_name = "KEY")]
+    #[arg(required = true, value_name = "KEY", add = Completes(Live::Lease))]
     pub keys: Vec<String>,
 
     /// Put this namespace before every key, as the library does
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", add = Completes(Live::Namespace))]
     pub namespace: Option<String>,
 
     #[command(flatten)]
     options: ActionOptions,
 }
 
-/// Carries out `request` on the named leases.
-pub async fn on_leases(targets: Targets, session: &Session, request: fn(Vec<String>) -> Request) -> Result<Answer> {
+/// Plans, asks and applies an act on the named leases.
+pub async fn on_leases(
+    targets: Targets,
+    session: &Session,
+    request: fn(Vec<String>) -> LeaseRequest,
+) -> Result<Answer> {
     let keys = targets.keys.iter().map(|key| crate::keys::checked_key(stored_key(targets.namespace.as_deref(), key)));
     let ids = keys.collect::<Result<Vec<_>>>()?;
     let database = if targets.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
-    perform(database.system(sentinel::NAME)?, &request(ids), &targets.options, session).await
-}
-
-/// Plans, asks, applies, reports.
-pub async fn perform(
-    system: &dyn System,
-    request: &Request,
-    options: &ActionOptions,
-    session: &Session,
-) -> Result<Answer> {
-    apply(system.plan(request).await?, options, session).await
+    apply(database.leases()?.plan(&request(ids)).await?, &targets.options, session).await
 }
 
 /// From a plan to a report: expectation, dry run, consent, permit, and then it is applied.

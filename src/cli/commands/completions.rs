@@ -39,7 +39,7 @@ fn asking(shell: Shell) -> Option<script::Shell> {
 }
 
 /// Runs it.
-pub fn run(args: &Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let text = match (args.install, args.shell) {
         (false, Some(shell)) => print(shell, session)?,
         (_, shell) => put(shell.or_else(Shell::from_env), args.yes, session)?,

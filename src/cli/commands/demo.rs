@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::model::request::Request;
 use sen_core::model::verdict::NextCommand;
 use sen_core::ops::act::{self, Author};
 use sen_core::ops::survey::survey;
 use sen_core::permit::{Consent, Revocation};
 use sen_core::registry::{self, Access};
+use sen_core::systems::sentinel::request::LeaseRequest;
 use sen_core::stores::sqlite::{self, Sqlite};
 use sen_core::stores::url::Target;
 use sen_core::systems::saga::demo as sagas;
@@ -43,8 +43,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let target = Target::Sqlite(path.clone());
     {
         let database = registry::open(&target, Access::Create, None).await?;
-        let system = database.system(sen_core::systems::sentinel::NAME)?;
-        let action = system.plan(&Request::Init).await?;
+        let action = database.leases()?.plan(&LeaseRequest::Init).await?;
         act::apply(action, Consent::Unasked, Author::default(), &Revocation::default()).await?;
     }
     let file = Sqlite::open(&path, sqlite::Access::Write).await?;

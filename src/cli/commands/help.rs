@@ -29,7 +29,7 @@ pub(super) fn command<'a>(root: &'a mut clap::Command, words: &[String]) -> Resu
 }
 
 /// Runs it.
-pub fn run(args: &Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let mut root = (session.tree)();
     root.build();
     let text = match args.topic.as_slice() {

@@ -13,6 +13,7 @@ use sen_core::text::named;
 use sen_core::time::Timestamp;
 
 use super::inspect::stored_key;
+use crate::completion::live::{Completes, Live};
 use crate::output::Format;
 use crate::session::Session;
 use crate::views::{Answer, Batch, Batches, ListView, View};
@@ -29,11 +30,11 @@ Examples:
 A `completed` or `reset` event without an owner was written by an operator.")]
 pub struct Args {
     /// The key as stored; its namespace is part of it
-    #[arg(value_name = "KEY")]
+    #[arg(value_name = "KEY", add = Completes(Live::Lease))]
     pub key: String,
 
     /// Put this namespace before the key, as the library does
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", add = Completes(Live::Namespace))]
     pub namespace: Option<String>,
 
     /// The newest so many; 0 for all

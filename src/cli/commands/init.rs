@@ -1,11 +1,10 @@
 //! `sen init`: the tables for an empty database.
 
 use sen_core::error::Result;
-use sen_core::model::request::Request;
 use sen_core::registry::Access;
-use sen_core::systems::sentinel;
+use sen_core::systems::sentinel::request::LeaseRequest;
 
-use super::act::{ActionOptions, perform};
+use super::act::{ActionOptions, apply};
 use crate::session::Session;
 use crate::views::{Answer, View};
 
@@ -28,5 +27,5 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         return Ok(Answer::new(View::Text(note.into())));
     }
     let database = if args.dry_run { session.read().await? } else { session.write(Access::Create).await? };
-    perform(database.system(sentinel::NAME)?, &Request::Init, &options, session).await
+    apply(database.leases()?.plan(&LeaseRequest::Init).await?, &options, session).await
 }

@@ -9,6 +9,7 @@ use sen_core::model::verdict::{Severity, Verdict};
 use sen_core::ops::inspect::{self, Answer as Known};
 use sen_core::time::{Timestamp, humane};
 
+use crate::completion::live::{Completes, Live};
 use crate::exit::Exit;
 use crate::session::Session;
 use crate::views::{Answer, Block, Detail, DetailsView, View};
@@ -28,11 +29,11 @@ With --check the exit code is the worst of: 0 free or completed, 8 held or alive
 10 uncertain, reconciling or unreadable (needs a person). A missing key is 4.")]
 pub struct Args {
     /// The key as stored, its namespace included, or any id
-    #[arg(required = true, value_name = "KEY")]
+    #[arg(required = true, value_name = "KEY", add = Completes(Live::Any))]
     pub keys: Vec<String>,
 
     /// Put this namespace before every key, as the library does
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", add = Completes(Live::Namespace))]
     pub namespace: Option<String>,
 
     /// How many of the newest events to show

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use clap::builder::PossibleValuesParser;
 use sen_core::error::{Error, Result};
 use sen_core::model::listing::{Filter, Part};
 use sen_core::model::verdict::Severity;
@@ -10,6 +11,7 @@ use sen_core::systems::sentinel;
 use sen_core::systems::sentinel::verdict::State;
 use sen_core::time::When;
 
+use crate::completion::live::{Completes, Live};
 use crate::args::{span, when};
 use crate::output::Format;
 use crate::session::Session;
@@ -24,12 +26,12 @@ Examples:
   sen list -n payments --state stalled,uncertain
   sen list --limit 0 -o jsonl > leases.jsonl  everything, streamed in stored order")]
 pub struct Args {
-    /// Only these states: claimed, executing, reconciling, completed (stored), free, held, alive, stalled, uncertain (judged)
-    #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
+    /// Only in these states
+    #[arg(long, value_delimiter = ',', value_name = "STATE,…", value_parser = PossibleValuesParser::new(sentinel::STATES))]
     pub state: Vec<String>,
 
     /// Only keys of this namespace
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", add = Completes(Live::Namespace))]
     pub namespace: Option<String>,
 
     /// Only owners that begin so: a host, or host:pid

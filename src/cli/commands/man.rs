@@ -18,7 +18,7 @@ pub struct Args {
 }
 
 /// Runs it.
-pub fn run(args: &Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let mut root = (session.tree)();
     root.build();
     let command = help::command(&mut root, &args.command)?.clone();

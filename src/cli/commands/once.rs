@@ -21,6 +21,7 @@ use sen_core::systems::sentinel::record::{Lease, Status};
 use sen_core::text::named;
 use sen_core::time::{Timestamp, Uptime};
 
+use crate::completion::live::{Completes, Live};
 use crate::args::span;
 use crate::exit::Exit;
 use crate::session::Session;
@@ -61,7 +62,7 @@ command (SIGTERM, then SIGKILL), and the key becomes uncertain. Output that cann
 the key becomes uncertain. A closed pipe does not.")]
 pub struct Args {
     /// The key
-    #[arg(value_name = "KEY")]
+    #[arg(value_name = "KEY", add = Completes(Live::Lease))]
     pub key: String,
 
     /// How long the lease lasts without a heartbeat (at least 1s)
@@ -73,7 +74,7 @@ pub struct Args {
     pub hard_ttl: Duration,
 
     /// Put this namespace before the key, as the library does
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", add = Completes(Live::Namespace))]
     pub namespace: Option<String>,
 
     /// What a failed command makes of the key

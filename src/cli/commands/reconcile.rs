@@ -7,17 +7,18 @@ use futures_util::StreamExt as _;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::listing::Filter;
 use sen_core::model::record::Found;
-use sen_core::model::request::{Decision, Request};
 use sen_core::model::value::Value;
 use sen_core::model::verdict::NextCommand;
 use sen_core::ops::inspect;
 use sen_core::registry::{Access, Database};
 use sen_core::system::System;
 use sen_core::systems::sentinel;
+use sen_core::systems::sentinel::request::{Decision, LeaseRequest};
 use sen_core::text::named;
 
-use super::act::{ActionOptions, perform};
+use super::act::{ActionOptions, apply};
 use super::inspect::stored_key;
+use crate::completion::live::{Completes, Live};
 use crate::args::span;
 use crate::consent::{self, Knowledge};
 use crate::session::Session;
@@ -41,7 +42,7 @@ A worker inside its hard limit may be alive and is left alone unless --before-ha
 If somebody else was faster the exit code is 5, nothing is overwritten, and the present state is shown.")]
 pub struct Args {
     /// The key as stored; its namespace is part of it
-    #[arg(value_name = "KEY", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "KEY", required_unless_present = "all", conflicts_with = "all", add = Completes(Live::Lease))]
     pub keys: Vec<String>,
 
     /// It completed: cache this result (JSON, @FILE, or - for stdin)
@@ -65,7 +66,7 @@ pub struct Args {
     pub all: bool,
 
     /// Put this namespace before every key; with --all: only keys of this namespace
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", add = Completes(Live::Namespace))]
     pub namespace: Option<String>,
 
     /// With --all: only keys unchanged for longer than this
@@ -91,7 +92,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         None => args.reset.then_some(Decision::NeverHappened),
     };
     let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
-    let system = database.system(sentinel::NAME)?;
+    let system = database.leases()?;
     let ids = if args.all { uncertain(system, &args).await? } else { keys(&args)? };
     let alone = !args.all && ids.len() == 1;
     if alone && let Some(other) = elsewhere(&database, &ids[0]).await? {
@@ -101,11 +102,11 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         decision = ask(system, &ids[0], args.token, args.before_hard_ttl, session).await?;
         // The question was the consent.
         let options = ActionOptions { yes: true, ..args.options };
-        let request = Request::Reconcile { ids, token: args.token, before_hard_limit: args.before_hard_ttl, decision };
-        return perform(system, &request, &options, session).await;
+        let request = LeaseRequest::Reconcile { ids, token: args.token, before_hard_limit: args.before_hard_ttl, decision };
+        return apply(system.plan(&request).await?, &options, session).await;
     }
-    let request = Request::Reconcile { ids, token: args.token, before_hard_limit: args.before_hard_ttl, decision };
-    perform(system, &request, &args.options, session).await
+    let request = LeaseRequest::Reconcile { ids, token: args.token, before_hard_limit: args.before_hard_ttl, decision };
+    apply(system.plan(&request).await?, &args.options, session).await
 }
 
 /// What to do instead where the key is no lease but something else's: a saga, an execution. Asked only where it is no lease.

@@ -1,7 +1,7 @@
 //! `sen release`: remove a claim that is over.
 
 use sen_core::error::Result;
-use sen_core::model::request::Request;
+use sen_core::systems::sentinel::request::LeaseRequest;
 
 use super::act::{Targets, on_leases};
 use crate::session::Session;
@@ -20,5 +20,5 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<Answer> {
-    on_leases(args.targets, session, |ids| Request::Release { ids }).await
+    on_leases(args.targets, session, |ids| LeaseRequest::Release { ids }).await
 }

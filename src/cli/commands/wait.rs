@@ -11,6 +11,7 @@ use sen_core::systems::sentinel;
 use sen_core::time::Timestamp;
 
 use super::inspect::stored_key;
+use crate::completion::live::{Completes, Live};
 use crate::exit::Exit;
 use crate::session::Session;
 use crate::views::{Answer, Block, Detail, DetailsView, View};
@@ -23,7 +24,7 @@ use crate::views::{Answer, Block, Detail, DetailsView, View};
 #[command(after_help = "Examples:\n  sen wait payments:order-789 --for completed --timeout 5m && echo paid")]
 pub struct Args {
     /// The key as stored; its namespace is part of it
-    #[arg(value_name = "KEY")]
+    #[arg(value_name = "KEY", add = Completes(Live::Lease))]
     pub key: String,
 
     /// What to wait for
@@ -31,7 +32,7 @@ pub struct Args {
     pub goal: Goal,
 
     /// Put this namespace before the key, as the library does
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", add = Completes(Live::Namespace))]
     pub namespace: Option<String>,
 }
 

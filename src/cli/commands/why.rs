@@ -9,6 +9,7 @@ use sen_core::ops::why::{Chain, Link, why};
 use sen_core::time::Timestamp;
 
 use super::inspect::stored_key;
+use crate::completion::live::{Completes, Live};
 use crate::exit::Exit;
 use crate::session::Session;
 use crate::views::{Answer, Block, Detail, DetailsView, View};
@@ -25,11 +26,11 @@ Examples:
   sen why --check payments:order-789 || echo \"something is wrong\"")]
 pub struct Args {
     /// The key as stored, or any id
-    #[arg(value_name = "KEY|ID")]
+    #[arg(value_name = "KEY|ID", add = Completes(Live::Any))]
     pub id: String,
 
     /// Put this namespace before the key, as the library does
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", add = Completes(Live::Namespace))]
     pub namespace: Option<String>,
 
     /// End with exit code 10 when a cause needs attention

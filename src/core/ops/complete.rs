@@ -5,21 +5,22 @@ use futures_util::{StreamExt as _, future::join_all};
 use crate::registry::Database;
 use sen_model::letters::LetterFilter;
 use sen_model::listing::Filter;
+use sen_model::live::Live;
 use sen_model::system::System;
 use sen_model::value::Value;
 
 /// What a system lists first, or under which name, for those that cannot complete it themselves.
-const LISTED: &[(&str, &str, &str)] = &[
-    ("execution", "stent", ""),
-    ("task", "stent", "task"),
-    ("saga", "saga", ""),
-    ("agent_task", "node", ""),
-    ("worker", "node", "workers"),
+const LISTED: &[(Live, &str, &str)] = &[
+    (Live::Execution, "stent", ""),
+    (Live::Task, "stent", "task"),
+    (Live::Saga, "saga", ""),
+    (Live::AgentTask, "node", ""),
+    (Live::Worker, "node", "workers"),
 ];
 
 /// At most `limit` values of `kind` that begin with `prefix`, in order. A system that fails has none: nobody wants an
 /// error in the middle of typing.
-pub async fn complete(database: &Database, kind: &str, prefix: &str, limit: u32) -> Vec<String> {
+pub async fn complete(database: &Database, kind: Live, prefix: &str, limit: u32) -> Vec<String> {
     let asked = database.systems().map(|system| of(system, kind, prefix, limit));
     let mut all: Vec<String> = join_all(asked).await.into_iter().flatten().collect();
     all.retain(|value| value.starts_with(prefix));
@@ -29,16 +30,16 @@ pub async fn complete(database: &Database, kind: &str, prefix: &str, limit: u32)
     all
 }
 
-async fn of(system: &dyn System, kind: &str, prefix: &str, limit: u32) -> Vec<String> {
+async fn of(system: &dyn System, kind: Live, prefix: &str, limit: u32) -> Vec<String> {
     let known = system.complete(kind, prefix, limit).await.unwrap_or_default();
     if !known.is_empty() {
         return known;
     }
     match kind {
-        "letter" => letters(system, limit).await,
-        "group" => groups(system, limit).await,
-        "queue" => queues(system).await,
-        "any" => newest(system, "", limit).await,
+        Live::DeadLetter => letters(system, limit).await,
+        Live::Group => groups(system, limit).await,
+        Live::Queue => queues(system).await,
+        Live::Any => newest(system, "", limit).await,
         _ => match LISTED.iter().find(|(known, name, _)| *known == kind && *name == system.name()) {
             Some((_, _, listed)) => newest(system, listed, limit).await,
             None => Vec::new(),

@@ -12,7 +12,6 @@ use sen_model::permit::WritePermit;
 use sen_model::plan::{Plan, Risk};
 use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction};
 use sen_model::report::{Item, Outcome, Report};
-use sen_model::request::{AgentRequest, Request, Submission};
 use sen_model::subject::Subject;
 use sen_model::time::Uptime;
 
@@ -22,6 +21,7 @@ use crate::plan::{Single, SingleAction, TaskAction, TaskHead, TaskTarget};
 use crate::port::{Act, Acted, Depth, NewTask, Verb};
 use crate::record::{Status, Task};
 use crate::remedy::{self, subject};
+use crate::request::{AgentRequest, Submission};
 
 /// How many changes are sent at once.
 const AT_ONCE: usize = 50;
@@ -31,10 +31,11 @@ const LOOKED_AT: usize = 500;
 const BEAT: Duration = Duration::from_millis(200);
 
 impl Node {
-    pub(super) async fn prepare(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
-        let Request::Agent(request) = request else {
-            return Err(Error::usage("agent tasks know no such act"));
-        };
+    /// Looks, judges, and says what would be written.
+    ///
+    /// # Errors
+    /// What the store reports, and `Usage` for input that could never be stored.
+    pub async fn plan(&self, request: &AgentRequest) -> Result<Box<dyn PreparedAction + '_>> {
         match request {
             AgentRequest::Cancel { ids, verify } => {
                 self.plan_tasks(Verb::Cancel, ids, *verify, |task, _| remedy::cancel(task)).await

@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod limits;
 pub mod port;
 pub mod record;
+pub mod request;
 pub mod rights;
 pub mod verdict;
 
@@ -40,9 +41,9 @@ use sen_model::checkup::Checkup;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letters::DeadLetters;
 use sen_model::listing::{Filter, Listing};
+use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{Found, History};
-use sen_model::request::Request;
 use sen_model::summary::{Statistics, Survey};
 use sen_model::system::System;
 use sen_model::time::Timestamp;
@@ -225,19 +226,11 @@ impl System for Node {
         Ok(checkup)
     }
 
-    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+    async fn complete(&self, kind: Live, prefix: &str, limit: u32) -> Result<Vec<String>> {
         match kind {
-            "agent_task_state" => {
-                let states = STATES.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned());
-                Ok(states.collect())
-            }
-            "agent_task" | "any" => self.store.ids(prefix, limit).await,
+            Live::AgentTask | Live::Any => self.store.ids(prefix, limit).await,
             _ => Ok(Vec::new()),
         }
-    }
-
-    async fn plan(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
-        self.prepare(request).await
     }
 
     fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>> {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use crate::request::Submission;
 use sen_model::error::{Error, Result};
 use sen_model::plan::Step;
 use sen_model::prepared::Action;
-use sen_model::request::Submission;
 use sen_model::subject::Subject;
 use sen_model::value::Value;
 use serde::{Deserialize, Serialize};

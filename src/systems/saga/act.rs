@@ -11,7 +11,6 @@ use sen_model::permit::WritePermit;
 use sen_model::plan::{Plan, Risk};
 use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction};
 use sen_model::report::{Item, Outcome, Report};
-use sen_model::request::{Request, SagaAct, SagaEvent, SagaRequest};
 use sen_model::subject::Subject;
 use sen_model::time::{Timestamp, Uptime, humane};
 
@@ -22,6 +21,7 @@ use super::record::{Entry, Later, Saga, subject, uuid};
 use super::remedy::{self, Remedy};
 use super::shape::{Model, Models, Table};
 use super::{story, verdict};
+use crate::request::{SagaAct, SagaEvent, SagaRequest};
 
 /// How often a saga is looked at while it is watched.
 const LOOK: Duration = Duration::from_millis(250);
@@ -54,11 +54,12 @@ fn doubtful(saga: &Saga, act: &SagaAct) -> bool {
 }
 
 impl Sagas {
-    /// Looks at what a request is about and says what would be written.
-    pub(super) async fn prepare(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
-        let Request::Saga(SagaRequest { table, ids, act }) = request else {
-            return Err(Error::usage("sagas know no such act"));
-        };
+    /// Looks, judges, and says what would be written.
+    ///
+    /// # Errors
+    /// What the store reports, and `Usage` for input that could never be stored.
+    pub async fn plan(&self, request: &SagaRequest) -> Result<Box<dyn PreparedAction + '_>> {
+        let SagaRequest { table, ids, act } = request;
         if let SagaAct::Notify { event, .. } = act {
             storable(event.payload.as_deref(), "payload")?;
         }

@@ -5,6 +5,7 @@
 
 pub mod port;
 pub mod record;
+pub mod request;
 pub mod shape;
 pub mod verdict;
 
@@ -39,9 +40,9 @@ use sen_model::checkup::Checkup;
 use sen_model::error::Result;
 use sen_model::letters::DeadLetters;
 use sen_model::listing::{Filter, Listing};
+use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{Found, History};
-use sen_model::request::Request;
 use sen_model::summary::Survey;
 use sen_model::system::System;
 use sen_model::time::Timestamp;
@@ -149,26 +150,19 @@ impl System for Sagas {
         Ok(upkeep::checkup(&models, &self.store.census(&models).await?, self.store.keeps_privileges()))
     }
 
-    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+    async fn complete(&self, kind: Live, prefix: &str, limit: u32) -> Result<Vec<String>> {
         match kind {
-            "saga" | "any" if prefix.chars().all(|c| c.is_ascii_hexdigit() || c == '-') => {
+            Live::Saga | Live::Any if prefix.chars().all(|c| c.is_ascii_hexdigit() || c == '-') => {
                 let models = self.store.models().await?;
                 self.store.begins(&models, prefix, limit).await
             }
-            "saga_state" => {
-                Ok(STATES.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned()).collect())
-            }
-            "saga_table" => {
+            Live::SagaTable => {
                 let models = self.store.models().await?;
                 let names = models.models.iter().map(|model| model.state.shown());
                 Ok(names.filter(|name| name.starts_with(prefix)).take(limit as usize).collect())
             }
             _ => Ok(Vec::new()),
         }
-    }
-
-    async fn plan(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
-        self.prepare(request).await
     }
 
     fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>> {

@@ -10,7 +10,6 @@ use sen_model::permit::WritePermit;
 use sen_model::plan::{Plan, Risk};
 use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction};
 use sen_model::report::{Item, Outcome, Report, suppressed};
-use sen_model::request::{Decision, Request};
 use sen_model::subject::Subject;
 use sen_model::time::humane;
 
@@ -19,6 +18,7 @@ use crate::plan::{InitAction, LeaseAction, LeaseStep, LeaseTarget, Relation};
 use crate::port::{LeaseAct, Look, RELATIONS, Verb};
 use crate::record::{Lease, NAME, offset_behind};
 use crate::remedy;
+use crate::request::{Decision, LeaseRequest};
 use crate::verdict::{state, taken_over};
 
 /// How many events are read to tell who took a key over.
@@ -30,11 +30,14 @@ const LONGEST_LOOK: Duration = Duration::from_secs(20);
 type Judgement = Result<Vec<LeaseStep>, Box<Item>>;
 
 impl Sentinel {
-    /// Looks at what a request is about and says what would be written.
-    pub(super) async fn prepare(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
+    /// Looks, judges, and says what would be written.
+    ///
+    /// # Errors
+    /// What the store reports, and `Usage` for input that could never be stored.
+    pub async fn plan(&self, request: &LeaseRequest) -> Result<Box<dyn PreparedAction + '_>> {
         match request {
-            Request::Init => self.plan_init().await,
-            Request::Reconcile { ids, token, before_hard_limit, decision } => {
+            LeaseRequest::Init => self.plan_init().await,
+            LeaseRequest::Reconcile { ids, token, before_hard_limit, decision } => {
                 let decision = decision.as_ref();
                 let (what, risk) = match decision {
                     None => ("take over", Risk::Safe),
@@ -48,11 +51,10 @@ impl Sentinel {
                 let judge = |lease: &Lease| remedy::reconcile(lease, *token, *before_hard_limit, decision);
                 self.plan_leases(what, risk, ids, judge).await
             }
-            Request::Release { ids } => self.plan_leases("release", Risk::Safe, ids, remedy::release).await,
-            Request::Forget { ids } => {
+            LeaseRequest::Release { ids } => self.plan_leases("release", Risk::Safe, ids, remedy::release).await,
+            LeaseRequest::Forget { ids } => {
                 self.plan_leases("forget the result of", Risk::Dangerous, ids, remedy::forget).await
             }
-            _ => Err(Error::usage("leases know no such act")),
         }
     }
 

@@ -6,6 +6,7 @@
 pub mod once_port;
 pub mod port;
 pub mod record;
+pub mod request;
 pub mod similar;
 pub mod verdict;
 pub mod why;
@@ -43,9 +44,9 @@ use sen_model::cause::Explanation;
 use sen_model::checkup::{Check, Checkup};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::listing::{Filter, Listing, Part};
+use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{Found, History};
-use sen_model::request::Request;
 use sen_model::subject::Subject;
 use sen_model::summary::Survey;
 use sen_model::system::System;
@@ -258,19 +259,12 @@ impl System for Sentinel {
         Ok(checkup)
     }
 
-    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
+    async fn complete(&self, kind: Live, prefix: &str, limit: u32) -> Result<Vec<String>> {
         match kind {
-            "lease" | "any" => self.store.complete(Typed::Key, prefix, limit).await,
-            "namespace" => self.store.complete(Typed::Namespace, prefix, limit).await,
-            "lease_state" => {
-                Ok(STATES.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned()).collect())
-            }
+            Live::Lease | Live::Any => self.store.complete(Typed::Key, prefix, limit).await,
+            Live::Namespace => self.store.complete(Typed::Namespace, prefix, limit).await,
             _ => Ok(Vec::new()),
         }
-    }
-
-    async fn plan(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
-        self.prepare(request).await
     }
 
     fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>> {

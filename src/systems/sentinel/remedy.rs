@@ -7,8 +7,8 @@ use super::plan::LeaseStep;
 use super::port::Verb;
 use super::record::{Lease, NAME, Status, owner_parts};
 use super::verdict::{State, state};
+use crate::request::Decision;
 use sen_model::report::{Item, Outcome};
-use sen_model::request::Decision;
 use sen_model::subject::Subject;
 
 fn subject(lease: &Lease) -> Subject {

@@ -14,25 +14,26 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use sen_model::batch::{Pace, Targets, run_batch};
-use sen_model::error::{Error, Result};
+use sen_model::error::Result;
 use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
 use sen_model::plan::Plan;
 use sen_model::prepared::{Apply, Applying, PreparedAction};
 use sen_model::report::{Item, Report};
-use sen_model::request::{ExecutionRequest, Request};
 use sen_model::subject::Subject;
 
 use crate::handle::Stent;
 use crate::letters::note::note;
 use crate::names;
 use crate::plan::ExecutionAction;
+use crate::request::ExecutionRequest;
 
 impl Stent {
-    pub(super) async fn prepare(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
-        let Request::Execution(request) = request else {
-            return Err(Error::usage("executions know no such act"));
-        };
+    /// Looks, judges, and says what would be written.
+    ///
+    /// # Errors
+    /// What the store reports, and `Usage` for input that could never be stored.
+    pub async fn plan(&self, request: &ExecutionRequest) -> Result<Box<dyn PreparedAction + '_>> {
         if !self.store.shape().await?.present() {
             return Err(self.absent());
         }

@@ -11,6 +11,7 @@ pub mod names;
 pub mod pickle;
 pub mod port;
 pub mod record;
+pub mod request;
 pub mod shape;
 pub mod state;
 pub mod verdict;
@@ -44,9 +45,9 @@ use sen_model::checkup::Checkup;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letters::DeadLetters;
 use sen_model::listing::{Filter, Listing, Part};
+use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{Found, History};
-use sen_model::request::Request;
 use sen_model::summary::{Statistics, Survey};
 use sen_model::system::System;
 use sen_model::time::{Timestamp, When};
@@ -239,25 +240,20 @@ impl System for Stent {
         Ok(Listing { columns: view::EXECUTION_COLUMNS, now, parts: parts(rows.chunks, limit, make) })
     }
 
-    async fn complete(&self, kind: &str, prefix: &str, limit: u32) -> Result<Vec<String>> {
-        let states = |known: &[&str]| {
-            Ok(known.iter().filter(|state| state.starts_with(prefix)).map(|state| (*state).to_owned()).collect())
-        };
+    async fn complete(&self, kind: Live, prefix: &str, limit: u32) -> Result<Vec<String>> {
         match kind {
             // Where nothing is typed yet the newest are offered instead: ids are random, and their first ones mean nothing.
-            "execution" | "task" | "any" if !prefix.is_empty() => {
+            Live::Execution | Live::Task | Live::Any if !prefix.is_empty() => {
                 let mut found = Vec::new();
-                if kind != "task" {
+                if kind != Live::Task {
                     found.extend(self.store.ids(Ids::Executions, prefix, limit).await?);
                 }
-                if kind != "execution" {
+                if kind != Live::Execution {
                     found.extend(self.store.ids(Ids::Tasks, prefix, limit).await?);
                 }
                 Ok(found)
             }
-            "letter" if !prefix.is_empty() => self.store.ids(Ids::Letters, prefix, limit).await,
-            "execution_state" => states(EXECUTION_STATES),
-            "task_state" => states(TASK_STATES),
+            Live::DeadLetter if !prefix.is_empty() => self.store.ids(Ids::Letters, prefix, limit).await,
             _ => Ok(Vec::new()),
         }
     }
@@ -277,10 +273,6 @@ impl System for Stent {
     async fn stats(&self, window: Duration) -> Result<Option<Statistics>> {
         let stats = self.store.stats(&self.zone, window).await?;
         Ok(Some(view::stats(&stats, &self.zone, window)))
-    }
-
-    async fn plan(&self, request: &Request) -> Result<Box<dyn PreparedAction + '_>> {
-        self.prepare(request).await
     }
 
     fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>> {

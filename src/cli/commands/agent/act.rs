@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use sen_core::error::Result;
 use sen_core::model::listing::Filter;
-use sen_core::model::request::{AgentRequest, Request};
 use sen_core::systems::node;
+use sen_core::systems::node::request::AgentRequest;
 
-use super::common::agents;
 use super::list::Matching;
+use crate::completion::live::{Completes, Live};
 use crate::args::span;
-use crate::commands::act::{ActionOptions, perform};
+use crate::commands::act::{ActionOptions, apply};
 use crate::commands::ids::ids;
 use crate::session::Session;
 use crate::views::Answer;
@@ -52,7 +52,7 @@ pub struct RequeueArgs {
 #[derive(Debug, clap::Args)]
 pub struct Targets {
     /// The task's id
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all", add = Completes(Live::AgentTask))]
     pub ids: Vec<String>,
 
     /// Every task that matches the filters
@@ -94,7 +94,7 @@ async fn act(
     request: fn(Vec<String>, Option<Duration>) -> AgentRequest,
 ) -> Result<Answer> {
     let database = if targets.options.dry_run { session.read_agents().await? } else { session.write_agents().await? };
-    let system = agents(&database)?;
+    let system = database.agents()?;
     let ids = if targets.all {
         let mut filter = targets.matching.filter();
         if filter.states.is_empty() {
@@ -106,5 +106,5 @@ async fn act(
     } else {
         targets.ids.into_iter().map(crate::keys::checked_key).collect::<Result<Vec<_>>>()?
     };
-    perform(system, &Request::Agent(request(ids, targets.verify)), &targets.options, session).await
+    apply(system.plan(&request(ids, targets.verify)).await?, &targets.options, session).await
 }

@@ -4,12 +4,11 @@ use sen_core::error::Result;
 use sen_core::model::verdict::Severity;
 use sen_core::registry::Database;
 use sen_core::system::System;
-use sen_core::systems::node;
 use sen_core::systems::node::verdict::State;
 
 /// The system.
 pub fn agents(database: &Database) -> Result<&dyn System> {
-    database.system(node::NAME)
+    Ok(database.agents()?)
 }
 
 /// How severe a verdict on a task is.

@@ -10,6 +10,7 @@ use sen_core::text::named;
 use sen_core::time::Timestamp;
 
 use super::common::agents;
+use crate::completion::live::{Completes, Live};
 use crate::output::Format;
 use crate::session::Session;
 use crate::views::{Answer, Batch, Batches, ListView, View};
@@ -26,7 +27,7 @@ The stream is cut at about 10000 events by whoever requeues, so older ones are g
 operation's id, who did it and why.")]
 pub struct Args {
     /// Only events of this task
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", add = Completes(Live::AgentTask))]
     pub task: Option<String>,
 
     /// The newest so many; 0 for all

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use clap::builder::PossibleValuesParser;
 use sen_core::error::{Error, Result};
 use sen_core::model::listing::{Filter, Part};
 use sen_core::systems::node;
@@ -29,7 +30,7 @@ pub struct Args {
     pub matching: Matching,
 
     /// Order: created, updated, lease, attempts or cost, the largest first [default: created; stored order with --limit 0]
-    #[arg(long, value_name = "ORDER")]
+    #[arg(long, value_name = "ORDER", value_parser = PossibleValuesParser::new(["created", "updated", "lease", "attempts", "cost"]))]
     pub sort: Option<String>,
 
     /// The order reversed
@@ -48,10 +49,8 @@ pub struct Args {
 /// Which tasks.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Matching {
-    /// Only these states: queued, leased, in_progress, completed, failed, retrying (stored); running, worker_gone,
-    /// lease_expired, out_of_attempts, over_cost_limit, cancelled,
-    /// completed_with_errors, unreadable (judged)
-    #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
+    /// Only in these states
+    #[arg(long, value_delimiter = ',', value_name = "STATE,…", value_parser = PossibleValuesParser::new(node::STATES))]
     pub state: Vec<String>,
 
     /// Only tasks of this tenant

@@ -4,12 +4,12 @@ use clap::Subcommand;
 use futures_util::{StreamExt as _, stream};
 use sen_core::error::{Error, Result};
 use sen_core::model::listing::Filter;
-use sen_core::model::request::{AgentRequest, Request};
+use sen_core::systems::node::request::AgentRequest;
 use sen_core::model::value::{Column, Row, Show, Value};
 use sen_core::systems::node::{self, limits};
 
 use super::common::agents;
-use crate::commands::act::{ActionOptions, perform};
+use crate::commands::act::{ActionOptions, apply};
 use crate::session::Session;
 use crate::views::{Answer, Batch, ListView, View};
 
@@ -124,7 +124,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
 
 async fn act(request: AgentRequest, options: &ActionOptions, session: &Session) -> Result<Answer> {
     let database = if options.dry_run { session.read_agents().await? } else { session.write_agents().await? };
-    perform(agents(&database)?, &Request::Agent(request), options, session).await
+    apply(database.agents()?.plan(&request).await?, options, session).await
 }
 
 const COLUMNS: &[Column] = &[

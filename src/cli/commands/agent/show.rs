@@ -5,6 +5,7 @@ use sen_core::ops::inspect;
 use sen_core::time::Timestamp;
 
 use super::common::agents;
+use crate::completion::live::{Completes, Live};
 use crate::commands::inspect::{detail, verdict_exit};
 use crate::exit::Exit;
 use crate::session::Session;
@@ -23,7 +24,7 @@ side effects and its newest events. With --check the exit code is 0 completed or
 what needs a person.")]
 pub struct Args {
     /// The id of the task or worker
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required = true, value_name = "ID", add = Completes(Live::AgentTask))]
     pub ids: Vec<String>,
 
     /// How many of the newest events to show

@@ -1,10 +1,9 @@
 //! `sen agent submit`.
 
 use sen_core::error::{Error, Result};
-use sen_core::model::request::{AgentRequest, Request, Submission};
+use sen_core::systems::node::request::{AgentRequest, Submission};
 
-use super::common::agents;
-use crate::commands::act::{ActionOptions, perform};
+use crate::commands::act::{ActionOptions, apply};
 use crate::commands::reconcile::read_json;
 use crate::session::Session;
 use crate::views::Answer;
@@ -67,7 +66,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         cost_limit: Some(limit).filter(|_| args.cost_limit > 0.0),
         max_attempts: args.max_attempts,
     };
-    let request = Request::Agent(AgentRequest::Submit(Box::new(submission)));
+    let request = AgentRequest::Submit(Box::new(submission));
     let database = if args.options.dry_run { session.read_agents().await? } else { session.write_agents().await? };
-    perform(agents(&database)?, &request, &args.options, session).await
+    apply(database.agents()?.plan(&request).await?, &args.options, session).await
 }

@@ -8,6 +8,7 @@ use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::registry::Access;
 
 use super::which::{Which, keepers, planned};
+use crate::completion::live::{Completes, Live};
 use crate::commands::act::{self, ActionOptions, Execution, execute, finished};
 use crate::screen;
 use crate::session::Session;
@@ -25,7 +26,7 @@ Every letter is written out as one JSON object a line before it is removed: to t
 must not exist yet; without it to standard output, and what became of the letters is then said on standard error; a terminal keeps nothing and is refused.")]
 pub struct Args {
     /// The letters' ids
-    #[arg(value_name = "ID", conflicts_with = "all")]
+    #[arg(value_name = "ID", conflicts_with = "all", add = Completes(Live::DeadLetter))]
     pub ids: Vec<String>,
 
     /// Every letter
@@ -33,7 +34,7 @@ pub struct Args {
     pub all: bool,
 
     /// Only of this queue; `default` also means without one
-    #[arg(long, value_name = "NAME", help_heading = "Which letters")]
+    #[arg(long, value_name = "NAME", help_heading = "Which letters", add = Completes(Live::Queue))]
     pub queue: Option<String>,
 
     #[command(flatten)]

@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write as _};
 use sen_core::error::{Error, ErrorKind, Result};
 
 use super::which::{Which, keepers};
+use crate::completion::live::{Completes, Live};
 use crate::exit::Exit;
 use crate::screen;
 use crate::session::Session;
@@ -20,7 +21,7 @@ Examples:
 Nothing is changed. Payloads are as the system keeps them (of Stent: base64 of the codec's bytes), whatever -o says.")]
 pub struct Args {
     /// The letters' ids
-    #[arg(value_name = "ID", conflicts_with = "all")]
+    #[arg(value_name = "ID", conflicts_with = "all", add = Completes(Live::DeadLetter))]
     pub ids: Vec<String>,
 
     /// Every letter
@@ -28,7 +29,7 @@ pub struct Args {
     pub all: bool,
 
     /// Only of this queue; `default` also means without one
-    #[arg(long, value_name = "NAME", help_heading = "Which letters")]
+    #[arg(long, value_name = "NAME", help_heading = "Which letters", add = Completes(Live::Queue))]
     pub queue: Option<String>,
 
     #[command(flatten)]

@@ -6,6 +6,7 @@ use sen_core::model::letter::GROUP_COLUMNS;
 use sen_core::time::Timestamp;
 
 use super::which::{Which, keepers};
+use crate::completion::live::{Completes, Live};
 use crate::session::Session;
 use crate::views::{Answer, Batch, ListView, View};
 
@@ -21,7 +22,7 @@ Errors that differ only in ids, numbers and quoted values are one: `order 77 los
 A group's name is the same tomorrow and on every machine: sen dlq replay --group NAME")]
 pub struct Args {
     /// Only of this queue; `default` also means without one
-    #[arg(long, value_name = "NAME", help_heading = "Which letters")]
+    #[arg(long, value_name = "NAME", help_heading = "Which letters", add = Completes(Live::Queue))]
     pub queue: Option<String>,
 
     #[command(flatten)]

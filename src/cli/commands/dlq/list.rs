@@ -7,6 +7,7 @@ use sen_core::model::verdict::Severity;
 use sen_core::time::Timestamp;
 
 use super::which::{Which, keepers};
+use crate::completion::live::{Completes, Live};
 use crate::output::Format;
 use crate::session::Session;
 use crate::views::{Answer, Batch, ListView, View};
@@ -23,7 +24,7 @@ Examples:
 STANDING says what a replay would come to: `replayable`, or why a letter is left alone.")]
 pub struct Args {
     /// Only of this queue; `default` also means without one
-    #[arg(long, value_name = "NAME", help_heading = "Which letters")]
+    #[arg(long, value_name = "NAME", help_heading = "Which letters", add = Completes(Live::Queue))]
     pub queue: Option<String>,
 
     #[command(flatten)]

@@ -6,6 +6,7 @@ use sen_core::ops::unsettled;
 use sen_core::registry::Access;
 
 use super::which::{Which, keepers, planned};
+use crate::completion::live::{Completes, Live};
 use crate::commands::act::{ActionOptions, apply};
 use crate::commands::related;
 use crate::session::Session;
@@ -27,7 +28,7 @@ twice; the task that died keeps its id. Letters whose replay makes no sense are 
 The original tool replaying the same letters at the same time can still copy them: such copies are reported, exit code 3.")]
 pub struct Args {
     /// The letters' ids
-    #[arg(value_name = "ID", conflicts_with = "all")]
+    #[arg(value_name = "ID", conflicts_with = "all", add = Completes(Live::DeadLetter))]
     pub ids: Vec<String>,
 
     /// Every letter
@@ -35,7 +36,7 @@ pub struct Args {
     pub all: bool,
 
     /// Only of this queue; `default` also means without one
-    #[arg(long, value_name = "NAME", help_heading = "Which letters")]
+    #[arg(long, value_name = "NAME", help_heading = "Which letters", add = Completes(Live::Queue))]
     pub from_queue: Option<String>,
 
     #[command(flatten)]
@@ -50,7 +51,7 @@ pub struct Args {
     pub newest_first: bool,
 
     /// Put them into this queue instead of their own
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = Completes(Live::Queue))]
     pub queue: Option<String>,
 
     /// Not more than so many: 50/s, 600/m or 10000/h

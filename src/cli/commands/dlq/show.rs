@@ -1,10 +1,12 @@
 //! `sen dlq show`: one dead letter in depth.
 
+use clap::builder::PossibleValuesParser;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::text::named;
 use sen_core::time::Timestamp;
 
-use super::which::keepers;
+use super::which::{SYSTEMS, keepers};
+use crate::completion::live::{Completes, Live};
 use crate::commands::inspect::detail;
 use crate::exit::Exit;
 use crate::session::Session;
@@ -18,11 +20,11 @@ Examples:
   sen dlq show -o json 4f0c1f6e-5a52-4a53-93f1-2f6b5ad1f3c0 | jq .args")]
 pub struct Args {
     /// The letter's id, which is the id of the task that died
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required = true, value_name = "ID", add = Completes(Live::DeadLetter))]
     pub ids: Vec<String>,
 
-    /// Only of this system: stent, saga, node
-    #[arg(long, value_name = "NAME")]
+    /// Only of this system
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(SYSTEMS))]
     pub system: Option<String>,
 }
 

@@ -3,28 +3,35 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use clap::builder::PossibleValuesParser;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::letters::{DeadLetters, LetterFilter};
 use sen_core::model::prepared::PreparedAction;
 use sen_core::registry::Database;
 use sen_core::time::When;
 
+use crate::completion::live::{Completes, Live};
 use crate::args::{span, when};
+
+/// The systems that keep dead letters.
+pub const SYSTEMS: [&str; 3] = ["stent", "saga", "node"];
+/// The kinds of dead letters.
+const KINDS: [&str; 5] = ["orchestrator", "activity", "outbox", "inbox", "agent_task"];
 
 /// Which letters.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Which letters")]
 pub struct Which {
-    /// Only of this system: stent, saga, node
-    #[arg(long, value_name = "NAME")]
+    /// Only of this system
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(SYSTEMS))]
     pub system: Option<String>,
 
     /// Only of these groups, as `sen dlq groups` names them
-    #[arg(long, value_delimiter = ',', value_name = "GROUP,…")]
+    #[arg(long, value_delimiter = ',', value_name = "GROUP,…", add = Completes(Live::Group))]
     pub group: Vec<String>,
 
-    /// Only of these kinds: orchestrator, activity, outbox, inbox, agent_task
-    #[arg(long, value_delimiter = ',', value_name = "KIND,…")]
+    /// Only of these kinds
+    #[arg(long, value_delimiter = ',', value_name = "KIND,…", value_parser = PossibleValuesParser::new(KINDS))]
     pub kind: Vec<String>,
 
     /// Only of this step: module:name, or the name alone
@@ -36,7 +43,7 @@ pub struct Which {
     pub where_error: Option<String>,
 
     /// Only those given up on by workers whose name begins so
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", add = Completes(Live::Worker))]
     pub worker: Option<String>,
 
     /// Only dead for longer than this
@@ -115,10 +122,6 @@ pub async fn keepers<'a>(database: &'a Database, named: Option<&str>) -> Result<
         if database.seen(system.name(), system.present().await)? == Some(true) {
             keepers.push((system.name(), letters));
         }
-    }
-    if let Some(name) = named.filter(|name| !known.contains(name)) {
-        return Err(Error::usage(format!("no system here is called {name:?}"))
-            .with_hint(format!("those that keep dead letters: {}", known.join(", "))));
     }
     if keepers.is_empty() {
         database.saw_all()?;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use sen_core::error::Result;
-use sen_core::model::request::{ExecutionRequest, Request};
 use sen_core::registry::Access;
 use sen_core::systems::stent;
+use sen_core::systems::stent::request::ExecutionRequest;
 
 use crate::args::span;
-use crate::commands::act::{ActionOptions, perform};
+use crate::commands::act::{ActionOptions, apply};
 use crate::session::Session;
 use crate::views::Answer;
 
@@ -25,8 +26,8 @@ pub struct Args {
     #[arg(long, required = true, value_parser = span, value_name = "SPAN")]
     pub older_than: Duration,
 
-    /// Only in these states: completed, failed, timed_out, cancelled
-    #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
+    /// Only in these states
+    #[arg(long, value_delimiter = ',', value_name = "STATE,…", value_parser = PossibleValuesParser::new(stent::acts::rules::ENDED))]
     pub state: Vec<String>,
 
     /// At most so many, the oldest first
@@ -42,6 +43,6 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     let limit = args.limit.filter(|limit| *limit > 0);
     let request =
-        Request::Execution(ExecutionRequest::Cleanup { older_than: args.older_than, states: args.state, limit });
-    perform(database.system(stent::NAME)?, &request, &args.options, session).await
+        ExecutionRequest::Cleanup { older_than: args.older_than, states: args.state, limit };
+    apply(database.executions()?.plan(&request).await?, &args.options, session).await
 }

@@ -1,12 +1,12 @@
 //! `sen exec complete`: an execution ended with the result that its root task has.
 
 use sen_core::error::Result;
-use sen_core::model::request::{ExecutionRequest, Request};
 use sen_core::registry::Access;
-use sen_core::systems::stent;
+use sen_core::systems::stent::request::ExecutionRequest;
 
 use super::notify::{self, Notify};
-use crate::commands::act::{ActionOptions, perform};
+use crate::completion::live::{Completes, Live};
+use crate::commands::act::{ActionOptions, apply};
 use crate::session::Session;
 use crate::views::Answer;
 
@@ -23,7 +23,7 @@ Examples:
   sen exec complete --dry-run 0b1c4f7e-2f3a-4c5d-8e6f-7a8b9c0d1e2f")]
 pub struct Args {
     /// The executions' ids
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required = true, value_name = "ID", add = Completes(Live::Execution))]
     pub ids: Vec<String>,
 
     #[command(flatten)]
@@ -38,8 +38,8 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let target = args.notify.target(session)?;
     let ids = args.ids.into_iter().map(crate::keys::checked_key).collect::<Result<Vec<_>>>()?;
     let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
-    let request = Request::Execution(ExecutionRequest::Complete { ids });
-    let answer = perform(database.system(stent::NAME)?, &request, &args.options, session).await?;
+    let request = ExecutionRequest::Complete { ids };
+    let answer = apply(database.executions()?.plan(&request).await?, &args.options, session).await?;
     notify::publish(target, session).await;
     Ok(answer)
 }

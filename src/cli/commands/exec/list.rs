@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use sen_core::error::Result;
 use sen_core::model::listing::Filter;
 use sen_core::model::verdict::Severity;
@@ -9,6 +10,7 @@ use sen_core::systems::stent;
 use sen_core::systems::stent::verdict::State;
 use sen_core::time::When;
 
+use crate::completion::live::{Completes, Live};
 use crate::args::{span, when};
 use crate::commands::page::{self, Page};
 use crate::session::Session;
@@ -24,9 +26,8 @@ Examples:
   sen exec list --after ID                       the next page
   sen exec list --limit 0 -o jsonl > all.jsonl   everything, streamed in stored order")]
 pub struct Args {
-    /// Only these states: pending, running, completed, failed, timed_out, cancelling, cancelled (stored), stranded, overdue,
-    /// lost, waiting, sleeping, settling (judged)
-    #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
+    /// Only in these states
+    #[arg(long, value_delimiter = ',', value_name = "STATE,…", value_parser = PossibleValuesParser::new(stent::EXECUTION_STATES))]
     pub state: Vec<String>,
 
     /// Only what is stuck: short for --state stranded,overdue,lost
@@ -34,7 +35,7 @@ pub struct Args {
     pub stuck: bool,
 
     /// Only of this queue; `default` also means without one
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = Completes(Live::Queue))]
     pub queue: Option<String>,
 
     /// Only of this function: module:name, or the name alone
@@ -46,7 +47,7 @@ pub struct Args {
     pub tag: Option<String>,
 
     /// Only those of which a worker whose name begins so has had a task
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", add = Completes(Live::Worker))]
     pub worker: Option<String>,
 
     /// Only those whose error, or that of one of their tasks, contains this text
@@ -66,7 +67,7 @@ pub struct Args {
     pub until: Option<When>,
 
     /// Order: created, started or completed (of those that are), the newest first [default: created; as stored with --limit 0]
-    #[arg(long, value_name = "ORDER")]
+    #[arg(long, value_name = "ORDER", value_parser = PossibleValuesParser::new(["created", "started", "completed"]))]
     pub sort: Option<String>,
 
     /// The order reversed

@@ -3,6 +3,7 @@
 use sen_core::error::Result;
 use sen_core::systems::stent;
 
+use crate::completion::live::{Completes, Live};
 use crate::commands::one;
 use crate::session::Session;
 use crate::views::Answer;
@@ -22,7 +23,7 @@ With --check the exit code is the worst of: 0 completed or cancelled, 8 still un
 10 failed, timed out, overdue, stranded or lost (needs a person). A missing id is 4.")]
 pub struct Args {
     /// The execution's id
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required = true, value_name = "ID", add = Completes(Live::Execution))]
     pub ids: Vec<String>,
 
     /// How much of the newest progress to show

@@ -1,12 +1,12 @@
 //! `sen exec signal`: a signal for a waiting execution.
 
 use sen_core::error::Result;
-use sen_core::model::request::{ExecutionRequest, Request};
 use sen_core::registry::Access;
-use sen_core::systems::stent;
+use sen_core::systems::stent::request::ExecutionRequest;
 
 use super::notify::{self, Notify};
-use crate::commands::act::{ActionOptions, perform};
+use crate::completion::live::{Completes, Live};
+use crate::commands::act::{ActionOptions, apply};
 use crate::commands::reconcile::read_json;
 use crate::session::Session;
 use crate::views::Answer;
@@ -24,7 +24,7 @@ Examples:
   sen exec signal 0b1c4f7e-2f3a-4c5d-8e6f-7a8b9c0d1e2f approve --replace 'null'")]
 pub struct Args {
     /// The execution's id
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", add = Completes(Live::Execution))]
     pub id: String,
 
     /// The signal's name
@@ -52,8 +52,8 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let (id, name) = (crate::keys::checked_key(args.id)?, args.name);
     let payload = read_json(&args.payload, "payload")?;
     let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
-    let request = Request::Execution(ExecutionRequest::Signal { id, name, payload, replace: args.replace });
-    let answer = perform(database.system(stent::NAME)?, &request, &args.options, session).await?;
+    let request = ExecutionRequest::Signal { id, name, payload, replace: args.replace };
+    let answer = apply(database.executions()?.plan(&request).await?, &args.options, session).await?;
     notify::publish(target, session).await;
     Ok(answer)
 }

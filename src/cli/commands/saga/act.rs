@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use sen_core::error::{Error, Result};
 use sen_core::model::listing::Filter;
-use sen_core::model::request::{Request, SagaAct, SagaEvent, SagaRequest};
 use sen_core::ops::unsettled;
 use sen_core::registry::{Access, Database};
+use sen_core::systems::saga::request::{SagaAct, SagaEvent, SagaRequest};
 use sen_core::systems::saga::{self, flag};
 
 use super::list::Matching;
+use crate::completion::live::{Completes, Live};
 use crate::args::span;
 use crate::commands::act::{ActionOptions, apply};
 use crate::commands::ids::ids;
@@ -120,7 +121,7 @@ Examples:
   sen saga notify order-789 --inbox --event-id evt_17 --type payment.confirmed --payload @event.json")]
 pub struct NotifyArgs {
     /// The saga's id, or the aggregation or trace id of the only one it can be
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", add = Completes(Live::Saga))]
     id: String,
 
     /// The event's type
@@ -144,7 +145,7 @@ pub struct NotifyArgs {
     inbox: bool,
 
     /// Only a saga in this table: its name, or schema.name
-    #[arg(long, value_name = "TABLE")]
+    #[arg(long, value_name = "TABLE", add = Completes(Live::SagaTable))]
     saga_table: Option<String>,
 
     #[command(flatten)]
@@ -155,7 +156,7 @@ pub struct NotifyArgs {
 #[derive(Debug, clap::Args)]
 pub struct Targets {
     /// The saga's id, or the aggregation or trace id of the only one it can be
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all", add = Completes(Live::Saga))]
     pub ids: Vec<String>,
 
     /// Every saga that matches the filters
@@ -227,9 +228,9 @@ async fn carried(
     options: &ActionOptions,
     session: &Session,
 ) -> Result<Answer> {
-    let system = database.system(saga::NAME)?;
+    let system = database.sagas()?;
     let retries = matches!(request.act, SagaAct::Retry { .. });
-    let mut action = system.plan(&Request::Saga(request)).await?;
+    let mut action = system.plan(&request).await?;
     if retries {
         let ids: Vec<String> = action.steps().map(|step| step.subject.id).collect();
         let open = unsettled::of_things(database, system, &ids).await?;

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use sen_core::error::Result;
 use sen_core::model::listing::Filter;
-use sen_core::systems::saga::flag;
+use sen_core::systems::saga::{self, flag};
 use sen_core::time::When;
 
 use super::common::{Shown, listed, severity};
+use crate::completion::live::{Completes, Live};
 use crate::args::{span, when};
 use crate::session::Session;
 use crate::views::Answer;
@@ -26,7 +28,7 @@ pub struct Args {
     pub matching: Matching,
 
     /// Order: updated, created (newest first) or deadline (earliest first) [default: updated; stored order with --limit 0]
-    #[arg(long, value_name = "ORDER")]
+    #[arg(long, value_name = "ORDER", value_parser = PossibleValuesParser::new(["updated", "created", "deadline"]))]
     pub sort: Option<String>,
 
     /// The order reversed
@@ -46,10 +48,8 @@ pub struct Args {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Which sagas")]
 pub struct Matching {
-    /// Only these states: running, suspended, failed, compensating, compensating_suspended, compensated, completed, timeout
-    /// (stored); stuck, overdue, lease_expired, due, between_steps, waiting_retry, waiting_event, partly_compensated,
-    /// timed_out, unreadable (judged)
-    #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
+    /// Only in these states
+    #[arg(long, value_delimiter = ',', value_name = "STATE,…", value_parser = PossibleValuesParser::new(saga::STATES))]
     pub state: Vec<String>,
 
     /// Only those of this saga definition
@@ -85,7 +85,7 @@ pub struct Matching {
     pub until: Option<When>,
 
     /// Only those in this table: its name, or schema.name
-    #[arg(long, value_name = "TABLE")]
+    #[arg(long, value_name = "TABLE", add = Completes(Live::SagaTable))]
     pub saga_table: Option<String>,
 }
 

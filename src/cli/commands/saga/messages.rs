@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Subcommand;
+use clap::builder::PossibleValuesParser;
 use sen_core::error::{Error, Result};
 use sen_core::letters::{LetterFilter, ReplayOptions};
 use sen_core::model::listing::Filter;
@@ -11,6 +12,7 @@ use sen_core::systems::saga::{self, flag, kind, message_severity};
 use sen_core::time::When;
 
 use super::common::{Shown, listed};
+use crate::completion::live::{Completes, Live};
 use crate::args::{span, when};
 use crate::commands::act::{ActionOptions, apply};
 use crate::commands::one::{self, Wanted};
@@ -105,10 +107,13 @@ struct Which {
     until: Option<When>,
 }
 
+/// What stands in an outbox (the first four) and in an inbox.
+const STATES: [&str; 7] = ["pending", "failed", "dispatching", "sent", "processing", "applied", "ignored"];
+
 #[derive(Debug, clap::Args)]
 struct List {
-    /// Only these states: pending, failed; dispatching, sent (outbox); processing, applied, ignored (inbox)
-    #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
+    /// Only in these states
+    #[arg(long, value_delimiter = ',', value_name = "STATE,…", value_parser = PossibleValuesParser::new(STATES))]
     state: Vec<String>,
 
     /// Only what failed, or was taken by somebody ten minutes ago and never finished
@@ -123,7 +128,7 @@ struct List {
     which: Which,
 
     /// Only those in this table, or in that of the sagas in this table
-    #[arg(long, value_name = "TABLE")]
+    #[arg(long, value_name = "TABLE", add = Completes(Live::SagaTable))]
     saga_table: Option<String>,
 
     /// The oldest change first
@@ -161,7 +166,7 @@ struct Requeue {
     all: bool,
 
     /// With --all: only those that failed, or were taken and never finished, alike (see `sen dlq groups`)
-    #[arg(long, value_delimiter = ',', value_name = "GROUP,…", requires = "all")]
+    #[arg(long, value_delimiter = ',', value_name = "GROUP,…", requires = "all", add = Completes(Live::Group))]
     group: Vec<String>,
 
     #[command(flatten)]

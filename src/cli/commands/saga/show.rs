@@ -3,6 +3,7 @@
 use sen_core::error::Result;
 use sen_core::systems::saga;
 
+use crate::completion::live::{Completes, Live};
 use crate::commands::one::{self, Wanted};
 use crate::session::Session;
 use crate::views::Answer;
@@ -18,7 +19,7 @@ Examples:
 With --check the exit code is 0 completed or compensated, 8 under way or waiting, 10 for what needs a person.")]
 pub struct Args {
     /// The saga's id, aggregation id or trace id
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required = true, value_name = "ID", add = Completes(Live::Saga))]
     pub ids: Vec<String>,
 
     /// How many of the newest recorded steps to show

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use sen_core::error::Result;
 use sen_core::model::listing::Filter;
 use sen_core::model::verdict::Severity;
@@ -9,6 +10,7 @@ use sen_core::systems::stent;
 use sen_core::systems::stent::verdict::State;
 use sen_core::time::When;
 
+use crate::completion::live::{Completes, Live};
 use crate::args::{span, when};
 use crate::commands::page::{self, Page};
 use crate::session::Session;
@@ -24,8 +26,8 @@ Examples:
   sen task list --execution ID --limit 0         all of one execution
   sen task list --state failed --where-error timeout -o jsonl")]
 pub struct Args {
-    /// Only these states: pending, running, completed, failed (stored), ready, scheduled, waiting, lost (judged)
-    #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
+    /// Only in these states
+    #[arg(long, value_delimiter = ',', value_name = "STATE,…", value_parser = PossibleValuesParser::new(stent::TASK_STATES))]
     pub state: Vec<String>,
 
     /// Only of this execution
@@ -33,7 +35,7 @@ pub struct Args {
     pub execution: Option<String>,
 
     /// Only of this queue; `default` also means without one
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = Completes(Live::Queue))]
     pub queue: Option<String>,
 
     /// Only of this step: module:name, or the name alone (for a signal's waiter: the signal's name)
@@ -45,7 +47,7 @@ pub struct Args {
     pub tag: Option<String>,
 
     /// Only claimed last by a worker whose name begins so
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", add = Completes(Live::Worker))]
     pub worker: Option<String>,
 
     /// Only whose error contains this text
@@ -65,7 +67,7 @@ pub struct Args {
     pub until: Option<When>,
 
     /// Order: created, started or completed (of those that are), the newest first [default: created; as stored with --limit 0]
-    #[arg(long, value_name = "ORDER")]
+    #[arg(long, value_name = "ORDER", value_parser = PossibleValuesParser::new(["created", "started", "completed"]))]
     pub sort: Option<String>,
 
     /// The order reversed

@@ -3,6 +3,7 @@
 use sen_core::error::Result;
 use sen_core::systems::stent;
 
+use crate::completion::live::{Completes, Live};
 use crate::commands::one;
 use crate::session::Session;
 use crate::views::Answer;
@@ -17,7 +18,7 @@ Examples:
 With --check the exit code is the worst of: 0 completed, 8 still under way, 10 failed or lost. A missing id is 4.")]
 pub struct Args {
     /// The task's id
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required = true, value_name = "ID", add = Completes(Live::Task))]
     pub ids: Vec<String>,
 
     /// Turn the verdict into the exit code

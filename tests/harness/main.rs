@@ -1,5 +1,7 @@
 //! The harness tested on itself: what the other tests believe of it.
 
+#![cfg(feature = "postgres")]
+
 #[path = "mod.rs"]
 mod harness;
 

@@ -1,0 +1,40 @@
+//! Acts on executions, with their parameters.
+
+use std::time::Duration;
+
+/// An act on durable executions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecutionRequest {
+    /// End executions that have not ended.
+    Cancel {
+        /// Which.
+        ids: Vec<String>,
+        /// How long to watch that no worker overwrites it.
+        verify: Option<Duration>,
+    },
+    /// End executions whose root task has completed with that task's result.
+    Complete {
+        /// Which.
+        ids: Vec<String>,
+    },
+    /// Send a signal to an execution.
+    Signal {
+        /// Which.
+        id: String,
+        /// The signal's name.
+        name: String,
+        /// What it carries: JSON text.
+        payload: String,
+        /// Whether it takes the place of one that nobody has read.
+        replace: bool,
+    },
+    /// Remove executions that have ended.
+    Cleanup {
+        /// So long ago.
+        older_than: Duration,
+        /// In these states; empty: any ended one.
+        states: Vec<String>,
+        /// At most so many, the oldest first.
+        limit: Option<u64>,
+    },
+}
