@@ -50,6 +50,8 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 
 /// Quotes `word` for a shell where it holds anything that bash or zsh would interpret, or that a screen would show in
 /// another way: then as `$'…'` with octal escapes, which name the bytes in any locale.
+///
+/// By hand, as `shlex` leaves hidden characters as they are.
 pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
     // zsh takes `=name` for the path of a command.

@@ -178,7 +178,9 @@ impl Uptime {
     }
 }
 
-/// A span as people read it: `45s`, `3m 20s`, `2h 5m`, `6d 4h`; at most two units, below one second `0.4s`.
+/// A span as people read it: `45s`, `3m 20s`, `2h 5m`, `6d 4h`; at most two units, below one second `400ms`.
+///
+/// By hand, as jiff prints every unit of a span and has no "at most two".
 pub fn humane(micros: i64) -> String {
     let total = micros.unsigned_abs();
     let seconds = total / 1_000_000;
@@ -203,6 +205,9 @@ fn two(seconds: u64, unit: u64, name: &str, smaller: u64, smaller_name: &str) ->
 }
 
 /// Reads a span such as `90s`, `1h30m`, `250ms` or `7d`.
+///
+/// By hand, as jiff's reader takes what is refused here (`5 m`, `-5s`, `1h ago`) and its type for spans of a fixed length has no
+/// days and weeks.
 ///
 /// # Errors
 /// `Usage` for a bare number (seconds or minutes? it does not say), an unknown unit, or a span past 100 years.

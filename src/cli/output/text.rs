@@ -127,6 +127,8 @@ fn head(text: &str, bytes: usize) -> Cow<'_, str> {
 }
 
 /// Breaks prose at blanks into lines of at most `width` columns; a longer word stays whole.
+///
+/// By hand, as `textwrap` adds up the columns of single characters, and tables here measure sequences (emoji) as a whole.
 pub fn wrap(text: &str, width: usize) -> Vec<Cow<'_, str>> {
     let mut lines: Vec<Cow<'_, str>> = Vec::new();
     let mut start = 0;

@@ -50,7 +50,7 @@ pub(super) fn load(choice: &TlsChoice, warnings: &mut Vec<String>) -> Result<Opt
         lists.extend(found);
     }
     // The verifier takes the first that is of the issuer.
-    lists.sort_by_key(|der| std::cmp::Reverse(RevocationList::read(der).map(|list| list.this_update)));
+    lists.sort_by_cached_key(|der| std::cmp::Reverse(RevocationList::read(der).map(|list| list.this_update())));
     Ok(Some(lists).filter(|lists| !lists.is_empty()))
 }
 

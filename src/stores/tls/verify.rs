@@ -124,7 +124,7 @@ impl ServerCertVerifier for Verifier {
 
 impl Verifier {
     /// `openssl x509 -req` long made certificates of version 1, which rustls does not read at all. Their handshake
-    /// signature is still checked, with the key read by hand: without it the channel binding of SCRAM would be
+    /// signature is still checked, with the key read here: without it the channel binding of SCRAM would be
     /// worth nothing, as anybody can show somebody else's certificate.
     fn version_1(
         &self,
@@ -137,30 +137,31 @@ impl Verifier {
         let schemes = self.algorithms.mapping.iter().filter(|(scheme, _)| *scheme == dss.scheme);
         let fits = schemes.flat_map(|(_, algorithms)| algorithms.iter()).any(|algorithm| {
             algorithm.public_key_alg_id().as_ref() == read.key_algorithm
-                && algorithm.verify_signature(read.key, message, dss.signature()).is_ok()
+                && algorithm.verify_signature(&read.key, message, dss.signature()).is_ok()
         });
         if fits { Ok(HandshakeSignatureValid::assertion()) } else { Err(error) }
     }
 }
 
 /// What rustls does for every other certificate: with lists at hand, one of its issuer must be current and not name it.
-fn not_revoked(read: &Certificate<'_>, lists: &Lists, now: UnixTime) -> Result<(), Error> {
+fn not_revoked(read: &Certificate, lists: &Lists, now: UnixTime) -> Result<(), Error> {
     if lists.is_empty() {
         return Ok(());
     }
-    let mut theirs = lists.iter().filter_map(|der| RevocationList::read(der)).filter(|list| list.issuer == read.issuer);
+    let mut theirs =
+        lists.iter().filter_map(|der| RevocationList::read(der)).filter(|list| *list.issuer() == read.issuer);
     let Some(list) = theirs.next() else { return Err(CertificateError::UnknownRevocationStatus.into()) };
-    if list.next_update.is_some_and(|next| now.as_secs() > next) {
+    if list.next_update().is_some_and(|next| now.as_secs() > next) {
         return Err(CertificateError::ExpiredRevocationList.into());
     }
-    if list.holds(read.serial) { Err(CertificateError::Revoked.into()) } else { Ok(()) }
+    if list.holds(&read.serial) { Err(CertificateError::Revoked.into()) } else { Ok(()) }
 }
 
 /// The server shows a certificate that signed itself and that the operator lists as a root, which is how the manual
 /// of PostgreSQL sets up TLS first. OpenSSL takes that; rustls refuses a root as a server's certificate.
 fn own_root(
     der: &CertificateDer<'_>,
-    read: &Certificate<'_>,
+    read: &Certificate,
     host: &ServerName<'_>,
     name: bool,
     now: UnixTime,
@@ -185,14 +186,14 @@ fn is_name_error(error: &Error) -> bool {
     )
 }
 
-fn explain(error: &Error, read: Option<&Certificate<'_>>, host: &ServerName<'_>, origin: &str) -> Refusal {
+fn explain(error: &Error, read: Option<&Certificate>, host: &ServerName<'_>, origin: &str) -> Refusal {
     let host = host.to_str();
     let refusal = |message: String, hint: &'static str| Refusal { message, hint: Some(hint) };
     let Error::InvalidCertificate(why) = error else {
         return Refusal { message: format!("the server's certificate is not accepted: {error}"), hint: None };
     };
     if is_name_error(error) {
-        let only = read.filter(|read| !read.has_alternative_name).and_then(|read| read.common_name);
+        let only = read.filter(|read| !read.has_alternative_name).and_then(|read| read.common_name.as_deref());
         if let Some(name) = only {
             return refusal(
                 format!(

@@ -1,15 +1,28 @@
-//! The few fields of a certificate that no library in the tree gives: its version, names, dates, key and signature
-//! algorithm. A reader of DER that never copies and never trusts a length; it verifies nothing.
+//! The few fields of a certificate that rustls does not give: its version, names, dates, key and signature algorithm.
+//! Reading DER is `x509-cert`'s; this verifies nothing.
+
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use x509_cert::certificate::{CertificateInner, Raw, Version};
+use x509_cert::crl::CertificateList;
+use x509_cert::der::asn1::{AnyRef, ContextSpecific};
+use x509_cert::der::oid::ObjectIdentifier;
+use x509_cert::der::oid::db::rfc4519::COMMON_NAME;
+use x509_cert::der::oid::db::rfc5280::ID_CE_SUBJECT_ALT_NAME;
+use x509_cert::der::oid::db::rfc5912 as oid;
+use x509_cert::der::{Decode as _, Encode as _, SliceReader, TagNumber};
+use x509_cert::name::Name;
+use x509_cert::serial_number::SerialNumber;
+use x509_cert::spki::{AlgorithmIdentifierOwned, AlgorithmIdentifierRef};
 
 /// What was read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Certificate<'a> {
+pub(super) struct Certificate {
     /// Whether it is of X.509 version 1, which has no extensions.
     pub version_1: bool,
-    /// Its number.
-    pub serial: &'a [u8],
+    /// Its number. `Raw`, as numbers longer than the standard allows are in use.
+    pub serial: SerialNumber<Raw>,
     /// Who signed it.
-    pub issuer: &'a [u8],
+    pub issuer: Name,
     /// Whether issuer and subject are the same.
     pub self_issued: bool,
     /// Seconds since 1970 before which it does not count.
@@ -17,13 +30,13 @@ pub(super) struct Certificate<'a> {
     /// Seconds since 1970 after which it does not count.
     pub not_after: u64,
     /// The subject's last common name.
-    pub common_name: Option<&'a str>,
+    pub common_name: Option<String>,
     /// Whether there is a subjectAltName.
     pub has_alternative_name: bool,
     /// The key's AlgorithmIdentifier, without its outer tag.
-    pub key_algorithm: &'a [u8],
+    pub key_algorithm: Vec<u8>,
     /// The key.
-    pub key: &'a [u8],
+    pub key: Vec<u8>,
     /// The hash of the signature, where it is one that a channel binding can use.
     pub hash: Option<Hash>,
 }
@@ -39,194 +52,88 @@ pub(super) enum Hash {
     Sha512,
 }
 
-const SEQUENCE: u8 = 0x30;
-const OID: u8 = 0x06;
-const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
-const ECDSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04];
-const SHA2: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02];
-const SHA1: &[u8] = &[0x2b, 0x0e, 0x03, 0x02, 0x1a];
-const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
-const ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
-
-impl<'a> Certificate<'a> {
+impl Certificate {
     /// Reads a certificate, or `None` when it is not one.
-    pub(super) fn read(der: &'a [u8]) -> Option<Self> {
-        let mut outer = Reader(Reader(der).expect(SEQUENCE)?);
-        let mut body = Reader(outer.expect(SEQUENCE)?);
-        let hash = signature_hash(outer.expect(SEQUENCE)?);
-        let version_1 = match body.optional(0xa0) {
-            Some(version) => version == [0x02, 0x01, 0x00],
-            None => true,
-        };
-        let serial = body.expect(0x02)?;
-        body.expect(SEQUENCE)?; // signature algorithm, once more
-        let issuer = body.expect(SEQUENCE)?;
-        let mut validity = Reader(body.expect(SEQUENCE)?);
-        let (not_before, not_after) = (validity.time()?, validity.time()?);
-        let subject = body.expect(SEQUENCE)?;
-        let mut key = Reader(body.expect(SEQUENCE)?);
-        let key_algorithm = key.expect(SEQUENCE)?;
-        let key = key.expect(0x03)?.strip_prefix(&[0])?;
-        body.optional(0xa1);
-        body.optional(0xa2);
-        let has_alternative_name = body.optional(0xa3).is_some_and(|list| has_extension(list, ALTERNATIVE_NAME));
+    pub(super) fn read(der: &CertificateDer<'_>) -> Option<Self> {
+        let read = CertificateInner::<Raw>::from_der(der).ok()?;
+        let body = read.tbs_certificate();
+        let key = body.subject_public_key_info();
+        let common_names = body.subject().iter().filter(|part| part.oid == COMMON_NAME);
         Some(Self {
-            version_1,
-            serial,
-            issuer,
-            self_issued: issuer == subject,
-            not_before,
-            not_after,
-            common_name: common_name(subject),
-            has_alternative_name,
-            key_algorithm,
-            key,
-            hash,
+            version_1: body.version() == Version::V1,
+            serial: body.serial_number().clone(),
+            issuer: body.issuer().clone(),
+            self_issued: body.issuer() == body.subject(),
+            not_before: body.validity().not_before.to_unix_duration().as_secs(),
+            not_after: body.validity().not_after.to_unix_duration().as_secs(),
+            common_name: common_names.filter_map(|part| String::from_utf8(part.value.value().to_vec()).ok()).last(),
+            has_alternative_name: body
+                .extensions()
+                .is_some_and(|list| list.iter().any(|extension| extension.extn_id == ID_CE_SUBJECT_ALT_NAME)),
+            key_algorithm: AnyRef::from_der(&key.algorithm.to_der().ok()?).ok()?.value().to_vec(),
+            key: key.subject_public_key.as_bytes()?.to_vec(),
+            hash: signature_hash(read.signature_algorithm()),
         })
     }
 }
 
 /// What is read of a list of revoked certificates.
 #[derive(Debug)]
-pub(super) struct RevocationList<'a> {
-    /// Who made it.
-    pub issuer: &'a [u8],
-    /// When, in seconds since 1970.
-    pub this_update: u64,
-    /// When the next one is due.
-    pub next_update: Option<u64>,
-    /// The numbers of the certificates.
-    serials: &'a [u8],
-}
+pub(super) struct RevocationList(CertificateList<Raw>);
 
-impl<'a> RevocationList<'a> {
+impl RevocationList {
     /// Reads a list, or `None` when it is none.
-    pub(super) fn read(der: &'a [u8]) -> Option<Self> {
-        let mut body = Reader(Reader(Reader(der).expect(SEQUENCE)?).expect(SEQUENCE)?);
-        body.optional(0x02); // version
-        body.expect(SEQUENCE)?; // signature algorithm
-        let issuer = body.expect(SEQUENCE)?;
-        let this_update = body.time()?;
-        let next_update = matches!(body.0.first(), Some(0x17 | 0x18)).then(|| body.time()).flatten();
-        let serials = body.optional(SEQUENCE).unwrap_or_default();
-        Some(Self { issuer, this_update, next_update, serials })
+    pub(super) fn read(der: &CertificateRevocationListDer<'_>) -> Option<Self> {
+        CertificateList::from_der(der).ok().map(Self)
+    }
+
+    /// Who made it.
+    pub(super) fn issuer(&self) -> &Name {
+        &self.0.tbs_cert_list.issuer
+    }
+
+    /// When, in seconds since 1970.
+    pub(super) fn this_update(&self) -> u64 {
+        self.0.tbs_cert_list.this_update.to_unix_duration().as_secs()
+    }
+
+    /// When the next one is due.
+    pub(super) fn next_update(&self) -> Option<u64> {
+        self.0.tbs_cert_list.next_update.map(|time| time.to_unix_duration().as_secs())
     }
 
     /// Whether the certificate of this number is on it.
-    pub(super) fn holds(&self, serial: &[u8]) -> bool {
-        let mut entries = Reader(self.serials);
-        std::iter::from_fn(|| entries.expect(SEQUENCE)).any(|entry| Reader(entry).expect(0x02) == Some(serial))
+    pub(super) fn holds(&self, serial: &SerialNumber<Raw>) -> bool {
+        self.0.tbs_cert_list.revoked_certificates.iter().flatten().any(|entry| entry.serial_number == *serial)
     }
 }
 
-fn has_extension(list: &[u8], wanted: &[u8]) -> bool {
-    let mut extensions = Reader(Reader(list).expect(SEQUENCE).unwrap_or_default());
-    std::iter::from_fn(|| extensions.expect(SEQUENCE)).any(|extension| Reader(extension).expect(OID) == Some(wanted))
-}
+/// The one name of all these that the crate's list does not have.
+const ECDSA_WITH_SHA_1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.1");
 
-fn common_name(subject: &[u8]) -> Option<&str> {
-    let mut names = Reader(subject);
-    std::iter::from_fn(|| names.expect(0x31))
-        .filter_map(|set| {
-            let mut pair = Reader(Reader(set).expect(SEQUENCE)?);
-            (pair.expect(OID)? == COMMON_NAME)
-                .then(|| pair.next())?
-                .and_then(|(_, text)| std::str::from_utf8(text).ok())
-        })
-        .last()
-}
-
-fn signature_hash(algorithm: &[u8]) -> Option<Hash> {
-    let mut reader = Reader(algorithm);
-    let oid = reader.expect(OID)?;
-    if let Some([number]) = oid.strip_prefix(RSA) {
-        return match number {
-            4 | 5 | 11 => Some(Hash::Sha256),
-            12 => Some(Hash::Sha384),
-            13 => Some(Hash::Sha512),
-            10 => pss_hash(reader.expect(SEQUENCE)?),
-            _ => None,
-        };
-    }
-    match oid.strip_prefix(ECDSA)? {
-        [1] | [3, 2] => Some(Hash::Sha256),
-        [3, 3] => Some(Hash::Sha384),
-        [3, 4] => Some(Hash::Sha512),
+fn signature_hash(algorithm: &AlgorithmIdentifierOwned) -> Option<Hash> {
+    match algorithm.oid {
+        oid::MD_5_WITH_RSA_ENCRYPTION
+        | oid::SHA_1_WITH_RSA_ENCRYPTION
+        | oid::SHA_256_WITH_RSA_ENCRYPTION
+        | ECDSA_WITH_SHA_1
+        | oid::ECDSA_WITH_SHA_256 => Some(Hash::Sha256),
+        oid::SHA_384_WITH_RSA_ENCRYPTION | oid::ECDSA_WITH_SHA_384 => Some(Hash::Sha384),
+        oid::SHA_512_WITH_RSA_ENCRYPTION | oid::ECDSA_WITH_SHA_512 => Some(Hash::Sha512),
+        oid::ID_RSASSA_PSS => pss_hash(algorithm.parameters.as_ref()?.value()),
         _ => None,
     }
 }
 
 /// RSASSA-PSS names its hash in the parameters; when it does not, it is SHA-1.
 fn pss_hash(parameters: &[u8]) -> Option<Hash> {
-    let Some(named) = Reader(parameters).optional(0xa0) else { return Some(Hash::Sha256) };
-    let oid = Reader(Reader(named).expect(SEQUENCE)?).expect(OID)?;
-    if oid == SHA1 {
-        return Some(Hash::Sha256);
-    }
-    match oid.strip_prefix(SHA2)? {
-        [1] => Some(Hash::Sha256),
-        [2] => Some(Hash::Sha384),
-        [3] => Some(Hash::Sha512),
+    let mut reader = SliceReader::new(parameters).ok()?;
+    let named = ContextSpecific::<AlgorithmIdentifierRef<'_>>::decode_explicit(&mut reader, TagNumber(0)).ok()?;
+    match named.map_or(oid::ID_SHA_1, |named| named.value.oid) {
+        oid::ID_SHA_1 | oid::ID_SHA_256 => Some(Hash::Sha256),
+        oid::ID_SHA_384 => Some(Hash::Sha384),
+        oid::ID_SHA_512 => Some(Hash::Sha512),
         _ => None,
-    }
-}
-
-/// A cursor over a run of tag-length-value elements.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    /// The next element, whatever it is.
-    fn next(&mut self) -> Option<(u8, &'a [u8])> {
-        let (&tag, rest) = self.0.split_first()?;
-        let (&first, rest) = rest.split_first()?;
-        let (length, rest) = if first < 0x80 {
-            (usize::from(first), rest)
-        } else {
-            // Four bytes of length are more than any certificate has.
-            let count = usize::from(first & 0x7f);
-            if count == 0 || count > 4 || rest.len() < count {
-                return None;
-            }
-            let (bytes, rest) = rest.split_at(count);
-            (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
-        };
-        if length > rest.len() {
-            return None;
-        }
-        let (value, rest) = rest.split_at(length);
-        self.0 = rest;
-        Some((tag, value))
-    }
-
-    /// The value of the next element, which must have this tag.
-    fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
-        (self.0.first() == Some(&tag)).then(|| self.next())?.map(|(_, value)| value)
-    }
-
-    /// As [`Reader::expect`], for an element that may be missing.
-    fn optional(&mut self, tag: u8) -> Option<&'a [u8]> {
-        self.expect(tag)
-    }
-
-    /// A UTCTime or GeneralizedTime in seconds since 1970.
-    fn time(&mut self) -> Option<u64> {
-        let (tag, text) = self.next()?;
-        let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
-        if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        let (year, rest) = match (tag, text.len()) {
-            (0x17, 12) => {
-                let year: i16 = text[..2].parse().ok()?;
-                (if year < 50 { 2000 + year } else { 1900 + year }, &text[2..])
-            }
-            (0x18, 14) => (text[..4].parse().ok()?, &text[4..]),
-            _ => return None,
-        };
-        let part = |index: usize| rest[index * 2..index * 2 + 2].parse::<i8>().ok();
-        let moment = jiff::civil::DateTime::new(year, part(0)?, part(1)?, part(2)?, part(3)?, part(4)?, 0).ok()?;
-        // Certificates from before 1970 have been valid since ever.
-        Some(u64::try_from(moment.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second()).unwrap_or(0))
     }
 }
 
@@ -234,8 +141,8 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use rustls_pki_types::CertificateDer;
     use rustls_pki_types::pem::PemObject as _;
+    use x509_cert::der::asn1::Any;
 
     /// Made with `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -sha384 -subj /O=x/CN=db.example`.
     const PEM: &[u8] = include_bytes!("testdata/self_signed.pem");
@@ -244,11 +151,50 @@ mod tests {
     fn a_certificate_of_openssl() {
         let der = CertificateDer::from_pem_slice(PEM).unwrap();
         let read = Certificate::read(&der).unwrap();
-        assert_eq!(read.common_name, Some("db.example"));
+        assert_eq!(read.common_name.as_deref(), Some("db.example"));
         assert_eq!(read.hash, Some(Hash::Sha384));
         assert!(read.self_issued && !read.version_1 && !read.has_alternative_name);
         assert!(read.not_after - read.not_before >= 36_000 * 86_400);
         assert_eq!(read.key.len(), 65);
+    }
+
+    #[test]
+    fn the_hash_of_a_signature() {
+        // RSASSA-PSS with its defaults, and with one hash named as openssl does.
+        let pss = |hash: Option<u8>| match hash {
+            None => vec![0x30, 0x00],
+            Some(last) => {
+                let mut der = b"\x30\x11\xa0\x0f\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02".to_vec();
+                der.extend([last, 0x05, 0x00]);
+                der
+            }
+        };
+        let null = || vec![0x05, 0x00];
+        let cases = [
+            ("1.2.840.113549.1.1.4", Some(null()), Some(Hash::Sha256)),
+            ("1.2.840.113549.1.1.5", Some(null()), Some(Hash::Sha256)),
+            ("1.2.840.113549.1.1.11", Some(null()), Some(Hash::Sha256)),
+            ("1.2.840.113549.1.1.12", Some(null()), Some(Hash::Sha384)),
+            ("1.2.840.113549.1.1.13", Some(null()), Some(Hash::Sha512)),
+            ("1.2.840.113549.1.1.14", Some(null()), None),
+            ("1.2.840.10045.4.1", None, Some(Hash::Sha256)),
+            ("1.2.840.10045.4.3.1", None, None),
+            ("1.2.840.10045.4.3.2", None, Some(Hash::Sha256)),
+            ("1.2.840.10045.4.3.3", None, Some(Hash::Sha384)),
+            ("1.2.840.10045.4.3.4", None, Some(Hash::Sha512)),
+            ("1.2.840.113549.1.1.10", Some(pss(None)), Some(Hash::Sha256)),
+            ("1.2.840.113549.1.1.10", Some(pss(Some(1))), Some(Hash::Sha256)),
+            ("1.2.840.113549.1.1.10", Some(pss(Some(2))), Some(Hash::Sha384)),
+            ("1.2.840.113549.1.1.10", Some(pss(Some(3))), Some(Hash::Sha512)),
+            ("1.2.840.113549.1.1.10", Some(pss(Some(4))), None),
+            ("1.2.840.113549.1.1.10", None, None),
+            ("1.3.101.112", None, None),
+        ];
+        for (oid, parameters, want) in cases {
+            let parameters = parameters.map(|der| Any::from_der(&der).unwrap());
+            let algorithm = AlgorithmIdentifierOwned { oid: ObjectIdentifier::new(oid).unwrap(), parameters };
+            assert_eq!(signature_hash(&algorithm), want, "{algorithm:?}");
+        }
     }
 
     proptest! {
@@ -257,10 +203,12 @@ mod tests {
             let mut der = CertificateDer::from_pem_slice(PEM).unwrap().to_vec();
             let at = at % der.len();
             der[at] = value;
-            let _ = Certificate::read(&der);
-            let _ = Certificate::read(&der[..cut.min(der.len())]);
-            let _ = RevocationList::read(&der).map(|list| list.holds(&[1]));
-            let _ = Certificate::read(&der[cut.min(der.len())..]);
+            let end = cut.min(der.len());
+            for part in [&der[..], &der[..end], &der[end..]] {
+                let _ = Certificate::read(&CertificateDer::from(part));
+                let list = RevocationList::read(&CertificateRevocationListDer::from(part));
+                let _ = list.map(|list| list.holds(&SerialNumber::new(&[1]).unwrap()));
+            }
         }
     }
 }
