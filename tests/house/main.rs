@@ -44,8 +44,8 @@ fn the_house_stands() {
 fn planted_breaches_are_seen() {
     for (path, text, count) in [
         ("systems/sentinel/verdict.rs", "use tokio_postgres::Row;", 1),
-        ("systems/sentinel/remedy.rs", "pub async fn plan() {}", 1),
-        ("systems/sentinel/remedy.rs", "async\nfn plan() {}\nlet x = rusqlite::Connection::open(p);", 2),
+        ("systems/sentinel/rules.rs", "pub async fn plan() {}", 1),
+        ("systems/sentinel/rules.rs", "async\nfn plan() {}\nlet x = rusqlite::Connection::open(p);", 2),
         ("systems/sentinel/postgres.rs", "client.query_typed(&format!(\"SELECT {x}\"), &[])", 2),
         ("systems/sentinel/postgres.rs", "client.query_typed(LOOK.as_str(), &[])", 1),
         ("systems/sentinel/postgres.rs", "client.batch_execute(RAISE)", 1),

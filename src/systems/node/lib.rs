@@ -16,12 +16,12 @@ pub mod redis;
 
 mod act;
 mod costs;
+mod diagnostics;
 mod handle;
 mod letters;
 mod list;
 mod plan;
-mod remedy;
-mod upkeep;
+mod rules;
 mod view;
 mod why;
 
@@ -210,12 +210,12 @@ impl System for Node {
     }
 
     async fn checkup(&self) -> Result<Checkup> {
-        let mut checkup = upkeep::checkup(&self.store.upkeep().await?);
+        let mut checkup = diagnostics::checkup(&self.store.upkeep().await?);
         let lacking = self.store.lacking().await?;
         checkup.checks.extend(rights::checks(&lacking));
         match self.count(None).await {
             Ok((_, census, workers, now)) => {
-                checkup.checks.extend(census.unattended(workers, now).map(upkeep::unattended))
+                checkup.checks.extend(census.unattended(workers, now).map(diagnostics::unattended))
             }
             Err(error) if error.kind() == ErrorKind::NoSystem => {}
             // What may not be read is among the checks.

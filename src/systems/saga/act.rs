@@ -1,4 +1,4 @@
-//! Planning acts and applying them. Rules are in `remedy.rs`, SQL in the stores.
+//! Planning acts and applying them. Rules are in `rules.rs`, SQL in the stores.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::handle::{STEPS, Sagas};
 use super::plan::{SagaAction, SagaHead, SagaTarget, Verb, Write};
 use super::port::{Change, Event, Seen, Wanted};
 use super::record::{Entry, Later, Saga, subject, uuid};
-use super::remedy::{self, Remedy};
+use super::rules::{self, Ruling};
 use super::shape::{Model, Models, Table};
 use super::{story, verdict};
 
@@ -120,18 +120,18 @@ impl Sagas {
         act: &SagaAct,
         now: Timestamp,
     ) -> Result<Result<(Write, Vec<String>), String>> {
-        let whole = remedy::Subject { seen, model, fresh: fresh() };
-        let remedy: Remedy = match act {
-            SagaAct::Retry { force } => remedy::retry(&whole, *force),
-            SagaAct::Compensate => remedy::compensate(&whole),
-            SagaAct::Abort => remedy::abort(&whole),
-            SagaAct::Unstick { unchanged_for, .. } => remedy::unstick(&whole, *unchanged_for),
+        let whole = rules::Subject { seen, model, fresh: fresh() };
+        let ruling: Ruling = match act {
+            SagaAct::Retry { force } => rules::retry(&whole, *force),
+            SagaAct::Compensate => rules::compensate(&whole),
+            SagaAct::Abort => rules::abort(&whole),
+            SagaAct::Unstick { unchanged_for, .. } => rules::unstick(&whole, *unchanged_for),
             SagaAct::Skip { output, force } => {
                 let earlier = match whole.current() {
                     Some(entry) => self.store.output_of(model, seen.saga.name.as_deref(), &entry.step_id).await?,
                     None => None,
                 };
-                remedy::skip(&whole, output.as_deref(), *force, earlier.as_deref())
+                rules::skip(&whole, output.as_deref(), *force, earlier.as_deref())
             }
             SagaAct::Notify { event, inbox } => {
                 let event = wanted(event, &seen.saga);
@@ -140,10 +140,10 @@ impl Sagas {
                     return Ok(ingested(model, &whole, &event, now)
                         .map(|table| (Write::Ingest(table.shown(), Box::new(event)), notes)));
                 }
-                remedy::notify(&whole, &event, now)
+                rules::notify(&whole, &event, now)
             }
         };
-        Ok(remedy.map(|(change, notes)| (Write::Change(Box::new(change)), notes)))
+        Ok(ruling.map(|(change, notes)| (Write::Change(Box::new(change)), notes)))
     }
 
     async fn apply_one(&self, models: &Models, head: SagaHead, target: &SagaTarget, permit: &WritePermit) -> Item {
@@ -154,7 +154,7 @@ impl Sagas {
                     let why = format!("its table {} is no longer there; nothing was written", target.table);
                     return Item::new(subject, Outcome::Missing, why);
                 };
-                let signed = remedy::signed(change, permit.operation(), permit.operator(), permit.reason());
+                let signed = rules::signed(change, permit.operation(), permit.operator(), permit.reason());
                 match self.store.change(model, &signed, permit).await {
                     Ok(true) => match head.verify {
                         Some(limit) => {
@@ -311,7 +311,7 @@ fn wanted(event: &SagaEvent, saga: &Saga) -> Event {
 }
 
 /// The inbox for an event, if the saga would take it: a wrong event is ignored there, and so consumed without a word.
-fn ingested(model: &Model, whole: &remedy::Subject<'_>, event: &Event, now: Timestamp) -> Result<Table, String> {
+fn ingested(model: &Model, whole: &rules::Subject<'_>, event: &Event, now: Timestamp) -> Result<Table, String> {
     let Some(inbox) = &model.inbox else {
         let why = model.doubts.iter().find(|doubt| doubt.contains("inbox"));
         return Err(why.cloned().unwrap_or_else(|| "these sagas have no inbox".into()));
@@ -323,7 +323,7 @@ fn ingested(model: &Model, whole: &remedy::Subject<'_>, event: &Event, now: Time
     if !is_object {
         return Err("the payload of an inbox event must be a JSON object".into());
     }
-    remedy::takes(whole, event, now)?;
+    rules::takes(whole, event, now)?;
     Ok(inbox.clone())
 }
 

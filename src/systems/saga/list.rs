@@ -10,7 +10,7 @@ use super::handle::Sagas;
 use super::names::{STATES, flag, kind};
 use super::port::{MessageQuery, Messages, Order, SagaQuery, SagaStore, Sagas as Rows};
 use super::record::{Mailbox, Message, Saga, Status};
-use super::remedy::LEFT;
+use super::rules::LEFT;
 use super::shape::{Model, Models, Table};
 use super::verdict::State;
 use super::view;

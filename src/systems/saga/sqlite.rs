@@ -320,7 +320,7 @@ impl SagaStore for SqliteSagas {
 
     async fn ingest(&self, inbox: &Table, event: &Event, permit: &WritePermit) -> Result<bool> {
         let (inbox, event) = (inbox.clone(), event.clone());
-        let source = super::remedy::source(permit.operator(), permit.reason());
+        let source = super::rules::source(permit.operator(), permit.reason());
         self.db.run(move |db| act::ingest(db, &inbox, &event, &source)).await
     }
 
@@ -333,7 +333,7 @@ impl SagaStore for SqliteSagas {
         permit: &WritePermit,
     ) -> Result<Requeued> {
         let (models, table, seen) = (models.clone(), table.clone(), seen.to_vec());
-        let note = super::remedy::requeued(kind, permit.operation(), permit.operator(), permit.reason());
+        let note = super::rules::requeued(kind, permit.operation(), permit.operator(), permit.reason());
         self.db.run(move |db| act::requeue(db, &models, kind, &table, &seen, &note)).await
     }
 }

@@ -3,7 +3,7 @@
 use super::port::{Census, Group, Look, Seen};
 use super::record::{Entry, Mailbox, Message, Saga, Status};
 use super::record::{NAME, subject};
-use super::remedy::{self, LEFT, Standing, TROUBLE};
+use super::rules::{self, LEFT, Standing, TROUBLE};
 use super::shape::{Model, Models};
 use super::verdict::{self, State};
 use super::why;
@@ -142,7 +142,7 @@ fn step_row(entry: Entry) -> Row {
 
 /// A message under [`MESSAGE_COLUMNS`].
 pub(super) fn message_row(message: Message) -> Row {
-    let standing = remedy::standing(&message, LEFT);
+    let standing = rules::standing(&message, LEFT);
     vec![
         Value::Text(message.id),
         Value::Name(message.kind.name()),
@@ -328,7 +328,7 @@ fn judge_message(message: &Message) -> Verdict {
     if taken && dead && out {
         evidence.push("whether it was sent already is not stored: requeued, it may be sent twice".into());
     }
-    let standing = remedy::standing(message, LEFT);
+    let standing = rules::standing(message, LEFT);
     let mut next = Vec::new();
     if dead || message.status == "IGNORED" {
         if standing == Standing::Replayable {

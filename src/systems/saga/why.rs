@@ -5,7 +5,7 @@
 
 use super::port::Seen;
 use super::record::{Awaiting, Entry, Mailbox, Message, Saga, Status};
-use super::remedy::{LEFT, TROUBLE};
+use super::rules::{LEFT, TROUBLE};
 use super::shape::Model;
 use super::story::{self, AfterWait, RollBack};
 use super::verdict::words::{first_line, named, under_way};

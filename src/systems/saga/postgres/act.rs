@@ -243,7 +243,7 @@ pub(super) async fn ingest(link: &Arc<Link>, inbox: &Table, event: &Event, permi
 
 /// The record of an ingested event stands where the library keeps where it came from: 255 characters of it.
 fn source(permit: &WritePermit) -> String {
-    crate::remedy::source(permit.operator(), permit.reason())
+    crate::rules::source(permit.operator(), permit.reason())
 }
 
 /// $1 the step, $2 the definition's name. A bounded look backwards: a step that never succeeded must not cost a scan.

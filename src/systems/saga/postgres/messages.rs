@@ -9,7 +9,7 @@ use super::act::columns;
 use super::{CLOCK, Param, cast, clock, table, wanted};
 use crate::port::{Bound, MessageQuery, Messages, Requeued, SeenMessage, micros};
 use crate::record::{Mailbox, Message, uuid};
-use crate::remedy;
+use crate::rules;
 use crate::shape::{Model, Models, Table};
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
@@ -68,7 +68,7 @@ pub(super) fn of_sagas(kind: Mailbox, box_: &Table, model: &Model) -> Result<Sql
 /// Failed, or claimed so long ago that its process has probably ended.
 const DEAD: &str = "(m.status::text = 'FAILED' OR (m.status::text IN ('DISPATCHING', 'PROCESSING')
     AND m.updated_at < now() - interval '10 minutes'))";
-const _: () = assert!(remedy::LEFT.as_secs() == 600);
+const _: () = assert!(rules::LEFT.as_secs() == 600);
 
 /// Due for long and not claimed.
 const LATE: &str = "m.status::text = 'PENDING' AND m.next_attempt_at <= now() - interval '5 minutes'";
@@ -275,7 +275,7 @@ pub(super) async fn requeue(
     let ids: Vec<&str> = seen.iter().map(|message| message.id.as_str()).collect();
     let statuses: Vec<&str> = seen.iter().map(|message| message.status.as_str()).collect();
     let changes: Vec<Option<i64>> = seen.iter().map(|message| message.seen.parse().ok()).collect();
-    let note = remedy::requeued(kind, permit.operation(), permit.operator(), permit.reason());
+    let note = rules::requeued(kind, permit.operation(), permit.operator(), permit.reason());
     let params: [Param<'_>; 4] =
         [(&ids, Type::TEXT_ARRAY), (&statuses, Type::TEXT_ARRAY), (&changes, Type::INT8_ARRAY), (&note, Type::TEXT)];
     let landed = requeued(models, kind, box_)?;

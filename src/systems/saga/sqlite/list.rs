@@ -254,7 +254,7 @@ pub(super) fn census(db: &Connection, models: &Models) -> Result<Census> {
         let mut rows = statement.query([]).map_err(error_from)?;
         while let Some(row) = rows.next().map_err(error_from)? {
             let message = cells::message(row, kind, "", now);
-            let left = micros(crate::remedy::LEFT);
+            let left = micros(crate::rules::LEFT);
             if message.status == "FAILED" || (message.status == kind.taken() && message.idle > left) {
                 census.dead += 1;
                 census.oldest_dead = [census.oldest_dead, message.updated].into_iter().flatten().min();

@@ -34,7 +34,7 @@ pub const LEFT: Duration = Duration::from_secs(600);
 pub const TROUBLE: Severity = Severity::Warning;
 
 /// A change, and what the operator must know before consenting; or why not.
-pub(super) type Remedy = Result<(Change, Vec<String>), String>;
+pub(super) type Ruling = Result<(Change, Vec<String>), String>;
 
 /// A saga with what a change of it needs.
 pub(super) struct Subject<'a> {
@@ -150,7 +150,7 @@ fn stands(saga: &Saga) -> String {
 
 /// `retry_step`: SUSPENDED, FAILED or TIMEOUT; not after a compensation has begun. Stricter than the library's where an abort is
 /// on record that came during a roll-back: what was being undone may be, and the next steps would run on top of that.
-pub(super) fn retry(subject: &Subject<'_>, force: bool) -> Remedy {
+pub(super) fn retry(subject: &Subject<'_>, force: bool) -> Ruling {
     subject.recordable()?;
     let saga = subject.saga();
     if !is(saga, &[Status::Suspended, Status::Failed, Status::TimedOut]) {
@@ -200,7 +200,7 @@ pub(super) fn retry(subject: &Subject<'_>, force: bool) -> Remedy {
 
 /// `compensate_step`: SUSPENDED, FAILED, TIMEOUT, or compensating already; something must be done that can be rolled back.
 /// A worker that holds a live lease on a compensation is left alone: the library would roll the step back twice.
-pub(super) fn compensate(subject: &Subject<'_>) -> Remedy {
+pub(super) fn compensate(subject: &Subject<'_>) -> Ruling {
     subject.recordable()?;
     let saga = subject.saga();
     let allowed =
@@ -231,7 +231,7 @@ pub(super) fn compensate(subject: &Subject<'_>) -> Remedy {
 }
 
 /// `abort`, which in the library has no guard and turns COMPLETED into FAILED: here only what is active or timed out.
-pub(super) fn abort(subject: &Subject<'_>) -> Remedy {
+pub(super) fn abort(subject: &Subject<'_>) -> Ruling {
     subject.recordable()?;
     let saga = subject.saga();
     let allowed =
@@ -255,7 +255,7 @@ pub(super) fn abort(subject: &Subject<'_>) -> Remedy {
 }
 
 /// No poll looks for an active saga without a deadline. One that changed a moment ago is between two steps.
-pub(super) fn unstick(subject: &Subject<'_>, unchanged_for: Duration) -> Remedy {
+pub(super) fn unstick(subject: &Subject<'_>, unchanged_for: Duration) -> Ruling {
     subject.recordable()?;
     let saga = subject.saga();
     let to = match saga.status {
@@ -299,7 +299,7 @@ pub(super) fn unstick(subject: &Subject<'_>, unchanged_for: Duration) -> Remedy 
 ///
 /// The success it leaves must serve a later compensation, which reads the step's input from it, and models may refuse fields
 /// they do not know: so unlike the library's it holds the input of the last try, untouched, and the record stands beside it.
-pub(super) fn skip(subject: &Subject<'_>, output: Option<&str>, force: bool, earlier: Option<&str>) -> Remedy {
+pub(super) fn skip(subject: &Subject<'_>, output: Option<&str>, force: bool, earlier: Option<&str>) -> Ruling {
     subject.recordable()?;
     let saga = subject.saga();
     if saga.status != Status::Suspended {
@@ -412,7 +412,7 @@ fn is_nothing(event: &Event) -> bool {
 }
 
 /// `notify`: the event goes into the context as the library puts it there.
-pub(super) fn notify(subject: &Subject<'_>, event: &Event, now: Timestamp) -> Remedy {
+pub(super) fn notify(subject: &Subject<'_>, event: &Event, now: Timestamp) -> Ruling {
     subject.recordable()?;
     takes(subject, event, now)?;
     let saga = subject.saga();
@@ -566,7 +566,7 @@ mod tests {
         Status::TimedOut,
     ];
 
-    fn allowed(act: impl Fn(&Subject<'_>) -> Remedy) -> Vec<&'static str> {
+    fn allowed(act: impl Fn(&Subject<'_>) -> Ruling) -> Vec<&'static str> {
         let try_ = |status: &Status| {
             let saga = Saga { compensated: Some(false), ..saga(status.clone(), None) };
             with(&seen(saga, &[("EXECUTE", "ERROR")]), &act).is_ok()
