@@ -2,7 +2,7 @@
 //! `worker:{id}:hb` and `stream:events`.
 //!
 //! This file is the system: it looks through a [`port::TaskStore`], judges with [`verdict`], and shapes what it says.
-//! Commands to Redis live in the cell (`redis.rs`); what a status means lives in `verdict.rs`.
+//! Commands to Redis live in the store implementation (`redis.rs`); what a status means lives in `verdict.rs`.
 
 pub mod checkpoint;
 pub mod limits;

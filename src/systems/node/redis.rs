@@ -14,16 +14,14 @@ use super::checkpoint::{Checkpoint, Effect, Heartbeat};
 use super::port::{Act, Acted, Bucket, Depth, Events, Look, NewTask, Server, TaskStore, TaskStream, Upkeep};
 use super::record::{FIELDS, PLAIN, Task};
 use super::rights::{self, Lacking};
-use decode::{Replies, beat_key, before, between, clock, entries, literal, meta_key, pairs, task, ttl};
+use decode::{
+    LOOK_AT, Replies, STREAM, beat_key, before, between, clock, entries, literal, meta_key, pairs, task, ttl,
+};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
 use sen_model::time::Timestamp;
 use sen_stores::redis::{Batch, Redis, Reply};
 
-/// Where the events are.
-const STREAM: &str = "stream:events";
-/// How many keys one SCAN looks at: a third of a millisecond of the server's time.
-const LOOK_AT: &[u8] = b"400";
 /// How many events are read at once.
 const PAGE: usize = 1000;
 /// More events are never kept in memory.
