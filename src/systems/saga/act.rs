@@ -21,7 +21,8 @@ use super::port::{Change, Event, Seen, Wanted};
 use super::record::{Entry, Later, Saga, subject, uuid};
 use super::rules::{self, Ruling};
 use super::shape::{Model, Models, Table};
-use super::{story, verdict};
+use super::state::State;
+use super::story;
 
 /// How often a saga is looked at while it is watched.
 const LOOK: Duration = Duration::from_millis(250);
@@ -207,7 +208,7 @@ impl Sagas {
             };
             let Some(seen) = seen else { return (Outcome::Missing, "it was made due, and no longer exists".into()) };
             let saga = &seen.saga;
-            let over = verdict::state(saga);
+            let over = State::of(saga);
             let moved =
                 saga.step != change.step || saga.status.as_str() != change.to || story::newest(&seen.steps) != last;
             if moved {
@@ -244,7 +245,7 @@ impl Sagas {
             Ok(look) => match look.sagas.first() {
                 None => (Outcome::Missing, "it is gone".into()),
                 Some(seen) => {
-                    let state = verdict::state(&seen.saga).name().replace('_', " ");
+                    let state = State::of(&seen.saga).name().replace('_', " ");
                     (
                         Outcome::Changed,
                         format!("it has changed since it was looked at: now {state}, step {}", seen.saga.step),

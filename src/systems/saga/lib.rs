@@ -6,6 +6,7 @@
 pub mod port;
 pub mod record;
 pub mod shape;
+pub mod state;
 pub mod verdict;
 
 #[cfg(feature = "sqlite")]
@@ -17,6 +18,8 @@ pub mod sqlite;
 
 mod act;
 mod diagnostics;
+#[cfg(test)]
+mod examples;
 mod handle;
 mod letters;
 mod list;

@@ -12,7 +12,7 @@ use super::port::{MessageQuery, Messages, Order, SagaQuery, SagaStore, Sagas as 
 use super::record::{Mailbox, Message, Saga, Status};
 use super::rules::LEFT;
 use super::shape::{Model, Models, Table};
-use super::verdict::State;
+use super::state::State;
 use super::view;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::listing::{Filter, Listing, Part};

@@ -257,6 +257,9 @@ mod tests {
         assert!(SavedPlan::read(&mut cut.as_slice()).and_then(SavedPlan::action::<A>).is_err(), "a target is missing");
     }
 
+    /// What a target is made of.
+    type Drawn = ([String; 6], [bool; 5], Option<Option<String>>, Option<i64>, i64);
+
     proptest! {
         #[test]
         fn acts_on_sagas_are_values(
@@ -268,7 +271,7 @@ mod tests {
         ) {
             let verbs = [Verb::Retry, Verb::Skip, Verb::Compensate, Verb::Abort, Verb::Unstick, Verb::Notify];
             let head = SagaHead { verb: verbs[verb], verify: verify.map(|span| Duration::from_micros(span.into())) };
-            let target = |(texts, flags, nested, time, number): ([String; 6], [bool; 5], Option<Option<String>>, Option<i64>, i64)| {
+            let target = |(texts, flags, nested, time, number): Drawn| {
                 let [id, status, token, table, output, other] = texts;
                 let entry = Entry {
                     at: time.map(sen_model::time::Timestamp::from_micros), output: Some(output), attempt: number,

@@ -1,5 +1,5 @@
 //! Sagas in SQLite, in the shape SQLAlchemy gives the same models there. Here what belongs to one id, in `list.rs` many
-//! rows and counts, in `act.rs` what is written, in `cells.rs` values as SQLite holds them.
+//! rows and counts, in `act.rs` what is written, in `sql.rs` what these share, in `cells.rs` values as SQLite holds them.
 //!
 //! UUIDs are 32 hexadecimal digits without dashes, times are text in UTC whose order is theirs, JSON is text. The library
 //! recommends SQLite for experiments only, and `sen demo` is made of it: lists are filtered here, not by indexes.
@@ -7,6 +7,7 @@
 mod act;
 mod cells;
 mod list;
+mod sql;
 
 use std::sync::Arc;
 
@@ -21,13 +22,13 @@ use super::port::{
 use super::record::{Entry, Later, Mailbox, Message, Saga, Status, uuid, uuid_range};
 use super::shape::{Field, Model, Models, Table};
 use sen_model::error::Result;
-use sen_model::ident::Ident;
 use sen_model::permit::WritePermit;
 use sen_model::time::Timestamp;
 use sen_stores::sql::Sql;
 use sen_stores::sqlite::{Sqlite, error_from};
 
 use cells::{Cells, hex};
+use sql::{entries, now, select, table};
 
 /// Sagas in one SQLite file.
 pub struct SqliteSagas {
@@ -42,26 +43,11 @@ impl SqliteSagas {
     }
 }
 
-/// SQLAlchemy reads six digits of a second, and no other number of them right.
-const NOW: &str = "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'";
-
 /// Tables with their columns and what their `saga_id` references.
 const CATALOGUE: &str = "SELECT m.rowid, m.name, c.name, c.type,
         (SELECT k.\"table\" FROM pragma_foreign_key_list(m.name) AS k WHERE k.\"from\" = 'saga_id' LIMIT 1)
     FROM sqlite_schema AS m, pragma_table_info(m.name) AS c
     WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY m.rowid, c.cid";
-
-/// `"table"`.
-fn table(sql: Sql, table: &Table) -> Result<Sql> {
-    Ok(sql.then_ident(&Ident::new(table.name.as_str())?))
-}
-
-/// The clock as it is written and as a moment.
-fn now(db: &Connection) -> Result<(String, Timestamp)> {
-    let text: String = db.query_row(NOW, [], |row| row.get(0)).map_err(error_from)?;
-    let moment = cells::moment(&text).unwrap_or_else(Timestamp::here);
-    Ok((text, moment))
-}
 
 fn catalogue(db: &Connection) -> Result<Vec<Table>> {
     let mut statement = db.prepare(CATALOGUE).map_err(error_from)?;
@@ -101,32 +87,12 @@ fn catalogue(db: &Connection) -> Result<Vec<Table>> {
         .collect())
 }
 
-/// The columns of a saga, read by [`cells::saga`].
-fn select(model: &Model) -> Sql {
-    let named = model.state.has("saga_name");
-    Sql::new(
-        "SELECT s.id, s.aggregation_id, s.trace_id, s.status, s.current_step_index, s.step_execution_token, s.deadline_at,
-            s.retry_counter, s.last_error, s.created_at, s.updated_at, s.context, ",
-    )
-    .then(if named { "s.saga_name" } else { "NULL" })
-    .then(if model.keeps_history() { ", s.step_history" } else { ", NULL" })
-}
-
 /// ?1 the id in hexadecimal, ?2 the same with dashes, ?3 as typed, ?4 whether only the id counts.
 fn wanted(sql: Sql, model: &Model) -> Result<Sql> {
     Ok(table(sql.then(" FROM "), &model.state)?.then(
         " AS s WHERE s.id IN (?1, ?2) OR (NOT ?4 AND (s.aggregation_id = ?3 OR s.trace_id = ?3))
         ORDER BY s.updated_at DESC LIMIT 20",
     ))
-}
-
-/// The steps of one saga (?1 its id as stored), newest first.
-fn steps(history: &Table) -> Result<Sql> {
-    let skipped = if history.has("skipped") { "h.skipped" } else { "0" };
-    let sql = Sql::new(
-        "SELECT h.\"timestamp\", h.phase, h.status, h.step_id, h.step_name, h.attempt, h.token, h.input, h.output, h.error, ",
-    );
-    Ok(table(sql.then(skipped).then(" FROM "), history)?.then(" AS h WHERE h.saga_id = ?1 ORDER BY h.id DESC"))
 }
 
 /// A saga with its steps; the saga's id comes along as it is stored.
@@ -174,18 +140,6 @@ fn later(db: &Connection, model: &Model, saga: &Saga) -> Result<Option<Later>> {
     let Some(row) = rows.next().map_err(error_from)? else { return Ok(None) };
     let mut cells = Cells::new(row);
     Ok(cells.uuid(0).map(|id| Later { id, status: Status::parse(&cells.text(1).unwrap_or_default()) }))
-}
-
-fn entries(db: &Connection, history: &Table, stored: &str) -> Result<Vec<Entry>> {
-    let sql = steps(history)?;
-    let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
-    let mut rows = statement.query([stored]).map_err(error_from)?;
-    let mut steps = Vec::new();
-    while let Some(row) = rows.next().map_err(error_from)? {
-        steps.push(cells::entry(row));
-    }
-    steps.reverse();
-    Ok(steps)
 }
 
 /// The messages of one saga.

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
-use super::{Param, cast, table};
+use super::sql::{Param, cast, table};
 use crate::port::{Change, Event, micros};
-use crate::record::{Entry, Mailbox};
+use crate::record::Entry;
 use crate::shape::{Model, Table};
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
@@ -270,20 +270,4 @@ pub(super) fn output_of(model: &Model) -> Result<Sql> {
         .then(" AS s ON s.id = h.saga_id WHERE h.phase::text = 'EXECUTE' AND h.status::text = 'SUCCESS' AND h.step_id = $1")
         .then(skipped);
     Ok(sql.then(" AND ($2::text IS NULL OR s.saga_name = $2) ORDER BY h.id DESC LIMIT 1"))
-}
-
-/// The fields that only one of the two message tables has, under one name.
-pub(super) const fn columns(kind: Mailbox) -> &'static str {
-    match kind {
-        Mailbox::Out => {
-            "SELECT m.id::text, NULL::text, m.saga_id::text, m.aggregation_id::text, m.step_id::text, m.topic::text,
-                m.message_key::text, m.status::text, m.attempts::int8, m.next_attempt_at::timestamptz, m.last_error::text,
-                m.sent_at::timestamptz"
-        }
-        Mailbox::In => {
-            "SELECT m.id::text, m.event_id::text, m.saga_id::text, m.aggregation_id::text, NULL::text, m.event_type::text,
-                m.correlation_id::text, m.status::text, m.attempts::int8, m.next_attempt_at::timestamptz,
-                m.last_error::text, m.processed_at::timestamptz"
-        }
-    }
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::list::status_literals;
-use super::{CLOCK, cast, clock, judge, messages, table};
+use super::messages;
+use super::sql::{CLOCK, cast, clock, judge, table};
 use crate::port::{Census, Group};
 use crate::record::{LATE, Mailbox};
 use crate::shape::{Model, Models, Table};
-use crate::verdict::OVERDUE;
+use crate::state::OVERDUE;
 use sen_model::error::Result;
 use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::link::Link;

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::act::columns;
-use super::{CLOCK, Param, cast, clock, table, wanted};
+use super::sql::{CLOCK, Param, cast, clock, table, wanted};
 use crate::port::{Bound, MessageQuery, Messages, Requeued, SeenMessage, micros};
 use crate::record::{Mailbox, Message, uuid};
 use crate::rules;
@@ -19,6 +18,22 @@ use sen_stores::postgres::outcome::{Proof, Written};
 use sen_stores::postgres::read::{Ask, chunks};
 use sen_stores::postgres::write::{Left, free};
 use sen_stores::sql::Sql;
+
+/// The fields that only one of the two message tables has, under one name.
+const fn columns(kind: Mailbox) -> &'static str {
+    match kind {
+        Mailbox::Out => {
+            "SELECT m.id::text, NULL::text, m.saga_id::text, m.aggregation_id::text, m.step_id::text, m.topic::text,
+                m.message_key::text, m.status::text, m.attempts::int8, m.next_attempt_at::timestamptz, m.last_error::text,
+                m.sent_at::timestamptz"
+        }
+        Mailbox::In => {
+            "SELECT m.id::text, m.event_id::text, m.saga_id::text, m.aggregation_id::text, NULL::text, m.event_type::text,
+                m.correlation_id::text, m.status::text, m.attempts::int8, m.next_attempt_at::timestamptz,
+                m.last_error::text, m.processed_at::timestamptz"
+        }
+    }
+}
 
 const REST: &str = ", m.created_at::timestamptz, m.updated_at::timestamptz,
     (extract(epoch FROM m.updated_at) * 1000000)::int8::text, (extract(epoch FROM now() - m.updated_at) * 1000000)::int8,

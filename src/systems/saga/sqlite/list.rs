@@ -7,11 +7,11 @@ use rusqlite::{Connection, params};
 use tokio::sync::mpsc;
 
 use super::cells;
-use super::{entries, now, select, table};
+use super::sql::{entries, now, select, table};
 use crate::port::{Census, Group, MessageQuery, Messages, Order, SagaQuery, Sagas, micros};
 use crate::record::{Entry, Mailbox, Message, Saga, Status, uuid};
 use crate::shape::{Model, Models, Table};
-use crate::verdict::{self, BETWEEN, State};
+use crate::state::{BETWEEN, State};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::time::Timestamp;
 use sen_stores::sql::Sql;
@@ -61,7 +61,7 @@ fn matches(saga: &Saga, query: &SagaQuery, times: &Times) -> bool {
     let contains = |text: &String| saga.error.as_ref().is_some_and(|error| error.contains(text.as_str()));
     (none
         || query.stored.iter().any(|stored| stored == saga.status.as_str())
-        || query.judged.contains(&verdict::state(saga).name()))
+        || query.judged.contains(&State::of(saga).name()))
         && (!query.stuck || stuck)
         && (!query.due || (active && saga.due == Some(true)))
         && query.name.as_ref().is_none_or(|name| saga.name.as_ref() == Some(name))
@@ -243,7 +243,7 @@ pub(super) fn census(db: &Connection, models: &Models) -> Result<Census> {
             let (mut saga, _, kept) = cells::saga(row, "", now);
             saga.compensated = compensated(&saga, kept.as_deref());
             waiting.extend(saga.awaiting.is_some().then(|| saga.clone()));
-            let state: State = verdict::state(&saga);
+            let state = State::of(&saga);
             count(&mut census.sagas, model.state.number, state.name(), saga.updated);
         }
     }
