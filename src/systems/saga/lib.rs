@@ -6,7 +6,7 @@
 pub mod port;
 pub mod record;
 pub mod shape;
-pub mod state;
+mod state;
 pub mod verdict;
 
 #[cfg(feature = "sqlite")]

@@ -2,7 +2,7 @@
 
 use super::record::{Entry, Saga};
 use super::shape::Model;
-use super::state::State;
+pub use super::state::State;
 use sen_model::verdict::Verdict;
 
 pub(super) mod words;
