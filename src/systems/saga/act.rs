@@ -17,7 +17,7 @@ use sen_model::time::{Timestamp, Uptime, humane};
 
 use super::handle::{STEPS, Sagas};
 use super::plan::{SagaAction, SagaHead, SagaTarget, Verb, Write};
-use super::port::{Change, Event, Seen, Wanted};
+use super::port::{Change, Event, Seen, Wanted, micros};
 use super::record::{Entry, Later, Saga, subject, uuid};
 use super::rules::{self, Ruling};
 use super::shape::{Model, Models, Table};
@@ -199,7 +199,7 @@ impl Sagas {
         let models = Models { models: vec![model.clone()], ..Models::default() };
         let wanted = Wanted { id: &change.id, exact: true, steps: 5, messages: false };
         let end = Uptime::now().plus(limit);
-        let span = humane(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
+        let span = humane(micros(limit));
         let mut claims: Vec<Option<String>> = vec![Some(change.fresh.clone())];
         loop {
             let seen = match self.store.look(&models, &wanted).await {

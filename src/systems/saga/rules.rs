@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use super::port::micros;
 use super::record::{Entry, Status};
 use super::state::BETWEEN;
 use super::story::{self, RollBack};
@@ -146,7 +147,7 @@ pub(super) fn unstick(subject: &Subject<'_>, unchanged_for: Duration) -> Ruling 
     if saga.deadline.is_some() {
         return Err("it has a deadline: the next poll after that picks it up by itself".into());
     }
-    let wanted = i64::try_from(unchanged_for.as_micros()).unwrap_or(i64::MAX);
+    let wanted = micros(unchanged_for);
     if saga.idle < wanted {
         return Err(format!(
             "it changed {} ago: a worker may be between two steps (--unchanged-for is {})",

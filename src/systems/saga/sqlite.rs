@@ -28,7 +28,7 @@ use sen_stores::sql::Sql;
 use sen_stores::sqlite::{Sqlite, error_from};
 
 use cells::{Cells, hex};
-use sql::{entries, now, select, table};
+use sql::{entries, now, rows, select, table};
 
 /// Sagas in one SQLite file.
 pub struct SqliteSagas {
@@ -135,11 +135,11 @@ fn later(db: &Connection, model: &Model, saga: &Saga) -> Result<Option<Later>> {
         " AS s ON s.id IN (?1, ?2) WHERE o.aggregation_id = s.aggregation_id AND o.created_at > s.created_at
             ORDER BY o.created_at DESC, o.id LIMIT 1",
     );
-    let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
-    let mut rows = statement.query(params![hex(&saga.id), saga.id]).map_err(error_from)?;
-    let Some(row) = rows.next().map_err(error_from)? else { return Ok(None) };
-    let mut cells = Cells::new(row);
-    Ok(cells.uuid(0).map(|id| Later { id, status: Status::parse(&cells.text(1).unwrap_or_default()) }))
+    let later = rows(db, &sql, params![hex(&saga.id), saga.id], |row| {
+        let mut cells = Cells::new(row);
+        cells.uuid(0).map(|id| Later { id, status: Status::parse(&cells.text(1).unwrap_or_default()) })
+    });
+    Ok(later?.pop().flatten())
 }
 
 /// The messages of one saga.
@@ -154,13 +154,8 @@ fn of_saga(
     let sql = table(Sql::new(list::message_columns(kind)).then(", NULL FROM "), box_)?.then(
         " AS m WHERE m.saga_id = ?1 OR (m.saga_id IS NULL AND m.aggregation_id = ?2) ORDER BY m.created_at, m.id LIMIT 200",
     );
-    let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
-    let mut rows = statement.query(params![stored, seen.saga.aggregation]).map_err(error_from)?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next().map_err(error_from)? {
-        found.push(cells::message(row, kind, &box_.shown(), now));
-    }
-    Ok(found)
+    let shown = box_.shown();
+    rows(db, &sql, params![stored, seen.saga.aggregation], |row| cells::message(row, kind, &shown, now))
 }
 
 /// What is looked for, in the forms a statement takes it.
@@ -201,10 +196,8 @@ impl SagaStore for SqliteSagas {
                 for model in &models.models {
                     for (mut seen, stored) in look_at(&snapshot, model, &asked, now)? {
                         if messages {
-                            for (kind, boxes) in [(Mailbox::Out, &models.outboxes), (Mailbox::In, &models.inboxes)] {
-                                for box_ in boxes {
-                                    seen.messages.extend(of_saga(&snapshot, kind, box_, &seen, &stored, now)?);
-                                }
+                            for (kind, box_) in models.mailboxes() {
+                                seen.messages.extend(of_saga(&snapshot, kind, box_, &seen, &stored, now)?);
                             }
                         }
                         sagas.push(seen);
@@ -240,11 +233,8 @@ impl SagaStore for SqliteSagas {
                 for state in &tables {
                     let sql = table(Sql::new("SELECT s.id FROM "), state)?
                         .then(" AS s WHERE s.id BETWEEN ?1 AND ?2 ORDER BY s.id LIMIT ?3");
-                    let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
-                    let mut rows = statement.query(params![low, high, limit]).map_err(error_from)?;
-                    while let Some(row) = rows.next().map_err(error_from)? {
-                        found.extend(Cells::new(row).uuid(0));
-                    }
+                    let ids = rows(db, &sql, params![low, high, limit], |row| Cells::new(row).uuid(0))?;
+                    found.extend(ids.into_iter().flatten());
                 }
                 found.truncate(limit as usize);
                 Ok(found)

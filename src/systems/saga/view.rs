@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn claimed_messages_are_dead_letters_after_a_while() {
-        let long = i64::try_from(LEFT.as_micros()).unwrap();
+        let long = crate::port::micros(LEFT);
         assert_eq!(judge_message(&message(Mailbox::Out, "DISPATCHING", 5)).state, "taken");
         let left = judge_message(&message(Mailbox::Out, "DISPATCHING", long));
         assert!(left.state == "left" && left.next[0].command.starts_with("sen saga outbox requeue m-1"));

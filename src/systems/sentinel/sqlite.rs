@@ -22,7 +22,7 @@ use super::port::{
 use super::record::LeaseEvent;
 use super::shape::{ColumnFact, Shape};
 use base::{LOOK, event, has, lease, must_have_leases, now};
-use sen_model::error::Result;
+use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
 use sen_model::report::Item;
 use sen_model::time::Timestamp;
@@ -38,13 +38,22 @@ impl SqliteLeases {
     pub fn new(db: Arc<Sqlite>) -> Self {
         Self { db }
     }
+
+    /// Runs `work` if the tables are there.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let guarded = |db: &mut Connection| {
+            must_have_leases(db)?;
+            work(db)
+        };
+        self.db.run(guarded).await
+    }
 }
 
-const EVENTS: &str = "SELECT id, key, event, occurred_at, fencing_token, owner_id, metadata
-    FROM sentinel_events WHERE key = :key ORDER BY occurred_at DESC, id DESC LIMIT :limit";
-
-const EVENTS_SINCE: &str = "SELECT id, key, event, occurred_at, fencing_token, owner_id, metadata
-    FROM sentinel_events WHERE key = :key AND (:since IS NULL OR occurred_at >= :since) ORDER BY occurred_at DESC, id DESC";
+const EVENTS: &str = "SELECT id, key, event, occurred_at, fencing_token, owner_id, metadata FROM sentinel_events
+    WHERE key = :key AND (:since IS NULL OR occurred_at >= :since) ORDER BY occurred_at DESC, id DESC LIMIT :limit";
 
 const CENSUS: &str = "SELECT status, lease_expires_at > :now AS alive, hard_expires_at > :now AS hard, count(*),
         min(coalesce(lease_updated_at, lease_expires_at)), max(lease_updated_at),
@@ -71,13 +80,12 @@ const NAMESPACES: &str = "WITH RECURSIVE step(key, taken) AS (
     SELECT DISTINCT substr(key, 1, instr(key, ':') - 1) FROM step
     WHERE instr(key, ':') > 1 AND substr(key, 1, length(?1)) = ?1 LIMIT ?2";
 
-fn events(db: &Connection, key: &str, limit: Option<i64>) -> Result<Vec<LeaseEvent>> {
+/// The newest events of a key, in the order of time.
+fn events(db: &Connection, key: &str, since: Option<Timestamp>, limit: Option<i64>) -> Result<Vec<LeaseEvent>> {
     let mut statement = db.prepare(EVENTS).map_err(error_from)?;
-    let rows = statement.query_map(named_params! {":key": key, ":limit": limit.unwrap_or(-1)}, |row| Ok(event(row)));
-    collect_in_time_order(rows.map_err(error_from)?)
-}
-
-fn collect_in_time_order(rows: impl Iterator<Item = rusqlite::Result<LeaseEvent>>) -> Result<Vec<LeaseEvent>> {
+    let since = since.map(Timestamp::as_micros);
+    let bound = named_params! {":key": key, ":since": since, ":limit": limit.unwrap_or(-1)};
+    let rows = statement.query_map(bound, |row| Ok(event(row))).map_err(error_from)?;
     let mut rows: Vec<LeaseEvent> = rows.collect::<rusqlite::Result<_>>().map_err(error_from)?;
     rows.reverse();
     Ok(rows)
@@ -90,31 +98,15 @@ impl LeaseStore for SqliteLeases {
     }
 
     async fn look(&self, key: &str, limit: u32) -> Result<Look> {
-        let key = key.to_owned();
-        self.db
-            .run(move |db| {
-                must_have_leases(db)?;
-                let snapshot = db.transaction().map_err(error_from)?;
-                let now = now(&snapshot)?;
-                let found = snapshot
-                    .query_row(LOOK, named_params! {":key": key, ":now": now.as_micros()}, |row| Ok(lease(row)))
-                    .optional()
-                    .map_err(error_from)?;
-                let events = match has(&snapshot, "sentinel_events")? {
-                    true => Some(Events { now, rows: events(&snapshot, &key, Some(i64::from(limit)))? }),
-                    false => None,
-                };
-                Ok(Look { now, lease: found, events })
-            })
-            .await
+        let look = self.look_all(&[key.to_owned()], limit).await?.pop();
+        look.ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))
     }
 
     async fn look_all(&self, keys: &[String], limit: u32) -> Result<Vec<Look>> {
         let mut looks = Vec::with_capacity(keys.len());
         for set in keys.chunks(SET) {
             let set = set.to_vec();
-            let more = self.db.run(move |db| {
-                must_have_leases(db)?;
+            let more = self.run(move |db| {
                 let snapshot = db.transaction().map_err(error_from)?;
                 let (now, told) = (now(&snapshot)?, has(&snapshot, "sentinel_events")?);
                 let mut one = snapshot.prepare(LOOK).map_err(error_from)?;
@@ -123,7 +115,7 @@ impl LeaseStore for SqliteLeases {
                         let bound = named_params! {":key": key, ":now": now.as_micros()};
                         let lease = one.query_row(bound, |row| Ok(lease(row))).optional().map_err(error_from)?;
                         let events = match told {
-                            true => Some(Events { now, rows: events(&snapshot, key, Some(i64::from(limit)))? }),
+                            true => Some(Events { now, rows: events(&snapshot, key, None, Some(i64::from(limit)))? }),
                             false => None,
                         };
                         Ok(Look { now, lease, events })
@@ -136,13 +128,7 @@ impl LeaseStore for SqliteLeases {
     }
 
     async fn list(&self, query: &LeaseQuery) -> Result<Leases> {
-        let now = self
-            .db
-            .run(|db| {
-                must_have_leases(db)?;
-                now(db)
-            })
-            .await?;
+        let now = self.run(|db| now(db)).await?;
         let query = query.clone();
         let (sender, receiver) = mpsc::channel::<Result<LeaseChunk>>(4);
         let complaints = sender.clone();
@@ -157,26 +143,12 @@ impl LeaseStore for SqliteLeases {
 
     async fn events(&self, key: &str, limit: Option<i64>) -> Result<Events> {
         let key = key.to_owned();
-        self.db
-            .run(move |db| {
-                must_have_leases(db)?;
-                Ok(Events { now: now(db)?, rows: events(db, &key, limit)? })
-            })
-            .await
+        self.run(move |db| Ok(Events { now: now(db)?, rows: events(db, &key, None, limit)? })).await
     }
 
     async fn events_since(&self, key: &str, since: Option<Timestamp>) -> Result<Events> {
         let key = key.to_owned();
-        self.db
-            .run(move |db| {
-                must_have_leases(db)?;
-                let now = now(db)?;
-                let mut statement = db.prepare(EVENTS_SINCE).map_err(error_from)?;
-                let bound = named_params! {":key": key, ":since": since.map(Timestamp::as_micros)};
-                let rows = statement.query_map(bound, |row| Ok(event(row))).map_err(error_from)?;
-                Ok(Events { now, rows: collect_in_time_order(rows)? })
-            })
-            .await
+        self.run(move |db| Ok(Events { now: now(db)?, rows: events(db, &key, since, None)? })).await
     }
 
     async fn probe_keys(&self, key: &str, candidates: &[String]) -> Result<Vec<String>> {
@@ -204,39 +176,30 @@ impl LeaseStore for SqliteLeases {
     }
 
     async fn complete(&self, what: Typed, prefix: &str, limit: u32) -> Result<Vec<String>> {
-        let (prefix, limit) = (prefix.to_owned(), limit);
+        let prefix = prefix.to_owned();
         let sql = match what {
             Typed::Key => KEYS,
             Typed::Namespace => NAMESPACES,
         };
-        self.db
-            .run(move |db| {
-                must_have_leases(db)?;
-                let mut statement = db.prepare(sql).map_err(error_from)?;
-                let rows = statement.query_map(params![prefix, limit], |row| row.get(0)).map_err(error_from)?;
-                Ok(rows.filter_map(rusqlite::Result::ok).collect())
-            })
-            .await
+        self.run(move |db| {
+            let mut statement = db.prepare(sql).map_err(error_from)?;
+            let rows = statement.query_map(params![prefix, limit], |row| row.get(0)).map_err(error_from)?;
+            Ok(rows.filter_map(rusqlite::Result::ok).collect())
+        })
+        .await
     }
 
     async fn census(&self) -> Result<Census> {
-        self.db
-            .run(|db| {
-                must_have_leases(db)?;
-                let snapshot = db.transaction().map_err(error_from)?;
-                census(&snapshot)
-            })
-            .await
+        self.run(|db| {
+            let snapshot = db.transaction().map_err(error_from)?;
+            census(&snapshot)
+        })
+        .await
     }
 
     async fn act(&self, wanted: &LeaseAct, _permit: &WritePermit) -> Result<Option<Acted>> {
         let wanted = wanted.clone();
-        self.db
-            .run(move |db| {
-                must_have_leases(db)?;
-                act::act(db, &wanted)
-            })
-            .await
+        self.run(move |db| act::act(db, &wanted)).await
     }
 
     async fn upkeep(&self) -> Result<Upkeep> {
@@ -262,13 +225,8 @@ impl LeaseStore for SqliteLeases {
     async fn relations(&self) -> Result<Vec<String>> {
         self.db
             .run(|db| {
-                let mut found = Vec::new();
-                for name in RELATIONS {
-                    if has(db, name)? {
-                        found.push(name.to_owned());
-                    }
-                }
-                Ok(found)
+                let there = RELATIONS.into_iter().map(|name| Ok(has(db, name)?.then(|| name.to_owned())));
+                there.filter_map(Result::transpose).collect()
             })
             .await
     }

@@ -72,11 +72,10 @@ pub(super) async fn census(link: &Arc<Link>, models: &Models) -> Result<Census> 
             questions.push((About::Unwritable(model), unwritable(model, lack.every)?));
         }
     }
-    for outbox in &models.outboxes {
-        questions.push((About::Messages(Mailbox::Out, outbox), messages::census(Mailbox::Out, outbox)?));
+    for (kind, table) in models.mailboxes() {
+        questions.push((About::Messages(kind, table), messages::census(table)?));
     }
     for inbox in &models.inboxes {
-        questions.push((About::Messages(Mailbox::In, inbox), messages::census(Mailbox::In, inbox)?));
         for model in models.senders(Mailbox::In, inbox) {
             questions.push((About::Ignored, ignored(model, inbox)?));
         }

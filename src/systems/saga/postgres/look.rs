@@ -117,12 +117,8 @@ pub(super) async fn look(link: &Arc<Link>, models: &Models, what: &Wanted<'_>) -
             questions.push((About::Steps, steps(model, history)?));
         }
         if what.messages {
-            for outbox in &models.outboxes {
-                questions
-                    .push((About::Messages(Mailbox::Out, outbox), messages::of_sagas(Mailbox::Out, outbox, model)?));
-            }
-            for inbox in &models.inboxes {
-                questions.push((About::Messages(Mailbox::In, inbox), messages::of_sagas(Mailbox::In, inbox, model)?));
+            for (kind, table) in models.mailboxes() {
+                questions.push((About::Messages(kind, table), messages::of_sagas(kind, table, model)?));
             }
         }
     }

@@ -88,7 +88,8 @@ const _: () = assert!(rules::LEFT.as_secs() == 600);
 /// Due for long and not claimed.
 const LATE: &str = "m.status::text = 'PENDING' AND m.next_attempt_at <= now() - interval '5 minutes'";
 
-pub(super) fn census(_: Mailbox, box_: &Table) -> Result<Sql> {
+/// Messages of one table by status, with those that are dead letters or late.
+pub(super) fn census(box_: &Table) -> Result<Sql> {
     let sql = Sql::new("SELECT m.status::text, count(*), min(m.updated_at)::timestamptz, count(*) FILTER (WHERE ")
         .then(DEAD)
         .then("), min(m.updated_at) FILTER (WHERE ")

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::port::micros;
 use crate::record::{Mailbox, Message};
 use sen_model::report::Outcome;
 use sen_model::time::humane;
@@ -16,8 +17,7 @@ pub const TROUBLE: Severity = Severity::Warning;
 
 /// Whether a message was claimed so long ago that its process has probably ended.
 pub(crate) fn old_claim(message: &Message) -> bool {
-    let left = i64::try_from(LEFT.as_micros()).unwrap_or(i64::MAX);
-    message.status == message.kind.taken() && message.idle >= left
+    message.status == message.kind.taken() && message.idle >= micros(LEFT)
 }
 
 /// Whether a message is a dead letter.
@@ -95,7 +95,7 @@ impl Standing {
 /// Where a message stands. One that was claimed counts as left when it is unchanged for `bound`; one that was ignored may be
 /// made due again when it is named.
 pub(crate) fn standing(message: &Message, bound: Duration) -> Standing {
-    let old = message.idle >= i64::try_from(bound.as_micros()).unwrap_or(i64::MAX);
+    let old = message.idle >= micros(bound);
     let dead = match message.status.as_str() {
         "FAILED" | "IGNORED" => true,
         status if status == message.kind.taken() => old,

@@ -1,6 +1,6 @@
 //! What the statements share: names, the clock, the columns of a saga, and its recorded steps.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Params, Row};
 
 use super::cells;
 use crate::record::Entry;
@@ -13,6 +13,18 @@ use sen_stores::sqlite::error_from;
 
 /// SQLAlchemy reads six digits of a second, and no other number of them right.
 const NOW: &str = "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'";
+
+/// What `read` makes of every row.
+pub(super) fn rows<T>(
+    db: &Connection,
+    sql: &Sql,
+    bound: impl Params,
+    mut read: impl FnMut(&Row<'_>) -> T,
+) -> Result<Vec<T>> {
+    let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
+    let rows = statement.query_map(bound, |row| Ok(read(row))).map_err(error_from)?;
+    rows.collect::<rusqlite::Result<_>>().map_err(error_from)
+}
 
 /// `"table"`.
 pub(super) fn table(sql: Sql, table: &Table) -> Result<Sql> {
@@ -48,13 +60,7 @@ fn steps(history: &Table) -> Result<Sql> {
 
 /// The recorded steps of one saga, oldest first.
 pub(super) fn entries(db: &Connection, history: &Table, stored: &str) -> Result<Vec<Entry>> {
-    let sql = steps(history)?;
-    let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
-    let mut rows = statement.query([stored]).map_err(error_from)?;
-    let mut steps = Vec::new();
-    while let Some(row) = rows.next().map_err(error_from)? {
-        steps.push(cells::entry(row));
-    }
+    let mut steps = rows(db, &steps(history)?, [stored], cells::entry)?;
     steps.reverse();
     Ok(steps)
 }

@@ -118,26 +118,21 @@ fn tables(models: &Models) -> Section {
             add(history, "history", Value::Null, Value::Text(model.state.shown()));
         }
     }
-    for (kind, tables) in [(Mailbox::Out, &models.outboxes), (Mailbox::In, &models.inboxes)] {
-        for table in tables {
-            let own = |model: &&Model| {
-                let own = if kind == Mailbox::Out { &model.outbox } else { &model.inbox };
-                own.as_ref().is_some_and(|own| own.number == table.number)
-            };
-            let owners: Vec<String> = models.models.iter().filter(own).map(|model| model.state.shown()).collect();
-            let owner = if owners.is_empty() { Value::Null } else { Value::Text(owners.join(", ")) };
-            add(table, kind.name(), Value::Null, owner);
-        }
+    for (kind, table) in models.mailboxes() {
+        let own = |model: &&Model| {
+            let own = if kind == Mailbox::Out { &model.outbox } else { &model.inbox };
+            own.as_ref().is_some_and(|own| own.number == table.number)
+        };
+        let owners: Vec<String> = models.models.iter().filter(own).map(|model| model.state.shown()).collect();
+        let owner = if owners.is_empty() { Value::Null } else { Value::Text(owners.join(", ")) };
+        add(table, kind.name(), Value::Null, owner);
     }
     Section { name: "tables", heading: "saga tables", columns: TABLE_COLUMNS, rows }
 }
 
 fn boxes(models: &Models, census: &Census) -> Section {
     let row = |group: &Group| {
-        let all = [(Mailbox::Out, &models.outboxes), (Mailbox::In, &models.inboxes)];
-        let (kind, table) = all
-            .into_iter()
-            .find_map(|(kind, tables)| Some((kind, tables.iter().find(|table| table.number == group.table)?)))?;
+        let (kind, table) = models.mailboxes().find(|(_, table)| table.number == group.table)?;
         Some(vec![
             Value::Text(table.shown()),
             Value::Name(kind.name()),
