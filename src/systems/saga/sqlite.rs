@@ -50,10 +50,8 @@ const CATALOGUE: &str = "SELECT m.rowid, m.name, c.name, c.type,
     WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY m.rowid, c.cid";
 
 fn catalogue(db: &Connection) -> Result<Vec<Table>> {
-    let mut statement = db.prepare(CATALOGUE).map_err(error_from)?;
-    let mut rows = statement.query([]).map_err(error_from)?;
     let mut tables: Vec<(Table, Option<String>)> = Vec::new();
-    while let Some(row) = rows.next().map_err(error_from)? {
+    rows(db, &Sql::new(CATALOGUE), [], |row| {
         let mut cells = Cells::new(row);
         let number = cells.int(0).unwrap_or_default();
         let name = cells.text(1).unwrap_or_default();
@@ -78,7 +76,7 @@ fn catalogue(db: &Connection) -> Result<Vec<Table>> {
                 tables.push((table, cells.text(4)));
             }
         }
-    }
+    })?;
     let numbers: Vec<(String, i64)> = tables.iter().map(|(table, _)| (table.name.clone(), table.number)).collect();
     let number = |name: &str| numbers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, at)| *at);
     Ok(tables

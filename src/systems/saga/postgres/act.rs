@@ -222,7 +222,7 @@ pub(super) async fn ingest(link: &Arc<Link>, inbox: &Table, event: &Event, permi
     let sql = cast(sql, inbox, "saga_id")?.then(", $4::text, $5::text, $6::text");
     let sql = cast(sql, inbox, "payload")?.then(", $7::text, now(), 'PENDING'");
     let sql = cast(sql, inbox, "status")?.then(", 0, now() ON CONFLICT DO NOTHING RETURNING id::text");
-    let source = source(permit);
+    let source = crate::rules::source(permit.operator(), permit.reason());
     let params: [Param<'_>; 7] = [
         (&event.row, Type::TEXT),
         (&event.id, Type::TEXT),
@@ -239,11 +239,6 @@ pub(super) async fn ingest(link: &Arc<Link>, inbox: &Table, event: &Event, permi
     let free = table(Sql::new("SELECT 1 WHERE NOT EXISTS (SELECT FROM "), inbox)?.then(" AS m WHERE m.event_id = $1)");
     let left = (&*inbox.shown(), Ask::new(&free, [(&event.id as _, Type::TEXT)]));
     Ok(link.change_one(&Ask::new(&sql, params), left, &proof, permit.operation()).await?.is_some())
-}
-
-/// The record of an ingested event stands where the library keeps where it came from: 255 characters of it.
-fn source(permit: &WritePermit) -> String {
-    crate::rules::source(permit.operator(), permit.reason())
 }
 
 /// $1 the step, $2 the definition's name. A bounded look backwards: a step that never succeeded must not cost a scan.
