@@ -3,10 +3,20 @@
 //! Paths are followed as the compiler would, including `super` and braces; a test module may take in its own file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use regex::Regex;
 
 use crate::rules::without_comments_and_strings;
+
+// Made once: a file has hundreds of paths, and making a pattern takes longer than reading one of them.
+static WORD: LazyLock<Regex> = LazyLock::new(|| regular(r"^\s*(\w+|\*)"));
+static COLONS: LazyLock<Regex> = LazyLock::new(|| regular(r"^\s*::"));
+static BRACE: LazyLock<Regex> = LazyLock::new(|| regular(r"^\s*\{"));
+
+fn regular(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("the pattern is regular")
+}
 
 /// The circles among files of one crate, each as the names of its modules: `files` are paths below the crate's folder.
 pub(crate) fn circles(files: &[(String, String)]) -> Vec<Vec<String>> {
@@ -55,9 +65,9 @@ fn imported(text: &str, own: &[String]) -> Vec<Vec<String>> {
     let code = without_comments_and_strings(text);
     let module: Vec<&str> = own.iter().map(String::as_str).collect();
     let mut found = paths(&code, &module);
-    let declared = Regex::new(r"\bmod\s+(\w+)\s*;").expect("the pattern is regular");
+    let declared = regular(r"\bmod\s+(\w+)\s*;");
     for child in declared.captures_iter(&code) {
-        let named = Regex::new(&format!(r"(^|[^:\w]){}\s*::", &child[1])).expect("the pattern is regular");
+        let named = regular(&format!(r"(^|[^:\w]){}\s*::", &child[1]));
         if &child[1] != "tests" && named.is_match(&code) {
             found.push(own.iter().cloned().chain([child[1].to_owned()]).collect());
         }
@@ -67,7 +77,7 @@ fn imported(text: &str, own: &[String]) -> Vec<Vec<String>> {
 
 /// Every path in the code that begins with `crate` or `super`, from the crate's root; `a::{b, c}` is two.
 fn paths(code: &str, module: &[&str]) -> Vec<Vec<String>> {
-    let start = Regex::new(r"\b(crate|super)\s*::\s*").expect("the pattern is regular");
+    let start = regular(r"\b(crate|super)\s*::\s*");
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(hit) = start.find_at(code, at) {
@@ -80,12 +90,9 @@ fn paths(code: &str, module: &[&str]) -> Vec<Vec<String>> {
 
 /// Reads one use tree, tells of every whole path in it, and returns how long it is.
 fn tree(text: &str, mut prefix: Vec<String>, tell: &mut impl FnMut(Vec<String>)) -> usize {
-    let word = Regex::new(r"^\s*(\w+|\*)").expect("the pattern is regular");
-    let colons = Regex::new(r"^\s*::").expect("the pattern is regular");
-    let brace = Regex::new(r"^\s*\{").expect("the pattern is regular");
     let mut at = 0;
     loop {
-        if let Some(open) = brace.find(&text[at..]) {
+        if let Some(open) = BRACE.find(&text[at..]) {
             at += open.end();
             loop {
                 at += tree(&text[at..], prefix.clone(), tell);
@@ -97,10 +104,10 @@ fn tree(text: &str, mut prefix: Vec<String>, tell: &mut impl FnMut(Vec<String>))
                 }
             }
         }
-        let Some(name) = word.captures(&text[at..]) else { return at };
+        let Some(name) = WORD.captures(&text[at..]) else { return at };
         prefix.push(name[1].to_owned());
         at += name[0].len();
-        match colons.find(&text[at..]) {
+        match COLONS.find(&text[at..]) {
             Some(more) => at += more.end(),
             None => break,
         }

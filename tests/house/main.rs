@@ -44,8 +44,8 @@ fn the_house_stands() {
 fn planted_breaches_are_seen() {
     for (path, text, count) in [
         ("systems/sentinel/verdict.rs", "use tokio_postgres::Row;", 1),
-        ("systems/sentinel/remedy.rs", "pub async fn plan() {}", 1),
-        ("systems/sentinel/remedy.rs", "async\nfn plan() {}\nlet x = rusqlite::Connection::open(p);", 2),
+        ("systems/sentinel/rules.rs", "pub async fn plan() {}", 1),
+        ("systems/sentinel/rules.rs", "async\nfn plan() {}\nlet x = rusqlite::Connection::open(p);", 2),
         ("systems/sentinel/postgres.rs", "client.query_typed(&format!(\"SELECT {x}\"), &[])", 2),
         ("systems/sentinel/postgres.rs", "client.query_typed(LOOK.as_str(), &[])", 1),
         ("systems/sentinel/postgres.rs", "client.batch_execute(RAISE)", 1),
@@ -129,9 +129,8 @@ fn planted_circles_are_seen() {
 /// The names of the rules of `sen why`, with the file each stands in.
 fn rules_of_why() -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for (path, text) in
-        sources().into_iter().filter(|(path, _)| path.ends_with("/why.rs") && path.starts_with("systems/"))
-    {
+    let of_why = |path: &str| path.starts_with("systems/") && path.contains("/why") && !path.ends_with("/tests.rs");
+    for (path, text) in sources().into_iter().filter(|(path, _)| of_why(path)) {
         let rules = text.split("#[cfg(test)]").next().unwrap_or_default();
         let makers = ["Cause::new(", "Cause::stated(", "Cause::likely("];
         for call in makers.iter().flat_map(|maker| rules.split(*maker).skip(1)) {

@@ -7,7 +7,7 @@ use regex::Regex;
 /// Files that may name a stream.
 const STREAM_FILES: &[&str] = &["cli/screen.rs", "cli/progress.rs"];
 
-/// Words that a pure file (`verdict.rs`, `remedy.rs`, `why.rs` of a system) must not hold.
+/// Words that a pure file (`state.rs`, `verdict.rs`, `rules.rs`, `why.rs` of a system, and what is below them) must not hold.
 const IMPURE: &str = r"\b(tokio|tokio_postgres|rusqlite|async|await)\b";
 
 /// Calls that take SQL first.
@@ -46,7 +46,7 @@ pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
         found.extend(unqualified(path, &code));
     }
     let module: Vec<&str> = path.trim_end_matches(".rs").split('/').collect();
-    if let ["systems", _, "verdict" | "remedy" | "why", ..] = module[..] {
+    if let ["systems", _, "state" | "verdict" | "rules" | "why", ..] = module[..] {
         let words = Regex::new(IMPURE).expect("the pattern is regular");
         found.extend(words.find_iter(&code).map(|word| format!("{path}: is pure, but says `{}`", word.as_str())));
     }

@@ -1,4 +1,4 @@
-//! Planning acts and applying them. Rules are in `remedy.rs`, scripts in the store.
+//! Planning acts and applying them. Rules are in `rules.rs`, scripts in the store.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -20,8 +20,8 @@ use crate::handle::Node;
 use crate::plan::{Single, SingleAction, TaskAction, TaskHead, TaskTarget};
 use crate::port::{Act, Acted, Depth, NewTask, Verb};
 use crate::record::{Status, Task};
-use crate::remedy::{self, subject};
 use crate::request::{AgentRequest, Submission};
+use crate::rules::{self, subject};
 
 /// How many changes are sent at once.
 const AT_ONCE: usize = 50;
@@ -38,11 +38,9 @@ impl Node {
     pub async fn plan(&self, request: &AgentRequest) -> Result<Box<dyn PreparedAction + '_>> {
         match request {
             AgentRequest::Cancel { ids, verify } => {
-                self.plan_tasks(Verb::Cancel, ids, *verify, |task, _| remedy::cancel(task)).await
+                self.plan_tasks(Verb::Cancel, ids, *verify, |task, _| rules::cancel(task)).await
             }
-            AgentRequest::Requeue { ids, verify } => {
-                self.plan_tasks(Verb::Requeue, ids, *verify, remedy::requeue).await
-            }
+            AgentRequest::Requeue { ids, verify } => self.plan_tasks(Verb::Requeue, ids, *verify, rules::requeue).await,
             AgentRequest::Submit(submission) => self.plan_submit(submission),
             AgentRequest::FillBucket { tenant, capacity, refill_rate } => {
                 let (tenant, tokens) = (tenant.clone(), capacity.clone());

@@ -11,7 +11,7 @@ use super::plan::{TaskAction, TaskHead};
 use super::port::{Depth, TaskStream};
 use super::record::NAME;
 use super::record::Task;
-use super::remedy::{self, subject};
+use super::rules::{self, subject};
 use super::verdict::is_dead;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letter::{Letter, LetterGroup, fold_error, group_id};
@@ -92,7 +92,7 @@ fn letter(task: Task, now: Timestamp, payloads: bool) -> Letter {
         queue: None,
         parent: task.tenant_id.clone(),
         attempts: Some(task.attempts),
-        standing: remedy::standing(&task, now),
+        standing: rules::standing(&task, now),
         note,
         payload: payloads.then(|| document(&task).to_string()),
         error: task.error,
@@ -225,7 +225,7 @@ impl DeadLetters for Node {
             group.count += 1;
             group.first = [group.first, died].into_iter().flatten().min();
             group.last = group.last.max(died);
-            if remedy::standing(&task, now) == "replayable" {
+            if rules::standing(&task, now) == "replayable" {
                 group.replayable = group.replayable.map(|count| count + 1);
             }
             Ok(())
@@ -261,7 +261,7 @@ impl DeadLetters for Node {
         for id in filter.ids.iter().filter(|id| !tasks.iter().any(|task| task.id == **id)) {
             // Named, and no dead letter (any more): the reason is told.
             let found = self.store.peek(std::slice::from_ref(id), Depth::Plain).await?.1.pop().flatten();
-            let refusal = found.map(|task| remedy::replay(&task, now));
+            let refusal = found.map(|task| rules::replay(&task, now));
             plan.refused.push(match refusal {
                 Some(Err(item)) => *item,
                 Some(Ok(_)) => Item::new(subject(id), Outcome::Skipped, "the other conditions leave it out"),
@@ -269,12 +269,12 @@ impl DeadLetters for Node {
             });
         }
         for task in &tasks {
-            let standing = remedy::standing(task, now);
+            let standing = rules::standing(task, now);
             if standing != "replayable" && !options.force && filter.ids.is_empty() {
                 *skipped.entry(standing).or_default() += 1;
                 continue;
             }
-            match remedy::replay(task, now) {
+            match rules::replay(task, now) {
                 Ok(target) => {
                     targets.push(target);
                     let died = died_at(task);
@@ -299,7 +299,7 @@ impl DeadLetters for Node {
         }
         if let [target] = targets.as_slice() {
             let effects = self.store.effects(std::slice::from_ref(&target.act.id)).await?;
-            set.warnings.extend(remedy::told(&effects));
+            set.warnings.extend(rules::told(&effects));
         } else if !targets.is_empty() {
             set.warnings.push(
                 "side effects whose result is stored are not repeated; those without one are (`sen agent show ID`)"

@@ -2,7 +2,7 @@
 //! `worker:{id}:hb` and `stream:events`.
 //!
 //! This file is the system: it looks through a [`port::TaskStore`], judges with [`verdict`], and shapes what it says.
-//! Commands to Redis live in the cell (`redis.rs`); what a status means lives in `verdict.rs`.
+//! Commands to Redis live in the store implementation (`redis.rs`); what a status means lives in `verdict.rs`.
 
 pub mod checkpoint;
 pub mod limits;
@@ -17,12 +17,12 @@ pub mod redis;
 
 mod act;
 mod costs;
+mod diagnostics;
 mod handle;
 mod letters;
 mod list;
 mod plan;
-mod remedy;
-mod upkeep;
+mod rules;
 mod view;
 mod why;
 
@@ -211,12 +211,12 @@ impl System for Node {
     }
 
     async fn checkup(&self) -> Result<Checkup> {
-        let mut checkup = upkeep::checkup(&self.store.upkeep().await?);
+        let mut checkup = diagnostics::checkup(&self.store.upkeep().await?);
         let lacking = self.store.lacking().await?;
         checkup.checks.extend(rights::checks(&lacking));
         match self.count(None).await {
             Ok((_, census, workers, now)) => {
-                checkup.checks.extend(census.unattended(workers, now).map(upkeep::unattended))
+                checkup.checks.extend(census.unattended(workers, now).map(diagnostics::unattended))
             }
             Err(error) if error.kind() == ErrorKind::NoSystem => {}
             // What may not be read is among the checks.

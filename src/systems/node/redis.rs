@@ -14,16 +14,14 @@ use super::checkpoint::{Checkpoint, Effect, Heartbeat};
 use super::port::{Act, Acted, Bucket, Depth, Events, Look, NewTask, Server, TaskStore, TaskStream, Upkeep};
 use super::record::{FIELDS, PLAIN, Task};
 use super::rights::{self, Lacking};
-use decode::{Replies, beat_key, before, between, clock, entries, literal, meta_key, pairs, task, ttl};
+use decode::{
+    LOOK_AT, Replies, STREAM, beat_key, before, between, clock, entries, literal, meta_key, pairs, task, ttl,
+};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
 use sen_model::time::Timestamp;
 use sen_stores::redis::{Batch, Redis, Reply};
 
-/// Where the events are.
-const STREAM: &str = "stream:events";
-/// How many keys one SCAN looks at: a third of a millisecond of the server's time.
-const LOOK_AT: &[u8] = b"400";
 /// How many events are read at once.
 const PAGE: usize = 1000;
 /// More events are never kept in memory.
@@ -64,6 +62,11 @@ impl RedisTasks {
     }
 }
 
+/// What INFO says of `name`.
+fn fact<'a>(told: &'a str, name: &str) -> Option<&'a str> {
+    told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
 #[async_trait]
 impl TaskStore for RedisTasks {
     fn database(&self) -> &str {
@@ -79,12 +82,11 @@ impl TaskStore for RedisTasks {
         let now = clock(replies.next())?;
         // INFO is denied to many users, and nothing depends on it.
         let told = replies.next().text().unwrap_or_default() + &replies.next().text().unwrap_or_default();
-        let line = |name: &str| told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        let version = match line("valkey_version") {
+        let version = match fact(&told, "valkey_version") {
             Some(version) => Some(format!("Valkey {version}")),
-            None => line("redis_version").map(|version| format!("Redis {version}")),
+            None => fact(&told, "redis_version").map(|version| format!("Redis {version}")),
         };
-        let replica = matches!(line("role"), Some("slave" | "replica"));
+        let replica = matches!(fact(&told, "role"), Some("slave" | "replica"));
         Ok(Server { version, replica, events: replies.next().permitted()?.int(), now: Some(now) })
     }
 
@@ -96,17 +98,17 @@ impl TaskStore for RedisTasks {
         batch.add(&[b"CONFIG", b"GET", b"appendfsync"]);
         let mut replies = Replies(self.redis.exchange(&batch).await?.into_iter());
         let told: String = (0..3).filter_map(|_| replies.next().text()).collect();
-        let word = |name: &str| told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        let number = |name: &str| word(name).and_then(|text| text.trim().parse().ok());
+        let word = |name: &str| fact(&told, name);
+        let number = |name: &str| word(name).and_then(|text| text.parse().ok());
         Ok(Upkeep {
-            eviction: word("maxmemory_policy").map(|text| text.trim().to_owned()),
+            eviction: word("maxmemory_policy").map(str::to_owned),
             max_memory: number("maxmemory"),
             used_memory: number("used_memory"),
             append_only: number("aof_enabled").map(|on: i64| on == 1),
             unsaved: number("rdb_changes_since_last_save"),
             last_save: number("rdb_last_save_time"),
-            save_failed: word("rdb_last_bgsave_status").is_some_and(|text| text.trim() != "ok"),
-            replica: matches!(word("role").map(str::trim), Some("slave" | "replica")),
+            save_failed: word("rdb_last_bgsave_status").is_some_and(|text| text != "ok"),
+            replica: matches!(word("role"), Some("slave" | "replica")),
             events: replies.next().int(),
             append_sync: decode::pairs(replies.next()).ok().and_then(|pairs| Some(pairs.into_iter().next()?.1)),
             encryption: self.redis.encryption().await,

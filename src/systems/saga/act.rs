@@ -1,4 +1,4 @@
-//! Planning acts and applying them. Rules are in `remedy.rs`, SQL in the stores.
+//! Planning acts and applying them. Rules are in `rules.rs`, SQL in the stores.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,11 +16,12 @@ use sen_model::time::{Timestamp, Uptime, humane};
 
 use super::handle::{STEPS, Sagas};
 use super::plan::{SagaAction, SagaHead, SagaTarget, Verb, Write};
-use super::port::{Change, Event, Seen, Wanted};
+use super::port::{Change, Event, Seen, Wanted, micros};
 use super::record::{Entry, Later, Saga, subject, uuid};
-use super::remedy::{self, Remedy};
+use super::rules::{self, Ruling};
 use super::shape::{Model, Models, Table};
-use super::{story, verdict};
+use super::state::State;
+use super::story;
 use crate::request::{SagaAct, SagaEvent, SagaRequest};
 
 /// How often a saga is looked at while it is watched.
@@ -121,18 +122,18 @@ impl Sagas {
         act: &SagaAct,
         now: Timestamp,
     ) -> Result<Result<(Write, Vec<String>), String>> {
-        let whole = remedy::Subject { seen, model, fresh: fresh() };
-        let remedy: Remedy = match act {
-            SagaAct::Retry { force } => remedy::retry(&whole, *force),
-            SagaAct::Compensate => remedy::compensate(&whole),
-            SagaAct::Abort => remedy::abort(&whole),
-            SagaAct::Unstick { unchanged_for, .. } => remedy::unstick(&whole, *unchanged_for),
+        let whole = rules::Subject { seen, model, fresh: fresh() };
+        let ruling: Ruling = match act {
+            SagaAct::Retry { force } => rules::retry(&whole, *force),
+            SagaAct::Compensate => rules::compensate(&whole),
+            SagaAct::Abort => rules::abort(&whole),
+            SagaAct::Unstick { unchanged_for, .. } => rules::unstick(&whole, *unchanged_for),
             SagaAct::Skip { output, force } => {
                 let earlier = match whole.current() {
                     Some(entry) => self.store.output_of(model, seen.saga.name.as_deref(), &entry.step_id).await?,
                     None => None,
                 };
-                remedy::skip(&whole, output.as_deref(), *force, earlier.as_deref())
+                rules::skip(&whole, output.as_deref(), *force, earlier.as_deref())
             }
             SagaAct::Notify { event, inbox } => {
                 let event = wanted(event, &seen.saga);
@@ -141,10 +142,10 @@ impl Sagas {
                     return Ok(ingested(model, &whole, &event, now)
                         .map(|table| (Write::Ingest(table.shown(), Box::new(event)), notes)));
                 }
-                remedy::notify(&whole, &event, now)
+                rules::notify(&whole, &event, now)
             }
         };
-        Ok(remedy.map(|(change, notes)| (Write::Change(Box::new(change)), notes)))
+        Ok(ruling.map(|(change, notes)| (Write::Change(Box::new(change)), notes)))
     }
 
     async fn apply_one(&self, models: &Models, head: SagaHead, target: &SagaTarget, permit: &WritePermit) -> Item {
@@ -155,7 +156,7 @@ impl Sagas {
                     let why = format!("its table {} is no longer there; nothing was written", target.table);
                     return Item::new(subject, Outcome::Missing, why);
                 };
-                let signed = remedy::signed(change, permit.operation(), permit.operator(), permit.reason());
+                let signed = rules::signed(change, permit.operation(), permit.operator(), permit.reason());
                 match self.store.change(model, &signed, permit).await {
                     Ok(true) => match head.verify {
                         Some(limit) => {
@@ -199,7 +200,7 @@ impl Sagas {
         let models = Models { models: vec![model.clone()], ..Models::default() };
         let wanted = Wanted { id: &change.id, exact: true, steps: 5, messages: false };
         let end = Uptime::now().plus(limit);
-        let span = humane(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
+        let span = humane(micros(limit));
         let mut claims: Vec<Option<String>> = vec![Some(change.fresh.clone())];
         loop {
             let seen = match self.store.look(&models, &wanted).await {
@@ -208,7 +209,7 @@ impl Sagas {
             };
             let Some(seen) = seen else { return (Outcome::Missing, "it was made due, and no longer exists".into()) };
             let saga = &seen.saga;
-            let over = verdict::state(saga);
+            let over = State::of(saga);
             let moved =
                 saga.step != change.step || saga.status.as_str() != change.to || story::newest(&seen.steps) != last;
             if moved {
@@ -245,7 +246,7 @@ impl Sagas {
             Ok(look) => match look.sagas.first() {
                 None => (Outcome::Missing, "it is gone".into()),
                 Some(seen) => {
-                    let state = verdict::state(&seen.saga).name().replace('_', " ");
+                    let state = State::of(&seen.saga).name().replace('_', " ");
                     (
                         Outcome::Changed,
                         format!("it has changed since it was looked at: now {state}, step {}", seen.saga.step),
@@ -312,7 +313,7 @@ fn wanted(event: &SagaEvent, saga: &Saga) -> Event {
 }
 
 /// The inbox for an event, if the saga would take it: a wrong event is ignored there, and so consumed without a word.
-fn ingested(model: &Model, whole: &remedy::Subject<'_>, event: &Event, now: Timestamp) -> Result<Table, String> {
+fn ingested(model: &Model, whole: &rules::Subject<'_>, event: &Event, now: Timestamp) -> Result<Table, String> {
     let Some(inbox) = &model.inbox else {
         let why = model.doubts.iter().find(|doubt| doubt.contains("inbox"));
         return Err(why.cloned().unwrap_or_else(|| "these sagas have no inbox".into()));
@@ -324,7 +325,7 @@ fn ingested(model: &Model, whole: &remedy::Subject<'_>, event: &Event, now: Time
     if !is_object {
         return Err("the payload of an inbox event must be a JSON object".into());
     }
-    remedy::takes(whole, event, now)?;
+    rules::takes(whole, event, now)?;
     Ok(inbox.clone())
 }
 

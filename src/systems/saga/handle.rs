@@ -6,7 +6,7 @@ use sen_model::error::{Error, ErrorKind, Result};
 
 use crate::port::{self, SagaStore};
 use crate::shape::Models;
-use crate::verdict::{self, State};
+use crate::state::State;
 
 /// How many recorded steps come along with a saga that is looked at for an act.
 pub(crate) const STEPS: i64 = 500;
@@ -40,7 +40,7 @@ impl Sagas {
     /// Looks who has the row of a saga locked that should be free: one without a deadline, or long due.
     pub(crate) async fn find_holders(&self, models: &Models, look: &mut port::Look) -> Result<()> {
         for seen in &mut look.sagas {
-            let state = verdict::state(&seen.saga);
+            let state = State::of(&seen.saga);
             let model = models.models.iter().find(|model| model.state.number == seen.model);
             if let (State::Stuck | State::Overdue | State::LeaseExpired, Some(model)) = (state, model) {
                 seen.holders = self.store.holders(model, &seen.saga.id).await?;

@@ -14,7 +14,7 @@ use super::plan::{Part, RequeueAction, RequeueHead};
 use super::port::{MessageQuery, SeenMessage};
 use super::record::NAME;
 use super::record::{Mailbox, Message, uuid};
-use super::remedy::{self, LEFT, Standing};
+use super::rules::{self, LEFT, Standing};
 use super::shape::{Models, Table};
 use super::view;
 use sen_model::batch::{Pace, Targets, run_batch};
@@ -62,7 +62,7 @@ fn bound(filter: &LetterFilter) -> Duration {
 }
 
 fn letter(message: Message, bound: Duration) -> Letter {
-    let standing = remedy::standing(&message, bound);
+    let standing = rules::standing(&message, bound);
     let again = message.next.filter(|_| message.status == "FAILED");
     Letter {
         system: NAME,
@@ -197,7 +197,7 @@ impl DeadLetters for Sagas {
                 group.count += 1;
                 group.first = [group.first, died].into_iter().flatten().min();
                 group.last = group.last.max(died);
-                if remedy::standing(&message, bound) == Standing::Replayable {
+                if rules::standing(&message, bound) == Standing::Replayable {
                     group.replayable = group.replayable.map(|count| count + 1);
                 }
             }
@@ -241,7 +241,7 @@ impl DeadLetters for Sagas {
             }
         }
         for message in messages {
-            let standing = remedy::standing(&message, bound);
+            let standing = rules::standing(&message, bound);
             if !standing.may(options.force) {
                 if named {
                     let refusal =

@@ -1,12 +1,13 @@
 //! python-saga-orchestrator: sagas with their recorded steps, outboxes and inboxes, in tables that their users name.
 //!
 //! This file is the system: it looks through a [`port::SagaStore`], judges with [`verdict`], and shapes what it says. Which
-//! tables are whose is told by [`shape`]; what may be done, by `remedy.rs`; SQL lives in the cells.
+//! tables are whose is told by [`shape`]; what may be done, by `rules.rs`; SQL lives in the store implementations.
 
 pub mod port;
 pub mod record;
 pub mod request;
 pub mod shape;
+mod state;
 pub mod verdict;
 
 #[cfg(feature = "sqlite")]
@@ -17,14 +18,16 @@ pub mod postgres;
 pub mod sqlite;
 
 mod act;
+mod diagnostics;
+#[cfg(test)]
+mod examples;
 mod handle;
 mod letters;
 mod list;
 mod names;
 mod plan;
-mod remedy;
+mod rules;
 mod story;
-mod upkeep;
 mod view;
 mod why;
 
@@ -147,7 +150,7 @@ impl System for Sagas {
 
     async fn checkup(&self) -> Result<Checkup> {
         let models = self.models().await?;
-        Ok(upkeep::checkup(&models, &self.store.census(&models).await?, self.store.keeps_privileges()))
+        Ok(diagnostics::checkup(&models, &self.store.census(&models).await?, self.store.keeps_privileges()))
     }
 
     async fn complete(&self, kind: Live, prefix: &str, limit: u32) -> Result<Vec<String>> {

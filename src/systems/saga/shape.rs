@@ -302,6 +302,12 @@ impl Models {
         }
     }
 
+    /// All outboxes and then all inboxes.
+    pub fn mailboxes(&self) -> impl Iterator<Item = (Mailbox, &Table)> {
+        let of = |kind, tables| std::iter::repeat(kind).zip::<&[Table]>(tables);
+        of(Mailbox::Out, &self.outboxes).chain(of(Mailbox::In, &self.inboxes))
+    }
+
     /// The message tables of one kind: all, or those of the one saga table meant (or of that name themselves).
     ///
     /// # Errors

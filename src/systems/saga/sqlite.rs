@@ -1,5 +1,5 @@
 //! Sagas in SQLite, in the shape SQLAlchemy gives the same models there. Here what belongs to one id, in `list.rs` many
-//! rows and counts, in `act.rs` what is written, in `cells.rs` values as SQLite holds them.
+//! rows and counts, in `act.rs` what is written, in `sql.rs` what these share, in `cells.rs` values as SQLite holds them.
 //!
 //! UUIDs are 32 hexadecimal digits without dashes, times are text in UTC whose order is theirs, JSON is text. The library
 //! recommends SQLite for experiments only, and `sen demo` is made of it: lists are filtered here, not by indexes.
@@ -7,6 +7,7 @@
 mod act;
 mod cells;
 mod list;
+mod sql;
 
 use std::sync::Arc;
 
@@ -21,13 +22,13 @@ use super::port::{
 use super::record::{Entry, Later, Mailbox, Message, Saga, Status, uuid, uuid_range};
 use super::shape::{Field, Model, Models, Table};
 use sen_model::error::Result;
-use sen_model::ident::Ident;
 use sen_model::permit::WritePermit;
 use sen_model::time::Timestamp;
 use sen_stores::sql::Sql;
 use sen_stores::sqlite::{Sqlite, error_from};
 
 use cells::{Cells, hex};
+use sql::{entries, now, rows, select, table};
 
 /// Sagas in one SQLite file.
 pub struct SqliteSagas {
@@ -42,32 +43,15 @@ impl SqliteSagas {
     }
 }
 
-/// SQLAlchemy reads six digits of a second, and no other number of them right.
-const NOW: &str = "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'";
-
 /// Tables with their columns and what their `saga_id` references.
 const CATALOGUE: &str = "SELECT m.rowid, m.name, c.name, c.type,
         (SELECT k.\"table\" FROM pragma_foreign_key_list(m.name) AS k WHERE k.\"from\" = 'saga_id' LIMIT 1)
     FROM sqlite_schema AS m, pragma_table_info(m.name) AS c
     WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY m.rowid, c.cid";
 
-/// `"table"`.
-fn table(sql: Sql, table: &Table) -> Result<Sql> {
-    Ok(sql.then_ident(&Ident::new(table.name.as_str())?))
-}
-
-/// The clock as it is written and as a moment.
-fn now(db: &Connection) -> Result<(String, Timestamp)> {
-    let text: String = db.query_row(NOW, [], |row| row.get(0)).map_err(error_from)?;
-    let moment = cells::moment(&text).unwrap_or_else(Timestamp::here);
-    Ok((text, moment))
-}
-
 fn catalogue(db: &Connection) -> Result<Vec<Table>> {
-    let mut statement = db.prepare(CATALOGUE).map_err(error_from)?;
-    let mut rows = statement.query([]).map_err(error_from)?;
     let mut tables: Vec<(Table, Option<String>)> = Vec::new();
-    while let Some(row) = rows.next().map_err(error_from)? {
+    rows(db, &Sql::new(CATALOGUE), [], |row| {
         let mut cells = Cells::new(row);
         let number = cells.int(0).unwrap_or_default();
         let name = cells.text(1).unwrap_or_default();
@@ -92,7 +76,7 @@ fn catalogue(db: &Connection) -> Result<Vec<Table>> {
                 tables.push((table, cells.text(4)));
             }
         }
-    }
+    })?;
     let numbers: Vec<(String, i64)> = tables.iter().map(|(table, _)| (table.name.clone(), table.number)).collect();
     let number = |name: &str| numbers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, at)| *at);
     Ok(tables
@@ -101,32 +85,12 @@ fn catalogue(db: &Connection) -> Result<Vec<Table>> {
         .collect())
 }
 
-/// The columns of a saga, read by [`cells::saga`].
-fn select(model: &Model) -> Sql {
-    let named = model.state.has("saga_name");
-    Sql::new(
-        "SELECT s.id, s.aggregation_id, s.trace_id, s.status, s.current_step_index, s.step_execution_token, s.deadline_at,
-            s.retry_counter, s.last_error, s.created_at, s.updated_at, s.context, ",
-    )
-    .then(if named { "s.saga_name" } else { "NULL" })
-    .then(if model.keeps_history() { ", s.step_history" } else { ", NULL" })
-}
-
 /// ?1 the id in hexadecimal, ?2 the same with dashes, ?3 as typed, ?4 whether only the id counts.
 fn wanted(sql: Sql, model: &Model) -> Result<Sql> {
     Ok(table(sql.then(" FROM "), &model.state)?.then(
         " AS s WHERE s.id IN (?1, ?2) OR (NOT ?4 AND (s.aggregation_id = ?3 OR s.trace_id = ?3))
         ORDER BY s.updated_at DESC LIMIT 20",
     ))
-}
-
-/// The steps of one saga (?1 its id as stored), newest first.
-fn steps(history: &Table) -> Result<Sql> {
-    let skipped = if history.has("skipped") { "h.skipped" } else { "0" };
-    let sql = Sql::new(
-        "SELECT h.\"timestamp\", h.phase, h.status, h.step_id, h.step_name, h.attempt, h.token, h.input, h.output, h.error, ",
-    );
-    Ok(table(sql.then(skipped).then(" FROM "), history)?.then(" AS h WHERE h.saga_id = ?1 ORDER BY h.id DESC"))
 }
 
 /// A saga with its steps; the saga's id comes along as it is stored.
@@ -169,23 +133,11 @@ fn later(db: &Connection, model: &Model, saga: &Saga) -> Result<Option<Later>> {
         " AS s ON s.id IN (?1, ?2) WHERE o.aggregation_id = s.aggregation_id AND o.created_at > s.created_at
             ORDER BY o.created_at DESC, o.id LIMIT 1",
     );
-    let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
-    let mut rows = statement.query(params![hex(&saga.id), saga.id]).map_err(error_from)?;
-    let Some(row) = rows.next().map_err(error_from)? else { return Ok(None) };
-    let mut cells = Cells::new(row);
-    Ok(cells.uuid(0).map(|id| Later { id, status: Status::parse(&cells.text(1).unwrap_or_default()) }))
-}
-
-fn entries(db: &Connection, history: &Table, stored: &str) -> Result<Vec<Entry>> {
-    let sql = steps(history)?;
-    let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
-    let mut rows = statement.query([stored]).map_err(error_from)?;
-    let mut steps = Vec::new();
-    while let Some(row) = rows.next().map_err(error_from)? {
-        steps.push(cells::entry(row));
-    }
-    steps.reverse();
-    Ok(steps)
+    let later = rows(db, &sql, params![hex(&saga.id), saga.id], |row| {
+        let mut cells = Cells::new(row);
+        cells.uuid(0).map(|id| Later { id, status: Status::parse(&cells.text(1).unwrap_or_default()) })
+    });
+    Ok(later?.pop().flatten())
 }
 
 /// The messages of one saga.
@@ -200,13 +152,8 @@ fn of_saga(
     let sql = table(Sql::new(list::message_columns(kind)).then(", NULL FROM "), box_)?.then(
         " AS m WHERE m.saga_id = ?1 OR (m.saga_id IS NULL AND m.aggregation_id = ?2) ORDER BY m.created_at, m.id LIMIT 200",
     );
-    let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
-    let mut rows = statement.query(params![stored, seen.saga.aggregation]).map_err(error_from)?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next().map_err(error_from)? {
-        found.push(cells::message(row, kind, &box_.shown(), now));
-    }
-    Ok(found)
+    let shown = box_.shown();
+    rows(db, &sql, params![stored, seen.saga.aggregation], |row| cells::message(row, kind, &shown, now))
 }
 
 /// What is looked for, in the forms a statement takes it.
@@ -247,10 +194,8 @@ impl SagaStore for SqliteSagas {
                 for model in &models.models {
                     for (mut seen, stored) in look_at(&snapshot, model, &asked, now)? {
                         if messages {
-                            for (kind, boxes) in [(Mailbox::Out, &models.outboxes), (Mailbox::In, &models.inboxes)] {
-                                for box_ in boxes {
-                                    seen.messages.extend(of_saga(&snapshot, kind, box_, &seen, &stored, now)?);
-                                }
+                            for (kind, box_) in models.mailboxes() {
+                                seen.messages.extend(of_saga(&snapshot, kind, box_, &seen, &stored, now)?);
                             }
                         }
                         sagas.push(seen);
@@ -286,11 +231,8 @@ impl SagaStore for SqliteSagas {
                 for state in &tables {
                     let sql = table(Sql::new("SELECT s.id FROM "), state)?
                         .then(" AS s WHERE s.id BETWEEN ?1 AND ?2 ORDER BY s.id LIMIT ?3");
-                    let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
-                    let mut rows = statement.query(params![low, high, limit]).map_err(error_from)?;
-                    while let Some(row) = rows.next().map_err(error_from)? {
-                        found.extend(Cells::new(row).uuid(0));
-                    }
+                    let ids = rows(db, &sql, params![low, high, limit], |row| Cells::new(row).uuid(0))?;
+                    found.extend(ids.into_iter().flatten());
                 }
                 found.truncate(limit as usize);
                 Ok(found)
@@ -320,7 +262,7 @@ impl SagaStore for SqliteSagas {
 
     async fn ingest(&self, inbox: &Table, event: &Event, permit: &WritePermit) -> Result<bool> {
         let (inbox, event) = (inbox.clone(), event.clone());
-        let source = super::remedy::source(permit.operator(), permit.reason());
+        let source = super::rules::source(permit.operator(), permit.reason());
         self.db.run(move |db| act::ingest(db, &inbox, &event, &source)).await
     }
 
@@ -333,7 +275,7 @@ impl SagaStore for SqliteSagas {
         permit: &WritePermit,
     ) -> Result<Requeued> {
         let (models, table, seen) = (models.clone(), table.clone(), seen.to_vec());
-        let note = super::remedy::requeued(kind, permit.operation(), permit.operator(), permit.reason());
+        let note = super::rules::requeued(kind, permit.operation(), permit.operator(), permit.reason());
         self.db.run(move |db| act::requeue(db, &models, kind, &table, &seen, &note)).await
     }
 }

@@ -5,20 +5,24 @@
 
 use super::port::Seen;
 use super::record::{Awaiting, Entry, Mailbox, Message, Saga, Status};
-use super::remedy::{LEFT, TROUBLE};
+use super::rules::old_claim;
 use super::shape::Model;
+use super::state::{GAVE_UP, State};
 use super::story::{self, AfterWait, RollBack};
 use super::verdict::words::{first_line, named, under_way};
-use super::verdict::{self, State};
-use sen_model::cause::{Cause, Certainty, Related, candidates};
+use sen_model::cause::Cause;
 use sen_model::time::humane;
 use sen_model::verdict::{NextCommand, Severity};
 
+mod message;
+mod related;
+
+pub(super) use message::of_message;
+use message::{ignored, requeue, trouble};
+pub(super) use related::{related_to_message, related_to_saga};
+
 /// How long an event may be waited for before it is worth a warning. Microseconds.
 const LONG_WAIT: i64 = 3_600_000_000;
-/// How many ids named in a context or payload are looked up elsewhere, and how many messages.
-const CANDIDATES: usize = 10;
-const MESSAGES: usize = 5;
 
 /// A saga with what is known of it.
 struct Case<'a> {
@@ -51,142 +55,13 @@ const RULES: [Rule; 17] = [
 
 /// The causes of a saga's state.
 pub(super) fn of_saga(seen: &Seen, model: Option<&Model>) -> Vec<Cause> {
-    let case = Case { seen, model, state: verdict::state(&seen.saga) };
+    let case = Case { seen, model, state: State::of(&seen.saga) };
     let mut causes: Vec<Cause> = RULES.iter().filter_map(|rule| rule(&case)).collect();
     // What is said of the request that was not sent need not be said of the message again.
     if causes.iter().all(|cause| cause.rule != "request_unsent") {
         causes.extend(outbox_stuck(seen));
     }
     causes
-}
-
-/// What a saga is related to.
-pub(super) fn related_to_saga(seen: &Seen) -> Vec<Related> {
-    let saga = &seen.saga;
-    let mut out = vec![
-        related(&saga.aggregation, "what it is about", Certainty::Proven),
-        related(&saga.trace, "its trace", Certainty::Proven),
-    ];
-    if let Some(id) = saga.awaiting.as_ref().and_then(|awaiting| awaiting.correlation.as_deref()) {
-        out.push(related(id, "the correlation id it waits for", Certainty::Proven));
-    }
-    let open = seen.messages.iter().filter(|message| trouble(message).is_some() || message.status == "IGNORED");
-    out.extend(open.take(MESSAGES).map(|message| related(&message.id, "its message", Certainty::Proven)));
-    let named = saga.context.as_deref().map(|json| candidates(json, 2 * CANDIDATES)).unwrap_or_default();
-    let own = |id: &String| *id == saga.id || Some(id) == saga.name.as_ref();
-    let named = named.into_iter().filter(|id| !own(id)).take(CANDIDATES);
-    out.extend(named.map(|id| related(&id, "named in its context", Certainty::Likely)));
-    once_each(out)
-}
-
-/// The causes of a message's state.
-pub(super) fn of_message(message: &Message) -> Vec<Cause> {
-    let Some(cause) = trouble(message) else {
-        return ignored(message).into_iter().collect();
-    };
-    let mut causes = vec![cause];
-    let over = message.saga_status.as_deref().filter(|status| {
-        message.kind == Mailbox::In && matches!(*status, "COMPLETED" | "COMPENSATED" | "FAILED" | "TIMEOUT")
-    });
-    if let Some(status) = over {
-        let text = format!(
-            "the saga it is for is {}: applied now, the event would be ignored and lost",
-            status.to_ascii_lowercase()
-        );
-        causes.push(Cause::stated("saga_over", &["inbox.saga_id", "saga.status"], Severity::Warning, text));
-    }
-    causes
-}
-
-/// What a message is related to.
-pub(super) fn related_to_message(message: &Message) -> Vec<Related> {
-    let mut out = Vec::new();
-    out.extend(message.saga.as_deref().map(|id| related(id, "its saga", Certainty::Proven)));
-    out.extend(message.aggregation.as_deref().map(|id| related(id, "what it is about", Certainty::Proven)));
-    let key = message.key.as_deref();
-    out.extend(key.map(|id| match message.kind {
-        Mailbox::Out => related(id, "its message key", Certainty::Likely),
-        Mailbox::In => related(id, "its correlation id", Certainty::Proven),
-    }));
-    let named = message.payload.as_deref().map(|json| candidates(json, CANDIDATES)).unwrap_or_default();
-    out.extend(named.into_iter().map(|id| related(&id, "named in its payload", Certainty::Likely)));
-    once_each(out)
-}
-
-fn related(id: &str, relation: &'static str, certainty: Certainty) -> Related {
-    Related { id: id.to_owned(), relation, certainty }
-}
-
-/// The first connection to each id is the surest.
-fn once_each(all: Vec<Related>) -> Vec<Related> {
-    let mut out: Vec<Related> = Vec::new();
-    for one in all {
-        if !one.id.is_empty() && out.iter().all(|known| known.id != one.id) {
-            out.push(one);
-        }
-    }
-    out
-}
-
-/// What is wrong with a message that does not go on: it failed, its claim is old, or it is due for long.
-fn trouble(message: &Message) -> Option<Cause> {
-    let (stuck, waiting, columns): (_, _, &'static [&'static str]) = match message.kind {
-        Mailbox::Out => {
-            ("outbox_stuck", "outbox_waiting", &["outbox.status", "outbox.next_attempt_at", "outbox.last_error"])
-        }
-        Mailbox::In => ("inbox_stuck", "inbox_waiting", &["inbox.status", "inbox.next_attempt_at", "inbox.last_error"]),
-    };
-    let (what, done) = match message.kind {
-        Mailbox::Out => ("could not be sent", "SENT"),
-        Mailbox::In => ("could not be applied", "APPLIED"),
-    };
-    let topic = message.topic.as_deref().unwrap_or("without a name");
-    let kind = message.kind.name();
-    let late = message.late();
-    if message.status == "FAILED" {
-        let tries = if message.attempts == 1 { "1 try".into() } else { format!("{} tries", message.attempts) };
-        let error = message.error.as_deref().map(|error| format!(": {}", first_line(error))).unwrap_or_default();
-        let next = late.map(|over| format!("; its next try has been due for {}", humane(over))).unwrap_or_default();
-        let text = format!("{kind} message {topic} {what} in {tries}{error}{next}");
-        return Some(Cause::stated(stuck, columns, TROUBLE, text));
-    }
-    if let Some(over) = late {
-        let text = format!("{kind} message {topic} is PENDING and has been due for {}", humane(over));
-        return Some(Cause::stated(waiting, columns, TROUBLE, text));
-    }
-    old_claim(message).then(|| {
-        let text = format!(
-            "{kind} message {topic} was claimed {} ago and is not marked {done}: probably its process ended, or it is still \
-             working through its batch; no other process claims it",
-            humane(message.idle)
-        );
-        Cause::likely(stuck, TROUBLE, text)
-    })
-}
-
-/// Whether a message was claimed so long ago that its process has probably ended.
-fn old_claim(message: &Message) -> bool {
-    let left = i64::try_from(LEFT.as_micros()).unwrap_or(i64::MAX);
-    message.status == message.kind.taken() && message.idle >= left
-}
-
-/// What to type about a message in trouble; one that is only due needs a dispatcher, not an act.
-fn requeue(message: &Message, why: &str) -> Vec<NextCommand> {
-    if message.status == "PENDING" {
-        let list = ["sen", "saga", message.kind.name(), "list", "--state", "pending"];
-        return vec![NextCommand::new(&list, "what else is due; check the process that dispatches")];
-    }
-    vec![NextCommand::new(&["sen", "saga", message.kind.name(), "requeue"], why).id(&message.id)]
-}
-
-fn ignored(message: &Message) -> Option<Cause> {
-    if message.status != "IGNORED" {
-        return None;
-    }
-    let topic = message.topic.as_deref().unwrap_or("without a type");
-    let why = message.error.as_deref().map(|why| format!(" ({})", first_line(why))).unwrap_or_default();
-    let text = format!("event {topic} came {} ago, was ignored{why} and is consumed", humane(message.idle));
-    Some(Cause::stated("event_ignored", &["inbox.status", "inbox.last_error"], Severity::Warning, text))
 }
 
 fn after(seen: &Seen) -> String {
@@ -319,7 +194,7 @@ fn compensation_failed(case: &Case<'_>) -> Option<Cause> {
         return None;
     }
     let error = case.seen.saga.error.as_deref().unwrap_or_default();
-    if error.starts_with(verdict::GAVE_UP[1]) {
+    if error.starts_with(GAVE_UP[1]) {
         let text = format!(
             "the roll-back was given up: {}; it counted as done without a success on record",
             first_line(error)
@@ -532,151 +407,4 @@ fn event_never_came(case: &Case<'_>) -> Option<Cause> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::Awaiting;
-    use crate::verdict::{OVERDUE, tests::saga};
-
-    fn entry(phase: &str, status: &str, input: Option<&str>) -> Entry {
-        Entry {
-            phase: phase.into(),
-            status: status.into(),
-            step_id: "charge".into(),
-            step_name: "Charge".into(),
-            attempt: 2,
-            error: (status == "ERROR").then(|| "RuntimeError('refused')\nTraceback".into()),
-            input: input.map(Into::into),
-            ..Entry::default()
-        }
-    }
-
-    fn message(kind: Mailbox, status: &str, idle: i64) -> Message {
-        Message {
-            kind,
-            table: "box".into(),
-            id: "m-1".into(),
-            event: None,
-            saga: Some("73277b4b-da5d-49ab-b7d1-76bbaee5575a".into()),
-            aggregation: Some("order-1".into()),
-            step: Some("charge".into()),
-            topic: Some("orders.charged".into()),
-            key: Some("order-1".into()),
-            status: status.into(),
-            attempts: 3,
-            next: None,
-            error: Some("CORRELATION_MISMATCH".into()),
-            done: None,
-            created: None,
-            updated: None,
-            seen: String::new(),
-            idle,
-            over: None,
-            saga_status: Some("COMPLETED".into()),
-            payload: Some(r#"{"charge": "ch-77"}"#.into()),
-        }
-    }
-
-    fn rules(saga: Saga, steps: Vec<Entry>, messages: Vec<Message>) -> Vec<(&'static str, Severity)> {
-        let seen = Seen { saga, model: 1, steps, recorded: 0, messages, holders: vec![] };
-        of_saga(&seen, None).iter().map(|cause| (cause.rule, cause.severity)).collect()
-    }
-
-    const HOUR: i64 = 3_600_000_000;
-
-    #[test]
-    fn each_state_has_its_cause() {
-        use Severity::{Critical, Pending, Warning};
-        let error = || vec![entry("EXECUTE", "SUCCESS", None), entry("EXECUTE", "ERROR", None)];
-        let undone = || vec![entry("EXECUTE", "SUCCESS", None), entry("COMPENSATE", "ERROR", None)];
-        let plain = |status, over| saga(status, over);
-        assert_eq!(rules(plain(Status::Running, None), vec![], vec![]), [("orphan", Critical)]);
-        assert_eq!(rules(plain(Status::Running, Some(OVERDUE)), vec![], vec![]), [("no_worker_polls", Warning)]);
-        assert_eq!(rules(plain(Status::Running, Some(5)), vec![], vec![]), [("lease_expired", Pending)]);
-        assert_eq!(rules(plain(Status::Running, Some(-5)), error(), vec![]), []);
-        assert_eq!(rules(plain(Status::Failed, None), error(), vec![]), [("step_failed", Warning)]);
-        assert_eq!(rules(plain(Status::Suspended, Some(-5)), error(), vec![]), [("step_failed", Pending)]);
-        let half = Saga { compensated: Some(true), ..plain(Status::Failed, None) };
-        assert_eq!(rules(half, undone(), vec![]), [("compensation_failed", Critical)]);
-        let missing = Saga { error: Some(format!("{} 'charge'", verdict::GAVE_UP[1])), ..plain(Status::Failed, None) };
-        assert_eq!(rules(missing, vec![], vec![]), [("compensation_without_entry", Critical)]);
-        let abort =
-            entry("EXECUTE", "ERROR", Some(r#"{"_admin": "abort", "_sen": {"who": "maria@ops", "why": "INC-7"}}"#));
-        let given_up = Seen {
-            saga: plain(Status::Failed, None),
-            model: 1,
-            steps: vec![entry("EXECUTE", "SUCCESS", None), abort],
-            recorded: 2,
-            messages: vec![],
-            holders: vec![],
-        };
-        assert_eq!(of_saga(&given_up, None)[0].text, "maria@ops (INC-7) aborted it");
-        for healthy in [Status::Completed, Status::Compensated] {
-            assert_eq!(rules(plain(healthy, None), vec![], vec![]), []);
-        }
-    }
-
-    #[test]
-    fn waiting_for_an_event_has_many_reasons() {
-        use Severity::{Critical, Warning};
-        let waiting = |idle| Saga {
-            awaiting: Some(Awaiting { types: vec!["paid".into()], ..Awaiting::default() }),
-            idle,
-            ..saga(Status::Suspended, None)
-        };
-        let steps = || vec![entry("EXECUTE", "WAITING", None)];
-        assert_eq!(rules(waiting(5), steps(), vec![]), []);
-        assert_eq!(rules(waiting(HOUR), steps(), vec![]), [("event_never_came", Warning)]);
-        let ignored = vec![message(Mailbox::In, "IGNORED", 5)];
-        assert_eq!(rules(waiting(HOUR), steps(), ignored), [("event_ignored", Warning)]);
-        let held = vec![message(Mailbox::In, "PROCESSING", HOUR)];
-        assert_eq!(rules(waiting(HOUR), steps(), held), [("event_held", Critical)]);
-        let unsent = vec![message(Mailbox::Out, "DISPATCHING", HOUR)];
-        assert_eq!(rules(waiting(5), steps(), unsent), [("request_unsent", Critical)]);
-        let late = Saga { over: Some(5), due: Some(true), ..waiting(5) };
-        assert_eq!(rules(late, steps(), vec![]), [("event_never_came", Warning)]);
-        let timed_out = Saga { error: Some("Timed out waiting".into()), ..saga(Status::TimedOut, None) };
-        assert_eq!(rules(timed_out, steps(), vec![]), [("wait_over", Warning)]);
-    }
-
-    #[test]
-    fn messages_are_explained_and_lead_to_their_sagas() {
-        let done = || saga(Status::Completed, None);
-        let failed = vec![message(Mailbox::Out, "FAILED", 5), message(Mailbox::Out, "DISPATCHING", HOUR)];
-        assert_eq!(rules(done(), vec![], failed), [("outbox_stuck", Severity::Warning)]);
-        // Claimed a moment ago: nothing is wrong.
-        assert_eq!(rules(done(), vec![], vec![message(Mailbox::Out, "DISPATCHING", 5)]), []);
-        assert!(of_message(&message(Mailbox::Out, "SENT", HOUR)).is_empty());
-        let inbox = of_message(&message(Mailbox::In, "FAILED", HOUR));
-        assert_eq!(inbox.iter().map(|cause| cause.rule).collect::<Vec<_>>(), ["inbox_stuck", "saga_over"]);
-        let related: Vec<String> =
-            related_to_message(&message(Mailbox::Out, "SENT", 5)).into_iter().map(|one| one.id).collect();
-        assert_eq!(related, ["73277b4b-da5d-49ab-b7d1-76bbaee5575a", "order-1", "ch-77"]);
-    }
-
-    #[test]
-    fn a_saga_leads_to_what_its_context_names() {
-        let context =
-            r#"{"saga_id": "73277b4b-da5d-49ab-b7d1-76bbaee5575a", "initial_data": {"key": "payments:order-1"}}"#;
-        let saga = Saga { context: Some(context.into()), ..saga(Status::Failed, None) };
-        let seen = Seen {
-            saga,
-            model: 1,
-            steps: vec![],
-            recorded: 0,
-            messages: vec![message(Mailbox::Out, "FAILED", 5)],
-            holders: vec![],
-        };
-        let all: Vec<(String, Certainty)> =
-            related_to_saga(&seen).into_iter().map(|one| (one.id, one.certainty)).collect();
-        let (proven, likely) = (Certainty::Proven, Certainty::Likely);
-        assert_eq!(
-            all,
-            [
-                ("order-1".into(), proven),
-                ("t".into(), proven),
-                ("m-1".into(), proven),
-                ("payments:order-1".into(), likely)
-            ]
-        );
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Plans and their application: the road from a wish to a report. Rules are in `remedy.rs`, SQL in the cells.
+//! Plans actions on leases and applies them. Rules are in `rules.rs`, SQL in the store implementations.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::handle::Sentinel;
 use crate::plan::{InitAction, LeaseAction, LeaseStep, LeaseTarget, Relation};
 use crate::port::{LeaseAct, Look, RELATIONS, Verb};
 use crate::record::{Lease, NAME, offset_behind};
-use crate::remedy;
 use crate::request::{Decision, LeaseRequest};
+use crate::rules;
 use crate::verdict::{state, taken_over};
 
 /// How many events are read to tell who took a key over.
@@ -48,12 +48,12 @@ impl Sentinel {
                     }
                     Some(Decision::NeverHappened) => ("take over and reset", Risk::Dangerous),
                 };
-                let judge = |lease: &Lease| remedy::reconcile(lease, *token, *before_hard_limit, decision);
+                let judge = |lease: &Lease| rules::reconcile(lease, *token, *before_hard_limit, decision);
                 self.plan_leases(what, risk, ids, judge).await
             }
-            LeaseRequest::Release { ids } => self.plan_leases("release", Risk::Safe, ids, remedy::release).await,
+            LeaseRequest::Release { ids } => self.plan_leases("release", Risk::Safe, ids, rules::release).await,
             LeaseRequest::Forget { ids } => {
-                self.plan_leases("forget the result of", Risk::Dangerous, ids, remedy::forget).await
+                self.plan_leases("forget the result of", Risk::Dangerous, ids, rules::forget).await
             }
         }
     }

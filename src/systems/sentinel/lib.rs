@@ -1,7 +1,7 @@
 //! Sentinel (`sentinel-coordination`): at-most-once execution per key, kept in `sentinel_leases` and `sentinel_events`.
 //!
 //! This file is the system: it looks through a [`port::LeaseStore`], judges with [`verdict`], and shapes what it says.
-//! SQL lives in the cells (`postgres.rs`, `sqlite.rs`); what a state means lives in `verdict.rs`.
+//! SQL lives in the store implementations (`postgres.rs`, `sqlite.rs`); what a state means lives in `verdict.rs`.
 
 pub mod once_port;
 pub mod port;
@@ -23,11 +23,11 @@ pub mod postgres;
 pub mod sqlite;
 
 mod act;
+mod diagnostics;
 mod handle;
 mod plan;
-mod remedy;
+mod rules;
 mod shape;
-mod upkeep;
 mod view;
 
 pub use handle::Sentinel;
@@ -110,7 +110,7 @@ impl Sentinel {
                 }
             }
         }
-        Ok(upkeep::zones(&self.moving(&suspects).await?, ahead))
+        Ok(diagnostics::zones(&self.moving(&suspects).await?, ahead))
     }
 
     /// Why the lease of a key is as it is.
@@ -254,7 +254,7 @@ impl System for Sentinel {
     }
 
     async fn checkup(&self) -> Result<Checkup> {
-        let mut checkup = upkeep::checkup(&self.store.upkeep().await?);
+        let mut checkup = diagnostics::checkup(&self.store.upkeep().await?);
         checkup.checks.extend(self.zones().await?);
         Ok(checkup)
     }

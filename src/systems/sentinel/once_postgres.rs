@@ -12,7 +12,7 @@ use tokio_postgres::types::Type;
 
 use super::once_port::{Beat, Claim, ClaimStore, FailedRun, Held, Standing, Wish, check_result, metadata};
 use super::port::{TOKENS, no_sequence, sequence_behind};
-use super::postgres::lease;
+use super::postgres::rows::lease;
 use super::record::Status;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, named_params};
 
 use super::once_port::{Beat, Claim, ClaimStore, FailedRun, Held, Standing, Wish, check_result, metadata};
-use super::sqlite::{LOOK, draw, has, lease, must_have_leases, now};
+use super::sqlite::base::{LOOK, draw, has, lease, must_have_leases, now};
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
 use sen_model::time::Timestamp;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::super::port::{Act, Acted, EventRecord, Made, NewTask, Verb};
 use super::super::record::to_naive_utc;
-use super::decode::{Replies, beat_key, clock, entries, meta_key};
-use super::{RedisTasks, STREAM, scripts};
+use super::decode::{Replies, STREAM, beat_key, clock, entries, meta_key};
+use super::{RedisTasks, scripts};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
 use sen_model::time::{Timestamp, Uptime};

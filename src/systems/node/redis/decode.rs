@@ -6,6 +6,11 @@ use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::time::Timestamp;
 use sen_stores::redis::Reply;
 
+/// The stream of events.
+pub(super) const STREAM: &str = "stream:events";
+/// How many keys one SCAN looks at: a third of a millisecond of the server's time.
+pub(super) const LOOK_AT: &[u8] = b"400";
+
 /// The key of a task's hash.
 pub(super) fn meta_key(id: &str) -> String {
     format!("task:{id}:meta")

@@ -7,7 +7,7 @@ use crate::checkpoint::{Checkpoint, Effect, Heartbeat};
 use crate::port::{Events, Look};
 use crate::record::NAME;
 use crate::record::Task;
-use crate::remedy::subject;
+use crate::rules::subject;
 use crate::verdict::{Facts, judge, state};
 use sen_model::record::{Found, Section};
 use sen_model::subject::Subject;

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
-use super::{Param, cast, table};
+use super::sql::{Param, cast, table};
 use crate::port::{Change, Event, micros};
-use crate::record::{Entry, Mailbox};
+use crate::record::Entry;
 use crate::shape::{Model, Table};
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
@@ -222,7 +222,7 @@ pub(super) async fn ingest(link: &Arc<Link>, inbox: &Table, event: &Event, permi
     let sql = cast(sql, inbox, "saga_id")?.then(", $4::text, $5::text, $6::text");
     let sql = cast(sql, inbox, "payload")?.then(", $7::text, now(), 'PENDING'");
     let sql = cast(sql, inbox, "status")?.then(", 0, now() ON CONFLICT DO NOTHING RETURNING id::text");
-    let source = source(permit);
+    let source = crate::rules::source(permit.operator(), permit.reason());
     let params: [Param<'_>; 7] = [
         (&event.row, Type::TEXT),
         (&event.id, Type::TEXT),
@@ -239,11 +239,6 @@ pub(super) async fn ingest(link: &Arc<Link>, inbox: &Table, event: &Event, permi
     let free = table(Sql::new("SELECT 1 WHERE NOT EXISTS (SELECT FROM "), inbox)?.then(" AS m WHERE m.event_id = $1)");
     let left = (&*inbox.shown(), Ask::new(&free, [(&event.id as _, Type::TEXT)]));
     Ok(link.change_one(&Ask::new(&sql, params), left, &proof, permit.operation()).await?.is_some())
-}
-
-/// The record of an ingested event stands where the library keeps where it came from: 255 characters of it.
-fn source(permit: &WritePermit) -> String {
-    crate::remedy::source(permit.operator(), permit.reason())
 }
 
 /// $1 the step, $2 the definition's name. A bounded look backwards: a step that never succeeded must not cost a scan.
@@ -270,20 +265,4 @@ pub(super) fn output_of(model: &Model) -> Result<Sql> {
         .then(" AS s ON s.id = h.saga_id WHERE h.phase::text = 'EXECUTE' AND h.status::text = 'SUCCESS' AND h.step_id = $1")
         .then(skipped);
     Ok(sql.then(" AND ($2::text IS NULL OR s.saga_name = $2) ORDER BY h.id DESC LIMIT 1"))
-}
-
-/// The fields that only one of the two message tables has, under one name.
-pub(super) const fn columns(kind: Mailbox) -> &'static str {
-    match kind {
-        Mailbox::Out => {
-            "SELECT m.id::text, NULL::text, m.saga_id::text, m.aggregation_id::text, m.step_id::text, m.topic::text,
-                m.message_key::text, m.status::text, m.attempts::int8, m.next_attempt_at::timestamptz, m.last_error::text,
-                m.sent_at::timestamptz"
-        }
-        Mailbox::In => {
-            "SELECT m.id::text, m.event_id::text, m.saga_id::text, m.aggregation_id::text, NULL::text, m.event_type::text,
-                m.correlation_id::text, m.status::text, m.attempts::int8, m.next_attempt_at::timestamptz,
-                m.last_error::text, m.processed_at::timestamptz"
-        }
-    }
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::list::status_literals;
-use super::{CLOCK, cast, clock, judge, messages, table};
+use super::messages;
+use super::sql::{CLOCK, cast, clock, judge, table};
 use crate::port::{Census, Group};
 use crate::record::{LATE, Mailbox};
 use crate::shape::{Model, Models, Table};
-use crate::verdict::OVERDUE;
+use crate::state::OVERDUE;
 use sen_model::error::Result;
 use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::link::Link;
@@ -71,11 +72,10 @@ pub(super) async fn census(link: &Arc<Link>, models: &Models) -> Result<Census> 
             questions.push((About::Unwritable(model), unwritable(model, lack.every)?));
         }
     }
-    for outbox in &models.outboxes {
-        questions.push((About::Messages(Mailbox::Out, outbox), messages::census(Mailbox::Out, outbox)?));
+    for (kind, table) in models.mailboxes() {
+        questions.push((About::Messages(kind, table), messages::census(table)?));
     }
     for inbox in &models.inboxes {
-        questions.push((About::Messages(Mailbox::In, inbox), messages::census(Mailbox::In, inbox)?));
         for model in models.senders(Mailbox::In, inbox) {
             questions.push((About::Ignored, ignored(model, inbox)?));
         }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
-use super::{CLOCK, Param, cast, clock, judge, saga, select, table};
+use super::sql::{CLOCK, Param, cast, clock, judge, saga, select, table};
 use crate::port::{Bound, Order, SagaQuery, Sagas, micros};
 use crate::shape::Model;
-use crate::verdict::State;
+use crate::state::State;
 use sen_model::error::Result;
 use sen_stores::postgres::link::Link;
 use sen_stores::postgres::read::{Ask, chunks};

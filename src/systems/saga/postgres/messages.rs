@@ -5,11 +5,10 @@ use std::sync::Arc;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::act::columns;
-use super::{CLOCK, Param, cast, clock, table, wanted};
+use super::sql::{CLOCK, Param, cast, clock, table, wanted};
 use crate::port::{Bound, MessageQuery, Messages, Requeued, SeenMessage, micros};
 use crate::record::{Mailbox, Message, uuid};
-use crate::remedy;
+use crate::rules;
 use crate::shape::{Model, Models, Table};
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
@@ -19,6 +18,22 @@ use sen_stores::postgres::outcome::{Proof, Written};
 use sen_stores::postgres::read::{Ask, chunks};
 use sen_stores::postgres::write::{Left, free};
 use sen_stores::sql::Sql;
+
+/// The fields that only one of the two message tables has, under one name.
+const fn columns(kind: Mailbox) -> &'static str {
+    match kind {
+        Mailbox::Out => {
+            "SELECT m.id::text, NULL::text, m.saga_id::text, m.aggregation_id::text, m.step_id::text, m.topic::text,
+                m.message_key::text, m.status::text, m.attempts::int8, m.next_attempt_at::timestamptz, m.last_error::text,
+                m.sent_at::timestamptz"
+        }
+        Mailbox::In => {
+            "SELECT m.id::text, m.event_id::text, m.saga_id::text, m.aggregation_id::text, NULL::text, m.event_type::text,
+                m.correlation_id::text, m.status::text, m.attempts::int8, m.next_attempt_at::timestamptz,
+                m.last_error::text, m.processed_at::timestamptz"
+        }
+    }
+}
 
 const REST: &str = ", m.created_at::timestamptz, m.updated_at::timestamptz,
     (extract(epoch FROM m.updated_at) * 1000000)::int8::text, (extract(epoch FROM now() - m.updated_at) * 1000000)::int8,
@@ -68,12 +83,13 @@ pub(super) fn of_sagas(kind: Mailbox, box_: &Table, model: &Model) -> Result<Sql
 /// Failed, or claimed so long ago that its process has probably ended.
 const DEAD: &str = "(m.status::text = 'FAILED' OR (m.status::text IN ('DISPATCHING', 'PROCESSING')
     AND m.updated_at < now() - interval '10 minutes'))";
-const _: () = assert!(remedy::LEFT.as_secs() == 600);
+const _: () = assert!(rules::LEFT.as_secs() == 600);
 
 /// Due for long and not claimed.
 const LATE: &str = "m.status::text = 'PENDING' AND m.next_attempt_at <= now() - interval '5 minutes'";
 
-pub(super) fn census(_: Mailbox, box_: &Table) -> Result<Sql> {
+/// Messages of one table by status, with those that are dead letters or late.
+pub(super) fn census(box_: &Table) -> Result<Sql> {
     let sql = Sql::new("SELECT m.status::text, count(*), min(m.updated_at)::timestamptz, count(*) FILTER (WHERE ")
         .then(DEAD)
         .then("), min(m.updated_at) FILTER (WHERE ")
@@ -275,7 +291,7 @@ pub(super) async fn requeue(
     let ids: Vec<&str> = seen.iter().map(|message| message.id.as_str()).collect();
     let statuses: Vec<&str> = seen.iter().map(|message| message.status.as_str()).collect();
     let changes: Vec<Option<i64>> = seen.iter().map(|message| message.seen.parse().ok()).collect();
-    let note = remedy::requeued(kind, permit.operation(), permit.operator(), permit.reason());
+    let note = rules::requeued(kind, permit.operation(), permit.operator(), permit.reason());
     let params: [Param<'_>; 4] =
         [(&ids, Type::TEXT_ARRAY), (&statuses, Type::TEXT_ARRAY), (&changes, Type::INT8_ARRAY), (&note, Type::TEXT)];
     let landed = requeued(models, kind, box_)?;

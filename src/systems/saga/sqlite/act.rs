@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use serde_json::value::RawValue;
 
 use super::cells::{self, hex, like};
-use super::{entries, now, select, table};
+use super::sql::{entries, now, select, table};
 use crate::port::{Change, Edits, Event, Requeued, SeenMessage, micros};
 use crate::record::{Entry, Mailbox, Saga};
 use crate::shape::{Model, Models, Table};
@@ -265,9 +265,9 @@ pub(super) fn requeue(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::examples::saga;
     use crate::port::Guard;
     use crate::record::Status;
-    use crate::verdict::tests::saga;
     use std::time::Duration;
 
     /// Each guard has a case that only it refuses.

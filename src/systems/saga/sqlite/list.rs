@@ -1,19 +1,20 @@
 //! Lists and counts: rows are read in order, judged, and those that match go through a channel, so that memory stays flat.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 use tokio::sync::mpsc;
 
 use super::cells;
-use super::{entries, now, select, table};
+use super::sql::{entries, now, rows, select, table};
 use crate::port::{Census, Group, MessageQuery, Messages, Order, SagaQuery, Sagas, micros};
 use crate::record::{Entry, Mailbox, Message, Saga, Status, uuid};
 use crate::shape::{Model, Models, Table};
-use crate::verdict::{self, BETWEEN, State};
+use crate::state::{BETWEEN, State};
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::time::Timestamp;
+use sen_model::time::{Timestamp, When};
 use sen_stores::sql::Sql;
 use sen_stores::sqlite::{Sqlite, error_from};
 
@@ -40,6 +41,11 @@ struct Times {
 }
 
 impl Times {
+    fn of(since: Option<When>, until: Option<When>, older_than: Option<Duration>, now: Timestamp) -> Self {
+        let at = |when: Option<When>| when.map(|when| when.resolve(now));
+        Self { since: at(since), until: at(until), before: older_than.map(|span| now.minus(span)) }
+    }
+
     fn hold(&self, updated: Option<Timestamp>) -> bool {
         let is = |bound: Option<Timestamp>, fits: fn(Timestamp, Timestamp) -> bool| {
             bound.is_none_or(|bound| updated.is_some_and(|updated| fits(updated, bound)))
@@ -61,7 +67,7 @@ fn matches(saga: &Saga, query: &SagaQuery, times: &Times) -> bool {
     let contains = |text: &String| saga.error.as_ref().is_some_and(|error| error.contains(text.as_str()));
     (none
         || query.stored.iter().any(|stored| stored == saga.status.as_str())
-        || query.judged.contains(&verdict::state(saga).name()))
+        || query.judged.contains(&State::of(saga).name()))
         && (!query.stuck || stuck)
         && (!query.due || (active && saga.due == Some(true)))
         && query.name.as_ref().is_none_or(|name| saga.name.as_ref() == Some(name))
@@ -81,30 +87,13 @@ pub(super) async fn list(db: &Arc<Sqlite>, model: &Model, query: &SagaQuery) -> 
     let sql =
         table(select(&model).then(" FROM "), &model.state)?.then(" AS s").then(order_by(query.order, query.descending));
     let shown = model.state.shown();
-    let (now, rows) = streamed(db, move |db, now, tell| {
-        let times = Times {
-            since: query.since.map(|when| when.resolve(now)),
-            until: query.until.map(|when| when.resolve(now)),
-            before: query.older_than.map(|span| now.minus(span)),
-        };
-        let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
-        let mut rows = statement.query([]).map_err(error_from)?;
-        let mut left = query.limit.unwrap_or(i64::MAX);
-        while left > 0
-            && let Some(row) = rows.next().map_err(error_from)?
-        {
-            let (mut saga, _, kept) = cells::saga(row, &shown, now);
-            saga.compensated = compensated(&saga, kept.as_deref());
-            if !matches(&saga, &query, &times) {
-                continue;
-            }
-            saga.context = saga.context.filter(|_| query.payloads);
-            left -= 1;
-            if !tell(saga) {
-                break;
-            }
-        }
-        Ok(())
+    let mut times = None;
+    let (now, rows) = streamed(db, sql, query.limit, move |row, now| {
+        let times = times.get_or_insert_with(|| Times::of(query.since, query.until, query.older_than, now));
+        let (mut saga, _, kept) = cells::saga(row, &shown, now);
+        saga.compensated = compensated(&saga, kept.as_deref());
+        saga.context = saga.context.filter(|_| query.payloads);
+        matches(&saga, &query, times).then_some(saga)
     })
     .await?;
     Ok(Sagas { now, chunks: Box::pin(rows) })
@@ -163,29 +152,12 @@ pub(super) async fn messages(
         " ORDER BY m.updated_at DESC, m.id DESC"
     });
     let (query, shown) = (query.clone(), box_.shown());
-    let (now, rows) = streamed(db, move |db, now, tell| {
-        let times = Times {
-            since: query.since.map(|when| when.resolve(now)),
-            until: query.until.map(|when| when.resolve(now)),
-            before: query.older_than.map(|span| now.minus(span)),
-        };
-        let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
-        let mut rows = statement.query([]).map_err(error_from)?;
-        let mut left = query.limit.unwrap_or(i64::MAX);
-        while left > 0
-            && let Some(row) = rows.next().map_err(error_from)?
-        {
-            let mut message = cells::message(row, kind, &shown, now);
-            if !wants(&message, &query, &times) {
-                continue;
-            }
-            message.payload = message.payload.filter(|_| query.payloads);
-            left -= 1;
-            if !tell(message) {
-                break;
-            }
-        }
-        Ok(())
+    let mut times = None;
+    let (now, rows) = streamed(db, sql, query.limit, move |row, now| {
+        let times = times.get_or_insert_with(|| Times::of(query.since, query.until, query.older_than, now));
+        let mut message = cells::message(row, kind, &shown, now);
+        message.payload = message.payload.filter(|_| query.payloads);
+        wants(&message, &query, times).then_some(message)
     })
     .await?;
     Ok(Messages { now, chunks: Box::pin(rows) })
@@ -193,10 +165,13 @@ pub(super) async fn messages(
 
 type Chunks<T> = std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<Vec<T>>> + Send>>;
 
-/// Runs `work` on the connection's thread, which tells row after row until nobody listens any more.
+/// Reads row after row on the connection's thread and hands on what `read` keeps, up to a limit and as long as the stream is
+/// there.
 async fn streamed<T: Send + 'static>(
     db: &Arc<Sqlite>,
-    work: impl FnOnce(&Connection, Timestamp, &mut dyn FnMut(T) -> bool) -> Result<()> + Send + 'static,
+    sql: Sql,
+    limit: Option<i64>,
+    mut read: impl FnMut(&Row<'_>, Timestamp) -> Option<T> + Send + 'static,
 ) -> Result<(Timestamp, Chunks<T>)> {
     let (send, mut receive) = mpsc::channel::<Result<Vec<T>>>(4);
     let (clock, told) = tokio::sync::oneshot::channel();
@@ -207,10 +182,19 @@ async fn streamed<T: Send + 'static>(
             let (_, at) = now(&snapshot)?;
             let _ = clock.send(at);
             let mut chunk = Vec::new();
-            work(&snapshot, at, &mut |row| {
-                chunk.push(row);
-                chunk.len() < CHUNK || send.blocking_send(Ok(std::mem::take(&mut chunk))).is_ok()
-            })?;
+            let mut statement = snapshot.prepare(sql.as_str()).map_err(error_from)?;
+            let mut rows = statement.query([]).map_err(error_from)?;
+            let mut left = limit.unwrap_or(i64::MAX);
+            while left > 0
+                && let Some(row) = rows.next().map_err(error_from)?
+            {
+                let Some(kept) = read(row, at) else { continue };
+                left -= 1;
+                chunk.push(kept);
+                if chunk.len() == CHUNK && send.blocking_send(Ok(std::mem::take(&mut chunk))).is_err() {
+                    break;
+                }
+            }
             if !chunk.is_empty() {
                 drop(send.blocking_send(Ok(chunk)));
             }
@@ -237,24 +221,18 @@ pub(super) fn census(db: &Connection, models: &Models) -> Result<Census> {
     let mut ignored: Vec<(String, Option<Timestamp>)> = Vec::new();
     for model in &models.models {
         let sql = table(select(model).then(" FROM "), &model.state)?.then(" AS s");
-        let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
-        let mut rows = statement.query([]).map_err(error_from)?;
-        while let Some(row) = rows.next().map_err(error_from)? {
+        rows(db, &sql, [], |row| {
             let (mut saga, _, kept) = cells::saga(row, "", now);
             saga.compensated = compensated(&saga, kept.as_deref());
-            waiting.extend(saga.awaiting.is_some().then(|| saga.clone()));
-            let state: State = verdict::state(&saga);
-            count(&mut census.sagas, model.state.number, state.name(), saga.updated);
-        }
+            count(&mut census.sagas, model.state.number, State::of(&saga).name(), saga.updated);
+            waiting.extend(Some(saga).filter(|saga| saga.awaiting.is_some()));
+        })?;
     }
-    let boxes = models.outboxes.iter().map(|table| (Mailbox::Out, table));
-    for (kind, box_) in boxes.chain(models.inboxes.iter().map(|table| (Mailbox::In, table))) {
+    for (kind, box_) in models.mailboxes() {
         let sql = table(Sql::new(message_columns(kind)).then(", NULL FROM "), box_)?.then(" AS m");
-        let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
-        let mut rows = statement.query([]).map_err(error_from)?;
-        while let Some(row) = rows.next().map_err(error_from)? {
+        rows(db, &sql, [], |row| {
             let message = cells::message(row, kind, "", now);
-            let left = micros(crate::remedy::LEFT);
+            let left = micros(crate::rules::LEFT);
             if message.status == "FAILED" || (message.status == kind.taken() && message.idle > left) {
                 census.dead += 1;
                 census.oldest_dead = [census.oldest_dead, message.updated].into_iter().flatten().min();
@@ -267,7 +245,7 @@ pub(super) fn census(db: &Connection, models: &Models) -> Result<Census> {
                 ignored.extend(unheard.map(|saga| (saga.id.clone(), message.updated)));
             }
             count(&mut census.messages, box_.number, &message.status, message.updated);
-        }
+        })?;
     }
     let oldest = ignored.iter().filter_map(|(_, at)| *at).min();
     ignored.sort();

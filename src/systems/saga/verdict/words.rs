@@ -1,8 +1,8 @@
 //! A verdict in words: what is known, what speaks for it, and what to type.
 
-use super::State;
 use crate::record::{Entry, Later, Saga, Status};
 use crate::shape::Model;
+use crate::state::State;
 use crate::story::{self, AfterWait, RollBack};
 use sen_model::time::humane;
 use sen_model::verdict::{NextCommand, Severity};

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, ToSql, TransactionBehavior, named_params};
 
+use super::base::{draw, now};
 use crate::port::{Acted, LeaseAct, Verb};
 use sen_model::error::Result;
 use sen_model::time::Timestamp;
@@ -38,8 +39,8 @@ const EVENT: &str = "INSERT INTO sentinel_events (key, event, occurred_at, fenci
 /// Makes one guarded change; nothing is written when the guard does not match, the sequence included.
 pub(super) fn act(db: &mut Connection, act: &LeaseAct) -> Result<Option<Acted>> {
     let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
-    let now = super::now(&writing)?.as_micros();
-    let fresh = || super::draw(&writing, &act.key);
+    let now = now(&writing)?.as_micros();
+    let fresh = || draw(&writing, &act.key);
     let updated = act.updated.map(Timestamp::as_micros);
     let (key, seen) = (&act.key, act.token);
     let change = |statement: &str, bound: &[(&str, &dyn ToSql)]| {

@@ -2,9 +2,28 @@
 
 use std::time::Duration;
 
+use crate::port::micros;
 use crate::record::{Mailbox, Message};
 use sen_model::report::Outcome;
 use sen_model::time::humane;
+use sen_model::verdict::Severity;
+
+/// A message that was claimed and is unchanged for this long counts as a dead letter.
+pub const LEFT: Duration = Duration::from_secs(600);
+
+/// How grave a message in trouble is by itself, wherever it is told: one that failed, one that is due for long, and one whose
+/// claim is old, for which a living process may still be at work.
+pub const TROUBLE: Severity = Severity::Warning;
+
+/// Whether a message was claimed so long ago that its process has probably ended.
+pub(crate) fn old_claim(message: &Message) -> bool {
+    message.status == message.kind.taken() && message.idle >= micros(LEFT)
+}
+
+/// Whether a message is a dead letter.
+pub(crate) fn is_dead(message: &Message) -> bool {
+    message.status == "FAILED" || old_claim(message)
+}
 
 /// What a replay of a message would come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +95,7 @@ impl Standing {
 /// Where a message stands. One that was claimed counts as left when it is unchanged for `bound`; one that was ignored may be
 /// made due again when it is named.
 pub(crate) fn standing(message: &Message, bound: Duration) -> Standing {
-    let old = message.idle >= i64::try_from(bound.as_micros()).unwrap_or(i64::MAX);
+    let old = message.idle >= micros(bound);
     let dead = match message.status.as_str() {
         "FAILED" | "IGNORED" => true,
         status if status == message.kind.taken() => old,

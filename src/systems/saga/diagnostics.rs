@@ -3,7 +3,7 @@
 use super::port::Census;
 use super::record::Mailbox;
 use super::shape::{Models, Table};
-use super::verdict::State;
+use super::state::State;
 use sen_model::checkup::{Check, Checkup, IndexWish, Need};
 use sen_model::verdict::Severity;
 

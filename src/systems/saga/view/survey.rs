@@ -1,0 +1,198 @@
+//! A census as a neutral survey. Pure.
+
+use super::rows::{BOX_STATUSES, column, lower};
+use crate::port::{Census, Group};
+use crate::record::{Mailbox, NAME};
+use crate::rules::TROUBLE;
+use crate::shape::{Model, Models, Table};
+use crate::state::State;
+use sen_model::record::Section;
+use sen_model::summary::{Attention, Count, Survey};
+use sen_model::time::{Timestamp, humane};
+use sen_model::value::{Column, Show, Value};
+use sen_model::verdict::{NextCommand, Severity};
+
+const TABLE_COLUMNS: &[Column] = &[
+    column("table", "TABLE", Show::Whole),
+    column("kind", "KIND", Show::Whole),
+    column("version", "VERSION", Show::Short),
+    column("rows_estimate", "ROWS (EST.)", Show::Whole),
+    column("belongs_to", "BELONGS TO", Show::Short),
+];
+
+const BOX_COLUMNS: &[Column] = &[
+    column("table", "TABLE", Show::Whole),
+    column("box", "BOX", Show::Whole),
+    column("status", "STATUS", Show::Whole),
+    column("count", "COUNT", Show::Whole),
+    column("oldest", "OLDEST CHANGE", Show::Whole),
+];
+
+/// A census as a neutral survey.
+pub(crate) fn survey(models: &Models, census: &Census) -> Survey {
+    let now = census.now.unwrap_or_else(Timestamp::here);
+    let counts: Vec<(State, Count)> = State::ALL
+        .into_iter()
+        .map(|state| {
+            let groups = || census.sagas.iter().filter(move |group| State::parse(&group.state) == Some(state));
+            let count = Count {
+                state: state.name(),
+                severity: state.severity(),
+                count: groups().map(|group| group.count).sum(),
+                oldest: groups().filter_map(|group| group.oldest).min(),
+            };
+            (state, count)
+        })
+        .collect();
+    let mut attention = unfit(models, census, now);
+    attention.extend(counts.iter().filter_map(|(state, count)| attention_of(*state, count, now)));
+    if census.dead > 0 {
+        let messages = if census.dead == 1 { "message" } else { "messages" };
+        attention.push(Attention {
+            severity: TROUBLE,
+            text: format!(
+                "{} saga {messages} failed or claimed and not finished for over 10m{}",
+                census.dead,
+                age(census.oldest_dead, now)
+            ),
+            next: NextCommand::new(&["sen", "dlq", "groups", "--system", NAME], "grouped by error"),
+        });
+    }
+    for (kind, count, since) in &census.late {
+        let messages = if *count == 1 { "message" } else { "messages" };
+        let dispatcher =
+            if *kind == Mailbox::Out { "no outbox dispatcher" } else { "no worker that calls run_inbox_due" };
+        attention.push(Attention {
+            severity: TROUBLE,
+            text: format!(
+                "{count} {} {messages} due and not claimed{}: probably {dispatcher} runs, or it is far behind",
+                kind.name(),
+                age(*since, now)
+            ),
+            next: NextCommand::new(&["sen", "saga", kind.name(), "list", "--state", "pending"], "which ones"),
+        });
+    }
+    let (ignored, since) = census.ignored;
+    if ignored > 0 {
+        let sagas = if ignored == 1 { "saga waits" } else { "sagas wait" };
+        attention.push(Attention {
+            severity: Severity::Warning,
+            text: format!("{ignored} {sagas} for an event that came and was ignored{}", age(since, now)),
+            next: NextCommand::new(&["sen", "saga", "inbox", "list", "--state", "ignored"], "which events"),
+        });
+    }
+    let mut versions: Vec<&str> = models.models.iter().map(Model::version).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    Survey {
+        system: NAME,
+        version: if versions.is_empty() { "(messages only)".into() } else { versions.join(" and ") },
+        writable: models.models.iter().all(Model::writable),
+        now,
+        counted: "sagas",
+        counts: counts.into_iter().map(|(_, count)| count).collect(),
+        attention,
+        facts: facts(models),
+        sections: vec![tables(models), boxes(models, census)],
+        dead_letters: Some(census.dead),
+    }
+}
+
+fn facts(models: &Models) -> Vec<(&'static str, Value)> {
+    let mut doubts: Vec<String> = models.models.iter().flat_map(|model| model.doubts.iter().cloned()).collect();
+    doubts.dedup();
+    let value = if doubts.is_empty() { Value::Null } else { Value::Text(doubts.join("; ")) };
+    vec![("uncertain", value)]
+}
+
+/// Which table is what, and of whom.
+fn tables(models: &Models) -> Section {
+    let mut rows = Vec::new();
+    let mut add = |table: &Table, kind, version: Value, owner: Value| {
+        let estimate = table.rows.map_or(Value::Null, Value::Int);
+        rows.push(vec![Value::Text(table.shown()), Value::Name(kind), version, estimate, owner]);
+    };
+    for model in &models.models {
+        add(&model.state, "sagas", Value::Text(model.version().into()), Value::Null);
+        if let Some(history) = &model.history {
+            add(history, "history", Value::Null, Value::Text(model.state.shown()));
+        }
+    }
+    for (kind, table) in models.mailboxes() {
+        let own = |model: &&Model| {
+            let own = if kind == Mailbox::Out { &model.outbox } else { &model.inbox };
+            own.as_ref().is_some_and(|own| own.number == table.number)
+        };
+        let owners: Vec<String> = models.models.iter().filter(own).map(|model| model.state.shown()).collect();
+        let owner = if owners.is_empty() { Value::Null } else { Value::Text(owners.join(", ")) };
+        add(table, kind.name(), Value::Null, owner);
+    }
+    Section { name: "tables", heading: "saga tables", columns: TABLE_COLUMNS, rows }
+}
+
+fn boxes(models: &Models, census: &Census) -> Section {
+    let row = |group: &Group| {
+        let (kind, table) = models.mailboxes().find(|(_, table)| table.number == group.table)?;
+        Some(vec![
+            Value::Text(table.shown()),
+            Value::Name(kind.name()),
+            lower(&group.state, BOX_STATUSES),
+            Value::Int(group.count),
+            Value::time(group.oldest),
+        ])
+    };
+    let rows = census.messages.iter().filter_map(row).collect();
+    Section { name: "messages", heading: "messages of sagas", columns: BOX_COLUMNS, rows }
+}
+
+fn age(oldest: Option<Timestamp>, now: Timestamp) -> String {
+    let oldest = oldest.filter(|oldest| oldest.is_finite());
+    oldest.map(|oldest| format!(", oldest {}", humane(now.micros_since(oldest)))).unwrap_or_default()
+}
+
+/// Tables whose types do not fit the library that their columns fit: it cannot work on them.
+fn unfit(models: &Models, census: &Census, now: Timestamp) -> Vec<Attention> {
+    let mut all = Vec::new();
+    let mut say = |text: String| {
+        let next = NextCommand::new(&["sen", "doctor"], "the statements an administrator has to run");
+        all.push(Attention { severity: Severity::Critical, text, next });
+    };
+    for model in &models.models {
+        let shown = model.state.shown();
+        let lacks = model.lacks();
+        let suspended = lacks.iter().any(|lack| lack.labels.contains(&"COMPENSATING_SUSPENDED"));
+        let unwritable = census.unwritable.iter().find(|(table, ..)| *table == model.state.number);
+        if suspended {
+            say(format!(
+                "{shown}: its status type lacks COMPENSATING_SUSPENDED: library {} can neither start nor poll sagas here",
+                model.version()
+            ));
+        } else if let Some((_, count, since)) = unwritable {
+            let surely = lacks.iter().any(|lack| lack.every && lack.labels.contains(&"TIMEOUT"));
+            let polls = if surely { "each poll fails" } else { "each poll of library 0.4.0 and later fails" };
+            let waits = if *count == 1 { "wait is" } else { "waits are" };
+            say(format!("{shown}: {count} {waits} over and its types lack TIMEOUT: {polls}{}", age(*since, now)));
+        }
+    }
+    all
+}
+
+fn attention_of(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
+    if count.count == 0 || state.severity() < Severity::Warning {
+        return None;
+    }
+    let text = match state {
+        State::Stuck => "active but without a deadline, so no poll picks them up",
+        State::PartlyCompensated => "the roll-back was given up",
+        State::Overdue => "due for over 5m and not picked up",
+        State::TimedOut => "the wait for an event was over first",
+        State::Failed => "failed permanently",
+        _ => "the row cannot be judged",
+    };
+    let sagas = if count.count == 1 { "saga" } else { "sagas" };
+    Some(Attention {
+        severity: state.severity(),
+        text: format!("{} {sagas} {}: {text}{}", count.count, state.name().replace('_', " "), age(count.oldest, now)),
+        next: NextCommand::new(&["sen", "saga", "list", "--state", state.name()], "which ones"),
+    })
+}
