@@ -1,15 +1,8 @@
 //! `sen_core`: what really happened to work that must not run twice.
 //!
-//! This file is the map of the crate. Floors import downwards only:
-//!
-//! 0. [`error`], [`time`], [`ident`], [`secret`], [`sql`], [`text`]: kinds of error, clocks, quoted identifiers, secrets,
-//!    static SQL, text for people and shells
-//! 1. [`model`]: subjects, values, verdicts, plans, reports (plain data, no I/O); [`permit`]; [`observe`]
-//! 2. [`system`] and [`letters`]: the neutral, object-safe traits every coordinated system implements
-//! 3. [`stores`]: connecting to PostgreSQL and SQLite; knows no system
-//! 4. [`systems`]: one folder per system: what its states mean, what is wrong, what may be done
-//! 5. [`registry`]: which systems exist in a database
-//! 6. [`ops`]: use cases over `dyn System`
+//! The one crate a Rust program depends on: [`once`] runs work at most once per key; [`registry`] opens a database and the systems
+//! it may hold; [`ops`] are use cases over all of them. What they speak is in [`model`], how databases are reached in [`stores`],
+//! what the rows of each library mean in [`systems`]: crates of their own, re-exported here.
 
 pub mod ops;
 pub mod registry;

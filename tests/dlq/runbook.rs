@@ -29,7 +29,7 @@ fn a_canary_that_dies_again_stops_the_runbook() {
     // The newest stands for the canary's next death.
     place.sql(
         "UPDATE dead_tasks SET moved_at = now() AT TIME ZONE 'UTC' + CASE WHEN id = (SELECT max(id) FROM dead_tasks)
-            THEN interval '1 second' ELSE - interval '1 hour' END",
+            THEN interval '1 hour' ELSE - interval '1 hour' END",
     );
     let ended = run("dead-letter-flood.sh", &[&group], &place.url()).expect_code(10);
     assert!(ended.said.contains("the cause is still there"), "{}", ended.said);

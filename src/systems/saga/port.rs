@@ -289,6 +289,7 @@ pub struct Change {
     /// The stored status that was seen.
     pub status: String,
     /// The token that was seen.
+    #[serde(rename = "step_execution_token")]
     pub token: Option<String>,
     /// The index of the step that was seen.
     pub step: i64,
@@ -297,6 +298,7 @@ pub struct Change {
     /// The new status.
     pub to: String,
     /// The new token: whoever holds the old one is fenced out.
+    #[serde(rename = "new_step_execution_token")]
     pub fresh: String,
     /// Whether the next poll is to pick it up; else nobody is.
     pub due: bool,

@@ -220,6 +220,7 @@ pub struct Entry {
     /// The number of the try.
     pub attempt: i64,
     /// The token it ran under.
+    #[serde(rename = "step_execution_token")]
     pub token: Option<String>,
     /// JSON text.
     pub input: Option<String>,

@@ -3,7 +3,7 @@
 use sen_model::error::Result;
 use sen_model::plan::Step;
 use sen_model::prepared::Action;
-use sen_model::saved::optional_micros;
+use sen_model::saved::{optional_big, optional_micros};
 use sen_model::subject::Subject;
 use sen_model::time::Timestamp;
 use sen_model::value::Value;
@@ -18,6 +18,7 @@ pub struct LeaseStep {
     /// The change. The stored status that it requires is part of it.
     pub verb: Verb,
     /// The token as seen; `None`: the one that the take-over before it draws.
+    #[serde(rename = "fencing_token", with = "optional_big")]
     pub token: Option<i64>,
     /// When the row was last changed, as seen: a take-over is guarded by it, too.
     #[serde(with = "optional_micros")]
