@@ -178,7 +178,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;list' {
-            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: claimed, executing, reconciling, completed (stored), free, held, alive, stalled, uncertain (judged)')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: claimed, executing, reconciling, completed (stored), free, held, alive, stalled, uncertain, unreadable (judged)')
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Only keys of this namespace')
             [CompletionResult]::new('--namespace', '--namespace', [CompletionResultType]::ParameterName, 'Only keys of this namespace')
             [CompletionResult]::new('--owner', '--owner', [CompletionResultType]::ParameterName, 'Only owners that begin so: a host, or host:pid')
@@ -437,7 +437,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;exec;list' {
-            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: pending, running, completed, failed, timed_out, cancelling, cancelled (stored), stranded, overdue, lost, waiting, sleeping, settling (judged)')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: pending, running, completed, failed, timed_out, cancelling, cancelled (stored), stranded, overdue, lost, waiting, sleeping, settling, scheduled, unreadable (judged)')
             [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'Only of this queue; `default` also means without one')
             [CompletionResult]::new('--function', '--function', [CompletionResultType]::ParameterName, 'Only of this function: module:name, or the name alone')
             [CompletionResult]::new('--tag', '--tag', [CompletionResultType]::ParameterName, 'Only with this tag')
@@ -652,7 +652,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;task;list' {
-            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: pending, running, completed, failed (stored), ready, scheduled, waiting, lost (judged)')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only these states: pending, running, completed, failed (stored), ready, scheduled, waiting, lost, unreadable (judged)')
             [CompletionResult]::new('--execution', '--execution', [CompletionResultType]::ParameterName, 'Only of this execution')
             [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'Only of this queue; `default` also means without one')
             [CompletionResult]::new('--step', '--step', [CompletionResultType]::ParameterName, 'Only of this step: module:name, or the name alone (for a signal''s waiter: the signal''s name)')

@@ -170,7 +170,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'sen;list'= {
-            cand --state 'Only these states: claimed, executing, reconciling, completed (stored), free, held, alive, stalled, uncertain (judged)'
+            cand --state 'Only these states: claimed, executing, reconciling, completed (stored), free, held, alive, stalled, uncertain, unreadable (judged)'
             cand -n 'Only keys of this namespace'
             cand --namespace 'Only keys of this namespace'
             cand --owner 'Only owners that begin so: a host, or host:pid'
@@ -421,7 +421,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand cleanup 'Remove executions that ended long ago, with everything that belongs to them'
         }
         &'sen;exec;list'= {
-            cand --state 'Only these states: pending, running, completed, failed, timed_out, cancelling, cancelled (stored), stranded, overdue, lost, waiting, sleeping, settling (judged)'
+            cand --state 'Only these states: pending, running, completed, failed, timed_out, cancelling, cancelled (stored), stranded, overdue, lost, waiting, sleeping, settling, scheduled, unreadable (judged)'
             cand --queue 'Only of this queue; `default` also means without one'
             cand --function 'Only of this function: module:name, or the name alone'
             cand --tag 'Only with this tag'
@@ -629,7 +629,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand show 'Show a task: its lease and whether its worker is gone, arguments, result or error, retry policy, dead letter'
         }
         &'sen;task;list'= {
-            cand --state 'Only these states: pending, running, completed, failed (stored), ready, scheduled, waiting, lost (judged)'
+            cand --state 'Only these states: pending, running, completed, failed (stored), ready, scheduled, waiting, lost, unreadable (judged)'
             cand --execution 'Only of this execution'
             cand --queue 'Only of this queue; `default` also means without one'
             cand --step 'Only of this step: module:name, or the name alone (for a signal''s waiter: the signal''s name)'

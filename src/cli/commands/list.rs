@@ -24,7 +24,8 @@ Examples:
   sen list -n payments --state stalled,uncertain
   sen list --limit 0 -o jsonl > leases.jsonl  everything, streamed in stored order")]
 pub struct Args {
-    /// Only these states: claimed, executing, reconciling, completed (stored), free, held, alive, stalled, uncertain (judged)
+    /// Only these states: claimed, executing, reconciling, completed (stored), free, held, alive, stalled, uncertain, unreadable
+    /// (judged)
     #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
     pub state: Vec<String>,
 

@@ -95,11 +95,13 @@ pub const EXECUTION_STATES: &[&str] = &[
     "waiting",
     "sleeping",
     "settling",
+    "scheduled",
+    "unreadable",
 ];
 
 /// The states `sen task list --state` takes.
 pub const TASK_STATES: &[&str] =
-    &["pending", "running", "completed", "failed", "ready", "scheduled", "waiting", "lost"];
+    &["pending", "running", "completed", "failed", "ready", "scheduled", "waiting", "lost", "unreadable"];
 
 impl Stent {
     fn query(&self, filter: &Filter) -> Result<Query> {

@@ -25,7 +25,7 @@ Examples:
   sen exec list --limit 0 -o jsonl > all.jsonl   everything, streamed in stored order")]
 pub struct Args {
     /// Only these states: pending, running, completed, failed, timed_out, cancelling, cancelled (stored), stranded, overdue,
-    /// lost, waiting, sleeping, settling (judged)
+    /// lost, waiting, sleeping, settling, scheduled, unreadable (judged)
     #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
     pub state: Vec<String>,
 

@@ -24,7 +24,7 @@ Examples:
   sen task list --execution ID --limit 0         all of one execution
   sen task list --state failed --where-error timeout -o jsonl")]
 pub struct Args {
-    /// Only these states: pending, running, completed, failed (stored), ready, scheduled, waiting, lost (judged)
+    /// Only these states: pending, running, completed, failed (stored), ready, scheduled, waiting, lost, unreadable (judged)
     #[arg(long, value_delimiter = ',', value_name = "STATE,…")]
     pub state: Vec<String>,
 
