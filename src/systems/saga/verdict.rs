@@ -135,7 +135,8 @@ pub(super) const GAVE_UP: [&str; 2] = ["Compensation failed for step", "Missing 
 
 /// The state of a saga. The stores' lists hold the same rules in SQL.
 pub fn state(saga: &Saga) -> State {
-    let overdue = saga.over.is_some_and(|over| over >= OVERDUE);
+    // A deadline that has been over for ever has no span.
+    let overdue = saga.over.map_or(saga.due == Some(true), |over| over >= OVERDUE);
     match saga.status {
         Status::Completed => State::Completed,
         Status::Compensated => State::Compensated,

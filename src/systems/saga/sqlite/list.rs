@@ -70,10 +70,18 @@ fn matches(saga: &Saga, query: &SagaQuery, times: &Times) -> bool {
         && times.hold(saga.updated)
 }
 
-/// Whether a compensation is on record, where the row itself tells: as the other store's lists.
-fn compensated(saga: &Saga, kept: Option<&str>) -> Option<bool> {
-    let kept = kept.filter(|_| saga.status == Status::Failed)?;
-    Some(Entry::list(kept)?.iter().any(Entry::compensates))
+/// Whether a compensation is on record, in the row itself or in the history table; asked of what failed alone, as the other
+/// store's lists do.
+fn compensated(db: &Connection, model: &Model, saga: &Saga, stored: &str, kept: Option<&str>) -> Result<Option<bool>> {
+    if saga.status != Status::Failed {
+        return Ok(None);
+    }
+    let steps = match (kept, &model.history) {
+        (Some(kept), _) => Entry::list(kept).unwrap_or_default(),
+        (None, Some(history)) => entries(db, history, stored)?,
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(steps.iter().any(Entry::compensates)))
 }
 
 pub(super) async fn list(db: &Arc<Sqlite>, model: &Model, query: &SagaQuery) -> Result<Sagas> {
@@ -93,8 +101,8 @@ pub(super) async fn list(db: &Arc<Sqlite>, model: &Model, query: &SagaQuery) -> 
         while left > 0
             && let Some(row) = rows.next().map_err(error_from)?
         {
-            let (mut saga, _, kept) = cells::saga(row, &shown, now);
-            saga.compensated = compensated(&saga, kept.as_deref());
+            let (mut saga, stored, kept) = cells::saga(row, &shown, now);
+            saga.compensated = compensated(db, &model, &saga, &stored, kept.as_deref())?;
             if !matches(&saga, &query, &times) {
                 continue;
             }
@@ -240,8 +248,8 @@ pub(super) fn census(db: &Connection, models: &Models) -> Result<Census> {
         let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
         let mut rows = statement.query([]).map_err(error_from)?;
         while let Some(row) = rows.next().map_err(error_from)? {
-            let (mut saga, _, kept) = cells::saga(row, "", now);
-            saga.compensated = compensated(&saga, kept.as_deref());
+            let (mut saga, stored, kept) = cells::saga(row, "", now);
+            saga.compensated = compensated(db, model, &saga, &stored, kept.as_deref())?;
             waiting.extend(saga.awaiting.is_some().then(|| saga.clone()));
             let state: State = verdict::state(&saga);
             count(&mut census.sagas, model.state.number, state.name(), saga.updated);
