@@ -22,9 +22,10 @@ mod judged;
 mod leases;
 mod sagas;
 
-use jiff::{SignedDuration, Timestamp};
+use sen_core::time::Timestamp;
 
 /// The moment so many seconds from now, in this format.
 fn moment(seconds: i64, format: &str) -> String {
-    (Timestamp::now() + SignedDuration::from_secs(seconds)).strftime(format).to_string()
+    let micros = Timestamp::here().as_micros() + seconds * 1_000_000;
+    jiff::Timestamp::from_microsecond(micros).unwrap().strftime(format).to_string()
 }
