@@ -39,7 +39,13 @@ fn broken_tasks_are_one_finding_each() {
         ("empty", "it has no task_id", 4),
     ] {
         let row = row(&rows, id);
-        assert_eq!(row["verdict"], "unreadable", "{id}");
+        // Lists judge without payloads, which tables and counts do not read; what is wrong with one is said beside.
+        let judged = match id {
+            "params" => "queued",
+            "result" => "completed",
+            _ => "unreadable",
+        };
+        assert_eq!(row["verdict"], judged, "{id}");
         let findings = row["findings"].as_array().unwrap();
         assert_eq!(findings.len(), count, "{id}: {findings:?}");
         assert!(findings[0].as_str().unwrap().contains(finding), "{id}: {findings:?}");

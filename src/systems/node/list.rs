@@ -220,11 +220,7 @@ impl Node {
                 let Some(read) = read else { continue };
                 task.params = read.params;
                 task.result = read.result;
-                for finding in read.findings {
-                    if !task.findings.contains(&finding) {
-                        task.findings.push(finding);
-                    }
-                }
+                task.odd_payloads = read.odd_payloads;
             }
         }
         Ok(())

@@ -139,6 +139,8 @@ pub struct Task {
     pub nodes: Option<(usize, usize)>,
     /// What cannot be understood.
     pub findings: Vec<String>,
+    /// What cannot be understood of parameters and result. Lists and counts do not read these, so they judge without it.
+    pub odd_payloads: Vec<String>,
 }
 
 /// The fields of the hash that [`Task::read`] takes, in this order. The payloads come last.
@@ -190,8 +192,9 @@ impl Task {
         let updated_at = moment("updated_at", updated_text.as_deref(), &mut findings);
         let completed_at = moment("completed_at", next().as_deref(), &mut findings);
         let error = next();
-        let params = object("task_params", next(), &mut findings);
-        let result = object("result", next(), &mut findings);
+        let mut odd_payloads = Vec::new();
+        let params = object("task_params", next(), &mut odd_payloads);
+        let result = object("result", next(), &mut odd_payloads);
         let lease_expires = moment("lease_expires", lease_text.as_deref(), &mut findings);
         let status = status_text.as_deref().and_then(Status::parse);
         match &status_text {
@@ -240,7 +243,13 @@ impl Task {
             owner_alive: None,
             nodes: None,
             findings,
+            odd_payloads,
         }
+    }
+
+    /// Everything that cannot be understood.
+    pub fn oddities(&self) -> impl Iterator<Item = &String> {
+        self.findings.iter().chain(&self.odd_payloads)
     }
 
     /// A key that holds something else than a task.
@@ -374,7 +383,7 @@ mod tests {
         ]);
         pairs[1].1 = "lost";
         let task = Task::read("t".into(), values(&pairs));
-        assert_eq!(task.findings.len(), 6, "{:?}", task.findings);
+        assert_eq!((task.findings.len(), task.odd_payloads.len()), (4, 2), "{:?}", task.findings);
         assert_eq!(task.seen.status, "lost");
         assert_eq!(Task::read("t".into(), Vec::new()).findings.len(), 4);
         assert_eq!(Task::broken("t".into(), "x".into()).findings, ["x"]);

@@ -27,7 +27,7 @@ fn target(task: &Task, verb: Verb) -> TaskTarget {
 }
 
 fn unreadable(task: &Task) -> Option<String> {
-    task.findings.first().map(|finding| format!("it cannot be judged: {finding}"))
+    task.oddities().next().map(|finding| format!("it cannot be judged: {finding}"))
 }
 
 /// Marks a task that is not over as failed, as the controller does.
@@ -114,7 +114,7 @@ pub fn replay(task: &Task, now: Timestamp) -> Judgement {
 /// Why a dead task is not replayed unless that is asked for by its id or with `--force`.
 pub fn standing(task: &Task, now: Timestamp) -> &'static str {
     match state(task, now) {
-        State::Unreadable => "unreadable",
+        _ if unreadable(task).is_some() => "unreadable",
         State::Cancelled => "cancelled",
         _ => "replayable",
     }

@@ -141,10 +141,11 @@ pub(super) fn cost(task: &Task, checkpoint: Option<&Checkpoint>) -> f64 {
     checkpoint.map_or(task.cost, |checkpoint| checkpoint.cost().max(task.cost))
 }
 
-/// The state of a task with its checkpoint.
+/// The state of a task with its checkpoint and its payloads.
 pub(super) fn in_depth(task: &Task, checkpoint: Option<&Checkpoint>, now: Timestamp) -> State {
     let over = || task.cost_limit.is_some_and(|limit| cost(task, checkpoint) > limit);
     match state(task, now) {
+        _ if !task.odd_payloads.is_empty() => State::Unreadable,
         State::Queued | State::Running | State::LeaseExpired if over() => State::OverCostLimit,
         other => other,
     }
@@ -197,7 +198,7 @@ fn summary(task: &Task, state: State) -> &'static str {
 fn evidence(facts: &Facts<'_>, state: State, cost: f64) -> Vec<String> {
     let (task, now) = (facts.task, facts.now);
     let ago = |moment: Timestamp| humane(now.micros_since(moment));
-    let mut out: Vec<String> = task.findings.iter().map(|finding| format!("unreadable: {finding}")).collect();
+    let mut out: Vec<String> = task.oddities().map(|finding| format!("unreadable: {finding}")).collect();
     if task.is_held() {
         out.push(match (&task.owner, facts.heartbeat) {
             (None, _) => "no owner is recorded".into(),

@@ -112,7 +112,7 @@ pub(super) fn status(task: &Task) -> Value {
 pub(super) fn task_row(task: Task, now: Timestamp) -> Row {
     let verdict = state(&task, now);
     let status = status(&task);
-    let findings = texts(&task.findings);
+    let findings: Vec<String> = task.oddities().cloned().collect();
     vec![
         Value::Text(task.id),
         Value::Name(verdict.name()),
@@ -122,7 +122,7 @@ pub(super) fn task_row(task: Task, now: Timestamp) -> Row {
         Value::text(task.owner),
         Value::Int(task.attempts),
         Value::time(task.updated_at),
-        Value::text(task.error.or_else(|| task.findings.into_iter().next())),
+        Value::text(task.error.or_else(|| findings.first().cloned())),
         Value::time(task.lease_expires),
         Value::text(task.current_node),
         amount(task.cost),
@@ -134,7 +134,7 @@ pub(super) fn task_row(task: Task, now: Timestamp) -> Row {
         task.owner_alive.map_or(Value::Null, Value::Bool),
         json(task.params),
         json(task.result),
-        findings,
+        texts(&findings),
     ]
 }
 

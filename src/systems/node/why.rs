@@ -143,7 +143,8 @@ fn gone(task: &Task) -> bool {
 /// `redis_saver.py` reads the hash into a model; `worker.py` stops when that fails for a task it has claimed, `api.py`
 /// answers with an error.
 fn unreadable(task: &Task) -> Vec<Cause> {
-    let text = match task.findings.split_first() {
+    let findings: Vec<&String> = task.oddities().collect();
+    let text = match findings.split_first() {
         Some((first, [])) => format!("its keys cannot be understood: {first}"),
         Some((first, more)) => format!("its keys cannot be understood: {first}, and {} findings more", more.len()),
         None => "its keys cannot be understood".into(),

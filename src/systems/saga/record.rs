@@ -195,7 +195,7 @@ pub struct Saga {
     pub awaiting: Option<Awaiting>,
     /// The newest saga of the same aggregation that began after this one, where that was looked at.
     pub later: Option<Later>,
-    /// Whether a compensation is on record; `None` when that was not looked at.
+    /// Whether a compensation is on record; `None` when that was not looked at (lists look at it for what failed).
     pub compensated: Option<bool>,
     /// The context as JSON text; `None` too when payloads were not asked for.
     pub context: Option<String>,

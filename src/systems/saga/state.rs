@@ -111,7 +111,8 @@ impl State {
 
     /// The state of a saga. The stores' lists hold the same rules in SQL.
     pub fn of(saga: &Saga) -> Self {
-        let overdue = saga.over.is_some_and(|over| over >= OVERDUE);
+        // A deadline that has been over for ever has no span.
+        let overdue = saga.over.map_or(saga.due == Some(true), |over| over >= OVERDUE);
         match saga.status {
             Status::Completed => Self::Completed,
             Status::Compensated => Self::Compensated,

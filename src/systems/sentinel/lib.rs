@@ -135,8 +135,18 @@ impl Sentinel {
 }
 
 /// The states `--state` takes: what the database stores, and what a verdict says.
-pub const STATES: &[&str] =
-    &["claimed", "executing", "reconciling", "completed", "free", "held", "alive", "stalled", "uncertain"];
+pub const STATES: &[&str] = &[
+    "claimed",
+    "executing",
+    "reconciling",
+    "completed",
+    "free",
+    "held",
+    "alive",
+    "stalled",
+    "uncertain",
+    "unreadable",
+];
 
 fn order(filter: &Filter) -> Result<(Order, bool)> {
     let (order, newest_first) = match filter.sort.as_deref() {

@@ -55,7 +55,10 @@ impl SqliteLeases {
 const EVENTS: &str = "SELECT id, key, event, occurred_at, fencing_token, owner_id, metadata FROM sentinel_events
     WHERE key = :key AND (:since IS NULL OR occurred_at >= :since) ORDER BY occurred_at DESC, id DESC LIMIT :limit";
 
-const CENSUS: &str = "SELECT status, lease_expires_at > :now AS alive, hard_expires_at > :now AS hard, count(*),
+/// Any column can hold a value of any type, and only a number is a time.
+const CENSUS: &str =
+    "SELECT status, CASE typeof(lease_expires_at) WHEN 'integer' THEN lease_expires_at > :now END AS alive,
+        CASE typeof(hard_expires_at) WHEN 'integer' THEN hard_expires_at > :now END AS hard, count(*),
         min(coalesce(lease_updated_at, lease_expires_at)), max(lease_updated_at),
         count(*) FILTER (WHERE lease_updated_at > :now + 60000000),
         coalesce(ttl_ms = 3000 AND lease_expires_at - lease_updated_at NOT BETWEEN 1500000 AND 3010000

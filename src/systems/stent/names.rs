@@ -29,11 +29,13 @@ pub const EXECUTION_STATES: &[&str] = &[
     "waiting",
     "sleeping",
     "settling",
+    "scheduled",
+    "unreadable",
 ];
 
 /// The states `sen task list --state` takes.
 pub const TASK_STATES: &[&str] =
-    &["pending", "running", "completed", "failed", "ready", "scheduled", "waiting", "lost"];
+    &["pending", "running", "completed", "failed", "ready", "scheduled", "waiting", "lost", "unreadable"];
 
 /// An execution as a subject.
 pub(crate) fn execution(id: &str) -> Subject {

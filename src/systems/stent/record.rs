@@ -87,6 +87,11 @@ states! {
 }
 
 impl TaskState {
+    /// Whether a worker has it, or may yet take it up. A state that no version writes is neither that nor an end.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Pending | Self::Running)
+    }
+
     /// Whether the library never touches it again.
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Completed | Self::Failed)

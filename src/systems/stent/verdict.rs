@@ -85,7 +85,7 @@ pub fn whole(whole: &Whole, now: Wall) -> State {
     let states: Vec<State> = whole.tasks.iter().map(|each| task(each, now)).collect();
     let any = |wanted: State| states.contains(&wanted);
     let cut = whole.task_count > whole.tasks.len() as i64;
-    if !cut && !whole.tasks.iter().any(|task| !task.state.is_terminal()) {
+    if !cut && !whole.tasks.iter().any(|task| task.state.is_open()) {
         if settling(whole, now) { State::Settling } else { State::Stranded }
     } else if overdue(execution, now) {
         State::Overdue
@@ -108,12 +108,12 @@ fn settling(whole: &Whole, now: Wall) -> bool {
 }
 
 fn leaves(whole: &Whole, states: &[State]) -> Leaves {
-    let open = |task: &&Task| !task.state.is_terminal();
+    let open = |task: &&Task| task.state.is_open();
     let parents: Vec<&str> =
         whole.tasks.iter().filter(open).filter_map(|task| task.parent_task_id.as_deref()).collect();
     let mut leaves = Leaves::default();
     for (task, state) in whole.tasks.iter().zip(states) {
-        if !task.state.is_terminal() && !parents.contains(&task.id.as_str()) {
+        if task.state.is_open() && !parents.contains(&task.id.as_str()) {
             match state {
                 State::Waiting => leaves.waiting = true,
                 State::Scheduled => leaves.scheduled = true,

@@ -65,7 +65,7 @@ fn unwritable(model: &Model, surely: bool) -> Result<Sql> {
 pub(super) async fn census(link: &Arc<Link>, models: &Models) -> Result<Census> {
     let mut questions = Vec::new();
     for model in &models.models {
-        let sql = judge(Sql::new("SELECT "), model).then(", count(*), min(s.updated_at)::timestamptz FROM ");
+        let sql = judge(Sql::new("SELECT "), model)?.then(", count(*), min(s.updated_at)::timestamptz FROM ");
         questions.push((About::Sagas(model), table(sql, &model.state)?.then(" AS s GROUP BY 1")));
         let lacks = model.lacks();
         if let Some(lack) = lacks.iter().find(|lack| lack.labels.contains(&"TIMEOUT")) {

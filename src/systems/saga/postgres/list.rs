@@ -63,7 +63,7 @@ fn statement(model: &Model, query: &SagaQuery) -> Result<Sql> {
                 sql = status_is(sql, model, "$1")?;
             }
             sql = status_is(sql.then(" OR (").then("($3::text[] IS NULL OR "), model, "$3")?.then(") AND ");
-            sql = judge(sql.then("("), model).then(") = ANY($2::text[])))");
+            sql = judge(sql.then("("), model)?.then(") = ANY($2::text[])))");
         }
     }
     if query.stuck {

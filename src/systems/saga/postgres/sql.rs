@@ -47,8 +47,8 @@ const JUDGE: &str = "CASE s.status::text WHEN 'COMPLETED' THEN 'completed' WHEN 
     WHEN 'FAILED' THEN CASE WHEN starts_with(s.last_error, 'Compensation failed for step')
         OR starts_with(s.last_error, 'Missing successful execution entry for step') THEN 'partly_compensated'";
 
-const JUDGE_ROLLED_BACK: &str = " WHEN s.step_history::jsonb @> '[{\"phase\": \"compensate\"}]'
-    THEN CASE WHEN s.current_step_index <= 0 THEN 'compensated' ELSE 'partly_compensated' END";
+const JUDGE_ROLLED_BACK: &str =
+    " THEN CASE WHEN s.current_step_index <= 0 THEN 'compensated' ELSE 'partly_compensated' END";
 
 const JUDGE_REST: &str = " ELSE 'failed' END
     ELSE CASE WHEN s.status::text NOT IN ('RUNNING', 'COMPENSATING', 'SUSPENDED', 'COMPENSATING_SUSPENDED') THEN 'unreadable'
@@ -60,18 +60,27 @@ const JUDGE_REST: &str = " ELSE 'failed' END
                 WHEN s.deadline_at <= now() THEN 'lease_expired'
                 WHEN s.status::text = 'RUNNING' THEN 'running' ELSE 'compensating' END
         WHEN s.deadline_at <= now() THEN 'due' WHEN s.deadline_at IS NULL THEN 'waiting_event'
-        WHEN nullif(s.context::jsonb -> 'awaiting_event_types', '[]') IS NOT NULL
-            OR s.context::jsonb ->> 'awaiting_correlation_id' IS NOT NULL
-            OR s.context::jsonb ->> 'awaiting_until' IS NOT NULL THEN 'waiting_event'
+        WHEN (jsonb_typeof(s.context::jsonb -> 'awaiting_event_types') = 'array' AND s.context::jsonb -> 'awaiting_event_types' <> '[]')
+            OR jsonb_typeof(s.context::jsonb -> 'awaiting_correlation_id') = 'string'
+            OR jsonb_typeof(s.context::jsonb -> 'awaiting_until') = 'string' THEN 'waiting_event'
         ELSE 'waiting_retry' END END";
 
 const _: () = assert!(OVERDUE == 5 * 60_000_000 && BETWEEN == 60_000_000);
 
 /// The state of the saga `s`.
-pub(super) fn judge(sql: Sql, model: &Model) -> Sql {
+pub(super) fn judge(sql: Sql, model: &Model) -> Result<Sql> {
     let sql = sql.then(JUDGE);
-    let sql = if model.keeps_history() { sql.then(JUDGE_ROLLED_BACK) } else { sql };
-    sql.then(JUDGE_REST)
+    let sql = if model.writable() { rolled_back(sql.then(" WHEN "), model)?.then(JUDGE_ROLLED_BACK) } else { sql };
+    Ok(sql.then(JUDGE_REST))
+}
+
+/// Whether a compensation is on record: in the row itself, or in the history table.
+fn rolled_back(sql: Sql, model: &Model) -> Result<Sql> {
+    match &model.history {
+        Some(history) if !model.keeps_history() => Ok(table(sql.then("EXISTS (SELECT 1 FROM "), history)?
+            .then(" AS h WHERE h.saga_id = s.id AND h.phase::text = 'COMPENSATE')")),
+        _ => Ok(sql.then("s.step_history::jsonb @> '[{\"phase\": \"compensate\"}]'")),
+    }
 }
 
 /// The newest saga of the same aggregation that began after this one, of those that are over without success.
@@ -102,16 +111,13 @@ pub(super) fn select(model: &Model, alone: bool, context: &'static str) -> Resul
                 'awaiting_until', s.context::jsonb -> 'awaiting_until')::text END, ",
     );
     let sql = if alone { sql.then("NULL::text") } else { later(sql, model)? };
-    Ok(sql.then(", ").then(compensated(model)).then(", ").then(context))
-}
-
-/// Whether a compensation is on record, where the row itself tells.
-fn compensated(model: &Model) -> &'static str {
-    if model.keeps_history() {
-        "CASE WHEN s.status::text = 'FAILED' THEN s.step_history::jsonb @> '[{\"phase\": \"compensate\"}]' END"
+    // Of a saga alone its steps are asked for, too, and tell.
+    let sql = if model.keeps_history() || (alone && model.history.is_some()) {
+        rolled_back(sql.then(", CASE WHEN s.status::text = 'FAILED' THEN "), model)?.then(" END, ")
     } else {
-        "NULL::bool"
-    }
+        sql.then(", NULL::bool, ")
+    };
+    Ok(sql.then(context))
 }
 
 /// A row of [`select`].

@@ -76,10 +76,18 @@ fn matches(saga: &Saga, query: &SagaQuery, times: &Times) -> bool {
         && times.hold(saga.updated)
 }
 
-/// Whether a compensation is on record, where the row itself tells: as the other store's lists.
-fn compensated(saga: &Saga, kept: Option<&str>) -> Option<bool> {
-    let kept = kept.filter(|_| saga.status == Status::Failed)?;
-    Some(Entry::list(kept)?.iter().any(Entry::compensates))
+/// Whether a compensation is on record, in the row itself or in the history table; asked of what failed alone, as the other
+/// store's lists do.
+fn compensated(db: &Connection, model: &Model, saga: &Saga, stored: &str, kept: Option<&str>) -> Result<Option<bool>> {
+    if saga.status != Status::Failed {
+        return Ok(None);
+    }
+    let steps = match (kept, &model.history) {
+        (Some(kept), _) => Entry::list(kept).unwrap_or_default(),
+        (None, Some(history)) => entries(db, history, stored)?,
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(steps.iter().any(Entry::compensates)))
 }
 
 pub(super) async fn list(db: &Arc<Sqlite>, model: &Model, query: &SagaQuery) -> Result<Sagas> {
@@ -88,12 +96,12 @@ pub(super) async fn list(db: &Arc<Sqlite>, model: &Model, query: &SagaQuery) -> 
         table(select(&model).then(" FROM "), &model.state)?.then(" AS s").then(order_by(query.order, query.descending));
     let shown = model.state.shown();
     let mut times = None;
-    let (now, rows) = streamed(db, sql, query.limit, move |row, now| {
+    let (now, rows) = streamed(db, sql, query.limit, move |db, row, now| {
         let times = times.get_or_insert_with(|| Times::of(query.since, query.until, query.older_than, now));
-        let (mut saga, _, kept) = cells::saga(row, &shown, now);
-        saga.compensated = compensated(&saga, kept.as_deref());
+        let (mut saga, stored, kept) = cells::saga(row, &shown, now);
+        saga.compensated = compensated(db, &model, &saga, &stored, kept.as_deref())?;
         saga.context = saga.context.filter(|_| query.payloads);
-        matches(&saga, &query, times).then_some(saga)
+        Ok(matches(&saga, &query, times).then_some(saga))
     })
     .await?;
     Ok(Sagas { now, chunks: Box::pin(rows) })
@@ -153,11 +161,11 @@ pub(super) async fn messages(
     });
     let (query, shown) = (query.clone(), box_.shown());
     let mut times = None;
-    let (now, rows) = streamed(db, sql, query.limit, move |row, now| {
+    let (now, rows) = streamed(db, sql, query.limit, move |_, row, now| {
         let times = times.get_or_insert_with(|| Times::of(query.since, query.until, query.older_than, now));
         let mut message = cells::message(row, kind, &shown, now);
         message.payload = message.payload.filter(|_| query.payloads);
-        wants(&message, &query, times).then_some(message)
+        Ok(wants(&message, &query, times).then_some(message))
     })
     .await?;
     Ok(Messages { now, chunks: Box::pin(rows) })
@@ -171,7 +179,7 @@ async fn streamed<T: Send + 'static>(
     db: &Arc<Sqlite>,
     sql: Sql,
     limit: Option<i64>,
-    mut read: impl FnMut(&Row<'_>, Timestamp) -> Option<T> + Send + 'static,
+    mut read: impl FnMut(&Connection, &Row<'_>, Timestamp) -> Result<Option<T>> + Send + 'static,
 ) -> Result<(Timestamp, Chunks<T>)> {
     let (send, mut receive) = mpsc::channel::<Result<Vec<T>>>(4);
     let (clock, told) = tokio::sync::oneshot::channel();
@@ -188,7 +196,7 @@ async fn streamed<T: Send + 'static>(
             while left > 0
                 && let Some(row) = rows.next().map_err(error_from)?
             {
-                let Some(kept) = read(row, at) else { continue };
+                let Some(kept) = read(&snapshot, row, at)? else { continue };
                 left -= 1;
                 chunk.push(kept);
                 if chunk.len() == CHUNK && send.blocking_send(Ok(std::mem::take(&mut chunk))).is_err() {
@@ -221,12 +229,17 @@ pub(super) fn census(db: &Connection, models: &Models) -> Result<Census> {
     let mut ignored: Vec<(String, Option<Timestamp>)> = Vec::new();
     for model in &models.models {
         let sql = table(select(model).then(" FROM "), &model.state)?.then(" AS s");
+        let mut trouble = None;
         rows(db, &sql, [], |row| {
-            let (mut saga, _, kept) = cells::saga(row, "", now);
-            saga.compensated = compensated(&saga, kept.as_deref());
+            let (mut saga, stored, kept) = cells::saga(row, "", now);
+            match compensated(db, model, &saga, &stored, kept.as_deref()) {
+                Ok(compensated) => saga.compensated = compensated,
+                Err(error) => trouble = Some(error),
+            }
             count(&mut census.sagas, model.state.number, State::of(&saga).name(), saga.updated);
             waiting.extend(Some(saga).filter(|saga| saga.awaiting.is_some()));
         })?;
+        trouble.map_or(Ok(()), Err)?;
     }
     for (kind, box_) in models.mailboxes() {
         let sql = table(Sql::new(message_columns(kind)).then(", NULL FROM "), box_)?.then(" AS m");

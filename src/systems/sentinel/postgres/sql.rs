@@ -30,9 +30,11 @@ pub(super) static LOOK: Sql = Sql::new(leases!("coalesce(execution_result, respo
 const LIST: &str = leases!(
     "CASE WHEN $11 THEN coalesce(execution_result, response) END",
     "WHERE ($1::text[] IS NULL OR status = ANY($1) OR CASE
+            WHEN status IN ('reconciling', 'completed') THEN NULL
+            WHEN status IS NULL OR status NOT IN ('claimed', 'executing') OR lease_expires_at IS NULL THEN 'unreadable'
             WHEN status = 'claimed' THEN CASE WHEN lease_expires_at > now() THEN 'held' ELSE 'free' END
-            WHEN status = 'executing' THEN CASE WHEN lease_expires_at > now() THEN 'alive'
-                WHEN hard_expires_at > now() THEN 'stalled' ELSE 'uncertain' END END = ANY($1))
+            WHEN lease_expires_at > now() THEN 'alive'
+            WHEN hard_expires_at > now() THEN 'stalled' ELSE 'uncertain' END = ANY($1))
         AND ($2::text IS NULL OR starts_with(key::text, $2))
         AND ($3::text IS NULL OR starts_with(owner_id::text, $3))
         AND (NOT $4 OR lease_expires_at <= now())

@@ -13,10 +13,12 @@ const LIST: &str = "SELECT key, owner_id, status, fencing_token, lease_expires_a
         lease_expires_at > :now, hard_expires_at > :now, ttl_ms, CASE WHEN :payloads THEN execution_result END
     FROM sentinel_leases
     WHERE (:states IS NULL OR EXISTS (SELECT 1 FROM json_each(:states) AS wanted WHERE wanted.value IN (status,
-            CASE WHEN status = 'claimed' THEN CASE WHEN lease_expires_at > :now THEN 'held' ELSE 'free' END
-                 WHEN status = 'executing' THEN CASE WHEN lease_expires_at > :now THEN 'alive'
-                    WHEN hard_expires_at > :now THEN 'stalled' ELSE 'uncertain' END
-                 ELSE status END)))
+            CASE WHEN status IN ('reconciling', 'completed') THEN status
+                 WHEN status IS NULL OR status NOT IN ('claimed', 'executing') OR typeof(lease_expires_at) <> 'integer'
+                    THEN 'unreadable'
+                 WHEN status = 'claimed' THEN CASE WHEN lease_expires_at > :now THEN 'held' ELSE 'free' END
+                 WHEN lease_expires_at > :now THEN 'alive'
+                 WHEN typeof(hard_expires_at) = 'integer' AND hard_expires_at > :now THEN 'stalled' ELSE 'uncertain' END)))
       AND (:prefix IS NULL OR substr(key, 1, length(:prefix)) = :prefix)
       AND (:owner IS NULL OR substr(owner_id, 1, length(:owner)) = :owner)
       AND (NOT :expired OR lease_expires_at <= :now)

@@ -25,16 +25,18 @@ static FACTS: Sql = Sql::new(
 );
 
 static EXECUTIONS: Sql = Sql::new(concat!(
-    "SELECT state::text, coalesce(expiry_at < ",
+    "SELECT e.state::text, e.state IN ('pending', 'running', 'cancelling') AND coalesce(e.expiry_at < ",
     wall_now!("$1"),
-    // A worker ends what has expired just after that moment.
-    " - interval '10 seconds', false), count(*), min(created_at), max(created_at) FROM executions GROUP BY 1, 2"
+    // A worker ends what has expired just after that moment. What has no open task is stranded instead.
+    " - interval '10 seconds', false) AND EXISTS (
+            SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')),
+        count(*), min(e.created_at), max(e.created_at) FROM executions AS e GROUP BY 1, 2"
 ));
 
 /// Without open tasks, and for longer than its worker needs to end it ($2).
 static STRANDED: Sql = Sql::new(concat!(
     "SELECT count(*), min(e.created_at), max(e.created_at) FROM executions AS e
-    WHERE e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') AND NOT EXISTS (
+    WHERE e.state IN ('pending', 'running', 'cancelling') AND NOT EXISTS (
         SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running'))
         AND (greatest(e.created_at, (SELECT max(greatest(t.created_at, t.started_at, t.completed_at)) FROM tasks AS t
             WHERE t.execution_id = e.id)) >= ",
@@ -42,8 +44,9 @@ static STRANDED: Sql = Sql::new(concat!(
     " - $2 * interval '1 microsecond') IS NOT TRUE"
 ));
 
+/// A running task without a lease, which no claim leaves, is in no state.
 static TASKS: Sql = Sql::new(concat!(
-    "SELECT state::text, kind::text, queue::text,
+    "SELECT CASE WHEN state <> 'running' OR lease_expires_at IS NOT NULL THEN state::text END, kind::text, queue::text,
         coalesce(CASE state WHEN 'pending' THEN scheduled_for > ",
     wall_now!("$1"),
     " WHEN 'running' THEN lease_expires_at < ",

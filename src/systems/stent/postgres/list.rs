@@ -60,7 +60,8 @@ macro_rules! recent {
     };
 }
 
-/// What the open tasks are at that wait for no other open one: letters as `state::Leaves` reads them.
+/// What the open tasks are at that wait for no other open one: letters as `state::Leaves` reads them. Of an execution that
+/// has not begun all count: no orchestrator is at work that could wait for the others.
 macro_rules! leaves {
     () => {
         concat!(
@@ -68,8 +69,61 @@ macro_rules! leaves {
                     WHEN t.scheduled_for > ",
             wall_now!("$14"),
             " THEN 's' ELSE 'o' END, '') FROM tasks AS t
-                WHERE t.execution_id = e.id AND t.state IN ('pending', 'running') AND NOT EXISTS (SELECT 1 FROM tasks AS c
-                    WHERE c.execution_id = e.id AND c.parent_task_id = t.id AND c.state IN ('pending', 'running')))"
+                WHERE t.execution_id = e.id AND t.state IN ('pending', 'running') AND (e.state = 'pending' OR NOT EXISTS (
+                    SELECT 1 FROM tasks AS c WHERE c.execution_id = e.id AND c.parent_task_id = t.id
+                        AND c.state IN ('pending', 'running'))))"
+        )
+    };
+}
+
+/// Whether an execution has a task that is not over.
+macro_rules! live {
+    () => {
+        "EXISTS (SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running'))"
+    };
+}
+
+/// Whether the lease of one of its tasks has ended.
+macro_rules! lost {
+    () => {
+        concat!(
+            "EXISTS (SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state = 'running' AND t.lease_expires_at < ",
+            wall_now!("$14"),
+            ")"
+        )
+    };
+}
+
+/// Whether an execution that has not ended is what one of the names in $1 means: the rules of `state::listed`, in its order.
+/// What costs least stands first.
+macro_rules! judged {
+    () => {
+        concat!(
+            "(('overdue' = ANY($1) AND e.expiry_at < ",
+            wall_now!("$14"),
+            " AND ",
+            live!(),
+            ") OR ('stranded' = ANY($1) AND NOT ",
+            live!(),
+            " AND NOT ",
+            recent!(),
+            ") OR ('settling' = ANY($1) AND NOT ",
+            live!(),
+            " AND ",
+            recent!(),
+            ") OR ((e.expiry_at IS NULL OR e.expiry_at >= ",
+            wall_now!("$14"),
+            ") AND (('lost' = ANY($1) AND ",
+            lost!(),
+            ") OR ('scheduled' = ANY($1) AND e.state = 'pending' AND NOT ",
+            lost!(),
+            " AND ",
+            leaves!(),
+            " IN ('s', 'rs', 'sw', 'rsw')) OR (('waiting' = ANY($1) OR 'sleeping' = ANY($1)) AND e.state = 'running' AND NOT ",
+            lost!(),
+            " AND CASE ",
+            leaves!(),
+            " WHEN 'w' THEN 'waiting' WHEN 'sw' THEN 'waiting' WHEN 's' THEN 'sleeping' END = ANY($1)))))"
         )
     };
 }
@@ -82,33 +136,20 @@ static EXECUTIONS_BEGIN: Sql = Sql::new(concat!(
         "CASE WHEN $13 THEN substring(e.kwargs FROM 1 FOR 1048577) END",
         "CASE WHEN $13 THEN substring(e.result FROM 1 FOR 1048577) END"
     ),
-    ", CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN EXISTS (
-            SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')) END,
-        CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN EXISTS (
-            SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state = 'running' AND t.lease_expires_at < ",
-    wall_now!("$14"),
-    ") END, CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN ",
+    ", CASE WHEN e.state IN ('pending', 'running', 'cancelling') THEN ",
+    live!(),
+    " END, CASE WHEN e.state IN ('pending', 'running', 'cancelling') THEN ",
+    lost!(),
+    " END, CASE WHEN e.state IN ('pending', 'running', 'cancelling') THEN ",
     recent!(),
-    " END, CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN ",
+    " END, CASE WHEN e.state IN ('pending', 'running', 'cancelling') THEN ",
     leaves!(),
     " END, octet_length(e.args), octet_length(e.kwargs), octet_length(e.result)
     FROM (SELECT e.* FROM executions AS e WHERE
-        ($1::text[] IS NULL OR e.state = ANY($1) OR (e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') AND (
-            ('overdue' = ANY($1) AND e.expiry_at < ",
-    wall_now!("$14"),
-    ") OR ('stranded' = ANY($1) AND NOT EXISTS (
-                SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')) AND NOT ",
-    recent!(),
-    ") OR ('settling' = ANY($1) AND NOT EXISTS (
-                SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')) AND ",
-    recent!(),
-    ") OR (('waiting' = ANY($1) OR 'sleeping' = ANY($1)) AND e.state = 'running' AND CASE ",
-    leaves!(),
-    " WHEN 'w' THEN 'waiting' WHEN 'sw' THEN 'waiting' WHEN 's' THEN 'sleeping' END = ANY($1))
-            OR ('lost' = ANY($1) AND EXISTS (
-                SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state = 'running' AND t.lease_expires_at < ",
-    wall_now!("$14"),
-    ")))))
+        ($1::text[] IS NULL OR e.state = ANY($1) OR (e.state IN ('pending', 'running', 'cancelling') AND ",
+    judged!(),
+    ") OR ('unreadable' = ANY($1) AND (e.state IS NULL OR e.state NOT IN ('pending', 'running', 'completed', 'failed',
+            'timed_out', 'cancelling', 'cancelled'))))
         AND ($2::text IS NULL OR e.queue = $2 OR ($2 = 'default' AND e.queue IS NULL))
         AND ($3::text IS NULL OR e.root_function = $3 OR right(e.root_function, length($3) + 1) = ':' || $3)
         AND ($4::text[] IS NULL OR EXISTS (SELECT 1 FROM unnest($4) AS n (tag) WHERE position(n.tag IN e.tags) > 0))
@@ -134,14 +175,12 @@ static TASKS_BEGIN: Sql = Sql::new(concat!(
         ($1::text[] IS NULL OR e.state = ANY($1)
             OR (e.state = 'running' AND 'lost' = ANY($1) AND e.lease_expires_at < ",
     wall_now!("$14"),
-    ") OR (e.state = 'pending' AND (
-                ('waiting' = ANY($1) AND e.kind = 'signal')
-                OR (e.kind <> 'signal' AND (
-                    ('scheduled' = ANY($1) AND e.scheduled_for > ",
+    ") OR (e.state = 'pending' AND CASE WHEN e.kind = 'signal' THEN 'waiting' WHEN e.scheduled_for > ",
     wall_now!("$14"),
-    ") OR ('ready' = ANY($1) AND (e.scheduled_for IS NULL OR e.scheduled_for <= ",
-    wall_now!("$14"),
-    "))))))) AND ($2::text IS NULL OR e.queue = $2 OR ($2 = 'default' AND e.queue IS NULL))
+    " THEN 'scheduled' ELSE 'ready' END = ANY($1))
+            OR ('unreadable' = ANY($1) AND (e.state IS NULL OR e.state NOT IN ('pending', 'running', 'completed', 'failed')
+                OR (e.state = 'running' AND e.lease_expires_at IS NULL))))
+        AND ($2::text IS NULL OR e.queue = $2 OR ($2 = 'default' AND e.queue IS NULL))
         AND ($3::text IS NULL OR e.step_name = $3 OR right(e.step_name, length($3) + 1) = ':' || $3)
         AND ($4::text[] IS NULL OR EXISTS (SELECT 1 FROM unnest($4) AS n (tag) WHERE position(n.tag IN e.tags) > 0))
         AND ($5::text IS NULL OR starts_with(e.worker_id, $5))

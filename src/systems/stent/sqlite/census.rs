@@ -13,18 +13,22 @@ use sen_model::error::Result;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::{Wall, Zone};
 
-/// A worker ends what has expired just after that moment: ?1 lies a little before now.
-const EXECUTIONS: &str = "SELECT state, coalesce(expiry_at < ?1, 0), count(*), min(created_at), max(created_at)
-    FROM executions GROUP BY 1, 2";
+/// A worker ends what has expired just after that moment: ?1 lies a little before now. What has no open task is stranded
+/// instead.
+const EXECUTIONS: &str =
+    "SELECT e.state, e.state IN ('pending', 'running', 'cancelling') AND coalesce(e.expiry_at < ?1, 0) AND EXISTS (
+            SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')),
+        count(*), min(e.created_at), max(e.created_at) FROM executions AS e GROUP BY 1, 2";
 
 /// Without open tasks, and unchanged since ?1.
 const STRANDED: &str = "SELECT count(*), min(e.created_at), max(e.created_at) FROM executions AS e
-    WHERE e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') AND NOT EXISTS (
+    WHERE e.state IN ('pending', 'running', 'cancelling') AND NOT EXISTS (
         SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running'))
         AND max(coalesce(e.created_at, ''), coalesce((SELECT max(max(coalesce(t.created_at, ''), coalesce(t.started_at, ''),
             coalesce(t.completed_at, ''))) FROM tasks AS t WHERE t.execution_id = e.id), '')) < ?1";
 
-const TASKS: &str = "SELECT state, kind, queue,
+/// As in `postgres/census.rs`.
+const TASKS: &str = "SELECT CASE WHEN state <> 'running' OR lease_expires_at IS NOT NULL THEN state END, kind, queue,
         coalesce(CASE state WHEN 'pending' THEN scheduled_for > ?1 WHEN 'running' THEN lease_expires_at < ?1 END, 0),
         count(*), min(created_at), max(max(created_at, coalesce(started_at, ''), coalesce(completed_at, ''))),
         max(lease_expires_at), min(coalesce(scheduled_for, created_at)), max(started_at),

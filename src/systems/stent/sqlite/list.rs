@@ -43,8 +43,43 @@ macro_rules! leaves {
     () => {
         "(SELECT group_concat(leaf, '') FROM (SELECT DISTINCT CASE WHEN t.state = 'running' THEN 'r' WHEN t.kind = 'signal' THEN 'w'
                 WHEN t.scheduled_for > :now THEN 's' ELSE 'o' END AS leaf FROM tasks AS t
-            WHERE t.execution_id = e.id AND t.state IN ('pending', 'running') AND NOT EXISTS (SELECT 1 FROM tasks AS c
-                WHERE c.execution_id = e.id AND c.parent_task_id = t.id AND c.state IN ('pending', 'running')) ORDER BY 1))"
+            WHERE t.execution_id = e.id AND t.state IN ('pending', 'running') AND (e.state = 'pending' OR NOT EXISTS (
+                SELECT 1 FROM tasks AS c WHERE c.execution_id = e.id AND c.parent_task_id = t.id
+                    AND c.state IN ('pending', 'running'))) ORDER BY 1))"
+    };
+}
+
+/// As in `postgres/list.rs`.
+macro_rules! live {
+    () => {
+        "EXISTS (SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running'))"
+    };
+}
+
+/// As in `postgres/list.rs`.
+macro_rules! lost {
+    () => {
+        "EXISTS (SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state = 'running' AND t.lease_expires_at < :now)"
+    };
+}
+
+/// The state of an execution that has not ended: the rules of `verdict::listed`. Those that need no filter of their own are NULL.
+macro_rules! judged {
+    () => {
+        concat!(
+            "CASE WHEN NOT ",
+            live!(),
+            " THEN CASE WHEN ",
+            recent!(),
+            " THEN 'settling' ELSE 'stranded' END WHEN e.expiry_at < :now THEN 'overdue' WHEN ",
+            lost!(),
+            " THEN 'lost' WHEN e.state = 'running' THEN CASE ",
+            leaves!(),
+            " WHEN 'w' THEN 'waiting' WHEN 'sw' THEN 'waiting' WHEN 's' THEN 'sleeping' END
+                WHEN e.state = 'pending' AND ",
+            leaves!(),
+            " IN ('s', 'rs', 'sw', 'rsw') THEN 'scheduled' END"
+        )
     };
 }
 
@@ -56,31 +91,22 @@ const EXECUTIONS: &str = concat!(
         "CASE WHEN :payloads THEN substr(e.kwargs, 1, 1048577) END",
         "CASE WHEN :payloads THEN substr(e.result, 1, 1048577) END"
     ),
-    ", CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN EXISTS (
-            SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')) END,
-        CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN EXISTS (
-            SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state = 'running' AND t.lease_expires_at < :now) END,
-        CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN ",
+    ", CASE WHEN e.state IN ('pending', 'running', 'cancelling') THEN ",
+    live!(),
+    " END, CASE WHEN e.state IN ('pending', 'running', 'cancelling') THEN ",
+    lost!(),
+    " END, CASE WHEN e.state IN ('pending', 'running', 'cancelling') THEN ",
     recent!(),
-    " END, CASE WHEN e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') THEN ",
+    " END, CASE WHEN e.state IN ('pending', 'running', 'cancelling') THEN ",
     leaves!(),
     " END
     FROM (SELECT e.* FROM executions AS e WHERE
         (:states IS NULL OR e.state IN (SELECT value FROM json_each(:states))
-            OR (e.state NOT IN ('completed', 'failed', 'timed_out', 'cancelled') AND (
-                ('overdue' IN (SELECT value FROM json_each(:states)) AND e.expiry_at < :now)
-                OR ('stranded' IN (SELECT value FROM json_each(:states)) AND NOT EXISTS (
-                    SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')) AND NOT ",
-    recent!(),
-    ") OR ('settling' IN (SELECT value FROM json_each(:states)) AND NOT EXISTS (
-                    SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')) AND ",
-    recent!(),
-    ") OR (e.state = 'running' AND CASE ",
-    leaves!(),
-    " WHEN 'w' THEN 'waiting' WHEN 'sw' THEN 'waiting' WHEN 's' THEN 'sleeping' END IN (SELECT value FROM json_each(:states)))
-                OR ('lost' IN (SELECT value FROM json_each(:states)) AND EXISTS (
-                    SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state = 'running'
-                        AND t.lease_expires_at < :now)))))
+            OR (e.state IN ('pending', 'running', 'cancelling') AND ",
+    judged!(),
+    " IN (SELECT value FROM json_each(:states)))
+            OR ('unreadable' IN (SELECT value FROM json_each(:states)) AND (e.state IS NULL OR e.state NOT IN ('pending', 'running',
+                'completed', 'failed', 'timed_out', 'cancelling', 'cancelled'))))
         AND (:queue IS NULL OR e.queue = :queue OR (:queue = 'default' AND e.queue IS NULL))
         AND (:function IS NULL OR e.root_function = :function
             OR substr(e.root_function, -length(:function) - 1) = ':' || :function)
@@ -107,7 +133,10 @@ const TASKS: &str = concat!(
         (:states IS NULL OR e.state IN (SELECT value FROM json_each(:states))
             OR (e.state = 'running' AND e.lease_expires_at < :now AND 'lost' IN (SELECT value FROM json_each(:states)))
             OR (e.state = 'pending' AND CASE WHEN e.kind = 'signal' THEN 'waiting'
-                WHEN e.scheduled_for > :now THEN 'scheduled' ELSE 'ready' END IN (SELECT value FROM json_each(:states))))
+                WHEN e.scheduled_for > :now THEN 'scheduled' ELSE 'ready' END IN (SELECT value FROM json_each(:states)))
+            OR ('unreadable' IN (SELECT value FROM json_each(:states)) AND (e.state IS NULL
+                OR e.state NOT IN ('pending', 'running', 'completed', 'failed')
+                OR (e.state = 'running' AND e.lease_expires_at IS NULL))))
         AND (:queue IS NULL OR e.queue = :queue OR (:queue = 'default' AND e.queue IS NULL))
         AND (:function IS NULL OR e.step_name = :function
             OR substr(e.step_name, -length(:function) - 1) = ':' || :function)
