@@ -93,7 +93,7 @@ pub(crate) fn told(whole: &Whole, stopped: &[&Task], now: Wall) -> Option<String
     };
     stopped.first()?;
     Some(format!(
-        "it was cancelled {} ago{by}: {what} did not fail but was stopped by the cancel, and may still be running or have happened",
+        "it was cancelled {} ago{by}: {what} did not fail: the cancel stopped that, and it may still be running or have happened",
         since(at, now)
     ))
 }
