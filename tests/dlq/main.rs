@@ -8,6 +8,7 @@
 mod harness;
 
 mod acts;
+mod cancelled;
 mod commands;
 mod guards;
 mod held;

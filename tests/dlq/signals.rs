@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::acts::until;
 use super::place::{Place, Seed};
-use crate::harness::peers::{Peer, SENPUKI_030, STENT_112};
+use crate::harness::peers::{self, Peer, SENPUKI_030, STENT_112};
 use crate::harness::redis::Redis;
 use crate::harness::scale::sized;
 
@@ -140,5 +140,69 @@ fn listeners_on_redis_hear_what_the_library_would_say() {
         let heard: Vec<(String, String)> = (0..2).map(|_| ears.next()).collect();
         let cancelled = ("stent:execution:e-x".to_owned(), r#"{"execution_id":"e-x","state":"cancelled"}"#.to_owned());
         assert!(heard.contains(&cancelled), "{heard:?}");
+    }
+}
+
+/// A wait that was answered keeps its answer, in the libraries as well: a further signal of the name is never read.
+#[test]
+fn a_signal_that_would_never_be_read_is_refused() {
+    for (library, place) in [
+        (&STENT_112, Place::empty_postgres()),
+        (&SENPUKI_030, Place::empty_sqlite()),
+        (&STENT_112, Place::empty_sqlite()),
+        (&SENPUKI_030, Place::empty_postgres()),
+    ] {
+        let url = place.for_library();
+        let made = peers::ask(library, "stent/flow.py", &[&url, "dispatch", "ask_twice", "1"]);
+        let id = made["id"].as_str().unwrap();
+        let _worker = Peer::start(library, "stent/worker.py", &[&url, "--ready"]);
+        let waits = |name: &str| {
+            place.count(&format!("tasks WHERE kind = 'signal' AND state = 'pending' AND step_name = 'signal:{name}'"))
+                == 1
+        };
+        until("the first wait", || waits("approve"));
+        place.json(&["exec", "signal", id, "approve", "1"], 0);
+        until("the second wait", || waits("go"));
+        for more in [&[][..], &["--replace"]] {
+            let report = place.json(&[&["exec", "signal", id, "approve", "2"], more].concat(), 5);
+            let detail = report["results"][0]["detail"].as_str().unwrap();
+            assert!(detail.contains("has waited for signal \"approve\" and keeps that answer"), "{report}");
+        }
+        let payload = format!("SELECT {} FROM signals WHERE name = 'approve'", place.hex_of("payload"));
+        assert_eq!(place.sql(&payload), "31", "nothing was written");
+        // What the library itself sends then is kept and never read, and that is what is said of it.
+        peers::ask(library, "stent/flow.py", &[&url, "signal", id, "approve", "3"]);
+        let shown = place.json(&["exec", "show", id], 0)["verdict"]["evidence"].to_string();
+        assert!(shown.contains("never read") && !shown.contains("nobody has taken it yet"), "{shown}");
+        place.json(&["exec", "signal", id, "go", "0"], 0);
+        until("the end", || place.count("executions WHERE state = 'completed'") == 1);
+        let truth = peers::ask(library, "stent/truth.py", &[&url]);
+        assert_eq!(
+            truth["executions"][id]["result"],
+            serde_json::json!([1, 1]),
+            "the library answers with the old payload"
+        );
+    }
+}
+
+/// What is offered ready to paste sends nothing before its payload is filled in.
+#[test]
+fn a_suggested_signal_is_refused_until_it_is_filled_in() {
+    for place in Place::both() {
+        waiting(&place);
+        let suggested = |page: Value| {
+            let next = page["verdict"]["next"].as_array().unwrap().clone();
+            let command = next.iter().filter_map(|one| one["command"].as_str()).find(|one| one.contains("signal"));
+            command.unwrap_or_else(|| panic!("{page:#}")).to_owned()
+        };
+        for page in [place.json(&["exec", "show", "e-x"], 0), place.json(&["task", "show", "x"], 0)] {
+            let command = suggested(page);
+            let (_, words) = command.split_once("exec signal ").unwrap_or_else(|| panic!("{command}"));
+            let words: Vec<&str> = ["exec", "signal"].into_iter().chain(words.split(' ')).collect();
+            assert_eq!(words[2..], ["e-x", "go", "JSON"], "{command}");
+            let refused = place.command(&words).run().expect_code(2);
+            assert!(refused.stderr.contains("is not JSON"), "{}", refused.stderr);
+            assert_eq!((place.count("signals"), place.count("tasks WHERE state = 'pending'")), (0, 1));
+        }
     }
 }

@@ -137,7 +137,7 @@ fn guard_a_cancel_leaves_waits_for_signals_alone() {
 }
 
 fn signal(payload: &[u8], replace: bool) -> Signal<'_> {
-    Signal { id: "e-letter", name: "go", payload, replace, ahead: 0, note: "by a test" }
+    Signal { id: "e-letter", name: "go", payload, waiter: Some("letter"), replace, ahead: 0, note: "by a test" }
 }
 
 #[test]
@@ -158,6 +158,15 @@ fn guard_a_signal_needs_a_living_execution_and_no_unread_one() {
         assert!(!acts.wake(&signal(b"1", false), &permit()).await.unwrap().unread);
         place.sql("UPDATE tasks SET state = 'failed'");
         assert_eq!(acts.wake(&signal(b"2", false), &permit()).await.unwrap().woken, None);
+        // The wait has ended, and what it holds answers every further one; another task of that end hinders nothing.
+        for (id, state, goes) in
+            [("letter", "completed", false), ("letter", "failed", false), ("other", "completed", true)]
+        {
+            place.sql(&format!("UPDATE tasks SET state = '{state}', id = '{id}'"));
+            let sent = acts.send(&signal(b"2", true), &permit()).await.unwrap();
+            assert_eq!(sent.is_some(), goes, "{id} {state}");
+        }
+        place.sql("UPDATE tasks SET id = 'letter'");
         place.sql("UPDATE tasks SET state = 'pending'");
         assert_eq!(acts.wake(&signal(b"2", false), &permit()).await.unwrap().woken.as_deref(), Some("letter"));
     });

@@ -4,6 +4,7 @@
 //! [`letters::LetterStore`]. SQL lives in the store implementations (`postgres.rs`, `sqlite.rs`).
 
 pub mod acts;
+pub mod cancelled;
 pub mod codec;
 pub mod dump;
 pub mod letters;

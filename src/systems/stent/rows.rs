@@ -175,10 +175,11 @@ pub(crate) fn pair(cells: Cells<'_>) -> Option<(String, String)> {
 /// What is known of a dead letter.
 pub(crate) fn fact(cells: Cells<'_>) -> Fact {
     let (kind, readable) = (TaskKind::parse(&text(cells, 2)), flag(cells, 7));
+    let stopped = flag(cells, 15);
     Fact {
         id: text(cells, 0),
         moved_at: cells.wall(1),
-        grounds: grounds(cells, 3, kind, readable),
+        grounds: Grounds { stopped, ..grounds(cells, 3, kind, readable) },
         execution_id: cells.text(8),
         step: cells.text(9),
         reason: cells.text(10),
@@ -198,6 +199,7 @@ pub(crate) fn grounds(cells: Cells<'_>, from: usize, kind: TaskKind, readable: b
         expired: flag(cells, from + 1),
         parent: cells.text(from + 2).map(|state| TaskState::parse(&state)),
         live: flag(cells, from + 3),
+        stopped: false,
         readable,
     }
 }
@@ -212,6 +214,7 @@ pub(crate) fn around(cells: Cells<'_>) -> Option<Around> {
         kind: TaskKind::parse(&text(cells, 4)),
         state: TaskState::parse(&text(cells, 5)),
         kept: flag(cells, 6),
+        stopped: flag(cells, 7),
     })
 }
 

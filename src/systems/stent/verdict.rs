@@ -6,6 +6,8 @@
 mod again;
 mod zone;
 
+use crate::acts::rules as acts;
+use crate::cancelled;
 use crate::codec::{Outcome, decode};
 use crate::letters::rules::{self, Grounds, Standing};
 use crate::port::{Listed, Look, Whole};
@@ -166,10 +168,18 @@ pub fn judge(look: &Whole, now: Wall, zone: &Zone) -> Verdict {
         evidence.push(stranded(look, now));
     }
     if matches!(state, State::Failed | State::TimedOut | State::Stranded) {
-        evidence.extend(first_failure(look));
+        let stopped = cancelled::stopped_in(look);
+        evidence.extend(cancelled::told(look, &stopped, now).or_else(|| first_failure(look)));
     }
     for signal in look.signals.iter().filter(|signal| signal.consumed == Some(false)) {
-        evidence.push(format!("signal {} was sent and nobody has taken it yet", named(&signal.name)));
+        // Its time is that of the first one of the name, so it does not say which came first.
+        let answered = acts::answered(&look.execution, &look.tasks, &signal.name).is_some();
+        let name = named(&signal.name);
+        evidence.push(if answered {
+            format!("signal {name} is not marked as taken, but its wait has its answer: if it was sent after that, it is never read")
+        } else {
+            format!("signal {name} was sent and nobody has taken it yet")
+        });
     }
     if !look.letters.is_empty() {
         let letters = match look.letters.len() {
@@ -201,6 +211,9 @@ fn summary(look: &Whole, state: State, now: Wall) -> String {
         }
         State::Completed if returned_error(&look.execution) => "it returned an error as its result",
         State::Completed => "its result is stored",
+        State::Failed if !cancelled::stopped_in(look).is_empty() => {
+            "it was cancelled, and its orchestrator then ended with an error"
+        }
         State::Failed => "its orchestrator raised an exception and was given up on",
         State::TimedOut => "its expiry passed before it was done",
         State::Cancelled => "it was cancelled",
@@ -293,8 +306,9 @@ fn stranded(look: &Whole, now: Wall) -> String {
 
 /// The first task that failed: an orchestrator often reports the failure of a step in other words.
 fn first_failure(look: &Whole) -> Option<String> {
-    let failed = look.tasks.iter().filter(|task| task.state == TaskState::Failed && task.error.is_some());
-    let first = failed.min_by_key(|task| (task.completed_at, task.kind == TaskKind::Orchestrator))?;
+    let failed = |task: &&Task| task.state == TaskState::Failed && task.error.is_some() && !cancelled::stopped(task);
+    let first =
+        look.tasks.iter().filter(failed).min_by_key(|task| (task.completed_at, task.kind == TaskKind::Orchestrator))?;
     let error = error_line(first.error.as_deref()?)?;
     let tries = first.retries.unwrap_or_default() + 1;
     let tries = if tries == 1 { "the only try".to_owned() } else { format!("try {tries}") };
@@ -327,7 +341,7 @@ fn next(look: &Whole, state: State, now: Wall) -> Vec<NextCommand> {
                 look.tasks.iter().filter(|task| task.kind == TaskKind::Signal && task.state == TaskState::Pending);
             for step in waits.filter_map(|task| task.step_name.as_deref()?.strip_prefix("signal:")) {
                 let signal = NextCommand::new(&["sen", "exec", "signal"], "wake it, with JSON of yours");
-                next.push(signal.id(id).id(step).id("null"));
+                next.push(signal.id(id).id(step).id("JSON"));
             }
         }
         State::Stranded if completed_root(look).is_some() => {
@@ -366,6 +380,11 @@ fn standing(look: &Whole, letter: &DeadTask, now: Wall) -> Standing {
         expired: look.execution.expiry_at.is_some_and(|expiry| expiry <= now),
         parent: dead.and_then(|dead| Some(task(dead.parent_task_id.as_deref()?)?.state.clone())),
         live: look.tasks.iter().any(going),
+        stopped: letter.reason.as_deref().is_some_and(cancelled::is_text)
+            || look
+                .tasks
+                .iter()
+                .any(|task| task.parent_task_id.as_deref() == Some(letter.id.as_str()) && cancelled::stopped(task)),
         readable: letter.readable,
     })
 }
@@ -392,6 +411,7 @@ pub fn judge_task(task: &Task, look: &Look, now: Wall, zone: &Zone) -> Verdict {
     }
     match state {
         State::Lost => evidence.push(zone_note(zone)),
+        State::Failed if look.letter.is_none() && cancelled::stopped(task) => {}
         State::Failed if look.letter.is_none() => {
             evidence.push("it has no dead letter: cancelled, timed out, replayed or discarded, or its worker died between two commits".into());
         }
@@ -412,7 +432,7 @@ pub fn judge_task(task: &Task, look: &Look, now: Wall, zone: &Zone) -> Verdict {
         (state, &task.execution_id, task.step_name.as_deref().and_then(|step| step.strip_prefix("signal:")))
     {
         let wake = NextCommand::new(&["sen", "exec", "signal"], "wake it, with JSON of yours");
-        next.push(wake.id(execution).id(signal).id("null"));
+        next.push(wake.id(execution).id(signal).id("JSON"));
     }
     if let Some(execution) = &task.execution_id {
         next.push(NextCommand::new(&["sen", "exec", "show"], "its execution").id(execution));
@@ -430,6 +450,12 @@ fn task_summary(task: &Task, state: State) -> &'static str {
     match (state, &task.kind) {
         (State::Completed, TaskKind::Signal) => "its signal has come",
         (State::Completed, _) => "its result is stored",
+        (State::Failed, TaskKind::Orchestrator) if cancelled::stopped(task) => {
+            "a cancel stopped it; the steps it awaited may still be running or have happened"
+        }
+        (State::Failed, _) if cancelled::stopped(task) => {
+            "a cancel stopped it; it may still be running or have happened"
+        }
         (State::Failed, _) => "it raised an exception and was given up on",
         (State::Lost, _) => {
             "running, but its lease expired: its worker is probably lost, and the next one to poll runs it again"

@@ -1,5 +1,6 @@
 //! Why an execution, a task or a letter is as it is: one rule a function. Pure.
 
+use crate::cancelled;
 use crate::codec::decode;
 use crate::port::{Activity, Look, Whole};
 use crate::record::{ExecutionState, Task, TaskKind, TaskState, signal_step};
@@ -70,8 +71,13 @@ pub(super) fn of_execution(facts: &Facts<'_>, whole: &Whole) -> Vec<Cause> {
     causes.extend(wrong_time_zone(&whole.tasks, facts.now));
     causes.extend(stranded(whole, state));
     causes.extend(timed_out(whole, state));
-    causes.extend(child_failed(whole, state));
-    causes.extend(dead_lettered(whole, facts.alike));
+    match stopped_by_cancel(whole, state, facts.now) {
+        Some(stopped) => causes.push(stopped),
+        None => {
+            causes.extend(child_failed(whole, state));
+            causes.extend(dead_lettered(whole, facts.alike));
+        }
+    }
     causes.extend(overdue(whole, state, facts.now));
     if !whole.execution.state.is_terminal() {
         causes.extend(worker_gone(Some(whole), &whole.tasks, facts.now));
@@ -94,13 +100,31 @@ pub(super) fn of_task(facts: &Facts<'_>, task: &Task) -> Vec<Cause> {
     causes.extend(worker_gone(None, std::slice::from_ref(task), facts.now));
     causes.extend(no_worker(facts));
     causes.extend(later(task, facts.now));
-    if task.state == TaskState::Failed
+    if cancelled::stopped(task) {
+        let text = format!("{}: {}", name(task), cancelled::told_of(task, facts.now));
+        let next = task.execution_id.iter().map(|id| NextCommand::new(&["sen", "why"], "who cancelled it").id(id));
+        causes.push(Cause::likely(STOPPED, Severity::Warning, text).with_next(next.collect()));
+    } else if task.state == TaskState::Failed
         && let Some(error) = error_of(task)
     {
         let text = format!("{} raised {error}", name(task));
         causes.push(Cause::stated("raised", &["tasks.state", "tasks.error"], Severity::Warning, text));
     }
     causes
+}
+
+/// The code of what a cancel stopped.
+const STOPPED: &str = "stopped_by_cancel";
+
+/// A cancel ended its steps, and its orchestrator then ended with that: nothing of it has failed.
+fn stopped_by_cancel(whole: &Whole, state: State, now: Wall) -> Option<Cause> {
+    if !matches!(state, State::Failed | State::TimedOut | State::Stranded) {
+        return None;
+    }
+    let text = cancelled::told(whole, &cancelled::stopped_in(whole), now)?;
+    let letter = whole.letters.last();
+    let next = letter.map(|letter| NextCommand::new(&["sen", "dlq", "show"], "what a replay would do").id(&letter.id));
+    Some(Cause::likely(STOPPED, Severity::Warning, text).with_next(next.into_iter().collect()))
 }
 
 /// The causes of a dead letter.
@@ -113,10 +137,18 @@ pub(super) fn of_letter(facts: &Facts<'_>) -> Vec<Cause> {
         causes.push(outlived);
         return causes;
     }
+    let reason = facts.look.letter.as_ref().and_then(|letter| letter.reason.as_deref());
+    if task.is_some_and(cancelled::stopped) {
+        return causes;
+    }
+    if task.is_none() && reason.is_some_and(cancelled::is_text) {
+        let text = "it was stopped by a cancel; what it awaited may still be running or have happened";
+        causes.push(Cause::likely(STOPPED, Severity::Warning, text));
+        return causes;
+    }
     let text = if task.is_some_and(|task| error_of(task).is_some()) {
         format!("it is a dead letter{}", alike(facts.alike))
     } else {
-        let reason = facts.look.letter.as_ref().and_then(|letter| letter.reason.as_deref());
         let reason = reason.unwrap_or("no reason is kept");
         format!("it is a dead letter; its error: {reason}{}", alike(facts.alike))
     };
@@ -214,7 +246,8 @@ fn child_failed(whole: &Whole, state: State) -> Option<Cause> {
         return None;
     }
     let own = |error: &String| state != State::TimedOut || !error.ends_with(TIMED_OUT);
-    let failed = whole.tasks.iter().filter(|task| task.state == TaskState::Failed);
+    // What a cancel of an earlier round stopped has not failed.
+    let failed = whole.tasks.iter().filter(|task| task.state == TaskState::Failed && !cancelled::stopped(task));
     let failed = failed.filter_map(|task| Some((task, error_of(task).filter(own)?)));
     let (first, error) = failed.min_by_key(|(task, _)| (task.completed_at, task.kind == TaskKind::Orchestrator))?;
     let what = if first.kind == TaskKind::Orchestrator { "its orchestrator" } else { name(first) };
@@ -375,7 +408,7 @@ fn signals(whole: &Whole, now: Wall) -> Vec<Cause> {
                     let next = NextCommand::new(&["sen", "exec", "signal"], "send it again, with your JSON")
                         .id(id)
                         .id(signal)
-                        .id("null")
+                        .id("JSON")
                         .with(&["--replace"]);
                     let stated_by = &["signals.consumed", "signals.created_at", "tasks.state"];
                     Cause::stated("signal_unheard", stated_by, Severity::Critical, text).with_next(vec![next])
@@ -391,7 +424,7 @@ fn signals(whole: &Whole, now: Wall) -> Vec<Cause> {
                     let next = NextCommand::new(&["sen", "exec", "signal"], "send it, with your JSON")
                         .id(id)
                         .id(signal)
-                        .id("null");
+                        .id("JSON");
                     Cause::likely("signal_never_sent", severity, text).with_next(vec![next])
                 }
             })

@@ -3,6 +3,8 @@
 Usage: flow.py URL VERB [ARGUMENT]... [--codec json|pickle] [--zone NAME]
 
 dispatch NAME [ARG]   dispatches a function of flows.py, with --queue and --tags; prints {"id"}
+cancel ID             the library's own cancel (Stent alone has one); prints {"cancelled"}
+signal ID NAME JSON   sends a signal as the library does; prints {"sent"}
 die COUNT             runs so many executions until their retries are exhausted; prints {"executions": [...]}
 heal                  serves, with everything repaired, until nothing is pending or running
 serve-healed          the same until the input closes; prints {"ready"} first
@@ -144,6 +146,12 @@ async def main(options):
     if verb == "dispatch":
         more = {name: value for name, value in (("queue", options.queue), ("tags", options.tags)) if value}
         say(id=await engine.dispatch(getattr(flows, rest[0]), *[json.loads(text) for text in rest[1:]], **more))
+    elif verb == "cancel":
+        await engine.cancel(rest[0])
+        say(cancelled=True)
+    elif verb == "signal":
+        await engine.send_signal(rest[0], rest[1], json.loads(rest[2]))
+        say(sent=True)
     elif verb == "die":
         await die(engine, int(rest[0]))
     elif verb == "heal":

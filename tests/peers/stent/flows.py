@@ -224,6 +224,18 @@ async def slow():
     return await hang(3600)
 
 
+@Engine.durable(retry_policy=ONCE)
+async def slowly(seconds):
+    return await hang(seconds)
+
+
+@Engine.durable(retry_policy=ONCE)
+async def ask_twice(order):
+    first = await Engine.wait_for_signal("approve")
+    await Engine.wait_for_signal("go")
+    return [first, await Engine.wait_for_signal("approve")]
+
+
 @Engine.durable(queue="live", retry_policy=RetryPolicy(max_attempts=5))
 async def live(seconds):
     return await hang(seconds)

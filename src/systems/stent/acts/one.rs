@@ -300,7 +300,8 @@ impl Stent {
     ) -> Result<Item> {
         let id = target.id.as_str();
         let ahead = self.zone.ahead_at(Timestamp::here());
-        let signal = Signal { id, name, payload: payload.as_bytes(), replace, ahead, note };
+        let waiter = rules::waiter_id(id, name);
+        let signal = Signal { id, name, payload: payload.as_bytes(), waiter: waiter.as_deref(), replace, ahead, note };
         let Some(sent) = self.acts()?.send(&signal, permit).await? else {
             return Ok(match self.signallable(id, name, replace).await? {
                 Err(refusal) => refusal,

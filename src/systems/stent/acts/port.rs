@@ -93,6 +93,8 @@ pub struct Signal<'a> {
     pub name: &'a str,
     /// What it carries, in the execution's codec.
     pub payload: &'a [u8],
+    /// The task that waits for it: once that has ended, no signal of the name is read any more. `None` where every wait is new.
+    pub waiter: Option<&'a str>,
     /// Whether it takes the place of one that nobody has read.
     pub replace: bool,
     /// By how many microseconds the workers' clock is ahead of UTC.

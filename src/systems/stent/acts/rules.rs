@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::cancelled::cancelled_json;
 use crate::codec::Codec;
 use crate::port::Whole;
 use crate::record::{Execution, ExecutionState, Signal, Task, TaskKind, TaskState, signal_step};
@@ -12,8 +13,7 @@ use sen_model::text::named;
 use sen_model::time::wall::Wall;
 
 /// `Exception("Execution cancelled")`, as the library's cancel stores it: its JSON codec.
-const CANCELLED_JSON: &[u8] =
-    br#"{"__type__": "Exception", "cls": "Exception", "message": "Execution cancelled", "traceback": null, "attributes": {}}"#;
+const CANCELLED_JSON: &[u8] = cancelled_json!().as_bytes();
 /// The same as Python pickles it (protocol 4).
 const CANCELLED_PICKLE: &[u8] =
     b"\x80\x04\x954\x00\x00\x00\x00\x00\x00\x00\x8c\x08builtins\x94\x8c\tException\x94\x93\x94\x8c\x13Execution cancelled\x94\x85\x94R\x94.";
@@ -142,6 +142,14 @@ pub fn signal(
         }
         Codec::Empty | Codec::Unknown => return Err("its payloads are in an unknown codec".into()),
     }
+    if let Some(ended) = answered(execution, tasks, name) {
+        let keeps = if ended.state == TaskState::Completed { "keeps that answer" } else { "is answered with nothing" };
+        return Err(format!(
+            "it has waited for signal {} and {keeps} whenever it waits for it again, also in a replay: a further signal of that \
+             name is never read",
+            named(name)
+        ));
+    }
     let mut warnings = Vec::new();
     if let Some(there) = signals.iter().find(|signal| signal.name == name)
         && there.consumed != Some(true)
@@ -156,16 +164,17 @@ pub fn signal(
     }
     let step = signal_step(name);
     let waits = tasks.iter().find(|task| task.kind == TaskKind::Signal && task.step_name.as_deref() == Some(&step));
-    match waits.map(|task| &task.state) {
-        None => warnings.push("nothing waits for it yet: it is kept until something does".into()),
-        Some(TaskState::Completed) => warnings.push(
-            "this execution has waited for a signal of that name already, and gets the first answer whenever it waits again: \
-             this one is kept and never read"
-                .into(),
-        ),
-        Some(_) => {}
+    if waits.is_none_or(|task| task.state.is_terminal()) {
+        warnings.push("nothing waits for it yet: it is kept until something does".into());
     }
     Ok(warnings)
+}
+
+/// The wait for a signal of this name that has ended, if there is one: its task has an id of its own (`resolve_signal_wait`), so every
+/// further wait for the name finds it and takes what it holds. Where the execution's id is no UUID every wait is a new one.
+pub(crate) fn answered<'a>(execution: &Execution, tasks: &'a [Task], name: &str) -> Option<&'a Task> {
+    let waiter = waiter_id(&execution.id, name)?;
+    tasks.iter().find(|task| task.id == waiter && task.state.is_terminal())
 }
 
 /// Whether something in the execution may begin to wait for a signal at this very moment.
@@ -236,6 +245,17 @@ mod tests {
                 .contains("pickle")
         );
         assert!(signal(&execution(ExecutionState::Cancelled, b"[]"), &[], &[], "go", false).is_err());
+        let named = Execution { id: "6f0c1f6e-3a77-4b54-9a54-1b9d3fca1f55".into(), ..running.clone() };
+        let waiter = waiter_id(&named.id, "go").unwrap_or_default();
+        for (state, refused) in [("pending", false), ("completed", true), ("failed", true)] {
+            let wait = Task { step_name: Some(signal_step("go")), ..row(&waiter, Some("t0"), "signal", state) };
+            for replace in [false, true] {
+                let ruled = signal(&named, std::slice::from_ref(&wait), &[], "go", replace);
+                assert_eq!(ruled.is_err(), refused, "{state}");
+            }
+            // An id that is no UUID: the library makes every wait anew.
+            assert!(signal(&running, &[wait], &[], "go", false).is_ok());
+        }
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub enum Standing {
     AlreadyQueued,
     /// It is an orchestrator, its execution has not ended, and nothing runs it.
     ExecutionUnsettled,
+    /// It is an orchestrator that a cancel ended, or whose steps it ended: what they do may have happened.
+    StoppedByCancel,
 }
 
 impl Standing {
@@ -43,6 +45,7 @@ impl Standing {
             Self::OrchestratorFailed => "orchestrator_failed",
             Self::AlreadyQueued => "already_queued",
             Self::ExecutionUnsettled => "execution_unsettled",
+            Self::StoppedByCancel => "stopped_by_cancel",
         }
     }
 
@@ -62,6 +65,9 @@ impl Standing {
             Self::AlreadyQueued => "its execution is queued or running already",
             Self::ExecutionUnsettled => {
                 "its execution has not ended: its worker is about to end it, or died before it could"
+            }
+            Self::StoppedByCancel => {
+                "its execution was cancelled: the steps that this stopped may still be running or have happened"
             }
         }
     }
@@ -85,6 +91,9 @@ pub struct Grounds {
     pub parent: Option<TaskState>,
     /// Whether an orchestrator of the execution is pending or running.
     pub live: bool,
+    /// Whether it or a step of it was ended by a cancel. This cannot change while the letter is there, for what has failed
+    /// cannot be cancelled; so the statements that replay leave it to the plan.
+    pub stopped: bool,
     /// Whether the task can be made again: from its dump, or, where that is text of senpuki 0.1.x, from the row of the task.
     pub readable: bool,
 }
@@ -108,6 +117,7 @@ pub fn standing(grounds: &Grounds) -> Standing {
         Some(ExecutionState::Other(_)) => Standing::ExecutionUnsettled,
         Some(_) if orchestrator && grounds.live => Standing::AlreadyQueued,
         Some(_) if grounds.expired => Standing::ExecutionExpired,
+        Some(ExecutionState::Failed) if orchestrator && grounds.stopped => Standing::StoppedByCancel,
         Some(ExecutionState::Failed) if orchestrator => Standing::Replayable,
         Some(ExecutionState::Pending | ExecutionState::Running) if orchestrator => Standing::ExecutionUnsettled,
         Some(ExecutionState::Failed) => Standing::OrchestratorFailed,
@@ -121,6 +131,8 @@ pub fn standing(grounds: &Grounds) -> Standing {
 pub enum Effect {
     /// It completed and is not idempotent, or its result is no longer kept: it runs again.
     RunsAgain,
+    /// A cancel ended it, which stops no worker: it may have happened, and runs again.
+    StoppedByCancel,
     /// It failed: it is tried again.
     TriedAgain,
     /// It is open from the last round: it runs, too, and its result is not used.
@@ -138,6 +150,7 @@ impl Effect {
     pub const fn name(self) -> &'static str {
         match self {
             Self::RunsAgain => "runs_again",
+            Self::StoppedByCancel => "stopped_by_cancel",
             Self::TriedAgain => "tried_again",
             Self::StillOpen => "still_open",
             Self::Answered => "answered",
@@ -150,6 +163,7 @@ impl Effect {
     pub const fn words(self) -> &'static str {
         match self {
             Self::RunsAgain => "completed; runs again, and what it does happens twice",
+            Self::StoppedByCancel => "stopped by a cancel; may still be running or have happened; runs again",
             Self::TriedAgain => "failed; is tried again",
             Self::StillOpen => "still open from the last round; runs, too, and its result is not used",
             Self::Answered => "completed; answered from idempotency or cache, does not run",
@@ -185,6 +199,9 @@ pub const fn forced(standing: Standing, orchestrator: bool) -> Option<&'static s
         (Standing::ExecutionUnsettled, true) => {
             Some("if the worker of the dead task is still ending it, the execution can be marked failed once more")
         }
+        (Standing::StoppedByCancel, true) => Some(
+            "it was cancelled: steps that the cancel stopped may still be running or have happened, and then happen twice",
+        ),
         _ => None,
     }
 }
@@ -194,7 +211,7 @@ mod tests {
     use super::*;
 
     fn grounds(kind: TaskKind, execution: Option<ExecutionState>) -> Grounds {
-        Grounds { kind, execution, expired: false, parent: None, live: false, readable: true }
+        Grounds { kind, execution, expired: false, parent: None, live: false, stopped: false, readable: true }
     }
 
     #[test]
@@ -218,6 +235,9 @@ mod tests {
         let failed = grounds(TaskKind::Orchestrator, Some(E::Failed));
         assert_eq!(standing(&Grounds { live: true, ..failed.clone() }), Standing::AlreadyQueued);
         assert_eq!(standing(&Grounds { expired: true, ..failed.clone() }), Standing::ExecutionExpired);
+        let stopped = standing(&Grounds { stopped: true, ..failed.clone() });
+        assert_eq!(stopped, Standing::StoppedByCancel);
+        assert!(stopped.can_be_forced() && forced(stopped, true).is_some());
         assert_eq!(standing(&Grounds { readable: false, ..failed }), Standing::Unreadable);
     }
 

@@ -25,6 +25,8 @@ pub struct Around {
     pub state: TaskState,
     /// Whether its result is still in `idempotency` or `cache`.
     pub kept: bool,
+    /// Whether a cancel ended it.
+    pub stopped: bool,
 }
 
 impl Around {
@@ -35,6 +37,7 @@ impl Around {
             (_, TaskState::Pending | TaskState::Running) => Effect::StillOpen,
             (_, TaskState::Completed) if self.kept => Effect::Answered,
             (_, TaskState::Completed) => Effect::RunsAgain,
+            _ if self.stopped => Effect::StoppedByCancel,
             _ => Effect::TriedAgain,
         }
     }
@@ -109,6 +112,7 @@ mod tests {
             kind: TaskKind::parse("activity"),
             state: TaskState::parse(state),
             kept: false,
+            stopped: false,
         }
     }
 

@@ -96,9 +96,23 @@ static WATCH: Sql = Sql::new(
         WHERE t.id = ANY($2) AND (t.state <> 'failed' OR t.error IS DISTINCT FROM $3))",
 );
 
-/// $1 execution, $2 name, $3 payload, $4 replace, $5 ahead, $6 note.
+/// Whether the wait for a signal has ended: what it holds answers every further one.
+macro_rules! answered {
+    ($waiter:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM tasks AS t WHERE t.id = ",
+            $waiter,
+            " AND t.kind = 'signal' AND t.state || '' IN ('completed', 'failed'))"
+        )
+    };
+}
+
+/// $1 execution, $2 name, $3 payload, $4 replace, $5 ahead, $6 note, $7 the task that waits for it.
 static SEND: Sql = Sql::new(concat!(
-    "WITH alive AS MATERIALIZED (SELECT e.id FROM executions AS e WHERE e.id = $1 AND e.state IN ('pending', 'running') FOR SHARE),
+    "WITH alive AS MATERIALIZED (SELECT e.id FROM executions AS e WHERE e.id = $1 AND e.state IN ('pending', 'running')
+            AND NOT ",
+    answered!("$7"),
+    " FOR SHARE),
         sent AS (INSERT INTO signals AS s (execution_id, name, payload, created_at, consumed, consumed_at)
             SELECT id, $2, $3, ",
     wall_now!("$5"),
@@ -117,11 +131,13 @@ static SEND: Sql = Sql::new(concat!(
         THEN 'tasks' END AS kept_out FROM sent"
 ));
 
-/// Whether everything is as a signal requires it. $1 execution, $2 name, $3 replace.
-static SENDABLE: Sql = Sql::new(
+/// Whether everything is as a signal requires it. $1 execution, $2 name, $3 replace, $4 the task that waits for it.
+static SENDABLE: Sql = Sql::new(concat!(
     "SELECT 1 FROM executions AS e WHERE e.id = $1 AND e.state IN ('pending', 'running')
-        AND NOT EXISTS (SELECT 1 FROM signals AS s WHERE s.execution_id = $1 AND s.name = $2 AND NOT (s.consumed OR $3))",
-);
+        AND NOT EXISTS (SELECT 1 FROM signals AS s WHERE s.execution_id = $1 AND s.name = $2 AND NOT (s.consumed OR $3))
+        AND NOT ",
+    answered!("$4")
+));
 
 /// $1 execution, $2 name, $3 payload, $4 ahead.
 static WAKE: Sql = Sql::new(concat!(
@@ -299,17 +315,22 @@ impl ActStore for PostgresActs {
     }
 
     async fn send(&self, signal: &Signal<'_>, permit: &WritePermit) -> Result<Option<Sent>> {
-        let params: [(&(dyn ToSql + Sync), Type); 6] = [
+        let params: [(&(dyn ToSql + Sync), Type); 7] = [
             (&signal.id, Type::TEXT),
             (&signal.name, Type::TEXT),
             (&signal.payload, Type::BYTEA),
             (&signal.replace, Type::BOOL),
             (&signal.ahead, Type::INT8),
             (&signal.note, Type::TEXT),
+            (&signal.waiter, Type::TEXT),
         ];
         let proof = |_: &Written<'_>| Proof::new(SIGNALLED.clone()).with(signal.id.to_owned(), Type::TEXT);
-        let left: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&signal.id, Type::TEXT), (&signal.name, Type::TEXT), (&signal.replace, Type::BOOL)];
+        let left: [(&(dyn ToSql + Sync), Type); 4] = [
+            (&signal.id, Type::TEXT),
+            (&signal.name, Type::TEXT),
+            (&signal.replace, Type::BOOL),
+            (&signal.waiter, Type::TEXT),
+        ];
         let left = ("signals or executions", Ask::new(&SENDABLE, left));
         let row = self.link.change_one(&Ask::new(&SEND, params), left, &proof, permit.operation()).await?;
         Ok(row.map(|row| {

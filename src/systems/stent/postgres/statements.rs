@@ -7,6 +7,7 @@
 //! large replay, an index on `state` would look as if it held nothing.
 
 use super::columns::{filled, readable, remembered, wall_now};
+use crate::cancelled::{cancelled_json, cancelled_pickle};
 use sen_stores::postgres::write::free;
 use sen_stores::sql::Sql;
 
@@ -29,7 +30,7 @@ macro_rules! letters {
         concat!(
             " FROM (SELECT d.id, d.moved_at, ",
             readable!(),
-            " AS readable,
+            " AS readable, d.reason IN ('Execution cancelled', 'Exception: Execution cancelled') IS TRUE AS cancelled,
             CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"kind\"\\s*:\\s*\"([^\"]*)\"') ELSE t.kind END AS kind,
             CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"execution_id\"\\s*:\\s*\"([^\"]*)\"') ELSE t.execution_id END
                 AS execution_id,
@@ -60,6 +61,38 @@ macro_rules! letters {
     };
 }
 
+/// Whether a task has the error of a cancel, in either codec of the library.
+macro_rules! stopped {
+    ($task:literal) => {
+        concat!(
+            $task,
+            ".state = 'failed' AND ",
+            $task,
+            ".error IS NOT NULL AND ",
+            $task,
+            ".error IN ('",
+            cancelled_json!(),
+            "'::bytea, '\\x",
+            cancelled_pickle!(),
+            "'::bytea)"
+        )
+    };
+}
+
+/// Whether a cancel ended a letter or a step of it, by its reason or the errors of its steps.
+macro_rules! cancelled {
+    () => {
+        concat!(
+            "CASE WHEN f.kind = 'orchestrator' AND e.state = 'failed' THEN f.cancelled OR EXISTS (
+                SELECT 1 FROM (SELECT s.state, s.error, s.parent_task_id FROM tasks AS s
+                    WHERE s.execution_id = f.execution_id OFFSET 0) AS s
+                WHERE s.parent_task_id = f.id AND ",
+            stopped!("s"),
+            ") ELSE false END"
+        )
+    };
+}
+
 /// What the standing of a letter rests on: kind, execution's state, expired, parent's state, live, object.
 macro_rules! grounds {
     () => {
@@ -80,7 +113,8 @@ macro_rules! look {
         concat!(
             "SELECT f.id::text, f.moved_at, ",
             grounds!(),
-            ", f.execution_id::text, f.step::text, f.reason::text, f.queue::text, f.worker::text, f.retries::int8, f.data::text",
+            ", f.execution_id::text, f.step::text, f.reason::text, f.queue::text, f.worker::text, f.retries::int8, f.data::text, ",
+            cancelled!(),
             letters!(),
             $order,
             " LIMIT $12"
@@ -216,7 +250,9 @@ pub(super) static AROUND: Sql = Sql::new(concat!(
             OR EXISTS (SELECT 1 FROM cache AS c WHERE c.key = t.idempotency_key AND c.value IS NOT NULL
                 AND (c.expires_at >= ",
     wall_now!("$2"),
-    ") IS NOT FALSE))
+    ") IS NOT FALSE)), ",
+    stopped!("t"),
+    "
     FROM tasks AS x CROSS JOIN LATERAL (SELECT o.* FROM tasks AS o WHERE o.execution_id = x.execution_id OFFSET 0) AS t
     WHERE x.id = ANY($1) AND x.kind = 'orchestrator' AND t.kind <> 'orchestrator' LIMIT $3"
 ));

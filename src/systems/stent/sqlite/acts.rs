@@ -86,12 +86,28 @@ const RECORD: &str = "INSERT INTO execution_progress (execution_id, step, status
 const STATE: &str = "SELECT state FROM executions WHERE id = ?1";
 const WRITTEN: &str =
     "SELECT id FROM tasks WHERE id IN (SELECT value FROM json_each(?1)) AND (state <> 'failed' OR error IS NOT ?2)";
-const SEND: &str = "INSERT INTO signals (execution_id, name, payload, created_at, consumed, consumed_at)
-    SELECT id, ?2, ?3, ?4, 0, NULL FROM executions WHERE id = ?1 AND state IN ('pending', 'running')
-    ON CONFLICT (execution_id, name) DO UPDATE SET payload = excluded.payload, created_at = excluded.created_at, consumed = 0,
-        consumed_at = NULL WHERE consumed OR ?5";
-const SENDABLE: &str = "SELECT 1 FROM executions AS e WHERE e.id = ?1 AND e.state IN ('pending', 'running')
-    AND NOT EXISTS (SELECT 1 FROM signals AS s WHERE s.execution_id = ?1 AND s.name = ?2 AND NOT (s.consumed OR ?3))";
+/// As in `postgres/acts.rs`.
+macro_rules! answered {
+    ($waiter:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM tasks AS t WHERE t.id = ",
+            $waiter,
+            " AND t.kind = 'signal' AND +t.state IN ('completed', 'failed'))"
+        )
+    };
+}
+const SEND: &str = concat!(
+    "INSERT INTO signals (execution_id, name, payload, created_at, consumed, consumed_at)
+    SELECT id, ?2, ?3, ?4, 0, NULL FROM executions WHERE id = ?1 AND state IN ('pending', 'running') AND NOT ",
+    answered!("?6"),
+    " ON CONFLICT (execution_id, name) DO UPDATE SET payload = excluded.payload, created_at = excluded.created_at, consumed = 0,
+        consumed_at = NULL WHERE consumed OR ?5"
+);
+const SENDABLE: &str = concat!(
+    "SELECT 1 FROM executions AS e WHERE e.id = ?1 AND e.state IN ('pending', 'running')
+    AND NOT EXISTS (SELECT 1 FROM signals AS s WHERE s.execution_id = ?1 AND s.name = ?2 AND NOT (s.consumed OR ?3)) AND NOT ",
+    answered!("?4")
+);
 const WAITING: &str =
     "SELECT 1 FROM tasks WHERE execution_id = ?1 AND kind = 'signal' AND step_name = ?2 AND +state = 'pending'";
 const WAKE: &str = "UPDATE tasks SET state = 'completed', result = ?3, completed_at = ?4
@@ -231,10 +247,11 @@ impl ActStore for SqliteActs {
     async fn send(&self, signal: &Signal<'_>, _permit: &WritePermit) -> Result<Option<Sent>> {
         let (id, name, note) = (signal.id.to_owned(), signal.name.to_owned(), signal.note.to_owned());
         let (payload, replace, ahead) = (signal.payload.to_vec(), signal.replace, signal.ahead);
+        let waiter = signal.waiter.map(str::to_owned);
         self.writing(move |db| {
             let now = wall(db, ahead)?.isoformat();
-            if db.execute(SEND, params![id, name, payload, now, replace]).map_err(error_from)? == 0 {
-                written(0, there(db, SENDABLE, params![id, name, replace])?, "signals")?;
+            if db.execute(SEND, params![id, name, payload, now, replace, waiter]).map_err(error_from)? == 0 {
+                written(0, there(db, SENDABLE, params![id, name, replace, waiter])?, "signals")?;
                 return Ok((None, false));
             }
             let woken = woken(db, &id, &name, &payload, &now)?;

@@ -8,6 +8,7 @@ use rusqlite::{Connection, ToSql, TransactionBehavior, named_params, params};
 
 use super::cells::Cells;
 use super::reading::{all, list, now, one, readable, shape, streamed, task_columns, texts, wall};
+use crate::cancelled::{cancelled_json, cancelled_pickle};
 use crate::dump::{self, Dump};
 use crate::letters::chosen::{Places, Wanted};
 use crate::letters::port::{Batch, Fact, Facts, LetterQuery, LetterStore};
@@ -39,7 +40,7 @@ macro_rules! letters {
         concat!(
             " FROM (SELECT d.id, d.moved_at, d.reason, d.data, ",
             readable!(),
-            " AS readable,
+            " AS readable, coalesce(d.reason IN ('Execution cancelled', 'Exception: Execution cancelled'), 0) AS cancelled,
                 CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.kind' ELSE t.kind END AS kind,
                 CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.execution_id' ELSE t.execution_id END AS execution_id,
                 CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.parent_task_id' ELSE t.parent_task_id END AS parent,
@@ -61,6 +62,38 @@ macro_rules! letters {
     };
 }
 
+/// Whether a task has the error of a cancel, in either codec of the library.
+macro_rules! stopped {
+    ($task:literal) => {
+        concat!(
+            $task,
+            ".state = 'failed' AND ",
+            $task,
+            ".error IS NOT NULL AND ",
+            $task,
+            ".error IN (CAST('",
+            cancelled_json!(),
+            "' AS BLOB), x'",
+            cancelled_pickle!(),
+            "')"
+        )
+    };
+}
+
+/// Whether a cancel ended a letter or a step of it, by its reason or the errors of its steps.
+macro_rules! cancelled {
+    () => {
+        concat!(
+            "CASE WHEN f.kind = 'orchestrator' AND e.state = 'failed' THEN f.cancelled OR EXISTS (
+                SELECT 1 FROM (SELECT s.state, s.error, s.parent_task_id FROM tasks AS s
+                    WHERE s.execution_id = f.execution_id) AS s
+                WHERE s.parent_task_id = f.id AND ",
+            stopped!("s"),
+            ") ELSE 0 END"
+        )
+    };
+}
+
 macro_rules! grounds {
     () => {
         "f.kind, e.state, coalesce(e.expiry_at <= :now, 0), p.state,
@@ -76,7 +109,8 @@ macro_rules! look {
         concat!(
             "SELECT f.id, f.moved_at, ",
             grounds!(),
-            ", f.execution_id, f.step, f.reason, f.queue, f.worker, f.retries, CASE WHEN :dump THEN f.data END",
+            ", f.execution_id, f.step, f.reason, f.queue, f.worker, f.retries, CASE WHEN :dump THEN f.data END, ",
+            cancelled!(),
             letters!(),
             $order,
             " LIMIT coalesce(:limit, -1)"
@@ -105,13 +139,17 @@ const RECORD: &str = "INSERT INTO execution_progress (execution_id, step, status
 const OWNER: &str =
     "SELECT t.execution_id, t.step_name FROM tasks AS t JOIN executions AS e ON e.id = t.execution_id WHERE t.id = ?1";
 /// As in `postgres/letters.rs`; ?1 is a list, ?2 now.
-const AROUND: &str = "SELECT x.id, t.id, t.parent_task_id, t.step_name, t.kind, t.state,
+const AROUND: &str = concat!(
+    "SELECT x.id, t.id, t.parent_task_id, t.step_name, t.kind, t.state,
         t.state = 'completed' AND t.idempotency_key IS NOT NULL AND (
             EXISTS (SELECT 1 FROM idempotency AS i WHERE i.key = t.idempotency_key AND i.value IS NOT NULL)
             OR EXISTS (SELECT 1 FROM cache AS c WHERE c.key = t.idempotency_key AND c.value IS NOT NULL
-                AND (c.expires_at IS NULL OR c.expires_at >= ?2)))
+                AND (c.expires_at IS NULL OR c.expires_at >= ?2))), ",
+    stopped!("t"),
+    "
     FROM tasks AS x JOIN tasks AS t ON t.execution_id = x.execution_id
-    WHERE x.id IN (SELECT value FROM json_each(?1)) AND x.kind = 'orchestrator' AND t.kind <> 'orchestrator' LIMIT ?3";
+    WHERE x.id IN (SELECT value FROM json_each(?1)) AND x.kind = 'orchestrator' AND t.kind <> 'orchestrator' LIMIT ?3"
+);
 const REMEMBERED: &str = concat!(
     "SELECT ",
     task_columns!("NULL", "t.args", "t.kwargs", "NULL"),

@@ -44,6 +44,11 @@ fn letter(id: &str) -> DeadTask {
     }
 }
 
+fn by_cancel(id: &str, kind: &str) -> Task {
+    let error = Some(crate::cancelled::cancelled_json!().as_bytes().to_vec());
+    Task { error, completed_at: at(-5), ..row(id, (id != "t0").then_some("t0"), kind, "failed") }
+}
+
 fn sent(consumed: bool, seconds: i64) -> Signal {
     Signal { name: "go".into(), payload: None, created_at: at(seconds), consumed: Some(consumed), consumed_at: None }
 }
@@ -91,6 +96,25 @@ fn each_cause_is_named_and_healthy_executions_have_none() {
             vec!["timed_out", "step_failed"],
         ),
         ("cancelled", with("cancelled", vec![root("failed")]), None, vec![]),
+        (
+            "cancelled, and marked failed by its orchestrator",
+            letters(with("failed", vec![by_cancel("t0", "orchestrator"), by_cancel("t1", "activity")])),
+            None,
+            vec!["stopped_by_cancel"],
+        ),
+        (
+            "failed for itself after a round that was cancelled",
+            with(
+                "failed",
+                vec![
+                    root("failed"),
+                    failed("t1", "activity"),
+                    Task { parent_task_id: Some("old".into()), ..by_cancel("t2", "activity") },
+                ],
+            ),
+            None,
+            vec!["step_failed"],
+        ),
         ("just dispatched", with("pending", vec![pending(-5)]), Some(silent), vec![]),
         ("nobody polls", with("pending", vec![pending(-90)]), Some(silent), vec!["no_worker"]),
         ("behind", with("pending", vec![pending(-90)]), Some(busy), vec!["queue_behind"]),
