@@ -142,7 +142,6 @@ fn guards() {
     use sen_core::permit::{Consent, Revocation};
     use sen_core::registry::{self, Access};
     use sen_core::stores::url::Target;
-    use sen_core::systems::node;
     use sen_core::systems::node::request::AgentRequest;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -13,7 +13,6 @@ use sen_core::ops::act::{self, Author};
 use sen_core::permit::{Consent, Revocation};
 use sen_core::registry::{self, Access};
 use sen_core::stores::url::Target;
-use sen_core::systems::node;
 use sen_core::systems::node::request::AgentRequest;
 
 use crate::harness::redis::Answer;

@@ -342,6 +342,7 @@ fn one_status_shows_both_databases() {
 fn completion_doctor_and_statistics() {
     use std::time::Duration;
 
+    use sen_core::model::live::Live;
     use sen_core::registry::{self, Access};
     use sen_core::stores::url::Target;
     use sen_core::systems::node;
@@ -353,10 +354,9 @@ fn completion_doctor_and_statistics() {
         let database = registry::open(&target, Access::Read, Some(Duration::from_secs(5))).await.unwrap();
         let system = database.system(node::NAME).unwrap();
         assert!(system.present().await.unwrap());
-        assert_eq!(system.complete("agent_task", "task_0e41", 10).await.unwrap(), ["task_0e41c04ec91f"]);
-        assert_eq!(system.complete("agent_task", "task_", 5).await.unwrap().len(), 5);
-        assert_eq!(system.complete("agent_task_state", "lea", 9).await.unwrap(), ["leased", "lease_expired"]);
-        assert!(system.complete("lease", "", 9).await.unwrap().is_empty());
+        assert_eq!(system.complete(Live::AgentTask, "task_0e41", 10).await.unwrap(), ["task_0e41c04ec91f"]);
+        assert_eq!(system.complete(Live::AgentTask, "task_", 5).await.unwrap().len(), 5);
+        assert!(system.complete(Live::Lease, "", 9).await.unwrap().is_empty());
         let checks = system.checkup().await.unwrap().checks;
         assert!(checks.iter().any(|check| check.topic == "persistence"), "{checks:?}");
         let window = Duration::from_secs(3650 * 86_400);
