@@ -289,8 +289,15 @@ fn no_table_of_executions_that_may_not_be_read_is_called_well() {
     let url = database.url();
     peers::ask(&STENT_112, "stent/make.py", &[&url, "--only-finished"]);
     let tables = [
-        "signals", "execution_progress", "execution_counters", "execution_state", "cache", "idempotency", "dead_tasks",
-        "tasks", "executions",
+        "signals",
+        "execution_progress",
+        "execution_counters",
+        "execution_state",
+        "cache",
+        "idempotency",
+        "dead_tasks",
+        "tasks",
+        "executions",
     ];
     database.psql(&format!("TRUNCATE {}", tables.join(", ")));
     let role = format!("executions_kept_from_{}", database.name);

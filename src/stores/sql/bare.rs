@@ -5,12 +5,70 @@ use super::lex::{Kind, Token, tokens};
 
 /// Words that may stand before a bracket and call nothing, and functions that the grammar itself knows.
 const BEFORE_BRACKETS: [&str; 64] = [
-    "ALL", "AND", "ANY", "ARRAY", "AS", "BY", "CASE", "CAST", "COALESCE", "CONFLICT", "DISTINCT", "ELSE", "EXCEPT",
-    "EXISTS", "FILTER", "FROM", "GREATEST", "HAVING", "INTERSECT", "JOIN", "LATERAL", "LEAST", "LIMIT", "MATERIALIZED",
-    "NOT", "OFFSET", "ON", "OPERATOR", "OR", "OVER", "RETURNING", "ROW", "SELECT", "SET", "SOME", "THEN", "UNION",
-    "VALUES", "WHEN", "WHERE", "ZONE", "EXTRACT", "BIGINT", "BIT",
-    "BOOLEAN", "CHAR", "CHARACTER", "DEC", "DECIMAL", "DOUBLE", "FLOAT", "INT", "INTEGER", "INTERVAL", "NCHAR",
-    "NUMERIC", "REAL", "SMALLINT", "TIME", "TIMESTAMP", "VARCHAR", "VARYING", "PRECISION", "IN",
+    "ALL",
+    "AND",
+    "ANY",
+    "ARRAY",
+    "AS",
+    "BY",
+    "CASE",
+    "CAST",
+    "COALESCE",
+    "CONFLICT",
+    "DISTINCT",
+    "ELSE",
+    "EXCEPT",
+    "EXISTS",
+    "FILTER",
+    "FROM",
+    "GREATEST",
+    "HAVING",
+    "INTERSECT",
+    "JOIN",
+    "LATERAL",
+    "LEAST",
+    "LIMIT",
+    "MATERIALIZED",
+    "NOT",
+    "OFFSET",
+    "ON",
+    "OPERATOR",
+    "OR",
+    "OVER",
+    "RETURNING",
+    "ROW",
+    "SELECT",
+    "SET",
+    "SOME",
+    "THEN",
+    "UNION",
+    "VALUES",
+    "WHEN",
+    "WHERE",
+    "ZONE",
+    "EXTRACT",
+    "BIGINT",
+    "BIT",
+    "BOOLEAN",
+    "CHAR",
+    "CHARACTER",
+    "DEC",
+    "DECIMAL",
+    "DOUBLE",
+    "FLOAT",
+    "INT",
+    "INTEGER",
+    "INTERVAL",
+    "NCHAR",
+    "NUMERIC",
+    "REAL",
+    "SMALLINT",
+    "TIME",
+    "TIMESTAMP",
+    "VARCHAR",
+    "VARYING",
+    "PRECISION",
+    "IN",
 ];
 
 /// Types that are keywords.
@@ -67,7 +125,8 @@ pub(super) fn bare(sql: &str) -> Vec<String> {
                     *assigning |= token.is("SET");
                     *assigning &= !["FROM", "WHERE", "RETURNING", "SELECT"].iter().any(|word| token.is(word));
                 }
-                let place = token.is("IN") && open.last().is_some_and(|(word, _)| word.eq_ignore_ascii_case("position"));
+                let place =
+                    token.is("IN") && open.last().is_some_and(|(word, _)| word.eq_ignore_ascii_case("position"));
                 place || all.word(at, open.last().is_some_and(|(word, _)| word.eq_ignore_ascii_case("CAST")))
             }
             _ => true,
@@ -109,7 +168,8 @@ impl Look<'_> {
             "-" | "+" => {
                 let word = self.is(before(1), &["SELECT", "THEN", "ELSE", "WHEN", "AND", "OR", "LIMIT", "OFFSET"]);
                 // After `OPERATOR(pg_catalog.x)`.
-                let second = self.mark(before(1), ")") && self.mark(before(3), ".") && self.is(before(4), &["pg_catalog"]);
+                let second =
+                    self.mark(before(1), ")") && self.mark(before(3), ".") && self.is(before(4), &["pg_catalog"]);
                 (first || word || second) && self.kind(Some(at + 1)) == Some(Kind::Num)
             }
             "=" if assigning => {
@@ -160,7 +220,8 @@ impl Look<'_> {
         // A list of columns: of what an alias names, of what is inserted into, or of a query that is named in front.
         let Some(end) = self.plain(at + 1) else { return false };
         self.is(before(1), &["AS", "INTO"])
-            || (self.is(Some(end + 1), &["AS"]) && (self.is(before(1), &["WITH", "RECURSIVE"]) || self.mark(before(1), ",")))
+            || (self.is(Some(end + 1), &["AS"])
+                && (self.is(before(1), &["WITH", "RECURSIVE"]) || self.mark(before(1), ",")))
     }
 
     /// Whether there is such a token in the bracket that opens here, and in none within it.
