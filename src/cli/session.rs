@@ -166,7 +166,17 @@ impl Session {
     /// # Errors
     /// `Usage` when none is named or its URL cannot be understood.
     pub fn target(&self) -> Result<Target> {
-        Ok(self.named_target()?.retried_for(self.connect_retry()?))
+        self.patient(self.named_target()?)
+    }
+
+    /// The target, with how long connecting may take and how long it is tried again. `--timeout` bounds the log-in, too, where
+    /// the settings would give it longer.
+    fn patient(&self, target: Target) -> Result<Target> {
+        let target = target.retried_for(self.connect_retry()?);
+        Ok(match self.globals.timeout.filter(|limit| !limit.is_zero()) {
+            Some(limit) => target.answering_within(limit),
+            None => target,
+        })
     }
 
     /// How long connecting is tried again: `--connect-retry`, else `SEN_CONNECT_RETRY`, else not at all.
@@ -233,7 +243,7 @@ impl Session {
         };
         let Some(url) = url else { return Ok(None) };
         let named = Target::resolve(Some(&url), &|_| None).map_err(|error| error.with_context(name))?;
-        match named.retried_for(self.connect_retry()?) {
+        match self.patient(named)? {
             Target::Redis(info) => Ok(Some(*info)),
             _ => Err(Error::usage(format!("{name} does not name a Redis")).with_hint("write redis://host/0")),
         }

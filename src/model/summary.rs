@@ -28,6 +28,8 @@ pub struct Survey {
     pub sections: Vec<Section>,
     /// How many dead letters there are, where the system keeps any.
     pub dead_letters: Option<i64>,
+    /// Its tables that this role may not read and of which nothing is counted: what is in them was not seen.
+    pub unread: Vec<String>,
 }
 
 /// What one system does and has to do.

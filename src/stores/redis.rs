@@ -70,6 +70,11 @@ impl Redis {
         &self.description
     }
 
+    /// The number of the database on its server.
+    pub fn database(&self) -> u32 {
+        self.info.db
+    }
+
     /// How the connection is protected, for people: `Unix socket`, `not encrypted`, `TLS, certificate verified`.
     pub async fn encryption(&self) -> &'static str {
         self.wire.lock().await.as_ref().map_or("not connected yet", Wire::encryption)

@@ -1,5 +1,7 @@
 //! SQL text that cannot be built from runtime strings: only literals of this program, and quoted identifiers.
 
+#[cfg(all(feature = "postgres", any(test, debug_assertions)))]
+mod bare;
 #[cfg(feature = "postgres")]
 mod lex;
 #[cfg(feature = "postgres")]
@@ -64,6 +66,11 @@ impl Sql {
         self.qualified.get_or_init(|| {
             let (text, odd) = qualify::qualify(&self.text);
             debug_assert!(odd.is_empty(), "cannot be qualified: {odd:?} in {}", self.text);
+            #[cfg(debug_assertions)]
+            {
+                let bare = bare::bare(&text);
+                assert!(bare.is_empty(), "left to the search path: {bare:?} in {text}");
+            }
             text
         })
     }

@@ -132,6 +132,19 @@ impl Target {
         self
     }
 
+    /// The same, with at most `limit` for the log-in to each of its servers.
+    #[must_use]
+    pub fn answering_within(mut self, limit: Duration) -> Self {
+        match &mut self {
+            Self::Postgres(info) => {
+                info.connect_timeout = Some(info.connect_timeout.map_or(limit, |own| own.min(limit)));
+            }
+            Self::Redis(info) => info.connect_timeout = info.connect_timeout.min(limit),
+            Self::Sqlite(_) => {}
+        }
+        self
+    }
+
     /// For whoever writes: while connecting is tried again, a standby counts as not reached yet, unless the operator said
     /// what the session must be able to do.
     #[cfg(feature = "postgres")]

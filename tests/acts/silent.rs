@@ -76,15 +76,43 @@ fn a_server_that_accepts_and_says_nothing_is_no_connection() {
     let with_tls = format!("{url}&sslmode=require");
     let wait = ["wait", "k1", "--timeout", "1s"];
     let running = [
-        (start(&["status"], &url), 6),
-        (start(&["status"], &with_tls), 6),
-        (start(&wait, &url), 6),
-        (start(&["once", "k2", "--", "true"], &url), 125),
-        (start(&["__complete", "bash", "2", "--", "sen", "inspect", ""], &url), 0),
+        (start(&["status"], &url), 6, "2s"),
+        (start(&["status", "--timeout", "20s"], &url), 6, "2s"),
+        (start(&["status"], &with_tls), 6, "2s"),
+        (start(&wait, &url), 6, "1s"),
+        (start(&["once", "k2", "--", "true"], &url), 125, "2s"),
+        (start(&["__complete", "bash", "2", "--", "sen", "inspect", ""], &url), 0, ""),
     ];
-    for (running, code) in running {
+    for (running, code, limit) in running {
         let output = running.finish().expect_code(code);
-        assert!(code == 0 || output.stderr.contains("no answer within 2s"), "{}", output.stderr);
+        assert!(code == 0 || output.stderr.contains(&format!("no answer within {limit}")), "{}", output.stderr);
+    }
+}
+
+/// `--timeout` is what the operator typed: it bounds the log-in, too, to PostgreSQL and to Redis.
+#[test]
+fn a_time_limit_bounds_the_log_in() {
+    // Lets everybody in and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let (postgres, redis) = (format!("postgresql://u:p@127.0.0.1:{port}/d"), format!("redis://127.0.0.1:{port}/0"));
+    let own = format!("{postgres}?connect_timeout=0");
+    let commands: [(&[&str], &str, i32); 8] = [
+        (&["status"], &postgres, 6),
+        (&["status"], &own, 6),
+        (&["list"], &postgres, 6),
+        (&["wait", "k"], &postgres, 6),
+        (&["once", "k", "--", "true"], &postgres, 125),
+        (&["reconcile", "k", "--reset", "--yes"], &postgres, 6),
+        (&["status"], &redis, 6),
+        (&["agent", "list"], &redis, 6),
+    ];
+    for (words, url, code) in commands {
+        let begun = std::time::Instant::now();
+        let output = start(&[&["--timeout", "2s"], words].concat(), url).finish().expect_code(code);
+        let took = begun.elapsed();
+        assert!(output.stderr.contains("no answer within 2s"), "{words:?} {url}: {}", output.stderr);
+        assert!(took > Duration::from_millis(1900) && took < Duration::from_secs(8), "{words:?} {url}: {took:?}");
     }
 }
 

@@ -97,6 +97,14 @@ impl<'a> Scene<'a> {
         let (executions, letters) = if made.has_signals() {
             let all = peers::ask(made.durable, "stent/make.py", &[&url, "--only-finished"]);
             let letters = peers::ask(made.durable, "stent/letters.py", &[&url, "4", "--queue", "main"]);
+            // As if its worker had ended an hour ago between the end of its last task and its own.
+            let lost = all["executions"]["checkout"].as_str().unwrap();
+            database.psql(&format!(
+                "UPDATE executions SET state = 'running', result = NULL, completed_at = NULL, created_at = created_at - interval '1 hour'
+                    WHERE id = '{lost}';
+                UPDATE tasks SET created_at = created_at - interval '1 hour', started_at = started_at - interval '1 hour',
+                    completed_at = completed_at - interval '1 hour' WHERE execution_id = '{lost}'"
+            ));
             (all["executions"].clone(), letters["ids"].clone())
         } else {
             let all = peers::ask(made.durable, "stent/old.py", &[&url]);
@@ -266,6 +274,7 @@ impl<'a> Scene<'a> {
                 step(&[0], &["dlq", "discard", &self.letters[2], "--export", export, "--yes"]),
                 step(&[0], &["exec", "signal", self.id("queued-1"), "go", "{\"a\": 1}", "--yes"]),
                 step(&[0], &["exec", "cancel", self.id("queued-0"), "--yes"]),
+                step(&[0], &["exec", "complete", self.id("checkout"), "--yes"]),
             ]);
         } else {
             steps.extend([

@@ -1,9 +1,11 @@
 //! What a role may not see is told, and never passed off as "nothing there".
 
+use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::peers::{Peer, SAGA_073};
+use crate::harness::peers::{self, Peer, SAGA_073, STENT_112};
 use crate::harness::postgres::{Options, Server};
+use crate::harness::pty::terminal;
 use crate::harness::sen::sen;
 use crate::scene::{Scene, TODAY};
 
@@ -155,6 +157,7 @@ fn expected(table: &str, words: &str, letter: &str) -> Shown {
     match table {
         "sentinel_leases" => match () {
             () if all => Rest(&["stent"]),
+            () if begins(&["wait", "once"]) => Refused,
             () if begins(&["list", "history"]) || by_id && words.contains(" u:") => Refused,
             () if by_id => Rest(&[]),
             () => Whole,
@@ -162,6 +165,7 @@ fn expected(table: &str, words: &str, letter: &str) -> Shown {
         "sentinel_events" => match () {
             () if all => Rest(&["sentinel", "uncertain"]),
             () if begins(&["history"]) => Refused,
+            () if begins(&["wait", "once"]) => Rest(&[]),
             () if words == "inspect u:9" => Refused,
             () if by_id && words.contains(" u:") => Rest(&["u:1"]),
             () if by_id => Rest(&[]),
@@ -180,18 +184,21 @@ fn expected(table: &str, words: &str, letter: &str) -> Shown {
             () => Whole,
         },
         "signals" => match () {
+            () if all => Rest(&["sentinel", "saga"]),
             () if begins(&["exec show", "task show"]) || words == "inspect u:9" => Refused,
             () if by_id && words.contains(" u:") => Rest(&["u:1"]),
             () if by_id => Rest(&[]),
             () => Whole,
         },
         "execution_progress" | "execution_counters" | "execution_state" => match () {
+            () if all => Rest(&["sentinel", "saga"]),
             () if words == "inspect u:9" => Refused,
             () if begins(&["exec show", "task show"]) => Rest(&["verdict:"]),
             () if by_id && words.contains(" u:") => Rest(&["u:1"]),
             () if by_id => Rest(&[]),
             () => Whole,
         },
+        "idempotency" | "cache" if all => Rest(&["sentinel", "saga"]),
         "idempotency" | "cache" if of_letter => Rest(&["flows:"]),
         "idempotency" | "cache" => Whole,
         "order_saga" if begins(&["saga show"]) => Refused,
@@ -233,7 +240,7 @@ fn a_table_that_may_not_be_read_hides_nothing_else_and_is_named() {
                 && told.contains("sen grants");
             let good = match expected(table, &words, &letter) {
                 Shown::Whole => step.codes.contains(&output.code) && !told.contains("permission denied"),
-                Shown::Refused => output.code == 1 && named && output.stdout.is_empty(),
+                Shown::Refused => [1, 125].contains(&output.code) && named && output.stdout.is_empty(),
                 Shown::Rest(pieces) => {
                     output.code == 1 && named && pieces.iter().all(|piece| output.stdout.contains(piece))
                 }
@@ -272,5 +279,58 @@ fn nothing_is_called_well_that_was_not_seen() {
         assert!(output.stderr.contains("permission denied for table sentinel_events"), "{}", output.stderr);
     }
     assert!(run(&["metrics"], 1).stdout.contains("\nsen_unread_systems 1\n"));
+    database.psql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+/// The same for every table of durable executions, those among them of which `status` counts nothing.
+#[test]
+fn no_table_of_executions_that_may_not_be_read_is_called_well() {
+    let database = Server::shared().fresh_database();
+    let url = database.url();
+    peers::ask(&STENT_112, "stent/make.py", &[&url, "--only-finished"]);
+    let tables = [
+        "signals",
+        "execution_progress",
+        "execution_counters",
+        "execution_state",
+        "cache",
+        "idempotency",
+        "dead_tasks",
+        "tasks",
+        "executions",
+    ];
+    database.psql(&format!("TRUNCATE {}", tables.join(", ")));
+    let role = format!("executions_kept_from_{}", database.name);
+    database.psql(&format!("CREATE ROLE {role} LOGIN"));
+    database.psql(&sen(["grants", "--role", "ro", "--to", &role]).database(&url).run().expect_code(0).stdout);
+    let reader = as_role(&url, &role);
+    let run = |args: &[&str], code| sen(args).database(&reader).run().expect_code(code);
+    assert!(run(&["status", "--check"], 0).stdout.contains("nothing needs a person"));
+    for table in tables {
+        database.psql(&format!("REVOKE ALL ON {table} FROM {role}"));
+        for args in [&["status"][..], &["status", "--check"], &["metrics"]] {
+            let output = run(args, 1);
+            let told = output.stderr.contains(&format!("permission denied for table {table}"));
+            assert!(told && output.stderr.contains("sen grants"), "{table}: {args:?}: {}", output.stderr);
+            assert!(!output.stdout.contains("nothing needs a person"), "{table}: {args:?}: {}", output.stdout);
+        }
+        database.psql(&format!("GRANT SELECT ON {table} TO {role}"));
+    }
+    // Whoever follows it sees it, too: in the terminal, and as lines.
+    database.psql(&format!("REVOKE ALL ON signals FROM {role}"));
+    let mut live = terminal(["watch", "--interval", "200ms"]).database(&reader).size(30, 160).start();
+    live.wait_for("permission denied for table signals");
+    live.type_keys("q");
+    let shown = live.finish();
+    assert!(!shown.screen.contains("nothing needs a person"), "{}", shown.screen);
+    let followed = sen(["watch", "--interval", "200ms", "-o", "jsonl"]).database(&reader).start();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    followed.signal(Signal::INT);
+    let told = followed.finish().stdout;
+    assert!(told.contains("permission denied for table signals") && told.contains(r#""warning":1"#), "{told}");
+    database.psql(&format!("GRANT SELECT ON signals TO {role}"));
+    // Some of its columns are enough to know of it.
+    database.psql(&format!("REVOKE ALL ON cache FROM {role}; GRANT SELECT (key) ON cache TO {role}"));
+    run(&["status", "--check"], 0);
     database.psql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }

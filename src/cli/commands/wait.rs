@@ -8,7 +8,7 @@ use sen_core::model::record::Found;
 use sen_core::model::value::Value;
 use sen_core::ops::wait::{self, Waited};
 use sen_core::systems::sentinel;
-use sen_core::time::Timestamp;
+use sen_core::time::{Timestamp, Uptime};
 
 use super::inspect::stored_key;
 use crate::completion::live::{Completes, Live};
@@ -57,8 +57,10 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         Goal::Settled => wait::Goal::Settled,
         Goal::Free => wait::Goal::Free,
     };
+    let start = Uptime::now();
     let database = session.read().await?;
-    let limit = session.globals.timeout.unwrap_or(PATIENCE);
+    // The log-in is part of it.
+    let limit = session.globals.timeout.unwrap_or(PATIENCE).saturating_sub(start.until(Uptime::now()));
     let waited = wait::wait(database.system(sentinel::NAME)?, &key, goal, limit).await?;
     let (exit, outcome, found) = match waited {
         Waited::Reached(found) => (Exit::Done, "reached", found),

@@ -127,12 +127,23 @@ fn state_row(front: Front, event: &'static str, took: Duration) -> Row {
             ("command", Value::Text(item.next.command.clone())),
         ])
     });
+    // What could not be looked at may need somebody, too.
+    let unread: Vec<String> = front.unreachable.iter().map(ToString::to_string).collect();
+    let items = items.chain(unread.iter().map(|text| {
+        Value::Map(vec![
+            ("system", Value::Null),
+            ("severity", Value::Name(Severity::Warning.name())),
+            ("text", Value::Text(text.clone())),
+            ("command", Value::Text("sen doctor".to_owned())),
+        ])
+    }));
+    let warnings = attention.iter().filter(|(_, item)| item.severity == Severity::Warning).count() + unread.len();
     let letters = front.surveys.iter().filter_map(|survey| survey.dead_letters).reduce(|sum, more| sum + more);
     let row = [
         Value::Time(front.now),
         Value::Name(event),
         severe(Severity::Critical),
-        severe(Severity::Warning),
+        Value::Int(warnings as i64),
         letters.map_or(Value::Null, Value::Int),
         Value::Null,
         Value::List(items.collect()),
@@ -141,6 +152,10 @@ fn state_row(front: Front, event: &'static str, took: Duration) -> Row {
     let mut row = Vec::from(row);
     let mut picture = Picture::default();
     picture.absorb(&Glance { front, running: Vec::new() });
-    row[5] = Value::Text(picture.summary());
+    let mut summary = picture.summary();
+    for text in unread {
+        summary += &format!("; {text}");
+    }
+    row[5] = Value::Text(summary);
     row
 }

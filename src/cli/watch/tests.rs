@@ -52,6 +52,7 @@ fn glance(seconds: i64, counts: &[(&'static str, Severity, i64)], text: &str) ->
         oldest: Some(at(-90)),
     });
     let survey = Survey {
+        unread: Vec::new(),
         system: "sentinel",
         version: format!("0.5.0 {text}"),
         writable: true,

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use futures_util::future::join_all;
 
 use crate::registry::Database;
+use sen_model::checkup::UNPRIVILEGED;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::summary::{Attention, Survey};
 use sen_model::time::Timestamp;
@@ -54,6 +55,12 @@ pub async fn survey(database: &Database) -> Result<Front> {
         match answer {
             Ok(survey) => {
                 places.push(system.database().to_owned());
+                // Of what nothing was counted something may be said elsewhere; that it could not be seen is told.
+                if !survey.unread.is_empty() {
+                    let text = format!("permission denied for table {}", survey.unread.join(", "));
+                    let error = Error::new(ErrorKind::Denied, text).with_hint(UNPRIVILEGED);
+                    unreachable.push(error.with_context(format!("not all of {} is seen", survey.system)));
+                }
                 surveys.push(survey);
             }
             Err(error) if error.kind() == ErrorKind::NoSystem => {

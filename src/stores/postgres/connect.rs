@@ -120,8 +120,10 @@ async fn suits(found: &mut Postgres, wanted: TargetSessionAttrs) -> Result<Optio
 async fn within<T>(info: &Conninfo, step: impl Future<Output = Result<T>>) -> Result<T> {
     let Some(limit) = info.connect_timeout else { return step.await };
     tokio::time::timeout(limit, step).await.unwrap_or_else(|_| {
-        Err(Error::new(ErrorKind::Connect, format!("no answer within {}s", limit.as_secs()))
-            .with_hint("is the host right, and does a firewall drop packets? connect_timeout sets the limit"))
+        let limit = sen_model::time::humane(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
+        Err(Error::new(ErrorKind::Connect, format!("no answer within {limit}")).with_hint(
+            "is the host right, and does a firewall drop packets? connect_timeout and --timeout set the limit",
+        ))
     })
 }
 

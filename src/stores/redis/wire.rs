@@ -145,7 +145,9 @@ impl Wire {
         match replies.next() {
             // A user whose access list lacks SELECT can still work in the first database.
             Some(Reply::Error(text)) if info.db != 0 || errors::is_login(&text) || !text.starts_with("NOPERM") => {
-                Err(errors::from_server(&text))
+                let refused = text.starts_with("NOPERM") && info.db != 0;
+                let error = errors::from_server(&text);
+                Err(if refused { error.with_context(format!("database {} needs SELECT", info.db)) } else { error })
             }
             Some(Reply::Simple(_) | Reply::Error(_)) => Ok(()),
             _ => Err(foreign()),

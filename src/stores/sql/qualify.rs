@@ -173,7 +173,7 @@ impl<'a> Parser<'a> {
     /// `position(a IN b)`.
     fn group(&mut self, place: bool) -> String {
         let mut text = String::new();
-        let (mut common, mut assigns, mut target) = (false, false, false);
+        let (mut assigns, mut target) = (false, false);
         while let Some(token) = self.peek() {
             let ends = ["WHEN", "THEN", "ELSE", "END"].iter().any(|word| token.is(word));
             if token.kind == Kind::Close || ends {
@@ -190,27 +190,23 @@ impl<'a> Parser<'a> {
                 self.at += 1;
                 push(&mut text, token.text);
                 match token.text.to_ascii_uppercase().as_str() {
-                    "WITH" => common = !self.is(0, "ORDINALITY"),
-                    "SELECT" | "INSERT" | "UPDATE" | "DELETE" => common = false,
+                    "WITH" if !self.is(0, "ORDINALITY") => self.common(&mut text),
                     "SET" => (assigns, target) = (true, true),
                     "FROM" | "WHERE" | "RETURNING" => (assigns, target) = (false, false),
                     "AS" => self.alias(&mut text),
                     "INTO" => self.into(&mut text),
-                    "CONFLICT" if self.mark(0, "(") => push(&mut text, &self.verbatim()),
+                    "CONFLICT" if self.mark(0, "(") => push(&mut text, &self.names()),
                     "USING" if self.mark(0, "(") && !self.is(1, "SELECT") => self.odd.push("USING (".into()),
                     _ => {}
                 }
             } else if target {
                 target = false;
-                let name = if token.mark("(") { self.verbatim().into() } else { self.name() };
+                let name = if token.mark("(") { self.names().into() } else { self.name() };
                 push(&mut text, &name);
                 if self.mark(0, "=") {
                     self.at += 1;
                     push(&mut text, "=");
                 }
-            } else if common && self.mark(1, "(") && matches!(token.kind, Kind::Word | Kind::Quoted) {
-                push(&mut text, &self.name());
-                push(&mut text, &self.verbatim());
             } else {
                 push(&mut text, &self.expression(0).text);
             }
@@ -228,10 +224,63 @@ impl<'a> Parser<'a> {
         keyword && !called
     }
 
+    /// The queries that WITH names, each with its columns and its body: `[RECURSIVE] name (a, b) AS [NOT] MATERIALIZED (…), …`.
+    fn common(&mut self, text: &mut String) {
+        if self.is(0, "RECURSIVE") {
+            self.at += 1;
+            push(text, "RECURSIVE");
+        }
+        loop {
+            push(text, &self.name());
+            if self.mark(0, "(") {
+                push(text, &self.names());
+            }
+            if !self.is(0, "AS") {
+                return self.puzzled();
+            }
+            self.at += 1;
+            push(text, "AS");
+            self.materialized(text);
+            if !self.mark(0, "(") {
+                return self.puzzled();
+            }
+            self.at += 1;
+            let inner = self.group(false);
+            if !self.mark(0, ")") {
+                push(text, &format!("({inner}"));
+                return self.puzzled();
+            }
+            self.at += 1;
+            push(text, &format!("({inner})"));
+            if self.is(0, "SEARCH") || self.is(0, "CYCLE") {
+                return self.puzzled();
+            }
+            if !self.mark(0, ",") {
+                return;
+            }
+            self.at += 1;
+            text.push(',');
+        }
+    }
+
+    /// `MATERIALIZED` or `NOT MATERIALIZED`, if it is there.
+    fn materialized(&mut self, text: &mut String) {
+        let negated = usize::from(self.is(0, "NOT"));
+        if self.is(negated, "MATERIALIZED") {
+            self.at += negated + 1;
+            push(text, if negated == 1 { "NOT MATERIALIZED" } else { "MATERIALIZED" });
+        }
+    }
+
+    /// What comes next is not understood.
+    fn puzzled(&mut self) {
+        self.odd.push(self.peek().map_or("the end", |token| token.text).to_owned());
+    }
+
     /// What follows AS: a name, and the names (and types) of its columns.
     fn alias(&mut self, text: &mut String) {
         if self.is(0, "MATERIALIZED") || (self.is(0, "NOT") && self.is(1, "MATERIALIZED")) {
-            return;
+            return self.materialized(text);
         }
         if matches!(self.kind(0), Some(Kind::Word | Kind::Quoted)) {
             push(text, &self.name());
@@ -269,8 +318,19 @@ impl<'a> Parser<'a> {
             push(text, &self.name());
         }
         if self.mark(0, "(") && !self.is(1, "SELECT") {
-            push(text, &self.verbatim());
+            push(text, &self.names());
         }
+    }
+
+    /// A bracket with nothing in it but names; anything else is not understood.
+    fn names(&mut self) -> String {
+        let from = self.at;
+        let text = self.verbatim();
+        let odd = self.tokens[from + 1..self.at.max(from + 2) - 1]
+            .iter()
+            .find(|token| !(matches!(token.kind, Kind::Word | Kind::Quoted) || token.mark(",") || token.mark(".")));
+        self.odd.extend(odd.map(|token| format!("{} in {text}", token.text)));
+        text
     }
 
     /// A bracket and all that is in it, as it is.
@@ -615,6 +675,7 @@ mod tests {
     fn q(sql: &str) -> String {
         let (text, odd) = qualify(sql);
         assert!(odd.is_empty(), "{odd:?} in {sql}");
+        assert_eq!(crate::sql::bare::bare(&text), Vec::<String>::new(), "{text}");
         text
     }
 
@@ -694,7 +755,123 @@ mod tests {
             "SELECT pg_catalog.row_number() OVER (PARTITION BY a ORDER BY b DESC NULLS LAST), \
             a AT TIME ZONE 'UTC' OPERATOR(pg_catalog.+) b"
         );
-        let (_, odd) = qualify("SELECT a FROM b JOIN c USING (d)");
-        assert!(!odd.is_empty());
+        for puzzling in [
+            "SELECT a FROM b JOIN c USING (d)",
+            "INSERT INTO t (a) SELECT 1 ON CONFLICT (lower(a)) DO NOTHING",
+            "WITH a (f(b)) AS (SELECT 1) SELECT 1",
+            "WITH a MATERIALIZED (SELECT 1) SELECT 1",
+            "WITH a AS (SELECT 1) SEARCH DEPTH FIRST BY b SET c, d (SELECT 1) SELECT 1",
+        ] {
+            let (text, odd) = qualify(puzzling);
+            assert!(!odd.is_empty(), "{puzzling}: {text}");
+        }
+    }
+
+    /// The string literals of a source.
+    fn literals(source: &str) -> Vec<String> {
+        let (mut found, mut rest) = (Vec::new(), source);
+        while let Some(at) = rest.find(['"', '\'', '/']) {
+            let (mark, after) = (&rest[at..=at], &rest[at + 1..]);
+            rest = match mark {
+                "/" if after.starts_with('/') => &after[after.find('\n').unwrap_or(after.len())..],
+                // A character that would look like the beginning of a literal.
+                "'" if after.starts_with("\"'") => &after[2..],
+                "\"" => {
+                    let (mut text, mut chars, mut end) = (String::new(), after.char_indices().peekable(), after.len());
+                    while let Some((at, char)) = chars.next() {
+                        match char {
+                            '"' => {
+                                end = at + 1;
+                                break;
+                            }
+                            '\\' => match chars.next() {
+                                Some((_, '\n')) => while chars.next_if(|(_, char)| char.is_whitespace()).is_some() {},
+                                Some((_, other)) => text.push(if other == 'n' { '\n' } else { other }),
+                                None => {}
+                            },
+                            char => text.push(char),
+                        }
+                    }
+                    found.push(text);
+                    &after[end..]
+                }
+                _ => after,
+            };
+        }
+        found
+    }
+
+    fn sources(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.to_string_lossy().contains("postgres") {
+                found.push(path);
+            }
+        }
+    }
+
+    /// Every piece of SQL in the sources that speak to PostgreSQL, whether a test runs it or not.
+    #[test]
+    fn no_piece_of_any_statement_is_left_to_the_search_path() {
+        let mut paths = Vec::new();
+        sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &mut paths);
+        let (mut wrong, mut pieces) = (Vec::new(), 0);
+        for path in paths {
+            let source = std::fs::read_to_string(&path).unwrap();
+            let source = source.split("#[cfg(test)]").next().unwrap();
+            for piece in literals(source) {
+                let speaks = |word: &&str| piece.split(|char: char| !char.is_alphabetic()).any(|found| found == *word);
+                let sql = ["SELECT", "FROM", "WHERE", "AND", "UPDATE", "DELETE", "CASE", "WHEN"].iter().any(speaks);
+                // What is shown to a person to be typed is not sent.
+                if !sql || piece.starts_with("ALTER SYSTEM ") {
+                    continue;
+                }
+                pieces += 1;
+                // What the piece before it begins, and the one after it ends.
+                let before = match piece.trim_start() {
+                    text if text.starts_with(')') => "(1",
+                    text if text.starts_with("WHEN ") => "CASE ",
+                    _ => "",
+                };
+                let after = if piece.trim_end().ends_with("CASE") { "WHEN true" } else { "" };
+                let (text, _) = qualify(&format!("{before}{piece}{after}"));
+                let bare = crate::sql::bare::bare(&text);
+                if !bare.is_empty() {
+                    wrong.push(format!("{}: {bare:?} in {text}", path.display()));
+                }
+            }
+        }
+        assert!(pieces > 300, "{pieces}");
+        assert!(wrong.is_empty(), "{}\n{} of {pieces}", wrong.join("\n"), wrong.len());
+    }
+
+    #[test]
+    fn the_body_of_every_query_that_with_names_is_qualified_however_it_is_spelt() {
+        let body = "SELECT lower(a) FROM t WHERE b = 'x'";
+        let done = "SELECT pg_catalog.lower(a) FROM t WHERE b OPERATOR(pg_catalog.=) 'x'";
+        for recursive in ["", "RECURSIVE "] {
+            for columns in ["", " (a, \"b c\")"] {
+                for kept in ["", "MATERIALIZED ", "NOT MATERIALIZED "] {
+                    let of = |body: &str| {
+                        format!("WITH {recursive}x{columns} AS {kept}({body}), y{columns} AS {kept}({body}) SELECT 1")
+                    };
+                    assert_eq!(q(&of(body)), of(done));
+                    // One in another.
+                    assert_eq!(q(&of(&of(body))), of(&of(done)));
+                }
+            }
+        }
+        assert_eq!(
+            q("WITH a AS MATERIALIZED (UPDATE t SET b = b + 1 WHERE c > 2 RETURNING lower(d)), \
+                e AS (DELETE FROM t USING a WHERE f IN ('g') RETURNING *), \
+                h (i) AS NOT MATERIALIZED (INSERT INTO t (a, b) VALUES (now(), 1 - 2) RETURNING upper(d)) SELECT count(*) FROM e"),
+            "WITH a AS MATERIALIZED (UPDATE t SET b = b OPERATOR(pg_catalog.+) 1 WHERE c OPERATOR(pg_catalog.>) 2 \
+            RETURNING pg_catalog.lower(d)), \
+            e AS (DELETE FROM t USING a WHERE f OPERATOR(pg_catalog.=) ANY ('{\"g\"}') RETURNING *), \
+            h (i) AS NOT MATERIALIZED (INSERT INTO t (a, b) VALUES (pg_catalog.now(), 1 OPERATOR(pg_catalog.-) 2) \
+            RETURNING pg_catalog.upper(d)) SELECT pg_catalog.count(*) FROM e"
+        );
     }
 }

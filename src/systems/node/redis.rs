@@ -129,6 +129,9 @@ impl TaskStore for RedisTasks {
             words.extend(act.iter().map(String::as_bytes));
         }
         batch.add(&words);
+        // The one that is in use, so that it stays so.
+        let database = self.redis.database().to_string();
+        batch.add(&[rights::LOGIN[0].as_bytes(), database.as_bytes()]);
         let denied = |reply: &Reply| matches!(reply, Reply::Error(text) if text.starts_with("NOPERM"));
         let mut replies = Replies(self.redis.exchange(&batch).await?.into_iter());
         let mut lacking = Lacking::default();
@@ -145,6 +148,12 @@ impl TaskStore for RedisTasks {
                 lacking.acts.extend(refused.map(|(_, (command, key, _))| rights::told(command, key)));
             }
             _ => {}
+        }
+        if denied(&replies.next()) {
+            match database.as_str() {
+                "0" => lacking.choice = true,
+                number => lacking.reads.push(rights::told(rights::LOGIN[0], number)),
+            }
         }
         Ok(lacking)
     }

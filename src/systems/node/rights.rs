@@ -10,7 +10,7 @@ use sen_model::verdict::Severity;
 const KEYS: [&str; 6] = ["task:*", "worker:*:hb", "effects:*", "ratelimit:tenant:*", "cost:tenant:*", "stream:events"];
 
 /// What reading needs beside [`READS`]: to choose a database.
-const LOGIN: [&str; 1] = ["SELECT"];
+pub(super) const LOGIN: [&str; 1] = ["SELECT"];
 
 /// Commands that read, each with a key it is used on (`*` stands for any name) and what else it takes.
 pub(super) const READS: [(&str, &str, &[&str]); 18] = [
@@ -55,6 +55,8 @@ pub struct Lacking {
     pub reads: Vec<String>,
     /// Of acting, as far as the server tells: before Redis 7 it is asked for the scripts alone.
     pub acts: Vec<String>,
+    /// Choosing a database: what is asked of any but the first one, where it is not missed.
+    pub choice: bool,
 }
 
 /// A command with the key of a task, worker or tenant that nobody has.
@@ -90,6 +92,13 @@ pub(super) fn checks(lacking: &Lacking) -> Vec<Check> {
     if checks.is_empty() {
         let text = "this Redis user may read and act on everything here";
         checks.push(Check::new(Severity::Ok, "privileges", text));
+    }
+    if lacking.choice {
+        let text = "this Redis user may not run SELECT: it works in database 0 alone";
+        checks.push(
+            Check::new(Severity::Ok, "privileges", text)
+                .with_remedy("sen grants --role ro   # with this Redis as DATABASE_URL"),
+        );
     }
     checks
 }
@@ -142,8 +151,9 @@ mod tests {
 
     #[test]
     fn what_is_lacking_is_named() {
-        let lacking = Lacking { reads: vec!["GET worker:*:hb".into()], acts: vec!["EVAL".into()] };
+        let lacking = Lacking { reads: vec!["GET worker:*:hb".into()], acts: vec!["EVAL".into()], choice: true };
         let checks = checks(&lacking);
+        assert!(checks[2].text.contains("may not run SELECT"));
         assert!(checks[0].severity == Severity::Critical && checks[0].text.contains("GET worker:*:hb"));
         assert!(checks[1].severity == Severity::Ok && checks[1].text.contains("EVAL"));
         assert_eq!(super::checks(&Lacking::default()).len(), 1);

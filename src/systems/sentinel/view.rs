@@ -178,6 +178,7 @@ pub(super) fn survey(census: Census) -> Survey {
     facts.push(("last_event_at", Value::time(census.last_event)));
     facts.extend(census.facts.into_iter().map(|(name, text)| (name, Value::Text(text))));
     Survey {
+        unread: Vec::new(),
         system: NAME,
         version: census.shape.version(),
         writable: census.shape.fully_served(),

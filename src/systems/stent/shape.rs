@@ -2,6 +2,8 @@
 //!
 //! Names such as `tasks`, `cache` and `signals` are common: whether this is Stent is decided by columns.
 
+use std::collections::BTreeSet;
+
 /// The tables, in the order they are asked about.
 pub const TABLES: [&str; 9] = [
     "executions",
@@ -75,6 +77,8 @@ pub struct Shape {
     pub columns: Vec<ColumnFact>,
     /// The schema of `executions`.
     pub schema: Option<String>,
+    /// Those of [`TABLES`] of which this role may not read a column.
+    pub unread: BTreeSet<String>,
 }
 
 impl Shape {
@@ -145,7 +149,7 @@ mod tests {
             .iter()
             .flat_map(|(table, columns)| columns.iter().map(|name| (*table, *name)))
             .map(|(table, name)| ColumnFact { table: table.into(), name: name.into(), type_name: "text".into() });
-        Shape { columns: columns.collect(), schema: None }
+        Shape { columns: columns.collect(), ..Shape::default() }
     }
 
     #[test]

@@ -85,6 +85,7 @@ pub(crate) fn survey(models: &Models, census: &Census) -> Survey {
     versions.sort_unstable();
     versions.dedup();
     Survey {
+        unread: Vec::new(),
         system: NAME,
         version: if versions.is_empty() { "(messages only)".into() } else { versions.join(" and ") },
         writable: models.models.iter().all(Model::writable),

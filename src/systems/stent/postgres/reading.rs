@@ -107,7 +107,8 @@ pub(super) fn absent(link: &Link, error: Error) -> Error {
 }
 
 static SHAPE: Sql = Sql::new(
-    "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod)::text, n.nspname::text
+    "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod)::text, n.nspname::text,
+        has_any_column_privilege(c.oid, 'SELECT')
     FROM unnest($1::text[]) AS wanted (name)
         JOIN pg_class AS c ON c.oid = to_regclass(wanted.name)
         JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -125,6 +126,9 @@ pub(super) async fn shape(link: &Link) -> Result<Shape> {
         let (table, name, type_name, schema) = (text(0), text(1), text(2), text(3));
         if table == TABLES[0] {
             shape.schema = Some(schema);
+        }
+        if cells.flag(4) == Some(false) {
+            shape.unread.insert(table.clone());
         }
         shape.columns.push(ColumnFact { table, name, type_name });
     }

@@ -58,7 +58,7 @@ pub(crate) fn now(db: &Connection) -> Result<Timestamp> {
 
 /// The tables as they are.
 pub(super) fn shape(db: &Connection) -> Result<Shape> {
-    let mut shape = Shape { columns: Vec::new(), schema: Some("main".into()) };
+    let mut shape = Shape { schema: Some("main".into()), ..Shape::default() };
     let mut statement = db.prepare("SELECT name, type FROM pragma_table_info(?1)").map_err(error_from)?;
     for table in TABLES {
         let rows = statement

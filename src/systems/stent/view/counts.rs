@@ -136,6 +136,7 @@ fn newest(census: &Census) -> Option<Wall> {
 pub(crate) fn survey(census: &Census, zone: &Zone) -> Survey {
     let clock = Clock::new(zone, census.now);
     Survey {
+        unread: census.shape.unread.iter().cloned().collect(),
         system: NAME,
         version: census.shape.version(census.library),
         writable: true,
