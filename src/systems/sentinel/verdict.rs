@@ -455,7 +455,14 @@ mod tests {
             let verdict = judge(&lease, &[event("completed", None, None)], Timestamp::from_micros(now), false);
             let severity = State::parse(verdict.state).map(State::severity);
             let quiet = verdict.state == "stalled" && async_ttl(&lease).is_some();
-            prop_assert_eq!(if quiet { Some(Severity::Pending) } else { severity }, Some(verdict.severity));
+            let held = matches!(verdict.state, "held" | "alive" | "stalled");
+            let ahead = held && at.saturating_sub(now) > 60_000_000;
+            let expected = match (ahead, quiet) {
+                (true, _) => Some(Severity::Critical),
+                (false, true) => Some(Severity::Pending),
+                (false, false) => severity,
+            };
+            prop_assert_eq!(expected, Some(verdict.severity));
             prop_assert!(!verdict.summary.is_empty());
         }
     }
