@@ -1,7 +1,6 @@
 //! What the times of a lease say of the clock and the time zone they were written in. Pure.
 
 use super::record::{Lease, LeaseEvent, async_ttl, offset_behind};
-use super::verdict::{State, state};
 use sen_model::time::{Timestamp, humane};
 use sen_model::verdict::NextCommand;
 
@@ -40,8 +39,7 @@ pub(super) fn off(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -> Optio
 pub(super) fn behind(lease: &Lease, events: &[LeaseEvent], now: Timestamp, zoneless: bool) -> Option<i64> {
     // Events are written in the server's time: where this run has one, it tells.
     let told = of_this_run(lease, events, "executing").or_else(|| of_this_run(lease, events, "acquired")).is_some();
-    let state = state(&lease.status, lease.alive, lease.hard_alive);
-    if told || !zoneless || !matches!(state, State::Stalled | State::Uncertain) || off(lease, events, now).is_some() {
+    if told || !zoneless || off(lease, events, now).is_some() {
         return None;
     }
     offset_behind(lease, now)
