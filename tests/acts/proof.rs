@@ -92,9 +92,28 @@ fn a_healthy_worker_behind_the_servers_zone_is_seen_to_live() {
     let place = Place::new(&SENTINEL_042);
     let url = format!("{}&options=-c%20timezone%3DAmerica/New_York", place.database.url());
     let worker = Peer::start(place.library, WORKER, &[&url, "alive", "behind", "3000", FAR_MS]);
-    assert_eq!(place.act(&["inspect", "behind"], 0).json()["verdict"]["state"], "uncertain", "as its row reads");
+    let inspected = place.act(&["inspect", "behind"], 0).json()["verdict"].clone();
+    assert_eq!(inspected["state"], "uncertain", "as its row reads");
+    // Whatever speaks of it names the zone, and has it looked at twice before it is taken over.
+    let observe =
+        |next: &serde_json::Value| next.as_str().is_some_and(|next| next.starts_with("sen inspect --observe "));
+    let place_of = |next: &serde_json::Value, begin: &str| {
+        let next = next.as_array().expect("a list");
+        next.iter().position(|next| texts(next).contains(begin)).unwrap_or_else(|| panic!("no {begin} in {next:?}"))
+    };
+    assert!(texts(&inspected).contains("probably its worker's session is behind the server's zone"), "{inspected:#}");
+    assert!(
+        place_of(&inspected["next"], "inspect --observe") < place_of(&inspected["next"], "reconcile"),
+        "{inspected:#}"
+    );
+    let status = texts(&place.act(&["status"], 0).json());
+    assert!(status.contains("probably a session behind the server's zone"), "{status}");
+    assert!(status.contains("sen inspect --observe"), "{status}");
 
-    let why = texts(&place.act(&["why", "behind"], 0).json());
+    let why = place.act(&["why", "behind"], 0).json();
+    assert!(why["next"].as_array().is_some_and(|next| next.first().is_some_and(observe)), "{why:#}");
+    assert!(place_of(&why["next"], "inspect --observe") < place_of(&why["next"], "reconcile"), "{why:#}");
+    let why = texts(&why);
     assert!(why.contains("zone_behind") && why.contains("sen inspect --observe"), "{why}");
     let seen = texts(&place.act(&["inspect", "--observe", "4s", "behind"], 0).json());
     assert!(seen.contains("something still writes it: its worker lives"), "{seen}");
@@ -118,10 +137,26 @@ fn a_healthy_worker_behind_the_servers_zone_is_seen_to_live() {
 fn a_worker_ahead_of_the_servers_zone_is_reported() {
     let place = Place::new(&SENTINEL_042);
     let url = format!("{}&options=-c%20timezone%3DAsia/Tokyo", place.database.url());
-    let _worker = Peer::start(place.library, WORKER, &[&url, "alive", "ahead", "30000", FAR_MS]);
+    let worker = Peer::start(place.library, WORKER, &[&url, "alive", "ahead", "30000", FAR_MS]);
     let said = texts(&place.act(&["status"], 0).json());
     assert!(said.contains("was last changed in the future"), "{said}");
     assert!(doctor(&place).0.contains("last changed in the future"));
+    // Dead, its lease still looks alive, and for hours: nothing says that it is, nor waits for that.
+    worker.kill();
+    let verdict = place.act(&["inspect", "ahead"], 0).json()["verdict"].clone();
+    let said = texts(&verdict);
+    assert_eq!((&verdict["state"], &verdict["severity"]), (&"alive".into(), &"critical".into()), "{verdict:#}");
+    assert!(said.contains("in the future: a session in another time zone, or a clock that is ahead"), "{said}");
+    assert!(said.contains("whether its worker lives or not") && !said.contains("a worker is executing"), "{said}");
+    assert!(said.contains("the last change of its row lies in the future: in "), "{said}");
+    assert!(!said.contains("row last changed"), "{said}");
+    let why = texts(&place.act(&["why", "ahead"], 0).json());
+    for said in [said, why] {
+        assert!(said.contains("sen inspect --observe") && said.contains("sen doctor"), "{said}");
+        assert!(!said.contains("sen wait"), "{said}");
+    }
+    let seen = texts(&place.act(&["inspect", "--observe", "1s", "ahead"], 0).json());
+    assert!(seen.contains("nothing changed"), "{seen}");
 }
 
 fn an_async_client_past_its_lease_is_well(library: &'static Environment) {

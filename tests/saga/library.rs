@@ -110,6 +110,93 @@ pub fn all_acts(place: &mut Place) {
     }
 }
 
+/// The newest record of an operator's act: all but times, tokens, and who did it.
+fn record(saga: &Value) -> Value {
+    let history = saga["history"].as_array().expect("a history is a list");
+    let entry = history.iter().rev().find(|entry| entry["input"].get("_admin").is_some()).expect("an act is on record");
+    json!([
+        entry["input"]["_admin"],
+        entry["phase"].as_str().map(str::to_uppercase),
+        entry["status"],
+        entry["step_id"],
+        entry["step_name"],
+        entry["attempt"],
+        entry["error"],
+        entry["skipped"]
+    ])
+}
+
+/// The record of an act names the step the saga stands at, as the library's own does.
+#[test]
+fn records_name_the_step_the_saga_stands_at() {
+    VERSIONS.into_iter().for_each(|version| all_records(&mut Place::new(version)));
+}
+
+/// The records of every act, on whatever the tables are in.
+pub fn all_records(place: &mut Place) {
+    let named = |saga: &Value| (record(saga)[3].clone(), record(saga)[4].clone());
+    let charge = (json!("charge"), json!("Charge"));
+    // Nothing tells the name of a step that nobody has recorded.
+    place.killed(json!({"do": "start", "order": "o-first", "saga": "order-once", "plan": {"charge": "hang"}}));
+    let first = place.id_of("o-first");
+    place.act(&["saga", "abort", &first, "--yes"], 0);
+    assert_eq!(record(&place.saga(&first))[3], "__unknown__");
+    // Other sagas of the definition do.
+    for saga in ["order", "order-once", "order-rollback"] {
+        place.start(&format!("done-{saga}"), saga, json!({}));
+    }
+    for (name, saga, plan) in [
+        ("reserve", "order-once", json!({"reserve": "hang"})),
+        ("charge", "order-once", json!({"charge": "hang"})),
+        ("ship", "order-once", json!({"ship": "hang"})),
+        ("undo", "order-rollback", json!({"charge": "fail", "undo-reserve": "hang"})),
+        ("undo-2", "order-rollback", json!({"ship": "fail", "undo-reserve": "hang"})),
+        ("waits", "order", json!({"charge": "fail"})),
+    ] {
+        let (left, right) = (format!("{name}-lib"), format!("{name}-sen"));
+        for order in [&left, &right] {
+            place.killed(json!({"do": "start", "order": order, "saga": saga, "plan": plan}));
+        }
+        let (theirs, ours) = (place.id_of(&left), place.id_of(&right));
+        place.ask(json!({"do": "act", "act": "abort", "id": theirs}));
+        place.act(&["saga", "abort", &ours, "--yes"], 0);
+        let (theirs, ours) = (place.saga(&theirs), place.saga(&ours));
+        assert_eq!(theirs["step"], ours["step"], "{name}");
+        if place.is_new() {
+            let folded = |saga: &Value, order: &str| record(saga).to_string().replace(order, "ORDER");
+            assert_eq!(folded(&theirs, &left), folded(&ours, &right), "{name}");
+        } else {
+            let steps = [("reserve", "Reserve"), ("charge", "Charge"), ("ship", "Ship")];
+            let (id, class) = steps[usize::try_from(ours["step"].as_i64().expect("a number")).expect("small")];
+            assert_eq!(named(&ours), (json!(id), json!(class)), "{name}");
+        }
+    }
+    // What comes after an abort stands at the same step.
+    let aborted = place.id_of("charge-sen");
+    place.act(&["saga", "retry", &aborted, "--yes"], 0);
+    assert_eq!(
+        (&record(&place.saga(&aborted))[0], named(&place.saga(&aborted))),
+        (&json!("retry_step"), charge.clone())
+    );
+    let aborted = place.id_of("charge-lib");
+    place.act(&["saga", "compensate", &aborted, "--yes"], 0);
+    assert_eq!(named(&place.saga(&aborted)), charge);
+    // Freed between two steps, and skipped.
+    place.killed(json!({"do": "die_between", "order": "stuck"}));
+    let stuck = place.id_of("stuck");
+    place.act(&["saga", "unstick", &stuck, "--unchanged-for=0s", "--yes"], 0);
+    assert_eq!(named(&place.saga(&stuck)), charge);
+    let output = json!({"charge": "by hand", "amount": 3.25});
+    let (theirs, ours) = (
+        place.start("skip-lib", "order", json!({"charge": "fail"})),
+        place.start("skip-sen", "order", json!({"charge": "fail"})),
+    );
+    place.ask(json!({"do": "act", "act": "skip_step", "id": theirs, "output": output}));
+    place.act(&["saga", "skip", &ours, "--result", &output.to_string(), "--yes", "--force"], 0);
+    assert_eq!(named(&place.saga(&theirs)), named(&place.saga(&ours)));
+    assert_eq!(named(&place.saga(&ours)), charge);
+}
+
 /// Waiting for events is 0.7.3's; 0.1.1 knows only the payload.
 #[test]
 fn events_are_taken_as_by_notify() {

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 use serde_json::json;
 
-use super::library::{all_acts, all_events};
+use super::library::{all_acts, all_events, all_records};
 use super::place::{Base, Place, VERSIONS, item};
 
 #[test]
@@ -14,6 +14,11 @@ fn acts_lead_where_the_librarys_own_lead() {
 #[test]
 fn events_are_taken_as_by_notify() {
     all_events(Place::sqlite(VERSIONS[1]), Place::sqlite(VERSIONS[0]));
+}
+
+#[test]
+fn records_name_the_step_the_saga_stands_at() {
+    VERSIONS.into_iter().for_each(|version| all_records(&mut Place::sqlite(version)));
 }
 
 fn sql(place: &Place, sql: &str) {

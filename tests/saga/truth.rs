@@ -216,6 +216,89 @@ fn an_abort_during_a_roll_back_is_remembered() {
     }
 }
 
+/// What `sen` says of a saga, in one text: the verdict, the causes, and what to type.
+#[track_caller]
+fn told(place: &Place, id: &str) -> (String, String) {
+    (place.act(&["saga", "show", id], 0).json()["verdict"].to_string(), why(place, id).to_string())
+}
+
+/// A step that was under way when the saga was aborted may have happened: neither a retry nor a roll-back undoes that.
+#[test]
+fn an_abort_during_a_step_is_remembered() {
+    const OPEN: &str = "under way when it was aborted: it may have happened and is not rolled back";
+    for version in VERSIONS {
+        let mut place = Place::new(version);
+        // Whose record tells the name of the step that has left none.
+        place.start("o-0", "order-once", json!({}));
+        let hanging = json!({"charge": "hang"});
+        for (order, own) in [("o-sen", false), ("o-lib", true)] {
+            let start = json!({"do": "start", "order": order, "saga": "order-once", "plan": hanging});
+            let worker = Hanging::at(&place, &start);
+            let id = place.id_of(order);
+            if own {
+                place.ask(json!({"do": "act", "act": "abort", "id": id}));
+            } else {
+                has(&planned(&place, &["saga", "abort", &id]), "step charge (Charge) in flight is not stopped");
+                place.act(&["saga", "abort", &id, "--yes"], 0);
+            }
+            // 0.1.1's own abort leaves no entry, and so no name.
+            let step = if own && !place.is_new() { "the step after reserve (Reserve)" } else { "step charge (Charge)" };
+            let (shown, causes) = told(&place, &id);
+            for told in [&shown, &causes, &planned(&place, &["saga", "retry", &id])] {
+                has(told, step);
+                has(told, OPEN);
+            }
+            assert!(rules(&place, &id).contains(&"likely aborted_in_flight".to_owned()), "{:?}", rules(&place, &id));
+            has(&planned(&place, &["saga", "compensate", &id]), OPEN);
+            suggestions_are_taken(&place, &id);
+            // A retry may execute it twice, and so asks first.
+            place.act(&["saga", "retry", &id], 7);
+            place.mode(order, "charge", "ok");
+            place.act(&["saga", "retry", &id, "--yes"], 0);
+            place.run_due();
+            let saga = place.saga(&id);
+            assert_eq!(saga["status"], "COMPLETED");
+            let charged = saga["effects"].as_array().expect("a list").iter().filter(|what| *what == "execute charge");
+            assert_eq!(charged.count(), 2, "it was executed twice");
+            has(&told(&place, &id).0, "it may have happened besides the tries on record");
+            drop(worker);
+        }
+        // Rolled back, the step under way is not.
+        for (order, own) in [("o-back-sen", false), ("o-back-lib", true)] {
+            let start = json!({"do": "start", "order": order, "saga": "order-rollback", "plan": hanging});
+            let worker = Hanging::at(&place, &start);
+            let id = place.id_of(order);
+            if own {
+                place.ask(json!({"do": "act", "act": "abort", "id": id}));
+                place.ask(json!({"do": "act", "act": "compensate_step", "id": id}));
+            } else {
+                place.act(&["saga", "abort", &id, "--yes"], 0);
+                place.act(&["saga", "compensate", &id, "--yes"], 0);
+                place.run_due();
+            }
+            assert_eq!(place.verdict(&id), "compensated");
+            let effects = place.saga(&id)["effects"].clone();
+            assert_eq!(effects, json!(["execute reserve", "execute charge", "compensate reserve"]));
+            let (shown, causes) = told(&place, &id);
+            has(&shown, OPEN);
+            has(&causes, OPEN);
+            has(&shown, r#""severity":"warning""#);
+            assert_eq!(rules(&place, &id), ["likely aborted_in_flight"]);
+            drop(worker);
+        }
+        // Nothing is said where nothing was under way: while the next try was waited for, and before a poll came.
+        let waits = place.start("o-waits", "order", json!({"charge": "fail"}));
+        place.act(&["saga", "abort", &waits, "--yes"], 0);
+        let due = place.start("o-due", "order-once", json!({"charge": "fail"}));
+        place.act(&["saga", "retry", &due], 0);
+        place.act(&["saga", "abort", &due, "--yes"], 0);
+        for id in [&waits, &due] {
+            assert!(rules(&place, id).iter().all(|rule| !rule.contains("in_flight")), "{:?}", rules(&place, id));
+            place.act(&["saga", "retry", id], 0);
+        }
+    }
+}
+
 /// What is done when a wait is over differs by version and by what is waited for.
 #[test]
 fn what_a_poll_makes_of_a_wait_that_is_over() {

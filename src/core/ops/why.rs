@@ -44,8 +44,8 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// What to type about it, none twice, in an order that is safe: first what settles a key whose outcome is uncertain, then
-    /// what looks or ends something, and what runs work again last. Within each the gravest cause comes first.
+    /// What to type about it, none twice, in an order that is safe: first what shows whether a worker lives, then what settles
+    /// a key whose outcome is uncertain, then what looks or ends something, and what runs work again last. Within each the gravest cause comes first.
     pub fn steps(&self) -> Vec<NextCommand> {
         let mut causes: Vec<&Cause> = self.links.iter().flat_map(|link| &link.explanation.causes).collect();
         causes.sort_by_key(|cause| std::cmp::Reverse(cause.severity));
@@ -79,17 +79,21 @@ const RUNS: [&str; 10] = [
 /// Commands that give work up: the other way out, named last.
 const GIVES_UP: [&str; 1] = ["sen agent cancel "];
 
-/// Where a command stands in the order: settle, look, run again, give up.
+/// Where a command stands in the order: see whether a worker lives, settle, look, run again, give up.
 fn place(command: &NextCommand) -> u8 {
     let begins = &|known: &&str| command.begins(&known.split_whitespace().collect::<Vec<_>>());
     // Before the hard limit its worker may be alive: that is no way to settle what happened.
     if GIVES_UP.iter().any(begins) || command.command.contains("--before-hard-ttl") {
-        return 3;
+        return 4;
+    }
+    // Whether a worker lives is to be known before anything is taken from it.
+    if command.begins(&["sen", "inspect"]) && command.command.contains(" --observe ") {
+        return 0;
     }
     match (SETTLES.iter().any(begins), RUNS.iter().any(begins)) {
-        (true, _) => 0,
-        (_, true) => 2,
-        _ => 1,
+        (true, _) => 1,
+        (_, true) => 3,
+        _ => 2,
     }
 }
 

@@ -1,10 +1,12 @@
 //! Planning acts and applying them. Rules are in `rules.rs`, SQL in the stores.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
 use sen_model::batch::{Pace, Targets, run_batch};
 use sen_model::error::{Error, Result};
 use sen_model::permit::WritePermit;
@@ -16,13 +18,16 @@ use sen_model::time::{Timestamp, Uptime, humane};
 
 use super::handle::{STEPS, Sagas};
 use super::plan::{SagaAction, SagaHead, SagaTarget, Verb, Write};
-use super::port::{Change, Event, Seen, Wanted, micros};
+use super::port::{Change, Event, Order, SagaQuery, Seen, Wanted, micros};
 use super::record::{Entry, Later, Saga, subject, uuid};
 use super::rules::{self, Ruling};
 use super::shape::{Model, Models, Table};
 use super::state::State;
 use super::story;
 use crate::request::{SagaAct, SagaEvent, SagaRequest};
+
+/// Steps that were looked up, by table, name of the definition, index and the step before.
+type Places = HashMap<(i64, String, i64, Option<String>), Option<(String, String)>>;
 
 /// How often a saga is looked at while it is watched.
 const LOOK: Duration = Duration::from_millis(250);
@@ -47,9 +52,12 @@ const fn risk(act: &SagaAct) -> Risk {
 }
 
 /// Whether an act may do work twice, by what is known of this saga.
-fn doubtful(saga: &Saga, act: &SagaAct) -> bool {
+fn doubtful(seen: &Seen, act: &SagaAct) -> bool {
+    let saga = &seen.saga;
     match act {
-        SagaAct::Retry { force } => *force || saga.later.as_ref().is_some_and(Later::counts),
+        SagaAct::Retry { force } => {
+            *force || saga.later.as_ref().is_some_and(Later::counts) || story::in_flight(saga, &seen.steps).is_some()
+        }
         _ => false,
     }
 }
@@ -75,6 +83,7 @@ impl Sagas {
         let picked = models.picked(table.as_deref())?;
         let mut targets: Vec<SagaTarget> = Vec::new();
         let mut known: Vec<String> = Vec::new();
+        let mut places = Places::new();
         for id in ids {
             let look = self.store.look(&models, &Wanted { id, exact: false, steps: STEPS, messages: false }).await?;
             let (now, mut seen) = (look.now, look.sagas);
@@ -94,10 +103,10 @@ impl Sagas {
             if matches!(act, SagaAct::Unstick { .. }) {
                 seen.holders = self.store.holders(model, &seen.saga.id).await?;
             }
-            if doubtful(&seen.saga, act) {
+            if doubtful(&seen, act) {
                 plan.risk = Risk::Dangerous;
             }
-            match self.judge(model, &seen, act, now).await? {
+            match self.judge(model, &seen, act, now, &mut places).await? {
                 Ok((write, notes)) => targets.push(SagaTarget {
                     id: seen.saga.id.clone(),
                     table: model.state.shown(),
@@ -121,8 +130,10 @@ impl Sagas {
         seen: &Seen,
         act: &SagaAct,
         now: Timestamp,
+        places: &mut Places,
     ) -> Result<Result<(Write, Vec<String>), String>> {
-        let whole = rules::Subject { seen, model, fresh: fresh() };
+        let elsewhere = self.elsewhere(model, seen, places).await?;
+        let whole = rules::Subject { seen, model, fresh: fresh(), elsewhere };
         let ruling: Ruling = match act {
             SagaAct::Retry { force } => rules::retry(&whole, *force),
             SagaAct::Compensate => rules::compensate(&whole),
@@ -146,6 +157,52 @@ impl Sagas {
             }
         };
         Ok(ruling.map(|(change, notes)| (Write::Change(Box::new(change)), notes)))
+    }
+
+    /// The id and class of the step a saga stands at, as other sagas of its name have recorded them, where its own record does
+    /// not tell: definitions are in the workers' programs alone.
+    async fn elsewhere(&self, model: &Model, seen: &Seen, places: &mut Places) -> Result<Option<(String, String)>> {
+        let (saga, done) = (&seen.saga, story::newest_done(&seen.steps));
+        let Some(name) = saga.name.clone().filter(|_| story::current(&seen.steps).is_none()) else { return Ok(None) };
+        let done = done.map(|entry| entry.step_id.clone());
+        let place = (model.state.number, name, saga.step, done);
+        if let Some(known) = places.get(&place) {
+            return Ok(known.clone());
+        }
+        let models = Models { models: vec![model.clone()], ..Models::default() };
+        let mut found = None;
+        // What is complete tells for sure; of the rest a few are worth a look.
+        'search: for stored in [&["COMPLETED"][..], &["SUSPENDED", "FAILED", "COMPENSATED", "TIMEOUT"]] {
+            let query = SagaQuery {
+                stored: stored.iter().map(ToString::to_string).collect(),
+                judged: Vec::new(),
+                stuck: false,
+                due: false,
+                name: Some(place.1.clone()),
+                aggregation: None,
+                error: None,
+                older_than: None,
+                since: None,
+                until: None,
+                order: Order::Updated,
+                descending: true,
+                limit: Some(5),
+                payloads: false,
+            };
+            let others: Vec<Vec<Saga>> = self.store.list(model, &query).await?.chunks.try_collect().await?;
+            for other in others.iter().flatten() {
+                let wanted = Wanted { id: &other.id, exact: true, steps: STEPS, messages: false };
+                let look = self.store.look(&models, &wanted).await?;
+                let whole = |seen: &&Seen| i64::try_from(seen.steps.len()).is_ok_and(|read| read >= seen.recorded);
+                let steps = look.sagas.first().filter(whole).map(|seen| seen.steps.as_slice()).unwrap_or_default();
+                if let Some(entry) = story::step_behind(steps, place.3.as_deref(), place.2) {
+                    found = Some((entry.step_id.clone(), entry.step_name.clone()));
+                    break 'search;
+                }
+            }
+        }
+        places.insert(place, found.clone());
+        Ok(found)
     }
 
     async fn apply_one(&self, models: &Models, head: SagaHead, target: &SagaTarget, permit: &WritePermit) -> Item {

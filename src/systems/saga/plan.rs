@@ -283,7 +283,7 @@ mod tests {
                     not_compensated: flags[1], event: nested.clone(),
                 };
                 let change = Change {
-                    id: id.clone(), status, token: Some(token), step: number, guard, to: other.clone(), fresh: other.clone(),
+                    id: id.clone(), status, token: Some(token), step: number, claimed: flags[0], guard, to: other.clone(), fresh: other.clone(),
                     due: flags[2], advance: flags[3], fresh_tries: flags[4], error: nested, context: Edits::default(),
                     entry: entry.clone(), success: flags[0].then(|| entry.clone()),
                 };

@@ -293,6 +293,8 @@ pub struct Change {
     pub token: Option<String>,
     /// The index of the step that was seen.
     pub step: i64,
+    /// Whether a worker had claimed it.
+    pub claimed: bool,
     /// Further conditions.
     pub guard: Guard,
     /// The new status.

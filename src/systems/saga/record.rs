@@ -260,6 +260,12 @@ impl Entry {
         input.get("_sen")?.get("before")?.get("status")?.as_str().map(Status::parse)
     }
 
+    /// Whether a worker had claimed the saga before the act, where `sen` noted that.
+    pub fn claimed(&self) -> Option<bool> {
+        let input: Json = serde_json::from_str(self.input.as_deref()?).ok()?;
+        input.get("_sen")?.get("before")?.get("claimed")?.as_bool()
+    }
+
     /// Who did it and why, where `sen` noted that.
     pub fn author(&self) -> (Option<String>, Option<String>) {
         let input: Option<Json> = self.input.as_deref().and_then(|input| serde_json::from_str(input).ok());

@@ -13,7 +13,7 @@ use super::port::micros;
 use super::record::{Entry, Status};
 use super::state::BETWEEN;
 use super::story::{self, RollBack};
-use super::verdict::words::under_way;
+use super::verdict::words::{in_flight, under_way};
 use sen_model::time::humane;
 
 mod event;
@@ -55,6 +55,7 @@ pub(super) fn retry(subject: &Subject<'_>, force: bool) -> Ruling {
     change.context.set = object(subject.nothing_awaited());
     change.guard.not_compensated = saga.status == Status::Failed;
     let mut notes = vec!["its current step is executed again when a worker next polls".to_owned()];
+    notes.extend(in_flight(saga, &subject.seen.steps));
     match doubt {
         RollBack::UnderWay => notes.push(under_way(&subject.seen.steps)),
         RollBack::Possible => notes.push(
@@ -108,7 +109,9 @@ pub(super) fn compensate(subject: &Subject<'_>) -> Ruling {
     change.fresh_tries = true;
     change.context.set = object(subject.nothing_awaited());
     let steps = if saga.step == 1 { "1 step is".into() } else { format!("{} steps are", saga.step) };
-    Ok((change, vec![format!("{steps} rolled back when a worker next polls; a step in flight is not")]))
+    let mut notes = vec![format!("{steps} rolled back when a worker next polls; a step in flight is not")];
+    notes.extend(in_flight(saga, &subject.seen.steps));
+    Ok((change, notes))
 }
 
 /// `abort`, which in the library has no guard and turns COMPLETED into FAILED: here only what is active or timed out.
@@ -129,8 +132,16 @@ pub(super) fn abort(subject: &Subject<'_>) -> Ruling {
     change.entry.error = Some(error);
     change.entry.attempt = saga.retries + 1;
     let mut notes = vec!["nothing is rolled back: `sen saga compensate` does that".to_owned()];
-    if matches!(saga.status, Status::Running | Status::Compensating) {
-        notes.push("a step in flight is not stopped; its late result will be ignored".into());
+    if change.claimed {
+        let what = match saga.status {
+            Status::Compensating => "a roll-back".to_owned(),
+            _ if change.entry.step_id == story::UNKNOWN => "a step".to_owned(),
+            _ => format!("step {} ({})", change.entry.step_id, change.entry.step_name),
+        };
+        notes.push(format!("{what} in flight is not stopped, so that it may happen; its late result will be ignored"));
+    } else if saga.status == Status::Running && saga.deadline.is_none() {
+        // Beginning the next step changes nothing else that is guarded, and the record says that none had begun.
+        change.guard.abandoned_for = Some(Duration::ZERO);
     }
     Ok((change, notes))
 }
@@ -195,6 +206,7 @@ pub(super) fn skip(subject: &Subject<'_>, output: Option<&str>, force: bool, ear
         return Err("the output must be a JSON object, as every step's is".into());
     }
     let mut notes = vec![format!("step {} ({}) counts as done without having run", step.step_id, step.step_name)];
+    notes.extend(in_flight(saga, &subject.seen.steps));
     let unlike = match earlier.and_then(|text| serde_json::from_str::<Json>(text).ok()) {
         Some(earlier) => unlike(&earlier, &given, "")
             .map(|what| format!("the output is not shaped like earlier ones of this step: {what}")),

@@ -3,16 +3,19 @@
 use super::record::{Entry, Saga};
 use super::shape::Model;
 pub use super::state::State;
-use sen_model::verdict::Verdict;
+use super::story;
+use sen_model::verdict::{Severity, Verdict};
 
 pub(super) mod words;
 
 /// Judges a saga by itself, its recorded steps (in time order; none when they were not read) and its tables.
 pub fn judge(saga: &Saga, steps: &[Entry], model: Option<&Model>) -> Verdict {
     let state = State::of(saga);
+    // What may have happened and is not rolled back is not over.
+    let open = state == State::Compensated && story::in_flight(saga, steps).is_some();
     Verdict {
         state: state.name(),
-        severity: state.severity(),
+        severity: if open { Severity::Warning } else { state.severity() },
         summary: words::summary(saga, steps, state, model),
         evidence: words::evidence(saga, steps, state),
         next: words::next(saga, steps, state),

@@ -9,7 +9,7 @@ use super::rules::old_claim;
 use super::shape::Model;
 use super::state::{GAVE_UP, State};
 use super::story::{self, AfterWait, RollBack};
-use super::verdict::words::{first_line, named, under_way};
+use super::verdict::words::{first_line, in_flight, named, under_way};
 use sen_model::cause::Cause;
 use sen_model::time::humane;
 use sen_model::verdict::{NextCommand, Severity};
@@ -33,7 +33,7 @@ struct Case<'a> {
 
 type Rule = fn(&Case<'_>) -> Option<Cause>;
 
-const RULES: [Rule; 17] = [
+const RULES: [Rule; 18] = [
     row_locked,
     orphan,
     poll_fails,
@@ -44,6 +44,7 @@ const RULES: [Rule; 17] = [
     compensation_failed,
     aborted,
     aborted_in_roll_back,
+    aborted_in_flight,
     later_saga,
     step_failed,
     event_ignored,
@@ -252,6 +253,16 @@ fn aborted_in_roll_back(case: &Case<'_>) -> Option<Cause> {
         }
         RollBack::None => None,
     }
+}
+
+/// Aborted while a step was under way: what came afterwards says nothing of that execution.
+fn aborted_in_flight(case: &Case<'_>) -> Option<Cause> {
+    let text = in_flight(&case.seen.saga, &case.seen.steps)?;
+    let severity = match case.state {
+        State::Failed | State::PartlyCompensated | State::Compensated => Severity::Warning,
+        _ => Severity::Pending,
+    };
+    Some(Cause::likely("aborted_in_flight", severity, text))
 }
 
 /// A later saga of the same aggregation has done the work, or is at it.

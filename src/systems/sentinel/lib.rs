@@ -29,6 +29,7 @@ mod plan;
 mod rules;
 mod shape;
 mod view;
+mod zones;
 
 pub use handle::Sentinel;
 pub use record::NAME;
@@ -113,13 +114,18 @@ impl Sentinel {
         Ok(diagnostics::zones(&self.moving(&suspects).await?, ahead))
     }
 
+    /// Whether the times of a lease are stored without a zone, asked only where that would matter.
+    async fn zoneless(&self, lease: &record::Lease, now: Timestamp) -> Result<bool> {
+        Ok(record::offset_behind(lease, now).is_some() && self.store.zoneless().await?)
+    }
+
     /// Why the lease of a key is as it is.
     async fn explain_key(&self, key: &str) -> Result<Option<Explanation>> {
         let (look, locks) = tokio::join!(self.store.look(key, RECENT), self.store.locks(key));
         let look = look?;
         let Some(lease) = look.lease else { return Ok(None) };
         let events = look.events.map(|events| events.rows).unwrap_or_default();
-        let zoneless = record::offset_behind(&lease, look.now).is_some() && self.store.zoneless().await?;
+        let zoneless = self.zoneless(&lease, look.now).await?;
         let facts = why::Facts {
             lease: &lease,
             events: &events,
@@ -130,7 +136,7 @@ impl Sentinel {
             zoneless,
         };
         let subject = Subject::new(NAME, "lease", lease.key.clone());
-        Ok(Some(why::explain(&facts, subject, verdict::judge(&lease, &events, look.now))))
+        Ok(Some(why::explain(&facts, subject, verdict::judge(&lease, &events, look.now, zoneless))))
     }
 }
 
@@ -179,7 +185,9 @@ impl System for Sentinel {
 
     async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>> {
         let look = self.store.look(id, events).await?;
-        Ok(look.lease.map(|lease| view::found(lease, look.events, look.now)).into_iter().collect())
+        let Some(lease) = look.lease else { return Ok(Vec::new()) };
+        let zoneless = self.zoneless(&lease, look.now).await?;
+        Ok(vec![view::found(lease, look.events, look.now, zoneless)])
     }
 
     async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {

@@ -368,6 +368,11 @@ pub struct Group {
     pub newest: Option<Timestamp>,
     /// How many of them have a last change that lies more than a minute ahead of the database's clock.
     pub ahead: i64,
+    /// How many are being executed and expired, with a last change about a whole time-zone offset old
+    /// ([`super::record::offset_behind`]).
+    pub behind: i64,
+    /// One of those.
+    pub behind_key: Option<String>,
     /// Whether they look like an async client's, which sends no heartbeats ([`super::record::async_ttl`]).
     pub no_heartbeat: bool,
 }

@@ -269,6 +269,9 @@ fn census(db: &Connection) -> Result<Census> {
                 newest: row.get::<_, Option<i64>>(5).unwrap_or_default().map(Timestamp::from_micros),
                 ahead: row.get(6).unwrap_or_default(),
                 no_heartbeat: row.get(7).unwrap_or_default(),
+                // Microseconds since 1970 have no zone to be wrong in.
+                behind: 0,
+                behind_key: None,
             })
         })
         .and_then(Iterator::collect)

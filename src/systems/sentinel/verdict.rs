@@ -4,6 +4,7 @@
 //! `reconciliation.py`, `heartbeat.py`).
 
 use super::record::{Lease, LeaseEvent, Status, async_ttl, held_by_sen, owner_parts, rounded};
+use super::zones::{self, when};
 use sen_model::time::{Timestamp, humane};
 use sen_model::verdict::{NextCommand, Severity, Verdict};
 
@@ -88,8 +89,20 @@ pub fn state(status: &Status, alive: Option<bool>, hard_alive: Option<bool>) -> 
     }
 }
 
-/// Judges a lease. `events` are its newest events in time order, empty where none are kept.
-pub fn judge(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -> Verdict {
+/// What the times of a lease leave open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    /// Its last change lies so far in the future.
+    Ahead(i64),
+    /// It is about a whole time-zone offset old.
+    Behind(i64),
+    /// Nothing.
+    None,
+}
+
+/// Judges a lease. `events` are its newest events in time order, empty where none are kept; `zoneless`: its times are stored
+/// without a zone.
+pub fn judge(lease: &Lease, events: &[LeaseEvent], now: Timestamp, zoneless: bool) -> Verdict {
     let state = state(&lease.status, lease.alive, lease.hard_alive);
     let mut evidence = Vec::new();
     evidence.extend(worker(lease));
@@ -104,16 +117,44 @@ pub fn judge(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -> Verdict {
     evidence.extend(lease.unreadable.iter().map(|what| format!("unreadable: {what}")));
     // It sends no heartbeats, so that an expired lease says nothing of it before its hard limit.
     let quiet = state == State::Stalled && async_ttl(lease).is_some();
+    let held = matches!(state, State::Held | State::Alive | State::Stalled);
+    let doubt = match (zones::ahead(lease, now).filter(|_| held), zones::behind(lease, events, now, zoneless)) {
+        (Some(ahead), _) => Doubt::Ahead(ahead),
+        (None, Some(behind)) => Doubt::Behind(behind),
+        (None, None) => Doubt::None,
+    };
+    let severity = match doubt {
+        Doubt::Ahead(_) => Severity::Critical,
+        _ if quiet => Severity::Pending,
+        _ => state.severity(),
+    };
     Verdict {
         state: state.name(),
-        severity: if quiet { Severity::Pending } else { state.severity() },
-        summary: summary(lease, state).into(),
+        severity,
+        summary: summary(lease, state, doubt),
         evidence,
-        next: next(lease, state),
+        next: next(lease, state, doubt),
     }
 }
 
-fn summary(lease: &Lease, state: State) -> &'static str {
+fn summary(lease: &Lease, state: State, doubt: Doubt) -> String {
+    match doubt {
+        Doubt::Ahead(ahead) => format!(
+            "its last change lies {} in the future: a session in another time zone, or a clock that is ahead, writes such times, \
+             and the lease looks alive whether its worker lives or not",
+            humane(ahead)
+        ),
+        Doubt::Behind(offset) => format!(
+            "{}; but its last change is about {} old, a whole time-zone offset: probably its worker's session is behind the \
+             server's zone, and it may live",
+            plain(lease, state),
+            humane(offset)
+        ),
+        Doubt::None => plain(lease, state).into(),
+    }
+}
+
+fn plain(lease: &Lease, state: State) -> &'static str {
     match state {
         State::Free => "nobody holds this key; the next caller runs it",
         State::Held => "a worker has claimed this key and has not begun",
@@ -143,20 +184,20 @@ fn worker(lease: &Lease) -> Option<String> {
 }
 
 fn times(lease: &Lease, state: State, now: Timestamp) -> Vec<String> {
-    let ago = |moment: Timestamp| humane(now.micros_since(moment));
+    let ago = |moment: Timestamp| when(moment, now);
     let mut out = Vec::new();
     let finite = |moment: Option<Timestamp>| moment.filter(|moment| moment.is_finite());
     match (finite(lease.lease_expires_at), lease.alive) {
-        (Some(end), Some(true)) if state != State::Completed => out.push(format!("lease ends in {}", ago(end))),
+        (Some(end), Some(true)) if state != State::Completed => out.push(format!("lease ends {}", ago(end))),
         (Some(end), Some(false)) if !matches!(state, State::Completed | State::Reconciling) => {
-            out.push(format!("lease expired {} ago", ago(end)));
+            out.push(format!("lease expired {}", ago(end)));
         }
         _ => {}
     }
     if matches!(state, State::Alive | State::Stalled | State::Uncertain) {
         match (finite(lease.hard_expires_at), lease.hard_alive) {
-            (Some(end), Some(true)) => out.push(format!("hard limit in {}", ago(end))),
-            (Some(end), _) => out.push(format!("hard limit passed {} ago", ago(end))),
+            (Some(end), Some(true)) => out.push(format!("hard limit {}", ago(end))),
+            (Some(end), _) => out.push(format!("hard limit passed {}", ago(end))),
             (None, _) => out.push("no hard limit is recorded".into()),
         }
     }
@@ -170,7 +211,11 @@ fn times(lease: &Lease, state: State, now: Timestamp) -> Vec<String> {
         _ => {}
     }
     if let Some(updated) = finite(lease.lease_updated_at) {
-        out.push(format!("row last changed {} ago", ago(updated)));
+        out.push(if updated > now {
+            format!("the last change of its row lies in the future: {}", ago(updated))
+        } else {
+            format!("row last changed {}", ago(updated))
+        });
     }
     out
 }
@@ -182,16 +227,16 @@ fn past(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -> Vec<String> {
     if matches!(lease.status, Status::Executing)
         && let Some(start) = newest("executing").filter(this_run)
     {
-        out.push(format!("execution began {} ago", humane(now.micros_since(start.occurred_at))));
+        out.push(format!("execution began {}", when(start.occurred_at, now)));
     }
     if matches!(lease.status, Status::Executing)
         && let Some(failure) = newest("expired").filter(this_run)
     {
-        let when = humane(now.micros_since(failure.occurred_at));
+        let at = when(failure.occurred_at, now);
         out.push(match RunFailure::of(failure) {
-            Some(run) => format!("{run} {when} ago (event \"expired\")"),
-            None if held_by_sen(lease) => format!("the command of sen once failed {when} ago (event \"expired\")"),
-            None => format!("the function raised an exception {when} ago, after it had begun (event \"expired\")"),
+            Some(run) => format!("{run} {at} (event \"expired\")"),
+            None if held_by_sen(lease) => format!("the command of sen once failed {at} (event \"expired\")"),
+            None => format!("the function raised an exception {at}, after it had begun (event \"expired\")"),
         });
         out.extend(RunFailure::of(failure).and_then(|run| run.stderr).map(|tail| format!("its stderr ended: {tail}")));
     }
@@ -202,7 +247,7 @@ fn past(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -> Vec<String> {
         let settled = end.owner_id.is_none();
         let by = if settled { "settled by an operator, not by the worker," } else { "completed by its worker" };
         let (who, why) = author(end);
-        out.push(format!("{by} {} ago{who}{why}", humane(now.micros_since(end.occurred_at))));
+        out.push(format!("{by} {}{who}{why}", when(end.occurred_at, now)));
     }
     out
 }
@@ -245,10 +290,7 @@ pub(super) fn taken_over(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -
     let taken = events.iter().rev().find(|event| event.event == "reconciling" && event.occurred_at.is_finite());
     let taken = taken.filter(|_| matches!(lease.status, Status::Reconciling))?;
     let (who, why) = author(taken);
-    Some(format!(
-        "taken over {} ago{who}{why}; settling it needs its token",
-        humane(now.micros_since(taken.occurred_at))
-    ))
+    Some(format!("taken over {}{who}{why}; settling it needs its token", when(taken.occurred_at, now)))
 }
 
 /// Who wrote an event and why, where `sen` noted it (` by maria@ops-3`, ` (INC-482)`).
@@ -259,7 +301,18 @@ fn author(event: &LeaseEvent) -> (String, String) {
     (who, text("why").map(|why| format!(" ({why})")).unwrap_or_default())
 }
 
-fn next(lease: &Lease, state: State) -> Vec<NextCommand> {
+fn next(lease: &Lease, state: State, doubt: Doubt) -> Vec<NextCommand> {
+    match doubt {
+        // Its end is not when its lease ends.
+        Doubt::Ahead(_) => {
+            vec![zones::observe(lease), NextCommand::new(&["sen", "doctor"], "time zones and clocks")]
+        }
+        Doubt::Behind(_) => std::iter::once(zones::observe(lease)).chain(usual(lease, state)).collect(),
+        Doubt::None => usual(lease, state),
+    }
+}
+
+fn usual(lease: &Lease, state: State) -> Vec<NextCommand> {
     let command = |words: &[&str], why: &str| NextCommand::new(words, why).id(&lease.key);
     let history = command(&["sen", "history"], "what happened to it, in time order");
     match state {
@@ -357,26 +410,34 @@ mod tests {
 
     #[test]
     fn a_worker_inside_its_hard_limit_is_never_called_uncertain() {
-        let verdict = judge(&lease(Status::Executing, Some(false), Some(true)), &[], NOW);
+        let verdict = judge(&lease(Status::Executing, Some(false), Some(true)), &[], NOW, false);
         assert_eq!((verdict.state, verdict.severity), ("stalled", Severity::Warning));
         assert!(verdict.evidence.iter().any(|line| line.contains("no proof of a dead worker")), "{verdict:?}");
     }
 
     #[test]
     fn events_tell_who_settled_and_whether_it_raised() {
-        let done = judge(&lease(Status::Completed, Some(false), None), &[event("completed", None, None)], NOW);
+        let done = judge(&lease(Status::Completed, Some(false), None), &[event("completed", None, None)], NOW, false);
         assert!(done.evidence.iter().any(|line| line.contains("settled by an operator")));
-        let raised =
-            judge(&lease(Status::Executing, Some(false), Some(false)), &[event("expired", Some("o"), Some(7))], NOW);
+        let raised = judge(
+            &lease(Status::Executing, Some(false), Some(false)),
+            &[event("expired", Some("o"), Some(7))],
+            NOW,
+            false,
+        );
         assert!(raised.evidence.iter().any(|line| line.contains("raised an exception")));
-        let earlier_run =
-            judge(&lease(Status::Executing, Some(false), Some(false)), &[event("expired", Some("o"), Some(6))], NOW);
+        let earlier_run = judge(
+            &lease(Status::Executing, Some(false), Some(false)),
+            &[event("expired", Some("o"), Some(6))],
+            NOW,
+            false,
+        );
         assert!(!earlier_run.evidence.iter().any(|line| line.contains("raised an exception")));
     }
 
     #[test]
     fn commands_for_keys_that_look_like_options_stay_safe() {
-        let verdict = judge(&lease(Status::Executing, Some(false), Some(false)), &[], NOW);
+        let verdict = judge(&lease(Status::Executing, Some(false), Some(false)), &[], NOW, false);
         assert!(verdict.next.iter().all(|next| next.command.ends_with("-- -k")), "{:?}", verdict.next);
     }
 
@@ -391,10 +452,17 @@ mod tests {
             lease.key = key;
             lease.owner_id = owner;
             lease.lease_updated_at = Some(Timestamp::from_micros(at));
-            let verdict = judge(&lease, &[event("completed", None, None)], Timestamp::from_micros(now));
+            let verdict = judge(&lease, &[event("completed", None, None)], Timestamp::from_micros(now), false);
             let severity = State::parse(verdict.state).map(State::severity);
             let quiet = verdict.state == "stalled" && async_ttl(&lease).is_some();
-            prop_assert_eq!(if quiet { Some(Severity::Pending) } else { severity }, Some(verdict.severity));
+            let held = matches!(verdict.state, "held" | "alive" | "stalled");
+            let ahead = held && at.saturating_sub(now) > 60_000_000;
+            let expected = match (ahead, quiet) {
+                (true, _) => Some(Severity::Critical),
+                (false, true) => Some(Severity::Pending),
+                (false, false) => severity,
+            };
+            prop_assert_eq!(expected, Some(verdict.severity));
             prop_assert!(!verdict.summary.is_empty());
         }
     }

@@ -107,8 +107,8 @@ pub(super) fn history(events: Events, older: bool) -> History {
 }
 
 /// One lease in depth. The first eight fields and their order are those of the original `sen inspect`.
-pub(super) fn found(lease: Lease, events: Option<Events>, now: Timestamp) -> Found {
-    let verdict = judge(&lease, events.as_ref().map_or(&[], |events| &events.rows), now);
+pub(super) fn found(lease: Lease, events: Option<Events>, now: Timestamp, zoneless: bool) -> Found {
+    let verdict = judge(&lease, events.as_ref().map_or(&[], |events| &events.rows), now, zoneless);
     let namespace = Value::text(namespace(&lease.key).map(str::to_owned));
     let key = lease.key;
     let fields = vec![
@@ -158,11 +158,19 @@ pub(super) fn survey(census: Census) -> Survey {
         .filter(|group| judged(group) == State::Stalled && group.no_heartbeat)
         .map(|group| group.count)
         .sum();
+    // Only times without a zone can have been written in another.
+    let zoneless = census.shape.lease_zone() == Some(Zone::Naive);
     let mut attention: Vec<Attention> = counts
         .iter()
         .filter_map(|(state, count)| {
             let quiet = if *state == State::Stalled { quiet } else { 0 };
-            attention(*state, &Count { count: count.count - quiet, ..count.clone() }, census.now)
+            let told = attention(*state, &Count { count: count.count - quiet, ..count.clone() }, census.now)?;
+            let suspects = || census.groups.iter().filter(|group| zoneless && judged(group) == *state);
+            Some(behind(
+                told,
+                suspects().map(|group| group.behind).sum(),
+                suspects().find_map(|group| group.behind_key.as_deref()),
+            ))
         })
         .collect();
     attention.extend(ahead(&census));
@@ -208,6 +216,21 @@ fn ahead(census: &Census) -> Option<Attention> {
         next: NextCommand::new(&["sen", "doctor"], "time zones and clocks"),
     })
 }
+
+/// Names what a session behind the server's zone may have to do with it, and how to find out.
+fn behind(told: Attention, count: i64, key: Option<&str>) -> Attention {
+    let Some(key) = key.filter(|_| count > 0) else { return told };
+    let text = format!(
+        "{}; the last change of {count} of them is about a whole time-zone offset old: probably a session behind the server's zone, \
+         whose worker may live",
+        told.text
+    );
+    let look = NextCommand::new(&["sen", "inspect"], "whether its row still moves");
+    Attention { text, next: look.option("--observe", OBSERVED).id(key), ..told }
+}
+
+/// How long to look at a key whose time to live is not at hand.
+const OBSERVED: &str = "20s";
 
 fn attention(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
     if count.count == 0 {

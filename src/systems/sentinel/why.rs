@@ -1,7 +1,8 @@
 //! Why a lease is as it is: one rule a function. Pure.
 
-use super::record::{Lease, LeaseEvent, async_ttl, held_by_sen, offset_behind, owner_parts, rounded};
+use super::record::{Lease, LeaseEvent, async_ttl, held_by_sen, owner_parts, rounded};
 use super::verdict::{RunFailure, State, state, taken_over};
+use super::zones::{self, when as seen_from};
 use sen_model::cause::{Cause, Certainty, Explanation, Related, candidates};
 use sen_model::subject::Subject;
 use sen_model::time::{Timestamp, humane};
@@ -56,8 +57,6 @@ const RULES: [Rule; 11] = [
 
 /// How many ids in a result are looked up elsewhere.
 const CANDIDATES: usize = 10;
-/// A clock this far off is no drift.
-const OFF: i64 = 60_000_000;
 
 /// A lease and why it is so.
 pub(super) fn explain(facts: &Facts<'_>, subject: Subject, verdict: Verdict) -> Explanation {
@@ -106,12 +105,7 @@ fn owner(lease: &Lease) -> String {
 }
 
 fn of_this_run<'a>(facts: &'a Facts<'_>, name: &str) -> Option<&'a LeaseEvent> {
-    let token = facts.lease.fencing_token;
-    facts.events.iter().rev().find(|event| {
-        event.event == name
-            && event.occurred_at.is_finite()
-            && (event.fencing_token.is_none() || event.fencing_token == token)
-    })
+    zones::of_this_run(facts.lease, facts.events, name)
 }
 
 /// A row that no version of the library writes.
@@ -140,17 +134,17 @@ fn raised(facts: &Facts<'_>, state: State) -> Option<Cause> {
         return None;
     }
     let (when, certainty) = ended_by_exception(facts)?;
-    let ago = humane(facts.now.micros_since(when));
+    let ago = seen_from(when, facts.now);
     let run = of_this_run(facts, "expired").and_then(RunFailure::of);
     let text = match &run {
         Some(run) => {
             let stderr = run.stderr.as_ref().map(|tail| format!("; its stderr ended: {tail}")).unwrap_or_default();
-            format!("{run} {ago} ago, in {}{stderr}", owner(facts.lease))
+            format!("{run} {ago}, in {}{stderr}", owner(facts.lease))
         }
         None if held_by_sen(facts.lease) => {
-            format!("the command of sen once failed {ago} ago, in {}", owner(facts.lease))
+            format!("the command of sen once failed {ago}, in {}", owner(facts.lease))
         }
-        None => format!("the function raised an exception {ago} ago, after it had begun, in {}", owner(facts.lease)),
+        None => format!("the function raised an exception {ago}, after it had begun, in {}", owner(facts.lease)),
     };
     Some(match certainty {
         Certainty::Proven => {
@@ -227,7 +221,7 @@ fn extended(facts: &Facts<'_>, state: State) -> Option<Option<bool>> {
 
 fn ended(facts: &Facts<'_>) -> String {
     let end = facts.lease.lease_expires_at.filter(|end| end.is_finite());
-    end.map(|end| format!(" {} ago", humane(facts.now.micros_since(end)))).unwrap_or_default()
+    end.map(|end| format!(" {}", seen_from(end, facts.now))).unwrap_or_default()
 }
 
 /// A lease that was never extended: the async clients send no heartbeats (`sentinel/async_client.py`, 0.4.2 and 0.5.0).
@@ -285,19 +279,9 @@ fn abandoned_take_over(facts: &Facts<'_>, state: State) -> Option<Cause> {
     Some(Cause::stated("taken_over", &["sentinel_leases.status", "sentinel_events.event"], Severity::Warning, text))
 }
 
-/// How far the times of a lease are off, if they are: its last change lies in the future, or before the events of its own run.
+/// How far the times of a lease are off, if they are.
 fn zone_off(facts: &Facts<'_>) -> Option<(i64, &'static str)> {
-    let updated = facts.lease.lease_updated_at.filter(|updated| updated.is_finite())?;
-    let ahead = updated.micros_since(facts.now);
-    let begun = of_this_run(facts, "executing").or_else(|| of_this_run(facts, "acquired"));
-    let behind = begun.map_or(0, |begun| begun.occurred_at.micros_since(updated));
-    if ahead > OFF {
-        Some((ahead, "in the future"))
-    } else if behind > OFF {
-        Some((behind, "before its own beginning"))
-    } else {
-        None
-    }
+    zones::off(facts.lease, facts.events, facts.now)
 }
 
 /// A plain TIMESTAMP (0.4.2, and tables made by it) is read in the zone of whoever asks: a worker in another writes other times.
@@ -316,21 +300,13 @@ fn wrong_time_zone(facts: &Facts<'_>, _: State) -> Option<Cause> {
 
 /// As [`wrong_time_zone`] where no event tells: a last change about a whole offset old fits a living worker whose session is
 /// behind, and a worker that died so long ago.
-fn zone_behind(facts: &Facts<'_>, state: State) -> Option<Cause> {
-    // Events are written in the server's time: where this run has one, it tells.
-    let told = of_this_run(facts, "executing").or_else(|| of_this_run(facts, "acquired")).is_some();
-    if told || !facts.zoneless || !matches!(state, State::Stalled | State::Uncertain) || zone_off(facts).is_some() {
-        return None;
-    }
-    let offset = offset_behind(facts.lease, facts.now)?;
-    let ttl = async_ttl(facts.lease).or(facts.lease.ttl_ms.map(|ms| ms.saturating_mul(1000))).unwrap_or_default();
-    let observe = format!("{}s", (ttl / 3_000_000 + 2).clamp(2, 60));
+fn zone_behind(facts: &Facts<'_>, _: State) -> Option<Cause> {
+    let offset = zones::behind(facts.lease, facts.events, facts.now, facts.zoneless)?;
     let text = format!(
         "its last change is about {} old, a whole time-zone offset: a living worker whose session is behind the server's zone leaves such times; look twice before you act",
         humane(offset)
     );
-    let look = NextCommand::new(&["sen", "inspect"], "whether its row still moves").option("--observe", &observe);
-    Some(Cause::likely("zone_behind", Severity::Warning, text).with_next(vec![look.id(&facts.lease.key)]))
+    Some(Cause::likely("zone_behind", Severity::Warning, text).with_next(vec![zones::observe(facts.lease)]))
 }
 
 /// Somebody holds the row: claims, beats and completions wait.

@@ -12,8 +12,10 @@ pub(crate) fn signed(change: &Change, operation: OperationId, who: Option<&str>,
     let mut change = change.clone();
     let input = change.entry.input.as_deref().and_then(|input| serde_json::from_str(input).ok());
     let mut input = if let Some(Json::Object(fields)) = input { fields } else { Map::new() };
-    let before =
-        json!({"status": change.status, "step_execution_token": change.token, "current_step_index": change.step});
+    let before = json!({
+        "status": change.status, "step_execution_token": change.token, "current_step_index": change.step,
+        "claimed": change.claimed,
+    });
     input.insert("_sen".into(), json!({"operation": operation.to_string(), "who": who, "why": why, "before": before}));
     change.entry.input = Some(Json::Object(input).to_string());
     change

@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 use crate::port::{Change, Edits, Guard, Seen};
 use crate::record::{Entry, Saga, Status};
 use crate::shape::Model;
+use crate::story;
 
 /// A change, and what the operator must know before consenting; or why not.
 pub(crate) type Ruling = Result<(Change, Vec<String>), String>;
@@ -20,6 +21,8 @@ pub(crate) struct Subject<'a> {
     pub model: &'a Model,
     /// A token that is not in use.
     pub fresh: String,
+    /// The id and class of the step it stands at, as other sagas of its name tell, where its own record does not.
+    pub elsewhere: Option<(String, String)>,
 }
 
 /// The input of an operator's entry before it is signed.
@@ -37,16 +40,20 @@ impl Subject<'_> {
     /// A change that makes the saga due with `to` as its status, and records `act`.
     pub(super) fn change(&self, act: &str, to: &'static str) -> Change {
         let saga = self.saga();
-        let (step_id, step_name) = match self.current().or_else(|| self.last()) {
-            Some(entry) => (entry.step_id.clone(), entry.step_name.clone()),
+        let (step_id, step_name) = match (story::current(&self.seen.steps), &self.elsewhere) {
+            (Some(entry), _) => (entry.step_id.clone(), entry.step_name.clone()),
+            (None, Some(step)) => step.clone(),
             // As the library does where it cannot tell.
-            None => ("__unknown__".into(), "Unknown".into()),
+            (None, None) => (story::UNKNOWN.into(), "Unknown".into()),
         };
         Change {
             id: saga.id.clone(),
             status: saga.status.as_str().to_owned(),
             token: saga.token.clone(),
             step: saga.step,
+            claimed: matches!(saga.status, Status::Running | Status::Compensating)
+                && saga.deadline.is_some()
+                && !saga.handed,
             guard: Guard::default(),
             to: to.to_owned(),
             fresh: self.fresh.clone(),
@@ -75,10 +82,6 @@ impl Subject<'_> {
         let tries = self.seen.steps.iter().rev().filter(|entry| entry.executes());
         let last = tries.into_iter().find(|entry| entry.act().is_none_or(|act| act == "skip_step"))?;
         (!last.is("SUCCESS")).then_some(last)
-    }
-
-    fn last(&self) -> Option<&Entry> {
-        self.seen.steps.iter().rev().find(|entry| entry.act().is_none())
     }
 
     /// The context's fields without what is awaited, in the versions that keep it there.

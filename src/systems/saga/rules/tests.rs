@@ -49,7 +49,7 @@ fn seen(saga: Saga, steps: &[(&str, &str)]) -> Seen {
 
 fn with<T>(seen: &Seen, act: impl FnOnce(&Subject<'_>) -> T) -> T {
     let model = model(false);
-    act(&Subject { seen, model: &model, fresh: "new".into() })
+    act(&Subject { seen, model: &model, fresh: "new".into(), elsewhere: None })
 }
 
 const ALL: [Status; 8] = [

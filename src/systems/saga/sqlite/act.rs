@@ -280,6 +280,7 @@ mod tests {
             status: "RUNNING".into(),
             token: seen.token.clone(),
             step: seen.step,
+            claimed: false,
             guard: Guard::default(),
             to: "RUNNING".into(),
             fresh: "f".into(),

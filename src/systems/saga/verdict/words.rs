@@ -3,7 +3,7 @@
 use crate::record::{Entry, Later, Saga, Status};
 use crate::shape::Model;
 use crate::state::State;
-use crate::story::{self, AfterWait, RollBack};
+use crate::story::{self, AfterWait, InFlight, RollBack, Sureness};
 use sen_model::time::humane;
 use sen_model::verdict::{NextCommand, Severity};
 
@@ -42,9 +42,12 @@ pub(super) fn summary(saga: &Saga, steps: &[Entry], state: State, model: Option<
             or building the next step's input failed or is still under way"
                 .into()
         }
-        State::PartlyCompensated => {
-            format!("its compensation was given up: {} {} not rolled back", saga.step, steps_are(saga.step))
-        }
+        State::PartlyCompensated => format!(
+            "its compensation was given up: {} {} not rolled back{}",
+            saga.step,
+            steps_are(saga.step),
+            besides(saga, steps)
+        ),
         State::Unreadable => "this row cannot be judged: no version of the library writes it like this".into(),
         State::Overdue => {
             "it has been due for long and was not picked up: probably no worker polls, each poll fails, or \
@@ -53,9 +56,14 @@ pub(super) fn summary(saga: &Saga, steps: &[Entry], state: State, model: Option<
         }
         State::TimedOut => "its wait for an event was over before one was applied; it goes no further by itself".into(),
         State::Failed if saga.step > 0 => {
-            format!("failed permanently; {} {} done and not rolled back", saga.step, steps_are(saga.step))
+            format!(
+                "failed permanently; {} {} done and not rolled back{}",
+                saga.step,
+                steps_are(saga.step),
+                besides(saga, steps)
+            )
         }
-        State::Failed => "failed permanently; no step is done".into(),
+        State::Failed => format!("failed permanently; no step is done{}", besides(saga, steps)),
         State::LeaseExpired => {
             format!("the lease of the worker that claimed it is over: the next poll {}", again(saga, steps))
         }
@@ -70,6 +78,9 @@ pub(super) fn summary(saga: &Saga, steps: &[Entry], state: State, model: Option<
             None => "it waits to be notified".into(),
         },
         State::Compensated => match story::failed_step(steps) {
+            _ if story::in_flight(saga, steps).is_some() => {
+                format!("the steps on record as done are rolled back{}", besides(saga, steps))
+            }
             Some(entry) => format!(
                 "rolled back after step {} failed: {}; that step itself is not rolled back, and what it did before it failed \
                  may stand",
@@ -80,6 +91,26 @@ pub(super) fn summary(saga: &Saga, steps: &[Entry], state: State, model: Option<
         },
         State::Completed => "all steps are done".into(),
     }
+}
+
+/// A step that was under way when the saga was aborted, as the end of a sentence.
+fn besides(saga: &Saga, steps: &[Entry]) -> String {
+    in_flight(saga, steps).map(|text| format!("; {text}")).unwrap_or_default()
+}
+
+/// A step that was under way when the saga was aborted, and what that leaves open.
+pub(crate) fn in_flight(saga: &Saga, steps: &[Entry]) -> Option<String> {
+    let InFlight { step, sureness, again } = story::in_flight(saga, steps)?;
+    let begin = match sureness {
+        Sureness::Recorded => format!("{step} was under way when it was aborted"),
+        Sureness::Probable => format!("{step} was probably under way when it was aborted"),
+        Sureness::Possible => format!("another try of {step} may have been under way when it was aborted"),
+    };
+    Some(if again {
+        format!("{begin}: it may have happened besides the tries on record, and that is not rolled back")
+    } else {
+        format!("{begin}: it may have happened and is not rolled back")
+    })
 }
 
 /// A step that failed and is tried again.
@@ -163,6 +194,10 @@ pub(super) fn evidence(saga: &Saga, steps: &[Entry], state: State) -> Vec<String
         let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
         out.push(format!("last act of an operator: {} by {who}{why}", act.act().unwrap_or_default()));
     }
+    if !matches!(state, State::Failed | State::PartlyCompensated | State::Compensated) {
+        // There the first sentence says it.
+        out.extend(in_flight(saga, steps));
+    }
     if saga.retries > 0 {
         let tries = if saga.retries == 1 { "try" } else { "tries" };
         out.push(format!(
@@ -199,7 +234,13 @@ pub(crate) fn under_way(steps: &[Entry]) -> String {
 
 pub(super) fn next(saga: &Saga, steps: &[Entry], state: State) -> Vec<NextCommand> {
     let command = |verb: &str, why: &str| NextCommand::new(&["sen", "saga", verb], why).id(&saga.id);
-    let rollback = || (saga.step > 0).then(|| command("compensate", "roll back the steps that are done"));
+    let rollback = || {
+        let why = match story::in_flight(saga, steps) {
+            Some(_) => "roll back the steps that are on record as done, not the one that was under way",
+            None => "roll back the steps that are done",
+        };
+        (saga.step > 0).then(|| command("compensate", why))
+    };
     let later = saga.later.as_ref().filter(|later| later.counts()).map(|later: &Later| {
         NextCommand::new(&["sen", "saga", "show"], "the later saga, which may have done the same work already")
             .id(&later.id)
@@ -213,7 +254,11 @@ pub(super) fn next(saga: &Saga, steps: &[Entry], state: State) -> Vec<NextComman
         State::PartlyCompensated => rollback().into_iter().collect(),
         State::Failed => {
             let doubt = story::roll_back(saga, steps) != RollBack::None;
+            let in_flight = story::in_flight(saga, steps).is_some();
             let retry = (saga.compensated == Some(false) && !doubt).then(|| match &later {
+                _ if in_flight => {
+                    command("retry", "once you know that the step under way did not happen: execute it again")
+                }
                 Some(_) => command("retry", "execute the step again, if its work is still to be done"),
                 None => command("retry", "execute the step again"),
             });

@@ -29,7 +29,7 @@ const HOUR: i64 = 3_600_000_000;
 fn each_state_has_its_cause() {
     use Severity::{Critical, Pending, Warning};
     let error = || vec![entry("EXECUTE", "SUCCESS", None), entry("EXECUTE", "ERROR", None)];
-    let undone = || vec![entry("EXECUTE", "SUCCESS", None), entry("COMPENSATE", "ERROR", None)];
+    let undone = || [error(), vec![entry("COMPENSATE", "ERROR", None)]].concat();
     let plain = |status, over| saga(status, over);
     assert_eq!(rules(plain(Status::Running, None), vec![], vec![]), [("orphan", Critical)]);
     assert_eq!(rules(plain(Status::Running, Some(OVERDUE)), vec![], vec![]), [("no_worker_polls", Warning)]);

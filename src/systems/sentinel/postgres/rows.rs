@@ -95,6 +95,8 @@ pub(super) fn census(columns: &[Row], groups: &[Row], last_event: Option<Timesta
                 newest: cells.time(5),
                 ahead: cells.int(6).unwrap_or_default(),
                 no_heartbeat: cells.flag(7) == Some(true),
+                behind: cells.int(8).unwrap_or_default(),
+                behind_key: cells.text(9),
             }
         })
         .collect();

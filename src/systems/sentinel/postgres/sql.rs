@@ -139,8 +139,16 @@ pub(super) static CENSUS: Sql = Sql::new(
         max(lease_updated_at)::timestamptz,
         count(*) FILTER (WHERE lease_updated_at > now() + interval '1 minute'),
         coalesce(ttl_ms = 3000 AND lease_expires_at - lease_updated_at NOT BETWEEN interval '1500 milliseconds' AND interval '3010 milliseconds'
-            AND lease_expires_at IS DISTINCT FROM hard_expires_at, false) AS no_heartbeat
-        FROM sentinel_leases GROUP BY 1, 2, 3, no_heartbeat) AS l",
+            AND lease_expires_at IS DISTINCT FROM hard_expires_at, false) AS no_heartbeat,
+        count(*) FILTER (WHERE behind), min(key::text) FILTER (WHERE behind)
+        FROM sentinel_leases CROSS JOIN LATERAL (SELECT CASE
+            WHEN status::text = 'executing' AND lease_expires_at <= now() AND isfinite(lease_updated_at) AND isfinite(lease_expires_at)
+                AND lease_updated_at BETWEEN now() - interval '855 minutes' AND now() - interval '15 minutes'
+            THEN mod(extract(epoch FROM now() - lease_updated_at)::numeric, 900)
+                <= greatest(ttl_ms / 1000.0, extract(epoch FROM lease_expires_at - lease_updated_at)::numeric) + 5
+                AND ttl_ms IS NOT NULL
+            END AS behind) AS zone
+        GROUP BY 1, 2, 3, no_heartbeat) AS l",
 );
 
 pub(super) static LAST_EVENT: Sql =

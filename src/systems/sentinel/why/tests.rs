@@ -55,7 +55,7 @@ fn event(name: &str, seconds: i64) -> LeaseEvent {
 fn rules(lease: &Lease, events: &[LeaseEvent], process_here: Option<bool>, locks: &[Lock]) -> Vec<&'static str> {
     let facts = Facts { lease, events, now: NOW, process_here, locks, zoneless: true };
     let subject = Subject::new("sentinel", "lease", lease.key.clone());
-    explain(&facts, subject, judge(lease, events, NOW)).causes.iter().map(|cause| cause.rule).collect()
+    explain(&facts, subject, judge(lease, events, NOW, true)).causes.iter().map(|cause| cause.rule).collect()
 }
 
 /// Name, lease, events, whether the owner's process runs here, long locks, and the rules expected.
@@ -130,7 +130,7 @@ fn each_cause_is_named_and_healthy_keys_have_none() {
 fn the_way_out_stands_with_the_gravest_cause() {
     let lease = lease(Status::Executing, -90, -30);
     let facts = Facts { lease: &lease, events: &[], now: NOW, process_here: None, locks: &[], zoneless: true };
-    let explained = explain(&facts, Subject::new("sentinel", "lease", "k"), judge(&lease, &[], NOW));
+    let explained = explain(&facts, Subject::new("sentinel", "lease", "k"), judge(&lease, &[], NOW, true));
     assert!(explained.causes[0].next[0].command.starts_with("sen reconcile"), "{explained:?}");
     assert_eq!(explained.related[0].id, "order-7");
 }
@@ -149,7 +149,7 @@ proptest! {
         lease.lease_updated_at = Some(Timestamp::from_micros(updated));
         let events = if raised { vec![event("expired", -3)] } else { vec![] };
         let found = rules(&lease, &events, here, &[]);
-        if judge(&lease, &events, NOW).severity >= Severity::Warning {
+        if judge(&lease, &events, NOW, true).severity >= Severity::Warning {
             prop_assert!(!found.is_empty(), "{:?}", lease);
         }
         if status == "completed" {
