@@ -36,7 +36,12 @@ fn lines(list: &str) -> Vec<String> {
     let lines = list.lines().filter(|line| !line.is_empty() && !line.starts_with("# "));
     lines
         .map(|line| {
-            let line = line.replace("\\r", "\r").replace("\\\\n", "\u{1}").replace("\\n", "\n").replace('\u{1}', "\\n");
+            let line = line
+                .replace("{zw}", "\u{200b}")
+                .replace("\\r", "\r")
+                .replace("\\\\n", "\u{1}")
+                .replace("\\n", "\n")
+                .replace('\u{1}', "\\n");
             holes
                 .replace_all(&line, |hole: &regex::Captures<'_>| {
                     letters.of(hole[1].chars().next().unwrap(), hole[2].parse().unwrap())
@@ -79,7 +84,7 @@ fn harmless() -> Vec<String> {
 #[test]
 fn most_shapes_of_secrets_are_hidden() {
     let shapes = shapes();
-    assert!(shapes.len() >= 200, "{}", shapes.len());
+    assert!(shapes.len() >= 400, "{}", shapes.len());
     let seen: Vec<String> = shapes
         .iter()
         .filter_map(|(text, secrets)| {
@@ -97,13 +102,13 @@ fn most_shapes_of_secrets_are_hidden() {
     let hidden = shapes.len() - seen.len();
     assert!(hidden * 100 >= shapes.len() * 95, "{hidden} of {}:\n{}", shapes.len(), seen.join("\n"));
     // Those known to be seen: a word after a word, without anything that tells.
-    assert!(seen.len() <= 4, "{} of {} are seen:\n{}", seen.len(), shapes.len(), seen.join("\n"));
+    assert!(seen.len() <= 8, "{} of {} are seen:\n{}", seen.len(), shapes.len(), seen.join("\n"));
 }
 
 #[test]
 fn harmless_values_stay_as_they_are() {
     let all = harmless();
-    assert!(all.len() >= 500, "{}", all.len());
+    assert!(all.len() >= 800, "{}", all.len());
     let changed: Vec<String> = all
         .iter()
         .filter_map(|text| match super::text(text) {
@@ -203,6 +208,24 @@ fn time_is_linear() {
         "[\"--p\",",
         "é",
         "\"name\":\"token\",",
+        "password) values (),",
+        "(password) values ('",
+        "thin:",
+        "Private-Lines ",
+        "your code is ",
+        "|password|",
+        "token \"",
+        "token \\\"token '",
+        "password '\\",
+        "%22password",
+        "password%3D",
+        "&quot;password",
+        "identified by '",
+        "password=a(\"",
+        "password for ",
+        "<input type=password ",
+        "\"tokens\":{\"",
+        "a b=c \"",
     ];
     let mut slow = Vec::new();
     for piece in pieces {
