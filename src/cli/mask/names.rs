@@ -60,6 +60,9 @@ fn judge(name: &str) -> Weight {
     let before = words.len().checked_sub(2).map_or("", |at| words[at].as_str());
     let contains = |parts: &[&str]| parts.iter().any(|part| flat.contains(part));
     // `aws_access_key_id` is half of a credential; other ids are just names.
+    if words.len() > 1 && words.iter().any(|word| word == "require") {
+        return Weight::None;
+    }
     if words.len() > 1 && (ABOUT.contains(&last) || (last == "id" && !contains(IDS) && !WEAK_IDS.contains(&before))) {
         return Weight::None;
     }

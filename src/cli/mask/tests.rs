@@ -120,6 +120,47 @@ fn harmless_values_stay_as_they_are() {
     assert!(changed.len() <= 2, "{}", changed.join("\n"));
 }
 
+/// The literals of the sources that are sentences, with a number for what is filled in.
+fn sentences(folder: &std::path::Path, out: &mut Vec<String>) {
+    let literal = regex::Regex::new(r#"(?s)"((?:[^"\\]|\\.)*)""#).unwrap();
+    let sentence = regex::Regex::new("[a-z]{2} [a-z]").unwrap();
+    let hole = regex::Regex::new(r"\{[a-z_0-9]*(:[^}]*)?\}").unwrap();
+    let broken = regex::Regex::new(r"\\\n\s*").unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            sentences(&path, out);
+        } else if name.ends_with(".rs") && !name.contains("tests") {
+            let source = std::fs::read_to_string(&path).unwrap();
+            let code = source.split("#[cfg(test)]").next().unwrap();
+            let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+            for found in literal.captures_iter(&code.join("\n")) {
+                let text = broken.replace_all(&found[1], "").replace("\\n", "\n").replace("\\\"", "\"");
+                if sentence.is_match(&text) {
+                    out.push(hole.replace_all(&text, "7").into_owned());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_programs_own_sentences_lose_no_words() {
+    let mut all = Vec::new();
+    for folder in ["core", "systems", "stores", "model"] {
+        sentences(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder), &mut all);
+    }
+    assert!(all.len() >= 1000, "{}", all.len());
+    // What a server says is compared, not shown.
+    let own = all.iter().filter(|text| !text.starts_with("AUTH <password>"));
+    let changed: Vec<String> = own
+        .filter(|text| super::text(text) != text.as_str())
+        .map(|text| format!("{text:?} reads {:?}", super::text(text)))
+        .collect();
+    assert!(changed.is_empty(), "{}", changed.join("\n"));
+}
+
 #[test]
 fn only_the_values_change() {
     let text = r#"{ "b":1e400, "a":1.10, "password" : {"x":["}",{}]} ,"a":2,"Token":"t\"}", "n":[{"cvv":123},{"secret":[1,2]}], "api_key":null,"ssn":7}"#;

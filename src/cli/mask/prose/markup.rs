@@ -21,6 +21,12 @@ impl Scan<'_> {
         let colon = part.find(':').map(|colon| at + colon);
         if let Some(last) = part.rfind('@').map(|last| at + last) {
             if let Some(colon) = colon.filter(|colon| *colon < last) {
+                // What an example says.
+                if &self.text[colon + 1..last] == "password"
+                    && (self.starts(last, "@host") || self.starts(last, "@]host"))
+                {
+                    return last;
+                }
                 return if colon + 1 < last { self.hide(colon + 1, last) } else { last };
             }
             let user = &self.text[at..last];

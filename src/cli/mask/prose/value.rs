@@ -93,8 +93,9 @@ impl Scan<'_> {
             let ends = peek
                 .get(word.len())
                 .is_none_or(|byte| matches!(byte, b' ' | b'\n' | b'.' | b',' | b';' | b':' | b'!' | b')' | b'?'));
-            let telling =
-                peek.iter().take_while(|byte| !byte.is_ascii_whitespace()).any(|byte| !byte.is_ascii_lowercase());
+            let first = peek.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+            let first = first.strip_suffix(b",").or(first.strip_suffix(b";")).unwrap_or(first);
+            let telling = first.iter().any(|byte| !byte.is_ascii_lowercase());
             if (ends && SAID.iter().any(|said| said.as_bytes() == word)) || (judged == Weight::Weak && !telling) {
                 return None;
             }
