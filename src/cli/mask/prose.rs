@@ -1,6 +1,7 @@
 //! Hides secrets in text that is no JSON document: sentences, `k=v`, `k: v`, forms, URLs, headers, XML, Python reprs, command
 //! lines, and pieces of all these in one another. One pass from left to right; what is hidden is not looked at again.
 
+mod form;
 mod markup;
 mod said;
 mod value;
@@ -9,7 +10,7 @@ mod words;
 use super::json::{PAIR_NAMES, PAIR_VALUES};
 use super::names::{Weight, harmless, invisible, query_weight, weight};
 use super::{MASK, shapes};
-use value::{Form, decoded, escape, exempt};
+use form::{Form, decoded, escape, exempt};
 use words::{HEADERS, TOOLS};
 
 struct Scan<'a> {

@@ -4,7 +4,7 @@ use super::super::json::{PAIR_NAMES, PAIR_VALUES};
 use super::super::names::{Weight, weight};
 use super::super::shapes;
 use super::Scan;
-use super::value::exempt;
+use super::form::exempt;
 
 impl Scan<'_> {
     /// Behind `scheme://`: user and password, and addresses that are secrets themselves.

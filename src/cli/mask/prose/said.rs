@@ -2,7 +2,7 @@
 
 use super::super::names::Weight;
 use super::Scan;
-use super::value::{Form, exempt};
+use super::form::{Form, exempt};
 use super::words::{PROVIDED, SCHEMES};
 
 impl Scan<'_> {
