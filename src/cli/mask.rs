@@ -45,13 +45,29 @@ pub fn exact(name: &str) -> bool {
 
 /// JSON text with secrets replaced by `"***"`; still JSON, and everything else byte for byte as it was.
 pub fn mask(json: &str) -> Cow<'_, str> {
+    looked(json);
     settle(json, &|json| json::mask(json, &inner))
 }
 
 /// Any text with secrets replaced by `***`.
 pub fn text(text: &str) -> Cow<'_, str> {
+    looked(text);
     settle(text, &inner)
 }
+
+#[cfg(test)]
+thread_local! {
+    /// How many bytes were looked at: what tests bound instead of time.
+    pub static LOOKED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+#[cfg(test)]
+fn looked(text: &str) {
+    LOOKED.set(LOOKED.get() + text.len());
+}
+
+#[cfg(not(test))]
+fn looked(_text: &str) {}
 
 /// Masks until nothing changes: what is hidden can bring to light what it was glued to. Few texts need a third look.
 fn settle<'a>(text: &'a str, once: &dyn Fn(&str) -> Option<String>) -> Cow<'a, str> {
@@ -76,8 +92,18 @@ fn inner(text: &str) -> Option<String> {
 /// A message for a person, without anything that looks like a secret (unless they asked for that) and without any password
 /// that this run has used (whatever they asked for).
 pub fn message(text: &str) -> Cow<'_, str> {
+    let text = sentence(text);
     let shown = if REVEAL.load(Ordering::Relaxed) { Cow::Borrowed(text) } else { self::text(text) };
     scrub(shown, &sen_core::secret::known())
+}
+
+/// So much of a sentence is shown: it may quote a value of any size.
+const SENTENCE: usize = 64 << 10;
+
+/// The beginning of a sentence, to be masked.
+pub fn sentence(text: &str) -> &str {
+    let end = (0..=SENTENCE.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    &text[..end]
 }
 
 /// Without the secrets in `known`. Short ones count as whole words only, and the shortest not at all, because every text

@@ -132,9 +132,18 @@ impl LetterGroup {
 /// So much of an error tells errors apart.
 const TELLING: usize = 300;
 
+/// The first `most` bytes, or a little less where that would split a character.
+fn beginning(text: &str, most: usize) -> &str {
+    &text[..(0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)]
+}
+
+/// So much of an error is read: it may be of any size.
+const READ: usize = 64 << 10;
+
 /// The error without what differs from letter to letter: numbers become `<n>`, ids `<id>`, quoted values `'…'`; white space
 /// is one blank. At most [`TELLING`] characters.
 pub fn fold_error(error: &str) -> String {
+    let error = beginning(error, READ);
     let mut out = String::with_capacity(error.len().min(TELLING + 16));
     let mut rest = error.trim_start();
     let mut before = ' ';
@@ -203,7 +212,7 @@ fn quoted(first: char, before: char, text: &str) -> Option<usize> {
     if !matches!(first, '\'' | '"' | '`') || before.is_alphanumeric() {
         return None;
     }
-    let inner = &text[1..];
+    let inner = beginning(&text[1..], 512);
     let end = inner.match_indices(first).map(|(at, _)| at).find(|at| {
         // The closing one is not followed by a letter: `'it's'`.
         inner[at + 1..].chars().next().is_none_or(|next| !next.is_alphanumeric())
@@ -237,6 +246,13 @@ fn fold_word(word: &str, out: &mut String) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_beginning_of_an_error_is_folded() {
+        for piece in [" ", "x", "'", "'a ", "7", "\"b "] {
+            assert!(fold_error(&piece.repeat(16 << 20)).len() < 1 << 17, "{piece}");
+        }
+    }
 
     #[test]
     fn what_differs_is_folded_away() {

@@ -141,6 +141,20 @@ fn completion_goes_nowhere_a_file_leads_to() {
     assert!((0..50).any(|_| asked()));
 }
 
+/// Whoever names a file on the line that is being typed means the database in it.
+#[test]
+fn completion_follows_a_file_that_is_named() {
+    let fake = Fake::start(CLEARTEXT);
+    let folder = repository(&format!("DATABASE_URL=postgresql://me:theirs@127.0.0.1:{}/d\n", fake.port));
+    // On a busy machine it may give up before it has connected.
+    let asked = || {
+        let line = ["__complete", "zsh", "4", "--", "sen", "--env-file", ".env", "inspect", "p"];
+        assert_eq!(sen(line).cwd(folder.path()).run().expect_code(0).stderr, "");
+        fake.heard().contains("connected")
+    };
+    assert!((0..50).any(|_| asked()));
+}
+
 #[test]
 fn lines_of_others_do_not_matter_and_what_decides_nothing_only_warns() {
     let folder = repository("");

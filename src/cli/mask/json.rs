@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::names::{Weight, weight};
+use super::names::{Weight, harmless, weight};
 use super::{MASK, shapes};
 
 const QUOTED: &str = "\"***\"";
@@ -124,8 +124,17 @@ fn field(
     let name = decoded(&json[name]);
     let container = matches!(bytes.get(value), Some(b'{' | b'['));
     let judged = weight(&name);
-    if judged == Weight::Strong || (judged == Weight::Weak && (!container || bytes[value] == b'[')) {
+    let strings = !container || bytes[value] == b'[';
+    let object = judged == Weight::None && bytes.get(value) == Some(&b'{') && texts_of_tokens(json, &name, value);
+    if judged == Weight::Strong
+        || object
+        || (judged == Weight::Weak && strings)
+        || (judged == Weight::Shaped && !container)
+    {
         let end = value_end(bytes, value);
+        if !container && harmless(&name, judged, &decoded(&json[value..end])) {
+            return value;
+        }
         if !matches!(&bytes[value..end], b"null" | b"true" | b"false" | b"\"\"" | b"") {
             edits.push((value, end, QUOTED.into()));
         }
@@ -139,13 +148,24 @@ fn field(
         let span = (value, value_end(bytes, value));
         let words = &json[span.0..span.1];
         if PAIR_NAMES.contains(&name.as_str()) && words.starts_with('"') && words.len() < 100 {
-            frame.secret |= weight(&decoded(words)) > Weight::None;
+            frame.secret |= weight(&decoded(words)) >= Weight::Weak;
         }
         if PAIR_VALUES.contains(&name.as_str()) && !matches!(words, "null" | "true" | "false" | "\"\"") {
             frame.beside = Some(span);
         }
     }
     value
+}
+
+/// Whether the object at `open` holds texts by the name of `tokens`: numbers count them.
+fn texts_of_tokens(json: &str, name: &str, open: usize) -> bool {
+    let bytes = json.as_bytes();
+    let field = blanks_end(bytes, open + 1);
+    if !name.to_ascii_lowercase().ends_with("tokens") || bytes.get(field) != Some(&b'"') {
+        return false;
+    }
+    let colon = blanks_end(bytes, string_end(bytes, field));
+    bytes.get(colon) == Some(&b':') && bytes.get(blanks_end(bytes, colon + 1)) == Some(&b'"')
 }
 
 /// A text that is no name.
@@ -165,9 +185,9 @@ fn text(
                 return;
             }
             let short = text.len() < 64 && !text.contains(['=', ' ']);
-            frame.option = short && text.starts_with('-') && weight(text.trim_start_matches('-')) > Weight::None;
+            frame.option = short && text.starts_with('-') && weight(text.trim_start_matches('-')) >= Weight::Weak;
             match frame.items {
-                1 => frame.secret = short && !text.starts_with('-') && weight(&text) > Weight::None,
+                1 => frame.secret = short && !text.starts_with('-') && weight(&text) >= Weight::Weak,
                 2 => frame.beside = Some((span.start, span.end)),
                 _ => {}
             }

@@ -36,7 +36,12 @@ fn lines(list: &str) -> Vec<String> {
     let lines = list.lines().filter(|line| !line.is_empty() && !line.starts_with("# "));
     lines
         .map(|line| {
-            let line = line.replace("\\r", "\r").replace("\\\\n", "\u{1}").replace("\\n", "\n").replace('\u{1}', "\\n");
+            let line = line
+                .replace("{zw}", "\u{200b}")
+                .replace("\\r", "\r")
+                .replace("\\\\n", "\u{1}")
+                .replace("\\n", "\n")
+                .replace('\u{1}', "\\n");
             holes
                 .replace_all(&line, |hole: &regex::Captures<'_>| {
                     letters.of(hole[1].chars().next().unwrap(), hole[2].parse().unwrap())
@@ -79,7 +84,7 @@ fn harmless() -> Vec<String> {
 #[test]
 fn most_shapes_of_secrets_are_hidden() {
     let shapes = shapes();
-    assert!(shapes.len() >= 200, "{}", shapes.len());
+    assert!(shapes.len() >= 400, "{}", shapes.len());
     let seen: Vec<String> = shapes
         .iter()
         .filter_map(|(text, secrets)| {
@@ -97,13 +102,13 @@ fn most_shapes_of_secrets_are_hidden() {
     let hidden = shapes.len() - seen.len();
     assert!(hidden * 100 >= shapes.len() * 95, "{hidden} of {}:\n{}", shapes.len(), seen.join("\n"));
     // Those known to be seen: a word after a word, without anything that tells.
-    assert!(seen.len() <= 4, "{} of {} are seen:\n{}", seen.len(), shapes.len(), seen.join("\n"));
+    assert!(seen.len() <= 8, "{} of {} are seen:\n{}", seen.len(), shapes.len(), seen.join("\n"));
 }
 
 #[test]
 fn harmless_values_stay_as_they_are() {
     let all = harmless();
-    assert!(all.len() >= 500, "{}", all.len());
+    assert!(all.len() >= 800, "{}", all.len());
     let changed: Vec<String> = all
         .iter()
         .filter_map(|text| match super::text(text) {
@@ -113,6 +118,47 @@ fn harmless_values_stay_as_they_are() {
         .collect();
     assert!(changed.len() * 100 < all.len(), "{} of {}:\n{}", changed.len(), all.len(), changed.join("\n"));
     assert!(changed.len() <= 2, "{}", changed.join("\n"));
+}
+
+/// The literals of the sources that are sentences, with a number for what is filled in.
+fn sentences(folder: &std::path::Path, out: &mut Vec<String>) {
+    let literal = regex::Regex::new(r#"(?s)"((?:[^"\\]|\\.)*)""#).unwrap();
+    let sentence = regex::Regex::new("[a-z]{2} [a-z]").unwrap();
+    let hole = regex::Regex::new(r"\{[a-z_0-9]*(:[^}]*)?\}").unwrap();
+    let broken = regex::Regex::new(r"\\\n\s*").unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            sentences(&path, out);
+        } else if name.ends_with(".rs") && !name.contains("tests") {
+            let source = std::fs::read_to_string(&path).unwrap();
+            let code = source.split("#[cfg(test)]").next().unwrap();
+            let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+            for found in literal.captures_iter(&code.join("\n")) {
+                let text = broken.replace_all(&found[1], "").replace("\\n", "\n").replace("\\\"", "\"");
+                if sentence.is_match(&text) {
+                    out.push(hole.replace_all(&text, "7").into_owned());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_programs_own_sentences_lose_no_words() {
+    let mut all = Vec::new();
+    for folder in ["core", "systems", "stores", "model"] {
+        sentences(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder), &mut all);
+    }
+    assert!(all.len() >= 1000, "{}", all.len());
+    // What a server says is compared, not shown.
+    let own = all.iter().filter(|text| !text.starts_with("AUTH <password>"));
+    let changed: Vec<String> = own
+        .filter(|text| super::text(text) != text.as_str())
+        .map(|text| format!("{text:?} reads {:?}", super::text(text)))
+        .collect();
+    assert!(changed.is_empty(), "{}", changed.join("\n"));
 }
 
 #[test]
@@ -203,6 +249,24 @@ fn time_is_linear() {
         "[\"--p\",",
         "é",
         "\"name\":\"token\",",
+        "password) values (),",
+        "(password) values ('",
+        "thin:",
+        "Private-Lines ",
+        "your code is ",
+        "|password|",
+        "token \"",
+        "token \\\"token '",
+        "password '\\",
+        "%22password",
+        "password%3D",
+        "&quot;password",
+        "identified by '",
+        "password=a(\"",
+        "password for ",
+        "<input type=password ",
+        "\"tokens\":{\"",
+        "a b=c \"",
     ];
     let mut slow = Vec::new();
     for piece in pieces {

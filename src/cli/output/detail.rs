@@ -12,7 +12,7 @@ use crate::output::fields::Picked;
 use crate::output::pretty::pretty;
 use crate::output::row::{Look, RowWriter as _};
 use crate::output::table::Table;
-use crate::output::text::{labelled, payload, styled, tint, wrap};
+use crate::output::text::{MARGIN, head, labelled, payload, shown, styled, tint, weight, wrap};
 use crate::views::{Block, Detail};
 
 /// Where values begin: behind the longest of the original's labels, `lease_expires_at:`, and a blank.
@@ -20,6 +20,9 @@ const VALUES: usize = 18;
 /// How much of a payload a terminal is shown.
 const LINES: usize = 40;
 const BYTES: usize = 4096;
+/// How much of a value is shown, on a terminal and elsewhere: for what is larger there is `-o json`.
+const SEEN: usize = 64 << 10;
+const PIPED: usize = 1 << 20;
 
 /// Appends details, a blank line between them.
 pub fn details(details: &[Detail], look: Look, reveal: bool, out: &mut Vec<u8>) {
@@ -108,14 +111,20 @@ impl Page<'_> {
 
     fn field(&mut self, label: &str, value: &Value) {
         let reveal = self.reveal || mask::exact(label);
+        let most = if self.look.terminal { SEEN } else { PIPED };
+        let whole = weight(value);
+        let value = &*shown(value, most + MARGIN);
         if let Value::Lines(text) = value {
             let text = if reveal { text.into() } else { mask::text(text) };
             self.out.extend_from_slice(clean(label).as_bytes());
             self.out.extend_from_slice(b":\n");
-            for line in text.lines() {
+            for line in head(&text, most).lines() {
                 self.out.extend_from_slice(b"  ");
                 self.out.extend_from_slice(clean(line).as_bytes());
                 self.out.push(b'\n');
+            }
+            if whole > most {
+                self.rest(whole);
             }
             return;
         }
@@ -123,16 +132,24 @@ impl Page<'_> {
         let text = labelled(value, self.look.now, reveal);
         let room = self.look.width.unwrap_or(usize::MAX).saturating_sub(VALUES);
         if nested && self.look.terminal && width(&text) > room {
-            self.payload(label, &payload(value, self.reveal));
+            self.payload(label, &payload(value, self.reveal), whole);
             return;
         }
         self.label(label);
-        self.out.extend_from_slice(text.as_bytes());
+        self.out.extend_from_slice(head(&text, most).as_bytes());
         self.out.push(b'\n');
+        if whole > most {
+            self.rest(whole);
+        }
+    }
+
+    fn rest(&mut self, whole: usize) {
+        let note = format!("  … ({whole} bytes in all; -o json shows everything)\n");
+        self.out.extend_from_slice(note.as_bytes());
     }
 
     /// A payload over several lines, cut where it gets long.
-    fn payload(&mut self, label: &str, json: &str) {
+    fn payload(&mut self, label: &str, json: &str, whole: usize) {
         self.out.extend_from_slice(clean(label).as_bytes());
         self.out.extend_from_slice(b":\n");
         let laid = pretty(json, LINES, BYTES);
@@ -141,9 +158,8 @@ impl Page<'_> {
             self.out.extend_from_slice(line.as_bytes());
             self.out.push(b'\n');
         }
-        if laid.cut {
-            let note = format!("  … ({} bytes in all; -o json shows everything)\n", json.len());
-            self.out.extend_from_slice(note.as_bytes());
+        if laid.cut || whole > json.len() {
+            self.rest(whole.max(json.len()));
         }
     }
 
@@ -170,6 +186,7 @@ impl Page<'_> {
     /// `lead` in its style and `text` behind it, wrapped with following lines moved to column `hang`, where the
     /// first one is taken to stand already.
     fn prose(&mut self, lead: &str, text: &str, style: Option<Style>, hang: usize) {
+        let text = mask::sentence(text);
         let text = if self.reveal { text.into() } else { mask::text(text) };
         let text = clean(&text);
         let words = text.trim_start_matches(' ');

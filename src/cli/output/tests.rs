@@ -283,3 +283,37 @@ proptest! {
         prop_assert!(same);
     }
 }
+
+/// Work is counted, not time: how many bytes the mask looked at.
+#[test]
+fn people_are_shown_the_beginning_of_a_large_value_and_no_more_is_masked() {
+    let large = r#"a b=c \""#.repeat(4 << 20);
+    let secret = format!("{}password=hunter2hunter2", " x".repeat((64 << 9) - 6));
+    for (value, terminal) in [
+        (Value::Text(large.clone()), true),
+        (Value::Lines(large.clone()), true),
+        (Value::Json(format!("{{\"a\":\"{large}\"}}")), true),
+        (Value::List(vec![Value::Json(format!("\"{large}\""))]), true),
+        (Value::Text(large.clone()), false),
+    ] {
+        let detail = Detail { value: Value::Null, blocks: vec![Block::Field("result", value.clone())] };
+        crate::mask::LOOKED.set(0);
+        let mut out = Vec::new();
+        super::detail::details(&[detail], look(terminal.then_some(80)), false, &mut out);
+        let most = if terminal { 1 << 20 } else { 4 << 20 };
+        assert!(crate::mask::LOOKED.get() < most && out.len() < 2 << 20, "{}", crate::mask::LOOKED.get());
+        assert!(String::from_utf8(out).unwrap().contains("-o json shows everything"));
+        crate::mask::LOOKED.set(0);
+        assert!(text::cell(&value, NOW, false, 100).len() < 200);
+        assert!(crate::mask::LOOKED.get() < 1 << 20);
+    }
+    // A secret at the cut is known as one.
+    let detail = Detail { value: Value::Null, blocks: vec![Block::Field("result", Value::Text(secret.repeat(9)))] };
+    let mut out = Vec::new();
+    super::detail::details(&[detail], look(Some(80)), false, &mut out);
+    assert!(!String::from_utf8(out).unwrap().contains("hunter"));
+    // Sentences quote values of any size.
+    crate::mask::LOOKED.set(0);
+    assert!(crate::mask::message(&large).len() <= 64 << 10);
+    assert!(crate::mask::LOOKED.get() <= 64 << 10);
+}

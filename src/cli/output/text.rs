@@ -51,7 +51,7 @@ pub fn cell(value: &Value, now: Timestamp, reveal: bool, bytes: usize) -> String
         Value::Text(text) | Value::Lines(text) if reveal => clean(&head(text, bytes)).into_owned(),
         // A little more is looked at than is shown, so that a secret at the cut is known as one.
         Value::Text(text) | Value::Lines(text) => {
-            let seen = head(text, bytes.saturating_add(1024));
+            let seen = head(text, bytes.saturating_add(MARGIN));
             let masked = mask::text(&seen);
             clean(&head(&masked, bytes)).into_owned()
         }
@@ -61,8 +61,63 @@ pub fn cell(value: &Value, now: Timestamp, reveal: bool, bytes: usize) -> String
             let items: Vec<String> = items.iter().map(|item| cell(item, now, reveal, bytes)).collect();
             head(&items.join(", "), bytes).into_owned()
         }
-        Value::Json(_) | Value::List(_) | Value::Map(_) => head(&payload(value, reveal), bytes).into_owned(),
+        Value::Json(_) | Value::List(_) | Value::Map(_) => {
+            head(&payload(&shown(value, bytes.saturating_add(MARGIN)), reveal), bytes).into_owned()
+        }
         _ => plain(value),
+    }
+}
+
+/// So much more than is shown is masked: a secret at the cut, or a name behind its value, is known as one.
+pub const MARGIN: usize = 64 << 10;
+
+/// The part of a value that can be shown in so many bytes, before it is masked; the cut shows as `…`.
+pub fn shown(value: &Value, bytes: usize) -> Cow<'_, Value> {
+    if weight(value) <= bytes { Cow::Borrowed(value) } else { Cow::Owned(trimmed(value, &mut { bytes })) }
+}
+
+/// How many bytes of text a value holds.
+pub fn weight(value: &Value) -> usize {
+    match value {
+        Value::Text(text) | Value::Lines(text) | Value::Json(text) => text.len(),
+        Value::List(items) => items.iter().map(|item| weight(item) + 2).sum(),
+        Value::Map(fields) => fields.iter().map(|(name, field)| weight(field) + name.len() + 4).sum(),
+        _ => 8,
+    }
+}
+
+fn trimmed(value: &Value, left: &mut usize) -> Value {
+    let mut cut = |text: &str| {
+        let cut = head(text, *left).into_owned();
+        *left = left.saturating_sub(text.len());
+        cut
+    };
+    match value {
+        Value::Text(text) => Value::Text(cut(text)),
+        Value::Lines(text) => Value::Lines(cut(text)),
+        Value::Json(text) => Value::Json(cut(text)),
+        Value::List(items) => {
+            let mut kept = Vec::new();
+            for item in items {
+                if *left == 0 {
+                    kept.push(Value::Text("…".to_owned()));
+                    break;
+                }
+                *left = left.saturating_sub(2);
+                kept.push(trimmed(item, left));
+            }
+            Value::List(kept)
+        }
+        Value::Map(fields) => Value::Map(
+            fields
+                .iter()
+                .map(|(name, field)| {
+                    *left = left.saturating_sub(name.len() + 4);
+                    (*name, trimmed(field, left))
+                })
+                .collect(),
+        ),
+        _ => value.clone(),
     }
 }
 
@@ -115,7 +170,7 @@ pub fn payload(value: &Value, reveal: bool) -> String {
 }
 
 /// The first `bytes` of `text`, or a little less where that would split a character; the cut shows as `…`.
-fn head(text: &str, bytes: usize) -> Cow<'_, str> {
+pub fn head(text: &str, bytes: usize) -> Cow<'_, str> {
     if text.len() <= bytes {
         return Cow::Borrowed(text);
     }

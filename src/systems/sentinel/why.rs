@@ -191,7 +191,7 @@ fn holder_late(facts: &Facts<'_>, state: State) -> Option<Cause> {
         return None;
     }
     let text = format!(
-        "{} still runs here and let its lease and its hard limit pass: stuck, or slower than its hard limit; it may still act",
+        "{} still runs here though its lease and its hard limit are over: it is stuck, or slower than its hard limit; it may still act",
         owner(facts.lease)
     );
     Some(Cause::likely("holder_late", Severity::Critical, text))
