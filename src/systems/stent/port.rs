@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::Stream;
 
-use crate::record::{DeadTask, Execution, Progress, Signal, Task};
+use crate::record::{DeadTask, Execution, Progress, Signal, Task, TaskKind, TaskState};
 use crate::shape::{Library, Shape};
 use crate::state::Leaves;
 use sen_model::error::{Error, ErrorKind, Result};
@@ -150,6 +150,17 @@ pub struct Whole {
     pub counters: Vec<(String, f64)>,
     /// Its custom state by key.
     pub state: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Whole {
+    /// The root task where it is completed with a result: what the execution would have been ended with.
+    pub fn completed_root(&self) -> Option<&Task> {
+        let root = |task: &&Task| {
+            task.kind == TaskKind::Orchestrator && task.parent_task_id.as_deref().is_none_or(str::is_empty)
+        };
+        let newest = self.tasks.iter().filter(root).max_by_key(|task| (task.created_at, task.completed_at))?;
+        (newest.state == TaskState::Completed && newest.has_result).then_some(newest)
+    }
 }
 
 /// One execution of a list.

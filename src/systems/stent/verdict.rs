@@ -344,7 +344,7 @@ fn next(look: &Whole, state: State, now: Wall) -> Vec<NextCommand> {
                 next.push(signal.id(id).id(step).id("JSON"));
             }
         }
-        State::Stranded if completed_root(look).is_some() => {
+        State::Stranded if look.completed_root().is_some() => {
             next.push(NextCommand::new(&["sen", "exec", "complete"], "end it with the result of its root task").id(id));
         }
         State::Stranded if !replays => {
@@ -387,14 +387,6 @@ fn standing(look: &Whole, letter: &DeadTask, now: Wall) -> Standing {
                 .any(|task| task.parent_task_id.as_deref() == Some(letter.id.as_str()) && cancelled::stopped(task)),
         readable: letter.readable,
     })
-}
-
-/// The root task of an execution where it is completed with a result: what the execution would have been ended with.
-pub(super) fn completed_root(look: &Whole) -> Option<&Task> {
-    let root =
-        |task: &&Task| task.kind == TaskKind::Orchestrator && task.parent_task_id.as_deref().is_none_or(str::is_empty);
-    let newest = look.tasks.iter().filter(root).max_by_key(|task| (task.created_at, task.completed_at))?;
-    (newest.state == TaskState::Completed && newest.has_result).then_some(newest)
 }
 
 /// Judges a task.

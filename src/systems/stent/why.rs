@@ -200,7 +200,7 @@ fn wrong_time_zone(tasks: &[Task], now: Wall) -> Option<Cause> {
 /// It has not ended and nothing is left that would bring it further.
 fn stranded(whole: &Whole, state: State) -> Option<Cause> {
     (state == State::Stranded).then(|| {
-        let text = match verdict::completed_root(whole) {
+        let text = match whole.completed_root() {
             Some(_) => {
                 "its root task has completed with a result and the execution was not ended: its worker probably died between the two commits"
             }

@@ -7,7 +7,6 @@ use crate::codec::Codec;
 use crate::port::Whole;
 use crate::record::{Execution, ExecutionState, Signal, Task, TaskKind, TaskState, signal_step};
 use crate::state::GRACE;
-use crate::verdict;
 use sen_model::report::Outcome;
 use sen_model::text::named;
 use sen_model::time::wall::Wall;
@@ -111,7 +110,7 @@ pub fn complete(whole: &Whole, now: Wall) -> Result<&Task, (Outcome, String)> {
     if whole.tasks.iter().any(|task| task.kind == TaskKind::Orchestrator && !task.state.is_terminal()) {
         return no("its orchestrator is still pending or running".into());
     }
-    let Some(root) = verdict::completed_root(whole) else {
+    let Some(root) = whole.completed_root() else {
         return no("its root task is not completed with a result: there is nothing to complete it with".into());
     };
     let since = root.completed_at.map_or(i64::MAX, |at| now.as_micros().saturating_sub(at.as_micros()));
