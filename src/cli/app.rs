@@ -148,7 +148,8 @@ fn parse(arguments: &[OsString]) -> Result<(App, Vec<String>), clap::Error> {
 fn strict(command: clap::Command) -> clap::Command {
     let text = clap::builder::ValueParser::string().type_id();
     let command = command.mut_args(|argument| {
-        if argument.get_action().takes_values() && argument.get_value_parser().type_id() == text {
+        let free = argument.get_possible_values().is_empty();
+        if free && argument.get_action().takes_values() && argument.get_value_parser().type_id() == text {
             argument.value_parser(clap::builder::NonEmptyStringValueParser::new())
         } else {
             argument
@@ -359,6 +360,19 @@ mod tests {
                 assert!(option.as_ref().is_none_or(|option| said.contains(option)), "{words:?}: {said}");
             }
         }
+    }
+
+    #[test]
+    fn a_state_that_there_is_not_is_answered_with_those_there_are() {
+        let said = |words: &[&str]| {
+            parse(&words.iter().map(OsString::from).collect::<Vec<_>>()).map(drop).unwrap_err().to_string()
+        };
+        let error = said(&["sen", "list", "--state", "uncertian"]);
+        assert!(
+            error.contains("possible values: claimed") && error.contains("similar value exists: 'uncertain'"),
+            "{error}"
+        );
+        assert!(said(&["sen", "exec", "list", "--sort", ""]).contains("possible values: created"));
     }
 
     #[test]

@@ -213,7 +213,11 @@ fn every_command_in_the_sources_parses() {
             for word in list.split(',').map(str::trim).filter(|word| !word.is_empty()) {
                 match literal.captures(word) {
                     Some(text) => words.push(text[1].to_owned()),
-                    // A state's own name, or a number: any word does.
+                    // A state's own name: one that there is.
+                    None if words.last().is_some_and(|last| last == "--state") => {
+                        words.push(if words[1] == "list" { "uncertain" } else { "failed" }.into());
+                    }
+                    // A number: any word does.
                     None if words.last().is_some_and(|last| last.starts_with("--")) => words.push("1".into()),
                     // The verb is chosen elsewhere.
                     None => words.clear(),

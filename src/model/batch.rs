@@ -1,5 +1,6 @@
 //! Applying many targets: batch after batch, not faster than asked for, until the permit is withdrawn or the database is away.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::report::{Item, Outcome, Report};
 use crate::subject::Subject;
 use crate::time::Uptime;
 
-/// How many items of a bulk act are listed; the rest is counted.
+/// How many items of each outcome a bulk act lists; the rest is counted.
 pub const LISTED: usize = 1000;
 
 /// How targets are taken.
@@ -22,7 +23,7 @@ pub struct Pace {
     pub batch: usize,
     /// Not more than so many in a second.
     pub rate: Option<f64>,
-    /// So many items are listed in the report; the rest is counted.
+    /// So many items of each outcome are listed in the report; the rest is counted.
     pub listed: usize,
 }
 
@@ -64,29 +65,40 @@ pub async fn run_batch(
 ) {
     let start = Uptime::now();
     let mut done = 0;
+    let mut counts: BTreeMap<Outcome, usize> = BTreeMap::new();
+    let mut add = |report: &mut Report, item: Item| {
+        let count = counts.entry(item.outcome).or_default();
+        *count += 1;
+        if *count <= pace.listed {
+            report.items.push(item);
+        } else {
+            report.lost |= item.lost;
+            report.add_unlisted(item.outcome, 1);
+        }
+    };
     while done < total {
         if let Some(rate) = pace.rate {
             let due = start.plus(Duration::from_secs_f64(done as f64 / rate));
             wait(due, permit).await;
         }
         if permit.is_revoked() {
-            (done..total).for_each(|place| report.add(Item::interrupted(targets.subject(place)), pace.listed));
+            (done..total).for_each(|place| add(report, Item::interrupted(targets.subject(place))));
             return;
         }
         let places = done..total.min(done + pace.size());
         let taken = places.len();
         done = places.end;
         match targets.apply(places.clone()).await {
-            Ok(items) => items.into_iter().for_each(|item| report.add(item, pace.listed)),
+            Ok(items) => items.into_iter().for_each(|item| add(report, item)),
             Err(error) => {
                 for place in places {
-                    report.add(Item::failed(targets.subject(place), &error), pace.listed);
+                    add(report, Item::failed(targets.subject(place), &error));
                 }
                 report.lost |= error.is_of_the_connection();
                 if error.kind() != ErrorKind::OutcomeUnknown {
                     for place in done..total {
                         let item = Item::new(targets.subject(place), Outcome::Failed, format!("not begun: {error}"));
-                        report.add(item.lost(error.is_of_the_connection()), pace.listed);
+                        add(report, item.lost(error.is_of_the_connection()));
                     }
                     return;
                 }
@@ -105,5 +117,75 @@ async fn wait(due: Uptime, permit: &WritePermit) {
             return;
         }
         tokio::time::sleep(left.min(LOOK)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::observe::Silent;
+    use crate::permit::{Consent, Revocation};
+    use crate::plan::{Plan, Risk};
+
+    /// Targets of which every one from the seventh on fails, and what was asked of them.
+    struct Some {
+        batches: Vec<Range<usize>>,
+        error: Option<ErrorKind>,
+        stop: Revocation,
+    }
+
+    #[async_trait]
+    impl Targets for Some {
+        fn subject(&self, place: usize) -> Subject {
+            Subject::new("s", "k", place.to_string())
+        }
+
+        async fn apply(&mut self, places: Range<usize>) -> Result<Vec<Item>> {
+            self.batches.push(places.clone());
+            if let (Some(kind), 2) = (self.error, self.batches.len()) {
+                return Err(Error::new(kind, "broken"));
+            }
+            if self.batches.len() == 3 {
+                self.stop.revoke();
+            }
+            let outcome = |place| if place < 6 { Outcome::Applied } else { Outcome::Failed };
+            Ok(places.map(|place| Item::new(self.subject(place), outcome(place), "")).collect())
+        }
+    }
+
+    fn run(error: Option<ErrorKind>, listed: usize) -> (Report, Vec<Range<usize>>) {
+        let stop = Revocation::default();
+        let plan = Plan::new("test", "db", Risk::Safe);
+        let permit = WritePermit::grant(&plan, Consent::Unasked, None).unwrap().until(stop.clone());
+        let mut report = Report::new(plan.operation);
+        let mut targets = Some { batches: Vec::new(), error, stop };
+        let pace = Pace { batch: 3, rate: None, listed };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(run_batch(&mut targets, 11, pace, &permit, &Silent, &mut report));
+        (report, targets.batches)
+    }
+
+    #[test]
+    fn batches_end_where_the_permit_is_withdrawn_and_each_outcome_has_its_list() {
+        let (report, batches) = run(None, 2);
+        assert_eq!(batches, [0..3, 3..6, 6..9]);
+        let counts = [Outcome::Applied, Outcome::Failed, Outcome::Skipped].map(|outcome| report.count(outcome));
+        assert_eq!((counts, report.items.len()), ([6, 3, 2], 6));
+    }
+
+    #[test]
+    fn an_error_ends_it_unless_only_the_outcome_is_unknown() {
+        let (report, batches) = run(Some(ErrorKind::Disconnected), usize::MAX);
+        assert_eq!((batches.len(), report.count(Outcome::Applied), report.count(Outcome::Failed)), (2, 3, 8));
+        assert!(report.items.last().is_some_and(|item| item.detail.starts_with("not begun") && item.lost));
+        let (report, batches) = run(Some(ErrorKind::OutcomeUnknown), usize::MAX);
+        assert_eq!((batches.len(), report.count(Outcome::Unknown), report.count(Outcome::Skipped)), (3, 3, 2));
+    }
+
+    #[test]
+    fn a_batch_is_not_larger_than_the_rate_of_a_second() {
+        let size = |batch, rate| Pace::bulk(batch, rate).size();
+        assert_eq!([size(50, None), size(50, Some(7.5)), size(0, None), size(50, Some(0.1))], [50, 8, 1, 1]);
     }
 }

@@ -163,16 +163,6 @@ impl Report {
         listed + self.unlisted.get(&outcome).copied().unwrap_or(0)
     }
 
-    /// Enters an item, listed where fewer than `listed` are.
-    pub fn add(&mut self, item: Item, listed: usize) {
-        if self.items.len() < listed {
-            self.items.push(item);
-        } else {
-            self.lost |= item.lost;
-            self.add_unlisted(item.outcome, 1);
-        }
-    }
-
     /// Counts `count` items that are not listed.
     pub fn add_unlisted(&mut self, outcome: Outcome, count: u64) {
         if count > 0 {

@@ -6,6 +6,8 @@
 //! `pg_catalog`, and what the grammar compares by an operator without naming one (IN, LIKE, BETWEEN, CASE x WHEN, NULLIF, IS
 //! DISTINCT FROM) is written with it. Operators that are named with their schema all bind alike, so what binds tighter
 //! gets parentheses. Tables stay as they are: where they are, the search path decides.
+//!
+//! Longer than other files, because the rules of the grammar call each other.
 
 use std::borrow::Cow;
 

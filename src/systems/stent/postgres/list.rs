@@ -175,9 +175,9 @@ static TASKS_BEGIN: Sql = Sql::new(concat!(
         ($1::text[] IS NULL OR e.state = ANY($1)
             OR (e.state = 'running' AND 'lost' = ANY($1) AND e.lease_expires_at < ",
     wall_now!("$14"),
-    ") OR (e.state = 'pending' AND CASE WHEN e.kind = 'signal' THEN 'waiting' WHEN e.scheduled_for > ",
+    ") OR (e.state = 'pending' AND (CASE WHEN e.kind = 'signal' THEN 'waiting' WHEN e.scheduled_for > ",
     wall_now!("$14"),
-    " THEN 'scheduled' ELSE 'ready' END = ANY($1))
+    " THEN 'scheduled' ELSE 'ready' END) = ANY($1))
             OR ('unreadable' = ANY($1) AND (e.state IS NULL OR e.state NOT IN ('pending', 'running', 'completed', 'failed')
                 OR (e.state = 'running' AND e.lease_expires_at IS NULL))))
         AND ($2::text IS NULL OR e.queue = $2 OR ($2 = 'default' AND e.queue IS NULL))
