@@ -60,6 +60,7 @@ pub struct Lacking {
 }
 
 /// A command with the key of a task, worker or tenant that nobody has.
+#[cfg(feature = "redis")]
 pub(super) fn tried(command: &str, key: &str, rest: &[&str]) -> Vec<String> {
     let key = key.replace('*', "sen-doctor");
     let words = [command, &key].into_iter().chain(rest.iter().copied());
@@ -67,6 +68,7 @@ pub(super) fn tried(command: &str, key: &str, rest: &[&str]) -> Vec<String> {
 }
 
 /// A command as it is told.
+#[cfg(feature = "redis")]
 pub(super) fn told(command: &str, key: &str) -> String {
     format!("{command} {key}").trim_end().to_owned()
 }
