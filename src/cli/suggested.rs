@@ -217,6 +217,7 @@ fn every_command_in_the_sources_parses() {
                     None if words.last().is_some_and(|last| last == "--state") => {
                         words.push(if words[1] == "list" { "uncertain" } else { "failed" }.into());
                     }
+                    None if words.last().is_some_and(|last| last == "--system") => words.push("saga".into()),
                     // A number: any word does.
                     None if words.last().is_some_and(|last| last.starts_with("--")) => words.push("1".into()),
                     // The verb is chosen elsewhere.
