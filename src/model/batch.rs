@@ -31,7 +31,7 @@ impl Pace {
     /// One after the other, each listed.
     pub const SINGLE: Self = Self { batch: 1, rate: None, listed: usize::MAX };
 
-    /// In batches of `batch`, or as the rate allows; what came of the first [`LISTED`] is listed.
+    /// In batches of `batch`, or as the rate allows; [`LISTED`] items of each outcome are listed.
     pub fn bulk(batch: usize, rate: Option<f64>) -> Self {
         Self { batch, rate, listed: LISTED }
     }
@@ -78,8 +78,7 @@ pub async fn run_batch(
     };
     while done < total {
         if let Some(rate) = pace.rate {
-            let due = start.plus(Duration::from_secs_f64(done as f64 / rate));
-            wait(due, permit).await;
+            keep_rate(start, done as u64, rate, permit).await;
         }
         if permit.is_revoked() {
             (done..total).for_each(|place| add(report, Item::interrupted(targets.subject(place))));
@@ -108,9 +107,14 @@ pub async fn run_batch(
     }
 }
 
-/// Waits until `due`, or until the permit is withdrawn.
-async fn wait(due: Uptime, permit: &WritePermit) {
+/// Waits until more than `done` may be begun at `rate` in a second since `start`, or until the permit is withdrawn. A rate
+/// that is not above zero is none.
+pub async fn keep_rate(start: Uptime, done: u64, rate: f64, permit: &WritePermit) {
     const LOOK: Duration = Duration::from_millis(100);
+    if rate <= 0.0 {
+        return;
+    }
+    let due = start.plus(Duration::try_from_secs_f64(done as f64 / rate).unwrap_or(Duration::MAX));
     loop {
         let left = Uptime::now().until(due);
         if left.is_zero() || permit.is_revoked() {
@@ -187,5 +191,19 @@ mod tests {
     fn a_batch_is_not_larger_than_the_rate_of_a_second() {
         let size = |batch, rate| Pace::bulk(batch, rate).size();
         assert_eq!([size(50, None), size(50, Some(7.5)), size(0, None), size(50, Some(0.1))], [50, 8, 1, 1]);
+    }
+
+    #[test]
+    fn a_rate_that_no_clock_can_keep_ends_with_the_permit_and_one_that_is_none_does_not_wait() {
+        let stop = Revocation::default();
+        let plan = Plan::new("test", "db", Risk::Safe);
+        let permit = WritePermit::grant(&plan, Consent::Unasked, None).unwrap().until(stop.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        for rate in [0.0, -1.0] {
+            runtime.block_on(keep_rate(Uptime::now(), 1, rate, &permit));
+        }
+        stop.revoke();
+        runtime.block_on(keep_rate(Uptime::now(), 1, f64::MIN_POSITIVE, &permit));
+        assert!(permit.is_revoked());
     }
 }

@@ -128,13 +128,7 @@ impl<S: Apply<A> + ?Sized, A: Action> PreparedAction for Prepared<'_, S, A> {
     }
 
     fn save(&self, to: &mut dyn Write) -> Result<()> {
-        let action = serde_json::value::to_raw_value(&self.action.head()).map_err(unsaved)?;
-        let lines = self.action.targets().count() as u64;
-        line(
-            to,
-            &Header { format: FORMAT.to_owned(), kind: A::KIND.to_owned(), plan: self.plan.clone(), action, lines },
-        )?;
-        self.action.targets().try_for_each(|target| line(to, &target))
+        save(&self.plan, &self.action, to)
     }
 
     async fn apply(self: Box<Self>, applying: Applying<'_>) -> Result<Report> {

@@ -1,7 +1,6 @@
 //! How fast a replay goes: the size of its batches, and a rate that it keeps to.
 
-use std::time::Duration;
-
+use sen_model::batch::keep_rate;
 use sen_model::letters::ReplayOptions;
 use sen_model::permit::WritePermit;
 use sen_model::time::Uptime;
@@ -10,8 +9,6 @@ use sen_model::time::Uptime;
 pub(super) const BATCH: u32 = 500;
 /// More than this would hold locks for too long.
 const LARGEST: u32 = 1000;
-/// A paced replay sleeps in steps, so that an interrupt is heard.
-const STEP: Duration = Duration::from_millis(100);
 
 /// Keeps to a rate.
 pub(super) struct Pace {
@@ -23,7 +20,7 @@ pub(super) struct Pace {
 impl Pace {
     /// At the rate that was asked for, from now on.
     pub(super) fn of(options: &ReplayOptions) -> Self {
-        Self { rate: options.rate.filter(|rate| *rate > 0.0), begun: Uptime::now(), done: 0 }
+        Self { rate: options.rate, begun: Uptime::now(), done: 0 }
     }
 
     /// Counts letters that were begun.
@@ -34,15 +31,7 @@ impl Pace {
     /// Waits until more may be begun, or the act is interrupted.
     pub(super) async fn wait(&self, permit: &WritePermit) {
         let Some(rate) = self.rate else { return };
-        let due = Duration::try_from_secs_f64(self.done as f64 / rate).unwrap_or(Duration::MAX);
-        let due = self.begun.plus(due);
-        loop {
-            let left = Uptime::now().until(due);
-            if left.is_zero() || permit.is_revoked() {
-                return;
-            }
-            tokio::time::sleep(left.min(STEP)).await;
-        }
+        keep_rate(self.begun, self.done, rate, permit).await;
     }
 }
 
