@@ -18,7 +18,7 @@ use crate::output::{Format, Options};
 use crate::screen::Screen;
 use crate::screen::terminal::ColorChoice;
 use crate::session::Session;
-use crate::views::{Answer, View};
+use crate::views::{CommandOutput, View};
 use crate::watch::repeat;
 
 /// See, decide and act on work that must not run twice.
@@ -208,7 +208,7 @@ async fn work(app: App, screen: &Rc<Screen>, interrupt: &Rc<Interrupt>) -> Exit 
     for note in session.notes() {
         screen.note(&note);
     }
-    let Answer { view, exit, errors } = match answer {
+    let CommandOutput { view, exit, errors } = match answer {
         Ok(answer) => answer,
         // That something is not there can be said only by who was denied nothing.
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NoSystem) => {

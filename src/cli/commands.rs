@@ -2,15 +2,15 @@
 
 pub mod act;
 pub mod ids;
-pub mod one;
 pub mod page;
 pub mod related;
+pub mod show;
 
 use clap::Subcommand;
 use sen_core::error::Result;
 
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// Declares every command, once: its module, with `Args` and `run`, and its name.
 macro_rules! commands {
@@ -33,7 +33,7 @@ macro_rules! commands {
 
         impl Command {
             /// Runs it.
-            pub async fn run(self, session: &Session) -> Result<Answer> {
+            pub async fn run(self, session: &Session) -> Result<CommandOutput> {
                 match self {
                     // Boxed, so that none carries the size of another about.
                     $($(#[$condition])* Self::$variant(args) => Box::pin($module::run(*args, session)).await,)+

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::model::checkup::Hidden;
+use sen_core::model::diagnostics::Hidden;
 use sen_core::registry::{self, Access, Database};
 use sen_core::stores::url::{RedisInfo, Target};
 use sen_core::time::wall::Zone;

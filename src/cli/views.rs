@@ -11,7 +11,7 @@ use sen_core::time::Timestamp;
 use crate::exit::Exit;
 
 /// What a command found, and the exit code that goes with it.
-pub struct Answer {
+pub struct CommandOutput {
     /// What to show.
     pub view: View,
     /// How the process ends when showing it succeeds.
@@ -20,7 +20,7 @@ pub struct Answer {
     pub errors: Vec<Error>,
 }
 
-impl Answer {
+impl CommandOutput {
     /// Something to show, and all is well.
     pub fn new(view: View) -> Self {
         Self { view, exit: Exit::Done, errors: Vec::new() }
@@ -122,7 +122,7 @@ pub enum Block {
     /// Something that needs a person, with the command for it.
     Attention(sen_core::model::summary::Attention),
     /// Something that was examined, with what to type about it.
-    Check(sen_core::model::checkup::Check),
+    Check(sen_core::model::diagnostics::Check),
     /// Why something is as it is.
     Cause(sen_core::model::cause::Cause),
     /// A line of prose.

@@ -3,11 +3,11 @@
 pub mod act;
 pub mod complete;
 pub mod follow;
-pub mod glance;
 pub mod inspect;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub mod once;
-pub mod survey;
+pub mod snapshot;
+pub mod summary;
 pub mod unsettled;
 pub mod wait;
 pub mod why;

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sen_model::checkup::{Check, Checkup, Hidden};
+use sen_model::diagnostics::{Check, Diagnostics, Hidden};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::system::System;
 use sen_model::time::wall::Zone;
@@ -40,7 +40,7 @@ pub struct Database {
     opened: String,
     hidden: Arc<Hidden>,
     #[cfg(feature = "postgres")]
-    link: Option<Arc<sen_stores::postgres::link::Link>>,
+    link: Option<Arc<sen_stores::postgres::shared::SharedConnection>>,
 }
 
 impl Database {
@@ -75,19 +75,19 @@ impl Database {
     /// # Errors
     /// What the server reports of the catalogue; a system that is not there has nothing to say.
     pub async fn examine(&self) -> Result<Vec<Check>> {
-        let (checkup, found) = self.checkups().await?;
+        let (diagnostics, found) = self.diagnostics_of_all().await?;
         #[cfg(feature = "postgres")]
         if let Some(link) = &self.link {
             if !found {
                 return Err(link.nothing_found().await);
             }
-            let mut checks = link.examine(&checkup.needs, &checkup.indexes).await?;
-            checks.extend(checkup.checks);
+            let mut checks = link.examine(&diagnostics.needs, &diagnostics.indexes).await?;
+            checks.extend(diagnostics.checks);
             return Ok(checks);
         }
         #[cfg(not(feature = "postgres"))]
         let _ = found;
-        Ok(checkup.checks)
+        Ok(diagnostics.checks)
     }
 
     /// What is not seen here, as far as questions have been asked.
@@ -131,21 +131,21 @@ impl Database {
     ///
     /// # Errors
     /// What a store reports.
-    pub async fn checkup(&self) -> Result<Checkup> {
-        Ok(self.checkups().await?.0)
+    pub async fn diagnostics(&self) -> Result<Diagnostics> {
+        Ok(self.diagnostics_of_all().await?.0)
     }
 
     /// The same, and whether any system is there.
-    async fn checkups(&self) -> Result<(Checkup, bool)> {
-        let mut all = Checkup::default();
+    async fn diagnostics_of_all(&self) -> Result<(Diagnostics, bool)> {
+        let mut all = Diagnostics::default();
         let mut found = false;
         for system in self.systems() {
-            match system.checkup().await {
-                Ok(checkup) => {
-                    found |= !(checkup.needs.is_empty() && checkup.checks.is_empty());
-                    all.needs.extend(checkup.needs);
-                    all.indexes.extend(checkup.indexes);
-                    all.checks.extend(checkup.checks);
+            match system.diagnostics().await {
+                Ok(diagnostics) => {
+                    found |= !(diagnostics.needs.is_empty() && diagnostics.checks.is_empty());
+                    all.needs.extend(diagnostics.needs);
+                    all.indexes.extend(diagnostics.indexes);
+                    all.checks.extend(diagnostics.checks);
                 }
                 Err(error) if error.kind() == ErrorKind::NoSystem => {}
                 Err(error) if error.kind() == ErrorKind::Denied => {
@@ -271,11 +271,11 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
                 Access::Write | Access::Create => Target::for_writing(info),
             };
             let mut db = sen_stores::postgres::Postgres::connect(&info).await?;
-            db.set_modest(access == Access::Watch);
+            db.disable_parallel_query(access == Access::Watch);
             let warnings = db.warnings().to_vec();
             let server = db.server_version().map_or_else(String::new, |version| format!(", PostgreSQL {version}"));
             let opened = format!("connected to {} ({}){server}", db.describe(), db.wire());
-            let link = Arc::new(sen_stores::postgres::link::Link::new(db, limit, info));
+            let link = Arc::new(sen_stores::postgres::shared::SharedConnection::new(db, limit, info));
             let systems = vec![
                 sentinel(sen_sentinel::postgres::PostgresLeases::new(Arc::clone(&link))),
                 stent(

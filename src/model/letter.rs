@@ -1,7 +1,7 @@
 //! Dead letters: work that was given up on, in whichever system, and groups of those that died alike. Pure.
 //!
 //! Two letters died alike when their step is the same and their errors are, once ids, numbers and quoted values are folded
-//! away: [`fold_error`].
+//! away: [`normalize_error`].
 
 use crate::time::Timestamp;
 use crate::value::{Column, Row, Show, Value};
@@ -28,7 +28,7 @@ pub struct Letter {
     /// How often it was tried.
     pub attempts: Option<i64>,
     /// `replayable`, or why a replay makes no sense: `execution_gone`, …
-    pub standing: &'static str,
+    pub replayability: &'static str,
     /// What a person should know of it.
     pub note: Option<String>,
     /// What it carries: JSON text.
@@ -104,7 +104,7 @@ impl Letter {
             self.attempts.map_or(Value::Null, Value::Int),
             Value::text(self.queue),
             Value::text(self.parent),
-            Value::Name(self.standing),
+            Value::Name(self.replayability),
             Value::text(self.note),
             Value::json(self.payload),
         ]
@@ -142,7 +142,7 @@ const READ: usize = 64 << 10;
 
 /// The error without what differs from letter to letter: numbers become `<n>`, ids `<id>`, quoted values `'…'`; white space
 /// is one blank. At most [`TELLING`] characters.
-pub fn fold_error(error: &str) -> String {
+pub fn normalize_error(error: &str) -> String {
     let error = beginning(error, READ);
     let mut out = String::with_capacity(error.len().min(TELLING + 16));
     let mut rest = error.trim_start();
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn the_beginning_of_an_error_is_folded() {
         for piece in [" ", "x", "'", "'a ", "7", "\"b "] {
-            assert!(fold_error(&piece.repeat(16 << 20)).len() < 1 << 17, "{piece}");
+            assert!(normalize_error(&piece.repeat(16 << 20)).len() < 1 << 17, "{piece}");
         }
     }
 
@@ -270,9 +270,9 @@ mod tests {
             ("", ""),
         ];
         for (error, folded) in cases {
-            assert_eq!(fold_error(error), folded, "{error:?}");
+            assert_eq!(normalize_error(error), folded, "{error:?}");
         }
-        assert!(fold_error(&"wörter ".repeat(500)).chars().count() <= TELLING + 1);
+        assert!(normalize_error(&"wörter ".repeat(500)).chars().count() <= TELLING + 1);
     }
 
     #[test]
@@ -285,8 +285,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_folded(error in "\\PC{0,80}", number in 0_u32..1000) {
-            drop(fold_error(&error));
-            prop_assert_eq!(fold_error(&format!("order {number} lost")), "order <n> lost");
+            drop(normalize_error(&error));
+            prop_assert_eq!(normalize_error(&format!("order {number} lost")), "order <n> lost");
         }
     }
 }

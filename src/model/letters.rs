@@ -9,7 +9,7 @@ use futures_util::Stream;
 use crate::error::Result;
 use crate::letter::{Letter, LetterGroup};
 use crate::prepared::{PreparedAction, Sink};
-use crate::record::Found;
+use crate::record::Record;
 use crate::time::{Timestamp, When};
 
 /// Which letters. Everything that is set must hold.
@@ -74,7 +74,7 @@ pub trait DeadLetters: Send + Sync {
     async fn groups(&self, filter: &LetterFilter) -> Result<Vec<LetterGroup>>;
 
     /// One letter in depth.
-    async fn show(&self, id: &str) -> Result<Vec<Found>>;
+    async fn show(&self, id: &str) -> Result<Vec<Record>>;
 
     /// Fixes the set that a replay would touch and says what it will and will not do.
     async fn plan_replay(&self, filter: &LetterFilter, options: &ReplayOptions)

@@ -2,7 +2,7 @@
 
 pub mod batch;
 pub mod cause;
-pub mod checkup;
+pub mod diagnostics;
 pub mod error;
 pub mod ident;
 pub mod letter;

@@ -8,7 +8,7 @@ use crate::verdict::{Severity, Verdict};
 
 /// One thing in depth.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
+pub struct Record {
     /// What it is.
     pub subject: Subject,
     /// The database's clock when it was read.
@@ -25,7 +25,7 @@ pub struct Found {
     pub sections: Vec<Section>,
 }
 
-impl Found {
+impl Record {
     /// Its verdict with the causes and connections that were found. What settles it stands with the gravest cause; where
     /// rules name none, the verdict itself is one if it needs attention.
     pub fn because(self, mut causes: Vec<Cause>, related: Vec<Related>) -> Explanation {

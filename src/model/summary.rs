@@ -7,7 +7,7 @@ use crate::verdict::{NextCommand, Severity};
 
 /// What one system holds.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Survey {
+pub struct Summary {
     /// The system's name.
     pub system: &'static str,
     /// Which version made its tables, as far as the tables tell.

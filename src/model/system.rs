@@ -8,14 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::cause::Explanation;
-use crate::checkup::Checkup;
+use crate::diagnostics::Diagnostics;
 use crate::error::Result;
 use crate::letters::DeadLetters;
 use crate::listing::{Filter, Listing};
 use crate::live::Live;
 use crate::prepared::{PreparedAction, SavedPlan};
-use crate::record::{Found, History};
-use crate::summary::{Statistics, Survey};
+use crate::record::{History, Record};
+use crate::summary::{Statistics, Summary};
 use crate::time::Timestamp;
 
 /// How long a store may search payloads for a name.
@@ -39,13 +39,13 @@ pub trait System: Any + Send + Sync {
     ///
     /// # Errors
     /// `NoSystem` when the database does not hold the system.
-    async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>>;
+    async fn find(&self, id: &str, events: u32) -> Result<Vec<Record>>;
 
     /// The things of one `kind` under `id`, for a caller who names the system and so takes it to be there.
     ///
     /// # Errors
     /// `NoSystem` when the database does not hold the system.
-    async fn show(&self, kind: &str, id: &str, events: u32) -> Result<Vec<Found>> {
+    async fn show(&self, kind: &str, id: &str, events: u32) -> Result<Vec<Record>> {
         let mut found = self.find(id, events).await?;
         found.retain(|one| one.subject.kind == kind);
         Ok(found)
@@ -56,7 +56,7 @@ pub trait System: Any + Send + Sync {
     /// # Errors
     /// As [`Self::find`].
     async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
-        Ok(self.find(id, 0).await?.into_iter().map(Found::explained).collect())
+        Ok(self.find(id, 0).await?.into_iter().map(Record::explained).collect())
     }
 
     /// Ids of what has not ended well and names one of `names` in what it carries: arguments, tags, what a message is about.
@@ -71,7 +71,7 @@ pub trait System: Any + Send + Sync {
     }
 
     /// Keys or ids that exist and look like `id`, the most similar first. Indexed look-ups only, never a scan.
-    async fn nearby(&self, id: &str) -> Result<Vec<String>>;
+    async fn suggest(&self, id: &str) -> Result<Vec<String>>;
 
     /// The records that match `filter`.
     async fn list(&self, filter: &Filter) -> Result<Listing>;
@@ -83,7 +83,7 @@ pub trait System: Any + Send + Sync {
     async fn history_since(&self, id: &str, since: Option<Timestamp>) -> Result<History>;
 
     /// What is in this database, counted and judged.
-    async fn survey(&self) -> Result<Survey>;
+    async fn summary(&self) -> Result<Summary>;
 
     /// What got done within `window`, who works and what waits; `None` where a system keeps no such things.
     async fn stats(&self, _window: Duration) -> Result<Option<Statistics>> {
@@ -97,8 +97,8 @@ pub trait System: Any + Send + Sync {
     fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>>;
 
     /// What `sen doctor` examines of it: privileges, indexes, orphans.
-    async fn checkup(&self) -> Result<Checkup> {
-        Ok(Checkup::default())
+    async fn diagnostics(&self) -> Result<Diagnostics> {
+        Ok(Diagnostics::default())
     }
 
     /// At most `limit` values of this kind that begin with `prefix`, for the shell's completion. A system knows the kinds it has

@@ -153,7 +153,7 @@ pub(crate) enum Origin {
     /// The operator.
     Operator,
     /// A file that was found where the operator happens to stand.
-    Found,
+    Record,
 }
 
 /// A file that was named, or that would be looked for anyway.
@@ -198,7 +198,7 @@ impl Conninfo {
         parameters::remember_secrets(&values);
         parameters::remember_secrets(&environment);
         let home = person::home(env);
-        if origin == Origin::Found {
+        if origin == Origin::Record {
             found::refuse(&values)?;
         }
         if let Some(name) = values.get("service").or_else(|| environment.get("service")).cloned() {

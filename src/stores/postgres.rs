@@ -2,20 +2,20 @@
 //! Which server is chosen lies in `connect`, what errors mean in `errors`; SQL of any system lies elsewhere.
 
 pub mod again;
+pub mod autocommit;
 pub mod bounds;
-mod checkup;
 mod connect;
 mod deadline;
 pub mod decode;
+mod diagnostics;
 mod direct;
 pub mod encode;
 mod errors;
-pub mod flight;
 mod gate;
 mod limits;
-pub mod link;
 pub mod outcome;
 pub mod read;
+pub mod shared;
 mod socket;
 pub mod write;
 
@@ -35,7 +35,7 @@ use super::tls::Trust;
 use crate::sql::Sql;
 use bounds::{Bounded, Gauge};
 use errors::Words;
-use sen_model::checkup::Hidden;
+use sen_model::diagnostics::Hidden;
 use sen_model::error::{Error, ErrorKind, Result};
 use socket::{Encrypted, Socket};
 
@@ -139,7 +139,7 @@ impl Postgres {
 
     /// Whether one question may keep only one process of the server busy. Somebody who asks for hours must not take the
     /// machine from the workers, and only then does the time an answer takes tell what it cost.
-    pub fn set_modest(&mut self, modest: bool) {
+    pub fn disable_parallel_query(&mut self, modest: bool) {
         self.modest = modest;
     }
 
@@ -159,7 +159,7 @@ impl Postgres {
         !self.told.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether [`Self::set_modest`] was asked for.
+    /// Whether [`Self::disable_parallel_query`] was asked for.
     pub(super) fn is_modest(&self) -> bool {
         self.modest
     }

@@ -64,7 +64,7 @@ impl Target {
     /// # Errors
     /// As there, and for what reaches beyond the database: services, password files, settings of the server.
     pub fn resolve_found(url: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
-        Self::resolve_from(Origin::Found, url, env)
+        Self::resolve_from(Origin::Record, url, env)
     }
 
     fn resolve_from(origin: Origin, url: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {

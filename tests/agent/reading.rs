@@ -357,7 +357,7 @@ fn completion_doctor_and_statistics() {
         assert_eq!(system.complete(Live::AgentTask, "task_0e41", 10).await.unwrap(), ["task_0e41c04ec91f"]);
         assert_eq!(system.complete(Live::AgentTask, "task_", 5).await.unwrap().len(), 5);
         assert!(system.complete(Live::Lease, "", 9).await.unwrap().is_empty());
-        let checks = system.checkup().await.unwrap().checks;
+        let checks = system.diagnostics().await.unwrap().checks;
         assert!(checks.iter().any(|check| check.topic == "persistence"), "{checks:?}");
         let window = Duration::from_secs(3650 * 86_400);
         let statistics = system.stats(window).await.unwrap().unwrap();

@@ -3,7 +3,7 @@
 use sen_core::error::ErrorKind;
 use sen_core::sql::Sql;
 use sen_core::stores::postgres::Postgres;
-use sen_core::stores::postgres::flight::Often;
+use sen_core::stores::postgres::autocommit::CachedStatement;
 use tokio_postgres::types::Type;
 
 use crate::server::{Bouncer, Options, Server};
@@ -33,7 +33,7 @@ static ECHO: Sql = Sql::new("SELECT $1::text");
 const PREPARED: &str = "SELECT count(*)::text FROM pg_prepared_statements";
 
 /// Sends the statement that comes often, and says how many statements are prepared on the connection afterwards.
-async fn echo(session: &Postgres, often: &Often, text: &str) -> String {
+async fn echo(session: &Postgres, often: &CachedStatement, text: &str) -> String {
     let rows = session.write_often(often, &[(&text, Type::TEXT)]).await.unwrap();
     assert_eq!(rows[0].get::<_, &str>(0), text);
     session.client().query_typed(PREPARED, &[]).await.unwrap()[0].get(0)
@@ -48,7 +48,7 @@ fn what_comes_often_is_prepared_only_where_one_process_answers() {
         for (name, url, most) in [("server", server.socket_url("postgres"), "1"), ("pooler", pooled, "0")] {
             let session = open(&url, &[]).await.unwrap();
             assert_eq!(session.is_direct().await, name == "server", "{name}");
-            let often = Often::new(&ECHO);
+            let often = CachedStatement::new(&ECHO);
             assert_eq!(echo(&session, &often, "a statement that is used once is not prepared").await, "0", "{name}");
             for _ in 0..10 {
                 echo(&session, &often, "again").await;

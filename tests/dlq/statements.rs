@@ -5,11 +5,11 @@ use std::sync::Arc;
 use sen_core::model::plan::{Plan, Risk};
 use sen_core::permit::{Consent, WritePermit};
 use sen_core::stores::postgres::Postgres;
-use sen_core::stores::postgres::link::Link;
+use sen_core::stores::postgres::shared::SharedConnection;
 use sen_core::stores::sqlite::{Access, Sqlite};
 use sen_core::stores::url::Target;
 use sen_core::systems::stent::acts::port::{ActStore, Cancel, Complete, Signal};
-use sen_core::systems::stent::letters::chosen::{Places, Wanted};
+use sen_core::systems::stent::letters::targets::{DeadLetterRef, Places};
 use sen_core::systems::stent::letters::{Batch, LetterStore};
 use sen_core::systems::stent::postgres::acts::PostgresActs;
 use sen_core::systems::stent::postgres::letters::PostgresLetters;
@@ -27,8 +27,8 @@ fn on_both(test: impl AsyncFn(&Place, &dyn ActStore, &dyn LetterStore)) {
             match Target::resolve(Some(&place.url()), &|_| None).unwrap() {
                 Target::Postgres(info) => {
                     let db = Postgres::connect(&info).await.unwrap();
-                    let link = Arc::new(Link::new(db, None, (*info).clone()));
-                    test(&place, &PostgresActs::new(Arc::clone(&link)), &PostgresLetters::new(link)).await;
+                    let shared = Arc::new(SharedConnection::new(db, None, (*info).clone()));
+                    test(&place, &PostgresActs::new(Arc::clone(&shared)), &PostgresLetters::new(shared)).await;
                 }
                 Target::Sqlite(path) => {
                     let db = Arc::new(Sqlite::open(&path, Access::Write).await.unwrap());
@@ -175,7 +175,7 @@ fn guard_a_signal_needs_a_living_execution_and_no_unread_one() {
 #[test]
 fn guard_a_cleanup_needs_an_end_as_seen_and_nothing_left_to_do() {
     let end = Wall::parse("2026-11-20T10:00:00");
-    let wanted = [Wanted::new("e-letter", end)];
+    let wanted = [DeadLetterRef::new("e-letter", end)];
     on_both(async |place, acts, _| {
         Seed { execution: Some("completed"), ..Seed::default() }.plant(place);
         let clean = async || acts.clean(&wanted, &permit()).await.unwrap();
@@ -205,7 +205,7 @@ fn guard_a_discard_needs_the_letter_as_seen() {
     on_both(async |place, _, letters| {
         Seed::default().plant(place);
         let removed = async |moved_at: &str| {
-            let wanted = [Wanted::new("letter", Wall::parse(moved_at))];
+            let wanted = [DeadLetterRef::new("letter", Wall::parse(moved_at))];
             let batch = Batch { letters: &wanted, queue: None, force: false, ahead: 0, note: "by a test" };
             letters.remove(&batch, &permit()).await.unwrap()
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sen_core::model::plan::{Plan, Risk};
 use sen_core::permit::{Consent, WritePermit};
 use sen_core::registry::open_claims;
-use sen_core::systems::sentinel::once_port::{Claim, ClaimStore, Held, Wish};
+use sen_core::systems::sentinel::once_port::{Claim, ClaimRequest, ClaimStore, Held};
 use sen_core::systems::sentinel::record::Status;
 
 use crate::block_on;
@@ -16,15 +16,15 @@ fn permit() -> WritePermit {
     WritePermit::grant(&Plan::new("test", "db", Risk::Safe), Consent::InAdvance, None).unwrap()
 }
 
-fn wish(key: &str, owner: &str) -> Wish {
+fn wish(key: &str, owner: &str) -> ClaimRequest {
     let (ttl, hard_ttl) = (Duration::from_secs(60), Duration::from_secs(600));
-    Wish { key: key.into(), owner: owner.into(), ttl, hard_ttl }
+    ClaimRequest { key: key.into(), owner: owner.into(), ttl, hard_ttl }
 }
 
 async fn take(store: &dyn ClaimStore, key: &str, owner: &str) -> Held {
     match store.claim(&wish(key, owner), &permit()).await.unwrap() {
         Claim::Taken(held) => held,
-        Claim::Refused(standing) => panic!("{key}: {standing:?}"),
+        Claim::Refused(key_state) => panic!("{key}: {key_state:?}"),
     }
 }
 
@@ -137,8 +137,8 @@ fn a_beat_extends_by_what_the_row_says_and_only_what_is_ours() {
             place.pass("k", "lease_expires_at");
             let beat = store.beat(&held, &permit()).await.unwrap().unwrap();
             assert_eq!(beat.ttl, Duration::from_secs(5), "{name}");
-            let standing = store.standing("k").await.unwrap();
-            let left = standing.lease.unwrap().lease_expires_at.unwrap().micros_since(standing.now);
+            let key_state = store.key_state("k").await.unwrap();
+            let left = key_state.lease.unwrap().lease_expires_at.unwrap().micros_since(key_state.now);
             assert!((4_000_000..=5_000_000).contains(&left), "{name}: {left}");
         });
     }
@@ -167,9 +167,9 @@ fn guard_claim() {
                             token = held.token;
                             assert_eq!(place.status("k"), "executing", "{name}");
                         }
-                        Claim::Refused(standing) => {
+                        Claim::Refused(key_state) => {
                             assert!(!free, "{name}: refused a free key");
-                            assert_eq!(standing.lease.unwrap().status, Status::parse(status), "{name}");
+                            assert_eq!(key_state.lease.unwrap().status, Status::parse(status), "{name}");
                             assert_eq!(row(&place, "k"), before, "{name}");
                         }
                     }
@@ -195,8 +195,8 @@ fn events_are_the_librarys() {
             assert!(act(&*store, Act::Release, &released).await, "{name}");
             let failed = take(&*store, "failed", "us:1-a").await;
             assert!(act(&*store, Act::Expire, &failed).await, "{name}");
-            let standing = store.standing("failed").await.unwrap().lease.unwrap();
-            assert_eq!((standing.alive, standing.hard_alive), (Some(false), Some(false)), "{name}");
+            let key_state = store.key_state("failed").await.unwrap().lease.unwrap();
+            assert_eq!((key_state.alive, key_state.hard_alive), (Some(false), Some(false)), "{name}");
         });
         if name == "0.4.2" {
             continue;

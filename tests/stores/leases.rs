@@ -55,7 +55,11 @@ async fn connect(url: &str) -> PostgresLeases {
         panic!("not PostgreSQL: {url}")
     };
     let db = sen_core::stores::postgres::Postgres::connect(&info).await.unwrap();
-    PostgresLeases::new(Arc::new(sen_core::stores::postgres::link::Link::new(db, Some(Duration::from_secs(30)), *info)))
+    PostgresLeases::new(Arc::new(sen_core::stores::postgres::shared::SharedConnection::new(
+        db,
+        Some(Duration::from_secs(30)),
+        *info,
+    )))
 }
 
 fn text(value: Option<&str>) -> String {

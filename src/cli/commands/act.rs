@@ -18,7 +18,7 @@ use crate::consent;
 use crate::exit::Exit;
 use crate::progress::Progress;
 use crate::session::Session;
-use crate::views::{Answer, Block, Detail, DetailsView, View};
+use crate::views::{Block, CommandOutput, Detail, DetailsView, View};
 
 /// Options of every command that changes something.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -60,7 +60,7 @@ pub async fn on_leases(
     targets: Targets,
     session: &Session,
     request: fn(Vec<String>) -> LeaseRequest,
-) -> Result<Answer> {
+) -> Result<CommandOutput> {
     let keys = targets.keys.iter().map(|key| crate::keys::checked_key(stored_key(targets.namespace.as_deref(), key)));
     let ids = keys.collect::<Result<Vec<_>>>()?;
     let database = if targets.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
@@ -68,7 +68,11 @@ pub async fn on_leases(
 }
 
 /// From a plan to a report: expectation, dry run, consent, permit, and then it is applied.
-pub async fn apply(action: Box<dyn PreparedAction + '_>, options: &ActionOptions, session: &Session) -> Result<Answer> {
+pub async fn apply(
+    action: Box<dyn PreparedAction + '_>,
+    options: &ActionOptions,
+    session: &Session,
+) -> Result<CommandOutput> {
     Ok(match execute(action, options, session, |_| Ok(None)).await? {
         Execution::Planned(answer) => answer,
         Execution::Applied(report, outline) => finished(reported(&report, &outline), session),
@@ -78,7 +82,7 @@ pub async fn apply(action: Box<dyn PreparedAction + '_>, options: &ActionOptions
 /// How far an act came.
 pub enum Execution {
     /// It was a dry run; this is what it would have done.
-    Planned(Answer),
+    Planned(CommandOutput),
     /// It was applied.
     Applied(Report, Box<Outline>),
 }
@@ -95,7 +99,7 @@ pub struct Outline {
 pub type Export<'a> = Box<dyn FnMut(&str) -> Result<()> + Send + 'a>;
 
 /// The answer with the exit code of an interrupt, where one was heard.
-pub fn finished(answer: Answer, session: &Session) -> Answer {
+pub fn finished(answer: CommandOutput, session: &Session) -> CommandOutput {
     if session.interrupt.revocation().is_revoked() { answer.ending(Exit::Interrupted) } else { answer }
 }
 
@@ -131,7 +135,7 @@ pub async fn execute<'a>(
     Ok(Execution::Applied(report?, Box::new(outline)))
 }
 
-fn planned(action: &dyn PreparedAction) -> Result<Answer> {
+fn planned(action: &dyn PreparedAction) -> Result<CommandOutput> {
     let plan = action.plan();
     let mut items: Vec<Item> = Vec::new();
     let mut warnings = plan.warnings.clone();
@@ -235,7 +239,7 @@ pub fn lines(report: &Report, plan: &Plan) -> Vec<String> {
 }
 
 /// The answer of an act that was applied.
-pub fn reported(report: &Report, outline: &Outline) -> Answer {
+pub fn reported(report: &Report, outline: &Outline) -> CommandOutput {
     let plan = &outline.plan;
     let first_act = outline.acts.first().copied();
     let mut blocks: Vec<Block> = lines(report, plan).into_iter().map(Block::Note).collect();
@@ -277,7 +281,7 @@ pub fn exit(report: &Report) -> Exit {
 }
 
 /// A report as data and as lines.
-pub fn view(report: &Report, planned: u64, dry_run: bool, blocks: Vec<Block>) -> Answer {
+pub fn view(report: &Report, planned: u64, dry_run: bool, blocks: Vec<Block>) -> CommandOutput {
     let result = |item: &Item| {
         Value::Map(vec![
             ("subject", Value::Text(item.subject.to_string())),
@@ -314,5 +318,5 @@ pub fn view(report: &Report, planned: u64, dry_run: bool, blocks: Vec<Block>) ->
         ("results_cut", Value::Bool(!report.unlisted.is_empty())),
     ]);
     let details = vec![Detail { value, blocks }];
-    Answer::new(View::Details(DetailsView { details, single: true, now: Timestamp::here() }))
+    CommandOutput::new(View::Details(DetailsView { details, single: true, now: Timestamp::here() }))
 }

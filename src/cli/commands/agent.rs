@@ -15,7 +15,7 @@ use clap::Subcommand;
 use sen_core::error::Result;
 
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// Agent tasks of Sentinel-Node-Orchestrator, kept in Redis
 #[derive(Debug, clap::Args)]
@@ -56,7 +56,7 @@ pub enum Verb {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     match args.verb {
         Verb::List(args) => list::run(args, session).await,
         Verb::Show(args) => show::run(args, session).await,

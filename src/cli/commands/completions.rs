@@ -6,7 +6,7 @@ use sen_core::error::{Error, ErrorKind, Result};
 use crate::completion::install::{Installed, install};
 use crate::completion::script;
 use crate::session::Session;
-use crate::views::{Answer, View};
+use crate::views::{CommandOutput, View};
 
 /// Print or install the completion script of a shell
 ///
@@ -39,12 +39,12 @@ fn asking(shell: Shell) -> Option<script::Shell> {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let text = match (args.install, args.shell) {
         (false, Some(shell)) => print(shell, session)?,
         (_, shell) => put(shell.or_else(Shell::from_env), args.yes, session)?,
     };
-    Ok(Answer::new(View::Text(text)))
+    Ok(CommandOutput::new(View::Text(text)))
 }
 
 fn print(shell: Shell, session: &Session) -> Result<String> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::verdict::NextCommand;
 use sen_core::ops::act::{self, Author};
-use sen_core::ops::survey::survey;
+use sen_core::ops::summary::summary;
 use sen_core::permit::{Consent, Revocation};
 use sen_core::registry::{self, Access};
 use sen_core::systems::sentinel::request::LeaseRequest;
@@ -16,7 +16,7 @@ use sen_core::systems::sentinel::demo;
 use sen_core::systems::stent::demo as executions;
 
 use crate::session::Session;
-use crate::views::{Answer, Block, DetailsView, View};
+use crate::views::{CommandOutput, Block, DetailsView, View};
 
 /// Make a small database with an incident in it, and look at it
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     if session.globals.read_only {
         return Err(Error::new(ErrorKind::Refused, "this command writes a file, and --read-only was given"));
     }
@@ -53,7 +53,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     drop(file);
 
     let database = registry::open(&target, Access::Read, None).await?;
-    let front = survey(&database).await?;
+    let front = summary(&database).await?;
     let (mut detail, now) = (super::status::detail(&front), front.now);
     let made = format!(
         "made {}: the leases, executions and sagas of a payment service, some minutes after a provider outage",
@@ -74,7 +74,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         command(&["saga", "show", sagas::STUCK], "a saga that no worker will ever pick up again"),
     ]);
     detail.blocks.splice(0..0, [Block::Note(made), next, Block::Note(String::new())]);
-    Ok(Answer::new(View::Details(DetailsView { details: vec![detail], single: true, now })))
+    Ok(CommandOutput::new(View::Details(DetailsView { details: vec![detail], single: true, now })))
 }
 
 /// Deletes an earlier demo. Any other file is somebody's data.

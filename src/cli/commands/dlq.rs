@@ -6,12 +6,12 @@ pub mod groups;
 pub mod list;
 pub mod replay;
 pub mod show;
-pub mod which;
+pub mod filter;
 
 use sen_core::error::Result;
 
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// Dead letters: see them in groups, replay, discard or export them
 #[derive(Debug, clap::Args)]
@@ -44,7 +44,7 @@ pub enum Verb {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     match args.verb {
         Verb::List(args) => list::run(*args, session).await,
         Verb::Groups(args) => groups::run(*args, session).await,

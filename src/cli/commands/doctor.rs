@@ -1,14 +1,14 @@
 //! `sen doctor`: what stands between this database and reliable answers.
 
 use sen_core::error::Result;
-use sen_core::model::checkup::Check;
+use sen_core::model::diagnostics::Check;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::Severity;
 use sen_core::time::Timestamp;
 
 use crate::exit::Exit;
 use crate::session::Session;
-use crate::views::{Answer, Block, Detail, DetailsView, View};
+use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
 
 /// Examine the database: server, clock, TLS, pooler, locks, privileges, indexes, orphans
 ///
@@ -24,7 +24,7 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
     let mut checks = database.examine().await?;
     // Each of them is among the checks.
@@ -46,5 +46,5 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     ]);
     let view = DetailsView { details: vec![Detail { value, blocks }], single: true, now: Timestamp::here() };
     let exit = if args.check && worst >= Severity::Warning { Exit::Attention } else { Exit::Done };
-    Ok(Answer::new(View::Details(view)).ending(exit))
+    Ok(CommandOutput::new(View::Details(view)).ending(exit))
 }

@@ -11,7 +11,7 @@ pub mod signal;
 use sen_core::error::Result;
 
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// Durable executions (Stent, Senpuki): see, cancel, complete, signal and clean them up
 #[derive(Debug, clap::Args)]
@@ -44,7 +44,7 @@ pub enum Verb {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     match args.verb {
         Verb::List(args) => list::run(*args, session).await,
         Verb::Show(args) => show::run(args, session).await,

@@ -2,12 +2,12 @@
 
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::ident::Ident;
-use sen_core::model::checkup::{Role, grants};
+use sen_core::model::diagnostics::{Role, grants};
 use sen_core::stores::url::Target;
 use sen_core::systems::node::rights;
 
 use crate::session::Session;
-use crate::views::{Answer, View};
+use crate::views::{CommandOutput, View};
 
 /// Print the SQL (or the ACL rule of a Redis) that lets a role use sen, and no more
 #[derive(Debug, clap::Args)]
@@ -38,7 +38,7 @@ pub enum Kind {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let role = match args.role {
         Kind::Ro => Role::ReadOnly,
         Kind::Operator => Role::Operator,
@@ -46,18 +46,18 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let (target, beside) = session.targets()?;
     if matches!(target, Target::Redis(_)) {
         session.note("the rule leaves passwords as they are: a new user has none yet, and cannot log in");
-        return Ok(Answer::new(View::Text(rights::rule(role, &args.to)? + "\n")));
+        return Ok(CommandOutput::new(View::Text(rights::rule(role, &args.to)? + "\n")));
     }
     if beside.is_some() {
         session.note("this is about SQL; for the Redis that holds agent tasks give its URL as --database-url");
     }
     let grantee = Ident::new(&args.to)?.quoted();
-    let needs = session.read().await?.checkup().await?.needs;
+    let needs = session.read().await?.diagnostics().await?.needs;
     if needs.is_empty() {
         return Err(Error::new(ErrorKind::NoSystem, "nothing here is guarded by SQL privileges")
             .with_hint("in SQLite the permissions of the file decide"));
     }
     let mut text = grants(&needs, role, &grantee).join("\n");
     text.push('\n');
-    Ok(Answer::new(View::Text(text)))
+    Ok(CommandOutput::new(View::Text(text)))
 }

@@ -4,7 +4,7 @@ use sen_core::error::{Error, Result};
 
 use crate::exit;
 use crate::session::Session;
-use crate::views::{Answer, View};
+use crate::views::{CommandOutput, View};
 
 /// Show help: of a command, or on `exit-codes`
 #[derive(Debug, clap::Args)]
@@ -29,14 +29,14 @@ pub(super) fn command<'a>(root: &'a mut clap::Command, words: &[String]) -> Resu
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let mut root = (session.tree)();
     root.build();
     let text = match args.topic.as_slice() {
         [topic] if topic == "exit-codes" => exit_codes(),
         words => command(&mut root, words)?.render_long_help().to_string(),
     };
-    Ok(Answer::new(View::Text(text)))
+    Ok(CommandOutput::new(View::Text(text)))
 }
 
 fn exit_codes() -> String {

@@ -16,7 +16,7 @@ use super::inspect::stored_key;
 use crate::completion::live::{Completes, Live};
 use crate::output::Format;
 use crate::session::Session;
-use crate::views::{Answer, Batch, Batches, ListView, View};
+use crate::views::{CommandOutput, Batch, Batches, ListView, View};
 
 /// Show what happened to a key: its newest events, in time order
 #[derive(Debug, clap::Args)]
@@ -53,7 +53,7 @@ pub struct Args {
 const POLL: Duration = Duration::from_millis(500);
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     if args.follow && session.globals.output == Format::Json {
         return Err(Error::usage("--follow never ends, and a JSON array must").with_hint("use -o jsonl"));
     }
@@ -65,14 +65,14 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         // Before 0.5.0 no events were kept. That is no reason for a script to stop, if the key is there.
         Err(error) if error.kind() == ErrorKind::NoSystem && !args.follow => {
             let Some(found) = system.find(&key, 0).await?.into_iter().next() else {
-                return Err(inspect::missing("lease", &key, &system.nearby(&key).await?));
+                return Err(inspect::missing("lease", &key, &system.suggest(&key).await?));
             };
             return Ok(empty(found.now, &error, args.fail_if_empty));
         }
         Err(error) => return Err(error),
     };
     if history.events.is_empty() && system.find(&key, 0).await?.is_empty() && !args.follow {
-        return Err(inspect::missing("lease or event of", &key, &system.nearby(&key).await?));
+        return Err(inspect::missing("lease or event of", &key, &system.suggest(&key).await?));
     }
     let (columns, now, older) = (history.columns, history.now, history.older);
     let follower = Follower::new(&key, &history.events);
@@ -81,7 +81,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let first = stream::iter([Ok(Batch { rows, note })]);
     let batches: Batches =
         if args.follow { Box::pin(first.chain(followed(database, follower))) } else { Box::pin(first) };
-    Ok(Answer::new(View::List(ListView {
+    Ok(CommandOutput::new(View::List(ListView {
         columns,
         batches,
         now,
@@ -92,9 +92,9 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
 }
 
 /// No events, and the reason.
-fn empty(now: Timestamp, reason: &Error, fail_if_empty: bool) -> Answer {
+fn empty(now: Timestamp, reason: &Error, fail_if_empty: bool) -> CommandOutput {
     let note = Batch { rows: Vec::new(), note: Some(reason.to_string()) };
-    Answer::new(View::List(ListView {
+    CommandOutput::new(View::List(ListView {
         columns: sentinel::EVENT_COLUMNS,
         batches: Box::pin(stream::iter([Ok(note)])),
         now,

@@ -6,7 +6,7 @@ use sen_core::systems::sentinel::request::LeaseRequest;
 
 use super::act::{ActionOptions, apply};
 use crate::session::Session;
-use crate::views::{Answer, View};
+use crate::views::{CommandOutput, View};
 
 /// Create the Sentinel tables (as version 0.5.0 does) where they are missing
 ///
@@ -20,11 +20,11 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let options = ActionOptions { dry_run: args.dry_run, ..ActionOptions::default() };
     if args.dry_run && session.makes_file()? {
         let note = "the file and the Sentinel tables would be created\n";
-        return Ok(Answer::new(View::Text(note.into())));
+        return Ok(CommandOutput::new(View::Text(note.into())));
     }
     let database = if args.dry_run { session.read().await? } else { session.write(Access::Create).await? };
     apply(database.leases()?.plan(&LeaseRequest::Init).await?, &options, session).await

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use sen_core::error::{ErrorKind, Result};
-use sen_core::model::record::Found;
+use sen_core::model::record::Record;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::{Severity, Verdict};
-use sen_core::ops::inspect::{self, Answer as Known};
+use sen_core::ops::inspect::{self, Lookup as Known};
 use sen_core::time::{Timestamp, humane};
 
 use crate::completion::live::{Completes, Live};
 use crate::exit::Exit;
 use crate::session::Session;
-use crate::views::{Answer, Block, Detail, DetailsView, View};
+use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
 
 /// Show everything known of a key or id, with a verdict and the next command
 #[derive(Debug, clap::Args)]
@@ -58,7 +58,7 @@ pub fn stored_key(namespace: Option<&str>, key: &str) -> String {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
     let single = args.keys.len() == 1;
     let (mut details, mut errors) = (Vec::new(), Vec::new());
@@ -75,14 +75,14 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
             first => first?,
         };
         let known = match (args.observe, first) {
-            (Some(span), Known::Found(before)) => {
+            (Some(span), Known::Record(before)) => {
                 tokio::time::sleep(span).await;
                 compared(inspect::inspect(&database, &key, args.events).await?, &before, span)
             }
             (_, known) => known,
         };
         match known {
-            Known::Found(all) => {
+            Known::Record(all) => {
                 let alone = all.len() == 1;
                 for found in all {
                     now = found.now;
@@ -102,12 +102,12 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     // Two systems may have the same id; then it is an array, as for several keys.
     let single = single && details.len() == 1;
     let view = View::Details(DetailsView { details, single, now });
-    Ok(Answer::new(view).ending(exit).with_errors(errors))
+    Ok(CommandOutput::new(view).ending(exit).with_errors(errors))
 }
 
 /// What changed between two looks, as evidence of the second.
-fn compared(after: Known, before: &[Found], span: Duration) -> Known {
-    let Known::Found(mut all) = after else { return after };
+fn compared(after: Known, before: &[Record], span: Duration) -> Known {
+    let Known::Record(mut all) = after else { return after };
     let span = humane(i64::try_from(span.as_micros()).unwrap_or(i64::MAX));
     for found in &mut all {
         let Some(earlier) = before.iter().find(|earlier| earlier.subject == found.subject) else { continue };
@@ -127,7 +127,7 @@ fn compared(after: Known, before: &[Found], span: Duration) -> Known {
             ),
         });
     }
-    Known::Found(all)
+    Known::Record(all)
 }
 
 /// The exit code of several things seen with `--check`.
@@ -178,7 +178,7 @@ fn verdict_value(verdict: &Verdict) -> Value {
 }
 
 /// One thing in depth, for people and as data.
-pub fn detail(found: Found, single: bool) -> Detail {
+pub fn detail(found: Record, single: bool) -> Detail {
     let mut map = vec![
         ("subject", Value::Text(found.subject.to_string())),
         ("system", Value::Name(found.subject.system)),

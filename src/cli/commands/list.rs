@@ -15,7 +15,7 @@ use crate::completion::live::{Completes, Live};
 use crate::args::{span, when};
 use crate::output::Format;
 use crate::session::Session;
-use crate::views::{Answer, Batch, ListView, View};
+use crate::views::{CommandOutput, Batch, ListView, View};
 
 /// List leases
 #[derive(Debug, clap::Args)]
@@ -80,7 +80,7 @@ fn severity(state: &str) -> Severity {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let globals = &session.globals;
     let mut states = args.state;
     if args.uncertain {
@@ -114,7 +114,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         let note = more.then(|| format!("more leases match; these are the first {limit} (--limit 0 lists all)"));
         Ok(Batch { rows, note })
     });
-    Ok(Answer::new(View::List(ListView {
+    Ok(CommandOutput::new(View::List(ListView {
         columns: listing.columns,
         batches: Box::pin(batches),
         now: listing.now,

@@ -6,7 +6,7 @@ use sen_core::error::{Error, ErrorKind, Result};
 use super::help;
 use crate::exit;
 use crate::session::Session;
-use crate::views::{Answer, View};
+use crate::views::{CommandOutput, View};
 
 /// Print a manual page: `sen man | man -l -`
 #[derive(Debug, clap::Args)]
@@ -18,13 +18,13 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let mut root = (session.tree)();
     root.build();
     let command = help::command(&mut root, &args.command)?.clone();
     let page = render(command, &args.command)
         .map_err(|error| Error::new(ErrorKind::Internal, "cannot render the page").with_source(error))?;
-    Ok(Answer::new(View::Text(page)))
+    Ok(CommandOutput::new(View::Text(page)))
 }
 
 fn render(command: Command, words: &[String]) -> std::io::Result<String> {

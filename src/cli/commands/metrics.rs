@@ -5,13 +5,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::ops::survey::{Front, survey};
+use sen_core::ops::summary::{Front, summary};
 use sen_core::time::Uptime;
 
 use crate::exit::Exit;
 use crate::fault;
 use crate::session::Session;
-use crate::views::{Answer, View};
+use crate::views::{CommandOutput, View};
 
 /// Print counts, ages and dead letters in Prometheus' text format
 ///
@@ -30,9 +30,9 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let start = Uptime::now();
-    let answer = async { survey(&session.read().await?).await }.await;
+    let answer = async { summary(&session.read().await?).await }.await;
     let took = start.until(Uptime::now()).as_secs_f64();
     let text = match &answer {
         Ok(front) => render(front, took),
@@ -47,7 +47,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     };
     let unread = answer?.unreachable;
     let exit = unread.first().map_or(Exit::Done, |error| fault::exit(error.kind()));
-    Ok(Answer::new(view).ending(exit).with_errors(unread))
+    Ok(CommandOutput::new(view).ending(exit).with_errors(unread))
 }
 
 fn up(up: bool) -> String {
@@ -64,9 +64,9 @@ fn render(front: &Front, took: f64) -> String {
     family(&mut out, "sen_query_seconds", "How long connecting and the survey took.");
     sample(&mut out, "sen_query_seconds", &[], took);
     family(&mut out, "sen_items", "Items by system and state.");
-    for survey in &front.surveys {
-        for count in &survey.counts {
-            let labels = [("system", survey.system), ("kind", survey.counted), ("state", count.state)];
+    for summary in &front.surveys {
+        for count in &summary.counts {
+            let labels = [("system", summary.system), ("kind", summary.counted), ("state", count.state)];
             sample(&mut out, "sen_items", &labels, count.count as f64);
         }
     }
@@ -75,25 +75,25 @@ fn render(front: &Front, took: f64) -> String {
         "sen_oldest_change_age_seconds",
         "How long ago the one that changed longest ago did, by system and state.",
     );
-    for survey in &front.surveys {
-        for count in survey.counts.iter().filter(|count| count.count > 0) {
+    for summary in &front.surveys {
+        for count in summary.counts.iter().filter(|count| count.count > 0) {
             let Some(oldest) = count.oldest.filter(|oldest| oldest.is_finite()) else { continue };
-            let labels = [("system", survey.system), ("kind", survey.counted), ("state", count.state)];
-            let age = survey.now.micros_since(oldest) as f64 / 1e6;
+            let labels = [("system", summary.system), ("kind", summary.counted), ("state", count.state)];
+            let age = summary.now.micros_since(oldest) as f64 / 1e6;
             sample(&mut out, "sen_oldest_change_age_seconds", &labels, age);
         }
     }
     family(&mut out, "sen_dead_letters", "Work that was given up on, by system.");
-    for survey in &front.surveys {
-        if let Some(letters) = survey.dead_letters {
-            sample(&mut out, "sen_dead_letters", &[("system", survey.system)], letters as f64);
+    for summary in &front.surveys {
+        if let Some(letters) = summary.dead_letters {
+            sample(&mut out, "sen_dead_letters", &[("system", summary.system)], letters as f64);
         }
     }
     family(&mut out, "sen_attention", "What needs a person, by system and severity.");
-    for survey in &front.surveys {
+    for summary in &front.surveys {
         for severity in ["warning", "critical"] {
-            let count = survey.attention.iter().filter(|item| item.severity.name() == severity).count();
-            sample(&mut out, "sen_attention", &[("system", survey.system), ("severity", severity)], count as f64);
+            let count = summary.attention.iter().filter(|item| item.severity.name() == severity).count();
+            sample(&mut out, "sen_attention", &[("system", summary.system), ("severity", severity)], count as f64);
         }
     }
     out

@@ -13,10 +13,10 @@ use std::io;
 use std::time::Duration;
 
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::model::record::Found;
+use sen_core::model::record::Record;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::{NextCommand, shell_word};
-use sen_core::once::{Client, Hold, Once, Settled, Standing, Taken, gone, state_of, what_is_there};
+use sen_core::once::{Client, Hold, Once, Settled, KeyState, Taken, gone, state_of, what_is_there};
 use sen_core::systems::sentinel::record::{Lease, Status};
 use sen_core::text::named;
 use sen_core::time::{Timestamp, Uptime};
@@ -25,7 +25,7 @@ use crate::completion::live::{Completes, Live};
 use crate::args::span;
 use crate::exit::Exit;
 use crate::session::Session;
-use crate::views::{Answer, Block, Detail, DetailsView, View};
+use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
 use child::{Running, Supervised};
 use record::Cached;
 use signals::Signals;
@@ -114,16 +114,16 @@ pub enum OnFailure {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     match attempt(&args, session).await {
         Ok(answer) => Ok(answer),
         // Nothing ran. Only what is unknown keeps a code of its own.
         Err(error) if error.kind() == ErrorKind::OutcomeUnknown => Err(error),
-        Err(error) => Ok(Answer::new(View::Nothing).ending(Exit::NotStarted).with_errors(vec![error])),
+        Err(error) => Ok(CommandOutput::new(View::Nothing).ending(Exit::NotStarted).with_errors(vec![error])),
     }
 }
 
-async fn attempt(args: &Args, session: &Session) -> Result<Answer> {
+async fn attempt(args: &Args, session: &Session) -> Result<CommandOutput> {
     let key = crate::keys::checked_key(super::inspect::stored_key(args.namespace.as_deref(), &args.key))?;
     if args.ttl < Duration::from_secs(1) {
         return Err(Error::usage("the TTL must be at least 1s: a shorter lease cannot be kept reliably"));
@@ -142,18 +142,18 @@ async fn attempt(args: &Args, session: &Session) -> Result<Answer> {
     match wait::claim(&once, &client, &patience, &mut signals).await? {
         Claimed::Taken(taken) => match *taken {
             Taken::Ours(hold) => start(args, session, &hold, &mut signals).await,
-            Taken::Theirs(standing) => Ok(refused(args, session, &key, &standing)),
+            Taken::Theirs(key_state) => Ok(refused(args, session, &key, &key_state)),
         },
         Claimed::Interrupted(signal) => Ok(interrupted(signal)),
     }
 }
 
-fn interrupted(signal: i32) -> Answer {
-    Answer::new(View::Nothing).ending(Exit::Own(u8::try_from(128 + signal).unwrap_or(130)))
+fn interrupted(signal: i32) -> CommandOutput {
+    CommandOutput::new(View::Nothing).ending(Exit::Own(u8::try_from(128 + signal).unwrap_or(130)))
 }
 
-fn ending(exit: Exit, error: Error) -> Answer {
-    Answer::new(View::Nothing).ending(exit).with_errors(vec![error])
+fn ending(exit: Exit, error: Error) -> CommandOutput {
+    CommandOutput::new(View::Nothing).ending(exit).with_errors(vec![error])
 }
 
 fn inspect_hint(key: &str) -> String {
@@ -161,8 +161,8 @@ fn inspect_hint(key: &str) -> String {
 }
 
 /// The key is not ours: what stands there decides.
-fn refused(args: &Args, session: &Session, key: &str, standing: &Standing) -> Answer {
-    let Some(lease) = &standing.lease else {
+fn refused(args: &Args, session: &Session, key: &str, key_state: &KeyState) -> CommandOutput {
+    let Some(lease) = &key_state.lease else {
         return ending(
             Exit::Held,
             Error::new(ErrorKind::Changed, format!("{} changed hands while it was claimed", named(key))),
@@ -180,7 +180,7 @@ fn refused(args: &Args, session: &Session, key: &str, standing: &Standing) -> An
                 // The operator has said what a conflict is to them: no error.
                 Some(code) => {
                     session.note(error.to_string());
-                    Answer::new(View::Nothing).ending(Exit::Own(code))
+                    CommandOutput::new(View::Nothing).ending(Exit::Own(code))
                 }
                 None => ending(Exit::Held, error),
             }
@@ -193,7 +193,7 @@ fn refused(args: &Args, session: &Session, key: &str, standing: &Standing) -> An
     }
 }
 
-fn cached(args: &Args, session: &Session, key: &str, lease: &Lease) -> Answer {
+fn cached(args: &Args, session: &Session, key: &str, lease: &Lease) -> CommandOutput {
     let json = lease.execution_result.as_deref().unwrap_or("null");
     let (view, exit, when) = match record::decode(json) {
         Cached::Command { code, stdout, stderr, finished } => {
@@ -206,14 +206,14 @@ fn cached(args: &Args, session: &Session, key: &str, lease: &Lease) -> Answer {
         }
     };
     if args.print_cached {
-        return Answer::new(view).ending(exit);
+        return CommandOutput::new(view).ending(exit);
     }
     session.note(format!("{} was run{when} with exit code {}; nothing was run now", named(key), exit.code()));
-    Answer::new(View::Nothing).ending(exit)
+    CommandOutput::new(View::Nothing).ending(exit)
 }
 
 /// The key is ours: the command may start, for this one time.
-async fn start(args: &Args, session: &Session, hold: &Hold, signals: &mut Signals) -> Result<Answer> {
+async fn start(args: &Args, session: &Session, hold: &Hold, signals: &mut Signals) -> Result<CommandOutput> {
     if Uptime::now() >= hold.stop_at() {
         drop(hold.release().await);
         return Err(Error::new(
@@ -249,7 +249,7 @@ async fn start(args: &Args, session: &Session, hold: &Hold, signals: &mut Signal
     finish(args, session, hold, supervised).await
 }
 
-fn cannot_run(command: &[OsString], error: io::Error) -> Answer {
+fn cannot_run(command: &[OsString], error: io::Error) -> CommandOutput {
     let program = command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
     let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NoCommand } else { Exit::CannotRun };
     let message = format!("cannot run {program}: nothing ran, and the key is free again");
@@ -264,7 +264,7 @@ async fn release(session: &Session, hold: &Hold) {
     }
 }
 
-async fn finish(args: &Args, session: &Session, hold: &Hold, run: Supervised) -> Result<Answer> {
+async fn finish(args: &Args, session: &Session, hold: &Hold, run: Supervised) -> Result<CommandOutput> {
     let key = &hold.held().key;
     let code = run.ending.code;
     if let Some(lost) = &run.lost {
@@ -287,7 +287,7 @@ async fn finish(args: &Args, session: &Session, hold: &Hold, run: Supervised) ->
         let message = format!("{}: the command ended with exit code {code}, and {why}; {now}", named(key));
         return Ok(ending(Exit::Unsettled, Error::new(ErrorKind::Io, message).with_hint(inspect_hint(key))));
     }
-    let own = Answer::new(View::Nothing).ending(Exit::Own(code));
+    let own = CommandOutput::new(View::Nothing).ending(Exit::Own(code));
     let ended = match args.on_failure {
         OnFailure::Uncertain if code != 0 => hold.expire(&run.ending.failure(None)).await,
         OnFailure::Release if code != 0 => hold.release().await,
@@ -318,7 +318,7 @@ fn became(settled: Option<Settled>) -> String {
     }
 }
 
-async fn complete(session: &Session, hold: &Hold, run: &Supervised) -> Answer {
+async fn complete(session: &Session, hold: &Hold, run: &Supervised) -> CommandOutput {
     let (key, code) = (&hold.held().key, run.ending.code);
     let operation = hold.operation().to_string();
     let json = record::encode(&run.ending, &operation, hold.ascii_only());
@@ -330,7 +330,7 @@ async fn complete(session: &Session, hold: &Hold, run: &Supervised) -> Answer {
             if let Some(Ok(path)) = kept {
                 let _ = std::fs::remove_file(path);
             }
-            return Answer::new(View::Nothing).ending(Exit::Own(code));
+            return CommandOutput::new(View::Nothing).ending(Exit::Own(code));
         }
         Ok(Settled::Gone(lease)) => {
             // It is kept where a person finds it: they may have to decide what really happened.
@@ -366,10 +366,10 @@ fn with_file(error: Error, key: &str, path: Result<std::path::PathBuf>) -> Error
 }
 
 /// What would happen, and with which exit code.
-async fn describe(args: &Args, key: &str, session: &Session) -> Result<Answer> {
+async fn describe(args: &Args, key: &str, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
     let system = database.system(sen_core::systems::sentinel::NAME)?;
-    let found: Option<Found> = system.find(key, 0).await?.into_iter().next();
+    let found: Option<Record> = system.find(key, 0).await?.into_iter().next();
     let state = found.as_ref().map_or("free", |found| found.verdict.state);
     let (would, code) = match state {
         "free" => ("claim the key and run the command", None),
@@ -394,5 +394,5 @@ async fn describe(args: &Args, key: &str, session: &Session) -> Result<Answer> {
     let blocks = blocks.map(|(name, value)| Block::Field(name, value.clone())).collect();
     let now = found.map_or_else(Timestamp::here, |found| found.now);
     let details = vec![Detail { value: Value::Map(fields), blocks }];
-    Ok(Answer::new(View::Details(DetailsView { details, single: true, now })))
+    Ok(CommandOutput::new(View::Details(DetailsView { details, single: true, now })))
 }

@@ -8,7 +8,7 @@ use sen_core::model::verdict::Severity;
 
 use crate::output::Format;
 use crate::session::Session;
-use crate::views::{Answer, Batch, ListView, View};
+use crate::views::{Batch, CommandOutput, ListView, View};
 
 /// How a list is shown.
 pub struct Page {
@@ -25,7 +25,7 @@ pub struct Page {
 }
 
 /// Lists what matches. The first column of the system's list is the id.
-pub async fn list(mut filter: Filter, page: Page, session: &Session) -> Result<Answer> {
+pub async fn list(mut filter: Filter, page: Page, session: &Session) -> Result<CommandOutput> {
     let globals = &session.globals;
     if filter.reverse && filter.limit.is_none() && filter.sort.is_none() {
         return Err(Error::usage("--reverse needs --sort when everything is streamed in stored order"));
@@ -49,7 +49,7 @@ pub async fn list(mut filter: Filter, page: Page, session: &Session) -> Result<A
         });
         Ok(Batch { rows, note })
     });
-    Ok(Answer::new(View::List(ListView {
+    Ok(CommandOutput::new(View::List(ListView {
         columns: listing.columns,
         batches: Box::pin(batches),
         now: listing.now,

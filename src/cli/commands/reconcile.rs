@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::listing::Filter;
-use sen_core::model::record::Found;
+use sen_core::model::record::Record;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::NextCommand;
 use sen_core::ops::inspect;
@@ -22,7 +22,7 @@ use crate::completion::live::{Completes, Live};
 use crate::args::span;
 use crate::consent::{self, Knowledge};
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// Settle an uncertain execution: take it over, and say what really happened
 ///
@@ -86,7 +86,7 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let mut decision = match &args.complete {
         Some(source) => Some(Decision::Completed(read_json(source, "result")?)),
         None => args.reset.then_some(Decision::NeverHappened),
@@ -121,7 +121,7 @@ async fn elsewhere(database: &Database, id: &str) -> Result<Option<Error>> {
         if system.name() == sentinel::NAME {
             return Ok(None);
         }
-        let Found { subject, verdict, .. } = first;
+        let Record { subject, verdict, .. } = first;
         let message = format!(
             "{} is no lease but a {}: {} — {}",
             named(id),
@@ -173,7 +173,7 @@ async fn ask(
     session: &Session,
 ) -> Result<Option<Decision>> {
     let Some(found) = system.find(key, 5).await?.into_iter().next() else {
-        return Err(inspect::missing("lease", key, &system.nearby(key).await?));
+        return Err(inspect::missing("lease", key, &system.suggest(key).await?));
     };
     let open = match found.verdict.state {
         "uncertain" => true,

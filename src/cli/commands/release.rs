@@ -5,7 +5,7 @@ use sen_core::systems::sentinel::request::LeaseRequest;
 
 use super::act::{Targets, on_leases};
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// Remove a claim whose lease is over and whose function never began
 ///
@@ -19,6 +19,6 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     on_leases(args.targets, session, |ids| LeaseRequest::Release { ids }).await
 }

@@ -10,7 +10,7 @@ use clap::Subcommand;
 use sen_core::error::Result;
 
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// Sagas of python-saga-orchestrator, with their outboxes and inboxes
 #[derive(Debug, clap::Args)]
@@ -52,7 +52,7 @@ pub enum Verb {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     match args.verb {
         Verb::List(args) => list::run(*args, session).await,
         Verb::Show(args) => show::run(args, session).await,

@@ -10,7 +10,7 @@ use sen_core::time::Timestamp;
 
 use crate::args::span;
 use crate::session::Session;
-use crate::views::{Answer, Block, Detail, DetailsView, View};
+use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
 
 /// Show counts by state, queue depths, workers, dead letters, and what got done within a window of time
 #[derive(Debug, clap::Args)]
@@ -26,7 +26,7 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
     // Asked all at once: on a shared connection their questions travel together.
     let systems: Vec<_> = database.systems().collect();
@@ -50,7 +50,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     };
     let name = systems.first().map_or_else(String::new, |system| system.database().to_owned());
     let view = DetailsView { details: vec![detail(&name, now, &all)], single: true, now };
-    Ok(Answer::new(View::Details(view)))
+    Ok(CommandOutput::new(View::Details(view)))
 }
 
 fn detail(database: &str, now: Timestamp, all: &[Statistics]) -> Detail {

@@ -1,15 +1,15 @@
 //! `sen status`: what is in this database.
 
 use sen_core::error::Result;
-use sen_core::model::summary::{Attention, Survey};
+use sen_core::model::summary::{Attention, Summary};
 use sen_core::model::value::{Column, Show, Value};
 use sen_core::model::verdict::Severity;
-use sen_core::ops::survey::{Front, survey};
+use sen_core::ops::summary::{Front, summary};
 
 use crate::exit::Exit;
 use crate::fault;
 use crate::session::Session;
-use crate::views::{Answer, Block, Detail, DetailsView, View};
+use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
 
 /// Show what needs attention, and what is in this database: systems, counts by state
 #[derive(Debug, clap::Args)]
@@ -21,16 +21,16 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
-    let front = survey(&database).await?;
+    let front = summary(&database).await?;
     let view = View::Details(DetailsView { details: vec![detail(&front)], single: true, now: front.now });
     let exit = match front.unreachable.first() {
         Some(error) => fault::exit(error.kind()),
         None if args.check && front.worst() >= Severity::Warning => Exit::Attention,
         None => Exit::Done,
     };
-    Ok(Answer::new(view).ending(exit).with_errors(front.unreachable))
+    Ok(CommandOutput::new(view).ending(exit).with_errors(front.unreachable))
 }
 
 const COUNTS: &[Column] = &[
@@ -50,8 +50,8 @@ pub fn detail(front: &Front) -> Detail {
         blocks.push(Block::Note(note.into()));
     }
     blocks.extend(attention.iter().map(|(_, item)| Block::Attention((*item).clone())));
-    for (survey, place) in front.surveys.iter().zip(&front.places) {
-        blocks.extend(layout(survey));
+    for (summary, place) in front.surveys.iter().zip(&front.places) {
+        blocks.extend(layout(summary));
         if *place != front.database {
             blocks.push(Block::Field("database", Value::Text(place.clone())));
         }
@@ -67,15 +67,15 @@ pub fn detail(front: &Front) -> Detail {
         ("attention", Value::List(attention.collect())),
         (
             "systems",
-            Value::List(front.surveys.iter().zip(&front.places).map(|(survey, place)| placed(place, survey)).collect()),
+            Value::List(front.surveys.iter().zip(&front.places).map(|(summary, place)| placed(place, summary)).collect()),
         ),
     ]);
     Detail { value, blocks }
 }
 
 /// A survey as data, with the database it is of.
-fn placed(place: &str, survey: &Survey) -> Value {
-    let mut value = data(survey);
+fn placed(place: &str, summary: &Summary) -> Value {
+    let mut value = data(summary);
     if let Value::Map(map) = &mut value {
         map.push(("database", Value::Text(place.to_owned())));
     }
@@ -83,18 +83,18 @@ fn placed(place: &str, survey: &Survey) -> Value {
 }
 
 /// A survey for people.
-pub(super) fn layout(survey: &Survey) -> Vec<Block> {
-    let reading = if survey.writable { "" } else { "; reading only" };
-    let mut blocks = vec![Block::Heading(format!("{} {}{reading}: {}", survey.system, survey.version, survey.counted))];
-    let rows: Vec<_> = survey
+pub(super) fn layout(summary: &Summary) -> Vec<Block> {
+    let reading = if summary.writable { "" } else { "; reading only" };
+    let mut blocks = vec![Block::Heading(format!("{} {}{reading}: {}", summary.system, summary.version, summary.counted))];
+    let rows: Vec<_> = summary
         .counts
         .iter()
         .filter(|count| count.count > 0)
         .map(|count| vec![Value::Name(count.state), Value::Int(count.count), Value::time(count.oldest)])
         .collect();
     blocks.push(if rows.is_empty() { Block::Note("none yet".into()) } else { Block::Table(COUNTS, rows) });
-    blocks.extend(crate::sections::section_blocks(&survey.sections));
-    let facts: Vec<_> = survey.facts.iter().filter(|(_, value)| *value != Value::Null).collect();
+    blocks.extend(crate::sections::section_blocks(&summary.sections));
+    let facts: Vec<_> = summary.facts.iter().filter(|(_, value)| *value != Value::Null).collect();
     if !facts.is_empty() {
         blocks.push(Block::Note(String::new()));
     }
@@ -111,8 +111,8 @@ fn attention_fields(item: &Attention) -> Vec<(&'static str, Value)> {
 }
 
 /// A survey as data.
-pub(super) fn data(survey: &Survey) -> Value {
-    let counts = survey.counts.iter().map(|count| {
+pub(super) fn data(summary: &Summary) -> Value {
+    let counts = summary.counts.iter().map(|count| {
         Value::Map(vec![
             ("state", Value::Name(count.state)),
             ("severity", Value::Name(count.severity.name())),
@@ -120,17 +120,17 @@ pub(super) fn data(survey: &Survey) -> Value {
             ("oldest", Value::time(count.oldest)),
         ])
     });
-    let attention = survey.attention.iter().map(|item| Value::Map(attention_fields(item)));
+    let attention = summary.attention.iter().map(|item| Value::Map(attention_fields(item)));
     let mut map = vec![
-        ("system", Value::Name(survey.system)),
-        ("version", Value::Text(survey.version.clone())),
-        ("writable", Value::Bool(survey.writable)),
-        ("counted", Value::Name(survey.counted)),
+        ("system", Value::Name(summary.system)),
+        ("version", Value::Text(summary.version.clone())),
+        ("writable", Value::Bool(summary.writable)),
+        ("counted", Value::Name(summary.counted)),
         ("counts", Value::List(counts.collect())),
         ("attention", Value::List(attention.collect())),
-        ("dead_letters", survey.dead_letters.map_or(Value::Null, Value::Int)),
-        ("facts", Value::Map(survey.facts.clone())),
+        ("dead_letters", summary.dead_letters.map_or(Value::Null, Value::Int)),
+        ("facts", Value::Map(summary.facts.clone())),
     ];
-    map.extend(crate::sections::section_values(&survey.sections));
+    map.extend(crate::sections::section_values(&summary.sections));
     Value::Map(map)
 }

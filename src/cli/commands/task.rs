@@ -6,7 +6,7 @@ pub mod show;
 use sen_core::error::Result;
 
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// Tasks of durable executions (Stent, Senpuki): list and show them
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,7 @@ pub enum Verb {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     match args.verb {
         Verb::List(args) => list::run(*args, session).await,
         Verb::Show(args) => show::run(args, session).await,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use sen_core::error::Result;
-use sen_core::model::record::Found;
+use sen_core::model::record::Record;
 use sen_core::model::value::Value;
 use sen_core::ops::wait::{self, Waited};
 use sen_core::systems::sentinel;
@@ -14,7 +14,7 @@ use super::inspect::stored_key;
 use crate::completion::live::{Completes, Live};
 use crate::exit::Exit;
 use crate::session::Session;
-use crate::views::{Answer, Block, Detail, DetailsView, View};
+use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
 
 /// Wait until a key is completed, settled or free
 ///
@@ -50,7 +50,7 @@ pub enum Goal {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let key = crate::keys::checked_key(stored_key(args.namespace.as_deref(), &args.key))?;
     let goal = match args.goal {
         Goal::Completed => wait::Goal::Completed,
@@ -70,7 +70,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     Ok(view(&key, outcome, found).ending(exit))
 }
 
-fn view(key: &str, outcome: &'static str, found: Option<Found>) -> Answer {
+fn view(key: &str, outcome: &'static str, found: Option<Record>) -> CommandOutput {
     let state = found.as_ref().map(|found| found.verdict.state);
     let now = found.as_ref().map_or_else(Timestamp::here, |found| found.now);
     let value = Value::Map(vec![
@@ -90,5 +90,5 @@ fn view(key: &str, outcome: &'static str, found: Option<Found>) -> Answer {
         blocks.push(Block::Next(found.verdict.next));
     }
     let details = vec![Detail { value, blocks }];
-    Answer::new(View::Details(DetailsView { details, single: true, now }))
+    CommandOutput::new(View::Details(DetailsView { details, single: true, now }))
 }

@@ -8,7 +8,7 @@ use sen_core::time::Timestamp;
 use crate::args::span;
 use crate::output::Format;
 use crate::session::Session;
-use crate::views::{Answer, View};
+use crate::views::{CommandOutput, View};
 use crate::watch::{lines, live};
 
 /// Watch what needs attention, counts, running work and dead letters, live
@@ -31,7 +31,7 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     if session.globals.output == Format::Json {
         return Err(Error::usage("watch never ends, and a JSON document must").with_hint("use -o jsonl"));
     }
@@ -45,8 +45,8 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     match session.full_screen()? {
         Some((full, color)) => {
             let exit = live::run(source, database, args.interval, full, color).await?;
-            Ok(Answer::new(View::Nothing).ending(exit))
+            Ok(CommandOutput::new(View::Nothing).ending(exit))
         }
-        None => Ok(Answer::new(View::List(lines::list(source, database, args.interval, Timestamp::here())))),
+        None => Ok(CommandOutput::new(View::List(lines::list(source, database, args.interval, Timestamp::here())))),
     }
 }

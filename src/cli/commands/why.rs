@@ -12,7 +12,7 @@ use super::inspect::stored_key;
 use crate::completion::live::{Completes, Live};
 use crate::exit::Exit;
 use crate::session::Session;
-use crate::views::{Answer, Block, Detail, DetailsView, View};
+use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
 
 /// Tell why a key or id is as it is, across all systems, and what to type next
 ///
@@ -39,22 +39,22 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
     let id = crate::keys::checked_key(stored_key(args.namespace.as_deref(), &args.id))?;
     let chain = why(&database, &id).await?;
     if chain.links.is_empty() {
         return Err(match inspect::inspect(&database, &id, 0).await? {
-            inspect::Answer::Missing { key, similar } => inspect::missing("key or id", &key, &similar),
+            inspect::Lookup::Missing { key, similar } => inspect::missing("key or id", &key, &similar),
             // It came into being in this very moment.
-            inspect::Answer::Found(_) => inspect::missing("key or id", &id, &[]),
+            inspect::Lookup::Record(_) => inspect::missing("key or id", &id, &[]),
         });
     }
     let worst = causes(&chain).map(|cause| cause.severity).max().unwrap_or(Severity::Ok);
     let detail = Detail { value: data(&id, &chain, worst), blocks: layout(&chain) };
     let view = DetailsView { details: vec![detail], single: true, now: Timestamp::here() };
     let exit = if args.check && worst >= Severity::Warning { Exit::Attention } else { Exit::Done };
-    Ok(Answer::new(View::Details(view)).ending(exit))
+    Ok(CommandOutput::new(View::Details(view)).ending(exit))
 }
 
 fn causes(chain: &Chain) -> impl Iterator<Item = &Cause> {

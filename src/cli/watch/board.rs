@@ -9,7 +9,7 @@ use super::picture::{Line, Open, Pane, Picture};
 
 /// What a key asks of the loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
+pub enum KeyAction {
     /// Only to draw again.
     Nothing,
     /// To end.
@@ -138,42 +138,42 @@ impl Board {
     }
 
     /// What a key means.
-    pub fn key(&mut self, key: KeyEvent) -> Wish {
+    pub fn key(&mut self, key: KeyEvent) -> KeyAction {
         if key.kind == KeyEventKind::Release {
-            return Wish::Nothing;
+            return KeyAction::Nothing;
         }
         self.message = None;
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             match key.code {
-                KeyCode::Char('c') => return Wish::Interrupt,
-                KeyCode::Char('z') => return Wish::Suspend,
-                KeyCode::Char('l' | 'r') => return Wish::Look,
+                KeyCode::Char('c') => return KeyAction::Interrupt,
+                KeyCode::Char('z') => return KeyAction::Suspend,
+                KeyCode::Char('l' | 'r') => return KeyAction::Look,
                 KeyCode::Char('u') if self.typing => self.filter.clear(),
                 KeyCode::Char('d') => self.step(10),
                 KeyCode::Char('u') => self.step(-10),
                 _ => {}
             }
-            return Wish::Nothing;
+            return KeyAction::Nothing;
         }
         if self.typing {
             self.type_filter(key.code);
-            return Wish::Nothing;
+            return KeyAction::Nothing;
         }
         match key.code {
-            KeyCode::Char('q') if self.over == Over::Nothing => Wish::Quit,
+            KeyCode::Char('q') if self.over == Over::Nothing => KeyAction::Quit,
             KeyCode::Char('q') | KeyCode::Esc | KeyCode::Backspace => {
                 match &self.over {
                     Over::Nothing => self.filter.clear(),
                     _ => self.over = Over::Nothing,
                 }
-                Wish::Nothing
+                KeyAction::Nothing
             }
             KeyCode::Char('?' | 'h') | KeyCode::F(1) => {
                 self.over = if self.over == Over::Help { Over::Nothing } else { Over::Help };
-                Wish::Nothing
+                KeyAction::Nothing
             }
             KeyCode::Char('c' | 'y') => self.copy(),
-            KeyCode::Char('r') => Wish::Look,
+            KeyCode::Char('r') => KeyAction::Look,
             code => self.walk(code),
         }
     }
@@ -199,21 +199,21 @@ impl Board {
         }
     }
 
-    fn copy(&mut self) -> Wish {
+    fn copy(&mut self) -> KeyAction {
         let command = match &self.over {
             Over::Detail { command, .. } => Some(command.clone()),
             _ => self.current().map(|line| line.command.clone()),
         };
         match command.filter(|command| !command.is_empty()) {
-            Some(command) => Wish::Copy(command),
+            Some(command) => KeyAction::Copy(command),
             None => {
                 self.message = Some("no row is selected".into());
-                Wish::Nothing
+                KeyAction::Nothing
             }
         }
     }
 
-    fn walk(&mut self, code: KeyCode) -> Wish {
+    fn walk(&mut self, code: KeyCode) -> KeyAction {
         match code {
             KeyCode::Down | KeyCode::Char('j') => self.step(1),
             KeyCode::Up | KeyCode::Char('k') => self.step(-1),
@@ -232,21 +232,21 @@ impl Board {
             KeyCode::Enter => return self.open(),
             _ => {}
         }
-        Wish::Nothing
+        KeyAction::Nothing
     }
 
-    fn open(&mut self) -> Wish {
+    fn open(&mut self) -> KeyAction {
         let Some((open, title, command)) =
             self.current().map(|line| (line.open.clone(), line.cells[0].clone(), line.command.clone()))
         else {
-            return Wish::Nothing;
+            return KeyAction::Nothing;
         };
         match open {
             Open::Words(lines) => {
                 self.over = Over::Detail { title: format!("{}: {title}", self.pane.title()), lines, top: 0, command };
-                Wish::Nothing
+                KeyAction::Nothing
             }
-            open => Wish::Open(open),
+            open => KeyAction::Open(open),
         }
     }
 
@@ -283,7 +283,7 @@ mod tests {
         Board::new(Pace::new(Duration::from_secs(2), 50), false)
     }
 
-    fn press(board: &mut Board, code: KeyCode) -> Wish {
+    fn press(board: &mut Board, code: KeyCode) -> KeyAction {
         board.key(KeyEvent::new(code, KeyModifiers::NONE))
     }
 
@@ -291,12 +291,12 @@ mod tests {
     fn an_empty_board_takes_every_key() {
         let mut board = board();
         for code in ['j', 'k', 's', 'g', 'G', 'l', 'h', 'h', 'c', ' '] {
-            assert_eq!(press(&mut board, KeyCode::Char(code)), Wish::Nothing);
+            assert_eq!(press(&mut board, KeyCode::Char(code)), KeyAction::Nothing);
         }
         for code in [KeyCode::Enter, KeyCode::Tab, KeyCode::BackTab, KeyCode::PageDown, KeyCode::End, KeyCode::Esc] {
-            assert_eq!(press(&mut board, code), Wish::Nothing);
+            assert_eq!(press(&mut board, code), KeyAction::Nothing);
         }
-        assert_eq!(press(&mut board, KeyCode::Char('q')), Wish::Quit);
+        assert_eq!(press(&mut board, KeyCode::Char('q')), KeyAction::Quit);
     }
 
     #[test]
@@ -304,14 +304,14 @@ mod tests {
         let mut board = board();
         press(&mut board, KeyCode::Char('/'));
         for c in "qs\u{1b}?".chars() {
-            assert_eq!(press(&mut board, KeyCode::Char(c)), Wish::Nothing);
+            assert_eq!(press(&mut board, KeyCode::Char(c)), KeyAction::Nothing);
         }
         assert_eq!(board.filter, "qs?");
         press(&mut board, KeyCode::Enter);
-        assert_eq!(press(&mut board, KeyCode::Char('q')), Wish::Quit);
+        assert_eq!(press(&mut board, KeyCode::Char('q')), KeyAction::Quit);
         press(&mut board, KeyCode::Esc);
         assert_eq!(board.filter, "");
-        assert_eq!(board.key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), Wish::Interrupt);
+        assert_eq!(board.key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), KeyAction::Interrupt);
     }
 
     #[test]
@@ -319,7 +319,7 @@ mod tests {
         let mut board = board();
         press(&mut board, KeyCode::Char('?'));
         assert_eq!(board.over, Over::Help);
-        assert_eq!(press(&mut board, KeyCode::Char('q')), Wish::Nothing);
-        assert_eq!(press(&mut board, KeyCode::Char('q')), Wish::Quit);
+        assert_eq!(press(&mut board, KeyCode::Char('q')), KeyAction::Nothing);
+        assert_eq!(press(&mut board, KeyCode::Char('q')), KeyAction::Quit);
     }
 }

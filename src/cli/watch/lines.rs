@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::stream;
 use sen_core::model::value::{Column, Row, Show, Value};
 use sen_core::model::verdict::Severity;
-use sen_core::ops::glance::Glance;
-use sen_core::ops::survey::{Front, survey};
+use sen_core::ops::snapshot::Snapshot;
+use sen_core::ops::summary::{Front, summary};
 use sen_core::registry::Database;
 use sen_core::time::{Timestamp, Uptime};
 use tokio::time::Instant;
@@ -101,7 +101,7 @@ impl Follow {
             None => self.source.open().await?,
         };
         let start = (Instant::now(), Uptime::now());
-        let answer = self.source.within(survey(&database)).await;
+        let answer = self.source.within(summary(&database)).await;
         let took = start.1.until(Uptime::now());
         self.database = Some(database);
         self.pace.took(took);
@@ -138,7 +138,7 @@ fn state_row(front: Front, event: &'static str, took: Duration) -> Row {
         ])
     }));
     let warnings = attention.iter().filter(|(_, item)| item.severity == Severity::Warning).count() + unread.len();
-    let letters = front.surveys.iter().filter_map(|survey| survey.dead_letters).reduce(|sum, more| sum + more);
+    let letters = front.surveys.iter().filter_map(|summary| summary.dead_letters).reduce(|sum, more| sum + more);
     let row = [
         Value::Time(front.now),
         Value::Name(event),
@@ -151,7 +151,7 @@ fn state_row(front: Front, event: &'static str, took: Duration) -> Row {
     ];
     let mut row = Vec::from(row);
     let mut picture = Picture::default();
-    picture.absorb(&Glance { front, running: Vec::new() });
+    picture.absorb(&Snapshot { front, running: Vec::new() });
     let mut summary = picture.summary();
     for text in unread {
         summary += &format!("; {text}");

@@ -9,15 +9,15 @@ use crossterm::event::{Event, EventStream};
 use futures_util::StreamExt as _;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::letter::LetterGroup;
-use sen_core::model::record::Found;
-use sen_core::ops::glance::{Glance, glance, letter_groups};
+use sen_core::model::record::Record;
+use sen_core::ops::snapshot::{Snapshot, letter_groups, snapshot};
 use sen_core::registry::{self, Access, Database};
 use sen_core::stores::url::{RedisInfo, Target};
 use sen_core::time::{Timestamp, Uptime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-use super::board::{Board, Over, Trouble, Wish};
+use super::board::{Board, KeyAction, Over, Trouble};
 use super::draw::draw;
 use super::pace::Pace;
 use super::picture::Open;
@@ -95,7 +95,7 @@ pub fn told(error: &Error) -> String {
 type Task<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// A look's end: the connection it went over, how long the answer took, and the answer.
-type Looked = (Option<Rc<Database>>, Duration, Result<Glance>);
+type Looked = (Option<Rc<Database>>, Duration, Result<Snapshot>);
 
 async fn look(source: Source, open: Option<Rc<Database>>) -> Looked {
     let question = async {
@@ -104,7 +104,7 @@ async fn look(source: Source, open: Option<Rc<Database>>) -> Looked {
             None => Rc::new(source.open().await?),
         };
         let start = Uptime::now();
-        let answer = source.within(glance(&database, PAGE)).await;
+        let answer = source.within(snapshot(&database, PAGE)).await;
         Ok((database, start.until(Uptime::now()), answer))
     };
     match question.await {
@@ -138,7 +138,7 @@ async fn known(source: Source, database: Rc<Database>, open: Open, columns: usiz
     lay(found, columns)
 }
 
-fn lay(found: Vec<Found>, columns: usize) -> Result<Vec<String>> {
+fn lay(found: Vec<Record>, columns: usize) -> Result<Vec<String>> {
     let Some(now) = found.first().map(|found| found.now) else { return Ok(Vec::new()) };
     let single = found.len() == 1;
     let details = found.into_iter().map(|found| inspect::detail(found, single)).collect();
@@ -287,10 +287,10 @@ impl Live {
         self.board.asking = None;
         self.database = database;
         match answer {
-            Ok(glance) => {
+            Ok(snapshot) => {
                 self.board.pace.took(took);
                 self.next_look = Instant::now() - took.min(Duration::from_secs(60)) + self.board.pace.interval();
-                self.board.picture.absorb(&glance);
+                self.board.picture.absorb(&snapshot);
                 self.board.settle();
                 if self.board.trouble.take().is_some() {
                     self.board.message = Some("here again".into());
@@ -367,20 +367,20 @@ impl Live {
             Event::Key(key) => self.board.key(key),
             Event::Paste(text) => {
                 self.board.paste(&text);
-                Wish::Nothing
+                KeyAction::Nothing
             }
             Event::Resize(..) => {
                 self.full.refresh()?;
-                Wish::Nothing
+                KeyAction::Nothing
             }
-            _ => Wish::Nothing,
+            _ => KeyAction::Nothing,
         };
         match wish {
-            Wish::Nothing => {}
-            Wish::Quit => return Ok(Some(Exit::Done)),
-            Wish::Interrupt => return Ok(Some(Exit::Interrupted)),
-            Wish::Suspend => self.full.suspend()?,
-            Wish::Look => {
+            KeyAction::Nothing => {}
+            KeyAction::Quit => return Ok(Some(Exit::Done)),
+            KeyAction::Interrupt => return Ok(Some(Exit::Interrupted)),
+            KeyAction::Suspend => self.full.suspend()?,
+            KeyAction::Look => {
                 self.full.refresh()?;
                 if self.board.pace.stretched() {
                     self.board.message = Some("an answer takes long here; the next look comes at its time".into());
@@ -388,11 +388,11 @@ impl Live {
                     self.next_look = self.next_look.min(Instant::now());
                 }
             }
-            Wish::Copy(command) => {
+            KeyAction::Copy(command) => {
                 self.full.copy(&command)?;
                 self.board.message = Some(format!("copied: {command}"));
             }
-            Wish::Open(open) => self.ask(open),
+            KeyAction::Open(open) => self.ask(open),
         }
         Ok(None)
     }

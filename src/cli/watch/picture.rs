@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 
 use sen_core::model::letter::LetterGroup;
 use sen_core::model::record::Section;
-use sen_core::model::summary::Survey;
+use sen_core::model::summary::Summary;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::{NextCommand, Severity};
-use sen_core::ops::glance::{Glance, Running};
+use sen_core::ops::snapshot::{Running, Snapshot};
 use sen_core::time::{Timestamp, humane};
 
 use crate::clean::clean;
@@ -142,14 +142,14 @@ fn age(moment: Option<Timestamp>, now: Timestamp) -> String {
 
 impl Picture {
     /// Takes in a new look.
-    pub fn absorb(&mut self, glance: &Glance) {
-        let front = &glance.front;
+    pub fn absorb(&mut self, snapshot: &Snapshot) {
+        let front = &snapshot.front;
         self.database = clean(&front.database).into_owned();
         self.now = Some(front.now);
         self.systems = front
             .surveys
             .iter()
-            .map(|survey| clean(&format!("{} {}", survey.system, survey.version)).into_owned())
+            .map(|summary| clean(&format!("{} {}", summary.system, summary.version)).into_owned())
             .collect();
         self.remember(front.now, &front.surveys);
         let attention = front.attention().into_iter().map(|(system, item)| {
@@ -196,13 +196,13 @@ impl Picture {
         });
         self.lines[0] = attention.chain(away).collect();
         let several =
-            front.surveys.iter().filter(|survey| survey.counts.iter().any(|count| count.count > 0)).count() > 1;
-        self.lines[1] = front.surveys.iter().flat_map(|survey| self.states(survey, several)).collect();
-        let counts = front.surveys.iter().flat_map(|survey| &survey.counts);
+            front.surveys.iter().filter(|summary| summary.counts.iter().any(|count| count.count > 0)).count() > 1;
+        self.lines[1] = front.surveys.iter().flat_map(|summary| self.states(summary, several)).collect();
+        let counts = front.surveys.iter().flat_map(|summary| &summary.counts);
         self.busy = counts.filter(|count| count.severity == Severity::Pending).map(|count| count.count).sum();
-        let dead = front.surveys.iter().filter_map(|survey| survey.dead_letters);
+        let dead = front.surveys.iter().filter_map(|summary| summary.dead_letters);
         self.dead = dead.map(|dead| u64::try_from(dead).unwrap_or(0)).sum();
-        self.lines[2] = running(&glance.running, front.now);
+        self.lines[2] = running(&snapshot.running, front.now);
         self.lines[4] = front.surveys.iter().flat_map(queues(front.now)).collect();
     }
 
@@ -266,9 +266,9 @@ impl Picture {
         self.letters
     }
 
-    fn remember(&mut self, now: Timestamp, surveys: &[Survey]) {
-        let counts = surveys.iter().flat_map(|survey| {
-            survey.counts.iter().map(|count| (format!("{} {}", survey.system, count.state), count.count))
+    fn remember(&mut self, now: Timestamp, surveys: &[Summary]) {
+        let counts = surveys.iter().flat_map(|summary| {
+            summary.counts.iter().map(|count| (format!("{} {}", summary.system, count.state), count.count))
         });
         // A clock that was set back makes the past useless.
         if self.past.back().is_some_and(|(last, _)| *last > now) {
@@ -290,30 +290,30 @@ impl Picture {
     }
 
     /// The counts of a system. Several systems have states of the same name: then each says of what it is.
-    fn states(&self, survey: &Survey, several: bool) -> Vec<Line> {
-        let head = lister(survey.system);
+    fn states(&self, summary: &Summary, several: bool) -> Vec<Line> {
+        let head = lister(summary.system);
         let moves =
-            |state: &str| self.change(&format!("{} {state}", survey.system)).is_some_and(|change| change != 0.0);
-        let counts = survey.counts.iter().filter(|count| count.count > 0 || moves(count.state));
+            |state: &str| self.change(&format!("{} {state}", summary.system)).is_some_and(|change| change != 0.0);
+        let counts = summary.counts.iter().filter(|count| count.count > 0 || moves(count.state));
         counts
             .map(|count| {
-                let name = format!("{} {}", survey.system, count.state);
+                let name = format!("{} {}", summary.system, count.state);
                 let change = self.change(&name);
                 let command = command(head, &["--state", count.state]);
-                let oldest = age(count.oldest.filter(|_| count.count > 0), survey.now);
+                let oldest = age(count.oldest.filter(|_| count.count > 0), summary.now);
                 let shown = change.map_or_else(String::new, rate);
                 Line {
                     severity: if count.count > 0 { count.severity } else { Severity::Ok },
                     cells: vec![
-                        if several { format!("{} {}", survey.counted, count.state) } else { count.state.to_owned() },
+                        if several { format!("{} {}", summary.counted, count.state) } else { count.state.to_owned() },
                         count.count.to_string(),
                         shown.clone(),
                         oldest.clone(),
-                        survey.system.to_owned(),
+                        summary.system.to_owned(),
                     ],
                     share: None,
                     open: Open::Words(vec![
-                        format!("{} {} {}", count.count, survey.counted, count.state),
+                        format!("{} {} {}", count.count, summary.counted, count.state),
                         String::new(),
                         format!("change in a minute: {}", if shown.is_empty() { "not known yet" } else { &shown }),
                         format!("the one unchanged for longest: {oldest}"),
@@ -419,8 +419,8 @@ fn running(all: &[Running], now: Timestamp) -> Vec<Line> {
 }
 
 /// The rows of a system's further tables: depths of queues, messages, tasks.
-fn queues(now: Timestamp) -> impl Fn(&Survey) -> Vec<Line> {
-    move |survey| {
+fn queues(now: Timestamp) -> impl Fn(&Summary) -> Vec<Line> {
+    move |summary| {
         let line = |section: &Section, row: &[Value]| {
             let cells: Vec<String> = row.iter().map(|value| text::cell(value, now, false, 200)).collect();
             let named: Vec<String> = section
@@ -449,7 +449,7 @@ fn queues(now: Timestamp) -> impl Fn(&Survey) -> Vec<Line> {
                 [one] if !is_queues => format!("{}: {one}", section.heading),
                 several => several.join(" "),
             };
-            let mut words = vec![format!("{} in {}", section.heading, survey.system), String::new()];
+            let mut words = vec![format!("{} in {}", section.heading, summary.system), String::new()];
             words.extend(named.iter().cloned());
             Line {
                 severity: Severity::Ok,
@@ -457,7 +457,7 @@ fn queues(now: Timestamp) -> impl Fn(&Survey) -> Vec<Line> {
                 share: None,
                 command: command(&["sen", "status"], &[]),
                 open: Open::Words(words),
-                name: format!("{} {} {name}", survey.system, section.name),
+                name: format!("{} {} {name}", summary.system, section.name),
                 ranks: vec![
                     Rank::Text(format!("{}{name}", if is_queues { "0" } else { "1" })),
                     Rank::Number(-(numbers as f64)),
@@ -465,7 +465,7 @@ fn queues(now: Timestamp) -> impl Fn(&Survey) -> Vec<Line> {
             }
         };
         // Which tables there are does not change while one watches.
-        let sections = survey.sections.iter().filter(|section| section.name != "tables");
+        let sections = summary.sections.iter().filter(|section| section.name != "tables");
         sections.flat_map(|section| section.rows.iter().map(|row| line(section, row))).collect()
     }
 }

@@ -9,14 +9,14 @@ use ratatui::backend::TestBackend;
 use ratatui::style::Color;
 use sen_core::model::letter::LetterGroup;
 use sen_core::model::record::Section;
-use sen_core::model::summary::{Attention, Count, Survey};
+use sen_core::model::summary::{Attention, Count, Summary};
 use sen_core::model::value::{Column, Show, Value};
 use sen_core::model::verdict::{NextCommand, Severity};
-use sen_core::ops::glance::{Glance, Running};
-use sen_core::ops::survey::Front;
+use sen_core::ops::snapshot::{Running, Snapshot};
+use sen_core::ops::summary::Front;
 use sen_core::time::Timestamp;
 
-use super::board::{Board, Over, Trouble, Wish};
+use super::board::{Board, KeyAction, Over, Trouble};
 use super::draw::draw;
 use super::pace::Pace;
 use super::picture::{Open, Pane};
@@ -44,14 +44,14 @@ fn running(id: &str, since: i64, until: Option<i64>) -> Running {
     }
 }
 
-fn glance(seconds: i64, counts: &[(&'static str, Severity, i64)], text: &str) -> Glance {
+fn snapshot(seconds: i64, counts: &[(&'static str, Severity, i64)], text: &str) -> Snapshot {
     let counts = counts.iter().map(|(state, severity, count)| Count {
         state,
         severity: *severity,
         count: *count,
         oldest: Some(at(-90)),
     });
-    let survey = Survey {
+    let summary = Summary {
         unread: Vec::new(),
         system: "sentinel",
         version: format!("0.5.0 {text}"),
@@ -83,7 +83,7 @@ fn glance(seconds: i64, counts: &[(&'static str, Severity, i64)], text: &str) ->
     let front = Front {
         database: format!("postgresql://somewhere/{text}"),
         now: at(seconds),
-        surveys: vec![survey],
+        surveys: vec![summary],
         places: Vec::new(),
         unreachable: Vec::new(),
     };
@@ -92,7 +92,7 @@ fn glance(seconds: i64, counts: &[(&'static str, Severity, i64)], text: &str) ->
         running("reports:a-very-long-name-of-a-report-2026-q3", seconds - 3000, Some(seconds + 10)),
         running("x", seconds - 5, None),
     ];
-    Glance { front, running: ids.to_vec() }
+    Snapshot { front, running: ids.to_vec() }
 }
 
 fn group(text: &str) -> LetterGroup {
@@ -114,13 +114,13 @@ const COUNTS: &[(&str, Severity, i64)] =
 
 fn board(text: &str) -> Board {
     let mut board = Board::new(Pace::new(Duration::from_secs(2), 64), true);
-    board.picture.absorb(&glance(0, COUNTS, text));
+    board.picture.absorb(&snapshot(0, COUNTS, text));
     board.picture.absorb_letters(&[group(text)], at(0));
     board.pace.took(Duration::from_millis(3));
     board
 }
 
-fn press(board: &mut Board, code: KeyCode) -> Wish {
+fn press(board: &mut Board, code: KeyCode) -> KeyAction {
     board.key(KeyEvent::new(code, KeyModifiers::NONE))
 }
 
@@ -149,7 +149,7 @@ fn the_most_severe_comes_first_with_its_command() {
 #[test]
 fn changes_are_per_minute_over_the_last_minute() {
     let mut board = board("");
-    board.picture.absorb(&glance(30, &[("uncertain", Severity::Critical, 2), ("completed", Severity::Ok, 1005)], ""));
+    board.picture.absorb(&snapshot(30, &[("uncertain", Severity::Critical, 2), ("completed", Severity::Ok, 1005)], ""));
     let change = |board: &Board, state: &str| {
         board.rows(Pane::States).iter().find(|row| row.cells[0] == state).map(|row| row.cells[2].clone()).unwrap()
     };
@@ -157,7 +157,7 @@ fn changes_are_per_minute_over_the_last_minute() {
     assert_eq!(change(&board, "uncertain"), "");
     // Nothing happens for two minutes: the change is of the past.
     for second in [60, 90, 120, 150] {
-        board.picture.absorb(&glance(
+        board.picture.absorb(&snapshot(
             second,
             &[("uncertain", Severity::Critical, 2), ("completed", Severity::Ok, 1005)],
             "",
@@ -182,7 +182,7 @@ fn a_lease_nearly_used_up_stands_out_and_the_oldest_comes_first() {
 #[test]
 fn what_waits_comes_after_what_runs() {
     let mut board = board("");
-    let mut look = glance(0, COUNTS, "");
+    let mut look = snapshot(0, COUNTS, "");
     look.running.push(Running { begun: false, ..running("waiting", -90_000, None) });
     board.picture.absorb(&look);
     assert_eq!(board.rows(Pane::Running).last().unwrap().cells[0], "waiting");
@@ -196,7 +196,7 @@ fn too_many_dead_letters_are_counted_and_not_grouped() {
     let screen = shown(&board, 160, 40);
     assert!(screen.contains("100004") && screen.contains("too many to be grouped while watching; sen dlq groups"));
     board.pane = Pane::Letters;
-    assert_eq!(press(&mut board, KeyCode::Char('c')), Wish::Copy("sen dlq groups".into()));
+    assert_eq!(press(&mut board, KeyCode::Char('c')), KeyAction::Copy("sen dlq groups".into()));
 }
 
 #[test]
@@ -209,18 +209,18 @@ fn keys_reach_every_pane_and_what_is_in_it() {
     }
     assert_eq!(seen, Pane::ALL);
     press(&mut board, KeyCode::BackTab);
-    assert_eq!(press(&mut board, KeyCode::Enter), Wish::Open(Open::Letter("stent", "l-1".into())));
-    assert_eq!(press(&mut board, KeyCode::Char('c')), Wish::Copy("sen dlq list --group 3f2a91".into()));
+    assert_eq!(press(&mut board, KeyCode::Enter), KeyAction::Open(Open::Letter("stent", "l-1".into())));
+    assert_eq!(press(&mut board, KeyCode::Char('c')), KeyAction::Copy("sen dlq list --group 3f2a91".into()));
     press(&mut board, KeyCode::BackTab);
     press(&mut board, KeyCode::Char('j'));
     let thing = Open::Thing("sentinel", "payments:order-1".into());
-    assert_eq!(press(&mut board, KeyCode::Enter), Wish::Open(thing.clone()));
+    assert_eq!(press(&mut board, KeyCode::Enter), KeyAction::Open(thing.clone()));
     // In another order the selected row is the same one.
     press(&mut board, KeyCode::Char('s'));
     assert_eq!(board.order(Pane::Running), "system");
-    assert_eq!(press(&mut board, KeyCode::Enter), Wish::Open(thing));
+    assert_eq!(press(&mut board, KeyCode::Enter), KeyAction::Open(thing));
     board.pane = Pane::Attention;
-    assert_eq!(press(&mut board, KeyCode::Enter), Wish::Nothing);
+    assert_eq!(press(&mut board, KeyCode::Enter), KeyAction::Nothing);
     assert!(matches!(&board.over, Over::Detail { command, .. } if command == "sen list --state uncertain"));
     assert!(shown(&board, 80, 24).contains("# which"));
 }

@@ -49,9 +49,9 @@ async fn of(system: &dyn System, kind: Live, prefix: &str, limit: u32) -> Vec<St
 
 /// The queues that its survey tells of.
 async fn queues(system: &dyn System) -> Vec<String> {
-    let Ok(survey) = system.survey().await else { return Vec::new() };
+    let Ok(summary) = system.summary().await else { return Vec::new() };
     let mut found = Vec::new();
-    for section in &survey.sections {
+    for section in &summary.sections {
         let Some(at) = section.columns.iter().position(|column| column.name == "queue") else { continue };
         found.extend(section.rows.iter().filter_map(|row| match row.get(at) {
             Some(Value::Text(queue)) => Some(queue.clone()),

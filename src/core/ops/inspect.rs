@@ -4,13 +4,13 @@ use futures_util::future::join_all;
 
 use crate::registry::Database;
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::record::Found;
+use sen_model::record::Record;
 use sen_model::text::named;
 
 /// What is known of one key.
-pub enum Answer {
+pub enum Lookup {
     /// Where it was found: once per system that has it.
-    Found(Vec<Found>),
+    Record(Vec<Record>),
     /// Nowhere, with keys that look like it.
     Missing {
         /// The key asked for.
@@ -25,7 +25,7 @@ pub enum Answer {
 /// # Errors
 /// What the store reports; `NoSystem` when the database holds none of the systems; `Denied` when it was found nowhere and not
 /// everything could be read.
-pub async fn inspect(database: &Database, key: &str, events: u32) -> Result<Answer> {
+pub async fn inspect(database: &Database, key: &str, events: u32) -> Result<Lookup> {
     let mut found = Vec::new();
     let mut absent: Option<Error> = None;
     let mut present = Vec::new();
@@ -44,7 +44,7 @@ pub async fn inspect(database: &Database, key: &str, events: u32) -> Result<Answ
         }
     }
     if !found.is_empty() {
-        return Ok(Answer::Found(found));
+        return Ok(Lookup::Record(found));
     }
     database.saw_all()?;
     if let (true, Some(error)) = (present.is_empty(), absent) {
@@ -52,9 +52,9 @@ pub async fn inspect(database: &Database, key: &str, events: u32) -> Result<Answ
     }
     let mut similar = Vec::new();
     for system in present {
-        similar.extend(system.nearby(key).await?);
+        similar.extend(system.suggest(key).await?);
     }
-    Ok(Answer::Missing { key: key.to_owned(), similar })
+    Ok(Lookup::Missing { key: key.to_owned(), similar })
 }
 
 /// The error that says a key is missing, with what may have been meant.

@@ -50,7 +50,7 @@ use serde::de::DeserializeOwned;
 pub use claim::Taken;
 pub use client::Client;
 pub use hold::{Hold, Lost, Settled};
-pub use sen_sentinel::once_port::{FailedRun, Held, STDERR_TAIL, Standing};
+pub use sen_sentinel::once_port::{FailedRun, Held, KeyState, STDERR_TAIL};
 
 use sen_model::error::{Error, ErrorKind};
 use sen_model::time::Timestamp;
@@ -169,9 +169,9 @@ impl Once {
     {
         let hold = match self.claim().await.map_err(Failure::NotStarted)? {
             Taken::Ours(hold) => Arc::new(hold),
-            Taken::Theirs(standing) => return theirs(&standing).map_err(Failure::NotStarted),
+            Taken::Theirs(key_state) => return theirs(&key_state).map_err(Failure::NotStarted),
         };
-        let keeper = Keeper::start(&hold);
+        let keeper = DeadLetterSystem::start(&hold);
         // Only the closure can panic in here, and nothing of ours is touched by it afterwards.
         let running = AssertUnwindSafe(work(hold.held().clone())).catch_unwind();
         let ended = tokio::select! {
@@ -220,9 +220,9 @@ fn failed(why: &dyn std::fmt::Display) -> FailedRun {
 }
 
 /// The heartbeats as a task: a work that keeps its own task busy for a while does not hold them up.
-struct Keeper(tokio::task::JoinHandle<Lost>);
+struct DeadLetterSystem(tokio::task::JoinHandle<Lost>);
 
-impl Keeper {
+impl DeadLetterSystem {
     fn start(hold: &Arc<Hold>) -> Self {
         let hold = Arc::clone(hold);
         Self(tokio::spawn(async move { hold.keep().await }))
@@ -233,7 +233,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for DeadLetterSystem {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -267,8 +267,8 @@ pub fn state_of(lease: &Lease) -> verdict::State {
     verdict::state(&lease.status, lease.alive, lease.hard_alive)
 }
 
-fn theirs<T: DeserializeOwned>(standing: &Standing) -> Result<Outcome<T>, Error> {
-    let Some(lease) = &standing.lease else {
+fn theirs<T: DeserializeOwned>(key_state: &KeyState) -> Result<Outcome<T>, Error> {
+    let Some(lease) = &key_state.lease else {
         return Err(Error::new(ErrorKind::Changed, "the key is there and not there"));
     };
     let owner = lease.owner_id.clone();

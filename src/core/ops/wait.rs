@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::inspect::missing;
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::record::Found;
+use sen_model::record::Record;
 use sen_model::system::System;
 use sen_model::verdict::Severity;
 
@@ -23,11 +23,11 @@ pub enum Goal {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Waited {
     /// The goal is reached; `None` when the key is not there (any more).
-    Reached(Option<Found>),
+    Reached(Option<Record>),
     /// It needs a person: waiting longer cannot help.
-    NeedsAPerson(Found),
+    NeedsAPerson(Record),
     /// Time is up.
-    TimedOut(Option<Found>),
+    TimedOut(Option<Record>),
 }
 
 /// How long the last answer may still take when the time is up.
@@ -36,7 +36,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Whether `found` is where it is waited for.
-fn reached(goal: Goal, found: Option<&Found>) -> bool {
+fn reached(goal: Goal, found: Option<&Record>) -> bool {
     let state = found.map(|found| found.verdict.state);
     match goal {
         Goal::Completed => state == Some("completed"),
@@ -65,7 +65,7 @@ pub async fn wait(system: &dyn System, id: &str, goal: Goal, limit: Duration) ->
         let found = answer?.into_iter().next();
         // What was there and is gone is settled; what never was is more likely a slip of the pen.
         if goal == Goal::Settled && found.is_none() && !seen {
-            return Err(missing("lease", id, &system.nearby(id).await?));
+            return Err(missing("lease", id, &system.suggest(id).await?));
         }
         seen |= found.is_some();
         if reached(goal, found.as_ref()) {

@@ -8,7 +8,7 @@ use tokio_postgres::error::{DbError, Severity};
 
 use super::gate::Unwanted;
 use crate::tls::TlsError;
-use sen_model::checkup::UNPRIVILEGED;
+use sen_model::diagnostics::UNPRIVILEGED;
 use sen_model::error::{Error, ErrorKind};
 
 /// What an error of the driver means.

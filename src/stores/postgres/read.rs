@@ -53,13 +53,13 @@ const TABLES: [&str; 9] = [
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// One query and its parameters.
-pub struct Ask<'a> {
+pub struct Query<'a> {
     sql: &'a Sql,
     params: Vec<(&'a (dyn ToSql + Sync), Type)>,
     spared: bool,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> Query<'a> {
     /// A query with typed parameters.
     pub fn new(sql: &'a Sql, params: impl IntoIterator<Item = (&'a (dyn ToSql + Sync), Type)>) -> Self {
         Self { sql, params: params.into_iter().collect(), spared: false }
@@ -191,7 +191,7 @@ impl Postgres {
     ///
     /// # Errors
     /// Per query; the outer error is the connection's or the transaction's.
-    pub async fn snapshot(&self, asks: &[&Ask<'_>], limit: Option<Duration>) -> Result<Vec<Result<Vec<Row>>>> {
+    pub async fn snapshot(&self, asks: &[&Query<'_>], limit: Option<Duration>) -> Result<Vec<Result<Vec<Row>>>> {
         let client = self.client();
         let (statement, lock) = (millis(limit), millis(Some(LOCK_WAIT)));
         let tables = TABLES.as_slice();
@@ -239,8 +239,8 @@ impl Postgres {
     /// The connection's, or that of either query's start.
     pub async fn snapshot_stream(
         &self,
-        first: &Ask<'_>,
-        long: &Ask<'_>,
+        first: &Query<'_>,
+        long: &Query<'_>,
         limit: Option<Duration>,
     ) -> Result<(Vec<Row>, Streamed)> {
         let client = self.client();

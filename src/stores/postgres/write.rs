@@ -15,7 +15,7 @@ use super::deadline::Steps;
 use super::decode::Cells;
 use super::limits::{BEGIN, STATEMENT};
 use super::outcome::{DURABLE, Proof, Written};
-use super::read::Ask;
+use super::read::Query;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::ident::OperationId;
 
@@ -41,7 +41,7 @@ pub struct Left<'a> {
     /// How many rows the change returns when nothing is left.
     pub wanted: usize,
     /// The question.
-    pub ask: Ask<'a>,
+    pub ask: Query<'a>,
 }
 
 /// What a change came to.
@@ -83,7 +83,7 @@ impl Postgres {
     /// error means that nothing was written.
     pub async fn change_all(
         &self,
-        change: &Ask<'_>,
+        change: &Query<'_>,
         proof: ProofOf<'_>,
         operation: OperationId,
         limit: Option<Duration>,
@@ -98,7 +98,7 @@ impl Postgres {
     /// As there; `KeptOut` when the database kept out a part of what belongs together.
     pub async fn change_or_left(
         &self,
-        change: &Ask<'_>,
+        change: &Query<'_>,
         left: Option<&Left<'_>>,
         proof: ProofOf<'_>,
         operation: OperationId,
@@ -126,7 +126,7 @@ impl Postgres {
 
     async fn change_once(
         &self,
-        change: &Ask<'_>,
+        change: &Query<'_>,
         left: Option<&Left<'_>>,
         proof: ProofOf<'_>,
         operation: OperationId,

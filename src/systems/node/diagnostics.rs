@@ -1,7 +1,7 @@
 //! What `sen doctor` finds about a Redis with agent tasks. Pure.
 
-use super::port::Upkeep;
-use sen_model::checkup::{Check, Checkup};
+use super::port::DiagnosticFacts;
+use sen_model::diagnostics::{Check, Diagnostics};
 use sen_model::verdict::Severity;
 
 /// Workers add events without ever cutting the stream; only the watcher and `sen` do.
@@ -13,10 +13,10 @@ pub(super) fn unattended(text: String) -> Check {
 }
 
 /// Judges the server.
-pub(super) fn checkup(upkeep: &Upkeep) -> Checkup {
+pub(super) fn diagnostics(diagnostics: &DiagnosticFacts) -> Diagnostics {
     let mut checks = Vec::new();
-    let limited = upkeep.max_memory.is_some_and(|most| most > 0);
-    match upkeep.eviction.as_deref() {
+    let limited = diagnostics.max_memory.is_some_and(|most| most > 0);
+    match diagnostics.eviction.as_deref() {
         Some("noeviction") | None => {}
         Some(policy) => {
             let severity = if limited { Severity::Critical } else { Severity::Warning };
@@ -29,17 +29,17 @@ pub(super) fn checkup(upkeep: &Upkeep) -> Checkup {
             );
         }
     }
-    if let (true, Some(most), Some(used)) = (limited, upkeep.max_memory, upkeep.used_memory)
+    if let (true, Some(most), Some(used)) = (limited, diagnostics.max_memory, diagnostics.used_memory)
         && used.saturating_mul(10) > most.saturating_mul(9)
     {
         let text =
             format!("{} of {} MiB of memory are used; without room nothing can be written", used >> 20, most >> 20);
         checks.push(Check::new(Severity::Warning, "memory", text));
     }
-    if upkeep.save_failed {
+    if diagnostics.save_failed {
         checks.push(Check::new(Severity::Critical, "persistence", "the last save to disk failed"));
     }
-    match (upkeep.append_only, upkeep.append_sync.as_deref()) {
+    match (diagnostics.append_only, diagnostics.append_sync.as_deref()) {
         (Some(true), Some("no")) => checks.push(
             Check::new(
                 Severity::Warning,
@@ -52,7 +52,7 @@ pub(super) fn checkup(upkeep: &Upkeep) -> Checkup {
             checks.push(Check::new(Severity::Ok, "persistence", "every change is logged (appendonly)"));
         }
         (Some(false), _) => {
-            let unsaved = match upkeep.unsaved {
+            let unsaved = match diagnostics.unsaved {
                 Some(unsaved) if unsaved > 0 => format!("the {unsaved} changes"),
                 _ => "what changed".to_owned(),
             };
@@ -63,7 +63,7 @@ pub(super) fn checkup(upkeep: &Upkeep) -> Checkup {
         }
         (None, _) => {}
     }
-    if let Some(events) = upkeep.events.filter(|events| *events > MANY_EVENTS) {
+    if let Some(events) = diagnostics.events.filter(|events| *events > MANY_EVENTS) {
         checks.push(
             Check::new(
                 Severity::Warning,
@@ -73,25 +73,25 @@ pub(super) fn checkup(upkeep: &Upkeep) -> Checkup {
             .with_remedy("XTRIM stream:events MAXLEN ~ 10000"),
         );
     }
-    if upkeep.replica {
+    if diagnostics.replica {
         checks.push(Check::new(
             Severity::Warning,
             "replica",
             "this Redis is a replica: it may lag, and nothing can be written",
         ));
     }
-    if upkeep.encryption == "not encrypted" {
+    if diagnostics.encryption == "not encrypted" {
         let text = "connected to Redis without TLS, over a network: its password and its data can be read or altered on the way";
         checks.push(Check::new(Severity::Warning, "tls", text).with_remedy("rediss://… in SEN_REDIS_URL"));
     }
-    if upkeep.encryption.ends_with("not verified") {
+    if diagnostics.encryption.ends_with("not verified") {
         checks.push(Check::new(
             Severity::Warning,
             "tls",
             "the server's certificate is not verified: it could be anybody",
         ));
     }
-    Checkup { needs: Vec::new(), indexes: Vec::new(), checks }
+    Diagnostics { needs: Vec::new(), indexes: Vec::new(), checks }
 }
 
 #[cfg(test)]
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn what_loses_tasks_is_named() {
-        let bad = Upkeep {
+        let bad = DiagnosticFacts {
             eviction: Some("allkeys-lru".into()),
             max_memory: Some(100 << 20),
             used_memory: Some(95 << 20),
@@ -113,7 +113,7 @@ mod tests {
             events: Some(1_000_000),
             encryption: "TLS, certificate not verified",
         };
-        let topics: Vec<_> = checkup(&bad).checks.iter().map(|check| check.topic).collect();
+        let topics: Vec<_> = diagnostics(&bad).checks.iter().map(|check| check.topic).collect();
         assert_eq!(topics, ["eviction", "memory", "persistence", "persistence", "events", "replica", "tls"]);
         for (encryption, found) in [
             ("not encrypted", true),
@@ -121,13 +121,18 @@ mod tests {
             ("TLS, certificate verified", false),
             ("Unix socket", false),
         ] {
-            let checks = checkup(&Upkeep { encryption, ..Upkeep::default() }).checks;
+            let checks = diagnostics(&DiagnosticFacts { encryption, ..DiagnosticFacts::default() }).checks;
             assert_eq!(checks.iter().any(|check| check.topic == "tls"), found, "{encryption}");
         }
-        let lax = Upkeep { append_only: Some(true), append_sync: Some("no".into()), ..Upkeep::default() };
-        let told = checkup(&lax).checks;
+        let lax =
+            DiagnosticFacts { append_only: Some(true), append_sync: Some("no".into()), ..DiagnosticFacts::default() };
+        let told = diagnostics(&lax).checks;
         assert!(told.iter().any(|check| check.text.contains("appendfsync no")), "{told:?}");
-        let good = Upkeep { eviction: Some("noeviction".into()), append_only: Some(true), ..Upkeep::default() };
-        assert!(checkup(&good).checks.iter().all(|check| check.severity == Severity::Ok));
+        let good = DiagnosticFacts {
+            eviction: Some("noeviction".into()),
+            append_only: Some(true),
+            ..DiagnosticFacts::default()
+        };
+        assert!(diagnostics(&good).checks.iter().all(|check| check.severity == Severity::Ok));
     }
 }

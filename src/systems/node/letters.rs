@@ -14,11 +14,11 @@ use super::record::Task;
 use super::rules::{self, subject};
 use super::verdict::is_dead;
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::letter::{Letter, LetterGroup, fold_error, group_id};
+use sen_model::letter::{Letter, LetterGroup, group_id, normalize_error};
 use sen_model::letters::{DeadLetters, LetterFilter, Letters, ReplayOptions};
 use sen_model::plan::{Plan, Risk, Set};
 use sen_model::prepared::{Prepared, PreparedAction, Sink};
-use sen_model::record::Found;
+use sen_model::record::Record;
 use sen_model::report::{Item, Outcome};
 use sen_model::time::Timestamp;
 
@@ -48,7 +48,7 @@ fn step(task: &Task) -> &str {
 }
 
 fn group_of(task: &Task) -> (String, String) {
-    let folded = fold_error(task.error.as_deref().unwrap_or("(no error was recorded)"));
+    let folded = normalize_error(task.error.as_deref().unwrap_or("(no error was recorded)"));
     (group_id(step(task), &folded), folded)
 }
 
@@ -92,7 +92,7 @@ fn letter(task: Task, now: Timestamp, payloads: bool) -> Letter {
         queue: None,
         parent: task.tenant_id.clone(),
         attempts: Some(task.attempts),
-        standing: rules::standing(&task, now),
+        replayability: rules::replayability(&task, now),
         note,
         payload: payloads.then(|| document(&task).to_string()),
         error: task.error,
@@ -225,7 +225,7 @@ impl DeadLetters for Node {
             group.count += 1;
             group.first = [group.first, died].into_iter().flatten().min();
             group.last = group.last.max(died);
-            if rules::standing(&task, now) == "replayable" {
+            if rules::replayability(&task, now) == "replayable" {
                 group.replayable = group.replayable.map(|count| count + 1);
             }
             Ok(())
@@ -236,7 +236,7 @@ impl DeadLetters for Node {
         Ok(groups)
     }
 
-    async fn show(&self, id: &str) -> Result<Vec<Found>> {
+    async fn show(&self, id: &str) -> Result<Vec<Record>> {
         let (now, tasks) = self.store.peek(&[id.to_owned()], Depth::Plain).await?;
         if !tasks.into_iter().flatten().any(|task| is_dead(&task, now)) {
             return Ok(Vec::new());
@@ -269,9 +269,9 @@ impl DeadLetters for Node {
             });
         }
         for task in &tasks {
-            let standing = rules::standing(task, now);
-            if standing != "replayable" && !options.force && filter.ids.is_empty() {
-                *skipped.entry(standing).or_default() += 1;
+            let replayability = rules::replayability(task, now);
+            if replayability != "replayable" && !options.force && filter.ids.is_empty() {
+                *skipped.entry(replayability).or_default() += 1;
                 continue;
             }
             match rules::replay(task, now) {
@@ -312,7 +312,7 @@ impl DeadLetters for Node {
         );
         set.skipped = skipped
             .into_iter()
-            .map(|(standing, count)| match standing {
+            .map(|(replayability, count)| match replayability {
                 "cancelled" => ("cancelled by somebody (--force replays them, too)".to_owned(), count),
                 other => (other.to_owned(), count),
             })

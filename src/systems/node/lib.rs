@@ -37,14 +37,14 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 
 use sen_model::cause::Explanation;
-use sen_model::checkup::Checkup;
+use sen_model::diagnostics::Diagnostics;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letters::DeadLetters;
 use sen_model::listing::{Filter, Listing};
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
-use sen_model::record::{Found, History};
-use sen_model::summary::{Statistics, Survey};
+use sen_model::record::{History, Record};
+use sen_model::summary::{Statistics, Summary};
 use sen_model::system::System;
 use sen_model::time::Timestamp;
 
@@ -93,7 +93,7 @@ impl Node {
         Ok((server, census, beats.len(), now))
     }
 
-    async fn find_task(&self, id: &str, events: u32) -> Result<Option<Found>> {
+    async fn find_task(&self, id: &str, events: u32) -> Result<Option<Record>> {
         let Some(look) = self.store.look(id).await? else { return Ok(None) };
         let mut remarks = Vec::new();
         let history = match self.store.events(Some(id), Some(u64::from(events))).await {
@@ -120,7 +120,7 @@ impl Node {
         Ok((beat.is_some() || !held.is_empty()).then_some((beat, held, now)))
     }
 
-    async fn find_worker(&self, id: &str) -> Result<Option<Found>> {
+    async fn find_worker(&self, id: &str) -> Result<Option<Record>> {
         let looked = self.look_at_worker(id).await?;
         Ok(looked.map(|(beat, held, now)| view::depth::found_worker(id, beat, held, now)))
     }
@@ -154,10 +154,10 @@ impl System for Node {
     }
 
     async fn present(&self) -> Result<bool> {
-        self.store.glance().await
+        self.store.snapshot().await
     }
 
-    async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>> {
+    async fn find(&self, id: &str, events: u32) -> Result<Vec<Record>> {
         let task = self.find_task(id, events).await?;
         let worker = self.find_worker(id).await?;
         Ok(task.into_iter().chain(worker).collect())
@@ -169,7 +169,7 @@ impl System for Node {
         Ok(task.into_iter().chain(worker).collect())
     }
 
-    async fn nearby(&self, id: &str) -> Result<Vec<String>> {
+    async fn suggest(&self, id: &str) -> Result<Vec<String>> {
         // Ids are random: the slip that happens is to leave the prefix out, or to paste the whole key.
         let bare = id.trim().trim_start_matches("task:").trim_end_matches(":meta").trim_end_matches(":checkpoint");
         let candidates: Vec<String> = [format!("task_{bare}"), bare.to_owned(), bare.to_ascii_lowercase()]
@@ -200,9 +200,9 @@ impl System for Node {
         Ok(view::history(self.store.events_since(Some(id).filter(|id| !id.is_empty()), since).await?))
     }
 
-    async fn survey(&self) -> Result<Survey> {
+    async fn summary(&self) -> Result<Summary> {
         let (server, census, workers, now) = self.count(None).await?;
-        Ok(census.survey(server, workers, now))
+        Ok(census.summary(server, workers, now))
     }
 
     async fn stats(&self, window: Duration) -> Result<Option<Statistics>> {
@@ -210,20 +210,20 @@ impl System for Node {
         Ok(Some(census.statistics(&server, workers, now)))
     }
 
-    async fn checkup(&self) -> Result<Checkup> {
-        let mut checkup = diagnostics::checkup(&self.store.upkeep().await?);
+    async fn diagnostics(&self) -> Result<Diagnostics> {
+        let mut diagnostics = diagnostics::diagnostics(&self.store.diagnostics().await?);
         let lacking = self.store.lacking().await?;
-        checkup.checks.extend(rights::checks(&lacking));
+        diagnostics.checks.extend(rights::checks(&lacking));
         match self.count(None).await {
             Ok((_, census, workers, now)) => {
-                checkup.checks.extend(census.unattended(workers, now).map(diagnostics::unattended))
+                diagnostics.checks.extend(census.unattended(workers, now).map(diagnostics::unattended))
             }
             Err(error) if error.kind() == ErrorKind::NoSystem => {}
             // What may not be read is among the checks.
             Err(error) if error.kind() == ErrorKind::Denied && !lacking.reads.is_empty() => {}
             Err(error) => return Err(error),
         }
-        Ok(checkup)
+        Ok(diagnostics)
     }
 
     async fn complete(&self, kind: Live, prefix: &str, limit: u32) -> Result<Vec<String>> {

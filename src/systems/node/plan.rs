@@ -180,7 +180,7 @@ mod tests {
     use sen_model::prepared::{SavedPlan, save};
 
     use super::*;
-    use crate::record::Seen;
+    use crate::record::Observed;
 
     /// Written out and read back it is the same, and so has the same effect: applying takes nothing else.
     fn is_a_value<A: Action + PartialEq + std::fmt::Debug>(action: &A) {
@@ -202,7 +202,7 @@ mod tests {
             let head = TaskHead { verify: verify.map(|span| Duration::from_millis(span.into())), batch: 50, rate, set };
             let target = |(id, [status, owner, lease, updated], verb, warning): (String, [String; 4], usize, Option<String>)| {
                 let verb = [Verb::Cancel, Verb::Requeue, Verb::Replay][verb];
-                let seen = Seen { status, owner, lease, updated };
+                let seen = Observed { status, owner, lease, updated };
                 TaskTarget { act: Act { id, verb, seen }, warnings: warning.into_iter().collect() }
             };
             is_a_value(&TaskAction { head, targets: tasks.into_iter().map(target).collect() });

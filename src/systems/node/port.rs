@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures_util::Stream;
 
 use super::checkpoint::{Checkpoint, Effect, Heartbeat};
-use super::record::{Seen, Task};
+use super::record::{Observed, Task};
 use super::rights::Lacking;
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
@@ -134,7 +134,7 @@ pub struct Act {
     /// What is done.
     pub verb: Verb,
     /// What must still be so.
-    pub seen: Seen,
+    pub seen: Observed,
 }
 
 /// What came of a change.
@@ -192,7 +192,7 @@ pub struct Server {
 
 /// What can go wrong with the server as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Upkeep {
+pub struct DiagnosticFacts {
     /// What it does when memory is full: `noeviction`, `allkeys-lru`, …
     pub eviction: Option<String>,
     /// The most memory it may use; 0: no limit.
@@ -227,7 +227,7 @@ pub trait TaskStore: Send + Sync {
     async fn server(&self) -> Result<Server>;
 
     /// What is known of the server's health.
-    async fn upkeep(&self) -> Result<Upkeep>;
+    async fn diagnostics(&self) -> Result<DiagnosticFacts>;
 
     /// What this user may not do, learnt by trying what changes nothing.
     async fn lacking(&self) -> Result<Lacking>;
@@ -236,7 +236,7 @@ pub trait TaskStore: Send + Sync {
     async fn ids(&self, prefix: &str, limit: u32) -> Result<Vec<String>>;
 
     /// Whether a key of this system is found at a glance.
-    async fn glance(&self) -> Result<bool>;
+    async fn snapshot(&self) -> Result<bool>;
 
     /// One task.
     async fn look(&self, id: &str) -> Result<Option<Look>>;

@@ -80,7 +80,7 @@ impl Status {
 
 /// The stored texts that a change is guarded by; absent is empty, as the system itself takes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Seen {
+pub struct Observed {
     /// `status`.
     pub status: String,
     /// `owner`.
@@ -97,7 +97,7 @@ pub struct Task {
     /// The id in its key.
     pub id: String,
     /// What a change would be guarded by.
-    pub seen: Seen,
+    pub seen: Observed,
     /// Its status, where that is one of the six.
     pub status: Option<Status>,
     /// Whose it is.
@@ -214,7 +214,7 @@ impl Task {
         if let Some(other) = stored_id.filter(|stored| *stored != id) {
             findings.push(format!("its task_id says {other:?}"));
         }
-        let seen = Seen {
+        let seen = Observed {
             status: status_text.unwrap_or_default(),
             owner: owner.clone().unwrap_or_default(),
             lease: lease_text.unwrap_or_default(),

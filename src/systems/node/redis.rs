@@ -11,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::checkpoint::{Checkpoint, Effect, Heartbeat};
-use super::port::{Act, Acted, Bucket, Depth, Events, Look, NewTask, Server, TaskStore, TaskStream, Upkeep};
+use super::port::{Act, Acted, Bucket, Depth, DiagnosticFacts, Events, Look, NewTask, Server, TaskStore, TaskStream};
 use super::record::{FIELDS, PLAIN, Task};
 use super::rights::{self, Lacking};
 use decode::{
@@ -90,7 +90,7 @@ impl TaskStore for RedisTasks {
         Ok(Server { version, replica, events: replies.next().permitted()?.int(), now: Some(now) })
     }
 
-    async fn upkeep(&self) -> Result<Upkeep> {
+    async fn diagnostics(&self) -> Result<DiagnosticFacts> {
         let mut batch = Batch::of(&[b"INFO", b"memory"]);
         batch.add(&[b"INFO", b"persistence"]);
         batch.add(&[b"INFO", b"replication"]);
@@ -100,7 +100,7 @@ impl TaskStore for RedisTasks {
         let told: String = (0..3).filter_map(|_| replies.next().text()).collect();
         let word = |name: &str| fact(&told, name);
         let number = |name: &str| word(name).and_then(|text| text.parse().ok());
-        Ok(Upkeep {
+        Ok(DiagnosticFacts {
             eviction: word("maxmemory_policy").map(str::to_owned),
             max_memory: number("maxmemory"),
             used_memory: number("used_memory"),
@@ -179,7 +179,7 @@ impl TaskStore for RedisTasks {
         Ok(out)
     }
 
-    async fn glance(&self) -> Result<bool> {
+    async fn snapshot(&self) -> Result<bool> {
         let mut cursor = b"0".to_vec();
         for _ in 0..5 {
             let mut batch = Batch::of(&[b"EXISTS", STREAM.as_bytes()]);

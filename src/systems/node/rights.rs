@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use sen_model::checkup::{Check, Role};
+use sen_model::diagnostics::{Check, Role};
 use sen_model::error::{Error, Result};
 use sen_model::verdict::Severity;
 

@@ -112,7 +112,7 @@ pub fn replay(task: &Task, now: Timestamp) -> Judgement {
 }
 
 /// Why a dead task is not replayed unless that is asked for by its id or with `--force`.
-pub fn standing(task: &Task, now: Timestamp) -> &'static str {
+pub fn replayability(task: &Task, now: Timestamp) -> &'static str {
     match state(task, now) {
         _ if unreadable(task).is_some() => "unreadable",
         State::Cancelled => "cancelled",

@@ -18,7 +18,7 @@ use sen_model::time::{Timestamp, Uptime, humane};
 
 use super::handle::{STEPS, Sagas};
 use super::plan::{SagaAction, SagaHead, SagaTarget, Verb, Write};
-use super::port::{Change, Event, Order, SagaQuery, Seen, Wanted, micros};
+use super::port::{Change, Event, Observed, Order, SagaQuery, SagaSelector, micros};
 use super::record::{Entry, Later, Saga, subject, uuid};
 use super::rules::{self, Ruling};
 use super::shape::{Model, Models, Table};
@@ -52,7 +52,7 @@ const fn risk(act: &SagaAct) -> Risk {
 }
 
 /// Whether an act may do work twice, by what is known of this saga.
-fn doubtful(seen: &Seen, act: &SagaAct) -> bool {
+fn doubtful(seen: &Observed, act: &SagaAct) -> bool {
     let saga = &seen.saga;
     match act {
         SagaAct::Retry { force } => {
@@ -85,7 +85,8 @@ impl Sagas {
         let mut known: Vec<String> = Vec::new();
         let mut places = Places::new();
         for id in ids {
-            let look = self.store.look(&models, &Wanted { id, exact: false, steps: STEPS, messages: false }).await?;
+            let look =
+                self.store.look(&models, &SagaSelector { id, exact: false, steps: STEPS, messages: false }).await?;
             let (now, mut seen) = (look.now, look.sagas);
             seen.retain(|seen| picked.iter().any(|model| model.state.number == seen.model));
             let mut seen = match one(id, seen) {
@@ -127,7 +128,7 @@ impl Sagas {
     async fn judge(
         &self,
         model: &Model,
-        seen: &Seen,
+        seen: &Observed,
         act: &SagaAct,
         now: Timestamp,
         places: &mut Places,
@@ -161,7 +162,7 @@ impl Sagas {
 
     /// The id and class of the step a saga stands at, as other sagas of its name have recorded them, where its own record does
     /// not tell: definitions are in the workers' programs alone.
-    async fn elsewhere(&self, model: &Model, seen: &Seen, places: &mut Places) -> Result<Option<(String, String)>> {
+    async fn elsewhere(&self, model: &Model, seen: &Observed, places: &mut Places) -> Result<Option<(String, String)>> {
         let (saga, done) = (&seen.saga, story::newest_done(&seen.steps));
         let Some(name) = saga.name.clone().filter(|_| story::current(&seen.steps).is_none()) else { return Ok(None) };
         let done = done.map(|entry| entry.step_id.clone());
@@ -191,9 +192,9 @@ impl Sagas {
             };
             let others: Vec<Vec<Saga>> = self.store.list(model, &query).await?.chunks.try_collect().await?;
             for other in others.iter().flatten() {
-                let wanted = Wanted { id: &other.id, exact: true, steps: STEPS, messages: false };
+                let wanted = SagaSelector { id: &other.id, exact: true, steps: STEPS, messages: false };
                 let look = self.store.look(&models, &wanted).await?;
-                let whole = |seen: &&Seen| i64::try_from(seen.steps.len()).is_ok_and(|read| read >= seen.recorded);
+                let whole = |seen: &&Observed| i64::try_from(seen.steps.len()).is_ok_and(|read| read >= seen.recorded);
                 let steps = look.sagas.first().filter(whole).map(|seen| seen.steps.as_slice()).unwrap_or_default();
                 if let Some(entry) = story::step_behind(steps, place.3.as_deref(), place.2) {
                     found = Some((entry.step_id.clone(), entry.step_name.clone()));
@@ -255,7 +256,7 @@ impl Sagas {
         limit: Duration,
     ) -> (Outcome, String) {
         let models = Models { models: vec![model.clone()], ..Models::default() };
-        let wanted = Wanted { id: &change.id, exact: true, steps: 5, messages: false };
+        let wanted = SagaSelector { id: &change.id, exact: true, steps: 5, messages: false };
         let end = Uptime::now().plus(limit);
         let span = humane(micros(limit));
         let mut claims: Vec<Option<String>> = vec![Some(change.fresh.clone())];
@@ -299,7 +300,7 @@ impl Sagas {
     async fn what_is_there(&self, model: &Model, change: &Change) -> (Outcome, String) {
         let id = change.id.as_str();
         let models = Models { models: vec![model.clone()], ..Models::default() };
-        match self.store.look(&models, &Wanted { id, exact: true, steps: 1, messages: false }).await {
+        match self.store.look(&models, &SagaSelector { id, exact: true, steps: 1, messages: false }).await {
             Ok(look) => match look.sagas.first() {
                 None => (Outcome::Missing, "it is gone".into()),
                 Some(seen) => {
@@ -318,7 +319,7 @@ impl Sagas {
 }
 
 /// The one saga that is meant: by its id, else the only one about this or of this trace.
-fn one(id: &str, mut seen: Vec<Seen>) -> Result<Seen, Box<Item>> {
+fn one(id: &str, mut seen: Vec<Observed>) -> Result<Observed, Box<Item>> {
     let refusal = |outcome, why: String| Err(Box::new(Item::new(subject(id), outcome, why)));
     if let Some(wanted) = uuid(id)
         && let Some(at) = seen.iter().position(|seen| uuid(&seen.saga.id).as_deref() == Some(&wanted))

@@ -4,44 +4,51 @@ use super::port::Census;
 use super::record::Mailbox;
 use super::shape::{Models, Table};
 use super::state::State;
-use sen_model::checkup::{Check, Checkup, IndexWish, Need};
+use sen_model::diagnostics::{Check, Diagnostics, RecommendedIndex, RequiredPrivilege};
 use sen_model::verdict::Severity;
 
 /// What would serve `sen saga list --stuck`: without it the server reads every running saga, which is what the index on the
 /// status alone leaves it to do. `sen` only says so; it never creates anything in somebody's tables.
 const STUCK: &str = "(updated_at)";
 
-pub(super) fn checkup(models: &Models, census: &Census, privileges: bool) -> Checkup {
-    let mut checkup = Checkup { checks: fit(models, census), ..Checkup::default() };
-    checkup.checks.extend(orphans(census));
+pub(super) fn diagnostics(models: &Models, census: &Census, privileges: bool) -> Diagnostics {
+    let mut diagnostics = Diagnostics { checks: fit(models, census), ..Diagnostics::default() };
+    diagnostics.checks.extend(orphans(census));
     if privileges {
-        let need = |table: &Table, acts: &'static [&'static str]| Need { object: table.full(), sequence: false, acts };
+        let need = |table: &Table, acts: &'static [&'static str]| RequiredPrivilege {
+            object: table.full(),
+            sequence: false,
+            acts,
+        };
         for model in &models.models {
-            checkup.needs.push(need(&model.state, &["UPDATE"]));
+            diagnostics.needs.push(need(&model.state, &["UPDATE"]));
             if let Some(history) = &model.history {
-                checkup.needs.push(need(history, &["INSERT"]));
-                let numbers = |name: &String| Need { object: name.clone(), sequence: true, acts: &["USAGE"] };
-                checkup.needs.extend(history.sequence.as_ref().map(numbers));
+                diagnostics.needs.push(need(history, &["INSERT"]));
+                let numbers =
+                    |name: &String| RequiredPrivilege { object: name.clone(), sequence: true, acts: &["USAGE"] };
+                diagnostics.needs.extend(history.sequence.as_ref().map(numbers));
             }
-            checkup.indexes.push(IndexWish {
+            diagnostics.indexes.push(RecommendedIndex {
                 table: model.state.full(),
                 first: "updated_at",
                 columns: STUCK,
                 used_by: "`sen saga list`, newest change first",
             });
         }
-        checkup.needs.extend(models.outboxes.iter().map(|table| need(table, &["UPDATE"])));
-        checkup.needs.extend(models.inboxes.iter().map(|table| need(table, &["INSERT", "UPDATE"])));
+        diagnostics.needs.extend(models.outboxes.iter().map(|table| need(table, &["UPDATE"])));
+        diagnostics.needs.extend(models.inboxes.iter().map(|table| need(table, &["INSERT", "UPDATE"])));
     }
     for model in &models.models {
         let shown = model.state.shown();
         if !model.writable() {
             let text = format!("the history table of {shown} is not known: sagas there can be read, not acted on");
-            checkup.checks.push(Check::new(Severity::Warning, "sagas", text));
+            diagnostics.checks.push(Check::new(Severity::Warning, "sagas", text));
         }
-        checkup.checks.extend(model.doubts.iter().map(|doubt| Check::new(Severity::Warning, "sagas", doubt.clone())));
+        diagnostics
+            .checks
+            .extend(model.doubts.iter().map(|doubt| Check::new(Severity::Warning, "sagas", doubt.clone())));
     }
-    checkup
+    diagnostics
 }
 
 /// Enum types without labels that the library needs: `create_all` leaves a type that is there as it is, and migrations that
@@ -165,9 +172,9 @@ mod tests {
             doubts: vec!["which outbox".into()],
         };
         let models = Models { models: vec![model], outboxes: vec![table(2, "o")], inboxes: Vec::new() };
-        let checkup = checkup(&models, &Census::default(), true);
-        assert_eq!(checkup.needs[0].object, "\"Od d\".\"s\"");
-        assert_eq!(checkup.checks.iter().filter(|check| check.severity == Severity::Warning).count(), 2);
+        let diagnostics = diagnostics(&models, &Census::default(), true);
+        assert_eq!(diagnostics.needs[0].object, "\"Od d\".\"s\"");
+        assert_eq!(diagnostics.checks.iter().filter(|check| check.severity == Severity::Warning).count(), 2);
     }
 
     #[test]

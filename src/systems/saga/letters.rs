@@ -14,17 +14,17 @@ use super::plan::{Part, RequeueAction, RequeueHead};
 use super::port::{MessageQuery, SeenMessage};
 use super::record::NAME;
 use super::record::{Mailbox, Message, uuid};
-use super::rules::{self, LEFT, Standing};
+use super::rules::{self, LEFT, Replayability};
 use super::shape::{Models, Table};
 use super::view;
 use sen_model::batch::{Pace, Targets, run_batch};
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::letter::{Letter, LetterGroup, fold_error, group_id};
+use sen_model::letter::{Letter, LetterGroup, group_id, normalize_error};
 use sen_model::letters::{DeadLetters, LetterFilter, Letters, ReplayOptions};
 use sen_model::permit::WritePermit;
 use sen_model::plan::{Plan, Risk, Set};
 use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction, Sink};
-use sen_model::record::Found;
+use sen_model::record::Record;
 use sen_model::report::{Item, Outcome, Report, suppressed};
 use sen_model::subject::Subject;
 use sen_model::time::Timestamp;
@@ -52,7 +52,7 @@ fn error(message: &Message) -> String {
 }
 
 fn group_of(message: &Message) -> (String, String) {
-    let folded = fold_error(&error(message));
+    let folded = normalize_error(&error(message));
     (group_id(step(message), &folded), folded)
 }
 
@@ -62,7 +62,7 @@ fn bound(filter: &LetterFilter) -> Duration {
 }
 
 fn letter(message: Message, bound: Duration) -> Letter {
-    let standing = rules::standing(&message, bound);
+    let replayability = rules::replayability(&message, bound);
     let again = message.next.filter(|_| message.status == "FAILED");
     Letter {
         system: NAME,
@@ -73,7 +73,7 @@ fn letter(message: Message, bound: Duration) -> Letter {
         queue: Some(message.table.clone()),
         parent: message.saga.clone().or_else(|| message.aggregation.clone()),
         attempts: Some(message.attempts),
-        standing: standing.name(),
+        replayability: replayability.name(),
         note: again.map(|at| format!("the library tries it again by itself at {at}")),
         payload: message.payload,
         id: message.id,
@@ -197,7 +197,7 @@ impl DeadLetters for Sagas {
                 group.count += 1;
                 group.first = [group.first, died].into_iter().flatten().min();
                 group.last = group.last.max(died);
-                if rules::standing(&message, bound) == Standing::Replayable {
+                if rules::replayability(&message, bound) == Replayability::Replayable {
                     group.replayable = group.replayable.map(|count| count + 1);
                 }
             }
@@ -207,7 +207,7 @@ impl DeadLetters for Sagas {
         Ok(groups)
     }
 
-    async fn show(&self, id: &str) -> Result<Vec<Found>> {
+    async fn show(&self, id: &str) -> Result<Vec<Record>> {
         let models = self.models().await?;
         let filter = LetterFilter { ids: vec![id.to_owned()], payloads: true, ..LetterFilter::default() };
         let (now, messages) = self.chosen(&models, &filter).await?;
@@ -241,14 +241,17 @@ impl DeadLetters for Sagas {
             }
         }
         for message in messages {
-            let standing = rules::standing(&message, bound);
-            if !standing.may(options.force) {
+            let replayability = rules::replayability(&message, bound);
+            if !replayability.may(options.force) {
                 if named {
-                    let refusal =
-                        Item::new(subject(message.kind, &message.id), standing.outcome(), standing.why(&message));
+                    let refusal = Item::new(
+                        subject(message.kind, &message.id),
+                        replayability.outcome(),
+                        replayability.why(&message),
+                    );
                     plan.refused.push(refusal);
                 } else {
-                    *skipped.entry(standing.name()).or_default() += 1;
+                    *skipped.entry(replayability.name()).or_default() += 1;
                 }
                 continue;
             }
@@ -287,7 +290,7 @@ impl DeadLetters for Sagas {
         if action.parts.iter().any(|part| part.kind == Mailbox::In) {
             set.warnings.push("an event the saga does not wait for is ignored, and so consumed".into());
         }
-        let named = |(standing, count): (&'static str, u64)| (standing.replace('_', " "), count);
+        let named = |(replayability, count): (&'static str, u64)| (replayability.replace('_', " "), count);
         set.skipped = skipped.into_iter().map(named).collect();
         plan.targets = set.count;
         plan.set = Some(set);

@@ -39,19 +39,19 @@ pub use view::{MESSAGE_COLUMNS, SAGA_COLUMNS, STEP_COLUMNS, message_severity};
 use async_trait::async_trait;
 
 use sen_model::cause::Explanation;
-use sen_model::checkup::Checkup;
+use sen_model::diagnostics::Diagnostics;
 use sen_model::error::Result;
 use sen_model::letters::DeadLetters;
 use sen_model::listing::{Filter, Listing};
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
-use sen_model::record::{Found, History};
-use sen_model::summary::Survey;
+use sen_model::record::{History, Record};
+use sen_model::summary::Summary;
 use sen_model::system::System;
 use sen_model::time::Timestamp;
 
 use handle::STEPS;
-use port::Wanted;
+use port::SagaSelector;
 
 #[async_trait]
 impl System for Sagas {
@@ -67,13 +67,13 @@ impl System for Sagas {
         Ok(!self.store.models().await?.is_empty())
     }
 
-    async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>> {
+    async fn find(&self, id: &str, events: u32) -> Result<Vec<Record>> {
         let models = self.models().await?;
         // A page of steps is little; `events` asks for more where there are more.
-        let wanted = Wanted { id, exact: false, steps: i64::from(events).max(50), messages: true };
+        let wanted = SagaSelector { id, exact: false, steps: i64::from(events).max(50), messages: true };
         let mut look = self.store.look(&models, &wanted).await?;
         self.find_holders(&models, &mut look).await?;
-        let mut found: Vec<Found> = look.sagas.into_iter().map(|seen| view::found(seen, &models, look.now)).collect();
+        let mut found: Vec<Record> = look.sagas.into_iter().map(|seen| view::found(seen, &models, look.now)).collect();
         // A message's own id is looked for only where no saga has it: its tables have no other index for it.
         if found.is_empty() && record::uuid(id).is_some() {
             found = self.find_messages(&models, id).await?;
@@ -83,7 +83,8 @@ impl System for Sagas {
 
     async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
         let models = self.models().await?;
-        let mut look = self.store.look(&models, &Wanted { id, exact: false, steps: STEPS, messages: true }).await?;
+        let mut look =
+            self.store.look(&models, &SagaSelector { id, exact: false, steps: STEPS, messages: true }).await?;
         self.find_holders(&models, &mut look).await?;
         if look.sagas.is_empty() && record::uuid(id).is_some() {
             let messages = self.messages_of(&models, id).await?;
@@ -93,7 +94,7 @@ impl System for Sagas {
             };
             return Ok(messages.into_iter().map(explain).collect());
         }
-        let explain = |seen: port::Seen| {
+        let explain = |seen: port::Observed| {
             let model = models.models.iter().find(|model| model.state.number == seen.model);
             let (causes, related) = (why::of_saga(&seen, model), why::related_to_saga(&seen));
             view::found(seen, &models, look.now).because(causes, related)
@@ -101,7 +102,7 @@ impl System for Sagas {
         Ok(look.sagas.into_iter().map(explain).collect())
     }
 
-    async fn show(&self, kind: &str, id: &str, events: u32) -> Result<Vec<Found>> {
+    async fn show(&self, kind: &str, id: &str, events: u32) -> Result<Vec<Record>> {
         // A message is also known by its event's id, which `find` does not look for: it may be anything.
         let mut found = match kind {
             kind::OUTBOX | kind::INBOX => self.find_messages(&*self.models().await?, id).await?,
@@ -115,7 +116,7 @@ impl System for Sagas {
         self.messages_about(&*self.models().await?, names).await
     }
 
-    async fn nearby(&self, id: &str) -> Result<Vec<String>> {
+    async fn suggest(&self, id: &str) -> Result<Vec<String>> {
         let models = self.models().await?;
         let digits = id.chars().filter(char::is_ascii_hexdigit).count();
         if digits < 6 || digits != id.chars().filter(|c| *c != '-').count() {
@@ -133,7 +134,7 @@ impl System for Sagas {
     async fn history(&self, id: &str, limit: Option<u64>) -> Result<History> {
         let models = self.models().await?;
         let steps = limit.and_then(|limit| i64::try_from(limit).ok()).unwrap_or(i64::MAX);
-        let look = self.store.look(&models, &Wanted { id, exact: false, steps, messages: false }).await?;
+        let look = self.store.look(&models, &SagaSelector { id, exact: false, steps, messages: false }).await?;
         Ok(view::history(look, limit))
     }
 
@@ -143,14 +144,14 @@ impl System for Sagas {
         Ok(history)
     }
 
-    async fn survey(&self) -> Result<Survey> {
+    async fn summary(&self) -> Result<Summary> {
         let models = self.models().await?;
-        Ok(view::survey(&models, &self.store.census(&models).await?))
+        Ok(view::summary(&models, &self.store.census(&models).await?))
     }
 
-    async fn checkup(&self) -> Result<Checkup> {
+    async fn diagnostics(&self) -> Result<Diagnostics> {
         let models = self.models().await?;
-        Ok(diagnostics::checkup(&models, &self.store.census(&models).await?, self.store.keeps_privileges()))
+        Ok(diagnostics::diagnostics(&models, &self.store.census(&models).await?, self.store.keeps_privileges()))
     }
 
     async fn complete(&self, kind: Live, prefix: &str, limit: u32) -> Result<Vec<String>> {

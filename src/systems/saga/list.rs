@@ -16,7 +16,7 @@ use super::state::State;
 use super::view;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::listing::{Filter, Listing, Part};
-use sen_model::record::Found;
+use sen_model::record::Record;
 use sen_model::system::MENTIONS;
 use sen_model::time::Timestamp;
 
@@ -230,7 +230,7 @@ impl Sagas {
     }
 
     /// Messages with this id, each in depth.
-    pub(super) async fn find_messages(&self, models: &Models, id: &str) -> Result<Vec<Found>> {
+    pub(super) async fn find_messages(&self, models: &Models, id: &str) -> Result<Vec<Record>> {
         let messages = self.messages_of(models, id).await?;
         Ok(messages.into_iter().map(|(message, now)| view::found_message(message, now)).collect())
     }

@@ -25,7 +25,7 @@ pub trait SagaStore: Send + Sync {
     async fn models(&self) -> Result<Arc<Models>>;
 
     /// The sagas of all models with this id, aggregation id or trace id, in one snapshot.
-    async fn look(&self, models: &Models, wanted: &Wanted<'_>) -> Result<Look>;
+    async fn look(&self, models: &Models, wanted: &SagaSelector<'_>) -> Result<Look>;
 
     /// The sagas of one model that match.
     async fn list(&self, model: &Model, query: &SagaQuery) -> Result<Sagas>;
@@ -82,7 +82,7 @@ pub struct Requeued {
 
 /// Which sagas.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct SagaSelector<'a> {
     /// Their id, aggregation id or trace id.
     pub id: &'a str,
     /// Whether only the id counts.
@@ -99,12 +99,12 @@ pub struct Look {
     /// The database's clock.
     pub now: Timestamp,
     /// The sagas, the one changed last first.
-    pub sagas: Vec<Seen>,
+    pub sagas: Vec<Observed>,
 }
 
 /// One saga with what belongs to it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Seen {
+pub struct Observed {
     /// The saga.
     pub saga: Saga,
     /// The number of its state table.

@@ -18,30 +18,30 @@ mod messages;
 mod sql;
 
 use super::port::{
-    Census, Change, Event, Holder, Look, MessageQuery, Messages, Requeued, SagaQuery, SagaStore, Sagas, SeenMessage,
-    Wanted,
+    Census, Change, Event, Holder, Look, MessageQuery, Messages, Requeued, SagaQuery, SagaSelector, SagaStore, Sagas,
+    SeenMessage,
 };
 use super::record::{Mailbox, uuid_range};
 use super::shape::{Field, Model, Models, Table};
-use sen_model::checkup::UNPRIVILEGED;
+use sen_model::diagnostics::UNPRIVILEGED;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
 use sen_stores::postgres::decode::Cells;
-use sen_stores::postgres::link::Link;
-use sen_stores::postgres::read::Ask;
+use sen_stores::postgres::read::Query;
+use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::sql::Sql;
 use sql::{Param, cast, table};
 
 /// Sagas in one PostgreSQL database.
 pub struct PostgresSagas {
-    link: Arc<Link>,
+    link: Arc<SharedConnection>,
     /// What is there, and the names of tables that belong to it and that this role may not read.
     models: OnceCell<(Arc<Models>, Vec<String>)>,
 }
 
 impl PostgresSagas {
     /// Over a shared connection.
-    pub fn new(link: Arc<Link>) -> Self {
+    pub fn new(link: Arc<SharedConnection>) -> Self {
         Self { link, models: OnceCell::new() }
     }
 }
@@ -79,7 +79,7 @@ impl SagaStore for PostgresSagas {
 
     async fn models(&self) -> Result<Arc<Models>> {
         let found = self.models.get_or_try_init(|| async {
-            let rows = self.link.ask(Ask::new(&CATALOGUE, [])).await?;
+            let rows = self.link.ask(Query::new(&CATALOGUE, [])).await?;
             let hidden = rows.iter().filter(|row| Cells::new(row).flag(7) == Some(true));
             let hidden: Vec<String> = hidden.filter_map(|row| Cells::new(row).text(2)).collect();
             self.link.hidden().note(hidden.iter().map(String::as_str));
@@ -102,7 +102,7 @@ impl SagaStore for PostgresSagas {
         Ok(Arc::clone(models))
     }
 
-    async fn look(&self, models: &Models, what: &Wanted<'_>) -> Result<Look> {
+    async fn look(&self, models: &Models, what: &SagaSelector<'_>) -> Result<Look> {
         look::look(&self.link, models, what).await
     }
 
@@ -124,7 +124,7 @@ impl SagaStore for PostgresSagas {
             let sql = cast(cast(sql, &model.state, "id")?.then(" AND $2::text"), &model.state, "id")?;
             let sql = sql.then(" ORDER BY s.id LIMIT $3");
             let params: [Param<'_>; 3] = [(&low, Type::TEXT), (&high, Type::TEXT), (&limit, Type::INT8)];
-            let rows = self.link.ask(Ask::new(&sql, params)).await?;
+            let rows = self.link.ask(Query::new(&sql, params)).await?;
             found.extend(rows.iter().filter_map(|row| Cells::new(row).text(0)));
         }
         found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -149,7 +149,7 @@ impl SagaStore for PostgresSagas {
         let sql = cast(sql.then(" AS s WHERE s.id = $1::text"), &model.state, "id")?;
         let sql = sql.then(") ORDER BY a.xact_start, l.pid LIMIT 5");
         let params: [Param<'_>; 1] = [(&id, Type::TEXT)];
-        let rows = self.link.ask(Ask::new(&sql, params)).await?;
+        let rows = self.link.ask(Query::new(&sql, params)).await?;
         let holder = |row: &Row| {
             let mut cells = Cells::new(row);
             Holder {
@@ -168,7 +168,7 @@ impl SagaStore for PostgresSagas {
     async fn output_of(&self, model: &Model, saga: Option<&str>, step: &str) -> Result<Option<String>> {
         let sql = act::output_of(model)?;
         let params: [Param<'_>; 2] = [(&step, Type::TEXT), (&saga, Type::TEXT)];
-        let rows = self.link.ask(Ask::new(&sql, params)).await?;
+        let rows = self.link.ask(Query::new(&sql, params)).await?;
         Ok(rows.first().and_then(|row| Cells::new(row).text(0)))
     }
 

@@ -17,15 +17,15 @@ use super::verdict::words::{in_flight, under_way};
 use sen_model::time::humane;
 
 mod event;
+mod replayability;
 mod signed;
-mod standing;
 mod subject;
 
 pub(super) use event::{notify, takes};
+pub(super) use replayability::{LEFT, Replayability, TROUBLE, is_dead, old_claim, replayability};
 pub(super) use signed::signed;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) use signed::{requeued, source};
-pub(super) use standing::{LEFT, Standing, TROUBLE, is_dead, old_claim, standing};
 pub(super) use subject::{Ruling, Subject};
 use subject::{is, object, stands};
 

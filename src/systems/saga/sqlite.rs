@@ -16,8 +16,8 @@ use rusqlite::{Connection, params};
 use tokio::sync::OnceCell;
 
 use super::port::{
-    Census, Change, Event, Look, MessageQuery, Messages, Requeued, SagaQuery, SagaStore, Sagas, Seen, SeenMessage,
-    Wanted,
+    Census, Change, Event, Look, MessageQuery, Messages, Observed, Requeued, SagaQuery, SagaSelector, SagaStore, Sagas,
+    SeenMessage,
 };
 use super::record::{Entry, Later, Mailbox, Message, Saga, Status, uuid, uuid_range};
 use super::shape::{Field, Model, Models, Table};
@@ -94,7 +94,7 @@ fn wanted(sql: Sql, model: &Model) -> Result<Sql> {
 }
 
 /// A saga with its steps; the saga's id comes along as it is stored.
-fn look_at(db: &Connection, model: &Model, what: &Asked, now: Timestamp) -> Result<Vec<(Seen, String)>> {
+fn look_at(db: &Connection, model: &Model, what: &Asked, now: Timestamp) -> Result<Vec<(Observed, String)>> {
     let sql = wanted(select(model), model)?;
     let mut statement = db.prepare(sql.as_str()).map_err(error_from)?;
     let mut rows = statement.query(params![what.hex, what.dashed, what.id, what.exact]).map_err(error_from)?;
@@ -116,7 +116,7 @@ fn look_at(db: &Connection, model: &Model, what: &Asked, now: Timestamp) -> Resu
         let cut = steps.len().saturating_sub(usize::try_from(what.steps).unwrap_or(usize::MAX));
         steps.drain(..cut);
         found.push((
-            Seen { saga, model: model.state.number, steps, recorded, messages: Vec::new(), holders: Vec::new() },
+            Observed { saga, model: model.state.number, steps, recorded, messages: Vec::new(), holders: Vec::new() },
             stored,
         ));
     }
@@ -145,7 +145,7 @@ fn of_saga(
     db: &Connection,
     kind: Mailbox,
     box_: &Table,
-    seen: &Seen,
+    seen: &Observed,
     stored: &str,
     now: Timestamp,
 ) -> Result<Vec<Message>> {
@@ -166,7 +166,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(what: &Wanted<'_>) -> Self {
+    fn new(what: &SagaSelector<'_>) -> Self {
         let dashed = uuid(what.id);
         Self { id: what.id.to_owned(), hex: dashed.as_deref().map(hex), dashed, exact: what.exact, steps: what.steps }
     }
@@ -184,7 +184,7 @@ impl SagaStore for SqliteSagas {
         found.await.map(Arc::clone)
     }
 
-    async fn look(&self, models: &Models, what: &Wanted<'_>) -> Result<Look> {
+    async fn look(&self, models: &Models, what: &SagaSelector<'_>) -> Result<Look> {
         let (models, messages, asked) = (models.clone(), what.messages, Asked::new(what));
         self.db
             .run(move |db| {

@@ -1,27 +1,27 @@
 //! How sagas, steps and messages become the neutral columns, fields and surveys that every front end shows. Pure.
 
-use super::port::{Look, Seen};
+use super::port::{Look, Observed};
 use super::record::{Mailbox, Message, NAME, subject};
-use super::rules::{self, LEFT, Standing, TROUBLE, is_dead};
+use super::rules::{self, LEFT, Replayability, TROUBLE, is_dead};
 use super::shape::Models;
 use super::{verdict, why};
-use sen_model::record::{Event, Found, History, Section};
+use sen_model::record::{Event, History, Record, Section};
 use sen_model::subject::Subject;
 use sen_model::time::{Timestamp, humane};
 use sen_model::value::Value;
 use sen_model::verdict::{NextCommand, Severity, Verdict};
 
 mod rows;
-mod survey;
+mod summary;
 
 use rows::{BOX_STATUSES, lower, status, step_row};
 pub use rows::{MESSAGE_COLUMNS, SAGA_COLUMNS, STEP_COLUMNS, message_severity};
 pub(super) use rows::{message_row, saga_row};
-pub(super) use survey::survey;
+pub(super) use summary::summary;
 
 /// One saga in depth.
-pub(super) fn found(seen: Seen, models: &Models, now: Timestamp) -> Found {
-    let Seen { saga, model, steps, recorded, messages, holders } = seen;
+pub(super) fn found(seen: Observed, models: &Models, now: Timestamp) -> Record {
+    let Observed { saga, model, steps, recorded, messages, holders } = seen;
     let model = models.models.iter().find(|known| known.state.number == model);
     let mut verdict = verdict::judge(&saga, &steps, model);
     if let Some(model) = model {
@@ -80,11 +80,11 @@ pub(super) fn found(seen: Seen, models: &Models, now: Timestamp) -> Found {
         columns: MESSAGE_COLUMNS,
         rows: messages.into_iter().map(message_row).collect(),
     };
-    Found { subject: subject(&saga.id), now, lead: 7, fields, verdict, history: None, sections: vec![steps, messages] }
+    Record { subject: subject(&saga.id), now, lead: 7, fields, verdict, history: None, sections: vec![steps, messages] }
 }
 
 /// One message in depth.
-pub(super) fn found_message(message: Message, now: Timestamp) -> Found {
+pub(super) fn found_message(message: Message, now: Timestamp) -> Record {
     let verdict = judge_message(&message);
     let fields = vec![
         ("box", Value::Name(message.kind.name())),
@@ -106,7 +106,7 @@ pub(super) fn found_message(message: Message, now: Timestamp) -> Found {
         ("last_error", Value::text(message.error)),
         ("payload", Value::json(message.payload)),
     ];
-    Found {
+    Record {
         subject: Subject::new(NAME, message.kind.name(), message.id),
         now,
         lead: 6,
@@ -167,14 +167,14 @@ fn judge_message(message: &Message) -> Verdict {
     if taken && dead && out {
         evidence.push("whether it was sent already is not stored: requeued, it may be sent twice".into());
     }
-    let standing = rules::standing(message, LEFT);
+    let replayability = rules::replayability(message, LEFT);
     let mut next = Vec::new();
     if dead || message.status == "IGNORED" {
-        if standing == Standing::Replayable {
+        if replayability == Replayability::Replayable {
             let why = "make it due now";
             next.push(NextCommand::new(&["sen", "saga", message.kind.name(), "requeue"], why).id(&message.id));
         } else {
-            evidence.push(standing.why(message));
+            evidence.push(replayability.why(message));
         }
     }
     if let Some(saga) = &message.saga {

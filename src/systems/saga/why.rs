@@ -3,7 +3,7 @@
 //! What one row or several rows of one snapshot state is proven and names its columns; that a worker ended, that nothing polls
 //! or that an event will not come is in no row, and so is likely at most.
 
-use super::port::Seen;
+use super::port::Observed;
 use super::record::{Awaiting, Entry, Mailbox, Message, Saga, Status};
 use super::rules::old_claim;
 use super::shape::Model;
@@ -26,7 +26,7 @@ const LONG_WAIT: i64 = 3_600_000_000;
 
 /// A saga with what is known of it.
 struct Case<'a> {
-    seen: &'a Seen,
+    seen: &'a Observed,
     model: Option<&'a Model>,
     state: State,
 }
@@ -55,7 +55,7 @@ const RULES: [Rule; 18] = [
 ];
 
 /// The causes of a saga's state.
-pub(super) fn of_saga(seen: &Seen, model: Option<&Model>) -> Vec<Cause> {
+pub(super) fn of_saga(seen: &Observed, model: Option<&Model>) -> Vec<Cause> {
     let case = Case { seen, model, state: State::of(&seen.saga) };
     let mut causes: Vec<Cause> = RULES.iter().filter_map(|rule| rule(&case)).collect();
     // What is said of the request that was not sent need not be said of the message again.
@@ -65,7 +65,7 @@ pub(super) fn of_saga(seen: &Seen, model: Option<&Model>) -> Vec<Cause> {
     causes
 }
 
-fn after(seen: &Seen) -> String {
+fn after(seen: &Observed) -> String {
     story::newest(&seen.steps).map(|entry| format!(" after step {}", named(entry))).unwrap_or_default()
 }
 
@@ -381,7 +381,7 @@ fn request_unsent(case: &Case<'_>) -> Option<Cause> {
     Some(Cause::likely("request_unsent", Severity::Critical, text).with_next(next))
 }
 
-fn outbox_stuck(seen: &Seen) -> Option<Cause> {
+fn outbox_stuck(seen: &Observed) -> Option<Cause> {
     let all: Vec<(&Message, Cause)> = seen
         .messages
         .iter()

@@ -1,7 +1,7 @@
 //! What `sen doctor` and `sen grants` should know of Sentinel's tables. Pure.
 
-use super::port::{LEASES, TOKENS, Upkeep};
-use sen_model::checkup::{Check, Checkup, Need};
+use super::port::{DiagnosticFacts, LEASES, TOKENS};
+use sen_model::diagnostics::{Check, Diagnostics, RequiredPrivilege};
 use sen_model::time::humane;
 use sen_model::verdict::Severity;
 
@@ -19,46 +19,46 @@ fn acts(name: &str, sequence: bool) -> &'static [&'static str] {
     }
 }
 
-fn full<'a>(upkeep: &'a Upkeep, name: &'a str) -> &'a str {
-    upkeep.objects.iter().find(|(bare, ..)| bare == name).map_or(name, |(_, full, _)| full)
+fn full<'a>(facts: &'a DiagnosticFacts, name: &'a str) -> &'a str {
+    facts.objects.iter().find(|(bare, ..)| bare == name).map_or(name, |(_, full, _)| full)
 }
 
 /// Whether the next token is above every one in use: else it fences nobody out.
-fn tokens(upkeep: &Upkeep) -> Option<Check> {
-    let sequence = full(upkeep, TOKENS);
-    if upkeep.no_sequence {
+fn tokens(facts: &DiagnosticFacts) -> Option<Check> {
+    let sequence = full(facts, TOKENS);
+    if facts.no_sequence {
         let text = format!("the sequence {TOKENS} is missing: no key can be claimed or taken over");
         return Some(Check::new(Severity::Critical, "tokens", text).with_remedy("sen init"));
     }
-    let (last, largest) = (upkeep.last_token?, upkeep.largest_token?);
+    let (last, largest) = (facts.last_token?, facts.largest_token?);
     if largest <= last {
         return None;
     }
     let text = format!(
         "the sequence {sequence} stands at {last}, and a lease has fencing token {largest}: tokens given out before come again, and a late worker is not fenced out"
     );
-    let leases = full(upkeep, LEASES);
+    let leases = full(facts, LEASES);
     let repair = format!("SELECT setval('{sequence}', (SELECT max(fencing_token) FROM {leases}));");
     Some(Check::new(Severity::Critical, "tokens", text).with_remedy(repair))
 }
 
 /// Versions of the library that cannot work on these tables.
-fn library(upkeep: &Upkeep) -> Vec<Check> {
+fn library(facts: &DiagnosticFacts) -> Vec<Check> {
     let column = |relation: &str, name: &str| {
-        upkeep.columns.iter().find(|(table, column, _)| table == relation && column == name).map(|(.., free)| *free)
+        facts.columns.iter().find(|(table, column, _)| table == relation && column == name).map(|(.., free)| *free)
     };
     let events = "sentinel_events";
     let mut checks = Vec::new();
-    if upkeep.columns.iter().any(|(table, ..)| table == events) && column(events, "metadata").is_none() {
+    if facts.columns.iter().any(|(table, ..)| table == events) && column(events, "metadata").is_none() {
         let text = "sentinel-coordination 0.5.0 cannot work on these tables: its statements name sentinel_events.metadata, \
                     which is missing, so that no worker of it can acquire a key (its Django migrations leave the column out)";
-        let repair = format!("ALTER TABLE {} ADD COLUMN metadata jsonb;", full(upkeep, events));
+        let repair = format!("ALTER TABLE {} ADD COLUMN metadata jsonb;", full(facts, events));
         checks.push(Check::new(Severity::Critical, "library", text).with_remedy(repair));
     }
     if column(LEASES, "ttl_ms") == Some(false) {
         let text = "the async clients of sentinel-coordination 0.4.2 and 0.5.0 cannot work on these tables: their INSERT omits \
                     ttl_ms, which is NOT NULL without a default (Django's migrations drop it)";
-        let repair = format!("ALTER TABLE {} ALTER COLUMN ttl_ms SET DEFAULT 3000;", full(upkeep, LEASES));
+        let repair = format!("ALTER TABLE {} ALTER COLUMN ttl_ms SET DEFAULT 3000;", full(facts, LEASES));
         checks.push(Check::new(Severity::Warning, "library", text).with_remedy(repair));
     }
     checks
@@ -87,18 +87,18 @@ pub(super) fn zones(moved: &[(String, i64)], ahead: usize) -> Vec<Check> {
 /// Workers must use the zone that the server gives their role.
 const ZONES: &str = "remove PGTZ, SET TIME ZONE and options=-c timezone from the workers' connections";
 
-pub(super) fn checkup(upkeep: &Upkeep) -> Checkup {
-    let needs = upkeep.objects.iter().map(|(name, full, sequence)| Need {
+pub(super) fn diagnostics(facts: &DiagnosticFacts) -> Diagnostics {
+    let needs = facts.objects.iter().map(|(name, full, sequence)| RequiredPrivilege {
         object: full.clone(),
         sequence: *sequence,
         acts: acts(name, *sequence),
     });
     let mut checks = Vec::new();
-    checks.extend(tokens(upkeep));
-    checks.extend(library(upkeep));
-    let events = upkeep.objects.iter().find(|(name, ..)| name == "sentinel_events").map(|(_, full, _)| full);
+    checks.extend(tokens(facts));
+    checks.extend(library(facts));
+    let events = facts.objects.iter().find(|(name, ..)| name == "sentinel_events").map(|(_, full, _)| full);
     if let (Some(events), Some(bytes), Some(rows), Some(dead)) =
-        (events, upkeep.events_bytes, upkeep.events_rows, upkeep.events_dead)
+        (events, facts.events_bytes, facts.events_rows, facts.events_dead)
     {
         let size = format!("{events} takes {} MiB for about {rows} events", bytes >> 20);
         checks.push(if dead >= MANY_DEAD && dead > rows / 4 {
@@ -112,7 +112,7 @@ pub(super) fn checkup(upkeep: &Upkeep) -> Checkup {
             Check::new(Severity::Ok, "events", size)
         });
     }
-    Checkup { needs: needs.collect(), indexes: Vec::new(), checks }
+    Diagnostics { needs: needs.collect(), indexes: Vec::new(), checks }
 }
 
 #[cfg(test)]
@@ -121,17 +121,17 @@ mod tests {
 
     #[test]
     fn large_and_bloated_events_are_told_apart() {
-        let upkeep = |bytes, rows, dead| Upkeep {
+        let facts = |bytes, rows, dead| DiagnosticFacts {
             objects: vec![("sentinel_events".into(), "public.sentinel_events".into(), false)],
             events_bytes: Some(bytes),
             events_rows: Some(rows),
             events_dead: Some(dead),
-            ..Upkeep::default()
+            ..DiagnosticFacts::default()
         };
-        let remedy = |upkeep: &Upkeep| checkup(upkeep).checks[0].remedy.clone().unwrap_or_default();
-        assert!(remedy(&upkeep(1 << 20, 10, 0)).is_empty());
-        assert!(remedy(&upkeep(1 << 31, 1_000_000, 10)).starts_with("DELETE"));
-        assert!(remedy(&upkeep(1 << 31, 1_000_000, 600_000)).starts_with("VACUUM"));
-        assert_eq!(checkup(&upkeep(0, 0, 0)).needs[0].acts, ["INSERT"]);
+        let remedy = |facts: &DiagnosticFacts| diagnostics(facts).checks[0].remedy.clone().unwrap_or_default();
+        assert!(remedy(&facts(1 << 20, 10, 0)).is_empty());
+        assert!(remedy(&facts(1 << 31, 1_000_000, 10)).starts_with("DELETE"));
+        assert!(remedy(&facts(1 << 31, 1_000_000, 600_000)).starts_with("VACUUM"));
+        assert_eq!(diagnostics(&facts(0, 0, 0)).needs[0].acts, ["INSERT"]);
     }
 }

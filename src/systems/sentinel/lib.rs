@@ -42,14 +42,14 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 
 use sen_model::cause::Explanation;
-use sen_model::checkup::{Check, Checkup};
+use sen_model::diagnostics::{Check, Diagnostics};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::listing::{Filter, Listing, Part};
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
-use sen_model::record::{Found, History};
+use sen_model::record::{History, Record};
 use sen_model::subject::Subject;
-use sen_model::summary::Survey;
+use sen_model::summary::Summary;
 use sen_model::system::System;
 use sen_model::time::Timestamp;
 
@@ -183,7 +183,7 @@ impl System for Sentinel {
         Ok(self.store.relations().await?.iter().any(|name| name == port::LEASES))
     }
 
-    async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>> {
+    async fn find(&self, id: &str, events: u32) -> Result<Vec<Record>> {
         let look = self.store.look(id, events).await?;
         let Some(lease) = look.lease else { return Ok(Vec::new()) };
         let zoneless = self.zoneless(&lease, look.now).await?;
@@ -205,7 +205,7 @@ impl System for Sentinel {
         Ok(all)
     }
 
-    async fn nearby(&self, id: &str) -> Result<Vec<String>> {
+    async fn suggest(&self, id: &str) -> Result<Vec<String>> {
         let keys = self.store.probe_keys(id, &similar::one_edit_away(id)).await?;
         Ok(similar::closest(id, keys))
     }
@@ -260,7 +260,7 @@ impl System for Sentinel {
         Ok(view::history(self.store.events_since(id, since).await?, false))
     }
 
-    async fn survey(&self) -> Result<Survey> {
+    async fn summary(&self) -> Result<Summary> {
         if self.missing.load(Ordering::Relaxed) && !self.present().await? {
             let message = format!("no Sentinel tables (sentinel_leases) in {}", self.store.database());
             return Err(Error::new(ErrorKind::NoSystem, message));
@@ -268,13 +268,13 @@ impl System for Sentinel {
         let census = self.store.census().await;
         let missing = census.as_ref().is_err_and(|error| error.kind() == ErrorKind::NoSystem);
         self.missing.store(missing, Ordering::Relaxed);
-        Ok(view::survey(census?))
+        Ok(view::summary(census?))
     }
 
-    async fn checkup(&self) -> Result<Checkup> {
-        let mut checkup = diagnostics::checkup(&self.store.upkeep().await?);
-        checkup.checks.extend(self.zones().await?);
-        Ok(checkup)
+    async fn diagnostics(&self) -> Result<Diagnostics> {
+        let mut diagnostics = diagnostics::diagnostics(&self.store.diagnostics().await?);
+        diagnostics.checks.extend(self.zones().await?);
+        Ok(diagnostics)
     }
 
     async fn complete(&self, kind: Live, prefix: &str, limit: u32) -> Result<Vec<String>> {

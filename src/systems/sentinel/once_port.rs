@@ -17,11 +17,11 @@ pub trait ClaimStore: Send + Sync {
     fn database(&self) -> &str;
 
     /// The lease of a key as it stands, with its result. Writes nothing.
-    async fn standing(&self, key: &str) -> Result<Standing>;
+    async fn key_state(&self, key: &str) -> Result<KeyState>;
 
     /// Takes a key that is free (absent, or claimed and expired) and moves it to executing, in one statement; else says
     /// what stands in the way, and records the rejection as the library does.
-    async fn claim(&self, wish: &Wish, permit: &WritePermit) -> Result<Claim>;
+    async fn claim(&self, wish: &ClaimRequest, permit: &WritePermit) -> Result<Claim>;
 
     /// Extends the lease by the TTL in the row; `None` when the row is no longer ours, or its hard expiry has passed.
     async fn beat(&self, held: &Held, permit: &WritePermit) -> Result<Option<Beat>>;
@@ -80,7 +80,7 @@ impl FailedRun {
 
 /// What a worker asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish {
+pub struct ClaimRequest {
     /// The key, namespace included.
     pub key: String,
     /// Who asks: unique to this one attempt, so that after a lost connection the row itself tells whether it was taken.
@@ -91,7 +91,7 @@ pub struct Wish {
     pub hard_ttl: Duration,
 }
 
-impl Wish {
+impl ClaimRequest {
     /// The TTL in milliseconds, as the column `ttl_ms` (a 32-bit integer) takes it.
     ///
     /// # Errors
@@ -125,12 +125,12 @@ pub enum Claim {
     /// The key is ours and executing; the commit is confirmed.
     Taken(Held),
     /// It is not free.
-    Refused(Standing),
+    Refused(KeyState),
 }
 
 /// A key at one moment.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Standing {
+pub struct KeyState {
     /// The database's clock.
     pub now: Timestamp,
     /// The lease; `None` when there is none.
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn ttls_fit_the_columns() {
-        let wish = |ttl, hard_ttl| Wish { key: "k".into(), owner: "o".into(), ttl, hard_ttl };
+        let wish = |ttl, hard_ttl| ClaimRequest { key: "k".into(), owner: "o".into(), ttl, hard_ttl };
         assert!(wish(Duration::ZERO, Duration::ZERO).ttl_ms().is_err());
         assert!(wish(Duration::from_secs(30 * 86_400), Duration::ZERO).ttl_ms().is_err());
         assert_eq!(wish(Duration::from_secs(2), Duration::from_secs(1)).hard_ttl_ms(), 2000);

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::once_port::{Beat, Claim, ClaimStore, FailedRun, Held, Standing, Wish, check_result, metadata};
+use super::once_port::{Beat, Claim, ClaimRequest, ClaimStore, FailedRun, Held, KeyState, check_result, metadata};
 use super::port::{TOKENS, no_sequence, sequence_behind};
 use super::postgres::rows::lease;
 use super::record::Status;
@@ -18,8 +18,8 @@ use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
 use sen_model::time::Timestamp;
 use sen_stores::postgres::Postgres;
+use sen_stores::postgres::autocommit::CachedStatement;
 use sen_stores::postgres::decode::Cells;
-use sen_stores::postgres::flight::Often;
 use sen_stores::sql::Sql;
 
 /// Sentinel for workers in one PostgreSQL database.
@@ -28,8 +28,8 @@ pub struct PostgresClaims {
     sql: &'static Statements,
     has_events: bool,
     utf8: bool,
-    claim: Often,
-    complete: Often,
+    claim: CachedStatement,
+    complete: CachedStatement,
 }
 
 /// The statements for one shape of the events table.
@@ -257,7 +257,14 @@ impl PostgresClaims {
             (true, true) => &WITH_METADATA,
         };
         let (has_events, utf8) = (is(1), is(4));
-        Ok(Self { db, sql, has_events, utf8, claim: Often::new(&sql.claim), complete: Often::new(&sql.complete) })
+        Ok(Self {
+            db,
+            sql,
+            has_events,
+            utf8,
+            claim: CachedStatement::new(&sql.claim),
+            complete: CachedStatement::new(&sql.complete),
+        })
     }
 
     /// The largest token that the newest events of a key name.
@@ -291,10 +298,10 @@ impl PostgresClaims {
     }
 }
 
-fn standing(row: &Row) -> Standing {
+fn key_state(row: &Row) -> KeyState {
     let now = Cells::new(row).time(11).unwrap_or(Timestamp::NEG_INFINITY);
     let lease = Cells::new(row).text(0).map(|_| lease(row));
-    Standing { now, lease }
+    KeyState { now, lease }
 }
 
 #[async_trait]
@@ -303,12 +310,12 @@ impl ClaimStore for PostgresClaims {
         self.db.describe()
     }
 
-    async fn standing(&self, key: &str) -> Result<Standing> {
+    async fn key_state(&self, key: &str) -> Result<KeyState> {
         let rows = self.db.quick(&STANDING, &[(&key, Type::TEXT)]).await?;
-        rows.first().map(standing).ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))
+        rows.first().map(key_state).ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))
     }
 
-    async fn claim(&self, wish: &Wish, permit: &WritePermit) -> Result<Claim> {
+    async fn claim(&self, wish: &ClaimRequest, permit: &WritePermit) -> Result<Claim> {
         let (ttl, hard_ttl) = (wish.ttl_ms()?, wish.hard_ttl_ms());
         let note = metadata(&wish.owner, None, !self.utf8, permit);
         let params = [
@@ -329,23 +336,23 @@ impl ClaimStore for PostgresClaims {
             let asked = [(&wish.key as _, Type::TEXT), (&note as _, Type::TEXT)];
             let rows = self.db.write_one(&self.sql.refusal, &asked).await?;
             // Gone, or free by now: somebody let go in that very moment, and the claim is made again.
-            let Some(standing) = rows.first().map(standing) else { continue };
-            match &standing.lease {
+            let Some(key_state) = rows.first().map(key_state) else { continue };
+            match &key_state.lease {
                 Some(lease) if lease.status != Status::Claimed || lease.alive == Some(true) => {
-                    return Ok(Claim::Refused(standing));
+                    return Ok(Claim::Refused(key_state));
                 }
-                _ => seen = Some(standing),
+                _ => seen = Some(key_state),
             }
         }
         let known = match &seen {
-            Some(standing) => standing.lease.as_ref().and_then(|lease| lease.fencing_token),
+            Some(key_state) => key_state.lease.as_ref().and_then(|lease| lease.fencing_token),
             None => self.known(&wish.key).await?,
         };
         if let Some((drawn, known)) = drawn.zip(known).filter(|(drawn, known)| drawn <= known) {
             return Err(sequence_behind(drawn, known));
         }
         match seen {
-            Some(standing) => Ok(Claim::Refused(standing)),
+            Some(key_state) => Ok(Claim::Refused(key_state)),
             None => Err(Error::new(ErrorKind::Changed, "the key appeared and vanished each time it was claimed")),
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, named_params};
 
-use super::once_port::{Beat, Claim, ClaimStore, FailedRun, Held, Standing, Wish, check_result, metadata};
+use super::once_port::{Beat, Claim, ClaimRequest, ClaimStore, FailedRun, Held, KeyState, check_result, metadata};
 use super::sqlite::base::{LOOK, draw, has, lease, must_have_leases, now};
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
@@ -109,12 +109,12 @@ fn tell(
     db.execute(EVENT, bound).map(drop).map_err(error_from)
 }
 
-fn look(db: &Connection, key: &str, now: Timestamp) -> Result<Standing> {
+fn look(db: &Connection, key: &str, now: Timestamp) -> Result<KeyState> {
     let found = db
         .query_row(LOOK, named_params! {":key": key, ":now": now.as_micros()}, |row| Ok(lease(row)))
         .optional()
         .map_err(error_from)?;
-    Ok(Standing { now, lease: found })
+    Ok(KeyState { now, lease: found })
 }
 
 #[async_trait]
@@ -123,12 +123,12 @@ impl ClaimStore for SqliteClaims {
         self.db.describe()
     }
 
-    async fn standing(&self, key: &str) -> Result<Standing> {
+    async fn key_state(&self, key: &str) -> Result<KeyState> {
         let key = key.to_owned();
         self.db.run(move |db| look(db, &key, now(db)?)).await
     }
 
-    async fn claim(&self, wish: &Wish, permit: &WritePermit) -> Result<Claim> {
+    async fn claim(&self, wish: &ClaimRequest, permit: &WritePermit) -> Result<Claim> {
         let (ttl, hard_ttl, note) = (wish.ttl_ms()?, wish.hard_ttl_ms(), metadata(&wish.owner, None, false, permit));
         let wish = wish.clone();
         self.db
@@ -149,12 +149,12 @@ impl ClaimStore for SqliteClaims {
                     }
                     Claim::Taken(Held { key: wish.key, owner: wish.owner, token })
                 } else {
-                    let standing = look(&writing, &wish.key, now)?;
-                    let holder = standing.lease.as_ref();
+                    let key_state = look(&writing, &wish.key, now)?;
+                    let holder = key_state.lease.as_ref();
                     let owner = holder.and_then(|lease| lease.owner_id.as_deref());
                     let token = holder.and_then(|lease| lease.fencing_token);
                     tell(&writing, &wish.key, "rejected", now, owner, token, &note)?;
-                    Claim::Refused(standing)
+                    Claim::Refused(key_state)
                 };
                 commit(writing)?;
                 Ok(claim)

@@ -46,7 +46,7 @@ pub const RELATIONS: [&str; 3] = [TOKENS, LEASES, "sentinel_events"];
 
 /// What an examination wants to know of the tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Upkeep {
+pub struct DiagnosticFacts {
     /// Bare name, full name as SQL writes it, and whether it is a sequence.
     pub objects: Vec<(String, String, bool)>,
     /// How many bytes the events take with their indexes.
@@ -111,8 +111,8 @@ pub trait LeaseStore: Send + Sync {
     async fn act(&self, act: &LeaseAct, permit: &WritePermit) -> Result<Option<Acted>>;
 
     /// The objects by their full names and what the events take; nothing where the store keeps no privileges.
-    async fn upkeep(&self) -> Result<Upkeep> {
-        Ok(Upkeep::default())
+    async fn diagnostics(&self) -> Result<DiagnosticFacts> {
+        Ok(DiagnosticFacts::default())
     }
 
     /// Transactions that have held the row of a key, or the whole table, for a while, the longest first; none where the store

@@ -13,8 +13,8 @@ mod schema;
 mod sql;
 
 use super::port::{
-    Acted, Census, Events, LeaseAct, LeaseQuery, LeaseStore, Leases, Look, RELATIONS, TOKENS, Typed, Upkeep, Verb,
-    no_sequence, sequence_behind,
+    Acted, Census, DiagnosticFacts, Events, LeaseAct, LeaseQuery, LeaseStore, Leases, Look, RELATIONS, TOKENS, Typed,
+    Verb, no_sequence, sequence_behind,
 };
 use super::record::{Lease, LeaseEvent};
 use super::why::Lock;
@@ -25,19 +25,19 @@ use sen_model::report::Item;
 use sen_model::time::Timestamp;
 use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::encode;
-use sen_stores::postgres::link::Link;
 use sen_stores::postgres::outcome::{Proof, Written};
-use sen_stores::postgres::read::{Ask, chunks};
+use sen_stores::postgres::read::{Query, chunks};
+use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::sql::Sql;
 
 /// Sentinel in one PostgreSQL database.
 pub struct PostgresLeases {
-    link: Arc<Link>,
+    link: Arc<SharedConnection>,
 }
 
 impl PostgresLeases {
     /// Over a shared connection.
-    pub fn new(link: Arc<Link>) -> Self {
+    pub fn new(link: Arc<SharedConnection>) -> Self {
         Self { link }
     }
 }
@@ -63,7 +63,7 @@ impl PostgresLeases {
             [(&act.key, Type::TEXT), (&act.token, Type::INT8), (&status, Type::TEXT)];
         // A drawn token changes no row, whatever becomes of its transaction.
         let proof = |_: &Written<'_>| Proof::new(Sql::new("'absent'"));
-        let row = self.link.change(&Ask::new(&sql, params), &proof, permit.operation()).await;
+        let row = self.link.change(&Query::new(&sql, params), &proof, permit.operation()).await;
         Ok(row.map_err(|error| self.no_leases(error))?.and_then(|row| {
             let mut cells = Cells::new(&row);
             cells.int(0).zip(cells.int(1))
@@ -97,7 +97,7 @@ impl PostgresLeases {
 
     /// The one answer that says whether there is an events table.
     async fn events_of(&self, sql: &Sql, params: Vec<(&(dyn ToSql + Sync), Type)>) -> Result<Events> {
-        let asks = [Ask::new(&CLOCK, []), Ask::new(sql, params)];
+        let asks = [Query::new(&CLOCK, []), Query::new(sql, params)];
         let [clock_rows, rows] = each(self.link.snapshot(&asks).await?);
         match rows {
             Ok(rows) => Ok(Events { now: clock(&clock_rows?), rows: in_time_order(&rows) }),
@@ -112,7 +112,7 @@ impl PostgresLeases {
 
     /// Where the record of an act can be kept.
     async fn recording(&self) -> Result<act::Recording> {
-        let rows = self.link.ask(Ask::new(&sql::RECORDING, [])).await?;
+        let rows = self.link.ask(Query::new(&sql::RECORDING, [])).await?;
         let Some(row) = rows.first() else {
             return Err(Error::new(ErrorKind::Internal, "an answer is missing"));
         };
@@ -141,10 +141,10 @@ impl LeaseStore for PostgresLeases {
     async fn look(&self, key: &str, events: u32) -> Result<Look> {
         let limit = i64::from(events);
         let asks = [
-            Ask::new(&CLOCK, []),
-            Ask::new(&sql::LOOK, [(&key as _, Type::TEXT)]),
+            Query::new(&CLOCK, []),
+            Query::new(&sql::LOOK, [(&key as _, Type::TEXT)]),
             // Last: before 0.5.0 there is no such table, and the error ends the transaction.
-            Ask::new(&sql::EVENTS, [(&key as _, Type::TEXT), (&limit as _, Type::INT8)]),
+            Query::new(&sql::EVENTS, [(&key as _, Type::TEXT), (&limit as _, Type::INT8)]),
         ];
         let [now, found, events] = each(self.link.snapshot(&asks).await?);
         let now = clock(&now?);
@@ -161,9 +161,9 @@ impl LeaseStore for PostgresLeases {
         let mut looks = Vec::with_capacity(keys.len());
         for set in keys.chunks(SET) {
             let asks = [
-                Ask::new(&CLOCK, []),
-                Ask::new(&sql::LOOKS, [(&set as _, Type::TEXT_ARRAY)]),
-                Ask::new(&sql::EVENTS_OF_ALL, [(&set as _, Type::TEXT_ARRAY), (&limit as _, Type::INT8)]),
+                Query::new(&CLOCK, []),
+                Query::new(&sql::LOOKS, [(&set as _, Type::TEXT_ARRAY)]),
+                Query::new(&sql::EVENTS_OF_ALL, [(&set as _, Type::TEXT_ARRAY), (&limit as _, Type::INT8)]),
             ];
             let [now, found, told] = each(self.link.snapshot(&asks).await?);
             let now = clock(&now?);
@@ -191,12 +191,12 @@ impl LeaseStore for PostgresLeases {
     }
 
     async fn zoneless(&self) -> Result<bool> {
-        let rows = self.link.ask(Ask::new(&sql::ZONELESS, [])).await?;
+        let rows = self.link.ask(Query::new(&sql::ZONELESS, [])).await?;
         Ok(rows.first().is_some_and(|row| Cells::new(row).flag(0) == Some(true)))
     }
 
     async fn storable(&self, result: &str) -> Result<()> {
-        match self.link.ask(Ask::new(&sql::STORABLE, [(&result as _, Type::TEXT)])).await {
+        match self.link.ask(Query::new(&sql::STORABLE, [(&result as _, Type::TEXT)])).await {
             Ok(_) => Ok(()),
             Err(error) if error.sqlstate().is_some_and(|code| code.starts_with("22")) => {
                 let message = format!("the database cannot hold this result: {error}");
@@ -226,9 +226,9 @@ impl LeaseStore for PostgresLeases {
             (&query.payloads, Type::BOOL),
             (&query.alive, Type::BOOL),
         ];
-        let long = Ask::new(&sql, params);
+        let long = Query::new(&sql, params);
         let (now, rows) =
-            self.link.snapshot_stream(&Ask::new(&CLOCK, []), &long).await.map_err(|error| self.no_leases(error))?;
+            self.link.snapshot_stream(&Query::new(&CLOCK, []), &long).await.map_err(|error| self.no_leases(error))?;
         Ok(Leases { now: clock(&now), chunks: Box::pin(chunks(rows, lease)) })
     }
 
@@ -242,7 +242,7 @@ impl LeaseStore for PostgresLeases {
     }
 
     async fn probe_keys(&self, key: &str, candidates: &[String]) -> Result<Vec<String>> {
-        let probe = Ask::new(&sql::PROBE, [(&key as _, Type::TEXT), (&candidates as _, Type::TEXT_ARRAY)]);
+        let probe = Query::new(&sql::PROBE, [(&key as _, Type::TEXT), (&candidates as _, Type::TEXT_ARRAY)]);
         Ok(self.link.ask(probe).await?.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 
@@ -252,12 +252,12 @@ impl LeaseStore for PostgresLeases {
             Typed::Key => &sql::KEYS,
             Typed::Namespace => &sql::NAMESPACES,
         };
-        let rows = self.link.ask(Ask::new(sql, [(&prefix as _, Type::TEXT), (&limit as _, Type::INT8)])).await?;
+        let rows = self.link.ask(Query::new(sql, [(&prefix as _, Type::TEXT), (&limit as _, Type::INT8)])).await?;
         Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 
     async fn census(&self) -> Result<Census> {
-        let asks = [Ask::new(&sql::COLUMNS, []), Ask::new(&sql::CENSUS, []), Ask::new(&sql::LAST_EVENT, [])];
+        let asks = [Query::new(&sql::COLUMNS, []), Query::new(&sql::CENSUS, []), Query::new(&sql::LAST_EVENT, [])];
         let [columns, groups, last] = each(self.link.snapshot(&asks).await?);
         let groups = groups.map_err(|error| self.no_leases(error))?;
         let columns = columns?;
@@ -287,7 +287,7 @@ impl LeaseStore for PostgresLeases {
             (&before_hard_limit, Type::BOOL),
             (&updated, Type::TIMESTAMPTZ),
         ];
-        let change = Ask::new(&sql, params);
+        let change = Query::new(&sql, params);
         let token = |row: &Row| Cells::new(row).int(0).unwrap_or(act.token);
         let proof = |written: &Written<'_>| act::proof(act, recording, written.rows.first().map_or(act.token, token));
         let (mut behind, mut sound) = (None::<(i64, i64)>, 0);
@@ -317,7 +317,7 @@ impl LeaseStore for PostgresLeases {
     }
 
     async fn locks(&self, key: &str) -> Result<Vec<Lock>> {
-        let rows = self.link.ask(Ask::new(&sql::LOCKS, [(&key as _, Type::TEXT)])).await?;
+        let rows = self.link.ask(Query::new(&sql::LOCKS, [(&key as _, Type::TEXT)])).await?;
         let lock = |row: &Row| {
             let mut cells = Cells::new(row);
             Lock {
@@ -331,37 +331,37 @@ impl LeaseStore for PostgresLeases {
         Ok(rows.iter().map(lock).collect())
     }
 
-    async fn upkeep(&self) -> Result<Upkeep> {
-        let rows = self.link.ask(Ask::new(&sql::OBJECTS, [])).await?;
-        let mut upkeep = Upkeep::default();
-        if let Ok(rows) = self.link.ask(Ask::new(&sql::TOKEN_STATE, [])).await
+    async fn diagnostics(&self) -> Result<DiagnosticFacts> {
+        let rows = self.link.ask(Query::new(&sql::OBJECTS, [])).await?;
+        let mut diagnostics = DiagnosticFacts::default();
+        if let Ok(rows) = self.link.ask(Query::new(&sql::TOKEN_STATE, [])).await
             && let Some(row) = rows.first()
         {
             let mut cells = Cells::new(row);
-            (upkeep.last_token, upkeep.largest_token) = (cells.int(0), cells.int(1));
-            upkeep.no_sequence = cells.flag(2) == Some(false);
+            (diagnostics.last_token, diagnostics.largest_token) = (cells.int(0), cells.int(1));
+            diagnostics.no_sequence = cells.flag(2) == Some(false);
         }
-        for row in &self.link.ask(Ask::new(&sql::INSERTABLE, [])).await? {
+        for row in &self.link.ask(Query::new(&sql::INSERTABLE, [])).await? {
             let mut cells = Cells::new(row);
             let mut text = |at| cells.text(at).unwrap_or_default();
             let (relation, name) = (text(0), text(1));
-            upkeep.columns.push((relation, name, cells.flag(2) == Some(true)));
+            diagnostics.columns.push((relation, name, cells.flag(2) == Some(true)));
         }
         for row in &rows {
             let mut cells = Cells::new(row);
             let (name, full) = (cells.text(0).unwrap_or_default(), cells.text(1).unwrap_or_default());
             if name == "sentinel_events" {
-                (upkeep.events_bytes, upkeep.events_rows, upkeep.events_dead) =
+                (diagnostics.events_bytes, diagnostics.events_rows, diagnostics.events_dead) =
                     (cells.int(3), cells.int(4), cells.int(5));
             }
-            upkeep.objects.push((name, full, cells.flag(2) == Some(true)));
+            diagnostics.objects.push((name, full, cells.flag(2) == Some(true)));
         }
-        Ok(upkeep)
+        Ok(diagnostics)
     }
 
     async fn relations(&self) -> Result<Vec<String>> {
         let wanted = RELATIONS.as_slice();
-        let have = Ask::new(&schema::HAVE, [(&wanted as _, Type::TEXT_ARRAY)]);
+        let have = Query::new(&schema::HAVE, [(&wanted as _, Type::TEXT_ARRAY)]);
         Ok(self.link.ask(have).await?.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 

@@ -16,8 +16,8 @@ mod list;
 mod schema;
 
 use super::port::{
-    Acted, Census, Events, Group, LEASES, LeaseAct, LeaseChunk, LeaseQuery, LeaseStore, Leases, Look, RELATIONS,
-    TOKENS, Typed, Upkeep,
+    Acted, Census, DiagnosticFacts, Events, Group, LEASES, LeaseAct, LeaseChunk, LeaseQuery, LeaseStore, Leases, Look,
+    RELATIONS, TOKENS, Typed,
 };
 use super::record::LeaseEvent;
 use super::shape::{ColumnFact, Shape};
@@ -205,21 +205,21 @@ impl LeaseStore for SqliteLeases {
         self.run(move |db| act::act(db, &wanted)).await
     }
 
-    async fn upkeep(&self) -> Result<Upkeep> {
+    async fn diagnostics(&self) -> Result<DiagnosticFacts> {
         self.db
             .run(|db| {
                 if !has(db, LEASES)? {
-                    return Ok(Upkeep::default());
+                    return Ok(DiagnosticFacts::default());
                 }
                 let number = |sql| db.query_row(sql, [], |row| row.get(0)).optional().map_err(error_from);
                 let no_sequence = !has(db, TOKENS)?;
                 let last = if no_sequence { None } else { number("SELECT last_value FROM sentinel_token_seq")? };
                 let largest = number("SELECT max(fencing_token) FROM sentinel_leases")?;
-                Ok(Upkeep {
+                Ok(DiagnosticFacts {
                     last_token: last.flatten(),
                     largest_token: largest.flatten(),
                     no_sequence,
-                    ..Upkeep::default()
+                    ..DiagnosticFacts::default()
                 })
             })
             .await

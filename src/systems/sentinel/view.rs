@@ -5,9 +5,9 @@ use super::record::{Lease, LeaseEvent, namespace};
 use super::record::{NAME, Status};
 use super::shape::Zone;
 use super::verdict::{State, judge, state};
-use sen_model::record::{Event, Found, History};
+use sen_model::record::{Event, History, Record};
 use sen_model::subject::Subject;
-use sen_model::summary::{Attention, Count, Survey};
+use sen_model::summary::{Attention, Count, Summary};
 use sen_model::time::{Timestamp, humane};
 use sen_model::value::{Column, Row, Show, Value};
 use sen_model::verdict::{NextCommand, Severity};
@@ -107,7 +107,7 @@ pub(super) fn history(events: Events, older: bool) -> History {
 }
 
 /// One lease in depth. The first eight fields and their order are those of the original `sen inspect`.
-pub(super) fn found(lease: Lease, events: Option<Events>, now: Timestamp, zoneless: bool) -> Found {
+pub(super) fn found(lease: Lease, events: Option<Events>, now: Timestamp, zoneless: bool) -> Record {
     let verdict = judge(&lease, events.as_ref().map_or(&[], |events| &events.rows), now, zoneless);
     let namespace = Value::text(namespace(&lease.key).map(str::to_owned));
     let key = lease.key;
@@ -124,7 +124,7 @@ pub(super) fn found(lease: Lease, events: Option<Events>, now: Timestamp, zonele
         ("namespace", namespace),
         ("ttl_ms", lease.ttl_ms.map_or(Value::Null, Value::Millis)),
     ];
-    Found {
+    Record {
         subject: Subject::new(NAME, "lease", key),
         now,
         lead: 8,
@@ -136,7 +136,7 @@ pub(super) fn found(lease: Lease, events: Option<Events>, now: Timestamp, zonele
 }
 
 /// A census as a neutral survey.
-pub(super) fn survey(census: Census) -> Survey {
+pub(super) fn summary(census: Census) -> Summary {
     let judged = |group: &super::port::Group| state(&Status::parse(&group.status), group.alive, group.hard_alive);
     let counts: Vec<(State, Count)> = State::ALL
         .into_iter()
@@ -185,7 +185,7 @@ pub(super) fn survey(census: Census) -> Survey {
     facts.push(("events_estimate", census.events.map_or(Value::Null, Value::Int)));
     facts.push(("last_event_at", Value::time(census.last_event)));
     facts.extend(census.facts.into_iter().map(|(name, text)| (name, Value::Text(text))));
-    Survey {
+    Summary {
         unread: Vec::new(),
         system: NAME,
         version: census.shape.version(),

@@ -3,10 +3,10 @@
 //! What may be replayed is judged in [`rules`] (pure) and judged again by the statement that replays. The set of a bulk act is
 //! [`chosen`] when its plan is made: ids and times of death as seen, so that what dies later is never touched.
 
-pub mod chosen;
 pub mod port;
 pub mod rules;
 pub mod steps;
+pub mod targets;
 
 mod copies;
 mod discard;
@@ -28,7 +28,7 @@ use sen_model::letter::LetterGroup;
 use sen_model::letters::{DeadLetters, LetterFilter, Letters, ReplayOptions};
 use sen_model::plan::Plan;
 use sen_model::prepared::{Apply, Applying, PreparedAction, Sink};
-use sen_model::record::Found;
+use sen_model::record::Record;
 use sen_model::report::Report;
 
 use crate::plan::{LetterAct, LetterAction};
@@ -69,7 +69,7 @@ impl DeadLetters for StentLetters {
         Ok(groups.close(filter, &self.zone))
     }
 
-    async fn show(&self, id: &str) -> Result<Vec<Found>> {
+    async fn show(&self, id: &str) -> Result<Vec<Record>> {
         let filter = LetterFilter { ids: vec![id.to_owned()], payloads: true, ..LetterFilter::default() };
         let (query, now) = match self.query(&filter).await {
             Err(error) if error.kind() == ErrorKind::NoSystem => return Ok(Vec::new()),

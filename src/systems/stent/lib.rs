@@ -18,13 +18,13 @@ pub mod state;
 pub mod verdict;
 pub mod why;
 
+mod diagnostics;
 mod handle;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod paging;
 mod plan;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod rows;
-mod upkeep;
 mod view;
 mod words;
 
@@ -42,19 +42,19 @@ use async_trait::async_trait;
 use futures_util::{Stream, StreamExt as _};
 
 use sen_model::cause::Explanation;
-use sen_model::checkup::Checkup;
+use sen_model::diagnostics::Diagnostics;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letters::DeadLetters;
 use sen_model::listing::{Filter, Listing, Part};
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
-use sen_model::record::{Found, History};
-use sen_model::summary::{Statistics, Survey};
+use sen_model::record::{History, Record};
+use sen_model::summary::{Statistics, Summary};
 use sen_model::system::System;
 use sen_model::time::{Timestamp, When};
 use sen_model::value::Row;
 
-use port::{Bound, Chunks, Ids, Order, Query};
+use port::{Bound, Chunks, ExecutionQuery, Ids, Order};
 use view::values::Clock;
 
 pub use handle::Stent;
@@ -89,7 +89,7 @@ fn parts<T: Send + 'static>(
 }
 
 impl Stent {
-    fn query(&self, filter: &Filter) -> Result<Query> {
+    fn query(&self, filter: &Filter) -> Result<ExecutionQuery> {
         let tasks = filter.kind == TASKS;
         let (noun, known) = if tasks { ("task", TASK_STATES) } else { ("execution", EXECUTION_STATES) };
         let mut states = filter.states.clone();
@@ -111,7 +111,7 @@ impl Stent {
                     .with_hint("known orders: created, started, completed"));
             }
         };
-        Ok(Query {
+        Ok(ExecutionQuery {
             states,
             queue: filter.queue.clone(),
             function: filter.function.clone(),
@@ -146,12 +146,12 @@ impl System for Stent {
         Ok(self.store.shape().await?.present())
     }
 
-    async fn find(&self, id: &str, events: u32) -> Result<Vec<Found>> {
+    async fn find(&self, id: &str, events: u32) -> Result<Vec<Record>> {
         let look = self.store.find(id, progress(events), false).await?;
         Ok(view::found(look, &self.zone))
     }
 
-    async fn show(&self, kind: &str, id: &str, events: u32) -> Result<Vec<Found>> {
+    async fn show(&self, kind: &str, id: &str, events: u32) -> Result<Vec<Record>> {
         let look = self.store.find(id, progress(events), true).await?;
         let mut found = view::found(look, &self.zone);
         found.retain(|one| one.subject.kind == kind);
@@ -172,7 +172,7 @@ impl System for Stent {
             None => None,
         };
         let facts = why::Facts { look: &look, now, queue, alike };
-        let explain = |found: Found| {
+        let explain = |found: Record| {
             let (causes, related) = match (found.subject.kind, &look.execution, &look.task) {
                 (EXECUTION, Some(whole), _) => {
                     (why::of_execution(&facts, whole), why::related_to_execution(whole, now))
@@ -189,7 +189,7 @@ impl System for Stent {
         Ok(view::found(look.clone(), &self.zone).into_iter().map(explain).collect())
     }
 
-    async fn checkup(&self) -> Result<Checkup> {
+    async fn diagnostics(&self) -> Result<Diagnostics> {
         let shape = self.store.shape().await?;
         if !shape.present() {
             return Err(self.absent());
@@ -203,14 +203,14 @@ impl System for Stent {
             Err(error) if error.kind() == ErrorKind::Denied => Vec::new(),
             census => view::silent_queues(&census?, &self.zone),
         };
-        Ok(upkeep::checkup(&shape, self.store.sequences().await?, orphans.as_ref(), &silent))
+        Ok(diagnostics::diagnostics(&shape, self.store.sequences().await?, orphans.as_ref(), &silent))
     }
 
     async fn mentions(&self, names: &[String]) -> Result<Vec<String>> {
         self.store.naming(names, sen_model::system::MENTIONS as u32 + 1).await
     }
 
-    async fn nearby(&self, id: &str) -> Result<Vec<String>> {
+    async fn suggest(&self, id: &str) -> Result<Vec<String>> {
         let mut near: Vec<(usize, String)> = self
             .store
             .neighbours(id)
@@ -267,8 +267,8 @@ impl System for Stent {
         Err(no_history())
     }
 
-    async fn survey(&self) -> Result<Survey> {
-        Ok(view::survey(&self.store.census(&self.zone).await?, &self.zone))
+    async fn summary(&self) -> Result<Summary> {
+        Ok(view::summary(&self.store.census(&self.zone).await?, &self.zone))
     }
 
     async fn stats(&self, window: Duration) -> Result<Option<Statistics>> {

@@ -1,11 +1,11 @@
 //! The end of a list's statement, the same in every store but for the names of its parameters.
 
-use crate::port::{Order, Query};
+use crate::port::{ExecutionQuery, Order};
 
 /// What lies behind a row, the order of the page, and the same order again of what is told of it: `rows` are those of `table`
 /// that the inner query gives, `absent` is whether there is no such row, and then `after` is it.
 pub(crate) fn end(
-    query: &Query,
+    query: &ExecutionQuery,
     [table, rows]: [&'static str; 2],
     [absent, after, limit]: [&'static str; 3],
 ) -> Vec<&'static str> {
@@ -31,7 +31,7 @@ mod tests {
 
     #[test]
     fn the_page_and_what_is_told_of_it_have_one_order() {
-        let query = Query {
+        let query = ExecutionQuery {
             states: Vec::new(),
             queue: None,
             function: None,
@@ -48,12 +48,12 @@ mod tests {
             payloads: false,
             ahead: 0,
         };
-        let told = |query: &Query| end(query, ["tasks", "t"], ["?1 IS NULL", "?1", "?2"]).concat();
+        let told = |query: &ExecutionQuery| end(query, ["tasks", "t"], ["?1 IS NULL", "?1", "?2"]).concat();
         assert_eq!(
             told(&query),
             " AND e.started_at IS NOT NULL AND (?1 IS NULL OR (e.started_at, e.id) > (SELECT a.started_at, a.id FROM tasks AS a \
              WHERE a.id = ?1)) ORDER BY e.started_at ASC, e.id ASC LIMIT ?2) AS t ORDER BY t.started_at ASC, t.id ASC"
         );
-        assert_eq!(told(&Query { order: Order::Stored, ..query }), " AND ?1 IS NULL LIMIT ?2) AS t");
+        assert_eq!(told(&ExecutionQuery { order: Order::Stored, ..query }), " AND ?1 IS NULL LIMIT ?2) AS t");
     }
 }

@@ -11,7 +11,7 @@ use sen_model::value::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Codec;
-use crate::letters::chosen::Chosen;
+use crate::letters::targets::TargetSet;
 use crate::names;
 use crate::record::ExecutionState;
 
@@ -51,7 +51,7 @@ impl ExecutionAct {
 /// What an act needs to know of one execution beside its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Seen {
+pub enum Observed {
     /// For a cancel.
     Cancel {
         /// The codec of its payloads: the error of what is stopped is written in it.
@@ -79,7 +79,7 @@ pub struct ExecutionTarget {
     /// Its state.
     pub state: String,
     /// What else was seen.
-    pub seen: Seen,
+    pub seen: Observed,
     /// What the operator must know before consenting.
     pub warnings: Vec<String>,
 }
@@ -98,7 +98,7 @@ impl ExecutionTarget {
     fn shown(&self, act: &ExecutionAct) -> Step {
         let mut step = Step::new(names::execution(&self.id), act.name());
         step.guard = vec![("state", Value::Name(ExecutionState::parse(&self.state).name().unwrap_or("other")))];
-        if let Seen::Complete { task } = &self.seen {
+        if let Observed::Complete { task } = &self.seen {
             step.guard.push(("root_task_id", Value::Text(task.clone())));
         }
         if let ExecutionAct::Signal { payload, .. } = act {
@@ -140,15 +140,17 @@ pub struct SetTarget {
 }
 
 /// The set as targets of a plan.
-fn set_targets(chosen: &Chosen) -> impl Iterator<Item = SetTarget> + '_ {
-    let target =
-        |wanted: crate::letters::chosen::Wanted| SetTarget { id: wanted.id, at: wanted.moved_at.map(Wall::as_micros) };
+fn set_targets(chosen: &TargetSet) -> impl Iterator<Item = SetTarget> + '_ {
+    let target = |wanted: crate::letters::targets::DeadLetterRef| SetTarget {
+        id: wanted.id,
+        at: wanted.moved_at.map(Wall::as_micros),
+    };
     (0..chosen.len()).filter_map(|at| chosen.get(at)).map(target)
 }
 
 /// The set of these targets.
-fn set_of(targets: impl Iterator<Item = Result<SetTarget>>) -> Result<Chosen> {
-    let mut chosen = Chosen::default();
+fn set_of(targets: impl Iterator<Item = Result<SetTarget>>) -> Result<TargetSet> {
+    let mut chosen = TargetSet::default();
     for target in targets {
         let SetTarget { id, at } = target?;
         chosen.push(&id, at.map(Wall::from_micros));
@@ -158,7 +160,7 @@ fn set_of(targets: impl Iterator<Item = Result<SetTarget>>) -> Result<Chosen> {
 
 /// Executions that ended long ago and are removed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct CleanupAction(pub Chosen);
+pub struct CleanupAction(pub TargetSet);
 
 impl Action for CleanupAction {
     const KIND: &'static str = "stent.cleanup";
@@ -201,7 +203,7 @@ pub struct LetterAction {
     /// The act.
     pub act: LetterAct,
     /// The letters.
-    pub chosen: Chosen,
+    pub chosen: TargetSet,
 }
 
 impl Action for LetterAction {
@@ -258,7 +260,7 @@ mod tests {
             ];
             let target = |([id, state, task], [expires, lingers]): ([String; 3], [bool; 2])| {
                 let codec = if lingers { Codec::Json } else { Codec::Pickle };
-                let seen = [Seen::Cancel { codec, expires }, Seen::Complete { task: task.clone() }, Seen::Signal { lingers }][act].clone();
+                let seen = [Observed::Cancel { codec, expires }, Observed::Complete { task: task.clone() }, Observed::Signal { lingers }][act].clone();
                 ExecutionTarget { id, state, seen, warnings: vec![task] }
             };
             is_a_value(&ExecutionAction { act: acts[act].clone(), targets: executions.into_iter().map(target).collect() });
@@ -269,7 +271,7 @@ mod tests {
             ids in prop::collection::vec(("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|.{0,9}", any::<Option<i64>>()), 1..9),
             rate in prop::option::of(0.001_f64..1e6), queue in any::<Option<String>>(), batch in any::<Option<u32>>(), force in any::<bool>(),
         ) {
-            let mut chosen = Chosen::default();
+            let mut chosen = TargetSet::default();
             ids.iter().for_each(|(id, at)| chosen.push(id, at.map(Wall::from_micros)));
             is_a_value(&CleanupAction(chosen.clone()));
             is_a_value(&LetterAction { act: LetterAct::Discard, chosen: chosen.clone() });

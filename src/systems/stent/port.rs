@@ -43,10 +43,10 @@ pub trait ExecutionStore: Send + Sync {
     async fn find(&self, id: &str, progress: i64, known: bool) -> Result<Look>;
 
     /// The executions that match.
-    async fn executions(&self, query: &Query) -> Result<Rows<Listed>>;
+    async fn executions(&self, query: &ExecutionQuery) -> Result<Rows<Listed>>;
 
     /// The tasks that match.
-    async fn tasks(&self, query: &Query) -> Result<Rows<Task>>;
+    async fn tasks(&self, query: &ExecutionQuery) -> Result<Rows<Task>>;
 
     /// Ids of executions and tasks that stand next to `id` in the index.
     async fn neighbours(&self, id: &str) -> Result<Vec<String>>;
@@ -204,7 +204,7 @@ pub enum Order {
 
 /// Which executions or tasks, and in what order. What does not apply to one of them is left empty.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Query {
+pub struct ExecutionQuery {
     /// Stored states or judged ones (`stranded`, `overdue`, `lost`; of tasks `ready`, `scheduled`, `waiting`, `lost`).
     pub states: Vec<String>,
     /// Of this queue; `default` is also what has none.

@@ -21,15 +21,15 @@ use tokio_postgres::types::{ToSql, Type};
 
 use crate::codec::LIMIT;
 use crate::port::{
-    Activity, Census, ExecutionStore, Ids, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole, needles,
+    Activity, Census, ExecutionQuery, ExecutionStore, Ids, Listed, Look, Orphans, Rows, Stats, TASKS, Whole, needles,
 };
 use crate::record::Task;
 use crate::rows;
 use crate::shape::Shape;
 use sen_model::error::Result;
 use sen_model::time::wall::Zone;
-use sen_stores::postgres::link::Link;
-use sen_stores::postgres::read::Ask;
+use sen_stores::postgres::read::Query;
+use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::sql::Sql;
 
 use columns::{execution_columns, filled, readable, remembered, task_columns};
@@ -37,12 +37,12 @@ use reading::{Answers, CLOCK, absent, all, clock, is_other, one, present, shape,
 
 /// Stent in one PostgreSQL database.
 pub struct PostgresExecutions {
-    link: Arc<Link>,
+    link: Arc<SharedConnection>,
 }
 
 impl PostgresExecutions {
     /// Over a shared connection.
-    pub fn new(link: Arc<Link>) -> Self {
+    pub fn new(link: Arc<SharedConnection>) -> Self {
         Self { link }
     }
 }
@@ -183,19 +183,19 @@ impl PostgresExecutions {
         let bounded = || [named.clone(), (&whole as &(dyn ToSql + Sync), Type::INT4)];
         let counted = || [named.clone(), (&limit as &(dyn ToSql + Sync), Type::INT8)];
         let mut asks = vec![
-            Ask::new(&CLOCK, []),
-            Ask::new(&EXECUTION, bounded()),
-            Ask::new(&TASKS_OF, [named.clone(), (&whole as _, Type::INT4), (&TASKS as _, Type::INT8)]),
-            Ask::new(&TASK, bounded()),
-            Ask::new(&OWNER, [named.clone()]),
+            Query::new(&CLOCK, []),
+            Query::new(&EXECUTION, bounded()),
+            Query::new(&TASKS_OF, [named.clone(), (&whole as _, Type::INT4), (&TASKS as _, Type::INT8)]),
+            Query::new(&TASK, bounded()),
+            Query::new(&OWNER, [named.clone()]),
         ];
         let optional = [
-            (beside.progress, Ask::new(&PROGRESS, counted()).or_nothing()),
-            (beside.letters, Ask::new(&LETTER, bounded())),
-            (beside.letters, Ask::new(&LETTERS_OF, [named.clone(), (&TASKS as _, Type::INT8)])),
-            (beside.signals, Ask::new(&SIGNALS, bounded())),
-            (beside.counters, Ask::new(&COUNTERS, [named.clone()]).or_nothing()),
-            (beside.state, Ask::new(&STATE, bounded()).or_nothing()),
+            (beside.progress, Query::new(&PROGRESS, counted()).or_nothing()),
+            (beside.letters, Query::new(&LETTER, bounded())),
+            (beside.letters, Query::new(&LETTERS_OF, [named.clone(), (&TASKS as _, Type::INT8)])),
+            (beside.signals, Query::new(&SIGNALS, bounded())),
+            (beside.counters, Query::new(&COUNTERS, [named.clone()]).or_nothing()),
+            (beside.state, Query::new(&STATE, bounded()).or_nothing()),
         ];
         let there = optional.each_ref().map(|(there, _)| *there);
         asks.extend(optional.into_iter().filter(|(there, _)| *there).map(|(_, ask)| ask));
@@ -250,16 +250,16 @@ impl ExecutionStore for PostgresExecutions {
         self.look(id, progress, Beside::of(&shape)).await
     }
 
-    async fn executions(&self, query: &Query) -> Result<Rows<Listed>> {
+    async fn executions(&self, query: &ExecutionQuery) -> Result<Rows<Listed>> {
         list::executions(&self.link, query).await.map_err(|error| absent(&self.link, error))
     }
 
-    async fn tasks(&self, query: &Query) -> Result<Rows<Task>> {
+    async fn tasks(&self, query: &ExecutionQuery) -> Result<Rows<Task>> {
         list::tasks(&self.link, query).await.map_err(|error| absent(&self.link, error))
     }
 
     async fn neighbours(&self, id: &str) -> Result<Vec<String>> {
-        let rows = self.link.ask(Ask::new(&NEIGHBOURS, [(&id as _, Type::TEXT)])).await;
+        let rows = self.link.ask(Query::new(&NEIGHBOURS, [(&id as _, Type::TEXT)])).await;
         let rows = rows.map_err(|error| absent(&self.link, error))?;
         Ok(texts(&rows))
     }
@@ -267,7 +267,7 @@ impl ExecutionStore for PostgresExecutions {
     async fn naming(&self, names: &[String], limit: u32) -> Result<Vec<String>> {
         let limit = i64::from(limit);
         let needles = needles(names);
-        let ask = Ask::new(&NAMING, [(&needles as _, Type::BYTEA_ARRAY), (&limit as _, Type::INT8)]);
+        let ask = Query::new(&NAMING, [(&needles as _, Type::BYTEA_ARRAY), (&limit as _, Type::INT8)]);
         let rows =
             self.link.ask_within(ask, sen_model::system::SEARCH).await.map_err(|error| absent(&self.link, error))?;
         Ok(texts(&rows))
@@ -280,7 +280,7 @@ impl ExecutionStore for PostgresExecutions {
             Ids::Tasks => &TASK_IDS,
             Ids::Letters => &LETTER_IDS,
         };
-        let rows = self.link.ask(Ask::new(sql, [(&prefix as _, Type::TEXT), (&limit as _, Type::INT8)])).await;
+        let rows = self.link.ask(Query::new(sql, [(&prefix as _, Type::TEXT), (&limit as _, Type::INT8)])).await;
         let rows = rows.map_err(|error| absent(&self.link, error))?;
         Ok(texts(&rows))
     }
@@ -290,7 +290,7 @@ impl ExecutionStore for PostgresExecutions {
     }
 
     async fn sequences(&self) -> Result<Vec<String>> {
-        let rows = self.link.ask(Ask::new(&SEQUENCES, [])).await?;
+        let rows = self.link.ask(Query::new(&SEQUENCES, [])).await?;
         Ok(texts(&rows))
     }
 

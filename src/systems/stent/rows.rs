@@ -3,7 +3,7 @@
 use sen_model::time::wall::Wall;
 
 use crate::letters::port::Fact;
-use crate::letters::rules::Grounds;
+use crate::letters::rules::ReplayFacts;
 use crate::letters::steps::Around;
 use crate::port::{Activity, ExecutionGroup, Group, Listed, Orphans, Passed, Step, TaskGroup, Worker};
 use crate::record::{DeadTask, Execution, ExecutionState, Progress, Signal, Task, TaskKind, TaskState, parse_tags};
@@ -179,7 +179,7 @@ pub(crate) fn fact(cells: Cells<'_>) -> Fact {
     Fact {
         id: text(cells, 0),
         moved_at: cells.wall(1),
-        grounds: Grounds { stopped, ..grounds(cells, 3, kind, readable) },
+        replay_facts: ReplayFacts { stopped, ..replay_facts(cells, 3, kind, readable) },
         execution_id: cells.text(8),
         step: cells.text(9),
         reason: cells.text(10),
@@ -192,8 +192,8 @@ pub(crate) fn fact(cells: Cells<'_>) -> Fact {
 
 /// What the standing of a letter rests on: from `from` on the execution's state, whether it has expired, the state of the task
 /// that waited, and whether an orchestrator goes on.
-pub(crate) fn grounds(cells: Cells<'_>, from: usize, kind: TaskKind, readable: bool) -> Grounds {
-    Grounds {
+pub(crate) fn replay_facts(cells: Cells<'_>, from: usize, kind: TaskKind, readable: bool) -> ReplayFacts {
+    ReplayFacts {
         kind,
         execution: cells.text(from).map(|state| ExecutionState::parse(&state)),
         expired: flag(cells, from + 1),

@@ -18,7 +18,7 @@ use rusqlite::{Connection, params};
 
 use crate::codec::LIMIT;
 use crate::port::{
-    Activity, Census, ExecutionStore, Ids, Listed, Look, Orphans, Query, Rows, Stats, TASKS, Whole, needles,
+    Activity, Census, ExecutionQuery, ExecutionStore, Ids, Listed, Look, Orphans, Rows, Stats, TASKS, Whole, needles,
 };
 use crate::record::Task;
 use crate::rows;
@@ -174,11 +174,11 @@ impl ExecutionStore for SqliteExecutions {
         snapshot(&self.db, move |db, shape, now| look(db, &shape, now, &id, progress)).await
     }
 
-    async fn executions(&self, query: &Query) -> Result<Rows<Listed>> {
+    async fn executions(&self, query: &ExecutionQuery) -> Result<Rows<Listed>> {
         list::executions(&self.db, query).await
     }
 
-    async fn tasks(&self, query: &Query) -> Result<Rows<Task>> {
+    async fn tasks(&self, query: &ExecutionQuery) -> Result<Rows<Task>> {
         list::tasks(&self.db, query).await
     }
 

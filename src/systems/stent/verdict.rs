@@ -9,7 +9,7 @@ mod zone;
 use crate::acts::rules as acts;
 use crate::cancelled;
 use crate::codec::{Outcome, decode};
-use crate::letters::rules::{self, Grounds, Standing};
+use crate::letters::rules::{self, ReplayFacts, Replayability};
 use crate::port::{Listed, Look, Whole};
 use crate::record::{DeadTask, Execution, ExecutionState, Task, TaskKind, TaskState};
 use crate::state::{GRACE, Leaves};
@@ -324,10 +324,12 @@ fn next(look: &Whole, state: State, now: Wall) -> Vec<NextCommand> {
         next.push(
             NextCommand::new(&["sen", "dlq", "show"], "why it failed, and what a replay would do").id(&letter.id),
         );
-        let command = match standing(look, letter, now) {
-            Standing::Replayable => Some(&["sen", "dlq", "replay"][..]),
+        let command = match replayability(look, letter, now) {
+            Replayability::Replayable => Some(&["sen", "dlq", "replay"][..]),
             // It has not ended, and for longer than its worker needs to end it.
-            Standing::ExecutionUnsettled if state == State::Stranded => Some(&["sen", "dlq", "replay", "--force"][..]),
+            Replayability::ExecutionUnsettled if state == State::Stranded => {
+                Some(&["sen", "dlq", "replay", "--force"][..])
+            }
             _ => None,
         };
         if let Some(command) = command {
@@ -370,11 +372,11 @@ fn root_letter(look: &Whole) -> Option<&DeadTask> {
 }
 
 /// Whether a letter of this execution can be replayed, by what is known of both.
-fn standing(look: &Whole, letter: &DeadTask, now: Wall) -> Standing {
+fn replayability(look: &Whole, letter: &DeadTask, now: Wall) -> Replayability {
     let task = |id: &str| look.tasks.iter().find(|task| task.id == id);
     let dead = task(&letter.id);
     let going = |task: &Task| task.kind == TaskKind::Orchestrator && !task.state.is_terminal();
-    rules::standing(&Grounds {
+    rules::replayability(&ReplayFacts {
         kind: dead.map_or_else(|| TaskKind::parse(""), |task| task.kind.clone()),
         execution: Some(look.execution.state.clone()),
         expired: look.execution.expiry_at.is_some_and(|expiry| expiry <= now),

@@ -6,7 +6,7 @@ mod rows;
 mod tree;
 pub(crate) mod values;
 
-pub(crate) use counts::{silent_queues, stats, survey};
+pub(crate) use counts::{silent_queues, stats, summary};
 pub use rows::{EXECUTION_COLUMNS, TASK_COLUMNS};
 pub(crate) use rows::{execution_row, task_row};
 
@@ -16,7 +16,7 @@ use crate::names;
 use crate::port::{Look, Whole};
 use crate::record::{DeadTask, Execution, Progress, Signal, Task};
 use crate::verdict;
-use sen_model::record::{Found, Section};
+use sen_model::record::{Record, Section};
 use sen_model::time::wall::Zone;
 use sen_model::value::{Column, Show, Value};
 use sen_model::verdict::{NextCommand, Severity, Verdict};
@@ -47,7 +47,7 @@ fn payload_fields(args: Option<&[u8]>, kwargs: Option<&[u8]>, result: Option<&[u
 }
 
 /// What an id names: an execution, a task, or a dead letter whose task is gone.
-pub(crate) fn found(look: Look, zone: &Zone) -> Vec<Found> {
+pub(crate) fn found(look: Look, zone: &Zone) -> Vec<Record> {
     let clock = Clock::new(zone, look.now);
     let mut all = Vec::new();
     all.extend(look.execution.as_ref().map(|whole| execution(whole, &clock)));
@@ -73,7 +73,7 @@ fn execution_lead(execution: &Execution, clock: &Clock<'_>) -> Fields {
     ]
 }
 
-fn execution(whole: &Whole, clock: &Clock<'_>) -> Found {
+fn execution(whole: &Whole, clock: &Clock<'_>) -> Record {
     let execution = &whole.execution;
     let mut fields = execution_lead(execution, clock);
     let lead = fields.len();
@@ -89,7 +89,7 @@ fn execution(whole: &Whole, clock: &Clock<'_>) -> Found {
     fields.push(("task_count", Value::Int(whole.task_count)));
     fields.push(("progress_count", Value::Int(whole.progress_count)));
     fields.push(("worker_timezone", Value::Text(clock.zone.name().to_owned())));
-    Found {
+    Record {
         subject: names::execution(&execution.id),
         now: clock.now,
         fields,
@@ -233,7 +233,7 @@ fn task_fields(task: &Task, clock: &Clock<'_>) -> (Fields, usize) {
     (fields, lead)
 }
 
-fn task(task: &Task, look: &Look, clock: &Clock<'_>) -> Found {
+fn task(task: &Task, look: &Look, clock: &Clock<'_>) -> Record {
     let (mut fields, lead) = task_fields(task, clock);
     let letter = look.letter.as_ref();
     fields.push(("dead_letter_at", clock.time(letter.and_then(|letter| letter.moved_at))));
@@ -241,7 +241,7 @@ fn task(task: &Task, look: &Look, clock: &Clock<'_>) -> Found {
     let owner = look.owner.as_ref().map_or(Value::Null, |owner| state_name(owner.state.name(), owner.state.as_str()));
     fields.push(("execution_state", owner));
     fields.push(("worker_timezone", Value::Text(clock.zone.name().to_owned())));
-    Found {
+    Record {
         subject: names::task(&task.id),
         now: clock.now,
         fields,
@@ -253,7 +253,7 @@ fn task(task: &Task, look: &Look, clock: &Clock<'_>) -> Found {
 }
 
 /// A dead letter whose task is no longer in `tasks`.
-fn letter(letter: &DeadTask, clock: &Clock<'_>) -> Found {
+fn letter(letter: &DeadTask, clock: &Clock<'_>) -> Record {
     let mut fields = vec![
         ("id", Value::Text(letter.id.clone())),
         ("died_at", clock.time(letter.moved_at)),
@@ -279,7 +279,7 @@ fn letter(letter: &DeadTask, clock: &Clock<'_>) -> Found {
         }
         None => evidence.push("it holds no task".into()),
     }
-    Found {
+    Record {
         subject: names::dead_letter(&letter.id),
         now: clock.now,
         fields,

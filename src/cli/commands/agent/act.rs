@@ -13,7 +13,7 @@ use crate::args::span;
 use crate::commands::act::{ActionOptions, apply};
 use crate::commands::ids::ids;
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// Give up agent tasks that are not over: they become failed, as with the controller
 ///
@@ -75,13 +75,13 @@ pub struct Targets {
 }
 
 /// Cancels.
-pub async fn cancel(args: CancelArgs, session: &Session) -> Result<Answer> {
+pub async fn cancel(args: CancelArgs, session: &Session) -> Result<CommandOutput> {
     let not_over = ["queued", "leased", "in_progress", "retrying"];
     act(args.targets, session, &not_over, None, |ids, verify| AgentRequest::Cancel { ids, verify }).await
 }
 
 /// Requeues.
-pub async fn requeue(args: RequeueArgs, session: &Session) -> Result<Answer> {
+pub async fn requeue(args: RequeueArgs, session: &Session) -> Result<CommandOutput> {
     let held = ["leased", "in_progress"];
     act(args.targets, session, &held, Some(node::DEAD_OWNER), |ids, verify| AgentRequest::Requeue { ids, verify }).await
 }
@@ -92,7 +92,7 @@ async fn act(
     states: &[&str],
     flag: Option<&'static str>,
     request: fn(Vec<String>, Option<Duration>) -> AgentRequest,
-) -> Result<Answer> {
+) -> Result<CommandOutput> {
     let database = if targets.options.dry_run { session.read_agents().await? } else { session.write_agents().await? };
     let system = database.agents()?;
     let ids = if targets.all {

@@ -8,7 +8,7 @@ use sen_core::systems::node;
 
 use super::common::agents;
 use crate::session::Session;
-use crate::views::{Answer, Batch, ListView, View};
+use crate::views::{CommandOutput, Batch, ListView, View};
 
 /// Show what agent tasks have cost, per tenant and day, with totals
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,7 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read_agents().await?;
     let filter = Filter { kind: node::kind::COSTS, parent: args.tenant, ..Filter::default() };
     let mut listing = agents(&database)?.list(&filter).await?;
@@ -41,7 +41,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         rows.extend(part?.rows);
     }
     let note = rows.last().and_then(under_reported);
-    Ok(Answer::new(View::List(ListView {
+    Ok(CommandOutput::new(View::List(ListView {
         columns: listing.columns,
         batches: Box::pin(stream::iter([Ok(Batch { rows, note })])),
         now: listing.now,

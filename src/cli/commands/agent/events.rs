@@ -13,7 +13,7 @@ use super::common::agents;
 use crate::completion::live::{Completes, Live};
 use crate::output::Format;
 use crate::session::Session;
-use crate::views::{Answer, Batch, Batches, ListView, View};
+use crate::views::{CommandOutput, Batch, Batches, ListView, View};
 
 /// Show the newest events of all agent tasks, or of one, in time order
 #[derive(Debug, clap::Args)]
@@ -54,7 +54,7 @@ struct Follower {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     if args.follow && session.globals.output == Format::Json {
         return Err(Error::usage("--follow never ends, and a JSON array must").with_hint("use -o jsonl"));
     }
@@ -73,7 +73,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     } else {
         Box::pin(first)
     };
-    Ok(Answer::new(View::List(ListView {
+    Ok(CommandOutput::new(View::List(ListView {
         columns: history.columns,
         batches,
         now: history.now,

@@ -13,7 +13,7 @@ use super::common::{agents, severity};
 use crate::args::{span, when};
 use crate::output::Format;
 use crate::session::Session;
-use crate::views::{Answer, Batch, ListView, View};
+use crate::views::{CommandOutput, Batch, ListView, View};
 
 /// List agent tasks
 #[derive(Debug, clap::Args)]
@@ -110,7 +110,7 @@ impl Matching {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let globals = &session.globals;
     if args.reverse && args.limit == 0 && args.sort.is_none() {
         return Err(Error::usage("--reverse needs --sort when everything is streamed in stored order"));
@@ -133,7 +133,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         let note = more.then(|| format!("more tasks match; these are the first {limit} (--limit 0 lists all)"));
         Ok(Batch { rows, note })
     });
-    Ok(Answer::new(View::List(ListView {
+    Ok(CommandOutput::new(View::List(ListView {
         columns: listing.columns,
         batches: Box::pin(batches),
         now: listing.now,

@@ -11,7 +11,7 @@ use sen_core::systems::node::{self, limits};
 use super::common::agents;
 use crate::commands::act::{ActionOptions, apply};
 use crate::session::Session;
-use crate::views::{Answer, Batch, ListView, View};
+use crate::views::{CommandOutput, Batch, ListView, View};
 
 /// Show, set or reset the rate limits of tenants
 #[derive(Debug, clap::Args)]
@@ -102,7 +102,7 @@ pub struct ResetArgs {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     match args.verb {
         Verb::Get(args) => get(args, session).await,
         Verb::Set(args) => {
@@ -122,7 +122,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     }
 }
 
-async fn act(request: AgentRequest, options: &ActionOptions, session: &Session) -> Result<Answer> {
+async fn act(request: AgentRequest, options: &ActionOptions, session: &Session) -> Result<CommandOutput> {
     let database = if options.dry_run { session.read_agents().await? } else { session.write_agents().await? };
     apply(database.agents()?.plan(&request).await?, options, session).await
 }
@@ -139,7 +139,7 @@ const COLUMNS: &[Column] = &[
     Column { name: "findings", heading: "FINDINGS", show: Show::Short },
 ];
 
-async fn get(args: GetArgs, session: &Session) -> Result<Answer> {
+async fn get(args: GetArgs, session: &Session) -> Result<CommandOutput> {
     let tenant = args.tenant.map(crate::keys::checked_key).transpose()?;
     let database = session.read_agents().await?;
     let filter = Filter { kind: node::kind::RATE_LIMITS, parent: tenant, ..Filter::default() };
@@ -176,7 +176,7 @@ async fn get(args: GetArgs, session: &Session) -> Result<Answer> {
             ]);
         }
     }
-    Ok(Answer::new(View::List(ListView {
+    Ok(CommandOutput::new(View::List(ListView {
         columns: COLUMNS,
         batches: Box::pin(stream::iter([Ok(Batch { rows, note: None })])),
         now,

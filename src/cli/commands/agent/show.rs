@@ -9,7 +9,7 @@ use crate::completion::live::{Completes, Live};
 use crate::commands::inspect::{detail, verdict_exit};
 use crate::exit::Exit;
 use crate::session::Session;
-use crate::views::{Answer, DetailsView, View};
+use crate::views::{CommandOutput, DetailsView, View};
 
 /// Show everything known of an agent task or a worker, with a verdict
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,7 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read_agents().await?;
     let system = agents(&database)?;
     let single = args.ids.len() == 1;
@@ -47,7 +47,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         let id = crate::keys::checked_key(id)?;
         let found = system.find(&id, args.events).await?;
         if found.is_empty() {
-            let error = inspect::missing("agent task or worker", &id, &system.nearby(&id).await?)
+            let error = inspect::missing("agent task or worker", &id, &system.suggest(&id).await?)
                 .with_hint("`sen agent list` and `sen agent workers` show what there is");
             if single {
                 return Err(error);
@@ -66,5 +66,5 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     if !errors.is_empty() && exit != Exit::Attention {
         exit = Exit::NotFound;
     }
-    Ok(Answer::new(View::Details(DetailsView { details, single, now })).ending(exit).with_errors(errors))
+    Ok(CommandOutput::new(View::Details(DetailsView { details, single, now })).ending(exit).with_errors(errors))
 }

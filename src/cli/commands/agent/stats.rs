@@ -10,7 +10,7 @@ use super::common::agents;
 use crate::args::span;
 use crate::sections::{section_blocks, section_values};
 use crate::session::Session;
-use crate::views::{Answer, Block, Detail, DetailsView, View};
+use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
 
 /// Count agent tasks: by verdict, by stored status as the controller does, by tenant
 #[derive(Debug, clap::Args)]
@@ -26,7 +26,7 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read_agents().await?;
     let system = agents(&database)?;
     let Some(statistics) = system.stats(args.window).await? else {
@@ -41,7 +41,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     map.extend(statistics.facts.iter().cloned());
     map.extend(section_values(&statistics.sections));
     let details = vec![Detail { value: Value::Map(map), blocks }];
-    Ok(Answer::new(View::Details(DetailsView { details, single: true, now })))
+    Ok(CommandOutput::new(View::Details(DetailsView { details, single: true, now })))
 }
 
 /// The controller's own shape: one number per stored status.

@@ -6,7 +6,7 @@ use sen_core::systems::node::request::{AgentRequest, Submission};
 use crate::commands::act::{ActionOptions, apply};
 use crate::commands::reconcile::read_json;
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// Queue a new agent task, as the controller does
 #[derive(Debug, clap::Args)]
@@ -51,7 +51,7 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let limit = serde_json::Number::from_f64(args.cost_limit).filter(|_| args.cost_limit >= 0.0);
     let limit = limit.ok_or_else(|| Error::usage("--cost-limit is an amount of US dollars, 0 or more"))?;
     if args.tenant.is_empty() || args.task_type.is_empty() {

@@ -7,7 +7,7 @@ use sen_core::systems::node;
 
 use super::common::agents;
 use crate::session::Session;
-use crate::views::{Answer, Batch, ListView, View};
+use crate::views::{CommandOutput, Batch, ListView, View};
 
 /// List workers: those with a heartbeat, and those that hold tasks without one
 #[derive(Debug, clap::Args)]
@@ -25,12 +25,12 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read_agents().await?;
     let filter = Filter { kind: node::kind::WORKERS, ..Filter::default() };
     let listing = agents(&database)?.list(&filter).await?;
     let batches = listing.parts.map(|part| Ok(Batch { rows: part?.rows, note: None }));
-    Ok(Answer::new(View::List(ListView {
+    Ok(CommandOutput::new(View::List(ListView {
         columns: listing.columns,
         batches: Box::pin(batches),
         now: listing.now,

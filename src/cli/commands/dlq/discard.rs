@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::registry::Access;
 
-use super::which::{Which, keepers, planned};
+use super::filter::{DeadLetterFilter, dead_letter_systems, planned};
 use crate::completion::live::{Completes, Live};
 use crate::commands::act::{self, ActionOptions, Execution, execute, finished};
 use crate::screen;
 use crate::session::Session;
-use crate::views::{Answer, View};
+use crate::views::{CommandOutput, View};
 
 /// Remove dead letters for good, each after it has been written out whole
 #[derive(Debug, clap::Args)]
@@ -38,7 +38,7 @@ pub struct Args {
     pub queue: Option<String>,
 
     #[command(flatten)]
-    which: Which,
+    which: DeadLetterFilter,
 
     /// At most so many
     #[arg(long, value_name = "N")]
@@ -57,7 +57,7 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     args.which.named(&args.ids, args.queue.as_ref(), args.all)?;
     let mut filter = args.which.filter(&args.ids, args.queue.as_ref())?;
     filter.limit = args.limit.filter(|limit| *limit > 0);
@@ -69,8 +69,8 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
             .with_hint("name a new file with --export FILE, or redirect standard output"));
     }
     let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
-    let keepers = keepers(&database, args.which.system.as_deref()).await?;
-    let (action, _) = planned(&keepers, &filter, async |letters, filter| letters.plan_discard(filter).await).await?;
+    let dead_letter_systems = dead_letter_systems(&database, args.which.system.as_deref()).await?;
+    let (action, _) = planned(&dead_letter_systems, &filter, async |letters, filter| letters.plan_discard(filter).await).await?;
     let execution = execute(action, &args.options, session, |_| {
         Ok(Some(match export.cloned() {
             Some(path) => {
@@ -94,7 +94,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         Execution::Applied(report, outline) => {
             // Standard output holds the letters.
             act::lines(&report, &outline.plan).into_iter().for_each(|line| session.note(line));
-            finished(Answer::new(View::Nothing).ending(act::exit(&report)), session)
+            finished(CommandOutput::new(View::Nothing).ending(act::exit(&report)), session)
         }
     })
 }

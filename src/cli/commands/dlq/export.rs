@@ -4,12 +4,12 @@ use std::io::{BufWriter, Write as _};
 
 use sen_core::error::{Error, ErrorKind, Result};
 
-use super::which::{Which, keepers};
+use super::filter::{DeadLetterFilter, dead_letter_systems};
 use crate::completion::live::{Completes, Live};
 use crate::exit::Exit;
 use crate::screen;
 use crate::session::Session;
-use crate::views::{Answer, View};
+use crate::views::{CommandOutput, View};
 
 /// Write dead letters out as they are kept, one JSON object a line
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,7 @@ pub struct Args {
     pub queue: Option<String>,
 
     #[command(flatten)]
-    which: Which,
+    which: DeadLetterFilter,
 
     /// At most so many
     #[arg(long, value_name = "N")]
@@ -45,7 +45,7 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     args.which.named(&args.ids, args.queue.as_ref(), args.all)?;
     let mut filter = args.which.filter(&args.ids, args.queue.as_ref())?;
     filter.limit = args.limit.filter(|limit| *limit > 0);
@@ -56,7 +56,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let reveal = session.globals.reveal;
     let mut closed = false;
     let mut count = 0;
-    for (system, letters) in keepers(&database, args.which.system.as_deref()).await? {
+    for (system, letters) in dead_letter_systems(&database, args.which.system.as_deref()).await? {
         let mut sink = |lines: &str| {
             // A file gets every byte; eyes get what may be seen.
             let mut seen = Vec::new();
@@ -74,7 +74,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         };
         match letters.export(&filter, &mut sink).await {
             // Somebody read what there was and has seen enough.
-            Err(_) if closed => return Ok(Answer::new(View::Nothing)),
+            Err(_) if closed => return Ok(CommandOutput::new(View::Nothing)),
             answer => count += database.seen(system, answer)?.unwrap_or_default(),
         }
     }
@@ -87,7 +87,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         session.note("no dead letters match");
     }
     let missing = count == 0 && (args.fail_if_empty || !args.ids.is_empty());
-    Ok(Answer::new(View::Nothing).ending(if missing { Exit::NotFound } else { Exit::Done }))
+    Ok(CommandOutput::new(View::Nothing).ending(if missing { Exit::NotFound } else { Exit::Done }))
 }
 
 fn failed(error: std::io::Error) -> Error {

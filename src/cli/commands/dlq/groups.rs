@@ -5,10 +5,10 @@ use sen_core::error::Result;
 use sen_core::model::letter::GROUP_COLUMNS;
 use sen_core::time::Timestamp;
 
-use super::which::{Which, keepers};
+use super::filter::{DeadLetterFilter, dead_letter_systems};
 use crate::completion::live::{Completes, Live};
 use crate::session::Session;
-use crate::views::{Answer, Batch, ListView, View};
+use crate::views::{CommandOutput, Batch, ListView, View};
 
 /// Group dead letters by step and error, the largest group first
 #[derive(Debug, clap::Args)]
@@ -26,7 +26,7 @@ pub struct Args {
     pub queue: Option<String>,
 
     #[command(flatten)]
-    which: Which,
+    which: DeadLetterFilter,
 
     /// At most so many; 0 for all
     #[arg(long, default_value_t = 50, value_name = "N")]
@@ -38,11 +38,11 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let filter = args.which.filter(&[], args.queue.as_ref())?;
     let database = session.read().await?;
     let mut groups = Vec::new();
-    for (system, letters) in keepers(&database, args.which.system.as_deref()).await? {
+    for (system, letters) in dead_letter_systems(&database, args.which.system.as_deref()).await? {
         groups.extend(database.seen(system, letters.groups(&filter).await)?.into_iter().flatten());
     }
     if groups.is_empty() {
@@ -60,7 +60,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         .then(|| format!("{} more groups (--limit 0 shows all)", all - groups.len()))
         .or_else(|| (session.shows_progress() && all > 0).then(|| tip().to_owned()));
     let rows = groups.into_iter().map(|group| group.row()).collect();
-    Ok(Answer::new(View::List(ListView {
+    Ok(CommandOutput::new(View::List(ListView {
         columns: GROUP_COLUMNS,
         batches: Box::pin(stream::iter([Ok(Batch { rows, note })])),
         now: Timestamp::here(),

@@ -6,11 +6,11 @@ use sen_core::model::letter::LETTER_COLUMNS;
 use sen_core::model::verdict::Severity;
 use sen_core::time::Timestamp;
 
-use super::which::{Which, keepers};
+use super::filter::{DeadLetterFilter, dead_letter_systems};
 use crate::completion::live::{Completes, Live};
 use crate::output::Format;
 use crate::session::Session;
-use crate::views::{Answer, Batch, ListView, View};
+use crate::views::{CommandOutput, Batch, ListView, View};
 
 /// List dead letters, the newest first
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub struct Args {
     pub queue: Option<String>,
 
     #[command(flatten)]
-    which: Which,
+    which: DeadLetterFilter,
 
     /// The oldest first
     #[arg(long)]
@@ -44,12 +44,12 @@ pub struct Args {
 }
 
 /// How much a standing matters.
-pub fn severity(standing: &str) -> Severity {
-    if standing == "replayable" { Severity::Warning } else { Severity::Pending }
+pub fn severity(replayability: &str) -> Severity {
+    if replayability == "replayable" { Severity::Warning } else { Severity::Pending }
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let globals = &session.globals;
     let mut filter = args.which.filter(&[], args.queue.as_ref())?;
     filter.newest_first = !args.oldest_first;
@@ -59,7 +59,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
     let database = session.read().await?;
     let mut now = Timestamp::NEG_INFINITY;
     let mut parts = Vec::new();
-    for (system, letters) in keepers(&database, args.which.system.as_deref()).await? {
+    for (system, letters) in dead_letter_systems(&database, args.which.system.as_deref()).await? {
         let Some(listed) = database.seen(system, letters.list(&filter).await)? else { continue };
         now = now.max(listed.now);
         parts.push(listed.parts);
@@ -86,7 +86,7 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         });
         Ok(Batch { rows: letters.into_iter().map(|letter| letter.row()).collect(), note })
     });
-    Ok(Answer::new(View::List(ListView {
+    Ok(CommandOutput::new(View::List(ListView {
         columns: LETTER_COLUMNS,
         batches: Box::pin(batches),
         now,

@@ -5,12 +5,12 @@ use sen_core::letters::ReplayOptions;
 use sen_core::ops::unsettled;
 use sen_core::registry::Access;
 
-use super::which::{Which, keepers, planned};
+use super::filter::{DeadLetterFilter, dead_letter_systems, planned};
 use crate::completion::live::{Completes, Live};
 use crate::commands::act::{ActionOptions, apply};
 use crate::commands::related;
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// Run dead letters again, each exactly once
 #[derive(Debug, clap::Args)]
@@ -40,7 +40,7 @@ pub struct Args {
     pub from_queue: Option<String>,
 
     #[command(flatten)]
-    which: Which,
+    which: DeadLetterFilter,
 
     /// At most so many
     #[arg(long, value_name = "N")]
@@ -86,16 +86,16 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     args.which.named(&args.ids, args.from_queue.as_ref(), args.all)?;
     let mut filter = args.which.filter(&args.ids, args.from_queue.as_ref())?;
     filter.limit = args.limit.filter(|limit| *limit > 0);
     filter.newest_first = args.newest_first;
     let options = ReplayOptions { queue: args.queue, batch: args.batch, rate: args.rate, force: args.force };
     let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
-    let keepers = keepers(&database, args.which.system.as_deref()).await?;
+    let dead_letter_systems = dead_letter_systems(&database, args.which.system.as_deref()).await?;
     let (mut action, letters) =
-        planned(&keepers, &filter, async |letters, filter| letters.plan_replay(filter, &options).await).await?;
+        planned(&dead_letter_systems, &filter, async |letters, filter| letters.plan_replay(filter, &options).await).await?;
     let related = unsettled::of_letters(&database, letters, &filter).await?;
     related::warn(action.plan_mut(), related, &args.options, session);
     apply(action, &args.options, session).await

@@ -5,12 +5,12 @@ use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::text::named;
 use sen_core::time::Timestamp;
 
-use super::which::{SYSTEMS, keepers};
+use super::filter::{SYSTEMS, dead_letter_systems};
 use crate::completion::live::{Completes, Live};
 use crate::commands::inspect::detail;
 use crate::exit::Exit;
 use crate::session::Session;
-use crate::views::{Answer, DetailsView, View};
+use crate::views::{CommandOutput, DetailsView, View};
 
 /// Show a dead letter: what it was to do, why it died, and what a replay would come to
 #[derive(Debug, clap::Args)]
@@ -29,15 +29,15 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
-    let keepers = keepers(&database, args.system.as_deref()).await?;
+    let dead_letter_systems = dead_letter_systems(&database, args.system.as_deref()).await?;
     let single = args.ids.len() == 1;
     let (mut details, mut errors, mut now) = (Vec::new(), Vec::new(), Timestamp::NEG_INFINITY);
     for id in &args.ids {
         let id = crate::keys::checked_key(id.clone())?;
         let before = details.len();
-        for (system, letters) in &keepers {
+        for (system, letters) in &dead_letter_systems {
             for found in database.seen(system, letters.show(&id).await)?.into_iter().flatten() {
                 now = now.max(found.now);
                 details.push(detail(found, single));
@@ -54,5 +54,5 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         return Err(error);
     }
     let exit = if errors.is_empty() { Exit::Done } else { Exit::NotFound };
-    Ok(Answer::new(View::Details(DetailsView { details, single, now })).ending(exit).with_errors(errors))
+    Ok(CommandOutput::new(View::Details(DetailsView { details, single, now })).ending(exit).with_errors(errors))
 }

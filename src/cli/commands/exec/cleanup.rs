@@ -11,7 +11,7 @@ use sen_core::systems::stent::request::ExecutionRequest;
 use crate::args::span;
 use crate::commands::act::{ActionOptions, apply};
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// Remove executions that ended long ago, with everything that belongs to them
 ///
@@ -39,7 +39,7 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     let limit = args.limit.filter(|limit| *limit > 0);
     let request =

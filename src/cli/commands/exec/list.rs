@@ -14,7 +14,7 @@ use crate::completion::live::{Completes, Live};
 use crate::args::{span, when};
 use crate::commands::page::{self, Page};
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// List executions, the newest first
 #[derive(Debug, clap::Args)]
@@ -92,7 +92,7 @@ fn severity(state: &str) -> Severity {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let filter = Filter {
         kind: "execution",
         states: args.state,

@@ -4,9 +4,9 @@ use sen_core::error::Result;
 use sen_core::systems::stent;
 
 use crate::completion::live::{Completes, Live};
-use crate::commands::one;
+use crate::commands::show;
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// Show an execution: its tasks as a tree, its progress, arguments, result or error, signals, counters and state
 #[derive(Debug, clap::Args)]
@@ -36,8 +36,8 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
-    let wanted = one::Wanted {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
+    let wanted = show::ShowRequest {
         system: stent::NAME,
         kind: "execution",
         list: "sen exec list",
@@ -45,5 +45,5 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         events: args.events,
         check: args.check,
     };
-    one::show(wanted, session).await
+    show::show(wanted, session).await
 }

@@ -9,7 +9,7 @@ use crate::completion::live::{Completes, Live};
 use crate::commands::act::{ActionOptions, apply};
 use crate::commands::reconcile::read_json;
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// Send a signal to an execution and wake what waits for it
 ///
@@ -47,7 +47,7 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let target = args.notify.target(session)?;
     let (id, name) = (crate::keys::checked_key(args.id)?, args.name);
     let payload = read_json(&args.payload, "payload")?;

@@ -13,7 +13,7 @@ pub const HALF: usize = 32 * 1024;
 
 /// The beginning and the end of a stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct CapturedOutput {
     /// The first bytes.
     pub head: Vec<u8>,
     /// The last bytes, after those of the head.
@@ -22,7 +22,7 @@ pub struct Kept {
     pub total: u64,
 }
 
-impl Kept {
+impl CapturedOutput {
     fn push(&mut self, mut bytes: &[u8]) {
         self.total += bytes.len() as u64;
         let room = (HALF - self.head.len()).min(bytes.len());
@@ -55,7 +55,7 @@ pub struct Pump {
 
 #[derive(Default)]
 struct Shared {
-    kept: Mutex<Kept>,
+    kept: Mutex<CapturedOutput>,
     writing: AtomicBool,
     moved: AtomicU64,
     unwritten: Mutex<Option<io::Error>>,
@@ -110,7 +110,7 @@ impl Pump {
     }
 
     /// What was kept.
-    pub fn kept(&self) -> Kept {
+    pub fn kept(&self) -> CapturedOutput {
         let mut kept = self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
         kept.trim();
         kept
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn both_ends_are_kept_and_the_middle_is_counted() {
-        let mut kept = Kept::default();
+        let mut kept = CapturedOutput::default();
         let whole: Vec<u8> = (0..300_000_u32).map(|n| (n % 251) as u8).collect();
         for piece in whole.chunks(7001) {
             kept.push(piece);
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(kept.head, whole[..HALF]);
         assert_eq!(kept.tail, whole[whole.len() - HALF..]);
         assert_eq!(kept.cut(), (whole.len() - 2 * HALF) as u64);
-        let mut short = Kept::default();
+        let mut short = CapturedOutput::default();
         short.push(b"abc");
         assert_eq!((short.head.as_slice(), short.tail.len(), short.cut()), (&b"abc"[..], 0, 0));
     }

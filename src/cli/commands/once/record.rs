@@ -6,7 +6,7 @@ use sen_core::once::{FailedRun, STDERR_TAIL};
 use sen_core::time::Timestamp;
 use serde_json::{Map, Value};
 
-use super::capture::Kept;
+use super::capture::CapturedOutput;
 
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,9 +20,9 @@ pub struct Ending {
     /// When it ended.
     pub finished: Timestamp,
     /// Its standard output.
-    pub stdout: Kept,
+    pub stdout: CapturedOutput,
     /// Its standard error.
-    pub stderr: Kept,
+    pub stderr: CapturedOutput,
 }
 
 impl Ending {
@@ -55,7 +55,7 @@ pub fn encode(ending: &Ending, operation: &str, ascii_only: bool) -> String {
 
 /// Four fields per stream: the kept text, how it is written, how many bytes there were, and after how many bytes of the
 /// kept ones others were left out.
-fn stream(map: &mut Map<String, Value>, name: &str, kept: &Kept, ascii_only: bool) {
+fn stream(map: &mut Map<String, Value>, name: &str, kept: &CapturedOutput, ascii_only: bool) {
     let cut = kept.cut() > 0;
     let storable = |(head, tail): &(String, String)| !ascii_only || (head.is_ascii() && tail.is_ascii());
     let (text, after) = match text(kept).filter(storable) {
@@ -72,7 +72,7 @@ fn stream(map: &mut Map<String, Value>, name: &str, kept: &Kept, ascii_only: boo
 
 /// Both parts as text, unless they are none. jsonb holds no NUL, so text with one is binary as well. A character that the
 /// cut went through is dropped.
-fn text(kept: &Kept) -> Option<(String, String)> {
+fn text(kept: &CapturedOutput) -> Option<(String, String)> {
     if kept.head.contains(&0) || kept.tail.contains(&0) {
         return None;
     }
@@ -141,11 +141,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn kept(bytes: &[u8]) -> Kept {
-        Kept { head: bytes.to_vec(), tail: Vec::new(), total: bytes.len() as u64 }
+    fn kept(bytes: &[u8]) -> CapturedOutput {
+        CapturedOutput { head: bytes.to_vec(), tail: Vec::new(), total: bytes.len() as u64 }
     }
 
-    fn ending(stdout: Kept) -> Ending {
+    fn ending(stdout: CapturedOutput) -> Ending {
         let now = Timestamp::from_micros(0);
         Ending { code: 3, signal: None, started: now, finished: now, stdout, stderr: kept(b"") }
     }
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_cut_through_a_character_leaves_text() {
         let json =
-            encode(&ending(Kept { head: b"ab\xe2\x82".to_vec(), tail: b"\xacxy".to_vec(), total: 100 }), "op", false);
+            encode(&ending(CapturedOutput { head: b"ab\xe2\x82".to_vec(), tail: b"\xacxy".to_vec(), total: 100 }), "op", false);
         assert!(json.contains("\"utf-8\"") && json.contains("\"truncated\":true"), "{json}");
         assert_eq!(stdout(&json), b"ab\n[sen: 96 bytes were not kept]\nxy");
     }

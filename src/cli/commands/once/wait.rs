@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::once::{Client, Once, Standing, Taken, state_of};
+use sen_core::once::{Client, Once, KeyState, Taken, state_of};
 use sen_core::systems::sentinel::record::Status;
 use sen_core::systems::sentinel::verdict::State;
 use sen_core::time::Uptime;
@@ -42,37 +42,37 @@ pub async fn claim(once: &Once, client: &Client, patience: &Patience<'_>, signal
             Claimed::Taken(taken) => *taken,
             interrupted => return Ok(interrupted),
         };
-        let mut standing = match taken {
-            Taken::Theirs(standing) if patience.limit.is_some() => standing,
+        let mut key_state = match taken {
+            Taken::Theirs(key_state) if patience.limit.is_some() => key_state,
             answer => return Ok(Claimed::Taken(Box::new(answer))),
         };
         // Until it is free, and a claim worth making again.
-        while !is_free(&standing) {
+        while !is_free(&key_state) {
             let left = Uptime::now().until(until);
-            if left.is_zero() || !may_end(&standing) {
-                return Ok(Claimed::Taken(Box::new(Taken::Theirs(standing))));
+            if left.is_zero() || !may_end(&key_state) {
+                return Ok(Claimed::Taken(Box::new(Taken::Theirs(key_state))));
             }
             tokio::select! {
                 () = tokio::time::sleep(pause.min(left)) => {}
                 signal = signals.ending() => return Ok(Claimed::Interrupted(signal)),
             }
             pause = (pause * 3 / 2).min(LAST);
-            standing = tokio::select! {
-                standing = client.standing(patience.key) => standing?,
+            key_state = tokio::select! {
+                key_state = client.key_state(patience.key) => key_state?,
                 signal = signals.ending() => return Ok(Claimed::Interrupted(signal)),
             };
         }
     }
 }
 
-fn is_free(standing: &Standing) -> bool {
-    let lease = standing.lease.as_ref();
+fn is_free(key_state: &KeyState) -> bool {
+    let lease = key_state.lease.as_ref();
     lease.is_none_or(|lease| lease.status == Status::Claimed && lease.alive != Some(true))
 }
 
 /// Whether waiting makes sense: a stalled worker may be alive and finish, an uncertain key changes only by a person.
-fn may_end(standing: &Standing) -> bool {
-    standing.lease.as_ref().is_some_and(|lease| matches!(state_of(lease), State::Held | State::Alive | State::Stalled))
+fn may_end(key_state: &KeyState) -> bool {
+    key_state.lease.as_ref().is_some_and(|lease| matches!(state_of(lease), State::Held | State::Alive | State::Stalled))
 }
 
 /// One claim. A signal meanwhile does not leave a key behind that nobody works on.

@@ -17,7 +17,7 @@ use crate::commands::ids::ids;
 use crate::commands::reconcile::read_json;
 use crate::commands::related;
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// Execute the current step of failed, suspended or timed out sagas again
 ///
@@ -175,23 +175,23 @@ pub struct Targets {
 }
 
 /// Retries.
-pub async fn retry(args: RetryArgs, session: &Session) -> Result<Answer> {
+pub async fn retry(args: RetryArgs, session: &Session) -> Result<CommandOutput> {
     act(args.targets, session, &["failed", "timeout"], None, SagaAct::Retry { force: args.force }).await
 }
 
 /// Skips.
-pub async fn skip(args: SkipArgs, session: &Session) -> Result<Answer> {
+pub async fn skip(args: SkipArgs, session: &Session) -> Result<CommandOutput> {
     let output = args.result.as_deref().map(|source| read_json(source, "output")).transpose()?;
     act(args.targets, session, &["suspended"], None, SagaAct::Skip { output, force: args.force }).await
 }
 
 /// Compensates.
-pub async fn compensate(args: CompensateArgs, session: &Session) -> Result<Answer> {
+pub async fn compensate(args: CompensateArgs, session: &Session) -> Result<CommandOutput> {
     act(args.targets, session, &["failed", "timeout"], None, SagaAct::Compensate).await
 }
 
 /// Aborts.
-pub async fn abort(args: AbortArgs, session: &Session) -> Result<Answer> {
+pub async fn abort(args: AbortArgs, session: &Session) -> Result<CommandOutput> {
     let targets = args.targets;
     if targets.all && targets.matching.clone().filter() == Filter::default() {
         return Err(Error::usage("--all without a filter would abort every active saga")
@@ -202,13 +202,13 @@ pub async fn abort(args: AbortArgs, session: &Session) -> Result<Answer> {
 }
 
 /// Makes due.
-pub async fn unstick(args: UnstickArgs, session: &Session) -> Result<Answer> {
+pub async fn unstick(args: UnstickArgs, session: &Session) -> Result<CommandOutput> {
     let act_ = SagaAct::Unstick { unchanged_for: args.unchanged_for, verify: args.verify };
     act(args.targets, session, &[], Some(flag::STUCK), act_).await
 }
 
 /// Notifies.
-pub async fn notify(args: NotifyArgs, session: &Session) -> Result<Answer> {
+pub async fn notify(args: NotifyArgs, session: &Session) -> Result<CommandOutput> {
     let payload = args.payload.as_deref().map(|source| read_json(source, "payload")).transpose()?;
     let event = SagaEvent { id: args.event_id, kind: args.kind, correlation: args.correlation, payload };
     let act = SagaAct::Notify { event, inbox: args.inbox };
@@ -216,7 +216,7 @@ pub async fn notify(args: NotifyArgs, session: &Session) -> Result<Answer> {
     carry(SagaRequest { table: args.saga_table, ids, act }, &args.options, session).await
 }
 
-async fn carry(request: SagaRequest, options: &ActionOptions, session: &Session) -> Result<Answer> {
+async fn carry(request: SagaRequest, options: &ActionOptions, session: &Session) -> Result<CommandOutput> {
     let database = if options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
     carried(&database, request, options, session).await
 }
@@ -227,7 +227,7 @@ async fn carried(
     request: SagaRequest,
     options: &ActionOptions,
     session: &Session,
-) -> Result<Answer> {
+) -> Result<CommandOutput> {
     let system = database.sagas()?;
     let retries = matches!(request.act, SagaAct::Retry { .. });
     let mut action = system.plan(&request).await?;
@@ -245,7 +245,7 @@ async fn act(
     states: &[&str],
     flag: Option<&'static str>,
     act: SagaAct,
-) -> Result<Answer> {
+) -> Result<CommandOutput> {
     let table = targets.matching.saga_table.clone();
     if !targets.all {
         let narrowed = Filter { namespace: None, ..targets.matching.filter() };

@@ -8,7 +8,7 @@ use sen_core::systems::saga::{self, verdict::State};
 
 use crate::output::Format;
 use crate::session::Session;
-use crate::views::{Answer, Batch, ListView, View};
+use crate::views::{CommandOutput, Batch, ListView, View};
 
 /// How severe a verdict on a saga is.
 pub fn severity(state: &str) -> Severity {
@@ -28,7 +28,7 @@ pub struct Shown {
 }
 
 /// Lists what matches.
-pub async fn listed(mut filter: Filter, shown: Shown, session: &Session) -> Result<Answer> {
+pub async fn listed(mut filter: Filter, shown: Shown, session: &Session) -> Result<CommandOutput> {
     let globals = &session.globals;
     if filter.kind.is_empty() && filter.reverse && filter.limit.is_none() && filter.sort.is_none() {
         return Err(Error::usage("--reverse needs --sort when everything is streamed in stored order"));
@@ -45,7 +45,7 @@ pub async fn listed(mut filter: Filter, shown: Shown, session: &Session) -> Resu
         let note = more.then(|| format!("more {nouns} match; these are the first {limit} (--limit 0 lists all)"));
         Ok(Batch { rows, note })
     });
-    Ok(Answer::new(View::List(ListView {
+    Ok(CommandOutput::new(View::List(ListView {
         columns: listing.columns,
         batches: Box::pin(batches),
         now: listing.now,

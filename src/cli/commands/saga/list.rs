@@ -12,7 +12,7 @@ use super::common::{Shown, listed, severity};
 use crate::completion::live::{Completes, Live};
 use crate::args::{span, when};
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// List sagas, the one that changed last first
 #[derive(Debug, clap::Args)]
@@ -109,7 +109,7 @@ impl Matching {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let filter = Filter {
         sort: args.sort,
         reverse: args.reverse,

@@ -15,9 +15,9 @@ use super::common::{Shown, listed};
 use crate::completion::live::{Completes, Live};
 use crate::args::{span, when};
 use crate::commands::act::{ActionOptions, apply};
-use crate::commands::one::{self, Wanted};
+use crate::commands::show::{self, ShowRequest};
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// Messages that sagas send
 #[derive(Debug, clap::Args)]
@@ -85,7 +85,7 @@ enum InboxVerb {
 }
 
 #[derive(Debug, Clone, clap::Args)]
-struct Which {
+struct MessageFilter {
     /// Only of this topic, event type or step
     #[arg(long, value_name = "NAME")]
     topic: Option<String>,
@@ -125,7 +125,7 @@ struct List {
     saga: Option<String>,
 
     #[command(flatten)]
-    which: Which,
+    which: MessageFilter,
 
     /// Only those in this table, or in that of the sagas in this table
     #[arg(long, value_name = "TABLE", add = Completes(Live::SagaTable))]
@@ -170,7 +170,7 @@ struct Requeue {
     group: Vec<String>,
 
     #[command(flatten)]
-    which: Which,
+    which: MessageFilter,
 
     /// Only those in this message table
     #[arg(long, value_name = "TABLE")]
@@ -189,7 +189,7 @@ struct Requeue {
 }
 
 /// Runs `sen saga outbox`.
-pub async fn outbox(args: OutboxArgs, session: &Session) -> Result<Answer> {
+pub async fn outbox(args: OutboxArgs, session: &Session) -> Result<CommandOutput> {
     match args.verb {
         OutboxVerb::List(args) => list(*args, kind::OUTBOX, session).await,
         OutboxVerb::Show(args) => show(&args, kind::OUTBOX, session).await,
@@ -198,7 +198,7 @@ pub async fn outbox(args: OutboxArgs, session: &Session) -> Result<Answer> {
 }
 
 /// Runs `sen saga inbox`.
-pub async fn inbox(args: InboxArgs, session: &Session) -> Result<Answer> {
+pub async fn inbox(args: InboxArgs, session: &Session) -> Result<CommandOutput> {
     match args.verb {
         InboxVerb::List(args) => list(*args, kind::INBOX, session).await,
         InboxVerb::Show(args) => show(&args, kind::INBOX, session).await,
@@ -206,7 +206,7 @@ pub async fn inbox(args: InboxArgs, session: &Session) -> Result<Answer> {
     }
 }
 
-async fn list(args: List, kind: &'static str, session: &Session) -> Result<Answer> {
+async fn list(args: List, kind: &'static str, session: &Session) -> Result<CommandOutput> {
     let filter = Filter {
         kind,
         states: args.state,
@@ -231,13 +231,13 @@ async fn list(args: List, kind: &'static str, session: &Session) -> Result<Answe
     listed(filter, shown, session).await
 }
 
-async fn show(args: &Show, kind: &'static str, session: &Session) -> Result<Answer> {
+async fn show(args: &Show, kind: &'static str, session: &Session) -> Result<CommandOutput> {
     let list = if kind == kind::OUTBOX { "sen saga outbox list" } else { "sen saga inbox list" };
-    let wanted = Wanted { system: saga::NAME, kind, list, ids: &args.ids, events: 0, check: args.check };
-    one::show(wanted, session).await
+    let wanted = ShowRequest { system: saga::NAME, kind, list, ids: &args.ids, events: 0, check: args.check };
+    show::show(wanted, session).await
 }
 
-async fn requeue(args: Requeue, kind: &'static str, session: &Session) -> Result<Answer> {
+async fn requeue(args: Requeue, kind: &'static str, session: &Session) -> Result<CommandOutput> {
     let ids = args.ids.into_iter().map(crate::keys::checked_key).collect::<Result<Vec<_>>>()?;
     let filter = LetterFilter {
         ids,

@@ -4,9 +4,9 @@ use sen_core::error::Result;
 use sen_core::systems::saga;
 
 use crate::completion::live::{Completes, Live};
-use crate::commands::one::{self, Wanted};
+use crate::commands::show::{self, ShowRequest};
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// Show everything known of a saga: its steps, its messages, what it waits for, with a verdict
 #[derive(Debug, clap::Args)]
@@ -32,8 +32,8 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
-    let wanted = Wanted {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
+    let wanted = ShowRequest {
         system: saga::NAME,
         kind: "saga",
         list: "sen saga list",
@@ -41,5 +41,5 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         events: args.steps,
         check: args.check,
     };
-    one::show(wanted, session).await
+    show::show(wanted, session).await
 }

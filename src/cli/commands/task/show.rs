@@ -4,9 +4,9 @@ use sen_core::error::Result;
 use sen_core::systems::stent;
 
 use crate::completion::live::{Completes, Live};
-use crate::commands::one;
+use crate::commands::show;
 use crate::session::Session;
-use crate::views::Answer;
+use crate::views::CommandOutput;
 
 /// Show a task: its lease and whether its worker is gone, arguments, result or error, retry policy, dead letter
 #[derive(Debug, clap::Args)]
@@ -27,8 +27,8 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<Answer> {
-    let wanted = one::Wanted {
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
+    let wanted = show::ShowRequest {
         system: stent::NAME,
         kind: stent::TASKS,
         list: "sen task list",
@@ -36,5 +36,5 @@ pub async fn run(args: Args, session: &Session) -> Result<Answer> {
         events: 0,
         check: args.check,
     };
-    one::show(wanted, session).await
+    show::show(wanted, session).await
 }

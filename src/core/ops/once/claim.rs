@@ -8,7 +8,7 @@ use sen_model::permit::{Consent, WritePermit};
 use sen_model::plan::{Plan, Risk};
 use sen_model::text::named;
 use sen_model::time::Uptime;
-use sen_sentinel::once_port::{Claim, Held, Standing, Wish};
+use sen_sentinel::once_port::{Claim, ClaimRequest, Held, KeyState};
 use sen_sentinel::record::Status;
 
 use super::client::Client;
@@ -23,7 +23,7 @@ pub enum Taken {
     /// The key is ours, and executing.
     Ours(Hold),
     /// It is not: what stands there.
-    Theirs(Standing),
+    Theirs(KeyState),
 }
 
 impl Client {
@@ -32,7 +32,7 @@ impl Client {
     pub(super) async fn claim(&self, key: String, ttl: Duration, hard_ttl: Duration) -> Result<Taken> {
         let plan = plan(&key, self.database());
         let permit = WritePermit::grant(&plan, Consent::InAdvance, None)?;
-        let wish = Wish { key, owner: owner(plan.operation), ttl, hard_ttl };
+        let wish = ClaimRequest { key, owner: owner(plan.operation), ttl, hard_ttl };
         let first = Uptime::now();
         let mut lost: Option<Error> = None;
         for _ in 0..3 {
@@ -52,8 +52,8 @@ impl Client {
                 Ok(Claim::Taken(held)) => {
                     return Ok(Taken::Ours(Hold::new(self.clone(), held, permit, sent, (ttl, hard_ttl))));
                 }
-                Ok(Claim::Refused(standing)) => {
-                    let lease = standing.lease.as_ref();
+                Ok(Claim::Refused(key_state)) => {
+                    let lease = key_state.lease.as_ref();
                     // Executing still: what an operator has taken over since is ours no longer.
                     let ours = lease.filter(|lease| {
                         lease.owner_id.as_deref() == Some(wish.owner.as_str())
@@ -65,7 +65,7 @@ impl Client {
                             let held = Held { key: wish.key, owner: wish.owner, token };
                             Taken::Ours(Hold::new(self.clone(), held, permit, first, (ttl, hard_ttl)))
                         }
-                        _ => Taken::Theirs(standing),
+                        _ => Taken::Theirs(key_state),
                     });
                 }
                 Err(error) if error.kind() == ErrorKind::Disconnected => {
@@ -101,7 +101,7 @@ fn host() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_else(|_| "unknown".into())
 }
 
-fn unknown(wish: &Wish, cause: Error) -> Error {
+fn unknown(wish: &ClaimRequest, cause: Error) -> Error {
     let message = format!(
         "the connection was lost while claiming {}: nothing was started, but the key may stand claimed by {}",
         named(&wish.key),

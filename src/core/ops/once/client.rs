@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sen_model::error::{ErrorKind, Result};
-use sen_sentinel::once_port::{ClaimStore, Standing};
+use sen_sentinel::once_port::{ClaimStore, KeyState};
 use sen_stores::url::Target;
 
 use crate::registry;
@@ -82,12 +82,12 @@ impl Client {
     ///
     /// # Errors
     /// What the store reports.
-    pub async fn standing(&self, key: &str) -> Result<Standing> {
+    pub async fn key_state(&self, key: &str) -> Result<KeyState> {
         let line = self.line().await?;
-        match line.standing(key).await {
+        match line.key_state(key).await {
             Err(error) if error.kind() == ErrorKind::Disconnected => {
                 self.drop_line(&line);
-                self.line().await?.standing(key).await
+                self.line().await?.key_state(key).await
             }
             answer => answer,
         }

@@ -21,21 +21,21 @@ pub struct Hold {
     client: Client,
     held: Held,
     permit: WritePermit,
-    lease: Mutex<Reckoned>,
+    lease: Mutex<LeaseDeadline>,
     /// A moment before the claim, and how long after it heartbeats can extend the lease.
     hard: (Uptime, Duration),
 }
 
 /// The lease as we may reckon with it.
 #[derive(Debug, Clone, Copy)]
-struct Reckoned {
+struct LeaseDeadline {
     /// A moment before the server last began the lease anew.
     base: Uptime,
     /// How long it then lasts.
     ttl: Duration,
 }
 
-impl Reckoned {
+impl LeaseDeadline {
     fn share(self, parts: u32, of: u32) -> Uptime {
         self.base.plus(self.ttl * parts / of)
     }
@@ -87,7 +87,7 @@ impl Hold {
         (ttl, hard_ttl): (Duration, Duration),
     ) -> Self {
         let hard = (base, hard_ttl.max(ttl));
-        Self { client, held, permit, lease: Mutex::new(Reckoned { base, ttl }), hard }
+        Self { client, held, permit, lease: Mutex::new(LeaseDeadline { base, ttl }), hard }
     }
 
     /// A moment before the hard limit.
@@ -116,12 +116,12 @@ impl Hold {
         self.permit.operation()
     }
 
-    fn reckoned(&self) -> Reckoned {
+    fn reckoned(&self) -> LeaseDeadline {
         *self.lease.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn renewed(&self, base: Uptime, ttl: Duration) {
-        *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Reckoned { base, ttl };
+        *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = LeaseDeadline { base, ttl };
     }
 
     /// When work must be told to stop: three quarters of the TTL after the last acknowledged beat, or shortly before the hard
@@ -251,7 +251,7 @@ impl Hold {
             if line.complete(&self.held, json, &self.permit).await? {
                 return Ok(Settled::Done);
             }
-            let lease = line.standing(&self.held.key).await?.lease;
+            let lease = line.key_state(&self.held.key).await?.lease;
             match &lease {
                 Some(lease) if unsure && self.is_ours(lease, json) => Ok(Settled::Done),
                 _ => Ok(Settled::Gone(lease.map(Box::new))),
@@ -311,7 +311,7 @@ impl Hold {
                 if done {
                     return Ok(Settled::Done);
                 }
-                let lease = line.standing(&self.held.key).await?.lease;
+                let lease = line.key_state(&self.held.key).await?.lease;
                 // Gone after a release that was not answered: it was ours that deleted it.
                 Ok(if unsure && lease.is_none() && matches!(end, End::Release) {
                     Settled::Done

@@ -8,7 +8,7 @@ use crate::record::NAME;
 use crate::record::{Status, Task};
 use crate::verdict::{State, is_dead, state};
 use sen_model::record::Section;
-use sen_model::summary::{Attention, Count, Statistics, Survey};
+use sen_model::summary::{Attention, Count, Statistics, Summary};
 use sen_model::time::{Timestamp, humane};
 use sen_model::value::{Column, Show, Value};
 use sen_model::verdict::{NextCommand, Severity};
@@ -136,7 +136,7 @@ impl Census {
     }
 
     /// The survey.
-    pub(crate) fn survey(&self, server: Server, workers: usize, now: Timestamp) -> Survey {
+    pub(crate) fn summary(&self, server: Server, workers: usize, now: Timestamp) -> Summary {
         let counts: Vec<(State, Count)> = State::ALL
             .into_iter()
             .map(|state| {
@@ -152,7 +152,7 @@ impl Census {
         let attention =
             unattended.into_iter().chain(counts.iter().filter_map(|(state, count)| attention(*state, count, now)));
         let attention = attention.collect();
-        Survey {
+        Summary {
             unread: Vec::new(),
             system: NAME,
             version: if server.replica { "0.1, on a replica".into() } else { "0.1".into() },

@@ -9,7 +9,7 @@ use crate::record::NAME;
 use crate::record::Task;
 use crate::rules::subject;
 use crate::verdict::{Facts, judge, state};
-use sen_model::record::{Found, Section};
+use sen_model::record::{Record, Section};
 use sen_model::subject::Subject;
 use sen_model::time::{Timestamp, humane};
 use sen_model::value::{Column, Row, Show, Value};
@@ -55,7 +55,7 @@ const HELD_COLUMNS: &[Column] = &[
 ];
 
 /// One task in depth.
-pub(crate) fn found(look: Look, effects: Vec<Effect>, events: Option<Events>, remarks: &[String]) -> Found {
+pub(crate) fn found(look: Look, effects: Vec<Effect>, events: Option<Events>, remarks: &[String]) -> Record {
     let done = effects.iter().filter(|effect| effect.is_done()).count();
     let facts = Facts {
         task: &look.task,
@@ -117,7 +117,7 @@ pub(crate) fn found(look: Look, effects: Vec<Effect>, events: Option<Events>, re
         columns: EFFECT_COLUMNS,
         rows: effects.into_iter().map(effect_row).collect(),
     });
-    Found {
+    Record {
         subject: subject(&task.id),
         now: look.now,
         lead: 8,
@@ -129,10 +129,10 @@ pub(crate) fn found(look: Look, effects: Vec<Effect>, events: Option<Events>, re
 }
 
 fn effect_row(effect: Effect) -> Row {
-    let standing = if effect.is_done() { "done" } else { "begun" };
+    let replayability = if effect.is_done() { "done" } else { "begun" };
     vec![
         Value::Text(effect.key),
-        Value::Name(standing),
+        Value::Name(replayability),
         effect.lock_ttl_ms.filter(|ttl| *ttl >= 0).map_or(Value::Null, Value::Millis),
         json(effect.result),
     ]
@@ -190,7 +190,7 @@ fn checkpoint_sections(checkpoint: Checkpoint) -> [Section; 3] {
 }
 
 /// One worker in depth.
-pub(crate) fn found_worker(worker: &str, beat: Option<Heartbeat>, held: Vec<Task>, now: Timestamp) -> Found {
+pub(crate) fn found_worker(worker: &str, beat: Option<Heartbeat>, held: Vec<Task>, now: Timestamp) -> Record {
     let (state_name, severity) = worker_state(beat.as_ref());
     let mut evidence = Vec::new();
     let told = beat.unwrap_or_default();
@@ -228,7 +228,7 @@ pub(crate) fn found_worker(worker: &str, beat: Option<Heartbeat>, held: Vec<Task
             ]
         })
         .collect();
-    Found {
+    Record {
         subject: Subject::new(NAME, "worker", worker),
         now,
         lead: 0,

@@ -15,9 +15,9 @@ use crate::record::Entry;
 use crate::shape::{Model, Table};
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
-use sen_stores::postgres::link::Link;
 use sen_stores::postgres::outcome::{Proof, Written};
-use sen_stores::postgres::read::Ask;
+use sen_stores::postgres::read::Query;
+use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::sql::Sql;
 
 /// The context with fields set, outputs added and list items appended. What is not touched keeps its bytes.
@@ -166,7 +166,12 @@ fn proof_of(model: &Model) -> Result<Sql> {
     ))
 }
 
-pub(super) async fn change(link: &Arc<Link>, model: &Model, change: &Change, permit: &WritePermit) -> Result<bool> {
+pub(super) async fn change(
+    link: &Arc<SharedConnection>,
+    model: &Model,
+    change: &Change,
+    permit: &WritePermit,
+) -> Result<bool> {
     let sql = statement(model)?;
     let Change { guard, context, .. } = change;
     let forward = i32::from(change.advance);
@@ -197,7 +202,7 @@ pub(super) async fn change(link: &Arc<Link>, model: &Model, change: &Change, per
         (&entries, Type::TEXT),
     ];
     let left = guarded(table(Sql::new("SELECT 1 FROM "), &model.state)?.then(" AS s"), model)?;
-    let left = Ask::new(&left, params.clone());
+    let left = Query::new(&left, params.clone());
     let proof = proof_of(model)?;
     let proof = |_: &Written<'_>| {
         Proof::new(proof.clone())
@@ -208,12 +213,17 @@ pub(super) async fn change(link: &Arc<Link>, model: &Model, change: &Change, per
             .with(change.fresh.clone(), Type::TEXT)
     };
     let left = (&*model.state.shown(), left);
-    let row = link.change_one(&Ask::new(&sql, params), left, &proof, permit.operation()).await?;
+    let row = link.change_one(&Query::new(&sql, params), left, &proof, permit.operation()).await?;
     Ok(row.is_some())
 }
 
 /// Whether an event of this id was there already shows in that no row comes back.
-pub(super) async fn ingest(link: &Arc<Link>, inbox: &Table, event: &Event, permit: &WritePermit) -> Result<bool> {
+pub(super) async fn ingest(
+    link: &Arc<SharedConnection>,
+    inbox: &Table,
+    event: &Event,
+    permit: &WritePermit,
+) -> Result<bool> {
     let sql = table(Sql::new("INSERT INTO "), inbox)?.then(
         " (id, event_id, saga_id, event_type, correlation_id, payload, source, occurred_at, status, attempts,
             next_attempt_at) SELECT $1::text",
@@ -237,8 +247,8 @@ pub(super) async fn ingest(link: &Arc<Link>, inbox: &Table, event: &Event, permi
         .then(" AS m WHERE m.id::text = $4) THEN 'landed' ELSE 'absent' END");
     let proof = |_: &Written<'_>| Proof::new(landed.clone()).with(event.row.clone(), Type::TEXT);
     let free = table(Sql::new("SELECT 1 WHERE NOT EXISTS (SELECT FROM "), inbox)?.then(" AS m WHERE m.event_id = $1)");
-    let left = (&*inbox.shown(), Ask::new(&free, [(&event.id as _, Type::TEXT)]));
-    Ok(link.change_one(&Ask::new(&sql, params), left, &proof, permit.operation()).await?.is_some())
+    let left = (&*inbox.shown(), Query::new(&free, [(&event.id as _, Type::TEXT)]));
+    Ok(link.change_one(&Query::new(&sql, params), left, &proof, permit.operation()).await?.is_some())
 }
 
 /// $1 the step, $2 the definition's name. A bounded look backwards: a step that never succeeded must not cost a scan.

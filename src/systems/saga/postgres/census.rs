@@ -11,8 +11,8 @@ use crate::shape::{Model, Models, Table};
 use crate::state::OVERDUE;
 use sen_model::error::Result;
 use sen_stores::postgres::decode::Cells;
-use sen_stores::postgres::link::Link;
-use sen_stores::postgres::read::Ask;
+use sen_stores::postgres::read::Query;
+use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::sql::Sql;
 
 /// What a question of the census is about.
@@ -62,7 +62,7 @@ fn unwritable(model: &Model, surely: bool) -> Result<Sql> {
         ))
 }
 
-pub(super) async fn census(link: &Arc<Link>, models: &Models) -> Result<Census> {
+pub(super) async fn census(link: &Arc<SharedConnection>, models: &Models) -> Result<Census> {
     let mut questions = Vec::new();
     for model in &models.models {
         let sql = judge(Sql::new("SELECT "), model)?.then(", count(*), min(s.updated_at)::timestamptz FROM ");
@@ -80,7 +80,7 @@ pub(super) async fn census(link: &Arc<Link>, models: &Models) -> Result<Census> 
             questions.push((About::Ignored, ignored(model, inbox)?));
         }
     }
-    let asks = std::iter::once(Ask::new(&CLOCK, [])).chain(questions.iter().map(|(_, sql)| Ask::new(sql, [])));
+    let asks = std::iter::once(Query::new(&CLOCK, [])).chain(questions.iter().map(|(_, sql)| Query::new(sql, [])));
     let mut answers = link.snapshot(&asks.collect::<Vec<_>>()).await?.into_iter();
     let mut census = Census::default();
     if let Some(now) = answers.next() {

@@ -9,8 +9,8 @@ use crate::port::{Bound, Order, SagaQuery, Sagas, micros};
 use crate::shape::Model;
 use crate::state::State;
 use sen_model::error::Result;
-use sen_stores::postgres::link::Link;
-use sen_stores::postgres::read::{Ask, chunks};
+use sen_stores::postgres::read::{Query, chunks};
+use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::sql::Sql;
 
 const fn order_by(order: Order, descending: bool) -> &'static str {
@@ -87,7 +87,7 @@ pub(super) fn status_literals(mut sql: Sql, model: &Model, statuses: &'static [&
     Ok(sql.then(")"))
 }
 
-pub(super) async fn list(link: &Arc<Link>, model: &Model, query: &SagaQuery) -> Result<Sagas> {
+pub(super) async fn list(link: &Arc<SharedConnection>, model: &Model, query: &SagaQuery) -> Result<Sagas> {
     let sql = statement(model, query)?;
     let known = |status: &&String| model.knows(status);
     let stored: Vec<&String> = query.stored.iter().filter(known).collect();
@@ -117,7 +117,7 @@ pub(super) async fn list(link: &Arc<Link>, model: &Model, query: &SagaQuery) -> 
         (&query.limit, Type::INT8),
         (&query.payloads, Type::BOOL),
     ];
-    let (now, rows) = link.snapshot_stream(&Ask::new(&CLOCK, []), &Ask::new(&sql, params)).await?;
+    let (now, rows) = link.snapshot_stream(&Query::new(&CLOCK, []), &Query::new(&sql, params)).await?;
     let shown = model.state.shown();
     Ok(Sagas { now: clock(&now), chunks: Box::pin(chunks(rows, move |row| saga(row, &shown))) })
 }

@@ -8,14 +8,14 @@ use tokio_postgres::types::Type;
 
 use super::messages;
 use super::sql::{CLOCK, Param, clock, saga, select, table, wanted};
-use crate::port::{Look, Seen, Wanted};
+use crate::port::{Look, Observed, SagaSelector};
 use crate::record::{Entry, Mailbox, Message, uuid};
 use crate::shape::{Model, Models, Table};
 use sen_model::error::Result;
 use sen_model::time::Timestamp;
 use sen_stores::postgres::decode::Cells;
-use sen_stores::postgres::link::Link;
-use sen_stores::postgres::read::Ask;
+use sen_stores::postgres::read::Query;
+use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::sql::Sql;
 
 /// The steps of the wanted sagas: the newest $4 of each, with how many there are and whether one rolled back.
@@ -63,7 +63,7 @@ enum About<'a> {
     Messages(Mailbox, &'a Table),
 }
 
-fn seen(row: &Row, model: &Model) -> Seen {
+fn seen(row: &Row, model: &Model) -> Observed {
     let mut saga = saga(row, &model.state.shown());
     let mut steps = Vec::new();
     if model.keeps_history() {
@@ -76,10 +76,10 @@ fn seen(row: &Row, model: &Model) -> Seen {
         saga.compensated = model.history.as_ref().map(|_| false);
     }
     let recorded = i64::try_from(steps.len()).unwrap_or(i64::MAX);
-    Seen { saga, model: model.state.number, steps, recorded, messages: Vec::new(), holders: Vec::new() }
+    Observed { saga, model: model.state.number, steps, recorded, messages: Vec::new(), holders: Vec::new() }
 }
 
-fn add_steps(sagas: &mut [Seen], rows: &[Row]) {
+fn add_steps(sagas: &mut [Observed], rows: &[Row]) {
     let at: HashMap<String, usize> = sagas.iter().enumerate().map(|(at, seen)| (seen.saga.id.clone(), at)).collect();
     for row in rows {
         let mut cells = Cells::new(row);
@@ -93,10 +93,10 @@ fn add_steps(sagas: &mut [Seen], rows: &[Row]) {
 }
 
 /// Where a message belongs: to its saga, or to the newest of its aggregation.
-fn add_message(sagas: &mut [Seen], message: Message) {
+fn add_message(sagas: &mut [Observed], message: Message) {
     let own = sagas.iter().position(|seen| message.saga.as_ref() == Some(&seen.saga.id));
     let about = || {
-        let same = |seen: &Seen| message.aggregation.as_ref() == Some(&seen.saga.aggregation);
+        let same = |seen: &Observed| message.aggregation.as_ref() == Some(&seen.saga.aggregation);
         if message.saga.is_some() { None } else { sagas.iter().position(same) }
     };
     if let Some(at) = own.or_else(about)
@@ -107,7 +107,7 @@ fn add_message(sagas: &mut [Seen], message: Message) {
 }
 
 /// What is asked for, newest change first.
-pub(super) async fn look(link: &Arc<Link>, models: &Models, what: &Wanted<'_>) -> Result<Look> {
+pub(super) async fn look(link: &Arc<SharedConnection>, models: &Models, what: &SagaSelector<'_>) -> Result<Look> {
     let mut questions = vec![(About::Clock, CLOCK.clone())];
     for model in &models.models {
         let context = if model.keeps_history() { "s.context::text, s.step_history::text" } else { "s.context::text" };
@@ -131,7 +131,7 @@ pub(super) async fn look(link: &Arc<Link>, models: &Models, what: &Wanted<'_>) -
             About::Sagas(_) | About::Messages(..) => 3,
             About::Steps => 4,
         };
-        Ask::new(sql, params[..used].iter().cloned())
+        Query::new(sql, params[..used].iter().cloned())
     });
     let answers = link.snapshot(&asks.collect::<Vec<_>>()).await?;
     let mut look = Look { now: Timestamp::NEG_INFINITY, sagas: Vec::new() };

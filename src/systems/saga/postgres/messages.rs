@@ -13,9 +13,9 @@ use crate::shape::{Model, Models, Table};
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
 use sen_stores::postgres::decode::Cells;
-use sen_stores::postgres::link::Link;
 use sen_stores::postgres::outcome::{Proof, Written};
-use sen_stores::postgres::read::{Ask, chunks};
+use sen_stores::postgres::read::{Query, chunks};
+use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::postgres::write::{Left, free};
 use sen_stores::sql::Sql;
 
@@ -122,7 +122,7 @@ fn saga_status(mut sql: Sql, models: &Models, kind: Mailbox, box_: &Table) -> Re
 /// Parameters: $1 ids, $2 event ids, $3 statuses, $4 microseconds, $5 saga id, $6 what it is about, $7 topic or step,
 /// $8 error, $9 since, $10 since ago, $11 until, $12 until ago, $13 older than, $14 limit, $15 whether payloads are wanted.
 pub(super) async fn list(
-    link: &Arc<Link>,
+    link: &Arc<SharedConnection>,
     models: &Models,
     kind: Mailbox,
     box_: &Table,
@@ -193,7 +193,7 @@ pub(super) async fn list(
         (&query.limit, Type::INT8),
         (&query.payloads, Type::BOOL),
     ];
-    let (now, rows) = link.snapshot_stream(&Ask::new(&CLOCK, []), &Ask::new(&sql, params)).await?;
+    let (now, rows) = link.snapshot_stream(&Query::new(&CLOCK, []), &Query::new(&sql, params)).await?;
     let shown = box_.shown();
     Ok(Messages { now: clock(&now), chunks: Box::pin(chunks(rows, move |row| message(row, kind, &shown))) })
 }
@@ -280,7 +280,7 @@ fn requeued(models: &Models, kind: Mailbox, box_: &Table) -> Result<Sql> {
 }
 
 pub(super) async fn requeue(
-    link: &Arc<Link>,
+    link: &Arc<SharedConnection>,
     models: &Models,
     kind: Mailbox,
     box_: &Table,
@@ -306,8 +306,8 @@ pub(super) async fn requeue(
     let left = left(box_)?;
     let seen_again: [Param<'_>; 3] =
         [(&ids, Type::TEXT_ARRAY), (&statuses, Type::TEXT_ARRAY), (&changes, Type::INT8_ARRAY)];
-    let left = Left { wanted: seen.len(), ask: Ask::new(&left, seen_again) };
-    let changed = link.change_or_left(&Ask::new(&sql, params), &left, &proof, permit.operation()).await?;
+    let left = Left { wanted: seen.len(), ask: Query::new(&left, seen_again) };
+    let changed = link.change_or_left(&Query::new(&sql, params), &left, &proof, permit.operation()).await?;
     let ids = |rows: &[Row]| rows.iter().filter_map(|row| Cells::new(row).text(0)).collect();
     Ok(Requeued { done: ids(&changed.rows), kept: ids(&changed.left) })
 }

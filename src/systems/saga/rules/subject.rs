@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
 
-use crate::port::{Change, Edits, Guard, Seen};
+use crate::port::{Change, Edits, Guard, Observed};
 use crate::record::{Entry, Saga, Status};
 use crate::shape::Model;
 use crate::story;
@@ -16,7 +16,7 @@ pub(crate) type Ruling = Result<(Change, Vec<String>), String>;
 /// A saga with what a change of it needs.
 pub(crate) struct Subject<'a> {
     /// The saga and its steps.
-    pub seen: &'a Seen,
+    pub seen: &'a Observed,
     /// The tables it is in.
     pub model: &'a Model,
     /// A token that is not in use.

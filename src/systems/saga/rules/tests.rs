@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::examples::saga;
-use crate::port::{Event, Seen};
+use crate::port::{Event, Observed};
 use crate::record::{Awaiting, Saga};
 use crate::shape::{Field, Model, Table};
 use sen_model::time::Timestamp;
@@ -28,7 +28,7 @@ fn model(kept: bool) -> Model {
     Model { state: table, history, outbox: None, inbox: None, doubts: Vec::new() }
 }
 
-fn seen(saga: Saga, steps: &[(&str, &str)]) -> Seen {
+fn seen(saga: Saga, steps: &[(&str, &str)]) -> Observed {
     let step = |(phase, status): &(&str, &str)| Entry {
         phase: (*phase).into(),
         status: (*status).into(),
@@ -37,7 +37,7 @@ fn seen(saga: Saga, steps: &[(&str, &str)]) -> Seen {
         input: Some(r#"{"order": 1}"#.into()),
         ..Entry::default()
     };
-    Seen {
+    Observed {
         saga,
         model: 1,
         steps: steps.iter().map(step).collect(),
@@ -47,7 +47,7 @@ fn seen(saga: Saga, steps: &[(&str, &str)]) -> Seen {
     }
 }
 
-fn with<T>(seen: &Seen, act: impl FnOnce(&Subject<'_>) -> T) -> T {
+fn with<T>(seen: &Observed, act: impl FnOnce(&Subject<'_>) -> T) -> T {
     let model = model(false);
     act(&Subject { seen, model: &model, fresh: "new".into(), elsewhere: None })
 }

@@ -133,7 +133,7 @@ pub(super) fn step_row(entry: Entry) -> Row {
 
 /// A message under [`MESSAGE_COLUMNS`].
 pub(crate) fn message_row(message: Message) -> Row {
-    let standing = rules::standing(&message, LEFT);
+    let replayability = rules::replayability(&message, LEFT);
     vec![
         Value::Text(message.id),
         Value::Name(message.kind.name()),
@@ -147,7 +147,7 @@ pub(crate) fn message_row(message: Message) -> Row {
         Value::text(message.saga),
         Value::text(message.step),
         Value::text(message.key),
-        Value::Name(standing.name()),
+        Value::Name(replayability.name()),
         Value::Text(message.table),
         Value::text(message.event),
         Value::time(message.done),

@@ -1,7 +1,7 @@
 //! What else a saga or a message leads to. Pure.
 
 use super::message::trouble;
-use crate::port::Seen;
+use crate::port::Observed;
 use crate::record::{Mailbox, Message};
 use sen_model::cause::{Certainty, Related, candidates};
 
@@ -11,7 +11,7 @@ const CANDIDATES: usize = 10;
 const MESSAGES: usize = 5;
 
 /// What a saga is related to.
-pub(crate) fn related_to_saga(seen: &Seen) -> Vec<Related> {
+pub(crate) fn related_to_saga(seen: &Observed) -> Vec<Related> {
     let saga = &seen.saga;
     let mut out = vec![
         related(&saga.aggregation, "what it is about", Certainty::Proven),

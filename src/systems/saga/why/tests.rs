@@ -19,7 +19,7 @@ fn entry(phase: &str, status: &str, input: Option<&str>) -> Entry {
 }
 
 fn rules(saga: Saga, steps: Vec<Entry>, messages: Vec<Message>) -> Vec<(&'static str, Severity)> {
-    let seen = Seen { saga, model: 1, steps, recorded: 0, messages, holders: vec![] };
+    let seen = Observed { saga, model: 1, steps, recorded: 0, messages, holders: vec![] };
     of_saga(&seen, None).iter().map(|cause| (cause.rule, cause.severity)).collect()
 }
 
@@ -42,7 +42,7 @@ fn each_state_has_its_cause() {
     let missing = Saga { error: Some(format!("{} 'charge'", GAVE_UP[1])), ..plain(Status::Failed, None) };
     assert_eq!(rules(missing, vec![], vec![]), [("compensation_without_entry", Critical)]);
     let abort = entry("EXECUTE", "ERROR", Some(r#"{"_admin": "abort", "_sen": {"who": "maria@ops", "why": "INC-7"}}"#));
-    let given_up = Seen {
+    let given_up = Observed {
         saga: plain(Status::Failed, None),
         model: 1,
         steps: vec![entry("EXECUTE", "SUCCESS", None), abort],
@@ -98,7 +98,7 @@ fn messages_are_explained_and_lead_to_their_sagas() {
 fn a_saga_leads_to_what_its_context_names() {
     let context = r#"{"saga_id": "73277b4b-da5d-49ab-b7d1-76bbaee5575a", "initial_data": {"key": "payments:order-1"}}"#;
     let saga = Saga { context: Some(context.into()), ..saga(Status::Failed, None) };
-    let seen = Seen {
+    let seen = Observed {
         saga,
         model: 1,
         steps: vec![],

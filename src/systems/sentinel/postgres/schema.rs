@@ -13,8 +13,8 @@ use sen_model::permit::WritePermit;
 use sen_model::report::{Item, Outcome};
 use sen_model::subject::Subject;
 use sen_stores::postgres::decode::Cells;
-use sen_stores::postgres::link::Link;
 use sen_stores::postgres::outcome::Proof;
+use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::sql::Sql;
 
 /// The schema of sentinel-coordination 0.5.0 (`schema.py`): the same columns, types, checks, defaults and index names.
@@ -68,7 +68,7 @@ static MADE: Sql = Sql::new(
 const INIT: Duration = Duration::from_secs(30);
 
 /// Creates what is missing.
-pub(super) async fn init(link: &Arc<Link>, permit: &WritePermit) -> Result<Vec<Item>> {
+pub(super) async fn init(link: &Arc<SharedConnection>, permit: &WritePermit) -> Result<Vec<Item>> {
     let db = link.live().await?;
     let fail = |error| db.explain(error);
     let client = db.client();

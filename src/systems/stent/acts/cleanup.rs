@@ -15,7 +15,7 @@ use sen_model::subject::Subject;
 use super::items::item;
 use super::rules;
 use crate::handle::Stent;
-use crate::letters::chosen::{Chosen, Places, Wanted};
+use crate::letters::targets::{DeadLetterRef, Places, TargetSet};
 use crate::names;
 use crate::plan::CleanupAction;
 
@@ -40,7 +40,7 @@ impl Stent {
         let now = self.store.find("", 0, false).await?.now;
         let before = self.zone.wall(now.minus(older_than));
         let old = self.acts()?.old(before, &states, limit.and_then(|limit| i64::try_from(limit).ok())).await?;
-        let (mut chosen, mut set) = (Chosen::default(), Set::default());
+        let (mut chosen, mut set) = (TargetSet::default(), Set::default());
         let (mut letters, mut live) = (0, 0);
         for execution in old {
             if execution.letters {
@@ -79,7 +79,7 @@ impl Stent {
 /// Ended executions that are removed batch by batch.
 struct Removals<'a> {
     stent: &'a Stent,
-    chosen: &'a Chosen,
+    chosen: &'a TargetSet,
     permit: &'a WritePermit,
 }
 
@@ -90,7 +90,7 @@ impl Targets for Removals<'_> {
     }
 
     async fn apply(&mut self, places: Range<usize>) -> Result<Vec<Item>> {
-        let executions: Vec<Wanted> = places.filter_map(|at| self.chosen.get(at)).collect();
+        let executions: Vec<DeadLetterRef> = places.filter_map(|at| self.chosen.get(at)).collect();
         let acts = self.stent.acts()?;
         match acts.clean(&executions, self.permit).await {
             // One of them stops all: each is tried alone.

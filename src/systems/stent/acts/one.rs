@@ -18,7 +18,7 @@ use super::rules::{self, Cancellable};
 use crate::codec::Codec;
 use crate::handle::Stent;
 use crate::names;
-use crate::plan::{ExecutionAct, ExecutionAction, ExecutionTarget, Seen};
+use crate::plan::{ExecutionAct, ExecutionAction, ExecutionTarget, Observed};
 use crate::port::Whole;
 use crate::record::{Execution, ExecutionState};
 use crate::words::many;
@@ -50,7 +50,8 @@ impl Stent {
             let execution = &whole.execution;
             match rules::cancel(execution, &whole.tasks) {
                 Cancellable::Yes(warnings) => {
-                    let seen = Seen::Cancel { codec: rules::codec(execution), expires: execution.expiry_at.is_some() };
+                    let seen =
+                        Observed::Cancel { codec: rules::codec(execution), expires: execution.expiry_at.is_some() };
                     targets.push(target(execution, seen, warnings));
                 }
                 Cancellable::Already => plan.refused.push(item(id, Outcome::AlreadyDone, "it is cancelled")),
@@ -72,7 +73,7 @@ impl Stent {
             match rules::complete(&whole, self.zone.wall(look.now)) {
                 Ok(root) => {
                     let warning = format!("it ends with the stored result of its root task {}", root.id);
-                    targets.push(target(&whole.execution, Seen::Complete { task: root.id.clone() }, vec![warning]));
+                    targets.push(target(&whole.execution, Observed::Complete { task: root.id.clone() }, vec![warning]));
                 }
                 Err((outcome, why)) => plan.refused.push(item(id, outcome, why)),
             }
@@ -105,13 +106,13 @@ impl Stent {
         observer: &dyn Observer,
     ) -> Item {
         let done = match (act, &target.seen) {
-            (ExecutionAct::Cancel { verify }, Seen::Cancel { codec, expires }) => {
+            (ExecutionAct::Cancel { verify }, Observed::Cancel { codec, expires }) => {
                 self.cancel(target, *verify, (*codec, *expires), note, permit, observer).await
             }
-            (ExecutionAct::Complete, Seen::Complete { task }) => {
+            (ExecutionAct::Complete, Observed::Complete { task }) => {
                 self.complete(target, task, note, permit, observer).await
             }
-            (ExecutionAct::Signal { name, payload, replace }, Seen::Signal { lingers }) => {
+            (ExecutionAct::Signal { name, payload, replace }, Observed::Signal { lingers }) => {
                 self.signal(target, (name, payload, *replace, *lingers), note, permit, observer).await
             }
             _ => Err(Error::usage(format!("the plan does not say what was seen for this act ({})", act.name()))),
@@ -284,7 +285,7 @@ impl Stent {
                 // Pending, and a worker may take it up before the signal is there.
                 let lingers =
                     rules::may_begin_to_wait(&whole.tasks) || whole.execution.state == ExecutionState::Pending;
-                Ok(target(&whole.execution, Seen::Signal { lingers }, warnings))
+                Ok(target(&whole.execution, Observed::Signal { lingers }, warnings))
             }
             Err(why) => Err(item(id, Outcome::Changed, why)),
         })
@@ -339,7 +340,7 @@ impl Stent {
     }
 }
 
-fn target(execution: &Execution, seen: Seen, warnings: Vec<String>) -> ExecutionTarget {
+fn target(execution: &Execution, seen: Observed, warnings: Vec<String>) -> ExecutionTarget {
     ExecutionTarget { id: execution.id.clone(), state: execution.state.as_str().to_owned(), seen, warnings }
 }
 

@@ -5,7 +5,7 @@ use sen_model::error::Result;
 use sen_model::permit::WritePermit;
 use sen_model::time::wall::Wall;
 
-use crate::letters::chosen::{Places, Wanted};
+use crate::letters::targets::{DeadLetterRef, Places};
 
 /// The writing side of executions in one real store. Every act is one transaction that names what was seen.
 #[async_trait]
@@ -29,7 +29,7 @@ pub trait ActStore: Send + Sync {
     async fn old(&self, before: Wall, states: &[String], limit: Option<i64>) -> Result<Vec<Old>>;
 
     /// Removes what of these ended executions is still as seen, with everything that belongs to them.
-    async fn clean(&self, executions: &[Wanted], permit: &WritePermit) -> Result<Places>;
+    async fn clean(&self, executions: &[DeadLetterRef], permit: &WritePermit) -> Result<Places>;
 }
 
 /// What a cancel writes.

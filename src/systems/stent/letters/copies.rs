@@ -6,9 +6,9 @@ use sen_model::error::Result;
 use sen_model::observe::Observer;
 use sen_model::report::{Item, Outcome};
 
-use super::chosen::{Chosen, Wanted};
 use super::handle::StentLetters;
 use super::ledger::Ledger;
+use super::targets::{DeadLetterRef, TargetSet};
 use crate::names;
 
 /// So many tasks are looked up at once when copies are sought.
@@ -20,7 +20,7 @@ impl StentLetters {
     /// Another tool can replay the same letters at the same time; what it made beside ours is said.
     pub(super) async fn report_copies(
         &self,
-        chosen: &Chosen,
+        chosen: &TargetSet,
         applied: &[u32],
         activities: bool,
         ledger: &mut Ledger,
@@ -53,7 +53,7 @@ impl StentLetters {
 
     /// Those of these pairs whose second task no replay of this program made. What one of this set made has the id that follows
     /// from its letter; what an earlier one made is named in the record beside its execution.
-    async fn foreign(&self, chosen: &Chosen, mut copies: Vec<(String, String)>) -> Result<Vec<(String, String)>> {
+    async fn foreign(&self, chosen: &TargetSet, mut copies: Vec<(String, String)>) -> Result<Vec<(String, String)>> {
         if copies.is_empty() {
             return Ok(copies);
         }
@@ -68,16 +68,16 @@ impl StentLetters {
         Ok(copies)
     }
 
-    async fn copies_of(&self, chosen: &Chosen, applied: &[u32]) -> Result<Vec<(String, String)>> {
+    async fn copies_of(&self, chosen: &TargetSet, applied: &[u32]) -> Result<Vec<(String, String)>> {
         let mut copies = Vec::new();
         for some in applied.chunks(SOUGHT) {
-            let letters: Vec<Wanted> = some.iter().filter_map(|at| chosen.get(*at as usize)).collect();
+            let letters: Vec<DeadLetterRef> = some.iter().filter_map(|at| chosen.get(*at as usize)).collect();
             copies.extend(self.store.copies(&letters).await?);
         }
         Ok(copies)
     }
 
-    async fn twins_of(&self, chosen: &Chosen, applied: &[u32]) -> Result<Vec<(String, String)>> {
+    async fn twins_of(&self, chosen: &TargetSet, applied: &[u32]) -> Result<Vec<(String, String)>> {
         let twins = self.store.twins().await?;
         if twins.is_empty() {
             return Ok(Vec::new());

@@ -8,11 +8,11 @@ use sen_model::prepared::Sink;
 use sen_model::report::{Outcome, Report, suppressed};
 use sen_model::time::Timestamp;
 
-use super::chosen::{Chosen, Wanted};
 use super::handle::StentLetters;
 use super::ledger::{Ledger, sentence};
 use super::note::note;
 use super::port::{Batch, Fact, LetterQuery};
+use super::targets::{DeadLetterRef, TargetSet};
 use super::view;
 
 /// So many letters go into one transaction.
@@ -22,7 +22,7 @@ impl StentLetters {
     pub(super) async fn apply_discard(
         &self,
         plan: &Plan,
-        chosen: &Chosen,
+        chosen: &TargetSet,
         permit: &WritePermit,
         sink: Sink<'_>,
         observer: &dyn Observer,
@@ -37,7 +37,7 @@ impl StentLetters {
                 ledger.rest(chosen, from, Outcome::Skipped, "interrupted before it was begun");
                 break;
             }
-            let wanted: Vec<Wanted> = (from..to).filter_map(|at| chosen.get(at)).collect();
+            let wanted: Vec<DeadLetterRef> = (from..to).filter_map(|at| chosen.get(at)).collect();
             let facts = match self.dumps(&wanted).await {
                 Ok(facts) => facts,
                 Err(error) => {
@@ -97,7 +97,7 @@ impl StentLetters {
         ledger.close()
     }
 
-    async fn dumps(&self, wanted: &[Wanted]) -> Result<Vec<Fact>> {
+    async fn dumps(&self, wanted: &[DeadLetterRef]) -> Result<Vec<Fact>> {
         let ids = wanted.iter().map(|wanted| wanted.id.clone()).collect();
         let query = LetterQuery { ids: Some(ids), texts: true, dump: true, ..LetterQuery::default() };
         self.facts(&query).await

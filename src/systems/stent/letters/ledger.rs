@@ -7,7 +7,7 @@ use sen_model::error::Error;
 use sen_model::plan::Plan;
 use sen_model::report::{Item, Outcome, Report};
 
-use super::chosen::Chosen;
+use super::targets::TargetSet;
 use crate::names::dead_letter;
 
 /// A report that lists what it can and counts the rest.
@@ -36,7 +36,7 @@ impl Ledger {
         }
     }
 
-    pub(super) fn rest(&mut self, chosen: &Chosen, from: usize, outcome: Outcome, why: &str) {
+    pub(super) fn rest(&mut self, chosen: &TargetSet, from: usize, outcome: Outcome, why: &str) {
         for at in from..chosen.len() {
             if let Some(wanted) = chosen.get(at) {
                 self.add(&wanted.id, outcome, || why.to_owned());

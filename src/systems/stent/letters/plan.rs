@@ -12,11 +12,11 @@ use sen_model::text::named;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
 
-use super::chosen::Chosen;
 use super::handle::StentLetters;
 use super::port::{Fact, LetterQuery};
-use super::rules::{self, Standing, standing};
+use super::rules::{self, Replayability, replayability};
 use super::steps::TASKS;
+use super::targets::TargetSet;
 use super::view;
 use crate::names::dead_letter;
 use crate::plan::{LetterAct, LetterAction};
@@ -32,12 +32,12 @@ const PREVIEWED: usize = 1000;
 /// A set being gathered.
 #[derive(Default)]
 struct Gathered {
-    chosen: Chosen,
+    chosen: TargetSet,
     oldest: Option<Wall>,
     newest: Option<Wall>,
     orchestrators: u64,
     activities: u64,
-    skipped: BTreeMap<Standing, u64>,
+    skipped: BTreeMap<Replayability, u64>,
     forced: Vec<&'static str>,
     refused: Vec<Item>,
     seen: Vec<String>,
@@ -50,7 +50,7 @@ impl Gathered {
         self.chosen.push(&fact.id, fact.moved_at);
         self.oldest = self.oldest.into_iter().chain(fact.moved_at).min();
         self.newest = self.newest.max(fact.moved_at);
-        match fact.grounds.kind {
+        match fact.replay_facts.kind {
             TaskKind::Orchestrator => {
                 self.orchestrators += 1;
                 if self.roots.len() < PREVIEWED {
@@ -69,9 +69,9 @@ impl StentLetters {
         options: &ReplayOptions,
     ) -> Result<Box<dyn PreparedAction + '_>> {
         let judge = |fact: &Fact| {
-            let standing = standing(&fact.grounds);
-            let taken = standing == Standing::Replayable || (options.force && standing.can_be_forced());
-            (taken, standing)
+            let replayability = replayability(&fact.replay_facts);
+            let taken = replayability == Replayability::Replayable || (options.force && replayability.can_be_forced());
+            (taken, replayability)
         };
         let gathered = self.gather(filter, judge).await?;
         let single = !filter.ids.is_empty() && gathered.chosen.len() <= 1;
@@ -106,7 +106,7 @@ impl StentLetters {
     }
 
     pub(super) async fn prepare_discard(&self, filter: &LetterFilter) -> Result<Box<dyn PreparedAction + '_>> {
-        let gathered = self.gather(filter, |_| (true, Standing::Replayable)).await?;
+        let gathered = self.gather(filter, |_| (true, Replayability::Replayable)).await?;
         let warnings =
             vec!["the dead letters are removed for good, each after it has been written out whole".to_owned()];
         self.finish(("discard".into(), LetterAct::Discard), Risk::Dangerous, gathered, warnings).await
@@ -136,7 +136,11 @@ impl StentLetters {
             warnings: if number > 0 { warnings } else { Vec::new() },
             preview,
             beyond,
-            skipped: gathered.skipped.iter().map(|(standing, count)| (standing.why().to_owned(), *count)).collect(),
+            skipped: gathered
+                .skipped
+                .iter()
+                .map(|(replayability, count)| (replayability.why().to_owned(), *count))
+                .collect(),
         });
         plan.targets = number;
         plan.refused = gathered.refused;
@@ -144,7 +148,7 @@ impl StentLetters {
     }
 
     /// Looks at every letter that matches and keeps those that `judge` takes.
-    async fn gather(&self, filter: &LetterFilter, judge: impl Fn(&Fact) -> (bool, Standing)) -> Result<Gathered> {
+    async fn gather(&self, filter: &LetterFilter, judge: impl Fn(&Fact) -> (bool, Replayability)) -> Result<Gathered> {
         let (mut query, _) = self.query(filter).await?;
         query.texts = !filter.groups.is_empty();
         query.dump = false;
@@ -163,21 +167,21 @@ impl StentLetters {
                 if named {
                     gathered.seen.push(fact.id.clone());
                 }
-                let (taken, standing) = judge(&fact);
+                let (taken, replayability) = judge(&fact);
                 if taken {
                     gathered.take(&fact);
-                    let orchestrator = fact.grounds.kind == TaskKind::Orchestrator;
-                    if let Some(what) = rules::forced(standing, orchestrator)
+                    let orchestrator = fact.replay_facts.kind == TaskKind::Orchestrator;
+                    if let Some(what) = rules::forced(replayability, orchestrator)
                         && !gathered.forced.contains(&what)
                     {
                         gathered.forced.push(what);
                     }
                 } else if named {
-                    let force = if standing.can_be_forced() { " (--force replays it all the same)" } else { "" };
-                    let why = format!("{}{force}", standing.why());
+                    let force = if replayability.can_be_forced() { " (--force replays it all the same)" } else { "" };
+                    let why = format!("{}{force}", replayability.why());
                     gathered.refused.push(Item::new(dead_letter(&fact.id), Outcome::Changed, why));
                 } else {
-                    *gathered.skipped.entry(standing).or_default() += 1;
+                    *gathered.skipped.entry(replayability).or_default() += 1;
                 }
             }
         }
@@ -201,7 +205,7 @@ impl StentLetters {
     }
 
     /// The first few, a line each.
-    async fn sample(&self, chosen: &Chosen) -> Result<Vec<String>> {
+    async fn sample(&self, chosen: &TargetSet) -> Result<Vec<String>> {
         let ids: Vec<String> = (0..SAMPLE).filter_map(|at| chosen.get(at)).map(|wanted| wanted.id).collect();
         if ids.is_empty() {
             return Ok(Vec::new());

@@ -6,9 +6,9 @@ use sen_model::permit::WritePermit;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
 
-use super::chosen::{Places, Wanted};
-use super::rules::Grounds;
+use super::rules::ReplayFacts;
 use super::steps::Around;
+use super::targets::{DeadLetterRef, Places};
 use crate::port::Chunks;
 
 /// Stent's dead letters in one real store.
@@ -35,13 +35,13 @@ pub trait LetterStore: Send + Sync {
     }
 
     /// What is there of these letters and which tasks of their replays are, both in one snapshot.
-    async fn whereabouts(&self, letters: &[Wanted], ahead: i64) -> Result<(Vec<Fact>, Vec<String>)>;
+    async fn whereabouts(&self, letters: &[DeadLetterRef], ahead: i64) -> Result<(Vec<Fact>, Vec<String>)>;
 
     /// The tasks of the executions of those of these letters that are orchestrators, but for orchestrators: at most `limit`.
     async fn around(&self, letters: &[String], ahead: i64, limit: usize) -> Result<Vec<Around>>;
 
     /// Tasks that do the same work as those that replays of these letters made: the task of ours, and the other.
-    async fn copies(&self, letters: &[Wanted]) -> Result<Vec<(String, String)>>;
+    async fn copies(&self, letters: &[DeadLetterRef]) -> Result<Vec<(String, String)>>;
 
     /// Which of these tasks a record beside their execution names as made by a replay of this program.
     async fn recorded(&self, tasks: &[String]) -> Result<Vec<String>>;
@@ -98,7 +98,7 @@ pub struct Fact {
     /// When it was moved here.
     pub moved_at: Option<Wall>,
     /// What its standing rests on.
-    pub grounds: Grounds,
+    pub replay_facts: ReplayFacts,
     /// The execution it belongs to.
     pub execution_id: Option<String>,
     /// The step.
@@ -119,7 +119,7 @@ pub struct Fact {
 #[derive(Debug, Clone)]
 pub struct Batch<'a> {
     /// The letters, by place.
-    pub letters: &'a [Wanted],
+    pub letters: &'a [DeadLetterRef],
     /// Into this queue instead of their own.
     pub queue: Option<&'a str>,
     /// Also those whose replay makes no sense.

@@ -12,13 +12,13 @@ use sen_model::plan::Plan;
 use sen_model::report::{Outcome, Report};
 use sen_model::time::Timestamp;
 
-use super::chosen::{Chosen, Places, Wanted};
 use super::handle::StentLetters;
 use super::ledger::{Ledger, sentence};
 use super::note::note;
 use super::pace::{BATCH, Pace, batch_size};
 use super::port::{Batch, Fact, LetterStore};
-use super::rules::{Standing, standing};
+use super::rules::{Replayability, replayability};
+use super::targets::{DeadLetterRef, Places, TargetSet};
 
 /// From so many letters on a second connection shares the work.
 const MANY: usize = 5000;
@@ -45,7 +45,7 @@ fn is_of_the_line(error: &Error) -> bool {
 
 /// What is replayed, how, and by whom.
 struct Job<'a> {
-    chosen: &'a Chosen,
+    chosen: &'a TargetSet,
     options: &'a ReplayOptions,
     note: String,
     permit: &'a WritePermit,
@@ -79,7 +79,7 @@ impl Run<'_> {
     }
 
     /// The next batch: its first place, and its letters.
-    fn begin(&self, size: usize) -> Option<(usize, Vec<Wanted>)> {
+    fn begin(&self, size: usize) -> Option<(usize, Vec<DeadLetterRef>)> {
         if self.job.permit.is_revoked() {
             self.stop(Outcome::Skipped, "interrupted before it was begun");
         }
@@ -102,7 +102,7 @@ impl StentLetters {
     pub(super) async fn apply_replay(
         &self,
         plan: &Plan,
-        (chosen, options, activities): (&Chosen, &ReplayOptions, bool),
+        (chosen, options, activities): (&TargetSet, &ReplayOptions, bool),
         permit: &WritePermit,
         observer: &dyn Observer,
     ) -> Report {
@@ -186,7 +186,7 @@ impl StentLetters {
     }
 
     /// One batch, tried again when its connection breaks: nothing was written then.
-    async fn batch(&self, store: &dyn LetterStore, letters: &[Wanted], job: &Job<'_>) -> Result<Places> {
+    async fn batch(&self, store: &dyn LetterStore, letters: &[DeadLetterRef], job: &Job<'_>) -> Result<Places> {
         let Job { options, note, permit, .. } = job;
         let ahead = self.zone.ahead_at(Timestamp::here());
         let batch = Batch { letters, queue: options.queue.as_deref(), force: options.force, ahead, note };
@@ -210,7 +210,7 @@ impl StentLetters {
         for round in 0..=ROUNDS {
             let mut held = Vec::new();
             for places in open.chunks(BATCH as usize) {
-                let letters: Vec<(u32, Wanted)> =
+                let letters: Vec<(u32, DeadLetterRef)> =
                     places.iter().filter_map(|at| Some((*at, chosen.get(*at as usize)?))).collect();
                 match self.whereabouts(&letters).await {
                     Ok(states) => {
@@ -250,7 +250,7 @@ impl StentLetters {
             tokio::time::sleep(Duration::from_millis(50) * 2_u32.pow(round)).await;
             open = Vec::new();
             for some in held.chunks(BATCH as usize) {
-                let letters: Vec<Wanted> = some.iter().map(|(_, wanted)| wanted.clone()).collect();
+                let letters: Vec<DeadLetterRef> = some.iter().map(|(_, wanted)| wanted.clone()).collect();
                 let places = match self.batch(&*self.store, &letters, job).await {
                     Ok(places) => places,
                     Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
@@ -276,8 +276,8 @@ impl StentLetters {
         }
     }
 
-    async fn whereabouts(&self, letters: &[(u32, Wanted)]) -> Result<Vec<Whereabouts>> {
-        let wanted: Vec<Wanted> = letters.iter().map(|(_, wanted)| wanted.clone()).collect();
+    async fn whereabouts(&self, letters: &[(u32, DeadLetterRef)]) -> Result<Vec<Whereabouts>> {
+        let wanted: Vec<DeadLetterRef> = letters.iter().map(|(_, wanted)| wanted.clone()).collect();
         let (mut facts, made) = self.store.whereabouts(&wanted, self.zone.ahead_at(Timestamp::here())).await?;
         facts.sort_by(|a, b| a.id.cmp(&b.id));
         let mut made: Vec<&str> = made.iter().map(String::as_str).collect();
@@ -329,7 +329,7 @@ enum Whereabouts {
     Held,
 }
 
-fn whereabouts(wanted: &Wanted, fact: Option<&Fact>, made: bool) -> Whereabouts {
+fn whereabouts(wanted: &DeadLetterRef, fact: Option<&Fact>, made: bool) -> Whereabouts {
     use Whereabouts::{Held, Settled};
     match fact.filter(|fact| fact.moved_at == wanted.moved_at) {
         None if made => Settled(Outcome::AlreadyDone, "it has been replayed by another operator meanwhile"),
@@ -338,9 +338,9 @@ fn whereabouts(wanted: &Wanted, fact: Option<&Fact>, made: bool) -> Whereabouts 
         Some(_) if made => {
             Settled(Outcome::Changed, "the task of its replay is there already: it was replayed before and put back")
         }
-        Some(fact) => match standing(&fact.grounds) {
-            Standing::Replayable => Held,
-            standing => Settled(Outcome::Changed, standing.why()),
+        Some(fact) => match replayability(&fact.replay_facts) {
+            Replayability::Replayable => Held,
+            replayability => Settled(Outcome::Changed, replayability.why()),
         },
     }
 }

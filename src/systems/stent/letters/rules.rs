@@ -6,7 +6,7 @@ use crate::record::{ExecutionState, TaskKind, TaskState};
 
 /// How a letter stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Standing {
+pub enum Replayability {
     /// A worker can run it, and that makes sense.
     Replayable,
     /// Its dump cannot be read back.
@@ -31,7 +31,7 @@ pub enum Standing {
     StoppedByCancel,
 }
 
-impl Standing {
+impl Replayability {
     /// The name in data.
     pub const fn name(self) -> &'static str {
         match self {
@@ -80,7 +80,7 @@ impl Standing {
 
 /// What the standing of a letter rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grounds {
+pub struct ReplayFacts {
     /// What died.
     pub kind: TaskKind,
     /// The state of its execution; `None` when that is gone.
@@ -99,30 +99,30 @@ pub struct Grounds {
 }
 
 /// How a letter stands.
-pub fn standing(grounds: &Grounds) -> Standing {
-    let orchestrator = match grounds.kind {
+pub fn replayability(replay_facts: &ReplayFacts) -> Replayability {
+    let orchestrator = match replay_facts.kind {
         TaskKind::Orchestrator => true,
         TaskKind::Activity => false,
-        TaskKind::Signal | TaskKind::Other(_) => return Standing::Unreadable,
+        TaskKind::Signal | TaskKind::Other(_) => return Replayability::Unreadable,
     };
-    if !grounds.readable {
-        return Standing::Unreadable;
+    if !replay_facts.readable {
+        return Replayability::Unreadable;
     }
-    match &grounds.execution {
-        None => Standing::ExecutionGone,
-        Some(ExecutionState::Cancelled | ExecutionState::Cancelling) => Standing::ExecutionCancelled,
-        Some(ExecutionState::TimedOut) => Standing::ExecutionTimedOut,
-        Some(ExecutionState::Completed) => Standing::ExecutionCompleted,
+    match &replay_facts.execution {
+        None => Replayability::ExecutionGone,
+        Some(ExecutionState::Cancelled | ExecutionState::Cancelling) => Replayability::ExecutionCancelled,
+        Some(ExecutionState::TimedOut) => Replayability::ExecutionTimedOut,
+        Some(ExecutionState::Completed) => Replayability::ExecutionCompleted,
         // A library this program does not know wrote it: left alone.
-        Some(ExecutionState::Other(_)) => Standing::ExecutionUnsettled,
-        Some(_) if orchestrator && grounds.live => Standing::AlreadyQueued,
-        Some(_) if grounds.expired => Standing::ExecutionExpired,
-        Some(ExecutionState::Failed) if orchestrator && grounds.stopped => Standing::StoppedByCancel,
-        Some(ExecutionState::Failed) if orchestrator => Standing::Replayable,
-        Some(ExecutionState::Pending | ExecutionState::Running) if orchestrator => Standing::ExecutionUnsettled,
-        Some(ExecutionState::Failed) => Standing::OrchestratorFailed,
-        Some(_) if grounds.parent == Some(TaskState::Failed) => Standing::OrchestratorFailed,
-        Some(_) => Standing::Replayable,
+        Some(ExecutionState::Other(_)) => Replayability::ExecutionUnsettled,
+        Some(_) if orchestrator && replay_facts.live => Replayability::AlreadyQueued,
+        Some(_) if replay_facts.expired => Replayability::ExecutionExpired,
+        Some(ExecutionState::Failed) if orchestrator && replay_facts.stopped => Replayability::StoppedByCancel,
+        Some(ExecutionState::Failed) if orchestrator => Replayability::Replayable,
+        Some(ExecutionState::Pending | ExecutionState::Running) if orchestrator => Replayability::ExecutionUnsettled,
+        Some(ExecutionState::Failed) => Replayability::OrchestratorFailed,
+        Some(_) if replay_facts.parent == Some(TaskState::Failed) => Replayability::OrchestratorFailed,
+        Some(_) => Replayability::Replayable,
     }
 }
 
@@ -184,22 +184,24 @@ pub const fn consequence(kind: &TaskKind) -> &'static str {
 }
 
 /// What a forced replay of a letter that stands like this comes to.
-pub const fn forced(standing: Standing, orchestrator: bool) -> Option<&'static str> {
-    match (standing, orchestrator) {
-        (Standing::ExecutionGone, _) => {
+pub const fn forced(replayability: Replayability, orchestrator: bool) -> Option<&'static str> {
+    match (replayability, orchestrator) {
+        (Replayability::ExecutionGone, _) => {
             Some("without its execution a worker gives up on it at once, and it becomes a dead letter again")
         }
-        (Standing::ExecutionCancelled | Standing::ExecutionTimedOut | Standing::ExecutionExpired, true) => {
-            Some("the execution is opened again, without an expiry if that has passed")
-        }
-        (Standing::ExecutionCompleted, true) => Some("the execution is opened again and its result is erased"),
-        (Standing::ExecutionCancelled | Standing::ExecutionTimedOut | Standing::ExecutionExpired, false) => {
-            Some("a worker drops it at once without running it, and leaves no dead letter")
-        }
-        (Standing::ExecutionUnsettled, true) => {
+        (
+            Replayability::ExecutionCancelled | Replayability::ExecutionTimedOut | Replayability::ExecutionExpired,
+            true,
+        ) => Some("the execution is opened again, without an expiry if that has passed"),
+        (Replayability::ExecutionCompleted, true) => Some("the execution is opened again and its result is erased"),
+        (
+            Replayability::ExecutionCancelled | Replayability::ExecutionTimedOut | Replayability::ExecutionExpired,
+            false,
+        ) => Some("a worker drops it at once without running it, and leaves no dead letter"),
+        (Replayability::ExecutionUnsettled, true) => {
             Some("if the worker of the dead task is still ending it, the execution can be marked failed once more")
         }
-        (Standing::StoppedByCancel, true) => Some(
+        (Replayability::StoppedByCancel, true) => Some(
             "it was cancelled: steps that the cancel stopped may still be running or have happened, and then happen twice",
         ),
         _ => None,
@@ -210,54 +212,55 @@ pub const fn forced(standing: Standing, orchestrator: bool) -> Option<&'static s
 mod tests {
     use super::*;
 
-    fn grounds(kind: TaskKind, execution: Option<ExecutionState>) -> Grounds {
-        Grounds { kind, execution, expired: false, parent: None, live: false, stopped: false, readable: true }
+    fn replay_facts(kind: TaskKind, execution: Option<ExecutionState>) -> ReplayFacts {
+        ReplayFacts { kind, execution, expired: false, parent: None, live: false, stopped: false, readable: true }
     }
 
     #[test]
     fn orchestrators() {
         use ExecutionState as E;
-        let of = |state| standing(&grounds(TaskKind::Orchestrator, state));
+        let of = |state| replayability(&replay_facts(TaskKind::Orchestrator, state));
         let cases = [
-            (Some(E::Failed), Standing::Replayable),
-            (None, Standing::ExecutionGone),
-            (Some(E::Cancelled), Standing::ExecutionCancelled),
-            (Some(E::Cancelling), Standing::ExecutionCancelled),
-            (Some(E::TimedOut), Standing::ExecutionTimedOut),
-            (Some(E::Completed), Standing::ExecutionCompleted),
-            (Some(E::Pending), Standing::ExecutionUnsettled),
-            (Some(E::Running), Standing::ExecutionUnsettled),
-            (Some(E::Other("odd".into())), Standing::ExecutionUnsettled),
+            (Some(E::Failed), Replayability::Replayable),
+            (None, Replayability::ExecutionGone),
+            (Some(E::Cancelled), Replayability::ExecutionCancelled),
+            (Some(E::Cancelling), Replayability::ExecutionCancelled),
+            (Some(E::TimedOut), Replayability::ExecutionTimedOut),
+            (Some(E::Completed), Replayability::ExecutionCompleted),
+            (Some(E::Pending), Replayability::ExecutionUnsettled),
+            (Some(E::Running), Replayability::ExecutionUnsettled),
+            (Some(E::Other("odd".into())), Replayability::ExecutionUnsettled),
         ];
         for (state, expected) in cases {
             assert_eq!(of(state.clone()), expected, "{state:?}");
         }
-        let failed = grounds(TaskKind::Orchestrator, Some(E::Failed));
-        assert_eq!(standing(&Grounds { live: true, ..failed.clone() }), Standing::AlreadyQueued);
-        assert_eq!(standing(&Grounds { expired: true, ..failed.clone() }), Standing::ExecutionExpired);
-        let stopped = standing(&Grounds { stopped: true, ..failed.clone() });
-        assert_eq!(stopped, Standing::StoppedByCancel);
+        let failed = replay_facts(TaskKind::Orchestrator, Some(E::Failed));
+        assert_eq!(replayability(&ReplayFacts { live: true, ..failed.clone() }), Replayability::AlreadyQueued);
+        assert_eq!(replayability(&ReplayFacts { expired: true, ..failed.clone() }), Replayability::ExecutionExpired);
+        let stopped = replayability(&ReplayFacts { stopped: true, ..failed.clone() });
+        assert_eq!(stopped, Replayability::StoppedByCancel);
         assert!(stopped.can_be_forced() && forced(stopped, true).is_some());
-        assert_eq!(standing(&Grounds { readable: false, ..failed }), Standing::Unreadable);
+        assert_eq!(replayability(&ReplayFacts { readable: false, ..failed }), Replayability::Unreadable);
     }
 
     #[test]
     fn activities() {
         use ExecutionState as E;
-        let of = |state, parent| standing(&Grounds { parent, ..grounds(TaskKind::Activity, Some(state)) });
-        assert_eq!(of(E::Running, Some(TaskState::Running)), Standing::Replayable);
-        assert_eq!(of(E::Running, None), Standing::Replayable);
-        assert_eq!(of(E::Failed, None), Standing::OrchestratorFailed);
+        let of =
+            |state, parent| replayability(&ReplayFacts { parent, ..replay_facts(TaskKind::Activity, Some(state)) });
+        assert_eq!(of(E::Running, Some(TaskState::Running)), Replayability::Replayable);
+        assert_eq!(of(E::Running, None), Replayability::Replayable);
+        assert_eq!(of(E::Failed, None), Replayability::OrchestratorFailed);
         // The execution was replayed since: what waited for this one has failed all the same.
-        assert_eq!(of(E::Pending, Some(TaskState::Failed)), Standing::OrchestratorFailed);
-        assert_eq!(of(E::Completed, Some(TaskState::Completed)), Standing::ExecutionCompleted);
-        assert_eq!(standing(&grounds(TaskKind::Signal, Some(E::Running))), Standing::Unreadable);
+        assert_eq!(of(E::Pending, Some(TaskState::Failed)), Replayability::OrchestratorFailed);
+        assert_eq!(of(E::Completed, Some(TaskState::Completed)), Replayability::ExecutionCompleted);
+        assert_eq!(replayability(&replay_facts(TaskKind::Signal, Some(E::Running))), Replayability::Unreadable);
     }
 
     #[test]
     fn what_force_does_not_move() {
-        assert!(!Standing::Unreadable.can_be_forced() && !Standing::AlreadyQueued.can_be_forced());
-        assert!(Standing::ExecutionGone.can_be_forced());
-        assert!(forced(Standing::ExecutionCompleted, true).unwrap().contains("erased"));
+        assert!(!Replayability::Unreadable.can_be_forced() && !Replayability::AlreadyQueued.can_be_forced());
+        assert!(Replayability::ExecutionGone.can_be_forced());
+        assert!(forced(Replayability::ExecutionCompleted, true).unwrap().contains("erased"));
     }
 }

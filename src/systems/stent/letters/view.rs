@@ -6,17 +6,17 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::port::Fact;
-use super::rules::{self, Standing, standing};
+use super::rules::{self, Replayability, replayability};
 use super::steps::{Foresight, StepFact, TASKS};
 use crate::codec::decode;
 use crate::dump::{self, Dump};
 use crate::names::{NAME, dead_letter};
 use crate::record::{Task, TaskKind};
 use crate::view::values::{Clock, Fields, column, int, texts};
-use sen_model::letter::{Letter, LetterGroup, fold_error, group_id};
+use sen_model::letter::{Letter, LetterGroup, group_id, normalize_error};
 use sen_model::letters::LetterFilter;
 use sen_model::plan::StepPreview;
-use sen_model::record::{Found, Section};
+use sen_model::record::{Record, Section};
 use sen_model::time::Timestamp;
 use sen_model::time::wall::{Wall, Zone};
 use sen_model::value::{Column, Show, Value};
@@ -27,7 +27,7 @@ fn kind(kind: &TaskKind) -> &'static str {
 }
 
 fn folded(reason: Option<&str>) -> String {
-    fold_error(reason.unwrap_or_default())
+    normalize_error(reason.unwrap_or_default())
 }
 
 /// Whether a letter is of one of these groups (any letter is when none is named).
@@ -47,18 +47,22 @@ pub(super) fn line(fact: &Fact) -> String {
 
 /// A letter for a list.
 pub(super) fn letter(fact: Fact, zone: &Zone) -> Letter {
-    let standing = standing(&fact.grounds);
-    let note = if standing == Standing::Replayable { rules::consequence(&fact.grounds.kind) } else { standing.why() };
+    let replayability = replayability(&fact.replay_facts);
+    let note = if replayability == Replayability::Replayable {
+        rules::consequence(&fact.replay_facts.kind)
+    } else {
+        replayability.why()
+    };
     Letter {
         system: NAME,
-        kind: kind(&fact.grounds.kind),
+        kind: kind(&fact.replay_facts.kind),
         step: fact.step.unwrap_or_default(),
         error: fact.reason,
         died_at: fact.moved_at.map(|wall| zone.moment(wall)),
         queue: fact.queue,
         parent: fact.execution_id,
         attempts: fact.retries.map(|retries| retries.saturating_add(1)),
-        standing: standing.name(),
+        replayability: replayability.name(),
         note: Some(note.to_owned()),
         payload: fact.dump.as_deref().and_then(payload),
         id: fact.id,
@@ -110,7 +114,7 @@ impl Groups {
         self.key.push_str(fact.step.as_deref().unwrap_or_default());
         self.key.push('\0');
         self.key.push_str(&folded(fact.reason.as_deref()));
-        let replayable = u64::from(standing(&fact.grounds) == Standing::Replayable);
+        let replayable = u64::from(replayability(&fact.replay_facts) == Replayability::Replayable);
         match self.groups.get_mut(&self.key) {
             Some(group) => {
                 group.count += 1;
@@ -185,20 +189,20 @@ fn replay_section(steps: &[StepFact]) -> Section {
 }
 
 /// One letter in depth.
-pub(super) fn found(fact: Fact, foresight: &Foresight, now: Timestamp, zone: &Zone) -> Found {
-    let standing = standing(&fact.grounds);
+pub(super) fn found(fact: Fact, foresight: &Foresight, now: Timestamp, zone: &Zone) -> Record {
+    let replayability = replayability(&fact.replay_facts);
     let parsed = fact.dump.as_deref().map(dump::parse);
     let clock = Clock::new(zone, now);
     let mut fields = vec![
         ("id", Value::Text(fact.id.clone())),
-        ("kind", Value::Name(kind(&fact.grounds.kind))),
+        ("kind", Value::Name(kind(&fact.replay_facts.kind))),
         ("step", Value::text(fact.step.clone())),
         ("error", Value::text(fact.reason.clone())),
         ("died_at", clock.time(fact.moved_at)),
         ("execution_id", Value::text(fact.execution_id.clone())),
         (
             "execution_state",
-            fact.grounds.execution.as_ref().map_or(Value::Null, |state| Value::Text(state.as_str().to_owned())),
+            fact.replay_facts.execution.as_ref().map_or(Value::Null, |state| Value::Text(state.as_str().to_owned())),
         ),
     ];
     let lead = fields.len();
@@ -221,7 +225,7 @@ pub(super) fn found(fact: Fact, foresight: &Foresight, now: Timestamp, zone: &Zo
         }
         Some(Dump::Repr) => {
             evidence.push(
-                if fact.grounds.readable {
+                if fact.replay_facts.readable {
                     "it was written by senpuki 0.1.x as text; a replay makes the task from its failed row, which still has its arguments"
                 } else {
                     "it was written by senpuki 0.1.x as text that cannot be read back, and the row of its task does not help"
@@ -239,12 +243,12 @@ pub(super) fn found(fact: Fact, foresight: &Foresight, now: Timestamp, zone: &Zo
     if let Some(traceback) = traceback {
         fields.push(("traceback", Value::Lines(traceback)));
     }
-    Found {
+    Record {
         subject: dead_letter(&fact.id),
         now,
         fields,
         lead,
-        verdict: verdict(&fact, standing, &group, evidence),
+        verdict: verdict(&fact, replayability, &group, evidence),
         history: None,
         sections: vec![replay_section(&foresight.steps)],
     }
@@ -271,14 +275,15 @@ fn task_fields(task: &Task, retry_for: &[String], clock: &Clock<'_>, fields: &mu
     error.exception.and_then(|exception| exception.traceback)
 }
 
-fn verdict(fact: &Fact, standing: Standing, group: &str, mut evidence: Vec<String>) -> Verdict {
-    let orchestrator = fact.grounds.kind == TaskKind::Orchestrator;
-    let replayable = standing == Standing::Replayable;
-    let summary = if replayable { "a worker can run it again".to_owned() } else { standing.why().to_owned() };
+fn verdict(fact: &Fact, replayability: Replayability, group: &str, mut evidence: Vec<String>) -> Verdict {
+    let orchestrator = fact.replay_facts.kind == TaskKind::Orchestrator;
+    let replayable = replayability == Replayability::Replayable;
+    let summary = if replayable { "a worker can run it again".to_owned() } else { replayability.why().to_owned() };
     if replayable {
-        evidence.push(rules::consequence(&fact.grounds.kind).to_owned());
-    } else if standing.can_be_forced() {
-        evidence.extend(rules::forced(standing, orchestrator).map(|what| format!("replayed with --force: {what}")));
+        evidence.push(rules::consequence(&fact.replay_facts.kind).to_owned());
+    } else if replayability.can_be_forced() {
+        evidence
+            .extend(rules::forced(replayability, orchestrator).map(|what| format!("replayed with --force: {what}")));
     }
     let mut next = Vec::new();
     if replayable {
@@ -287,12 +292,12 @@ fn verdict(fact: &Fact, standing: Standing, group: &str, mut evidence: Vec<Strin
     next.push(
         NextCommand::new(&["sen", "dlq", "list"], "the dead letters with the same error").option("--group", group),
     );
-    if fact.grounds.execution.is_some()
+    if fact.replay_facts.execution.is_some()
         && let Some(execution) = &fact.execution_id
     {
         next.push(NextCommand::new(&["sen", "exec", "show"], "the execution it belongs to").id(execution));
     }
     let discard = NextCommand::new(&["sen", "dlq", "discard"], "give it up: it is written out first");
     next.push(discard.id(&fact.id).with(&["--export", "FILE"]));
-    Verdict { state: standing.name(), severity: Severity::Warning, summary, evidence, next }
+    Verdict { state: replayability.name(), severity: Severity::Warning, summary, evidence, next }
 }

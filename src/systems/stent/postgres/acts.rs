@@ -10,26 +10,26 @@ use tokio_postgres::types::{ToSql, Type};
 use super::columns::wall_now;
 use super::reading::{Stamp, absent, missing, one, places, settled, shape, some};
 use crate::acts::port::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
-use crate::letters::chosen::{Places, Wanted};
+use crate::letters::targets::{DeadLetterRef, Places};
 use crate::rows;
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
 use sen_model::time::wall::Wall;
 use sen_stores::postgres::decode::Cells;
-use sen_stores::postgres::link::Link;
 use sen_stores::postgres::outcome::{Proof, Written};
-use sen_stores::postgres::read::Ask;
+use sen_stores::postgres::read::Query;
+use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::postgres::write::{Left, free};
 use sen_stores::sql::Sql;
 
 /// The writing side of executions in one PostgreSQL database.
 pub struct PostgresActs {
-    link: Arc<Link>,
+    link: Arc<SharedConnection>,
 }
 
 impl PostgresActs {
     /// Over a shared connection.
-    pub fn new(link: Arc<Link>) -> Self {
+    pub fn new(link: Arc<SharedConnection>) -> Self {
         Self { link }
     }
 }
@@ -274,7 +274,7 @@ impl ActStore for PostgresActs {
         let proof = |_: &Written<'_>| {
             Proof::new(ENDED.clone()).with(cancel.id.to_owned(), Type::TEXT).with(cancel.seen.to_owned(), Type::TEXT)
         };
-        let rows = self.link.change_all(&Ask::new(&CANCEL, params), &proof, permit.operation()).await?;
+        let rows = self.link.change_all(&Query::new(&CANCEL, params), &proof, permit.operation()).await?;
         if rows.is_empty() {
             return Ok(None);
         }
@@ -301,14 +301,14 @@ impl ActStore for PostgresActs {
         };
         let left: [(&(dyn ToSql + Sync), Type); 3] =
             [(&complete.id, Type::TEXT), (&complete.seen, Type::TEXT), (&complete.task, Type::TEXT)];
-        let left = ("executions or tasks", Ask::new(&COMPLETABLE, left));
-        Ok(self.link.change_one(&Ask::new(&COMPLETE, params), left, &proof, permit.operation()).await?.is_some())
+        let left = ("executions or tasks", Query::new(&COMPLETABLE, left));
+        Ok(self.link.change_one(&Query::new(&COMPLETE, params), left, &proof, permit.operation()).await?.is_some())
     }
 
     async fn watch(&self, id: &str, tasks: &[String], error: Option<&[u8]>) -> Result<Watched> {
         let params: [(&(dyn ToSql + Sync), Type); 3] =
             [(&id, Type::TEXT), (&tasks, Type::TEXT_ARRAY), (&error, Type::BYTEA)];
-        let rows = self.link.ask(Ask::new(&WATCH, params)).await?;
+        let rows = self.link.ask(Query::new(&WATCH, params)).await?;
         let row = rows.first().ok_or_else(missing)?;
         let written = row.try_get(1).map_err(sen_stores::postgres::error_from)?;
         Ok(Watched { state: Cells::new(row).text(0), written })
@@ -331,8 +331,8 @@ impl ActStore for PostgresActs {
             (&signal.replace, Type::BOOL),
             (&signal.waiter, Type::TEXT),
         ];
-        let left = ("signals or executions", Ask::new(&SENDABLE, left));
-        let row = self.link.change_one(&Ask::new(&SEND, params), left, &proof, permit.operation()).await?;
+        let left = ("signals or executions", Query::new(&SENDABLE, left));
+        let row = self.link.change_one(&Query::new(&SEND, params), left, &proof, permit.operation()).await?;
         Ok(row.map(|row| {
             let woken = Cells::new(&row).text(0);
             Sent { unread: woken.is_none(), woken }
@@ -350,7 +350,7 @@ impl ActStore for PostgresActs {
             let woken = one(written.rows, |cells| cells.text(0)).flatten();
             Proof::new(WOKEN.clone()).with(woken, Type::TEXT).with(signal.ahead, Type::INT8)
         };
-        let row = self.link.change(&Ask::new(&WAKE, params), &proof, permit.operation()).await?;
+        let row = self.link.change(&Query::new(&WAKE, params), &proof, permit.operation()).await?;
         let row = row.ok_or_else(missing)?;
         let mut cells = Cells::new(&row);
         Ok(Sent { woken: cells.text(0), unread: cells.flag(1).unwrap_or(false) })
@@ -360,7 +360,7 @@ impl ActStore for PostgresActs {
         let before = Stamp(before);
         let params: [(&(dyn ToSql + Sync), Type); 3] =
             [(&before, Type::TIMESTAMP), (&states, Type::TEXT_ARRAY), (&limit, Type::INT8)];
-        let rows = self.link.ask(Ask::new(&OLD, params)).await.map_err(|error| absent(&self.link, error))?;
+        let rows = self.link.ask(Query::new(&OLD, params)).await.map_err(|error| absent(&self.link, error))?;
         let old = |cells: rows::Cells<'_>| {
             let (id, completed_at) = (cells.text(0)?, cells.wall(1)?);
             let (letters, live) = (cells.flag(2).unwrap_or(true), cells.flag(3).unwrap_or(true));
@@ -369,7 +369,7 @@ impl ActStore for PostgresActs {
         Ok(some(&rows, old))
     }
 
-    async fn clean(&self, executions: &[Wanted], permit: &WritePermit) -> Result<Places> {
+    async fn clean(&self, executions: &[DeadLetterRef], permit: &WritePermit) -> Result<Places> {
         let shape = shape(&self.link).await?;
         let pieces: Vec<(&str, &str)> = [
             (true, CLEAN_TASKS),
@@ -387,7 +387,8 @@ impl ActStore for PostgresActs {
         let ends: Vec<Option<Stamp>> = executions.iter().map(|execution| execution.moved_at.map(Stamp)).collect();
         let params: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::TEXT_ARRAY), (&ends, Type::TIMESTAMP_ARRAY)];
         let proof = |written: &Written<'_>| {
-            let gone: Vec<&Wanted> = places(written.rows).into_iter().filter_map(|at| executions.get(at)).collect();
+            let gone: Vec<&DeadLetterRef> =
+                places(written.rows).into_iter().filter_map(|at| executions.get(at)).collect();
             Proof::new(CLEANED.clone())
                 .with(gone.iter().map(|execution| execution.id.clone()).collect::<Vec<_>>(), Type::TEXT_ARRAY)
                 .with(
@@ -396,8 +397,8 @@ impl ActStore for PostgresActs {
                 )
         };
         let left: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::TEXT_ARRAY), (&ends, Type::TIMESTAMP_ARRAY)];
-        let left = Left { wanted: executions.len(), ask: Ask::new(&CLEANABLE, left) };
-        let change = Ask::new(&clean, params);
+        let left = Left { wanted: executions.len(), ask: Query::new(&CLEANABLE, left) };
+        let change = Query::new(&clean, params);
         Ok(settled(&self.link.change_or_left(&change, &left, &proof, permit.operation()).await?))
     }
 }

@@ -14,8 +14,8 @@ use sen_model::error::Result;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Zone;
 use sen_stores::postgres::decode::Cells;
-use sen_stores::postgres::link::Link;
-use sen_stores::postgres::read::Ask;
+use sen_stores::postgres::read::Query;
+use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::sql::Sql;
 
 static FACTS: Sql = Sql::new(
@@ -131,45 +131,45 @@ static ORPHANS: Sql = Sql::new(
         (SELECT count(*) FROM tasks AS t WHERE NOT EXISTS (SELECT FROM executions AS e WHERE e.id = t.execution_id))",
 );
 
-pub(super) async fn activity(link: &Link, task: &str, zone: &Zone) -> Result<Activity> {
+pub(super) async fn activity(link: &SharedConnection, task: &str, zone: &Zone) -> Result<Activity> {
     let ahead = zone.ahead_at(Timestamp::here());
     let params: [(&(dyn ToSql + Sync), Type); 2] = [(&ahead, Type::INT8), (&task, Type::TEXT)];
-    let rows = link.ask(Ask::new(&ACTIVITY, params)).await?;
+    let rows = link.ask(Query::new(&ACTIVITY, params)).await?;
     Ok(one(&rows, rows::activity).unwrap_or_default())
 }
 
-pub(super) async fn orphans(link: &Link) -> Result<Orphans> {
-    let rows = link.ask(Ask::new(&ORPHANS, [])).await?;
+pub(super) async fn orphans(link: &SharedConnection) -> Result<Orphans> {
+    let rows = link.ask(Query::new(&ORPHANS, [])).await?;
     Ok(one(&rows, rows::orphans).unwrap_or_default())
 }
 
-pub(super) async fn census(link: &Link, shape: Shape, zone: &Zone) -> Result<Census> {
+pub(super) async fn census(link: &SharedConnection, shape: Shape, zone: &Zone) -> Result<Census> {
     Ok(ask(link, shape, zone, None).await?.census)
 }
 
-pub(super) async fn stats(link: &Link, shape: Shape, zone: &Zone, window: Duration) -> Result<Stats> {
+pub(super) async fn stats(link: &SharedConnection, shape: Shape, zone: &Zone, window: Duration) -> Result<Stats> {
     ask(link, shape, zone, Some(window)).await
 }
 
 /// The counts of a census, and with a window those of the statistics, in one snapshot.
-async fn ask(link: &Link, shape: Shape, zone: &Zone, window: Option<Duration>) -> Result<Stats> {
+async fn ask(link: &SharedConnection, shape: Shape, zone: &Zone, window: Option<Duration>) -> Result<Stats> {
     // The zone's offset now: this machine's clock is good enough to tell the season.
     let ahead = zone.ahead_at(Timestamp::here());
     let back = window.map_or(0, |window| i64::try_from(window.as_micros()).unwrap_or(i64::MAX));
     let now: (&(dyn ToSql + Sync), Type) = (&ahead, Type::INT8);
     let within = || [now.clone(), (&back as &(dyn ToSql + Sync), Type::INT8)];
     let mut asks = vec![
-        Ask::new(&FACTS, []),
-        Ask::new(&EXECUTIONS, [now.clone()]),
-        Ask::new(&STRANDED, [now.clone(), (&GRACE as _, Type::INT8)]),
-        Ask::new(&TASKS, [now.clone()]),
-        Ask::new(&PASSED_OVER, [now.clone(), (&PASSED as _, Type::INT8)]),
+        Query::new(&FACTS, []),
+        Query::new(&EXECUTIONS, [now.clone()]),
+        Query::new(&STRANDED, [now.clone(), (&GRACE as _, Type::INT8)]),
+        Query::new(&TASKS, [now.clone()]),
+        Query::new(&PASSED_OVER, [now.clone(), (&PASSED as _, Type::INT8)]),
     ];
     if window.is_some() {
-        asks.extend([Ask::new(&WORKERS, [now.clone()]), Ask::new(&ENDED, within()), Ask::new(&STEPS, within())]);
+        asks.extend([Query::new(&WORKERS, [now.clone()]), Query::new(&ENDED, within()), Query::new(&STEPS, within())]);
     }
     if shape.has_letters() {
-        asks.push(Ask::new(&LETTERS, []));
+        asks.push(Query::new(&LETTERS, []));
     }
     let mut answers = Answers::of(link, &asks).await?;
     let mut next = || answers.take();

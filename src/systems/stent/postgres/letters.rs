@@ -13,9 +13,9 @@ use super::statements::{
     REMOVED_WITHOUT_RECORD, REPLAY, REPLAY_WITHOUT_RECORD, REPLAYED, REPLAYED_WITHOUT_RECORD, TASKS_AMONG, TWINS,
     UNORDERED,
 };
-use crate::letters::chosen::{Places, Wanted};
 use crate::letters::port::{Batch, Fact, Facts, LetterQuery, LetterStore};
 use crate::letters::steps::Around;
+use crate::letters::targets::{DeadLetterRef, Places};
 use crate::rows;
 use sen_model::error::Result;
 use sen_model::ident::OperationId;
@@ -23,15 +23,15 @@ use sen_model::permit::WritePermit;
 use sen_model::time::Timestamp;
 use sen_stores::postgres::Postgres;
 use sen_stores::postgres::decode::Cells;
-use sen_stores::postgres::link::Link;
 use sen_stores::postgres::outcome::{Proof, Written};
-use sen_stores::postgres::read::{Ask, chunks};
+use sen_stores::postgres::read::{Query, chunks};
+use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::postgres::write::Left;
 use sen_stores::sql::Sql;
 
 /// Stent's dead letters in one PostgreSQL database.
 pub struct PostgresLetters {
-    link: Arc<Link>,
+    link: Arc<SharedConnection>,
     /// Whether `execution_progress` is there, to keep the record of an act.
     records: AtomicBool,
     /// Names the transactions of this connection where another one works for the same operation.
@@ -40,19 +40,20 @@ pub struct PostgresLetters {
 
 impl PostgresLetters {
     /// Over a shared connection.
-    pub fn new(link: Arc<Link>) -> Self {
+    pub fn new(link: Arc<SharedConnection>) -> Self {
         Self { link, records: AtomicBool::new(true), mark: None }
     }
 }
 
 /// How a batch shows once it is committed. The record names the operation of the plan, whichever connection wrote it.
 fn proof<'a>(
-    letters: &'a [Wanted],
+    letters: &'a [DeadLetterRef],
     sql: &'static Sql,
     permit: &'a WritePermit,
 ) -> impl Fn(&Written<'_>) -> Proof + Send + Sync + 'a {
     move |written| {
-        let taken: Vec<Wanted> = places(written.rows).into_iter().filter_map(|at| letters.get(at)).cloned().collect();
+        let taken: Vec<DeadLetterRef> =
+            places(written.rows).into_iter().filter_map(|at| letters.get(at)).cloned().collect();
         let Bundle { ids, moved, fresh } = Bundle::of(&taken);
         Proof::new(sql.clone())
             .with(ids, Type::TEXT_ARRAY)
@@ -101,7 +102,7 @@ struct Bundle {
 }
 
 impl Bundle {
-    fn of(letters: &[Wanted]) -> Self {
+    fn of(letters: &[DeadLetterRef]) -> Self {
         Self {
             ids: letters.iter().map(|letter| letter.id.clone()).collect(),
             moved: letters.iter().map(|letter| letter.moved_at.map(Stamp)).collect(),
@@ -117,7 +118,7 @@ impl Bundle {
     fn left(&self) -> Left<'_> {
         let params: [(&(dyn ToSql + Sync), Type); 2] =
             [(&self.ids, Type::TEXT_ARRAY), (&self.moved, Type::TIMESTAMP_ARRAY)];
-        Left { wanted: self.ids.len(), ask: Ask::new(&LEFT, params) }
+        Left { wanted: self.ids.len(), ask: Query::new(&LEFT, params) }
     }
 }
 
@@ -128,7 +129,7 @@ impl LetterStore for PostgresLetters {
     }
 
     async fn ready(&self) -> Result<(Timestamp, bool)> {
-        let rows = self.link.ask(Ask::new(&READY, [])).await?;
+        let rows = self.link.ask(Query::new(&READY, [])).await?;
         let Some(row) = rows.first() else { return Ok((Timestamp::NEG_INFINITY, false)) };
         let mut cells = Cells::new(row);
         self.records.store(cells.flag(2).unwrap_or(false), Ordering::Relaxed);
@@ -148,12 +149,12 @@ impl LetterStore for PostgresLetters {
             (false, true) => &NEWEST_FIRST,
             (false, false) => &OLDEST_FIRST,
         };
-        let ask = Ask::new(sql, params);
+        let ask = Query::new(sql, params);
         if query.ids.is_some() {
             let facts = all(&self.link.ask(ask).await?, rows::fact);
             return Ok(Facts { chunks: Box::pin(stream::iter([Ok(facts)])) });
         }
-        let (_, rows) = self.link.snapshot_stream(&Ask::new(&CLOCK, []), &ask).await?;
+        let (_, rows) = self.link.snapshot_stream(&Query::new(&CLOCK, []), &ask).await?;
         Ok(Facts { chunks: Box::pin(chunks(rows, |row| rows::fact(&mut Cells::new(row)))) })
     }
 
@@ -167,7 +168,7 @@ impl LetterStore for PostgresLetters {
             (&batch.note, Type::TEXT),
         ]);
         let records = self.records.load(Ordering::Relaxed);
-        let change = Ask::new(if records { &REPLAY } else { &REPLAY_WITHOUT_RECORD }, params);
+        let change = Query::new(if records { &REPLAY } else { &REPLAY_WITHOUT_RECORD }, params);
         let proof = proof(batch.letters, if records { &REPLAYED } else { &REPLAYED_WITHOUT_RECORD }, permit);
         let operation = self.mark.unwrap_or(permit.operation());
         Ok(settled(&self.link.change_or_left(&change, &bundle.left(), &proof, operation).await?))
@@ -178,7 +179,7 @@ impl LetterStore for PostgresLetters {
         let mut params = bundle.params();
         params.push((&batch.note, Type::TEXT));
         let records = self.records.load(Ordering::Relaxed);
-        let change = Ask::new(if records { &REMOVE } else { &REMOVE_WITHOUT_RECORD }, params);
+        let change = Query::new(if records { &REMOVE } else { &REMOVE_WITHOUT_RECORD }, params);
         let proof = proof(batch.letters, if records { &REMOVED } else { &REMOVED_WITHOUT_RECORD }, permit);
         let operation = self.mark.unwrap_or(permit.operation());
         Ok(settled(&self.link.change_or_left(&change, &bundle.left(), &proof, operation).await?))
@@ -188,11 +189,11 @@ impl LetterStore for PostgresLetters {
         let again = self.link.again().info().clone();
         let db = Postgres::connect(&again).await.ok()?;
         let records = AtomicBool::new(self.records.load(Ordering::Relaxed));
-        let link = Arc::new(Link::new(db, None, again));
+        let link = Arc::new(SharedConnection::new(db, None, again));
         Some(Box::new(Self { link, records, mark: Some(OperationId::fresh()) }))
     }
 
-    async fn whereabouts(&self, letters: &[Wanted], ahead: i64) -> Result<(Vec<Fact>, Vec<String>)> {
+    async fn whereabouts(&self, letters: &[DeadLetterRef], ahead: i64) -> Result<(Vec<Fact>, Vec<String>)> {
         let bundle = Bundle::of(letters);
         let query = LetterQuery { ids: Some(bundle.ids.clone()), ahead, ..LetterQuery::default() };
         let bound = Bound::of(&query);
@@ -202,7 +203,7 @@ impl LetterStore for PostgresLetters {
             (&query.dump, Type::BOOL),
             (&query.limit, Type::INT8),
         ]);
-        let asks = [Ask::new(&UNORDERED, params), Ask::new(&TASKS_AMONG, [(&bundle.fresh as _, Type::TEXT_ARRAY)])];
+        let asks = [Query::new(&UNORDERED, params), Query::new(&TASKS_AMONG, [(&bundle.fresh as _, Type::TEXT_ARRAY)])];
         let mut answers = Answers::of(&self.link, &asks).await?;
         let (facts, made) = (answers.take()?, answers.take()?);
         Ok((all(&facts, rows::fact), texts(&made)))
@@ -212,7 +213,7 @@ impl LetterStore for PostgresLetters {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let params: [(&(dyn ToSql + Sync), Type); 3] =
             [(&letters, Type::TEXT_ARRAY), (&ahead, Type::INT8), (&limit, Type::INT8)];
-        let rows = match self.link.ask(Ask::new(&AROUND, params).or_nothing()).await {
+        let rows = match self.link.ask(Query::new(&AROUND, params).or_nothing()).await {
             // Tables of another version: nothing is promised of them.
             Err(error) if is_other(&error) => return Ok(Vec::new()),
             other => other?,
@@ -220,22 +221,22 @@ impl LetterStore for PostgresLetters {
         Ok(some(&rows, rows::around))
     }
 
-    async fn copies(&self, letters: &[Wanted]) -> Result<Vec<(String, String)>> {
+    async fn copies(&self, letters: &[DeadLetterRef]) -> Result<Vec<(String, String)>> {
         let bundle = Bundle::of(letters);
         let params: [(&(dyn ToSql + Sync), Type); 2] =
             [(&bundle.ids, Type::TEXT_ARRAY), (&bundle.fresh, Type::TEXT_ARRAY)];
-        Ok(some(&self.link.ask(Ask::new(&COPIES, params)).await?, rows::pair))
+        Ok(some(&self.link.ask(Query::new(&COPIES, params)).await?, rows::pair))
     }
 
     async fn recorded(&self, tasks: &[String]) -> Result<Vec<String>> {
         if tasks.is_empty() || !self.records.load(Ordering::Relaxed) {
             return Ok(Vec::new());
         }
-        let rows = self.link.ask(Ask::new(&RECORDED, [(&tasks as _, Type::TEXT_ARRAY)])).await?;
+        let rows = self.link.ask(Query::new(&RECORDED, [(&tasks as _, Type::TEXT_ARRAY)])).await?;
         Ok(texts(&rows))
     }
 
     async fn twins(&self) -> Result<Vec<(String, String)>> {
-        Ok(some(&self.link.ask(Ask::new(&TWINS, [])).await?, rows::pair))
+        Ok(some(&self.link.ask(Query::new(&TWINS, [])).await?, rows::pair))
     }
 }

@@ -10,14 +10,14 @@ use tokio_postgres::types::{ToSql, Type};
 use super::columns::{execution_columns, task_columns, wall_now};
 use super::reading::{clock, one};
 use crate::paging;
-use crate::port::{Listed, Query, Rows};
+use crate::port::{ExecutionQuery, Listed, Rows};
 use crate::record::Task;
 use crate::rows;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::text::named;
 use sen_stores::postgres::decode::Cells;
-use sen_stores::postgres::link::Link;
-use sen_stores::postgres::read::{Ask, chunks};
+use sen_stores::postgres::read::{Query, chunks};
+use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::sql::Sql;
 
 macro_rules! times {
@@ -194,17 +194,17 @@ static EXECUTIONS_CLOCK: Sql =
     Sql::new("SELECT now(), $1::text IS NULL OR EXISTS (SELECT 1 FROM executions WHERE id = $1)");
 static TASKS_CLOCK: Sql = Sql::new("SELECT now(), $1::text IS NULL OR EXISTS (SELECT 1 FROM tasks WHERE id = $1)");
 
-pub(super) async fn executions(link: &Link, query: &Query) -> Result<Rows<Listed>> {
+pub(super) async fn executions(link: &SharedConnection, query: &ExecutionQuery) -> Result<Rows<Listed>> {
     stream(link, query, (&EXECUTIONS_CLOCK, &EXECUTIONS_BEGIN, ["executions", "e"]), rows::listed).await
 }
 
-pub(super) async fn tasks(link: &Link, query: &Query) -> Result<Rows<Task>> {
+pub(super) async fn tasks(link: &SharedConnection, query: &ExecutionQuery) -> Result<Rows<Task>> {
     stream(link, query, (&TASKS_CLOCK, &TASKS_BEGIN, ["tasks", "t"]), rows::task).await
 }
 
 async fn stream<T: Send + 'static>(
-    link: &Link,
-    query: &Query,
+    link: &SharedConnection,
+    query: &ExecutionQuery,
     (first, begin, names): (&Sql, &Sql, [&'static str; 2]),
     make: fn(rows::Cells<'_>) -> T,
 ) -> Result<Rows<T>> {
@@ -233,8 +233,8 @@ async fn stream<T: Send + 'static>(
         (&query.execution, Type::TEXT),
         (&query.limit, Type::INT8),
     ];
-    let first = Ask::new(first, [(&query.after as _, Type::TEXT)]);
-    let (head, rows) = link.snapshot_stream(&first, &Ask::new(&long, params)).await?;
+    let first = Query::new(first, [(&query.after as _, Type::TEXT)]);
+    let (head, rows) = link.snapshot_stream(&first, &Query::new(&long, params)).await?;
     if one(&head, |cells| cells.flag(1)) == Some(Some(false)) {
         let after = query.after.as_deref().unwrap_or_default();
         return Err(Error::new(ErrorKind::NotFound, format!("no row {} for the page to begin behind", named(after))));

@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-use crate::letters::chosen::Places;
+use crate::letters::targets::Places;
 use crate::port;
 use crate::rows::{self, Columns};
 use crate::shape::{ColumnFact, Shape, TABLES};
@@ -14,8 +14,8 @@ use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
 use sen_stores::postgres::decode::Cells;
-use sen_stores::postgres::link::Link;
-use sen_stores::postgres::read::Ask;
+use sen_stores::postgres::read::Query;
+use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::postgres::write::Changed;
 use sen_stores::sql::Sql;
 
@@ -81,7 +81,7 @@ pub(super) fn clock(rows: &[Row]) -> Timestamp {
 pub(super) struct Answers(std::vec::IntoIter<Result<Vec<Row>>>);
 
 impl Answers {
-    pub(super) async fn of(link: &Link, asks: &[Ask<'_>]) -> Result<Self> {
+    pub(super) async fn of(link: &SharedConnection, asks: &[Query<'_>]) -> Result<Self> {
         Ok(Self(link.snapshot(asks).await?.into_iter()))
     }
 
@@ -102,7 +102,7 @@ pub(super) fn is_other(error: &Error) -> bool {
 }
 
 /// What a statement that failed says: that only the tables are missing, or others of the same name are there.
-pub(super) fn absent(link: &Link, error: Error) -> Error {
+pub(super) fn absent(link: &SharedConnection, error: Error) -> Error {
     if is_other(&error) { port::absent(link.describe()) } else { error }
 }
 
@@ -116,9 +116,9 @@ static SHAPE: Sql = Sql::new(
 );
 
 /// The tables as the catalogue has them.
-pub(super) async fn shape(link: &Link) -> Result<Shape> {
+pub(super) async fn shape(link: &SharedConnection) -> Result<Shape> {
     let tables = TABLES.as_slice();
-    let rows = link.ask(Ask::new(&SHAPE, [(&tables as _, Type::TEXT_ARRAY)])).await?;
+    let rows = link.ask(Query::new(&SHAPE, [(&tables as _, Type::TEXT_ARRAY)])).await?;
     let mut shape = Shape::default();
     for row in &rows {
         let mut cells = Cells::new(row);
@@ -136,7 +136,7 @@ pub(super) async fn shape(link: &Link) -> Result<Shape> {
 }
 
 /// The tables, which are those of this system.
-pub(super) async fn present(link: &Link) -> Result<Shape> {
+pub(super) async fn present(link: &SharedConnection) -> Result<Shape> {
     let shape = shape(link).await?;
     if shape.present() { Ok(shape) } else { Err(port::absent(link.describe())) }
 }

@@ -94,7 +94,7 @@ macro_rules! cancelled {
 }
 
 /// What the standing of a letter rests on: kind, execution's state, expired, parent's state, live, object.
-macro_rules! grounds {
+macro_rules! replay_facts {
     () => {
         concat!(
             "f.kind::text, e.state::text, coalesce(e.expiry_at <= ",
@@ -112,7 +112,7 @@ macro_rules! look {
     ($order:literal) => {
         concat!(
             "SELECT f.id::text, f.moved_at, ",
-            grounds!(),
+            replay_facts!(),
             ", f.execution_id::text, f.step::text, f.reason::text, f.queue::text, f.worker::text, f.retries::int8, f.data::text, ",
             cancelled!(),
             letters!(),

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, ToSql, TransactionBehavior, p
 
 use super::reading::{all, list, one, shape, texts, wall};
 use crate::acts::port::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
-use crate::letters::chosen::{Places, Wanted};
+use crate::letters::targets::{DeadLetterRef, Places};
 use crate::record::signal_step;
 use crate::rows;
 use sen_model::error::Result;
@@ -289,7 +289,7 @@ impl ActStore for SqliteActs {
             .await
     }
 
-    async fn clean(&self, executions: &[Wanted], _permit: &WritePermit) -> Result<Places> {
+    async fn clean(&self, executions: &[DeadLetterRef], _permit: &WritePermit) -> Result<Places> {
         let executions = executions.to_vec();
         self.writing(move |db| {
             let shape = shape(db)?;

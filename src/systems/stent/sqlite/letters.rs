@@ -10,10 +10,10 @@ use super::cells::Cells;
 use super::reading::{all, list, now, one, readable, shape, streamed, task_columns, texts, wall};
 use crate::cancelled::{cancelled_json, cancelled_pickle};
 use crate::dump::{self, Dump};
-use crate::letters::chosen::{Places, Wanted};
 use crate::letters::port::{Batch, Fact, Facts, LetterQuery, LetterStore};
-use crate::letters::rules::{self, Standing};
+use crate::letters::rules::{self, Replayability};
 use crate::letters::steps::Around;
+use crate::letters::targets::{DeadLetterRef, Places};
 use crate::record::{Task, TaskKind};
 use crate::rows;
 use sen_model::error::{Error, ErrorKind, Result};
@@ -94,7 +94,7 @@ macro_rules! cancelled {
     };
 }
 
-macro_rules! grounds {
+macro_rules! replay_facts {
     () => {
         "f.kind, e.state, coalesce(e.expiry_at <= :now, 0), p.state,
             CASE WHEN f.kind = 'orchestrator' AND e.state IN ('failed', 'pending', 'running') THEN EXISTS (
@@ -108,7 +108,7 @@ macro_rules! look {
     ($order:literal) => {
         concat!(
             "SELECT f.id, f.moved_at, ",
-            grounds!(),
+            replay_facts!(),
             ", f.execution_id, f.step, f.reason, f.queue, f.worker, f.retries, CASE WHEN :dump THEN f.data END, ",
             cancelled!(),
             letters!(),
@@ -235,23 +235,26 @@ fn policy(text: Option<&str>) -> String {
     )
 }
 
-fn as_seen(db: &Connection, wanted: &Wanted) -> Result<Option<Option<String>>> {
+fn as_seen(db: &Connection, wanted: &DeadLetterRef) -> Result<Option<Option<String>>> {
     let letter = one(db, LETTER, [&wanted.id], |cells| (cells.wall(0), cells.text(1)))?;
     Ok(letter.filter(|(moved_at, _)| *moved_at == wanted.moved_at).map(|(_, data)| data))
 }
 
-fn judged(db: &Connection, task: &Task, now: &str) -> Result<Standing> {
+fn judged(db: &Connection, task: &Task, now: &str) -> Result<Replayability> {
     let text = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
     let bytes = |bytes: &Option<Vec<u8>>| bytes.as_deref().is_some_and(|bytes| !bytes.is_empty());
     let whole = text(&task.execution_id) && text(&task.step_name) && bytes(&task.args) && bytes(&task.kwargs);
     let bound = params![task.execution_id, task.parent_task_id, now];
-    let grounds = one(db, GROUNDS, bound, |cells| rows::grounds(cells, 0, task.kind.clone(), whole))?;
-    grounds.as_ref().map(rules::standing).ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))
+    let replay_facts = one(db, GROUNDS, bound, |cells| rows::replay_facts(cells, 0, task.kind.clone(), whole))?;
+    replay_facts
+        .as_ref()
+        .map(rules::replayability)
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))
 }
 
 /// What a batch is, owned, for the thread of the connection.
 struct Job {
-    letters: Vec<Wanted>,
+    letters: Vec<DeadLetterRef>,
     queue: Option<String>,
     force: bool,
     ahead: i64,
@@ -279,8 +282,8 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Places> {
     for (place, wanted) in job.letters.iter().enumerate() {
         let Some(data) = as_seen(&writing, wanted)? else { continue };
         let task = parsed(&writing, &wanted.id, data.as_deref())?;
-        let standing = judged(&writing, &task, &now_text)?;
-        if !(standing == Standing::Replayable || (job.force && standing.can_be_forced())) {
+        let replayability = judged(&writing, &task, &now_text)?;
+        if !(replayability == Replayability::Replayable || (job.force && replayability.can_be_forced())) {
             continue;
         }
         let created = Wall::from_micros(now.as_micros().saturating_add(i64::try_from(place).unwrap_or(0)));
@@ -387,7 +390,7 @@ impl LetterStore for SqliteLetters {
         self.db.run(move |db| remove(db, &job)).await
     }
 
-    async fn whereabouts(&self, letters: &[Wanted], ahead: i64) -> Result<(Vec<Fact>, Vec<String>)> {
+    async fn whereabouts(&self, letters: &[DeadLetterRef], ahead: i64) -> Result<(Vec<Fact>, Vec<String>)> {
         let ids = letters.iter().map(|letter| letter.id.clone()).collect();
         let query = LetterQuery { ids: Some(ids), ahead, ..LetterQuery::default() };
         let fresh: Vec<String> = letters.iter().map(|letter| letter.fresh.clone()).collect();
@@ -419,7 +422,7 @@ impl LetterStore for SqliteLetters {
             .await
     }
 
-    async fn copies(&self, letters: &[Wanted]) -> Result<Vec<(String, String)>> {
+    async fn copies(&self, letters: &[DeadLetterRef]) -> Result<Vec<(String, String)>> {
         let pairs: Vec<[&str; 2]> = letters.iter().map(|letter| [letter.id.as_str(), letter.fresh.as_str()]).collect();
         let pairs = serde_json::to_string(&pairs).unwrap_or_default();
         self.db.run(move |db| Ok(all(db, COPIES, [pairs], rows::pair)?.into_iter().flatten().collect())).await

@@ -5,7 +5,7 @@ use rusqlite::named_params;
 use super::cells::Cells;
 use super::reading::{execution_columns, list, one, snapshot, streamed, task_columns};
 use crate::paging;
-use crate::port::{Bound, Listed, Query, Rows};
+use crate::port::{Bound, ExecutionQuery, Listed, Rows};
 use crate::record::Task;
 use crate::rows;
 use crate::state::GRACE;
@@ -149,17 +149,17 @@ const TASKS: &str = concat!(
     times!()
 );
 
-pub(super) async fn executions(db: &Sqlite, query: &Query) -> Result<Rows<Listed>> {
+pub(super) async fn executions(db: &Sqlite, query: &ExecutionQuery) -> Result<Rows<Listed>> {
     stream(db, query, (EXECUTIONS_THERE, EXECUTIONS, ["executions", "e"]), rows::listed).await
 }
 
-pub(super) async fn tasks(db: &Sqlite, query: &Query) -> Result<Rows<Task>> {
+pub(super) async fn tasks(db: &Sqlite, query: &ExecutionQuery) -> Result<Rows<Task>> {
     stream(db, query, (TASKS_THERE, TASKS, ["tasks", "t"]), rows::task).await
 }
 
 async fn stream<T: Send + 'static>(
     db: &Sqlite,
-    query: &Query,
+    query: &ExecutionQuery,
     (there, begin, names): (&'static str, &'static str, [&'static str; 2]),
     make: fn(rows::Cells<'_>) -> T,
 ) -> Result<Rows<T>> {

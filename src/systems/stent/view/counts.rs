@@ -7,7 +7,7 @@ use crate::record::ExecutionState;
 use crate::verdict::{ZoneDoubt, likely_ahead, zone_doubt};
 use crate::words::many;
 use sen_model::record::Section;
-use sen_model::summary::{Attention, Count, Statistics, Survey};
+use sen_model::summary::{Attention, Count, Statistics, Summary};
 use sen_model::time::humane;
 use sen_model::time::wall::{Wall, Zone, offset_name};
 use sen_model::value::{Column, Row, Show, Value};
@@ -133,9 +133,9 @@ fn newest(census: &Census) -> Option<Wall> {
     executions.chain(census.tasks.iter().map(|group| group.group.newest)).chain([census.letters.newest]).flatten().max()
 }
 
-pub(crate) fn survey(census: &Census, zone: &Zone) -> Survey {
+pub(crate) fn summary(census: &Census, zone: &Zone) -> Summary {
     let clock = Clock::new(zone, census.now);
-    Survey {
+    Summary {
         unread: census.shape.unread.iter().cloned().collect(),
         system: NAME,
         version: census.shape.version(census.library),

@@ -5,9 +5,9 @@ use std::cmp::Reverse;
 use futures_util::future::join_all;
 
 use crate::registry::Database;
-use sen_model::checkup::UNPRIVILEGED;
+use sen_model::diagnostics::UNPRIVILEGED;
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::summary::{Attention, Survey};
+use sen_model::summary::{Attention, Summary};
 use sen_model::time::Timestamp;
 use sen_model::verdict::{NextCommand, Severity};
 
@@ -18,7 +18,7 @@ pub struct Front {
     /// Its clock.
     pub now: Timestamp,
     /// The systems found.
-    pub surveys: Vec<Survey>,
+    pub surveys: Vec<Summary>,
     /// The database each of them stands in.
     pub places: Vec<String>,
     /// Why a database beside the first one could not be asked.
@@ -28,8 +28,11 @@ pub struct Front {
 impl Front {
     /// What needs a person in any system, the most severe first.
     pub fn attention(&self) -> Vec<(&'static str, &Attention)> {
-        let mut all: Vec<_> =
-            self.surveys.iter().flat_map(|survey| survey.attention.iter().map(|item| (survey.system, item))).collect();
+        let mut all: Vec<_> = self
+            .surveys
+            .iter()
+            .flat_map(|summary| summary.attention.iter().map(|item| (summary.system, item)))
+            .collect();
         all.sort_by_key(|(_, item)| Reverse(item.severity));
         all
     }
@@ -44,24 +47,24 @@ impl Front {
 ///
 /// # Errors
 /// `NoSystem` when there is none; what a store reports.
-pub async fn survey(database: &Database) -> Result<Front> {
+pub async fn summary(database: &Database) -> Result<Front> {
     let systems: Vec<_> = database.systems().collect();
-    let answers = join_all(systems.iter().map(|system| system.survey())).await;
+    let answers = join_all(systems.iter().map(|system| system.summary())).await;
     let mut surveys = Vec::new();
     let mut places = Vec::new();
     let mut unreachable = Vec::new();
     let mut absent = None;
     for (system, answer) in systems.into_iter().zip(answers) {
         match answer {
-            Ok(survey) => {
+            Ok(summary) => {
                 places.push(system.database().to_owned());
                 // Of what nothing was counted something may be said elsewhere; that it could not be seen is told.
-                if !survey.unread.is_empty() {
-                    let text = format!("permission denied for table {}", survey.unread.join(", "));
+                if !summary.unread.is_empty() {
+                    let text = format!("permission denied for table {}", summary.unread.join(", "));
                     let error = Error::new(ErrorKind::Denied, text).with_hint(UNPRIVILEGED);
-                    unreachable.push(error.with_context(format!("not all of {} is seen", survey.system)));
+                    unreachable.push(error.with_context(format!("not all of {} is seen", summary.system)));
                 }
-                surveys.push(survey);
+                surveys.push(summary);
             }
             Err(error) if error.kind() == ErrorKind::NoSystem => {
                 absent.get_or_insert(error);
@@ -74,11 +77,11 @@ pub async fn survey(database: &Database) -> Result<Front> {
     while let Some(error) = database.hidden().take_denied() {
         unreachable.push(error);
     }
-    if let (Some(text), Some(survey)) = (database.hidden().text(), surveys.first_mut()) {
+    if let (Some(text), Some(summary)) = (database.hidden().text(), surveys.first_mut()) {
         let next = NextCommand::new(&["sen", "doctor"], "say which tables, and what to do about it");
-        survey.attention.push(Attention { severity: Severity::Warning, text, next });
+        summary.attention.push(Attention { severity: Severity::Warning, text, next });
     }
-    match (places.first().cloned(), surveys.first().map(|survey: &Survey| survey.now)) {
+    match (places.first().cloned(), surveys.first().map(|summary: &Summary| summary.now)) {
         (Some(database), Some(now)) => Ok(Front { database, now, surveys, places, unreachable }),
         _ => match (unreachable.pop(), absent) {
             (Some(error), _) => Err(error),

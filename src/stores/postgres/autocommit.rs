@@ -21,14 +21,14 @@ type Params<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
 /// A statement that is prepared once it is used again and again on a connection that leads to one server process
 /// (`direct.rs`): half the time of a short statement is its planning. Elsewhere it is sent anew each time.
-pub struct Often {
+pub struct CachedStatement {
     sql: &'static Sql,
     uses: AtomicU32,
     prepared: OnceCell<Option<Statement>>,
     refused: AtomicBool,
 }
 
-impl Often {
+impl CachedStatement {
     /// For one connection.
     pub fn new(sql: &'static Sql) -> Self {
         Self { sql, uses: AtomicU32::new(0), prepared: OnceCell::new(), refused: AtomicBool::new(false) }
@@ -71,7 +71,7 @@ impl Postgres {
     ///
     /// # Errors
     /// As [`Self::write_one`].
-    pub async fn write_often(&self, often: &Often, params: Params<'_>) -> Result<Vec<Row>> {
+    pub async fn write_often(&self, often: &CachedStatement, params: Params<'_>) -> Result<Vec<Row>> {
         if let Some(statement) = often.prepared(self, params).await {
             match self.retried(Form::Prepared(statement), params).await {
                 // The server has forgotten it or its plan no longer fits; so nothing was run.

@@ -3,20 +3,20 @@
 
 use futures_util::{StreamExt as _, future::join_all};
 
-use super::survey::{Front, survey};
+use super::summary::{Front, summary};
 use crate::registry::Database;
 use sen_model::error::{ErrorKind, Result};
 use sen_model::letter::LetterGroup;
 use sen_model::letters::LetterFilter;
 use sen_model::listing::Filter;
-use sen_model::summary::Survey;
+use sen_model::summary::Summary;
 use sen_model::system::System;
 use sen_model::time::Timestamp;
 use sen_model::value::{Column, Row, Value};
 use sen_model::verdict::Severity;
 
 /// A look.
-pub struct Glance {
+pub struct Snapshot {
     /// Counts, and what needs a person.
     pub front: Front,
     /// What is under way.
@@ -56,12 +56,12 @@ const ENDS: &[&str] =
 /// Looks once. Of what is running at most `page` of each system are read.
 ///
 /// # Errors
-/// As [`survey`]; a list that a system cannot give is left out.
-pub async fn glance(database: &Database, page: u64) -> Result<Glance> {
-    let mut front = survey(database).await?;
-    let busy = front.surveys.iter().filter_map(|survey| {
-        let states = under_way(survey);
-        (!states.is_empty()).then(|| running(database, survey.system, states, page))
+/// As [`summary`]; a list that a system cannot give is left out.
+pub async fn snapshot(database: &Database, page: u64) -> Result<Snapshot> {
+    let mut front = summary(database).await?;
+    let busy = front.surveys.iter().filter_map(|summary| {
+        let states = under_way(summary);
+        (!states.is_empty()).then(|| running(database, summary.system, states, page))
     });
     let (mut all, mut denied) = (Vec::new(), Vec::new());
     for found in join_all(busy).await {
@@ -74,12 +74,12 @@ pub async fn glance(database: &Database, page: u64) -> Result<Glance> {
         }
     }
     front.unreachable.extend(denied);
-    Ok(Glance { front, running: all })
+    Ok(Snapshot { front, running: all })
 }
 
 /// The states that somebody is at work on, where there is anything in them.
-fn under_way(survey: &Survey) -> Vec<String> {
-    let busy = survey.counts.iter().filter(|count| count.severity == Severity::Pending && count.count > 0);
+fn under_way(summary: &Summary) -> Vec<String> {
+    let busy = summary.counts.iter().filter(|count| count.severity == Severity::Pending && count.count > 0);
     busy.map(|count| count.state.to_owned()).collect()
 }
 

@@ -8,10 +8,10 @@ use sen_core::time::Timestamp;
 
 use super::inspect::{Watch, detail};
 use crate::session::Session;
-use crate::views::{Answer, DetailsView, View};
+use crate::views::{CommandOutput, DetailsView, View};
 
 /// What is asked for.
-pub struct Wanted<'a> {
+pub struct ShowRequest<'a> {
     /// The system.
     pub system: &'static str,
     /// The kind of its things.
@@ -27,7 +27,7 @@ pub struct Wanted<'a> {
 }
 
 /// Shows them.
-pub async fn show(wanted: Wanted<'_>, session: &Session) -> Result<Answer> {
+pub async fn show(wanted: ShowRequest<'_>, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
     let system = database.system(wanted.system)?;
     let single = wanted.ids.len() == 1;
@@ -52,11 +52,11 @@ pub async fn show(wanted: Wanted<'_>, session: &Session) -> Result<Answer> {
     }
     let exit = watch.exit(!errors.is_empty());
     let view = View::Details(DetailsView { details, single, now });
-    Ok(Answer::new(view).ending(exit).with_errors(errors))
+    Ok(CommandOutput::new(view).ending(exit).with_errors(errors))
 }
 
 /// The error for an id that is not there, or is something else's.
-async fn missing(wanted: &Wanted<'_>, system: &dyn System, id: &str) -> Result<sen_core::error::Error> {
+async fn missing(wanted: &ShowRequest<'_>, system: &dyn System, id: &str) -> Result<sen_core::error::Error> {
     let other = system.find(id, 0).await?;
     if let Some(other) = other.first() {
         let error = inspect::missing(wanted.kind, id, &[]);
@@ -65,7 +65,7 @@ async fn missing(wanted: &Wanted<'_>, system: &dyn System, id: &str) -> Result<s
     }
     // What is like it may be something else's.
     let mut similar = Vec::new();
-    for near in system.nearby(id).await? {
+    for near in system.suggest(id).await? {
         if !system.show(wanted.kind, &near, 0).await?.is_empty() {
             similar.push(near);
         }

@@ -6,7 +6,7 @@ use sen_model::time::wall::Wall;
 
 /// A letter of the set: what was seen of it, and the id of the task that its replay makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct DeadLetterRef {
     /// The letter's id.
     pub id: String,
     /// When it was moved, as seen.
@@ -15,7 +15,7 @@ pub struct Wanted {
     pub fresh: String,
 }
 
-impl Wanted {
+impl DeadLetterRef {
     /// A letter as seen.
     pub fn new(id: impl Into<String>, moved_at: Option<Wall>) -> Self {
         let id = id.into();
@@ -54,7 +54,7 @@ enum Place {
 
 /// Letters, in the order they are to be taken.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Chosen {
+pub struct TargetSet {
     letters: Vec<(Place, i64)>,
     others: Vec<String>,
 }
@@ -62,7 +62,7 @@ pub struct Chosen {
 /// In place of no time; no clock shows it.
 const NO_TIME: i64 = i64::MIN + 1;
 
-impl Chosen {
+impl TargetSet {
     /// Adds a letter.
     pub fn push(&mut self, id: &str, moved_at: Option<Wall>) {
         let usual = Uuid::try_parse(id).ok().filter(|uuid| uuid.hyphenated().to_string() == id);
@@ -87,13 +87,13 @@ impl Chosen {
     }
 
     /// The letter at a place.
-    pub fn get(&self, at: usize) -> Option<Wanted> {
+    pub fn get(&self, at: usize) -> Option<DeadLetterRef> {
         let (place, micros) = self.letters.get(at)?;
         let id = match place {
             Place::Uuid(bytes) => Uuid::from_bytes(*bytes).to_string(),
             Place::Other(at) => self.others.get(*at)?.clone(),
         };
-        Some(Wanted::new(id, (*micros != NO_TIME).then(|| Wall::from_micros(*micros))))
+        Some(DeadLetterRef::new(id, (*micros != NO_TIME).then(|| Wall::from_micros(*micros))))
     }
 }
 
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn ids_and_times_come_back_as_they_were() {
-        let mut chosen = Chosen::default();
+        let mut chosen = TargetSet::default();
         let ids = ["3f2a8c1e-9d1c-4e5f-8a2b-3c4d5e6f7a8b", "3F2A8C1E-9D1C-4E5F-8A2B-3C4D5E6F7A8B", "order 7", ""];
         for (at, id) in ids.iter().enumerate() {
             chosen.push(id, (at > 0).then(|| Wall::from_micros(at as i64)));

@@ -27,7 +27,7 @@ pub(crate) fn is_dead(message: &Message) -> bool {
 
 /// What a replay of a message would come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum Replayability {
     /// It is made due again.
     Replayable,
     /// Of an inbox: its saga waits for no event, so the library would ignore the message, which consumes it.
@@ -42,7 +42,7 @@ pub(crate) enum Standing {
     Done,
 }
 
-impl Standing {
+impl Replayability {
     /// The name in data.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -94,23 +94,23 @@ impl Standing {
 
 /// Where a message stands. One that was claimed counts as left when it is unchanged for `bound`; one that was ignored may be
 /// made due again when it is named.
-pub(crate) fn standing(message: &Message, bound: Duration) -> Standing {
+pub(crate) fn replayability(message: &Message, bound: Duration) -> Replayability {
     let old = message.idle >= micros(bound);
     let dead = match message.status.as_str() {
         "FAILED" | "IGNORED" => true,
         status if status == message.kind.taken() => old,
-        "PENDING" => return Standing::Pending,
-        _ => return Standing::Done,
+        "PENDING" => return Replayability::Pending,
+        _ => return Replayability::Done,
     };
     if !dead {
-        return Standing::Taken;
+        return Replayability::Taken;
     }
     if message.kind == Mailbox::Out || message.saga.is_none() {
-        return Standing::Replayable;
+        return Replayability::Replayable;
     }
     match message.saga_status.as_deref() {
-        Some("SUSPENDED" | "COMPENSATING_SUSPENDED") => Standing::Replayable,
-        Some(_) => Standing::SagaNotWaiting,
-        None => Standing::SagaGone,
+        Some("SUSPENDED" | "COMPENSATING_SUSPENDED") => Replayability::Replayable,
+        Some(_) => Replayability::SagaNotWaiting,
+        None => Replayability::SagaGone,
     }
 }

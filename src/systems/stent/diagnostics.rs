@@ -2,7 +2,7 @@
 
 use super::port::Orphans;
 use super::shape::Shape;
-use sen_model::checkup::{Check, Checkup, IndexWish, Need};
+use sen_model::diagnostics::{Check, Diagnostics, RecommendedIndex, RequiredPrivilege};
 use sen_model::ident::Ident;
 use sen_model::verdict::Severity;
 
@@ -42,17 +42,23 @@ fn full(shape: &Shape, table: &str) -> Option<String> {
     }
 }
 
-pub(super) fn checkup(shape: &Shape, sequences: Vec<String>, orphans: Option<&Orphans>, silent: &[String]) -> Checkup {
-    let needs =
-        ACTS.iter().filter_map(|(table, acts)| Some(Need { object: full(shape, table)?, sequence: false, acts }));
-    let numbers = sequences.into_iter().map(|object| Need { object, sequence: true, acts: &["USAGE"] });
+pub(super) fn diagnostics(
+    shape: &Shape,
+    sequences: Vec<String>,
+    orphans: Option<&Orphans>,
+    silent: &[String],
+) -> Diagnostics {
+    let needs = ACTS
+        .iter()
+        .filter_map(|(table, acts)| Some(RequiredPrivilege { object: full(shape, table)?, sequence: false, acts }));
+    let numbers = sequences.into_iter().map(|object| RequiredPrivilege { object, sequence: true, acts: &["USAGE"] });
     let indexes = WISHES.iter().filter_map(|(table, first, columns, used_by)| {
-        Some(IndexWish { table: full(shape, table)?, first, columns, used_by })
+        Some(RecommendedIndex { table: full(shape, table)?, first, columns, used_by })
     });
     let mut checks = orphans.map(checks).unwrap_or_default();
     let queue = |text: &String| Check::new(Severity::Warning, "queues", text.clone()).with_remedy("sen stats");
     checks.extend(silent.iter().map(queue));
-    Checkup { needs: needs.chain(numbers).collect(), indexes: indexes.collect(), checks }
+    Diagnostics { needs: needs.chain(numbers).collect(), indexes: indexes.collect(), checks }
 }
 
 fn checks(orphans: &Orphans) -> Vec<Check> {

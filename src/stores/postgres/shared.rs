@@ -9,15 +9,15 @@ use tokio_postgres::Row;
 
 use super::Postgres;
 use super::again::Again;
-use super::read::{Ask, Streamed};
+use super::read::{Query, Streamed};
 use super::write::{Changed, Left, ProofOf};
 use crate::conninfo::Conninfo;
-use sen_model::checkup::Hidden;
+use sen_model::diagnostics::Hidden;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::ident::OperationId;
 
 /// A connection, the limit of its statements, and how to connect again.
-pub struct Link {
+pub struct SharedConnection {
     db: Mutex<Arc<Postgres>>,
     description: String,
     limit: Option<Duration>,
@@ -27,7 +27,7 @@ pub struct Link {
     hidden: Arc<Hidden>,
 }
 
-impl Link {
+impl SharedConnection {
     /// Over an open connection; `limit` bounds each statement that is not streamed, and `again` is how to connect anew to
     /// learn what became of a write.
     pub fn new(db: Postgres, limit: Option<Duration>, again: Conninfo) -> Self {
@@ -65,7 +65,7 @@ impl Link {
                 self.again.budget().fell_silent();
             }
             let mut db = self.again.connect().await?;
-            db.set_modest(self.modest);
+            db.disable_parallel_query(self.modest);
             db.share_hidden(&self.hidden);
             *current = Arc::new(db);
         }
@@ -84,10 +84,10 @@ impl Link {
     ///
     /// # Errors
     /// As there.
-    pub async fn snapshot(&self, asks: &[Ask<'_>]) -> Result<Vec<Result<Vec<Row>>>> {
+    pub async fn snapshot(&self, asks: &[Query<'_>]) -> Result<Vec<Result<Vec<Row>>>> {
         let mut left_out = vec![false; asks.len()];
         loop {
-            let wanted: Vec<&Ask<'_>> =
+            let wanted: Vec<&Query<'_>> =
                 asks.iter().zip(&left_out).filter(|(_, out)| !**out).map(|(ask, _)| ask).collect();
             let mut answers = self.noted(self.live().await?.snapshot(&wanted, self.limit).await)?.into_iter();
             let mut all = Vec::with_capacity(asks.len());
@@ -114,7 +114,7 @@ impl Link {
     ///
     /// # Errors
     /// As [`Postgres::snapshot`], the query's own included.
-    pub async fn ask(&self, ask: Ask<'_>) -> Result<Vec<Row>> {
+    pub async fn ask(&self, ask: Query<'_>) -> Result<Vec<Row>> {
         let answer = self.snapshot(&[ask]).await?.into_iter().next();
         answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")))
     }
@@ -123,7 +123,7 @@ impl Link {
     ///
     /// # Errors
     /// As there; `Timeout` when the limit has passed.
-    pub async fn ask_within(&self, ask: Ask<'_>, limit: Duration) -> Result<Vec<Row>> {
+    pub async fn ask_within(&self, ask: Query<'_>, limit: Duration) -> Result<Vec<Row>> {
         let limit = self.limit.map_or(limit, |own| own.min(limit));
         let answer = self.live().await?.snapshot(&[&ask], Some(limit)).await?.into_iter().next();
         answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")))
@@ -133,7 +133,7 @@ impl Link {
     ///
     /// # Errors
     /// As there.
-    pub async fn snapshot_stream(&self, first: &Ask<'_>, long: &Ask<'_>) -> Result<(Vec<Row>, Streamed)> {
+    pub async fn snapshot_stream(&self, first: &Query<'_>, long: &Query<'_>) -> Result<(Vec<Row>, Streamed)> {
         self.live().await?.snapshot_stream(first, long, self.limit).await
     }
 
@@ -141,7 +141,7 @@ impl Link {
     ///
     /// # Errors
     /// As there.
-    pub async fn change(&self, change: &Ask<'_>, proof: ProofOf<'_>, operation: OperationId) -> Result<Option<Row>> {
+    pub async fn change(&self, change: &Query<'_>, proof: ProofOf<'_>, operation: OperationId) -> Result<Option<Row>> {
         Ok(self.change_all(change, proof, operation).await?.into_iter().next())
     }
 
@@ -149,7 +149,7 @@ impl Link {
     ///
     /// # Errors
     /// As there.
-    pub async fn change_all(&self, change: &Ask<'_>, proof: ProofOf<'_>, operation: OperationId) -> Result<Vec<Row>> {
+    pub async fn change_all(&self, change: &Query<'_>, proof: ProofOf<'_>, operation: OperationId) -> Result<Vec<Row>> {
         self.live().await?.change_all(change, proof, operation, self.limit, &self.again).await
     }
 
@@ -159,7 +159,7 @@ impl Link {
     /// As there.
     pub async fn change_or_left(
         &self,
-        change: &Ask<'_>,
+        change: &Query<'_>,
         left: &Left<'_>,
         proof: ProofOf<'_>,
         operation: OperationId,
@@ -173,8 +173,8 @@ impl Link {
     /// As there; `KeptOut`, naming `table`, when the database kept the change out.
     pub async fn change_one(
         &self,
-        change: &Ask<'_>,
-        (table, left): (&str, Ask<'_>),
+        change: &Query<'_>,
+        (table, left): (&str, Query<'_>),
         proof: ProofOf<'_>,
         operation: OperationId,
     ) -> Result<Option<Row>> {

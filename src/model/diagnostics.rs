@@ -12,7 +12,7 @@ pub const UNPRIVILEGED: &str = "connect as a role with that privilege, or have i
 
 /// What the commands need of one table or sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Need {
+pub struct RequiredPrivilege {
     /// The object as SQL names it, quoted and with its schema.
     pub object: String,
     /// Whether it is a sequence; else a table.
@@ -23,7 +23,7 @@ pub struct Need {
 
 /// An index that lists would use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IndexWish {
+pub struct RecommendedIndex {
     /// The table as SQL names it.
     pub table: String,
     /// Its first column, by its bare name.
@@ -36,11 +36,11 @@ pub struct IndexWish {
 
 /// What a system wants examined, and what it found out itself.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Checkup {
+pub struct Diagnostics {
     /// Privileges.
-    pub needs: Vec<Need>,
+    pub needs: Vec<RequiredPrivilege>,
     /// Indexes.
-    pub indexes: Vec<IndexWish>,
+    pub indexes: Vec<RecommendedIndex>,
     /// Findings.
     pub checks: Vec<Check>,
 }
@@ -135,7 +135,7 @@ pub enum Role {
 }
 
 /// The least privileges for `role` as SQL statements, granted to `grantee` (quoted already).
-pub fn grants(needs: &[Need], role: Role, grantee: &str) -> Vec<String> {
+pub fn grants(needs: &[RequiredPrivilege], role: Role, grantee: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut schemas: Vec<&str> = needs.iter().filter_map(|need| schema(&need.object)).collect();
     schemas.sort_unstable();
@@ -174,9 +174,9 @@ mod tests {
     #[test]
     fn grants_are_the_least() {
         let needs = [
-            Need { object: "public.t".into(), sequence: false, acts: &["UPDATE"] },
-            Need { object: "\"a.b\".s".into(), sequence: true, acts: &["USAGE"] },
-            Need { object: "plain".into(), sequence: false, acts: &[] },
+            RequiredPrivilege { object: "public.t".into(), sequence: false, acts: &["UPDATE"] },
+            RequiredPrivilege { object: "\"a.b\".s".into(), sequence: true, acts: &["USAGE"] },
+            RequiredPrivilege { object: "plain".into(), sequence: false, acts: &[] },
         ];
         assert_eq!(
             grants(&needs, Role::Operator, "ops"),

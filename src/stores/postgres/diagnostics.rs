@@ -7,11 +7,11 @@ use tokio_postgres::types::Type;
 
 use super::Wire;
 use super::decode::Cells;
-use super::link::Link;
-use super::read::Ask;
+use super::read::Query;
+use super::shared::SharedConnection;
 use crate::sql::Sql;
 use crate::tls::Trust;
-use sen_model::checkup::{Check, IndexWish, Need};
+use sen_model::diagnostics::{Check, RecommendedIndex, RequiredPrivilege};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::ident::Ident;
 use sen_model::time::{Timestamp, humane};
@@ -99,12 +99,12 @@ static UNINDEXED: Sql = Sql::new(
 /// From so many rows on a missing index is felt.
 const MANY: i64 = 100_000;
 
-impl Link {
+impl SharedConnection {
     /// Examines the server, the connection, the privileges behind `needs` and the indexes in `wishes`.
     ///
     /// # Errors
     /// What the server reports of the catalogue itself.
-    pub async fn examine(&self, needs: &[Need], wishes: &[IndexWish]) -> Result<Vec<Check>> {
+    pub async fn examine(&self, needs: &[RequiredPrivilege], wishes: &[RecommendedIndex]) -> Result<Vec<Check>> {
         let db = self.live().await?;
         let mut wanted: (Vec<&str>, Vec<&str>, Vec<bool>) = Default::default();
         for need in needs {
@@ -119,11 +119,11 @@ impl Link {
         let tables: Vec<&str> = wishes.iter().map(|wish| wish.table.as_str()).collect();
         let firsts: Vec<&str> = wishes.iter().map(|wish| wish.first).collect();
         let before = Timestamp::here();
-        let server = self.ask(Ask::new(&SERVER, [])).await?;
+        let server = self.ask(Query::new(&SERVER, [])).await?;
         let after = Timestamp::here();
         let asks = [
-            Ask::new(&HELD, []),
-            Ask::new(
+            Query::new(&HELD, []),
+            Query::new(
                 &LACKING,
                 [
                     (&wanted.0 as _, Type::TEXT_ARRAY),
@@ -131,10 +131,10 @@ impl Link {
                     (&wanted.2 as _, Type::BOOL_ARRAY),
                 ],
             ),
-            Ask::new(&UNINDEXED, [(&tables as _, Type::TEXT_ARRAY), (&firsts as _, Type::TEXT_ARRAY)]),
-            Ask::new(&PATH, []),
-            Ask::new(&TWINS, [(&objects as _, Type::TEXT_ARRAY)]),
-            Ask::new(&UNREADABLE, []),
+            Query::new(&UNINDEXED, [(&tables as _, Type::TEXT_ARRAY), (&firsts as _, Type::TEXT_ARRAY)]),
+            Query::new(&PATH, []),
+            Query::new(&TWINS, [(&objects as _, Type::TEXT_ARRAY)]),
+            Query::new(&UNREADABLE, []),
         ];
         let (direct, answers) = tokio::join!(db.is_direct(), self.snapshot(&asks));
         let mut checks = Vec::new();
@@ -204,10 +204,10 @@ impl Link {
     }
 }
 
-impl Link {
+impl SharedConnection {
     /// What to say where none of the supported systems was found: where was looked, and where such tables are.
     pub async fn nothing_found(&self) -> Error {
-        let asks = [Ask::new(&SEARCHED, []), Ask::new(&ELSEWHERE, [])];
+        let asks = [Query::new(&SEARCHED, []), Query::new(&ELSEWHERE, [])];
         let answers = self.snapshot(&asks).await.unwrap_or_default();
         let mut texts = answers.into_iter().map(|rows| -> Vec<String> {
             rows.unwrap_or_default().iter().filter_map(|row| Cells::new(row).text(0)).collect()
@@ -376,11 +376,11 @@ fn privilege_checks(user: &str, lacking: &[(String, String)]) -> Vec<Check> {
     checks
 }
 
-fn index_check(wish: &IndexWish, rows: i64) -> Option<Check> {
+fn index_check(wish: &RecommendedIndex, rows: i64) -> Option<Check> {
     if rows < MANY {
         return None;
     }
-    let IndexWish { table, columns, used_by, .. } = wish;
+    let RecommendedIndex { table, columns, used_by, .. } = wish;
     let text = format!("{table} has about {rows} rows and no index for {used_by}");
     let sql = format!("CREATE INDEX CONCURRENTLY ON {table} {columns};");
     Some(Check::new(Severity::Warning, "indexes", text).with_remedy(sql))

@@ -21,7 +21,7 @@ const KINDS: [&str; 5] = ["orchestrator", "activity", "outbox", "inbox", "agent_
 /// Which letters.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Which letters")]
-pub struct Which {
+pub struct DeadLetterFilter {
     /// Only of this system
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(SYSTEMS))]
     pub system: Option<String>,
@@ -59,7 +59,7 @@ pub struct Which {
     pub until: Option<When>,
 }
 
-impl Which {
+impl DeadLetterFilter {
     /// Whether it says which letters at all.
     fn is_empty(&self, queue: Option<&String>) -> bool {
         let Self { system: _, group, kind, step, where_error, worker, older_than, since, until } = self;
@@ -107,11 +107,11 @@ impl Which {
 }
 
 /// The dead letters of a system, and its name.
-pub type Keeper<'a> = (&'static str, &'a dyn DeadLetters);
+pub type DeadLetterSystem<'a> = (&'static str, &'a dyn DeadLetters);
 
 /// Every system here that keeps dead letters, or the one that is named.
-pub async fn keepers<'a>(database: &'a Database, named: Option<&str>) -> Result<Vec<Keeper<'a>>> {
-    let mut keepers = Vec::new();
+pub async fn dead_letter_systems<'a>(database: &'a Database, named: Option<&str>) -> Result<Vec<DeadLetterSystem<'a>>> {
+    let mut dead_letter_systems = Vec::new();
     let mut known = Vec::new();
     for system in database.systems() {
         let Some(letters) = system.letters() else { continue };
@@ -120,15 +120,15 @@ pub async fn keepers<'a>(database: &'a Database, named: Option<&str>) -> Result<
             continue;
         }
         if database.seen(system.name(), system.present().await)? == Some(true) {
-            keepers.push((system.name(), letters));
+            dead_letter_systems.push((system.name(), letters));
         }
     }
-    if keepers.is_empty() {
+    if dead_letter_systems.is_empty() {
         database.saw_all()?;
         return Err(Error::new(ErrorKind::NoSystem, "no system that keeps dead letters is in this database")
             .with_hint(format!("looked for {}; `sen status` shows what is there", known.join(", "))));
     }
-    Ok(keepers)
+    Ok(dead_letter_systems)
 }
 
 /// Whether any letter matches.
@@ -144,20 +144,20 @@ pub async fn any(letters: &dyn DeadLetters, filter: &LetterFilter) -> Result<boo
 
 /// The plan of an act, with the system that is to apply it: the only one that has such letters.
 pub async fn planned<'a>(
-    keepers: &[Keeper<'a>],
+    dead_letter_systems: &[DeadLetterSystem<'a>],
     filter: &LetterFilter,
     plan: impl AsyncFn(&'a dyn DeadLetters, &LetterFilter) -> Result<Box<dyn PreparedAction + 'a>>,
 ) -> Result<(Box<dyn PreparedAction + 'a>, &'a dyn DeadLetters)> {
-    let mut candidates = keepers.to_vec();
-    if keepers.len() > 1 && !filter.ids.is_empty() {
+    let mut candidates = dead_letter_systems.to_vec();
+    if dead_letter_systems.len() > 1 && !filter.ids.is_empty() {
         let mut having = Vec::new();
-        for keeper in keepers {
+        for keeper in dead_letter_systems {
             if any(keeper.1, &LetterFilter { ids: filter.ids.clone(), ..LetterFilter::default() }).await? {
                 having.push(*keeper);
             }
         }
         if having.is_empty() {
-            having.extend(keepers.first().copied());
+            having.extend(dead_letter_systems.first().copied());
         }
         candidates = having;
     }

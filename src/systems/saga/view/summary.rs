@@ -7,7 +7,7 @@ use crate::rules::TROUBLE;
 use crate::shape::{Model, Models, Table};
 use crate::state::State;
 use sen_model::record::Section;
-use sen_model::summary::{Attention, Count, Survey};
+use sen_model::summary::{Attention, Count, Summary};
 use sen_model::time::{Timestamp, humane};
 use sen_model::value::{Column, Show, Value};
 use sen_model::verdict::{NextCommand, Severity};
@@ -29,7 +29,7 @@ const BOX_COLUMNS: &[Column] = &[
 ];
 
 /// A census as a neutral survey.
-pub(crate) fn survey(models: &Models, census: &Census) -> Survey {
+pub(crate) fn summary(models: &Models, census: &Census) -> Summary {
     let now = census.now.unwrap_or_else(Timestamp::here);
     let counts: Vec<(State, Count)> = State::ALL
         .into_iter()
@@ -84,7 +84,7 @@ pub(crate) fn survey(models: &Models, census: &Census) -> Survey {
     let mut versions: Vec<&str> = models.models.iter().map(Model::version).collect();
     versions.sort_unstable();
     versions.dedup();
-    Survey {
+    Summary {
         unread: Vec::new(),
         system: NAME,
         version: if versions.is_empty() { "(messages only)".into() } else { versions.join(" and ") },
