@@ -3,8 +3,9 @@
 //! Two letters died alike when their step is the same and their errors are, once ids, numbers and quoted values are folded
 //! away: [`normalize_error`].
 
+use crate::columns;
 use crate::time::Timestamp;
-use crate::value::{Column, Row, Show, Value};
+use crate::value::Value;
 
 /// One dead letter.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,75 +59,41 @@ pub struct LetterGroup {
     pub replayable: Option<u64>,
 }
 
-const fn column(name: &'static str, heading: &'static str, show: Show) -> Column {
-    Column { name, heading, show }
+columns! {
+    /// The columns of a list of letters.
+    pub LETTER_COLUMNS,
+    /// A letter under them.
+    pub fn letter_row(letter: Letter) {}
+    "id", "ID", Whole => Value::Text(letter.id);
+    "system", "SYSTEM", Wide => Value::Name(letter.system);
+    "kind", "KIND", Wide => Value::Name(letter.kind);
+    "step", "STEP", Short => Value::Text(letter.step);
+    "error", "ERROR", Short => Value::text(letter.error);
+    "died_at", "DIED", Whole => Value::time(letter.died_at);
+    "attempts", "TRIES", Wide => letter.attempts.map_or(Value::Null, Value::Int);
+    "queue", "QUEUE", Wide => Value::text(letter.queue);
+    "parent", "PARENT", Wide => Value::text(letter.parent);
+    "standing", "STANDING", Whole => Value::Name(letter.replayability);
+    "note", "NOTE", Asked => Value::text(letter.note);
+    "payload", "PAYLOAD", Asked => Value::json(letter.payload);
 }
 
-/// The columns of a list of letters.
-pub const LETTER_COLUMNS: &[Column] = &[
-    column("id", "ID", Show::Whole),
-    column("system", "SYSTEM", Show::Wide),
-    column("kind", "KIND", Show::Wide),
-    column("step", "STEP", Show::Short),
-    column("error", "ERROR", Show::Short),
-    column("died_at", "DIED", Show::Whole),
-    column("attempts", "TRIES", Show::Wide),
-    column("queue", "QUEUE", Show::Wide),
-    column("parent", "PARENT", Show::Wide),
-    column("standing", "STANDING", Show::Whole),
-    column("note", "NOTE", Show::Asked),
-    column("payload", "PAYLOAD", Show::Asked),
-];
-
-/// The columns of a list of groups.
-pub const GROUP_COLUMNS: &[Column] = &[
-    column("group", "GROUP", Show::Whole),
-    column("system", "SYSTEM", Show::Wide),
-    column("count", "COUNT", Show::Whole),
-    column("step", "STEP", Show::Short),
-    column("error", "ERROR", Show::Short),
-    column("first_died_at", "FIRST", Show::Whole),
-    column("last_died_at", "LAST", Show::Whole),
-    column("replayable", "REPLAYABLE", Show::Wide),
-    column("sample_id", "SAMPLE", Show::Wide),
-];
-
-impl Letter {
-    /// Under [`LETTER_COLUMNS`].
-    pub fn row(self) -> Row {
-        vec![
-            Value::Text(self.id),
-            Value::Name(self.system),
-            Value::Name(self.kind),
-            Value::Text(self.step),
-            Value::text(self.error),
-            Value::time(self.died_at),
-            self.attempts.map_or(Value::Null, Value::Int),
-            Value::text(self.queue),
-            Value::text(self.parent),
-            Value::Name(self.replayability),
-            Value::text(self.note),
-            Value::json(self.payload),
-        ]
-    }
-}
-
-impl LetterGroup {
-    /// Under [`GROUP_COLUMNS`].
-    pub fn row(self) -> Row {
+columns! {
+    /// The columns of a list of groups.
+    pub GROUP_COLUMNS,
+    /// A group under them.
+    pub fn group_row(group: LetterGroup) {
         let count = |count: u64| Value::Int(i64::try_from(count).unwrap_or(i64::MAX));
-        vec![
-            Value::Text(self.id),
-            Value::Name(self.system),
-            count(self.count),
-            Value::Text(self.step),
-            Value::Text(self.error),
-            Value::time(self.first),
-            Value::time(self.last),
-            self.replayable.map_or(Value::Null, count),
-            Value::Text(self.sample),
-        ]
     }
+    "group", "GROUP", Whole => Value::Text(group.id);
+    "system", "SYSTEM", Wide => Value::Name(group.system);
+    "count", "COUNT", Whole => count(group.count);
+    "step", "STEP", Short => Value::Text(group.step);
+    "error", "ERROR", Short => Value::Text(group.error);
+    "first_died_at", "FIRST", Whole => Value::time(group.first);
+    "last_died_at", "LAST", Whole => Value::time(group.last);
+    "replayable", "REPLAYABLE", Wide => group.replayable.map_or(Value::Null, count);
+    "sample_id", "SAMPLE", Wide => Value::Text(group.sample);
 }
 
 /// So much of an error tells errors apart.

@@ -82,6 +82,46 @@ pub enum Show {
 /// The values of one record, in the order of its columns.
 pub type Row = Vec<Value>;
 
+/// One list for a table: each line is a column (name, heading, how a table treats it) with its value. From it come the
+/// columns and the function that makes a row of a record, so that neither can drift from the other; the record is moved into
+/// its row. What several columns share is computed once, in the function's block.
+///
+/// ```
+/// use sen_model::value::Value;
+///
+/// sen_model::columns! {
+///     /// The columns of a list of pets.
+///     pub PET_COLUMNS,
+///     /// A pet under them.
+///     pub fn pet_row(name: String, legs: i64) {
+///         let animal = if legs == 2 { "bird" } else { "cat" };
+///     }
+///     "name", "NAME", Whole => Value::Text(name);
+///     "animal", "ANIMAL", Wide => Value::Name(animal);
+/// }
+/// assert_eq!(PET_COLUMNS[1].name, "animal");
+/// assert_eq!(pet_row("Tom".into(), 4)[1], Value::Name("cat"));
+/// ```
+#[macro_export]
+macro_rules! columns {
+    (
+        $(#[$about:meta])* $columns_for:vis $columns:ident,
+        $(#[$does:meta])* $row_for:vis fn $row:ident($($record:tt)*) { $($shared:tt)* }
+        $($name:literal, $heading:literal, $show:ident => $value:expr;)+
+    ) => {
+        $(#[$about])*
+        $columns_for const $columns: &[$crate::value::Column] = &[
+            $($crate::value::Column { name: $name, heading: $heading, show: $crate::value::Show::$show }),+
+        ];
+
+        $(#[$does])*
+        $row_for fn $row($($record)*) -> $crate::value::Row {
+            $($shared)*
+            vec![$($value),+]
+        }
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

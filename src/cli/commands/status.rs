@@ -1,8 +1,9 @@
 //! `sen status`: what is in this database.
 
 use sen_core::error::Result;
-use sen_core::model::summary::{Attention, Summary};
-use sen_core::model::value::{Column, Show, Value};
+use sen_core::model::columns;
+use sen_core::model::summary::{Attention, Count, Summary};
+use sen_core::model::value::Value;
 use sen_core::model::verdict::Severity;
 use sen_core::ops::summary::{Front, summary};
 
@@ -33,11 +34,13 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     Ok(CommandOutput::new(view).ending(exit).with_errors(front.unreachable))
 }
 
-const COUNTS: &[Column] = &[
-    Column { name: "state", heading: "STATE", show: Show::Whole },
-    Column { name: "count", heading: "COUNT", show: Show::Whole },
-    Column { name: "oldest", heading: "OLDEST CHANGE", show: Show::Whole },
-];
+columns! {
+    COUNTS,
+    fn count_row(count: &Count) {}
+    "state", "STATE", Whole => Value::Name(count.state);
+    "count", "COUNT", Whole => Value::Int(count.count);
+    "oldest", "OLDEST CHANGE", Whole => Value::time(count.oldest);
+}
 
 /// A survey for people and as data.
 pub fn detail(front: &Front) -> Detail {
@@ -86,12 +89,7 @@ fn placed(place: &str, summary: &Summary) -> Value {
 pub(super) fn layout(summary: &Summary) -> Vec<Block> {
     let reading = if summary.writable { "" } else { "; reading only" };
     let mut blocks = vec![Block::Heading(format!("{} {}{reading}: {}", summary.system, summary.version, summary.counted))];
-    let rows: Vec<_> = summary
-        .counts
-        .iter()
-        .filter(|count| count.count > 0)
-        .map(|count| vec![Value::Name(count.state), Value::Int(count.count), Value::time(count.oldest)])
-        .collect();
+    let rows: Vec<_> = summary.counts.iter().filter(|count| count.count > 0).map(count_row).collect();
     blocks.push(if rows.is_empty() { Block::Note("none yet".into()) } else { Block::Table(COUNTS, rows) });
     blocks.extend(crate::sections::section_blocks(&summary.sections));
     let facts: Vec<_> = summary.facts.iter().filter(|(_, value)| *value != Value::Null).collect();

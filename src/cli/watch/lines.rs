@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futures_util::stream;
-use sen_core::model::value::{Column, Row, Show, Value};
+use sen_core::model::columns;
+use sen_core::model::value::{Row, Value};
 use sen_core::model::verdict::Severity;
 use sen_core::ops::snapshot::Snapshot;
 use sen_core::ops::summary::{Front, summary};
@@ -16,20 +17,32 @@ use super::pace::Pace;
 use super::picture::Picture;
 use crate::views::{Batch, Batches, ListView};
 
-const fn column(name: &'static str, heading: &'static str, show: Show) -> Column {
-    Column { name, heading, show }
+/// What is told of one look.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Line {
+    event: &'static str,
+    critical: Option<i64>,
+    warning: Option<i64>,
+    dead_letters: Option<i64>,
+    summary: String,
+    attention: Option<Vec<Value>>,
 }
 
-const COLUMNS: &[Column] = &[
-    column("observed_at", "TIME", Show::Moment),
-    column("event", "EVENT", Show::Whole),
-    column("critical", "CRITICAL", Show::Whole),
-    column("warning", "WARNING", Show::Whole),
-    column("dead_letters", "DEAD LETTERS", Show::Asked),
-    column("summary", "SUMMARY", Show::Short),
-    column("attention", "ATTENTION", Show::Asked),
-    column("query_ms", "QUERY", Show::Asked),
-];
+columns! {
+    COLUMNS,
+    fn line_row(line: Line, observed: Timestamp, took: Option<Duration>) {
+        let number = |number: Option<i64>| number.map_or(Value::Null, Value::Int);
+    }
+    "observed_at", "TIME", Moment => Value::Time(observed);
+    "event", "EVENT", Whole => Value::Name(line.event);
+    "critical", "CRITICAL", Whole => number(line.critical);
+    "warning", "WARNING", Whole => number(line.warning);
+    "dead_letters", "DEAD LETTERS", Asked => number(line.dead_letters);
+    "summary", "SUMMARY", Short => Value::Text(line.summary);
+    "attention", "ATTENTION", Asked => line.attention.map_or(Value::Null, Value::List);
+    "query_ms", "QUERY", Asked =>
+        took.map_or(Value::Null, |took| Value::Millis(i64::try_from(took.as_millis()).unwrap_or(i64::MAX)));
+}
 
 struct Follow {
     source: Source,
@@ -37,7 +50,7 @@ struct Follow {
     pace: Pace,
     next: Instant,
     /// What was last said.
-    said: Option<Row>,
+    said: Option<Line>,
     away: bool,
 }
 
@@ -63,10 +76,11 @@ impl Follow {
     async fn next_row(&mut self) -> sen_core::error::Result<Row> {
         loop {
             tokio::time::sleep_until(self.next).await;
-            let row = match self.look().await {
+            let (line, at, took) = match self.look().await {
                 Ok((front, took)) => {
                     let event = if std::mem::take(&mut self.away) { "connected" } else { "state" };
-                    state_row(front, event, took)
+                    let at = front.now;
+                    (state_line(front, event), at, Some(took))
                 }
                 Err(error) => {
                     // The first look is where a wrong database shows.
@@ -81,16 +95,13 @@ impl Follow {
                     if std::mem::replace(&mut self.away, true) {
                         continue;
                     }
-                    let mut row = vec![Value::Null; COLUMNS.len()];
-                    row[0] = Value::Time(Timestamp::here());
-                    row[1] = Value::Name(if lost { "disconnected" } else { "no_answer" });
-                    row[5] = Value::Text(told(&error));
-                    row
+                    let event = if lost { "disconnected" } else { "no_answer" };
+                    (Line { event, summary: told(&error), ..Line::default() }, Timestamp::here(), None)
                 }
             };
-            if self.said.as_ref().is_none_or(|said| differs(said, &row)) {
-                self.said = Some(row.clone());
-                return Ok(row);
+            if self.said.as_ref() != Some(&line) {
+                self.said = Some(line.clone());
+                return Ok(line_row(line, at, took));
             }
         }
     }
@@ -110,15 +121,9 @@ impl Follow {
     }
 }
 
-/// Whether there is something to say: the time it was seen and how long that took are not.
-fn differs(said: &Row, now: &Row) -> bool {
-    (1..COLUMNS.len() - 2).any(|at| said[at] != now[at])
-}
-
-fn state_row(front: Front, event: &'static str, took: Duration) -> Row {
+fn state_line(front: Front, event: &'static str) -> Line {
     let attention = front.attention();
-    let severe =
-        |severity: Severity| Value::Int(attention.iter().filter(|(_, item)| item.severity == severity).count() as i64);
+    let severe = |severity: Severity| attention.iter().filter(|(_, item)| item.severity == severity).count() as i64;
     let items = attention.iter().map(|(system, item)| {
         Value::Map(vec![
             ("system", Value::Name(system)),
@@ -137,25 +142,20 @@ fn state_row(front: Front, event: &'static str, took: Duration) -> Row {
             ("command", Value::Text("sen doctor".to_owned())),
         ])
     }));
-    let warnings = attention.iter().filter(|(_, item)| item.severity == Severity::Warning).count() + unread.len();
     let letters = front.surveys.iter().filter_map(|summary| summary.dead_letters).reduce(|sum, more| sum + more);
-    let row = [
-        Value::Time(front.now),
-        Value::Name(event),
-        severe(Severity::Critical),
-        Value::Int(warnings as i64),
-        letters.map_or(Value::Null, Value::Int),
-        Value::Null,
-        Value::List(items.collect()),
-        Value::Millis(i64::try_from(took.as_millis()).unwrap_or(i64::MAX)),
-    ];
-    let mut row = Vec::from(row);
+    let mut line = Line {
+        event,
+        critical: Some(severe(Severity::Critical)),
+        warning: Some(severe(Severity::Warning) + unread.len() as i64),
+        dead_letters: letters,
+        summary: String::new(),
+        attention: Some(items.collect()),
+    };
     let mut picture = Picture::default();
     picture.absorb(&Snapshot { front, running: Vec::new() });
-    let mut summary = picture.summary();
+    line.summary = picture.summary();
     for text in unread {
-        summary += &format!("; {text}");
+        line.summary += &format!("; {text}");
     }
-    row[5] = Value::Text(summary);
-    row
+    line
 }

@@ -12,77 +12,11 @@ use super::checkpoint::Heartbeat;
 use super::port::{Bucket, EventRecord, Events};
 use super::record::Task;
 use super::verdict::state;
+use sen_model::columns;
 use sen_model::record::{Event, History};
 use sen_model::time::Timestamp;
-use sen_model::value::{Column, Row, Show, Value};
+use sen_model::value::Value;
 use sen_model::verdict::Severity;
-
-/// A column.
-pub(super) const fn column(name: &'static str, heading: &'static str, show: Show) -> Column {
-    Column { name, heading, show }
-}
-
-/// The columns of a list of tasks. The names are the controller's.
-pub const TASK_COLUMNS: &[Column] = &[
-    column("task_id", "ID", Show::Whole),
-    column("verdict", "VERDICT", Show::Whole),
-    column("status", "STATUS", Show::Asked),
-    column("tenant_id", "TENANT", Show::Short),
-    column("task_type", "TYPE", Show::Wide),
-    column("owner", "WORKER", Show::Short),
-    column("attempts", "TRIES", Show::Wide),
-    column("updated_at", "UPDATED", Show::Whole),
-    column("error", "ERROR", Show::Short),
-    column("lease_expires", "LEASE", Show::Wide),
-    column("current_node", "NODE", Show::Wide),
-    column("cost_so_far", "COST", Show::Wide),
-    column("created_at", "CREATED", Show::Wide),
-    column("agent_type", "AGENT", Show::Wide),
-    column("max_attempts", "MAX", Show::Asked),
-    column("cost_limit", "LIMIT", Show::Asked),
-    column("completed_at", "COMPLETED", Show::Asked),
-    column("owner_alive", "ALIVE", Show::Asked),
-    column("task_params", "PARAMS", Show::Asked),
-    column("result", "RESULT", Show::Asked),
-    column("findings", "FINDINGS", Show::Asked),
-];
-
-/// The columns of a list of workers.
-pub const WORKER_COLUMNS: &[Column] = &[
-    column("worker_id", "WORKER", Show::Whole),
-    column("verdict", "VERDICT", Show::Whole),
-    column("hostname", "HOST", Show::Short),
-    column("pid", "PID", Show::Whole),
-    column("tasks_held", "HOLDS", Show::Whole),
-    column("current_task", "AT", Show::Whole),
-    column("last_beat", "LAST BEAT", Show::Whole),
-    column("started_at", "STARTED", Show::Wide),
-    column("kept_ms", "KEPT FOR", Show::Wide),
-    column("version", "VERSION", Show::Wide),
-    column("findings", "FINDINGS", Show::Asked),
-];
-
-/// The columns of a list of events.
-pub const EVENT_COLUMNS: &[Column] = &[
-    column("id", "ID", Show::Asked),
-    column("at", "TIME", Show::Moment),
-    column("event", "EVENT", Show::Whole),
-    column("task_id", "TASK", Show::Whole),
-    column("worker_id", "WORKER", Show::Wide),
-    column("detail", "DETAIL", Show::Short),
-    column("fields", "FIELDS", Show::Asked),
-];
-
-/// The columns of a list of buckets.
-pub const BUCKET_COLUMNS: &[Column] = &[
-    column("tenant_id", "TENANT", Show::Whole),
-    column("stored_tokens", "STORED", Show::Whole),
-    column("last_refill", "LAST REFILL", Show::Whole),
-    column("stored_refill_rate", "STORED RATE", Show::Wide),
-    column("stored_capacity", "STORED CAPACITY", Show::Wide),
-    column("kept_ms", "KEPT FOR", Show::Wide),
-    column("findings", "FINDINGS", Show::Asked),
-];
 
 /// A number that may have a fraction, as Python and JSON write it.
 pub(super) fn amount(number: f64) -> Value {
@@ -108,34 +42,36 @@ pub(super) fn status(task: &Task) -> Value {
     }
 }
 
-/// A task under [`TASK_COLUMNS`].
-pub(super) fn task_row(task: Task, now: Timestamp) -> Row {
-    let verdict = state(&task, now);
-    let status = status(&task);
-    let findings: Vec<String> = task.oddities().cloned().collect();
-    vec![
-        Value::Text(task.id),
-        Value::Name(verdict.name()),
-        status,
-        Value::text(task.tenant_id),
-        Value::text(task.task_type),
-        Value::text(task.owner),
-        Value::Int(task.attempts),
-        Value::time(task.updated_at),
-        Value::text(task.error.or_else(|| findings.first().cloned())),
-        Value::time(task.lease_expires),
-        Value::text(task.current_node),
-        amount(task.cost),
-        Value::time(task.created_at),
-        Value::Text(task.agent_type),
-        Value::Int(task.max_attempts),
-        task.cost_limit.map_or(Value::Null, amount),
-        Value::time(task.completed_at),
-        task.owner_alive.map_or(Value::Null, Value::Bool),
-        json(task.params),
-        json(task.result),
-        texts(&findings),
-    ]
+columns! {
+    /// The columns of a list of tasks. The names are the controller's.
+    pub TASK_COLUMNS,
+    /// A task under [`TASK_COLUMNS`].
+    pub(super) fn task_row(task: Task, now: Timestamp) {
+        let verdict = state(&task, now);
+        let status = status(&task);
+        let findings: Vec<String> = task.oddities().cloned().collect();
+    }
+    "task_id", "ID", Whole => Value::Text(task.id);
+    "verdict", "VERDICT", Whole => Value::Name(verdict.name());
+    "status", "STATUS", Asked => status;
+    "tenant_id", "TENANT", Short => Value::text(task.tenant_id);
+    "task_type", "TYPE", Wide => Value::text(task.task_type);
+    "owner", "WORKER", Short => Value::text(task.owner);
+    "attempts", "TRIES", Wide => Value::Int(task.attempts);
+    "updated_at", "UPDATED", Whole => Value::time(task.updated_at);
+    "error", "ERROR", Short => Value::text(task.error.or_else(|| findings.first().cloned()));
+    "lease_expires", "LEASE", Wide => Value::time(task.lease_expires);
+    "current_node", "NODE", Wide => Value::text(task.current_node);
+    "cost_so_far", "COST", Wide => amount(task.cost);
+    "created_at", "CREATED", Wide => Value::time(task.created_at);
+    "agent_type", "AGENT", Wide => Value::Text(task.agent_type);
+    "max_attempts", "MAX", Asked => Value::Int(task.max_attempts);
+    "cost_limit", "LIMIT", Asked => task.cost_limit.map_or(Value::Null, amount);
+    "completed_at", "COMPLETED", Asked => Value::time(task.completed_at);
+    "owner_alive", "ALIVE", Asked => task.owner_alive.map_or(Value::Null, Value::Bool);
+    "task_params", "PARAMS", Asked => json(task.params);
+    "result", "RESULT", Asked => json(task.result);
+    "findings", "FINDINGS", Asked => texts(&findings);
 }
 
 /// One event in neutral form. The payload of the workers' events and the flat fields of the watcher's are told alike.
@@ -175,16 +111,37 @@ pub(super) fn event(event: EventRecord) -> Event {
         // Unique for a million events within one millisecond.
         id: millis.saturating_mul(1 << 20).saturating_add(number.min((1 << 20) - 1)),
         at,
-        row: vec![
-            Value::Text(format!("{millis}-{number}")),
-            Value::Time(at),
-            Value::text(kind),
-            Value::text(word("task_id")),
-            Value::text(worker.filter(|worker| !worker.is_empty())),
-            Value::text(Some(detail.join(", ")).filter(|detail| !detail.is_empty())),
-            Value::Json(Json::Object(fields).to_string()),
-        ],
+        row: event_row(
+            format!("{millis}-{number}"),
+            at,
+            kind,
+            word("task_id"),
+            worker.filter(|worker| !worker.is_empty()),
+            Some(detail.join(", ")).filter(|detail| !detail.is_empty()),
+            Json::Object(fields).to_string(),
+        ),
     }
+}
+
+columns! {
+    /// The columns of a list of events.
+    pub EVENT_COLUMNS,
+    fn event_row(
+        id: String,
+        at: Timestamp,
+        event: Option<String>,
+        task: Option<String>,
+        worker: Option<String>,
+        detail: Option<String>,
+        fields: String,
+    ) {}
+    "id", "ID", Asked => Value::Text(id);
+    "at", "TIME", Moment => Value::Time(at);
+    "event", "EVENT", Whole => Value::text(event);
+    "task_id", "TASK", Whole => Value::text(task);
+    "worker_id", "WORKER", Wide => Value::text(worker);
+    "detail", "DETAIL", Short => Value::text(detail);
+    "fields", "FIELDS", Asked => Value::Json(fields);
 }
 
 /// Events as a neutral history.
@@ -197,23 +154,25 @@ pub(super) fn history(events: Events) -> History {
     }
 }
 
-/// A worker under [`WORKER_COLUMNS`]: by its heartbeat, or by the tasks it holds without one.
-pub(super) fn worker_row(worker: &str, beat: Option<&Heartbeat>, held: u64) -> Row {
-    let nothing = Heartbeat::default();
-    let told = beat.unwrap_or(&nothing);
-    vec![
-        Value::Text(worker.to_owned()),
-        Value::Name(worker_state(beat).0),
-        Value::text(told.hostname.clone()),
-        whole(told.pid),
-        Value::Int(i64::try_from(held).unwrap_or(i64::MAX)),
-        Value::text(told.current_task.clone()),
-        Value::time(told.last_beat),
-        Value::time(told.started_at),
-        told.ttl_ms.map_or(Value::Null, Value::Millis),
-        Value::text(told.version.clone()),
-        texts(&told.findings),
-    ]
+columns! {
+    /// The columns of a list of workers.
+    pub WORKER_COLUMNS,
+    /// A worker under [`WORKER_COLUMNS`]: by its heartbeat, or by the tasks it holds without one.
+    pub(super) fn worker_row(worker: &str, beat: Option<&Heartbeat>, held: u64) {
+        let nothing = Heartbeat::default();
+        let told = beat.unwrap_or(&nothing);
+    }
+    "worker_id", "WORKER", Whole => Value::Text(worker.to_owned());
+    "verdict", "VERDICT", Whole => Value::Name(worker_state(beat).0);
+    "hostname", "HOST", Short => Value::text(told.hostname.clone());
+    "pid", "PID", Whole => whole(told.pid);
+    "tasks_held", "HOLDS", Whole => Value::Int(i64::try_from(held).unwrap_or(i64::MAX));
+    "current_task", "AT", Whole => Value::text(told.current_task.clone());
+    "last_beat", "LAST BEAT", Whole => Value::time(told.last_beat);
+    "started_at", "STARTED", Wide => Value::time(told.started_at);
+    "kept_ms", "KEPT FOR", Wide => told.ttl_ms.map_or(Value::Null, Value::Millis);
+    "version", "VERSION", Wide => Value::text(told.version.clone());
+    "findings", "FINDINGS", Asked => texts(&told.findings);
 }
 
 pub(super) fn worker_state(beat: Option<&Heartbeat>) -> (&'static str, Severity) {
@@ -233,49 +192,40 @@ pub fn worker_severity(state: &str) -> Severity {
     }
 }
 
-/// A bucket under [`BUCKET_COLUMNS`].
-pub(super) fn bucket_row(bucket: Bucket) -> Row {
-    let number = |name: &str| {
-        let text = bucket.fields.get(name)?;
-        text.parse::<f64>().ok().filter(|number| number.is_finite())
-    };
-    let refill = number("last_refill").map(|seconds| {
-        // The fraction apart: multiplied as a whole the number has no bit left for half a microsecond.
-        let (whole, part) = (seconds.trunc(), seconds.fract());
-        Timestamp::from_micros((whole as i64).saturating_mul(1_000_000).saturating_add((part * 1e6).round() as i64))
-    });
-    let mut findings = bucket.findings.clone();
-    for name in ["tokens", "last_refill", "refill_rate", "capacity"] {
-        if let Some(text) = bucket.fields.get(name).filter(|_| number(name).is_none()) {
-            findings.push(format!("{name} is {text:?}, not a number"));
+columns! {
+    /// The columns of a list of buckets.
+    pub BUCKET_COLUMNS,
+    /// A bucket under [`BUCKET_COLUMNS`].
+    pub(super) fn bucket_row(bucket: Bucket) {
+        let number = |name: &str| {
+            let text = bucket.fields.get(name)?;
+            text.parse::<f64>().ok().filter(|number| number.is_finite())
+        };
+        let refill = number("last_refill").map(|seconds| {
+            // The fraction apart: multiplied as a whole the number has no bit left for half a microsecond.
+            let (whole, part) = (seconds.trunc(), seconds.fract());
+            Timestamp::from_micros((whole as i64).saturating_mul(1_000_000).saturating_add((part * 1e6).round() as i64))
+        });
+        let mut findings = bucket.findings.clone();
+        for name in ["tokens", "last_refill", "refill_rate", "capacity"] {
+            if let Some(text) = bucket.fields.get(name).filter(|_| number(name).is_none()) {
+                findings.push(format!("{name} is {text:?}, not a number"));
+            }
         }
+        let number = |name| number(name).map_or(Value::Null, amount);
     }
-    let number = |name| number(name).map_or(Value::Null, amount);
-    vec![
-        Value::Text(bucket.tenant_id.clone()),
-        number("tokens"),
-        Value::time(refill),
-        number("refill_rate"),
-        number("capacity"),
-        bucket.ttl_ms.map_or(Value::Null, Value::Millis),
-        texts(&findings),
-    ]
+    "tenant_id", "TENANT", Whole => Value::Text(bucket.tenant_id.clone());
+    "stored_tokens", "STORED", Whole => number("tokens");
+    "last_refill", "LAST REFILL", Whole => Value::time(refill);
+    "stored_refill_rate", "STORED RATE", Wide => number("refill_rate");
+    "stored_capacity", "STORED CAPACITY", Wide => number("capacity");
+    "kept_ms", "KEPT FOR", Wide => bucket.ttl_ms.map_or(Value::Null, Value::Millis);
+    "findings", "FINDINGS", Asked => texts(&findings);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rows_stand_under_their_columns() {
-        let now = Timestamp::from_micros(0);
-        assert_eq!(task_row(Task::read("t".into(), Vec::new()), now).len(), TASK_COLUMNS.len());
-        assert_eq!(worker_row("w", None, 2).len(), WORKER_COLUMNS.len());
-        let bucket = Bucket { tenant_id: "a".into(), fields: BTreeMap::new(), ttl_ms: None, findings: Vec::new() };
-        assert_eq!(bucket_row(bucket).len(), BUCKET_COLUMNS.len());
-        let record = EventRecord { id: (5, 1), fields: vec![("event".into(), "task_requeued".into())] };
-        assert_eq!(event(record).row.len(), EVENT_COLUMNS.len());
-    }
 
     #[test]
     fn both_kinds_of_events_are_told_alike() {

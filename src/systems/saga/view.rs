@@ -207,17 +207,12 @@ pub(super) fn history(look: Look, limit: Option<u64>) -> History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::examples::{message, saga};
-    use crate::record::{Entry, Status};
+    use crate::examples::message;
 
     #[test]
-    fn rows_stand_under_their_columns() {
-        assert_eq!(saga_row(saga(Status::Running, None)).len(), SAGA_COLUMNS.len());
-        assert_eq!(step_row(Entry::default()).len(), STEP_COLUMNS.len());
+    fn a_row_of_a_message_says_its_status_and_whether_it_can_be_replayed() {
         let row = message_row(message(Mailbox::Out, "FAILED", 0));
-        assert_eq!(row.len(), MESSAGE_COLUMNS.len());
-        assert_eq!(row[2], Value::Name("failed"));
-        assert_eq!(row[12], Value::Name("replayable"));
+        assert_eq!((&row[2], &row[12]), (&Value::Name("failed"), &Value::Name("replayable")));
     }
 
     #[test]

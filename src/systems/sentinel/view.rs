@@ -5,43 +5,13 @@ use super::record::{Lease, LeaseEvent, namespace};
 use super::record::{NAME, Status};
 use super::shape::Zone;
 use super::verdict::{State, judge, state};
+use sen_model::columns;
 use sen_model::record::{Event, History, Record};
 use sen_model::subject::Subject;
 use sen_model::summary::{Attention, Count, Summary};
 use sen_model::time::{Timestamp, humane};
-use sen_model::value::{Column, Row, Show, Value};
+use sen_model::value::Value;
 use sen_model::verdict::{NextCommand, Severity};
-
-const fn column(name: &'static str, heading: &'static str, show: Show) -> Column {
-    Column { name, heading, show }
-}
-
-/// The columns of a list of leases.
-pub const LEASE_COLUMNS: &[Column] = &[
-    column("key", "KEY", Show::Whole),
-    column("namespace", "NAMESPACE", Show::Asked),
-    column("verdict", "VERDICT", Show::Whole),
-    column("status", "STATUS", Show::Asked),
-    column("lease_alive", "ALIVE", Show::Asked),
-    column("owner_id", "OWNER", Show::Short),
-    column("fencing_token", "TOKEN", Show::Whole),
-    column("lease_expires_at", "EXPIRES", Show::Whole),
-    column("lease_updated_at", "UPDATED", Show::Wide),
-    column("hard_expires_at", "HARD LIMIT", Show::Wide),
-    column("ttl_ms", "TTL", Show::Wide),
-    column("execution_result", "RESULT", Show::Asked),
-];
-
-/// The columns of a history.
-pub const EVENT_COLUMNS: &[Column] = &[
-    column("id", "ID", Show::Asked),
-    column("key", "KEY", Show::Asked),
-    column("occurred_at", "TIME", Show::Moment),
-    column("event", "EVENT", Show::Whole),
-    column("fencing_token", "TOKEN", Show::Whole),
-    column("owner_id", "OWNER", Show::Short),
-    column("metadata", "METADATA", Show::Short),
-];
 
 fn token(token: Option<i64>) -> Value {
     token.map_or(Value::Null, Value::Big)
@@ -65,45 +35,48 @@ fn flag(flag: Option<bool>) -> Value {
     flag.map_or(Value::Null, Value::Bool)
 }
 
-/// A lease under [`LEASE_COLUMNS`].
-pub(super) fn lease_row(lease: Lease) -> Row {
-    let verdict = state(&lease.status, lease.alive, lease.hard_alive);
-    let namespace = Value::text(namespace(&lease.key).map(str::to_owned));
-    vec![
-        Value::Text(lease.key),
-        namespace,
-        Value::Name(verdict.name()),
-        status(lease.status),
-        flag(lease.alive),
-        Value::text(lease.owner_id),
-        token(lease.fencing_token),
-        Value::time(lease.lease_expires_at),
-        Value::time(lease.lease_updated_at),
-        Value::time(lease.hard_expires_at),
-        lease.ttl_ms.map_or(Value::Null, Value::Millis),
-        json(lease.execution_result),
-    ]
+columns! {
+    /// The columns of a list of leases.
+    pub LEASE_COLUMNS,
+    /// A lease under [`LEASE_COLUMNS`].
+    pub(super) fn lease_row(lease: Lease) {
+        let verdict = state(&lease.status, lease.alive, lease.hard_alive);
+        let namespace = Value::text(namespace(&lease.key).map(str::to_owned));
+    }
+    "key", "KEY", Whole => Value::Text(lease.key);
+    "namespace", "NAMESPACE", Asked => namespace;
+    "verdict", "VERDICT", Whole => Value::Name(verdict.name());
+    "status", "STATUS", Asked => status(lease.status);
+    "lease_alive", "ALIVE", Asked => flag(lease.alive);
+    "owner_id", "OWNER", Short => Value::text(lease.owner_id);
+    "fencing_token", "TOKEN", Whole => token(lease.fencing_token);
+    "lease_expires_at", "EXPIRES", Whole => Value::time(lease.lease_expires_at);
+    "lease_updated_at", "UPDATED", Wide => Value::time(lease.lease_updated_at);
+    "hard_expires_at", "HARD LIMIT", Wide => Value::time(lease.hard_expires_at);
+    "ttl_ms", "TTL", Wide => lease.ttl_ms.map_or(Value::Null, Value::Millis);
+    "execution_result", "RESULT", Asked => json(lease.execution_result);
 }
 
-fn event_row(event: LeaseEvent) -> Event {
-    Event {
-        id: event.id,
-        at: event.occurred_at,
-        row: vec![
-            Value::Big(event.id),
-            Value::Text(event.key),
-            Value::Time(event.occurred_at),
-            Value::Text(event.event),
-            token(event.fencing_token),
-            Value::text(event.owner_id),
-            json(event.metadata),
-        ],
-    }
+columns! {
+    /// The columns of a history.
+    pub EVENT_COLUMNS,
+    fn event_row(event: LeaseEvent) {}
+    "id", "ID", Asked => Value::Big(event.id);
+    "key", "KEY", Asked => Value::Text(event.key);
+    "occurred_at", "TIME", Moment => Value::Time(event.occurred_at);
+    "event", "EVENT", Whole => Value::Text(event.event);
+    "fencing_token", "TOKEN", Whole => token(event.fencing_token);
+    "owner_id", "OWNER", Short => Value::text(event.owner_id);
+    "metadata", "METADATA", Short => json(event.metadata);
+}
+
+fn event(event: LeaseEvent) -> Event {
+    Event { id: event.id, at: event.occurred_at, row: event_row(event) }
 }
 
 /// Events as a neutral history.
 pub(super) fn history(events: Events, older: bool) -> History {
-    History { columns: EVENT_COLUMNS, now: events.now, older, events: events.rows.into_iter().map(event_row).collect() }
+    History { columns: EVENT_COLUMNS, now: events.now, older, events: events.rows.into_iter().map(event).collect() }
 }
 
 /// One lease in depth. The first eight fields and their order are those of the original `sen inspect`.

@@ -16,11 +16,12 @@ use crate::names;
 use crate::port::{Look, Whole};
 use crate::record::{DeadTask, Execution, Progress, Signal, Task};
 use crate::verdict;
+use sen_model::columns;
 use sen_model::record::{Record, Section};
 use sen_model::time::wall::Zone;
-use sen_model::value::{Column, Show, Value};
+use sen_model::value::Value;
 use sen_model::verdict::{NextCommand, Severity, Verdict};
-use values::{Clock, Fields, codec, column, error_line, int, json, outcome, payload, policy, state_name, texts};
+use values::{Clock, Fields, codec, error_line, int, json, outcome, payload, policy, state_name, texts};
 
 /// Arguments, result and error of an execution or a task.
 fn payload_fields(args: Option<&[u8]>, kwargs: Option<&[u8]>, result: Option<&[u8]>, error: Option<&[u8]>) -> Fields {
@@ -135,70 +136,50 @@ fn custom_state(state: &[(String, Option<Vec<u8>>)]) -> Value {
     Value::Json(text)
 }
 
-const PROGRESS: &[Column] = &[
-    column("at", "AT", Show::Moment),
-    column("status", "STATUS", Show::Whole),
-    column("step", "STEP", Show::Short),
-    column("took", "TOOK", Show::Whole),
-    column("detail", "DETAIL", Show::Short),
-    column("ordinal", "NO", Show::Asked),
-    column("started_at", "STARTED", Show::Asked),
-    column("completed_at", "COMPLETED", Show::Asked),
-];
+columns! {
+    PROGRESS,
+    fn progress_row(step: &Progress, clock: &Clock<'_>) {}
+    "at", "AT", Moment => clock.time(step.completed_at.or(step.started_at));
+    "status", "STATUS", Whole => Value::text(step.status.clone());
+    "step", "STEP", Short => Value::text(step.step.clone());
+    "took", "TOOK", Whole => clock.took(step.started_at, step.completed_at, true);
+    "detail", "DETAIL", Short => Value::text(step.detail.clone());
+    "ordinal", "NO", Asked => Value::Big(step.ordinal);
+    "started_at", "STARTED", Asked => clock.time(step.started_at);
+    "completed_at", "COMPLETED", Asked => clock.time(step.completed_at);
+}
 
 fn progress(steps: &[Progress], clock: &Clock<'_>) -> Section {
-    let row = |step: &Progress| {
-        vec![
-            clock.time(step.completed_at.or(step.started_at)),
-            Value::text(step.status.clone()),
-            Value::text(step.step.clone()),
-            clock.took(step.started_at, step.completed_at, true),
-            Value::text(step.detail.clone()),
-            Value::Big(step.ordinal),
-            clock.time(step.started_at),
-            clock.time(step.completed_at),
-        ]
-    };
-    Section { name: "progress", heading: "progress", columns: PROGRESS, rows: steps.iter().map(row).collect() }
+    let rows = steps.iter().map(|step| progress_row(step, clock)).collect();
+    Section { name: "progress", heading: "progress", columns: PROGRESS, rows }
 }
 
-const SIGNALS: &[Column] = &[
-    column("name", "SIGNAL", Show::Whole),
-    column("consumed", "TAKEN", Show::Whole),
-    column("created_at", "SENT", Show::Whole),
-    column("consumed_at", "TAKEN AT", Show::Wide),
-    column("payload", "PAYLOAD", Show::Short),
-];
+columns! {
+    SIGNALS,
+    fn signal_row(signal: &Signal, clock: &Clock<'_>) {}
+    "name", "SIGNAL", Whole => Value::Text(signal.name.clone());
+    "consumed", "TAKEN", Whole => signal.consumed.map_or(Value::Null, Value::Bool);
+    "created_at", "SENT", Whole => clock.time(signal.created_at);
+    "consumed_at", "TAKEN AT", Wide => clock.time(signal.consumed_at);
+    "payload", "PAYLOAD", Short => json(payload(signal.payload.as_deref()).as_ref());
+}
 
 fn signals(whole: &Whole, clock: &Clock<'_>) -> Section {
-    let row = |signal: &Signal| {
-        vec![
-            Value::Text(signal.name.clone()),
-            signal.consumed.map_or(Value::Null, Value::Bool),
-            clock.time(signal.created_at),
-            clock.time(signal.consumed_at),
-            json(payload(signal.payload.as_deref()).as_ref()),
-        ]
-    };
-    Section {
-        name: "signals",
-        heading: "signals sent",
-        columns: SIGNALS,
-        rows: whole.signals.iter().map(row).collect(),
-    }
+    let rows = whole.signals.iter().map(|signal| signal_row(signal, clock)).collect();
+    Section { name: "signals", heading: "signals sent", columns: SIGNALS, rows }
 }
 
-const LETTERS: &[Column] = &[
-    column("id", "DEAD LETTER", Show::Whole),
-    column("died_at", "DIED", Show::Whole),
-    column("reason", "REASON", Show::Short),
-];
+columns! {
+    LETTERS,
+    fn letter_row(letter: &DeadTask, clock: &Clock<'_>) {}
+    "id", "DEAD LETTER", Whole => Value::Text(letter.id.clone());
+    "died_at", "DIED", Whole => clock.time(letter.moved_at);
+    "reason", "REASON", Short => Value::text(letter.reason.clone());
+}
 
 fn letters(letters: &[DeadTask], clock: &Clock<'_>) -> Section {
-    let row = |letter: &DeadTask| {
-        vec![Value::Text(letter.id.clone()), clock.time(letter.moved_at), Value::text(letter.reason.clone())]
-    };
-    Section { name: "dead_letters", heading: "dead letters", columns: LETTERS, rows: letters.iter().map(row).collect() }
+    let rows = letters.iter().map(|letter| letter_row(letter, clock)).collect();
+    Section { name: "dead_letters", heading: "dead letters", columns: LETTERS, rows }
 }
 
 fn task_fields(task: &Task, clock: &Clock<'_>) -> (Fields, usize) {

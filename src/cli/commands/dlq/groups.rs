@@ -2,7 +2,7 @@
 
 use futures_util::stream;
 use sen_core::error::Result;
-use sen_core::model::letter::GROUP_COLUMNS;
+use sen_core::model::letter::{GROUP_COLUMNS, group_row};
 use sen_core::time::Timestamp;
 
 use super::filter::{DeadLetterFilter, dead_letter_systems};
@@ -59,7 +59,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let note = (groups.len() < all)
         .then(|| format!("{} more groups (--limit 0 shows all)", all - groups.len()))
         .or_else(|| (session.shows_progress() && all > 0).then(|| tip().to_owned()));
-    let rows = groups.into_iter().map(|group| group.row()).collect();
+    let rows = groups.into_iter().map(group_row).collect();
     Ok(CommandOutput::new(View::List(ListView {
         columns: GROUP_COLUMNS,
         batches: Box::pin(stream::iter([Ok(Batch { rows, note })])),

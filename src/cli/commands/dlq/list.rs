@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt as _, stream};
 use sen_core::error::Result;
-use sen_core::model::letter::LETTER_COLUMNS;
+use sen_core::model::letter::{LETTER_COLUMNS, letter_row};
 use sen_core::model::verdict::Severity;
 use sen_core::time::Timestamp;
 
@@ -84,7 +84,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
                 "more letters match; these are {limit} of them (--limit 0 lists all, `sen dlq groups` sums them up)"
             )
         });
-        Ok(Batch { rows: letters.into_iter().map(|letter| letter.row()).collect(), note })
+        Ok(Batch { rows: letters.into_iter().map(letter_row).collect(), note })
     });
     Ok(CommandOutput::new(View::List(ListView {
         columns: LETTER_COLUMNS,

@@ -2,36 +2,46 @@
 
 use std::collections::BTreeMap;
 
-use super::{column, whole};
+use super::whole;
 use crate::port::Server;
 use crate::record::NAME;
 use crate::record::{Status, Task};
 use crate::verdict::{State, is_dead, state};
+use sen_model::columns;
 use sen_model::record::Section;
 use sen_model::summary::{Attention, Count, Statistics, Summary};
 use sen_model::time::{Timestamp, humane};
-use sen_model::value::{Column, Show, Value};
+use sen_model::value::Value;
 use sen_model::verdict::{NextCommand, Severity};
-
-const STATE_COLUMNS: &[Column] = &[
-    column("state", "STATE", Show::Whole),
-    column("count", "COUNT", Show::Whole),
-    column("oldest", "OLDEST CHANGE", Show::Whole),
-];
-
-const STATUS_COLUMNS: &[Column] = &[column("status", "STATUS", Show::Whole), column("count", "COUNT", Show::Whole)];
 
 /// How long queued tasks may wait for a first heartbeat: as long as one is kept.
 const STARTING: i64 = 30_000_000;
 
-const TENANT_COLUMNS: &[Column] = &[
-    column("tenant_id", "TENANT", Show::Whole),
-    column("tasks", "TASKS", Show::Whole),
-    column("queued", "QUEUED", Show::Whole),
-    column("held", "HELD", Show::Whole),
-    column("failed", "FAILED", Show::Whole),
-    column("completed", "COMPLETED", Show::Whole),
-];
+columns! {
+    STATE_COLUMNS,
+    fn state_row(state: State, count: i64, oldest: Option<Timestamp>) {}
+    "state", "STATE", Whole => Value::Name(state.name());
+    "count", "COUNT", Whole => Value::Int(count);
+    "oldest", "OLDEST CHANGE", Whole => Value::time(oldest);
+}
+
+columns! {
+    STATUS_COLUMNS,
+    fn status_row(status: Status, count: i64) {}
+    "status", "STATUS", Whole => Value::Name(status.name());
+    "count", "COUNT", Whole => Value::Int(count);
+}
+
+columns! {
+    TENANT_COLUMNS,
+    fn tenant_row(tenant: &str, [tasks, queued, held, failed, completed]: [i64; 5]) {}
+    "tenant_id", "TENANT", Whole => Value::Text(tenant.to_owned());
+    "tasks", "TASKS", Whole => Value::Int(tasks);
+    "queued", "QUEUED", Whole => Value::Int(queued);
+    "held", "HELD", Whole => Value::Int(held);
+    "failed", "FAILED", Whole => Value::Int(failed);
+    "completed", "COMPLETED", Whole => Value::Int(completed);
+}
 
 /// Tasks counted as they pass.
 #[derive(Debug, Default)]
@@ -94,16 +104,11 @@ impl Census {
         let int = |count: i64| Value::Int(count);
         let states = State::ALL.into_iter().filter_map(|state| {
             let (count, oldest) = self.states.get(&state)?;
-            Some(vec![Value::Name(state.name()), int(*count), Value::time(*oldest)])
+            Some(state_row(state, *count, *oldest))
         });
-        let statuses = Status::ALL
-            .into_iter()
-            .map(|status| vec![Value::Name(status.name()), int(self.statuses.get(&status).copied().unwrap_or(0))]);
-        let tenants = self.tenants.iter().map(|(tenant, row)| {
-            let mut out = vec![Value::Text(tenant.clone())];
-            out.extend(row.iter().map(|count| int(*count)));
-            out
-        });
+        let statuses =
+            Status::ALL.into_iter().map(|status| status_row(status, self.statuses.get(&status).copied().unwrap_or(0)));
+        let tenants = self.tenants.iter().map(|(tenant, counts)| tenant_row(tenant, *counts));
         let section = |name, heading, columns, rows| Section { name, heading, columns, rows };
         Statistics {
             system: NAME,

@@ -2,57 +2,19 @@
 
 use serde_json::Value as Json;
 
-use super::{amount, column, history, json, status, texts, whole, worker_state};
-use crate::checkpoint::{Checkpoint, Effect, Heartbeat};
+use super::{amount, history, json, status, texts, whole, worker_state};
+use crate::checkpoint::{Call, Checkpoint, Effect, Heartbeat, Node as NodeRun};
 use crate::port::{Events, Look};
 use crate::record::NAME;
 use crate::record::Task;
 use crate::rules::subject;
 use crate::verdict::{Facts, judge, state};
+use sen_model::columns;
 use sen_model::record::{Record, Section};
 use sen_model::subject::Subject;
 use sen_model::time::{Timestamp, humane};
-use sen_model::value::{Column, Row, Show, Value};
+use sen_model::value::Value;
 use sen_model::verdict::{NextCommand, Verdict};
-
-const NODE_COLUMNS: &[Column] = &[
-    column("node_id", "NODE", Show::Whole),
-    column("node_type", "TYPE", Show::Wide),
-    column("started_at", "STARTED", Show::Whole),
-    column("completed_at", "ENDED", Show::Asked),
-    column("took_ms", "TOOK", Show::Whole),
-    column("error", "ERROR", Show::Short),
-    column("outputs", "OUTPUTS", Show::Short),
-    column("inputs", "INPUTS", Show::Asked),
-    column("metadata", "METADATA", Show::Asked),
-];
-
-const CALL_COLUMNS: &[Column] = &[
-    column("timestamp", "TIME", Show::Moment),
-    column("model", "MODEL", Show::Whole),
-    column("prompt_tokens", "PROMPT", Show::Wide),
-    column("completion_tokens", "ANSWER", Show::Wide),
-    column("total_tokens", "TOKENS", Show::Whole),
-    column("cost_usd", "USD", Show::Whole),
-    column("latency_ms", "MS", Show::Whole),
-];
-
-const EFFECT_COLUMNS: &[Column] = &[
-    column("effect", "EFFECT", Show::Whole),
-    column("standing", "STANDING", Show::Whole),
-    column("lock_ms", "LOCKED FOR", Show::Whole),
-    column("result", "RESULT", Show::Short),
-];
-
-const STORED_COLUMNS: &[Column] = &[column("field", "FIELD", Show::Whole), column("value", "VALUE", Show::Short)];
-
-const HELD_COLUMNS: &[Column] = &[
-    column("task_id", "ID", Show::Whole),
-    column("verdict", "VERDICT", Show::Whole),
-    column("tenant_id", "TENANT", Show::Short),
-    column("current_node", "NODE", Show::Short),
-    column("lease_expires", "LEASE", Show::Whole),
-];
 
 /// One task in depth.
 pub(crate) fn found(look: Look, effects: Vec<Effect>, events: Option<Events>, remarks: &[String]) -> Record {
@@ -128,14 +90,63 @@ pub(crate) fn found(look: Look, effects: Vec<Effect>, events: Option<Events>, re
     }
 }
 
-fn effect_row(effect: Effect) -> Row {
-    let replayability = if effect.is_done() { "done" } else { "begun" };
-    vec![
-        Value::Text(effect.key),
-        Value::Name(replayability),
-        effect.lock_ttl_ms.filter(|ttl| *ttl >= 0).map_or(Value::Null, Value::Millis),
-        json(effect.result),
-    ]
+columns! {
+    EFFECT_COLUMNS,
+    fn effect_row(effect: Effect) {
+        let replayability = if effect.is_done() { "done" } else { "begun" };
+    }
+    "effect", "EFFECT", Whole => Value::Text(effect.key);
+    "standing", "STANDING", Whole => Value::Name(replayability);
+    "lock_ms", "LOCKED FOR", Whole => effect.lock_ttl_ms.filter(|ttl| *ttl >= 0).map_or(Value::Null, Value::Millis);
+    "result", "RESULT", Short => json(effect.result);
+}
+
+columns! {
+    NODE_COLUMNS,
+    fn node_row(node: NodeRun) {}
+    "node_id", "NODE", Whole => Value::Text(node.id);
+    "node_type", "TYPE", Wide => Value::text(node.kind);
+    "started_at", "STARTED", Whole => Value::time(node.started_at);
+    "completed_at", "ENDED", Asked => Value::time(node.completed_at);
+    "took_ms", "TOOK", Whole => match (node.started_at, node.completed_at) {
+        (Some(start), Some(end)) => Value::Millis(end.micros_since(start) / 1000),
+        _ => Value::Null,
+    };
+    "error", "ERROR", Short => Value::text(node.error);
+    "outputs", "OUTPUTS", Short => json(node.outputs);
+    "inputs", "INPUTS", Asked => json(node.inputs);
+    "metadata", "METADATA", Asked => json(node.metadata);
+}
+
+columns! {
+    CALL_COLUMNS,
+    fn call_row(call: Call) {}
+    "timestamp", "TIME", Moment => Value::time(call.at);
+    "model", "MODEL", Whole => Value::text(call.model);
+    "prompt_tokens", "PROMPT", Wide => whole(call.prompt_tokens);
+    "completion_tokens", "ANSWER", Wide => whole(call.completion_tokens);
+    "total_tokens", "TOKENS", Whole => whole(call.total_tokens);
+    "cost_usd", "USD", Whole => amount(call.cost);
+    "latency_ms", "MS", Whole => call.latency_ms.map_or(Value::Null, amount);
+}
+
+columns! {
+    STORED_COLUMNS,
+    fn stored_row(field: String, value: Value) {}
+    "field", "FIELD", Whole => Value::Text(field);
+    "value", "VALUE", Short => value;
+}
+
+columns! {
+    HELD_COLUMNS,
+    fn held_row(task: Task, now: Timestamp) {
+        let verdict = state(&task, now).name();
+    }
+    "task_id", "ID", Whole => Value::Text(task.id);
+    "verdict", "VERDICT", Whole => Value::Name(verdict);
+    "tenant_id", "TENANT", Short => Value::text(task.tenant_id);
+    "current_node", "NODE", Short => Value::text(task.current_node);
+    "lease_expires", "LEASE", Whole => Value::time(task.lease_expires);
 }
 
 fn checkpoint_sections(checkpoint: Checkpoint) -> [Section; 3] {
@@ -152,36 +163,11 @@ fn checkpoint_sections(checkpoint: Checkpoint) -> [Section; 3] {
                 Json::String(text) => Value::Text(text),
                 other => Value::Json(other.to_string()),
             };
-            vec![Value::Text(name), value]
+            stored_row(name, value)
         })
         .collect();
-    let nodes = checkpoint.nodes.into_iter().map(|node| {
-        vec![
-            Value::Text(node.id),
-            Value::text(node.kind),
-            Value::time(node.started_at),
-            Value::time(node.completed_at),
-            match (node.started_at, node.completed_at) {
-                (Some(start), Some(end)) => Value::Millis(end.micros_since(start) / 1000),
-                _ => Value::Null,
-            },
-            Value::text(node.error),
-            json(node.outputs),
-            json(node.inputs),
-            json(node.metadata),
-        ]
-    });
-    let calls = checkpoint.calls.into_iter().map(|call| {
-        vec![
-            Value::time(call.at),
-            Value::text(call.model),
-            whole(call.prompt_tokens),
-            whole(call.completion_tokens),
-            whole(call.total_tokens),
-            amount(call.cost),
-            call.latency_ms.map_or(Value::Null, amount),
-        ]
-    });
+    let nodes = checkpoint.nodes.into_iter().map(node_row);
+    let calls = checkpoint.calls.into_iter().map(call_row);
     [
         Section { name: "nodes", heading: "nodes", columns: NODE_COLUMNS, rows: nodes.collect() },
         Section { name: "llm_calls", heading: "model calls", columns: CALL_COLUMNS, rows: calls.collect() },
@@ -215,19 +201,7 @@ pub(crate) fn found_worker(worker: &str, beat: Option<Heartbeat>, held: Vec<Task
     } else {
         vec![NextCommand::new(&["sen", "agent", "list"], "everything it has or had").option("--owner", worker)]
     };
-    let rows = held
-        .into_iter()
-        .map(|task| {
-            let verdict = state(&task, now).name();
-            vec![
-                Value::Text(task.id),
-                Value::Name(verdict),
-                Value::text(task.tenant_id),
-                Value::text(task.current_node),
-                Value::time(task.lease_expires),
-            ]
-        })
-        .collect();
+    let rows = held.into_iter().map(|task| held_row(task, now)).collect();
     Record {
         subject: Subject::new(NAME, "worker", worker),
         now,

@@ -3,71 +3,9 @@
 use crate::record::{Entry, Message, Saga, Status};
 use crate::rules::{self, LEFT};
 use crate::state::State;
-use sen_model::value::{Column, Row, Show, Value};
+use sen_model::columns;
+use sen_model::value::Value;
 use sen_model::verdict::Severity;
-
-pub(super) const fn column(name: &'static str, heading: &'static str, show: Show) -> Column {
-    Column { name, heading, show }
-}
-
-/// The columns of a list of sagas.
-pub const SAGA_COLUMNS: &[Column] = &[
-    column("id", "ID", Show::Whole),
-    column("verdict", "VERDICT", Show::Whole),
-    column("saga_name", "SAGA", Show::Wide),
-    column("aggregation_id", "AGGREGATION", Show::Short),
-    column("current_step_index", "STEP", Show::Wide),
-    column("updated_at", "UPDATED", Show::Whole),
-    column("deadline_at", "DEADLINE", Show::Wide),
-    column("last_error", "ERROR", Show::Wide),
-    column("retry_counter", "TRIES", Show::Wide),
-    column("table", "TABLE", Show::Wide),
-    column("status", "STATUS", Show::Asked),
-    column("due", "DUE", Show::Asked),
-    column("trace_id", "TRACE", Show::Asked),
-    column("step_execution_token", "TOKEN", Show::Asked),
-    column("created_at", "CREATED", Show::Asked),
-    column("context", "CONTEXT", Show::Asked),
-];
-
-/// The columns of the recorded steps of a saga.
-pub const STEP_COLUMNS: &[Column] = &[
-    column("timestamp", "TIME", Show::Moment),
-    column("phase", "PHASE", Show::Whole),
-    column("step_id", "STEP", Show::Whole),
-    column("status", "RESULT", Show::Whole),
-    column("attempt", "TRY", Show::Whole),
-    column("error", "ERROR", Show::Short),
-    column("output", "OUTPUT", Show::Wide),
-    column("step_name", "CLASS", Show::Wide),
-    column("input", "INPUT", Show::Wide),
-    column("act", "ACT", Show::Wide),
-    column("who", "WHO", Show::Wide),
-    column("why", "WHY", Show::Wide),
-    column("token", "TOKEN", Show::Asked),
-];
-
-/// The columns of a list of messages.
-pub const MESSAGE_COLUMNS: &[Column] = &[
-    column("id", "ID", Show::Whole),
-    column("box", "BOX", Show::Wide),
-    column("status", "STATUS", Show::Whole),
-    column("topic", "TOPIC", Show::Short),
-    column("error", "ERROR", Show::Short),
-    column("updated_at", "UPDATED", Show::Whole),
-    column("attempts", "TRIES", Show::Wide),
-    column("next_attempt_at", "NEXT", Show::Wide),
-    column("aggregation_id", "AGGREGATION", Show::Wide),
-    column("saga_id", "SAGA", Show::Wide),
-    column("step_id", "STEP", Show::Wide),
-    column("key", "KEY", Show::Wide),
-    column("standing", "STANDING", Show::Wide),
-    column("table", "TABLE", Show::Wide),
-    column("event_id", "EVENT", Show::Asked),
-    column("settled_at", "SETTLED", Show::Asked),
-    column("created_at", "CREATED", Show::Asked),
-    column("payload", "PAYLOAD", Show::Asked),
-];
 
 pub(super) fn status(status: &Status) -> Value {
     status.name().map_or_else(|| Value::Text(status.as_str().to_owned()), Value::Name)
@@ -88,72 +26,78 @@ const PHASES: &[&str] = &["execute", "compensate", "success"];
 
 const RESULTS: &[&str] = &["success", "error", "waiting", "timeout"];
 
-/// A saga under [`SAGA_COLUMNS`].
-pub(crate) fn saga_row(saga: Saga) -> Row {
-    let state = State::of(&saga);
-    vec![
-        Value::Text(saga.id),
-        Value::Name(state.name()),
-        Value::text(saga.name),
-        Value::Text(saga.aggregation),
-        Value::Int(saga.step),
-        Value::time(saga.updated),
-        Value::time(saga.deadline),
-        Value::text(saga.error),
-        Value::Int(saga.retries),
-        Value::Text(saga.table),
-        status(&saga.status),
-        saga.due.map_or(Value::Null, Value::Bool),
-        Value::Text(saga.trace),
-        Value::text(saga.token),
-        Value::time(saga.created),
-        Value::json(saga.context),
-    ]
+columns! {
+    /// The columns of a list of sagas.
+    pub SAGA_COLUMNS,
+    /// A saga under [`SAGA_COLUMNS`].
+    pub(crate) fn saga_row(saga: Saga) {
+        let state = State::of(&saga);
+    }
+    "id", "ID", Whole => Value::Text(saga.id);
+    "verdict", "VERDICT", Whole => Value::Name(state.name());
+    "saga_name", "SAGA", Wide => Value::text(saga.name);
+    "aggregation_id", "AGGREGATION", Short => Value::Text(saga.aggregation);
+    "current_step_index", "STEP", Wide => Value::Int(saga.step);
+    "updated_at", "UPDATED", Whole => Value::time(saga.updated);
+    "deadline_at", "DEADLINE", Wide => Value::time(saga.deadline);
+    "last_error", "ERROR", Wide => Value::text(saga.error);
+    "retry_counter", "TRIES", Wide => Value::Int(saga.retries);
+    "table", "TABLE", Wide => Value::Text(saga.table);
+    "status", "STATUS", Asked => status(&saga.status);
+    "due", "DUE", Asked => saga.due.map_or(Value::Null, Value::Bool);
+    "trace_id", "TRACE", Asked => Value::Text(saga.trace);
+    "step_execution_token", "TOKEN", Asked => Value::text(saga.token);
+    "created_at", "CREATED", Asked => Value::time(saga.created);
+    "context", "CONTEXT", Asked => Value::json(saga.context);
 }
 
-/// A recorded step under [`STEP_COLUMNS`].
-pub(super) fn step_row(entry: Entry) -> Row {
-    let (who, why) = entry.author();
-    vec![
-        Value::time(entry.at),
-        lower(&entry.phase, PHASES),
-        Value::Text(entry.step_id.clone()),
-        lower(&entry.status, RESULTS),
-        Value::Int(entry.attempt),
-        Value::text(entry.error.clone()),
-        Value::json(entry.output.clone()),
-        Value::Text(entry.step_name.clone()),
-        Value::json(entry.input.clone()),
-        Value::text(entry.act()),
-        Value::text(who),
-        Value::text(why),
-        Value::text(entry.token),
-    ]
+columns! {
+    /// The columns of the recorded steps of a saga.
+    pub STEP_COLUMNS,
+    /// A recorded step under [`STEP_COLUMNS`].
+    pub(super) fn step_row(entry: Entry) {
+        let (who, why) = entry.author();
+    }
+    "timestamp", "TIME", Moment => Value::time(entry.at);
+    "phase", "PHASE", Whole => lower(&entry.phase, PHASES);
+    "step_id", "STEP", Whole => Value::Text(entry.step_id.clone());
+    "status", "RESULT", Whole => lower(&entry.status, RESULTS);
+    "attempt", "TRY", Whole => Value::Int(entry.attempt);
+    "error", "ERROR", Short => Value::text(entry.error.clone());
+    "output", "OUTPUT", Wide => Value::json(entry.output.clone());
+    "step_name", "CLASS", Wide => Value::Text(entry.step_name.clone());
+    "input", "INPUT", Wide => Value::json(entry.input.clone());
+    "act", "ACT", Wide => Value::text(entry.act());
+    "who", "WHO", Wide => Value::text(who);
+    "why", "WHY", Wide => Value::text(why);
+    "token", "TOKEN", Asked => Value::text(entry.token);
 }
 
-/// A message under [`MESSAGE_COLUMNS`].
-pub(crate) fn message_row(message: Message) -> Row {
-    let replayability = rules::replayability(&message, LEFT);
-    vec![
-        Value::Text(message.id),
-        Value::Name(message.kind.name()),
-        lower(&message.status, BOX_STATUSES),
-        Value::text(message.topic),
-        Value::text(message.error),
-        Value::time(message.updated),
-        Value::Int(message.attempts),
-        Value::time(message.next),
-        Value::text(message.aggregation),
-        Value::text(message.saga),
-        Value::text(message.step),
-        Value::text(message.key),
-        Value::Name(replayability.name()),
-        Value::Text(message.table),
-        Value::text(message.event),
-        Value::time(message.done),
-        Value::time(message.created),
-        Value::json(message.payload),
-    ]
+columns! {
+    /// The columns of a list of messages.
+    pub MESSAGE_COLUMNS,
+    /// A message under [`MESSAGE_COLUMNS`].
+    pub(crate) fn message_row(message: Message) {
+        let replayability = rules::replayability(&message, LEFT);
+    }
+    "id", "ID", Whole => Value::Text(message.id);
+    "box", "BOX", Wide => Value::Name(message.kind.name());
+    "status", "STATUS", Whole => lower(&message.status, BOX_STATUSES);
+    "topic", "TOPIC", Short => Value::text(message.topic);
+    "error", "ERROR", Short => Value::text(message.error);
+    "updated_at", "UPDATED", Whole => Value::time(message.updated);
+    "attempts", "TRIES", Wide => Value::Int(message.attempts);
+    "next_attempt_at", "NEXT", Wide => Value::time(message.next);
+    "aggregation_id", "AGGREGATION", Wide => Value::text(message.aggregation);
+    "saga_id", "SAGA", Wide => Value::text(message.saga);
+    "step_id", "STEP", Wide => Value::text(message.step);
+    "key", "KEY", Wide => Value::text(message.key);
+    "standing", "STANDING", Wide => Value::Name(replayability.name());
+    "table", "TABLE", Wide => Value::Text(message.table);
+    "event_id", "EVENT", Asked => Value::text(message.event);
+    "settled_at", "SETTLED", Asked => Value::time(message.done);
+    "created_at", "CREATED", Asked => Value::time(message.created);
+    "payload", "PAYLOAD", Asked => Value::json(message.payload);
 }
 
 /// How much attention a message in this status needs.

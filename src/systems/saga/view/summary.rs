@@ -1,32 +1,37 @@
 //! A census as a neutral survey. Pure.
 
-use super::rows::{BOX_STATUSES, column, lower};
+use super::rows::{BOX_STATUSES, lower};
 use crate::port::{Census, Group};
 use crate::record::{Mailbox, NAME};
 use crate::rules::TROUBLE;
 use crate::shape::{Model, Models, Table};
 use crate::state::State;
+use sen_model::columns;
 use sen_model::record::Section;
 use sen_model::summary::{Attention, Count, Summary};
 use sen_model::time::{Timestamp, humane};
-use sen_model::value::{Column, Show, Value};
+use sen_model::value::Value;
 use sen_model::verdict::{NextCommand, Severity};
 
-const TABLE_COLUMNS: &[Column] = &[
-    column("table", "TABLE", Show::Whole),
-    column("kind", "KIND", Show::Whole),
-    column("version", "VERSION", Show::Short),
-    column("rows_estimate", "ROWS (EST.)", Show::Whole),
-    column("belongs_to", "BELONGS TO", Show::Short),
-];
+columns! {
+    TABLE_COLUMNS,
+    fn table_row(table: &Table, kind: &'static str, version: Option<&str>, owner: Option<String>) {}
+    "table", "TABLE", Whole => Value::Text(table.shown());
+    "kind", "KIND", Whole => Value::Name(kind);
+    "version", "VERSION", Short => Value::text(version);
+    "rows_estimate", "ROWS (EST.)", Whole => table.rows.map_or(Value::Null, Value::Int);
+    "belongs_to", "BELONGS TO", Short => Value::text(owner);
+}
 
-const BOX_COLUMNS: &[Column] = &[
-    column("table", "TABLE", Show::Whole),
-    column("box", "BOX", Show::Whole),
-    column("status", "STATUS", Show::Whole),
-    column("count", "COUNT", Show::Whole),
-    column("oldest", "OLDEST CHANGE", Show::Whole),
-];
+columns! {
+    BOX_COLUMNS,
+    fn box_row(table: &Table, kind: Mailbox, group: &Group) {}
+    "table", "TABLE", Whole => Value::Text(table.shown());
+    "box", "BOX", Whole => Value::Name(kind.name());
+    "status", "STATUS", Whole => lower(&group.state, BOX_STATUSES);
+    "count", "COUNT", Whole => Value::Int(group.count);
+    "oldest", "OLDEST CHANGE", Whole => Value::time(group.oldest);
+}
 
 /// A census as a neutral survey.
 pub(crate) fn summary(models: &Models, census: &Census) -> Summary {
@@ -109,14 +114,10 @@ fn facts(models: &Models) -> Vec<(&'static str, Value)> {
 /// Which table is what, and of whom.
 fn tables(models: &Models) -> Section {
     let mut rows = Vec::new();
-    let mut add = |table: &Table, kind, version: Value, owner: Value| {
-        let estimate = table.rows.map_or(Value::Null, Value::Int);
-        rows.push(vec![Value::Text(table.shown()), Value::Name(kind), version, estimate, owner]);
-    };
     for model in &models.models {
-        add(&model.state, "sagas", Value::Text(model.version().into()), Value::Null);
+        rows.push(table_row(&model.state, "sagas", Some(model.version()), None));
         if let Some(history) = &model.history {
-            add(history, "history", Value::Null, Value::Text(model.state.shown()));
+            rows.push(table_row(history, "history", None, Some(model.state.shown())));
         }
     }
     for (kind, table) in models.mailboxes() {
@@ -125,8 +126,8 @@ fn tables(models: &Models) -> Section {
             own.as_ref().is_some_and(|own| own.number == table.number)
         };
         let owners: Vec<String> = models.models.iter().filter(own).map(|model| model.state.shown()).collect();
-        let owner = if owners.is_empty() { Value::Null } else { Value::Text(owners.join(", ")) };
-        add(table, kind.name(), Value::Null, owner);
+        let owner = (!owners.is_empty()).then(|| owners.join(", "));
+        rows.push(table_row(table, kind.name(), None, owner));
     }
     Section { name: "tables", heading: "saga tables", columns: TABLE_COLUMNS, rows }
 }
@@ -134,13 +135,7 @@ fn tables(models: &Models) -> Section {
 fn boxes(models: &Models, census: &Census) -> Section {
     let row = |group: &Group| {
         let (kind, table) = models.mailboxes().find(|(_, table)| table.number == group.table)?;
-        Some(vec![
-            Value::Text(table.shown()),
-            Value::Name(kind.name()),
-            lower(&group.state, BOX_STATUSES),
-            Value::Int(group.count),
-            Value::time(group.oldest),
-        ])
+        Some(box_row(table, kind, group))
     };
     let rows = census.messages.iter().filter_map(row).collect();
     Section { name: "messages", heading: "messages of sagas", columns: BOX_COLUMNS, rows }

@@ -12,14 +12,15 @@ use crate::codec::decode;
 use crate::dump::{self, Dump};
 use crate::names::{NAME, dead_letter};
 use crate::record::{Task, TaskKind};
-use crate::view::values::{Clock, Fields, column, int, texts};
+use crate::view::values::{Clock, Fields, int, texts};
+use sen_model::columns;
 use sen_model::letter::{Letter, LetterGroup, group_id, normalize_error};
 use sen_model::letters::LetterFilter;
 use sen_model::plan::StepPreview;
 use sen_model::record::{Record, Section};
 use sen_model::time::Timestamp;
 use sen_model::time::wall::{Wall, Zone};
-use sen_model::value::{Column, Show, Value};
+use sen_model::value::Value;
 use sen_model::verdict::{NextCommand, Severity, Verdict};
 
 fn kind(kind: &TaskKind) -> &'static str {
@@ -168,23 +169,17 @@ pub(super) fn preview(steps: Vec<StepFact>) -> Vec<StepPreview> {
     steps.into_iter().map(told).collect()
 }
 
-const REPLAY: &[Column] = &[
-    column("step", "STEP", Show::Whole),
-    column("count", "COUNT", Show::Whole),
-    column("effect", "EFFECT", Show::Asked),
-    column("text", "IN A REPLAY", Show::Whole),
-];
+columns! {
+    REPLAY,
+    fn replay_row(step: StepPreview) {}
+    "step", "STEP", Whole => Value::Text(step.step);
+    "count", "COUNT", Whole => Value::Int(i64::try_from(step.count).unwrap_or(i64::MAX));
+    "effect", "EFFECT", Asked => Value::Text(step.effect);
+    "text", "IN A REPLAY", Whole => Value::Text(step.text);
+}
 
 fn replay_section(steps: &[StepFact]) -> Section {
-    let row = |step: StepPreview| {
-        vec![
-            Value::Text(step.step),
-            Value::Int(i64::try_from(step.count).unwrap_or(i64::MAX)),
-            Value::Text(step.effect),
-            Value::Text(step.text),
-        ]
-    };
-    let rows = preview(steps.to_vec()).into_iter().map(row).collect();
+    let rows = preview(steps.to_vec()).into_iter().map(replay_row).collect();
     Section { name: "replay_steps", heading: "what a replay does with each step", columns: REPLAY, rows }
 }
 

@@ -1,16 +1,17 @@
 //! Counts: what `sen status` and `sen stats` tell.
 
-use super::values::{Clock, column};
+use super::values::Clock;
 use crate::names::NAME;
 use crate::port::{Census, Group, Stats, Step, TaskGroup, Worker};
 use crate::record::ExecutionState;
 use crate::verdict::{ZoneDoubt, likely_ahead, zone_doubt};
 use crate::words::many;
+use sen_model::columns;
 use sen_model::record::Section;
 use sen_model::summary::{Attention, Count, Statistics, Summary};
 use sen_model::time::humane;
 use sen_model::time::wall::{Wall, Zone, offset_name};
-use sen_model::value::{Column, Row, Show, Value};
+use sen_model::value::{Row, Value};
 use sen_model::verdict::{NextCommand, Severity};
 
 fn add(into: &mut Group, other: Group) {
@@ -45,26 +46,30 @@ fn judged(group: &TaskGroup) -> &'static str {
 const TASK_STATES: [&str; 8] =
     ["lost", "unreadable", "failed", "running", "ready", "scheduled", "waiting", "completed"];
 
-const BY_STATE: &[Column] = &[
-    column("state", "STATE", Show::Whole),
-    column("count", "COUNT", Show::Whole),
-    column("oldest", "OLDEST", Show::Whole),
-];
+columns! {
+    BY_STATE,
+    fn by_state(state: &'static str, count: i64, oldest: Value) {}
+    "state", "STATE", Whole => Value::Name(state);
+    "count", "COUNT", Whole => Value::Int(count);
+    "oldest", "OLDEST", Whole => oldest;
+}
 
 fn tasks(census: &Census, clock: &Clock<'_>) -> Section {
     let rows = TASK_STATES.iter().filter_map(|state| {
         let all = sum(census.tasks.iter().filter(|group| judged(group) == *state));
-        (all.count > 0).then(|| vec![Value::Name(state), Value::Int(all.count), clock.time(all.oldest)])
+        (all.count > 0).then(|| by_state(state, all.count, clock.time(all.oldest)))
     });
     Section { name: "tasks", heading: "tasks", columns: BY_STATE, rows: rows.collect() }
 }
 
-const QUEUES: &[Column] = &[
-    column("queue", "QUEUE", Show::Whole),
-    column("ready", "READY", Show::Whole),
-    column("scheduled", "SCHEDULED", Show::Whole),
-    column("oldest_ready", "OLDEST READY", Show::Whole),
-];
+columns! {
+    QUEUES,
+    fn queue_row(name: Option<&str>, ready: &Group, scheduled: &Group, clock: &Clock<'_>) {}
+    "queue", "QUEUE", Whole => Value::text(name);
+    "ready", "READY", Whole => Value::Int(ready.count);
+    "scheduled", "SCHEDULED", Whole => Value::Int(scheduled.count);
+    "oldest_ready", "OLDEST READY", Whole => clock.time(ready.oldest);
+}
 
 /// What waits for workers, by queue. Tasks without one are every worker's.
 fn queues(census: &Census, clock: &Clock<'_>) -> Section {
@@ -75,8 +80,7 @@ fn queues(census: &Census, clock: &Clock<'_>) -> Section {
     names.dedup();
     let row = |name: Option<&str>| {
         let of = |state| sum(depth(state).filter(|group| group.queue.as_deref() == name));
-        let (ready, scheduled) = (of("ready"), of("scheduled"));
-        vec![Value::text(name), Value::Int(ready.count), Value::Int(scheduled.count), clock.time(ready.oldest)]
+        queue_row(name, &of("ready"), &of("scheduled"), clock)
     };
     Section {
         name: "queues",
@@ -283,46 +287,35 @@ pub(crate) fn silent_queues(census: &Census, zone: &Zone) -> Vec<String> {
     silent(census, &Clock::new(zone, census.now))
 }
 
-const WORKERS: &[Column] = &[
-    column("worker_id", "WORKER", Show::Whole),
-    column("running", "RUNNING", Show::Whole),
-    column("lost", "LEASE ENDED", Show::Whole),
-    column("oldest_started_at", "SINCE", Show::Whole),
-    column("lease_expires_at", "LEASE UNTIL", Show::Whole),
-];
-
-const STEPS: &[Column] = &[
-    column("step_name", "STEP", Show::Short),
-    column("completed", "COMPLETED", Show::Whole),
-    column("failed", "FAILED", Show::Whole),
-    column("retries", "RETRIES", Show::Whole),
-    column("mean", "MEAN", Show::Whole),
-    column("longest", "LONGEST", Show::Whole),
-];
-
-const EXECUTIONS: &[Column] = &[column("state", "STATE", Show::Whole), column("count", "COUNT", Show::Whole)];
-
-fn worker(worker: &Worker, clock: &Clock<'_>) -> Row {
-    vec![
-        Value::text(worker.name.clone()),
-        Value::Int(worker.running),
-        Value::Int(worker.lost),
-        clock.time(worker.since),
-        clock.time(worker.lease),
-    ]
+columns! {
+    EXECUTIONS,
+    fn ended_row(state: &str, count: i64) {}
+    "state", "STATE", Whole => Value::Text(state.to_owned());
+    "count", "COUNT", Whole => Value::Int(count);
 }
 
-fn step(step: &Step) -> Row {
-    let millis =
-        |micros: Option<f64>| micros.map_or(Value::Null, |micros| Value::Millis((micros / 1000.0).round() as i64));
-    vec![
-        Value::text(step.name.clone()),
-        Value::Int(step.completed),
-        Value::Int(step.failed),
-        Value::Int(step.retries),
-        millis(step.mean),
-        millis(step.longest),
-    ]
+columns! {
+    WORKERS,
+    fn worker(worker: &Worker, clock: &Clock<'_>) {}
+    "worker_id", "WORKER", Whole => Value::text(worker.name.clone());
+    "running", "RUNNING", Whole => Value::Int(worker.running);
+    "lost", "LEASE ENDED", Whole => Value::Int(worker.lost);
+    "oldest_started_at", "SINCE", Whole => clock.time(worker.since);
+    "lease_expires_at", "LEASE UNTIL", Whole => clock.time(worker.lease);
+}
+
+columns! {
+    STEPS,
+    fn step(step: &Step) {
+        let millis =
+            |micros: Option<f64>| micros.map_or(Value::Null, |micros| Value::Millis((micros / 1000.0).round() as i64));
+    }
+    "step_name", "STEP", Short => Value::text(step.name.clone());
+    "completed", "COMPLETED", Whole => Value::Int(step.completed);
+    "failed", "FAILED", Whole => Value::Int(step.failed);
+    "retries", "RETRIES", Whole => Value::Int(step.retries);
+    "mean", "MEAN", Whole => millis(step.mean);
+    "longest", "LONGEST", Whole => millis(step.longest);
 }
 
 pub(crate) fn stats(stats: &Stats, zone: &Zone, window: std::time::Duration) -> Statistics {
@@ -331,14 +324,13 @@ pub(crate) fn stats(stats: &Stats, zone: &Zone, window: std::time::Duration) -> 
     let counted: Vec<Row> = counts(census, &clock)
         .into_iter()
         .filter(|count| count.count > 0)
-        .map(|count| vec![Value::Name(count.state), Value::Int(count.count), Value::time(count.oldest)])
+        .map(|count| by_state(count.state, count.count, Value::time(count.oldest)))
         .collect();
     let total: i64 = census.executions.iter().map(|group| group.group.count).sum();
     let ready = sum(census.tasks.iter().filter(|group| judged(group) == "ready"));
     let done: i64 = stats.steps.iter().map(|step| step.completed).sum();
     let failed: i64 = stats.steps.iter().map(|step| step.failed).sum();
-    let ended: Vec<Row> =
-        stats.ended.iter().map(|(state, count)| vec![Value::Text(state.clone()), Value::Int(*count)]).collect();
+    let ended: Vec<Row> = stats.ended.iter().map(|(state, count)| ended_row(state, *count)).collect();
     let minutes = window.as_secs_f64() / 60.0;
     let rate = if minutes > 0.0 { format!("{:.1}", (done + failed) as f64 / minutes) } else { "0".into() };
     Statistics {

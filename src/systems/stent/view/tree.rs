@@ -2,32 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::values::{Clock, column, error_line, int, state_name};
+use super::values::{Clock, error_line, int, state_name};
 use crate::record::Task;
 use crate::verdict;
+use sen_model::columns;
 use sen_model::record::Section;
-use sen_model::value::{Column, Row, Show, Value};
-
-const COLUMNS: &[Column] = &[
-    column("tree", "TASK", Show::Whole),
-    column("verdict", "STATE", Show::Whole),
-    column("took", "TOOK", Show::Whole),
-    column("retries", "RETRIES", Show::Wide),
-    column("id", "ID", Show::Wide),
-    column("worker_id", "WORKER", Show::Wide),
-    column("error", "ERROR", Show::Wide),
-    column("step_name", "STEP", Show::Asked),
-    column("kind", "KIND", Show::Asked),
-    column("state", "STORED", Show::Asked),
-    column("depth", "DEPTH", Show::Asked),
-    column("parent_task_id", "PARENT", Show::Asked),
-    column("created_at", "CREATED", Show::Asked),
-    column("started_at", "STARTED", Show::Asked),
-    column("completed_at", "COMPLETED", Show::Asked),
-    column("lease_expires_at", "LEASE ENDS", Show::Asked),
-    column("scheduled_for", "DUE", Show::Asked),
-    column("queue", "QUEUE", Show::Asked),
-];
+use sen_model::value::Value;
 
 pub(super) fn section(tasks: &[Task], count: i64, clock: &Clock<'_>) -> Section {
     let rows = order(tasks).into_iter().map(|place| row(&tasks[place.task], &place, clock)).collect();
@@ -96,28 +76,29 @@ fn descend(roots: Vec<usize>, children: &[Vec<usize>], placed: &mut [bool], plac
     }
 }
 
-fn row(task: &Task, place: &Place, clock: &Clock<'_>) -> Row {
-    let step = task.step_name.as_deref().unwrap_or("(unnamed)");
-    vec![
-        Value::Text(format!("{}{step}", place.lines)),
-        Value::Name(verdict::task(task, clock.wall).name()),
-        clock.took(task.started_at, task.completed_at, task.state.is_terminal()),
-        int(task.retries),
-        Value::Text(task.id.clone()),
-        Value::text(task.worker_id.clone()),
-        error_line(task.error.as_deref()),
-        Value::text(task.step_name.clone()),
-        state_name(task.kind.name(), task.kind.as_str()),
-        state_name(task.state.name(), task.state.as_str()),
-        Value::Int(place.depth as i64),
-        Value::text(task.parent_task_id.clone()),
-        clock.time(task.created_at),
-        clock.time(task.started_at),
-        clock.time(task.completed_at),
-        clock.time(task.lease_expires_at),
-        clock.time(task.scheduled_for),
-        Value::text(task.queue.clone()),
-    ]
+columns! {
+    COLUMNS,
+    fn row(task: &Task, place: &Place, clock: &Clock<'_>) {
+        let step = task.step_name.as_deref().unwrap_or("(unnamed)");
+    }
+    "tree", "TASK", Whole => Value::Text(format!("{}{step}", place.lines));
+    "verdict", "STATE", Whole => Value::Name(verdict::task(task, clock.wall).name());
+    "took", "TOOK", Whole => clock.took(task.started_at, task.completed_at, task.state.is_terminal());
+    "retries", "RETRIES", Wide => int(task.retries);
+    "id", "ID", Wide => Value::Text(task.id.clone());
+    "worker_id", "WORKER", Wide => Value::text(task.worker_id.clone());
+    "error", "ERROR", Wide => error_line(task.error.as_deref());
+    "step_name", "STEP", Asked => Value::text(task.step_name.clone());
+    "kind", "KIND", Asked => state_name(task.kind.name(), task.kind.as_str());
+    "state", "STORED", Asked => state_name(task.state.name(), task.state.as_str());
+    "depth", "DEPTH", Asked => Value::Int(place.depth as i64);
+    "parent_task_id", "PARENT", Asked => Value::text(task.parent_task_id.clone());
+    "created_at", "CREATED", Asked => clock.time(task.created_at);
+    "started_at", "STARTED", Asked => clock.time(task.started_at);
+    "completed_at", "COMPLETED", Asked => clock.time(task.completed_at);
+    "lease_expires_at", "LEASE ENDS", Asked => clock.time(task.lease_expires_at);
+    "scheduled_for", "DUE", Asked => clock.time(task.scheduled_for);
+    "queue", "QUEUE", Asked => Value::text(task.queue.clone());
 }
 
 #[cfg(test)]

@@ -4,11 +4,7 @@ use crate::codec::{Codec, Decoded, Outcome, decode};
 use crate::verdict;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::{Wall, Zone};
-use sen_model::value::{Column, Show, Value};
-
-pub(crate) const fn column(name: &'static str, heading: &'static str, show: Show) -> Column {
-    Column { name, heading, show }
-}
+use sen_model::value::Value;
 
 /// The workers' clock turned into moments.
 #[derive(Clone, Copy)]
