@@ -4,8 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sen_core::error::Error;
+use sen_core::model::listing::{Choice, Page, Period};
 use sen_core::stores::url::redact;
+use sen_core::time::When;
 use sen_core::time::wall::Zone;
 
 use crate::output::Format;
@@ -91,6 +94,96 @@ impl Globals {
         let file = self.env_file.iter().map(|file| ["--env-file".to_owned(), file.to_string_lossy().into_owned()]);
         named.chain(file).flatten().collect()
     }
+}
+
+/// When what is listed last changed.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+pub struct Changed {
+    /// Only those unchanged for longer than this
+    #[arg(long, value_parser = span, value_name = "SPAN")]
+    pub older_than: Option<Duration>,
+
+    /// Only those changed at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago
+    #[arg(long, value_parser = when, value_name = "TIME")]
+    pub since: Option<When>,
+
+    /// Only those changed before this
+    #[arg(long, value_parser = when, value_name = "TIME")]
+    pub until: Option<When>,
+}
+
+/// When what is listed was created.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+pub struct Created {
+    /// Only those created longer ago than this
+    #[arg(long, value_parser = span, value_name = "SPAN")]
+    pub older_than: Option<Duration>,
+
+    /// Only those created at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago
+    #[arg(long, value_parser = when, value_name = "TIME")]
+    pub since: Option<When>,
+
+    /// Only those created before this
+    #[arg(long, value_parser = when, value_name = "TIME")]
+    pub until: Option<When>,
+}
+
+impl From<Changed> for Period {
+    fn from(Changed { older_than, since, until }: Changed) -> Self {
+        Self { older_than, since, until }
+    }
+}
+
+impl From<Created> for Period {
+    fn from(Created { older_than, since, until }: Created) -> Self {
+        Self { older_than, since, until }
+    }
+}
+
+/// Which part of a list.
+#[derive(Debug, Clone, Args)]
+pub struct Paging {
+    /// Reverse the order
+    #[arg(long)]
+    pub reverse: bool,
+
+    /// Maximum number of rows (0 = unlimited, streamed)
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub limit: u64,
+
+    /// End with exit code 4 when nothing matches
+    #[arg(long)]
+    pub fail_if_empty: bool,
+}
+
+impl Paging {
+    /// The page in this order, its rows with payloads if one of the columns `payloads` will be printed.
+    ///
+    /// # Errors
+    /// `Usage` for the reverse of the stored order, which is none.
+    pub fn page<O>(&self, order: Option<O>, payloads: &[&str], globals: &Globals) -> Result<Page<O>, Error> {
+        if self.reverse && self.limit == 0 && order.is_none() {
+            return Err(Error::usage("--reverse needs --sort when everything is streamed in stored order"));
+        }
+        Ok(self.page_of_one_order(payloads, globals).ordered(order))
+    }
+
+    /// The same of a list that has one order only.
+    pub fn page_of_one_order<O>(&self, payloads: &[&str], globals: &Globals) -> Page<O> {
+        let asked = globals.fields.iter().any(|field| payloads.contains(&field.as_str()));
+        Page {
+            reverse: self.reverse,
+            limit: (self.limit > 0).then_some(self.limit),
+            payloads: asked || (globals.fields.is_empty() && globals.output != Format::Table),
+            ..Page::default()
+        }
+    }
+}
+
+/// Reads one of a closed set of names for clap: help, errors and completion offer them all.
+pub fn choice<C: Choice>() -> impl TypedValueParser<Value = C> {
+    PossibleValuesParser::new(C::ALL.iter().map(|choice| choice.name()))
+        .try_map(|name| C::named(&name).ok_or("no such name"))
 }
 
 /// Reads a duration for clap.

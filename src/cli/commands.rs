@@ -1,7 +1,6 @@
 //! The commands: one file each. A doc comment is the help text; nothing prints here.
 
 pub mod act;
-pub mod ids;
 pub mod page;
 pub mod related;
 pub mod show;

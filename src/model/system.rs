@@ -11,7 +11,6 @@ use crate::cause::Explanation;
 use crate::diagnostics::Diagnostics;
 use crate::error::Result;
 use crate::letters::DeadLetters;
-use crate::listing::{Filter, Listing};
 use crate::live::Live;
 use crate::prepared::{PreparedAction, SavedPlan};
 use crate::record::{History, Record};
@@ -72,9 +71,6 @@ pub trait System: Any + Send + Sync {
 
     /// Keys or ids that exist and look like `id`, the most similar first. Indexed look-ups only, never a scan.
     async fn suggest(&self, id: &str) -> Result<Vec<String>>;
-
-    /// The records that match `filter`.
-    async fn list(&self, filter: &Filter) -> Result<Listing>;
 
     /// The newest `limit` events of one key, in time order (all of them when `None`).
     async fn history(&self, id: &str, limit: Option<u64>) -> Result<History>;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sen_core::systems::node::STATES;
+use sen_core::systems::node::TaskState;
 
 use crate::harness::redis::{Client, Redis};
-use crate::judged::{Kind, Status, grouped};
+use crate::judged::{Kind, Status, grouped, names};
 
 type Fields = &'static [(&'static str, &'static str)];
 
@@ -123,7 +123,7 @@ fn agent_tasks_in_redis() {
         show: &["agent", "show"],
         id: "task_id",
         stored: "status",
-        states: STATES,
+        states: &names::<TaskState>(),
         never: &[],
         only_in_details: ONLY_IN_DETAILS,
     };

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sen_core::systems::stent::{EXECUTION_STATES, TASK_STATES};
+use sen_core::systems::stent::{ExecutionListState, TaskListState};
 
 use crate::executions_place::Place;
-use crate::judged::{Kind, Status, grouped};
+use crate::judged::{Kind, Status, grouped, names};
 use crate::moment;
 
 const HOUR: i64 = 3600;
@@ -208,7 +208,7 @@ fn agree(place: &Place) {
         show: &["exec", "show"],
         id: "id",
         stored: "state",
-        states: EXECUTION_STATES,
+        states: &names::<ExecutionListState>(),
         never: &[],
         only_in_details: &ready,
     };
@@ -223,7 +223,7 @@ fn agree(place: &Place) {
     let of_tasks = Kind {
         list: &["task", "list"],
         show: &["task", "show"],
-        states: TASK_STATES,
+        states: &names::<TaskListState>(),
         only_in_details: &[],
         ..of_executions
     };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sen_core::model::listing::Choice;
 use serde_json::Value;
 
 use crate::harness::sen::sen;
@@ -183,4 +184,9 @@ impl Status {
         }
         assert!(followed > 0, "nothing needs attention: {}", self.0);
     }
+}
+
+/// All names of a choice.
+pub(crate) fn names<C: Choice>() -> Vec<&'static str> {
+    C::ALL.iter().map(|choice| choice.name()).collect()
 }

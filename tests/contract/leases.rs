@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use sen_core::systems::sentinel::STATES;
+use sen_core::systems::sentinel::LeaseState;
 
 use crate::harness::postgres::Server;
 use crate::harness::sen::sen;
-use crate::judged::{Kind, Status, grouped};
+use crate::judged::{Kind, Status, grouped, names};
 use crate::moment;
 
 const HOUR: i64 = 3600;
@@ -102,7 +102,7 @@ fn agree(url: &str, expected: &BTreeMap<String, String>) {
         show: &["inspect"],
         id: "key",
         stored: "status",
-        states: STATES,
+        states: &names::<LeaseState>(),
         never: &[],
         only_in_details: &[],
     };
@@ -134,7 +134,7 @@ fn leases_in_postgresql() {
         show: &["inspect"],
         id: "key",
         stored: "status",
-        states: STATES,
+        states: &names::<LeaseState>(),
         never: &["stalled"],
         only_in_details: &[],
     };

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sen_core::systems::saga::STATES;
+use sen_core::systems::saga::SagaState;
 
 use crate::harness::peers::{SAGA_011, SAGA_073};
-use crate::judged::{Kind, Status, grouped};
+use crate::judged::{Kind, Status, grouped, names};
 use crate::moment;
 use crate::sagas_place::{Base, Place};
 
@@ -199,7 +199,7 @@ fn agree(place: &Place, sets: &[&[Saga]], never: &[&str]) {
         show: &["saga", "show"],
         id: "id",
         stored: "status",
-        states: STATES,
+        states: &names::<SagaState>(),
         never,
         only_in_details: &[],
     };

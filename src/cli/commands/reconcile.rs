@@ -3,16 +3,14 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::model::listing::Filter;
+use sen_core::model::listing::{Page, Period};
 use sen_core::model::record::Record;
-use sen_core::model::value::Value;
 use sen_core::model::verdict::NextCommand;
 use sen_core::ops::inspect;
 use sen_core::registry::{Access, Database};
 use sen_core::system::System;
-use sen_core::systems::sentinel;
+use sen_core::systems::sentinel::{self, LeaseFilter, LeaseOrder, LeaseState, Sentinel};
 use sen_core::systems::sentinel::request::{Decision, LeaseRequest};
 use sen_core::text::named;
 
@@ -143,26 +141,16 @@ fn keys(args: &Args) -> Result<Vec<String>> {
 }
 
 /// The set of a bulk act: fixed before anything is written.
-async fn uncertain(system: &dyn System, args: &Args) -> Result<Vec<String>> {
-    let filter = Filter {
-        states: vec!["uncertain".into()],
+async fn uncertain(leases: &Sentinel, args: &Args) -> Result<Vec<String>> {
+    let filter = LeaseFilter {
+        states: vec![LeaseState::Uncertain],
         namespace: args.namespace.clone(),
         owner: args.owner.clone(),
-        older_than: args.uncertain_for,
-        sort: Some("updated".into()),
-        reverse: true,
-        limit: args.limit,
-        ..Filter::default()
+        period: Period { older_than: args.uncertain_for, ..Period::default() },
+        page: Page { order: Some(LeaseOrder::Updated), reverse: true, limit: args.limit, ..Page::default() },
+        ..LeaseFilter::default()
     };
-    let mut listing = system.list(&filter).await?;
-    let mut keys = Vec::new();
-    while let Some(part) = listing.parts.next().await {
-        keys.extend(part?.rows.into_iter().filter_map(|mut row| match row.swap_remove(0) {
-            Value::Text(key) => Some(key),
-            _ => None,
-        }));
-    }
-    Ok(keys)
+    leases.keys(&filter).await
 }
 
 async fn ask(

@@ -4,7 +4,6 @@ use futures_util::{StreamExt as _, future::join_all};
 
 use crate::registry::Database;
 use sen_model::letters::LetterFilter;
-use sen_model::listing::Filter;
 use sen_model::live::Live;
 use sen_model::system::System;
 use sen_model::value::Value;
@@ -21,7 +20,7 @@ const LISTED: &[(Live, &str, &str)] = &[
 /// At most `limit` values of `kind` that begin with `prefix`, in order. A system that fails has none: nobody wants an
 /// error in the middle of typing.
 pub async fn complete(database: &Database, kind: Live, prefix: &str, limit: u32) -> Vec<String> {
-    let asked = database.systems().map(|system| of(system, kind, prefix, limit));
+    let asked = database.systems().map(|system| of(database, system, kind, prefix, limit));
     let mut all: Vec<String> = join_all(asked).await.into_iter().flatten().collect();
     all.retain(|value| value.starts_with(prefix));
     all.sort();
@@ -30,7 +29,7 @@ pub async fn complete(database: &Database, kind: Live, prefix: &str, limit: u32)
     all
 }
 
-async fn of(system: &dyn System, kind: Live, prefix: &str, limit: u32) -> Vec<String> {
+async fn of(database: &Database, system: &dyn System, kind: Live, prefix: &str, limit: u32) -> Vec<String> {
     let known = system.complete(kind, prefix, limit).await.unwrap_or_default();
     if !known.is_empty() {
         return known;
@@ -39,9 +38,9 @@ async fn of(system: &dyn System, kind: Live, prefix: &str, limit: u32) -> Vec<St
         Live::DeadLetter => letters(system, limit).await,
         Live::Group => groups(system, limit).await,
         Live::Queue => queues(system).await,
-        Live::Any => newest(system, "", limit).await,
+        Live::Any => newest(database, system, "", limit).await,
         _ => match LISTED.iter().find(|(known, name, _)| *known == kind && *name == system.name()) {
-            Some((_, _, listed)) => newest(system, listed, limit).await,
+            Some((_, _, listed)) => newest(database, system, listed, limit).await,
             None => Vec::new(),
         },
     }
@@ -62,9 +61,11 @@ async fn queues(system: &dyn System) -> Vec<String> {
 }
 
 /// The ids of the newest records: what is typed is mostly recent.
-async fn newest(system: &dyn System, kind: &'static str, limit: u32) -> Vec<String> {
-    let filter = Filter { kind, limit: Some(u64::from(limit)), ..Filter::default() };
-    let Ok(mut listing) = system.list(&filter).await else { return Vec::new() };
+async fn newest(database: &Database, system: &dyn System, kind: &'static str, limit: u32) -> Vec<String> {
+    let _ = kind;
+    let Ok(mut listing) = super::snapshot::newest(database, system.name(), &[], u64::from(limit)).await else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     while let Some(Ok(part)) = listing.parts.next().await {
         found.extend(part.rows.into_iter().filter_map(|row| match row.into_iter().next() {

@@ -8,7 +8,7 @@ use crate::registry::Database;
 use sen_model::error::{ErrorKind, Result};
 use sen_model::letter::LetterGroup;
 use sen_model::letters::LetterFilter;
-use sen_model::listing::Filter;
+use sen_model::listing::{Choice, Listing, Page};
 use sen_model::summary::Summary;
 use sen_model::system::System;
 use sen_model::time::Timestamp;
@@ -85,8 +85,7 @@ fn under_way(summary: &Summary) -> Vec<String> {
 
 async fn running(database: &Database, system: &'static str, states: Vec<String>, page: u64) -> Result<Vec<Running>> {
     let system = database.system(system)?;
-    let filter = Filter { states, limit: Some(page), ..Filter::default() };
-    let mut listing = system.list(&filter).await?;
+    let mut listing = newest(database, system.name(), &states, page).await?;
     let mut found = Vec::new();
     while let Some(part) = listing.parts.next().await {
         found.extend(part?.rows.iter().filter_map(|row| read(system, listing.columns, row)));
@@ -141,4 +140,33 @@ pub async fn letter_groups(database: &Database) -> Result<Vec<LetterGroup>> {
     }
     all.sort_by_key(|group| std::cmp::Reverse(group.count));
     Ok(all)
+}
+
+fn chosen<C: Choice>(states: &[String]) -> Vec<C> {
+    states.iter().filter_map(|state| C::named(state)).collect()
+}
+
+pub(super) async fn newest(database: &Database, system: &str, states: &[String], page: u64) -> Result<Listing> {
+    match system {
+        sen_sentinel::NAME => {
+            let states = chosen(states);
+            let filter = sen_sentinel::LeaseFilter { states, page: Page::first(page), ..Default::default() };
+            database.leases()?.list(&filter).await
+        }
+        sen_stent::NAME => {
+            let states = chosen(states);
+            let filter = sen_stent::ListFilter { states, page: Page::first(page), ..Default::default() };
+            database.executions()?.executions(&filter).await
+        }
+        sen_saga::NAME => {
+            let states = chosen(states);
+            let filter = sen_saga::SagaFilter { states, page: Page::first(page), ..Default::default() };
+            database.sagas()?.list(&filter).await
+        }
+        _ => {
+            let states = chosen(states);
+            let filter = sen_node::TaskFilter { states, page: Page::first(page), ..Default::default() };
+            database.agents()?.list(&filter).await
+        }
+    }
 }

@@ -8,7 +8,6 @@ use crate::registry::Database;
 use sen_model::cause::candidates;
 use sen_model::error::{ErrorKind, Result};
 use sen_model::letters::{DeadLetters, LetterFilter};
-use sen_model::listing::Filter;
 use sen_model::subject::Subject;
 use sen_model::system::System;
 use sen_model::value::{Column, Row, Value};
@@ -56,9 +55,8 @@ pub async fn unsettled(database: &Database, names: &[String]) -> Result<Vec<Unse
         return Ok(Vec::new());
     }
     let names: HashSet<&str> = names.iter().map(String::as_str).collect();
-    let states = OPEN.iter().map(|state| (*state).to_owned()).collect();
-    let filter = Filter { states, limit: Some(LEASES), ..Filter::default() };
-    let mut listing = match system.list(&filter).await {
+    let states: Vec<String> = OPEN.iter().map(|state| (*state).to_owned()).collect();
+    let mut listing = match super::snapshot::newest(database, system.name(), &states, LEASES).await {
         Err(error) if error.kind() == ErrorKind::NoSystem => return Ok(Vec::new()),
         other => other?,
     };

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
 
 use super::checkpoint::Checkpoint;
 use super::port::Depth;
@@ -15,9 +15,21 @@ use super::view::amount;
 use crate::handle::Node;
 use sen_model::columns;
 use sen_model::error::Result;
-use sen_model::listing::{Filter, Listing, Part};
 use sen_model::time::Timestamp;
 use sen_model::value::{Row, Value};
+
+/// What tasks have cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Costs {
+    /// The server's clock.
+    pub now: Timestamp,
+    /// Under [`COST_COLUMNS`].
+    pub rows: Vec<Row>,
+    /// The sum of the model calls in the checkpoints, in US dollars.
+    pub spent: f64,
+    /// The sum of the hashes, which is what the controller reports.
+    pub reported: f64,
+}
 
 /// A sum.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -76,7 +88,8 @@ impl Ledger {
         }
     }
 
-    fn rows(&self, recorded: &BTreeMap<(String, String), BTreeMap<String, String>>) -> Vec<Row> {
+    /// The rows, and the sum of all.
+    fn rows(&self, recorded: &BTreeMap<(String, String), BTreeMap<String, String>>) -> (Vec<Row>, Sum) {
         let mut out = Vec::new();
         let mut all = Sum::default();
         for (tenant, (total, days)) in &self.tenants {
@@ -90,7 +103,7 @@ impl Ledger {
         if !out.is_empty() {
             out.push(row(None, None, "all", all, None));
         }
-        out
+        (out, all)
     }
 }
 
@@ -115,7 +128,11 @@ columns! {
 }
 
 impl Node {
-    pub(super) async fn list_costs(&self, filter: &Filter) -> Result<Listing> {
+    /// What the tasks of all tenants, or of one, have cost.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub async fn costs(&self, tenant: Option<&str>) -> Result<Costs> {
         let mut ledger = Ledger::default();
         let mut now = None;
         let mut tasks = self.store.tasks(Depth::Checkpoints).await?;
@@ -123,16 +140,15 @@ impl Node {
             let part = part?;
             now = now.or(Some(part.now));
             for (task, checkpoint) in part.tasks.iter().zip(&part.checkpoints) {
-                if filter.parent.is_none() || filter.parent == task.tenant_id {
+                if tenant.is_none() || tenant == task.tenant_id.as_deref() {
                     ledger.enter(task, checkpoint.as_ref());
                 }
             }
         }
         let recorded = self.store.recorded_costs().await?;
         let recorded = recorded.into_iter().map(|(tenant, day, fields)| ((tenant, day), fields)).collect();
-        let rows = ledger.rows(&recorded);
-        let now = now.unwrap_or_else(Timestamp::here);
-        Ok(Listing { columns: COST_COLUMNS, now, parts: Box::pin(stream::iter([Ok(Part { rows, more: false })])) })
+        let (rows, total) = ledger.rows(&recorded);
+        Ok(Costs { now: now.unwrap_or_else(Timestamp::here), rows, spent: total.cost, reported: total.hashes })
     }
 }
 
@@ -158,7 +174,7 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.enter(&one, Some(&checkpoint));
         ledger.enter(&two, None);
-        let rows = ledger.rows(&BTreeMap::new());
+        let (rows, _) = ledger.rows(&BTreeMap::new());
         let cost = |row: &Row| row[6].clone();
         let json = |text: &str| Value::Json(text.into());
         assert_eq!(rows.iter().map(cost).collect::<Vec<_>>(), ["0.5", "0.1", "0.3", "0.9", "0.9"].map(json));

@@ -26,10 +26,11 @@ mod rules;
 mod view;
 mod why;
 
-pub use costs::COST_COLUMNS;
+pub use costs::{COST_COLUMNS, Costs};
 pub use handle::Node;
-pub use record::{DEAD_OWNER, NAME, STATES};
-pub use view::{BUCKET_COLUMNS, EVENT_COLUMNS, TASK_COLUMNS, WORKER_COLUMNS, worker_severity};
+pub use list::{TaskFilter, TaskOrder, TaskState};
+pub use record::NAME;
+pub use view::{EVENT_COLUMNS, TASK_COLUMNS, WORKER_COLUMNS, worker_severity};
 
 use std::time::Duration;
 
@@ -40,7 +41,6 @@ use sen_model::cause::Explanation;
 use sen_model::diagnostics::Diagnostics;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letters::DeadLetters;
-use sen_model::listing::{Filter, Listing};
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{History, Record};
@@ -52,16 +52,6 @@ use checkpoint::Heartbeat;
 use port::{Depth, Server};
 use record::Task;
 use view::census::Census;
-
-/// Kinds of lists beside that of tasks, for [`Filter::kind`].
-pub mod kind {
-    /// Workers.
-    pub const WORKERS: &str = "workers";
-    /// Costs per tenant and day.
-    pub const COSTS: &str = "costs";
-    /// The tenants' buckets of tokens.
-    pub const RATE_LIMITS: &str = "rate_limits";
-}
 
 impl Node {
     /// The tasks a worker is said to hold.
@@ -180,16 +170,6 @@ impl System for Node {
         let mut found: Vec<String> = tasks.into_iter().flatten().map(|task| task.id).collect();
         found.dedup();
         Ok(found)
-    }
-
-    async fn list(&self, filter: &Filter) -> Result<Listing> {
-        match filter.kind {
-            "" => self.list_tasks(filter).await,
-            kind::WORKERS => self.list_workers().await,
-            kind::COSTS => self.list_costs(filter).await,
-            kind::RATE_LIMITS => self.list_buckets(filter).await,
-            other => Err(Error::new(ErrorKind::Internal, format!("{NAME} has no list of {other}"))),
-        }
     }
 
     async fn history(&self, id: &str, limit: Option<u64>) -> Result<History> {

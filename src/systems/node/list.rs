@@ -5,44 +5,71 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use futures_util::{StreamExt as _, stream};
 
+use super::limits::TokenBucket;
 use super::port::{Depth, TaskStream};
 use super::record::Task;
 use super::verdict::state;
-use super::view::{BUCKET_COLUMNS, TASK_COLUMNS, WORKER_COLUMNS, bucket_row, task_row, worker_row};
-use super::{DEAD_OWNER, Node, STATES};
-use sen_model::error::{Error, Result};
-use sen_model::listing::{Filter, Listing, Part};
+use super::view::{TASK_COLUMNS, WORKER_COLUMNS, task_row, worker_row};
+use crate::handle::Node;
+use sen_model::choices;
+use sen_model::error::Result;
+use sen_model::listing::{Choice as _, Listing, Page, Period, one_part, parts};
 use sen_model::time::Timestamp;
 
 /// How many tasks are read again at once.
 const AT_ONCE: usize = 50;
 
-/// By what tasks are sorted: a number of each, the largest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
-    Created,
-    Updated,
-    Lease,
-    Attempts,
-    Cost,
+choices! {
+    /// What is stored of a task, and what a verdict says of it.
+    pub enum TaskState {
+        /// Stored.
+        Queued = "queued",
+        /// Stored.
+        Leased = "leased",
+        /// Stored.
+        InProgress = "in_progress",
+        /// Stored, and a verdict.
+        Completed = "completed",
+        /// Stored, and a verdict.
+        Failed = "failed",
+        /// Stored.
+        Retrying = "retrying",
+        /// A worker that lives holds it.
+        Running = "running",
+        /// Its worker's heartbeat is gone.
+        WorkerGone = "worker_gone",
+        /// Held beyond its lease.
+        LeaseExpired = "lease_expired",
+        /// Tried as often as it may be.
+        OutOfAttempts = "out_of_attempts",
+        /// It has spent what it may.
+        OverCostLimit = "over_cost_limit",
+        /// Cancelled.
+        Cancelled = "cancelled",
+        /// Completed, with an error kept.
+        CompletedWithErrors = "completed_with_errors",
+        /// No version writes such a hash.
+        Unreadable = "unreadable",
+    }
 }
 
-fn order(filter: &Filter) -> Result<Option<Order>> {
-    Ok(match filter.sort.as_deref() {
-        None if filter.limit.is_none() => None,
-        None | Some("created") => Some(Order::Created),
-        Some("updated") => Some(Order::Updated),
-        Some("lease") => Some(Order::Lease),
-        Some("attempts") => Some(Order::Attempts),
-        Some("cost") => Some(Order::Cost),
-        Some(other) => {
-            return Err(Error::usage(format!("cannot sort by {other:?}"))
-                .with_hint("known orders: created, updated, lease, attempts, cost"));
-        }
-    })
+choices! {
+    /// By what tasks are sorted: a number of each, the largest first.
+    pub enum TaskOrder {
+        /// When it was submitted.
+        Created = "created",
+        /// When it last changed.
+        Updated = "updated",
+        /// When its lease ends.
+        Lease = "lease",
+        /// How often it was tried.
+        Attempts = "attempts",
+        /// What it has cost.
+        Cost = "cost",
+    }
 }
 
-impl Order {
+impl TaskOrder {
     fn rank(self, task: &Task) -> i64 {
         let time = |moment: Option<Timestamp>| moment.map_or(i64::MIN, Timestamp::as_micros);
         match self {
@@ -55,18 +82,58 @@ impl Order {
     }
 }
 
+/// Which tasks.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TaskFilter {
+    /// In one of these states; empty: all.
+    pub states: Vec<TaskState>,
+    /// Of this tenant.
+    pub tenant: Option<String>,
+    /// Of this type.
+    pub task_type: Option<String>,
+    /// That this worker has or had.
+    pub worker: Option<String>,
+    /// Held beyond their lease.
+    pub expired: bool,
+    /// Held by a worker whose heartbeat is gone.
+    pub dead_owner: bool,
+    /// Whose error contains this text.
+    pub error: Option<String>,
+    /// When they last changed.
+    pub period: Period,
+    /// Which part of them.
+    pub page: Page<TaskOrder>,
+}
+
+impl TaskFilter {
+    /// `None` is as stored.
+    fn order(&self) -> Option<TaskOrder> {
+        self.page.order.or(self.page.limit.map(|_| TaskOrder::Created))
+    }
+}
+
 /// A filter, its times resolved against the server's clock.
-pub(super) struct Wanted {
-    filter: Filter,
+struct Matcher<'a> {
+    filter: &'a TaskFilter,
     before: Option<Timestamp>,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
 }
 
-impl Wanted {
+impl<'a> Matcher<'a> {
+    fn new(filter: &'a TaskFilter, now: Timestamp) -> Self {
+        let Period { older_than, since, until } = &filter.period;
+        Self {
+            before: older_than.map(|span| now.minus(span)),
+            since: since.map(|when| when.resolve(now)),
+            until: until.map(|when| when.resolve(now)),
+            filter,
+        }
+    }
+
     /// Whether a task matches.
-    pub(super) fn has(&self, task: &Task, now: Timestamp) -> bool {
-        let filter = &self.filter;
+    fn has(&self, task: &Task, now: Timestamp) -> bool {
+        let filter = self.filter;
         let is = |wanted: &Option<String>, value: &Option<String>| {
             wanted.as_ref().is_none_or(|wanted| value.as_ref() == Some(wanted))
         };
@@ -74,30 +141,18 @@ impl Wanted {
             wanted.as_ref().is_none_or(|wanted| value.as_ref().is_some_and(|value| value.contains(wanted.as_str())))
         };
         let state = state(task, now).name();
-        (filter.states.is_empty() || filter.states.iter().any(|wanted| *wanted == task.seen.status || wanted == state))
-            && is(&filter.parent, &task.tenant_id)
-            && is(&filter.function, &task.task_type)
+        let changed = task.updated_at;
+        (filter.states.is_empty()
+            || filter.states.iter().any(|wanted| wanted.name() == task.seen.status || wanted.name() == state))
+            && is(&filter.tenant, &task.tenant_id)
+            && is(&filter.task_type, &task.task_type)
             && is(&filter.worker, &task.owner)
-            && filter
-                .owner
-                .as_ref()
-                .is_none_or(|wanted| task.owner.as_ref().is_some_and(|owner| owner.starts_with(wanted)))
             && holds(&filter.error, &task.error)
             && (!filter.expired || (task.is_held() && task.lease_expires.is_some_and(|end| end <= now)))
-            && (!filter.flags.contains(&DEAD_OWNER)
-                || (task.is_held() && (task.owner.is_none() || task.owner_alive == Some(false))))
-            && self.before.is_none_or(|before| task.updated_at.is_some_and(|updated| updated < before))
-            && self.since.is_none_or(|since| task.updated_at.is_some_and(|updated| updated >= since))
-            && self.until.is_none_or(|until| task.updated_at.is_some_and(|updated| updated < until))
-    }
-}
-
-pub(super) fn wanted(filter: &Filter, now: Timestamp) -> Wanted {
-    Wanted {
-        before: filter.older_than.map(|span| now.minus(span)),
-        since: filter.since.map(|when| when.resolve(now)),
-        until: filter.until.map(|when| when.resolve(now)),
-        filter: filter.clone(),
+            && (!filter.dead_owner || (task.is_held() && (task.owner.is_none() || task.owner_alive == Some(false))))
+            && self.before.is_none_or(|before| changed.is_some_and(|changed| changed < before))
+            && self.since.is_none_or(|since| changed.is_some_and(|changed| changed >= since))
+            && self.until.is_none_or(|until| changed.is_some_and(|changed| changed < until))
     }
 }
 
@@ -134,81 +189,68 @@ impl Ord for Ranked {
 }
 
 impl Node {
-    pub(super) async fn list_tasks(&self, filter: &Filter) -> Result<Listing> {
-        for state in &filter.states {
-            if !STATES.contains(&state.as_str()) {
-                return Err(Error::usage(format!("no agent task is ever {state:?}"))
-                    .with_hint(format!("known states: {}", STATES.join(", "))));
-            }
+    /// The tasks that match.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub async fn list(&self, filter: &TaskFilter) -> Result<Listing> {
+        let Some(order) = filter.order() else { return self.stream_tasks(filter).await };
+        let (now, matched, mut chosen) = self.best(filter, order).await?;
+        if filter.page.payloads {
+            self.add_payloads(&mut chosen).await?;
         }
-        match order(filter)? {
-            None => self.stream_tasks(filter).await,
-            Some(order) => self.page_of_tasks(filter, order).await,
-        }
+        let more = matched > chosen.len() as u64;
+        let rows = chosen.into_iter().map(|task| task_row(task, now)).collect();
+        Ok(Listing { columns: TASK_COLUMNS, now, parts: one_part(rows, more) })
+    }
+
+    /// The ids of the tasks that match: the set of a bulk act, fixed before anything is written.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn ids(&self, filter: &TaskFilter) -> Result<Vec<String>> {
+        let (_, _, chosen) = self.best(filter, filter.order().unwrap_or(TaskOrder::Created)).await?;
+        Ok(chosen.into_iter().map(|task| task.id).collect())
     }
 
     /// Everything in stored order, as it comes.
-    async fn stream_tasks(&self, filter: &Filter) -> Result<Listing> {
-        let depth = if filter.payloads { Depth::Payloads } else { Depth::Plain };
+    async fn stream_tasks(&self, filter: &TaskFilter) -> Result<Listing> {
+        let depth = if filter.page.payloads { Depth::Payloads } else { Depth::Plain };
         let mut tasks = self.store.tasks(depth).await?;
         let Some(first) = tasks.next().await.transpose()? else {
-            return Ok(Listing { columns: TASK_COLUMNS, now: Timestamp::here(), parts: Box::pin(stream::empty()) });
+            return Ok(Listing::of(TASK_COLUMNS, Timestamp::here(), Vec::new()));
         };
-        let now = first.now;
-        let wanted = wanted(filter, now);
-        let mut left = filter.limit.unwrap_or(u64::MAX);
+        let (now, filter) = (first.now, filter.clone());
         let all: TaskStream = Box::pin(stream::iter([Ok(first)]).chain(tasks));
-        let parts = all.map(move |part| {
-            let part = part?;
-            let mut rows = Vec::new();
-            let mut more = false;
-            for task in part.tasks {
-                if wanted.has(&task, now) {
-                    more |= left == 0;
-                    if left > 0 {
-                        left -= 1;
-                        rows.push(task_row(task, now));
-                    }
-                }
-            }
-            Ok(Part { rows, more })
+        let matching = all.map(move |part| {
+            let wanted = Matcher::new(&filter, now);
+            Ok(part?.tasks.into_iter().filter(|task| wanted.has(task, now)).collect())
         });
-        Ok(Listing { columns: TASK_COLUMNS, now, parts: Box::pin(parts) })
+        Ok(Listing { columns: TASK_COLUMNS, now, parts: parts(matching, None, move |task| task_row(task, now)) })
     }
 
-    /// The best so many, in order: all tasks pass, and only those are kept.
-    async fn page_of_tasks(&self, filter: &Filter, order: Order) -> Result<Listing> {
-        let limit = filter.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    /// The server's clock, how many match, and the best so many, in order: all tasks pass, and only those are kept.
+    async fn best(&self, filter: &TaskFilter, order: TaskOrder) -> Result<(Timestamp, u64, Vec<Task>)> {
+        let limit = filter.page.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let mut tasks = self.store.tasks(Depth::Plain).await?;
         let mut best: BinaryHeap<Reverse<Ranked>> = BinaryHeap::new();
         let mut matched = 0_u64;
-        let mut now = None;
-        let mut filtered = None;
+        let mut first = None;
         while let Some(part) = tasks.next().await {
             let part = part?;
-            now = now.or(Some(part.now));
-            let wanted = filtered.get_or_insert_with(|| wanted(filter, part.now));
-            for task in part.tasks {
-                if !wanted.has(&task, part.now) {
-                    continue;
-                }
+            let wanted = Matcher::new(filter, *first.get_or_insert(part.now));
+            for task in part.tasks.into_iter().filter(|task| wanted.has(task, part.now)) {
                 matched += 1;
                 let rank = order.rank(&task);
-                let rank = if filter.reverse { rank.checked_neg().unwrap_or(i64::MAX) } else { rank };
+                let rank = if filter.page.reverse { rank.checked_neg().unwrap_or(i64::MAX) } else { rank };
                 best.push(Reverse(Ranked { rank, task }));
                 if best.len() > limit {
                     best.pop();
                 }
             }
         }
-        let now = now.unwrap_or_else(Timestamp::here);
-        let mut chosen: Vec<Task> = best.into_sorted_vec().into_iter().map(|Reverse(ranked)| ranked.task).collect();
-        if filter.payloads {
-            self.add_payloads(&mut chosen).await?;
-        }
-        let more = matched > chosen.len() as u64;
-        let rows = chosen.into_iter().map(|task| task_row(task, now)).collect();
-        Ok(Listing { columns: TASK_COLUMNS, now, parts: Box::pin(stream::iter([Ok(Part { rows, more })])) })
+        let chosen = best.into_sorted_vec().into_iter().map(|Reverse(ranked)| ranked.task).collect();
+        Ok((first.unwrap_or_else(Timestamp::here), matched, chosen))
     }
 
     /// Reads parameters and results of these tasks. One that has gone meanwhile stays without.
@@ -226,7 +268,11 @@ impl Node {
         Ok(())
     }
 
-    pub(super) async fn list_workers(&self) -> Result<Listing> {
+    /// The workers: those with a heartbeat, and those that hold tasks without one.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub async fn workers(&self) -> Result<Listing> {
         let mut tasks = self.store.tasks(Depth::Plain).await?;
         let mut held: BTreeMap<String, u64> = BTreeMap::new();
         while let Some(part) = tasks.next().await {
@@ -245,13 +291,16 @@ impl Node {
                 worker_row(name, beat, held.get(name).copied().unwrap_or(0))
             })
             .collect();
-        Ok(Listing { columns: WORKER_COLUMNS, now, parts: Box::pin(stream::iter([Ok(Part { rows, more: false })])) })
+        Ok(Listing::of(WORKER_COLUMNS, now, rows))
     }
 
-    pub(super) async fn list_buckets(&self, filter: &Filter) -> Result<Listing> {
-        let (now, buckets) = self.store.buckets(filter.parent.as_deref()).await?;
-        let rows = buckets.into_iter().map(bucket_row).collect();
-        Ok(Listing { columns: BUCKET_COLUMNS, now, parts: Box::pin(stream::iter([Ok(Part { rows, more: false })])) })
+    /// The tenants' buckets of tokens, of all tenants or of one, and the server's clock.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub async fn buckets(&self, tenant: Option<&str>) -> Result<(Timestamp, Vec<TokenBucket>)> {
+        let (now, buckets) = self.store.buckets(tenant).await?;
+        Ok((now, buckets.into_iter().map(TokenBucket::read).collect()))
     }
 }
 
@@ -261,8 +310,8 @@ mod tests {
 
     #[test]
     fn a_page_is_sorted_and_a_stream_is_not() {
-        assert_eq!(order(&Filter::default()).unwrap(), None);
-        assert_eq!(order(&Filter { limit: Some(5), ..Filter::default() }).unwrap(), Some(Order::Created));
-        assert!(order(&Filter { sort: Some("colour".into()), ..Filter::default() }).is_err());
+        assert_eq!(TaskFilter::default().order(), None);
+        let page = TaskFilter { page: Page::first(5), ..TaskFilter::default() };
+        assert_eq!(page.order(), Some(TaskOrder::Created));
     }
 }

@@ -7,27 +7,6 @@ use sen_model::time::Timestamp;
 /// The system's name.
 pub const NAME: &str = "node";
 
-/// A flag for [`Filter::flags`](sen_model::listing::Filter::flags): only tasks held by a worker whose heartbeat is gone.
-pub const DEAD_OWNER: &str = "dead_owner";
-
-/// The states `--state` takes: what is stored, and what a verdict says.
-pub const STATES: &[&str] = &[
-    "queued",
-    "leased",
-    "in_progress",
-    "completed",
-    "failed",
-    "retrying",
-    "running",
-    "worker_gone",
-    "lease_expired",
-    "out_of_attempts",
-    "over_cost_limit",
-    "cancelled",
-    "completed_with_errors",
-    "unreadable",
-];
-
 /// What `status` can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Status {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::checkpoint::Heartbeat;
-use super::port::{Bucket, EventRecord, Events};
+use super::port::{EventRecord, Events};
 use super::record::Task;
 use super::verdict::state;
 use sen_model::columns;
@@ -190,37 +190,6 @@ pub fn worker_severity(state: &str) -> Severity {
         "unreadable" => Severity::Warning,
         _ => Severity::Ok,
     }
-}
-
-columns! {
-    /// The columns of a list of buckets.
-    pub BUCKET_COLUMNS,
-    /// A bucket under [`BUCKET_COLUMNS`].
-    pub(super) fn bucket_row(bucket: Bucket) {
-        let number = |name: &str| {
-            let text = bucket.fields.get(name)?;
-            text.parse::<f64>().ok().filter(|number| number.is_finite())
-        };
-        let refill = number("last_refill").map(|seconds| {
-            // The fraction apart: multiplied as a whole the number has no bit left for half a microsecond.
-            let (whole, part) = (seconds.trunc(), seconds.fract());
-            Timestamp::from_micros((whole as i64).saturating_mul(1_000_000).saturating_add((part * 1e6).round() as i64))
-        });
-        let mut findings = bucket.findings.clone();
-        for name in ["tokens", "last_refill", "refill_rate", "capacity"] {
-            if let Some(text) = bucket.fields.get(name).filter(|_| number(name).is_none()) {
-                findings.push(format!("{name} is {text:?}, not a number"));
-            }
-        }
-        let number = |name| number(name).map_or(Value::Null, amount);
-    }
-    "tenant_id", "TENANT", Whole => Value::Text(bucket.tenant_id.clone());
-    "stored_tokens", "STORED", Whole => number("tokens");
-    "last_refill", "LAST REFILL", Whole => Value::time(refill);
-    "stored_refill_rate", "STORED RATE", Wide => number("refill_rate");
-    "stored_capacity", "STORED CAPACITY", Wide => number("capacity");
-    "kept_ms", "KEPT FOR", Wide => bucket.ttl_ms.map_or(Value::Null, Value::Millis);
-    "findings", "FINDINGS", Asked => texts(&findings);
 }
 
 #[cfg(test)]

@@ -32,7 +32,8 @@ mod view;
 mod why;
 
 pub use handle::Sagas;
-pub use names::{STATES, flag, kind};
+pub use list::{MessageFilter, SagaFilter};
+pub use names::{MessageState, SagaOrder, SagaState};
 pub use record::NAME;
 pub use view::{MESSAGE_COLUMNS, SAGA_COLUMNS, STEP_COLUMNS, message_severity};
 
@@ -42,7 +43,6 @@ use sen_model::cause::Explanation;
 use sen_model::diagnostics::Diagnostics;
 use sen_model::error::Result;
 use sen_model::letters::DeadLetters;
-use sen_model::listing::{Filter, Listing};
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{History, Record};
@@ -105,7 +105,7 @@ impl System for Sagas {
     async fn show(&self, kind: &str, id: &str, events: u32) -> Result<Vec<Record>> {
         // A message is also known by its event's id, which `find` does not look for: it may be anything.
         let mut found = match kind {
-            kind::OUTBOX | kind::INBOX => self.find_messages(&*self.models().await?, id).await?,
+            "outbox" | "inbox" => self.find_messages(&*self.models().await?, id).await?,
             _ => self.find(id, events).await?,
         };
         found.retain(|one| one.subject.kind == kind);
@@ -125,10 +125,6 @@ impl System for Sagas {
         // What happens is that the end of an id is lost or wrong.
         let begin: String = id.chars().take(13).collect();
         self.store.begins(&models, &begin, 3).await
-    }
-
-    async fn list(&self, filter: &Filter) -> Result<Listing> {
-        self.list_kind(filter).await
     }
 
     async fn history(&self, id: &str, limit: Option<u64>) -> Result<History> {

@@ -7,47 +7,100 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, stream};
 
 use super::handle::Sagas;
-use super::names::{STATES, flag, kind};
+use super::names::{MessageState, SagaOrder, SagaState};
 use super::port::{MessageQuery, Messages, Order, SagaQuery, SagaStore, Sagas as Rows};
 use super::record::{Mailbox, Message, Saga, Status};
 use super::rules::LEFT;
 use super::shape::{Model, Models, Table};
 use super::state::State;
 use super::view;
-use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::listing::{Filter, Listing, Part};
+use sen_model::error::{Error, Result};
+use sen_model::listing::{Choice as _, Listing, Page, Part, Parts, Period, one_part, parts};
 use sen_model::record::Record;
 use sen_model::system::MENTIONS;
 use sen_model::time::Timestamp;
 
-fn order(filter: &Filter) -> Result<(Order, bool)> {
-    let (order, newest_first) = match filter.sort.as_deref() {
-        None if filter.limit.is_none() => (Order::Stored, false),
-        None | Some("updated") => (Order::Updated, true),
-        Some("created") => (Order::Created, true),
-        Some("deadline") => (Order::Deadline, false),
-        Some(other) => {
-            return Err(
-                Error::usage(format!("cannot sort by {other:?}")).with_hint("known orders: updated, created, deadline")
-            );
-        }
-    };
-    Ok((order, newest_first != filter.reverse))
+/// Which sagas.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SagaFilter {
+    /// In one of these states; empty: all.
+    pub states: Vec<SagaState>,
+    /// In this table: its name, or schema.name.
+    pub table: Option<String>,
+    /// Of this definition.
+    pub name: Option<String>,
+    /// About this.
+    pub aggregation: Option<String>,
+    /// Only active ones without a deadline, unchanged for a while.
+    pub stuck: bool,
+    /// Only active ones whose deadline has passed.
+    pub due: bool,
+    /// Whose last error contains this text.
+    pub error: Option<String>,
+    /// When they last changed.
+    pub period: Period,
+    /// Which part of them.
+    pub page: Page<SagaOrder>,
 }
 
-/// One more than the limit, so that it is known whether more match.
-fn one_more(limit: Option<u64>) -> Option<i64> {
-    limit.map(|limit| i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX))
+impl SagaFilter {
+    fn order(&self) -> (Order, bool) {
+        let (order, largest_first) = match self.page.order {
+            None if self.page.limit.is_none() => (Order::Stored, false),
+            None | Some(SagaOrder::Updated) => (Order::Updated, true),
+            Some(SagaOrder::Created) => (Order::Created, true),
+            Some(SagaOrder::Deadline) => (Order::Deadline, false),
+        };
+        (order, largest_first != self.page.reverse)
+    }
+
+    fn query(&self) -> SagaQuery {
+        let (stored, judged) = states(&self.states);
+        let (order, descending) = self.order();
+        SagaQuery {
+            stored,
+            judged,
+            stuck: self.stuck,
+            due: self.due,
+            name: self.name.clone(),
+            aggregation: self.aggregation.clone(),
+            error: self.error.clone(),
+            older_than: self.period.older_than,
+            since: self.period.since,
+            until: self.period.until,
+            order,
+            descending,
+            limit: self.page.one_more(),
+            payloads: self.page.payloads,
+        }
+    }
+}
+
+/// Which messages.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MessageFilter {
+    /// In one of these states; empty: all.
+    pub states: Vec<MessageState>,
+    /// Of mailboxes of the sagas in this table.
+    pub table: Option<String>,
+    /// Only what failed, or was taken long ago and never finished.
+    pub stuck: bool,
+    /// Of this saga.
+    pub saga: Option<String>,
+    /// Of this topic, event type or step.
+    pub topic: Option<String>,
+    /// Whose last error contains this text.
+    pub error: Option<String>,
+    /// When they last changed.
+    pub period: Period,
+    /// Which part of them; they have one order, the one changed last first.
+    pub page: Page<std::convert::Infallible>,
 }
 
 /// The stored statuses and judged states that the names given mean. A name can be both: then the wider one counts.
-fn states(names: &[String]) -> Result<(Vec<String>, Vec<&'static str>)> {
+fn states(wanted: &[SagaState]) -> (Vec<String>, Vec<&'static str>) {
     let (mut stored, mut judged) = (Vec::new(), Vec::new());
-    for name in names {
-        if !STATES.contains(&name.as_str()) {
-            return Err(Error::usage(format!("no saga is ever {name:?}"))
-                .with_hint(format!("known states: {}", STATES.join(", "))));
-        }
+    for name in wanted.iter().map(|state| state.name()) {
         let status = Status::parse(&name.to_ascii_uppercase());
         if let Some(known) = status.name() {
             debug_assert_eq!(known, name);
@@ -60,66 +113,59 @@ fn states(names: &[String]) -> Result<(Vec<String>, Vec<&'static str>)> {
             judged.push(state.name());
         }
     }
-    Ok((stored, judged))
+    (stored, judged)
 }
 
 /// The statuses of messages that the names given mean.
-pub(super) fn statuses(kind: Mailbox, names: &[String]) -> Result<Vec<String>> {
-    let known: &[&str] = match kind {
-        Mailbox::Out => &["PENDING", "DISPATCHING", "SENT", "FAILED"],
-        Mailbox::In => &["PENDING", "PROCESSING", "APPLIED", "IGNORED", "FAILED"],
+///
+/// # Errors
+/// `Usage` for one that this kind of mailbox does not have.
+pub(super) fn statuses(kind: Mailbox, wanted: &[MessageState]) -> Result<Vec<String>> {
+    use MessageState::{Applied, Dispatching, Failed, Ignored, Pending, Processing, Sent};
+    let known: &[MessageState] = match kind {
+        Mailbox::Out => &[Pending, Dispatching, Sent, Failed],
+        Mailbox::In => &[Pending, Processing, Applied, Ignored, Failed],
     };
-    let mut out = Vec::new();
-    for name in names {
-        let status = name.to_ascii_uppercase();
-        if !known.contains(&status.as_str()) {
-            return Err(Error::usage(format!("no {} message is ever {name:?}", kind.name()))
-                .with_hint(format!("known states: {}", known.join(", ").to_ascii_lowercase())));
-        }
-        out.push(status);
+    if let Some(odd) = wanted.iter().find(|state| !known.contains(state)) {
+        let names: Vec<&str> = known.iter().map(|state| state.name()).collect();
+        return Err(Error::usage(format!("invalid state {:?} of an {} message", odd.name(), kind.name()))
+            .with_hint(format!("possible: {}", names.join(", "))));
     }
-    Ok(out)
+    Ok(wanted.iter().map(|state| state.name().to_ascii_uppercase()).collect())
 }
 
 impl Sagas {
-    pub(super) async fn list_kind(&self, filter: &Filter) -> Result<Listing> {
-        match filter.kind {
-            "" => self.list_sagas(filter).await,
-            kind::OUTBOX => self.list_messages(Mailbox::Out, filter).await,
-            kind::INBOX => self.list_messages(Mailbox::In, filter).await,
-            other => Err(Error::new(ErrorKind::Internal, format!("sagas have no list of {other}"))),
-        }
-    }
-
-    async fn list_sagas(&self, filter: &Filter) -> Result<Listing> {
-        let (stored, judged) = states(&filter.states)?;
-        let (order, descending) = order(filter)?;
-        let query = SagaQuery {
-            stored,
-            judged,
-            stuck: filter.flags.contains(&flag::STUCK),
-            due: filter.flags.contains(&flag::DUE),
-            name: filter.function.clone(),
-            aggregation: filter.parent.clone(),
-            error: filter.error.clone(),
-            older_than: filter.older_than,
-            since: filter.since,
-            until: filter.until,
-            order,
-            descending,
-            limit: one_more(filter.limit),
-            payloads: filter.payloads,
-        };
+    /// The sagas that match.
+    ///
+    /// # Errors
+    /// What the store reports; `NoSystem` when there are no sagas here.
+    pub async fn list(&self, filter: &SagaFilter) -> Result<Listing> {
+        let query = filter.query();
         let models = self.models().await?;
-        let picked: VecDeque<Model> = models.picked(filter.namespace.as_deref())?.into_iter().cloned().collect();
-        let (now, parts) = match filter.limit {
-            Some(limit) => self.page_of_sagas(picked, query, limit).await?,
+        let picked: VecDeque<Model> = models.picked(filter.table.as_deref())?.into_iter().cloned().collect();
+        let (now, parts) = match filter.page.limit {
+            Some(limit) => {
+                let (now, sagas) = self.page_of_sagas(picked, query).await?;
+                (now, page(sagas, limit, view::saga_row))
+            }
             None => self.stream_of_sagas(picked, query).await?,
         };
         Ok(Listing { columns: view::SAGA_COLUMNS, now, parts })
     }
 
-    async fn page_of_sagas(&self, models: VecDeque<Model>, query: SagaQuery, limit: u64) -> Result<(Timestamp, Parts)> {
+    /// The ids of the sagas that match: the set of a bulk act, fixed before anything is written.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn ids(&self, filter: &SagaFilter) -> Result<Vec<String>> {
+        let models = self.models().await?;
+        let picked = models.picked(filter.table.as_deref())?.into_iter().cloned().collect();
+        let (_, sagas) = self.page_of_sagas(picked, filter.query()).await?;
+        let limit = filter.page.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(sagas.into_iter().map(|saga| saga.id).take(limit).collect())
+    }
+
+    async fn page_of_sagas(&self, models: VecDeque<Model>, query: SagaQuery) -> Result<(Timestamp, Vec<Saga>)> {
         let mut now = Timestamp::NEG_INFINITY;
         let mut all: Vec<Saga> = Vec::new();
         let several = models.len() > 1;
@@ -133,7 +179,7 @@ impl Sagas {
         if several {
             merge(&mut all, query.order, query.descending);
         }
-        Ok((now, page(all, limit, view::saga_row)))
+        Ok((now, all))
     }
 
     async fn stream_of_sagas(&self, mut models: VecDeque<Model>, query: SagaQuery) -> Result<(Timestamp, Parts)> {
@@ -163,38 +209,36 @@ impl Sagas {
         Ok((now, Box::pin(parts)))
     }
 
-    async fn list_messages(&self, kind: Mailbox, filter: &Filter) -> Result<Listing> {
+    /// The messages that match.
+    ///
+    /// # Errors
+    /// As [`Self::list`]; `Usage` for a state that this kind of mailbox does not have.
+    pub async fn messages(&self, kind: Mailbox, filter: &MessageFilter) -> Result<Listing> {
         let query = MessageQuery {
             statuses: statuses(kind, &filter.states)?,
-            dead: filter.flags.contains(&flag::STUCK).then_some(LEFT),
-            saga: filter.parent.clone(),
-            topic: filter.function.clone(),
+            dead: filter.stuck.then_some(LEFT),
+            saga: filter.saga.clone(),
+            topic: filter.topic.clone(),
             error: filter.error.clone(),
-            older_than: filter.older_than,
-            since: filter.since,
-            until: filter.until,
-            oldest_first: filter.reverse,
-            limit: one_more(filter.limit),
-            payloads: filter.payloads,
+            older_than: filter.period.older_than,
+            since: filter.period.since,
+            until: filter.period.until,
+            oldest_first: filter.page.reverse,
+            limit: filter.page.one_more(),
+            payloads: filter.page.payloads,
             ..MessageQuery::default()
         };
         let models = self.models().await?;
         let tables: Vec<(Mailbox, Table)> =
-            models.boxes(kind, filter.namespace.as_deref())?.into_iter().map(|table| (kind, table.clone())).collect();
-        let (now, parts) = match filter.limit {
+            models.boxes(kind, filter.table.as_deref())?.into_iter().map(|table| (kind, table.clone())).collect();
+        let (now, parts) = match filter.page.limit {
             Some(limit) => {
                 let (now, all) = self.page_of_messages(&models, &tables, &query).await?;
                 (now, page(all, limit, view::message_row))
             }
             None => {
                 let (now, messages) = stream_of_messages(&self.store, &models, tables, query).await?;
-                let parts = messages.map(|chunk| {
-                    chunk.map(|messages| Part {
-                        rows: messages.into_iter().map(view::message_row).collect(),
-                        more: false,
-                    })
-                });
-                (now, Box::pin(parts) as Parts)
+                (now, parts(messages, None, view::message_row))
             }
         };
         Ok(Listing { columns: view::MESSAGE_COLUMNS, now, parts })
@@ -267,14 +311,11 @@ impl Sagas {
     }
 }
 
-type Parts = std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<Part>> + Send>>;
-
 fn page<T>(mut all: Vec<T>, limit: u64, row: impl Fn(T) -> sen_model::value::Row) -> Parts {
     let keep = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = all.len() > keep;
     all.truncate(keep);
-    let rows = all.into_iter().map(row).collect();
-    Box::pin(stream::iter([Ok(Part { rows, more })]))
+    one_part(all.into_iter().map(row).collect(), more)
 }
 
 fn merge(sagas: &mut [Saga], order: Order, descending: bool) {
@@ -329,15 +370,14 @@ mod tests {
 
     #[test]
     fn states_are_stored_or_judged() {
-        let names = |names: &[&str]| states(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
-        assert_eq!(names(&["running", "stuck"]).unwrap(), (vec!["RUNNING".into()], vec!["stuck"]));
-        assert_eq!(names(&["compensated"]).unwrap(), (vec!["COMPENSATED".into()], vec!["compensated"]));
-        assert_eq!(names(&["failed"]).unwrap(), (vec!["FAILED".into()], vec![]));
-        assert!(names(&["lost"]).unwrap_err().hint().unwrap().contains("waiting_event"));
-        for name in STATES {
-            assert!(names(&[name]).is_ok(), "{name}");
+        assert_eq!(states(&[SagaState::Running, SagaState::Stuck]), (vec!["RUNNING".into()], vec!["stuck"]));
+        assert_eq!(states(&[SagaState::Compensated]), (vec!["COMPENSATED".into()], vec!["compensated"]));
+        assert_eq!(states(&[SagaState::Failed]), (vec!["FAILED".into()], vec![]));
+        for state in SagaState::ALL {
+            let (stored, judged) = states(&[*state]);
+            assert!(stored.len() + judged.len() > 0, "{state:?}");
         }
-        assert_eq!(statuses(Mailbox::In, &["ignored".into()]).unwrap(), ["IGNORED"]);
-        assert!(statuses(Mailbox::Out, &["ignored".into()]).is_err());
+        assert_eq!(statuses(Mailbox::In, &[MessageState::Ignored]).unwrap(), ["IGNORED"]);
+        assert!(statuses(Mailbox::Out, &[MessageState::Ignored]).is_err());
     }
 }

@@ -1,39 +1,77 @@
-//! The vocabulary of lists: kinds, flags, states.
+//! The states and orders of lists.
 
-/// Kinds of lists beside that of sagas, for [`Filter::kind`](sen_model::listing::Filter::kind).
-pub mod kind {
-    /// Messages that sagas send.
-    pub const OUTBOX: &str = "outbox";
-    /// Messages that sagas are sent.
-    pub const INBOX: &str = "inbox";
+use sen_model::choices;
+
+choices! {
+    /// What the database stores of a saga, and what a verdict says of it.
+    pub enum SagaState {
+        /// Stored.
+        Running = "running",
+        /// Stored.
+        Suspended = "suspended",
+        /// Stored, and a verdict.
+        Failed = "failed",
+        /// Stored.
+        Compensating = "compensating",
+        /// Stored.
+        CompensatingSuspended = "compensating_suspended",
+        /// Stored, and a verdict: rolled back sagas were FAILED in the versions that do not know COMPENSATED.
+        Compensated = "compensated",
+        /// Stored, and a verdict.
+        Completed = "completed",
+        /// Stored.
+        Timeout = "timeout",
+        /// Active without a deadline: no poll picks it up.
+        Stuck = "stuck",
+        /// The roll-back was given up.
+        PartlyCompensated = "partly_compensated",
+        /// Due for a while and not picked up.
+        Overdue = "overdue",
+        /// The wait for an event was over first.
+        TimedOut = "timed_out",
+        /// A step was begun and its time is over.
+        LeaseExpired = "lease_expired",
+        /// The next poll picks it up.
+        Due = "due",
+        /// Active, its next step is not due yet.
+        BetweenSteps = "between_steps",
+        /// A step failed and is tried again later.
+        WaitingRetry = "waiting_retry",
+        /// Waits for an event.
+        WaitingEvent = "waiting_event",
+        /// No version writes such a row.
+        Unreadable = "unreadable",
+    }
 }
 
-/// Flags for [`Filter::flags`](sen_model::listing::Filter::flags).
-pub mod flag {
-    /// Only what no poll picks up: sagas without a deadline, messages that were claimed long ago.
-    pub const STUCK: &str = "stuck";
-    /// Only what the next poll picks up.
-    pub const DUE: &str = "due";
+choices! {
+    /// Orders of sagas.
+    pub enum SagaOrder {
+        /// The one changed last first.
+        Updated = "updated",
+        /// The newest first.
+        Created = "created",
+        /// The earliest deadline first.
+        Deadline = "deadline",
+    }
 }
 
-/// The states `--state` takes: what the database stores, and what a verdict says.
-pub const STATES: &[&str] = &[
-    "running",
-    "suspended",
-    "failed",
-    "compensating",
-    "compensating_suspended",
-    "compensated",
-    "completed",
-    "timeout",
-    "stuck",
-    "partly_compensated",
-    "overdue",
-    "timed_out",
-    "lease_expired",
-    "due",
-    "between_steps",
-    "waiting_retry",
-    "waiting_event",
-    "unreadable",
-];
+choices! {
+    /// Statuses of messages: an outbox has the first four, an inbox all but `dispatching` and `sent`.
+    pub enum MessageState {
+        /// Waits to be taken.
+        Pending = "pending",
+        /// Failed; the library tries again.
+        Failed = "failed",
+        /// Taken by a dispatcher.
+        Dispatching = "dispatching",
+        /// Sent.
+        Sent = "sent",
+        /// Taken by a worker.
+        Processing = "processing",
+        /// Its saga has it.
+        Applied = "applied",
+        /// Its saga did not take it.
+        Ignored = "ignored",
+    }
+}

@@ -25,6 +25,7 @@ pub mod sqlite;
 mod act;
 mod diagnostics;
 mod handle;
+mod list;
 mod plan;
 mod rules;
 mod shape;
@@ -32,6 +33,7 @@ mod view;
 mod zones;
 
 pub use handle::Sentinel;
+pub use list::{LeaseFilter, LeaseOrder, LeaseState};
 pub use record::NAME;
 pub use shape::{Shape, Zone};
 pub use view::{EVENT_COLUMNS, LEASE_COLUMNS};
@@ -44,7 +46,6 @@ use futures_util::StreamExt;
 use sen_model::cause::Explanation;
 use sen_model::diagnostics::{Check, Diagnostics};
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::listing::{Filter, Listing, Part};
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{History, Record};
@@ -140,35 +141,6 @@ impl Sentinel {
     }
 }
 
-/// The states `--state` takes: what the database stores, and what a verdict says.
-pub const STATES: &[&str] = &[
-    "claimed",
-    "executing",
-    "reconciling",
-    "completed",
-    "free",
-    "held",
-    "alive",
-    "stalled",
-    "uncertain",
-    "unreadable",
-];
-
-fn order(filter: &Filter) -> Result<(Order, bool)> {
-    let (order, newest_first) = match filter.sort.as_deref() {
-        None if filter.limit.is_none() => (Order::Stored, false),
-        None | Some("expires") => (Order::Expires, true),
-        Some("updated") => (Order::Updated, true),
-        Some("token") => (Order::Token, true),
-        Some("key") => (Order::Key, false),
-        Some(other) => {
-            return Err(Error::usage(format!("cannot sort by {other:?}"))
-                .with_hint("known orders: expires, updated, token, key"));
-        }
-    };
-    Ok((order, newest_first != filter.reverse))
-}
-
 #[async_trait]
 impl System for Sentinel {
     fn name(&self) -> &'static str {
@@ -208,42 +180,6 @@ impl System for Sentinel {
     async fn suggest(&self, id: &str) -> Result<Vec<String>> {
         let keys = self.store.probe_keys(id, &similar::one_edit_away(id)).await?;
         Ok(similar::closest(id, keys))
-    }
-
-    async fn list(&self, filter: &Filter) -> Result<Listing> {
-        for state in &filter.states {
-            if !STATES.contains(&state.as_str()) {
-                return Err(Error::usage(format!("no lease is ever {state:?}"))
-                    .with_hint(format!("known states: {}", STATES.join(", "))));
-            }
-        }
-        let (order, descending) = order(filter)?;
-        let query = LeaseQuery {
-            states: filter.states.clone(),
-            prefix: filter.namespace.as_ref().map(|namespace| format!("{namespace}:")),
-            owner: filter.owner.clone(),
-            expired: filter.expired,
-            // What these states say of the expiry, said so that an index can be used.
-            alive: !filter.states.is_empty() && filter.states.iter().all(|state| matches!(&**state, "held" | "alive")),
-            older_than: filter.older_than,
-            since: filter.since,
-            until: filter.until,
-            order,
-            descending,
-            limit: filter.limit.map(|limit| i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)),
-            payloads: filter.payloads,
-        };
-        let rows = self.store.list(&query).await?;
-        let mut left = filter.limit.unwrap_or(u64::MAX);
-        let parts = rows.chunks.map(move |leases| {
-            let mut leases = leases?;
-            let keep = usize::try_from(left).unwrap_or(usize::MAX).min(leases.len());
-            let more = leases.len() > keep;
-            leases.truncate(keep);
-            left -= keep as u64;
-            Ok(Part { rows: leases.into_iter().map(view::lease_row).collect(), more })
-        });
-        Ok(Listing { columns: LEASE_COLUMNS, now: rows.now, parts: Box::pin(parts) })
     }
 
     async fn history(&self, id: &str, limit: Option<u64>) -> Result<History> {
@@ -291,22 +227,5 @@ impl System for Sentinel {
             plan::InitAction::KIND => Prepared::<_, plan::InitAction>::restore(self, saved),
             other => Err(prepared::foreign(other)),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_are_newest_first_and_streams_keep_the_stored_order() {
-        let page = Filter { limit: Some(10), ..Filter::default() };
-        assert_eq!(order(&page).unwrap(), (Order::Expires, true));
-        assert_eq!(order(&Filter { reverse: true, ..page.clone() }).unwrap(), (Order::Expires, false));
-        assert_eq!(order(&Filter::default()).unwrap(), (Order::Stored, false));
-        assert_eq!(order(&Filter { sort: Some("key".into()), ..page.clone() }).unwrap(), (Order::Key, false));
-        assert!(
-            order(&Filter { sort: Some("colour".into()), ..page }).unwrap_err().hint().unwrap().contains("expires")
-        );
     }
 }

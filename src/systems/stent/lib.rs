@@ -20,6 +20,7 @@ pub mod why;
 
 mod diagnostics;
 mod handle;
+mod list;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod paging;
 mod plan;
@@ -35,30 +36,26 @@ pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::{Stream, StreamExt as _};
 
 use sen_model::cause::Explanation;
 use sen_model::diagnostics::Diagnostics;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letters::DeadLetters;
-use sen_model::listing::{Filter, Listing, Part};
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{History, Record};
 use sen_model::summary::{Statistics, Summary};
 use sen_model::system::System;
-use sen_model::time::{Timestamp, When};
-use sen_model::value::Row;
+use sen_model::time::Timestamp;
 
-use port::{Bound, Chunks, ExecutionQuery, Ids, Order};
-use view::values::Clock;
+use port::Ids;
 
 pub use handle::Stent;
-pub use names::{EXECUTION, EXECUTION_STATES, NAME, TASK_STATES, TASKS};
+pub use list::ListFilter;
+pub use names::{EXECUTION, ExecutionListState, ListOrder, NAME, TASKS, TaskListState};
 pub use view::{EXECUTION_COLUMNS, TASK_COLUMNS};
 
 /// How much progress comes along with an execution.
@@ -69,67 +66,6 @@ fn progress(events: u32) -> i64 {
 fn no_history() -> Error {
     Error::new(ErrorKind::NoSystem, "executions have no events of their own")
         .with_hint("`sen exec show ID` shows their progress")
-}
-
-/// The parts of a listing: at most `limit` rows, of which one more was asked for.
-fn parts<T: Send + 'static>(
-    chunks: Chunks<T>,
-    limit: Option<u64>,
-    make: impl Fn(T) -> Row + Send + 'static,
-) -> Pin<Box<dyn Stream<Item = Result<Part>> + Send>> {
-    let mut left = limit.unwrap_or(u64::MAX);
-    Box::pin(chunks.map(move |chunk| {
-        let mut chunk = chunk?;
-        let keep = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
-        let more = chunk.len() > keep;
-        chunk.truncate(keep);
-        left -= keep as u64;
-        Ok(Part { rows: chunk.into_iter().map(&make).collect(), more })
-    }))
-}
-
-impl Stent {
-    fn query(&self, filter: &Filter) -> Result<ExecutionQuery> {
-        let tasks = filter.kind == TASKS;
-        let (noun, known) = if tasks { ("task", TASK_STATES) } else { ("execution", EXECUTION_STATES) };
-        let mut states = filter.states.clone();
-        if let Some(odd) = states.iter().find(|state| !known.contains(&state.as_str())) {
-            return Err(Error::usage(format!("no {noun} is ever {odd:?}"))
-                .with_hint(format!("known states: {}", known.join(", "))));
-        }
-        if filter.flags.contains(&"stuck") {
-            let stuck = if tasks { &["lost"][..] } else { &["stranded", "overdue", "lost"] };
-            states.extend(stuck.iter().map(|state| (*state).to_owned()));
-        }
-        let (order, newest_first) = match filter.sort.as_deref() {
-            None if filter.limit.is_none() && filter.after.is_none() => (Order::Stored, false),
-            None | Some("created") => (Order::Created, true),
-            Some("started") => (Order::Started, true),
-            Some("completed") => (Order::Completed, true),
-            Some(other) => {
-                return Err(Error::usage(format!("cannot sort by {other:?}"))
-                    .with_hint("known orders: created, started, completed"));
-            }
-        };
-        Ok(ExecutionQuery {
-            states,
-            queue: filter.queue.clone(),
-            function: filter.function.clone(),
-            tag: filter.tag.as_deref().map(codec::tag_needles).unwrap_or_default(),
-            worker: filter.worker.clone(),
-            error: filter.error.as_deref().map(codec::needles).unwrap_or_default(),
-            execution: filter.parent.clone(),
-            since: Bound::of(filter.since, &self.zone),
-            until: [Bound::of(filter.until, &self.zone), Bound::of(filter.older_than.map(When::Ago), &self.zone)],
-            after: filter.after.clone(),
-            order,
-            descending: newest_first != filter.reverse,
-            limit: filter.limit.map(|limit| i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX)),
-            payloads: filter.payloads,
-            // The zone's offset now: this machine's clock is good enough to tell the season.
-            ahead: self.zone.ahead_at(Timestamp::here()),
-        })
-    }
 }
 
 #[async_trait]
@@ -223,22 +159,6 @@ impl System for Stent {
         near.sort();
         near.dedup();
         Ok(near.into_iter().take(3).map(|(_, found)| found).collect())
-    }
-
-    async fn list(&self, filter: &Filter) -> Result<Listing> {
-        let query = self.query(filter)?;
-        let zone = self.zone.clone();
-        let limit = filter.limit;
-        if filter.kind == TASKS {
-            let rows = self.store.tasks(&query).await?;
-            let now = rows.now;
-            let make = move |task| view::task_row(task, &Clock::new(&zone, now));
-            return Ok(Listing { columns: view::TASK_COLUMNS, now, parts: parts(rows.chunks, limit, make) });
-        }
-        let rows = self.store.executions(&query).await?;
-        let now = rows.now;
-        let make = move |listed| view::execution_row(listed, &Clock::new(&zone, now));
-        Ok(Listing { columns: view::EXECUTION_COLUMNS, now, parts: parts(rows.chunks, limit, make) })
     }
 
     async fn complete(&self, kind: Live, prefix: &str, limit: u32) -> Result<Vec<String>> {

@@ -1,5 +1,6 @@
 //! The names by which executions, tasks and dead letters are known to the rest of the program.
 
+use sen_model::choices;
 use sen_model::subject::Subject;
 
 /// The system's name.
@@ -14,28 +15,77 @@ pub const TASKS: &str = "task";
 /// The kind of a dead letter.
 pub const LETTER: &str = "dead_letter";
 
-/// The states `sen exec list --state` takes: what the database stores, and what a verdict says.
-pub const EXECUTION_STATES: &[&str] = &[
-    "pending",
-    "running",
-    "completed",
-    "failed",
-    "timed_out",
-    "cancelling",
-    "cancelled",
-    "stranded",
-    "overdue",
-    "lost",
-    "waiting",
-    "sleeping",
-    "settling",
-    "scheduled",
-    "unreadable",
-];
+choices! {
+    /// What the database stores of an execution, and what a verdict says of it.
+    pub enum ExecutionListState {
+        /// Stored, and a verdict.
+        Pending = "pending",
+        /// Stored, and a verdict.
+        Running = "running",
+        /// Stored, and a verdict.
+        Completed = "completed",
+        /// Stored, and a verdict.
+        Failed = "failed",
+        /// Stored, and a verdict.
+        TimedOut = "timed_out",
+        /// Stored.
+        Cancelling = "cancelling",
+        /// Stored, and a verdict.
+        Cancelled = "cancelled",
+        /// Not ended, and no task is left that would go on.
+        Stranded = "stranded",
+        /// Past its expiry and not ended.
+        Overdue = "overdue",
+        /// Running, and the worker's lease has ended.
+        Lost = "lost",
+        /// Waits for a signal.
+        Waiting = "waiting",
+        /// Sleeps.
+        Sleeping = "sleeping",
+        /// Its end is being written.
+        Settling = "settling",
+        /// Due later.
+        Scheduled = "scheduled",
+        /// No version writes such a row.
+        Unreadable = "unreadable",
+    }
+}
 
-/// The states `sen task list --state` takes.
-pub const TASK_STATES: &[&str] =
-    &["pending", "running", "completed", "failed", "ready", "scheduled", "waiting", "lost", "unreadable"];
+choices! {
+    /// What the database stores of a task, and what a verdict says of it.
+    pub enum TaskListState {
+        /// Stored.
+        Pending = "pending",
+        /// Stored, and a verdict.
+        Running = "running",
+        /// Stored, and a verdict.
+        Completed = "completed",
+        /// Stored, and a verdict.
+        Failed = "failed",
+        /// Waits for a worker.
+        Ready = "ready",
+        /// Due later.
+        Scheduled = "scheduled",
+        /// Waits for a signal.
+        Waiting = "waiting",
+        /// Running, and the worker's lease has ended.
+        Lost = "lost",
+        /// No version writes such a row.
+        Unreadable = "unreadable",
+    }
+}
+
+choices! {
+    /// Orders of executions and tasks, the newest first.
+    pub enum ListOrder {
+        /// By when it was made.
+        Created = "created",
+        /// By when it was started, of those that are.
+        Started = "started",
+        /// By when it ended, of those that have.
+        Completed = "completed",
+    }
+}
 
 /// An execution as a subject.
 pub(crate) fn execution(id: &str) -> Subject {

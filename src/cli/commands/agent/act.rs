@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use sen_core::error::Result;
-use sen_core::model::listing::Filter;
-use sen_core::systems::node;
+use sen_core::model::listing::Page;
 use sen_core::systems::node::request::AgentRequest;
+use sen_core::systems::node::{TaskOrder, TaskState};
 
 use super::list::Matching;
 use crate::completion::live::{Completes, Live};
 use crate::args::span;
 use crate::commands::act::{ActionOptions, apply};
-use crate::commands::ids::ids;
 use crate::session::Session;
 use crate::views::CommandOutput;
 
@@ -76,21 +75,21 @@ pub struct Targets {
 
 /// Cancels.
 pub async fn cancel(args: CancelArgs, session: &Session) -> Result<CommandOutput> {
-    let not_over = ["queued", "leased", "in_progress", "retrying"];
-    act(args.targets, session, &not_over, None, |ids, verify| AgentRequest::Cancel { ids, verify }).await
+    let not_over = [TaskState::Queued, TaskState::Leased, TaskState::InProgress, TaskState::Retrying];
+    act(args.targets, session, &not_over, false, |ids, verify| AgentRequest::Cancel { ids, verify }).await
 }
 
 /// Requeues.
 pub async fn requeue(args: RequeueArgs, session: &Session) -> Result<CommandOutput> {
-    let held = ["leased", "in_progress"];
-    act(args.targets, session, &held, Some(node::DEAD_OWNER), |ids, verify| AgentRequest::Requeue { ids, verify }).await
+    let held = [TaskState::Leased, TaskState::InProgress];
+    act(args.targets, session, &held, true, |ids, verify| AgentRequest::Requeue { ids, verify }).await
 }
 
 async fn act(
     targets: Targets,
     session: &Session,
-    states: &[&str],
-    flag: Option<&'static str>,
+    states: &[TaskState],
+    dead_owner: bool,
     request: fn(Vec<String>, Option<Duration>) -> AgentRequest,
 ) -> Result<CommandOutput> {
     let database = if targets.options.dry_run { session.read_agents().await? } else { session.write_agents().await? };
@@ -98,11 +97,12 @@ async fn act(
     let ids = if targets.all {
         let mut filter = targets.matching.filter();
         if filter.states.is_empty() {
-            filter.states = states.iter().map(|state| (*state).to_owned()).collect();
+            filter.states = states.to_vec();
         }
-        filter.flags.extend(flag);
-        let sort = targets.limit.map(|_| "created".to_owned());
-        ids(system, &Filter { limit: targets.limit, reverse: sort.is_some(), sort, ..filter }).await?
+        filter.dead_owner |= dead_owner;
+        let order = targets.limit.map(|_| TaskOrder::Created);
+        filter.page = Page { limit: targets.limit, reverse: order.is_some(), order, ..Page::default() };
+        system.ids(&filter).await?
     } else {
         targets.ids.into_iter().map(crate::keys::checked_key).collect::<Result<Vec<_>>>()?
     };

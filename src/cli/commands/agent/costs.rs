@@ -1,14 +1,11 @@
 //! `sen agent costs`.
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::stream;
 use sen_core::error::Result;
-use sen_core::model::listing::Filter;
-use sen_core::model::value::{Row, Value};
-use sen_core::systems::node;
+use sen_core::systems::node::{COST_COLUMNS, Costs};
 
-use super::common::agents;
 use crate::session::Session;
-use crate::views::{CommandOutput, Batch, ListView, View};
+use crate::views::{Batch, CommandOutput, ListView, View};
 
 /// Show what agent tasks have cost, per tenant and day, with totals
 #[derive(Debug, clap::Args)]
@@ -34,34 +31,18 @@ pub struct Args {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read_agents().await?;
-    let filter = Filter { kind: node::kind::COSTS, parent: args.tenant, ..Filter::default() };
-    let mut listing = agents(&database)?.list(&filter).await?;
-    let mut rows: Vec<Row> = Vec::new();
-    while let Some(part) = listing.parts.next().await {
-        rows.extend(part?.rows);
-    }
-    let note = rows.last().and_then(under_reported);
+    let Costs { now, rows, spent, reported } = database.agents()?.costs(args.tenant.as_deref()).await?;
+    let note = (spent - reported > 1e-6).then(|| {
+        format!(
+            "the controller reports ${reported:.4} of ${spent:.4}: when a task ends its cost stays in the checkpoint only"
+        )
+    });
     Ok(CommandOutput::new(View::List(ListView {
-        columns: listing.columns,
+        columns: COST_COLUMNS,
         batches: Box::pin(stream::iter([Ok(Batch { rows, note })])),
-        now: listing.now,
+        now,
         tone: None,
         empty: "no agent tasks".into(),
         fail_if_empty: args.fail_if_empty,
     })))
-}
-
-/// Says how much the controller leaves out, from the row of totals.
-fn under_reported(total: &Row) -> Option<String> {
-    let at = |name: &str| node::COST_COLUMNS.iter().position(|column| column.name == name);
-    let number = |name: &str| match total.get(at(name)?)? {
-        Value::Json(text) => text.parse::<f64>().ok(),
-        _ => None,
-    };
-    let (spent, told) = (number("cost_usd")?, number("controller_usd")?);
-    (spent - told > 1e-6).then(|| {
-        format!(
-            "the controller reports ${told:.4} of ${spent:.4}: when a task ends its cost stays in the checkpoint only"
-        )
-    })
 }

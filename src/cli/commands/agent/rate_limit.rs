@@ -1,14 +1,14 @@
 //! `sen agent rate-limit`: the tenants' buckets of tokens.
 
 use clap::Subcommand;
-use futures_util::{StreamExt as _, stream};
+use futures_util::stream;
 use sen_core::error::{Error, Result};
-use sen_core::model::listing::Filter;
 use sen_core::systems::node::request::AgentRequest;
-use sen_core::model::value::{Column, Row, Show, Value};
-use sen_core::systems::node::{self, limits};
+use sen_core::model::columns;
+use sen_core::model::value::Value;
+use sen_core::systems::node::limits::{self, TokenBucket};
+use sen_core::time::Timestamp;
 
-use super::common::agents;
 use crate::commands::act::{ActionOptions, apply};
 use crate::session::Session;
 use crate::views::{CommandOutput, Batch, ListView, View};
@@ -127,55 +127,32 @@ async fn act(request: AgentRequest, options: &ActionOptions, session: &Session) 
     apply(database.agents()?.plan(&request).await?, options, session).await
 }
 
-const COLUMNS: &[Column] = &[
-    Column { name: "tenant_id", heading: "TENANT", show: Show::Whole },
-    Column { name: "tokens", heading: "TOKENS", show: Show::Whole },
-    Column { name: "capacity", heading: "CAPACITY", show: Show::Whole },
-    Column { name: "refill_rate", heading: "RATE", show: Show::Whole },
-    Column { name: "last_refill", heading: "LAST REFILL", show: Show::Whole },
-    Column { name: "stored_tokens", heading: "STORED", show: Show::Whole },
-    Column { name: "stored_refill_rate", heading: "STORED RATE", show: Show::Wide },
-    Column { name: "kept_ms", heading: "KEPT FOR", show: Show::Wide },
-    Column { name: "findings", heading: "FINDINGS", show: Show::Short },
-];
+columns! {
+    COLUMNS,
+    fn bucket_row(bucket: TokenBucket, now: Timestamp, capacity: f64, rate: f64) {
+        let number = |number: f64| serde_json::Number::from_f64(number).map(|number| Value::Json(number.to_string()));
+        let stored = |stored: Option<f64>| stored.and_then(number).unwrap_or(Value::Null);
+        let rounded = |number: f64| stored(Some((number * 1e6).round() / 1e6));
+        let tokens = limits::tokens(bucket.tokens, bucket.last_refill, now, capacity, rate);
+        let findings: Vec<Value> = bucket.findings.into_iter().map(Value::Text).collect();
+    }
+    "tenant_id", "TENANT", Whole => Value::Text(bucket.tenant_id);
+    "tokens", "TOKENS", Whole => rounded(tokens);
+    "capacity", "CAPACITY", Whole => rounded(capacity);
+    "refill_rate", "RATE", Whole => rounded(rate);
+    "last_refill", "LAST REFILL", Whole => Value::time(bucket.last_refill);
+    "stored_tokens", "STORED", Whole => stored(bucket.tokens);
+    "stored_refill_rate", "STORED RATE", Wide => stored(bucket.refill_rate);
+    "kept_ms", "KEPT FOR", Wide => bucket.ttl_ms.map_or(Value::Null, Value::Millis);
+    "findings", "FINDINGS", Short => if findings.is_empty() { Value::Null } else { Value::List(findings) };
+}
 
 async fn get(args: GetArgs, session: &Session) -> Result<CommandOutput> {
     let tenant = args.tenant.map(crate::keys::checked_key).transpose()?;
     let database = session.read_agents().await?;
-    let filter = Filter { kind: node::kind::RATE_LIMITS, parent: tenant, ..Filter::default() };
-    let mut listing = agents(&database)?.list(&filter).await?;
-    let now = listing.now;
-    let mut rows: Vec<Row> = Vec::new();
-    while let Some(part) = listing.parts.next().await {
-        for row in part?.rows {
-            let at = |name: &str| {
-                let at = node::BUCKET_COLUMNS.iter().position(|column| column.name == name);
-                at.and_then(|at| row.get(at)).cloned().unwrap_or(Value::Null)
-            };
-            let stored = if let Value::Json(text) = at("stored_tokens") { text.parse().ok() } else { None };
-            let last = if let Value::Time(last) = at("last_refill") { Some(last) } else { None };
-            let tokens = limits::tokens(stored, last, now, args.capacity, args.refill_rate);
-            let number = |number: f64| {
-                let rounded = (number * 1e6).round() / 1e6;
-                serde_json::Number::from_f64(rounded).map_or(Value::Null, |number| Value::Json(number.to_string()))
-            };
-            let findings = match at("findings") {
-                Value::List(findings) if findings.is_empty() => Value::Null,
-                other => other,
-            };
-            rows.push(vec![
-                at("tenant_id"),
-                number(tokens),
-                number(args.capacity),
-                number(args.refill_rate),
-                at("last_refill"),
-                at("stored_tokens"),
-                at("stored_refill_rate"),
-                at("kept_ms"),
-                findings,
-            ]);
-        }
-    }
+    let (now, buckets) = database.agents()?.buckets(tenant.as_deref()).await?;
+    let row = |bucket| bucket_row(bucket, now, args.capacity, args.refill_rate);
+    let rows = buckets.into_iter().map(row).collect();
     Ok(CommandOutput::new(View::List(ListView {
         columns: COLUMNS,
         batches: Box::pin(stream::iter([Ok(Batch { rows, note: None })])),

@@ -2,10 +2,8 @@
 
 use futures_util::StreamExt as _;
 use sen_core::error::Result;
-use sen_core::model::listing::Filter;
 use sen_core::systems::node;
 
-use super::common::agents;
 use crate::session::Session;
 use crate::views::{CommandOutput, Batch, ListView, View};
 
@@ -27,8 +25,7 @@ pub struct Args {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read_agents().await?;
-    let filter = Filter { kind: node::kind::WORKERS, ..Filter::default() };
-    let listing = agents(&database)?.list(&filter).await?;
+    let listing = database.agents()?.workers().await?;
     let batches = listing.parts.map(|part| Ok(Batch { rows: part?.rows, note: None }));
     Ok(CommandOutput::new(View::List(ListView {
         columns: listing.columns,

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use sen_core::error::{Error, Result};
-use sen_core::model::listing::Filter;
+use sen_core::model::listing::Page;
 use sen_core::ops::unsettled;
 use sen_core::registry::{Access, Database};
 use sen_core::systems::saga::request::{SagaAct, SagaEvent, SagaRequest};
-use sen_core::systems::saga::{self, flag};
+use sen_core::systems::saga::SagaState::{self, Compensating, CompensatingSuspended, Failed, Running, Suspended, Timeout};
+use sen_core::systems::saga::{SagaFilter, SagaOrder};
 
 use super::list::Matching;
 use crate::completion::live::{Completes, Live};
 use crate::args::span;
 use crate::commands::act::{ActionOptions, apply};
-use crate::commands::ids::ids;
 use crate::commands::reconcile::read_json;
 use crate::commands::related;
 use crate::session::Session;
@@ -176,35 +176,35 @@ pub struct Targets {
 
 /// Retries.
 pub async fn retry(args: RetryArgs, session: &Session) -> Result<CommandOutput> {
-    act(args.targets, session, &["failed", "timeout"], None, SagaAct::Retry { force: args.force }).await
+    act(args.targets, session, &[Failed, Timeout], false, SagaAct::Retry { force: args.force }).await
 }
 
 /// Skips.
 pub async fn skip(args: SkipArgs, session: &Session) -> Result<CommandOutput> {
     let output = args.result.as_deref().map(|source| read_json(source, "output")).transpose()?;
-    act(args.targets, session, &["suspended"], None, SagaAct::Skip { output, force: args.force }).await
+    act(args.targets, session, &[Suspended], false, SagaAct::Skip { output, force: args.force }).await
 }
 
 /// Compensates.
 pub async fn compensate(args: CompensateArgs, session: &Session) -> Result<CommandOutput> {
-    act(args.targets, session, &["failed", "timeout"], None, SagaAct::Compensate).await
+    act(args.targets, session, &[Failed, Timeout], false, SagaAct::Compensate).await
 }
 
 /// Aborts.
 pub async fn abort(args: AbortArgs, session: &Session) -> Result<CommandOutput> {
     let targets = args.targets;
-    if targets.all && targets.matching.clone().filter() == Filter::default() {
+    if targets.all && targets.matching.clone().filter() == SagaFilter::default() {
         return Err(Error::usage("--all without a filter would abort every active saga")
             .with_hint("say which: --state, --name, --older-than, …"));
     }
-    let active = ["running", "suspended", "compensating", "compensating_suspended", "timeout"];
-    act(targets, session, &active, None, SagaAct::Abort).await
+    let active = [Running, Suspended, Compensating, CompensatingSuspended, Timeout];
+    act(targets, session, &active, false, SagaAct::Abort).await
 }
 
 /// Makes due.
 pub async fn unstick(args: UnstickArgs, session: &Session) -> Result<CommandOutput> {
     let act_ = SagaAct::Unstick { unchanged_for: args.unchanged_for, verify: args.verify };
-    act(args.targets, session, &[], Some(flag::STUCK), act_).await
+    act(args.targets, session, &[], true, act_).await
 }
 
 /// Notifies.
@@ -242,14 +242,14 @@ async fn carried(
 async fn act(
     targets: Targets,
     session: &Session,
-    states: &[&str],
-    flag: Option<&'static str>,
+    states: &[SagaState],
+    stuck: bool,
     act: SagaAct,
 ) -> Result<CommandOutput> {
     let table = targets.matching.saga_table.clone();
     if !targets.all {
-        let narrowed = Filter { namespace: None, ..targets.matching.filter() };
-        if narrowed != Filter::default() {
+        let narrowed = SagaFilter { table: None, ..targets.matching.filter() };
+        if narrowed != SagaFilter::default() {
             return Err(Error::usage("filters choose among all sagas: they need --all instead of an id"));
         }
         let ids = targets.ids.into_iter().map(crate::keys::checked_key).collect::<Result<Vec<_>>>()?;
@@ -257,13 +257,13 @@ async fn act(
     }
     let options = &targets.options;
     let database = if options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
-    let system = database.system(saga::NAME)?;
     let mut filter = targets.matching.filter();
     if filter.states.is_empty() {
-        filter.states = states.iter().map(|state| (*state).to_owned()).collect();
+        filter.states = states.to_vec();
     }
-    filter.flags.extend(flag);
-    let sort = targets.limit.map(|_| "updated".to_owned());
-    let ids = ids(system, &Filter { limit: targets.limit, reverse: sort.is_some(), sort, ..filter }).await?;
+    filter.stuck |= stuck;
+    let order = targets.limit.map(|_| SagaOrder::Updated);
+    filter.page = Page { limit: targets.limit, reverse: order.is_some(), order, ..Page::default() };
+    let ids = database.sagas()?.ids(&filter).await?;
     carried(&database, SagaRequest { table, ids, act }, options, session).await
 }

@@ -1,16 +1,13 @@
 //! `sen saga list`.
 
-use std::time::Duration;
-
-use clap::builder::PossibleValuesParser;
 use sen_core::error::Result;
-use sen_core::model::listing::Filter;
-use sen_core::systems::saga::{self, flag};
-use sen_core::time::When;
+use sen_core::model::listing::Page;
+use sen_core::systems::saga::{SagaFilter, SagaOrder, SagaState};
 
-use super::common::{Shown, listed, severity};
+use super::common::severity;
+use crate::args::{Changed, Paging, choice};
+use crate::commands::page::{self, Shown};
 use crate::completion::live::{Completes, Live};
-use crate::args::{span, when};
 use crate::session::Session;
 use crate::views::CommandOutput;
 
@@ -28,20 +25,11 @@ pub struct Args {
     pub matching: Matching,
 
     /// Order: updated, created (newest first) or deadline (earliest first) [default: updated; stored order with --limit 0]
-    #[arg(long, value_name = "ORDER", value_parser = PossibleValuesParser::new(["updated", "created", "deadline"]))]
-    pub sort: Option<String>,
+    #[arg(long, value_name = "ORDER", value_parser = choice::<SagaOrder>())]
+    pub sort: Option<SagaOrder>,
 
-    /// The order reversed
-    #[arg(long)]
-    pub reverse: bool,
-
-    /// At most so many; 0 for all, streamed
-    #[arg(long, default_value_t = 100, value_name = "N")]
-    pub limit: u64,
-
-    /// End with exit code 4 when nothing matches
-    #[arg(long)]
-    pub fail_if_empty: bool,
+    #[command(flatten)]
+    pub paging: Paging,
 }
 
 /// Which sagas.
@@ -49,8 +37,8 @@ pub struct Args {
 #[command(next_help_heading = "Which sagas")]
 pub struct Matching {
     /// Only in these states
-    #[arg(long, value_delimiter = ',', value_name = "STATE,…", value_parser = PossibleValuesParser::new(saga::STATES))]
-    pub state: Vec<String>,
+    #[arg(long, value_delimiter = ',', value_name = "STATE,…", value_parser = choice::<SagaState>())]
+    pub state: Vec<SagaState>,
 
     /// Only those of this saga definition
     #[arg(long, value_name = "NAME")]
@@ -72,17 +60,8 @@ pub struct Matching {
     #[arg(long, value_name = "TEXT")]
     pub where_error: Option<String>,
 
-    /// Only those unchanged for longer than this
-    #[arg(long, value_parser = span, value_name = "SPAN")]
-    pub older_than: Option<Duration>,
-
-    /// Only those changed at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago
-    #[arg(long, value_parser = when, value_name = "TIME")]
-    pub since: Option<When>,
-
-    /// Only those changed before this
-    #[arg(long, value_parser = when, value_name = "TIME")]
-    pub until: Option<When>,
+    #[command(flatten)]
+    pub changed: Changed,
 
     /// Only those in this table: its name, or schema.name
     #[arg(long, value_name = "TABLE", add = Completes(Live::SagaTable))]
@@ -90,33 +69,28 @@ pub struct Matching {
 }
 
 impl Matching {
-    /// As a filter.
-    pub fn filter(self) -> Filter {
-        let flags = [(self.stuck, flag::STUCK), (self.due, flag::DUE)];
-        Filter {
+    /// As a filter, of everything.
+    pub fn filter(self) -> SagaFilter {
+        SagaFilter {
             states: self.state,
-            function: self.name,
-            parent: self.aggregation,
-            flags: flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag).collect(),
+            table: self.saga_table,
+            name: self.name,
+            aggregation: self.aggregation,
+            stuck: self.stuck,
+            due: self.due,
             error: self.where_error,
-            older_than: self.older_than,
-            since: self.since,
-            until: self.until,
-            namespace: self.saga_table,
-            ..Filter::default()
+            period: self.changed.into(),
+            page: Page::default(),
         }
     }
 }
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
-    let filter = Filter {
-        sort: args.sort,
-        reverse: args.reverse,
-        limit: (args.limit > 0).then_some(args.limit),
-        ..args.matching.filter()
-    };
-    let shown =
-        Shown { nouns: "sagas", tone: ("verdict", severity), payload: "context", fail_if_empty: args.fail_if_empty };
-    listed(filter, shown, session).await
+    let page = args.paging.page(args.sort, &["context"], &session.globals)?;
+    let filter = SagaFilter { page, ..args.matching.filter() };
+    let database = session.read().await?;
+    let listing = database.sagas()?.list(&filter).await?;
+    let shown = Shown { nouns: "sagas", tone: Some(("verdict", severity)), pages: false };
+    Ok(page::list(listing, database, &args.paging, shown))
 }

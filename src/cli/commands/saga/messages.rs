@@ -1,21 +1,17 @@
 //! `sen saga outbox` and `sen saga inbox`.
 
-use std::time::Duration;
-
 use clap::Subcommand;
-use clap::builder::PossibleValuesParser;
 use sen_core::error::{Error, Result};
 use sen_core::letters::{LetterFilter, ReplayOptions};
-use sen_core::model::listing::Filter;
 use sen_core::registry::Access;
-use sen_core::systems::saga::{self, flag, kind, message_severity};
-use sen_core::time::When;
+use sen_core::systems::saga::record::Mailbox;
+use sen_core::systems::saga::{self, MessageState, message_severity};
 
-use super::common::{Shown, listed};
-use crate::completion::live::{Completes, Live};
-use crate::args::{span, when};
+use crate::args::{Changed, Paging, choice};
 use crate::commands::act::{ActionOptions, apply};
+use crate::commands::page::{self, Shown};
 use crate::commands::show::{self, ShowRequest};
+use crate::completion::live::{Completes, Live};
 use crate::session::Session;
 use crate::views::CommandOutput;
 
@@ -94,27 +90,15 @@ struct MessageFilter {
     #[arg(long, value_name = "TEXT")]
     where_error: Option<String>,
 
-    /// Only those unchanged for longer than this
-    #[arg(long, value_parser = span, value_name = "SPAN")]
-    older_than: Option<Duration>,
-
-    /// Only those changed at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago
-    #[arg(long, value_parser = when, value_name = "TIME")]
-    since: Option<When>,
-
-    /// Only those changed before this
-    #[arg(long, value_parser = when, value_name = "TIME")]
-    until: Option<When>,
+    #[command(flatten)]
+    changed: Changed,
 }
-
-/// What stands in an outbox (the first four) and in an inbox.
-const STATES: [&str; 7] = ["pending", "failed", "dispatching", "sent", "processing", "applied", "ignored"];
 
 #[derive(Debug, clap::Args)]
 struct List {
     /// Only in these states
-    #[arg(long, value_delimiter = ',', value_name = "STATE,…", value_parser = PossibleValuesParser::new(STATES))]
-    state: Vec<String>,
+    #[arg(long, value_delimiter = ',', value_name = "STATE,…", value_parser = choice::<MessageState>())]
+    state: Vec<MessageState>,
 
     /// Only what failed, or was taken by somebody ten minutes ago and never finished
     #[arg(long)]
@@ -131,17 +115,8 @@ struct List {
     #[arg(long, value_name = "TABLE", add = Completes(Live::SagaTable))]
     saga_table: Option<String>,
 
-    /// The oldest change first
-    #[arg(long)]
-    reverse: bool,
-
-    /// At most so many; 0 for all, streamed
-    #[arg(long, default_value_t = 100, value_name = "N")]
-    limit: u64,
-
-    /// End with exit code 4 when nothing matches
-    #[arg(long)]
-    fail_if_empty: bool,
+    #[command(flatten)]
+    paging: Paging,
 }
 
 #[derive(Debug, clap::Args)]
@@ -191,64 +166,56 @@ struct Requeue {
 /// Runs `sen saga outbox`.
 pub async fn outbox(args: OutboxArgs, session: &Session) -> Result<CommandOutput> {
     match args.verb {
-        OutboxVerb::List(args) => list(*args, kind::OUTBOX, session).await,
-        OutboxVerb::Show(args) => show(&args, kind::OUTBOX, session).await,
-        OutboxVerb::Requeue(args) => requeue(*args, kind::OUTBOX, session).await,
+        OutboxVerb::List(args) => list(*args, Mailbox::Out, session).await,
+        OutboxVerb::Show(args) => show(&args, Mailbox::Out, session).await,
+        OutboxVerb::Requeue(args) => requeue(*args, Mailbox::Out, session).await,
     }
 }
 
 /// Runs `sen saga inbox`.
 pub async fn inbox(args: InboxArgs, session: &Session) -> Result<CommandOutput> {
     match args.verb {
-        InboxVerb::List(args) => list(*args, kind::INBOX, session).await,
-        InboxVerb::Show(args) => show(&args, kind::INBOX, session).await,
-        InboxVerb::Requeue(args) => requeue(*args, kind::INBOX, session).await,
+        InboxVerb::List(args) => list(*args, Mailbox::In, session).await,
+        InboxVerb::Show(args) => show(&args, Mailbox::In, session).await,
+        InboxVerb::Requeue(args) => requeue(*args, Mailbox::In, session).await,
     }
 }
 
-async fn list(args: List, kind: &'static str, session: &Session) -> Result<CommandOutput> {
-    let filter = Filter {
-        kind,
+async fn list(args: List, kind: Mailbox, session: &Session) -> Result<CommandOutput> {
+    let filter = saga::MessageFilter {
         states: args.state,
-        flags: if args.stuck { vec![flag::STUCK] } else { Vec::new() },
-        parent: args.saga,
-        function: args.which.topic,
+        table: args.saga_table,
+        stuck: args.stuck,
+        saga: args.saga,
+        topic: args.which.topic,
         error: args.which.where_error,
-        older_than: args.which.older_than,
-        since: args.which.since,
-        until: args.which.until,
-        namespace: args.saga_table,
-        reverse: args.reverse,
-        limit: (args.limit > 0).then_some(args.limit),
-        ..Filter::default()
+        period: args.which.changed.into(),
+        page: args.paging.page_of_one_order(&["payload"], &session.globals),
     };
-    let shown = Shown {
-        nouns: if kind == kind::OUTBOX { "outbox messages" } else { "inbox messages" },
-        tone: ("status", message_severity),
-        payload: "payload",
-        fail_if_empty: args.fail_if_empty,
-    };
-    listed(filter, shown, session).await
+    let database = session.read().await?;
+    let listing = database.sagas()?.messages(kind, &filter).await?;
+    let nouns = if kind == Mailbox::Out { "outbox messages" } else { "inbox messages" };
+    Ok(page::list(listing, database, &args.paging, Shown { nouns, tone: Some(("status", message_severity)), pages: false }))
 }
 
-async fn show(args: &Show, kind: &'static str, session: &Session) -> Result<CommandOutput> {
-    let list = if kind == kind::OUTBOX { "sen saga outbox list" } else { "sen saga inbox list" };
-    let wanted = ShowRequest { system: saga::NAME, kind, list, ids: &args.ids, events: 0, check: args.check };
+async fn show(args: &Show, kind: Mailbox, session: &Session) -> Result<CommandOutput> {
+    let list = if kind == Mailbox::Out { "sen saga outbox list" } else { "sen saga inbox list" };
+    let wanted = ShowRequest { system: saga::NAME, kind: kind.name(), list, ids: &args.ids, events: 0, check: args.check };
     show::show(wanted, session).await
 }
 
-async fn requeue(args: Requeue, kind: &'static str, session: &Session) -> Result<CommandOutput> {
+async fn requeue(args: Requeue, kind: Mailbox, session: &Session) -> Result<CommandOutput> {
     let ids = args.ids.into_iter().map(crate::keys::checked_key).collect::<Result<Vec<_>>>()?;
     let filter = LetterFilter {
         ids,
         groups: args.group,
-        kinds: vec![kind.to_owned()],
+        kinds: vec![kind.name().to_owned()],
         queue: args.table,
         step: args.which.topic,
         error: args.which.where_error,
-        older_than: args.which.older_than,
-        since: args.which.since,
-        until: args.which.until,
+        older_than: args.which.changed.older_than,
+        since: args.which.changed.since,
+        until: args.which.changed.until,
         limit: args.limit,
         ..LetterFilter::default()
     };

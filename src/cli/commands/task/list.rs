@@ -1,18 +1,14 @@
 //! `sen task list`: tasks of durable executions.
 
-use std::time::Duration;
-
-use clap::builder::PossibleValuesParser;
 use sen_core::error::Result;
-use sen_core::model::listing::Filter;
+use sen_core::model::listing::Page;
 use sen_core::model::verdict::Severity;
-use sen_core::systems::stent;
 use sen_core::systems::stent::verdict::State;
-use sen_core::time::When;
+use sen_core::systems::stent::{TaskListState, ListFilter, ListOrder};
 
+use crate::args::{Created, Paging, choice};
+use crate::commands::page::{self, Shown};
 use crate::completion::live::{Completes, Live};
-use crate::args::{span, when};
-use crate::commands::page::{self, Page};
 use crate::session::Session;
 use crate::views::CommandOutput;
 
@@ -27,8 +23,8 @@ Examples:
   sen task list --state failed --where-error timeout -o jsonl")]
 pub struct Args {
     /// Only in these states
-    #[arg(long, value_delimiter = ',', value_name = "STATE,…", value_parser = PossibleValuesParser::new(stent::TASK_STATES))]
-    pub state: Vec<String>,
+    #[arg(long, value_delimiter = ',', value_name = "STATE,…", value_parser = choice::<TaskListState>())]
+    pub state: Vec<TaskListState>,
 
     /// Only of this execution
     #[arg(long, value_name = "ID")]
@@ -54,37 +50,19 @@ pub struct Args {
     #[arg(long, value_name = "TEXT")]
     pub where_error: Option<String>,
 
-    /// Only created longer ago than this
-    #[arg(long, value_parser = span, value_name = "SPAN")]
-    pub older_than: Option<Duration>,
-
-    /// Only created at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago
-    #[arg(long, value_parser = when, value_name = "TIME")]
-    pub since: Option<When>,
-
-    /// Only created before this
-    #[arg(long, value_parser = when, value_name = "TIME")]
-    pub until: Option<When>,
+    #[command(flatten)]
+    pub created: Created,
 
     /// Order: created, started or completed (of those that are), the newest first [default: created; as stored with --limit 0]
-    #[arg(long, value_name = "ORDER", value_parser = PossibleValuesParser::new(["created", "started", "completed"]))]
-    pub sort: Option<String>,
+    #[arg(long, value_name = "ORDER", value_parser = choice::<ListOrder>())]
+    pub sort: Option<ListOrder>,
 
-    /// The order reversed
-    #[arg(long)]
-    pub reverse: bool,
-
-    /// Begin behind this task: the last one of the page before
+    /// Start after this task: the last one of the page before
     #[arg(long, value_name = "ID")]
     pub after: Option<String>,
 
-    /// At most so many; 0 for all, streamed
-    #[arg(long, default_value_t = 100, value_name = "N")]
-    pub limit: u64,
-
-    /// End with exit code 4 when nothing matches
-    #[arg(long)]
-    pub fail_if_empty: bool,
+    #[command(flatten)]
+    pub paging: Paging,
 }
 
 fn severity(state: &str) -> Severity {
@@ -93,30 +71,21 @@ fn severity(state: &str) -> Severity {
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
-    let filter = Filter {
-        kind: stent::TASKS,
+    let payloads = ["args", "kwargs", "result", "outcome", "codec"];
+    let page = args.paging.page(args.sort, &payloads, &session.globals)?;
+    let filter = ListFilter {
         states: args.state,
         queue: args.queue,
         function: args.step,
         tag: args.tag,
         worker: args.worker,
         error: args.where_error,
-        parent: args.execution,
-        older_than: args.older_than,
-        since: args.since,
-        until: args.until,
-        sort: args.sort,
-        reverse: args.reverse,
-        after: args.after,
-        limit: (args.limit > 0).then_some(args.limit),
-        ..Filter::default()
+        execution: args.execution,
+        period: args.created.into(),
+        page: Page { after: args.after, ..page },
     };
-    let page = Page {
-        system: stent::NAME,
-        nouns: "tasks",
-        tone: severity,
-        payloads: &["args", "kwargs", "result", "outcome", "codec"],
-        fail_if_empty: args.fail_if_empty,
-    };
-    page::list(filter, page, session).await
+    let database = session.read().await?;
+    let listing = database.executions()?.tasks(&filter).await?;
+    let shown = Shown { nouns: "tasks", tone: Some(("verdict", severity)), pages: true };
+    Ok(page::list(listing, database, &args.paging, shown))
 }
