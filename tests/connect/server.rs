@@ -125,7 +125,7 @@ impl Server {
     }
 
     fn wait(&self, ready: impl Fn() -> bool) {
-        for _ in 0..200 {
+        for _ in 0..3600 {
             if ready() {
                 return;
             }
@@ -199,7 +199,7 @@ impl Bouncer {
             .spawn()
             .unwrap();
         let bouncer = Self { port, child, _dir: dir };
-        for _ in 0..100 {
+        for _ in 0..3600 {
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return bouncer;
             }
