@@ -178,7 +178,7 @@ impl Running {
     pub fn finish(mut self) -> Output {
         let status = self.wait();
         let took = self.started.elapsed();
-        let (stdout, stderr) = (self.stdout.to_the_end(), self.stderr.to_the_end());
+        let (stdout, stderr) = (self.stdout.whole(), self.stderr.whole());
         let Some(status) = status else {
             panic!("sen did not end in {:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}", self.timeout);
         };
@@ -232,7 +232,8 @@ impl Stream {
         String::from_utf8_lossy(&self.bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
-    fn to_the_end(&mut self) -> String {
+    /// All of it, once it has ended.
+    fn whole(&mut self) -> String {
         if let Some(reader) = self.reader.take() {
             reader.join().expect("the reader does not panic");
         }
