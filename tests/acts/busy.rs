@@ -15,7 +15,7 @@ fn no_alarm_while_busy_and_one_after_a_kill(library: &'static Environment) {
         let seen = place.run(&["status", "--check"]);
         assert_eq!(seen.code, 0, "poll {poll} alarmed:\n{}\n{}", seen.stdout, seen.stderr);
     }
-    let victim = Peer::start(library, WORKER, &[&place.database.url(), "alive", "victim", "1000", "1500"]);
+    let victim = Peer::start(library, WORKER, &[&place.database.url(), "alive", "victim", "3000", "4000"]);
     victim.kill();
     place.wait_until("victim", "hard_expires_at < now()");
     let alarmed = (0..2).any(|_| place.run(&["status", "--check"]).code == 10);

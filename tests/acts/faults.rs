@@ -332,7 +332,7 @@ fn a_locked_row_is_not_waited_for_for_ever() {
     session.run("BEGIN; SELECT FROM sentinel_leases FOR UPDATE");
     let output = sen(["reconcile", "k", "-o", "json"]).database(&database.url()).run().expect_code(1);
     assert_item(&output, "failed", "lock timeout");
-    assert!((4..20).contains(&output.took.as_secs()), "{:?}", output.took);
+    assert!((4..120).contains(&output.took.as_secs()), "{:?}", output.took);
     session.run("ROLLBACK");
     assert_eq!(stored(&database), before);
     sen(["reconcile", "k"]).database(&database.url()).run().expect_code(0);

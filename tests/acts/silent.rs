@@ -4,12 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
+use crate::harness::patience::{longer, shown};
 use crate::harness::postgres::{Database, Server};
 use crate::harness::proxy::{Proxy, Trap};
-use crate::harness::sen::{Running, Sen, sen};
-
-/// Far above what any of these may take (a time limit of 1 s and a margin of 5 s), far below for ever.
-const PATIENCE: Duration = Duration::from_secs(110);
+use crate::harness::sen::{Output, Running, sen};
 
 fn filled(server: &Server, count: u32) -> Database<'_> {
     let database = server.fresh_database();
@@ -24,7 +22,16 @@ fn filled(server: &Server, count: u32) -> Database<'_> {
 }
 
 fn start(words: &[&str], url: &str) -> Running {
-    sen(words.iter().copied()).database(url).timeout(PATIENCE).start()
+    sen(words.iter().copied()).database(url).start()
+}
+
+/// Runs a command with a short time limit, and with longer ones for as long as that is over before it is let in.
+#[track_caller]
+fn let_in(what: &str, mut run: impl FnMut(&str) -> Output) -> Output {
+    shown(what, |number| {
+        let output = run(&format!("{}ms", longer(number)));
+        (!output.stderr.contains("no answer within")).then_some(output)
+    })
 }
 
 #[test]
@@ -50,19 +57,18 @@ fn a_server_that_falls_silent_ends_every_reading_command() {
         (&["wait", "k1", "--for", "completed"], 8),
     ];
     // Each is let in and then never answered.
-    for _ in &commands {
+    let begin = |words: &[&str], limit: &str| {
         proxy.trap(Trap::Mute(b"BEGIN".to_vec()));
-    }
-    let running: Vec<_> = commands
-        .iter()
-        .map(|(words, code)| (words, *code, start(&[*words, &["--timeout", "1s"]].concat(), &url)))
-        .collect();
+        start(&[words, &["--timeout", limit]].concat(), &url)
+    };
+    let running: Vec<_> = commands.iter().map(|(words, code)| (*words, *code, begin(words, "1s"))).collect();
     for (words, code, running) in running {
-        let output = running.finish();
+        let mut first = Some(running);
+        let output = let_in(&words.join(" "), |limit| first.take().unwrap_or_else(|| begin(words, limit)).finish());
         let words = words.join(" ");
         assert_eq!(output.code, code, "{words}: {}{}", output.stdout, output.stderr);
         let told = output.stdout + &output.stderr;
-        assert!(told.contains("has not answered for 6s") || told.contains("did not answer"), "{words}: {told}");
+        assert!(told.contains("has not answered for ") || told.contains("did not answer"), "{words}: {told}");
     }
 }
 
@@ -112,7 +118,7 @@ fn a_time_limit_bounds_the_log_in() {
         let output = start(&[&["--timeout", "2s"], words].concat(), url).finish().expect_code(code);
         let took = begun.elapsed();
         assert!(output.stderr.contains("no answer within 2s"), "{words:?} {url}: {}", output.stderr);
-        assert!(took > Duration::from_millis(1900) && took < Duration::from_secs(8), "{words:?} {url}: {took:?}");
+        assert!(took > Duration::from_millis(1900) && took < Duration::from_secs(60), "{words:?} {url}: {took:?}");
     }
 }
 
@@ -131,15 +137,21 @@ fn a_stream_that_stalls_midway_ends() {
     let server = Server::shared();
     let database = filled(server, 5000);
     let proxy = Proxy::tcp(server);
-    proxy.trap(Trap::Stop(b"sentinel_leases".to_vec(), 300_000));
-    let words = ["list", "--limit", "0", "-o", "jsonl", "--timeout", "1s"];
-    let output = start(&words, &proxy.url_of(&database.name)).finish().expect_code(6);
+    let url = proxy.url_of(&database.name);
+    let list = |limit: &str| start(&["list", "--limit", "0", "-o", "jsonl", "--timeout", limit], &url).finish();
+    let output = let_in("a stream stalls midway", |limit| {
+        proxy.trap(Trap::Stop(b"sentinel_leases".to_vec(), 300_000));
+        list(limit)
+    });
+    let output = output.expect_code(6);
     let rows = output.stdout.lines().count();
     assert!(rows > 100 && rows < 5000, "{rows} rows");
-    assert!(output.stderr.contains("has not answered for 6s"), "{}", output.stderr);
+    assert!(output.stderr.contains("has not answered for "), "{}", output.stderr);
     // One that is read slowly is no such case: its pauses are the reader's.
     proxy.latency(Duration::from_millis(50));
-    let output = start(&words, &proxy.url_of(&database.name)).finish().expect_code(0);
+    let output = shown("a stream that is slow", |run| {
+        Some(list(&format!("{}ms", longer(run)))).filter(|output| output.code == 0)
+    });
     assert_eq!(output.stdout.lines().count(), 5000);
 }
 
@@ -149,7 +161,7 @@ fn a_black_hole_ends_a_bulk_act_within_one_budget() {
     let server = Server::shared();
     let database = filled(server, 100);
     let stored = || database.psql("SELECT count(*) FROM sentinel_leases WHERE status = 'executing'");
-    let words = ["reconcile", "--all", "--reset", "--yes", "--timeout", "1s", "-o", "json"];
+    let words = ["reconcile", "--all", "--reset", "--yes", "-o", "json", "--timeout"];
     // Before the first change is sent, and while it is being committed.
     for (commit, code) in [(false, 6), (true, 9)] {
         let proxy = Proxy::tcp(server);
@@ -159,7 +171,8 @@ fn a_black_hole_ends_a_bulk_act_within_one_budget() {
             proxy.trap(Trap::Hold(b"SET status = 'reconciling'".to_vec()));
         }
         let url = format!("{}?connect_timeout=4", proxy.url_of(&database.name));
-        let output = start(&words, &url).finish().expect_code(code);
+        let output = let_in("a bulk act begins", |limit| start(&[&words[..], &[limit]].concat(), &url).finish());
+        let output = output.expect_code(code);
         let report = output.json();
         let results = report["results"].as_array().unwrap();
         let begun = |item: &&serde_json::Value| item["detail"].as_str().unwrap().contains("not begun");
@@ -185,7 +198,7 @@ fn flooding(login: bool, flood: Vec<u8>) -> String {
             });
         }
     });
-    format!("postgresql://x@127.0.0.1:{port}/x?sslmode=disable&connect_timeout=5")
+    format!("postgresql://x@127.0.0.1:{port}/x?sslmode=disable&connect_timeout=100")
 }
 
 fn serve(client: &mut TcpStream, login: bool, flood: &[u8]) -> std::io::Result<()> {
@@ -208,13 +221,12 @@ fn notice() -> Vec<u8> {
 
 #[test]
 fn floods_end() {
-    let quick = |url: &str| sen(["status", "--timeout", "1s"]).database(url).timeout(PATIENCE);
-    let ends = |run: Sen, says: &str| {
-        let output = run.run().expect_code(6);
+    let ends = |url: &str, says: &str| {
+        let output = let_in(says, |limit| start(&["status", "--timeout", limit], url).finish()).expect_code(6);
         assert!(output.stderr.contains(says), "{says:?} is not in {}", output.stderr);
     };
-    ends(quick(&flooding(false, notice().repeat(100))), "more than 64 KiB before the log-in was over");
-    ends(quick(&flooding(true, notice().repeat(100))), "has not answered for 6s");
+    ends(&flooding(false, notice().repeat(100)), "more than 64 KiB before the log-in was over");
+    ends(&flooding(true, notice().repeat(100)), "has not answered for ");
     let long = [b"D".as_slice(), &(600_u32 << 20).to_be_bytes(), &[0; 60_000]].concat();
-    ends(quick(&flooding(true, long)), "more than 512 MiB is not read");
+    ends(&flooding(true, long), "more than 512 MiB is not read");
 }

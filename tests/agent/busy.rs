@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::harness::patience::until;
 use crate::harness::redis::Client;
 use crate::place::Place;
 
@@ -108,11 +109,7 @@ impl Worker {
 }
 
 fn until_completed(place: &Place, id: &str) {
-    let begun = Instant::now();
-    while place.hash(id)["status"] != "completed" {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", place.hash(id));
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("the end of the task", || place.hash(id)["status"] == "completed");
 }
 
 struct System {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::harness::patience::{longer, shown, until};
 use crate::harness::proxy::{Proxy, Target, Trap};
 use crate::harness::redis::Options;
 use crate::harness::sen::sen;
@@ -31,9 +32,7 @@ fn servers_that_refuse() {
         .conf("repl-diskless-sync-delay 0")
         .start();
     let on = |words: &[&str]| sen(words.iter().copied()).database(&replica.url());
-    while on(&["agent", "show", id]).run().code != 0 {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until("the replica has the task", || on(&["agent", "show", id]).run().code == 0);
     let status = on(&["status"]).run().expect_code(0).stdout;
     assert!(status.contains("on a replica; reading only"), "{status}");
     let told = on(&["agent", "cancel", id]).run().expect_code(5);
@@ -105,10 +104,13 @@ impl Between {
         Self { proxy: Proxy::tcp_to(Target::Tcp(address)), place }
     }
 
-    fn cancel(&self, id: &str) -> crate::harness::sen::Running {
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}?socket_connect_timeout=60", self.proxy.port())
+    }
+
+    fn cancel(&self, id: &str, limit: &str) -> crate::harness::sen::Running {
         self.place.make(id, "queued", "", &[]);
-        let url = format!("redis://127.0.0.1:{}?socket_connect_timeout=1", self.proxy.port());
-        sen(["agent", "cancel", id, "--timeout", "1s", "-o", "json"]).database(&url).start()
+        sen(["agent", "cancel", id, "--timeout", limit, "-o", "json"]).database(&self.url()).start()
     }
 
     fn status(&self, id: &str) -> String {
@@ -120,7 +122,7 @@ impl Between {
 fn a_lost_answer_is_looked_up() {
     let between = Between::new();
     between.proxy.trap(Trap::Answer(b"EVAL".to_vec()));
-    let report = between.cancel("t").finish().expect_code(0).json();
+    let report = between.cancel("t", "60s").finish().expect_code(0).json();
     assert_eq!((&report["applied"], between.status("t").as_str()), (&json!(1), "failed"));
     assert_eq!(between.place.events().len(), 1, "it was not made twice");
 }
@@ -129,7 +131,7 @@ fn a_lost_answer_is_looked_up() {
 fn a_lost_request_is_known_to_have_done_nothing() {
     let between = Between::new();
     between.proxy.trap(Trap::Request(b"EVAL".to_vec()));
-    let report = between.cancel("t").finish().expect_code(6).json();
+    let report = between.cancel("t", "60s").finish().expect_code(6).json();
     let detail = report["results"][0]["detail"].as_str().unwrap();
     assert!(detail.contains("nothing was written"), "{detail}");
     assert_eq!(between.status("t"), "queued");
@@ -139,7 +141,6 @@ fn a_lost_request_is_known_to_have_done_nothing() {
 #[test]
 fn every_change_that_is_cut_is_told_as_it_is() {
     let between = Between::new();
-    let url = format!("redis://127.0.0.1:{}?socket_connect_timeout=1", between.proxy.port());
     let rate = |server: &Between| server.place.server.run(&["EXISTS", "ratelimit:tenant:acme"]).int() == 1;
     let queued = |server: &Between| server.status("last") == "queued";
     type Done<'a> = &'a dyn Fn(&Between) -> bool;
@@ -153,8 +154,8 @@ fn every_change_that_is_cut_is_told_as_it_is() {
         {
             between.place.make("last", "in_progress", "gone", &[("attempts", "1")]);
             between.proxy.trap(trap);
-            let words = words.iter().copied().chain(["--timeout", "1s", "-o", "json"]);
-            let output = sen(words).database(&url).run().expect_code(code);
+            let words = words.iter().copied().chain(["--timeout", "60s", "-o", "json"]);
+            let output = sen(words).database(&between.url()).run().expect_code(code);
             assert_eq!(output.json()["results"][0]["outcome"], outcome, "{output:?}");
             assert_eq!(done(&between), code == 0, "{output:?}");
         }
@@ -165,31 +166,37 @@ fn every_change_that_is_cut_is_told_as_it_is() {
 /// What is held up on the way may arrive when `sen` has long gone. Then it is too late, and writes nothing.
 #[test]
 fn a_script_that_arrives_too_late_writes_nothing() {
-    let between = Between::new();
-    between.proxy.trap(Trap::Hold(b"EVAL".to_vec()));
-    let running = between.cancel("t");
-    between.proxy.wait_for_hold();
-    std::thread::sleep(Duration::from_millis(2500));
-    between.proxy.stall(false);
-    let output = running.finish().expect_code(1);
-    assert!(output.stdout.contains("nothing was written"), "{}", output.stdout);
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(
-        (between.status("t").as_str(), between.place.server.run(&["EXISTS", "stream:events"]).int()),
-        ("queued", 0)
-    );
+    shown("a script that is too late", |run| {
+        let between = Between::new();
+        between.proxy.trap(Trap::Hold(b"EVAL".to_vec()));
+        let mut running = between.cancel("t", &format!("{}ms", longer(run)));
+        until("it is sent", || between.proxy.is_stalled() || !running.is_running());
+        std::thread::sleep(Duration::from_millis(longer(run) + 1500));
+        between.proxy.stall(false);
+        let output = running.finish();
+        // Its time was over before it was let in, or this test came too late for it to look.
+        if [6, 9].contains(&output.code) {
+            return None;
+        }
+        let output = output.expect_code(1);
+        assert!(output.stdout.contains("nothing was written"), "{}", output.stdout);
+        let server = &between.place.server;
+        until("the script has arrived", || server.run(&["INFO", "commandstats"]).text().contains("cmdstat_eval:"));
+        assert_eq!((between.status("t").as_str(), server.run(&["EXISTS", "stream:events"]).int()), ("queued", 0));
+        Some(())
+    });
 }
 
 #[test]
 fn what_nobody_can_tell_is_unknown() {
-    let between = Between::new();
-    between.proxy.trap(Trap::Mute(b"EVAL".to_vec()));
-    let running = between.cancel("t");
-    let refuse = || between.proxy.refuse(true);
-    std::thread::sleep(Duration::from_millis(400));
-    refuse();
-    let output = running.finish().expect_code(9);
-    let report = output.json();
+    let output = shown("an act of which nobody can tell", |run| {
+        let between = Between::new();
+        between.proxy.refuse_when_sprung();
+        between.proxy.trap(Trap::Mute(b"EVAL".to_vec()));
+        let output = between.cancel("t", &format!("{}ms", longer(run))).finish();
+        (output.code != 6).then_some(output)
+    });
+    let report = output.expect_code(9).json();
     let detail = report["results"][0]["detail"].as_str().unwrap();
     assert!(detail.contains(report["operation"].as_str().unwrap()), "{detail}");
     assert_eq!((&report["unknown"], &report["results"][0]["outcome"]), (&json!(1), &json!("unknown")));

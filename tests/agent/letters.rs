@@ -1,7 +1,6 @@
 //! Failed agent tasks as dead letters: lists, groups, replay, export, and why none is discarded.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use sen_core::error::ErrorKind;
@@ -14,6 +13,7 @@ use sen_core::registry::{self, Access, Database};
 use sen_core::stores::url::Target;
 use sen_core::systems::node;
 
+use crate::harness::patience::PATIENCE;
 use crate::place::{Place, check_model};
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -22,7 +22,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 async fn open(place: &Place) -> Database {
     let target = Target::resolve(Some(&place.server.url()), &|_| None).unwrap();
-    registry::open(&target, Access::Write, Some(Duration::from_secs(5))).await.unwrap()
+    registry::open(&target, Access::Write, Some(PATIENCE)).await.unwrap()
 }
 
 fn letters(database: &Database) -> &dyn DeadLetters {

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use sen_core::model::report::{Outcome, Report};
 use sen_core::ops::act::{self, Author};
@@ -15,6 +14,7 @@ use sen_core::registry::{self, Access};
 use sen_core::stores::url::Target;
 use sen_core::systems::node::request::AgentRequest;
 
+use crate::harness::patience::PATIENCE;
 use crate::harness::redis::Answer;
 use crate::harness::scale::sized;
 use crate::place::{Place, check_model};
@@ -36,7 +36,7 @@ fn operator(place: &Arc<Place>, request: AgentRequest, ready: &Arc<Barrier>) -> 
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let target = Target::resolve(Some(&url), &|_| None).unwrap();
         runtime.block_on(async {
-            let database = registry::open(&target, Access::Write, Some(Duration::from_secs(20))).await.unwrap();
+            let database = registry::open(&target, Access::Write, Some(PATIENCE)).await.unwrap();
             let system = database.agents().unwrap();
             let action = system.plan(&request).await.unwrap();
             ready.wait();

@@ -351,7 +351,7 @@ fn completion_doctor_and_statistics() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let target = Target::resolve(Some(&place.server.url()), &|_| None).unwrap();
-        let database = registry::open(&target, Access::Read, Some(Duration::from_secs(5))).await.unwrap();
+        let database = registry::open(&target, Access::Read, Some(crate::harness::patience::PATIENCE)).await.unwrap();
         let system = database.system(node::NAME).unwrap();
         assert!(system.present().await.unwrap());
         assert_eq!(system.complete(Live::AgentTask, "task_0e41", 10).await.unwrap(), ["task_0e41c04ec91f"]);

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::fake::{CLEARTEXT, Fake};
+use crate::harness::patience::until;
 use crate::harness::sen::{Output, Sen, sen};
 
 const SECRET: &str = "s3cr3t-hunter2";
@@ -138,7 +139,7 @@ fn completion_goes_nowhere_a_file_leads_to() {
         sen(["__complete", "zsh", "2", "--", "sen", "inspect", "p"]).database(&url).run().expect_code(0);
         fake.heard().contains("connected")
     };
-    assert!((0..50).any(|_| asked()));
+    until("it is asked", asked);
 }
 
 /// Whoever names a file on the line that is being typed means the database in it.
@@ -152,7 +153,7 @@ fn completion_follows_a_file_that_is_named() {
         assert_eq!(sen(line).cwd(folder.path()).run().expect_code(0).stderr, "");
         fake.heard().contains("connected")
     };
-    assert!((0..50).any(|_| asked()));
+    until("it is asked", asked);
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn message(stream: &mut TcpStream, told: &Mutex<Vec<u8>>) -> std::io::Result<Vec
 }
 
 fn serve(mut stream: TcpStream, code: u8, told: &Mutex<Vec<u8>>) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(180)))?;
     // Requests for TLS are declined.
     while message(&mut stream, told)?.starts_with(&80_877_103_u32.to_be_bytes()) {
         stream.write_all(b"N")?;

@@ -63,15 +63,20 @@ fn the_last_words_of_a_connection_are_kept() {
         let victim = open(&server.socket_url("postgres"), &[]).await.unwrap();
         let admin = open(&server.socket_url("postgres"), &[]).await.unwrap();
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND application_name = 'sen'";
-        admin.client().batch_execute(end).await.unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let end_all = async || {
+            admin.client().batch_execute(end).await.unwrap();
+            let left = "DO $$ BEGIN WHILE EXISTS (SELECT FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND application_name = 'sen')
+                LOOP PERFORM pg_sleep(0.02), pg_stat_clear_snapshot(); END LOOP; END $$";
+            admin.client().batch_execute(left).await.unwrap();
+        };
+        end_all().await;
         let lost = victim.client().batch_execute("SELECT 1").await.unwrap_err();
         let lost = victim.explain(lost).await;
         assert_eq!((lost.kind(), lost.sqlstate()), (ErrorKind::Disconnected, Some("57P01")), "{lost:?}");
         assert!(lost.to_string().contains("terminating connection due to administrator command"), "{lost}");
 
         let victim = open(&server.socket_url("postgres"), &[]).await.unwrap();
-        let (sleeping, _) = tokio::join!(victim.client().batch_execute("SELECT pg_sleep(10)"), async {
+        let (sleeping, _) = tokio::join!(victim.client().batch_execute("SELECT pg_sleep(600)"), async {
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
             admin.client().batch_execute(end).await.unwrap();
         });

@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// A running server. Role `postgres` may do everything; its password is `s3cret`.
@@ -59,8 +60,16 @@ fn give_away(path: &Path) {
     }
 }
 
+/// A port that was free a moment ago, below those that the system gives to whoever connects somewhere or listens anywhere.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id().wrapping_mul(97).wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + u16::try_from(number % 20_000).unwrap();
+        if TcpListener::bind(("localhost", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 impl Server {
@@ -125,7 +134,7 @@ impl Server {
     }
 
     fn wait(&self, ready: impl Fn() -> bool) {
-        for _ in 0..200 {
+        for _ in 0..3600 {
             if ready() {
                 return;
             }
@@ -199,7 +208,7 @@ impl Bouncer {
             .spawn()
             .unwrap();
         let bouncer = Self { port, child, _dir: dir };
-        for _ in 0..100 {
+        for _ in 0..3600 {
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return bouncer;
             }

@@ -183,7 +183,7 @@ fn plant(place: &Place, sets: &[&[Saga]]) -> BTreeMap<String, String> {
         }
         Base::Sqlite(folder) => {
             let db = rusqlite::Connection::open(folder.path().join("sagas.db")).unwrap();
-            db.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
+            db.busy_timeout(crate::harness::patience::PATIENCE).unwrap();
             db.execute_batch(&sql).unwrap();
         }
     }

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::acts::until;
 use super::place::Place;
+use crate::harness::patience::{longer, shown};
 use crate::harness::peers::{self, Peer, SENPUKI_030, STENT_112};
+use crate::harness::python::Environment;
 
 fn causes(place: &Place, id: &str) -> Vec<Value> {
     let told = place.json(&["why", id], 0);
@@ -37,7 +39,7 @@ fn what_a_cancel_stopped_has_not_failed_and_is_not_replayed_unasked() {
         (&SENPUKI_030, Place::empty_postgres(), false),
     ] {
         let url = place.for_library();
-        let made = peers::ask(library, "stent/flow.py", &[&url, "dispatch", "slowly", "30"]);
+        let made = peers::ask(library, "stent/flow.py", &[&url, "dispatch", "slowly", "3600"]);
         let id = made["id"].as_str().unwrap();
         let _worker = Peer::start(library, "stent/worker.py", &[&url, "--ready"]);
         let step = |state: &str| place.count(&format!("tasks WHERE step_name = 'flows:hang' AND state = '{state}'"));
@@ -79,20 +81,29 @@ fn what_a_cancel_stopped_has_not_failed_and_is_not_replayed_unasked() {
 /// The step that was cancelled goes on: when it has ended, its row says so, and a replay would do it twice.
 #[test]
 fn what_a_cancel_stopped_and_has_happened_since_is_told() {
-    for (library, place) in [(&STENT_112, Place::empty_sqlite()), (&SENPUKI_030, Place::empty_postgres())] {
-        let url = place.for_library();
-        let made = peers::ask(library, "stent/flow.py", &[&url, "dispatch", "slowly", "6"]);
-        let id = made["id"].as_str().unwrap();
-        let _worker = Peer::start(library, "stent/worker.py", &[&url, "--ready"]);
-        let step = |state: &str| place.count(&format!("tasks WHERE step_name = 'flows:hang' AND state = '{state}'"));
-        until("the step", || step("running") == 1);
-        place.json(&["exec", "cancel", id, "--yes"], 0);
-        until("its end", || step("completed") == 1 && place.count("dead_tasks") == 1);
-        let letter = place.sql("SELECT id FROM dead_tasks");
-        is_told_as_cancelled(&place, id);
-        let shown = place.json(&["dlq", "show", &letter], 0);
-        assert_eq!(shown["verdict"]["state"], "stopped_by_cancel", "{shown:#}");
-        assert_eq!(shown["replay_steps"][0]["effect"], "runs_again", "{shown:#}");
-        place.act(&["dlq", "replay", &letter, "--yes"], 5);
+    let what = "a step that is cancelled before it ends";
+    shown(what, |run| ends_after_its_cancel(&STENT_112, &Place::empty_sqlite(), run));
+    shown(what, |run| ends_after_its_cancel(&SENPUKI_030, &Place::empty_postgres(), run));
+}
+
+/// The step takes the longer the more often it had ended before it could be cancelled.
+fn ends_after_its_cancel(library: &'static Environment, place: &Place, run: u32) -> Option<()> {
+    let url = place.for_library();
+    let seconds = (longer(run) * 5 / 1000).to_string();
+    let made = peers::ask(library, "stent/flow.py", &[&url, "dispatch", "slowly", &seconds]);
+    let id = made["id"].as_str().unwrap();
+    let _worker = Peer::start(library, "stent/worker.py", &[&url, "--ready"]);
+    let step = |state: &str| place.count(&format!("tasks WHERE step_name = 'flows:hang' AND state = '{state}'"));
+    until("the step", || step("running") + step("completed") == 1);
+    if place.command(&["exec", "cancel", id, "--yes"]).run().code != 0 || step("completed") == 1 {
+        return None;
     }
+    until("its end", || step("completed") == 1 && place.count("dead_tasks") == 1);
+    let letter = place.sql("SELECT id FROM dead_tasks");
+    is_told_as_cancelled(place, id);
+    let shown = place.json(&["dlq", "show", &letter], 0);
+    assert_eq!(shown["verdict"]["state"], "stopped_by_cancel", "{shown:#}");
+    assert_eq!(shown["replay_steps"][0]["effect"], "runs_again", "{shown:#}");
+    place.act(&["dlq", "replay", &letter, "--yes"], 5);
+    Some(())
 }

@@ -1,8 +1,7 @@
 //! Rows that somebody else holds at the moment of a replay, in PostgreSQL: letters are passed over, executions are waited for.
 
-use std::time::Duration;
-
 use super::place::{Place, Seed};
+use crate::harness::patience;
 use crate::harness::postgres::Database;
 
 fn database(place: &Place) -> &Database<'static> {
@@ -13,13 +12,7 @@ fn database(place: &Place) -> &Database<'static> {
 /// Until `count` rows of `from` are there.
 #[track_caller]
 fn until(place: &Place, count: u64, from: &str) {
-    for _ in 0..300 {
-        if place.count(from) == count {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("{from} holds {}, not {count}", place.count(from));
+    patience::until(&format!("{from} holds {count}"), || place.count(from) == count);
 }
 
 /// Without SKIP LOCKED one held letter would hold up its whole batch.

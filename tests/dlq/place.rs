@@ -78,7 +78,7 @@ impl Place {
             Self::Postgres(database) => database.psql(sql),
             Self::Sqlite(_) => {
                 let db = rusqlite::Connection::open(self.for_library()).unwrap();
-                db.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
+                db.busy_timeout(crate::harness::patience::PATIENCE).unwrap();
                 if !sql.trim_start().starts_with("SELECT") {
                     db.execute_batch(sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
                     return String::new();

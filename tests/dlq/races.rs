@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::place::{Place, Seed};
+use crate::harness::patience::{PATIENCE, shown, until};
 use crate::harness::peers::{self, STENT_112};
 use crate::harness::postgres::{Database, Server};
 use crate::harness::proxy::{Proxy, Trap};
@@ -87,7 +88,7 @@ fn race(place: &Place, operators: usize, count: usize, urls: &[String]) {
         assert!(rounds < 200, "it does not end");
         let start = |at: usize| -> Running {
             let words = ["dlq", "replay", "--all", "--yes", "--batch", "50", "-o", "json"];
-            sen(words).database(&urls[at % urls.len()]).timeout(Duration::from_secs(300)).start()
+            sen(words).database(&urls[at % urls.len()]).timeout(2 * PATIENCE).start()
         };
         let mut running: Vec<Option<Running>> = (0..operators).map(|at| Some(start(at))).collect();
         // In the first rounds everybody is killed at some moment, and nobody finishes the work in peace.
@@ -154,7 +155,7 @@ fn operators_at_once_report_what_is_in_the_table() {
             .map(|_| {
                 place
                     .command(&["dlq", "replay", "--all", "--yes", "--batch", "20", "-o", "json"])
-                    .timeout(Duration::from_secs(300))
+                    .timeout(2 * PATIENCE)
                     .start()
             })
             .collect();
@@ -176,9 +177,7 @@ fn a_replay_ends_while_letters_keep_arriving_and_touches_only_what_was_there() {
             Seed { id, ..Seed::default() }.plant(&place);
         }
         let running = place.command(&["dlq", "replay", "--all", "--yes", "--rate", "4/s", "-o", "json"]).start();
-        while place.count("dead_tasks WHERE id = 'a'") > 0 {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until("the first one", || place.count("dead_tasks WHERE id = 'a'") == 0);
         // One that died before the others, by its clock, and one after: neither stood there at the start.
         Seed { id: "early", moved_at: "2026-01-01T00:00:00", ..Seed::default() }.plant(&place);
         Seed { id: "late", moved_at: "2026-12-01T00:00:00", ..Seed::default() }.plant(&place);
@@ -234,10 +233,8 @@ fn an_interrupt_finishes_the_batch_and_says_what_is_left() {
     for id in ["a", "b", "c"] {
         Seed { id, ..Seed::default() }.plant(&place);
     }
-    let running = place.command(&["dlq", "replay", "--all", "--yes", "--rate", "30/m", "-o", "json"]).start();
-    while place.count("dead_tasks WHERE id = 'a'") > 0 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let running = place.command(&["dlq", "replay", "--all", "--yes", "--rate", "1/m", "-o", "json"]).start();
+    until("the first one", || place.count("dead_tasks WHERE id = 'a'") == 0);
     running.signal(Signal::INT);
     let output = running.finish().expect_code(130);
     let report = output.json();
@@ -247,27 +244,38 @@ fn an_interrupt_finishes_the_batch_and_says_what_is_left() {
 
 #[test]
 fn copies_made_by_the_original_tool_are_reported() {
-    for place in [Place::empty_postgres(), Place::empty_sqlite()] {
-        place.letters(&STENT_112, 6, &[]);
-        // The original reads the letters, ours replays them, the original goes on: its copies cannot be prevented.
-        let url = place.for_library();
-        let mut original = peers::Peer::start(&STENT_112, "stent/flow.py", &[&url, "replay-slowly"]);
-        let running = place.command(&["dlq", "replay", "--all", "--yes", "--rate", "6/s", "-o", "json"]).start();
-        while place.count("dead_tasks") > 5 {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let copied = original.tell();
-        assert!(copied["copied"].as_u64().unwrap() > 0);
-        let report = running.finish().expect_code(3).json();
-        let items = report["results"].as_array().unwrap();
-        let copies =
-            items.iter().filter(|item| item["subject"].as_str().unwrap().starts_with("stent:task:")).count() as u64;
-        let twice = place.count(
-            "(SELECT execution_id FROM tasks WHERE state = 'pending' GROUP BY execution_id HAVING count(*) > 1) AS twice",
-        );
-        assert!(twice > 0, "the race did not happen");
-        assert_eq!(copies, twice, "{report}");
+    for make in [Place::empty_postgres, Place::empty_sqlite] {
+        shown("the original goes on while letters are replayed", |run| {
+            copied_meanwhile(&make(), ["360/m", "60/m", "20/m", "10/m"].get(run as usize)?)
+        });
     }
+}
+
+/// Nothing when the replay had ended before the original had made its copies, for which a slower pace gives more time.
+fn copied_meanwhile(place: &Place, rate: &str) -> Option<()> {
+    place.letters(&STENT_112, 6, &[]);
+    // The original reads the letters, ours replays them, the original goes on: its copies cannot be prevented.
+    let url = place.for_library();
+    let mut original = peers::Peer::start(&STENT_112, "stent/flow.py", &[&url, "replay-slowly"]);
+    let mut running = place.command(&["dlq", "replay", "--all", "--yes", "--rate", rate, "-o", "json"]).start();
+    until("the first one", || place.count("dead_tasks") <= 5);
+    let copied = original.tell();
+    assert!(copied["copied"].as_u64().unwrap() > 0);
+    let in_time = running.is_running();
+    let output = running.finish();
+    if !in_time || output.code == 0 {
+        return None;
+    }
+    let report = output.expect_code(3).json();
+    let items = report["results"].as_array().unwrap();
+    let copies =
+        items.iter().filter(|item| item["subject"].as_str().unwrap().starts_with("stent:task:")).count() as u64;
+    let twice = place.count(
+        "(SELECT execution_id FROM tasks WHERE state = 'pending' GROUP BY execution_id HAVING count(*) > 1) AS twice",
+    );
+    assert!(twice > 0, "the race did not happen");
+    assert_eq!(copies, twice, "{report}");
+    Some(())
 }
 
 /// A task with a name-based id is another tool's all the same, and what an earlier `sen` made is not.

@@ -18,7 +18,7 @@ impl Ears {
     fn open(redis: &Redis) -> Self {
         let path = redis.url().trim_start_matches("redis+unix://").to_owned();
         let mut stream = UnixStream::connect(path).unwrap();
-        stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(crate::harness::patience::PATIENCE)).unwrap();
         stream.write_all(b"PSUBSCRIBE *\r\n").unwrap();
         let mut ears = Self(BufReader::new(stream));
         assert_eq!(ears.parts(), ["psubscribe", "*", "1"]);

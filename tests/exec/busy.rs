@@ -3,6 +3,7 @@
 use sen_core::time::Timestamp;
 
 use crate::Place;
+use crate::harness::patience::until;
 use crate::harness::peers::{Peer, SENPUKI_030, STENT_112};
 use crate::harness::python::Environment;
 use crate::harness::scale::sized;
@@ -20,7 +21,7 @@ fn no_alarm_while_it_works_and_one_when_its_worker_is_killed(library: &Environme
     worker.kill();
     // Nobody can tell a killed worker from a slow one before a lease of its is over, for up to fifteen seconds. What is
     // asked of the rows here is only that; then the alarm has to be in one of the next two polls.
-    place.until("a lease is over", || {
+    until("a lease is over", || {
         let now = Timestamp::here().to_string();
         place.count(&format!("tasks WHERE state = 'running' AND lease_expires_at < '{}'", now.trim_end_matches('Z')))
             > 0

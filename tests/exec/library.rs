@@ -133,6 +133,7 @@ fn everything_is_told(environment: &Environment, place: &Place<'_>, codec: &str)
     assert!(made.len() > 18, "{made:?}");
     // A worker is given a minute to end an execution whose last task has ended: its times are moved.
     let stranded = made["stranded"].as_str().unwrap();
+    place.dated("tasks", "completed_at", stranded, 0);
     assert_eq!(place.json(&["exec", "list", "--state", "settling"])[0]["id"], stranded);
     for (table, column) in [("tasks", "created_at"), ("tasks", "completed_at"), ("executions", "created_at")] {
         place.dated(table, column, stranded, 5);

@@ -1,12 +1,11 @@
 //! Pages and streams over many rows: each row once, in constant memory, in one round trip.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use crate::Place;
 use crate::harness::peers::{self, STENT_112};
 use crate::harness::postgres::{Options, Server};
-use crate::harness::proxy::Proxy;
+use crate::harness::proxy::round_trips;
 use crate::harness::scale::sized;
 use crate::harness::sen::{SEN, sen};
 
@@ -124,14 +123,11 @@ fn lists_and_details_take_one_round_trip_after_the_login() {
         (&["stats"], 2),
         (&["inspect", execution], 2),
     ] {
-        let proxy = Proxy::unix(&server);
         // More than 8 KiB of questions leave in several writes, none of which waits for an answer.
-        proxy.latency(Duration::from_millis(100));
-        sen(args).database(&proxy.url_of(&database.name)).run().expect_code(0);
-        let seen = proxy.seen_to_the_end();
-        assert_eq!(seen.len(), 1, "one connection: {seen:?}");
-        assert_eq!(seen[0].flights, flights, "{args:?}: {seen:?}");
-        assert!(seen[0].messages.iter().all(|message| *message != "Close"), "{seen:?}");
+        let seen = round_trips(&server, flights, |proxy| {
+            sen(args).database(&proxy.url_of(&database.name)).run().expect_code(0);
+        });
+        assert!(seen.messages.iter().all(|message| *message != "Close"), "{seen:?}");
     }
     let log = server.log();
     assert!(!log.contains("unexpected EOF"), "{log}");

@@ -1,6 +1,7 @@
 //! Tasks that wait while a worker polls: for others' tags, at a limit of their step, or with nobody there at all. Workers of the
 //! real libraries, in both stores; times are moved where minutes have to pass.
 
+use crate::harness::patience::until;
 use crate::harness::peers::{self, Peer};
 use crate::harness::python::Environment;
 use crate::why::rules;
@@ -17,7 +18,7 @@ fn worker(library: &Environment, place: &Place<'_>, words: &[&str]) -> Peer {
 }
 
 fn ended(place: &Place<'_>, id: &str) {
-    place.until("an execution completes", || {
+    until("an execution completes", || {
         place.count(&format!("executions WHERE id = '{id}' AND state = 'completed'")) == 1
     });
 }
@@ -77,7 +78,7 @@ fn a_limit_of_the_step_holds_back() {
     for (library, place) in cells() {
         let _worker = worker(library, &place, &["--queue", "desk"]);
         let first = dispatched(library, &place, &["narrow", "3600", "--queue", "desk"]);
-        place.until("the first one runs", || place.count("tasks WHERE state = 'running'") == 1);
+        until("the first one runs", || place.count("tasks WHERE state = 'running'") == 1);
         let id = dispatched(library, &place, &["narrow", "3600", "--queue", "desk"]);
         aged(&place, &first, 11);
         aged(&place, &id, 10);

@@ -3,12 +3,13 @@
 //! `make.py` makes them by running the library: those of `library.rs` are used here, too, for making them takes long (Stent 1.1.2 and
 //! Senpuki 0.3.0, each in PostgreSQL and SQLite). Where time has to pass, times are moved, and that is said in the table.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sen_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::Place;
+use crate::harness::patience::PATIENCE;
 use crate::harness::peers::{self, Peer, STENT_112};
 
 impl Place<'_> {
@@ -27,20 +28,18 @@ impl Place<'_> {
             Self::Postgres(database) => database.psql(&sql).trim().parse().unwrap(),
             Self::Sqlite(_) => {
                 let file = rusqlite::Connection::open(self.for_library()).unwrap();
-                file.busy_timeout(Duration::from_secs(10)).unwrap();
+                file.busy_timeout(PATIENCE).unwrap();
                 file.query_row(&sql, [], |row| row.get(0)).unwrap()
             }
         }
     }
 
-    /// Waits until something holds; the machine may be busy.
-    #[track_caller]
-    pub(crate) fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
-        let end = Instant::now() + Duration::from_secs(120);
-        while !holds() {
-            assert!(Instant::now() < end, "this did not come: {what}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+    /// Lets the leases of a killed worker be over.
+    pub(crate) fn leases_are_over(&self, worker: &str) {
+        let then = Timestamp::here().minus(Duration::from_secs(60)).to_string();
+        let then = then.trim_end_matches('Z');
+        let held = format!("worker_id = '{worker}' AND state = 'running'");
+        self.change(&format!("UPDATE tasks SET lease_expires_at = '{then}' WHERE {held}"));
     }
 
     pub(crate) fn change(&self, sql: &str) {
@@ -48,7 +47,7 @@ impl Place<'_> {
             Self::Postgres(database) => drop(database.psql(sql)),
             Self::Sqlite(_) => {
                 let file = rusqlite::Connection::open(self.for_library()).unwrap();
-                file.busy_timeout(Duration::from_secs(10)).unwrap();
+                file.busy_timeout(PATIENCE).unwrap();
                 file.execute_batch(sql).unwrap();
             }
         }

@@ -15,8 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-/// How long a server may take to come up or to go down on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+use super::patience::{PATIENCE, until};
 
 /// The longest socket path the kernel takes is 107 bytes; `/.s.PGSQL.65535` needs 15 of them.
 const LONGEST_SOCKET_DIR: usize = 90;
@@ -151,11 +150,7 @@ pub struct Daemon {
 
 /// Waits until none of these processes is there any more.
 pub fn wait_for_the_end_of(pids: &[i32]) {
-    let start = Instant::now();
-    while pids.iter().any(|pid| alive(*pid) && !zombie(*pid)) {
-        assert!(start.elapsed() < PATIENCE, "processes that were killed are still there: {pids:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("the end of what was killed", || !pids.iter().any(|pid| is_running(*pid)));
 }
 
 impl Daemon {
@@ -192,8 +187,7 @@ impl Daemon {
     pub fn wait_until(&self, what: &str, ready: impl Fn() -> bool) {
         let start = Instant::now();
         while !ready() {
-            let gone = !alive(self.pid) || zombie(self.pid);
-            assert!(!gone, "{what} ended while starting; its log:\n{}", self.log());
+            assert!(is_running(self.pid), "{what} ended while starting; its log:\n{}", self.log());
             assert!(start.elapsed() < PATIENCE, "{what} did not come up in {PATIENCE:?}; its log:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -226,8 +220,9 @@ impl Drop for Daemon {
     }
 }
 
-/// Whether the process has ended and only waits to be reaped by the watchdog, which is busy reading.
-fn zombie(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
+/// Whether the process runs: one that has ended and only waits to be reaped does not.
+pub fn is_running(pid: i32) -> bool {
+    let zombie = fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')));
+    alive(pid) && !zombie
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-use super::daemon::PATIENCE;
+use super::patience::{PATIENCE, shown};
 use super::postgres::{Server, USER};
 use super::wire::{Splitter, client_message};
 
@@ -169,6 +169,8 @@ struct State {
     latency: Duration,
     stalled: bool,
     refusing: bool,
+    /// Whether a trap that is sprung also closes the door.
+    refuses_when_sprung: bool,
     traps: Vec<Set>,
     target: Option<Target>,
 }
@@ -263,6 +265,11 @@ impl Proxy {
         self.shared.lock().refusing = refusing;
     }
 
+    /// Closes at once what new clients open, from the moment on in which the next trap is sprung.
+    pub fn refuse_when_sprung(&self) {
+        self.shared.lock().refuses_when_sprung = true;
+    }
+
     /// Leads new connections to another server.
     pub fn lead_to(&self, target: Target) {
         self.shared.lock().target = Some(target);
@@ -284,6 +291,11 @@ impl Proxy {
     /// Sets a trap that is armed once a client has sent `after`: for bytes that also occur earlier.
     pub fn trap_after(&self, after: &str, trap: Trap) {
         self.shared.lock().traps.push(Set { after: Some(after.as_bytes().to_vec()), trap });
+    }
+
+    /// Whether traffic is held back now.
+    pub fn is_stalled(&self) -> bool {
+        self.shared.lock().stalled
     }
 
     /// Waits until a [`Trap::Hold`] has stalled the traffic.
@@ -321,6 +333,22 @@ impl Proxy {
     pub fn seen(&self) -> Vec<Seen> {
         self.shared.lock().links.iter().map(|link| link.seen.clone()).collect()
     }
+}
+
+/// What was seen of a command that makes so many round trips after its log-in, on one connection.
+///
+/// What leaves the client ahead in several writes is taken for further flights when the client was held up between them. That
+/// can only add some, so that one run with as many as wanted is enough.
+#[track_caller]
+pub fn round_trips(server: &Server, wanted: usize, run: impl Fn(&Proxy)) -> Seen {
+    shown(&format!("{wanted} round trips on one connection"), |number| {
+        let proxy = Proxy::unix(server);
+        proxy.latency(Duration::from_millis(100 + 200 * u64::from(number)));
+        run(&proxy);
+        let mut seen = proxy.seen_to_the_end();
+        assert_eq!(seen.len(), 1, "one connection: {seen:?}");
+        seen.pop().filter(|seen| seen.flights == wanted)
+    })
 }
 
 impl Drop for Proxy {
@@ -408,6 +436,7 @@ fn pump(shared: &Shared, index: usize, mut from: Stream, mut to: Stream, directi
                 // All of them are asked, because a chunk that springs one may arm another.
                 let sprung: Vec<bool> = state.traps.iter_mut().map(|set| set.springs(chunk)).collect();
                 let sprung = sprung.iter().position(|sprung| *sprung);
+                state.refusing |= sprung.is_some() && state.refuses_when_sprung;
                 match sprung.map(|at| state.traps.remove(at).trap) {
                     Some(Trap::Request(_)) => break,
                     Some(Trap::Answer(_)) => link.withhold = true,

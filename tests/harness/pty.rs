@@ -2,17 +2,16 @@
 
 use std::ffi::OsStr;
 use std::io::{Read as _, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use tempfile::TempDir;
 
+use super::patience::PATIENCE;
 use super::sen::{SEN, clean_environment};
-
-/// How long a program in the terminal may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A command line to be run in a terminal.
 pub struct Terminal {
@@ -77,17 +76,29 @@ impl Terminal {
         drop(pair.slave);
         let mut reader = pair.master.try_clone_reader().expect("a terminal can be read");
         let keyboard = pair.master.take_writer().expect("a terminal can be written");
-        let raw = Arc::new(Mutex::new(Vec::new()));
+        let raw = Arc::new(Mutex::new(Written::default()));
         let sink = Arc::clone(&raw);
         let pump = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             // Reading fails, rather than ends, when the last process has let go of the terminal.
             while let Ok(length @ 1..) = reader.read(&mut buffer) {
-                sink.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..length]);
+                let mut written = sink.lock().unwrap_or_else(PoisonError::into_inner);
+                written.bytes.extend_from_slice(&buffer[..length]);
+                let end = written.bytes.len();
+                written.ends.push(end);
             }
         });
-        Live { child, keyboard, master: pair.master, raw, pump: Some(pump), size: self.size, _home: self.home }
+        let (mark, pump) = (AtomicUsize::new(0), Some(pump));
+        Live { child, keyboard, master: pair.master, raw, mark, pump, size: self.size, _home: self.home }
     }
+}
+
+/// What the program wrote.
+#[derive(Default)]
+struct Written {
+    bytes: Vec<u8>,
+    /// Where each piece of it ended: what stood on the screen, one picture after another.
+    ends: Vec<usize>,
 }
 
 /// A program running in a terminal; dropping it kills it.
@@ -95,7 +106,9 @@ pub struct Live {
     child: Box<dyn Child + Send + Sync>,
     keyboard: Box<dyn Write + Send>,
     master: Box<dyn MasterPty + Send>,
-    raw: Arc<Mutex<Vec<u8>>>,
+    raw: Arc<Mutex<Written>>,
+    /// Up to where what was written has been waited for, or was there when the test last acted.
+    mark: AtomicUsize,
     pump: Option<JoinHandle<()>>,
     size: PtySize,
     _home: TempDir,
@@ -104,23 +117,38 @@ pub struct Live {
 impl Live {
     /// Types something; Ctrl-C is `"\u{3}"`, Enter is `"\r"`.
     pub fn type_keys(&mut self, keys: &str) {
+        self.mark_now();
         self.keyboard.write_all(keys.as_bytes()).and_then(|()| self.keyboard.flush()).expect("the terminal takes keys");
     }
 
     /// Changes the size, as a person dragging the window does.
     pub fn resize(&mut self, rows: u16, columns: u16) {
+        self.mark_now();
         self.size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
         self.master.resize(self.size).expect("a terminal can be resized");
     }
 
     /// The screen now.
     pub fn screen(&self) -> String {
-        render(&self.raw.lock().unwrap_or_else(PoisonError::into_inner), self.size)
+        render(&self.written().bytes, self.size)
+    }
+
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.raw.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn mark_now(&self) {
+        self.mark.store(self.written().bytes.len(), Ordering::Relaxed);
     }
 
     /// Everything written so far, escape sequences included.
     pub fn raw(&self) -> Vec<u8> {
-        self.raw.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.written().bytes.clone()
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_none()
     }
 
     /// The program's process id.
@@ -129,12 +157,33 @@ impl Live {
         rustix::process::Pid::from_raw(id).expect("a process id is positive")
     }
 
-    /// Waits until the screen shows this text.
+    /// Waits until the screen shows this text, or has shown it since the test last acted or waited: what is shown for a while
+    /// only may be gone again when a test that was held up looks.
     #[track_caller]
     pub fn wait_for(&self, text: &str) {
+        self.wait_until(text, |screen| screen.contains(text));
+    }
+
+    /// The same for anything that can be seen on a screen.
+    #[track_caller]
+    pub fn wait_until(&self, what: &str, shows: impl Fn(&str) -> bool) {
         let start = Instant::now();
-        while !self.screen().contains(text) {
-            assert!(start.elapsed() < PATIENCE, "{text:?} never appeared; the screen:\n{}", self.screen());
+        let mut looked_at = self.mark.load(Ordering::Relaxed);
+        loop {
+            let (bytes, ends) = {
+                let written = self.written();
+                let first = written.ends.partition_point(|end| *end <= looked_at);
+                (written.bytes.clone(), written.ends[first..].to_vec())
+            };
+            let pictures = [looked_at].into_iter().chain(ends);
+            for end in pictures {
+                if shows(&render(&bytes[..end], self.size)) {
+                    self.mark.store(end, Ordering::Relaxed);
+                    return;
+                }
+                looked_at = end;
+            }
+            assert!(start.elapsed() < PATIENCE, "{what:?} never appeared; the screen:\n{}", self.screen());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -152,7 +201,7 @@ impl Live {
         if let Some(pump) = self.pump.take() {
             pump.join().expect("the reader does not panic");
         }
-        let raw = self.raw.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let raw = self.raw();
         Shown { screen: render(&raw, self.size), raw, code: status.exit_code() }
     }
 }

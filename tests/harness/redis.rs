@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use rustix::process::Signal;
 
 use super::INSTALL;
 use super::daemon::{self, Daemon};
+use super::postgres::free_port;
 
 /// Where `redis-server` (or Valkey's) is: `SEN_TEST_REDIS_SERVER`, else in PATH or where Debian puts servers.
 fn server_program() -> PathBuf {
@@ -93,11 +93,6 @@ impl Options {
         daemon.wait_until("redis-server", || UnixStream::connect(&socket).is_ok());
         Redis { daemon, home, port, tls_port }
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("a listener has an address").port()
 }
 
 /// A running Redis.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::patience::{longer, shown};
 use super::sen::clean_environment;
 
 /// How a runbook ended.
@@ -24,6 +25,14 @@ impl Ended {
 
 /// Runs a script with the `sen` under test first in its path.
 pub fn run(script: &str, args: &[&str], url: &str) -> Ended {
+    // A wait's time bounds its log-in, too: where that was over first, the run shows nothing.
+    shown(script, |number| {
+        let ended = run_once(script, args, url, longer(number));
+        (!ended.said.contains("no answer within")).then_some(ended)
+    })
+}
+
+fn run_once(script: &str, args: &[&str], url: &str, wait: u64) -> Ended {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let own = Path::new(env!("CARGO_BIN_EXE_sen")).parent().expect("it lies in a folder");
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -36,7 +45,7 @@ pub fn run(script: &str, args: &[&str], url: &str) -> Ended {
         .envs(clean_environment())
         .env("PATH", path)
         .env("DATABASE_URL", url)
-        .env("WAIT", "1s")
+        .env("WAIT", format!("{wait}ms"))
         .env("SETTLE", "2s")
         .current_dir(std::env::temp_dir())
         .stdin(Stdio::null())

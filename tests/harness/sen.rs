@@ -5,11 +5,14 @@ use std::io::{Read, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
+
+use super::patience::{PATIENCE, until};
 
 /// The program under test.
 pub const SEN: &str = env!("CARGO_BIN_EXE_sen");
@@ -65,7 +68,7 @@ pub fn sen<I: IntoIterator<Item: AsRef<OsStr>>>(args: I) -> Sen {
         env: Vec::new(),
         stdin: None,
         cwd: None,
-        timeout: Duration::from_secs(60),
+        timeout: PATIENCE,
     }
 }
 
@@ -104,7 +107,7 @@ impl Sen {
         self
     }
 
-    /// After this time it is killed and the test fails (60 s unless told).
+    /// After this time it is killed and the test fails ([`PATIENCE`] unless told).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -135,15 +138,15 @@ impl Sen {
         }
         let stdout = collect(child.stdout.take().expect("stdout is piped"));
         let stderr = collect(child.stderr.take().expect("stderr is piped"));
-        Running { child, stdout: Some(stdout), stderr: Some(stderr), started, timeout: self.timeout, _home: home }
+        Running { child, stdout, stderr, started, timeout: self.timeout, _home: home }
     }
 }
 
 /// A run that has not ended yet; dropping it kills it.
 pub struct Running {
     child: Child,
-    stdout: Option<JoinHandle<Vec<u8>>>,
-    stderr: Option<JoinHandle<Vec<u8>>>,
+    stdout: Stream,
+    stderr: Stream,
     started: Instant,
     timeout: Duration,
     _home: TempDir,
@@ -165,15 +168,17 @@ impl Running {
         rustix::process::kill_process(pid_of(&self.child), signal).expect("a child can be signalled");
     }
 
+    /// Waits until what it has printed so far is as it should be.
+    #[track_caller]
+    pub fn wait_until(&self, what: &str, printed: impl Fn(&str) -> bool) {
+        until(what, || printed(&self.stdout.text()));
+    }
+
     /// Waits for its end.
     pub fn finish(mut self) -> Output {
         let status = self.wait();
         let took = self.started.elapsed();
-        let text = |handle: Option<JoinHandle<Vec<u8>>>| {
-            let bytes = handle.map(|handle| handle.join().expect("the reader does not panic")).unwrap_or_default();
-            String::from_utf8_lossy(&bytes).into_owned()
-        };
-        let (stdout, stderr) = (text(self.stdout.take()), text(self.stderr.take()));
+        let (stdout, stderr) = (self.stdout.whole(), self.stderr.whole());
         let Some(status) = status else {
             panic!("sen did not end in {:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}", self.timeout);
         };
@@ -216,10 +221,34 @@ fn code_of(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| -status.signal().unwrap_or_default())
 }
 
-fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes);
-        bytes
-    })
+/// What a child writes, collected as it comes.
+struct Stream {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Stream {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+
+    /// All of it, once it has ended.
+    fn whole(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the reader does not panic");
+        }
+        self.text()
+    }
+}
+
+fn collect(mut pipe: impl Read + Send + 'static) -> Stream {
+    let bytes = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&bytes);
+    let reader = std::thread::spawn(move || {
+        let mut buffer = [0; 64 * 1024];
+        while let Ok(length @ 1..) = pipe.read(&mut buffer) {
+            sink.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..length]);
+        }
+    });
+    Stream { bytes, reader: Some(reader) }
 }

@@ -1,22 +1,14 @@
 //! `sen once` as a person or a script uses it.
 
-use std::fs;
-use std::path::Path;
-use std::time::{Duration, Instant};
-
 use rustix::process::Signal;
 use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
 
+use crate::harness::daemon::{is_running, send};
+use crate::harness::patience::until as wait_for;
 use crate::harness::pty::terminal;
 use crate::place::Place;
-
-fn wait_for(what: &str, done: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < Duration::from_secs(20), "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
 
 fn result(place: &Place, key: &str) -> Value {
     let text = place.sql(&format!("SELECT CAST(execution_result AS text) FROM sentinel_leases WHERE key = '{key}'"));
@@ -167,10 +159,19 @@ fn failures_before_the_start_end_with_125() {
     assert!(old.stderr.contains("older than 0.4.2"), "{}", old.stderr);
 }
 
+/// A script that ends with `rest` when a file is there, and that file.
+fn until_told(folder: &tempfile::TempDir, rest: &str) -> (PathBuf, String) {
+    let go = folder.path().join("go");
+    let script = format!("while [ ! -e '{}' ]; do sleep 0.05; done; {rest}", go.display());
+    (go, script)
+}
+
 #[test]
 fn a_held_key_is_75_and_can_be_waited_for() {
     for place in [Place::sqlite(), Place::postgres()] {
-        let holder = place.sen(&["once", "k", "--", "sh", "-c", "sleep 1.5; echo done"]).start();
+        let folder = tempfile::tempdir().unwrap();
+        let (go, script) = until_told(&folder, "echo done");
+        let holder = place.sen(&["once", "k", "--", "sh", "-c", &script]).start();
         wait_for("the claim", || place.status("k") == "executing");
         let held = place.sen(&["once", "k", "--", "true"]).run().expect_code(75);
         assert!(held.stderr.contains("is being run by"), "{}", held.stderr);
@@ -178,8 +179,12 @@ fn a_held_key_is_75_and_can_be_waited_for() {
         place.sen(&["once", "--wait", "200ms", "k", "--", "true"]).run().expect_code(75);
         let described = place.sen(&["once", "--describe", "-o", "json", "k", "--", "true"]).run().expect_code(0).json();
         assert_eq!((&described["state"], &described["exit_code"]), (&"alive".into(), &75.into()));
-        let waited = place.sen(&["once", "--wait", "20s", "--print-cached", "k", "--", "false"]).run().expect_code(0);
-        assert_eq!(waited.stdout, "done\n");
+        let refused = || place.events("k").matches("rejected").count();
+        let before = refused();
+        let waiter = place.sen(&["once", "--wait", "10m", "--print-cached", "k", "--", "false"]).start();
+        wait_for("the waiter", || refused() > before);
+        fs::write(go, "").unwrap();
+        assert_eq!(waiter.finish().expect_code(0).stdout, "done\n");
         holder.finish().expect_code(0);
     }
 }
@@ -187,10 +192,14 @@ fn a_held_key_is_75_and_can_be_waited_for() {
 #[test]
 fn a_waiter_takes_over_what_was_given_back() {
     let place = Place::postgres();
-    let holder = place.sen(&["once", "--on-failure", "release", "k", "--", "sh", "-c", "sleep 1; exit 1"]).start();
+    let folder = tempfile::tempdir().unwrap();
+    let (go, script) = until_told(&folder, "exit 1");
+    let holder = place.sen(&["once", "--on-failure", "release", "k", "--", "sh", "-c", &script]).start();
     wait_for("the claim", || place.status("k") == "executing");
-    let waiter = place.sen(&["once", "--wait", "20s", "k", "--", "echo", "mine"]).run().expect_code(0);
-    assert_eq!(waiter.stdout, "mine\n");
+    let waiter = place.sen(&["once", "--wait", "10m", "k", "--", "echo", "mine"]).start();
+    wait_for("the waiter", || place.events("k").contains("rejected"));
+    fs::write(go, "").unwrap();
+    assert_eq!(waiter.finish().expect_code(0).stdout, "mine\n");
     holder.finish().expect_code(1);
     // Waiting looks; it does not knock: one rejection.
     assert_eq!(place.events("k"), "acquired executing rejected released acquired executing completed");
@@ -238,10 +247,12 @@ fn signals_are_passed_on_and_the_second_ctrl_c_kills() {
         running.signal(signal);
         running.finish().expect_code(code);
     }
-    let mut stubborn = start(&place, folder.path(), &["stubborn"], "trap '' INT");
-    stubborn.signal(Signal::INT);
+    let heard = folder.path().join("heard");
+    let script = format!("trap ': > \"{}\"' INT", heard.display());
+    let mut stubborn = start(&place, folder.path(), &["stubborn"], &script);
     stubborn.signal(Signal::TSTP);
-    std::thread::sleep(Duration::from_millis(400));
+    stubborn.signal(Signal::INT);
+    wait_for("the command hears the first one", || heard.exists());
     assert!(stubborn.is_running());
     stubborn.signal(Signal::INT);
     stubborn.finish().expect_code(137);
@@ -255,7 +266,11 @@ fn ctrl_c_in_a_terminal() {
     live.wait_for("ready");
     live.type_keys("\u{3}");
     live.wait_for("heard");
-    live.type_keys("\u{3}");
+    // The terminal tells both. Two that come before `sen` has looked are one to it, so they go on until it has heard a second.
+    while live.is_running() {
+        live.type_keys("\u{3}");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+    }
     assert_eq!(live.finish().code, 137);
 }
 
@@ -274,11 +289,11 @@ fn a_command_that_reads_the_terminal_gets_it_and_gives_it_back() {
 #[test]
 fn a_process_left_behind_does_not_hold_the_end_up() {
     let place = Place::sqlite();
-    let start = Instant::now();
-    let output = place.sen(&["once", "k", "--", "sh", "-c", "sleep 30 & echo done"]).run().expect_code(0);
-    assert_eq!(output.stdout, "done\n");
+    let output = place.sen(&["once", "k", "--", "sh", "-c", "sleep 600 & echo $!"]).run().expect_code(0);
+    let left: i32 = output.stdout.trim().parse().unwrap();
+    assert!(is_running(left), "it was waited for");
+    send(left, Signal::KILL);
     assert!(output.stderr.contains("left a process behind"), "{}", output.stderr);
-    assert!(start.elapsed() < Duration::from_secs(15));
     assert_eq!(place.status("k"), "completed");
 }
 

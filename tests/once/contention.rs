@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::harness::patience::until;
 use crate::harness::scale::sized;
 use crate::harness::sen::SEN;
 use crate::place::Place;
@@ -22,6 +24,14 @@ impl Dice {
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) % sides
     }
+}
+
+/// Whether a process has this file in its command line.
+fn is_named(file: &Path) -> bool {
+    let file = file.to_str().unwrap();
+    fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| {
+        fs::read(entry.path().join("cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(file))
+    })
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -51,6 +61,8 @@ fn contend(place: &Place, contenders: u64, keys: u64, seed: u64) {
                 let mut dice = Dice(seed.wrapping_add(contender * 7919) | 1);
                 for key in 0..keys {
                     let fate = ["before", "after", "", "", "", "", "", ""][dice.roll(8) as usize];
+                    // Of the first two it is certain what becomes of them, whatever the dice say of the others.
+                    let fate = ["before", ""].get(key as usize).copied().unwrap_or(fate);
                     let mut running = Command::new(SEN)
                         .args(["once", "-q", &format!("k{key}"), "--", "sh", "-c", SCRIPT])
                         .args([&format!("c{contender}"), fate])
@@ -63,7 +75,7 @@ fn contend(place: &Place, contenders: u64, keys: u64, seed: u64) {
                         .stderr(Stdio::null())
                         .spawn()
                         .unwrap();
-                    if dice.roll(6) == 0 {
+                    if dice.roll(6) == 0 && key > 1 {
                         std::thread::sleep(Duration::from_micros(dice.roll(60_000)));
                         let _ = running.kill();
                     }
@@ -72,8 +84,7 @@ fn contend(place: &Place, contenders: u64, keys: u64, seed: u64) {
             });
         }
     });
-    // What a killed `sen` left behind may still be writing.
-    std::thread::sleep(Duration::from_millis(500));
+    until("the end of what a killed `sen` has left behind, which may still be writing", || !is_named(&log));
     let mut starts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for line in fs::read_to_string(&log).unwrap().lines() {
         let key = line.split(' ').next().unwrap().to_owned();

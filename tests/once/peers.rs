@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::harness::patience::until;
 use crate::harness::peers::{SENTINEL_042, SENTINEL_050, ask};
 use crate::harness::postgres::{Database, Server};
 use crate::harness::python::Environment;
@@ -61,26 +62,33 @@ fn both_directions() {
         // A live worker of Python's is left alone, then waited for.
         let mut alive = worker(environment, &database, "their-work", "30000", "600000");
         once(&database, &["their-work", "--", "true"]).run().expect_code(75);
-        let waiting = once(&database, &["--wait", "20s", "--print-cached", "their-work", "--", "true"]).start();
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        let waiting = once(&database, &["--wait", "10m", "--print-cached", "their-work", "--", "true"]).start();
+        let there =
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sen' AND datname = current_database()";
+        until("the waiter", || database.psql(there) != "0");
         alive.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
         let waited = waiting.finish().expect_code(0);
         assert_eq!(serde_json::from_str::<Value>(&waited.stdout).unwrap(), json!({"by": "alive"}));
         alive.wait().unwrap();
         // A command of ours at work is left alone by Python.
-        let mut mine = once(&database, &["our-work", "--", "sleep", "60"]).start();
-        while database.psql("SELECT status FROM sentinel_leases WHERE key = 'our-work'") != "executing" {
+        let mut mine = once(&database, &["our-work", "--", "sleep", "600"]).start();
+        until("the claim", || {
             assert!(mine.is_running());
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+            database.psql("SELECT status FROM sentinel_leases WHERE key = 'our-work'") == "executing"
+        });
         let seen = python(environment, &database, "our-work");
         assert_eq!((&seen["success"], &seen["execution_alive"]), (&false.into(), &true.into()), "{seen}");
         drop(mine);
         // Uncertain, both ways.
-        let mut dead = worker(environment, &database, "their-crash", "300", "300");
+        let mut dead = worker(environment, &database, "their-crash", "30000", "30000");
         dead.kill().unwrap();
         dead.wait().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(700));
+        // A minute later (its times are moved).
+        database.psql(
+            "UPDATE sentinel_leases SET lease_expires_at = lease_expires_at - interval '1 minute',
+                hard_expires_at = hard_expires_at - interval '1 minute',
+                lease_updated_at = lease_updated_at - interval '1 minute' WHERE key = 'their-crash'",
+        );
         once(&database, &["their-crash", "--", "true"]).run().expect_code(76);
         once(&database, &["our-crash", "--", "false"]).run().expect_code(1);
         let seen = python(environment, &database, "our-crash");

@@ -83,7 +83,7 @@ impl Place {
             Self::Postgres(database) => database.psql(sql),
             Self::Sqlite(folder) => {
                 let db = rusqlite::Connection::open(folder.path().join("once.db")).unwrap();
-                db.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
+                db.busy_timeout(crate::harness::patience::PATIENCE).unwrap();
                 let mut statement = db.prepare(sql).unwrap();
                 let mut rows = statement.query([]).unwrap();
                 let mut out = Vec::new();

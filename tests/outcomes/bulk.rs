@@ -7,29 +7,53 @@ use rustix::process::Signal;
 use super::stage::{Stage, scale};
 use crate::harness::daemon;
 use crate::harness::postgres::Options;
+use crate::harness::proxy::{Proxy, Trap};
+use crate::harness::psql;
 use crate::harness::sen::sen;
 
 const KEYS: usize = 40;
 
-/// Runs a bulk act and kills its server process at a random moment of it; then everything it said is compared.
-fn crashed(stage: &Stage, words: &[&str], at: usize, done: &str) -> BTreeMap<String, usize> {
+/// When a process of the server is killed.
+enum Moment<'a> {
+    /// When so many looks have found a change under way.
+    Looks(usize),
+    /// When the first COMMIT after these bytes of a statement has come to the proxy, whatever the machine is doing.
+    Commit(&'a str),
+}
+
+/// Runs a bulk act and kills its server process in the middle of it; then everything it said is compared.
+fn crashed(stage: &Stage, words: &[&str], moment: Moment<'_>, done: &str) -> BTreeMap<String, usize> {
+    let proxy = Proxy::unix(&stage.server);
+    if let Moment::Commit(statement) = moment {
+        proxy.trap_after(statement, Trap::Hold(b"COMMIT".to_vec()));
+    }
     let mut running = sen(words.iter().copied().chain(["-o", "json"]))
-        .database(&stage.url(0))
+        .database(&proxy.url_of(&stage.names[0]))
         .env("SEN_CONNECT_RETRY", "60s")
-        .timeout(std::time::Duration::from_secs(180))
         .start();
     let backend = "SELECT pid FROM pg_stat_activity WHERE application_name = 'sen' AND backend_xid IS NOT NULL LIMIT 1";
     let mut told = BTreeMap::new();
-    let mut seen = 0;
-    while running.is_running() {
-        let pid = stage.psql(0, backend);
-        seen += usize::from(!pid.is_empty());
-        if seen > at
-            && let Ok(pid) = pid.parse()
-        {
-            daemon::send(pid, Signal::KILL);
-            told.insert("killed".into(), 1);
-            break;
+    let mut kill = |pid: String| {
+        let found = pid.parse().map(|pid| daemon::send(pid, Signal::KILL));
+        told.extend(found.map(|()| ("killed".to_owned(), 1)));
+    };
+    match moment {
+        Moment::Commit(_) => {
+            proxy.wait_for_hold();
+            kill(stage.psql(0, backend));
+            proxy.stall(false);
+        }
+        Moment::Looks(at) => {
+            let mut session = psql::Session::open(&stage.url(0));
+            let mut seen = 0;
+            while running.is_running() {
+                let pid = session.run(backend);
+                seen += usize::from(!pid.is_empty());
+                if seen > at && !pid.is_empty() {
+                    kill(pid);
+                    break;
+                }
+            }
         }
     }
     let output = running.finish();
@@ -37,7 +61,7 @@ fn crashed(stage: &Stage, words: &[&str], at: usize, done: &str) -> BTreeMap<Str
     let report = output.json();
     // The server takes everybody's connections away when one of its processes is killed.
     let ask = |sql: &str| loop {
-        match crate::harness::psql::try_run(&stage.url(0), sql) {
+        match psql::try_run(&stage.url(0), sql) {
             Ok(rows) => return rows,
             Err(_) => std::thread::sleep(std::time::Duration::from_millis(50)),
         }
@@ -82,7 +106,7 @@ fn processes_of_the_server_killed_during_bulk_acts() {
                 .for_each(|(outcome, count)| *total.entry(format!("{what} {outcome}")).or_default() += count);
         };
         let reconciled = "SELECT key FROM sentinel_leases WHERE status = 'reconciling'";
-        add("reconcile", crashed(&stage, &["reconcile", "--all", "--yes"], at, reconciled));
+        add("reconcile", crashed(&stage, &["reconcile", "--all", "--yes"], Moment::Looks(at), reconciled));
         let limit = (KEYS / 2).to_string();
         let before = stage.psql(0, "SELECT id FROM dead_tasks ORDER BY id");
         let replay = ["dlq", "replay", "--all", "--system", "stent", "--batch", "2", "--limit", &limit, "--yes"];
@@ -90,10 +114,12 @@ fn processes_of_the_server_killed_during_bulk_acts() {
             "SELECT id FROM unnest(ARRAY['{}']) AS id WHERE id NOT IN (SELECT id FROM dead_tasks)",
             before.replace('\n', "','")
         );
-        add("replay", crashed(&stage, &replay, at / 4, &gone));
+        let moment = if round % 2 == 0 { Moment::Commit("opened AS (") } else { Moment::Looks(at / 4) };
+        add("replay", crashed(&stage, &replay, moment, &gone));
         let retried = "SELECT id FROM order_saga WHERE status::text = 'RUNNING'";
         let retry = ["saga", "retry", "--all", "--saga-table", "order_saga", "--limit", &limit, "--yes"];
-        add("retry", crashed(&stage, &retry, at, retried));
+        let moment = if round % 2 == 0 { Moment::Commit("WITH changed AS (UPDATE") } else { Moment::Looks(at) };
+        add("retry", crashed(&stage, &retry, moment, retried));
         // What was retried is out of the next round's way.
         stage.psql(0, "UPDATE order_saga SET status = 'COMPLETED' WHERE status::text = 'RUNNING'");
     }

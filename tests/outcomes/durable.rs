@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::stage::{At, forgetful, scale, until};
+use super::stage::{At, forgetful, scale};
+use crate::harness::patience::until;
 use crate::harness::postgres::{Options, Server};
 use crate::harness::proxy::{Proxy, Target, Trap};
 use crate::harness::psql;
@@ -37,11 +38,10 @@ impl Scene {
     /// A command that notes each of its runs under its key.
     fn once(&self, key: &str, url: &str) -> Sen {
         let line = format!("echo run >> '{}'", self.path(key));
-        sen(["once", key, "--ttl", "120s", "--", "sh", "-c", &line])
+        sen(["once", key, "--ttl", "600s", "--", "sh", "-c", &line])
             .database(url)
             .env("SEN_CONNECT_RETRY", "60s")
             .env("SEN_SPOOL_DIR", self.path("spool"))
-            .timeout(std::time::Duration::from_secs(180))
     }
 
     fn path(&self, name: &str) -> String {
@@ -60,8 +60,8 @@ fn a_key_that_was_claimed_or_completed_stays_so_after_a_crash() {
         let (done, begun) = (format!("done-{round}"), format!("begun-{round}"));
         scene.once(&done, &scene.url()).run().expect_code(0);
         let started = scene.path(&format!("started-{round}"));
-        let line = format!("echo run >> '{}'; sleep 60", started);
-        let words = ["once", &begun, "--ttl", "60s", "--", "sh", "-c", &line];
+        let line = format!("echo run >> '{}'; sleep 600", started);
+        let words = ["once", &begun, "--ttl", "600s", "--", "sh", "-c", &line];
         let running = sen(words).database(&scene.url()).env("SEN_SPOOL_DIR", scene.path("spool")).start();
         until("the command runs", || std::path::Path::new(&started).exists());
         scene.server.kill();

@@ -223,7 +223,7 @@ impl Scene {
             return database.psql(sql);
         };
         let db = rusqlite::Connection::open(self.place()).unwrap();
-        db.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
+        db.busy_timeout(crate::harness::patience::PATIENCE).unwrap();
         if !sql.starts_with("SELECT") {
             db.execute_batch(sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
             return String::new();

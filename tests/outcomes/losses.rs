@@ -2,8 +2,9 @@
 
 use rustix::process::Signal;
 
-use super::stage::{At, Held, Stage, Told, forgetful, scale, truthful, until};
+use super::stage::{At, Held, Stage, Told, forgetful, scale, truthful};
 use crate::harness::daemon;
+use crate::harness::patience::until;
 use crate::harness::postgres::{Options, Server};
 
 /// How many copies of each act go at once, and how often.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::stage::until;
+use crate::harness::patience::until;
 use crate::harness::postgres::{Options, Server};
 use crate::harness::psql;
 use crate::harness::sen::sen;

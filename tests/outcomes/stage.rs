@@ -19,16 +19,6 @@ pub(crate) fn scale() -> f64 {
     crate::harness::scale::scale()
 }
 
-/// Waits for a state of the servers; the machine may be busy.
-#[track_caller]
-pub(crate) fn until(what: &str, mut is: impl FnMut() -> bool) {
-    let start = std::time::Instant::now();
-    while !is() {
-        assert!(start.elapsed() < std::time::Duration::from_secs(120), "in two minutes this did not come: {what}");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-}
-
 /// An act, from something that is ripe for it. `ID` stands for what it is about.
 pub(crate) struct Verb {
     pub(crate) name: &'static str,
@@ -252,7 +242,7 @@ pub(crate) fn verbs() -> impl Iterator<Item = &'static Verb> {
 /// A server and what is on it.
 pub(crate) struct Stage {
     pub(crate) server: Server,
-    names: [String; 3],
+    pub(crate) names: [String; 3],
     used: Vec<String>,
     /// `SEN_CONNECT_RETRY` of the acts.
     pub(crate) retry: &'static str,
@@ -405,7 +395,6 @@ impl Stage {
                 .database(&proxy.url_of(&self.names[verb.base]))
                 .env("SEN_CONNECT_RETRY", self.retry)
                 .cwd(folder.path())
-                .timeout(std::time::Duration::from_secs(180))
                 .start();
             Held { verb, ids, proxy, running, _folder: folder }
         };

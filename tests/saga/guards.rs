@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::place::{Place, VERSIONS, item};
+use crate::harness::patience::until;
 use crate::harness::postgres::Database;
 use crate::harness::psql::Session;
 
@@ -156,13 +157,7 @@ fn overtaken(place: &Place, words: &[&str], id: &str, change: &str) {
 pub fn wait_for_lock(database: &Database<'_>) {
     let waiting =
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    for _ in 0..500 {
-        if database.psql(waiting) != "0" {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    panic!("sen did not come to wait for the row");
+    until("sen waits for the row", || database.psql(waiting) != "0");
 }
 
 /// Further conditions that are part of the statements: a lease, an abandonment, a compensation, an event.

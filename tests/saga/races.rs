@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::place::{Place, VERSIONS};
+use crate::harness::patience::until;
 use crate::harness::scale::sized;
 
 /// Races of each act.
@@ -51,12 +52,7 @@ fn race(place: &mut Place, act: &str, more: &[&str], saga: &str, plan: Value, ma
         "SELECT count(*) FROM order_saga WHERE aggregation_id LIKE '{order}-%'
             AND status::text NOT IN ('COMPLETED', 'FAILED', 'COMPENSATED', 'TIMEOUT')"
     );
-    for _ in 0..1200 {
-        if place.psql(&going) == "0" {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    until("every saga's end", || place.psql(&going) == "0");
     for mut worker in workers {
         let rested = worker.send(&json!({"do": "rest"}));
         assert!(rested.get("ok").is_some(), "the poll went on to its end: {rested}");
@@ -153,12 +149,7 @@ fn notify(place: &mut Place) -> BTreeMap<String, u64> {
     }
     let going = "SELECT count(*) FROM order_saga WHERE aggregation_id LIKE 'race-notify-%'
         AND status::text NOT IN ('COMPLETED', 'TIMEOUT')";
-    for _ in 0..1200 {
-        if place.psql(going) == "0" {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    until("every saga's end", || place.psql(going) == "0");
     assert!(worker.send(&json!({"do": "rest"})).get("ok").is_some());
     worker.kill();
     for id in ids.as_array().expect("a list") {

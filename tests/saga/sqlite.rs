@@ -24,7 +24,7 @@ fn records_name_the_step_the_saga_stands_at() {
 fn sql(place: &Place, sql: &str) {
     let Base::Sqlite(folder) = &place.base else { panic!("SQLite only") };
     let db = Connection::open(folder.path().join("sagas.db")).expect("the file can be opened");
-    db.busy_timeout(std::time::Duration::from_secs(10)).expect("a time can be set");
+    db.busy_timeout(crate::harness::patience::PATIENCE).expect("a time can be set");
     db.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::patience::{longer, shown};
 use crate::harness::peers::{
     self, Peer, SAGA_011, SAGA_014, SAGA_073, SENPUKI_011, SENPUKI_030, SENTINEL_042, SENTINEL_050_DJANGO, STENT_112,
 };
@@ -10,6 +11,9 @@ use crate::harness::psql;
 use crate::harness::pty::terminal;
 use crate::harness::python::Environment;
 use crate::harness::sen::{Output, sen};
+
+/// Stands for a short time limit.
+const BRIEFLY: &str = "BRIEFLY";
 
 /// Who makes the tables of the leases.
 #[derive(Debug, PartialEq)]
@@ -211,7 +215,7 @@ impl<'a> Scene<'a> {
             step(&[10], &["wait", "u:4"]),
             step(&[0], &["wait", "c:2", "--for", "completed"]),
             step(&[4], &["wait", "u:9"]),
-            step(&[8], &["wait", "h:1", "--timeout", "300ms"]),
+            step(&[8], &["wait", "h:1", "--timeout", BRIEFLY]),
             step(&[0], &["once", "--describe", "u:1", "--", "true"]),
             step(&[0], &["doctor"]),
             step(&[0], &["grants", "--role", "operator"]),
@@ -314,7 +318,7 @@ impl<'a> Scene<'a> {
     pub fn running(&self) -> Vec<Step> {
         vec![
             step(&[0], &["once", "--print-cached", "o:1", "--", "true"]),
-            step(&[0], &["once", "--namespace", "o", "beating", "--ttl", "1s", "--", "sleep", "1"]),
+            step(&[0], &["once", "--namespace", "o", "beating", "--ttl", "12s", "--", "sleep", "4"]),
             step(&[76], &["once", "o:2", "--", "false"]),
             step(&[1], &["once", "o:4", "--on-failure", "release", "--", "false"]),
             step(&[1], &["once", "o:5", "--on-failure", "complete", "--", "false"]),
@@ -356,10 +360,20 @@ impl<'a> Scene<'a> {
 
     /// Runs a command here as a role.
     pub fn run(&self, role: &str, step: &Step) -> Output {
+        // The time bounds the log-in, too, which takes longer on a slow machine.
+        shown(&step.words.join(" "), |run| {
+            let limit = format!("{}ms", longer(run));
+            let words = step.words.iter().map(|word| if word == BRIEFLY { &limit } else { word });
+            let output = self.ran(role, words);
+            (output.code != 6 || !step.words.iter().any(|word| word == BRIEFLY)).then_some(output)
+        })
+    }
+
+    fn ran<'w>(&self, role: &str, words: impl Iterator<Item = &'w String>) -> Output {
         let url = self.database.url();
         let (head, tail) = url.split_once("user=").unwrap();
         let rest = tail.split_once('&').map_or("", |(_, rest)| rest);
-        let run = sen(&step.words).database(&format!("{head}user={role}&{rest}")).env("USER", "maria");
+        let run = sen(words).database(&format!("{head}user={role}&{rest}")).env("USER", "maria");
         run.cwd(self.folder.path()).run()
     }
 

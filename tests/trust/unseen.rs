@@ -324,7 +324,7 @@ fn no_table_of_executions_that_may_not_be_read_is_called_well() {
     let shown = live.finish();
     assert!(!shown.screen.contains("nothing needs a person"), "{}", shown.screen);
     let followed = sen(["watch", "--interval", "200ms", "-o", "jsonl"]).database(&reader).start();
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    followed.wait_until("a line", |told| told.contains('\n'));
     followed.signal(Signal::INT);
     let told = followed.finish().stdout;
     assert!(told.contains("permission denied for table signals") && told.contains(r#""warning":1"#), "{told}");

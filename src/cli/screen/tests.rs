@@ -1,8 +1,7 @@
 //! Streaming through a sink: order, pauses, failures, closed pipes.
 
-use std::cell::RefCell;
 use std::io;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use futures_util::stream;
 use sen_core::model::value::{Column, Show, Value};
@@ -19,17 +18,17 @@ const COLUMNS: &[Column] = &[
 /// Remembers what was written, and fails after `room` bytes.
 #[derive(Clone)]
 struct Pipe {
-    written: Rc<RefCell<Vec<u8>>>,
+    written: Arc<Mutex<Vec<u8>>>,
     room: usize,
     failure: io::ErrorKind,
 }
 
 impl io::Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.written.borrow().len() + bytes.len() > self.room {
+        if self.written.lock().unwrap().len() + bytes.len() > self.room {
             return Err(self.failure.into());
         }
-        self.written.borrow_mut().extend_from_slice(bytes);
+        self.written.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -49,7 +48,7 @@ fn run(batches: Batches, format: Format, pipe: &Pipe) -> (Result<(), Stop>, Pour
 }
 
 fn pipe(room: usize, failure: io::ErrorKind) -> Pipe {
-    Pipe { written: Rc::default(), room, failure }
+    Pipe { written: Arc::default(), room, failure }
 }
 
 fn rows(keys: std::ops::Range<i64>) -> Result<Batch> {
@@ -69,7 +68,7 @@ fn rows_come_out_in_order_and_notes_are_kept() {
     assert_eq!(poured.notes, ["more"]);
     assert_eq!(poured.rows, 3);
     assert_eq!(
-        *open.written.borrow(),
+        *open.written.lock().unwrap(),
         (0..3)
             .map(|key| format!("{{\"key\":{key},\"note\":null,\"state\":\"free\"}}\n"))
             .collect::<String>()
@@ -80,14 +79,18 @@ fn rows_come_out_in_order_and_notes_are_kept() {
 #[test]
 fn a_pause_makes_rows_visible() {
     let open = pipe(usize::MAX, io::ErrorKind::Other);
-    let later = stream::once(async {
-        tokio::time::sleep(3 * PAUSE).await;
+    // It comes once the row before it is out, whenever that is.
+    let written = Arc::clone(&open.written);
+    let later = stream::once(async move {
+        while written.lock().unwrap().is_empty() {
+            tokio::time::sleep(PAUSE).await;
+        }
         rows(100_000..100_001)
     });
     let (shown, _) = run(Box::pin(stream::iter([rows(0..1)]).chain(later)), Format::Table, &open);
     assert!(shown.is_ok());
     // The wide key did not widen its column: the rows before it were out by then.
-    assert_eq!(*open.written.borrow(), b"KEY  STATE\n0    free\n100000  free\n");
+    assert_eq!(*open.written.lock().unwrap(), b"KEY  STATE\n0    free\n100000  free\n");
 }
 
 #[test]
@@ -96,10 +99,10 @@ fn a_failing_producer_leaves_the_rows_before_it_and_an_open_array() {
     let failure = || Err(Error::new(ErrorKind::Disconnected, "gone"));
     let (shown, _) = run(Box::pin(stream::iter([rows(0..1), failure()])), Format::Json, &open);
     assert!(matches!(shown, Err(Stop::Failed(error)) if error.kind() == ErrorKind::Disconnected));
-    assert_eq!(*open.written.borrow(), b"[\n {\"key\":0,\"note\":null,\"state\":\"free\"}\n");
+    assert_eq!(*open.written.lock().unwrap(), b"[\n {\"key\":0,\"note\":null,\"state\":\"free\"}\n");
     let open = pipe(usize::MAX, io::ErrorKind::Other);
     drop(run(Box::pin(stream::iter([rows(0..1), failure()])), Format::Table, &open));
-    assert_eq!(*open.written.borrow(), b"KEY  STATE\n0    free\n");
+    assert_eq!(*open.written.lock().unwrap(), b"KEY  STATE\n0    free\n");
 }
 
 #[test]

@@ -191,7 +191,7 @@ def main():
     options = parser.parse_args()
 
     # Making takes seconds; whatever hangs ends here, loudly, and its workers with it.
-    signal.alarm(120)
+    signal.alarm(600)
     if not options.existing_tables:
         with psycopg.connect(options.url) as conn:
             init_db(conn)

@@ -50,6 +50,8 @@ impl CapturedOutput {
 /// A stream on its way through.
 pub struct Pump {
     shared: Arc<Shared>,
+    /// The pipe once more, to see whether something is in it.
+    pipe: Option<PipeReader>,
     ended: watch::Receiver<bool>,
 }
 
@@ -65,6 +67,7 @@ impl Pump {
     /// Starts passing on. Where nobody reads any more, the child is not made to suffer: its output is still taken.
     pub fn start(mut from: PipeReader, mut to: File) -> Self {
         let shared = Arc::new(Shared::default());
+        let pipe = from.try_clone().ok();
         let mine = Arc::clone(&shared);
         let (tell, ended) = watch::channel(false);
         std::thread::spawn(move || {
@@ -86,22 +89,33 @@ impl Pump {
             }
             let _ = tell.send(true);
         });
-        Self { shared, ended }
+        Self { shared, pipe, ended }
     }
 
     /// Waits until everything is through. A process that the command left behind can hold the stream open for ever: when
     /// the stream has been silent for a while although nobody keeps it waiting, it is left to itself.
     pub async fn finish(&mut self) -> bool {
-        const SILENCE: Duration = Duration::from_secs(1);
-        loop {
-            let before = self.shared.moved.load(Ordering::Relaxed);
-            match tokio::time::timeout(SILENCE, self.ended.wait_for(|ended| *ended)).await {
-                Ok(_) => return true,
-                Err(_) if self.shared.writing.load(Ordering::Relaxed) => {}
-                Err(_) if self.shared.moved.load(Ordering::Relaxed) != before => {}
-                Err(_) => return false,
+        // Many short looks rather than a long one: a machine that stands still for longer than all of them is one look late, and
+        // what the thread has to pass on then is not taken for silence.
+        const LOOK: Duration = Duration::from_millis(100);
+        const LOOKS: u32 = 10;
+        let mut silent = 0;
+        let mut before = self.shared.moved.load(Ordering::Relaxed);
+        while silent < LOOKS {
+            if tokio::time::timeout(LOOK, self.ended.wait_for(|ended| *ended)).await.is_ok() {
+                return true;
             }
+            let moved = self.shared.moved.load(Ordering::Relaxed);
+            let waits = self.shared.writing.load(Ordering::Relaxed) || self.holds_more();
+            silent = if waits || moved != before { 0 } else { silent + 1 };
+            before = moved;
         }
+        false
+    }
+
+    /// Whether there is something in the pipe that has not been taken.
+    fn holds_more(&self) -> bool {
+        self.pipe.as_ref().is_some_and(|pipe| rustix::io::ioctl_fionread(pipe).is_ok_and(|bytes| bytes > 0))
     }
 
     /// Why it could not be passed on, if so.
