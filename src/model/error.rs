@@ -173,6 +173,14 @@ impl Error {
         }
         out
     }
+
+    /// Message, causes and hint in one sentence.
+    pub fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        text.extend(self.causes().iter().map(|cause| format!(": {cause}")));
+        text.extend(self.hint().map(|hint| format!(" ({hint})")));
+        text
+    }
 }
 
 /// The result type of the core.

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Observer;
 use crate::permit::WritePermit;
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, Risk, Step};
 use crate::report::Report;
 
 /// Takes a whole record as one JSON object, and has stored it when it returns.
@@ -147,6 +147,22 @@ pub fn save<A: Action>(plan: &Plan, action: &A, to: &mut dyn Write) -> Result<()
     let (format, kind, plan) = (FORMAT.to_owned(), A::KIND.to_owned(), plan.clone());
     line(to, &Header { format, kind, plan, action: head, lines })?;
     action.targets().try_for_each(|target| line(to, &target))
+}
+
+/// Whether an action is a value: written out and read back it is the same, and so has the same effect, as applying takes
+/// nothing else; and a text without its last target is refused. The tests of every kind of action ask this.
+///
+/// # Errors
+/// As [`save`] and [`SavedPlan::action`].
+pub fn is_a_value<A: Action + PartialEq>(action: &A) -> Result<bool> {
+    let plan = Plan { targets: 7, ..Plan::new("test it", "db", Risk::Dangerous) };
+    let mut text = Vec::new();
+    save(&plan, action, &mut text)?;
+    let (read, back): (Plan, A) = SavedPlan::read(&mut text.as_slice())?.action()?;
+    let last = text.iter().rev().skip(1).position(|byte| *byte == b'\n').unwrap_or_default() + 1;
+    let mut cut = &text[..text.len() - last];
+    let refused = SavedPlan::read(&mut cut).and_then(SavedPlan::action::<A>).is_err();
+    Ok(read == plan && back == *action && refused)
 }
 
 /// What the first line says it is.

@@ -66,12 +66,15 @@ pub struct Item {
     pub partly: bool,
     /// Whether it failed because the connection was lost or could not be made.
     pub lost: bool,
+    /// How often it is worth trying again before this is what became of it: another transaction may only be in the way.
+    #[serde(skip)]
+    pub retries: u32,
 }
 
 impl Item {
     /// An outcome without a token.
     pub fn new(subject: Subject, outcome: Outcome, detail: impl Into<String>) -> Self {
-        Self { subject, outcome, detail: detail.into(), fencing_token: None, partly: false, lost: false }
+        Self { subject, outcome, detail: detail.into(), fencing_token: None, partly: false, lost: false, retries: 0 }
     }
 
     /// What an error of one item comes to: unknown when its outcome is, failed otherwise, or changed where the state or the
@@ -82,19 +85,12 @@ impl Item {
             ErrorKind::Changed | ErrorKind::KeptOut | ErrorKind::Refused => Outcome::Changed,
             _ => Outcome::Failed,
         };
-        let mut why = error.to_string();
+        let mut why = error.in_full();
         // Where there is no connection, nothing was sent.
         if error.kind() == ErrorKind::Connect {
             why.insert_str(0, "not begun: ");
         }
-        why.extend(error.causes().iter().map(|cause| format!(": {cause}")));
-        why.extend(error.hint().map(|hint| format!(" ({hint})")));
         Self::new(subject, outcome, why).lost(error.is_of_the_connection())
-    }
-
-    /// What was not begun because the permit was withdrawn.
-    pub fn interrupted(subject: Subject) -> Self {
-        Self::new(subject, Outcome::Skipped, "interrupted before it was begun")
     }
 
     /// The same, an earlier step of it having been written or not.
@@ -108,6 +104,13 @@ impl Item {
     #[must_use]
     pub fn lost(mut self, lost: bool) -> Self {
         self.lost = lost;
+        self
+    }
+
+    /// The same, to be tried again so often.
+    #[must_use]
+    pub fn again(mut self, retries: u32) -> Self {
+        self.retries = retries;
         self
     }
 

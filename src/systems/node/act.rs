@@ -1,7 +1,6 @@
 //! Planning acts and applying them. Rules are in `rules.rs`, scripts in the store.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -221,12 +220,12 @@ impl Targets for Tasks<'_> {
         subject(&self.action.targets[place].act.id)
     }
 
-    async fn apply(&mut self, places: Range<usize>) -> Result<Vec<Item>> {
-        let targets = &self.action.targets[places.clone()];
-        let acts: Vec<Act> = targets.iter().map(|target| target.act.clone()).collect();
+    async fn apply(&mut self, places: &[usize]) -> Result<Vec<Item>> {
+        let acts: Vec<Act> = places.iter().map(|place| self.action.targets[*place].act.clone()).collect();
         let outcomes = self.node.store.act_all(&acts, self.permit).await;
         let mut items = Vec::new();
-        for ((place, target), outcome) in places.zip(targets).zip(outcomes) {
+        for (place, outcome) in places.iter().zip(outcomes) {
+            let target = &self.action.targets[*place];
             let act = &target.act;
             let (mut item, attempts) = item(act, outcome);
             if item.outcome == Outcome::Applied {
@@ -235,7 +234,7 @@ impl Targets for Tasks<'_> {
                     item.detail +=
                         &format!("; {} was at work on it and may undo this (--verify watches)", act.seen.owner);
                 }
-                self.made.push((place, attempts));
+                self.made.push((*place, attempts));
             }
             items.push(item);
         }
@@ -247,19 +246,16 @@ impl Targets for Tasks<'_> {
 impl Apply<TaskAction> for Node {
     async fn apply(&self, plan: &Plan, action: TaskAction, applying: Applying<'_>) -> Result<Report> {
         let Applying { permit, observer, .. } = applying;
-        let mut report = Report::new(plan.operation);
-        observer.begin(&plan.summary, Some(plan.targets));
         let TaskHead { verify, batch, rate, set } = action.head;
         let pace = if set { Pace::bulk(batch, rate) } else { Pace { batch, rate, ..Pace::SINGLE } };
         let mut tasks = Tasks { node: self, action: &action, permit, made: Vec::new() };
-        run_batch(&mut tasks, action.targets.len(), pace, permit, observer, &mut report).await;
+        let mut report = run_batch(&mut [&mut tasks], plan, action.targets.len(), pace, permit, observer).await;
         if !set {
             // Each is listed then, at its place.
             let made =
                 tasks.made.into_iter().map(|(place, attempts)| (place, action.targets[place].act.clone(), attempts));
             self.look_after(&mut report, made.collect(), verify, permit, observer).await;
         }
-        report.items.extend(plan.refused.iter().cloned());
         Ok(report)
     }
 }

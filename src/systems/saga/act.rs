@@ -1,7 +1,6 @@
 //! Planning acts and applying them. Rules are in `rules.rs`, SQL in the stores.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -422,9 +421,10 @@ impl Targets for Each<'_> {
         subject(&self.action.targets[place].id)
     }
 
-    async fn apply(&mut self, places: Range<usize>) -> Result<Vec<Item>> {
+    async fn apply(&mut self, places: &[usize]) -> Result<Vec<Item>> {
         let mut items = Vec::new();
-        for target in &self.action.targets[places] {
+        for place in places {
+            let target = &self.action.targets[*place];
             items.push(self.sagas.apply_one(&self.models, self.action.head, target, self.permit).await);
         }
         Ok(items)
@@ -435,13 +435,9 @@ impl Targets for Each<'_> {
 impl Apply<SagaAction> for Sagas {
     async fn apply(&self, plan: &Plan, action: SagaAction, applying: Applying<'_>) -> Result<Report> {
         let Applying { permit, observer, .. } = applying;
-        let mut report = Report::new(plan.operation);
-        observer.begin(&plan.summary, Some(plan.targets));
         let models = self.models().await?;
         let mut each = Each { sagas: self, models, action: &action, permit };
-        run_batch(&mut each, action.targets.len(), Pace::SINGLE, permit, observer, &mut report).await;
-        report.items.extend(plan.refused.iter().cloned());
-        Ok(report)
+        Ok(run_batch(&mut [&mut each], plan, action.targets.len(), Pace::SINGLE, permit, observer).await)
     }
 }
 

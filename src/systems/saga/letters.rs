@@ -2,7 +2,6 @@
 //! tries the former again by itself, for ever; the latter are not claimed again.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -363,11 +362,12 @@ impl Targets for Messages<'_> {
         subject(part.kind, &message.id)
     }
 
-    async fn apply(&mut self, places: Range<usize>) -> Result<Vec<Item>> {
+    async fn apply(&mut self, places: &[usize]) -> Result<Vec<Item>> {
         let mut items = Vec::new();
-        for batch in self.messages[places].chunk_by(|(left, _), (right, _)| std::ptr::eq(*left, *right)) {
-            let messages: Vec<SeenMessage> = batch.iter().map(|(_, message)| (*message).clone()).collect();
-            items.extend(self.requeue(batch[0].0, &messages).await?);
+        let part = |place: usize| self.messages[place].0;
+        for batch in places.chunk_by(|left, right| std::ptr::eq(part(*left), part(*right))) {
+            let messages: Vec<SeenMessage> = batch.iter().map(|place| self.messages[*place].1.clone()).collect();
+            items.extend(self.requeue(part(batch[0]), &messages).await?);
         }
         Ok(items)
     }
@@ -378,16 +378,12 @@ impl Apply<RequeueAction> for Sagas {
     async fn apply(&self, plan: &Plan, action: RequeueAction, applying: Applying<'_>) -> Result<Report> {
         let Applying { permit, observer, .. } = applying;
         let models = self.models().await?;
-        let mut report = Report::new(plan.operation);
-        observer.begin("replay", Some(plan.targets));
         let pace = Pace::bulk(action.head.batch, action.head.rate);
         let messages: Vec<_> =
             action.parts.iter().flat_map(|part| part.messages.iter().map(move |message| (part, message))).collect();
         let count = messages.len();
         let mut messages = Messages { sagas: self, models: &models, messages, permit };
-        run_batch(&mut messages, count, pace, permit, observer, &mut report).await;
-        report.items.extend(plan.refused.iter().cloned());
-        Ok(report)
+        Ok(run_batch(&mut [&mut messages], plan, count, pace, permit, observer).await)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Plans actions on leases and applies them. Rules are in `rules.rs`, SQL in the store implementations.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -246,10 +245,10 @@ impl Targets for Leases<'_> {
         Subject::new(NAME, "lease", self.targets[place].key.as_str())
     }
 
-    async fn apply(&mut self, places: Range<usize>) -> Result<Vec<Item>> {
+    async fn apply(&mut self, places: &[usize]) -> Result<Vec<Item>> {
         let mut items = Vec::new();
-        for target in &self.targets[places] {
-            items.push(self.sentinel.apply_one(target, self.permit).await);
+        for place in places {
+            items.push(self.sentinel.apply_one(&self.targets[*place], self.permit).await);
         }
         Ok(items)
     }
@@ -259,12 +258,8 @@ impl Targets for Leases<'_> {
 impl Apply<LeaseAction> for Sentinel {
     async fn apply(&self, plan: &Plan, action: LeaseAction, applying: Applying<'_>) -> Result<Report> {
         let Applying { permit, observer, .. } = applying;
-        let mut report = Report::new(plan.operation);
-        observer.begin(&plan.summary, Some(plan.targets));
         let mut leases = Leases { sentinel: self, targets: &action.0, permit };
-        run_batch(&mut leases, action.0.len(), Pace::SINGLE, permit, observer, &mut report).await;
-        report.items.extend(plan.refused.iter().cloned());
-        Ok(report)
+        Ok(run_batch(&mut [&mut leases], plan, action.0.len(), Pace::SINGLE, permit, observer).await)
     }
 }
 

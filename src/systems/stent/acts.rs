@@ -10,8 +10,6 @@ mod cleanup;
 mod items;
 mod one;
 
-use std::ops::Range;
-
 use async_trait::async_trait;
 use sen_model::batch::{Pace, Targets, run_batch};
 use sen_model::error::Result;
@@ -65,9 +63,10 @@ impl Targets for Executions<'_> {
         names::execution(&self.action.targets[place].id)
     }
 
-    async fn apply(&mut self, places: Range<usize>) -> Result<Vec<Item>> {
+    async fn apply(&mut self, places: &[usize]) -> Result<Vec<Item>> {
         let mut items = Vec::new();
-        for target in &self.action.targets[places] {
+        for place in places {
+            let target = &self.action.targets[*place];
             let (act, note) = (&self.action.act, self.note.as_str());
             items.push(self.stent.apply_one(act, target, note, self.permit, self.observer).await);
         }
@@ -79,11 +78,7 @@ impl Targets for Executions<'_> {
 impl Apply<ExecutionAction> for Stent {
     async fn apply(&self, plan: &Plan, action: ExecutionAction, applying: Applying<'_>) -> Result<Report> {
         let Applying { permit, observer, .. } = applying;
-        let mut report = Report::new(plan.operation);
-        observer.begin(&plan.summary, Some(plan.targets));
         let mut executions = Executions { stent: self, action: &action, permit, observer, note: note(permit) };
-        run_batch(&mut executions, action.targets.len(), Pace::SINGLE, permit, observer, &mut report).await;
-        report.items.extend(plan.refused.iter().cloned());
-        Ok(report)
+        Ok(run_batch(&mut [&mut executions], plan, action.targets.len(), Pace::SINGLE, permit, observer).await)
     }
 }

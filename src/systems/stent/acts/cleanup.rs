@@ -1,6 +1,5 @@
 //! Removing executions that ended long ago, with everything that belongs to them.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -89,8 +88,8 @@ impl Targets for Removals<'_> {
         names::execution(&self.chosen.get(place).map(|one| one.id).unwrap_or_default())
     }
 
-    async fn apply(&mut self, places: Range<usize>) -> Result<Vec<Item>> {
-        let executions: Vec<DeadLetterRef> = places.filter_map(|at| self.chosen.get(at)).collect();
+    async fn apply(&mut self, places: &[usize]) -> Result<Vec<Item>> {
+        let executions: Vec<DeadLetterRef> = places.iter().filter_map(|at| self.chosen.get(*at)).collect();
         let acts = self.stent.acts()?;
         match acts.clean(&executions, self.permit).await {
             // One of them stops all: each is tried alone.
@@ -128,14 +127,7 @@ fn became(id: &str, at: usize, done: &Places) -> Item {
 impl Apply<CleanupAction> for Stent {
     async fn apply(&self, plan: &Plan, action: CleanupAction, applying: Applying<'_>) -> Result<Report> {
         let Applying { permit, observer, .. } = applying;
-        let mut report = Report::new(plan.operation);
-        for (_, count) in plan.set.iter().flat_map(|set| &set.skipped) {
-            report.add_unlisted(Outcome::Skipped, *count);
-        }
-        let count = action.0.len();
-        observer.begin(&plan.summary, Some(count as u64));
         let mut removals = Removals { stent: self, chosen: &action.0, permit };
-        run_batch(&mut removals, count, Pace::bulk(BATCH, None), permit, observer, &mut report).await;
-        Ok(report)
+        Ok(run_batch(&mut [&mut removals], plan, action.0.len(), Pace::bulk(BATCH, None), permit, observer).await)
     }
 }

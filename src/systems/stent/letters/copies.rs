@@ -4,10 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use sen_model::error::Result;
 use sen_model::observe::Observer;
-use sen_model::report::{Item, Outcome};
+use sen_model::report::{Item, Outcome, Report};
 
 use super::handle::StentLetters;
-use super::ledger::Ledger;
 use super::targets::{DeadLetterRef, TargetSet};
 use crate::names;
 
@@ -23,7 +22,7 @@ impl StentLetters {
         chosen: &TargetSet,
         applied: &[u32],
         activities: bool,
-        ledger: &mut Ledger,
+        report: &mut Report,
         observer: &dyn Observer,
     ) {
         let copies = if applied.len() > MANY && !activities {
@@ -42,7 +41,7 @@ impl StentLetters {
                     let why = format!(
                         "a second task that does the work of {ours}: probably another tool replayed the letter, too"
                     );
-                    ledger.report.items.push(Item::new(task, Outcome::Changed, why));
+                    report.items.push(Item::new(task, Outcome::Changed, why));
                 }
             }
             Err(error) => {

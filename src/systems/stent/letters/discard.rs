@@ -1,22 +1,34 @@
-//! Applying a discard: what is removed is written out whole first, batch by batch.
+//! Removing dead letters: what is removed is written out whole first, batch by batch.
 
-use sen_model::error::{ErrorKind, Result};
+use async_trait::async_trait;
+use sen_model::batch::{Pace, Targets, run_batch};
+use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
 use sen_model::plan::Plan;
 use sen_model::prepared::Sink;
-use sen_model::report::{Outcome, Report, suppressed};
+use sen_model::report::{Item, Outcome, Report, suppressed};
+use sen_model::subject::Subject;
 use sen_model::time::Timestamp;
 
 use super::handle::StentLetters;
-use super::ledger::{Ledger, sentence};
 use super::note::note;
 use super::port::{Batch, Fact, LetterQuery};
-use super::targets::{DeadLetterRef, TargetSet};
+use super::targets::{DeadLetterRef, Places, TargetSet};
 use super::view;
+use crate::names::dead_letter;
 
 /// So many letters go into one transaction.
 const BATCH: usize = 200;
+
+/// Letters of a set that are written out and removed.
+struct Removals<'a> {
+    letters: &'a StentLetters,
+    chosen: &'a TargetSet,
+    note: String,
+    permit: &'a WritePermit,
+    sink: Sink<'a>,
+}
 
 impl StentLetters {
     pub(super) async fn apply_discard(
@@ -27,79 +39,62 @@ impl StentLetters {
         sink: Sink<'_>,
         observer: &dyn Observer,
     ) -> Report {
-        let mut ledger = Ledger::new(plan);
-        let note = note(permit);
-        observer.begin(&plan.summary, Some(chosen.len() as u64));
-        let mut from = 0;
-        while from < chosen.len() {
-            let to = (from + BATCH).min(chosen.len());
-            if permit.is_revoked() {
-                ledger.rest(chosen, from, Outcome::Skipped, "interrupted before it was begun");
-                break;
-            }
-            let wanted: Vec<DeadLetterRef> = (from..to).filter_map(|at| chosen.get(at)).collect();
-            let facts = match self.dumps(&wanted).await {
-                Ok(facts) => facts,
-                Err(error) => {
-                    ledger.met(&error);
-                    ledger.rest(chosen, from, Outcome::Failed, &format!("not begun: {}", sentence(&error)));
-                    break;
-                }
-            };
-            let (mut present, mut lines) = (Vec::new(), Vec::new());
-            for letter in wanted {
-                match facts.iter().find(|fact| fact.id == letter.id) {
-                    Some(fact) if fact.moved_at == letter.moved_at => {
-                        lines.push(view::whole(fact));
-                        present.push(letter);
-                    }
-                    Some(_) => ledger.add(&letter.id, Outcome::Changed, || "it has died again meanwhile".into()),
-                    None => ledger.add(&letter.id, Outcome::Missing, || "it is gone already".into()),
-                }
-            }
-            let stored = if lines.is_empty() { Ok(()) } else { sink(&lines.join("\n")) };
-            if let Err(error) = stored {
-                // Nothing is removed that is not stored.
-                let why = format!("not removed, because it could not be written out: {}", sentence(&error));
-                present.iter().for_each(|letter| ledger.add(&letter.id, Outcome::Failed, || why.clone()));
-                ledger.rest(chosen, to, Outcome::Failed, "not begun");
-                break;
-            }
-            let ahead = self.zone.ahead_at(Timestamp::here());
-            let batch = Batch { letters: &present, queue: None, force: false, ahead, note: &note };
-            match self.store.remove(&batch, permit).await {
-                Ok(places) => {
-                    for (at, letter) in present.iter().enumerate() {
-                        if places.done.contains(&at) {
-                            ledger.add(&letter.id, Outcome::Applied, || "written out and removed".into());
-                        } else if places.kept.contains(&at) {
-                            ledger.add(&letter.id, Outcome::Changed, || suppressed("dead_tasks"));
-                        } else {
-                            let why = "not removed: it changed meanwhile, or another transaction holds it";
-                            ledger.add(&letter.id, Outcome::Changed, || why.into());
-                        }
-                    }
-                }
-                Err(error) => {
-                    ledger.met(&error);
-                    let unknown = error.kind() == ErrorKind::OutcomeUnknown;
-                    let outcome = if unknown { Outcome::Unknown } else { Outcome::Failed };
-                    present.iter().for_each(|letter| ledger.add(&letter.id, outcome, || sentence(&error)));
-                    if !unknown {
-                        ledger.rest(chosen, to, Outcome::Failed, &format!("not begun: {error}"));
-                        break;
-                    }
-                }
-            }
-            observer.advance((to - from) as u64);
-            from = to;
-        }
-        ledger.close()
+        let mut removals = Removals { letters: self, chosen, note: note(permit), permit, sink };
+        run_batch(&mut [&mut removals], plan, chosen.len(), Pace::bulk(BATCH, None), permit, observer).await
     }
 
     async fn dumps(&self, wanted: &[DeadLetterRef]) -> Result<Vec<Fact>> {
         let ids = wanted.iter().map(|wanted| wanted.id.clone()).collect();
         let query = LetterQuery { ids: Some(ids), texts: true, dump: true, ..LetterQuery::default() };
         self.facts(&query).await
+    }
+}
+
+#[async_trait]
+impl Targets for Removals<'_> {
+    fn subject(&self, place: usize) -> Subject {
+        dead_letter(&self.chosen.get(place).map(|one| one.id).unwrap_or_default())
+    }
+
+    async fn apply(&mut self, places: &[usize]) -> Result<Vec<Item>> {
+        let wanted: Vec<DeadLetterRef> = places.iter().filter_map(|place| self.chosen.get(*place)).collect();
+        let facts = self.letters.dumps(&wanted).await?;
+        let mut items: Vec<Option<Item>> = vec![None; wanted.len()];
+        let (mut present, mut lines) = (Vec::new(), Vec::new());
+        for (at, letter) in wanted.iter().enumerate() {
+            let fact = facts.iter().find(|fact| fact.id == letter.id);
+            let gone = match fact {
+                Some(fact) if fact.moved_at == letter.moved_at => {
+                    lines.push(view::whole(fact));
+                    present.push(letter.clone());
+                    continue;
+                }
+                Some(_) => (Outcome::Changed, "it has died again meanwhile"),
+                None => (Outcome::Missing, "it is gone already"),
+            };
+            items[at] = Some(Item::new(dead_letter(&letter.id), gone.0, gone.1));
+        }
+        let mut removed = Places::default();
+        if !present.is_empty() {
+            // Nothing is removed that is not stored.
+            (self.sink)(&lines.join("\n")).map_err(|error| {
+                Error::new(ErrorKind::Io, "not removed, because it could not be written out").with_source(error)
+            })?;
+            let ahead = self.letters.zone.ahead_at(Timestamp::here());
+            let batch = Batch { letters: &present, queue: None, force: false, ahead, note: &self.note };
+            removed = self.letters.store.remove(&batch, self.permit).await?;
+        }
+        let open = items.iter_mut().filter(|item| item.is_none());
+        for (at, (item, letter)) in open.zip(&present).enumerate() {
+            let (outcome, why) = if removed.done.contains(&at) {
+                (Outcome::Applied, "written out and removed".to_owned())
+            } else if removed.kept.contains(&at) {
+                (Outcome::Changed, suppressed("dead_tasks"))
+            } else {
+                (Outcome::Changed, "not removed: it changed meanwhile, or another transaction holds it".to_owned())
+            };
+            *item = Some(Item::new(dead_letter(&letter.id), outcome, why));
+        }
+        Ok(items.into_iter().flatten().collect())
     }
 }

@@ -1,31 +1,36 @@
-//! Applying a replay: batch by batch, each its own transaction, paced if wanted, and what became of every letter.
+//! Replaying dead letters: a batch is one transaction; what it leaves is looked at, and what is only held is tried again.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use sen_model::batch::{Pace, Targets, run_batch};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letters::ReplayOptions;
 use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
 use sen_model::plan::Plan;
-use sen_model::report::{Outcome, Report};
+use sen_model::report::{Item, Outcome, Report, suppressed};
+use sen_model::subject::Subject;
 use sen_model::time::Timestamp;
 
 use super::handle::StentLetters;
-use super::ledger::{Ledger, sentence};
 use super::note::note;
-use super::pace::{BATCH, Pace, batch_size};
 use super::port::{Batch, Fact, LetterStore};
 use super::rules::{Replayability, replayability};
 use super::targets::{DeadLetterRef, Places, TargetSet};
+use crate::names::dead_letter;
 
+/// So many letters go into one transaction unless told otherwise.
+const BATCH: u32 = 500;
+/// More than this would hold locks for too long.
+const LARGEST: u32 = 1000;
 /// From so many letters on a second connection shares the work.
 const MANY: usize = 5000;
 /// How often a batch is tried again when its connection breaks.
 const TRIES: u32 = 3;
-/// How often letters that somebody else holds are tried again.
+/// How often letters that another transaction holds are tried again.
 const ROUNDS: u32 = 5;
+
 /// Whether the letters themselves make the statement fail (one that is no JSON, one whose task is there already): then each
 /// is tried alone.
 fn is_of_a_letter(error: &Error) -> bool {
@@ -38,64 +43,18 @@ fn is_made(error: &Error) -> bool {
     error.sqlstate() == Some("23505") || error.kind() == ErrorKind::Changed
 }
 
-/// Whether the connection is to blame, and nothing was written.
-fn is_of_the_line(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::Connect)
-}
-
-/// What is replayed, how, and by whom.
-struct Job<'a> {
+/// Letters of a set, replayed on one connection.
+struct Lane<'a> {
+    letters: &'a StentLetters,
+    store: &'a dyn LetterStore,
     chosen: &'a TargetSet,
     options: &'a ReplayOptions,
-    note: String,
+    note: &'a str,
     permit: &'a WritePermit,
-    observer: &'a dyn Observer,
-}
-
-/// What the lanes of one run share.
-struct Run<'a> {
-    job: Job<'a>,
-    state: Mutex<State>,
-}
-
-/// How far a run has come.
-struct State {
-    /// The first letter that nobody has begun.
-    next: usize,
+    /// What was replayed.
     applied: Vec<u32>,
-    open: Vec<u32>,
-    ledger: Ledger,
-    /// Why nothing more is begun.
-    stopped: Option<(Outcome, String)>,
-}
-
-impl Run<'_> {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn stop(&self, outcome: Outcome, why: impl Into<String>) {
-        self.state().stopped.get_or_insert((outcome, why.into()));
-    }
-
-    /// The next batch: its first place, and its letters.
-    fn begin(&self, size: usize) -> Option<(usize, Vec<DeadLetterRef>)> {
-        if self.job.permit.is_revoked() {
-            self.stop(Outcome::Skipped, "interrupted before it was begun");
-        }
-        let mut state = self.state();
-        if state.stopped.is_some() || state.next >= self.job.chosen.len() {
-            return None;
-        }
-        let from = state.next;
-        state.next = (from + size).min(self.job.chosen.len());
-        Some((from, (from..state.next).filter_map(|at| self.job.chosen.get(at)).collect()))
-    }
-
-    fn settle(&self, from: usize, count: usize, places: &[usize]) {
-        let state = &mut *self.state();
-        settle(from, count, places, &mut state.applied, &mut state.open);
-    }
+    /// Whether an error ended it.
+    broken: bool,
 }
 
 impl StentLetters {
@@ -106,94 +65,86 @@ impl StentLetters {
         permit: &WritePermit,
         observer: &dyn Observer,
     ) -> Report {
-        let state = State { next: 0, applied: Vec::new(), open: Vec::new(), ledger: Ledger::new(plan), stopped: None };
-        let job = Job { chosen, options, note: note(permit), permit, observer };
-        let run = Run { job, state: Mutex::new(state) };
-        observer.begin(&plan.summary, Some(chosen.len() as u64));
         // A large set is worth a second connection, where the store has such a thing.
         let second = if chosen.len() >= MANY && options.rate.is_none() { self.store.lane().await } else { None };
-        match &second {
-            None => self.lane(&*self.store, &run).await,
-            Some(second) => {
-                tokio::join!(self.lane(&*self.store, &run), self.lane(&**second, &run));
-            }
+        let note = note(permit);
+        let lane = |store| Lane {
+            letters: self,
+            store,
+            chosen,
+            options,
+            note: &note,
+            permit,
+            applied: Vec::new(),
+            broken: false,
+        };
+        let mut lanes: Vec<Lane<'_>> =
+            std::iter::once(&self.store).chain(&second).map(|store| lane(&**store)).collect();
+        let mut each: Vec<&mut dyn Targets> = lanes.iter_mut().map(|lane| lane as &mut dyn Targets).collect();
+        let batch = options.batch.unwrap_or(BATCH).clamp(1, LARGEST) as usize;
+        let pace = Pace::bulk(batch, options.rate);
+        let mut report = run_batch(&mut each, plan, chosen.len(), pace, permit, observer).await;
+        if !lanes.iter().any(|lane| lane.broken) {
+            let applied: Vec<u32> = lanes.into_iter().flat_map(|lane| lane.applied).collect();
+            self.report_copies(chosen, &applied, activities, &mut report, observer).await;
         }
-        let Run { job, state } = run;
-        let State { next, mut applied, open, mut ledger, stopped } =
-            state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.settle_open(&job, open, &mut ledger, &mut applied).await;
-        applied.sort_unstable();
-        for at in &applied {
-            if let Some(wanted) = chosen.get(*at as usize) {
-                ledger.add(&wanted.id, Outcome::Applied, || format!("replayed as task {}", wanted.fresh));
-            }
-        }
-        if let Some((outcome, why)) = stopped {
-            ledger.rest(chosen, next, outcome, &why);
-        } else {
-            self.report_copies(chosen, &applied, activities, &mut ledger, observer).await;
-        }
-        ledger.close()
+        report
     }
 
-    /// Takes batches on one connection until there are no more.
-    async fn lane(&self, store: &dyn LetterStore, run: &Run<'_>) {
-        let Job { options, permit, observer, .. } = run.job;
-        let size = batch_size(options);
-        let mut pace = Pace::of(options);
-        loop {
-            pace.wait(permit).await;
-            let Some((from, letters)) = run.begin(size) else { return };
-            pace.count(letters.len());
-            match self.batch(store, &letters, &run.job).await {
-                Ok(places) => {
-                    run.settle(from, letters.len(), &places.done);
-                    observer.advance(places.done.len() as u64);
-                }
-                Err(error) if is_of_a_letter(&error) => {
-                    for (at, wanted) in letters.iter().enumerate() {
-                        match self.batch(store, std::slice::from_ref(wanted), &run.job).await {
-                            Ok(places) => run.settle(from + at, 1, &places.done),
-                            // Replayed by another operator, or put back: one look at letter and task tells which.
-                            Err(error) if is_made(&error) => {
-                                run.settle(from + at, 1, &[]);
-                                continue;
-                            }
-                            Err(error) => {
-                                let ledger = &mut run.state().ledger;
-                                ledger.met(&error);
-                                ledger.add(&wanted.id, outcome_of(&error), || odd(&error));
-                            }
-                        }
-                        observer.advance(1);
-                    }
-                }
-                // Somebody holds what the batch needs: it is tried again with what is left open.
-                Err(error) if error.kind() == ErrorKind::Timeout => run.settle(from, letters.len(), &[]),
-                Err(error) => {
-                    let outcome = outcome_of(&error);
-                    run.state().ledger.met(&error);
-                    for wanted in &letters {
-                        run.state().ledger.add(&wanted.id, outcome, || sentence(&error));
-                    }
-                    observer.advance(letters.len() as u64);
-                    if outcome != Outcome::Unknown {
-                        run.stop(Outcome::Failed, format!("not begun: {error}"));
-                    }
-                }
-            }
-        }
+    async fn whereabouts(&self, letters: &[DeadLetterRef]) -> Result<Vec<Whereabouts>> {
+        let (mut facts, made) = self.store.whereabouts(letters, self.zone.ahead_at(Timestamp::here())).await?;
+        facts.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut made: Vec<&str> = made.iter().map(String::as_str).collect();
+        made.sort_unstable();
+        let state = |wanted: &DeadLetterRef| {
+            let fact = facts.binary_search_by(|fact| fact.id.as_str().cmp(&wanted.id)).ok().map(|at| &facts[at]);
+            whereabouts(wanted, fact, made.binary_search(&wanted.fresh.as_str()).is_ok())
+        };
+        Ok(letters.iter().map(state).collect())
+    }
+}
+
+#[async_trait]
+impl Targets for Lane<'_> {
+    fn subject(&self, place: usize) -> Subject {
+        dead_letter(&self.chosen.get(place).map(|one| one.id).unwrap_or_default())
     }
 
+    async fn apply(&mut self, places: &[usize]) -> Result<Vec<Item>> {
+        let letters: Vec<DeadLetterRef> = places.iter().filter_map(|place| self.chosen.get(*place)).collect();
+        let mut items = vec![None; letters.len()];
+        let replayed = match self.batch(&letters).await {
+            Ok(replayed) => replayed,
+            // What the batch needs is held: its letters are looked at and tried again.
+            Err(error) if error.kind() == ErrorKind::Timeout => Places::default(),
+            Err(error) if is_of_a_letter(&error) => self.each_alone(&letters, &mut items).await,
+            Err(error) => {
+                self.broken |= error.kind() != ErrorKind::OutcomeUnknown;
+                return Err(error);
+            }
+        };
+        for (at, (place, letter)) in places.iter().zip(&letters).enumerate() {
+            if replayed.done.contains(&at) {
+                let why = format!("replayed as task {}", letter.fresh);
+                items[at] = Some(Item::new(dead_letter(&letter.id), Outcome::Applied, why));
+                self.applied.extend(u32::try_from(*place));
+            }
+        }
+        self.look_at_open(&letters, &replayed.kept, &mut items).await;
+        Ok(items.into_iter().flatten().collect())
+    }
+}
+
+impl Lane<'_> {
     /// One batch, tried again when its connection breaks: nothing was written then.
-    async fn batch(&self, store: &dyn LetterStore, letters: &[DeadLetterRef], job: &Job<'_>) -> Result<Places> {
-        let Job { options, note, permit, .. } = job;
-        let ahead = self.zone.ahead_at(Timestamp::here());
+    async fn batch(&self, letters: &[DeadLetterRef]) -> Result<Places> {
+        let Self { options, note, permit, .. } = self;
+        let ahead = self.letters.zone.ahead_at(Timestamp::here());
         let batch = Batch { letters, queue: options.queue.as_deref(), force: options.force, ahead, note };
         let mut tried = 0;
         loop {
-            match store.replay(&batch, permit).await {
-                Err(error) if is_of_the_line(&error) && tried < TRIES => {
+            match self.store.replay(&batch, permit).await {
+                Err(error) if error.is_of_the_connection() && tried < TRIES => {
                     tried += 1;
                     tokio::time::sleep(Duration::from_millis(200) * tried).await;
                 }
@@ -202,130 +153,71 @@ impl StentLetters {
         }
     }
 
-    /// What could not be had in its batch: replayed by somebody else, gone, no longer replayable, or held by somebody, which
-    /// is worth another try.
-    async fn settle_open(&self, job: &Job<'_>, mut open: Vec<u32>, ledger: &mut Ledger, applied: &mut Vec<u32>) {
-        let Job { chosen, permit, observer, .. } = job;
-        let mut kept: HashSet<u32> = HashSet::new();
-        for round in 0..=ROUNDS {
-            let mut held = Vec::new();
-            for places in open.chunks(BATCH as usize) {
-                let letters: Vec<(u32, DeadLetterRef)> =
-                    places.iter().filter_map(|at| Some((*at, chosen.get(*at as usize)?))).collect();
-                match self.whereabouts(&letters).await {
-                    Ok(states) => {
-                        for ((at, wanted), whereabouts) in letters.into_iter().zip(states) {
-                            match whereabouts {
-                                Whereabouts::Settled(outcome, why) => {
-                                    ledger.add(&wanted.id, outcome, || why.to_owned());
-                                    observer.advance(1);
-                                }
-                                Whereabouts::Held if kept.contains(&at) => {
-                                    let why = || sen_model::report::suppressed("dead_tasks or executions");
-                                    ledger.add(&wanted.id, Outcome::Changed, why);
-                                    observer.advance(1);
-                                }
-                                Whereabouts::Held => held.push((at, wanted)),
-                            }
-                        }
-                    }
-                    Err(error) => {
-                        ledger.met(&error);
-                        letters.iter().for_each(|(_, wanted)| {
-                            ledger.add(&wanted.id, Outcome::Failed, || format!("not replayed: {}", sentence(&error)));
-                            observer.advance(1);
-                        });
-                    }
+    /// Replays each letter of a batch by itself, as one of them makes the statement fail.
+    async fn each_alone(&self, letters: &[DeadLetterRef], items: &mut [Option<Item>]) -> Places {
+        let mut places = Places::default();
+        let mut broken: Option<Error> = None;
+        for (at, letter) in letters.iter().enumerate() {
+            let subject = dead_letter(&letter.id);
+            if let Some(error) = &broken {
+                let item = Item::new(subject, Outcome::Failed, format!("not begun: {error}"));
+                items[at] = Some(item.lost(error.is_of_the_connection()));
+                continue;
+            }
+            match self.batch(std::slice::from_ref(letter)).await {
+                Ok(Places { done, kept }) => {
+                    places.done.extend(done.first().map(|_| at));
+                    places.kept.extend(kept.first().map(|_| at));
                 }
-            }
-            if held.is_empty() {
-                return;
-            }
-            if round == ROUNDS || permit.is_revoked() {
-                for (_, wanted) in held {
-                    ledger.add(&wanted.id, Outcome::Changed, || "another transaction holds it or its execution".into());
-                }
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50) * 2_u32.pow(round)).await;
-            open = Vec::new();
-            for some in held.chunks(BATCH as usize) {
-                let letters: Vec<DeadLetterRef> = some.iter().map(|(_, wanted)| wanted.clone()).collect();
-                let places = match self.batch(&*self.store, &letters, job).await {
-                    Ok(places) => places,
-                    Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
-                        letters.iter().for_each(|wanted| ledger.add(&wanted.id, Outcome::Unknown, || sentence(&error)));
-                        continue;
+                // Replayed by another operator, put back, or held: one look at letter and task tells which.
+                Err(error) if is_made(&error) || error.kind() == ErrorKind::Timeout => {}
+                Err(error) => {
+                    let mut item = Item::failed(subject, &error);
+                    let of_a_letter = is_of_a_letter(&error);
+                    if of_a_letter && error.kind() != ErrorKind::KeptOut {
+                        item.detail.insert_str(0, "its dump cannot be used: ");
                     }
-                    Err(_) => Places::default(),
-                };
-                observer.advance(places.done.len() as u64);
-                for (place, (at, _)) in some.iter().enumerate() {
-                    if places.done.contains(&place) {
-                        applied.push(*at);
-                        continue;
-                    }
-                    open.push(*at);
-                    if places.kept.contains(&place) {
-                        kept.insert(*at);
-                    } else {
-                        kept.remove(at);
-                    }
+                    items[at] = Some(item);
+                    broken = (!of_a_letter && error.kind() != ErrorKind::OutcomeUnknown).then_some(error);
                 }
             }
         }
+        places
     }
 
-    async fn whereabouts(&self, letters: &[(u32, DeadLetterRef)]) -> Result<Vec<Whereabouts>> {
-        let wanted: Vec<DeadLetterRef> = letters.iter().map(|(_, wanted)| wanted.clone()).collect();
-        let (mut facts, made) = self.store.whereabouts(&wanted, self.zone.ahead_at(Timestamp::here())).await?;
-        facts.sort_by(|a, b| a.id.cmp(&b.id));
-        let mut made: Vec<&str> = made.iter().map(String::as_str).collect();
-        made.sort_unstable();
-        Ok(letters
-            .iter()
-            .map(|(_, wanted)| {
-                let fact = facts.binary_search_by(|fact| fact.id.as_str().cmp(&wanted.id)).ok().map(|at| &facts[at]);
-                whereabouts(wanted, fact, made.binary_search(&wanted.fresh.as_str()).is_ok())
-            })
-            .collect())
-    }
-}
-
-/// Sorts the places of a batch into those that were replayed and those that were not.
-fn settle(from: usize, count: usize, places: &[usize], applied: &mut Vec<u32>, open: &mut Vec<u32>) {
-    let mut done = vec![false; count];
-    for place in places {
-        if let Some(slot) = done.get_mut(*place) {
-            *slot = true;
+    /// Says of each letter that has no item yet what is there of it: it was replayed by another tool, is gone or no longer
+    /// replayable, or is held, which is worth another try.
+    async fn look_at_open(&self, letters: &[DeadLetterRef], kept: &[usize], items: &mut [Option<Item>]) {
+        let open: Vec<usize> = (0..letters.len()).filter(|at| items[*at].is_none()).collect();
+        if open.is_empty() {
+            return;
+        }
+        let wanted: Vec<DeadLetterRef> = open.iter().map(|at| letters[*at].clone()).collect();
+        let looked = self.letters.whereabouts(&wanted).await;
+        for (found, (at, letter)) in open.into_iter().zip(&wanted).enumerate() {
+            let subject = dead_letter(&letter.id);
+            items[at] = Some(match looked.as_ref().map(|states| &states[found]) {
+                Ok(Whereabouts::Settled(outcome, why)) => Item::new(subject, *outcome, *why),
+                // Its execution may have come to what a replay requires only after the batch: a second try tells.
+                Ok(Whereabouts::Held) if kept.contains(&at) => {
+                    Item::new(subject, Outcome::Changed, suppressed("dead_tasks or executions")).again(1)
+                }
+                Ok(Whereabouts::Held) => {
+                    let why = "another transaction holds it or its execution";
+                    Item::new(subject, Outcome::Changed, why).again(ROUNDS)
+                }
+                Err(error) => Item::new(subject, Outcome::Failed, format!("not replayed: {}", error.in_full()))
+                    .lost(error.is_of_the_connection()),
+            });
         }
     }
-    for (place, done) in done.into_iter().enumerate() {
-        let Ok(at) = u32::try_from(from + place) else { continue };
-        if done { applied.push(at) } else { open.push(at) }
-    }
-}
-
-fn outcome_of(error: &Error) -> Outcome {
-    match error.kind() {
-        ErrorKind::OutcomeUnknown => Outcome::Unknown,
-        ErrorKind::Changed | ErrorKind::KeptOut | ErrorKind::Refused => Outcome::Changed,
-        _ => Outcome::Failed,
-    }
-}
-
-fn odd(error: &Error) -> String {
-    if error.kind() == ErrorKind::KeptOut {
-        return sentence(error);
-    }
-    format!("its dump cannot be used: {}", sentence(error))
 }
 
 /// What became of a letter that a batch did not replay.
 enum Whereabouts {
     /// This.
     Settled(Outcome, &'static str),
-    /// It is there and can be replayed: somebody holds it.
+    /// It is there and can be replayed: another transaction holds it.
     Held,
 }
 
@@ -342,17 +234,5 @@ fn whereabouts(wanted: &DeadLetterRef, fact: Option<&Fact>, made: bool) -> Where
             Replayability::Replayable => Held,
             replayability => Settled(Outcome::Changed, replayability.why()),
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_sorted() {
-        let (mut applied, mut open) = (Vec::new(), Vec::new());
-        settle(10, 4, &[3, 0, 9], &mut applied, &mut open);
-        assert_eq!((applied, open), (vec![10, 13], vec![11, 12]));
     }
 }
