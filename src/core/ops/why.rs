@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use futures_util::future::join_all;
 
 use crate::registry::Database;
-use sen_model::cause::{Cause, Certainty, Explanation};
+use sen_model::cause::{Cause, Certainty, Explanation, Hop, Related, Relation};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::subject::Subject;
 use sen_model::system::MENTIONS;
@@ -17,17 +17,14 @@ const HOPS: u32 = 3;
 const LOOKED_UP: usize = 40;
 /// A name shorter than this stands in too much by chance.
 const SHORTEST: usize = 4;
-/// What systems call the relation to the matter a thing is about: an order, a customer.
-const ABOUT: &str = "what it is about";
-const NAMES_IT: &str = "names it in what it carries";
 
 /// One thing in the chain.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Link {
     /// What it is and why it is so.
     pub explanation: Explanation,
-    /// What led to it: the relation, how sure it is, and from where. `None` for what was asked for.
-    pub hop: Option<(&'static str, Certainty, Subject)>,
+    /// What led to it. `None` for what was asked for.
+    pub hop: Option<Hop>,
     /// How many hops away it is.
     pub distance: u32,
 }
@@ -115,7 +112,9 @@ pub async fn why(database: &Database, id: &str) -> Result<Chain> {
             }
             // What leads away from the key is told first.
             let about = chain.links.iter().filter(|link| link.distance == 0).flat_map(|link| &link.explanation.related);
-            names.extend(about.filter(|related| related.relation == ABOUT).map(|related| related.id.clone()));
+            names.extend(
+                about.filter(|related| related.relation == Relation::Subject).map(|related| related.id.clone()),
+            );
             let (mut naming, whole) = naming(database, &names).await?;
             chain.unsearched = !whole;
             naming.retain(|id| !asked.contains(id));
@@ -126,7 +125,8 @@ pub async fn why(database: &Database, id: &str) -> Result<Chain> {
                 |link| link.explanation.subject.clone(),
             );
             for id in naming.into_iter().filter(|id| asked.insert(id.clone())) {
-                queue.push_back((id, Some((NAMES_IT, Certainty::Likely, from.clone())), 1));
+                let hop = Hop { relation: Relation::Mentions, certainty: Certainty::Likely, from: from.clone() };
+                queue.push_back((id, Some(hop), 1));
             }
             continue;
         };
@@ -137,7 +137,7 @@ pub async fn why(database: &Database, id: &str) -> Result<Chain> {
         looked_up += 1;
         for explanation in everywhere(database, &id).await? {
             // Found by a piece of text: it must be the whole name.
-            let found_by_text = hop.as_ref().is_some_and(|(relation, ..)| *relation == NAMES_IT);
+            let found_by_text = hop.as_ref().is_some_and(|hop: &Hop| hop.relation == Relation::Mentions);
             if found_by_text && !explanation.related.iter().any(|related| names.contains(&related.id)) {
                 continue;
             }
@@ -146,8 +146,9 @@ pub async fn why(database: &Database, id: &str) -> Result<Chain> {
             }
             for related in &explanation.related {
                 if distance < HOPS && asked.insert(related.id.clone()) {
-                    let hop = Some((related.relation, related.certainty, explanation.subject.clone()));
-                    queue.push_back((related.id.clone(), hop, distance + 1));
+                    let Related { id, relation, certainty } = related.clone();
+                    let hop = Hop { relation, certainty, from: explanation.subject.clone() };
+                    queue.push_back((id, Some(hop), distance + 1));
                 }
             }
             chain.links.push(Link { explanation, hop: hop.clone(), distance });
