@@ -131,6 +131,7 @@ mod tests {
     use crate::observe::Silent;
     use crate::permit::{Consent, Revocation};
     use crate::plan::{Plan, Risk};
+    use crate::subject::Kind;
 
     /// Targets of which every one from the seventh on fails, and what was asked of them.
     struct Some {
@@ -142,7 +143,7 @@ mod tests {
     #[async_trait]
     impl Targets for Some {
         fn subject(&self, place: usize) -> Subject {
-            Subject::new("s", "k", place.to_string())
+            Subject::new("s", Kind::Lease, place.to_string())
         }
 
         async fn apply(&mut self, places: Range<usize>) -> Result<Vec<Item>> {

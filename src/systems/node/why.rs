@@ -8,7 +8,7 @@ use super::record::{Status, Task};
 use super::verdict::{State, cost, in_depth};
 use sen_model::cause::{Cause, Place, Related, Relation, candidates_in_prose};
 use sen_model::time::{Timestamp, humane};
-use sen_model::verdict::{NextCommand, Severity};
+use sen_model::verdict::{NextCommand, Purpose, Severity};
 
 /// What the rules go by.
 pub(super) struct Facts<'a> {
@@ -305,7 +305,7 @@ fn over_cost_limit(facts: &Facts<'_>, _: State) -> Option<Cause> {
     let over = task.status.is_some_and(|status| !status.is_over());
     let limit = task.cost_limit.filter(|limit| over && spent > *limit)?;
     let text = format!("it has cost ${spent:.4} of at most ${limit:.4}; a limit is stored, not enforced");
-    let next = NextCommand::new(&["sen", "agent", "cancel"], "give it up").id(&task.id);
+    let next = NextCommand::new(&["sen", "agent", "cancel"], "give it up").id(&task.id).purpose(Purpose::GiveUp);
     let stated_by = &["task:meta.cost_limit", "task:meta.cost_so_far", "task:checkpoint.llm_calls"];
     Some(Cause::stated("over_cost_limit", stated_by, Severity::Warning, text).with_next(vec![next]))
 }

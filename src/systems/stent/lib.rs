@@ -49,6 +49,7 @@ use sen_model::listing::{Filter, Listing, Part};
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{History, Record};
+use sen_model::subject::Kind;
 use sen_model::summary::{Statistics, Summary};
 use sen_model::system::System;
 use sen_model::time::{Timestamp, When};
@@ -58,7 +59,7 @@ use port::{Bound, Chunks, ExecutionQuery, Ids, Order};
 use view::values::Clock;
 
 pub use handle::Stent;
-pub use names::{EXECUTION, EXECUTION_STATES, NAME, TASK_STATES, TASKS};
+pub use names::{EXECUTION_STATES, NAME, TASK_STATES, TASKS};
 pub use view::{EXECUTION_COLUMNS, TASK_COLUMNS};
 
 /// How much progress comes along with an execution.
@@ -151,7 +152,7 @@ impl System for Stent {
         Ok(view::found(look, &self.zone))
     }
 
-    async fn show(&self, kind: &str, id: &str, events: u32) -> Result<Vec<Record>> {
+    async fn show(&self, kind: Kind, id: &str, events: u32) -> Result<Vec<Record>> {
         let look = self.store.find(id, progress(events), true).await?;
         let mut found = view::found(look, &self.zone);
         found.retain(|one| one.subject.kind == kind);
@@ -174,10 +175,10 @@ impl System for Stent {
         let facts = why::Facts { look: &look, now, queue, alike };
         let explain = |found: Record| {
             let (causes, related) = match (found.subject.kind, &look.execution, &look.task) {
-                (EXECUTION, Some(whole), _) => {
+                (Kind::Execution, Some(whole), _) => {
                     (why::of_execution(&facts, whole), why::related_to_execution(whole, now))
                 }
-                (TASKS, _, Some(task)) => {
+                (Kind::Task, _, Some(task)) => {
                     let mut causes = why::of_task(&facts, task);
                     causes.extend(look.letter.as_ref().map(|_| why::of_letter(&facts)).unwrap_or_default());
                     (causes, why::related_to_task(task))

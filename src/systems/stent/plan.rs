@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sen_model::error::Result;
 use sen_model::letters::ReplayOptions;
-use sen_model::plan::Step;
+use sen_model::plan::{FollowUp, Input, Step};
 use sen_model::prepared::Action;
 use sen_model::time::wall::Wall;
 use sen_model::value::Value;
@@ -97,12 +97,13 @@ impl ExecutionTarget {
     /// For people.
     fn shown(&self, act: &ExecutionAct) -> Step {
         let mut step = Step::new(names::execution(&self.id), act.name());
+        step.follow_up = FollowUp::CheckRelated;
         step.guard = vec![("state", Value::Name(ExecutionState::parse(&self.state).name().unwrap_or("other")))];
         if let Observed::Complete { task } = &self.seen {
             step.guard.push(("root_task_id", Value::Text(task.clone())));
         }
         if let ExecutionAct::Signal { payload, .. } = act {
-            step.input = Some(payload.clone());
+            step.input = Some(Input::Value(payload.clone()));
         }
         step.warnings.clone_from(&self.warnings);
         step

@@ -10,7 +10,7 @@ use sen_model::cause::{Cause, Place, Related, Relation, candidates};
 use sen_model::text;
 use sen_model::time::humane;
 use sen_model::time::wall::Wall;
-use sen_model::verdict::{NextCommand, Severity};
+use sen_model::verdict::{NextCommand, Purpose, Severity};
 
 /// What the rules go by.
 pub(super) struct Facts<'a> {
@@ -409,7 +409,8 @@ fn signals(whole: &Whole, now: Wall) -> Vec<Cause> {
                         .id(id)
                         .id(signal)
                         .id("JSON")
-                        .with(&["--replace"]);
+                        .with(&["--replace"])
+                        .purpose(Purpose::Run);
                     let stated_by = &["signals.consumed", "signals.created_at", "tasks.state"];
                     Cause::stated("signal_unheard", stated_by, Severity::Critical, text).with_next(vec![next])
                 }
@@ -424,7 +425,8 @@ fn signals(whole: &Whole, now: Wall) -> Vec<Cause> {
                     let next = NextCommand::new(&["sen", "exec", "signal"], "send it, with your JSON")
                         .id(id)
                         .id(signal)
-                        .id("JSON");
+                        .id("JSON")
+                        .purpose(Purpose::Run);
                     Cause::likely("signal_never_sent", severity, text).with_next(vec![next])
                 }
             })

@@ -7,6 +7,7 @@ use clap::builder::PossibleValuesParser;
 use sen_core::error::{Error, Result};
 use sen_core::letters::{LetterFilter, ReplayOptions};
 use sen_core::model::listing::Filter;
+use sen_core::model::subject::Kind;
 use sen_core::registry::Access;
 use sen_core::systems::saga::{self, flag, kind, message_severity};
 use sen_core::time::When;
@@ -192,7 +193,7 @@ struct Requeue {
 pub async fn outbox(args: OutboxArgs, session: &Session) -> Result<CommandOutput> {
     match args.verb {
         OutboxVerb::List(args) => list(*args, kind::OUTBOX, session).await,
-        OutboxVerb::Show(args) => show(&args, kind::OUTBOX, session).await,
+        OutboxVerb::Show(args) => show(&args, Kind::Outbox, session).await,
         OutboxVerb::Requeue(args) => requeue(*args, kind::OUTBOX, session).await,
     }
 }
@@ -201,7 +202,7 @@ pub async fn outbox(args: OutboxArgs, session: &Session) -> Result<CommandOutput
 pub async fn inbox(args: InboxArgs, session: &Session) -> Result<CommandOutput> {
     match args.verb {
         InboxVerb::List(args) => list(*args, kind::INBOX, session).await,
-        InboxVerb::Show(args) => show(&args, kind::INBOX, session).await,
+        InboxVerb::Show(args) => show(&args, Kind::Inbox, session).await,
         InboxVerb::Requeue(args) => requeue(*args, kind::INBOX, session).await,
     }
 }
@@ -231,8 +232,8 @@ async fn list(args: List, kind: &'static str, session: &Session) -> Result<Comma
     listed(filter, shown, session).await
 }
 
-async fn show(args: &Show, kind: &'static str, session: &Session) -> Result<CommandOutput> {
-    let list = if kind == kind::OUTBOX { "sen saga outbox list" } else { "sen saga inbox list" };
+async fn show(args: &Show, kind: Kind, session: &Session) -> Result<CommandOutput> {
+    let list = if kind == Kind::Outbox { "sen saga outbox list" } else { "sen saga inbox list" };
     let wanted = ShowRequest { system: saga::NAME, kind, list, ids: &args.ids, events: 0, check: args.check };
     show::show(wanted, session).await
 }
