@@ -3,7 +3,7 @@
 
 use dialoguer::{Confirm, Input, Select};
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::model::plan::{Risk, Set, Step};
+use sen_core::model::plan::{self, Risk, Set, Step};
 use sen_core::model::prepared::PreparedAction;
 use sen_core::model::report::Item;
 use sen_core::model::verdict::shell_word;
@@ -79,8 +79,10 @@ fn described_step(step: &Step) -> Vec<String> {
     let guard = if guard.is_empty() { String::new() } else { format!(", if {}", guard.join(" and ")) };
     let mut lines = vec![format!("  {} {}{guard}", step.act.replace('_', " "), shell_word(&step.subject.id))];
     if let Some(input) = &step.input {
-        let what = if step.act == "complete" { "the result " } else { "" };
-        lines.push(format!("    with {what}{input}"));
+        lines.push(match input {
+            plan::Input::Result(json) => format!("    with the result {json}"),
+            plan::Input::Value(json) => format!("    with {json}"),
+        });
     }
     lines.extend(step.warnings.iter().map(|warning| format!("    note: {warning}")));
     lines

@@ -242,6 +242,7 @@ mod tests {
     use crate::observe::Silent;
     use crate::permit::{Consent, Revocation};
     use crate::plan::{Risk, Set};
+    use crate::subject::Kind;
 
     /// Targets of which every one from the seventh on fails, and what was asked of them.
     #[derive(Default)]
@@ -260,7 +261,7 @@ mod tests {
     #[async_trait]
     impl Targets for Lane {
         fn subject(&self, place: usize) -> Subject {
-            Subject::new("s", "k", place.to_string())
+            Subject::new("s", Kind::Lease, place.to_string())
         }
 
         async fn apply(&mut self, places: &[usize]) -> Result<Vec<Item>> {
@@ -275,7 +276,7 @@ mod tests {
             tokio::task::yield_now().await;
             let item = |place: &usize| {
                 let tries = self.batches.iter().flatten().filter(|tried| *tried == place).count();
-                if place % 5 == 0 && tries <= self.held {
+                if place.is_multiple_of(5) && tries <= self.held {
                     return Item::new(self.subject(*place), Outcome::Changed, "held").again(self.retries);
                 }
                 let outcome = if *place < 6 { Outcome::Applied } else { Outcome::Failed };
@@ -287,7 +288,7 @@ mod tests {
 
     fn run(lanes: &mut [&mut Lane], listed: usize) -> Report {
         let stop = lanes[0].stop.clone();
-        let refused = vec![Item::new(Subject::new("s", "k", "refused"), Outcome::Missing, "")];
+        let refused = vec![Item::new(Subject::new("s", Kind::Lease, "refused"), Outcome::Missing, "")];
         let set = Set { skipped: vec![("old".into(), 7)], ..Set::default() };
         let plan = Plan { refused, set: Some(set), ..Plan::new("test", "db", Risk::Safe) };
         let permit = WritePermit::grant(&plan, Consent::Unasked, None).unwrap().until(stop);
@@ -348,7 +349,9 @@ mod tests {
         let listed = BTreeMap::new();
         let mut state = State { places, round: 0, taken: 0, again: Vec::new(), stopped: None, listed, report };
         for place in [5, 4, 9, 1] {
-            state.add(place, Outcome::Applied, 2, || Item::new(Subject::new("s", "k", ""), Outcome::Applied, ""));
+            state.add(place, Outcome::Applied, 2, || {
+                Item::new(Subject::new("s", Kind::Lease, ""), Outcome::Applied, "")
+            });
         }
         let listed: Vec<usize> = state.listed[&Outcome::Applied].keys().copied().collect();
         assert_eq!((listed, state.report.count(Outcome::Applied)), (vec![1, 4], 2));

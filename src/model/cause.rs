@@ -67,15 +67,139 @@ impl Cause {
     }
 }
 
-/// Something else it hangs together with.
+/// Where a record names another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the arguments of a call.
+    Arguments,
+    /// In a saved state of its progress.
+    Checkpoint,
+    /// In what its steps share.
+    Context,
+    /// In a message.
+    Payload,
+    /// In what an agent was told.
+    Prompt,
+    /// In what it returned.
+    Result,
+}
+
+/// How a record is related to another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// The key without its namespace.
+    SameKey,
+    /// The execution of a task.
+    Execution,
+    /// A task of an execution.
+    Task,
+    /// The task that waits for the result of another one.
+    WaitingTask,
+    /// The dead letter of a task.
+    DeadLetter,
+    /// The key under which a result is stored for later calls.
+    IdempotencyKey,
+    /// A tag.
+    Tag,
+    /// The saga of a message.
+    Saga,
+    /// A message of a saga.
+    Message,
+    /// The key under which a message is sent.
+    MessageKey,
+    /// The correlation id of a message.
+    CorrelationId,
+    /// The correlation id of the event that a saga waits for.
+    AwaitedCorrelationId,
+    /// The trace of a saga.
+    Trace,
+    /// The entity it is about: an order, a customer.
+    Subject,
+    /// The worker that holds a task.
+    Worker,
+    /// The task that the heartbeat of a task's worker names instead.
+    TaskInHeartbeat,
+    /// A task that a worker holds.
+    HeldTask,
+    /// What a record names in one of its values.
+    MentionedIn(Place),
+    /// A record that names the key in one of its values, found by searching for the text.
+    Mentions,
+}
+
+impl Relation {
+    /// The words for people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Subject => "related entity",
+            Self::Mentions => "mentions it in its payload",
+            other => other.name(),
+        }
+    }
+
+    /// The name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SameKey => "the same name without the namespace",
+            Self::Execution => "its execution",
+            Self::Task => "its task",
+            Self::WaitingTask => "the task that waits for it",
+            Self::DeadLetter => "its dead letter",
+            Self::IdempotencyKey => "its idempotency key",
+            Self::Tag => "its tag",
+            Self::Saga => "its saga",
+            Self::Message => "its message",
+            Self::MessageKey => "its message key",
+            Self::CorrelationId => "its correlation id",
+            Self::AwaitedCorrelationId => "the correlation id it waits for",
+            Self::Trace => "its trace",
+            Self::Subject => "what it is about",
+            Self::Worker => "its worker",
+            Self::TaskInHeartbeat => "the task its worker's heartbeat names",
+            Self::HeldTask => "a task it holds",
+            Self::MentionedIn(Place::Arguments) => "named in its arguments",
+            Self::MentionedIn(Place::Checkpoint) => "named in its checkpoint",
+            Self::MentionedIn(Place::Context) => "named in its context",
+            Self::MentionedIn(Place::Payload) => "named in its payload",
+            Self::MentionedIn(Place::Prompt) => "named in its prompt",
+            Self::MentionedIn(Place::Result) => "named in its result",
+            Self::Mentions => "names it in what it carries",
+        }
+    }
+}
+
+/// Something else that a record is related to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Related {
     /// Its key or id, to be looked up in every system.
     pub id: String,
-    /// How: `its execution`, `named in its arguments`.
-    pub relation: &'static str,
+    /// How it is related.
+    pub relation: Relation,
     /// How sure that is.
     pub certainty: Certainty,
+}
+
+impl Related {
+    /// A relation that the rows state.
+    pub fn proven(id: impl Into<String>, relation: Relation) -> Self {
+        Self { id: id.into(), relation, certainty: Certainty::Proven }
+    }
+
+    /// A relation that the same name suggests.
+    pub fn likely(id: impl Into<String>, relation: Relation) -> Self {
+        Self { id: id.into(), relation, certainty: Certainty::Likely }
+    }
+}
+
+/// How the chain of causes came to a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hop {
+    /// How it is related to the record before it.
+    pub relation: Relation,
+    /// How sure that is.
+    pub certainty: Certainty,
+    /// The record before it.
+    pub from: Subject,
 }
 
 /// One thing and why it is as it is.
@@ -97,7 +221,7 @@ pub struct Explanation {
 
 impl Explanation {
     /// As data.
-    pub fn value(&self, hop: Option<(&'static str, Certainty, &Subject)>) -> Value {
+    pub fn value(&self, hop: Option<&Hop>) -> Value {
         let causes = self.causes.iter().map(|cause| {
             let next = cause.next.iter().map(|next| Value::Text(next.command.clone()));
             Value::Map(vec![
@@ -113,9 +237,9 @@ impl Explanation {
             ("state", Value::Name(self.state)),
             ("severity", Value::Name(self.severity.name())),
             ("summary", Value::Text(self.summary.clone())),
-            ("relation", hop.map_or(Value::Null, |(relation, ..)| Value::Name(relation))),
-            ("relation_certainty", hop.map_or(Value::Null, |(_, certainty, _)| Value::Name(certainty.name()))),
-            ("related_to", hop.map_or(Value::Null, |(.., from)| Value::Text(from.to_string()))),
+            ("relation", hop.map_or(Value::Null, |hop| Value::Name(hop.relation.name()))),
+            ("relation_certainty", hop.map_or(Value::Null, |hop| Value::Name(hop.certainty.name()))),
+            ("related_to", hop.map_or(Value::Null, |hop| Value::Text(hop.from.to_string()))),
             ("causes", Value::List(causes.collect())),
         ])
     }

@@ -31,16 +31,38 @@ pub struct Step {
     pub act: &'static str,
     /// What was seen and must still be so when the change is made (status, token, version).
     pub guard: Vec<(&'static str, Value)>,
-    /// What is written, where the act takes something: JSON text.
-    pub input: Option<String>,
+    /// What is written, where the act takes something.
+    pub input: Option<Input>,
     /// What the operator must know before consenting.
     pub warnings: Vec<String>,
+    /// What to do once it is applied.
+    pub follow_up: FollowUp,
+}
+
+/// What a step writes: JSON text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// The result of the work.
+    Result(String),
+    /// Something else that the act takes.
+    Value(String),
+}
+
+/// What to do once a step is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FollowUp {
+    /// Nothing more.
+    Nothing,
+    /// Record what the work came to, with the fencing token of the report.
+    Settle,
+    /// Check the related records.
+    CheckRelated,
 }
 
 impl Step {
-    /// A step without input or warnings.
+    /// A step without input, warnings or a follow-up.
     pub fn new(subject: Subject, act: &'static str) -> Self {
-        Self { subject, act, guard: Vec::new(), input: None, warnings: Vec::new() }
+        Self { subject, act, guard: Vec::new(), input: None, warnings: Vec::new(), follow_up: FollowUp::Nothing }
     }
 
     /// The guard of this name.

@@ -203,6 +203,7 @@ pub fn suppressed(table: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::subject::Kind;
 
     #[test]
     fn endings() {
@@ -219,13 +220,13 @@ mod tests {
             (&[Skipped, Changed], Ending::Changed),
         ];
         for (outcomes, ending) in cases {
-            let item = |outcome: &Outcome| Item::new(Subject::new("s", "k", "i"), *outcome, "");
+            let item = |outcome: &Outcome| Item::new(Subject::new("s", Kind::Lease, "i"), *outcome, "");
             let report = Report { items: outcomes.iter().map(item).collect(), ..Report::new(OperationId::fresh()) };
             assert_eq!(report.ending(), ending, "{outcomes:?}");
         }
-        let lost = Item::new(Subject::new("s", "k", "i"), Failed, "").lost(true);
+        let lost = Item::new(Subject::new("s", Kind::Lease, "i"), Failed, "").lost(true);
         assert_eq!(Report { items: vec![lost], ..Report::new(OperationId::fresh()) }.ending(), Ending::Lost);
-        let half = Item::new(Subject::new("s", "k", "i"), Failed, "").partly(true);
+        let half = Item::new(Subject::new("s", Kind::Lease, "i"), Failed, "").partly(true);
         assert_eq!(Report { items: vec![half], ..Report::new(OperationId::fresh()) }.ending(), Ending::Partial);
         let mut many = Report::new(OperationId::fresh());
         many.add_unlisted(Applied, 100_000);

@@ -18,6 +18,8 @@ pub struct Summary {
     pub now: Timestamp,
     /// What `counts` counts, for people: `leases`.
     pub counted: &'static str,
+    /// The command that lists them.
+    pub list: &'static [&'static str],
     /// Records by state.
     pub counts: Vec<Count>,
     /// What needs a person, the most severe first.

@@ -14,6 +14,7 @@ use crate::letters::DeadLetters;
 use crate::live::Live;
 use crate::prepared::{PreparedAction, SavedPlan};
 use crate::record::{History, Record};
+use crate::subject::Kind;
 use crate::summary::{Statistics, Summary};
 use crate::time::Timestamp;
 
@@ -44,7 +45,7 @@ pub trait System: Any + Send + Sync {
     ///
     /// # Errors
     /// `NoSystem` when the database does not hold the system.
-    async fn show(&self, kind: &str, id: &str, events: u32) -> Result<Vec<Record>> {
+    async fn show(&self, kind: Kind, id: &str, events: u32) -> Result<Vec<Record>> {
         let mut found = self.find(id, events).await?;
         found.retain(|one| one.subject.kind == kind);
         Ok(found)

@@ -32,6 +32,21 @@ impl Severity {
     }
 }
 
+/// What a command does about what is wrong, in the order in which several commands are safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// Shows whether a worker lives: needed before anything is taken from it.
+    Observe,
+    /// Records what an uncertain piece of work came to.
+    Settle,
+    /// Shows more, or ends work that is not wanted.
+    Look,
+    /// Lets work run again, go on or roll back.
+    Run,
+    /// Gives work up, or takes it from a worker that may live.
+    GiveUp,
+}
+
 /// A command worth typing next.
 ///
 /// Fixed words go into [`Self::new`]; whatever comes from a database goes through [`Self::id`] or [`Self::option`], which
@@ -42,9 +57,9 @@ pub struct NextCommand {
     pub command: String,
     /// What it does here, a short clause.
     pub why: String,
+    /// What it does about what is wrong.
+    pub purpose: Purpose,
     words: Vec<Word>,
-    /// How many of the words, behind the first, only say which database is meant.
-    chosen: usize,
 }
 
 /// A word of a command, quoted.
@@ -66,7 +81,14 @@ impl NextCommand {
         if !chosen.is_empty() {
             quoted.splice(1..1, chosen.iter().map(|word| Word { quoted: shell_word(word), id: None }));
         }
-        Self { command: String::new(), why: why.into(), words: quoted, chosen: chosen.len() }.written()
+        Self { command: String::new(), why: why.into(), purpose: Purpose::Look, words: quoted }.written()
+    }
+
+    /// The same for another purpose than to look.
+    #[must_use]
+    pub fn purpose(mut self, purpose: Purpose) -> Self {
+        self.purpose = purpose;
+        self
     }
 
     /// With these options right behind `sen` in every command that is built from now on: how the operator named the
@@ -101,12 +123,6 @@ impl NextCommand {
             self.words.push(Word { quoted: shell_word(value), id: None });
         }
         self.written()
-    }
-
-    /// Whether it begins with these words, whatever options choose the database.
-    pub fn begins(&self, words: &[&str]) -> bool {
-        let own = self.words.iter().take(1).chain(self.words.iter().skip(1 + self.chosen));
-        words.len() <= self.words.len() - self.chosen && own.zip(words).all(|(own, word)| own.quoted == *word)
     }
 
     /// With [`Self::command`] as the words say. Ids stand where they were put, but behind everything else and a `--` where

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::model::plan::{Beyond, Plan};
+use sen_core::model::plan::{Beyond, FollowUp, Plan};
 use sen_core::model::prepared::{Applying, PreparedAction};
 use sen_core::model::report::{Ending, Item, Outcome, Report};
 use sen_core::model::value::Value;
@@ -91,8 +91,8 @@ pub enum Execution {
 pub struct Outline {
     /// What it said.
     pub plan: Plan,
-    /// The acts of its first steps: two at most.
-    acts: Vec<&'static str>,
+    /// What to do after its first steps: two at most.
+    follow_ups: Vec<FollowUp>,
 }
 
 /// What takes what is removed, before it is removed.
@@ -123,7 +123,8 @@ pub async fn execute<'a>(
     }
     let consent = consent::consent(session, &*action, options.yes || targets == 0)?;
     let author = Author { who: Some(session.operator()), why: options.reason.clone() };
-    let outline = Outline { plan: action.plan().clone(), acts: action.steps().take(2).map(|step| step.act).collect() };
+    let follow_ups = action.steps().take(2).map(|step| step.follow_up).collect();
+    let outline = Outline { plan: action.plan().clone(), follow_ups };
     let permit = act::permit(&outline.plan, consent, author, session.interrupt.revocation())?;
     let mut export = open(&outline.plan)?;
     let progress = Progress::new(session.shows_progress());
@@ -241,9 +242,8 @@ pub fn lines(report: &Report, plan: &Plan) -> Vec<String> {
 /// The answer of an act that was applied.
 pub fn reported(report: &Report, outline: &Outline) -> CommandOutput {
     let plan = &outline.plan;
-    let first_act = outline.acts.first().copied();
     let mut blocks: Vec<Block> = lines(report, plan).into_iter().map(Block::Note).collect();
-    if let (["take_over"], [item]) = (outline.acts.as_slice(), report.items.as_slice())
+    if let ([FollowUp::Settle], [item]) = (outline.follow_ups.as_slice(), report.items.as_slice())
         && let (Outcome::Applied, Some(token)) = (item.outcome, item.fencing_token)
     {
         let (key, token) = (item.subject.id.as_str(), token.to_string());
@@ -258,8 +258,7 @@ pub fn reported(report: &Report, outline: &Outline) -> CommandOutput {
     if let [item] = report.items.as_slice()
         && item.outcome == Outcome::Applied
         && blocks.len() == 1
-        && (item.subject.kind != "lease" || matches!(first_act, Some("take_over" | "complete" | "reset")))
-        && ["lease", "saga", "execution"].contains(&item.subject.kind)
+        && outline.follow_ups.first().is_some_and(|first| *first != FollowUp::Nothing)
     {
         let next = crate::keys::keyed(&["sen", "why"], &item.subject.id, "whether anything else hangs on it");
         blocks.push(Block::Next(vec![next]));

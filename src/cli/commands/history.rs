@@ -65,7 +65,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         // Before 0.5.0 no events were kept. That is no reason for a script to stop, if the key is there.
         Err(error) if error.kind() == ErrorKind::NoSystem && !args.follow => {
             let Some(found) = system.find(&key, 0).await?.into_iter().next() else {
-                return Err(inspect::missing("lease", &key, &system.suggest(&key).await?));
+                return Err(inspect::missing_lease(&key, &system.suggest(&key).await?));
             };
             return Ok(empty(found.now, &error, args.fail_if_empty));
         }

@@ -161,7 +161,7 @@ async fn ask(
     session: &Session,
 ) -> Result<Option<Decision>> {
     let Some(found) = system.find(key, 5).await?.into_iter().next() else {
-        return Err(inspect::missing("lease", key, &system.suggest(key).await?));
+        return Err(inspect::missing_lease(key, &system.suggest(key).await?));
     };
     let open = match found.verdict.state {
         "uncertain" => true,

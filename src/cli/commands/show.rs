@@ -1,6 +1,7 @@
 //! What `exec show` and `task show` have in common: things of one kind of one system, by id.
 
 use sen_core::error::Result;
+use sen_core::model::subject::Kind;
 use sen_core::model::verdict::NextCommand;
 use sen_core::ops::inspect;
 use sen_core::system::System;
@@ -15,7 +16,7 @@ pub struct ShowRequest<'a> {
     /// The system.
     pub system: &'static str,
     /// The kind of its things.
-    pub kind: &'static str,
+    pub kind: Kind,
     /// The command that lists them, for those who mistyped an id.
     pub list: &'static str,
     /// Which.
@@ -59,9 +60,9 @@ pub async fn show(wanted: ShowRequest<'_>, session: &Session) -> Result<CommandO
 async fn missing(wanted: &ShowRequest<'_>, system: &dyn System, id: &str) -> Result<sen_core::error::Error> {
     let other = system.find(id, 0).await?;
     if let Some(other) = other.first() {
-        let error = inspect::missing(wanted.kind, id, &[]);
+        let error = inspect::missing(wanted.kind.words(), id, &[]);
         let show = NextCommand::new(&["sen", "inspect"], "").id(id).command;
-        return Ok(error.with_hint(format!("it is a {}: `{show}` shows it", other.subject.kind.replace('_', " "))));
+        return Ok(error.with_hint(format!("it is a {}: `{show}` shows it", other.subject.kind.words())));
     }
     // What is like it may be something else's.
     let mut similar = Vec::new();
@@ -70,7 +71,7 @@ async fn missing(wanted: &ShowRequest<'_>, system: &dyn System, id: &str) -> Res
             similar.push(near);
         }
     }
-    let error = inspect::missing(wanted.kind, id, &similar);
+    let error = inspect::missing(wanted.kind.words(), id, &similar);
     Ok(if similar.is_empty() {
         error.with_hint(format!("ids are matched whole; `{}` shows them", wanted.list))
     } else {

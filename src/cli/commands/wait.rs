@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use sen_core::error::Result;
-use sen_core::model::record::Record;
 use sen_core::model::value::Value;
 use sen_core::ops::wait::{self, Waited};
 use sen_core::systems::sentinel;
@@ -62,17 +61,17 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     // The log-in is part of it.
     let limit = session.globals.timeout.unwrap_or(PATIENCE).saturating_sub(start.until(Uptime::now()));
     let waited = wait::wait(database.system(sentinel::NAME)?, &key, goal, limit).await?;
-    let (exit, outcome, found) = match waited {
-        Waited::Reached(found) => (Exit::Done, "reached", found),
-        Waited::TimedOut(found) => (Exit::Pending, "timed_out", found),
-        Waited::NeedsAPerson(found) => (Exit::Attention, "needs_attention", Some(found)),
-    };
-    Ok(view(&key, outcome, found).ending(exit))
+    Ok(view(&key, waited))
 }
 
-fn view(key: &str, outcome: &'static str, found: Option<Record>) -> CommandOutput {
-    let state = found.as_ref().map(|found| found.verdict.state);
-    let now = found.as_ref().map_or_else(Timestamp::here, |found| found.now);
+fn view(key: &str, waited: Waited) -> CommandOutput {
+    let (exit, outcome, found) = match &waited {
+        Waited::Reached(found) => (Exit::Done, "reached", found.as_ref()),
+        Waited::TimedOut(found) => (Exit::Pending, "timed_out", found.as_ref()),
+        Waited::NeedsAPerson(found) => (Exit::Attention, "needs_attention", Some(found)),
+    };
+    let state = found.map(|found| found.verdict.state);
+    let now = found.map_or_else(Timestamp::here, |found| found.now);
     let value = Value::Map(vec![
         ("key", Value::Text(key.to_owned())),
         ("outcome", Value::Name(outcome)),
@@ -80,15 +79,15 @@ fn view(key: &str, outcome: &'static str, found: Option<Record>) -> CommandOutpu
         ("observed_at", Value::Time(now)),
     ]);
     let there = state.map_or_else(|| "there is no such lease".to_owned(), |state| format!("it is {state}"));
-    let line = match outcome {
-        "timed_out" => format!("{key}: time is up, {there}"),
-        "needs_attention" => format!("{key}: {there} and needs a person"),
-        _ => format!("{key}: {there}"),
+    let line = match waited {
+        Waited::Reached(_) => format!("{key}: {there}"),
+        Waited::TimedOut(_) => format!("{key}: time is up, {there}"),
+        Waited::NeedsAPerson(_) => format!("{key}: {there} and needs a person"),
     };
     let mut blocks = vec![Block::Note(line)];
-    if let Some(found) = found.filter(|_| outcome == "needs_attention") {
+    if let Waited::NeedsAPerson(found) = waited {
         blocks.push(Block::Next(found.verdict.next));
     }
     let details = vec![Detail { value, blocks }];
-    CommandOutput::new(View::Details(DetailsView { details, single: true, now }))
+    CommandOutput::new(View::Details(DetailsView { details, single: true, now })).ending(exit)
 }

@@ -62,10 +62,7 @@ fn causes(chain: &Chain) -> impl Iterator<Item = &Cause> {
 }
 
 fn data(id: &str, chain: &Chain, worst: Severity) -> Value {
-    let link = |link: &Link| {
-        let hop = link.hop.as_ref().map(|(relation, certainty, from)| (*relation, *certainty, from));
-        link.explanation.value(hop)
-    };
+    let link = |link: &Link| link.explanation.value(link.hop.as_ref());
     Value::Map(vec![
         ("id", Value::Text(id.to_owned())),
         ("worst", Value::Name(worst.name())),
@@ -83,8 +80,9 @@ fn layout(chain: &Chain) -> Vec<Block> {
         let subject = &explained.subject;
         let state = explained.state.replace('_', " ");
         blocks.push(Block::Heading(format!("{} — {}, {state}", subject.id, subject.described())));
-        if let Some((relation, certainty, from)) = &link.hop {
-            blocks.push(Block::Note(format!("  {relation}, of {} ({})", from.id, certainty.name())));
+        if let Some(hop) = &link.hop {
+            let (relation, certainty) = (hop.relation.words(), hop.certainty.name());
+            blocks.push(Block::Note(format!("  {relation}, of {} ({certainty})", hop.from.id)));
         }
         if explained.causes.is_empty() {
             blocks.push(Block::Note(format!("  nothing is wrong with it: {}", explained.summary)));

@@ -114,16 +114,6 @@ fn ordering(left: &Rank, right: &Rank) -> std::cmp::Ordering {
     left.partial_cmp(right).unwrap_or(std::cmp::Ordering::Equal)
 }
 
-/// What lists the records of a system.
-fn lister(system: &str) -> &'static [&'static str] {
-    match system {
-        "stent" => &["sen", "exec", "list"],
-        "saga" => &["sen", "saga", "list"],
-        "node" => &["sen", "agent", "list"],
-        _ => &["sen", "list"],
-    }
-}
-
 /// A text as it may be seen.
 fn shown(text: &str) -> String {
     clean(&crate::mask::message(text)).into_owned()
@@ -291,7 +281,6 @@ impl Picture {
 
     /// The counts of a system. Several systems have states of the same name: then each says of what it is.
     fn states(&self, summary: &Summary, several: bool) -> Vec<Line> {
-        let head = lister(summary.system);
         let moves =
             |state: &str| self.change(&format!("{} {state}", summary.system)).is_some_and(|change| change != 0.0);
         let counts = summary.counts.iter().filter(|count| count.count > 0 || moves(count.state));
@@ -299,7 +288,7 @@ impl Picture {
             .map(|count| {
                 let name = format!("{} {}", summary.system, count.state);
                 let change = self.change(&name);
-                let command = command(head, &["--state", count.state]);
+                let command = command(summary.list, &["--state", count.state]);
                 let oldest = age(count.oldest.filter(|_| count.count > 0), summary.now);
                 let shown = change.map_or_else(String::new, rate);
                 Line {

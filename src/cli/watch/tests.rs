@@ -58,6 +58,7 @@ fn snapshot(seconds: i64, counts: &[(&'static str, Severity, i64)], text: &str) 
         writable: true,
         now: at(seconds),
         counted: "leases",
+        list: &["sen", "list"],
         counts: counts.collect(),
         attention: vec![
             Attention {

@@ -57,7 +57,16 @@ pub async fn inspect(database: &Database, key: &str, events: u32) -> Result<Look
     Ok(Lookup::Missing { key: key.to_owned(), similar })
 }
 
-/// The error that says a key is missing, with what may have been meant.
+/// The error that says that there is no such lease, with the keys that may have been meant.
+pub fn missing_lease(key: &str, similar: &[String]) -> Error {
+    let error = missing("lease", key, similar);
+    match similar {
+        [_, _, ..] => error,
+        _ => error.with_hint("keys are matched exactly, namespace included (payments:order-1); `sen list` shows them"),
+    }
+}
+
+/// The error that says that an id is missing, with what may have been meant.
 pub fn missing(noun: &str, key: &str, similar: &[String]) -> Error {
     let mut message = format!("no {noun} {}", named(key));
     if let [best, ..] = similar {
@@ -68,9 +77,6 @@ pub fn missing(noun: &str, key: &str, similar: &[String]) -> Error {
         [_, others @ ..] if !others.is_empty() => {
             let others: Vec<String> = others.iter().map(|key| named(key).to_string()).collect();
             error.with_hint(format!("also similar: {}", others.join(", ")))
-        }
-        _ if noun == "lease" || noun == "key" => {
-            error.with_hint("keys are matched exactly, namespace included (payments:order-1); `sen list` shows them")
         }
         _ => error.with_hint("ids are matched whole"),
     }

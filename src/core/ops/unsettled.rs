@@ -8,10 +8,10 @@ use crate::registry::Database;
 use sen_model::cause::candidates;
 use sen_model::error::{ErrorKind, Result};
 use sen_model::letters::{DeadLetters, LetterFilter};
-use sen_model::subject::Subject;
+use sen_model::subject::{Kind, Subject};
 use sen_model::system::System;
 use sen_model::value::{Column, Row, Value};
-use sen_model::verdict::NextCommand;
+use sen_model::verdict::{NextCommand, Purpose};
 
 /// States of a lease whose side effect may or may not have happened.
 const OPEN: [&str; 3] = ["uncertain", "stalled", "reconciling"];
@@ -67,8 +67,10 @@ pub async fn unsettled(database: &Database, names: &[String]) -> Result<Vec<Unse
             let bare = key.split_once(':').map(|(_, bare)| bare);
             if names.contains(key.as_str()) || bare.is_some_and(|bare| names.contains(bare)) {
                 let state = text(listing.columns, &row, "verdict").unwrap_or_else(|| OPEN[0].to_owned());
-                let next = NextCommand::new(&["sen", "reconcile"], "settle it first: what happened").id(&key);
-                found.push(Unsettled { subject: Subject::new(sen_sentinel::NAME, "lease", key), state, next });
+                let next = NextCommand::new(&["sen", "reconcile"], "settle it first: what happened")
+                    .id(&key)
+                    .purpose(Purpose::Settle);
+                found.push(Unsettled { subject: Subject::new(sen_sentinel::NAME, Kind::Lease, key), state, next });
             }
         }
     }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::inspect::missing;
+use super::inspect::missing_lease;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::record::Record;
 use sen_model::system::System;
 use sen_model::verdict::Severity;
+use sen_sentinel::verdict::State;
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +38,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Whether `found` is where it is waited for.
 fn reached(goal: Goal, found: Option<&Record>) -> bool {
-    let state = found.map(|found| found.verdict.state);
+    let state = found.map(|found| State::parse(found.verdict.state).unwrap_or(State::Unreadable));
     match goal {
-        Goal::Completed => state == Some("completed"),
-        Goal::Free => matches!(state, None | Some("free")),
-        Goal::Settled => matches!(state, None | Some("completed" | "free")),
+        Goal::Completed => state == Some(State::Completed),
+        Goal::Free => matches!(state, None | Some(State::Free)),
+        Goal::Settled => matches!(state, None | Some(State::Completed | State::Free)),
     }
 }
 
@@ -65,7 +66,7 @@ pub async fn wait(system: &dyn System, id: &str, goal: Goal, limit: Duration) ->
         let found = answer?.into_iter().next();
         // What was there and is gone is settled; what never was is more likely a slip of the pen.
         if goal == Goal::Settled && found.is_none() && !seen {
-            return Err(missing("lease", id, &system.suggest(id).await?));
+            return Err(missing_lease(id, &system.suggest(id).await?));
         }
         seen |= found.is_some();
         if reached(goal, found.as_ref()) {

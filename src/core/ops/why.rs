@@ -5,9 +5,9 @@ use std::collections::{HashSet, VecDeque};
 use futures_util::future::join_all;
 
 use crate::registry::Database;
-use sen_model::cause::{Cause, Certainty, Explanation};
+use sen_model::cause::{Cause, Certainty, Explanation, Hop, Related, Relation};
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::subject::Subject;
+use sen_model::subject::{Kind, Subject};
 use sen_model::system::MENTIONS;
 use sen_model::verdict::NextCommand;
 
@@ -17,17 +17,14 @@ const HOPS: u32 = 3;
 const LOOKED_UP: usize = 40;
 /// A name shorter than this stands in too much by chance.
 const SHORTEST: usize = 4;
-/// What systems call the relation to the matter a thing is about: an order, a customer.
-const ABOUT: &str = "what it is about";
-const NAMES_IT: &str = "names it in what it carries";
 
 /// One thing in the chain.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Link {
     /// What it is and why it is so.
     pub explanation: Explanation,
-    /// What led to it: the relation, how sure it is, and from where. `None` for what was asked for.
-    pub hop: Option<(&'static str, Certainty, Subject)>,
+    /// What led to it. `None` for what was asked for.
+    pub hop: Option<Hop>,
     /// How many hops away it is.
     pub distance: u32,
 }
@@ -55,45 +52,8 @@ impl Chain {
                 steps.push(step.clone());
             }
         }
-        steps.sort_by_key(place);
+        steps.sort_by_key(|step| step.purpose);
         steps
-    }
-}
-
-/// Commands that settle what happened.
-const SETTLES: [&str; 1] = ["sen reconcile "];
-/// Commands that let work run again, go on, roll back or end.
-const RUNS: [&str; 10] = [
-    "sen dlq replay ",
-    "sen saga retry ",
-    "sen saga skip ",
-    "sen saga unstick ",
-    "sen saga compensate ",
-    "sen saga abort ",
-    "sen saga notify ",
-    "sen agent requeue ",
-    "sen exec signal ",
-    "sen saga outbox requeue ",
-];
-
-/// Commands that give work up: the other way out, named last.
-const GIVES_UP: [&str; 1] = ["sen agent cancel "];
-
-/// Where a command stands in the order: see whether a worker lives, settle, look, run again, give up.
-fn place(command: &NextCommand) -> u8 {
-    let begins = &|known: &&str| command.begins(&known.split_whitespace().collect::<Vec<_>>());
-    // Before the hard limit its worker may be alive: that is no way to settle what happened.
-    if GIVES_UP.iter().any(begins) || command.command.contains("--before-hard-ttl") {
-        return 4;
-    }
-    // Whether a worker lives is to be known before anything is taken from it.
-    if command.begins(&["sen", "inspect"]) && command.command.contains(" --observe ") {
-        return 0;
-    }
-    match (SETTLES.iter().any(begins), RUNS.iter().any(begins)) {
-        (true, _) => 1,
-        (_, true) => 3,
-        _ => 2,
     }
 }
 
@@ -115,18 +75,21 @@ pub async fn why(database: &Database, id: &str) -> Result<Chain> {
             }
             // What leads away from the key is told first.
             let about = chain.links.iter().filter(|link| link.distance == 0).flat_map(|link| &link.explanation.related);
-            names.extend(about.filter(|related| related.relation == ABOUT).map(|related| related.id.clone()));
+            names.extend(
+                about.filter(|related| related.relation == Relation::Subject).map(|related| related.id.clone()),
+            );
             let (mut naming, whole) = naming(database, &names).await?;
             chain.unsearched = !whole;
             naming.retain(|id| !asked.contains(id));
             chain.cut |= naming.len() > MENTIONS;
             naming.truncate(MENTIONS);
             let from = chain.links.first().map_or_else(
-                || Subject::new("sen", "name", names.first().map_or("", String::as_str)),
+                || Subject::new("sen", Kind::Name, names.first().map_or("", String::as_str)),
                 |link| link.explanation.subject.clone(),
             );
             for id in naming.into_iter().filter(|id| asked.insert(id.clone())) {
-                queue.push_back((id, Some((NAMES_IT, Certainty::Likely, from.clone())), 1));
+                let hop = Hop { relation: Relation::Mentions, certainty: Certainty::Likely, from: from.clone() };
+                queue.push_back((id, Some(hop), 1));
             }
             continue;
         };
@@ -137,7 +100,7 @@ pub async fn why(database: &Database, id: &str) -> Result<Chain> {
         looked_up += 1;
         for explanation in everywhere(database, &id).await? {
             // Found by a piece of text: it must be the whole name.
-            let found_by_text = hop.as_ref().is_some_and(|(relation, ..)| *relation == NAMES_IT);
+            let found_by_text = hop.as_ref().is_some_and(|hop: &Hop| hop.relation == Relation::Mentions);
             if found_by_text && !explanation.related.iter().any(|related| names.contains(&related.id)) {
                 continue;
             }
@@ -146,8 +109,9 @@ pub async fn why(database: &Database, id: &str) -> Result<Chain> {
             }
             for related in &explanation.related {
                 if distance < HOPS && asked.insert(related.id.clone()) {
-                    let hop = Some((related.relation, related.certainty, explanation.subject.clone()));
-                    queue.push_back((related.id.clone(), hop, distance + 1));
+                    let Related { id, relation, certainty } = related.clone();
+                    let hop = Hop { relation, certainty, from: explanation.subject.clone() };
+                    queue.push_back((id, Some(hop), distance + 1));
                 }
             }
             chain.links.push(Link { explanation, hop: hop.clone(), distance });
@@ -208,7 +172,7 @@ async fn everywhere(database: &Database, id: &str) -> Result<Vec<Explanation>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sen_model::verdict::Severity;
+    use sen_model::verdict::{Purpose, Severity};
 
     #[test]
     fn a_key_is_known_by_its_bare_name_too() {
@@ -220,20 +184,21 @@ mod tests {
 
     #[test]
     fn what_is_uncertain_is_settled_before_what_calls_it_runs_again() {
-        let cause = |severity, commands: &[&str]| {
-            let next = commands.iter().map(|command| NextCommand::new(&command.split(' ').collect::<Vec<_>>(), ""));
-            Cause::likely("r", severity, "t").with_next(next.collect())
+        let cause = |severity, commands: [(&[&str], Purpose); 2]| {
+            let next = commands.map(|(words, purpose)| NextCommand::new(words, "").purpose(purpose));
+            Cause::likely("r", severity, "t").with_next(next.into())
         };
+        let show: (&[&str], _) = (&["sen", "dlq", "show", "a"], Purpose::Look);
         let explanation = |causes| Explanation {
-            subject: Subject::new("s", "k", "i"),
+            subject: Subject::new("s", Kind::Lease, "i"),
             state: "x",
             summary: String::new(),
             severity: Severity::Warning,
             causes,
             related: Vec::new(),
         };
-        let replay = cause(Severity::Critical, &["sen dlq replay a", "sen dlq show a"]);
-        let settle = cause(Severity::Warning, &["sen reconcile k", "sen dlq show a"]);
+        let replay = cause(Severity::Critical, [(&["sen", "dlq", "replay", "a"], Purpose::Run), show]);
+        let settle = cause(Severity::Warning, [(&["sen", "reconcile", "k"], Purpose::Settle), show]);
         let links =
             [replay, settle].map(|cause| Link { explanation: explanation(vec![cause]), hop: None, distance: 0 });
         let chain = Chain { links: links.into(), cut: false, unsearched: false };

@@ -11,7 +11,7 @@ use super::plan::{TaskAction, TaskHead};
 use super::port::{Depth, TaskStream};
 use super::record::NAME;
 use super::record::Task;
-use super::rules::{self, subject};
+use super::rules::{self, Replayability, subject};
 use super::verdict::is_dead;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letter::{Letter, LetterGroup, group_id, normalize_error};
@@ -92,7 +92,7 @@ fn letter(task: Task, now: Timestamp, payloads: bool) -> Letter {
         queue: None,
         parent: task.tenant_id.clone(),
         attempts: Some(task.attempts),
-        replayability: rules::replayability(&task, now),
+        replayability: rules::replayability(&task, now).name(),
         note,
         payload: payloads.then(|| document(&task).to_string()),
         error: task.error,
@@ -225,7 +225,7 @@ impl DeadLetters for Node {
             group.count += 1;
             group.first = [group.first, died].into_iter().flatten().min();
             group.last = group.last.max(died);
-            if rules::replayability(&task, now) == "replayable" {
+            if rules::replayability(&task, now) == Replayability::Replayable {
                 group.replayable = group.replayable.map(|count| count + 1);
             }
             Ok(())
@@ -255,7 +255,7 @@ impl DeadLetters for Node {
         let (now, tasks) = self.chosen(filter, Depth::Plain).await?;
         let mut plan = Plan::new("", self.store.database(), Risk::Dangerous);
         let mut set = Set::default();
-        let mut skipped: BTreeMap<&'static str, u64> = BTreeMap::new();
+        let mut skipped: BTreeMap<Replayability, u64> = BTreeMap::new();
         let mut targets = Vec::new();
         let mut saved = 0_u64;
         for id in filter.ids.iter().filter(|id| !tasks.iter().any(|task| task.id == **id)) {
@@ -270,7 +270,7 @@ impl DeadLetters for Node {
         }
         for task in &tasks {
             let replayability = rules::replayability(task, now);
-            if replayability != "replayable" && !options.force && filter.ids.is_empty() {
+            if replayability != Replayability::Replayable && !options.force && filter.ids.is_empty() {
                 *skipped.entry(replayability).or_default() += 1;
                 continue;
             }
@@ -313,8 +313,8 @@ impl DeadLetters for Node {
         set.skipped = skipped
             .into_iter()
             .map(|(replayability, count)| match replayability {
-                "cancelled" => ("cancelled by somebody (--force replays them, too)".to_owned(), count),
-                other => (other.to_owned(), count),
+                Replayability::Cancelled => ("cancelled by somebody (--force replays them, too)".to_owned(), count),
+                other => (other.name().to_owned(), count),
             })
             .collect();
         plan.set = Some(set);

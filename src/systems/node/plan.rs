@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::request::Submission;
 use sen_model::error::{Error, Result};
-use sen_model::plan::Step;
+use sen_model::plan::{Input, Step};
 use sen_model::prepared::Action;
-use sen_model::subject::Subject;
+use sen_model::subject::{Kind, Subject};
 use sen_model::value::Value;
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ impl TaskTarget {
     /// For people.
     fn shown(&self) -> Step {
         let Act { id, verb, seen } = &self.act;
-        let mut step = Step::new(Subject::new(NAME, "agent_task", id.as_str()), verb.name());
+        let mut step = Step::new(Subject::new(NAME, Kind::AgentTask, id.as_str()), verb.name());
         let status = Status::parse(&seen.status)
             .map_or_else(|| Value::Text(seen.status.clone()), |status| Value::Name(status.name()));
         step.guard = vec![
@@ -118,9 +118,9 @@ impl Single {
     /// What it is about.
     pub fn subject(&self) -> Subject {
         match self {
-            Self::Submit { id, .. } => Subject::new(NAME, "agent_task", id.as_str()),
+            Self::Submit { id, .. } => Subject::new(NAME, Kind::AgentTask, id.as_str()),
             Self::FillBucket { tenant, .. } | Self::EmptyBucket { tenant } => {
-                Subject::new(NAME, "rate_limit", tenant.as_str())
+                Subject::new(NAME, Kind::RateLimit, tenant.as_str())
             }
         }
     }
@@ -141,7 +141,7 @@ impl Single {
             Self::EmptyBucket { .. } => ("reset_rate_limit", None),
         };
         let mut step = Step::new(self.subject(), act);
-        step.input = input.map(|input| input.to_string());
+        step.input = input.map(|input| Input::Value(input.to_string()));
         step
     }
 }
@@ -193,7 +193,8 @@ mod tests {
                 let seen = Observed { status, owner, lease, updated };
                 TaskTarget { act: Act { id, verb, seen }, warnings: warning.into_iter().collect() }
             };
-            prop_assert!(is_a_value(&TaskAction { head, targets: tasks.into_iter().map(target).collect() })?);
+            let same = is_a_value(&TaskAction { head, targets: tasks.into_iter().map(target).collect() })?;
+            prop_assert!(same);
         }
 
         #[test]
@@ -203,9 +204,12 @@ mod tests {
                 id: None, tenant: id.clone(), task_type: id.clone(), agent_type: "a".into(), params: "{}".into(),
                 cost_limit: Some(tokens.clone()), max_attempts: 3,
             });
-            prop_assert!(is_a_value(&SingleAction(Single::Submit { id: id.clone(), submission }))?);
-            prop_assert!(is_a_value(&SingleAction(Single::FillBucket { tenant: id.clone(), tokens, refill_rate: rate.map(Into::into) }))?);
-            prop_assert!(is_a_value(&SingleAction(Single::EmptyBucket { tenant: id }))?);
+            let same = is_a_value(&SingleAction(Single::Submit { id: id.clone(), submission }))?;
+            prop_assert!(same);
+            let same = is_a_value(&SingleAction(Single::FillBucket { tenant: id.clone(), tokens, refill_rate: rate.map(Into::into) }))?;
+            prop_assert!(same);
+            let same = is_a_value(&SingleAction(Single::EmptyBucket { tenant: id }))?;
+            prop_assert!(same);
         }
     }
 }

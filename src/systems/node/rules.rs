@@ -7,7 +7,7 @@ use super::record::{Status, Task};
 use super::verdict::{State, is_dead, state};
 use crate::record::NAME;
 use sen_model::report::{Item, Outcome};
-use sen_model::subject::Subject;
+use sen_model::subject::{Kind, Subject};
 use sen_model::time::Timestamp;
 use sen_model::verdict::NextCommand;
 
@@ -15,7 +15,7 @@ type Judgement = Result<TaskTarget, Box<Item>>;
 
 /// The subject of a task.
 pub fn subject(id: &str) -> Subject {
-    Subject::new(NAME, "agent_task", id)
+    Subject::new(NAME, Kind::AgentTask, id)
 }
 
 fn refuse(task: &Task, outcome: Outcome, why: impl Into<String>) -> Judgement {
@@ -111,12 +111,34 @@ pub fn replay(task: &Task, now: Timestamp) -> Judgement {
     Ok(target(task, Verb::Replay))
 }
 
-/// Why a dead task is not replayed unless that is asked for by its id or with `--force`.
-pub fn replayability(task: &Task, now: Timestamp) -> &'static str {
+/// Whether a dead task is replayed without its id or `--force`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Replayability {
+    /// It was cancelled on purpose.
+    Cancelled,
+    /// It is replayed.
+    Replayable,
+    /// Its hash cannot be read.
+    Unreadable,
+}
+
+impl Replayability {
+    /// The name in lists and data.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::Replayable => "replayable",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// Whether a dead task can be replayed.
+pub fn replayability(task: &Task, now: Timestamp) -> Replayability {
     match state(task, now) {
-        _ if unreadable(task).is_some() => "unreadable",
-        State::Cancelled => "cancelled",
-        _ => "replayable",
+        _ if unreadable(task).is_some() => Replayability::Unreadable,
+        State::Cancelled => Replayability::Cancelled,
+        _ => Replayability::Replayable,
     }
 }
 

@@ -6,7 +6,7 @@
 use super::checkpoint::{Checkpoint, Heartbeat};
 use super::record::{Status, Task};
 use sen_model::time::{Timestamp, humane};
-use sen_model::verdict::{NextCommand, Severity, Verdict};
+use sen_model::verdict::{NextCommand, Purpose, Severity, Verdict};
 
 /// What a task is, seen at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -282,23 +282,23 @@ fn evidence(facts: &Facts<'_>, state: State, cost: f64) -> Vec<String> {
 fn next(task: &Task, state: State, now: Timestamp) -> Vec<NextCommand> {
     let id = task.id.as_str();
     let agent = |verb: &str, why: &str| NextCommand::new(&["sen", "agent", verb], why).id(id);
+    let requeue = |why: &str| agent("requeue", why).purpose(Purpose::Run);
+    let cancel = || agent("cancel", "give it up").purpose(Purpose::GiveUp);
     match state {
         State::WorkerGone => {
-            vec![agent("requeue", "let another worker go on, as the watcher does"), agent("cancel", "give it up")]
+            vec![requeue("let another worker go on, as the watcher does"), cancel()]
         }
         State::LeaseExpired => {
             let owner = task.owner.as_deref().unwrap_or_default();
-            vec![
-                NextCommand::new(&["sen", "inspect"], "what that worker does").id(owner),
-                agent("cancel", "give it up"),
-            ]
+            vec![NextCommand::new(&["sen", "inspect"], "what that worker does").id(owner), cancel()]
         }
         State::CompletedWithErrors => vec![agent("show", "each node, its error and what it returned")],
-        State::Retrying => vec![agent("requeue", "let a worker take it"), agent("cancel", "give it up")],
+        State::Retrying => vec![requeue("let a worker take it"), cancel()],
         State::OutOfAttempts | State::Failed | State::Cancelled if is_dead(task, now) => {
-            vec![NextCommand::new(&["sen", "dlq", "replay"], "queue it again with its attempts reset").id(id)]
+            let replay = NextCommand::new(&["sen", "dlq", "replay"], "queue it again with its attempts reset");
+            vec![replay.id(id).purpose(Purpose::Run)]
         }
-        State::OverCostLimit | State::Running | State::Queued => vec![agent("cancel", "give it up")],
+        State::OverCostLimit | State::Running | State::Queued => vec![cancel()],
         _ => Vec::new(),
     }
 }

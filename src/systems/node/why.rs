@@ -6,9 +6,9 @@ use super::checkpoint::{Effect, Heartbeat};
 use super::port::Look;
 use super::record::{Status, Task};
 use super::verdict::{State, cost, in_depth};
-use sen_model::cause::{Cause, Certainty, Related, candidates_in_prose};
+use sen_model::cause::{Cause, Place, Related, Relation, candidates_in_prose};
 use sen_model::time::{Timestamp, humane};
-use sen_model::verdict::{NextCommand, Severity};
+use sen_model::verdict::{NextCommand, Purpose, Severity};
 
 /// What the rules go by.
 pub(super) struct Facts<'a> {
@@ -85,37 +85,34 @@ fn waited(task: &Task, now: Timestamp) -> Option<i64> {
 /// What a task hangs together with.
 pub(super) fn related_to_task(look: &Look) -> Vec<Related> {
     let task = &look.task;
-    let proven = |id: &str, relation| Related { id: id.to_owned(), relation, certainty: Certainty::Proven };
     let mut out = Vec::new();
     // A task that is over keeps the name of its last worker, which does other things by now.
     if task.is_held() {
-        out.extend(task.owner.as_deref().map(|owner| proven(owner, "its worker")));
-        out.extend(other_task(look).map(|other| proven(other, "the task its worker's heartbeat names")));
+        out.extend(task.owner.as_deref().map(|owner| Related::proven(owner, Relation::Worker)));
+        out.extend(other_task(look).map(|other| Related::proven(other, Relation::TaskInHeartbeat)));
     }
-    let mut named = |ids: Vec<String>, relation| {
+    let mut named = |ids: Vec<String>, place| {
         for id in ids {
             if id != task.id && out.iter().all(|known: &Related| known.id != id) {
-                out.push(Related { id, relation, certainty: Certainty::Likely });
+                out.push(Related::likely(id, Relation::MentionedIn(place)));
             }
         }
     };
-    named(prose(task.params.as_deref()), "named in its prompt");
-    named(prose(task.result.as_deref()), "named in its result");
+    named(prose(task.params.as_deref()), Place::Prompt);
+    named(prose(task.result.as_deref()), Place::Result);
     if let Some(checkpoint) = &look.checkpoint {
         let nodes = checkpoint.nodes.iter().rev();
         let mut ids: Vec<String> = nodes.flat_map(|node| prose(node.outputs.as_deref())).collect();
         ids.extend(checkpoint.artifacts.iter().map(|(_, place)| place.clone()).filter(|place| !place.contains("://")));
         ids.truncate(CANDIDATES);
-        named(ids, "named in its checkpoint");
+        named(ids, Place::Checkpoint);
     }
     out
 }
 
 /// What a worker hangs together with: the tasks it is said to hold.
 pub(super) fn related_to_worker(held: &[Task]) -> Vec<Related> {
-    let related =
-        |task: &Task| Related { id: task.id.clone(), relation: "a task it holds", certainty: Certainty::Proven };
-    held.iter().take(TASKS).map(related).collect()
+    held.iter().take(TASKS).map(|task| Related::proven(&task.id, Relation::HeldTask)).collect()
 }
 
 fn prose(json: Option<&str>) -> Vec<String> {
@@ -308,7 +305,7 @@ fn over_cost_limit(facts: &Facts<'_>, _: State) -> Option<Cause> {
     let over = task.status.is_some_and(|status| !status.is_over());
     let limit = task.cost_limit.filter(|limit| over && spent > *limit)?;
     let text = format!("it has cost ${spent:.4} of at most ${limit:.4}; a limit is stored, not enforced");
-    let next = NextCommand::new(&["sen", "agent", "cancel"], "give it up").id(&task.id);
+    let next = NextCommand::new(&["sen", "agent", "cancel"], "give it up").id(&task.id).purpose(Purpose::GiveUp);
     let stated_by = &["task:meta.cost_limit", "task:meta.cost_so_far", "task:checkpoint.llm_calls"];
     Some(Cause::stated("over_cost_limit", stated_by, Severity::Warning, text).with_next(vec![next]))
 }

@@ -34,7 +34,7 @@ const BATCH: usize = 200;
 const SAMPLE: usize = 5;
 
 fn subject(kind: Mailbox, id: &str) -> Subject {
-    Subject::new(NAME, kind.name(), id)
+    Subject::new(NAME, kind.subject(), id)
 }
 
 fn step(message: &Message) -> &str {

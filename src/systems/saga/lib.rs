@@ -46,6 +46,7 @@ use sen_model::letters::DeadLetters;
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{History, Record};
+use sen_model::subject::Kind;
 use sen_model::summary::Summary;
 use sen_model::system::System;
 use sen_model::time::Timestamp;
@@ -102,10 +103,10 @@ impl System for Sagas {
         Ok(look.sagas.into_iter().map(explain).collect())
     }
 
-    async fn show(&self, kind: &str, id: &str, events: u32) -> Result<Vec<Record>> {
+    async fn show(&self, kind: Kind, id: &str, events: u32) -> Result<Vec<Record>> {
         // A message is also known by its event's id, which `find` does not look for: it may be anything.
         let mut found = match kind {
-            "outbox" | "inbox" => self.find_messages(&*self.models().await?, id).await?,
+            Kind::Outbox | Kind::Inbox => self.find_messages(&*self.models().await?, id).await?,
             _ => self.find(id, events).await?,
         };
         found.retain(|one| one.subject.kind == kind);

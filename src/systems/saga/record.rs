@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use sen_model::subject::Subject;
+use sen_model::subject::{Kind, Subject};
 use sen_model::time::Timestamp;
 
 /// The system's name.
@@ -10,7 +10,7 @@ pub const NAME: &str = "saga";
 
 /// A saga as a subject.
 pub fn subject(id: &str) -> Subject {
-    Subject::new(NAME, "saga", id)
+    Subject::new(NAME, Kind::Saga, id)
 }
 
 /// What `status` of a saga can hold.
@@ -319,6 +319,14 @@ impl Mailbox {
         match self {
             Self::Out => "outbox",
             Self::In => "inbox",
+        }
+    }
+
+    /// What kind of thing its messages are.
+    pub const fn subject(self) -> Kind {
+        match self {
+            Self::Out => Kind::Outbox,
+            Self::In => Kind::Inbox,
         }
     }
 

@@ -8,8 +8,10 @@ use sen_model::verdict::{Severity, Verdict};
 
 pub(super) mod words;
 
+pub use words::Beside;
+
 /// Judges a saga by itself, its recorded steps (in time order; none when they were not read) and its tables.
-pub fn judge(saga: &Saga, steps: &[Entry], model: Option<&Model>) -> Verdict {
+pub fn judge(saga: &Saga, steps: &[Entry], model: Option<&Model>, beside: Beside) -> Verdict {
     let state = State::of(saga);
     // What may have happened and is not rolled back is not over.
     let open = state == State::Compensated && story::in_flight(saga, steps).is_some();
@@ -18,7 +20,7 @@ pub fn judge(saga: &Saga, steps: &[Entry], model: Option<&Model>) -> Verdict {
         severity: if open { Severity::Warning } else { state.severity() },
         summary: words::summary(saga, steps, state, model),
         evidence: words::evidence(saga, steps, state),
-        next: words::next(saga, steps, state),
+        next: words::next(saga, steps, state, beside),
     }
 }
 
@@ -33,16 +35,20 @@ mod tests {
         for state in State::ALL {
             let statuses = state.stored().iter().map(|status| Status::parse(status));
             for saga in statuses.flat_map(|status| [None, Some(-5), Some(5)].map(|over| saga(status.clone(), over))) {
-                assert!(!judge(&saga, &[], None).summary.is_empty(), "{saga:?}");
+                assert!(!judge(&saga, &[], None, Beside::default()).summary.is_empty(), "{saga:?}");
             }
         }
     }
 
     #[test]
     fn stuck_sagas_point_to_unstick_and_waiting_ones_to_notify() {
-        assert!(judge(&saga(Status::Running, None), &[], None).next[0].command.starts_with("sen saga unstick 7327"));
+        assert!(
+            judge(&saga(Status::Running, None), &[], None, Beside::default()).next[0]
+                .command
+                .starts_with("sen saga unstick 7327")
+        );
         let awaiting = Some(Awaiting { types: vec!["pay me".into()], correlation: Some("o-1".into()), until: None });
-        let verdict = judge(&Saga { awaiting, ..saga(Status::Suspended, None) }, &[], None);
+        let verdict = judge(&Saga { awaiting, ..saga(Status::Suspended, None) }, &[], None, Beside::default());
         assert!(verdict.next[0].command.contains("--type 'pay me' --correlation o-1"), "{verdict:?}");
     }
 }

@@ -4,12 +4,13 @@ use super::port::{Look, Observed};
 use super::record::{Mailbox, Message, NAME, subject};
 use super::rules::{self, LEFT, Replayability, TROUBLE, is_dead};
 use super::shape::Models;
-use super::{verdict, why};
+use super::verdict::{self, Beside};
+use super::why;
 use sen_model::record::{Event, History, Record, Section};
 use sen_model::subject::Subject;
 use sen_model::time::{Timestamp, humane};
 use sen_model::value::Value;
-use sen_model::verdict::{NextCommand, Severity, Verdict};
+use sen_model::verdict::{NextCommand, Purpose, Severity, Verdict};
 
 mod rows;
 mod summary;
@@ -23,7 +24,9 @@ pub(super) use summary::summary;
 pub(super) fn found(seen: Observed, models: &Models, now: Timestamp) -> Record {
     let Observed { saga, model, steps, recorded, messages, holders } = seen;
     let model = models.models.iter().find(|known| known.state.number == model);
-    let mut verdict = verdict::judge(&saga, &steps, model);
+    let event = why::pending_event(&saga, &messages);
+    let beside = Beside { locked: !holders.is_empty(), event_stored: event.is_some() };
+    let mut verdict = verdict::judge(&saga, &steps, model, beside);
     if let Some(model) = model {
         verdict.evidence.extend(model.doubts.iter().cloned());
         if !model.writable() {
@@ -33,12 +36,10 @@ pub(super) fn found(seen: Observed, models: &Models, now: Timestamp) -> Record {
     }
     if let Some(holder) = holders.first() {
         verdict.evidence.push(format!("its row is locked by {}: a worker may be at it", holder.words()));
-        verdict.next.retain(|next| !next.begins(&["sen", "saga", "unstick"]));
     }
-    if let Some(event) = why::pending_event(&saga, &messages) {
+    if let Some(event) = event {
         let event = event.event.as_deref().unwrap_or(&event.id);
         verdict.evidence.push(format!("the event it waits for stands PENDING in the inbox: {event}"));
-        verdict.next.retain(|next| !next.begins(&["sen", "saga", "notify"]));
     }
     let dead = messages.iter().filter(|message| is_dead(message)).count();
     if dead > 0 {
@@ -107,7 +108,7 @@ pub(super) fn found_message(message: Message, now: Timestamp) -> Record {
         ("payload", Value::json(message.payload)),
     ];
     Record {
-        subject: Subject::new(NAME, message.kind.name(), message.id),
+        subject: Subject::new(NAME, message.kind.subject(), message.id),
         now,
         lead: 6,
         fields,
@@ -172,7 +173,11 @@ fn judge_message(message: &Message) -> Verdict {
     if dead || message.status == "IGNORED" {
         if replayability == Replayability::Replayable {
             let why = "make it due now";
-            next.push(NextCommand::new(&["sen", "saga", message.kind.name(), "requeue"], why).id(&message.id));
+            next.push(
+                NextCommand::new(&["sen", "saga", message.kind.name(), "requeue"], why)
+                    .id(&message.id)
+                    .purpose(Purpose::Run),
+            );
         } else {
             evidence.push(replayability.why(message));
         }

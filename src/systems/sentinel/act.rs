@@ -9,7 +9,7 @@ use sen_model::permit::WritePermit;
 use sen_model::plan::{Plan, Risk};
 use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction};
 use sen_model::report::{Item, Outcome, Report, suppressed};
-use sen_model::subject::Subject;
+use sen_model::subject::{Kind, Subject};
 use sen_model::time::humane;
 
 use crate::handle::Sentinel;
@@ -81,7 +81,7 @@ impl Sentinel {
         for (id, look) in ids.iter().zip(self.store.look_all(ids, RECENT).await?) {
             match look.lease {
                 None => {
-                    let subject = Subject::new(NAME, "lease", id);
+                    let subject = Subject::new(NAME, Kind::Lease, id);
                     plan.refused.push(Item::new(subject, Outcome::Missing, "there is no such lease"));
                 }
                 Some(lease) => match judge(&lease) {
@@ -108,7 +108,7 @@ impl Sentinel {
                 "its row was extended while it was looked at twice: its worker lives, and writes times {} behind the server's zone (`sen doctor`)",
                 humane(offset)
             );
-            plan.refused.push(Item::new(Subject::new(NAME, "lease", key), Outcome::Changed, why));
+            plan.refused.push(Item::new(Subject::new(NAME, Kind::Lease, key), Outcome::Changed, why));
         }
         // What was taken over before is only settled.
         let anew = action.0.is_empty() || action.0.iter().any(LeaseTarget::takes_over);
@@ -144,7 +144,7 @@ impl Sentinel {
 
     /// Makes the changes of one lease, until one does not apply.
     async fn apply_one(&self, target: &LeaseTarget, permit: &WritePermit) -> Item {
-        let subject = || Subject::new(NAME, "lease", target.key.as_str());
+        let subject = || Subject::new(NAME, Kind::Lease, target.key.as_str());
         let mut token = None;
         let mut done = Vec::new();
         for step in &target.steps {
@@ -242,7 +242,7 @@ struct Leases<'a> {
 #[async_trait]
 impl Targets for Leases<'_> {
     fn subject(&self, place: usize) -> Subject {
-        Subject::new(NAME, "lease", self.targets[place].key.as_str())
+        Subject::new(NAME, Kind::Lease, self.targets[place].key.as_str())
     }
 
     async fn apply(&mut self, places: &[usize]) -> Result<Vec<Item>> {

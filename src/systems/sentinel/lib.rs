@@ -49,7 +49,7 @@ use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{History, Record};
-use sen_model::subject::Subject;
+use sen_model::subject::{Kind, Subject};
 use sen_model::summary::Summary;
 use sen_model::system::System;
 use sen_model::time::Timestamp;
@@ -136,7 +136,7 @@ impl Sentinel {
             locks: &locks.unwrap_or_default(),
             zoneless,
         };
-        let subject = Subject::new(NAME, "lease", lease.key.clone());
+        let subject = Subject::new(NAME, Kind::Lease, lease.key.clone());
         Ok(Some(why::explain(&facts, subject, verdict::judge(&lease, &events, look.now, zoneless))))
     }
 }

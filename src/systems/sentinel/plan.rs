@@ -1,10 +1,10 @@
 //! What acts on leases fix when they are planned: all that applying them needs.
 
 use sen_model::error::Result;
-use sen_model::plan::Step;
+use sen_model::plan::{FollowUp, Input, Step};
 use sen_model::prepared::Action;
 use sen_model::saved::{optional_big, optional_micros};
-use sen_model::subject::Subject;
+use sen_model::subject::{Kind, Subject};
 use sen_model::time::Timestamp;
 use sen_model::value::Value;
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,12 @@ impl LeaseStep {
 
     /// For people.
     fn shown(&self, key: &str) -> Step {
-        let mut step = Step::new(Subject::new(NAME, "lease", key), self.verb.name());
+        let mut step = Step::new(Subject::new(NAME, Kind::Lease, key), self.verb.name());
+        step.follow_up = match self.verb {
+            Verb::TakeOver { .. } => FollowUp::Settle,
+            Verb::Complete(_) | Verb::Reset => FollowUp::CheckRelated,
+            Verb::Release | Verb::Forget => FollowUp::Nothing,
+        };
         step.guard.push(("status", Value::Name(self.verb.required())));
         step.guard.push(("fencing_token", self.token.map_or(Value::Null, Value::Big)));
         if matches!(self.verb, Verb::TakeOver { .. } | Verb::Release) {
@@ -53,7 +58,7 @@ impl LeaseStep {
             step.guard.push(("hard_limit_passed", Value::Bool(!before_hard_limit)));
         }
         if let Verb::Complete(result) = &self.verb {
-            step.input = Some(result.clone());
+            step.input = Some(Input::Result(result.clone()));
         }
         step.warnings.clone_from(&self.warnings);
         step
@@ -131,7 +136,7 @@ impl Action for InitAction {
     fn steps(&self) -> impl Iterator<Item = Step> + Send + '_ {
         self.0.iter().map(|relation| {
             let act = if relation.exists { "keep" } else { "create" };
-            Step::new(Subject::new(NAME, "relation", relation.name.as_str()), act)
+            Step::new(Subject::new(NAME, Kind::Relation, relation.name.as_str()), act)
         })
     }
 }
@@ -160,12 +165,14 @@ mod tests {
                 let step = LeaseStep { verb, token, updated: updated.map(Timestamp::from_micros), warnings: vec![text] };
                 LeaseTarget { key, steps: vec![step.clone(), step] }
             };
-            prop_assert!(is_a_value(&LeaseAction(leases.into_iter().map(target).collect()))?);
+            let same = is_a_value(&LeaseAction(leases.into_iter().map(target).collect()))?;
+            prop_assert!(same);
         }
 
         #[test]
         fn the_creation_of_tables_is_a_value(name in any::<String>(), exists in any::<bool>()) {
-            prop_assert!(is_a_value(&InitAction(vec![Relation { name, exists }]))?);
+            let same = is_a_value(&InitAction(vec![Relation { name, exists }]))?;
+            prop_assert!(same);
         }
     }
 }

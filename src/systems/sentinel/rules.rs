@@ -9,10 +9,10 @@ use super::record::{Lease, NAME, Status, owner_parts};
 use super::verdict::{State, state};
 use crate::request::Decision;
 use sen_model::report::{Item, Outcome};
-use sen_model::subject::Subject;
+use sen_model::subject::{Kind, Subject};
 
 fn subject(lease: &Lease) -> Subject {
-    Subject::new(NAME, "lease", lease.key.clone())
+    Subject::new(NAME, Kind::Lease, lease.key.clone())
 }
 
 fn refusal(lease: &Lease, why: impl Into<String>) -> Box<Item> {

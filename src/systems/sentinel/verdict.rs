@@ -6,7 +6,7 @@
 use super::record::{Lease, LeaseEvent, Status, async_ttl, held_by_sen, owner_parts, rounded};
 use super::zones::{self, when};
 use sen_model::time::{Timestamp, humane};
-use sen_model::verdict::{NextCommand, Severity, Verdict};
+use sen_model::verdict::{NextCommand, Purpose, Severity, Verdict};
 
 /// What a lease is, seen at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -316,7 +316,10 @@ fn usual(lease: &Lease, state: State) -> Vec<NextCommand> {
     let command = |words: &[&str], why: &str| NextCommand::new(words, why).id(&lease.key);
     let history = command(&["sen", "history"], "what happened to it, in time order");
     match state {
-        State::Uncertain => vec![command(&["sen", "reconcile"], "take it over and say what really happened"), history],
+        State::Uncertain => vec![
+            command(&["sen", "reconcile"], "take it over and say what really happened").purpose(Purpose::Settle),
+            history,
+        ],
         State::Reconciling => {
             let token = lease.fencing_token.map_or_else(|| "N".to_owned(), |token| token.to_string());
             vec![
@@ -324,11 +327,13 @@ fn usual(lease: &Lease, state: State) -> Vec<NextCommand> {
                 command(
                     &["sen", "reconcile", "--token", &token, "--complete", "JSON"],
                     "it completed, with this result",
-                ),
+                )
+                .purpose(Purpose::Settle),
                 command(
                     &["sen", "reconcile", "--token", &token, "--reset"],
                     "it never happened: the next caller runs it",
-                ),
+                )
+                .purpose(Purpose::Settle),
             ]
         }
         State::Stalled if async_ttl(lease).is_some() => {
@@ -340,7 +345,8 @@ fn usual(lease: &Lease, state: State) -> Vec<NextCommand> {
             command(
                 &["sen", "reconcile", "--before-hard-ttl", "--reason", "WHY"],
                 "once you know that its worker is dead: take it over before that",
-            ),
+            )
+            .purpose(Purpose::GiveUp),
         ],
         State::Unreadable => vec![command(&["sen", "inspect", "-o", "json"], "every fact of it, for a ticket")],
         State::Alive | State::Held => vec![command(&["sen", "wait"], "until it ends")],

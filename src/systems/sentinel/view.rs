@@ -7,11 +7,11 @@ use super::shape::Zone;
 use super::verdict::{State, judge, state};
 use sen_model::columns;
 use sen_model::record::{Event, History, Record};
-use sen_model::subject::Subject;
+use sen_model::subject::{Kind, Subject};
 use sen_model::summary::{Attention, Count, Summary};
 use sen_model::time::{Timestamp, humane};
 use sen_model::value::Value;
-use sen_model::verdict::{NextCommand, Severity};
+use sen_model::verdict::{NextCommand, Purpose, Severity};
 
 fn token(token: Option<i64>) -> Value {
     token.map_or(Value::Null, Value::Big)
@@ -98,7 +98,7 @@ pub(super) fn found(lease: Lease, events: Option<Events>, now: Timestamp, zonele
         ("ttl_ms", lease.ttl_ms.map_or(Value::Null, Value::Millis)),
     ];
     Record {
-        subject: Subject::new(NAME, "lease", key),
+        subject: Subject::new(NAME, Kind::Lease, key),
         now,
         lead: 8,
         fields,
@@ -165,6 +165,7 @@ pub(super) fn summary(census: Census) -> Summary {
         writable: census.shape.fully_served(),
         now: census.now,
         counted: "leases",
+        list: &["sen", "list"],
         counts: counts.into_iter().map(|(_, count)| count).collect(),
         attention,
         facts,
@@ -198,7 +199,7 @@ fn behind(told: Attention, count: i64, key: Option<&str>) -> Attention {
          whose worker may live",
         told.text
     );
-    let look = NextCommand::new(&["sen", "inspect"], "whether its row still moves");
+    let look = NextCommand::new(&["sen", "inspect"], "whether its row still moves").purpose(Purpose::Observe);
     Attention { text, next: look.option("--observe", OBSERVED).id(key), ..told }
 }
 

@@ -3,7 +3,7 @@
 use super::record::{Lease, LeaseEvent, async_ttl, held_by_sen, owner_parts, rounded};
 use super::verdict::{RunFailure, State, state, taken_over};
 use super::zones::{self, when as seen_from};
-use sen_model::cause::{Cause, Certainty, Explanation, Related, candidates};
+use sen_model::cause::{Cause, Certainty, Explanation, Place, Related, Relation, candidates};
 use sen_model::subject::Subject;
 use sen_model::time::{Timestamp, humane};
 use sen_model::verdict::{NextCommand, Severity, Verdict};
@@ -84,18 +84,10 @@ pub(super) fn explain(facts: &Facts<'_>, subject: Subject, verdict: Verdict) -> 
 fn related(lease: &Lease) -> Vec<Related> {
     let mut out = Vec::new();
     if let Some((_, bare)) = lease.key.split_once(':') {
-        out.push(Related {
-            id: bare.to_owned(),
-            relation: "the same name without the namespace",
-            certainty: Certainty::Likely,
-        });
+        out.push(Related::likely(bare, Relation::SameKey));
     }
     let named = lease.execution_result.as_deref().map(|json| candidates(json, CANDIDATES)).unwrap_or_default();
-    out.extend(named.into_iter().map(|id| Related {
-        id,
-        relation: "named in its result",
-        certainty: Certainty::Likely,
-    }));
+    out.extend(named.into_iter().map(|id| Related::likely(id, Relation::MentionedIn(Place::Result))));
     out
 }
 

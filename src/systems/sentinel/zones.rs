@@ -2,7 +2,7 @@
 
 use super::record::{Lease, LeaseEvent, async_ttl, offset_behind};
 use sen_model::time::{Timestamp, humane};
-use sen_model::verdict::NextCommand;
+use sen_model::verdict::{NextCommand, Purpose};
 
 /// A clock this far off is no drift. Microseconds.
 const OFF: i64 = 60_000_000;
@@ -49,7 +49,8 @@ pub(super) fn behind(lease: &Lease, events: &[LeaseEvent], now: Timestamp, zonel
 pub(super) fn observe(lease: &Lease) -> NextCommand {
     let ttl = async_ttl(lease).or(lease.ttl_ms.map(|ms| ms.saturating_mul(1000))).unwrap_or_default();
     let span = format!("{}s", (ttl / 3_000_000 + 2).clamp(2, 60));
-    NextCommand::new(&["sen", "inspect"], "whether its row still moves").option("--observe", &span).id(&lease.key)
+    let look = NextCommand::new(&["sen", "inspect"], "whether its row still moves").purpose(Purpose::Observe);
+    look.option("--observe", &span).id(&lease.key)
 }
 
 /// A moment seen from `now`: `5m ago`, `in 5m`.

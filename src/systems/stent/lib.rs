@@ -47,6 +47,7 @@ use sen_model::letters::DeadLetters;
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{History, Record};
+use sen_model::subject::Kind;
 use sen_model::summary::{Statistics, Summary};
 use sen_model::system::System;
 use sen_model::time::Timestamp;
@@ -55,7 +56,7 @@ use port::Ids;
 
 pub use handle::Stent;
 pub use list::ListFilter;
-pub use names::{EXECUTION, ExecutionListState, ListOrder, NAME, TASKS, TaskListState};
+pub use names::{ExecutionListState, ListOrder, NAME, TASKS, TaskListState};
 pub use view::{EXECUTION_COLUMNS, TASK_COLUMNS};
 
 /// How much progress comes along with an execution.
@@ -87,7 +88,7 @@ impl System for Stent {
         Ok(view::found(look, &self.zone))
     }
 
-    async fn show(&self, kind: &str, id: &str, events: u32) -> Result<Vec<Record>> {
+    async fn show(&self, kind: Kind, id: &str, events: u32) -> Result<Vec<Record>> {
         let look = self.store.find(id, progress(events), true).await?;
         let mut found = view::found(look, &self.zone);
         found.retain(|one| one.subject.kind == kind);
@@ -110,10 +111,10 @@ impl System for Stent {
         let facts = why::Facts { look: &look, now, queue, alike };
         let explain = |found: Record| {
             let (causes, related) = match (found.subject.kind, &look.execution, &look.task) {
-                (EXECUTION, Some(whole), _) => {
+                (Kind::Execution, Some(whole), _) => {
                     (why::of_execution(&facts, whole), why::related_to_execution(whole, now))
                 }
-                (TASKS, _, Some(task)) => {
+                (Kind::Task, _, Some(task)) => {
                     let mut causes = why::of_task(&facts, task);
                     causes.extend(look.letter.as_ref().map(|_| why::of_letter(&facts)).unwrap_or_default());
                     (causes, why::related_to_task(task))

@@ -1,19 +1,13 @@
 //! The names by which executions, tasks and dead letters are known to the rest of the program.
 
 use sen_model::choices;
-use sen_model::subject::Subject;
+use sen_model::subject::{Kind, Subject};
 
 /// The system's name.
 pub const NAME: &str = "stent";
 
-/// An execution's kind: the primary one.
-pub const EXECUTION: &str = "execution";
-
-/// The kind of a list of tasks, and of a task.
+/// The kind of a list of tasks.
 pub const TASKS: &str = "task";
-
-/// The kind of a dead letter.
-pub const LETTER: &str = "dead_letter";
 
 choices! {
     /// What the database stores of an execution, and what a verdict says of it.
@@ -89,15 +83,15 @@ choices! {
 
 /// An execution as a subject.
 pub(crate) fn execution(id: &str) -> Subject {
-    Subject::new(NAME, EXECUTION, id)
+    Subject::new(NAME, Kind::Execution, id)
 }
 
 /// A task as a subject.
 pub(crate) fn task(id: &str) -> Subject {
-    Subject::new(NAME, TASKS, id)
+    Subject::new(NAME, Kind::Task, id)
 }
 
 /// A dead letter as a subject.
 pub(crate) fn dead_letter(id: &str) -> Subject {
-    Subject::new(NAME, LETTER, id)
+    Subject::new(NAME, Kind::DeadLetter, id)
 }

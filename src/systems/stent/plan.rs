@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sen_model::error::Result;
 use sen_model::letters::ReplayOptions;
-use sen_model::plan::Step;
+use sen_model::plan::{FollowUp, Input, Step};
 use sen_model::prepared::Action;
 use sen_model::time::wall::Wall;
 use sen_model::value::Value;
@@ -97,12 +97,13 @@ impl ExecutionTarget {
     /// For people.
     fn shown(&self, act: &ExecutionAct) -> Step {
         let mut step = Step::new(names::execution(&self.id), act.name());
+        step.follow_up = FollowUp::CheckRelated;
         step.guard = vec![("state", Value::Name(ExecutionState::parse(&self.state).name().unwrap_or("other")))];
         if let Observed::Complete { task } = &self.seen {
             step.guard.push(("root_task_id", Value::Text(task.clone())));
         }
         if let ExecutionAct::Signal { payload, .. } = act {
-            step.input = Some(payload.clone());
+            step.input = Some(Input::Value(payload.clone()));
         }
         step.warnings.clone_from(&self.warnings);
         step
@@ -252,7 +253,8 @@ mod tests {
                 let seen = [Observed::Cancel { codec, expires }, Observed::Complete { task: task.clone() }, Observed::Signal { lingers }][act].clone();
                 ExecutionTarget { id, state, seen, warnings: vec![task] }
             };
-            prop_assert!(is_a_value(&ExecutionAction { act: acts[act].clone(), targets: executions.into_iter().map(target).collect() })?);
+            let same = is_a_value(&ExecutionAction { act: acts[act].clone(), targets: executions.into_iter().map(target).collect() })?;
+            prop_assert!(same);
         }
 
         #[test]
@@ -262,10 +264,13 @@ mod tests {
         ) {
             let mut chosen = TargetSet::default();
             ids.iter().for_each(|(id, at)| chosen.push(id, at.map(Wall::from_micros)));
-            prop_assert!(is_a_value(&CleanupAction(chosen.clone()))?);
-            prop_assert!(is_a_value(&LetterAction { act: LetterAct::Discard, chosen: chosen.clone() })?);
+            let same = is_a_value(&CleanupAction(chosen.clone()))?;
+            prop_assert!(same);
+            let same = is_a_value(&LetterAction { act: LetterAct::Discard, chosen: chosen.clone() })?;
+            prop_assert!(same);
             let act = LetterAct::Replay { options: ReplayOptions { queue, batch, rate, force }, activities: force };
-            prop_assert!(is_a_value(&LetterAction { act, chosen })?);
+            let same = is_a_value(&LetterAction { act, chosen })?;
+            prop_assert!(same);
         }
     }
 }

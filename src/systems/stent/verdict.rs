@@ -16,7 +16,7 @@ use crate::state::{GRACE, Leaves};
 use crate::words::{name, since, span};
 use sen_model::text::named;
 use sen_model::time::wall::{Wall, Zone};
-use sen_model::verdict::{NextCommand, Verdict};
+use sen_model::verdict::{NextCommand, Purpose, Verdict};
 
 pub use crate::state::State;
 pub(crate) use again::{backoff, backs_off, runs_again};
@@ -333,7 +333,7 @@ fn next(look: &Whole, state: State, now: Wall) -> Vec<NextCommand> {
             _ => None,
         };
         if let Some(command) = command {
-            next.push(NextCommand::new(command, "run it again from its start").id(&letter.id));
+            next.push(NextCommand::new(command, "run it again from its start").id(&letter.id).purpose(Purpose::Run));
             replays = true;
         }
     }
@@ -343,7 +343,7 @@ fn next(look: &Whole, state: State, now: Wall) -> Vec<NextCommand> {
                 look.tasks.iter().filter(|task| task.kind == TaskKind::Signal && task.state == TaskState::Pending);
             for step in waits.filter_map(|task| task.step_name.as_deref()?.strip_prefix("signal:")) {
                 let signal = NextCommand::new(&["sen", "exec", "signal"], "wake it, with JSON of yours");
-                next.push(signal.id(id).id(step).id("JSON"));
+                next.push(signal.id(id).id(step).id("JSON").purpose(Purpose::Run));
             }
         }
         State::Stranded if look.completed_root().is_some() => {
@@ -426,7 +426,7 @@ pub fn judge_task(task: &Task, look: &Look, now: Wall, zone: &Zone) -> Verdict {
         (state, &task.execution_id, task.step_name.as_deref().and_then(|step| step.strip_prefix("signal:")))
     {
         let wake = NextCommand::new(&["sen", "exec", "signal"], "wake it, with JSON of yours");
-        next.push(wake.id(execution).id(signal).id("JSON"));
+        next.push(wake.id(execution).id(signal).id("JSON").purpose(Purpose::Run));
     }
     if let Some(execution) = &task.execution_id {
         next.push(NextCommand::new(&["sen", "exec", "show"], "its execution").id(execution));

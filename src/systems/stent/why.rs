@@ -6,11 +6,11 @@ use crate::port::{Activity, Look, Whole};
 use crate::record::{ExecutionState, Task, TaskKind, TaskState, signal_step};
 use crate::state::State;
 use crate::verdict;
-use sen_model::cause::{Cause, Certainty, Related, candidates};
+use sen_model::cause::{Cause, Place, Related, Relation, candidates};
 use sen_model::text;
 use sen_model::time::humane;
 use sen_model::time::wall::Wall;
-use sen_model::verdict::{NextCommand, Severity};
+use sen_model::verdict::{NextCommand, Purpose, Severity};
 
 /// What the rules go by.
 pub(super) struct Facts<'a> {
@@ -409,7 +409,8 @@ fn signals(whole: &Whole, now: Wall) -> Vec<Cause> {
                         .id(id)
                         .id(signal)
                         .id("JSON")
-                        .with(&["--replace"]);
+                        .with(&["--replace"])
+                        .purpose(Purpose::Run);
                     let stated_by = &["signals.consumed", "signals.created_at", "tasks.state"];
                     Cause::stated("signal_unheard", stated_by, Severity::Critical, text).with_next(vec![next])
                 }
@@ -424,7 +425,8 @@ fn signals(whole: &Whole, now: Wall) -> Vec<Cause> {
                     let next = NextCommand::new(&["sen", "exec", "signal"], "send it, with your JSON")
                         .id(id)
                         .id(signal)
-                        .id("JSON");
+                        .id("JSON")
+                        .purpose(Purpose::Run);
                     Cause::likely("signal_never_sent", severity, text).with_next(vec![next])
                 }
             })
@@ -451,18 +453,10 @@ fn execution_gone(look: &Look, state: &TaskState) -> Option<Cause> {
     })
 }
 
-fn of(id: Option<&String>, relation: &'static str) -> Option<Related> {
-    id.map(|id| Related { id: id.clone(), relation, certainty: Certainty::Proven })
-}
-
 fn named(payload: Option<&[u8]>, out: &mut Vec<Related>) {
     let Some(payload) = payload else { return };
     let ids = candidates(&decode(payload).json, CANDIDATES);
-    out.extend(ids.into_iter().map(|id| Related {
-        id,
-        relation: "named in its arguments",
-        certainty: Certainty::Likely,
-    }));
+    out.extend(ids.into_iter().map(|id| Related::likely(id, Relation::MentionedIn(Place::Arguments))));
 }
 
 /// What an execution hangs together with: tasks that did not go well, letters, and what its arguments and tags name.
@@ -473,22 +467,26 @@ pub(super) fn related_to_execution(whole: &Whole, now: Wall) -> Vec<Related> {
             && task.parent_task_id.is_some()
             && matches!(verdict::task(task, now), State::Failed | State::Lost | State::Unreadable)
     };
-    let mut out: Vec<Related> =
-        whole.tasks.iter().filter(odd).take(TASKS).filter_map(|task| of(Some(&task.id), "its task")).collect();
+    let tasks = whole.tasks.iter().filter(odd).take(TASKS);
+    let mut out: Vec<Related> = tasks.map(|task| Related::proven(&task.id, Relation::Task)).collect();
     let letters = whole.letters.iter().take(if completed { 0 } else { TASKS });
-    out.extend(letters.filter_map(|letter| of(Some(&letter.id), "its dead letter")));
+    out.extend(letters.map(|letter| Related::proven(&letter.id, Relation::DeadLetter)));
     named(whole.execution.args.as_deref(), &mut out);
     named(whole.execution.kwargs.as_deref(), &mut out);
     let tags = whole.execution.tags.iter().take(CANDIDATES);
-    out.extend(tags.map(|tag| Related { id: tag.clone(), relation: "its tag", certainty: Certainty::Likely }));
+    out.extend(tags.map(|tag| Related::likely(tag, Relation::Tag)));
     out
 }
 
 /// What a task hangs together with.
 pub(super) fn related_to_task(task: &Task) -> Vec<Related> {
-    let mut out: Vec<Related> = of(task.execution_id.as_ref(), "its execution").into_iter().collect();
-    out.extend(of(task.parent_task_id.as_ref(), "the task that waits for it"));
-    out.extend(of(task.idempotency_key.as_ref(), "its idempotency key"));
+    let ids = [
+        (&task.execution_id, Relation::Execution),
+        (&task.parent_task_id, Relation::WaitingTask),
+        (&task.idempotency_key, Relation::IdempotencyKey),
+    ];
+    let mut out: Vec<Related> =
+        ids.into_iter().filter_map(|(id, relation)| Some(Related::proven(id.as_deref()?, relation))).collect();
     named(task.args.as_deref(), &mut out);
     named(task.kwargs.as_deref(), &mut out);
     out

@@ -1,6 +1,7 @@
 //! `sen exec show`: an execution with its tasks, its progress and what it carries.
 
 use sen_core::error::Result;
+use sen_core::model::subject::Kind;
 use sen_core::systems::stent;
 
 use crate::completion::live::{Completes, Live};
@@ -39,7 +40,7 @@ pub struct Args {
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let wanted = show::ShowRequest {
         system: stent::NAME,
-        kind: "execution",
+        kind: Kind::Execution,
         list: "sen exec list",
         ids: &args.ids,
         events: args.events,

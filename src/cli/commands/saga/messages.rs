@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use sen_core::error::{Error, Result};
 use sen_core::letters::{LetterFilter, ReplayOptions};
+use sen_core::model::subject::Kind;
 use sen_core::registry::Access;
 use sen_core::systems::saga::record::Mailbox;
 use sen_core::systems::saga::{self, MessageState, message_severity};
@@ -167,7 +168,7 @@ struct Requeue {
 pub async fn outbox(args: OutboxArgs, session: &Session) -> Result<CommandOutput> {
     match args.verb {
         OutboxVerb::List(args) => list(*args, Mailbox::Out, session).await,
-        OutboxVerb::Show(args) => show(&args, Mailbox::Out, session).await,
+        OutboxVerb::Show(args) => show(&args, Kind::Outbox, session).await,
         OutboxVerb::Requeue(args) => requeue(*args, Mailbox::Out, session).await,
     }
 }
@@ -176,7 +177,7 @@ pub async fn outbox(args: OutboxArgs, session: &Session) -> Result<CommandOutput
 pub async fn inbox(args: InboxArgs, session: &Session) -> Result<CommandOutput> {
     match args.verb {
         InboxVerb::List(args) => list(*args, Mailbox::In, session).await,
-        InboxVerb::Show(args) => show(&args, Mailbox::In, session).await,
+        InboxVerb::Show(args) => show(&args, Kind::Inbox, session).await,
         InboxVerb::Requeue(args) => requeue(*args, Mailbox::In, session).await,
     }
 }
@@ -198,9 +199,9 @@ async fn list(args: List, kind: Mailbox, session: &Session) -> Result<CommandOut
     Ok(page::list(listing, database, &args.paging, Shown { nouns, tone: Some(("status", message_severity)), pages: false }))
 }
 
-async fn show(args: &Show, kind: Mailbox, session: &Session) -> Result<CommandOutput> {
-    let list = if kind == Mailbox::Out { "sen saga outbox list" } else { "sen saga inbox list" };
-    let wanted = ShowRequest { system: saga::NAME, kind: kind.name(), list, ids: &args.ids, events: 0, check: args.check };
+async fn show(args: &Show, kind: Kind, session: &Session) -> Result<CommandOutput> {
+    let list = if kind == Kind::Outbox { "sen saga outbox list" } else { "sen saga inbox list" };
+    let wanted = ShowRequest { system: saga::NAME, kind, list, ids: &args.ids, events: 0, check: args.check };
     show::show(wanted, session).await
 }
 

@@ -1,6 +1,7 @@
 //! `sen saga show`.
 
 use sen_core::error::Result;
+use sen_core::model::subject::Kind;
 use sen_core::systems::saga;
 
 use crate::completion::live::{Completes, Live};
@@ -35,7 +36,7 @@ pub struct Args {
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let wanted = ShowRequest {
         system: saga::NAME,
-        kind: "saga",
+        kind: Kind::Saga,
         list: "sen saga list",
         ids: &args.ids,
         events: args.steps,

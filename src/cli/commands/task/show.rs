@@ -1,6 +1,7 @@
 //! `sen task show`: one task in depth.
 
 use sen_core::error::Result;
+use sen_core::model::subject::Kind;
 use sen_core::systems::stent;
 
 use crate::completion::live::{Completes, Live};
@@ -30,7 +31,7 @@ pub struct Args {
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let wanted = show::ShowRequest {
         system: stent::NAME,
-        kind: stent::TASKS,
+        kind: Kind::Task,
         list: "sen task list",
         ids: &args.ids,
         events: 0,

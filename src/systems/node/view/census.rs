@@ -164,6 +164,7 @@ impl Census {
             writable: !server.replica,
             now,
             counted: "agent tasks",
+            list: &["sen", "agent", "list"],
             dead_letters: Some(self.dead),
             counts: counts.into_iter().map(|(_, count)| count).collect(),
             attention,

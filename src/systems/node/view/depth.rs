@@ -11,10 +11,10 @@ use crate::rules::subject;
 use crate::verdict::{Facts, judge, state};
 use sen_model::columns;
 use sen_model::record::{Record, Section};
-use sen_model::subject::Subject;
+use sen_model::subject::{Kind, Subject};
 use sen_model::time::{Timestamp, humane};
 use sen_model::value::Value;
-use sen_model::verdict::{NextCommand, Verdict};
+use sen_model::verdict::{NextCommand, Purpose, Verdict};
 
 /// One task in depth.
 pub(crate) fn found(look: Look, effects: Vec<Effect>, events: Option<Events>, remarks: &[String]) -> Record {
@@ -178,6 +178,7 @@ fn checkpoint_sections(checkpoint: Checkpoint) -> [Section; 3] {
 /// One worker in depth.
 pub(crate) fn found_worker(worker: &str, beat: Option<Heartbeat>, held: Vec<Task>, now: Timestamp) -> Record {
     let (state_name, severity) = worker_state(beat.as_ref());
+    let gone = beat.is_none();
     let mut evidence = Vec::new();
     let told = beat.unwrap_or_default();
     evidence.extend(told.place());
@@ -189,21 +190,23 @@ pub(crate) fn found_worker(worker: &str, beat: Option<Heartbeat>, held: Vec<Task
     }
     evidence.extend(told.findings.iter().map(|finding| format!("unreadable: {finding}")));
     let tasks = if held.len() == 1 { "1 task".to_owned() } else { format!("{} tasks", held.len()) };
-    let summary = match state_name {
-        "gone" => format!("its heartbeat is gone, and it holds {tasks}"),
-        _ => format!("its heartbeat is there; it holds {tasks}"),
+    let summary = if gone {
+        format!("its heartbeat is gone, and it holds {tasks}")
+    } else {
+        format!("its heartbeat is there; it holds {tasks}")
     };
-    let next = if state_name == "gone" {
+    let next = if gone {
         vec![
             NextCommand::new(&["sen", "agent", "requeue", "--all"], "let others go on with its tasks")
-                .option("--owner", worker),
+                .option("--owner", worker)
+                .purpose(Purpose::Run),
         ]
     } else {
         vec![NextCommand::new(&["sen", "agent", "list"], "everything it has or had").option("--owner", worker)]
     };
     let rows = held.into_iter().map(|task| held_row(task, now)).collect();
     Record {
-        subject: Subject::new(NAME, "worker", worker),
+        subject: Subject::new(NAME, Kind::Worker, worker),
         now,
         lead: 0,
         fields: vec![

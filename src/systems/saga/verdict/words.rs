@@ -5,7 +5,7 @@ use crate::shape::Model;
 use crate::state::State;
 use crate::story::{self, AfterWait, InFlight, RollBack, Sureness};
 use sen_model::time::humane;
-use sen_model::verdict::{NextCommand, Severity};
+use sen_model::verdict::{NextCommand, Purpose, Severity};
 
 /// `charge (Charge)`.
 pub(crate) fn named(entry: &Entry) -> String {
@@ -232,8 +232,18 @@ pub(crate) fn under_way(steps: &[Entry]) -> String {
     format!("it was aborted while a roll-back{step} was under way, which may have happened although none is on record")
 }
 
-pub(super) fn next(saga: &Saga, steps: &[Entry], state: State) -> Vec<NextCommand> {
-    let command = |verb: &str, why: &str| NextCommand::new(&["sen", "saga", verb], why).id(&saga.id);
+/// What is known of a saga beside its own row.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Beside {
+    /// Whether a session has its row locked.
+    pub locked: bool,
+    /// Whether the event it waits for is in an inbox.
+    pub event_stored: bool,
+}
+
+pub(super) fn next(saga: &Saga, steps: &[Entry], state: State, beside: Beside) -> Vec<NextCommand> {
+    let command =
+        |verb: &str, why: &str| NextCommand::new(&["sen", "saga", verb], why).id(&saga.id).purpose(Purpose::Run);
     let rollback = || {
         let why = match story::in_flight(saga, steps) {
             Some(_) => "roll back the steps that are on record as done, not the one that was under way",
@@ -247,9 +257,9 @@ pub(super) fn next(saga: &Saga, steps: &[Entry], state: State) -> Vec<NextComman
     });
     match state {
         State::Stuck => {
-            let mut next = vec![command("unstick", "let the next poll pick it up")];
-            next.push(command("abort", "give it up instead"));
-            next
+            // A worker that has the row locked may be at it.
+            let unstick = (!beside.locked).then(|| command("unstick", "let the next poll pick it up"));
+            unstick.into_iter().chain([command("abort", "give it up instead")]).collect()
         }
         State::PartlyCompensated => rollback().into_iter().collect(),
         State::Failed => {
@@ -272,11 +282,14 @@ pub(super) fn next(saga: &Saga, steps: &[Entry], state: State) -> Vec<NextComman
             command("retry", "try now, with the tries counted anew"),
             NextCommand::new(&["sen", "saga", "skip"], "go on without the step, with an output you give")
                 .id(&saga.id)
+                .purpose(Purpose::Run)
                 .with(&["--result", "JSON"]),
         ],
         State::WaitingRetry | State::Due if saga.status == Status::CompensatingSuspended => {
             rollback().into_iter().collect()
         }
+        // The next poll hands it the event that is stored.
+        State::WaitingEvent if beside.event_stored => Vec::new(),
         State::WaitingEvent => {
             let mut next = command("notify", "hand it the event it waits for");
             if let Some(kind) = saga.awaiting.as_ref().and_then(|awaiting| awaiting.types.first()) {

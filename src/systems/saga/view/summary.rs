@@ -96,6 +96,7 @@ pub(crate) fn summary(models: &Models, census: &Census) -> Summary {
         writable: models.models.iter().all(Model::writable),
         now,
         counted: "sagas",
+        list: &["sen", "saga", "list"],
         counts: counts.into_iter().map(|(_, count)| count).collect(),
         attention,
         facts: facts(models),

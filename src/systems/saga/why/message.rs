@@ -5,7 +5,7 @@ use crate::rules::{TROUBLE, old_claim};
 use crate::verdict::words::first_line;
 use sen_model::cause::Cause;
 use sen_model::time::humane;
-use sen_model::verdict::{NextCommand, Severity};
+use sen_model::verdict::{NextCommand, Purpose, Severity};
 
 /// The causes of a message's state.
 pub(crate) fn of_message(message: &Message) -> Vec<Cause> {
@@ -68,7 +68,7 @@ pub(crate) fn requeue(message: &Message, why: &str) -> Vec<NextCommand> {
         let list = ["sen", "saga", message.kind.name(), "list", "--state", "pending"];
         return vec![NextCommand::new(&list, "what else is due; check the process that dispatches")];
     }
-    vec![NextCommand::new(&["sen", "saga", message.kind.name(), "requeue"], why).id(&message.id)]
+    vec![NextCommand::new(&["sen", "saga", message.kind.name(), "requeue"], why).id(&message.id).purpose(Purpose::Run)]
 }
 
 /// The event came, and was not what the saga waited for.

@@ -11,7 +11,7 @@ use crate::record::NAME;
 use sen_model::error::{ErrorKind, Result};
 use sen_model::permit::WritePermit;
 use sen_model::report::{Item, Outcome};
-use sen_model::subject::Subject;
+use sen_model::subject::{Kind, Subject};
 use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::outcome::Proof;
 use sen_stores::postgres::shared::SharedConnection;
@@ -89,7 +89,7 @@ pub(super) async fn init(link: &Arc<SharedConnection>, permit: &WritePermit) -> 
         }
         let (outcome, detail) =
             if exists { (Outcome::AlreadyDone, "already there") } else { (Outcome::Applied, "created") };
-        items.push(Item::new(Subject::new(NAME, "relation", *name), outcome, detail));
+        items.push(Item::new(Subject::new(NAME, Kind::Relation, *name), outcome, detail));
     }
     if !have.iter().any(|seen| seen == TOKENS)
         && let Err(error) = db.answer(Some(INIT), client.batch_execute(RAISE.for_postgres()).boxed()).await?

@@ -7,7 +7,7 @@ use crate::port::{LEASES, RELATIONS};
 use crate::record::NAME;
 use sen_model::error::Result;
 use sen_model::report::{Item, Outcome};
-use sen_model::subject::Subject;
+use sen_model::subject::{Kind, Subject};
 use sen_stores::sqlite::{commit, error_from};
 
 const CREATE: [(&str, &str); 3] = [
@@ -61,7 +61,7 @@ pub(super) fn init(db: &mut Connection) -> Result<Vec<Item>> {
         }
         let (outcome, detail) =
             if exists { (Outcome::AlreadyDone, "already there") } else { (Outcome::Applied, "created") };
-        items.push(Item::new(Subject::new(NAME, "relation", name), outcome, detail));
+        items.push(Item::new(Subject::new(NAME, Kind::Relation, name), outcome, detail));
         if name == LEASES && items[0].outcome == Outcome::Applied {
             writing.execute_batch(RAISE).map_err(error_from)?;
         }

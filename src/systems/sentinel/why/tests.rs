@@ -4,6 +4,7 @@ use super::*;
 use crate::record::Status;
 use crate::verdict::judge;
 use proptest::prelude::*;
+use sen_model::subject::Kind;
 
 const NOW: Timestamp = Timestamp::from_micros(10_000_000_000);
 
@@ -54,7 +55,7 @@ fn event(name: &str, seconds: i64) -> LeaseEvent {
 
 fn rules(lease: &Lease, events: &[LeaseEvent], process_here: Option<bool>, locks: &[Lock]) -> Vec<&'static str> {
     let facts = Facts { lease, events, now: NOW, process_here, locks, zoneless: true };
-    let subject = Subject::new("sentinel", "lease", lease.key.clone());
+    let subject = Subject::new("sentinel", Kind::Lease, lease.key.clone());
     explain(&facts, subject, judge(lease, events, NOW, true)).causes.iter().map(|cause| cause.rule).collect()
 }
 
@@ -130,7 +131,7 @@ fn each_cause_is_named_and_healthy_keys_have_none() {
 fn the_way_out_stands_with_the_gravest_cause() {
     let lease = lease(Status::Executing, -90, -30);
     let facts = Facts { lease: &lease, events: &[], now: NOW, process_here: None, locks: &[], zoneless: true };
-    let explained = explain(&facts, Subject::new("sentinel", "lease", "k"), judge(&lease, &[], NOW, true));
+    let explained = explain(&facts, Subject::new("sentinel", Kind::Lease, "k"), judge(&lease, &[], NOW, true));
     assert!(explained.causes[0].next[0].command.starts_with("sen reconcile"), "{explained:?}");
     assert_eq!(explained.related[0].id, "order-7");
 }

@@ -21,7 +21,7 @@ use sen_model::record::{Record, Section};
 use sen_model::time::Timestamp;
 use sen_model::time::wall::{Wall, Zone};
 use sen_model::value::Value;
-use sen_model::verdict::{NextCommand, Severity, Verdict};
+use sen_model::verdict::{NextCommand, Purpose, Severity, Verdict};
 
 fn kind(kind: &TaskKind) -> &'static str {
     kind.name().unwrap_or("unknown")
@@ -282,7 +282,7 @@ fn verdict(fact: &Fact, replayability: Replayability, group: &str, mut evidence:
     }
     let mut next = Vec::new();
     if replayable {
-        next.push(NextCommand::new(&["sen", "dlq", "replay"], "run it again").id(&fact.id));
+        next.push(NextCommand::new(&["sen", "dlq", "replay"], "run it again").id(&fact.id).purpose(Purpose::Run));
     }
     next.push(
         NextCommand::new(&["sen", "dlq", "list"], "the dead letters with the same error").option("--group", group),

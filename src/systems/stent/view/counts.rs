@@ -3,7 +3,8 @@
 use super::values::Clock;
 use crate::names::NAME;
 use crate::port::{Census, Group, Stats, Step, TaskGroup, Worker};
-use crate::record::ExecutionState;
+use crate::record::{ExecutionState, TaskKind, TaskState};
+use crate::state::State;
 use crate::verdict::{ZoneDoubt, likely_ahead, zone_doubt};
 use crate::words::many;
 use sen_model::columns;
@@ -29,22 +30,30 @@ fn sum<'a>(groups: impl IntoIterator<Item = &'a TaskGroup>) -> Group {
     all
 }
 
-/// The state of a group of tasks, in the words of verdicts.
-fn judged(group: &TaskGroup) -> &'static str {
-    match (group.state.as_str(), group.kind.as_str(), group.off) {
-        ("pending", "signal", _) => "waiting",
-        ("pending", _, true) => "scheduled",
-        ("pending", _, false) => "ready",
-        ("running", _, true) => "lost",
-        ("running", _, false) => "running",
-        ("completed", ..) => "completed",
-        ("failed", ..) => "failed",
-        _ => "unreadable",
+/// The state of a group of tasks.
+fn judged(group: &TaskGroup) -> State {
+    match (TaskState::parse(&group.state), TaskKind::parse(&group.kind), group.off) {
+        (TaskState::Pending, TaskKind::Signal, _) => State::Waiting,
+        (TaskState::Pending, _, true) => State::Scheduled,
+        (TaskState::Pending, _, false) => State::Ready,
+        (TaskState::Running, _, true) => State::Lost,
+        (TaskState::Running, _, false) => State::Running,
+        (TaskState::Completed, ..) => State::Completed,
+        (TaskState::Failed, ..) => State::Failed,
+        _ => State::Unreadable,
     }
 }
 
-const TASK_STATES: [&str; 8] =
-    ["lost", "unreadable", "failed", "running", "ready", "scheduled", "waiting", "completed"];
+const TASK_STATES: [State; 8] = [
+    State::Lost,
+    State::Unreadable,
+    State::Failed,
+    State::Running,
+    State::Ready,
+    State::Scheduled,
+    State::Waiting,
+    State::Completed,
+];
 
 columns! {
     BY_STATE,
@@ -57,7 +66,7 @@ columns! {
 fn tasks(census: &Census, clock: &Clock<'_>) -> Section {
     let rows = TASK_STATES.iter().filter_map(|state| {
         let all = sum(census.tasks.iter().filter(|group| judged(group) == *state));
-        (all.count > 0).then(|| by_state(state, all.count, clock.time(all.oldest)))
+        (all.count > 0).then(|| by_state(state.name(), all.count, clock.time(all.oldest)))
     });
     Section { name: "tasks", heading: "tasks", columns: BY_STATE, rows: rows.collect() }
 }
@@ -75,12 +84,12 @@ columns! {
 fn queues(census: &Census, clock: &Clock<'_>) -> Section {
     let depth = |state| census.tasks.iter().filter(move |group| judged(group) == state);
     let mut names: Vec<Option<&str>> =
-        depth("ready").chain(depth("scheduled")).map(|group| group.queue.as_deref()).collect();
+        depth(State::Ready).chain(depth(State::Scheduled)).map(|group| group.queue.as_deref()).collect();
     names.sort();
     names.dedup();
     let row = |name: Option<&str>| {
         let of = |state| sum(depth(state).filter(|group| group.queue.as_deref() == name));
-        queue_row(name, &of("ready"), &of("scheduled"), clock)
+        queue_row(name, &of(State::Ready), &of(State::Scheduled), clock)
     };
     Section {
         name: "queues",
@@ -146,6 +155,7 @@ pub(crate) fn summary(census: &Census, zone: &Zone) -> Summary {
         writable: true,
         now: census.now,
         counted: "executions",
+        list: &["sen", "exec", "list"],
         counts: counts(census, &clock),
         attention: attention(census, &clock),
         facts: facts(census, &clock),
@@ -160,7 +170,7 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
         micros.map_or_else(String::new, |micros| format!(", the oldest made {} ago", humane(micros)))
     };
     let of = |state| sum(census.tasks.iter().filter(move |group| judged(group) == state));
-    let lost = of("lost");
+    let lost = of(State::Lost);
     let mut all = Vec::new();
     let mut say = |severity, text: String, words: &[&str], why: &str| {
         all.push(Attention { severity, text, next: NextCommand::new(words, why) });
@@ -235,8 +245,8 @@ const SILENT_BESIDE_OTHERS: i64 = 300_000_000;
 /// worker's.
 fn silent(census: &Census, clock: &Clock<'_>) -> Vec<String> {
     let age = |wall: Wall| clock.wall.as_micros().saturating_sub(wall.as_micros());
-    let ready = || census.tasks.iter().filter(|group| judged(group) == "ready");
-    let busy = census.tasks.iter().any(|group| judged(group) == "running");
+    let ready = || census.tasks.iter().filter(|group| judged(group) == State::Ready);
+    let busy = census.tasks.iter().any(|group| judged(group) == State::Running);
     let patience = if busy { SILENT_BESIDE_OTHERS } else { SILENT };
     let mut names: Vec<Option<&str>> = ready().map(|group| group.queue.as_deref()).collect();
     names.sort_unstable();
@@ -247,7 +257,7 @@ fn silent(census: &Census, clock: &Clock<'_>) -> Vec<String> {
         let waiting = || ready().filter(|group| group.queue.as_deref() == *name);
         let due = waiting().filter_map(|group| group.due).min().map(age).filter(|due| *due > patience)?;
         let begun = all().filter_map(|group| group.begun).max().map(age);
-        if all().any(|group| judged(group) == "running") || begun.is_some_and(|begun| begun <= patience) {
+        if all().any(|group| judged(group) == State::Running) || begun.is_some_and(|begun| begun <= patience) {
             return None;
         }
         let count = many(waiting().map(|group| group.group.count).sum::<i64>(), "task");
@@ -327,7 +337,7 @@ pub(crate) fn stats(stats: &Stats, zone: &Zone, window: std::time::Duration) -> 
         .map(|count| by_state(count.state, count.count, Value::time(count.oldest)))
         .collect();
     let total: i64 = census.executions.iter().map(|group| group.group.count).sum();
-    let ready = sum(census.tasks.iter().filter(|group| judged(group) == "ready"));
+    let ready = sum(census.tasks.iter().filter(|group| judged(group) == State::Ready));
     let done: i64 = stats.steps.iter().map(|step| step.completed).sum();
     let failed: i64 = stats.steps.iter().map(|step| step.failed).sum();
     let ended: Vec<Row> = stats.ended.iter().map(|(state, count)| ended_row(state, *count)).collect();
