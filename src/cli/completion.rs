@@ -97,6 +97,16 @@ fn live(command: clap::Command, asker: &Arc<Asker>) -> clap::Command {
     command.mut_subcommands(|inner| live(inner, asker))
 }
 
+/// How long an answer and a statement may take. What is answered must not depend on how fast the machine of a test is; a release
+/// has no such switch.
+fn limits() -> (Duration, Duration) {
+    #[cfg(debug_assertions)]
+    if std::env::var_os("SEN_DEBUG_PATIENCE").is_some() {
+        return (Duration::from_secs(120), Duration::from_secs(100));
+    }
+    (PATIENCE, STATEMENT)
+}
+
 /// Asks the database, if there is one.
 struct Asker {
     begun: Instant,
@@ -110,7 +120,8 @@ impl Asker {
     }
 
     fn values(&self, kind: Live, prefix: &str) -> Option<Vec<String>> {
-        let left = PATIENCE.checked_sub(self.begun.elapsed())?;
+        let (patience, statement) = limits();
+        let left = patience.checked_sub(self.begun.elapsed())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         let values = runtime.block_on(async {
             tokio::time::timeout(left, async {
@@ -118,10 +129,10 @@ impl Asker {
                 let session =
                     Session::new(self.globals()?, || clap::Command::new("sen"), screen, Rc::new(Interrupt::default()));
                 let (target, beside) = session.targets().ok()?;
-                let settings = registry::Settings { limit: Some(STATEMENT), ..session.settings().ok()? };
+                let settings = registry::Settings { limit: Some(statement), ..session.settings().ok()? };
                 let mut database = registry::open_with(&target, Access::Watch, settings).await.ok()?;
                 if let Some(info) = &beside {
-                    database.beside(info, Some(STATEMENT));
+                    database.beside(info, Some(statement));
                 }
                 Some(ops::complete::complete(&database, kind, prefix, MOST).await)
             })

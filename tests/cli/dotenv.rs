@@ -136,7 +136,11 @@ fn completion_goes_nowhere_a_file_leads_to() {
     let url = format!("postgresql://127.0.0.1:{port}/d");
     // On a busy machine it may give up before it has connected.
     let asked = || {
-        sen(["__complete", "zsh", "2", "--", "sen", "inspect", "p"]).database(&url).run().expect_code(0);
+        sen(["__complete", "zsh", "2", "--", "sen", "inspect", "p"])
+            .database(&url)
+            .env("SEN_DEBUG_PATIENCE", "1")
+            .run()
+            .expect_code(0);
         fake.heard().contains("connected")
     };
     until("it is asked", asked);
@@ -150,7 +154,7 @@ fn completion_follows_a_file_that_is_named() {
     // On a busy machine it may give up before it has connected.
     let asked = || {
         let line = ["__complete", "zsh", "4", "--", "sen", "--env-file", ".env", "inspect", "p"];
-        assert_eq!(sen(line).cwd(folder.path()).run().expect_code(0).stderr, "");
+        assert_eq!(sen(line).cwd(folder.path()).env("SEN_DEBUG_PATIENCE", "1").run().expect_code(0).stderr, "");
         fake.heard().contains("connected")
     };
     until("it is asked", asked);

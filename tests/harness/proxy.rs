@@ -17,6 +17,11 @@ use super::patience::{PATIENCE, shown};
 use super::postgres::{Server, USER};
 use super::wire::{Splitter, client_message};
 
+mod trap;
+
+use trap::Set;
+pub use trap::Trap;
+
 /// One end of a connection, of either family.
 #[derive(Debug)]
 enum Stream {
@@ -89,58 +94,6 @@ pub struct Seen {
     pub messages: Vec<&'static str>,
     /// Whether the server agreed to encryption, which ends the reading of messages.
     pub encrypted: bool,
-}
-
-/// When to cut a connection by itself.
-#[derive(Debug, Clone)]
-pub enum Trap {
-    /// When the client sends these bytes: the server never gets them.
-    Request(Vec<u8>),
-    /// After the server got these bytes: the client never gets the answer.
-    Answer(Vec<u8>),
-    /// Not cut, but stalled before the server gets these bytes, until [`Proxy::stall`] lets go.
-    Hold(Vec<u8>),
-    /// The same after the server got these bytes: its answer is held back.
-    Keep(Vec<u8>),
-    /// Not cut either: from these bytes on nothing passes on this connection, in either direction, while others go on.
-    Mute(Vec<u8>),
-    /// The same, once so many bytes of the answer have passed.
-    Stop(Vec<u8>, usize),
-}
-
-impl Trap {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Request(bytes)
-            | Self::Answer(bytes)
-            | Self::Hold(bytes)
-            | Self::Keep(bytes)
-            | Self::Mute(bytes)
-            | Self::Stop(bytes, _) => bytes,
-        }
-    }
-}
-
-/// A trap, and what the client must have sent before it is armed.
-#[derive(Debug)]
-struct Set {
-    after: Option<Vec<u8>>,
-    trap: Trap,
-}
-
-impl Set {
-    /// Whether this chunk springs it; one that only arms it is remembered.
-    fn springs(&mut self, chunk: &[u8]) -> bool {
-        let rest = match &self.after {
-            None => chunk,
-            Some(after) => match find(chunk, after) {
-                None => return false,
-                Some(at) => &chunk[at + after.len()..],
-            },
-        };
-        self.after = None;
-        find(rest, self.trap.bytes()).is_some()
-    }
 }
 
 /// The proxy's view of one connection.
@@ -337,8 +290,7 @@ impl Proxy {
 
 /// What was seen of a command that makes so many round trips after its log-in, on one connection.
 ///
-/// What leaves the client ahead in several writes is taken for further flights when the client was held up between them. That
-/// can only add some, so that one run with as many as wanted is enough.
+/// What leaves it in several writes looks like further flights when it was held up between them; one run with as few is enough.
 #[track_caller]
 pub fn round_trips(server: &Server, wanted: usize, run: impl Fn(&Proxy)) -> Seen {
     shown(&format!("{wanted} round trips on one connection"), |number| {
@@ -494,10 +446,6 @@ fn pump(shared: &Shared, index: usize, mut from: Stream, mut to: Stream, directi
         shared.lock().links[index].client_gone = true;
         shared.changed.notify_all();
     }
-}
-
-fn find(chunk: &[u8], bytes: &[u8]) -> Option<usize> {
-    chunk.windows(bytes.len()).position(|window| window == bytes)
 }
 
 impl Link {
