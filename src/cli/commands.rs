@@ -63,6 +63,8 @@ commands! {
     Grants in grants,
     Metrics in metrics,
     Agent in agent,
+    Apply in apply,
+    Op in op,
     Init in init,
     #[cfg(feature = "sqlite")]
     Demo in demo,

@@ -36,6 +36,7 @@ pub struct Session {
     notes: RefCell<Vec<String>>,
     announced: RefCell<Vec<(String, String)>>,
     opened: RefCell<Option<String>>,
+    identity: RefCell<Option<String>>,
 }
 
 impl Session {
@@ -52,6 +53,7 @@ impl Session {
             notes: RefCell::default(),
             announced: RefCell::default(),
             opened: RefCell::new(None),
+            identity: RefCell::new(None),
         }
     }
 
@@ -115,6 +117,16 @@ impl Session {
     /// What was opened and how, for `--verbose`.
     pub fn opened(&self) -> Option<String> {
         self.opened.borrow().clone()
+    }
+
+    /// Notes how the server names the database that was opened.
+    pub fn identify(&self, identity: Option<String>) {
+        *self.identity.borrow_mut() = identity;
+    }
+
+    /// How the server names the database that was opened, where that was asked.
+    pub fn identity(&self) -> Option<String> {
+        self.identity.borrow().clone()
     }
 
     /// Whether a person can be asked.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sen_model::diagnostics::{Check, Diagnostics, Hidden};
 use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::prepared::{PreparedAction, SavedPlan};
 use sen_model::system::System;
 use sen_model::time::wall::Zone;
 use sen_model::verdict::Severity;
@@ -231,6 +232,24 @@ impl Database {
     /// `NoSystem` when this database cannot hold them.
     pub fn agents(&self) -> Result<&sen_node::Node> {
         self.typed(sen_node::NAME)
+    }
+
+    /// The plan that was saved, for the system it is of: its targets are read, nothing is looked at.
+    ///
+    /// # Errors
+    /// `NoSystem` when this database cannot hold that system; `Usage` when the plan is not one that `sen` has written.
+    pub fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>> {
+        let system = saved.kind().split('.').next().unwrap_or_default().to_owned();
+        self.system(&system)?.restore(saved)
+    }
+
+    /// The database as its server names itself, whatever host and name lead there; `None` where it does not.
+    pub async fn identity(&self) -> Option<String> {
+        #[cfg(feature = "postgres")]
+        if let Some(link) = &self.link {
+            return link.identity().await.ok();
+        }
+        None
     }
 
     /// One system by name.

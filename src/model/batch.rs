@@ -157,6 +157,7 @@ impl Run<'_> {
                     state.again.push(place);
                 } else {
                     settled += 1;
+                    self.observer.settled(place, &item);
                     state.report.lost |= item.lost;
                     state.add(place, item.outcome, self.pace.listed, || item);
                 }

@@ -1,5 +1,7 @@
 //! How a long act tells what it is doing. A front end shows it; nothing depends on it.
 
+use crate::report::Item;
+
 /// Hears how far an act has come.
 pub trait Observer: Send + Sync {
     /// `what` begins, with so many items to come where that is known.
@@ -7,6 +9,9 @@ pub trait Observer: Send + Sync {
 
     /// `done` further items are settled, whatever became of them.
     fn advance(&self, done: u64);
+
+    /// What became of the target at this place of the plan; told before [`Self::advance`] counts it.
+    fn settled(&self, _place: usize, _item: &Item) {}
 
     /// Something a person should hear at once.
     fn say(&self, line: &str);

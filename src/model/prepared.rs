@@ -13,6 +13,8 @@ use crate::observe::Observer;
 use crate::permit::WritePermit;
 use crate::plan::{Plan, Risk, Step};
 use crate::report::Report;
+use crate::saved::optional_micros;
+use crate::time::Timestamp;
 
 /// Takes a whole record as one JSON object, and has stored it when it returns.
 pub type Sink<'a> = &'a mut (dyn FnMut(&str) -> Result<()> + Send);
@@ -40,6 +42,11 @@ pub trait Action: Send + Sync + Sized {
 
     /// The targets as steps, for people; none where the plan names a set.
     fn steps(&self) -> impl Iterator<Item = Step> + Send + '_;
+
+    /// Whether what is removed is stored first.
+    fn stores_first(&self) -> bool {
+        false
+    }
 }
 
 /// What applying needs beside the plan.
@@ -71,11 +78,14 @@ pub trait PreparedAction: Send + Sync {
     /// The targets as steps, for people; none where the plan names a set.
     fn steps(&self) -> Box<dyn Iterator<Item = Step> + Send + '_>;
 
+    /// Whether what is removed is stored first: applying needs [`Applying::export`] then.
+    fn stores_first(&self) -> bool;
+
     /// Writes it as JSON lines: a header, then each target.
     ///
     /// # Errors
     /// `Io` when it cannot be written.
-    fn save(&self, to: &mut dyn Write) -> Result<()>;
+    fn save(&self, origin: Option<&Origin>, to: &mut dyn Write) -> Result<()>;
 
     /// Writes what the plan says.
     ///
@@ -127,8 +137,12 @@ impl<S: Apply<A> + ?Sized, A: Action> PreparedAction for Prepared<'_, S, A> {
         Box::new(self.action.steps())
     }
 
-    fn save(&self, to: &mut dyn Write) -> Result<()> {
-        save(&self.plan, &self.action, to)
+    fn stores_first(&self) -> bool {
+        self.action.stores_first()
+    }
+
+    fn save(&self, origin: Option<&Origin>, to: &mut dyn Write) -> Result<()> {
+        save(&self.plan, origin, &self.action, to)
     }
 
     async fn apply(self: Box<Self>, applying: Applying<'_>) -> Result<Report> {
@@ -141,11 +155,11 @@ impl<S: Apply<A> + ?Sized, A: Action> PreparedAction for Prepared<'_, S, A> {
 ///
 /// # Errors
 /// `Io` when it cannot be written.
-pub fn save<A: Action>(plan: &Plan, action: &A, to: &mut dyn Write) -> Result<()> {
+pub fn save<A: Action>(plan: &Plan, origin: Option<&Origin>, action: &A, to: &mut dyn Write) -> Result<()> {
     let head = serde_json::value::to_raw_value(&action.head()).map_err(unsaved)?;
     let lines = action.targets().count() as u64;
     let (format, kind, plan) = (FORMAT.to_owned(), A::KIND.to_owned(), plan.clone());
-    line(to, &Header { format, kind, plan, action: head, lines })?;
+    line(to, &Header { format, kind, plan, origin: origin.cloned(), action: head, lines })?;
     action.targets().try_for_each(|target| line(to, &target))
 }
 
@@ -157,12 +171,29 @@ pub fn save<A: Action>(plan: &Plan, action: &A, to: &mut dyn Write) -> Result<()
 pub fn is_a_value<A: Action + PartialEq>(action: &A) -> Result<bool> {
     let plan = Plan { targets: 7, ..Plan::new("test it", "db", Risk::Dangerous) };
     let mut text = Vec::new();
-    save(&plan, action, &mut text)?;
+    save(&plan, None, action, &mut text)?;
     let (read, back): (Plan, A) = SavedPlan::read(&mut text.as_slice())?.action()?;
     let last = text.iter().rev().skip(1).position(|byte| *byte == b'\n').unwrap_or_default() + 1;
     let mut cut = &text[..text.len() - last];
     let refused = SavedPlan::read(&mut cut).and_then(SavedPlan::action::<A>).is_err();
     Ok(read == plan && back == *action && refused)
+}
+
+/// Where a plan that is kept in a file comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The database as its server names itself, where it does: the guard of each target does the rest.
+    pub identity: Option<String>,
+    /// Who made it: `maria@ops-3`.
+    pub who: String,
+    /// Why (`--reason`).
+    pub reason: Option<String>,
+    /// When, by the clock of the machine it was made on.
+    #[serde(with = "optional_micros")]
+    pub at: Option<Timestamp>,
+    /// Until when it may be applied, by the same clock.
+    #[serde(with = "optional_micros")]
+    pub expires: Option<Timestamp>,
 }
 
 /// What the first line says it is.
@@ -174,6 +205,8 @@ struct Header {
     format: String,
     kind: String,
     plan: Plan,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<Origin>,
     action: Box<RawValue>,
     lines: u64,
 }
@@ -204,6 +237,16 @@ impl<'a> SavedPlan<'a> {
         &self.header.plan
     }
 
+    /// Where it comes from.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.header.origin.as_ref()
+    }
+
+    /// How many targets it has.
+    pub fn targets(&self) -> u64 {
+        self.header.lines
+    }
+
     /// The whole plan.
     ///
     /// # Errors
@@ -215,7 +258,8 @@ impl<'a> SavedPlan<'a> {
         }
         let head = serde_json::from_str(header.action.get()).map_err(odd)?;
         let mut count = 0_u64;
-        let targets = from.lines().map(|line| {
+        let lines = usize::try_from(header.lines).unwrap_or(usize::MAX);
+        let targets = from.lines().take(lines).map(|line| {
             count += 1;
             serde_json::from_str(&line.map_err(|error| unreadable().with_source(error))?).map_err(odd)
         });

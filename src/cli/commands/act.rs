@@ -1,21 +1,28 @@
 //! What every writing command shares: its options, and the way from a request to a report.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::plan::{Beyond, FollowUp, Plan};
-use sen_core::model::prepared::{Applying, PreparedAction};
+use sen_core::model::prepared::{Applying, Origin, PreparedAction};
 use sen_core::model::report::{Ending, Item, Outcome, Report};
 use sen_core::model::value::Value;
+use sen_core::model::verdict::NextCommand;
 use sen_core::ops::act::{self, Author};
-use sen_core::registry::Access;
+use sen_core::permit::WritePermit;
+use sen_core::registry::{Access, Database};
 use sen_core::systems::sentinel::request::LeaseRequest;
 use sen_core::time::Timestamp;
 
 use super::inspect::stored_key;
+use crate::args::span;
 use crate::completion::live::{Completes, Live};
 use crate::consent;
 use crate::exit::Exit;
+use crate::journal::{Entry, Journal, Journaled};
+use crate::plans;
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::views::{Block, CommandOutput, Detail, DetailsView, View};
@@ -35,10 +42,60 @@ pub struct ActionOptions {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 
-    /// Do nothing unless exactly so many would be changed
+    /// Abort unless exactly N items match
     #[arg(long, value_name = "N")]
     pub expect: Option<u64>,
+
+    /// Write the plan to this new file and do nothing: for review, and for `sen apply`
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run", value_hint = clap::ValueHint::FilePath)]
+    pub plan_out: Option<PathBuf>,
+
+    /// How long the plan may be applied [default: 24h]
+    #[arg(long, value_name = "SPAN", requires = "plan_out", value_parser = span)]
+    pub plan_expires: Option<Duration>,
 }
+
+impl ActionOptions {
+    /// Whether the act is only planned.
+    pub fn only_plans(&self) -> bool {
+        self.dry_run || self.plan_out.is_some()
+    }
+
+    /// The database, for reading where the act is only planned.
+    ///
+    /// # Errors
+    /// As [`Session::read`] and [`Session::write`].
+    pub async fn database(&self, session: &Session) -> Result<Database> {
+        let database = if self.only_plans() { session.read().await? } else { session.write(Access::Write).await? };
+        if self.plan_out.is_some() {
+            session.identify(database.identity().await);
+        }
+        Ok(database)
+    }
+
+    /// The Redis of the agent tasks, for reading where the act is only planned.
+    ///
+    /// # Errors
+    /// As [`Session::read_agents`] and [`Session::write_agents`].
+    pub async fn agents(&self, session: &Session) -> Result<Database> {
+        if self.only_plans() { session.read_agents().await } else { session.write_agents().await }
+    }
+
+    fn origin(&self, session: &Session) -> Origin {
+        let now = Timestamp::here();
+        let expires = self.plan_out.as_ref().map(|_| now.plus(self.plan_expires.unwrap_or(PLAN_HOLDS)));
+        Origin {
+            identity: session.identity(),
+            who: session.operator(),
+            reason: self.reason.clone(),
+            at: Some(now),
+            expires,
+        }
+    }
+}
+
+/// How long a plan in a file may be applied.
+const PLAN_HOLDS: Duration = Duration::from_hours(24);
 
 /// The keys an act is about, and its options.
 #[derive(Debug, Clone, clap::Args)]
@@ -63,7 +120,7 @@ pub async fn on_leases(
 ) -> Result<CommandOutput> {
     let keys = targets.keys.iter().map(|key| crate::keys::checked_key(stored_key(targets.namespace.as_deref(), key)));
     let ids = keys.collect::<Result<Vec<_>>>()?;
-    let database = if targets.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let database = targets.options.database(session).await?;
     apply(database.leases()?.plan(&request(ids)).await?, &targets.options, session).await
 }
 
@@ -103,6 +160,22 @@ pub fn finished(answer: CommandOutput, session: &Session) -> CommandOutput {
     if session.interrupt.revocation().is_revoked() { answer.ending(Exit::Interrupted) } else { answer }
 }
 
+/// The rest of an operation: the targets at these places of its plan, entered in its journal.
+pub async fn execute_part(
+    action: Box<dyn PreparedAction + '_>,
+    options: &ActionOptions,
+    session: &Session,
+    entry: &Entry,
+    places: Vec<usize>,
+) -> Result<Execution> {
+    if options.dry_run {
+        return Ok(Execution::Planned(planned(&*action)?));
+    }
+    let permit = permitted(&*action, options, session)?;
+    let journal = Journal::resume(entry)?;
+    applied(action, &permit, session, (Some(journal), Some(places)), None).await
+}
+
 /// The same, with the report left to the caller. Where something is to be stored before it is removed, `open` opens what
 /// takes it, once there is consent.
 pub async fn execute<'a>(
@@ -121,19 +194,68 @@ pub async fn execute<'a>(
     if options.dry_run {
         return Ok(Execution::Planned(planned(&*action)?));
     }
-    let consent = consent::consent(session, &*action, options.yes || targets == 0)?;
+    if let Some(path) = &options.plan_out {
+        return Ok(Execution::Planned(written(&*action, &options.origin(session), path)?));
+    }
+    let permit = permitted(&*action, options, session)?;
+    let export = open(action.plan())?;
+    let journal = if targets == 0 { None } else { begun(&*action, &options.origin(session), session)? };
+    applied(action, &permit, session, (journal, None), export).await
+}
+
+/// Asks where it must be asked. What changes nothing needs no consent.
+fn permitted(action: &dyn PreparedAction, options: &ActionOptions, session: &Session) -> Result<WritePermit> {
+    let plan = action.plan();
+    let consent = consent::consent(session, action, options.yes || plan.targets == 0)?;
     let author = Author { who: Some(session.operator()), why: options.reason.clone() };
+    act::permit(plan, consent, author, session.interrupt.revocation())
+}
+
+/// The journal of an act about to begin; without one, where it cannot be written, the act goes on, and that is said.
+fn begun(action: &dyn PreparedAction, origin: &Origin, session: &Session) -> Result<Option<Journal>> {
+    match Journal::begin(action, origin) {
+        Ok(journal) => Ok(Some(journal)),
+        Err(error) if error.kind() == ErrorKind::Refused => Err(error),
+        Err(error) => {
+            session.warn(format!("this operation is not in the journal (`sen op list`): {}", error.in_full()));
+            Ok(None)
+        }
+    }
+}
+
+async fn applied(
+    action: Box<dyn PreparedAction + '_>,
+    permit: &WritePermit,
+    session: &Session,
+    (journal, places): (Option<Journal>, Option<Vec<usize>>),
+    mut export: Option<Export<'_>>,
+) -> Result<Execution> {
     let follow_ups = action.steps().take(2).map(|step| step.follow_up).collect();
     let outline = Outline { plan: action.plan().clone(), follow_ups };
-    let permit = act::permit(&outline.plan, consent, author, session.interrupt.revocation())?;
-    let mut export = open(&outline.plan)?;
     let progress = Progress::new(session.shows_progress());
+    let journaled = Journaled::new(&progress, journal, places);
     let export = export.as_mut().map(|export| &mut **export as &mut (dyn FnMut(&str) -> Result<()> + Send));
-    let applying = Applying { permit: &permit, observer: &progress, export };
+    let applying = Applying { permit, observer: &journaled, export };
     let report = session.interrupt.protect(action.apply(applying)).await;
+    if let (Ok(report), Some(journal)) = (&report, journaled.into_journal()) {
+        journal.end(report, permit.is_revoked());
+    }
     session.announce(progress.announced());
     progress.finish().into_iter().for_each(|line| session.warn(line));
     Ok(Execution::Applied(report?, Box::new(outline)))
+}
+
+/// The plan in a file, and what to do with it.
+fn written(action: &dyn PreparedAction, origin: &Origin, path: &Path) -> Result<CommandOutput> {
+    let file = plans::create(path)
+        .map_err(|error| Error::new(ErrorKind::Io, format!("cannot create {}", path.display())).with_source(error))?;
+    plans::write(action, origin, &file)?;
+    let mut answer = planned(action)?;
+    if let View::Details(view) = &mut answer.view {
+        let next = NextCommand::new(&["sen", "apply"], "apply it as it is").id(&path.to_string_lossy());
+        view.details.iter_mut().for_each(|detail| detail.blocks.push(Block::Next(vec![next.clone()])));
+    }
+    Ok(answer)
 }
 
 fn planned(action: &dyn PreparedAction) -> Result<CommandOutput> {
@@ -167,7 +289,7 @@ fn planned(action: &dyn PreparedAction) -> Result<CommandOutput> {
 /// The plan as it would be saved: its header, and its targets as a list.
 fn whole(action: &dyn PreparedAction) -> Result<Value> {
     let mut saved = Vec::new();
-    action.save(&mut saved)?;
+    action.save(None, &mut saved)?;
     let text = String::from_utf8(saved)
         .map_err(|error| Error::new(ErrorKind::Internal, "a plan is no text").with_source(error))?;
     let (header, targets) = text.split_once('\n').unwrap_or((&text, ""));

@@ -8,7 +8,7 @@ use sen_core::model::listing::{Page, Period};
 use sen_core::model::record::Record;
 use sen_core::model::verdict::NextCommand;
 use sen_core::ops::inspect;
-use sen_core::registry::{Access, Database};
+use sen_core::registry::Database;
 use sen_core::system::System;
 use sen_core::systems::sentinel::{self, LeaseFilter, LeaseOrder, LeaseState, Sentinel};
 use sen_core::systems::sentinel::request::{Decision, LeaseRequest};
@@ -89,7 +89,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         Some(source) => Some(Decision::Completed(read_json(source, "result")?)),
         None => args.reset.then_some(Decision::NeverHappened),
     };
-    let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let database = args.options.database(session).await?;
     let system = database.leases()?;
     let ids = if args.all { uncertain(system, &args).await? } else { keys(&args)? };
     let alone = !args.all && ids.len() == 1;

@@ -9,9 +9,11 @@ use tokio_postgres::Row;
 
 use super::Postgres;
 use super::again::Again;
+use super::decode::Cells;
 use super::read::{Query, Streamed};
 use super::write::{Changed, Left, ProofOf};
 use crate::conninfo::Conninfo;
+use crate::sql::Sql;
 use sen_model::diagnostics::Hidden;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::ident::OperationId;
@@ -117,6 +119,20 @@ impl SharedConnection {
     pub async fn ask(&self, ask: Query<'_>) -> Result<Vec<Row>> {
         let answer = self.snapshot(&[ask]).await?.into_iter().next();
         answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")))
+    }
+
+    /// The database as its server names itself: the number of the cluster, the database's own, its name.
+    ///
+    /// # Errors
+    /// What the server reports.
+    pub async fn identity(&self) -> Result<String> {
+        static IDENTITY: Sql = Sql::new(
+            "SELECT concat_ws('/', (SELECT system_identifier FROM pg_control_system())::text, oid::text, datname::text)
+                FROM pg_database WHERE datname = current_database()",
+        );
+        let rows = self.ask(Query::new(&IDENTITY, [])).await?;
+        let row = rows.first().ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))?;
+        Cells::new(row).text(0).ok_or_else(|| Error::new(ErrorKind::Internal, "the database has no identity"))
     }
 
     /// [`Self::ask`] with a limit of its own, where that is the shorter one: for what is worth little more than that.

@@ -224,6 +224,10 @@ impl Action for LetterAction {
         Ok(Self { act, chosen: set_of(targets)? })
     }
 
+    fn stores_first(&self) -> bool {
+        matches!(self.act, LetterAct::Discard)
+    }
+
     fn steps(&self) -> impl Iterator<Item = Step> + Send + '_ {
         std::iter::empty()
     }

@@ -92,7 +92,7 @@ async fn act(
     dead_owner: bool,
     request: fn(Vec<String>, Option<Duration>) -> AgentRequest,
 ) -> Result<CommandOutput> {
-    let database = if targets.options.dry_run { session.read_agents().await? } else { session.write_agents().await? };
+    let database = targets.options.agents(session).await?;
     let system = database.agents()?;
     let ids = if targets.all {
         let mut filter = targets.matching.filter();

@@ -123,7 +123,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
 }
 
 async fn act(request: AgentRequest, options: &ActionOptions, session: &Session) -> Result<CommandOutput> {
-    let database = if options.dry_run { session.read_agents().await? } else { session.write_agents().await? };
+    let database = options.agents(session).await?;
     apply(database.agents()?.plan(&request).await?, options, session).await
 }
 

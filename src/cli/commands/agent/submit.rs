@@ -67,6 +67,6 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         max_attempts: args.max_attempts,
     };
     let request = AgentRequest::Submit(Box::new(submission));
-    let database = if args.options.dry_run { session.read_agents().await? } else { session.write_agents().await? };
+    let database = args.options.agents(session).await?;
     apply(database.agents()?.plan(&request).await?, &args.options, session).await
 }

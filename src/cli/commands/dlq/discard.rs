@@ -5,11 +5,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::registry::Access;
 
 use super::filter::{DeadLetterFilter, dead_letter_systems, planned};
 use crate::completion::live::{Completes, Live};
-use crate::commands::act::{self, ActionOptions, Execution, execute, finished};
+use crate::commands::act::{self, ActionOptions, Execution, Export, execute, finished};
 use crate::screen;
 use crate::session::Session;
 use crate::views::{CommandOutput, View};
@@ -64,19 +63,16 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     filter.newest_first = args.newest_first;
     // Scrolled away they would be lost.
     let export = args.export.as_ref().filter(|path| path.as_os_str() != "-");
-    if export.is_none() && !args.options.dry_run && session.prints_to_terminal() {
+    if export.is_none() && !args.options.only_plans() && session.prints_to_terminal() {
         return Err(Error::usage("the letters are written out before they are removed, and a terminal keeps nothing")
             .with_hint("name a new file with --export FILE, or redirect standard output"));
     }
-    let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let database = args.options.database(session).await?;
     let dead_letter_systems = dead_letter_systems(&database, args.which.system.as_deref()).await?;
     let (action, _) = planned(&dead_letter_systems, &filter, async |letters, filter| letters.plan_discard(filter).await).await?;
     let execution = execute(action, &args.options, session, |_| {
         Ok(Some(match export.cloned() {
-            Some(path) => {
-                let mut file = create(&path)?;
-                Box::new(move |lines: &str| store(&mut file, lines, &path))
-            }
+            Some(path) => to_new_file(&path)?,
             None => {
                 let (mut out, _) = screen::relay()?;
                 Box::new(move |lines: &str| {
@@ -97,6 +93,13 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
             finished(CommandOutput::new(View::Nothing).ending(act::exit(&report)), session)
         }
     })
+}
+
+/// Writes what is removed to a new file.
+pub fn to_new_file(path: &Path) -> Result<Export<'static>> {
+    let mut file = create(path)?;
+    let path = path.to_owned();
+    Ok(Box::new(move |lines: &str| store(&mut file, lines, &path)))
 }
 
 fn create(path: &Path) -> Result<File> {

@@ -3,7 +3,6 @@
 use sen_core::error::Result;
 use sen_core::letters::ReplayOptions;
 use sen_core::ops::unsettled;
-use sen_core::registry::Access;
 
 use super::filter::{DeadLetterFilter, dead_letter_systems, planned};
 use crate::completion::live::{Completes, Live};
@@ -92,7 +91,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     filter.limit = args.limit.filter(|limit| *limit > 0);
     filter.newest_first = args.newest_first;
     let options = ReplayOptions { queue: args.queue, batch: args.batch, rate: args.rate, force: args.force };
-    let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let database = args.options.database(session).await?;
     let dead_letter_systems = dead_letter_systems(&database, args.which.system.as_deref()).await?;
     let (mut action, letters) =
         planned(&dead_letter_systems, &filter, async |letters, filter| letters.plan_replay(filter, &options).await).await?;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use sen_core::error::Result;
-use sen_core::registry::Access;
 use sen_core::systems::stent::request::ExecutionRequest;
 
 use super::notify::{self, Notify};
@@ -44,7 +43,7 @@ pub struct Args {
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let target = args.notify.target(session)?;
     let ids = args.ids.into_iter().map(crate::keys::checked_key).collect::<Result<Vec<_>>>()?;
-    let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let database = args.options.database(session).await?;
     let request = ExecutionRequest::Cancel { ids, verify: args.verify };
     let answer = apply(database.executions()?.plan(&request).await?, &args.options, session).await?;
     notify::publish(target, session).await;

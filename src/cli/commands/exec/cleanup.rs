@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use sen_core::error::Result;
-use sen_core::registry::Access;
 use sen_core::systems::stent;
 use sen_core::systems::stent::request::ExecutionRequest;
 
@@ -40,7 +39,7 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
-    let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let database = args.options.database(session).await?;
     let limit = args.limit.filter(|limit| *limit > 0);
     let request =
         ExecutionRequest::Cleanup { older_than: args.older_than, states: args.state, limit };

@@ -1,7 +1,6 @@
 //! `sen exec signal`: a signal for a waiting execution.
 
 use sen_core::error::Result;
-use sen_core::registry::Access;
 use sen_core::systems::stent::request::ExecutionRequest;
 
 use super::notify::{self, Notify};
@@ -51,7 +50,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let target = args.notify.target(session)?;
     let (id, name) = (crate::keys::checked_key(args.id)?, args.name);
     let payload = read_json(&args.payload, "payload")?;
-    let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let database = args.options.database(session).await?;
     let request = ExecutionRequest::Signal { id, name, payload, replace: args.replace };
     let answer = apply(database.executions()?.plan(&request).await?, &args.options, session).await?;
     notify::publish(target, session).await;

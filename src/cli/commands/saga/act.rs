@@ -5,7 +5,7 @@ use std::time::Duration;
 use sen_core::error::{Error, Result};
 use sen_core::model::listing::Page;
 use sen_core::ops::unsettled;
-use sen_core::registry::{Access, Database};
+use sen_core::registry::Database;
 use sen_core::systems::saga::request::{SagaAct, SagaEvent, SagaRequest};
 use sen_core::systems::saga::SagaState::{self, Compensating, CompensatingSuspended, Failed, Running, Suspended, Timeout};
 use sen_core::systems::saga::{SagaFilter, SagaOrder};
@@ -217,7 +217,7 @@ pub async fn notify(args: NotifyArgs, session: &Session) -> Result<CommandOutput
 }
 
 async fn carry(request: SagaRequest, options: &ActionOptions, session: &Session) -> Result<CommandOutput> {
-    let database = if options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let database = options.database(session).await?;
     carried(&database, request, options, session).await
 }
 
@@ -256,7 +256,7 @@ async fn act(
         return carry(SagaRequest { table, ids, act }, &targets.options, session).await;
     }
     let options = &targets.options;
-    let database = if options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let database = options.database(session).await?;
     let mut filter = targets.matching.filter();
     if filter.states.is_empty() {
         filter.states = states.to_vec();

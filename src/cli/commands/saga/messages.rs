@@ -4,7 +4,6 @@ use clap::Subcommand;
 use sen_core::error::{Error, Result};
 use sen_core::letters::{LetterFilter, ReplayOptions};
 use sen_core::model::subject::Kind;
-use sen_core::registry::Access;
 use sen_core::systems::saga::record::Mailbox;
 use sen_core::systems::saga::{self, MessageState, message_severity};
 
@@ -221,7 +220,7 @@ async fn requeue(args: Requeue, kind: Mailbox, session: &Session) -> Result<Comm
         ..LetterFilter::default()
     };
     let options = ReplayOptions { force: args.force, ..ReplayOptions::default() };
-    let database = if args.options.dry_run { session.read().await? } else { session.write(Access::Write).await? };
+    let database = args.options.database(session).await?;
     let system = database.system(saga::NAME)?;
     let letters = system.letters().ok_or_else(|| Error::usage("no messages are kept here"))?;
     apply(letters.plan_replay(&filter, &options).await?, &args.options, session).await

@@ -1,0 +1,114 @@
+//! `sen apply`: a plan that was written to a file.
+
+use std::path::PathBuf;
+
+use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::prepared::{Origin, PreparedAction, SavedPlan};
+use sen_core::registry::{Access, Database};
+use sen_core::time::{Timestamp, humane};
+
+use super::act::{self, ActionOptions, Execution, execute, finished};
+use super::dlq::discard::to_new_file;
+use crate::plans::PlanFile;
+use crate::session::Session;
+use crate::views::CommandOutput;
+
+/// Apply a plan that was written with --plan-out
+///
+/// The plan is shown and confirmed as the act itself would be. Each target is changed only if it still is as the plan saw
+/// it; what is not is reported as changed. A plan is applied once. One that was edited, has expired, or is of another
+/// database is refused.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen dlq replay --group 3b1f0a92cc --plan-out replay.plan
+  sen apply replay.plan --dry-run
+  sen apply replay.plan --yes --reason INC-482")]
+pub struct Args {
+    /// The plan's file
+    #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub file: PathBuf,
+
+    /// Show the plan, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Consent in advance to what would be asked
+    #[arg(short, long)]
+    pub yes: bool,
+
+    /// Why, for the record kept beside the rows, instead of the reason the plan was made with
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+
+    /// Do nothing unless the plan has exactly N targets
+    #[arg(long, value_name = "N")]
+    pub expect: Option<u64>,
+
+    /// For a plan that discards: write what is removed to this new file first
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub export: Option<PathBuf>,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
+    let mut file = PlanFile::open(&args.file)?;
+    let saved = file.plan()?;
+    let origin = saved.origin().cloned();
+    if let Some(expires) = origin.as_ref().and_then(|origin| origin.expires)
+        && Timestamp::here() > expires
+    {
+        let age = humane(Timestamp::here().micros_since(expires));
+        return Err(Error::new(ErrorKind::Refused, format!("the plan expired {age} ago; nothing was written"))
+            .with_hint("make it again: what it saw may be long gone (--plan-expires sets how long a plan holds)"));
+    }
+    let options = ActionOptions {
+        dry_run: args.dry_run,
+        yes: args.yes,
+        reason: args.reason.or_else(|| origin.as_ref().and_then(|origin| origin.reason.clone())),
+        expect: args.expect,
+        ..ActionOptions::default()
+    };
+    let database = database(saved.kind(), args.dry_run, session).await?;
+    let action = restored(&database, saved, origin.as_ref()).await?;
+    if action.stores_first() && args.export.is_none() && !args.dry_run {
+        return Err(Error::usage("this plan discards, and what is removed is written out first")
+            .with_hint("name a new file with --export FILE"));
+    }
+    let open = |_: &sen_core::model::plan::Plan| args.export.as_deref().map(to_new_file).transpose();
+    Ok(match execute(action, &options, session, open).await? {
+        Execution::Planned(answer) => answer,
+        Execution::Applied(report, outline) => finished(act::reported(&report, &outline), session),
+    })
+}
+
+/// The database that a plan of this kind is for.
+pub async fn database(kind: &str, reads: bool, session: &Session) -> Result<Database> {
+    match (kind, reads) {
+        (kind, true) if kind.starts_with("node.") => session.read_agents().await,
+        (kind, false) if kind.starts_with("node.") => session.write_agents().await,
+        (_, true) => session.read().await,
+        ("sentinel.init", false) => session.write(Access::Create).await,
+        (_, false) => session.write(Access::Write).await,
+    }
+}
+
+/// The action of a saved plan, if it is of this database.
+pub async fn restored<'a>(
+    database: &'a Database,
+    saved: SavedPlan<'_>,
+    origin: Option<&Origin>,
+) -> Result<Box<dyn PreparedAction + 'a>> {
+    let (wanted, planned) = (origin.and_then(|origin| origin.identity.clone()), saved.plan().database.clone());
+    let system = saved.kind().split('.').next().unwrap_or_default();
+    let here = database.system(system)?.database().to_owned();
+    let same = match wanted {
+        Some(wanted) => database.identity().await.is_none_or(|identity| identity == wanted),
+        None => here == planned,
+    };
+    if !same {
+        return Err(Error::new(ErrorKind::Refused, format!("the plan is for {planned}, and this is {here}; nothing was written"))
+            .with_hint("name the database it was made for with --database-url"));
+    }
+    database.restore(saved)
+}

@@ -1,0 +1,211 @@
+//! `sen op`: what was done from here, and going on with what was stopped.
+
+use clap::Subcommand;
+use futures_util::stream;
+use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::columns;
+use sen_core::model::prepared::SavedPlan;
+use sen_core::model::report::{Item, Outcome};
+use sen_core::model::value::{Row, Value};
+use sen_core::model::verdict::{NextCommand, Severity};
+use sen_core::time::Timestamp;
+
+use super::act::{self, ActionOptions, Execution, execute_part, finished};
+use super::apply::{database, restored};
+use crate::journal::{self, Entry, State};
+use crate::sections::objects;
+use crate::session::Session;
+use crate::views::{Batch, Block, CommandOutput, Detail, DetailsView, ListView, View};
+
+/// List, show and resume the operations that were begun from here
+///
+/// Every act writes its plan to $XDG_STATE_HOME/sen/operations before it changes anything, and a line for what became of each
+/// target. The journal is this user's on this machine; the record of each change also stands in the system's own tables, with
+/// the operation's id.
+#[derive(Debug, clap::Args)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Examples:\n  sen op list\n  sen op show 0f3c\n  sen op resume 0f3c --yes"
+)]
+pub struct Args {
+    /// What to do
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    List(ListArgs),
+    Show(ShowArgs),
+    Resume(ResumeArgs),
+}
+
+/// List operations, the newest first
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  sen op list\n  sen op list -o jsonl | jq -r 'select(.state == \"interrupted\") | .operation'")]
+struct ListArgs {
+    /// Maximum number of rows (0 = unlimited)
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    limit: u64,
+
+    /// End with exit code 4 when there are none
+    #[arg(long)]
+    fail_if_empty: bool,
+}
+
+/// Show an operation: its plan, and what became of each target
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  sen op show 0f3c\n  sen op show 0f3c -o json | jq '.results[] | select(.outcome != \"applied\")'")]
+struct ShowArgs {
+    /// The operation's id, or as much of its beginning as no other has
+    #[arg(value_name = "OP")]
+    id: String,
+}
+
+/// Go on with an operation where it was stopped
+///
+/// What was not begun, and what failed, is taken up again with the same operation id. Every target is still guarded by what
+/// the plan saw: what was changed by the operation itself just before it was stopped is reported as changed, never twice done.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  sen op resume 0f3c --dry-run\n  sen op resume 0f3c --yes")]
+struct ResumeArgs {
+    /// The operation's id, or as much of its beginning as no other has
+    #[arg(value_name = "OP")]
+    id: String,
+
+    /// Show what is left to do, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Consent in advance to what would be asked
+    #[arg(short, long)]
+    yes: bool,
+}
+
+columns! {
+    COLUMNS,
+    fn entry_row(entry: &Entry) {
+        let origin = entry.origin.as_ref();
+        let applied = entry.count(Outcome::Applied) + entry.count(Outcome::AlreadyDone);
+        let int = |count: u64| Value::Int(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+    "operation", "OPERATION", Whole => Value::Text(entry.plan.operation.to_string());
+    "at", "TIME", Whole => Value::time(entry.at());
+    "state", "STATE", Whole => Value::Name(entry.state.name());
+    "targets", "TARGETS", Whole => int(entry.targets);
+    "applied", "DONE", Whole => int(applied);
+    "settled", "SETTLED", Asked => int(entry.settled.len() as u64);
+    "what", "WHAT", Short => Value::Text(entry.plan.summary.clone());
+    "who", "WHO", Wide => Value::text(origin.map(|origin| origin.who.clone()));
+    "reason", "REASON", Wide => Value::text(origin.and_then(|origin| origin.reason.clone()));
+    "database", "DATABASE", Asked => Value::Text(entry.plan.database.clone());
+}
+
+columns! {
+    RESULTS,
+    fn item_row(item: &Item) {}
+    "subject", "TARGET", Whole => Value::Text(item.subject.to_string());
+    "outcome", "OUTCOME", Whole => Value::Name(item.outcome.name());
+    "detail", "DETAIL", Short => Value::Text(item.detail.clone());
+    "fencing_token", "TOKEN", Asked => item.fencing_token.map_or(Value::Null, Value::Big);
+}
+
+fn severity(state: &str) -> Severity {
+    match state {
+        "unknown" => Severity::Critical,
+        "partial" | "interrupted" => Severity::Warning,
+        "running" => Severity::Pending,
+        _ => Severity::Ok,
+    }
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
+    match args.verb {
+        Verb::List(args) => Ok(list(&args, session)),
+        Verb::Show(args) => Ok(show(&journal::entry(&args.id)?)),
+        Verb::Resume(args) => resume(&args, session).await,
+    }
+}
+
+fn list(args: &ListArgs, session: &Session) -> CommandOutput {
+    let (entries, unreadable) = journal::entries();
+    unreadable.iter().for_each(|error| session.warn(error.in_full()));
+    let limit = if args.limit == 0 { usize::MAX } else { usize::try_from(args.limit).unwrap_or(usize::MAX) };
+    let note = (entries.len() > limit).then(|| format!("{} older operations are not shown (--limit 0 shows all)", entries.len() - limit));
+    let rows: Vec<Row> = entries.iter().take(limit).map(entry_row).collect();
+    CommandOutput::new(View::List(ListView {
+        columns: COLUMNS,
+        batches: Box::pin(stream::iter([Ok(Batch { rows, note })])),
+        now: Timestamp::here(),
+        tone: Some(("state", severity)),
+        empty: "no operations in this user's journal".into(),
+        fail_if_empty: args.fail_if_empty,
+    }))
+}
+
+fn show(entry: &Entry) -> CommandOutput {
+    /// How many results are shown to people.
+    const SHOWN: usize = 20;
+    let rows: Vec<Row> = entry.settled.values().map(item_row).collect();
+    let mut fields: Vec<(&'static str, Value)> =
+        COLUMNS.iter().map(|column| column.name).zip(entry_row(entry)).collect();
+    let open = entry.targets.saturating_sub(entry.settled.len() as u64);
+    fields.push(("not_begun", Value::Int(i64::try_from(open).unwrap_or(i64::MAX))));
+    let mut blocks: Vec<Block> = fields
+        .iter()
+        .filter(|(_, value)| *value != Value::Null)
+        .map(|(name, value)| Block::Field(name, value.clone()))
+        .collect();
+    let id = entry.plan.operation.to_string();
+    if !rows.is_empty() {
+        blocks.push(Block::Heading("results".into()));
+        // What did not go as planned comes first.
+        let mut first: Vec<&Item> = entry.settled.values().collect();
+        first.sort_by_key(|item| matches!(item.outcome, Outcome::Applied | Outcome::AlreadyDone));
+        blocks.push(Block::Table(RESULTS, first.into_iter().take(SHOWN).map(item_row).collect()));
+        if rows.len() > SHOWN {
+            blocks.push(Block::Note(format!("… and {} more (-o json has all)", rows.len() - SHOWN)));
+        }
+    }
+    if !entry.open_places().is_empty() && entry.state != State::Running {
+        let next = NextCommand::new(&["sen", "op", "resume"], "go on where it was stopped").id(&id);
+        blocks.push(Block::Next(vec![next]));
+    }
+    fields.push(("results", objects(RESULTS, &rows)));
+    let details = vec![Detail { value: Value::Map(fields), blocks }];
+    CommandOutput::new(View::Details(DetailsView { details, single: true, now: Timestamp::here() }))
+}
+
+async fn resume(args: &ResumeArgs, session: &Session) -> Result<CommandOutput> {
+    let entry = journal::entry(&args.id)?;
+    if entry.state == State::Running {
+        return Err(Error::new(ErrorKind::Changed, "this operation is running at this moment")
+            .with_hint("wait for its end, or stop it with Ctrl-C where it runs"));
+    }
+    let places = entry.open_places();
+    if places.is_empty() {
+        return Ok(show(&entry));
+    }
+    let part = entry.part(&places)?;
+    let mut lines = part.as_slice();
+    let saved = SavedPlan::read(&mut lines)?;
+    let database = database(saved.kind(), args.dry_run, session).await?;
+    let action = restored(&database, saved, entry.origin.as_ref()).await?;
+    if action.stores_first() && !args.dry_run {
+        return Err(Error::usage("an operation that discards is not resumed: what is removed must be written out first")
+            .with_hint("sen dlq discard --export FILE   # with the ids that are left"));
+    }
+    let options = ActionOptions {
+        dry_run: args.dry_run,
+        yes: args.yes,
+        reason: entry.origin.as_ref().and_then(|origin| origin.reason.clone()),
+        ..ActionOptions::default()
+    };
+    Ok(match execute_part(action, &options, session, &entry, places).await? {
+        Execution::Planned(answer) => answer,
+        Execution::Applied(report, outline) => finished(act::reported(&report, &outline), session),
+    })
+}

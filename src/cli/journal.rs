@@ -1,0 +1,315 @@
+//! The operator's journal: a file for each operation with its plan, synced before the first change, and a line for what
+//! became of each target. It tells afterwards what was done, and lets an operation go on where it was stopped.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::plan::Plan;
+use sen_core::model::prepared::{Origin, PreparedAction};
+use sen_core::model::report::{Ending, Item, Outcome, Report};
+use sen_core::observe::Observer;
+use sen_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::plans::{self, PlanFile};
+
+/// A line behind the plan.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    /// What became of the target at this place.
+    Settled { place: usize, item: Item },
+    /// The end of a run: by the clock of this machine, and whether everything was as wanted.
+    Ended { at: i64, interrupted: bool, complete: bool },
+}
+
+/// Where journals are kept: `$XDG_STATE_HOME/sen/operations`.
+pub fn folder() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_STATE_HOME")
+        .map(|state| state.join("sen/operations"))
+        .or_else(|| Some(absolute("HOME")?.join(".local/state/sen/operations")))
+}
+
+fn path_of(folder: &Path, operation: &str) -> PathBuf {
+    folder.join(format!("{operation}.jsonl"))
+}
+
+/// The journal of one operation while it is under way. Its file is locked meanwhile, so that others see that it runs.
+pub struct Journal {
+    file: BufWriter<File>,
+}
+
+impl Journal {
+    /// Writes the plan, and syncs it: what is about to be done is known before anything is.
+    ///
+    /// # Errors
+    /// `Refused` when the operation has a journal already: it was applied before. `Io`.
+    pub fn begin(action: &dyn PreparedAction, origin: &Origin) -> Result<Self> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let folder = folder().ok_or_else(|| Error::new(ErrorKind::Io, "neither XDG_STATE_HOME nor HOME is set"))?;
+        let failed =
+            |error| Error::new(ErrorKind::Io, format!("cannot write to {}", folder.display())).with_source(error);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+        let operation = action.plan().operation.to_string();
+        let file = plans::create(&path_of(&folder, &operation)).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::AlreadyExists { applied_before(&operation) } else { failed(error) }
+        })?;
+        file.lock().map_err(failed)?;
+        plans::write(action, origin, &file)?;
+        Ok(Self { file: BufWriter::new(file) })
+    }
+
+    /// Goes on in the journal of an operation that was stopped.
+    ///
+    /// # Errors
+    /// `Changed` when it runs at this moment; `Io`.
+    pub fn resume(entry: &Entry) -> Result<Self> {
+        let failed =
+            |error| Error::new(ErrorKind::Io, format!("cannot write to {}", entry.path.display())).with_source(error);
+        let file = std::fs::OpenOptions::new().append(true).open(&entry.path).map_err(failed)?;
+        file.try_lock().map_err(|_| Error::new(ErrorKind::Changed, "this operation is running at this moment"))?;
+        Ok(Self { file: BufWriter::new(file) })
+    }
+
+    fn line(&mut self, line: &Line) {
+        // A journal that cannot be written on does not stop an act under way.
+        if let Ok(text) = serde_json::to_string(line) {
+            let _ = writeln!(self.file, "{text}");
+        }
+    }
+
+    /// Writes how it ended.
+    pub fn end(mut self, report: &Report, interrupted: bool) {
+        let complete = report.ending() == Ending::Done;
+        self.line(&Line::Ended { at: Timestamp::here().as_micros(), interrupted, complete });
+        let _ = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+    }
+}
+
+/// Why a plan is not applied a second time.
+fn applied_before(operation: &str) -> Error {
+    Error::new(ErrorKind::Refused, format!("the plan {operation} was applied before; a plan is applied once"))
+        .with_hint(format!("sen op show {operation}   # what became of it; sen op resume goes on where it was stopped"))
+}
+
+/// Tells an observer and the journal.
+pub struct Journaled<'a> {
+    /// Who shows how far it has come.
+    pub observer: &'a dyn Observer,
+    journal: Mutex<Option<Journal>>,
+    /// The places in the plan of what is applied, where that is a part of it.
+    places: Option<Vec<usize>>,
+}
+
+impl<'a> Journaled<'a> {
+    /// With a journal, or without where none could be made.
+    pub fn new(observer: &'a dyn Observer, journal: Option<Journal>, places: Option<Vec<usize>>) -> Self {
+        Self { observer, journal: Mutex::new(journal), places }
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Option<Journal>> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The journal.
+    pub fn into_journal(self) -> Option<Journal> {
+        self.journal.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Journaled<'_> {
+    fn begin(&self, what: &str, total: Option<u64>) {
+        self.observer.begin(what, total);
+    }
+
+    fn advance(&self, done: u64) {
+        if let Some(journal) = &mut *self.journal() {
+            let _ = journal.file.flush();
+        }
+        self.observer.advance(done);
+    }
+
+    fn settled(&self, place: usize, item: &Item) {
+        let place = self.places.as_ref().and_then(|places| places.get(place).copied()).unwrap_or(place);
+        if let Some(journal) = &mut *self.journal() {
+            journal.line(&Line::Settled { place, item: item.clone() });
+        }
+    }
+
+    fn say(&self, line: &str) {
+        self.observer.say(line);
+    }
+
+    fn announce(&self, topic: &str, message: &str) {
+        self.observer.announce(topic, message);
+    }
+}
+
+/// How an operation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It runs on this machine.
+    Running,
+    /// Everything is as wanted.
+    Done,
+    /// It ended; not everything was done.
+    Partial,
+    /// It was stopped before everything was begun.
+    Interrupted,
+    /// Of at least one target it is not known whether it was written.
+    Unknown,
+}
+
+impl State {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Partial => "partial",
+            Self::Interrupted => "interrupted",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// An operation in the journal.
+pub struct Entry {
+    path: PathBuf,
+    /// What its plan says.
+    pub plan: Plan,
+    /// Who made it, when and why.
+    pub origin: Option<Origin>,
+    /// How many targets its plan has.
+    pub targets: u64,
+    /// What became of the targets, by their places: of one that was tried twice the last outcome.
+    pub settled: BTreeMap<usize, Item>,
+    /// How it stands.
+    pub state: State,
+}
+
+impl Entry {
+    fn read(path: PathBuf) -> Result<Self> {
+        let mut file = PlanFile::open(&path)?;
+        let saved = file.plan()?;
+        let (plan, origin, targets) = (saved.plan().clone(), saved.origin().cloned(), saved.targets());
+        let mut settled = BTreeMap::new();
+        let mut end = None;
+        for line in PlanFile::open(&path)?.rest() {
+            match serde_json::from_str(&line) {
+                Ok(Line::Settled { place, item }) => {
+                    settled.insert(place, item);
+                }
+                Ok(Line::Ended { interrupted, .. }) => end = Some(interrupted),
+                // The last line of a run that was killed can be cut.
+                Err(_) => {}
+            }
+        }
+        let runs = File::open(&path).is_ok_and(|file| file.try_lock().is_err());
+        let all = settled.len() as u64 >= targets;
+        let state = match end {
+            _ if runs => State::Running,
+            _ if settled.values().any(|item| item.outcome == Outcome::Unknown) => State::Unknown,
+            None | Some(true) if !all => State::Interrupted,
+            _ if all
+                && settled.values().all(|item| matches!(item.outcome, Outcome::Applied | Outcome::AlreadyDone)) =>
+            {
+                State::Done
+            }
+            _ => State::Partial,
+        };
+        Ok(Self { path, plan, origin, targets, settled, state })
+    }
+
+    /// How many targets ended so.
+    pub fn count(&self, outcome: Outcome) -> u64 {
+        self.settled.values().filter(|item| item.outcome == outcome).count() as u64
+    }
+
+    /// When it was made.
+    pub fn at(&self) -> Option<Timestamp> {
+        self.origin.as_ref().and_then(|origin| origin.at)
+    }
+
+    /// The places of what was not begun, or may be tried again: failed, or lost with its connection.
+    pub fn open_places(&self) -> Vec<usize> {
+        let targets = usize::try_from(self.targets).unwrap_or(usize::MAX);
+        let again = |item: &Item| matches!(item.outcome, Outcome::Failed | Outcome::Unknown);
+        (0..targets).filter(|place| self.settled.get(place).is_none_or(again)).collect()
+    }
+
+    /// The lines of its plan with only the targets at these places.
+    ///
+    /// # Errors
+    /// As [`PlanFile::open`].
+    pub fn part(&self, places: &[usize]) -> Result<Vec<u8>> {
+        use std::io::BufRead as _;
+        let failed =
+            |error| Error::new(ErrorKind::Io, format!("cannot read {}", self.path.display())).with_source(error);
+        let reader = std::io::BufReader::new(File::open(&self.path).map_err(failed)?);
+        let mut lines = reader.lines();
+        let first = lines.next().transpose().map_err(failed)?.unwrap_or_default();
+        let odd = |error: serde_json::Error| Error::usage("this is not a plan that sen has written").with_source(error);
+        let mut header: serde_json::Value = serde_json::from_str(&first).map_err(odd)?;
+        header["lines"] = places.len().into();
+        header["plan"]["targets"] = places.len().into();
+        header["plan"]["refused"] = serde_json::Value::Array(Vec::new());
+        let mut out = serde_json::to_vec(&header).map_err(odd)?;
+        out.push(b'\n');
+        let mut wanted = places.iter().peekable();
+        for (place, line) in lines.enumerate() {
+            if wanted.next_if_eq(&&place).is_some() {
+                out.extend_from_slice(line.map_err(failed)?.as_bytes());
+                out.push(b'\n');
+            }
+            if wanted.peek().is_none() {
+                break;
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// The operations in the journal, the newest first, and what of it cannot be read.
+pub fn entries() -> (Vec<Entry>, Vec<Error>) {
+    let files = folder().and_then(|folder| std::fs::read_dir(folder).ok());
+    let paths = files.into_iter().flatten().filter_map(|file| Some(file.ok()?.path()));
+    let journals = paths.filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    let (mut entries, mut errors) = (Vec::new(), Vec::new());
+    for read in journals.map(Entry::read) {
+        match read {
+            Ok(entry) => entries.push(entry),
+            Err(error) => errors.push(error),
+        }
+    }
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.at()));
+    (entries, errors)
+}
+
+/// The operation with this id, or the only one whose id begins so.
+///
+/// # Errors
+/// `NotFound`; `Usage` where several begin so.
+pub fn entry(id: &str) -> Result<Entry> {
+    let (entries, _) = entries();
+    let mut matching = entries.into_iter().filter(|entry| entry.plan.operation.to_string().starts_with(id));
+    let first = matching.next().ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, format!("no operation {id:?} is in this user's journal"))
+            .with_hint("sen op list   # the operations that were begun here")
+    })?;
+    match matching.next() {
+        Some(other) if other.plan.operation.to_string() != id && first.plan.operation.to_string() != id => {
+            let message = format!(
+                "{id:?} begins the ids of several operations: {}, {}",
+                first.plan.operation, other.plan.operation
+            );
+            Err(Error::usage(message).with_hint("give more of the id"))
+        }
+        _ => Ok(first),
+    }
+}

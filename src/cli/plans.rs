@@ -1,0 +1,137 @@
+//! Plans in files: written for review, read back unchanged or refused. A file is the lines of a saved plan and one more with
+//! their checksum; whoever edits a plan makes another one.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, BufWriter, Seek as _, Write};
+use std::path::Path;
+
+use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::prepared::{Origin, PreparedAction, SavedPlan};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// The line behind the targets.
+#[derive(Serialize, Deserialize)]
+struct Checksum {
+    sha256: String,
+}
+
+/// What is needed of the first line to find the end of the plan.
+#[derive(Deserialize)]
+struct Extent {
+    lines: u64,
+}
+
+/// Writes through to another and keeps the checksum of all of it.
+struct Summed<W> {
+    to: W,
+    sum: Sha256,
+}
+
+impl<W: Write> Write for Summed<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.sum.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.to.flush()
+    }
+}
+
+fn hex(sum: Sha256) -> String {
+    sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A new file that only its user can read, and that is there after a crash. There must be none of this name.
+///
+/// # Errors
+/// As the file system; `AlreadyExists` where there is one.
+pub fn create(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()?;
+    Ok(file)
+}
+
+/// Writes a plan to `file` with its checksum, and syncs it.
+///
+/// # Errors
+/// `Io`.
+pub fn write(action: &dyn PreparedAction, origin: &Origin, file: &File) -> Result<()> {
+    let failed = |error| Error::new(ErrorKind::Io, "the plan cannot be written").with_source(error);
+    let mut out = Summed { to: BufWriter::new(file), sum: Sha256::new() };
+    action.save(Some(origin), &mut out)?;
+    let Summed { mut to, sum } = out;
+    let line = serde_json::to_string(&Checksum { sha256: hex(sum) }).unwrap_or_default();
+    writeln!(to, "{line}").map_err(failed)?;
+    to.flush().map_err(failed)?;
+    drop(to);
+    file.sync_all().map_err(failed)
+}
+
+/// A plan's file, found to be as it was written. Whatever stands behind the checksum is left unread.
+pub struct PlanFile {
+    reader: BufReader<File>,
+}
+
+impl PlanFile {
+    /// Opens it and compares the checksum. Memory stays flat however many targets there are.
+    ///
+    /// # Errors
+    /// `Usage` when it cannot be read or is no plan; `Refused` when it was edited or cut.
+    pub fn open(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let file = File::open(path).map_err(|error| Error::usage(format!("cannot read {shown}")).with_source(error))?;
+        let mut reader = BufReader::new(file);
+        let mut sum = Sha256::new();
+        let mut line = Vec::new();
+        let mut next = |line: &mut Vec<u8>| {
+            line.clear();
+            reader
+                .read_until(b'\n', line)
+                .map_err(|error| Error::usage(format!("cannot read {shown}")).with_source(error))
+        };
+        next(&mut line)?;
+        let no_plan = || Error::usage(format!("{shown} is not a plan that sen has written"));
+        let Extent { lines } = serde_json::from_slice(&line).map_err(|error| no_plan().with_source(error))?;
+        sum.update(&line);
+        for _ in 0..lines {
+            if next(&mut line)? == 0 {
+                return Err(edited(path));
+            }
+            sum.update(&line);
+        }
+        next(&mut line)?;
+        let Ok(Checksum { sha256 }) = serde_json::from_slice(&line) else { return Err(edited(path)) };
+        if sha256 != hex(sum) {
+            return Err(edited(path));
+        }
+        reader.rewind().map_err(|error| Error::usage(format!("cannot read {shown}")).with_source(error))?;
+        Ok(Self { reader })
+    }
+
+    /// The plan, its targets not read yet.
+    ///
+    /// # Errors
+    /// `Usage` when this version of `sen` cannot read it.
+    pub fn plan(&mut self) -> Result<SavedPlan<'_>> {
+        SavedPlan::read(&mut self.reader)
+    }
+
+    /// What stands behind the plan, line by line; call it when the plan was not read.
+    pub fn rest(mut self) -> impl Iterator<Item = String> {
+        let mut first = String::new();
+        let _ = self.reader.read_line(&mut first);
+        let lines = serde_json::from_str::<Extent>(&first).map_or(0, |extent| extent.lines);
+        let behind = usize::try_from(lines.saturating_add(1)).unwrap_or(usize::MAX);
+        self.reader.lines().map_while(std::io::Result::ok).skip(behind)
+    }
+}
+
+fn edited(path: &Path) -> Error {
+    Error::new(ErrorKind::Refused, format!("{} was changed or cut after it was written", path.display()))
+        .with_hint("make the plan again with --plan-out; a plan is reviewed and applied as it is")
+}
