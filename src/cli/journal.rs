@@ -7,6 +7,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::fs::{FlockOperation, flock};
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::plan::Plan;
 use sen_core::model::prepared::{Origin, PreparedAction};
@@ -59,7 +60,7 @@ impl Journal {
         let file = plans::create(&path_of(&folder, &operation)).map_err(|error| {
             if error.kind() == std::io::ErrorKind::AlreadyExists { applied_before(&operation) } else { failed(error) }
         })?;
-        file.lock().map_err(failed)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed(error.into()))?;
         plans::write(action, origin, &file)?;
         Ok(Self { file: BufWriter::new(file) })
     }
@@ -72,7 +73,8 @@ impl Journal {
         let failed =
             |error| Error::new(ErrorKind::Io, format!("cannot write to {}", entry.path.display())).with_source(error);
         let file = std::fs::OpenOptions::new().append(true).open(&entry.path).map_err(failed)?;
-        file.try_lock().map_err(|_| Error::new(ErrorKind::Changed, "this operation is running at this moment"))?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| Error::new(ErrorKind::Changed, "this operation is running at this moment"))?;
         Ok(Self { file: BufWriter::new(file) })
     }
 
@@ -210,7 +212,7 @@ impl Entry {
                 Err(_) => {}
             }
         }
-        let runs = File::open(&path).is_ok_and(|file| file.try_lock().is_err());
+        let runs = File::open(&path).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err());
         let all = settled.len() as u64 >= targets;
         let state = match end {
             _ if runs => State::Running,

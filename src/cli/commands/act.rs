@@ -95,7 +95,7 @@ impl ActionOptions {
 }
 
 /// How long a plan in a file may be applied.
-const PLAN_HOLDS: Duration = Duration::from_hours(24);
+const PLAN_HOLDS: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The keys an act is about, and its options.
 #[derive(Debug, Clone, clap::Args)]
