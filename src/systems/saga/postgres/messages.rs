@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::sql::{CLOCK, Param, cast, clock, table, wanted};
-use crate::port::{Bound, MessageQuery, Messages, Requeued, SeenMessage, micros};
+use super::sql::{Param, Scope, cast, listed, table, wanted};
+use crate::port::{MessageQuery, Messages, Requeued, SeenMessage, micros};
 use crate::record::{Mailbox, Message, uuid};
 use crate::rules;
 use crate::shape::{Model, Models, Table};
@@ -14,7 +14,7 @@ use sen_model::error::Result;
 use sen_model::permit::WritePermit;
 use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::outcome::{Proof, Written};
-use sen_stores::postgres::read::{Query, chunks};
+use sen_stores::postgres::read::Query;
 use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::postgres::write::{Left, free};
 use sen_stores::sql::Sql;
@@ -174,8 +174,7 @@ pub(super) async fn list(
     let known = |status: &&String| field.is_some_and(|field| field.labels.is_empty() || field.labels.contains(status));
     let statuses: Vec<&String> = query.statuses.iter().filter(known).collect();
     let saga = query.saga.as_deref().and_then(uuid);
-    let (since, until) = (Bound::of(query.since), Bound::of(query.until));
-    let (dead, older) = (query.dead.map(micros), query.older_than.map(micros));
+    let dead = query.dead.map(micros);
     let params: Vec<Param<'_>> = vec![
         (&ids, Type::TEXT_ARRAY),
         (&query.ids, Type::TEXT_ARRAY),
@@ -185,17 +184,12 @@ pub(super) async fn list(
         (&query.saga, Type::TEXT),
         (&query.topic, Type::TEXT),
         (&query.error, Type::TEXT),
-        (&since.at, Type::INT8),
-        (&since.ago, Type::INT8),
-        (&until.at, Type::INT8),
-        (&until.ago, Type::INT8),
-        (&older, Type::INT8),
-        (&query.limit, Type::INT8),
-        (&query.payloads, Type::BOOL),
     ];
-    let (now, rows) = link.snapshot_stream(&Query::new(&CLOCK, []), &Query::new(&sql, params)).await?;
+    let &MessageQuery { since, until, older_than, limit, payloads, .. } = query;
+    let scope = Scope { since, until, older_than, limit, payloads };
     let shown = box_.shown();
-    Ok(Messages { now: clock(&now), chunks: Box::pin(chunks(rows, move |row| message(row, kind, &shown))) })
+    let (now, chunks) = listed(link, &sql, params, scope, move |row| message(row, kind, &shown)).await?;
+    Ok(Messages { now, chunks })
 }
 
 /// The table as `m`, joined with what was seen of its rows as `w`.
