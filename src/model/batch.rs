@@ -71,11 +71,9 @@ pub async fn run_batch(
     permit: &WritePermit,
     observer: &dyn Observer,
 ) -> Report {
-    observer.begin(&plan.summary, Some(total as u64));
+    observer.begin(plan.summary(), Some(total as u64));
     let mut report = Report::new(plan.operation);
-    for (_, count) in plan.set.iter().flat_map(|set| &set.skipped) {
-        report.add_unlisted(Outcome::Skipped, *count);
-    }
+    report.add_unlisted(Outcome::Skipped, plan.skipped());
     let listed = BTreeMap::new();
     let state =
         State { places: Box::new(0..total), round: 0, taken: 0, again: Vec::new(), stopped: None, listed, report };
@@ -289,7 +287,8 @@ mod tests {
         let stop = lanes[0].stop.clone();
         let refused = vec![Item::new(Subject::new("s", "k", "refused"), Outcome::Missing, "")];
         let set = Set { skipped: vec![("old".into(), 7)], ..Set::default() };
-        let plan = Plan { refused, set: Some(set), ..Plan::new("test", "db", Risk::Safe) };
+        let mut plan = Plan::new("db", Risk::Safe);
+        (plan.refused, plan.set) = (refused, Some(set));
         let permit = WritePermit::grant(&plan, Consent::Unasked, None).unwrap().until(stop);
         let pace = Pace { batch: 3, rate: None, listed };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -382,7 +381,7 @@ mod tests {
     #[test]
     fn a_rate_that_no_clock_can_keep_ends_with_the_permit_and_one_that_is_none_does_not_wait() {
         let stop = Revocation::default();
-        let plan = Plan::new("test", "db", Risk::Safe);
+        let plan = Plan::new("db", Risk::Safe);
         let permit = WritePermit::grant(&plan, Consent::Unasked, None).unwrap().until(stop.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         for rate in [0.0, -1.0] {

@@ -51,7 +51,7 @@ impl WritePermit {
     /// `Refused` when the plan is dangerous and nobody consented.
     pub fn grant(plan: &Plan, consent: Consent, reason: Option<String>) -> Result<Self> {
         if plan.risk == Risk::Dangerous && consent == Consent::Unasked {
-            return Err(Error::new(ErrorKind::Refused, format!("not confirmed: {}", plan.summary))
+            return Err(Error::new(ErrorKind::Refused, format!("not confirmed: {}", plan.summary()))
                 .with_hint("look at the plan with --dry-run, then pass --yes to consent"));
         }
         Ok(Self { operation: plan.operation, reason, operator: None, revocation: Revocation::default() })
@@ -109,12 +109,12 @@ mod tests {
 
     #[test]
     fn dangerous_plans_need_consent_and_permits_are_for_one_plan() {
-        let dangerous = Plan::new("forget a result", "db", Risk::Dangerous);
+        let dangerous = Plan::new("db", Risk::Dangerous);
         assert_eq!(WritePermit::grant(&dangerous, Consent::Unasked, None).unwrap_err().kind(), ErrorKind::Refused);
         let permit = WritePermit::grant(&dangerous, Consent::Confirmed, Some("INC-7".into())).unwrap();
         assert_eq!(permit.reason(), Some("INC-7"));
         assert!(permit.must_be_for(&dangerous).is_ok());
-        let other = Plan::new("another", "db", Risk::Safe);
+        let other = Plan::new("db", Risk::Safe);
         assert!(permit.must_be_for(&other).is_err());
         assert!(WritePermit::grant(&other, Consent::Unasked, None).is_ok());
     }

@@ -74,8 +74,6 @@ pub struct Beyond {
 /// Targets that the database chooses, fixed when the plan is made: a bulk act does not name each of them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Set {
-    /// How many.
-    pub count: u64,
     /// The oldest of them.
     #[serde(with = "optional_micros")]
     pub oldest: Option<Timestamp>,
@@ -99,14 +97,12 @@ pub struct Set {
 pub struct Plan {
     /// The id printed in the report and stored with the rows.
     pub operation: OperationId,
-    /// One clause: `create the Sentinel tables`.
-    pub summary: String,
+    summary: String,
     /// The database it is for, without secrets.
     pub database: String,
     /// How much consent it needs.
     pub risk: Risk,
-    /// How many things it would change.
-    pub targets: u64,
+    targets: u64,
     /// What the operator must know before consenting, beside what stands with each step.
     pub warnings: Vec<String>,
     /// Targets that are not each named.
@@ -116,11 +112,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A plan with a fresh operation id and no targets yet.
-    pub fn new(summary: impl Into<String>, database: impl Into<String>, risk: Risk) -> Self {
+    /// A plan with a fresh operation id that says nothing of its targets yet.
+    pub fn new(database: impl Into<String>, risk: Risk) -> Self {
         Self {
             operation: OperationId::fresh(),
-            summary: summary.into(),
+            summary: String::new(),
             database: database.into(),
             risk,
             targets: 0,
@@ -128,5 +124,30 @@ impl Plan {
             set: None,
             refused: Vec::new(),
         }
+    }
+
+    /// Says how many things it would change, and what is done to so many in one clause: `retry 2 sagas`. Of an
+    /// [`Action`](crate::prepared::Action) [`Prepared`](crate::prepared::Prepared) counts the targets, so that what is
+    /// announced, expected and applied is one number.
+    #[must_use]
+    pub fn announcing(mut self, targets: u64, summary: impl FnOnce(u64) -> String) -> Self {
+        self.summary = summary(targets);
+        self.targets = targets;
+        self
+    }
+
+    /// What is done, in one clause: `retry 2 sagas`, `create the Sentinel tables`.
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    /// How many things it would change.
+    pub fn targets(&self) -> u64 {
+        self.targets
+    }
+
+    /// How many matching things of a set are skipped.
+    pub fn skipped(&self) -> u64 {
+        self.set.iter().flat_map(|set| &set.skipped).map(|(_, count)| count).sum()
     }
 }

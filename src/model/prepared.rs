@@ -32,6 +32,11 @@ pub trait Action: Send + Sync + Sized {
     /// The targets, in the order they are taken.
     fn targets(&self) -> impl Iterator<Item = Self::Target> + '_;
 
+    /// How many things it would change: what the plan announces.
+    fn count(&self) -> u64 {
+        self.targets().count() as u64
+    }
+
     /// The action of this head and these targets.
     ///
     /// # Errors
@@ -98,8 +103,14 @@ pub struct Prepared<'a, S: ?Sized, A> {
 }
 
 impl<'a, S: Apply<A> + ?Sized, A: Action + 'a> Prepared<'a, S, A> {
-    /// Puts them together.
-    pub fn boxed(system: &'a S, plan: Plan, action: A) -> Box<dyn PreparedAction + 'a> {
+    /// Puts them together. The plan announces the targets that the action has; `summary` says it of so many.
+    pub fn boxed(
+        system: &'a S,
+        plan: Plan,
+        action: A,
+        summary: impl FnOnce(u64) -> String,
+    ) -> Box<dyn PreparedAction + 'a> {
+        let plan = plan.announcing(action.count(), summary);
         Box::new(Self { system, plan, action })
     }
 
@@ -109,7 +120,7 @@ impl<'a, S: Apply<A> + ?Sized, A: Action + 'a> Prepared<'a, S, A> {
     /// As [`SavedPlan::action`].
     pub fn restore(system: &'a S, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + 'a>> {
         let (plan, action) = saved.action()?;
-        Ok(Self::boxed(system, plan, action))
+        Ok(Box::new(Self { system, plan, action }))
     }
 }
 
@@ -155,7 +166,7 @@ pub fn save<A: Action>(plan: &Plan, action: &A, to: &mut dyn Write) -> Result<()
 /// # Errors
 /// As [`save`] and [`SavedPlan::action`].
 pub fn is_a_value<A: Action + PartialEq>(action: &A) -> Result<bool> {
-    let plan = Plan { targets: 7, ..Plan::new("test it", "db", Risk::Dangerous) };
+    let plan = Plan::new("db", Risk::Dangerous).announcing(action.count(), |count| format!("test {count}"));
     let mut text = Vec::new();
     save(&plan, action, &mut text)?;
     let (read, back): (Plan, A) = SavedPlan::read(&mut text.as_slice())?.action()?;
@@ -222,6 +233,10 @@ impl<'a> SavedPlan<'a> {
         let action = A::build(head, targets)?;
         if count != header.lines {
             return Err(Error::usage(format!("the plan should have {} targets and has {count}", header.lines)));
+        }
+        if action.count() != header.plan.targets() {
+            let (said, has) = (header.plan.targets(), action.count());
+            return Err(Error::usage(format!("the plan says that it changes {said} and has {has} to change")));
         }
         Ok((header.plan, action))
     }

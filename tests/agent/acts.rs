@@ -179,7 +179,7 @@ fn guards() {
                 AgentRequest::Requeue { ids, verify: None }
             };
             let action = runtime.block_on(system.plan(&request)).unwrap();
-            assert_eq!(action.plan().targets, 1, "{what}: {:?}", action.plan().refused);
+            assert_eq!(action.plan().targets(), 1, "{what}: {:?}", action.plan().refused);
             change(&place);
             let before = place.everything();
             let report = runtime

@@ -13,6 +13,7 @@ use sen_model::plan::{Plan, Risk};
 use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction};
 use sen_model::report::{Item, Outcome, Report};
 use sen_model::subject::Subject;
+use sen_model::text::many;
 use sen_model::time::{Timestamp, Uptime, humane};
 
 use super::handle::{STEPS, Sagas};
@@ -74,10 +75,8 @@ impl Sagas {
         if let SagaAct::Skip { output, .. } = act {
             storable(output.as_deref(), "output")?;
         }
-        let noun = if ids.len() == 1 { "saga" } else { "sagas" };
         let risk = if ids.len() > 1 { Risk::Dangerous } else { risk(act) };
-        let summary = format!("{} {} {noun}", verb(act).name(), ids.len());
-        let mut plan = Plan::new(summary, self.store.database(), risk);
+        let mut plan = Plan::new(self.store.database(), risk);
         let models = self.models().await?;
         let picked = models.picked(table.as_deref())?;
         let mut targets: Vec<SagaTarget> = Vec::new();
@@ -120,8 +119,9 @@ impl Sagas {
             }
         }
         let verify = if let SagaAct::Unstick { verify, .. } = act { *verify } else { None };
-        plan.targets = targets.len() as u64;
-        Ok(Prepared::boxed(self, plan, SagaAction { head: SagaHead { verb: verb(act), verify }, targets }))
+        let verb = verb(act);
+        let action = SagaAction { head: SagaHead { verb, verify }, targets };
+        Ok(Prepared::boxed(self, plan, action, |count| format!("{} {}", verb.name(), many(count, "saga"))))
     }
 
     async fn judge(

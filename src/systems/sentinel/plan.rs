@@ -124,6 +124,10 @@ impl Action for InitAction {
         self.0.iter().cloned()
     }
 
+    fn count(&self) -> u64 {
+        self.0.iter().filter(|relation| !relation.exists).count() as u64
+    }
+
     fn build((): (), targets: impl Iterator<Item = Result<Relation>>) -> Result<Self> {
         targets.collect::<Result<_>>().map(Self)
     }

@@ -173,6 +173,10 @@ impl Action for CleanupAction {
         set_targets(&self.0)
     }
 
+    fn count(&self) -> u64 {
+        self.0.len() as u64
+    }
+
     fn build((): (), targets: impl Iterator<Item = Result<SetTarget>>) -> Result<Self> {
         set_of(targets).map(Self)
     }
@@ -217,6 +221,10 @@ impl Action for LetterAction {
 
     fn targets(&self) -> impl Iterator<Item = SetTarget> + '_ {
         set_targets(&self.chosen)
+    }
+
+    fn count(&self) -> u64 {
+        self.chosen.len() as u64
     }
 
     fn build(act: LetterAct, targets: impl Iterator<Item = Result<SetTarget>>) -> Result<Self> {
