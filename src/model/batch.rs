@@ -24,16 +24,16 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How targets are taken.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {
-    /// So many in one call.
+    /// The number of targets in one call.
     pub batch: usize,
-    /// Not more than so many in a second.
+    /// The maximum number per second.
     pub rate: Option<f64>,
-    /// So many items of each outcome are listed in the report; the rest is counted.
+    /// How many items of each outcome the report lists; the rest is counted.
     pub listed: usize,
 }
 
 impl Pace {
-    /// One after the other, each listed.
+    /// One at a time, each listed.
     pub const SINGLE: Self = Self { batch: 1, rate: None, listed: usize::MAX };
 
     /// In batches of `batch`, or as the rate allows; [`LISTED`] items of each outcome are listed.
@@ -55,9 +55,9 @@ pub trait Targets: Send {
     /// What the target at this place is about.
     fn subject(&self, place: usize) -> Subject;
 
-    /// Applies the targets at these places, which ascend, and says of each in this order what became of it. An item with
-    /// [`retries`](Item::retries) is tried again when all others are through. An error is one of all of them, and nothing
-    /// more is begun; where it leaves the outcome unknown, the others are gone on with.
+    /// Applies the targets at these ascending places and returns an item for each, in the same order. An item with
+    /// [`retries`](Item::retries) is tried again after all others. An error applies to all of them, and no further batch
+    /// is started, unless the error only leaves the outcome unknown.
     async fn apply(&mut self, places: &[usize]) -> Result<Vec<Item>>;
 }
 
@@ -241,7 +241,7 @@ mod tests {
     use crate::permit::{Consent, Revocation};
     use crate::plan::{Risk, Set};
 
-    /// Targets of which every one from the seventh on fails, and what was asked of them.
+    /// Targets of which every one from the seventh on fails, and the batches they were given.
     #[derive(Default)]
     struct Lane {
         batches: Vec<Vec<usize>>,

@@ -67,10 +67,10 @@ impl Cause {
     }
 }
 
-/// Something else it hangs together with.
+/// A related record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Related {
-    /// Its key or id, to be looked up in every system.
+    /// Its key or id, looked up in every system.
     pub id: String,
     /// How: `its execution`, `named in its arguments`.
     pub relation: &'static str,

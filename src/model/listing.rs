@@ -18,7 +18,7 @@ pub struct Filter {
     pub states: Vec<String>,
     /// Keys of this namespace only (`payments` matches `payments:order-1`).
     pub namespace: Option<String>,
-    /// Owners that begin with this text.
+    /// Owners with this prefix.
     pub owner: Option<String>,
     /// Of this queue.
     pub queue: Option<String>,
@@ -32,7 +32,7 @@ pub struct Filter {
     pub error: Option<String>,
     /// What they belong to: an execution, an aggregation, a tenant.
     pub parent: Option<String>,
-    /// Only what lies behind the record with this id, in the order of the list: the next page.
+    /// Only what follows the record with this id in the order of the list: the next page.
     pub after: Option<String>,
     /// Further conditions by name, as the system knows them: `stuck`, `due`, …
     pub flags: Vec<&'static str>,
@@ -48,7 +48,7 @@ pub struct Filter {
     pub sort: Option<String>,
     /// The order reversed.
     pub reverse: bool,
-    /// At most so many; `None` is all, streamed.
+    /// The maximum number; `None`: all, streamed.
     pub limit: Option<u64>,
     /// Whether payloads (results) are wanted.
     pub payloads: bool,

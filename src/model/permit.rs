@@ -11,7 +11,7 @@ use crate::plan::{Plan, Risk};
 /// How consent was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consent {
-    /// Nobody was asked; enough for a safe act only.
+    /// No consent was asked for; enough for a safe act only.
     Unasked,
     /// A person saw the plan and said yes.
     Confirmed,
@@ -48,7 +48,7 @@ impl WritePermit {
     /// Mints the permit for `plan`.
     ///
     /// # Errors
-    /// `Refused` when the plan is dangerous and nobody consented.
+    /// `Refused` when the plan is dangerous and there is no consent.
     pub fn grant(plan: &Plan, consent: Consent, reason: Option<String>) -> Result<Self> {
         if plan.risk == Risk::Dangerous && consent == Consent::Unasked {
             return Err(Error::new(ErrorKind::Refused, format!("not confirmed: {}", plan.summary()))

@@ -22,7 +22,7 @@ pub enum Risk {
     Dangerous,
 }
 
-/// One guarded change, for whoever looks at a plan. What is applied is the [`Action`](crate::prepared::Action) it was made from.
+/// One guarded change, for display. What is applied is the [`Action`](crate::prepared::Action) it was made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// What is changed.
@@ -62,7 +62,7 @@ pub struct StepPreview {
     pub text: String,
 }
 
-/// What a preview does not show, so that its bounds are told.
+/// What a preview does not show, so that its limits are known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beyond {
     /// Further targets that are started anew, whose steps were not looked at.
@@ -88,7 +88,7 @@ pub struct Set {
     pub preview: Vec<StepPreview>,
     /// What of that `preview` does not show.
     pub beyond: Beyond,
-    /// What matches and is left alone: why, and how many.
+    /// What matches and is skipped: why, and how many.
     pub skipped: Vec<(String, u64)>,
 }
 
@@ -107,7 +107,7 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// Targets that are not each named.
     pub set: Option<Set>,
-    /// What was asked for and will not be done, each with the reason.
+    /// Requested targets that will not be changed, each with the reason.
     pub refused: Vec<Item>,
 }
 
@@ -126,7 +126,7 @@ impl Plan {
         }
     }
 
-    /// Says how many things it would change, and what is done to so many in one clause: `retry 2 sagas`. Of an
+    /// States how many things it would change, and in one clause what is done to them: `retry 2 sagas`. For an
     /// [`Action`](crate::prepared::Action) [`Prepared`](crate::prepared::Prepared) counts the targets, so that what is
     /// announced, expected and applied is one number.
     #[must_use]

@@ -51,7 +51,7 @@ pub trait Action: Send + Sync + Sized {
 pub struct Applying<'a> {
     /// Consent to the plan.
     pub permit: &'a WritePermit,
-    /// Hears how far it has come.
+    /// Receives its progress.
     pub observer: &'a dyn Observer,
     /// Where what is removed is stored first.
     pub export: Option<Sink<'a>>,
@@ -70,7 +70,7 @@ pub trait PreparedAction: Send + Sync {
     /// What the plan says.
     fn plan(&self) -> &Plan;
 
-    /// The same, for whoever knows more that the operator must know before consenting.
+    /// The same, for a caller that adds what the operator must know before consenting.
     fn plan_mut(&mut self) -> &mut Plan;
 
     /// The targets as steps, for people; none where the plan names a set.
@@ -103,7 +103,7 @@ pub struct Prepared<'a, S: ?Sized, A> {
 }
 
 impl<'a, S: Apply<A> + ?Sized, A: Action + 'a> Prepared<'a, S, A> {
-    /// Puts them together. The plan announces the targets that the action has; `summary` says it of so many.
+    /// Puts them together. The plan announces the targets of the action; `summary` makes the clause for that number.
     pub fn boxed(
         system: &'a S,
         plan: Plan,

@@ -160,7 +160,7 @@ impl Sagas {
     }
 
     /// The id and class of the step a saga stands at, as other sagas of its name have recorded them, where its own record does
-    /// not tell: definitions are in the workers' programs alone.
+    /// not say: definitions are in the workers' programs alone.
     async fn elsewhere(&self, model: &Model, seen: &Observed, places: &mut Places) -> Result<Option<(String, String)>> {
         let (saga, done) = (&seen.saga, story::newest_done(&seen.steps));
         let Some(name) = saga.name.clone().filter(|_| story::current(&seen.steps).is_none()) else { return Ok(None) };
@@ -171,7 +171,7 @@ impl Sagas {
         }
         let models = Models { models: vec![model.clone()], ..Models::default() };
         let mut found = None;
-        // What is complete tells for sure; of the rest a few are worth a look.
+        // A completed saga is certain; of the others a few are worth reading.
         'search: for stored in [&["COMPLETED"][..], &["SUSPENDED", "FAILED", "COMPENSATED", "TIMEOUT"]] {
             let query = SagaQuery {
                 stored: stored.iter().map(ToString::to_string).collect(),
@@ -246,7 +246,7 @@ impl Sagas {
         }
     }
 
-    /// Watches whether a saga that was made due goes on: a poll claims it, and a result is recorded.
+    /// Watches whether a saga that was made due progresses: a poll claims it, and a result is recorded.
     async fn watched(
         &self,
         model: &Model,
@@ -317,7 +317,7 @@ impl Sagas {
     }
 }
 
-/// The one saga that is meant: by its id, else the only one about this or of this trace.
+/// The one saga that is meant: by its id, else the only one with this aggregation or trace id.
 fn one(id: &str, mut seen: Vec<Observed>) -> Result<Observed, Box<Item>> {
     let refusal = |outcome, why: String| Err(Box::new(Item::new(subject(id), outcome, why)));
     if let Some(wanted) = uuid(id)
@@ -348,7 +348,7 @@ fn fresh() -> String {
     }
 }
 
-/// What the saga is, for somebody who is about to consent.
+/// What the saga is, for the operator who consents.
 fn described(saga: &Saga) -> String {
     let name = saga.name.as_deref().unwrap_or("a saga");
     let mut text = format!("{name} of {}, step {}", saga.aggregation, saga.step);
@@ -369,7 +369,7 @@ fn wanted(event: &SagaEvent, saga: &Saga) -> Event {
     }
 }
 
-/// The inbox for an event, if the saga would take it: a wrong event is ignored there, and so consumed without a word.
+/// The inbox for an event, if the saga would accept it: a wrong event is ignored there, and so consumed silently.
 fn ingested(model: &Model, whole: &rules::Subject<'_>, event: &Event, now: Timestamp) -> Result<Table, String> {
     let Some(inbox) = &model.inbox else {
         let why = model.doubts.iter().find(|doubt| doubt.contains("inbox"));

@@ -29,7 +29,7 @@ use sen_model::subject::Subject;
 use sen_model::text::many;
 use sen_model::time::Timestamp;
 
-/// How many are made due in one statement unless told otherwise.
+/// How many are made due in one statement by default.
 const BATCH: usize = 200;
 /// How many lines of a plan's sample.
 const SAMPLE: usize = 5;
@@ -57,7 +57,7 @@ fn group_of(message: &Message) -> (String, String) {
 }
 
 fn bound(filter: &LetterFilter) -> Duration {
-    // Whoever says how old must mean the claimed ones, too.
+    // A given age applies to claimed messages, too.
     filter.older_than.unwrap_or(LEFT)
 }
 

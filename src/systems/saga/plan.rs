@@ -76,7 +76,7 @@ pub struct SagaTarget {
     pub table: String,
     /// What is written, with what was seen.
     pub write: Write,
-    /// Its newest result as it was seen, for watching whether it goes on.
+    /// Its newest result as it was seen, for watching its progress.
     pub newest: Option<Entry>,
     /// What the operator must know before consenting.
     pub warnings: Vec<String>,
@@ -87,7 +87,7 @@ pub struct SagaTarget {
 pub struct SagaHead {
     /// The act.
     pub verb: Verb,
-    /// How long to watch whether each goes on.
+    /// How long to watch the progress of each.
     pub verify: Option<Duration>,
 }
 
@@ -177,9 +177,9 @@ pub struct MessageTarget {
 /// How messages are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RequeueHead {
-    /// So many in one transaction.
+    /// The number in one transaction.
     pub batch: usize,
-    /// Not more than so many in a second.
+    /// The maximum number per second.
     pub rate: Option<f64>,
 }
 

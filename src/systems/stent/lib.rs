@@ -61,7 +61,7 @@ pub use handle::Stent;
 pub use names::{EXECUTION, EXECUTION_STATES, NAME, TASK_STATES, TASKS};
 pub use view::{EXECUTION_COLUMNS, TASK_COLUMNS};
 
-/// How much progress comes along with an execution.
+/// How many progress entries are read with an execution.
 fn progress(events: u32) -> i64 {
     i64::from(events)
 }
@@ -71,7 +71,7 @@ fn no_history() -> Error {
         .with_hint("`sen exec show ID` shows their progress")
 }
 
-/// The parts of a listing: at most `limit` rows, of which one more was asked for.
+/// The parts of a listing: at most `limit` rows, of which one more was queried.
 fn parts<T: Send + 'static>(
     chunks: Chunks<T>,
     limit: Option<u64>,

@@ -30,9 +30,9 @@ pub enum ExecutionAct {
     Signal {
         /// Its name.
         name: String,
-        /// What it carries: JSON text.
+        /// Its payload: JSON text.
         payload: String,
-        /// Whether it takes the place of one that nobody has read.
+        /// Whether it replaces an unread signal of that name.
         replace: bool,
     },
 }

@@ -1,4 +1,4 @@
-//! The few words that all that is told has in common.
+//! Words that all texts share.
 
 pub(crate) use sen_model::text::many;
 use sen_model::time::humane;

@@ -1,4 +1,4 @@
-//! Lists of sagas: only the conditions that were asked for stand in the statement, in forms an index can serve.
+//! Lists of sagas: the statement holds only the given conditions, in forms an index can serve.
 
 use std::sync::Arc;
 

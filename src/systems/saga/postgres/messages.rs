@@ -201,7 +201,7 @@ fn as_seen(sql: Sql, box_: &Table) -> Result<Sql> {
     ))
 }
 
-/// The messages that are as seen, although nobody else holds them. $1 ids, $2 statuses, $3 last changes as seen.
+/// The messages that are unchanged and not locked. $1 ids, $2 statuses, $3 last changes as seen.
 fn left(box_: &Table) -> Result<Sql> {
     let sql = Sql::new(
         "WITH wanted AS (SELECT * FROM unnest($1::text[], $2::text[], $3::int8[]) AS w (id, status, seen))
@@ -216,7 +216,7 @@ fn requeue_statement(models: &Models, kind: Mailbox, box_: &Table) -> Result<Sql
         "WITH wanted AS (SELECT * FROM unnest($1::text[], $2::text[], $3::int8[]) AS w (id, status, seen)),
         locked AS (SELECT m.id FROM ",
     );
-    // A row that is locked at this moment belongs to a process that lives: it is left to that.
+    // A locked row belongs to a live process, which keeps it.
     let sql = as_seen(sql, box_)?.then(" FOR UPDATE OF m SKIP LOCKED), changed AS (UPDATE ");
     let sql = table(sql, box_)?.then(" AS m SET status = 'PENDING'");
     let sql = cast(sql, box_, "status")?.then(", next_attempt_at = now(), updated_at = now()").then(match kind {

@@ -155,7 +155,7 @@ pub(super) fn select(model: &Model, alone: bool, context: &'static str) -> Resul
                 'awaiting_until', s.context::jsonb -> 'awaiting_until')::text END, ",
     );
     let sql = if alone { sql.then("NULL::text") } else { later(sql, model)? };
-    // Of a saga alone its steps are asked for, too, and tell.
+    // For a single saga its steps are read, too, and show it.
     let sql = if model.keeps_history() || (alone && model.history.is_some()) {
         rolled_back(sql.then(", CASE WHEN s.status::text = 'FAILED' THEN "), model)?.then(" END, ")
     } else {
@@ -197,7 +197,7 @@ pub(super) fn saga(row: &Row, shown: &str) -> Saga {
     }
 }
 
-/// At most so many sagas of one aggregation or trace are looked at.
+/// The maximum number of sagas of one aggregation or trace.
 const SAME: &str = " ORDER BY s.updated_at DESC LIMIT 20";
 
 /// Parameters: $1 the id as a UUID or NULL, $2 the id as typed, $3 whether only the id counts.

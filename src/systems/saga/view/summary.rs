@@ -1,4 +1,4 @@
-//! A census as a neutral survey. Pure.
+//! A census as a neutral summary. Pure.
 
 use super::rows::{BOX_STATUSES, column, lower};
 use crate::port::{Census, Group};
@@ -28,7 +28,7 @@ const BOX_COLUMNS: &[Column] = &[
     column("oldest", "OLDEST CHANGE", Show::Whole),
 ];
 
-/// A census as a neutral survey.
+/// A census as a neutral summary.
 pub(crate) fn summary(models: &Models, census: &Census) -> Summary {
     let now = census.now.unwrap_or_else(Timestamp::here);
     let counts: Vec<(State, Count)> = State::ALL

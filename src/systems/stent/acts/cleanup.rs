@@ -19,9 +19,9 @@ use crate::letters::targets::{DeadLetterRef, Places, TargetSet};
 use crate::names;
 use crate::plan::CleanupAction;
 
-/// So many executions go in one transaction.
+/// How many executions are removed in one transaction.
 const BATCH: usize = 200;
-/// What a removal is about.
+/// The tables that a removal deletes from.
 const TABLES: &str = "executions, tasks, execution_progress, signals, execution_counters or execution_state";
 
 impl Stent {

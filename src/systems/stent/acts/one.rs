@@ -168,7 +168,7 @@ impl Stent {
     ) -> Item {
         let told = |stopped| told(stopped, expires);
         let running: Vec<String> = stopped.iter().filter(|task| task.running).map(|task| task.id.clone()).collect();
-        // What waits for a signal goes on when another step of it was stopped, and nothing shows that it has ended but that.
+        // A task that waits for a signal continues when another step of it was stopped; nothing else shows its end.
         let told_of = usize::from(
             stopped.iter().any(|task| task.left.is_some()) && stopped.iter().any(|task| task.left.is_none()),
         );
@@ -223,7 +223,7 @@ impl Stent {
     }
 
     /// Re-reads an execution whose guard did not match.
-    /// `seen` is its state where that was all that the guard asked for: if it is still so, the database kept the change out.
+    /// `seen` is its state where the guard compared nothing else: if that is unchanged, the database kept the change out.
     pub(super) async fn what_is_there(&self, id: &str, seen: Option<&str>, wanted: &str) -> Item {
         match self.whole(id).await {
             Ok(Some(whole)) => {
@@ -320,7 +320,7 @@ impl Stent {
         })
     }
 
-    /// A waiter looks for the signal and, when it finds none, begins to wait: two steps, and ours may come between them. So
+    /// A waiter looks for the signal and, when it finds none, begins to wait: two steps, and ours may fall between them. So
     /// the signal is watched until it is read, or for a while.
     async fn linger(&self, signal: &Signal<'_>, permit: &WritePermit) -> Option<String> {
         let end = Uptime::now().plus(LINGER);
