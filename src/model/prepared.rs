@@ -164,8 +164,8 @@ pub fn save<A: Action>(plan: &Plan, action: &A, to: &mut dyn Write) -> Result<()
 /// nothing else; and a text without its last target is refused. The tests of every kind of action ask this.
 ///
 /// # Errors
-/// As [`save`] and [`SavedPlan::action`].
-pub fn is_a_value<A: Action + PartialEq>(action: &A) -> Result<bool> {
+/// `Internal` when it is none; else as [`save`] and [`SavedPlan::action`].
+pub fn is_a_value<A: Action + PartialEq>(action: &A) -> Result<()> {
     let plan = Plan::new("db", Risk::Dangerous).announcing(action.count(), |count| format!("test {count}"));
     let mut text = Vec::new();
     save(&plan, action, &mut text)?;
@@ -173,7 +173,10 @@ pub fn is_a_value<A: Action + PartialEq>(action: &A) -> Result<bool> {
     let last = text.iter().rev().skip(1).position(|byte| *byte == b'\n').unwrap_or_default() + 1;
     let mut cut = &text[..text.len() - last];
     let refused = SavedPlan::read(&mut cut).and_then(SavedPlan::action::<A>).is_err();
-    Ok(read == plan && back == *action && refused)
+    if read == plan && back == *action && refused {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Internal, "this action is not the same when it is read back"))
 }
 
 /// What the first line says it is.
@@ -268,4 +271,70 @@ fn unreadable() -> Error {
 
 fn odd(error: serde_json::Error) -> Error {
     Error::usage("this is not a plan that sen has written").with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subject::Subject;
+
+    /// Numbers, of which those below ten need no change.
+    #[derive(PartialEq)]
+    struct Numbers(Vec<u32>);
+
+    impl Action for Numbers {
+        const KIND: &'static str = "test.numbers";
+        type Head = ();
+        type Target = u32;
+
+        fn head(&self) {}
+
+        fn targets(&self) -> impl Iterator<Item = u32> + '_ {
+            self.0.iter().copied()
+        }
+
+        fn count(&self) -> u64 {
+            self.0.iter().filter(|number| **number >= 10).count() as u64
+        }
+
+        fn build((): (), targets: impl Iterator<Item = Result<u32>>) -> Result<Self> {
+            targets.collect::<Result<_>>().map(Self)
+        }
+
+        fn steps(&self) -> impl Iterator<Item = Step> + Send + '_ {
+            self.0.iter().map(|number| Step::new(Subject::new("test", "number", number.to_string()), "change"))
+        }
+    }
+
+    struct System;
+
+    #[async_trait]
+    impl Apply<Numbers> for System {
+        async fn apply(&self, plan: &Plan, _: Numbers, _: Applying<'_>) -> Result<Report> {
+            Ok(Report::new(plan.operation))
+        }
+    }
+
+    #[test]
+    fn a_plan_announces_what_its_action_would_change() {
+        let plan = Plan::new("db", Risk::Safe);
+        let action = Numbers(vec![7, 10, 11]);
+        let action = Prepared::boxed(&System, plan, action, |count| format!("change {count} numbers"));
+        assert_eq!((action.plan().targets(), action.plan().summary()), (2, "change 2 numbers"));
+        let mut saved = Vec::new();
+        action.save(&mut saved).unwrap();
+        let restored =
+            SavedPlan::read(&mut saved.as_slice()).and_then(|saved| Prepared::restore(&System, saved)).unwrap();
+        assert_eq!(restored.plan(), action.plan());
+    }
+
+    #[test]
+    fn a_saved_plan_that_announces_another_number_is_refused() {
+        let mut saved = Vec::new();
+        let plan = Plan::new("db", Risk::Safe).announcing(3, |count| format!("change {count} numbers"));
+        save(&plan, &Numbers(vec![7, 10, 11]), &mut saved).unwrap();
+        let error = SavedPlan::read(&mut saved.as_slice()).and_then(SavedPlan::action::<Numbers>).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(is_a_value(&Numbers(vec![7, 10, 11])).is_ok());
+    }
 }

@@ -245,6 +245,9 @@ mod tests {
     use super::*;
     use crate::port::{Edits, Guard};
 
+    /// What a saga's target is drawn from.
+    type Drawn = ([String; 6], [bool; 5], Option<Option<String>>, Option<i64>, i64);
+
     proptest! {
         #[test]
         fn acts_on_sagas_are_values(
@@ -275,7 +278,7 @@ mod tests {
                 let write = if flags[1] { Write::Change(Box::new(change)) } else { Write::Ingest(table.clone(), Box::new(event)) };
                 SagaTarget { id, table, write, newest: flags[2].then_some(entry), warnings: vec![other] }
             };
-            prop_assert!(is_a_value(&SagaAction { head, targets: sagas.into_iter().map(target).collect() })?);
+            is_a_value(&SagaAction { head, targets: sagas.into_iter().map(target).collect() })?;
         }
 
         #[test]
@@ -286,7 +289,7 @@ mod tests {
             for (out, table, [id, status, seen]) in messages {
                 action.push(if out { Mailbox::Out } else { Mailbox::In }, &table, SeenMessage { id, status, seen });
             }
-            prop_assert!(is_a_value(&action)?);
+            is_a_value(&action)?;
         }
     }
 }

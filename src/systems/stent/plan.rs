@@ -260,7 +260,7 @@ mod tests {
                 let seen = [Observed::Cancel { codec, expires }, Observed::Complete { task: task.clone() }, Observed::Signal { lingers }][act].clone();
                 ExecutionTarget { id, state, seen, warnings: vec![task] }
             };
-            prop_assert!(is_a_value(&ExecutionAction { act: acts[act].clone(), targets: executions.into_iter().map(target).collect() })?);
+            is_a_value(&ExecutionAction { act: acts[act].clone(), targets: executions.into_iter().map(target).collect() })?;
         }
 
         #[test]
@@ -270,10 +270,10 @@ mod tests {
         ) {
             let mut chosen = TargetSet::default();
             ids.iter().for_each(|(id, at)| chosen.push(id, at.map(Wall::from_micros)));
-            prop_assert!(is_a_value(&CleanupAction(chosen.clone()))?);
-            prop_assert!(is_a_value(&LetterAction { act: LetterAct::Discard, chosen: chosen.clone() })?);
+            is_a_value(&CleanupAction(chosen.clone()))?;
+            is_a_value(&LetterAction { act: LetterAct::Discard, chosen: chosen.clone() })?;
             let act = LetterAct::Replay { options: ReplayOptions { queue, batch, rate, force }, activities: force };
-            prop_assert!(is_a_value(&LetterAction { act, chosen })?);
+            is_a_value(&LetterAction { act, chosen })?;
         }
     }
 }
