@@ -3,7 +3,7 @@
 
 use dialoguer::{Confirm, Input, Select};
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::model::plan::{self, Risk, Set, Step};
+use sen_core::model::plan::{self, Plan, Risk, Set, Step};
 use sen_core::model::prepared::PreparedAction;
 use sen_core::model::report::Item;
 use sen_core::model::verdict::shell_word;
@@ -24,7 +24,7 @@ pub fn consent(session: &Session, action: &dyn PreparedAction, yes: bool) -> Res
         return Ok(Consent::InAdvance);
     }
     let plan = action.plan();
-    if plan.risk == Risk::Safe || plan.targets == 0 || !session.can_ask() {
+    if plan.risk == Risk::Safe || plan.targets() == 0 || !session.can_ask() {
         return Ok(Consent::Unasked);
     }
     session.say(&describe(action));
@@ -47,7 +47,7 @@ fn unasked(error: dialoguer::Error) -> Error {
 /// A plan for people: database, acts, guards, warnings; the first few of many.
 pub fn describe(action: &dyn PreparedAction) -> Vec<String> {
     let plan = action.plan();
-    let mut lines = vec![format!("{} in {}", plan.summary, plan.database)];
+    let mut lines = vec![format!("{} in {}{}", plan.summary(), plan.database, beside(plan))];
     let mut shown = 0;
     let mut last = None;
     for step in action.steps() {
@@ -61,16 +61,24 @@ pub fn describe(action: &dyn PreparedAction) -> Vec<String> {
         lines.extend(described_step(&step));
     }
     if shown > SAMPLE {
-        lines.push(format!("  … and {} more", plan.targets.saturating_sub(SAMPLE as u64)));
+        lines.push(format!("  … and {} more", plan.targets().saturating_sub(SAMPLE as u64)));
     }
     if let Some(set) = &plan.set {
-        lines.extend(described(set));
+        lines.extend(described(set, plan.targets()));
     }
     lines.extend(plan.warnings.iter().map(|warning| format!("  note: {warning}")));
     lines.extend(
         plan.refused.iter().take(SAMPLE).map(|item| format!("  not {}: {}", shell_word(&item.subject.id), item.detail)),
     );
     lines
+}
+
+/// What was asked for and will not be done, counted: ` (2 refused, 7 skipped)`.
+fn beside(plan: &Plan) -> String {
+    let counts = [(plan.refused.len() as u64, "refused"), (plan.skipped(), "skipped")];
+    let counts: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    if counts.is_empty() { String::new() } else { format!(" ({})", counts.join(", ")) }
 }
 
 /// A step for people.
@@ -89,17 +97,17 @@ fn described_step(step: &Step) -> Vec<String> {
 }
 
 /// A set for people: how many, from when to when, a few of them, and what is left alone.
-fn described(set: &Set) -> Vec<String> {
+fn described(set: &Set, count: u64) -> Vec<String> {
     let mut lines = vec![match (set.oldest, set.newest) {
-        _ if set.count == 0 => "  none".to_owned(),
-        (Some(oldest), Some(newest)) if oldest == newest => format!("  {} of them, of {oldest}", set.count),
-        (Some(oldest), Some(newest)) => format!("  {} of them, from {oldest} to {newest}", set.count),
-        _ => format!("  {} of them", set.count),
+        _ if count == 0 => "  none".to_owned(),
+        (Some(oldest), Some(newest)) if oldest == newest => format!("  {} of them, of {oldest}", count),
+        (Some(oldest), Some(newest)) => format!("  {} of them, from {oldest} to {newest}", count),
+        _ => format!("  {} of them", count),
     }];
     lines.extend(set.sample.iter().take(SAMPLE).map(|line| format!("    {line}")));
     let shown = set.sample.len().min(SAMPLE) as u64;
-    if shown > 0 && set.count > shown {
-        lines.push(format!("    … and {} more", set.count - shown));
+    if shown > 0 && count > shown {
+        lines.push(format!("    … and {} more", count - shown));
     }
     lines.extend(set.preview.iter().map(|step| format!("  step {} ({}): {}", step.step, step.count, step.text)));
     if set.beyond.targets > 0 {

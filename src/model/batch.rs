@@ -24,16 +24,16 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How targets are taken.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {
-    /// So many in one call.
+    /// The number of targets in one call.
     pub batch: usize,
-    /// Not more than so many in a second.
+    /// The maximum number per second.
     pub rate: Option<f64>,
-    /// So many items of each outcome are listed in the report; the rest is counted.
+    /// How many items of each outcome the report lists; the rest is counted.
     pub listed: usize,
 }
 
 impl Pace {
-    /// One after the other, each listed.
+    /// One at a time, each listed.
     pub const SINGLE: Self = Self { batch: 1, rate: None, listed: usize::MAX };
 
     /// In batches of `batch`, or as the rate allows; [`LISTED`] items of each outcome are listed.
@@ -55,9 +55,9 @@ pub trait Targets: Send {
     /// What the target at this place is about.
     fn subject(&self, place: usize) -> Subject;
 
-    /// Applies the targets at these places, which ascend, and says of each in this order what became of it. An item with
-    /// [`retries`](Item::retries) is tried again when all others are through. An error is one of all of them, and nothing
-    /// more is begun; where it leaves the outcome unknown, the others are gone on with.
+    /// Applies the targets at these ascending places and returns an item for each, in the same order. An item with
+    /// [`retries`](Item::retries) is tried again after all others. An error applies to all of them, and no further batch
+    /// is started, unless the error only leaves the outcome unknown.
     async fn apply(&mut self, places: &[usize]) -> Result<Vec<Item>>;
 }
 
@@ -71,11 +71,9 @@ pub async fn run_batch(
     permit: &WritePermit,
     observer: &dyn Observer,
 ) -> Report {
-    observer.begin(&plan.summary, Some(total as u64));
+    observer.begin(plan.summary(), Some(total as u64));
     let mut report = Report::new(plan.operation);
-    for (_, count) in plan.set.iter().flat_map(|set| &set.skipped) {
-        report.add_unlisted(Outcome::Skipped, *count);
-    }
+    report.add_unlisted(Outcome::Skipped, plan.skipped());
     let listed = BTreeMap::new();
     let state =
         State { places: Box::new(0..total), round: 0, taken: 0, again: Vec::new(), stopped: None, listed, report };
@@ -245,7 +243,7 @@ mod tests {
     use crate::plan::{Risk, Set};
     use crate::subject::Kind;
 
-    /// Targets of which every one from the seventh on fails, and what was asked of them.
+    /// Targets of which every one from the seventh on fails, and the batches they were given.
     #[derive(Default)]
     struct Lane {
         batches: Vec<Vec<usize>>,
@@ -291,7 +289,8 @@ mod tests {
         let stop = lanes[0].stop.clone();
         let refused = vec![Item::new(Subject::new("s", Kind::Lease, "refused"), Outcome::Missing, "")];
         let set = Set { skipped: vec![("old".into(), 7)], ..Set::default() };
-        let plan = Plan { refused, set: Some(set), ..Plan::new("test", "db", Risk::Safe) };
+        let mut plan = Plan::new("db", Risk::Safe);
+        (plan.refused, plan.set) = (refused, Some(set));
         let permit = WritePermit::grant(&plan, Consent::Unasked, None).unwrap().until(stop);
         let pace = Pace { batch: 3, rate: None, listed };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -386,7 +385,7 @@ mod tests {
     #[test]
     fn a_rate_that_no_clock_can_keep_ends_with_the_permit_and_one_that_is_none_does_not_wait() {
         let stop = Revocation::default();
-        let plan = Plan::new("test", "db", Risk::Safe);
+        let plan = Plan::new("db", Risk::Safe);
         let permit = WritePermit::grant(&plan, Consent::Unasked, None).unwrap().until(stop.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         for rate in [0.0, -1.0] {

@@ -168,10 +168,10 @@ impl Relation {
     }
 }
 
-/// Something else that a record is related to.
+/// A related record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Related {
-    /// Its key or id, to be looked up in every system.
+    /// Its key or id, looked up in every system.
     pub id: String,
     /// How it is related.
     pub relation: Relation,

@@ -96,7 +96,7 @@ impl Hidden {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).extend(tables.into_iter().map(str::to_owned));
     }
 
-    /// Keeps what the role was denied, to be told with what could be shown; nothing twice.
+    /// Keeps what the role was denied, to be reported beside the output; nothing twice.
     pub fn deny(&self, error: Error) {
         let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
         if denied.iter().all(|known| known.to_string() != error.to_string()) {

@@ -105,7 +105,7 @@ impl Error {
         Self::new(ErrorKind::KeptOut, why)
     }
 
-    /// The same error as another kind, for whoever knows more of the circumstances.
+    /// The same error as another kind, for a caller that knows more about the circumstances.
     #[must_use]
     pub fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.kind = kind;

@@ -1,6 +1,6 @@
-//! Dead letters: work that was given up on, in whichever system, and groups of those that died alike. Pure.
+//! Dead letters of every system: work that failed permanently, and groups of those that failed alike. Pure.
 //!
-//! Two letters died alike when their step is the same and their errors are, once ids, numbers and quoted values are folded
+//! Two dead letters are alike when their step is the same and their errors are, once ids, numbers and quoted values are folded
 //! away: [`normalize_error`].
 
 use crate::columns;
@@ -18,7 +18,7 @@ pub struct Letter {
     pub id: String,
     /// What was to be done: a step's, message's or task's name.
     pub step: String,
-    /// Why it was given up on, as the system wrote it.
+    /// Why it failed permanently, as the system wrote it.
     pub error: Option<String>,
     /// When.
     pub died_at: Option<Timestamp>,
@@ -28,11 +28,11 @@ pub struct Letter {
     pub parent: Option<String>,
     /// How often it was tried.
     pub attempts: Option<i64>,
-    /// `replayable`, or why a replay makes no sense: `execution_gone`, …
+    /// `replayable`, or why it cannot be replayed: `execution_gone`, …
     pub replayability: &'static str,
     /// What a person should know of it.
     pub note: Option<String>,
-    /// What it carries: JSON text.
+    /// Its payload: JSON text.
     pub payload: Option<String>,
 }
 
@@ -96,7 +96,7 @@ columns! {
     "sample_id", "SAMPLE", Wide => Value::Text(group.sample);
 }
 
-/// So much of an error tells errors apart.
+/// The length of an error by which errors are grouped.
 const TELLING: usize = 300;
 
 /// The first `most` bytes, or a little less where that would split a character.
@@ -104,7 +104,7 @@ fn beginning(text: &str, most: usize) -> &str {
     &text[..(0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)]
 }
 
-/// So much of an error is read: it may be of any size.
+/// The length of an error that is read: it may be of any size.
 const READ: usize = 64 << 10;
 
 /// The error without what differs from letter to letter: numbers become `<n>`, ids `<id>`, quoted values `'…'`; white space

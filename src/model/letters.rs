@@ -1,4 +1,4 @@
-//! The neutral, object-safe trait of every system that keeps dead letters: what was given up on and may be tried again.
+//! The neutral, object-safe trait of every system that keeps dead letters: what failed permanently and may be tried again.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub struct LetterFilter {
     pub step: Option<String>,
     /// Whose error contains this text.
     pub error: Option<String>,
-    /// Given up on by this worker.
+    /// Failed permanently on this worker.
     pub worker: Option<String>,
     /// Dead for longer than this.
     pub older_than: Option<Duration>,
@@ -35,7 +35,7 @@ pub struct LetterFilter {
     pub since: Option<When>,
     /// Died before this.
     pub until: Option<When>,
-    /// At most so many; `None` is all, streamed.
+    /// The maximum number; `None`: all, streamed.
     pub limit: Option<u64>,
     /// Newest first; oldest first otherwise.
     pub newest_first: bool,
@@ -48,11 +48,11 @@ pub struct LetterFilter {
 pub struct ReplayOptions {
     /// Into this queue instead of their own.
     pub queue: Option<String>,
-    /// So many per transaction; `None`: the system's choice.
+    /// The number per transaction; `None`: the system's choice.
     pub batch: Option<u32>,
-    /// Not more than so many in a second.
+    /// The maximum number per second.
     pub rate: Option<f64>,
-    /// Also those whose replay makes no sense.
+    /// Also those whose replay is not useful.
     pub force: bool,
 }
 
@@ -76,13 +76,13 @@ pub trait DeadLetters: Send + Sync {
     /// One letter in depth.
     async fn show(&self, id: &str) -> Result<Vec<Record>>;
 
-    /// Fixes the set that a replay would touch and says what it will and will not do.
+    /// Fixes the set that a replay would change, and says what it will and will not do.
     async fn plan_replay(&self, filter: &LetterFilter, options: &ReplayOptions)
     -> Result<Box<dyn PreparedAction + '_>>;
 
     /// Fixes the set that a discard would remove, each after the export of [`Applying`](crate::prepared::Applying) has stored it.
     async fn plan_discard(&self, filter: &LetterFilter) -> Result<Box<dyn PreparedAction + '_>>;
 
-    /// Hands every matching letter to `sink` as it is kept, and counts them.
+    /// Passes every matching dead letter to `sink` as it is stored, and counts them.
     async fn export(&self, filter: &LetterFilter, sink: Sink<'_>) -> Result<u64>;
 }

@@ -60,9 +60,9 @@ pub struct Page<O> {
     pub order: Option<O>,
     /// The order reversed.
     pub reverse: bool,
-    /// Only what lies behind the record with this id, in the order of the list: the next page.
+    /// Only what follows the record with this id in the order of the list: the next page.
     pub after: Option<String>,
-    /// At most so many; `None` is all, streamed.
+    /// The maximum number; `None`: all, streamed.
     pub limit: Option<u64>,
     /// Whether payloads (arguments, results, contexts) are read.
     pub payloads: bool,

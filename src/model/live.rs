@@ -1,6 +1,6 @@
 //! What a shell completes with values from the database.
 
-/// A kind of value that is asked of the database while somebody types.
+/// A kind of value that shell completion queries from the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Live {

@@ -1,10 +1,10 @@
-//! How a long act tells what it is doing. A front end shows it; nothing depends on it.
+//! Progress of a long act, for display only.
 
 use crate::report::Item;
 
-/// Hears how far an act has come.
+/// Receives the progress of an act.
 pub trait Observer: Send + Sync {
-    /// `what` begins, with so many items to come where that is known.
+    /// `what` begins, with `total` items where that is known.
     fn begin(&self, what: &str, total: Option<u64>);
 
     /// `done` further items are settled, whatever became of them.
@@ -13,14 +13,14 @@ pub trait Observer: Send + Sync {
     /// What became of the target at this place of the plan; told before [`Self::advance`] counts it.
     fn settled(&self, _place: usize, _item: &Item) {}
 
-    /// Something a person should hear at once.
+    /// A message that a person should see at once.
     fn say(&self, line: &str);
 
-    /// Something that programs listening on `topic` want to hear once it is committed; whoever can reach them passes it on.
+    /// A message for programs that listen on `topic`, once it is committed; delivered where they can be reached.
     fn announce(&self, _topic: &str, _message: &str) {}
 }
 
-/// Hears nothing.
+/// Ignores everything.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 

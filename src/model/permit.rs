@@ -11,7 +11,7 @@ use crate::plan::{Plan, Risk};
 /// How consent was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consent {
-    /// Nobody was asked; enough for a safe act only.
+    /// No consent was asked for; enough for a safe act only.
     Unasked,
     /// A person saw the plan and said yes.
     Confirmed,
@@ -48,10 +48,10 @@ impl WritePermit {
     /// Mints the permit for `plan`.
     ///
     /// # Errors
-    /// `Refused` when the plan is dangerous and nobody consented.
+    /// `Refused` when the plan is dangerous and there is no consent.
     pub fn grant(plan: &Plan, consent: Consent, reason: Option<String>) -> Result<Self> {
         if plan.risk == Risk::Dangerous && consent == Consent::Unasked {
-            return Err(Error::new(ErrorKind::Refused, format!("not confirmed: {}", plan.summary))
+            return Err(Error::new(ErrorKind::Refused, format!("not confirmed: {}", plan.summary()))
                 .with_hint("look at the plan with --dry-run, then pass --yes to consent"));
         }
         Ok(Self { operation: plan.operation, reason, operator: None, revocation: Revocation::default() })
@@ -109,12 +109,12 @@ mod tests {
 
     #[test]
     fn dangerous_plans_need_consent_and_permits_are_for_one_plan() {
-        let dangerous = Plan::new("forget a result", "db", Risk::Dangerous);
+        let dangerous = Plan::new("db", Risk::Dangerous);
         assert_eq!(WritePermit::grant(&dangerous, Consent::Unasked, None).unwrap_err().kind(), ErrorKind::Refused);
         let permit = WritePermit::grant(&dangerous, Consent::Confirmed, Some("INC-7".into())).unwrap();
         assert_eq!(permit.reason(), Some("INC-7"));
         assert!(permit.must_be_for(&dangerous).is_ok());
-        let other = Plan::new("another", "db", Risk::Safe);
+        let other = Plan::new("db", Risk::Safe);
         assert!(permit.must_be_for(&other).is_err());
         assert!(WritePermit::grant(&other, Consent::Unasked, None).is_ok());
     }

@@ -22,7 +22,7 @@ pub enum Risk {
     Dangerous,
 }
 
-/// One guarded change, for whoever looks at a plan. What is applied is the [`Action`](crate::prepared::Action) it was made from.
+/// One guarded change, for display. What is applied is the [`Action`](crate::prepared::Action) it was made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// What is changed.
@@ -84,7 +84,7 @@ pub struct StepPreview {
     pub text: String,
 }
 
-/// What a preview does not show, so that its bounds are told.
+/// What a preview does not show, so that its limits are known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beyond {
     /// Further targets that are started anew, whose steps were not looked at.
@@ -96,8 +96,6 @@ pub struct Beyond {
 /// Targets that the database chooses, fixed when the plan is made: a bulk act does not name each of them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Set {
-    /// How many.
-    pub count: u64,
     /// The oldest of them.
     #[serde(with = "optional_micros")]
     pub oldest: Option<Timestamp>,
@@ -112,7 +110,7 @@ pub struct Set {
     pub preview: Vec<StepPreview>,
     /// What of that `preview` does not show.
     pub beyond: Beyond,
-    /// What matches and is left alone: why, and how many.
+    /// What matches and is skipped: why, and how many.
     pub skipped: Vec<(String, u64)>,
 }
 
@@ -121,28 +119,26 @@ pub struct Set {
 pub struct Plan {
     /// The id printed in the report and stored with the rows.
     pub operation: OperationId,
-    /// One clause: `create the Sentinel tables`.
-    pub summary: String,
+    summary: String,
     /// The database it is for, without secrets.
     pub database: String,
     /// How much consent it needs.
     pub risk: Risk,
-    /// How many things it would change.
-    pub targets: u64,
+    targets: u64,
     /// What the operator must know before consenting, beside what stands with each step.
     pub warnings: Vec<String>,
     /// Targets that are not each named.
     pub set: Option<Set>,
-    /// What was asked for and will not be done, each with the reason.
+    /// Requested targets that will not be changed, each with the reason.
     pub refused: Vec<Item>,
 }
 
 impl Plan {
-    /// A plan with a fresh operation id and no targets yet.
-    pub fn new(summary: impl Into<String>, database: impl Into<String>, risk: Risk) -> Self {
+    /// A plan with a fresh operation id that says nothing of its targets yet.
+    pub fn new(database: impl Into<String>, risk: Risk) -> Self {
         Self {
             operation: OperationId::fresh(),
-            summary: summary.into(),
+            summary: String::new(),
             database: database.into(),
             risk,
             targets: 0,
@@ -150,5 +146,30 @@ impl Plan {
             set: None,
             refused: Vec::new(),
         }
+    }
+
+    /// States how many things it would change, and in one clause what is done to them: `retry 2 sagas`. For an
+    /// [`Action`](crate::prepared::Action) [`Prepared`](crate::prepared::Prepared) counts the targets, so that what is
+    /// announced, expected and applied is one number.
+    #[must_use]
+    pub fn announcing(mut self, targets: u64, summary: impl FnOnce(u64) -> String) -> Self {
+        self.summary = summary(targets);
+        self.targets = targets;
+        self
+    }
+
+    /// What is done, in one clause: `retry 2 sagas`, `create the Sentinel tables`.
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    /// How many things it would change.
+    pub fn targets(&self) -> u64 {
+        self.targets
+    }
+
+    /// How many matching things of a set are skipped.
+    pub fn skipped(&self) -> u64 {
+        self.set.iter().flat_map(|set| &set.skipped).map(|(_, count)| count).sum()
     }
 }

@@ -34,6 +34,11 @@ pub trait Action: Send + Sync + Sized {
     /// The targets, in the order they are taken.
     fn targets(&self) -> impl Iterator<Item = Self::Target> + '_;
 
+    /// How many things it would change: what the plan announces.
+    fn count(&self) -> u64 {
+        self.targets().count() as u64
+    }
+
     /// The action of this head and these targets.
     ///
     /// # Errors
@@ -53,7 +58,7 @@ pub trait Action: Send + Sync + Sized {
 pub struct Applying<'a> {
     /// Consent to the plan.
     pub permit: &'a WritePermit,
-    /// Hears how far it has come.
+    /// Receives its progress.
     pub observer: &'a dyn Observer,
     /// Where what is removed is stored first.
     pub export: Option<Sink<'a>>,
@@ -72,7 +77,7 @@ pub trait PreparedAction: Send + Sync {
     /// What the plan says.
     fn plan(&self) -> &Plan;
 
-    /// The same, for whoever knows more that the operator must know before consenting.
+    /// The same, for a caller that adds what the operator must know before consenting.
     fn plan_mut(&mut self) -> &mut Plan;
 
     /// The targets as steps, for people; none where the plan names a set.
@@ -108,8 +113,14 @@ pub struct Prepared<'a, S: ?Sized, A> {
 }
 
 impl<'a, S: Apply<A> + ?Sized, A: Action + 'a> Prepared<'a, S, A> {
-    /// Puts them together.
-    pub fn boxed(system: &'a S, plan: Plan, action: A) -> Box<dyn PreparedAction + 'a> {
+    /// Puts them together. The plan announces the targets of the action; `summary` makes the clause for that number.
+    pub fn boxed(
+        system: &'a S,
+        plan: Plan,
+        action: A,
+        summary: impl FnOnce(u64) -> String,
+    ) -> Box<dyn PreparedAction + 'a> {
+        let plan = plan.announcing(action.count(), summary);
         Box::new(Self { system, plan, action })
     }
 
@@ -119,7 +130,7 @@ impl<'a, S: Apply<A> + ?Sized, A: Action + 'a> Prepared<'a, S, A> {
     /// As [`SavedPlan::action`].
     pub fn restore(system: &'a S, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + 'a>> {
         let (plan, action) = saved.action()?;
-        Ok(Self::boxed(system, plan, action))
+        Ok(Box::new(Self { system, plan, action }))
     }
 }
 
@@ -167,16 +178,19 @@ pub fn save<A: Action>(plan: &Plan, origin: Option<&Origin>, action: &A, to: &mu
 /// nothing else; and a text without its last target is refused. The tests of every kind of action ask this.
 ///
 /// # Errors
-/// As [`save`] and [`SavedPlan::action`].
-pub fn is_a_value<A: Action + PartialEq>(action: &A) -> Result<bool> {
-    let plan = Plan { targets: 7, ..Plan::new("test it", "db", Risk::Dangerous) };
+/// `Internal` when it is none; else as [`save`] and [`SavedPlan::action`].
+pub fn is_a_value<A: Action + PartialEq>(action: &A) -> Result<()> {
+    let plan = Plan::new("db", Risk::Dangerous).announcing(action.count(), |count| format!("test {count}"));
     let mut text = Vec::new();
     save(&plan, None, action, &mut text)?;
     let (read, back): (Plan, A) = SavedPlan::read(&mut text.as_slice())?.action()?;
     let last = text.iter().rev().skip(1).position(|byte| *byte == b'\n').unwrap_or_default() + 1;
     let mut cut = &text[..text.len() - last];
     let refused = SavedPlan::read(&mut cut).and_then(SavedPlan::action::<A>).is_err();
-    Ok(read == plan && back == *action && refused)
+    if read == plan && back == *action && refused {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Internal, "this action is not the same when it is read back"))
 }
 
 /// Where a plan that is kept in a file comes from.
@@ -267,6 +281,10 @@ impl<'a> SavedPlan<'a> {
         if count != header.lines {
             return Err(Error::usage(format!("the plan should have {} targets and has {count}", header.lines)));
         }
+        if action.count() != header.plan.targets() {
+            let (said, has) = (header.plan.targets(), action.count());
+            return Err(Error::usage(format!("the plan says that it changes {said} and has {has} to change")));
+        }
         Ok((header.plan, action))
     }
 
@@ -297,4 +315,70 @@ fn unreadable() -> Error {
 
 fn odd(error: serde_json::Error) -> Error {
     Error::usage("this is not a plan that sen has written").with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subject::Subject;
+
+    /// Numbers, of which those below ten need no change.
+    #[derive(PartialEq)]
+    struct Numbers(Vec<u32>);
+
+    impl Action for Numbers {
+        const KIND: &'static str = "test.numbers";
+        type Head = ();
+        type Target = u32;
+
+        fn head(&self) {}
+
+        fn targets(&self) -> impl Iterator<Item = u32> + '_ {
+            self.0.iter().copied()
+        }
+
+        fn count(&self) -> u64 {
+            self.0.iter().filter(|number| **number >= 10).count() as u64
+        }
+
+        fn build((): (), targets: impl Iterator<Item = Result<u32>>) -> Result<Self> {
+            targets.collect::<Result<_>>().map(Self)
+        }
+
+        fn steps(&self) -> impl Iterator<Item = Step> + Send + '_ {
+            self.0.iter().map(|number| Step::new(Subject::new("test", "number", number.to_string()), "change"))
+        }
+    }
+
+    struct System;
+
+    #[async_trait]
+    impl Apply<Numbers> for System {
+        async fn apply(&self, plan: &Plan, _: Numbers, _: Applying<'_>) -> Result<Report> {
+            Ok(Report::new(plan.operation))
+        }
+    }
+
+    #[test]
+    fn a_plan_announces_what_its_action_would_change() {
+        let plan = Plan::new("db", Risk::Safe);
+        let action = Numbers(vec![7, 10, 11]);
+        let action = Prepared::boxed(&System, plan, action, |count| format!("change {count} numbers"));
+        assert_eq!((action.plan().targets(), action.plan().summary()), (2, "change 2 numbers"));
+        let mut saved = Vec::new();
+        action.save(&mut saved).unwrap();
+        let restored =
+            SavedPlan::read(&mut saved.as_slice()).and_then(|saved| Prepared::restore(&System, saved)).unwrap();
+        assert_eq!(restored.plan(), action.plan());
+    }
+
+    #[test]
+    fn a_saved_plan_that_announces_another_number_is_refused() {
+        let mut saved = Vec::new();
+        let plan = Plan::new("db", Risk::Safe).announcing(3, |count| format!("change {count} numbers"));
+        save(&plan, &Numbers(vec![7, 10, 11]), &mut saved).unwrap();
+        let error = SavedPlan::read(&mut saved.as_slice()).and_then(SavedPlan::action::<Numbers>).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(is_a_value(&Numbers(vec![7, 10, 11])).is_ok());
+    }
 }

@@ -18,9 +18,9 @@ pub enum Outcome {
     AlreadyDone,
     /// It no longer was as seen; nothing was written.
     Changed,
-    /// It is gone; nothing was written.
+    /// It no longer exists; nothing was written.
     Missing,
-    /// Left alone on purpose.
+    /// Skipped on purpose.
     Skipped,
     /// The database refused; nothing was written.
     Failed,

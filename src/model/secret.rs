@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-/// So many are kept; a long-lived program that rotates its passwords forgets the oldest.
+/// How many are kept; a long-lived program that rotates its passwords forgets the oldest.
 const MOST: usize = 256;
 
 static KNOWN: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());

@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 
 /// How long a store may search payloads for a name.
 pub const SEARCH: std::time::Duration = std::time::Duration::from_secs(1);
-/// How many things that name it are looked at. Systems return one more where there are more, so that a cut is told.
+/// How many records that mention it are read. Systems return one more where there are more, so that a cut is reported.
 pub const MENTIONS: usize = 5;
 
 /// A system of coordinated work in one database.
@@ -59,8 +59,8 @@ pub trait System: Any + Send + Sync {
         Ok(self.find(id, 0).await?.into_iter().map(Record::explained).collect())
     }
 
-    /// Ids of what has not ended well and names one of `names` in what it carries: arguments, tags, what a message is about.
-    /// No index helps, so a store gives up after [`SEARCH`], and what is found is to be verified: text within longer text
+    /// Ids of records that have not ended well and mention one of `names` in their payload: arguments, tags, a message's subject.
+    /// No index helps, so a store stops after [`SEARCH`], and matches must be verified: text within longer text
     /// counts.
     ///
     /// # Errors
@@ -98,8 +98,8 @@ pub trait System: Any + Send + Sync {
         Ok(Diagnostics::default())
     }
 
-    /// At most `limit` values of this kind that begin with `prefix`, for the shell's completion. A system knows the kinds it has
-    /// and says nothing to others. Must be cheap on any number of records: a range of an index, or nothing.
+    /// At most `limit` values of this kind that begin with `prefix`, for shell completion; none of kinds that the system
+    /// lacks. Must be cheap on any number of records: a range of an index, or nothing.
     ///
     /// # Errors
     /// What the store reports.

@@ -48,6 +48,14 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     if changed { Cow::Owned(out) } else { Cow::Borrowed(text) }
 }
 
+/// `1 task`, `3 tasks`.
+pub fn many(count: impl Into<i128>, noun: &str) -> String {
+    match count.into() {
+        1 => format!("1 {noun}"),
+        count => format!("{count} {noun}s"),
+    }
+}
+
 /// Quotes `word` for a shell where it holds anything that bash or zsh would interpret, or that a screen would show in
 /// another way: then as `$'…'` with octal escapes, which name the bytes in any locale.
 ///

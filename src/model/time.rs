@@ -141,8 +141,8 @@ impl serde::Serialize for Timestamp {
     }
 }
 
-/// A reading of this machine's steady clock, the one that goes on while the machine sleeps: what a lease's remaining life
-/// is measured with. Never set back, never comparable between machines.
+/// A reading of this machine's steady clock, which also counts while the machine sleeps: a lease's remaining life
+/// is measured with it. Never set back, never comparable between machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Uptime(Duration);
 
@@ -257,7 +257,7 @@ pub fn parse_span(text: &str) -> Result<Duration> {
 pub enum When {
     /// An absolute moment.
     At(Timestamp),
-    /// So long before the database's now.
+    /// This long before the database's now.
     Ago(Duration),
 }
 

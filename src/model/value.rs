@@ -1,4 +1,4 @@
-//! Values as systems hand them to whoever shows them, and the columns they stand in.
+//! Values as systems hand them to the views, and their columns.
 
 use crate::time::Timestamp;
 

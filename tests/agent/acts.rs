@@ -46,6 +46,9 @@ fn cancel_as_the_controller_does() {
     place.run(&["agent", "cancel", "task_8a1357ed5225", "--read-only"], 7);
     place.run(&["agent", "cancel", "task_8a1357ed5225", "task_6bc11b68e30d"], 7);
     place.run(&["agent", "cancel", "task_8a1357ed5225", "--expect", "2"], 5);
+    let both = place.json(&["agent", "cancel", "task_8a1357ed5225", "nope", "--dry-run", "--expect", "1"], 4);
+    let plan = &both["plan"]["header"]["plan"];
+    assert_eq!((&plan["summary"], &plan["targets"]), (&"cancel 1 agent task".into(), &1.into()), "{both}");
     assert_eq!(place.everything(), before);
 }
 
@@ -178,7 +181,7 @@ fn guards() {
                 AgentRequest::Requeue { ids, verify: None }
             };
             let action = runtime.block_on(system.plan(&request)).unwrap();
-            assert_eq!(action.plan().targets, 1, "{what}: {:?}", action.plan().refused);
+            assert_eq!(action.plan().targets(), 1, "{what}: {:?}", action.plan().refused);
             change(&place);
             let before = place.everything();
             let report = runtime

@@ -77,6 +77,11 @@ fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
     let json = demo.sen(&["reconcile", "--all", "--reset", "--dry-run", "-o", "json"]).run().expect_code(0).json();
     assert_eq!((&json["dry_run"], &json["planned"], &json["applied"]), (&true.into(), &3.into(), &0.into()));
     demo.sen(&["reconcile", "--all", "--reset", "--dry-run", "--expect", "2"]).run().expect_code(5);
+    // What is refused is not announced.
+    let some = ["reconcile", KEY, "emails:receipt-7701", "nosuch", "--reset", "--dry-run"];
+    let refused = demo.sen(&[&some[..], &["--expect", "1"]].concat()).run();
+    assert!(refused.stdout.starts_with("take over and reset 1 key in sqlite:sen-demo.db (2 refused)\n"), "{refused:?}");
+    demo.sen(&[&some[..], &["--expect", "3"]].concat()).run().expect_code(5);
     assert_eq!(fs::read(demo.path()).unwrap(), before);
 }
 

@@ -41,7 +41,7 @@ fn on_both(test: impl AsyncFn(&Place, &dyn ActStore, &dyn LetterStore)) {
 }
 
 fn permit() -> WritePermit {
-    WritePermit::grant(&Plan::new("test", "test", Risk::Dangerous), Consent::InAdvance, None).unwrap()
+    WritePermit::grant(&Plan::new("test", Risk::Dangerous), Consent::InAdvance, None).unwrap()
 }
 
 fn cancel<'a>(seen: &'a str) -> Cancel<'a> {

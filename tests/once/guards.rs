@@ -13,7 +13,7 @@ use crate::block_on;
 use crate::place::Place;
 
 fn permit() -> WritePermit {
-    WritePermit::grant(&Plan::new("test", "db", Risk::Safe), Consent::InAdvance, None).unwrap()
+    WritePermit::grant(&Plan::new("db", Risk::Safe), Consent::InAdvance, None).unwrap()
 }
 
 fn wish(key: &str, owner: &str) -> ClaimRequest {

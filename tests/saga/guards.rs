@@ -251,6 +251,18 @@ fn bulk_acts_say_what_they_would_do_and_are_on_record() {
             && record["db_user"] == "postgres"
     );
     assert_eq!(record["operation"], done["operation"]);
+    // What is refused is not announced: the same number is shown, expected and planned.
+    let failed = place.start("o-3", "order-once", json!({"charge": "fail"}));
+    let both = ["saga", "retry", &failed, &id];
+    let dry = place.act(&[&both[..], &["--dry-run"]].concat(), 5).json();
+    assert_eq!(
+        (&dry["plan"]["header"]["plan"]["summary"], &dry["planned"]),
+        (&"retry 1 saga".into(), &1.into()),
+        "{dry}"
+    );
+    place.act(&[&both[..], &["--yes", "--expect", "2"]].concat(), 5);
+    let done = place.act(&[&both[..], &["--yes", "--expect", "1"]].concat(), 3).json();
+    assert_eq!((done["planned"].as_i64(), done["applied"].as_i64()), (Some(1), Some(1)));
     // Read-only is refused before anything is asked.
     place.act(&["saga", "retry", &id, "--read-only"], 7);
 }

@@ -16,7 +16,7 @@ fn act(key: &str, verb: Verb, token: i64) -> LeaseAct {
 
 /// A permit of an operation of its own, as every run of the tool has.
 fn fresh_permit() -> WritePermit {
-    WritePermit::grant(&Plan::new("test", "test", Risk::Dangerous), Consent::InAdvance, Some("a test".into())).unwrap()
+    WritePermit::grant(&Plan::new("test", Risk::Dangerous), Consent::InAdvance, Some("a test".into())).unwrap()
 }
 
 async fn apply(store: &dyn LeaseStore, key: &str, verb: Verb, token: i64) -> Option<i64> {

@@ -186,7 +186,7 @@ impl Cell for OnSqlite {
 }
 
 pub(crate) fn permit() -> WritePermit {
-    WritePermit::grant(&Plan::new("test", "test", Risk::Safe), Consent::Unasked, None).unwrap()
+    WritePermit::grant(&Plan::new("test", Risk::Safe), Consent::Unasked, None).unwrap()
 }
 
 fn any() -> LeaseQuery {

@@ -184,7 +184,7 @@ pub async fn execute<'a>(
     session: &Session,
     open: impl FnOnce(&Plan) -> Result<Option<Export<'a>>>,
 ) -> Result<Execution> {
-    let targets = action.plan().targets;
+    let targets = action.plan().targets();
     if let Some(expected) = options.expect
         && expected != targets
     {
@@ -272,11 +272,9 @@ fn planned(action: &dyn PreparedAction) -> Result<CommandOutput> {
     }
     items.extend(plan.refused.iter().cloned());
     let mut report = Report { items, ..Report::new(plan.operation) };
-    for (_, count) in plan.set.iter().flat_map(|set| &set.skipped) {
-        report.add_unlisted(Outcome::Skipped, *count);
-    }
+    report.add_unlisted(Outcome::Skipped, plan.skipped());
     let blocks = consent::describe(action).into_iter().map(Block::Note).collect();
-    let mut answer = view(&report, plan.targets, true, blocks).ending(exit(&report));
+    let mut answer = view(&report, plan.targets(), true, blocks).ending(exit(&report));
     if let View::Details(view) = &mut answer.view
         && let Some(Value::Map(fields)) = view.details.first_mut().map(|detail| &mut detail.value)
     {
@@ -385,7 +383,7 @@ pub fn reported(report: &Report, outline: &Outline) -> CommandOutput {
         let next = crate::keys::keyed(&["sen", "why"], &item.subject.id, "whether anything else hangs on it");
         blocks.push(Block::Next(vec![next]));
     }
-    view(report, plan.targets + plan.refused.len() as u64, false, blocks).ending(exit(report))
+    view(report, plan.targets(), false, blocks).ending(exit(report))
 }
 
 /// The exit code of a report as a whole.

@@ -8,7 +8,7 @@ use crate::session::Session;
 
 /// Says which related keys have no settled outcome. Where a person can be asked, that makes even one dead letter a question.
 pub fn warn(plan: &mut Plan, related: Vec<Unsettled>, options: &ActionOptions, session: &Session) {
-    if plan.targets == 0 || related.is_empty() {
+    if plan.targets() == 0 || related.is_empty() {
         return;
     }
     let asks = session.can_ask() && !options.yes;

@@ -1,6 +1,6 @@
 //! Wall-clock times without a zone, as workers write them that call `datetime.now()`, and the zone they are read in.
 //!
-//! The zone is not in the data. Whoever reads has to be told it (`--worker-timezone`); nothing here guesses.
+//! The zone is not in the data: it must be given (`--worker-timezone`); nothing here guesses.
 
 use std::fmt;
 use std::time::Duration;
@@ -103,7 +103,7 @@ pub struct Zone {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Kind {
-    /// Always so many microseconds ahead of UTC.
+    /// Always this many microseconds ahead of UTC.
     Fixed(i64),
     /// By the rules of a place.
     Place(TimeZone),
@@ -206,7 +206,7 @@ fn offset(text: &str) -> Option<i64> {
     (hours <= 18 && minutes < 60).then(|| sign * (hours * 60 + minutes) * 60_000_000)
 }
 
-/// An offset of so many microseconds as `Zone::parse` takes it: `+09:00`.
+/// An offset in microseconds as `Zone::parse` takes it: `+09:00`.
 pub fn offset_name(micros: i64) -> String {
     let minutes = micros.unsigned_abs() / 60_000_000;
     format!("{}{:02}:{:02}", if micros < 0 { '-' } else { '+' }, minutes / 60, minutes % 60)

@@ -3,8 +3,8 @@
 
 use super::lex::{Kind, Token, tokens};
 
-/// Words that may stand before a bracket and call nothing, and functions that the grammar itself knows.
-const BEFORE_BRACKETS: [&str; 64] = [
+/// Words that may stand before a bracket and call nothing, and functions that the grammar itself knows; so may [`TYPES`].
+const BEFORE_BRACKETS: [&str; 45] = [
     "ALL",
     "AND",
     "ANY",
@@ -47,25 +47,6 @@ const BEFORE_BRACKETS: [&str; 64] = [
     "WHERE",
     "ZONE",
     "EXTRACT",
-    "BIGINT",
-    "BIT",
-    "BOOLEAN",
-    "CHAR",
-    "CHARACTER",
-    "DEC",
-    "DECIMAL",
-    "DOUBLE",
-    "FLOAT",
-    "INT",
-    "INTEGER",
-    "INTERVAL",
-    "NCHAR",
-    "NUMERIC",
-    "REAL",
-    "SMALLINT",
-    "TIME",
-    "TIMESTAMP",
-    "VARCHAR",
     "VARYING",
     "PRECISION",
     "IN",
@@ -203,7 +184,7 @@ impl Look<'_> {
         if token.is("DISTINCT") && self.is(Some(at + 1), &["FROM"]) {
             return !self.is(before(1), &["IS", "NOT"]);
         }
-        if !self.mark(Some(at + 1), "(") || BEFORE_BRACKETS.iter().any(|word| token.is(word)) {
+        if !self.mark(Some(at + 1), "(") || BEFORE_BRACKETS.iter().chain(&TYPES).any(|word| token.is(word)) {
             return true;
         }
         // The grammar's own only with keywords between the arguments, or with several arguments.

@@ -12,6 +12,7 @@ use sen_model::plan::{Plan, Risk};
 use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction};
 use sen_model::report::{Item, Outcome, Report};
 use sen_model::subject::Subject;
+use sen_model::text::many;
 use sen_model::time::Uptime;
 
 use crate::checkpoint::Effect;
@@ -61,7 +62,7 @@ impl Node {
         judge: impl Fn(&Task, &[Effect]) -> Result<TaskTarget, Box<Item>>,
     ) -> Result<Box<dyn PreparedAction + '_>> {
         let risk = if verb == Verb::Requeue || ids.len() > 1 { Risk::Dangerous } else { Risk::Safe };
-        let mut plan = Plan::new("", self.store.database(), risk);
+        let mut plan = Plan::new(self.store.database(), risk);
         let mut targets = Vec::new();
         let mut effects: HashMap<String, Vec<Effect>> = HashMap::new();
         if verb == Verb::Requeue {
@@ -83,11 +84,9 @@ impl Node {
                 }
             }
         }
-        let noun = if targets.len() == 1 { "agent task" } else { "agent tasks" };
-        plan.summary = format!("{} {} {noun}", verb.name(), targets.len());
-        plan.targets = targets.len() as u64;
         let head = TaskHead { verify, batch: AT_ONCE, rate: None, set: false };
-        Ok(Prepared::boxed(self, plan, TaskAction { head, targets }))
+        let summary = |count| format!("{} {}", verb.name(), many(count, "agent task"));
+        Ok(Prepared::boxed(self, plan, TaskAction { head, targets }, summary))
     }
 
     fn plan_submit(&self, new: &Submission) -> Result<Box<dyn PreparedAction + '_>> {
@@ -108,9 +107,8 @@ impl Node {
     }
 
     fn plan_single(&self, summary: String, single: Single) -> Box<dyn PreparedAction + '_> {
-        let mut plan = Plan::new(summary, self.store.database(), Risk::Safe);
-        plan.targets = 1;
-        Prepared::boxed(self, plan, SingleAction(single))
+        let plan = Plan::new(self.store.database(), Risk::Safe);
+        Prepared::boxed(self, plan, SingleAction(single), |_| summary)
     }
 
     async fn submit(&self, id: &str, new: &Submission, permit: &WritePermit) -> Result<(Outcome, &'static str)> {

@@ -20,6 +20,7 @@ use sen_model::plan::{Plan, Risk, Set};
 use sen_model::prepared::{Prepared, PreparedAction, Sink};
 use sen_model::record::Record;
 use sen_model::report::{Item, Outcome};
+use sen_model::text::many;
 use sen_model::time::Timestamp;
 
 /// What these letters are.
@@ -253,7 +254,7 @@ impl DeadLetters for Node {
             return Err(Error::usage("agent tasks have no queues"));
         }
         let (now, tasks) = self.chosen(filter, Depth::Plain).await?;
-        let mut plan = Plan::new("", self.store.database(), Risk::Dangerous);
+        let mut plan = Plan::new(self.store.database(), Risk::Dangerous);
         let mut set = Set::default();
         let mut skipped: BTreeMap<Replayability, u64> = BTreeMap::new();
         let mut targets = Vec::new();
@@ -289,9 +290,6 @@ impl DeadLetters for Node {
                 Err(refusal) => plan.refused.push(*refusal),
             }
         }
-        set.count = targets.len() as u64;
-        let noun = if targets.len() == 1 { "failed agent task" } else { "failed agent tasks" };
-        plan.summary = format!("queue {} {noun} again, attempts reset", targets.len());
         if saved > 0 {
             set.warnings.push(format!(
                 "{saved} of them go on after the node that was saved last; earlier nodes are not run again"
@@ -318,10 +316,10 @@ impl DeadLetters for Node {
             })
             .collect();
         plan.set = Some(set);
-        plan.targets = targets.len() as u64;
         let batch = options.batch.map_or(BATCH, |batch| usize::try_from(batch).unwrap_or(BATCH)).clamp(1, 500);
         let head = TaskHead { verify: None, batch, rate: options.rate.filter(|rate| *rate > 0.0), set: true };
-        Ok(Prepared::boxed(self, plan, TaskAction { head, targets }))
+        let summary = |count| format!("queue {} again, attempts reset", many(count, "failed agent task"));
+        Ok(Prepared::boxed(self, plan, TaskAction { head, targets }, summary))
     }
 
     async fn plan_discard(&self, filter: &LetterFilter) -> Result<Box<dyn PreparedAction + '_>> {
@@ -335,9 +333,10 @@ impl DeadLetters for Node {
             return Err(no_discard());
         }
         // Letters of another system are meant.
-        let plan = Plan::new("discard no failed agent tasks", self.store.database(), Risk::Dangerous);
+        let plan = Plan::new(self.store.database(), Risk::Dangerous);
         let head = TaskHead { verify: None, batch: BATCH, rate: None, set: true };
-        Ok(Prepared::boxed(self, plan, TaskAction { head, targets: Vec::new() }))
+        let summary = |count| format!("discard {}", many(count, "failed agent task"));
+        Ok(Prepared::boxed(self, plan, TaskAction { head, targets: Vec::new() }, summary))
     }
 
     async fn export(&self, filter: &LetterFilter, sink: Sink<'_>) -> Result<u64> {

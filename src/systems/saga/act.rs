@@ -13,6 +13,7 @@ use sen_model::plan::{Plan, Risk};
 use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction};
 use sen_model::report::{Item, Outcome, Report};
 use sen_model::subject::Subject;
+use sen_model::text::many;
 use sen_model::time::{Timestamp, Uptime, humane};
 
 use super::handle::{STEPS, Sagas};
@@ -74,10 +75,8 @@ impl Sagas {
         if let SagaAct::Skip { output, .. } = act {
             storable(output.as_deref(), "output")?;
         }
-        let noun = if ids.len() == 1 { "saga" } else { "sagas" };
         let risk = if ids.len() > 1 { Risk::Dangerous } else { risk(act) };
-        let summary = format!("{} {} {noun}", verb(act).name(), ids.len());
-        let mut plan = Plan::new(summary, self.store.database(), risk);
+        let mut plan = Plan::new(self.store.database(), risk);
         let models = self.models().await?;
         let picked = models.picked(table.as_deref())?;
         let mut targets: Vec<SagaTarget> = Vec::new();
@@ -120,8 +119,9 @@ impl Sagas {
             }
         }
         let verify = if let SagaAct::Unstick { verify, .. } = act { *verify } else { None };
-        plan.targets = targets.len() as u64;
-        Ok(Prepared::boxed(self, plan, SagaAction { head: SagaHead { verb: verb(act), verify }, targets }))
+        let verb = verb(act);
+        let action = SagaAction { head: SagaHead { verb, verify }, targets };
+        Ok(Prepared::boxed(self, plan, action, |count| format!("{} {}", verb.name(), many(count, "saga"))))
     }
 
     async fn judge(
@@ -160,7 +160,7 @@ impl Sagas {
     }
 
     /// The id and class of the step a saga stands at, as other sagas of its name have recorded them, where its own record does
-    /// not tell: definitions are in the workers' programs alone.
+    /// not say: definitions are in the workers' programs alone.
     async fn elsewhere(&self, model: &Model, seen: &Observed, places: &mut Places) -> Result<Option<(String, String)>> {
         let (saga, done) = (&seen.saga, story::newest_done(&seen.steps));
         let Some(name) = saga.name.clone().filter(|_| story::current(&seen.steps).is_none()) else { return Ok(None) };
@@ -171,7 +171,7 @@ impl Sagas {
         }
         let models = Models { models: vec![model.clone()], ..Models::default() };
         let mut found = None;
-        // What is complete tells for sure; of the rest a few are worth a look.
+        // A completed saga is certain; of the others a few are worth reading.
         'search: for stored in [&["COMPLETED"][..], &["SUSPENDED", "FAILED", "COMPENSATED", "TIMEOUT"]] {
             let query = SagaQuery {
                 stored: stored.iter().map(ToString::to_string).collect(),
@@ -246,7 +246,7 @@ impl Sagas {
         }
     }
 
-    /// Watches whether a saga that was made due goes on: a poll claims it, and a result is recorded.
+    /// Watches whether a saga that was made due progresses: a poll claims it, and a result is recorded.
     async fn watched(
         &self,
         model: &Model,
@@ -317,7 +317,7 @@ impl Sagas {
     }
 }
 
-/// The one saga that is meant: by its id, else the only one about this or of this trace.
+/// The one saga that is meant: by its id, else the only one with this aggregation or trace id.
 fn one(id: &str, mut seen: Vec<Observed>) -> Result<Observed, Box<Item>> {
     let refusal = |outcome, why: String| Err(Box::new(Item::new(subject(id), outcome, why)));
     if let Some(wanted) = uuid(id)
@@ -348,7 +348,7 @@ fn fresh() -> String {
     }
 }
 
-/// What the saga is, for somebody who is about to consent.
+/// What the saga is, for the operator who consents.
 fn described(saga: &Saga) -> String {
     let name = saga.name.as_deref().unwrap_or("a saga");
     let mut text = format!("{name} of {}, step {}", saga.aggregation, saga.step);
@@ -369,7 +369,7 @@ fn wanted(event: &SagaEvent, saga: &Saga) -> Event {
     }
 }
 
-/// The inbox for an event, if the saga would take it: a wrong event is ignored there, and so consumed without a word.
+/// The inbox for an event, if the saga would accept it: a wrong event is ignored there, and so consumed silently.
 fn ingested(model: &Model, whole: &rules::Subject<'_>, event: &Event, now: Timestamp) -> Result<Table, String> {
     let Some(inbox) = &model.inbox else {
         let why = model.doubts.iter().find(|doubt| doubt.contains("inbox"));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sen_model::error::Result;
 use sen_stores::sqlite::{Sqlite, error_from};
 
-/// The aggregation the demo points at first: its worker was killed between two steps.
+/// The aggregation the demo shows first: its worker was killed between two steps.
 pub const STUCK: &str = "order-7731";
 
 const TABLES: &str = "
@@ -45,12 +45,12 @@ CREATE TABLE checkout_inbox (
     PRIMARY KEY (id), CONSTRAINT uq_inbox_event_id UNIQUE (event_id)
 );";
 
-/// A moment so many seconds from now, as SQLAlchemy writes it.
+/// A moment this many seconds from now, as SQLAlchemy writes it.
 const AT: &str = "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now', ?1 || ' seconds') || '000'";
 
 const STEPS: [(&str, &str); 3] = [("reserve", "ReserveStock"), ("charge", "ChargeCard"), ("ship", "BookParcel")];
 
-/// One saga of the story. Spans are seconds from now; negative is past.
+/// One saga of the demo. Spans are seconds from now; negative is past.
 struct Tale {
     order: u32,
     status: &'static str,
@@ -86,7 +86,7 @@ const TALES: [Tale; 9] = [
     Tale { done: 2, undone: 1, error: Some(LATE), retries: 1, ..tale(7744, "FAILED", -10 * 60, -8 * 60) },
 ];
 
-/// Creates the tables and fills them with the story, in one transaction.
+/// Creates the tables and fills them, in one transaction.
 ///
 /// # Errors
 /// What SQLite reports.

@@ -8,7 +8,7 @@ use sen_model::diagnostics::{Check, Diagnostics, RecommendedIndex, RequiredPrivi
 use sen_model::verdict::Severity;
 
 /// What would serve `sen saga list --stuck`: without it the server reads every running saga, which is what the index on the
-/// status alone leaves it to do. `sen` only says so; it never creates anything in somebody's tables.
+/// status alone leaves it to do. `sen` only reports it; it never creates indexes.
 const STUCK: &str = "(updated_at)";
 
 pub(super) fn diagnostics(models: &Models, census: &Census, privileges: bool) -> Diagnostics {
@@ -92,7 +92,7 @@ fn fit(models: &Models, census: &Census) -> Vec<Check> {
     checks
 }
 
-/// What does not go on by itself (python-saga-orchestrator 0.1.1 and 0.7.3: `run_due` asks for a deadline that has passed; a
+/// What does not progress by itself (python-saga-orchestrator 0.1.1 and 0.7.3: `run_due` needs a deadline that has passed; a
 /// message in DISPATCHING or PROCESSING is not claimed again).
 fn orphans(census: &Census) -> Vec<Check> {
     let topic = "orphans";

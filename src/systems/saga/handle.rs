@@ -1,4 +1,4 @@
-//! Sagas in one database: the store, and what every question about them begins with.
+//! Sagas in one database: the store, and what its queries share.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Sagas {
         Ok(models)
     }
 
-    /// Looks who has the row of a saga locked that should be free: one without a deadline, or long due.
+    /// Finds the sessions that lock the row of a saga that should be free: one without a deadline, or long overdue.
     pub(crate) async fn find_holders(&self, models: &Models, look: &mut port::Look) -> Result<()> {
         for seen in &mut look.sagas {
             let state = State::of(&seen.saga);

@@ -26,9 +26,10 @@ use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction, Sink};
 use sen_model::record::Record;
 use sen_model::report::{Item, Outcome, Report, suppressed};
 use sen_model::subject::Subject;
+use sen_model::text::many;
 use sen_model::time::Timestamp;
 
-/// How many are made due in one statement unless told otherwise.
+/// How many are made due in one statement by default.
 const BATCH: usize = 200;
 /// How many lines of a plan's sample.
 const SAMPLE: usize = 5;
@@ -56,7 +57,7 @@ fn group_of(message: &Message) -> (String, String) {
 }
 
 fn bound(filter: &LetterFilter) -> Duration {
-    // Whoever says how old must mean the claimed ones, too.
+    // A given age applies to claimed messages, too.
     filter.older_than.unwrap_or(LEFT)
 }
 
@@ -225,7 +226,7 @@ impl DeadLetters for Sagas {
         let bound = bound(filter);
         let named = !filter.ids.is_empty();
         let messages = if named { self.named(&models, filter).await? } else { self.chosen(&models, filter).await?.1 };
-        let mut plan = Plan::new("", self.store.database(), Risk::Dangerous);
+        let mut plan = Plan::new(self.store.database(), Risk::Dangerous);
         let mut set = Set::default();
         let mut skipped: BTreeMap<&'static str, u64> = BTreeMap::new();
         let batch = options.batch.map_or(BATCH, |batch| usize::try_from(batch).unwrap_or(BATCH)).clamp(1, 500);
@@ -256,7 +257,6 @@ impl DeadLetters for Sagas {
             }
             set.oldest = [set.oldest, message.updated].into_iter().flatten().min();
             set.newest = set.newest.max(message.updated);
-            set.count += 1;
             if set.sample.len() < SAMPLE {
                 let short: String = error(&message).lines().next().unwrap_or_default().chars().take(80).collect();
                 set.sample.push(format!("{} ({}): {short}", message.id, step(&message)));
@@ -264,8 +264,6 @@ impl DeadLetters for Sagas {
             let seen = SeenMessage { id: message.id, status: message.status, seen: message.seen };
             action.push(message.kind, &message.table, seen);
         }
-        let noun = if set.count == 1 { "message" } else { "messages" };
-        plan.summary = format!("make {} {noun} due again", set.count);
         let claimed = |kind: Mailbox| -> usize {
             let own = action.parts.iter().filter(|part| part.kind == kind).flat_map(|part| &part.messages);
             own.filter(|message| message.status == kind.taken()).count()
@@ -291,9 +289,8 @@ impl DeadLetters for Sagas {
         }
         let named = |(replayability, count): (&'static str, u64)| (replayability.replace('_', " "), count);
         set.skipped = skipped.into_iter().map(named).collect();
-        plan.targets = set.count;
         plan.set = Some(set);
-        Ok(Prepared::boxed(self, plan, action))
+        Ok(Prepared::boxed(self, plan, action, |count| format!("make {} due again", many(count, "message"))))
     }
 
     async fn plan_discard(&self, _: &LetterFilter) -> Result<Box<dyn PreparedAction + '_>> {

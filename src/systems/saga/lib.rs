@@ -1,7 +1,7 @@
 //! python-saga-orchestrator: sagas with their recorded steps, outboxes and inboxes, in tables that their users name.
 //!
 //! This file is the system: it looks through a [`port::SagaStore`], judges with [`verdict`], and shapes what it says. Which
-//! tables are whose is told by [`shape`]; what may be done, by `rules.rs`; SQL lives in the store implementations.
+//! tables belong to which sagas is decided by [`shape`]; what may be done, by `rules.rs`; SQL lives in the store implementations.
 
 pub mod port;
 pub mod record;

@@ -186,7 +186,7 @@ impl Sagas {
         let Some(first) = models.pop_front() else { return Ok((Timestamp::here(), Box::pin(stream::empty()))) };
         let rows = self.store.list(&first, &query).await?;
         let now = rows.now;
-        // One connection holds one stream at a time: the next table is asked when the one before is through.
+        // A connection holds one stream at a time: the next table is queried when the previous one is read.
         let state = (Arc::clone(&self.store), models, query, rows);
         let parts = stream::unfold(state, |(store, mut models, query, mut rows)| async move {
             loop {

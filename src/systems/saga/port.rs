@@ -21,7 +21,7 @@ pub trait SagaStore: Send + Sync {
     /// The database for people, without secrets.
     fn database(&self) -> &str;
 
-    /// Which tables there are, by the catalogue; asked once.
+    /// Which tables there are, by the catalogue; queried once.
     async fn models(&self) -> Result<Arc<Models>>;
 
     /// The sagas of all models with this id, aggregation id or trace id, in one snapshot.
@@ -76,7 +76,7 @@ pub trait SagaStore: Send + Sync {
 pub struct Requeued {
     /// These are due again.
     pub done: Vec<String>,
-    /// These are as they were seen, nobody holds them, and the database kept the change out.
+    /// Unchanged and not locked, but the database kept the change out.
     pub kept: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ pub struct SagaSelector<'a> {
     pub id: &'a str,
     /// Whether only the id counts.
     pub exact: bool,
-    /// At most so many of the newest recorded steps of each.
+    /// The maximum number of newest recorded steps of each.
     pub steps: i64,
     /// Whether their messages are wanted, too.
     pub messages: bool,
@@ -159,7 +159,7 @@ pub struct SagaQuery {
     pub stored: Vec<String>,
     /// Judged states (`stuck`).
     pub judged: Vec<&'static str>,
-    /// Only those nobody will pick up: active, without deadline, unchanged for a while.
+    /// Only those that no poll picks up: active, without deadline, unchanged for a while.
     pub stuck: bool,
     /// Only active ones whose deadline has passed.
     pub due: bool,
@@ -179,7 +179,7 @@ pub struct SagaQuery {
     pub order: Order,
     /// Largest first.
     pub descending: bool,
-    /// At most so many.
+    /// The maximum number.
     pub limit: Option<i64>,
     /// Whether contexts are fetched.
     pub payloads: bool,
@@ -193,14 +193,14 @@ pub struct Sagas {
     pub chunks: Pin<Box<dyn Stream<Item = Result<Vec<Saga>>> + Send>>,
 }
 
-/// Which messages. Newest change first unless told.
+/// Which messages. Newest change first by default.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MessageQuery {
     /// These ids (or event ids).
     pub ids: Vec<String>,
     /// These statuses; empty: all.
     pub statuses: Vec<String>,
-    /// Dead letters only: FAILED, and taken by somebody and unchanged for longer than this.
+    /// Dead letters only: FAILED, or claimed and unchanged for longer than this.
     pub dead: Option<Duration>,
     /// Of this saga or about this.
     pub saga: Option<String>,
@@ -216,7 +216,7 @@ pub struct MessageQuery {
     pub until: Option<When>,
     /// Oldest first.
     pub oldest_first: bool,
-    /// At most so many.
+    /// The maximum number.
     pub limit: Option<i64>,
     /// Whether payloads are fetched.
     pub payloads: bool,
@@ -247,7 +247,7 @@ pub struct Census {
     pub late: Vec<(Mailbox, i64, Option<Timestamp>)>,
     /// Sagas that wait for an event which came and was ignored: how many, and since when.
     pub ignored: (i64, Option<Timestamp>),
-    /// Waits whose time is over in tables whose types cannot hold that: the table, how many, since when.
+    /// Waits that have timed out in tables whose types lack TIMEOUT: the table, how many, since when.
     pub unwritable: Vec<(i64, i64, Option<Timestamp>)>,
 }
 
@@ -299,10 +299,10 @@ pub struct Change {
     pub guard: Guard,
     /// The new status.
     pub to: String,
-    /// The new token: whoever holds the old one is fenced out.
+    /// The new token: the holder of the old one is fenced out.
     #[serde(rename = "new_step_execution_token")]
     pub fresh: String,
-    /// Whether the next poll is to pick it up; else nobody is.
+    /// Whether the next poll picks it up; otherwise no poll does.
     pub due: bool,
     /// Whether the step counts as done.
     pub advance: bool,
@@ -366,7 +366,7 @@ pub struct Event {
     pub kind: Option<String>,
     /// Its correlation id.
     pub correlation: Option<String>,
-    /// What it carries: JSON text.
+    /// Its payload: JSON text.
     pub payload: String,
     /// The saga it is for.
     pub saga: Option<String>,

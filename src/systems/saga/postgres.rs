@@ -46,7 +46,7 @@ impl PostgresSagas {
     }
 }
 
-/// Tables that have one of the columns nobody else has, and whether this role may read them.
+/// Tables that have one of the columns unique to this library, and whether this role may read them.
 static CATALOGUE: Sql = Sql::new(
     "SELECT c.oid::int8, n.nspname::text, c.relname::text,
         (SELECT jsonb_agg(jsonb_build_array(a.attname, tn.nspname, t.typname,

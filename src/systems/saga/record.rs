@@ -171,11 +171,11 @@ pub struct Saga {
     pub status: Status,
     /// How many steps are behind it: the index of the current one.
     pub step: i64,
-    /// The token of whoever executes it.
+    /// The token of its current executor.
     pub token: Option<String>,
-    /// When it is due, or when the lease of whoever executes it ends.
+    /// When it is due, or when the lease of its executor ends.
     pub deadline: Option<Timestamp>,
-    /// How often the current step was tried in vain.
+    /// Failed attempts of the current step.
     pub retries: i64,
     /// The last error.
     pub error: Option<String>,
@@ -187,7 +187,7 @@ pub struct Saga {
     pub due: Option<bool>,
     /// How long it has been unchanged, in microseconds of the database's clock.
     pub idle: i64,
-    /// How long its deadline has been over, in microseconds; negative: how long it is ahead.
+    /// How long ago its deadline passed, in microseconds; negative: how long until then.
     pub over: Option<i64>,
     /// Whether an act of `sen` made it due: deadline and last change are the same moment, which no worker writes.
     pub handed: bool,
@@ -195,9 +195,9 @@ pub struct Saga {
     pub awaiting: Option<Awaiting>,
     /// The newest saga of the same aggregation that began after this one, where that was looked at.
     pub later: Option<Later>,
-    /// Whether a compensation is on record; `None` when that was not looked at (lists look at it for what failed).
+    /// Whether a compensation is on record; `None` when that was not read (lists read it for what failed).
     pub compensated: Option<bool>,
-    /// The context as JSON text; `None` too when payloads were not asked for.
+    /// The context as JSON text; `None` too when payloads were not requested.
     pub context: Option<String>,
     /// What could not be decoded, if anything: said, never hidden.
     pub unreadable: Vec<String>,
@@ -330,7 +330,7 @@ impl Mailbox {
         }
     }
 
-    /// The status of a message that somebody has taken and not finished.
+    /// The status of a message that was claimed and not finished.
     pub const fn taken(self) -> &'static str {
         match self {
             Self::Out => "DISPATCHING",
@@ -362,7 +362,7 @@ pub struct Message {
     pub key: Option<String>,
     /// The stored status.
     pub status: String,
-    /// How often it was tried in vain.
+    /// Failed attempts.
     pub attempts: i64,
     /// When it is tried next.
     pub next: Option<Timestamp>,
@@ -378,11 +378,11 @@ pub struct Message {
     pub seen: String,
     /// How long it has been unchanged, in microseconds of the database's clock.
     pub idle: i64,
-    /// How long ago its next try was due, in microseconds; negative: how long it is ahead.
+    /// How long ago its next try was due, in microseconds; negative: how long until then.
     pub over: Option<i64>,
     /// The status of the saga an inbox message is for, where that was looked at.
     pub saga_status: Option<String>,
-    /// JSON text; `None` too when payloads were not asked for.
+    /// JSON text; `None` too when payloads were not requested.
     pub payload: Option<String>,
 }
 
@@ -409,7 +409,7 @@ pub fn uuid(text: &str) -> Option<String> {
     uuid::Uuid::parse_str(text.trim()).ok().map(|id| id.to_string())
 }
 
-/// The first and the last id that begin so; `None` when no id does.
+/// The first and the last id with this prefix; `None` when no id can have it.
 pub fn uuid_range(prefix: &str) -> Option<(String, String)> {
     let digits: String = prefix.chars().filter(|c| *c != '-').collect();
     if digits.len() > 32 || !digits.chars().all(|c| c.is_ascii_hexdigit()) {

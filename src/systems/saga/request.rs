@@ -36,7 +36,7 @@ pub enum SagaAct {
     Unstick {
         /// How long it must have been unchanged: a worker between two steps looks the same.
         unchanged_for: Duration,
-        /// How long to watch whether it goes on.
+        /// How long to watch its progress.
         verify: Option<Duration>,
     },
     /// Hand it an event.
@@ -57,6 +57,6 @@ pub struct SagaEvent {
     pub kind: Option<String>,
     /// Its correlation id.
     pub correlation: Option<String>,
-    /// What it carries: JSON text.
+    /// Its payload: JSON text.
     pub payload: Option<String>,
 }

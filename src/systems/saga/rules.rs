@@ -1,9 +1,9 @@
-//! What may be done to a saga, judged by what was seen. Pure: facts and a wish in, a guarded change or a refusal out.
+//! What may be done to a saga, judged by what was seen. Pure: facts and a request in, a guarded change or a refusal out.
 //!
 //! The rules are those of the library's admin API (`core/engine.py` of 0.1.1 and 0.7.3). Where that runs the saga at once,
-//! the change makes it due instead, for SQL cannot run steps: the next `run_due` goes on exactly there. Every change names
+//! the change makes it due instead, as SQL cannot run steps: the next `run_due` continues exactly there. Every change names
 //! status, token and step as seen and draws a new token. Where the library would let an operator overrule a living worker
-//! or end what is over, these rules are stricter; see each function.
+//! or end what has ended, these rules are stricter; see each function.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! Which tables are whose, told by their columns: state, history, outbox, inbox, under whatever names. Pure.
+//! Which tables belong together, by their columns: state, history, outbox, inbox, under any names. Pure.
 //!
 //! The library's models are mixins: a program names the tables and may have several of each. A history belongs to the
 //! state table its foreign key points to. Messages carry the id of their saga but no foreign key, so which outbox serves
-//! which sagas is concluded from schema and name where there are several, and said to be uncertain where that does not tell.
+//! which sagas is concluded from schema and name where there are several, and reported as uncertain where those do not decide.
 
 use super::record::Mailbox;
 use sen_model::error::{Error, ErrorKind, Result};
@@ -36,7 +36,7 @@ pub struct Table {
     pub references: Option<i64>,
     /// The sequence that numbers its rows, as SQL writes it.
     pub sequence: Option<String>,
-    /// About how many rows it has, where the server reckons that.
+    /// The server's estimate of its number of rows.
     pub rows: Option<i64>,
 }
 
@@ -182,11 +182,11 @@ pub struct Model {
     pub state: Table,
     /// Their recorded steps; up to 0.2.3 these are in the state table itself.
     pub history: Option<Table>,
-    /// Their outbox, as far as that can be told.
+    /// Their outbox, as far as it can be found.
     pub outbox: Option<Table>,
-    /// Their inbox, as far as that can be told.
+    /// Their inbox, as far as it can be found.
     pub inbox: Option<Table>,
-    /// What could not be told.
+    /// What could not be decided.
     pub doubts: Vec<String>,
 }
 

@@ -5,7 +5,7 @@
 use crate::record::{Saga, Status};
 use sen_model::verdict::Severity;
 
-/// Workers poll every few seconds: a deadline this long over means that none does, or that they are far behind.
+/// Workers poll every few seconds: a deadline that passed this long ago means that none polls, or that they are far behind.
 /// Microseconds.
 pub const OVERDUE: i64 = 5 * 60 * 1_000_000;
 
@@ -17,7 +17,7 @@ pub const BETWEEN: i64 = 60 * 1_000_000;
 pub enum State {
     /// Active, without a deadline, and unchanged for a while: no poll looks for it.
     Stuck,
-    /// Its compensation was given up part of the way.
+    /// Its compensation failed part of the way.
     PartlyCompensated,
     /// The row cannot be judged.
     Unreadable,
@@ -25,15 +25,15 @@ pub enum State {
     Overdue,
     /// The event it waited for did not come in time.
     TimedOut,
-    /// Given up.
+    /// Failed permanently.
     Failed,
-    /// Its worker's lease is over: the next poll picks it up.
+    /// Its worker's lease has expired: the next poll picks it up.
     LeaseExpired,
     /// It is time for its next try, or an act made it due: the next poll picks it up.
     Due,
-    /// Claimed by a worker whose lease is not over, to execute a step.
+    /// Claimed by a worker with a live lease, to execute a step.
     Running,
-    /// Claimed by a worker whose lease is not over, to roll a step back.
+    /// Claimed by a worker with a live lease, to roll a step back.
     Compensating,
     /// Between two steps, a moment ago.
     BetweenSteps,

@@ -1,17 +1,17 @@
-//! What the recorded steps of a saga tell together. Pure.
+//! What the recorded steps of a saga show together. Pure.
 
 use super::record::{Entry, Saga, Status};
 use super::shape::{Line, Model};
 use sen_model::time::{Timestamp, When};
 
-/// What the next poll makes of a saga whose wait for an event is over.
+/// What the next poll does with a saga whose wait for an event has timed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AfterWait {
     /// It executes (or rolls back) the step again.
     RunsAgain,
     /// It ends the saga as timed out.
     TimesOut,
-    /// Which of the two depends on the library's version, which the tables do not tell.
+    /// Which of the two depends on the library's version, which the tables do not show.
     Either,
     /// It fails, because the type lacks TIMEOUT.
     Fails,
@@ -66,7 +66,7 @@ pub(super) enum RollBack {
     UnderWay,
     /// The library's own abort does not record it, and it fits what was seen.
     Possible,
-    /// Nothing speaks for it.
+    /// There is no sign of it.
     None,
 }
 
@@ -120,7 +120,7 @@ pub(super) struct InFlight {
 }
 
 /// The step that was under way when the saga was aborted, by the newest abort of which that may be said: whatever came after it,
-/// a retry, a roll-back or a result of a later try, tells nothing of that execution.
+/// a retry, a roll-back or a result of a later try, says nothing about that execution.
 pub(super) fn in_flight(saga: &Saga, steps: &[Entry]) -> Option<InFlight> {
     (0..=steps.len()).rev().find_map(|at| {
         let before = &steps[..at];
@@ -201,7 +201,7 @@ fn again(before: &[Entry], after: &[Entry]) -> bool {
     })
 }
 
-/// The step id of an act whose step cannot be told, as the library writes it.
+/// The step id of an act whose step is unknown, as the library writes it.
 pub(super) const UNKNOWN: &str = "__unknown__";
 
 /// Whether an entry is about a step that was executed or skipped, and so names one: an act need not.

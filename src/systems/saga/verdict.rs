@@ -13,7 +13,7 @@ pub use words::Beside;
 /// Judges a saga by itself, its recorded steps (in time order; none when they were not read) and its tables.
 pub fn judge(saga: &Saga, steps: &[Entry], model: Option<&Model>, beside: Beside) -> Verdict {
     let state = State::of(saga);
-    // What may have happened and is not rolled back is not over.
+    // What may have happened and is not rolled back is not settled.
     let open = state == State::Compensated && story::in_flight(saga, steps).is_some();
     Verdict {
         state: state.name(),

@@ -1,4 +1,4 @@
-//! How sagas, steps and messages become the neutral columns, fields and surveys that every front end shows. Pure.
+//! How sagas, steps and messages become the neutral columns, fields and summaries that every front end shows. Pure.
 
 use super::port::{Look, Observed};
 use super::record::{Mailbox, Message, NAME, subject};

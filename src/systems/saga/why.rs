@@ -58,7 +58,7 @@ const RULES: [Rule; 18] = [
 pub(super) fn of_saga(seen: &Observed, model: Option<&Model>) -> Vec<Cause> {
     let case = Case { seen, model, state: State::of(&seen.saga) };
     let mut causes: Vec<Cause> = RULES.iter().filter_map(|rule| rule(&case)).collect();
-    // What is said of the request that was not sent need not be said of the message again.
+    // The cause about the request that was not sent covers the message.
     if causes.iter().all(|cause| cause.rule != "request_unsent") {
         causes.extend(outbox_stuck(seen));
     }
@@ -101,7 +101,7 @@ fn orphan(case: &Case<'_>) -> Option<Cause> {
     })
 }
 
-/// A wait that is over and cannot be written as such fails the whole poll, and so every saga of the table.
+/// A timed-out wait that cannot be written as such fails the whole poll, and so every saga of the table.
 fn poll_fails(case: &Case<'_>) -> Option<Cause> {
     let saga = &case.seen.saga;
     if saga.due != Some(true) || saga.awaiting.is_none() {
@@ -233,7 +233,7 @@ fn aborted(case: &Case<'_>) -> Option<Cause> {
     })
 }
 
-/// Aborted while a roll-back was under way: what it was at may have happened.
+/// Aborted during a roll-back: the step that was being undone may be undone.
 fn aborted_in_roll_back(case: &Case<'_>) -> Option<Cause> {
     if case.state != State::Failed {
         return None;
@@ -265,7 +265,7 @@ fn aborted_in_flight(case: &Case<'_>) -> Option<Cause> {
     Some(Cause::likely("aborted_in_flight", severity, text))
 }
 
-/// A later saga of the same aggregation has done the work, or is at it.
+/// A later saga of the same aggregation has done the work, or is doing it.
 fn later_saga(case: &Case<'_>) -> Option<Cause> {
     if !matches!(case.state, State::Failed | State::TimedOut) {
         return None;
@@ -283,7 +283,7 @@ fn later_saga(case: &Case<'_>) -> Option<Cause> {
     Some(Cause::stated("later_saga", columns, Severity::Warning, text).with_next(vec![next]))
 }
 
-/// What the step it stands at failed of.
+/// Why its current step failed.
 fn step_failed(case: &Case<'_>) -> Option<Cause> {
     let severity = match case.state {
         State::Failed => Severity::Warning,
@@ -322,7 +322,7 @@ fn waits(saga: &Saga, state: State) -> bool {
         || (matches!(state, State::Due | State::Overdue) && saga.awaiting.is_some())
 }
 
-/// The event came, and was not what the saga waited for: the inbox consumes such events without a word.
+/// The event came, and was not what the saga waited for: the inbox consumes such events silently.
 fn event_ignored(case: &Case<'_>) -> Option<Cause> {
     if !waits(&case.seen.saga, case.state) {
         return None;
@@ -365,7 +365,7 @@ fn event_held(case: &Case<'_>) -> Option<Cause> {
     Some(Cause { rule: "event_held", severity, ..found }.with_next(next))
 }
 
-/// The message that asks for the event has not gone out.
+/// The message that requests the event has not been sent.
 fn request_unsent(case: &Case<'_>) -> Option<Cause> {
     if !waits(&case.seen.saga, case.state) {
         return None;

@@ -10,6 +10,7 @@ use sen_model::plan::{Plan, Risk};
 use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction};
 use sen_model::report::{Item, Outcome, Report, suppressed};
 use sen_model::subject::{Kind, Subject};
+use sen_model::text::many;
 use sen_model::time::humane;
 
 use crate::handle::Sentinel;
@@ -58,12 +59,11 @@ impl Sentinel {
     }
 
     async fn plan_init(&self) -> Result<Box<dyn PreparedAction + '_>> {
-        let mut plan = Plan::new("create the Sentinel tables", self.store.database(), Risk::Safe);
+        let plan = Plan::new(self.store.database(), Risk::Safe);
         let seen = self.store.relations().await?;
         let relation = |name: &str| Relation { name: name.to_owned(), exists: seen.iter().any(|have| have == name) };
         let action = InitAction(RELATIONS.into_iter().map(relation).collect());
-        plan.targets = action.0.len() as u64;
-        Ok(Prepared::boxed(self, plan, action))
+        Ok(Prepared::boxed(self, plan, action, |_| "create the Sentinel tables".into()))
     }
 
     async fn plan_leases(
@@ -73,9 +73,8 @@ impl Sentinel {
         ids: &[String],
         judge: impl Fn(&Lease) -> Judgement,
     ) -> Result<Box<dyn PreparedAction + '_>> {
-        let noun = if ids.len() == 1 { "key" } else { "keys" };
         let risk = if ids.len() > 1 { Risk::Dangerous } else { risk };
-        let mut plan = Plan::new(String::new(), self.store.database(), risk);
+        let mut plan = Plan::new(self.store.database(), risk);
         let mut action = LeaseAction::default();
         let mut suspects: Vec<Look> = Vec::new();
         for (id, look) in ids.iter().zip(self.store.look_all(ids, RECENT).await?) {
@@ -85,7 +84,10 @@ impl Sentinel {
                     plan.refused.push(Item::new(subject, Outcome::Missing, "there is no such lease"));
                 }
                 Some(lease) => match judge(&lease) {
-                    Ok(steps) if steps.is_empty() => {}
+                    Ok(steps) if steps.is_empty() => {
+                        let subject = Subject::new(NAME, "lease", id);
+                        plan.refused.push(Item::new(subject, Outcome::AlreadyDone, "it is taken over already"));
+                    }
                     Ok(steps) => {
                         action.0.push(LeaseTarget { key: lease.key.clone(), steps });
                         let taken = action.0.last().is_some_and(LeaseTarget::takes_over);
@@ -113,9 +115,7 @@ impl Sentinel {
         // What was taken over before is only settled.
         let anew = action.0.is_empty() || action.0.iter().any(LeaseTarget::takes_over);
         let what = if anew { what } else { what.trim_start_matches("take over and ") };
-        plan.summary = format!("{what} {} {noun}", ids.len());
-        plan.targets = action.0.len() as u64;
-        Ok(Prepared::boxed(self, plan, action))
+        Ok(Prepared::boxed(self, plan, action, |count| format!("{what} {}", many(count, "key"))))
     }
 
     /// Which of these leases, that may have been written in a zone behind, are still extended: their keys, and how far behind.

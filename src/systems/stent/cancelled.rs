@@ -1,7 +1,7 @@
-//! What a cancel leaves behind: tasks that it ended, which is not to say that they failed. Pure.
+//! What a cancel leaves behind: tasks that it ended, which does not mean that they failed. Pure.
 //!
-//! Whoever cancels an execution (this program, or the library itself) writes `Exception("Execution cancelled")` into its open
-//! tasks. A worker that is at one of them goes on all the same; an orchestrator that awaits one gets that very exception, ends
+//! A cancel (by this program or the library itself) writes `Exception("Execution cancelled")` into the execution's open
+//! tasks. A worker that runs one of them continues all the same; an orchestrator that awaits one gets that exception, ends
 //! with it, becomes a dead letter and marks the execution failed.
 
 use std::collections::HashSet;
@@ -72,7 +72,7 @@ pub(crate) fn stopped_in(whole: &Whole) -> Vec<&Task> {
     whole.tasks.iter().filter(|task| (round.is_empty() || round.contains(task.id.as_str())) && stopped(task)).collect()
 }
 
-/// What is said of an execution that a cancel stopped and its orchestrator then marked failed.
+/// The sentence about an execution that a cancel stopped and its orchestrator then marked failed.
 pub(crate) fn told(whole: &Whole, stopped: &[&Task], now: Wall) -> Option<String> {
     let at = stopped.iter().filter_map(|task| task.completed_at).min();
     let record =

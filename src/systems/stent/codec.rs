@@ -33,7 +33,7 @@ impl Codec {
         }
     }
 
-    /// The codec that the first byte tells of, without reading further.
+    /// The codec by the first byte, without reading further.
     pub fn of(bytes: &[u8]) -> Self {
         match bytes {
             [] => Self::Empty,
@@ -100,7 +100,7 @@ const ROOM: usize = 1 << 20;
 /// Bytes of an unknown payload that are shown.
 const PREVIEW: usize = 32;
 
-/// Larger payloads are not read. Whoever fetches one for display fetches one byte more than this, so that it shows.
+/// Larger payloads are not read. For display one byte more than this is fetched, so that a larger one is noticed.
 pub const LIMIT: usize = 1 << 20;
 
 /// Reads a payload.

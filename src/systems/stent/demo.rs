@@ -9,7 +9,7 @@ use sen_model::error::Result;
 use sen_model::time::wall::{Wall, Zone};
 use sen_stores::sqlite::{Sqlite, error_from};
 
-/// The execution the demo points at first: its charge was given up on.
+/// The execution the demo shows first: its charge failed permanently.
 pub const FAILED: &str = "77310000-c4a6-4000-8000-000000000000";
 
 /// The tables of stent 1.1.2 (`backend/sqlite.py`): the same names, columns, types and indexes.
@@ -51,7 +51,7 @@ pub async fn fill(db: &Sqlite) -> Result<()> {
     .await
 }
 
-/// When something happened: so many seconds before now.
+/// When something happened, in seconds before now.
 type Ago = i64;
 
 /// Step, status, when it was begun and when it ended, and what there was to say.

@@ -42,7 +42,7 @@ impl Stent {
         &self.zone
     }
 
-    /// How many further letters died of the same error. Nobody is refused the rest because this cannot be counted.
+    /// How many other dead letters have the same error; `None` where that cannot be counted, so that the rest is still shown.
     pub(crate) async fn alike(&self, id: &str) -> Option<u64> {
         let letters = self.letters.as_ref()?;
         let of_it = LetterFilter { ids: vec![id.to_owned()], ..LetterFilter::default() };

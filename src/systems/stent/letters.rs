@@ -31,7 +31,7 @@ use sen_model::report::Report;
 
 use crate::plan::{LetterAct, LetterAction};
 
-/// The bound that a store can keep by itself: groups are told by folded errors, which only this side can fold.
+/// The limit that a store can apply by itself: groups are found by normalized errors, which only this side can compute.
 fn store_limit(filter: &LetterFilter) -> Option<i64> {
     let limit = filter.limit.filter(|_| filter.groups.is_empty());
     limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX))

@@ -59,7 +59,7 @@ pub use list::ListFilter;
 pub use names::{ExecutionListState, ListOrder, NAME, TASKS, TaskListState};
 pub use view::{EXECUTION_COLUMNS, TASK_COLUMNS};
 
-/// How much progress comes along with an execution.
+/// How many progress entries are read with an execution.
 fn progress(events: u32) -> i64 {
     i64::from(events)
 }

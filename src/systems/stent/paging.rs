@@ -10,7 +10,7 @@ pub(crate) fn end(
     [absent, after, limit]: [&'static str; 3],
 ) -> Vec<&'static str> {
     let (column, there) = match query.order {
-        // Nothing is skipped, so nothing is asked about `after`; it is named because every parameter must be.
+        // Nothing is skipped, so `after` has no condition; it is named because every parameter must be.
         Order::Stored => return vec![" AND ", absent, " LIMIT ", limit, ") AS ", rows],
         Order::Created => ("created_at", ""),
         Order::Started => ("started_at", " AND e.started_at IS NOT NULL"),

@@ -15,12 +15,12 @@ use std::sync::Arc;
 use opcode::{Reader, op};
 use value::Node;
 
-/// So many nodes are made at most.
+/// The maximum number of nodes.
 const NODES: usize = 200_000;
-/// So many references between nodes: a list of a million references to one `None` is cheap to write in a pickle.
+/// The maximum number of references between nodes: a pickle writes a million references to one `None` cheaply.
 const LINKS: usize = 1_000_000;
 
-/// So many bytes of texts: what cannot be decoded takes three times as many as it had.
+/// The maximum number of bytes of texts: what cannot be decoded takes three times as many as it had.
 const BYTES: usize = 16 << 20;
 
 /// Why a pickle could not be read.

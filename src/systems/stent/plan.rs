@@ -30,9 +30,9 @@ pub enum ExecutionAct {
     Signal {
         /// Its name.
         name: String,
-        /// What it carries: JSON text.
+        /// Its payload: JSON text.
         payload: String,
-        /// Whether it takes the place of one that nobody has read.
+        /// Whether it replaces an unread signal of that name.
         replace: bool,
     },
 }
@@ -174,6 +174,10 @@ impl Action for CleanupAction {
         set_targets(&self.0)
     }
 
+    fn count(&self) -> u64 {
+        self.0.len() as u64
+    }
+
     fn build((): (), targets: impl Iterator<Item = Result<SetTarget>>) -> Result<Self> {
         set_of(targets).map(Self)
     }
@@ -220,6 +224,10 @@ impl Action for LetterAction {
         set_targets(&self.chosen)
     }
 
+    fn count(&self) -> u64 {
+        self.chosen.len() as u64
+    }
+
     fn build(act: LetterAct, targets: impl Iterator<Item = Result<SetTarget>>) -> Result<Self> {
         Ok(Self { act, chosen: set_of(targets)? })
     }
@@ -257,8 +265,7 @@ mod tests {
                 let seen = [Observed::Cancel { codec, expires }, Observed::Complete { task: task.clone() }, Observed::Signal { lingers }][act].clone();
                 ExecutionTarget { id, state, seen, warnings: vec![task] }
             };
-            let same = is_a_value(&ExecutionAction { act: acts[act].clone(), targets: executions.into_iter().map(target).collect() })?;
-            prop_assert!(same);
+            is_a_value(&ExecutionAction { act: acts[act].clone(), targets: executions.into_iter().map(target).collect() })?;
         }
 
         #[test]
@@ -268,13 +275,10 @@ mod tests {
         ) {
             let mut chosen = TargetSet::default();
             ids.iter().for_each(|(id, at)| chosen.push(id, at.map(Wall::from_micros)));
-            let same = is_a_value(&CleanupAction(chosen.clone()))?;
-            prop_assert!(same);
-            let same = is_a_value(&LetterAction { act: LetterAct::Discard, chosen: chosen.clone() })?;
-            prop_assert!(same);
+            is_a_value(&CleanupAction(chosen.clone()))?;
+            is_a_value(&LetterAction { act: LetterAct::Discard, chosen: chosen.clone() })?;
             let act = LetterAct::Replay { options: ReplayOptions { queue, batch, rate, force }, activities: force };
-            let same = is_a_value(&LetterAction { act, chosen })?;
-            prop_assert!(same);
+            is_a_value(&LetterAction { act, chosen })?;
         }
     }
 }

@@ -13,12 +13,12 @@ use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::time::wall::{Wall, Zone};
 use sen_model::time::{Timestamp, When};
 
-/// So many tasks of one execution come along with it.
+/// How many tasks of an execution are read with it.
 pub const TASKS: i64 = 1000;
-/// So much of an error comes along in a list.
+/// The length of an error that is read for a list.
 pub const ERROR_BYTES: i64 = 65_536;
 
-/// Whose ids are asked for.
+/// Whose ids are completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ids {
     /// Executions.
@@ -38,8 +38,8 @@ pub trait ExecutionStore: Send + Sync {
     /// What the tables look like: the catalogue only, without an error where they are missing.
     async fn shape(&self) -> Result<Shape>;
 
-    /// Everything that has this id, in one snapshot. `progress` bounds the progress that comes along. With `known`, the
-    /// tables are taken to be there and no catalogue is asked.
+    /// Everything that has this id, in one snapshot, with at most `progress` progress entries. With `known`, the
+    /// tables are assumed to exist and the catalogue is not queried.
     async fn find(&self, id: &str, progress: i64, known: bool) -> Result<Look>;
 
     /// The executions that match.
@@ -58,7 +58,7 @@ pub trait ExecutionStore: Send + Sync {
     /// At most `limit` ids that begin with `prefix`: a range of the primary key.
     async fn ids(&self, of: Ids, prefix: &str, limit: u32) -> Result<Vec<String>>;
 
-    /// What goes on around a task: in its queue, and of its step. Without a queue, in all of them, for every worker takes such
+    /// Activity around a task: in its queue, and of its step. Without a queue, in all of them, since every worker takes such
     /// tasks.
     async fn activity(&self, task: &str, zone: &Zone) -> Result<Activity>;
 
@@ -67,7 +67,7 @@ pub trait ExecutionStore: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// What should not be there; `None` where a table it is told by is missing.
+    /// What should not be there; `None` where a table that shows it is missing.
     async fn orphans(&self) -> Result<Option<Orphans>>;
 
     /// What is in the tables, counted.
@@ -84,7 +84,7 @@ pub fn needles(names: &[String]) -> Vec<Vec<u8>> {
     names.iter().flat_map(ended).collect()
 }
 
-/// What goes on around a task that waits for a worker: in its queue, and of its step.
+/// Activity around a task that waits for a worker: in its queue, and of its step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Activity {
     /// Tasks a worker could claim now.
@@ -105,12 +105,12 @@ pub struct Activity {
 /// What should not be there, counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Orphans {
-    /// Failed tasks of failed executions without a dead letter: their worker died between two commits, or somebody replayed
-    /// or discarded the letter.
+    /// Failed tasks of failed executions without a dead letter: their worker died between two commits, or the dead letter was
+    /// replayed or discarded.
     pub failed_without_letter: i64,
-    /// Dead letters whose execution is gone.
+    /// Dead letters whose execution no longer exists.
     pub letters_without_execution: i64,
-    /// Tasks whose execution is gone.
+    /// Tasks whose execution no longer exists.
     pub tasks_without_execution: i64,
 }
 
@@ -168,7 +168,7 @@ impl Whole {
 pub struct Listed {
     /// The execution.
     pub execution: Execution,
-    /// Whether tasks of it are pending or running; `None` where nobody asked, because it has ended.
+    /// Whether tasks of it are pending or running; `None` where that was not queried, because it has ended.
     pub live: Option<bool>,
     /// Whether the lease of one of its running tasks has ended.
     pub lost: Option<bool>,
@@ -205,7 +205,7 @@ pub enum Order {
 /// Which executions or tasks, and in what order. What does not apply to one of them is left empty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExecutionQuery {
-    /// Stored states or judged ones (`stranded`, `overdue`, `lost`; of tasks `ready`, `scheduled`, `waiting`, `lost`).
+    /// Stored or judged states (`stranded`, `overdue`, `lost`; of tasks `ready`, `scheduled`, `waiting`, `lost`).
     pub states: Vec<String>,
     /// Of this queue; `default` is also what has none.
     pub queue: Option<String>,
@@ -213,7 +213,7 @@ pub struct ExecutionQuery {
     pub function: Option<String>,
     /// With one of these texts in the column of tags.
     pub tag: Vec<String>,
-    /// Of workers whose name begins so.
+    /// Of workers with this name prefix.
     pub worker: Option<String>,
     /// With one of these texts in the error.
     pub error: Vec<String>,
@@ -223,13 +223,13 @@ pub struct ExecutionQuery {
     pub since: Bound,
     /// Created before both of these.
     pub until: [Bound; 2],
-    /// Only what lies behind this id in the order.
+    /// Only what follows this id in the order.
     pub after: Option<String>,
     /// The order.
     pub order: Order,
     /// Largest first.
     pub descending: bool,
-    /// At most so many rows.
+    /// The maximum number of rows.
     pub limit: Option<i64>,
     /// Whether arguments and results are fetched.
     pub payloads: bool,
@@ -274,7 +274,7 @@ pub struct Census {
     pub library: Library,
     /// Executions by stored state.
     pub executions: Vec<ExecutionGroup>,
-    /// Executions that have not ended and have no task that would bring them further.
+    /// Executions that have not ended and have no runnable task.
     pub stranded: Group,
     /// Tasks by state, kind and due-ness.
     pub tasks: Vec<TaskGroup>,
@@ -335,7 +335,7 @@ pub struct TaskGroup {
     pub held: bool,
 }
 
-/// So long have [`Passed`] tasks been due, in microseconds; those that were taken instead were made so much later.
+/// How long [`Passed`] tasks have been due, and how much later the tasks that were taken instead were created. Microseconds.
 pub const PASSED: i64 = 300_000_000;
 
 /// Tasks alike that have been due for [`PASSED`], of which none was begun within that time and none of whose step runs, while
@@ -365,7 +365,7 @@ pub struct Stats {
     pub steps: Vec<Step>,
 }
 
-/// A worker, as its running tasks tell of it.
+/// A worker, by its running tasks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Worker {
     /// Its name.
@@ -380,7 +380,7 @@ pub struct Worker {
     pub lease: Option<Wall>,
 }
 
-/// A step, as its ended tasks tell of it.
+/// A step, by its ended tasks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// Its name.

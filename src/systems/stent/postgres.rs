@@ -1,7 +1,7 @@
 //! Stent's tables in PostgreSQL. SQL and row mapping, nothing else: here what belongs to one id, in `list.rs` many rows, in
 //! `census.rs` counts, in `reading.rs` and `columns.rs` what all of them have in common.
 //!
-//! Times are plain TIMESTAMP and come as they are stored: the session's zone is neither set nor asked. Where the server
+//! Times are plain TIMESTAMP and come as they are stored: the session's zone is neither set nor used. Where the server
 //! compares with its own now, `ahead` says by how much the workers' clock is ahead of UTC.
 
 pub mod acts;
@@ -47,7 +47,7 @@ impl PostgresExecutions {
     }
 }
 
-/// What numbers the entries of a progress: whoever inserts one draws from it.
+/// The sequence that numbers progress entries; every insert draws from it.
 static SEQUENCES: Sql = Sql::new(
     "SELECT format('%I.%I', n.nspname, s.relname) FROM pg_depend AS d JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
         JOIN pg_namespace AS n ON n.oid = s.relnamespace
@@ -151,7 +151,7 @@ static EXECUTION_IDS: Sql = ids!("executions");
 static TASK_IDS: Sql = ids!("tasks");
 static LETTER_IDS: Sql = ids!("dead_tasks");
 
-/// Which tables beside the two that are always there can be asked.
+/// Which optional tables can be queried.
 #[derive(Clone, Copy)]
 struct Beside {
     progress: bool,
@@ -241,7 +241,7 @@ impl ExecutionStore for PostgresExecutions {
     async fn find(&self, id: &str, progress: i64, known: bool) -> Result<Look> {
         if known {
             match self.look(id, progress, Beside::ALL).await {
-                // Older versions lack some of the tables, and others have tables of the same names: the catalogue tells.
+                // Older versions lack some tables, and other programs have tables of these names: the catalogue decides.
                 Err(error) if is_other(&error) => {}
                 answer => return answer.map_err(|error| absent(&self.link, error)),
             }

@@ -58,9 +58,9 @@ states! {
         Failed = "failed",
         /// Its expiry passed first.
         TimedOut = "timed_out",
-        /// Somebody wants it to end.
+        /// Being cancelled.
         Cancelling = "cancelling",
-        /// Somebody has ended it.
+        /// Cancelled.
         Cancelled = "cancelled",
     }
 }
@@ -81,7 +81,7 @@ states! {
         Running = "running",
         /// Its result is there.
         Completed = "completed",
-        /// Given up on.
+        /// Failed permanently.
         Failed = "failed",
     }
 }
@@ -119,7 +119,7 @@ pub struct Execution {
     pub root_function: Option<String>,
     /// The stored state.
     pub state: ExecutionState,
-    /// The arguments, by the codec of whoever dispatched it.
+    /// The arguments, in the codec of the dispatching program.
     pub args: Option<Vec<u8>>,
     /// The keyword arguments.
     pub kwargs: Option<Vec<u8>>,
@@ -226,7 +226,7 @@ pub struct Progress {
     pub step: Option<String>,
     /// `dispatched`, `running`, `completed`, `failed`, `cache_hit`.
     pub status: Option<String>,
-    /// When the step was claimed, where that is told.
+    /// When the step was claimed, where that is recorded.
     pub started_at: Option<Wall>,
     /// When it ended.
     pub completed_at: Option<Wall>,
@@ -239,7 +239,7 @@ pub struct Progress {
 pub struct Signal {
     /// Its name.
     pub name: String,
-    /// What it carries.
+    /// Its payload.
     pub payload: Option<Vec<u8>>,
     /// When it was sent first.
     pub created_at: Option<Wall>,

@@ -23,18 +23,18 @@ pub enum ExecutionRequest {
         id: String,
         /// The signal's name.
         name: String,
-        /// What it carries: JSON text.
+        /// Its payload: JSON text.
         payload: String,
-        /// Whether it takes the place of one that nobody has read.
+        /// Whether it replaces an unread signal of that name.
         replace: bool,
     },
     /// Remove executions that have ended.
     Cleanup {
-        /// So long ago.
+        /// Minimum age.
         older_than: Duration,
         /// In these states; empty: any ended one.
         states: Vec<String>,
-        /// At most so many, the oldest first.
+        /// The maximum number, oldest first.
         limit: Option<u64>,
     },
 }

@@ -9,7 +9,7 @@ use crate::port::{Activity, ExecutionGroup, Group, Listed, Orphans, Passed, Step
 use crate::record::{DeadTask, Execution, ExecutionState, Progress, Signal, Task, TaskKind, TaskState, parse_tags};
 use crate::state::Leaves;
 
-/// The columns of one row. What cannot be read is `None` and noted, and the row goes on.
+/// The columns of one row. What cannot be read is `None` and noted; the other columns are still read.
 pub(crate) trait Columns {
     /// Text.
     fn text(&mut self, at: usize) -> Option<String>;
@@ -76,7 +76,7 @@ pub(crate) fn execution(cells: Cells<'_>) -> Execution {
     }
 }
 
-/// An execution of a list: behind its own columns what is told of its tasks.
+/// An execution of a list: its own columns, then facts about its tasks.
 pub(crate) fn listed(cells: Cells<'_>) -> Listed {
     Listed {
         execution: execution(cells),
@@ -190,8 +190,8 @@ pub(crate) fn fact(cells: Cells<'_>) -> Fact {
     }
 }
 
-/// What the standing of a letter rests on: from `from` on the execution's state, whether it has expired, the state of the task
-/// that waited, and whether an orchestrator goes on.
+/// What replayability is judged by: from column `from` on the execution's state, whether it has expired, the state of the task
+/// that waited, and whether an orchestrator continues.
 pub(crate) fn replay_facts(cells: Cells<'_>, from: usize, kind: TaskKind, readable: bool) -> ReplayFacts {
     ReplayFacts {
         kind,
@@ -218,7 +218,7 @@ pub(crate) fn around(cells: Cells<'_>) -> Option<Around> {
     })
 }
 
-/// What goes on around a task.
+/// Activity around a task.
 pub(crate) fn activity(cells: Cells<'_>) -> Activity {
     Activity {
         ready: count(cells, 0),

@@ -1,10 +1,10 @@
-//! Which library and version made the tables, told by their tables and columns. Pure.
+//! Which library and version made the tables, by their tables and columns. Pure.
 //!
 //! Names such as `tasks`, `cache` and `signals` are common: whether this is Stent is decided by columns.
 
 use std::collections::BTreeSet;
 
-/// The tables, in the order they are asked about.
+/// The tables, in the order they are queried.
 pub const TABLES: [&str; 9] = [
     "executions",
     "tasks",

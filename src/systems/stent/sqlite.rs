@@ -1,5 +1,5 @@
 //! Stent's tables in SQLite. SQL and row mapping, nothing else: here what belongs to one id, in `list.rs` many rows, in
-//! `census.rs` counts, in `reading.rs` what all of them begin with, in `cells.rs` values of whatever type SQLite holds.
+//! `census.rs` counts, in `reading.rs` what they share, in `cells.rs` values of any type.
 //!
 //! Times are Python's `isoformat()`, whose texts sort as the times do: they are compared as text.
 

@@ -1,27 +1,27 @@
-//! The states that executions and tasks are judged to be in, in the order of their urgency. Pure.
+//! The judged states of executions and tasks, most urgent first. Pure.
 
 use sen_model::verdict::Severity;
 
-/// The library writes "task completed", its progress and "execution completed" one after the other: for so many microseconds
-/// after the last change of its tasks an execution without open tasks counts as being ended by its worker.
+/// The library writes "task completed", its progress and "execution completed" one after the other: for this long
+/// (microseconds) after the last change of its tasks an execution without open tasks counts as being ended by its worker.
 pub const GRACE: i64 = 60_000_000;
 
-/// What is going on with an execution or a task. Both use the same words where they mean the same.
+/// The state of an execution or a task. Both use the same words where they mean the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
     /// It has not ended, no open task is left, and that has been so for longer than [`GRACE`].
     Stranded,
     /// Its expiry has passed, and no worker has ended it yet.
     Overdue,
-    /// The lease of what runs has ended: the worker is gone, or was.
+    /// Running, but its lease has expired: worker probably lost.
     Lost,
     /// The row cannot be judged.
     Unreadable,
-    /// Given up on.
+    /// Failed permanently.
     Failed,
     /// Ended by its expiry.
     TimedOut,
-    /// Somebody wants it to end.
+    /// Being cancelled.
     Cancelling,
     /// Its last task ended a moment ago: its worker is about to end the execution.
     Settling,
@@ -35,7 +35,7 @@ pub enum State {
     Scheduled,
     /// To be claimed by a worker.
     Ready,
-    /// Ended by somebody.
+    /// Cancelled.
     Cancelled,
     /// Done.
     Completed,

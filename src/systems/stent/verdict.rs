@@ -1,6 +1,6 @@
 //! What the rows of an execution or a task amount to. Pure: rows, what the workers' clock shows now, a verdict.
 //!
-//! Sources: `claim_next_task` (pending and due, or running with an ended lease, is anybody's), `run_claimed_task` (retries,
+//! Sources: `claim_next_task` (takes what is pending and due, or running with an expired lease), `run_claimed_task` (retries,
 //! expiry, cancellation, dead letters) and `resolve_signal_wait` of senpuki 0.3.0 and stent 1.1.2.
 
 mod again;
@@ -22,7 +22,7 @@ pub use crate::state::State;
 pub(crate) use again::{backoff, backs_off, runs_again};
 pub use zone::{ZoneDoubt, likely_ahead, zone_doubt};
 
-/// The state of an execution whose end is stored; `None` for one that goes on.
+/// The state of an execution whose end is stored; `None` for one that has not ended.
 fn ended(state: &ExecutionState) -> Option<State> {
     match state {
         ExecutionState::Completed => Some(State::Completed),
@@ -290,7 +290,7 @@ fn zone_note(zone: &Zone) -> String {
     )
 }
 
-/// How an execution without open tasks came about, as far as its root tells.
+/// How an execution without open tasks came about, as far as its root task shows.
 fn stranded(look: &Whole, now: Wall) -> String {
     let root = look.tasks.iter().rfind(|task| task.kind == TaskKind::Orchestrator && task.parent_task_id.is_none());
     match root {

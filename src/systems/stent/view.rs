@@ -1,4 +1,4 @@
-//! How executions, tasks and dead letters are told: neutral rows, fields and sections. Counts are in `counts.rs`, lists in
+//! How executions, tasks and dead letters are shown: neutral rows, fields and sections. Counts are in `counts.rs`, lists in
 //! `rows.rs`, the tree of tasks in `tree.rs`, single values in `values.rs`.
 
 mod counts;
@@ -47,7 +47,7 @@ fn payload_fields(args: Option<&[u8]>, kwargs: Option<&[u8]>, result: Option<&[u
     ]
 }
 
-/// What an id names: an execution, a task, or a dead letter whose task is gone.
+/// What an id names: an execution, a task, or a dead letter whose task no longer exists.
 pub(crate) fn found(look: Look, zone: &Zone) -> Vec<Record> {
     let clock = Clock::new(zone, look.now);
     let mut all = Vec::new();

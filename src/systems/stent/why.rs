@@ -24,9 +24,9 @@ pub(super) struct Facts<'a> {
     pub alike: Option<u64>,
 }
 
-/// How long a task may wait for a worker before somebody asks why.
+/// How long a task may wait for a worker before its queue is examined.
 const PATIENCE: i64 = 60_000_000;
-/// How long a queue may see no task begun before its workers count as gone.
+/// How long a queue may have no task started before its workers count as lost.
 const SILENCE: i64 = 300_000_000;
 /// How long a signal may be waited for before it is worth a warning.
 const LONG_WAIT: i64 = 3_600_000_000;
@@ -197,7 +197,7 @@ fn wrong_time_zone(tasks: &[Task], now: Wall) -> Option<Cause> {
     })
 }
 
-/// It has not ended and nothing is left that would bring it further.
+/// It has not ended and has no runnable task left.
 fn stranded(whole: &Whole, state: State) -> Option<Cause> {
     (state == State::Stranded).then(|| {
         let text = match whole.completed_root() {
@@ -258,7 +258,7 @@ fn child_failed(whole: &Whole, state: State) -> Option<Cause> {
     Some(Cause::stated("step_failed", stated_by, Severity::Warning, text))
 }
 
-/// Its letters wait for a person. Those of an execution that completed are nobody's loss ([`outlived`]).
+/// Its dead letters wait for a person. Those of a completed execution do not matter ([`outlived`]).
 fn dead_lettered(whole: &Whole, others: Option<u64>) -> Option<Cause> {
     let letter = whole.letters.first().filter(|_| whole.execution.state != ExecutionState::Completed)?;
     let count = whole.letters.len();
@@ -272,7 +272,7 @@ fn dead_lettered(whole: &Whole, others: Option<u64>) -> Option<Cause> {
     )
 }
 
-/// Its expiry has passed and no worker has come by to end it.
+/// Its expiry has passed and no worker has ended it.
 fn overdue(whole: &Whole, state: State, now: Wall) -> Option<Cause> {
     if state != State::Overdue {
         return None;
@@ -373,7 +373,7 @@ fn no_worker(facts: &Facts<'_>) -> Option<Cause> {
         return Some(Cause::likely("passed_over", Severity::Critical, text).with_next(next));
     }
     behind(match activity.last_begun.filter(|_| activity.running == 0) {
-        // Its last worker may have gone a moment ago, or takes little else.
+        // Its last worker may have stopped a moment ago, or takes few other tasks.
         Some(begun) => format!(
             "{step} has waited {waited}: {ready} ready in {queue}, none runs; the last was begun {} ago",
             humane(since(Some(begun), facts.now))
@@ -459,7 +459,7 @@ fn named(payload: Option<&[u8]>, out: &mut Vec<Related>) {
     out.extend(ids.into_iter().map(|id| Related::likely(id, Relation::MentionedIn(Place::Arguments))));
 }
 
-/// What an execution hangs together with: tasks that did not go well, letters, and what its arguments and tags name.
+/// What is related to an execution: failed tasks, dead letters, and what its arguments and tags name.
 pub(super) fn related_to_execution(whole: &Whole, now: Wall) -> Vec<Related> {
     let completed = whole.execution.state == ExecutionState::Completed;
     let odd = |task: &&Task| {
@@ -478,7 +478,7 @@ pub(super) fn related_to_execution(whole: &Whole, now: Wall) -> Vec<Related> {
     out
 }
 
-/// What a task hangs together with.
+/// What is related to a task.
 pub(super) fn related_to_task(task: &Task) -> Vec<Related> {
     let ids = [
         (&task.execution_id, Relation::Execution),

@@ -1,5 +1,6 @@
-//! The few words that all that is told has in common.
+//! Words that all texts share.
 
+pub(crate) use sen_model::text::many;
 use sen_model::time::humane;
 use sen_model::time::wall::Wall;
 
@@ -16,12 +17,4 @@ pub(crate) fn name(step: Option<&str>) -> &str {
 /// How long ago something was.
 pub(crate) fn since(from: Option<Wall>, now: Wall) -> String {
     from.map_or_else(|| "an unknown time".into(), |from| span(from, now))
-}
-
-/// `1 task`, `3 tasks`.
-pub(crate) fn many(count: impl Into<i128>, noun: &str) -> String {
-    match count.into() {
-        1 => format!("1 {noun}"),
-        count => format!("{count} {noun}s"),
-    }
 }

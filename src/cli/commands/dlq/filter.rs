@@ -180,13 +180,13 @@ pub async fn planned<'a>(
         // What matches nothing has no say.
         let matches = |action: &dyn PreparedAction| {
             let plan = action.plan();
-            plan.targets > 0 || plan.set.as_ref().is_some_and(|set| !set.skipped.is_empty())
+            plan.targets() > 0 || plan.skipped() > 0
         };
         let some = plans.iter().any(|(_, action, _)| matches(&**action));
         let mut first = true;
         plans.retain(|(_, action, _)| matches(&**action) || (!some && std::mem::take(&mut first)));
     }
-    let nothing = plans.iter().all(|(_, action, _)| action.plan().targets == 0);
+    let nothing = plans.iter().all(|(_, action, _)| action.plan().targets() == 0);
     if nothing && let Some((_, error)) = refused.pop() {
         return Err(error);
     }

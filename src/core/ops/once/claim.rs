@@ -81,9 +81,7 @@ impl Client {
 }
 
 fn plan(key: &str, database: &str) -> Plan {
-    let mut plan = Plan::new(format!("run work once under {}", named(key)), database, Risk::Safe);
-    plan.targets = 1;
-    plan
+    Plan::new(database, Risk::Safe).announcing(1, |_| format!("run work once under {}", named(key)))
 }
 
 /// `host:pid-operation`: readable as the library's own, and unique to this one attempt.

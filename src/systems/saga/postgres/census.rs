@@ -1,4 +1,4 @@
-//! What is in the tables, counted: sagas by judged state, messages by status, and what should have gone on by itself.
+//! What is in the tables, counted: sagas by judged state, messages by status, and what should have progressed by itself.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ fn ignored(model: &Model, inbox: &Table) -> Result<Sql> {
 
 const _: () = assert!(OVERDUE == 5 * 60_000_000 && LATE == OVERDUE);
 
-/// Waits for an event of a type whose time is over, in tables that cannot hold TIMEOUT. Where only newer versions would write
+/// Timed-out waits for an event of a type, in tables that cannot hold TIMEOUT. Where only newer versions would write
 /// it, only those that a poll should have picked up long ago count.
 fn unwritable(model: &Model, surely: bool) -> Result<Sql> {
     let sql =

@@ -1,15 +1,14 @@
-//! Lists of sagas: only the conditions that were asked for stand in the statement, in forms an index can serve.
+//! Lists of sagas: the statement holds only the given conditions, in forms an index can serve.
 
 use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
-use super::sql::{CLOCK, Param, cast, clock, judge, saga, select, table};
-use crate::port::{Bound, Order, SagaQuery, Sagas, micros};
+use super::sql::{Param, Scope, cast, judge, listed, saga, select, table};
+use crate::port::{Order, SagaQuery, Sagas};
 use crate::shape::Model;
 use crate::state::State;
 use sen_model::error::Result;
-use sen_stores::postgres::read::{Query, chunks};
 use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::sql::Sql;
 
@@ -100,8 +99,6 @@ pub(super) async fn list(link: &Arc<SharedConnection>, model: &Model, query: &Sa
     sources.dedup();
     // What cannot be judged can have any status at all.
     let sources = Some(sources).filter(|_| judged.is_some() && states.clone().all(|state| !state.stored().is_empty()));
-    let (since, until) = (Bound::of(query.since), Bound::of(query.until));
-    let older = query.older_than.map(micros);
     let params: Vec<Param<'_>> = vec![
         (&stored, Type::TEXT_ARRAY),
         (&judged, Type::TEXT_ARRAY),
@@ -109,15 +106,10 @@ pub(super) async fn list(link: &Arc<SharedConnection>, model: &Model, query: &Sa
         (&query.name, Type::TEXT),
         (&query.aggregation, Type::TEXT),
         (&query.error, Type::TEXT),
-        (&since.at, Type::INT8),
-        (&since.ago, Type::INT8),
-        (&until.at, Type::INT8),
-        (&until.ago, Type::INT8),
-        (&older, Type::INT8),
-        (&query.limit, Type::INT8),
-        (&query.payloads, Type::BOOL),
     ];
-    let (now, rows) = link.snapshot_stream(&Query::new(&CLOCK, []), &Query::new(&sql, params)).await?;
+    let &SagaQuery { since, until, older_than, limit, payloads, .. } = query;
+    let scope = Scope { since, until, older_than, limit, payloads };
     let shown = model.state.shown();
-    Ok(Sagas { now: clock(&now), chunks: Box::pin(chunks(rows, move |row| saga(row, &shown))) })
+    let (now, chunks) = listed(link, &sql, params, scope, move |row| saga(row, &shown)).await?;
+    Ok(Sagas { now, chunks })
 }

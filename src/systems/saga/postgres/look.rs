@@ -106,7 +106,7 @@ fn add_message(sagas: &mut [Observed], message: Message) {
     }
 }
 
-/// What is asked for, newest change first.
+/// The messages, newest change first.
 pub(super) async fn look(link: &Arc<SharedConnection>, models: &Models, what: &SagaSelector<'_>) -> Result<Look> {
     let mut questions = vec![(About::Clock, CLOCK.clone())];
     for model in &models.models {

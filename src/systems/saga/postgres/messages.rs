@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::sql::{CLOCK, Param, cast, clock, table, wanted};
-use crate::port::{Bound, MessageQuery, Messages, Requeued, SeenMessage, micros};
+use super::sql::{Param, Scope, cast, listed, table, wanted};
+use crate::port::{MessageQuery, Messages, Requeued, SeenMessage, micros};
 use crate::record::{Mailbox, Message, uuid};
 use crate::rules;
 use crate::shape::{Model, Models, Table};
@@ -14,7 +14,7 @@ use sen_model::error::Result;
 use sen_model::permit::WritePermit;
 use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::outcome::{Proof, Written};
-use sen_stores::postgres::read::{Query, chunks};
+use sen_stores::postgres::read::Query;
 use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::postgres::write::{Left, free};
 use sen_stores::sql::Sql;
@@ -174,8 +174,7 @@ pub(super) async fn list(
     let known = |status: &&String| field.is_some_and(|field| field.labels.is_empty() || field.labels.contains(status));
     let statuses: Vec<&String> = query.statuses.iter().filter(known).collect();
     let saga = query.saga.as_deref().and_then(uuid);
-    let (since, until) = (Bound::of(query.since), Bound::of(query.until));
-    let (dead, older) = (query.dead.map(micros), query.older_than.map(micros));
+    let dead = query.dead.map(micros);
     let params: Vec<Param<'_>> = vec![
         (&ids, Type::TEXT_ARRAY),
         (&query.ids, Type::TEXT_ARRAY),
@@ -185,17 +184,12 @@ pub(super) async fn list(
         (&query.saga, Type::TEXT),
         (&query.topic, Type::TEXT),
         (&query.error, Type::TEXT),
-        (&since.at, Type::INT8),
-        (&since.ago, Type::INT8),
-        (&until.at, Type::INT8),
-        (&until.ago, Type::INT8),
-        (&older, Type::INT8),
-        (&query.limit, Type::INT8),
-        (&query.payloads, Type::BOOL),
     ];
-    let (now, rows) = link.snapshot_stream(&Query::new(&CLOCK, []), &Query::new(&sql, params)).await?;
+    let &MessageQuery { since, until, older_than, limit, payloads, .. } = query;
+    let scope = Scope { since, until, older_than, limit, payloads };
     let shown = box_.shown();
-    Ok(Messages { now: clock(&now), chunks: Box::pin(chunks(rows, move |row| message(row, kind, &shown))) })
+    let (now, chunks) = listed(link, &sql, params, scope, move |row| message(row, kind, &shown)).await?;
+    Ok(Messages { now, chunks })
 }
 
 /// The table as `m`, joined with what was seen of its rows as `w`.
@@ -207,7 +201,7 @@ fn as_seen(sql: Sql, box_: &Table) -> Result<Sql> {
     ))
 }
 
-/// The messages that are as seen, although nobody else holds them. $1 ids, $2 statuses, $3 last changes as seen.
+/// The messages that are unchanged and not locked. $1 ids, $2 statuses, $3 last changes as seen.
 fn left(box_: &Table) -> Result<Sql> {
     let sql = Sql::new(
         "WITH wanted AS (SELECT * FROM unnest($1::text[], $2::text[], $3::int8[]) AS w (id, status, seen))
@@ -222,7 +216,7 @@ fn requeue_statement(models: &Models, kind: Mailbox, box_: &Table) -> Result<Sql
         "WITH wanted AS (SELECT * FROM unnest($1::text[], $2::text[], $3::int8[]) AS w (id, status, seen)),
         locked AS (SELECT m.id FROM ",
     );
-    // A row that is locked at this moment belongs to a process that lives: it is left to that.
+    // A locked row belongs to a live process, which keeps it.
     let sql = as_seen(sql, box_)?.then(" FOR UPDATE OF m SKIP LOCKED), changed AS (UPDATE ");
     let sql = table(sql, box_)?.then(" AS m SET status = 'PENDING'");
     let sql = cast(sql, box_, "status")?.then(", next_attempt_at = now(), updated_at = now()").then(match kind {

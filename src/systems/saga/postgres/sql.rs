@@ -1,15 +1,23 @@
 //! What the statements share: names and types from the catalogue, the columns of a saga, and its state judged by the server.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::Stream;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
+use crate::port::{Bound, micros};
 use crate::record::{Awaiting, Later, Saga, Status};
 use crate::shape::{Model, Table};
 use crate::state::{BETWEEN, OVERDUE};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::ident::Ident;
-use sen_model::time::Timestamp;
+use sen_model::time::{Timestamp, When};
 use sen_stores::postgres::decode::Cells;
+use sen_stores::postgres::read::{Query, chunks};
+use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::sql::Sql;
 
 /// A parameter with its type.
@@ -20,6 +28,42 @@ pub(super) static CLOCK: Sql = Sql::new("SELECT now()");
 
 pub(super) fn clock(rows: &[Row]) -> Timestamp {
     rows.first().and_then(|row| Cells::new(row).time(0)).unwrap_or(Timestamp::NEG_INFINITY)
+}
+
+/// What the statements of lists end with, in this order of parameters: since, since ago, until, until ago, older than, limit,
+/// whether payloads are wanted.
+pub(super) struct Scope {
+    pub since: Option<When>,
+    pub until: Option<When>,
+    pub older_than: Option<Duration>,
+    pub limit: Option<i64>,
+    pub payloads: bool,
+}
+
+/// Rows as they come.
+type Streamed<T> = Pin<Box<dyn Stream<Item = Result<Vec<T>>> + Send>>;
+
+/// The database's clock, and what `make` makes of the rows of a list: `params`, then those of `scope`.
+pub(super) async fn listed<T: Send + 'static>(
+    link: &Arc<SharedConnection>,
+    sql: &Sql,
+    mut params: Vec<Param<'_>>,
+    scope: Scope,
+    make: impl Fn(&Row) -> T + Send + 'static,
+) -> Result<(Timestamp, Streamed<T>)> {
+    let (since, until) = (Bound::of(scope.since), Bound::of(scope.until));
+    let older = scope.older_than.map(micros);
+    params.extend([
+        (&since.at as &(dyn ToSql + Sync), Type::INT8),
+        (&since.ago, Type::INT8),
+        (&until.at, Type::INT8),
+        (&until.ago, Type::INT8),
+        (&older, Type::INT8),
+        (&scope.limit, Type::INT8),
+        (&scope.payloads, Type::BOOL),
+    ]);
+    let (now, rows) = link.snapshot_stream(&Query::new(&CLOCK, []), &Query::new(sql, params)).await?;
+    Ok((clock(&now), Box::pin(chunks(rows, make))))
 }
 
 /// `"schema"."table"`.
@@ -111,7 +155,7 @@ pub(super) fn select(model: &Model, alone: bool, context: &'static str) -> Resul
                 'awaiting_until', s.context::jsonb -> 'awaiting_until')::text END, ",
     );
     let sql = if alone { sql.then("NULL::text") } else { later(sql, model)? };
-    // Of a saga alone its steps are asked for, too, and tell.
+    // For a single saga its steps are read, too, and show it.
     let sql = if model.keeps_history() || (alone && model.history.is_some()) {
         rolled_back(sql.then(", CASE WHEN s.status::text = 'FAILED' THEN "), model)?.then(" END, ")
     } else {
@@ -153,7 +197,7 @@ pub(super) fn saga(row: &Row, shown: &str) -> Saga {
     }
 }
 
-/// At most so many sagas of one aggregation or trace are looked at.
+/// The maximum number of sagas of one aggregation or trace.
 const SAME: &str = " ORDER BY s.updated_at DESC LIMIT 20";
 
 /// Parameters: $1 the id as a UUID or NULL, $2 the id as typed, $3 whether only the id counts.

@@ -11,7 +11,7 @@ use sen_model::verdict::Severity;
 /// A message that was claimed and is unchanged for this long counts as a dead letter.
 pub const LEFT: Duration = Duration::from_secs(600);
 
-/// How grave a message in trouble is by itself, wherever it is told: one that failed, one that is due for long, and one whose
+/// The severity of a message in trouble: one that failed, one that is long overdue, and one whose
 /// claim is old, for which a living process may still be at work.
 pub const TROUBLE: Severity = Severity::Warning;
 
@@ -25,7 +25,7 @@ pub(crate) fn is_dead(message: &Message) -> bool {
     message.status == "FAILED" || old_claim(message)
 }
 
-/// What a replay of a message would come to.
+/// Whether a message can be replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Replayability {
     /// It is made due again.

@@ -1,4 +1,4 @@
-//! Writing, each in one IMMEDIATE transaction: what was seen is compared first, and nobody can come between.
+//! Writing, each in one IMMEDIATE transaction: what was seen is compared first, with no writer in between.
 
 use std::collections::BTreeMap;
 
@@ -181,7 +181,7 @@ fn note(db: &Transaction<'_>, history: &Table, stored: &str, entry: &Entry, fres
 pub(super) fn ingest(db: &mut Connection, inbox: &Table, event: &Event, source: &str) -> Result<bool> {
     let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
     let (clock, _) = now(&writing)?;
-    // The column is unique in the library's own tables; asked for here, because nothing else makes it so.
+    // The column is unique in the library's own tables; checked here, because other tables may lack that constraint.
     let known = table(Sql::new("SELECT 1 FROM "), inbox)?.then(" WHERE event_id = ?1");
     let known = writing.query_row(known.as_str(), params![event.id], |_| Ok(())).optional().map_err(error_from)?;
     if known.is_some() {

@@ -1,4 +1,4 @@
-//! Values as SQLite holds them: of any type in any column.
+//! Values as SQLite stores them: of any type in any column.
 
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
@@ -63,7 +63,7 @@ pub(super) fn hex(id: &str) -> String {
     id.chars().filter(|c| *c != '-').collect()
 }
 
-/// A UUID in the form of another one that stands there.
+/// A UUID in the form of another stored one.
 pub(super) fn like(id: &str, stored: &str) -> String {
     if stored.contains('-') { id.to_owned() } else { hex(id) }
 }

@@ -18,7 +18,7 @@ use sen_model::time::{Timestamp, When};
 use sen_stores::sql::Sql;
 use sen_stores::sqlite::{Sqlite, error_from};
 
-/// Rows that travel at once.
+/// Rows per chunk.
 const CHUNK: usize = 256;
 
 const fn order_by(order: Order, descending: bool) -> &'static str {
@@ -173,8 +173,8 @@ pub(super) async fn messages(
 
 type Chunks<T> = std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<Vec<T>>> + Send>>;
 
-/// Reads row after row on the connection's thread and hands on what `read` keeps, up to a limit and as long as the stream is
-/// there.
+/// Reads rows on the connection's thread and sends what `read` keeps, up to a limit and as long as the stream is
+/// open.
 async fn streamed<T: Send + 'static>(
     db: &Arc<Sqlite>,
     sql: Sql,

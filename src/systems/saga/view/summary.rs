@@ -1,4 +1,4 @@
-//! A census as a neutral survey. Pure.
+//! A census as a neutral summary. Pure.
 
 use super::rows::{BOX_STATUSES, lower};
 use crate::port::{Census, Group};
@@ -33,7 +33,7 @@ columns! {
     "oldest", "OLDEST CHANGE", Whole => Value::time(group.oldest);
 }
 
-/// A census as a neutral survey.
+/// A census as a neutral summary.
 pub(crate) fn summary(models: &Models, census: &Census) -> Summary {
     let now = census.now.unwrap_or_else(Timestamp::here);
     let counts: Vec<(State, Count)> = State::ALL

@@ -10,6 +10,7 @@ use sen_model::plan::{Plan, Risk, Set};
 use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction};
 use sen_model::report::{Item, Outcome, Report, suppressed};
 use sen_model::subject::Subject;
+use sen_model::text::many;
 
 use super::items::item;
 use super::rules;
@@ -18,9 +19,9 @@ use crate::letters::targets::{DeadLetterRef, Places, TargetSet};
 use crate::names;
 use crate::plan::CleanupAction;
 
-/// So many executions go in one transaction.
+/// How many executions are removed in one transaction.
 const BATCH: usize = 200;
-/// What a removal is about.
+/// The tables that a removal deletes from.
 const TABLES: &str = "executions, tasks, execution_progress, signals, execution_counters or execution_state";
 
 impl Stent {
@@ -56,8 +57,7 @@ impl Stent {
                 chosen.push(&execution.id, Some(execution.completed_at));
             }
         }
-        set.count = chosen.len() as u64;
-        if set.count > 0 {
+        if !chosen.is_empty() {
             set.warnings.push("their tasks, progress, signals, counters and state go with them, for good".into());
         }
         let skipped = [
@@ -66,12 +66,10 @@ impl Stent {
         ];
         set.skipped =
             skipped.iter().filter(|(count, _)| *count > 0).map(|(count, why)| ((*why).to_owned(), *count)).collect();
-        let noun = if set.count == 1 { "execution" } else { "executions" };
-        let mut plan =
-            Plan::new(format!("clean up {} ended {noun}", set.count), self.store.database(), Risk::Dangerous);
-        plan.targets = set.count;
+        let mut plan = Plan::new(self.store.database(), Risk::Dangerous);
         plan.set = Some(set);
-        Ok(Prepared::boxed(self, plan, CleanupAction(chosen)))
+        let summary = |count| format!("clean up {}", many(count, "ended execution"));
+        Ok(Prepared::boxed(self, plan, CleanupAction(chosen), summary))
     }
 }
 

@@ -5,7 +5,7 @@ use sen_model::report::{Item, Outcome};
 
 use crate::names;
 
-/// Both names of a channel: whether Stent or Senpuki listens cannot be told from the tables.
+/// Both names of a channel: the tables do not show whether Stent or Senpuki listens.
 pub(super) fn announce(observer: &dyn Observer, kind: &str, id: &str, state: &str) {
     let message = serde_json::json!({ format!("{kind}_id"): id, "state": state }).to_string();
     for library in ["stent", "senpuki"] {

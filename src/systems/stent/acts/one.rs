@@ -40,7 +40,7 @@ impl Stent {
         ids: &[String],
         verify: Option<Duration>,
     ) -> Result<Box<dyn PreparedAction + '_>> {
-        let mut plan = self.plan_of(format!("cancel {}", many(ids.len() as u64, "execution")), ids);
+        let mut plan = self.plan_of(ids);
         let mut targets = Vec::new();
         for id in ids {
             let Some(whole) = self.whole(id).await? else {
@@ -62,7 +62,7 @@ impl Stent {
     }
 
     pub(super) async fn plan_complete(&self, ids: &[String]) -> Result<Box<dyn PreparedAction + '_>> {
-        let mut plan = self.plan_of(format!("complete {}", many(ids.len() as u64, "execution")), ids);
+        let mut plan = self.plan_of(ids);
         let mut targets = Vec::new();
         for id in ids {
             let look = self.store.find(id, 0, false).await?;
@@ -81,19 +81,18 @@ impl Stent {
         Ok(self.prepared(plan, ExecutionAct::Complete, targets))
     }
 
-    fn plan_of(&self, summary: String, ids: &[String]) -> Plan {
+    fn plan_of(&self, ids: &[String]) -> Plan {
         let risk = if ids.len() > 1 { Risk::Dangerous } else { Risk::Safe };
-        Plan::new(summary, self.store.database(), risk)
+        Plan::new(self.store.database(), risk)
     }
 
-    fn prepared(
-        &self,
-        mut plan: Plan,
-        act: ExecutionAct,
-        targets: Vec<ExecutionTarget>,
-    ) -> Box<dyn PreparedAction + '_> {
-        plan.targets = targets.len() as u64;
-        Prepared::boxed(self, plan, ExecutionAction { act, targets })
+    fn prepared(&self, plan: Plan, act: ExecutionAct, targets: Vec<ExecutionTarget>) -> Box<dyn PreparedAction + '_> {
+        let what = match &act {
+            ExecutionAct::Signal { name, .. } => format!("send the signal {} to", named(name)),
+            other => other.name().to_owned(),
+        };
+        let summary = |count| format!("{what} {}", many(count, "execution"));
+        Prepared::boxed(self, plan, ExecutionAction { act, targets }, summary)
     }
 
     /// Makes the change of one execution.
@@ -169,7 +168,7 @@ impl Stent {
     ) -> Item {
         let told = |stopped| told(stopped, expires);
         let running: Vec<String> = stopped.iter().filter(|task| task.running).map(|task| task.id.clone()).collect();
-        // What waits for a signal goes on when another step of it was stopped, and nothing shows that it has ended but that.
+        // A task that waits for a signal continues when another step of it was stopped; nothing else shows its end.
         let told_of = usize::from(
             stopped.iter().any(|task| task.left.is_some()) && stopped.iter().any(|task| task.left.is_none()),
         );
@@ -224,7 +223,7 @@ impl Stent {
     }
 
     /// Re-reads an execution whose guard did not match.
-    /// `seen` is its state where that was all that the guard asked for: if it is still so, the database kept the change out.
+    /// `seen` is its state where the guard compared nothing else: if that is unchanged, the database kept the change out.
     pub(super) async fn what_is_there(&self, id: &str, seen: Option<&str>, wanted: &str) -> Item {
         match self.whole(id).await {
             Ok(Some(whole)) => {
@@ -264,8 +263,7 @@ impl Stent {
                 "this version of the tables has no signals (before senpuki 0.2)",
             ));
         }
-        let summary = format!("send the signal {} to 1 execution", named(name));
-        let mut plan = Plan::new(summary, self.store.database(), Risk::Safe);
+        let mut plan = Plan::new(self.store.database(), Risk::Safe);
         let mut targets = Vec::new();
         match self.signallable(id, name, replace).await? {
             Ok(target) => targets.push(target),
@@ -322,7 +320,7 @@ impl Stent {
         })
     }
 
-    /// A waiter looks for the signal and, when it finds none, begins to wait: two steps, and ours may come between them. So
+    /// A waiter looks for the signal and, when it finds none, begins to wait: two steps, and ours may fall between them. So
     /// the signal is watched until it is read, or for a while.
     async fn linger(&self, signal: &Signal<'_>, permit: &WritePermit) -> Option<String> {
         let end = Uptime::now().plus(LINGER);

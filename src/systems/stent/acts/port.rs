@@ -19,10 +19,10 @@ pub trait ActStore: Send + Sync {
     /// How an execution stands, and which of these tasks a worker has written since they were stopped at `error`.
     async fn watch(&self, id: &str, tasks: &[String], error: Option<&[u8]>) -> Result<Watched>;
 
-    /// Sends a signal and wakes who waits for it; `None` when it may not be sent (any more).
+    /// Sends a signal and wakes the task that waits for it; `None` when it may not be sent (any more).
     async fn send(&self, send: &Signal<'_>, permit: &WritePermit) -> Result<Option<Sent>>;
 
-    /// Wakes who waits for a signal that has been sent and not been read.
+    /// Wakes the task that waits for a signal that was sent and not read.
     async fn wake(&self, send: &Signal<'_>, permit: &WritePermit) -> Result<Sent>;
 
     /// Executions that ended before `before`, oldest first: at most `limit`.
@@ -67,7 +67,7 @@ pub struct Complete<'a> {
 pub struct Stopped {
     /// The task.
     pub id: String,
-    /// Whether a worker was at it.
+    /// Whether a worker was running it.
     pub running: bool,
     /// Which.
     pub worker: Option<String>,
@@ -78,7 +78,7 @@ pub struct Stopped {
 /// A cancelled execution, looked at again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watched {
-    /// Its state; `None` when it is gone.
+    /// Its state; `None` when it no longer exists.
     pub state: Option<String>,
     /// Those of the tasks that a worker has written since.
     pub written: Vec<String>,
@@ -91,11 +91,11 @@ pub struct Signal<'a> {
     pub id: &'a str,
     /// The signal's name.
     pub name: &'a str,
-    /// What it carries, in the execution's codec.
+    /// Its payload, in the execution's codec.
     pub payload: &'a [u8],
     /// The task that waits for it: once that has ended, no signal of the name is read any more. `None` where every wait is new.
     pub waiter: Option<&'a str>,
-    /// Whether it takes the place of one that nobody has read.
+    /// Whether it replaces an unread signal of that name.
     pub replace: bool,
     /// By how many microseconds the workers' clock is ahead of UTC.
     pub ahead: i64,
@@ -103,12 +103,12 @@ pub struct Signal<'a> {
     pub note: &'a str,
 }
 
-/// What a signal has come to.
+/// The result of sending a signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
     /// The task that was waiting and is woken now.
     pub woken: Option<String>,
-    /// Whether nobody has read it yet.
+    /// Whether it is still unread.
     pub unread: bool,
 }
 

@@ -306,7 +306,7 @@ mod tests {
         }
     }
 
-    /// Whether nothing goes on depends on what is stopped beside a wait, and on what runs above it.
+    /// Whether a wait is left alone depends on what is stopped beside it, and on what runs above it.
     #[test]
     fn a_cancel_says_when_error_handling_may_run() {
         let root = row("t0", None, "orchestrator", "running");

@@ -1,4 +1,4 @@
-//! What other tools made of the same letters at the same time: it is found and said.
+//! Tasks that other tools made of the same dead letters at the same time: they are found and reported.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,13 +10,13 @@ use super::handle::StentLetters;
 use super::targets::{DeadLetterRef, TargetSet};
 use crate::names;
 
-/// So many tasks are looked up at once when copies are sought.
+/// How many tasks are looked up at once in the search for copies.
 const SOUGHT: usize = 1000;
-/// From so many letters on one pass over all tasks finds copies faster than asking about each letter.
+/// From this many dead letters on, one pass over all tasks finds copies faster than a query for each.
 const MANY: usize = 5000;
 
 impl StentLetters {
-    /// Another tool can replay the same letters at the same time; what it made beside ours is said.
+    /// Another tool can replay the same dead letters at the same time; the tasks it made are reported.
     pub(super) async fn report_copies(
         &self,
         chosen: &TargetSet,

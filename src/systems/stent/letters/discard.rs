@@ -18,7 +18,7 @@ use super::targets::{DeadLetterRef, Places, TargetSet};
 use super::view;
 use crate::names::dead_letter;
 
-/// So many letters go into one transaction.
+/// How many dead letters are removed in one transaction.
 const BATCH: usize = 200;
 
 /// Letters of a set that are written out and removed.

@@ -1,4 +1,4 @@
-//! Stent's dead letters in one database: the store, and what every question about them begins with.
+//! Stent's dead letters in one database: the store, and what its queries share.
 
 use futures_util::TryStreamExt as _;
 use sen_model::error::Result;

@@ -120,8 +120,7 @@ impl StentLetters {
         warnings: Vec<String>,
     ) -> Result<Box<dyn PreparedAction + '_>> {
         let replays = act != LetterAct::Discard;
-        let number = gathered.chosen.len() as u64;
-        let mut plan = Plan::new(format!("{verb} {}", many(number, "dead letter")), self.store.database(), risk);
+        let mut plan = Plan::new(self.store.database(), risk);
         let moment = |wall: Option<Wall>| wall.map(|wall| self.zone.moment(wall));
         let (preview, more) = if replays { self.preview(&gathered.roots).await? } else { (Vec::new(), false) };
         let beyond = Beyond {
@@ -129,11 +128,10 @@ impl StentLetters {
             tasks: more.then_some(TASKS as u64),
         };
         plan.set = Some(Set {
-            count: number,
             oldest: moment(gathered.oldest),
             newest: moment(gathered.newest),
             sample: self.sample(&gathered.chosen).await?,
-            warnings: if number > 0 { warnings } else { Vec::new() },
+            warnings: if gathered.chosen.is_empty() { Vec::new() } else { warnings },
             preview,
             beyond,
             skipped: gathered
@@ -142,9 +140,9 @@ impl StentLetters {
                 .map(|(replayability, count)| (replayability.why().to_owned(), *count))
                 .collect(),
         });
-        plan.targets = number;
         plan.refused = gathered.refused;
-        Ok(Prepared::boxed(self, plan, LetterAction { act, chosen: gathered.chosen }))
+        let summary = |count| format!("{verb} {}", many(count, "dead letter"));
+        Ok(Prepared::boxed(self, plan, LetterAction { act, chosen: gathered.chosen }, summary))
     }
 
     /// Looks at every letter that matches and keeps those that `judge` takes.

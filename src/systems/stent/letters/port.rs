@@ -40,14 +40,14 @@ pub trait LetterStore: Send + Sync {
     /// The tasks of the executions of those of these letters that are orchestrators, but for orchestrators: at most `limit`.
     async fn around(&self, letters: &[String], ahead: i64, limit: usize) -> Result<Vec<Around>>;
 
-    /// Tasks that do the same work as those that replays of these letters made: the task of ours, and the other.
+    /// Tasks that do the same work as those that replays of these dead letters made: our task, and the other.
     async fn copies(&self, letters: &[DeadLetterRef]) -> Result<Vec<(String, String)>>;
 
     /// Which of these tasks a record beside their execution names as made by a replay of this program.
     async fn recorded(&self, tasks: &[String]) -> Result<Vec<String>>;
 
     /// Executions with more than one orchestrator that has not failed: the execution, and each of those tasks. One pass over
-    /// the tasks, for when so many letters were replayed that asking about each would take longer.
+    /// the tasks, for sets so large that a query for each dead letter would take longer.
     async fn twins(&self) -> Result<Vec<(String, String)>>;
 }
 
@@ -64,7 +64,7 @@ pub struct LetterQuery {
     pub step: Option<String>,
     /// Whose reason contains this text.
     pub error: Option<String>,
-    /// Given up on by workers whose name begins so.
+    /// Failed permanently on workers with this name prefix.
     pub worker: Option<String>,
     /// Died at or after this.
     pub since: Option<Wall>,
@@ -74,7 +74,7 @@ pub struct LetterQuery {
     pub unordered: bool,
     /// Newest first.
     pub newest_first: bool,
-    /// At most so many.
+    /// The maximum number.
     pub limit: Option<i64>,
     /// Whether step, reason, queue, worker are wanted.
     pub texts: bool,
@@ -97,7 +97,7 @@ pub struct Fact {
     pub id: String,
     /// When it was moved here.
     pub moved_at: Option<Wall>,
-    /// What its standing rests on.
+    /// What its replayability is judged by.
     pub replay_facts: ReplayFacts,
     /// The execution it belongs to.
     pub execution_id: Option<String>,
@@ -107,7 +107,7 @@ pub struct Fact {
     pub reason: Option<String>,
     /// The queue.
     pub queue: Option<String>,
-    /// Who gave up.
+    /// The worker on which it failed permanently.
     pub worker: Option<String>,
     /// How often it had been tried again.
     pub retries: Option<i64>,
@@ -122,7 +122,7 @@ pub struct Batch<'a> {
     pub letters: &'a [DeadLetterRef],
     /// Into this queue instead of their own.
     pub queue: Option<&'a str>,
-    /// Also those whose replay makes no sense.
+    /// Also those whose replay is not useful.
     pub force: bool,
     /// By how many microseconds the workers' clock is ahead of UTC.
     pub ahead: i64,

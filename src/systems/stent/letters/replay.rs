@@ -20,11 +20,11 @@ use super::rules::{Replayability, replayability};
 use super::targets::{DeadLetterRef, Places, TargetSet};
 use crate::names::dead_letter;
 
-/// So many letters go into one transaction unless told otherwise.
+/// How many dead letters are replayed in one transaction by default.
 const BATCH: u32 = 500;
-/// More than this would hold locks for too long.
+/// A larger batch would hold locks for too long.
 const LARGEST: u32 = 1000;
-/// From so many letters on a second connection shares the work.
+/// From this many dead letters on, a second connection shares the work.
 const MANY: usize = 5000;
 /// How often a batch is tried again when its connection breaks.
 const TRIES: u32 = 3;

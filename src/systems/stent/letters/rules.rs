@@ -4,7 +4,7 @@
 
 use crate::record::{ExecutionState, TaskKind, TaskState};
 
-/// How a letter stands.
+/// Whether a dead letter can be replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Replayability {
     /// A worker can run it, and that makes sense.
@@ -49,7 +49,7 @@ impl Replayability {
         }
     }
 
-    /// Why it is left alone, for people.
+    /// Why it is skipped, for people.
     pub const fn why(self) -> &'static str {
         match self {
             Self::Replayable => "it can be replayed",
@@ -78,12 +78,12 @@ impl Replayability {
     }
 }
 
-/// What the standing of a letter rests on.
+/// What the replayability of a dead letter is judged by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayFacts {
     /// What died.
     pub kind: TaskKind,
-    /// The state of its execution; `None` when that is gone.
+    /// The state of its execution; `None` when that no longer exists.
     pub execution: Option<ExecutionState>,
     /// Whether the expiry of the execution has passed.
     pub expired: bool,
@@ -98,7 +98,7 @@ pub struct ReplayFacts {
     pub readable: bool,
 }
 
-/// How a letter stands.
+/// Whether a dead letter can be replayed.
 pub fn replayability(replay_facts: &ReplayFacts) -> Replayability {
     let orchestrator = match replay_facts.kind {
         TaskKind::Orchestrator => true,
@@ -135,7 +135,7 @@ pub enum Effect {
     StoppedByCancel,
     /// It failed: it is tried again.
     TriedAgain,
-    /// It is open from the last round: it runs, too, and its result is not used.
+    /// Still open from the last round: it runs, too, and its result is not used.
     StillOpen,
     /// Its result is in `idempotency` or `cache`: it does not run.
     Answered,
@@ -173,7 +173,7 @@ impl Effect {
     }
 }
 
-/// What a replay of a letter of this kind does beyond running it, for whoever decides.
+/// What a replay of a dead letter of this kind does beyond running it, for the operator who decides.
 pub const fn consequence(kind: &TaskKind) -> &'static str {
     match kind {
         TaskKind::Orchestrator => {
@@ -183,7 +183,7 @@ pub const fn consequence(kind: &TaskKind) -> &'static str {
     }
 }
 
-/// What a forced replay of a letter that stands like this comes to.
+/// What a forced replay of such a dead letter does.
 pub const fn forced(replayability: Replayability, orchestrator: bool) -> Option<&'static str> {
     match (replayability, orchestrator) {
         (Replayability::ExecutionGone, _) => {

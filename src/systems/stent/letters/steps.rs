@@ -1,11 +1,11 @@
-//! What becomes of each step when orchestrators start anew. Pure: tasks as the stores give them, steps alike with an effect.
+//! What becomes of each step when orchestrators start anew. Pure: tasks from the stores in, steps grouped by effect out.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::rules::Effect;
 use crate::record::{TaskKind, TaskState};
 
-/// So many tasks are looked at.
+/// The maximum number of tasks that are read.
 pub const TASKS: usize = 20_000;
 
 /// A task of an execution whose orchestrator is to start anew.

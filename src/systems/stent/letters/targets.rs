@@ -29,13 +29,13 @@ impl DeadLetterRef {
 pub struct Places {
     /// These were changed.
     pub done: Vec<usize>,
-    /// These are as they were seen, nobody holds them, and the database kept the change out; of a replay also those whose
-    /// executions are not as it requires them.
+    /// Unchanged and not locked, but the database kept the change out; for a replay also those whose
+    /// executions are not in the required state.
     pub kept: Vec<usize>,
 }
 
-/// The id of the task that a replay of this letter makes: the same whoever replays it and however often, so that it cannot be
-/// made twice; another one when the letter dies again.
+/// The id of the task that a replay of this dead letter makes: the same for every operator and every try, so that it cannot be
+/// made twice; a different one when it fails again.
 pub fn fresh_id(id: &str, moved_at: Option<Wall>) -> String {
     // The namespace of names that are no domain, URL, OID or DN is one's own.
     const SPACE: Uuid = Uuid::from_u128(0x6f1b_58a4_3d0c_5b7e_9c41_2a77_d5e0_8b13);
@@ -59,7 +59,7 @@ pub struct TargetSet {
     others: Vec<String>,
 }
 
-/// In place of no time; no clock shows it.
+/// Stands for a missing time; no clock shows it.
 const NO_TIME: i64 = i64::MIN + 1;
 
 impl TargetSet {

@@ -1,4 +1,4 @@
-//! How dead letters are told: as rows, as groups, as one letter in depth, and whole for an export.
+//! How dead letters are shown: as rows, as groups, one in depth, and whole for an export.
 
 use std::collections::HashMap;
 
@@ -249,7 +249,7 @@ pub(super) fn found(fact: Fact, foresight: &Foresight, now: Timestamp, zone: &Zo
     }
 }
 
-/// What the dump tells of the task; the traceback of its error comes back.
+/// The fields of the task in the dump; returns the traceback of its error.
 fn task_fields(task: &Task, retry_for: &[String], clock: &Clock<'_>, fields: &mut Fields) -> Option<String> {
     fields.push(("parent_task_id", Value::text(task.parent_task_id.clone())));
     fields.push(("priority", int(task.priority)));

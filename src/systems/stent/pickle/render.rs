@@ -56,7 +56,7 @@ enum Part<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// Goes on with the innermost container; false when there is none left.
+    /// Continues with the innermost container; false when there is none left.
     fn next(&mut self) -> bool {
         let Some(frame) = self.frames.last_mut() else { return false };
         let (id, part) = (frame.id, frame.part);

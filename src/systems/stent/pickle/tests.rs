@@ -1,4 +1,4 @@
-//! Pickles as Python writes them, and bytes that nobody would write.
+//! Pickles as Python writes them, and malformed bytes.
 
 use proptest::prelude::*;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// A node's place in the arena.
+/// A node's index in the arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Id(u32);
 

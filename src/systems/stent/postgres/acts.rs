@@ -1,6 +1,6 @@
 //! Acts on executions in PostgreSQL: one statement each, guarded by what was seen.
 //!
-//! An execution is locked before its tasks, and those in the order of their ids, as everybody should.
+//! An execution is locked before its tasks, and those in the order of their ids, so that writers do not deadlock.
 
 use std::sync::Arc;
 
@@ -152,7 +152,7 @@ static WAKE: Sql = Sql::new(concat!(
         THEN 'tasks' END AS kept_out"
 ));
 
-/// Whether an execution has dead letters: by their tasks, or by their dumps where those are gone.
+/// Whether an execution has dead letters: by their tasks, or by their dumps where those no longer exist.
 macro_rules! has_letters {
     () => {
         "(EXISTS (SELECT 1 FROM tasks AS t JOIN dead_tasks AS d ON d.id = t.id WHERE t.execution_id = e.id)
@@ -222,7 +222,7 @@ const CLEAN_END: &str = ", gone AS (DELETE FROM executions AS e USING held WHERE
     SELECT place::int8, CASE WHEN (SELECT count(*) FROM gone) < (SELECT count(*) FROM held) THEN 'executions' ";
 const CLEAN_LAST: &str = "END AS kept_out FROM gone";
 
-/// The executions of a batch that are as seen, although nobody else holds them. $1 ids, $2 ends as seen.
+/// The executions of a batch that are unchanged and not locked. $1 ids, $2 ends as seen.
 static CLEANABLE: Sql = Sql::new(concat!(
     "SELECT w.place::int8 FROM unnest($1::text[], $2::timestamp[]) WITH ORDINALITY AS w (id, completed_at, place)
         JOIN executions AS e ON e.id = w.id AND e.completed_at = w.completed_at

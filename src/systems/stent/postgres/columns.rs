@@ -1,6 +1,6 @@
 //! The pieces that statements share.
 
-/// The columns of an execution, its payloads being what is given: see `rows::execution`.
+/// The columns of an execution, with the given expressions for its payloads: see `rows::execution`.
 macro_rules! execution_columns {
     ($error:literal, $args:literal, $kwargs:literal, $result:literal) => {
         concat!(

@@ -1,4 +1,4 @@
-//! Dead letters in PostgreSQL: what is asked about them and changed, by the statements of `statements.rs`.
+//! Dead letters in PostgreSQL: reading and changing them, by the statements of `statements.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -114,7 +114,7 @@ impl Bundle {
         vec![(&self.ids, Type::TEXT_ARRAY), (&self.moved, Type::TIMESTAMP_ARRAY), (&self.fresh, Type::TEXT_ARRAY)]
     }
 
-    /// What is asked where a statement changed only some of them.
+    /// The query for where a statement changed only some of them.
     fn left(&self) -> Left<'_> {
         let params: [(&(dyn ToSql + Sync), Type); 2] =
             [(&self.ids, Type::TEXT_ARRAY), (&self.moved, Type::TIMESTAMP_ARRAY)];
@@ -214,7 +214,7 @@ impl LetterStore for PostgresLetters {
         let params: [(&(dyn ToSql + Sync), Type); 3] =
             [(&letters, Type::TEXT_ARRAY), (&ahead, Type::INT8), (&limit, Type::INT8)];
         let rows = match self.link.ask(Query::new(&AROUND, params).or_nothing()).await {
-            // Tables of another version: nothing is promised of them.
+            // Tables of another version: nothing is known about their columns.
             Err(error) if is_other(&error) => return Ok(Vec::new()),
             other => other?,
         };

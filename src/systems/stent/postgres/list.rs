@@ -1,8 +1,8 @@
 //! Lists of executions and tasks.
 //!
-//! There is no index on `created_at`: a page is a scan with a bounded sort, and what is asked about each row (errors, whether
-//! its tasks live) is asked for the page alone. The lengths at the end of the columns are there to name every column: only
-//! if all are asked for does the server sort its rows as they lie instead of building each of them anew, which takes twice
+//! There is no index on `created_at`: a page is a scan with a bounded sort, and what is read for each row (errors, whether
+//! its tasks live) is read for the page alone. The lengths at the end of the columns are there to name every column: only
+//! if all are selected does the server sort its rows as they are instead of building each of them anew, which takes twice
 //! as long.
 
 use tokio_postgres::types::{ToSql, Type};
@@ -95,7 +95,7 @@ macro_rules! lost {
 }
 
 /// Whether an execution that has not ended is what one of the names in $1 means: the rules of `state::listed`, in its order.
-/// What costs least stands first.
+/// The cheapest condition stands first.
 macro_rules! judged {
     () => {
         concat!(

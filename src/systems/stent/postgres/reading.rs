@@ -1,4 +1,4 @@
-//! What every reading and writing of these tables in PostgreSQL begins with: the catalogue, the rows of an answer, times.
+//! What all reading and writing of these tables in PostgreSQL shares: the catalogue, the rows of an answer, times.
 
 use std::error::Error as StdError;
 

@@ -1,7 +1,7 @@
 //! The statements about dead letters: what is known of them, and what replays and removes them.
 //!
 //! The dead task's row is still in `tasks`, so its kind, step and execution are read from there by its id; only where that row
-//! is gone are they picked out of the dump. No index helps an order by time, so nothing here asks for one twice.
+//! no longer exists are they picked out of the dump. No index helps an order by time, so nothing here sorts by time twice.
 //!
 //! The subqueries with `OFFSET 0` keep the planner to the index on the execution or the key: by statistics taken before a
 //! large replay, an index on `state` would look as if it held nothing.
@@ -93,7 +93,7 @@ macro_rules! cancelled {
     };
 }
 
-/// What the standing of a letter rests on: kind, execution's state, expired, parent's state, live, object.
+/// What the replayability is judged by: kind, execution's state, expired, parent's state, live, object.
 macro_rules! replay_facts {
     () => {
         concat!(
@@ -126,7 +126,7 @@ pub(super) static OLDEST_FIRST: Sql = Sql::new(look!(" ORDER BY f.moved_at, f.id
 pub(super) static UNORDERED: Sql = Sql::new(look!(""));
 pub(super) static NEWEST_FIRST: Sql = Sql::new(look!(" ORDER BY f.moved_at DESC NULLS LAST, f.id DESC"));
 
-/// The letters of a batch that are as seen and that nobody else holds.
+/// The dead letters of a batch that are as seen and not locked by another transaction.
 /// $1 ids, $2 times of death, $3 ids of the tasks to be made, by place.
 macro_rules! taken {
     () => {
@@ -225,7 +225,7 @@ macro_rules! remove {
     };
 }
 
-/// The letters of a batch that are as seen, although nobody else holds them. $1 ids, $2 times of death.
+/// The dead letters of a batch that are unchanged and not locked. $1 ids, $2 times of death.
 pub(super) static LEFT: Sql = Sql::new(concat!(
     "SELECT w.place::int8 FROM unnest($1::text[], $2::timestamp[]) WITH ORDINALITY AS w (id, moved_at, place)
         JOIN dead_tasks AS d ON d.id = w.id AND d.moved_at IS NOT DISTINCT FROM w.moved_at WHERE ",

@@ -1,4 +1,4 @@
-//! Reading columns of SQLite, which hold values of any type: what does not fit is said, and the row goes on.
+//! Reading columns of SQLite, which hold values of any type: what does not fit is reported, and the other columns are read.
 
 use rusqlite::Row;
 use rusqlite::types::ValueRef;

@@ -66,7 +66,7 @@ const ACTIVITY: &str = "SELECT count(*) FILTER (WHERE t.state = 'pending' AND t.
     FROM tasks AS w CROSS JOIN tasks AS t
     WHERE w.id = ?2 AND (w.queue IS NULL OR t.queue = w.queue OR (t.state = 'running' AND t.step_name = w.step_name))";
 
-/// As in `postgres/census.rs`: ?1 is so long ago, ?2 how long in seconds.
+/// As in `postgres/census.rs`: ?1 is the start of the span, ?2 its length in seconds.
 const PASSED_OVER: &str = "SELECT w.queue, w.tags, w.count, w.due
     FROM (SELECT queue, step_name, tags, count(*) AS count, min(coalesce(scheduled_for, created_at)) AS due,
                 max(created_at) AS made, max(coalesce(priority, 0)) AS priority

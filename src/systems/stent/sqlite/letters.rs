@@ -178,7 +178,7 @@ const RECORDED: &str = "SELECT t.id FROM tasks AS t WHERE t.id IN (SELECT value 
         SELECT 1 FROM execution_progress AS p
         WHERE p.execution_id = t.execution_id AND instr(p.detail, ' replayed as task ' || t.id || ' ') > 0)";
 
-/// Runs a query over letters and hands each row on.
+/// Runs a query over dead letters and passes each row to `each`.
 fn each(db: &Connection, sql: &str, query: &LetterQuery, mut take: impl FnMut(Fact) -> bool) -> Result<()> {
     let text = |wall: Option<Wall>| wall.map(Wall::isoformat);
     let (ids, since, until) = (query.ids.as_deref().and_then(list), text(query.since), text(query.until));
@@ -303,7 +303,7 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Places> {
             });
             written(made.map_err(taken)?, 1, "tasks")?;
             written(run(DELETE, &[&wanted.id])?, 1, "dead_tasks")?;
-            // Of an orphan there is no execution.
+            // An orphan has no execution.
             if task.kind == TaskKind::Orchestrator && run(OPEN, &[&task.execution_id, &now_text])? == 0 {
                 let there = one(&writing, STATE, [&task.execution_id], |_| ())?;
                 written(0, usize::from(there.is_some()), "executions")?;
@@ -320,7 +320,7 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Places> {
     Ok(places)
 }
 
-/// A task of the id that the replay would make is there already: no fault of the other letters.
+/// The task that the replay would make exists already; the other dead letters of the batch are not affected.
 fn taken(error: rusqlite::Error) -> Error {
     if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) {
         return Error::new(ErrorKind::Changed, "the task of its replay is there already");

@@ -1,4 +1,4 @@
-//! What every reading of these tables in SQLite begins with: the clock, the catalogue, a snapshot, the columns of a row.
+//! What all reading of these tables in SQLite shares: the clock, the catalogue, a snapshot, the columns of a row.
 
 use futures_util::stream;
 use rusqlite::{Connection, OptionalExtension as _};
@@ -13,7 +13,7 @@ use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
 use sen_stores::sqlite::{Sqlite, error_from};
 
-/// The columns of an execution, its payloads being what is given: see `rows::execution`.
+/// The columns of an execution, with the given expressions for its payloads: see `rows::execution`.
 macro_rules! execution_columns {
     ($error:literal, $args:literal, $kwargs:literal, $result:literal) => {
         concat!(
@@ -128,11 +128,11 @@ pub(super) async fn snapshot<T: Send + 'static>(
     .await
 }
 
-/// Rows that travel at once.
+/// Rows per chunk.
 const CHUNK: usize = 256;
 
-/// What `work` hands on row by row, in chunks through a channel, so that memory stays flat. It stops when it is told `false`:
-/// nobody listens any more.
+/// The rows of `work`, in chunks through a channel, so that memory stays flat. It stops when it gets `false`:
+/// the receiver has ended.
 pub(super) fn streamed<T: Send + 'static>(
     db: &Sqlite,
     work: impl FnOnce(&mut Connection, &mut dyn FnMut(T) -> bool) -> Result<()> + Send + 'static,

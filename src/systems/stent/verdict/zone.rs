@@ -5,9 +5,9 @@ use sen_model::time::wall::Wall;
 /// A sign that the times are in another zone than assumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ZoneDoubt {
-    /// The newest row lies so many microseconds in the future: the workers' clock is ahead of what was assumed.
+    /// The newest row lies this many microseconds in the future: the workers' clock is ahead of what was assumed.
     Ahead(i64),
-    /// A task was begun so many microseconds before it was made: the worker's clock is behind that of whoever made it.
+    /// A task was started this many microseconds before it was created: the worker's clock is behind that of its creator.
     Behind(i64),
 }
 

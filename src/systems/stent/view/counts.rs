@@ -1,4 +1,4 @@
-//! Counts: what `sen status` and `sen stats` tell.
+//! Counts for `sen status` and `sen stats`.
 
 use super::values::Clock;
 use crate::names::NAME;
@@ -213,7 +213,7 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
             "of what they died",
         );
     }
-    // Last: what is misread for its zone looks like an outage, and so does an outage.
+    // Last: a wrong zone looks like an outage, and so does an outage.
     if let Some(doubt) =
         zone_doubt(newest(census), clock.wall, census.tasks.iter().filter_map(|group| group.lead).max())
     {

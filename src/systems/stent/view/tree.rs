@@ -43,7 +43,7 @@ fn order(tasks: &[Task]) -> Vec<Place> {
     let mut placed = vec![false; tasks.len()];
     let mut places = Vec::new();
     descend(roots, &children, &mut placed, &mut places);
-    // What is left goes round in a circle: its first one is as good a root as any.
+    // What is left is a cycle: its first task serves as the root.
     for at in 0..tasks.len() {
         if !placed[at] {
             descend(vec![at], &children, &mut placed, &mut places);
