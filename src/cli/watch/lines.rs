@@ -152,7 +152,7 @@ fn state_line(front: Front, event: &'static str) -> Line {
         attention: Some(items.collect()),
     };
     let mut picture = Picture::default();
-    picture.absorb(&Snapshot { front, running: Vec::new() });
+    picture.absorb(&Snapshot { front, active: Vec::new() });
     line.summary = picture.summary();
     for text in unread {
         line.summary += &format!("; {text}");

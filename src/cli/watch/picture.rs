@@ -3,12 +3,13 @@
 
 use std::collections::VecDeque;
 
+use sen_core::model::activity::Activity;
 use sen_core::model::letter::LetterGroup;
 use sen_core::model::record::Section;
 use sen_core::model::summary::Summary;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::{NextCommand, Severity};
-use sen_core::ops::snapshot::{Running, Snapshot};
+use sen_core::ops::snapshot::Snapshot;
 use sen_core::time::{Timestamp, humane};
 
 use crate::clean::clean;
@@ -192,7 +193,7 @@ impl Picture {
         self.busy = counts.filter(|count| count.severity == Severity::Pending).map(|count| count.count).sum();
         let dead = front.surveys.iter().filter_map(|summary| summary.dead_letters);
         self.dead = dead.map(|dead| u64::try_from(dead).unwrap_or(0)).sum();
-        self.lines[2] = running(&snapshot.running, front.now);
+        self.lines[2] = running(&snapshot.active, front.now);
         self.lines[4] = front.surveys.iter().flat_map(queues(front.now)).collect();
     }
 
@@ -373,10 +374,10 @@ fn rate(change: f64) -> String {
     format!("{change:+.digits$}/min")
 }
 
-fn running(all: &[Running], now: Timestamp) -> Vec<Line> {
-    let passed = |one: &Running| one.since.map(|since| now.micros_since(since).max(0));
+fn running(all: &[Activity], now: Timestamp) -> Vec<Line> {
+    let passed = |one: &Activity| one.since.map(|since| now.micros_since(since).max(0));
     let longest = all.iter().filter_map(passed).max().unwrap_or(0).max(1);
-    let line = |one: &Running| {
+    let line = |one: &Activity| {
         let share = match (one.since, one.until) {
             (Some(since), Some(until)) if until > since => {
                 now.micros_since(since) as f64 / until.micros_since(since) as f64
@@ -384,8 +385,8 @@ fn running(all: &[Running], now: Timestamp) -> Vec<Line> {
             _ => passed(one).unwrap_or(0) as f64 / longest as f64,
         };
         let id = clean(&one.id).into_owned();
-        let state = clean(&one.state).into_owned();
-        let rest = [&one.what, &one.who].into_iter().flatten().map(|text| shown(text));
+        let state = one.state.to_owned();
+        let rest = [&one.what, &one.worker].into_iter().flatten().map(|text| shown(text));
         let more = rest.collect::<Vec<_>>().join("  ");
         Line {
             // A lease nearly used up: its worker has stopped beating, or is late.

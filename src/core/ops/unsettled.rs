@@ -10,11 +10,9 @@ use sen_model::error::{ErrorKind, Result};
 use sen_model::letters::{DeadLetters, LetterFilter};
 use sen_model::subject::{Kind, Subject};
 use sen_model::system::System;
-use sen_model::value::{Column, Row, Value};
 use sen_model::verdict::{NextCommand, Purpose};
+use sen_sentinel::verdict::State;
 
-/// States of a lease whose side effect may or may not have happened.
-const OPEN: [&str; 3] = ["uncertain", "stalled", "reconciling"];
 /// How many such leases are compared with the names; a database with more has other worries.
 const LEASES: u64 = 1000;
 /// How many dead letters of a set are searched for names.
@@ -29,8 +27,8 @@ const NAMES: usize = 20;
 pub struct Unsettled {
     /// The key.
     pub subject: Subject,
-    /// Its state: `uncertain`, `stalled` or `reconciling`.
-    pub state: String,
+    /// Its state: uncertain, stalled or reconciling.
+    pub state: State,
     /// The command that settles it.
     pub next: NextCommand,
 }
@@ -40,7 +38,9 @@ impl Unsettled {
     pub fn warning(&self) -> String {
         format!(
             "related key {} is {}: its side effect may have happened already; settle it first ({})",
-            self.subject.id, self.state, self.next.command
+            self.subject.id,
+            self.state.name(),
+            self.next.command
         )
     }
 }
@@ -50,31 +50,28 @@ impl Unsettled {
 /// # Errors
 /// What the store reports. A database without leases has none.
 pub async fn unsettled(database: &Database, names: &[String]) -> Result<Vec<Unsettled>> {
-    let Ok(system) = database.system(sen_sentinel::NAME) else { return Ok(Vec::new()) };
+    let Ok(leases) = database.leases() else { return Ok(Vec::new()) };
     if names.is_empty() {
         return Ok(Vec::new());
     }
     let names: HashSet<&str> = names.iter().map(String::as_str).collect();
-    let states: Vec<String> = OPEN.iter().map(|state| (*state).to_owned()).collect();
-    let mut listing = match super::snapshot::newest(database, system.name(), &states, LEASES).await {
+    let open = match leases.unsettled(LEASES).await {
         Err(error) if error.kind() == ErrorKind::NoSystem => return Ok(Vec::new()),
         other => other?,
     };
-    let mut found = Vec::new();
-    while let Some(part) = listing.parts.next().await {
-        for row in part?.rows {
-            let Some(key) = text(listing.columns, &row, "key") else { continue };
-            let bare = key.split_once(':').map(|(_, bare)| bare);
-            if names.contains(key.as_str()) || bare.is_some_and(|bare| names.contains(bare)) {
-                let state = text(listing.columns, &row, "verdict").unwrap_or_else(|| OPEN[0].to_owned());
-                let next = NextCommand::new(&["sen", "reconcile"], "settle it first: what happened")
-                    .id(&key)
-                    .purpose(Purpose::Settle);
-                found.push(Unsettled { subject: Subject::new(sen_sentinel::NAME, Kind::Lease, key), state, next });
-            }
+    let named = |key: &str| {
+        let bare = key.split_once(':').map(|(_, bare)| bare);
+        names.contains(key) || bare.is_some_and(|bare| names.contains(bare))
+    };
+    let of = |lease: sen_sentinel::Unsettled| {
+        let next = NextCommand::new(&["sen", "reconcile"], "settle it first: what happened");
+        Unsettled {
+            next: next.id(&lease.key).purpose(Purpose::Settle),
+            subject: Subject::new(sen_sentinel::NAME, Kind::Lease, lease.key),
+            state: lease.state,
         }
-    }
-    Ok(found)
+    };
+    Ok(open.into_iter().filter(|lease| named(&lease.key)).map(of).collect())
 }
 
 /// The same for what the payloads of these dead letters name; of a large set the first [`LETTERS`] are searched.
@@ -113,13 +110,4 @@ pub async fn of_things(database: &Database, system: &dyn System, ids: &[String])
     names.sort_unstable();
     names.dedup();
     unsettled(database, &names).await
-}
-
-fn text(columns: &[Column], row: &Row, name: &str) -> Option<String> {
-    let at = columns.iter().position(|column| column.name == name)?;
-    match row.get(at)? {
-        Value::Text(text) => Some(text.clone()),
-        Value::Name(name) => Some((*name).to_owned()),
-        _ => None,
-    }
 }
