@@ -1,4 +1,4 @@
-//! What every writing command shares: its options, and the way from a request to a report.
+//! Shared by all writing commands: their options, and the path from a request to a report.
 
 use std::collections::BTreeMap;
 
@@ -297,7 +297,7 @@ pub fn view(report: &Report, planned: u64, dry_run: bool, blocks: Vec<Block>) ->
         ])
     };
     let int = |count: u64| Value::Int(i64::try_from(count).unwrap_or(i64::MAX));
-    // The planned items of a dry run stand in the report as skipped.
+    // A dry run reports planned items as skipped.
     let count = |outcome| {
         let listed = report.items.iter().filter(|item| dry_run && item.outcome == outcome).count() as u64;
         int(if outcome == Outcome::Skipped { report.count(outcome) - listed } else { report.count(outcome) })

@@ -157,7 +157,7 @@ fn changes_are_per_minute_over_the_last_minute() {
     };
     assert_eq!(change(&board, "completed"), "+10/min");
     assert_eq!(change(&board, "uncertain"), "");
-    // Nothing happens for two minutes: the change is of the past.
+    // After two minutes without a change the rate is zero.
     for second in [60, 90, 120, 150] {
         board.picture.absorb(&snapshot(
             second,
@@ -176,7 +176,7 @@ fn a_lease_nearly_used_up_stands_out_and_the_oldest_comes_first() {
     assert_eq!(rows[0].severity, Severity::Warning);
     assert_eq!(rows[1].severity, Severity::Pending);
     assert!((rows[1].share.unwrap() - 0.1).abs() < 0.001);
-    // Cut in its middle, because its end tells it from others.
+    // A long id is cut in its middle, because its end tells it from others.
     assert!(shown(&board, 80, 24).contains("…"), "{}", shown(&board, 80, 24));
     assert!(shown(&board, 80, 24).contains("2026-q3"), "{}", shown(&board, 80, 24));
 }
@@ -217,7 +217,7 @@ fn keys_reach_every_pane_and_what_is_in_it() {
     press(&mut board, KeyCode::Char('j'));
     let thing = Open::Thing("sentinel", "payments:order-1".into());
     assert_eq!(press(&mut board, KeyCode::Enter), KeyAction::Open(thing.clone()));
-    // In another order the selected row is the same one.
+    // The selection stays on its row when the order changes.
     press(&mut board, KeyCode::Char('s'));
     assert_eq!(board.order(Pane::Running), "system");
     assert_eq!(press(&mut board, KeyCode::Enter), KeyAction::Open(thing));

@@ -1,4 +1,4 @@
-//! Live values for the shell's completion: keys, ids, groups, states, from whichever system has them.
+//! Values from the database for the shell's completion: keys, ids, groups, queues, from every system that has them.
 
 use futures_util::{StreamExt as _, future::join_all};
 
@@ -7,8 +7,8 @@ use sen_model::letters::LetterFilter;
 use sen_model::live::Live;
 use sen_model::system::System;
 
-/// At most `limit` values of `kind` that begin with `prefix`, in order. A system that fails has none: nobody wants an
-/// error in the middle of typing.
+/// At most `limit` values of `kind` that begin with `prefix`, in order. A system that fails has none: an error must not
+/// appear while a command is typed.
 pub async fn complete(database: &Database, kind: Live, prefix: &str, limit: u32) -> Vec<String> {
     let asked = database.systems().map(|system| of(system, kind, prefix, limit));
     let mut all: Vec<String> = join_all(asked).await.into_iter().flatten().collect();

@@ -1,4 +1,4 @@
-//! One look at a database for those who watch it: the summary, a page of what is under way, and groups of dead letters.
+//! One look at a database for `watch`: the summary, a page of what is under way, and groups of dead letters.
 
 use futures_util::future::join_all;
 
@@ -12,7 +12,7 @@ use sen_model::summary::Summary;
 use sen_model::system::System;
 use sen_model::verdict::Severity;
 
-/// A look.
+/// One look at a database.
 pub struct Snapshot {
     /// Counts, and what needs a person.
     pub front: Front,
@@ -20,10 +20,10 @@ pub struct Snapshot {
     pub active: Vec<Activity>,
 }
 
-/// Looks once. Of what is under way at most `page` records of each system are read.
+/// Takes a snapshot. At most `page` records under way are read of each system.
 ///
 /// # Errors
-/// As [`summary`]; what a system cannot say is left out.
+/// As [`summary`]; a system that fails otherwise is left out of what is under way.
 pub async fn snapshot(database: &Database, page: u64) -> Result<Snapshot> {
     let mut front = summary(database).await?;
     let busy = front
@@ -36,7 +36,7 @@ pub async fn snapshot(database: &Database, page: u64) -> Result<Snapshot> {
         match found {
             Ok(found) => all.extend(found),
             Err(error) if matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::Connect) => return Err(error),
-            // The failure of one system must not hide what the others say; that it is missing is said.
+            // The failure of one system must not hide the others; missing privileges are reported.
             Err(error) if error.kind() == ErrorKind::Denied => denied.push(error),
             Err(_) => {}
         }
@@ -50,10 +50,10 @@ fn is_busy(summary: &Summary) -> bool {
     summary.counts.iter().any(|count| count.severity == Severity::Pending && count.count > 0)
 }
 
-/// Dead letters of every system, grouped; the largest groups first. Reads all of them: not for every look.
+/// The dead letters of every system in groups, the largest first. Reads all of them, so it is not for every refresh.
 ///
 /// # Errors
-/// What a store reports; systems that are not there are passed over.
+/// What a store reports; systems that are not in the database are skipped.
 pub async fn letter_groups(database: &Database) -> Result<Vec<LetterGroup>> {
     let filter = LetterFilter::default();
     let kept = database.systems().filter_map(System::letters);

@@ -1,4 +1,4 @@
-//! Keys with an uncertain outcome that a payload names: what calls them should run again only after they are settled.
+//! Keys with an uncertain outcome that a payload mentions: they should be settled before the work that uses them runs again.
 
 use std::collections::HashSet;
 
@@ -13,13 +13,13 @@ use sen_model::system::System;
 use sen_model::verdict::{NextCommand, Purpose};
 use sen_sentinel::verdict::State;
 
-/// How many such leases are compared with the names; a database with more has other worries.
+/// How many unsettled leases are compared with the names.
 const LEASES: u64 = 1000;
-/// How many dead letters of a set are searched for names.
+/// How many dead letters of a set are searched for keys.
 const LETTERS: u64 = 200;
-/// How many things are searched for names.
+/// How many records are searched for keys.
 const THINGS: usize = 50;
-/// How many names of one payload are taken.
+/// How many names are taken from one payload.
 const NAMES: usize = 20;
 
 /// A key whose outcome is not settled.
@@ -34,7 +34,7 @@ pub struct Unsettled {
 }
 
 impl Unsettled {
-    /// What to know before something that calls this key runs again, one sentence.
+    /// One sentence of warning before work that uses this key runs again.
     pub fn warning(&self) -> String {
         format!(
             "related key {} is {}: its side effect may have happened already; settle it first ({})",
@@ -45,7 +45,7 @@ impl Unsettled {
     }
 }
 
-/// Leases without a settled outcome that one of `names` names, with or without the namespace of the key.
+/// Unsettled leases whose key, with or without its namespace, is one of `names`.
 ///
 /// # Errors
 /// What the store reports. A database without leases has none.
@@ -74,7 +74,7 @@ pub async fn unsettled(database: &Database, names: &[String]) -> Result<Vec<Unse
     Ok(open.into_iter().filter(|lease| named(&lease.key)).map(of).collect())
 }
 
-/// The same for what the payloads of these dead letters name; of a large set the first [`LETTERS`] are searched.
+/// The same for the names in the payloads of these dead letters; of a large set the first [`LETTERS`] are searched.
 ///
 /// # Errors
 /// What the stores report.
@@ -96,8 +96,7 @@ pub async fn of_letters(
     unsettled(database, &names).await
 }
 
-/// The same for what these things of one system lead to: what they are about, and what their payloads name. Of many the first
-/// [`THINGS`] are looked at.
+/// The same for the records that these records of one system are related to. The first [`THINGS`] of them are searched.
 ///
 /// # Errors
 /// What the stores report.
