@@ -44,11 +44,7 @@ impl Stent {
     }
 
     /// The newest `limit` executions in these states (empty: all), and the database's clock.
-    async fn newest_executions(
-        &self,
-        states: &[ExecutionListState],
-        limit: u64,
-    ) -> Result<(Timestamp, Vec<Listed>)> {
+    async fn newest_executions(&self, states: &[ExecutionListState], limit: u64) -> Result<(Timestamp, Vec<Listed>)> {
         let filter = ListFilter { states: states.to_vec(), page: Page::first(limit), ..ListFilter::default() };
         let rows = self.store.executions(&self.query(&filter)).await?;
         let mut listed = rows.chunks.try_concat().await?;

@@ -54,7 +54,6 @@ use sen_model::summary::{Statistics, Summary};
 use sen_model::system::System;
 use sen_model::time::Timestamp;
 
-
 pub use handle::Stent;
 pub use list::ListFilter;
 pub use names::{ExecutionListState, ListOrder, NAME, TASKS, TaskListState};
