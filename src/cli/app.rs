@@ -1,4 +1,4 @@
-//! The command line as clap sees it, and the one road from arguments to exit code.
+//! The command line for clap, and the one path from arguments to exit code.
 
 use std::ffi::OsString;
 use std::rc::Rc;
@@ -62,7 +62,7 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
     if arguments.get(1).is_some_and(|word| word == completion::WORD) {
         return completion::answer(&arguments, App::command(), &Screen::new(ColorChoice::Never, true, &environment));
     }
-    // A URL may stand where none belongs: what is said of it is not to show its password.
+    // A URL may be given in a wrong place: the error must not show its password.
     arguments.iter().filter_map(|argument| argument.to_str()).for_each(sen_core::stores::url::remember);
     let (app, words) = match parse(&arguments) {
         Ok(parsed) => parsed,
@@ -90,7 +90,7 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
     let hears_signals = app.command.hears_signals();
     let exit = runtime.block_on(async {
         let interrupted = async {
-            // A command that passes signals on decides itself what an interrupt means.
+            // A command that forwards signals decides itself what an interrupt means.
             if hears_signals {
                 std::future::pending::<()>().await;
             }
@@ -100,9 +100,9 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
             let Some(every) = watch else { return work(app, &screen, &interrupt).await };
             let title = title(&arguments);
             let fresh = || Screen::new(color, quiet, &environment);
-            // Boxed: what is not repeated must not carry its size about.
+            // Boxed: a command that is not repeated must not pay for its size.
             let repeated = Box::pin(repeat::repeat(every, &title, format, fresh, async |screen| {
-                // Read anew each time: what a command was told is used up by running it.
+                // Parsed again each time: running a command consumes its arguments.
                 match parse(&arguments) {
                     Ok((mut app, _)) => {
                         app.globals.read_only = true;
@@ -118,7 +118,7 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
             () = interrupted => Exit::Interrupted,
         }
     });
-    // A connection that is still open is closed by the process ending: waiting for its farewell costs a round trip.
+    // The end of the process closes open connections; closing them in order costs a round trip.
     runtime.shutdown_background();
     exit
 }
@@ -210,7 +210,7 @@ async fn work(app: App, screen: &Rc<Screen>, interrupt: &Rc<Interrupt>) -> Exit 
     }
     let CommandOutput { view, exit, errors } = match answer {
         Ok(answer) => answer,
-        // That something is not there can be said only by who was denied nothing.
+        // An empty answer means that nothing is there only if everything could be read.
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NoSystem) => {
             return report(screen, format, session.denied().first().unwrap_or(&error));
         }
@@ -222,7 +222,7 @@ async fn work(app: App, screen: &Rc<Screen>, interrupt: &Rc<Interrupt>) -> Exit 
             for error in &errors {
                 report(screen, format, error);
             }
-            // What may not be read is missing from what was shown: that is told, and is no success.
+            // Something could not be read and is missing from the output: that is reported, and is no success.
             let mut unread = None;
             for error in session.denied() {
                 unread = Some(report(screen, format, &error));
@@ -247,7 +247,7 @@ fn say_usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
             Ok(()) => Exit::Done,
             Err(error) => report(&screen, Format::Table, &error),
         },
-        // The whole help, because nothing was named: this program's own words.
+        // No subcommand: the whole help.
         Clap::DisplayHelpOnMissingArgumentOrSubcommand if !wants_json(arguments) => {
             screen.advise(&rendered);
             usage_exit(arguments)
@@ -315,7 +315,7 @@ mod tests {
         let mut found = Vec::new();
         named(&App::command(), "", &mut found);
         assert!(found.len() >= 25, "{found:?}");
-        // Messages are found by ids that no index of theirs begins with.
+        // Messages are looked up by ids without an index.
         let without = |(path, completed): &&(String, bool)| !completed && !path.contains("box ");
         assert_eq!(found.iter().filter(without).collect::<Vec<_>>(), Vec::<&(String, bool)>::new());
     }

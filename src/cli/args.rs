@@ -1,4 +1,4 @@
-//! What arguments of several commands share: the options of every command, and how spans, times and zones are read.
+//! Arguments that several commands share: the global options, and parsing of durations, times and zones.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The filter between the database and a terminal: whatever could move the cursor, reorder a line or hide text is
-//! shown as an escape. Also measures and shortens text by terminal columns. Colour is added after it, never before.
+//! The filter between the database and a terminal: characters that could move the cursor, reorder a line or hide text are
+//! shown as escapes. Also measures and shortens text by terminal columns. Colour is added after it, never before.
 
 use std::borrow::Cow;
 
@@ -43,7 +43,7 @@ pub fn shorten(text: &str, limit: usize) -> Cow<'_, str> {
         }
         end = at + c.len_utf8();
     }
-    // A sequence can be wider than its characters one by one (emoji presentation); give back what that costs.
+    // A sequence can be wider than the sum of its characters (emoji presentation): remove characters until it fits.
     while width(&text[..end]) > room {
         end = text[..end].char_indices().next_back().map_or(0, |(at, _)| at);
     }

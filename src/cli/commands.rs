@@ -34,7 +34,7 @@ macro_rules! commands {
             /// Runs it.
             pub async fn run(self, session: &Session) -> Result<CommandOutput> {
                 match self {
-                    // Boxed, so that none carries the size of another about.
+                    // Boxed, so that the enum is not as large as its largest variant.
                     $($(#[$condition])* Self::$variant(args) => Box::pin($module::run(*args, session)).await,)+
                 }
             }

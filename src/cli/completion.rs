@@ -1,7 +1,7 @@
-//! What the shell's completion asks: `sen __complete SHELL INDEX -- WORDS`, called by the scripts of `sen completions`.
-//! Which argument is being typed is found out by clap's engine; its values come from the database where it has any.
+//! The back end of the shells' completion: `sen __complete SHELL INDEX -- WORDS`, called by the scripts of `sen completions`.
+//! clap's engine finds the argument that is being typed; its values come from the database where it declares any.
 //!
-//! Never says anything but candidates: nobody wants an error in the middle of typing.
+//! Prints candidates only: an error must not appear while a command is typed.
 
 pub mod install;
 pub mod live;
@@ -33,13 +33,13 @@ use script::Shell;
 /// The first word of such a question. It is no command of clap's: no other run of the program pays for it.
 pub const WORD: &str = "__complete";
 
-/// Connecting included. What takes longer comes too late for somebody who types.
+/// The time limit, including connecting. Longer is too slow while typing.
 const PATIENCE: Duration = Duration::from_millis(150);
-/// The limit of one statement: the server must not go on when nobody waits any more.
+/// The limit of one statement: the server must not go on after completion has given up.
 const STATEMENT: Duration = Duration::from_millis(120);
-/// The options that say which database is meant, and how it is read.
+/// The options that choose the database and how it is read.
 const NAMING: &[&str] = &["--database-url", "--redis-url", "--env-file", "--worker-timezone"];
-/// So many values are offered.
+/// The maximum number of candidates.
 const MOST: u32 = 50;
 
 /// Answers the question in `arguments`, whose first is the program's own name.
@@ -65,7 +65,7 @@ fn candidates(arguments: &[OsString], tree: clap::Command, begun: Instant) -> Op
     let mut root = live(tree, &asker);
     let here = std::env::current_dir().ok();
     let mut found = complete(&mut root, words.clone(), index, here.as_deref()).ok()?;
-    // Options are offered to somebody who has begun one, or where nothing else fits.
+    // Options are offered when one was begun, or when nothing else fits.
     let word = words.last().map(OsString::as_os_str).unwrap_or_default();
     if word.is_empty() && found.iter().any(|candidate| !is_option(candidate)) {
         found.retain(|candidate| !is_option(candidate));
@@ -73,7 +73,7 @@ fn candidates(arguments: &[OsString], tree: clap::Command, begun: Instant) -> Op
     Some(shell.candidates(
         &typed,
         found.iter().filter(|candidate| !candidate.is_hide_set()).filter_map(|candidate| {
-            // A shell's answer is made of lines: what holds a control character cannot be typed anyway.
+            // A candidate is one line: a value with a control character cannot be typed anyway.
             let value = candidate.get_value().to_str().filter(|value| !value.contains(hidden))?;
             let help = candidate.get_help().map(|help| help.to_string().lines().next().unwrap_or_default().to_owned());
             Some((value.to_owned(), help.unwrap_or_default()))
@@ -107,7 +107,7 @@ fn limits() -> (Duration, Duration) {
     (PATIENCE, STATEMENT)
 }
 
-/// Asks the database, if there is one.
+/// Queries the database, if there is one.
 struct Asker {
     begun: Instant,
     words: Vec<OsString>,
@@ -138,7 +138,7 @@ impl Asker {
             })
             .await
         });
-        // A look-up of a name, or a thread that waits for a lock, is not waited for.
+        // The process does not wait for a name look-up or for a thread that waits for a lock.
         runtime.shutdown_background();
         values.ok().flatten()
     }
@@ -161,7 +161,7 @@ impl Asker {
         let command = <Globals as clap::Args>::augment_args(clap::Command::new("sen"));
         let matches = command.try_get_matches_from(line).ok()?;
         let mut globals = Globals::from_arg_matches(&matches).ok()?;
-        // Nobody who presses TAB in some folder means to connect to where its .env leads.
+        // Pressing TAB in a folder must not connect to the database that its .env names.
         globals.env_file.get_or_insert_with(|| NO_FILE.into());
         Some(globals)
     }

@@ -1,5 +1,5 @@
-//! Asking a person: whether a plan may be carried out, and what really happened. Questions go to stderr and are only asked
-//! where stdin and stderr are terminals; nothing is ever inferred from a missing one.
+//! Questions to the operator: whether to apply a plan, and what the outcome was. They go to stderr and are asked only where stdin
+//! and stderr are terminals; without them nothing is assumed.
 
 use dialoguer::{Confirm, Input, Select};
 use sen_core::error::{Error, ErrorKind, Result};
@@ -18,7 +18,7 @@ const SAMPLE: usize = 5;
 /// Consent to a plan: given in advance with `--yes`, not needed, or asked for.
 ///
 /// # Errors
-/// `Refused` when the answer is no. Where nobody can be asked the permit refuses and names `--yes`.
+/// `Refused` when the answer is no. Without a terminal the permit refuses and names `--yes`.
 pub fn consent(session: &Session, action: &dyn PreparedAction, yes: bool) -> Result<Consent> {
     if yes {
         return Ok(Consent::InAdvance);
@@ -38,7 +38,7 @@ pub fn consent(session: &Session, action: &dyn PreparedAction, yes: bool) -> Res
 fn unasked(error: dialoguer::Error) -> Error {
     let dialoguer::Error::IO(error) = error;
     if error.kind() == std::io::ErrorKind::Interrupted {
-        // The question stands on the line the cursor is in.
+        // The cursor is still on the line of the question.
         return Error::new(ErrorKind::Interrupted, "interrupted; nothing was written");
     }
     Error::new(ErrorKind::Refused, "the question could not be asked; nothing was written").with_source(error)
@@ -96,7 +96,7 @@ fn described_step(step: &Step) -> Vec<String> {
     lines
 }
 
-/// A set for people: how many, from when to when, a few of them, and what is left alone.
+/// A set for people: its size, its time range, a few of its items, and what is skipped.
 fn described(set: &Set, count: u64) -> Vec<String> {
     let mut lines = vec![match (set.oldest, set.newest) {
         _ if count == 0 => "  none".to_owned(),
@@ -149,7 +149,7 @@ pub enum Knowledge {
     NotYet,
 }
 
-/// Shows the evidence and asks what really happened.
+/// Shows the evidence and asks for the outcome.
 ///
 /// # Errors
 /// `Refused` when the question is left without an answer.

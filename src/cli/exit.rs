@@ -1,4 +1,4 @@
-//! The exit codes: the one table. README and man page are generated from or compared with it.
+//! The table of exit codes. README and man page are generated from it or compared with it.
 
 use std::process::ExitCode;
 
@@ -29,7 +29,7 @@ pub enum Exit {
     Attention,
     /// Interrupted.
     Interrupted,
-    /// `once`: somebody else holds the key.
+    /// `once`: another owner holds the key.
     Held,
     /// `once`: the key is uncertain or being reconciled.
     Unsettled,

@@ -1,4 +1,4 @@
-//! How an error ends the process and how it reads: kind → exit code, error → message, causes, hint. Writes nothing.
+//! Errors as exit code and text: kind → exit code, error → message, causes, hint. Writes nothing.
 
 use owo_colors::Style;
 use sen_core::error::{Error, ErrorKind};
@@ -13,7 +13,7 @@ use crate::output::{Format, encode};
 pub fn exit(kind: ErrorKind) -> Exit {
     match kind {
         ErrorKind::Usage | ErrorKind::NoSystem => Exit::Usage,
-        // A connection lost while reading is as good as none; one lost while committing is `OutcomeUnknown`.
+        // A connection lost while reading counts as none; one lost while committing is `OutcomeUnknown`.
         ErrorKind::Connect | ErrorKind::Disconnected => Exit::Connect,
         ErrorKind::NotFound => Exit::NotFound,
         ErrorKind::Changed | ErrorKind::KeptOut => Exit::Changed,
@@ -27,7 +27,7 @@ pub fn exit(kind: ErrorKind) -> Exit {
         | ErrorKind::Io
         | ErrorKind::Database
         | ErrorKind::Internal => Exit::Error,
-        // Kinds are open for additions in the core; a new one is an error until it gets a code here.
+        // New kinds can be added in the model; they are a plain error until they get a code here.
         _ => Exit::Error,
     }
 }

@@ -1,5 +1,5 @@
-//! What Ctrl-C means: it ends a command that reads at once. While something is written the first one lets the item under
-//! way finish and begins nothing more, so that the report is true; the second ends the program.
+//! Ctrl-C ends a reading command at once. During an act the first one finishes the current item and begins no further one, so
+//! that the report is true; the second one ends the program.
 
 use std::cell::Cell;
 
@@ -15,7 +15,7 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// What tells a running act to begin nothing more.
+    /// The revocation that stops a running act before its next item.
     pub fn revocation(&self) -> &Revocation {
         &self.revocation
     }

@@ -260,6 +260,8 @@ impl Entry {
         let mut header: serde_json::Value = serde_json::from_str(&first).map_err(odd)?;
         header["lines"] = places.len().into();
         header["plan"]["targets"] = places.len().into();
+        let summary = format!("{}: the {} of {} that are left", self.plan.summary(), places.len(), self.targets);
+        header["plan"]["summary"] = summary.into();
         header["plan"]["refused"] = serde_json::Value::Array(Vec::new());
         let mut out = serde_json::to_vec(&header).map_err(odd)?;
         out.push(b'\n');

@@ -1,4 +1,4 @@
-//! Keys as they are typed, and as they stand in suggested commands.
+//! Keys as arguments and in suggested commands.
 
 use sen_core::error::{Error, Result};
 use sen_core::model::verdict::NextCommand;

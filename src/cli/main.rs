@@ -1,4 +1,4 @@
-//! The `sen` binary: parse, run one command, show what it found, end with a documented exit code.
+//! The `sen` binary: parses arguments, runs one command, prints its output, ends with a documented exit code.
 
 mod app;
 mod args;
@@ -27,7 +27,7 @@ mod watch;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // What `sen` starts must not read credentials from it, and a crash must not write them to a core file.
+    // Child processes must not read credentials from this process, and a crash must not write them to a core file.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]

@@ -1,5 +1,5 @@
-//! From a view to bytes: which formats there are and which file writes them. The formats append to a buffer and never
-//! fail or touch a stream (that is `screen.rs`), so they are tested as functions.
+//! The output formats. Each appends to a buffer and never fails or touches a stream (that is `screen.rs`), so that it is tested
+//! as a function.
 
 pub mod csv;
 pub mod detail;

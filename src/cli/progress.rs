@@ -1,4 +1,4 @@
-//! How far a long act has come, as a bar on a terminal's stderr. Besides `screen.rs` the only file that writes to a stream.
+//! The progress of a long act, as a bar on a terminal's stderr. Besides `screen.rs` the only file that writes to a stream.
 
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::clean::clean;
 /// Fewer items than this are done before a bar could be read.
 const WORTH_A_BAR: u64 = 100;
 
-/// Shows an act's progress where somebody can see it, and keeps what it says.
+/// Shows the progress of an act on a terminal, and collects its messages.
 pub struct Progress {
     bar: ProgressBar,
     shown: bool,
@@ -27,12 +27,12 @@ impl Progress {
         Self { bar, shown, said: Mutex::default(), announced: Mutex::default() }
     }
 
-    /// What programs want to hear: topics and messages.
+    /// Messages for listening programs, each with its topic.
     pub fn announced(&self) -> Vec<(String, String)> {
         std::mem::take(&mut self.announced.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes the bar away; what was said meanwhile comes back.
+    /// Removes the bar and returns the collected messages.
     pub fn finish(self) -> Vec<String> {
         self.bar.finish_and_clear();
         self.said.into_inner().unwrap_or_else(PoisonError::into_inner)

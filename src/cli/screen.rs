@@ -1,7 +1,7 @@
-//! The streams: the only file besides `progress.rs` that writes to stdout or stderr. Shows views, notes, warnings and
-//! faults; decides nothing about their form (that is `output/` and `fault.rs`).
+//! The streams: the only file besides `progress.rs` that writes to stdout or stderr. Writes views, notes, warnings and errors;
+//! their form is decided in `output/` and `fault.rs`.
 //!
-//! A closed pipe ends the output quietly and is no error: `sen list | head` has done its work. Rust starts programs
+//! A closed pipe ends the output and is no error, as in `sen list | head`. Rust starts programs
 //! with SIGPIPE ignored, so it arrives here as `BrokenPipe`. Any other failure to write (a full disk) is an error.
 
 pub mod frame;
@@ -49,7 +49,7 @@ pub struct Screen {
 
 /// Why output ended early.
 enum Stop {
-    /// Nobody reads any more.
+    /// The reader has closed the pipe.
     Closed,
     Failed(Error),
 }
@@ -64,7 +64,7 @@ impl From<io::Error> for Stop {
 }
 
 impl Screen {
-    /// Looks at both streams and at the environment (through `env`). `quiet` silences notes, not warnings or errors.
+    /// Examines both streams and the environment (through `env`). `quiet` silences notes, not warnings or errors.
     pub fn new(color: ColorChoice, quiet: bool, env: Env<'_>) -> Self {
         let size = |size: Option<(terminal_size::Width, terminal_size::Height)>| {
             size.map(|(width, height)| (usize::from(width.0), usize::from(height.0)))
@@ -73,7 +73,7 @@ impl Screen {
             Stream::decide(color, env, io::stdout().is_terminal(), size(terminal_size::terminal_size_of(io::stdout())));
         let err =
             Stream::decide(color, env, io::stderr().is_terminal(), size(terminal_size::terminal_size_of(io::stderr())));
-        // What can only print cannot page, either.
+        // Without a pager the output is printed.
         let pager = pager(env).filter(|_| out.terminal && !out.dumb && io::stdin().is_terminal());
         Self { out, err, quiet, pager, frame: None }
     }
@@ -89,7 +89,7 @@ impl Screen {
         self.frame.clone()
     }
 
-    /// Writes a line to stdout; false when nobody reads it any more.
+    /// Writes a line to stdout; false when the pipe is closed.
     pub fn line(&self, text: &str) -> bool {
         let mut out = io::stdout();
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
@@ -149,7 +149,7 @@ impl Screen {
         };
         match shown {
             Ok(()) => Ok(count),
-            // Somebody read what there was and has seen enough.
+            // The reader has closed the pipe.
             Err(Stop::Closed) => Ok(count.max(1)),
             Err(Stop::Failed(error)) => Err(error),
         }
@@ -166,7 +166,7 @@ impl Screen {
         }
     }
 
-    /// Prints help on stderr, which holds nothing that anybody typed.
+    /// Prints help on stderr, which contains no user input.
     pub fn advise(&self, text: &str) {
         text.lines().for_each(|line| self.complain(&fault::clean_line("", line, None, None)));
     }
@@ -213,20 +213,20 @@ impl Screen {
         self.err.width.filter(|_| self.err.terminal)
     }
 
-    /// Says something on stderr that must be seen, as before a question.
+    /// Writes a message to stderr that must be seen, as before a question.
     pub fn say(&self, text: &str) {
         let room = self.room().unwrap_or(usize::MAX);
         let hang = text.len() - text.trim_start_matches([' ', '-']).len();
         let text = message(text);
         let text = clean(&text);
-        // The first line has its own indentation; the following ones stand below its words.
+        // The following lines are indented to the text of the first one.
         for (at, line) in wrap(text.trim_start(), room.saturating_sub(hang).max(20)).iter().enumerate() {
             let indent = if at == 0 { text.len() - text.trim_start().len() } else { hang };
             self.complain(&fault::clean_line("", &format!("{:indent$}{line}", ""), None, None));
         }
     }
 
-    /// Says something on stderr that may be missed: not with `--quiet`.
+    /// Writes a message to stderr unless `--quiet` is given.
     pub fn note(&self, text: &str) {
         if !self.quiet {
             self.complain(&fault::line("", text, None, self.room()));
@@ -244,7 +244,7 @@ impl Screen {
         self.complain(&fault::render(error, format, self.err.color, self.room()));
     }
 
-    /// Where even stderr fails there is nobody left to tell.
+    /// An error of stderr itself is ignored: it cannot be reported.
     fn complain(&self, bytes: &[u8]) {
         match &self.frame {
             Some(frame) if self.err.terminal => drop(frame.clone().write_all(bytes)),
@@ -318,7 +318,7 @@ async fn pour(
                     writer.row(&row, &mut bytes);
                     if bytes.len() >= CHUNK {
                         sink.take(&mut bytes)?;
-                        // A producer that is always ready must not keep Ctrl-C from being heard.
+                        // A producer that is always ready must not block the handling of Ctrl-C.
                         tokio::task::yield_now().await;
                     }
                 }

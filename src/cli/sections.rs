@@ -1,4 +1,4 @@
-//! Sections of a record: as fields of its data, and as tables.
+//! Sections of a record, as data and as tables.
 
 use sen_core::model::record::Section;
 use sen_core::model::value::{Column, Row, Value};

@@ -1,4 +1,4 @@
-//! Arguments and environment become one session: which database, how it is opened, what the operator allows.
+//! A session from arguments and environment: which database, how it is opened, what the operator allows.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -57,7 +57,7 @@ impl Session {
         }
     }
 
-    /// What should be said on stderr about the configuration.
+    /// Warnings on stderr about the configuration.
     pub fn warnings(&self) -> Vec<String> {
         let hidden = self.hidden.borrow();
         self.warnings.borrow().iter().cloned().chain(hidden.iter().filter_map(|hidden| hidden.text())).collect()
@@ -69,12 +69,12 @@ impl Session {
         hidden.iter().flat_map(|hidden| std::iter::from_fn(|| hidden.take_denied())).collect()
     }
 
-    /// Adds something to be said on stderr when the command has ended.
+    /// Adds a warning for stderr at the end of the command.
     pub fn warn(&self, text: impl Into<String>) {
         self.warnings.borrow_mut().push(text.into());
     }
 
-    /// What may be said on stderr when the command has ended, unless `--quiet` was given.
+    /// Notes for stderr at the end of the command, unless `--quiet` is given.
     pub fn notes(&self) -> Vec<String> {
         self.notes.borrow().clone()
     }
@@ -129,7 +129,7 @@ impl Session {
         self.identity.borrow().clone()
     }
 
-    /// Whether a person can be asked.
+    /// Whether questions can be asked: on terminals, without `--no-input`.
     pub fn can_ask(&self) -> bool {
         !self.globals.no_input && self.screen.can_ask()
     }
@@ -139,12 +139,12 @@ impl Session {
         self.screen.prints_to_terminal()
     }
 
-    /// Keeps what listening programs want to hear until somebody passes it on.
+    /// Keeps messages for listening programs until they are sent.
     pub fn announce(&self, announced: Vec<(String, String)>) {
         self.announced.borrow_mut().extend(announced);
     }
 
-    /// What was kept for listening programs.
+    /// The kept messages for listening programs.
     pub fn announced(&self) -> Vec<(String, String)> {
         self.announced.take()
     }
@@ -380,7 +380,7 @@ impl Session {
 
     async fn open(&self, target: &Target, access: Access) -> Result<Database> {
         let database = registry::open_with(target, access, self.settings()?).await.map_err(|error| {
-            // What explains the failure is said all the same: a password file that is ignored, say.
+            // Warnings are still shown, because they may explain the failure (a password file that is ignored).
             self.warnings.borrow_mut().extend_from_slice(target.warnings());
             self.with_withheld(error)
         })?;

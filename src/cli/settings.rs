@@ -1,9 +1,9 @@
-//! Where settings come from besides the command line: the process environment, and a `.env` file laid under it.
-//! What a setting means is the business of whoever asks for it; the process environment itself is never changed.
+//! Settings from outside the command line: the process environment, and a `.env` file with lower precedence. Their meaning is
+//! up to the caller; the process environment is never changed.
 //!
-//! A file that the operator names (`--env-file`) speaks for the operator. One that was merely found, in whatever folder
-//! the operator stands, may come from anybody: it can name a database of its own, whole, and nothing else. It has no say
-//! where a flag or the environment names the database, and no password of the operator's is sent to where it leads.
+//! A file that the operator names (`--env-file`) is trusted. One that was found in the working directory may come from anyone:
+//! it can name a whole database, and nothing else. It is ignored where a flag or the environment names the database, and no
+//! password of the operator is sent to the database that it names.
 
 mod dotenv;
 mod file;
@@ -46,7 +46,7 @@ const HARMLESS: [&str; 2] = ["SEN_REDIS_URL", "SEN_WORKER_TIMEZONE"];
 /// What of the environment is about passwords and certificates, or leads to some: not for a database that a found file names.
 const PRIVATE: [&str; 7] =
     ["PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE", "PGSYSCONFDIR", "PGSSLCERT", "PGSSLKEY"];
-/// What makes a connection safer. Left out in silence, it would be weaker than whoever wrote the file meant.
+/// Settings that make a connection safer. Ignored silently, they would leave it weaker than the author of the file intended.
 const STRICT: [&str; 9] = [
     "PGSSLMODE",
     "PGREQUIRESSL",
@@ -97,7 +97,7 @@ impl Settings {
         let found = match env_file {
             Some(path) if path == Path::new(NO_FILE) => None,
             Some(path) => Some(path.to_owned()),
-            // A working directory that is gone has no `.env`.
+            // A deleted working directory has no `.env`.
             None => std::env::current_dir().ok().and_then(|here| file::nearest(&here)),
         };
         let mut this = Self {
@@ -136,7 +136,7 @@ impl Settings {
 
     /// Of two settings of a name the last wins, as in python-dotenv.
     fn parse(&self, path: &Path, content: &[u8]) -> Result<BTreeMap<String, String>> {
-        // Names of others are kept for `${…}` alone.
+        // Names of other programs are kept only for `${…}`.
         let mut all: BTreeMap<String, String> = BTreeMap::new();
         for line in dotenv::parse(content, &|_| true) {
             let at = || format!("{}, line {}", path.display(), line.number);
@@ -152,7 +152,7 @@ impl Settings {
             let look_up = |name: &str| match ((self.process)(name), all.get(name)) {
                 (None, known) => Ok(known.cloned()),
                 (Some(value), _) if self.named => Ok(Some(value)),
-                // A found file could have the operator's secrets sent to a host of its own choosing.
+                // A found file could otherwise send the operator's secrets to a host of its choice.
                 (Some(_), _) => Err(name.to_owned()),
             };
             match dotenv::filled(value, &look_up) {
@@ -306,7 +306,7 @@ impl Settings {
         Err(Error::usage(text).with_hint(hint))
     }
 
-    /// What is to be said of the file when a database was asked for, whatever came of it.
+    /// Warnings about the file, once a database was opened or failed to open.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let Some(file) = &self.file else { return Vec::new() };
         let shown = file.display();

@@ -1,4 +1,4 @@
-//! Tests of what is suggested to be typed: it must parse, and name exactly what was meant, after a real shell has read it.
+//! Tests of suggested commands: each must parse and name exactly what was meant, after a real shell has read it.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -118,7 +118,7 @@ fn hostile_ids() -> Vec<String> {
     let mut runner = TestRunner::deterministic();
     let random = (0..700).map(|_| one.new_tree(&mut runner).unwrap().current());
     let ids = listed.into_iter().map(str::to_owned).chain(random);
-    // A NUL can be in no argument; the terminator of the test's own output is left out, too.
+    // An argument cannot contain a NUL; the separator of this test's output is left out, too.
     ids.filter(|id| !id.is_empty() && !id.contains(['\0', '\u{1}'])).collect()
 }
 
@@ -187,7 +187,7 @@ fn parses(words: &[String]) -> Result<(), String> {
             | ErrorKind::TooFewValues
             | ErrorKind::DisplayHelp
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Ok(()),
-            // The option alone was named.
+            // Only the option was named.
             _ if error.to_string().contains("a value is required") => Ok(()),
             _ => Err(error.to_string()),
         },
@@ -213,21 +213,21 @@ fn every_command_in_the_sources_parses() {
             for word in list.split(',').map(str::trim).filter(|word| !word.is_empty()) {
                 match literal.captures(word) {
                     Some(text) => words.push(text[1].to_owned()),
-                    // A state's own name: one that there is.
+                    // A state from a variable: any valid one.
                     None if words.last().is_some_and(|last| last == "--state") => {
                         words.push(if words[1] == "list" { "uncertain" } else { "failed" }.into());
                     }
                     None if words.last().is_some_and(|last| last == "--system") => words.push("saga".into()),
-                    // A number: any word does.
+                    // A number: any value is valid.
                     None if words.last().is_some_and(|last| last.starts_with("--")) => words.push("1".into()),
-                    // The verb is chosen elsewhere.
+                    // The verb comes from a variable.
                     None => words.clear(),
                 }
             }
             if words.first().is_none_or(|word| word != "sen") || words.len() < 2 {
                 continue;
             }
-            // What is chained behind it.
+            // The calls chained to it.
             let mut rest = &code[found.get(0).unwrap().end()..];
             rest = rest.find(')').map_or("", |at| &rest[at + 1..]);
             while let Some(more) = chain.captures(rest) {

@@ -1,4 +1,4 @@
-//! What a command hands to the output formats: data and its layout. Nothing here prints.
+//! The output of a command, for the output formats: data and its layout. Nothing here prints.
 
 use std::pin::Pin;
 
@@ -16,7 +16,7 @@ pub struct CommandOutput {
     pub view: View,
     /// How the process ends when showing it succeeds.
     pub exit: Exit,
-    /// What went wrong beside it (one key of several is missing), said after it.
+    /// Further errors (one key of several is missing), reported after it.
     pub errors: Vec<Error>,
 }
 
@@ -33,7 +33,7 @@ impl CommandOutput {
         self
     }
 
-    /// The same with errors to say after it.
+    /// The same with errors to report after it.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<Error>) -> Self {
         self.errors = errors;
@@ -85,7 +85,7 @@ pub struct ListView {
     pub now: Timestamp,
     /// How rows are coloured.
     pub tone: Tone,
-    /// Said on stderr instead of an empty table: `no leases match`.
+    /// The message on stderr instead of an empty table: `no leases match`.
     pub empty: String,
     /// Whether an empty list ends with exit code 4.
     pub fail_if_empty: bool,
@@ -123,7 +123,7 @@ pub enum Block {
     Attention(sen_core::model::summary::Attention),
     /// Something that was examined, with what to type about it.
     Check(sen_core::model::diagnostics::Check),
-    /// Why something is as it is.
+    /// A cause.
     Cause(sen_core::model::cause::Cause),
     /// A line of prose.
     Note(String),

@@ -1,5 +1,5 @@
-//! Looking again and again: `sen watch`, and `--watch` on the commands that list. What is seen and how it is laid out is
-//! pure (`picture`, `board`, `draw`); the loop that asks, listens and redraws is `live`, and `lines` is for pipes.
+//! `sen watch`, and `--watch` on commands that list. Content and layout are pure (`picture`, `board`, `draw`); `live` is the loop
+//! that queries, handles keys and draws, and `lines` is for pipes.
 
 pub mod board;
 pub mod draw;

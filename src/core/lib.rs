@@ -1,8 +1,8 @@
-//! `sen_core`: what really happened to work that must not run twice.
+//! `sen_core`: the state and repair of work that must not run twice.
 //!
 //! The one crate a Rust program depends on: [`once`] runs work at most once per key; [`registry`] opens a database and the systems
-//! it may hold; [`ops`] are use cases over all of them. What they speak is in [`model`], how databases are reached in [`stores`],
-//! what the rows of each library mean in [`systems`]: crates of their own, re-exported here.
+//! it may hold; [`ops`] are use cases over all of them. Their data types are in [`model`], the database connections in [`stores`],
+//! the meaning of each library's rows in [`systems`]: separate crates, re-exported here.
 
 pub mod ops;
 pub mod registry;

@@ -1,4 +1,4 @@
-//! Use cases over `dyn System`: what a front end asks for, whatever the system and the store.
+//! Use cases of a front end over `dyn System`, for every system and store.
 
 pub mod act;
 pub mod complete;

@@ -1,4 +1,4 @@
-//! Which systems a database may hold, and opening them.
+//! Opens a database with the systems that it may hold.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -12,29 +12,29 @@ use sen_model::time::wall::Zone;
 use sen_model::verdict::Severity;
 use sen_stores::url::Target;
 
-/// What an open database may be used for.
+/// How an open database may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Reading only, enforced by the database.
     Read,
-    /// As `Read`, over and over: the server answers with one process, however much there is to count.
+    /// As `Read`, repeatedly: the server uses one process for each query, however much there is to count.
     Watch,
     /// Reading and writing what exists.
     Write,
-    /// As `Write`; a missing SQLite file is made.
+    /// As `Write`; a missing SQLite file is created.
     Create,
 }
 
 /// How a database is opened.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Bounds each statement that is not streamed.
+    /// The time limit of each statement that is not streamed.
     pub limit: Option<Duration>,
-    /// The zone whose wall clock the workers write, where a system stores times without one.
+    /// The time zone of the workers, where a system stores times without one.
     pub worker_zone: Zone,
 }
 
-/// An open database with the systems that can be asked.
+/// An open database with its systems.
 pub struct Database {
     systems: Vec<Box<dyn System>>,
     warnings: Vec<String>,
@@ -61,7 +61,7 @@ impl Database {
         self.systems.iter().map(AsRef::as_ref)
     }
 
-    /// Remarks about the configuration that led here.
+    /// Warnings about the configuration.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -71,10 +71,10 @@ impl Database {
         &self.opened
     }
 
-    /// What a person should know of the server and of what the systems found out about themselves.
+    /// What `sen doctor` reports of the server and the systems.
     ///
     /// # Errors
-    /// What the server reports of the catalogue; a system that is not there has nothing to say.
+    /// What the server reports; a system that is not in the database is skipped.
     pub async fn examine(&self) -> Result<Vec<Check>> {
         let (diagnostics, found) = self.diagnostics_of_all().await?;
         #[cfg(feature = "postgres")]
@@ -91,13 +91,12 @@ impl Database {
         Ok(diagnostics.checks)
     }
 
-    /// What is not seen here, as far as questions have been asked.
+    /// What this role could not read so far.
     pub fn hidden(&self) -> &Arc<Hidden> {
         &self.hidden
     }
 
-    /// What a system answered; `None` where it is of what this role may not read. That hides nothing of the rest, and is kept
-    /// in [`Self::hidden`] until it is told.
+    /// The answer of a system; `None` where this role may not read it. That is kept in [`Self::hidden`] until it is reported.
     ///
     /// # Errors
     /// Every other one.
@@ -111,15 +110,15 @@ impl Database {
         }
     }
 
-    /// What to answer where nothing was found: that it is not there may be said only by who was denied nothing.
+    /// Checks that everything could be read, so that an empty answer means that nothing is there.
     ///
     /// # Errors
-    /// `Denied` where something was not to be read.
+    /// `Denied` where something could not be read.
     pub fn saw_all(&self) -> Result<()> {
         self.hidden.take_denied().map_or(Ok(()), Err)
     }
 
-    /// What to say where none of the systems was found: `absent`, or more where more is known.
+    /// The error where none of the systems was found: `absent`, or a more precise one.
     pub async fn nothing_found(&self, absent: Error) -> Error {
         #[cfg(feature = "postgres")]
         if let Some(link) = &self.link {
@@ -128,7 +127,7 @@ impl Database {
         absent
     }
 
-    /// What every system that is there wants examined.
+    /// The diagnostics of all systems in the database.
     ///
     /// # Errors
     /// What a store reports.
@@ -136,7 +135,7 @@ impl Database {
         Ok(self.diagnostics_of_all().await?.0)
     }
 
-    /// The same, and whether any system is there.
+    /// The same, and whether there is any system.
     async fn diagnostics_of_all(&self) -> Result<(Diagnostics, bool)> {
         let mut all = Diagnostics::default();
         let mut found = false;
@@ -160,7 +159,7 @@ impl Database {
                 Err(error) => return Err(error),
             }
         }
-        // Privileges and indexes of the kind that can be asked for are PostgreSQL's.
+        // Only PostgreSQL has privileges and indexes that can be queried.
         #[cfg(feature = "postgres")]
         let sql = self.link.is_some();
         #[cfg(not(feature = "postgres"))]
@@ -172,8 +171,8 @@ impl Database {
         Ok((all, found))
     }
 
-    /// Adds the systems of a Redis beside this database. It is connected to when it is first asked something, so that one
-    /// that is down stops only what is about it.
+    /// Adds the systems of a Redis server. It is connected to at the first query, so that a server that is down affects only
+    /// the commands that need it.
     #[cfg(feature = "redis")]
     pub fn beside(&mut self, info: &sen_stores::url::RedisInfo, limit: Option<Duration>) {
         let db = sen_stores::redis::Redis::lazy(info, limit);
@@ -181,11 +180,10 @@ impl Database {
         self.systems.push(node(db));
     }
 
-    /// The same for one of several things, where the others are to be shown: whether nothing was denied. What was is told at
-    /// the end.
+    /// As [`Self::saw_all`] for one of several records: whether everything could be read. What could not is reported at the end.
     ///
     /// # Errors
-    /// As there, where it was the only one.
+    /// As there, where it is the only one.
     pub fn saw_all_of(&self, only: bool) -> Result<bool> {
         match self.saw_all() {
             Err(error) if !only => {
@@ -263,8 +261,8 @@ impl Database {
     }
 }
 
-/// Opens `target`. `limit` bounds each statement. Nothing is asked of the database beyond the login: whether a system is
-/// there shows in the first question put to it.
+/// Opens `target`. `limit` is the time limit of each statement. Opening only logs in: whether a system is there shows at its
+/// first query.
 ///
 /// # Errors
 /// `Connect`, or `Usage` for a kind of database this build cannot open.
@@ -372,7 +370,7 @@ fn saga(sagas: impl sen_saga::port::SagaStore + 'static) -> Box<dyn System> {
     Box::new(sen_saga::Sagas::new(Box::new(sagas)))
 }
 
-/// Opens `target` for running work once per key: the narrow part of Sentinel that claims, keeps and completes keys.
+/// Opens `target` for running work once per key: the part of Sentinel that claims, extends and completes keys.
 ///
 /// # Errors
 /// `Connect`, `NoSystem`, or `Refused` where the tables are too old.

@@ -1,5 +1,6 @@
 //! The plain data that every system speaks, and the traits it implements: no driver, no terminal, no runtime.
 
+pub mod activity;
 pub mod batch;
 pub mod cause;
 pub mod diagnostics;

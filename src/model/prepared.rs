@@ -346,7 +346,9 @@ mod tests {
         }
 
         fn steps(&self) -> impl Iterator<Item = Step> + Send + '_ {
-            self.0.iter().map(|number| Step::new(Subject::new("test", "number", number.to_string()), "change"))
+            self.0.iter().map(|number| {
+                Step::new(Subject::new("test", crate::subject::Kind::Lease, number.to_string()), "change")
+            })
         }
     }
 
@@ -366,7 +368,7 @@ mod tests {
         let action = Prepared::boxed(&System, plan, action, |count| format!("change {count} numbers"));
         assert_eq!((action.plan().targets(), action.plan().summary()), (2, "change 2 numbers"));
         let mut saved = Vec::new();
-        action.save(&mut saved).unwrap();
+        action.save(None, &mut saved).unwrap();
         let restored =
             SavedPlan::read(&mut saved.as_slice()).and_then(|saved| Prepared::restore(&System, saved)).unwrap();
         assert_eq!(restored.plan(), action.plan());
@@ -376,7 +378,7 @@ mod tests {
     fn a_saved_plan_that_announces_another_number_is_refused() {
         let mut saved = Vec::new();
         let plan = Plan::new("db", Risk::Safe).announcing(3, |count| format!("change {count} numbers"));
-        save(&plan, &Numbers(vec![7, 10, 11]), &mut saved).unwrap();
+        save(&plan, None, &Numbers(vec![7, 10, 11]), &mut saved).unwrap();
         let error = SavedPlan::read(&mut saved.as_slice()).and_then(SavedPlan::action::<Numbers>).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Usage);
         assert!(is_a_value(&Numbers(vec![7, 10, 11])).is_ok());

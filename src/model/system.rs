@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::activity::Activity;
 use crate::cause::Explanation;
 use crate::diagnostics::Diagnostics;
 use crate::error::Result;
@@ -81,6 +82,12 @@ pub trait System: Any + Send + Sync {
 
     /// What is in this database, counted and judged.
     async fn summary(&self) -> Result<Summary>;
+
+    /// At most `limit` records that are being worked on or wait, in the order of the system's own pages: for those who watch.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    async fn active(&self, limit: u64) -> Result<Vec<Activity>>;
 
     /// What got done within `window`, who works and what waits; `None` where a system keeps no such things.
     async fn stats(&self, _window: Duration) -> Result<Option<Statistics>> {

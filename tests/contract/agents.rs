@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sen_core::systems::node::TaskState;
 
 use crate::harness::redis::{Client, Redis};
-use crate::judged::{Kind, Status, grouped, names};
+use crate::judged::{Kind, Status, active_agrees, grouped, names};
 
 type Fields = &'static [(&'static str, &'static str)];
 
@@ -131,4 +131,5 @@ fn agent_tasks_in_redis() {
     let status = Status::of(&url, "node");
     assert_eq!(status.counts("counts"), grouped(list.values().map(|row| &*row.shown)));
     status.attention_agrees(&url);
+    active_agrees(&url, "node", &list, |row| matches!(&*row.shown, "queued" | "running"));
 }

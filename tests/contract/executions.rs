@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sen_core::systems::stent::{ExecutionListState, TaskListState};
 
 use crate::executions_place::Place;
-use crate::judged::{Kind, Status, grouped, names};
+use crate::judged::{Kind, Status, active_agrees, grouped, names};
 use crate::moment;
 
 const HOUR: i64 = 3600;
@@ -220,6 +220,7 @@ fn agree(place: &Place) {
         stored => stored,
     });
     assert_eq!(status.counts("counts"), grouped(stored));
+    active_agrees(&url, "stent", &list, |row| matches!(&*row.stored, "pending" | "running" | "cancelling"));
     let of_tasks = Kind {
         list: &["task", "list"],
         show: &["task", "show"],

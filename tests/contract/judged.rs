@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sen_core::model::listing::Choice;
+use sen_core::registry::{Access, open as open_database};
+use sen_core::stores::url::Target;
 use serde_json::Value;
 
 use crate::harness::sen::sen;
@@ -121,6 +123,24 @@ impl Kind<'_> {
             assert_eq!(found, with(pair), "{:?} --state {}", self.list, pair.join(","));
         }
     }
+}
+
+/// What `watch` shows of a system is what its list says is under way: `open` picks that from the list.
+pub(crate) fn active_agrees(url: &str, system: &str, list: &List, open: impl Fn(&Listed) -> bool) {
+    let active = |limit| {
+        let target = Target::resolve(Some(url), &|_| None).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let database = open_database(&target, Access::Watch, None).await.unwrap();
+            database.system(system).unwrap().active(limit).await.unwrap()
+        })
+    };
+    let shown = active(1000).into_iter().map(|one| (one.id, one.state.to_owned())).collect();
+    let open = list.iter().filter(|(_, row)| open(row));
+    let expected: BTreeMap<String, String> = open.map(|(id, row)| (id.clone(), row.shown.clone())).collect();
+    assert!(expected.len() > 1, "{system}: too little is under way: {list:?}");
+    assert_eq!(differences(&shown, &expected), Vec::<String>::new(), "{system}: active against the list");
+    assert_eq!(active(1).len(), 1, "{system}: the limit");
 }
 
 /// Where two sets of states differ, in words.

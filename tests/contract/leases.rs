@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use sen_core::registry::{Access, open};
+use sen_core::stores::url::Target;
 use sen_core::systems::sentinel::LeaseState;
 
 use crate::harness::postgres::Server;
 use crate::harness::sen::sen;
-use crate::judged::{Kind, Status, grouped, names};
+use crate::judged::{Kind, List, Status, active_agrees, grouped, names};
 use crate::moment;
 
 const HOUR: i64 = 3600;
@@ -95,6 +97,19 @@ fn plant(rows: &[&[Row]], time: impl Fn(i64) -> String) -> (String, BTreeMap<Str
     (sql, expected)
 }
 
+/// What is to be settled before anything runs again is what the list shows as such.
+fn unsettled_agrees(url: &str, list: &List) {
+    let target = Target::resolve(Some(url), &|_| None).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let found = runtime.block_on(async {
+        let database = open(&target, Access::Read, None).await.unwrap();
+        database.leases().unwrap().unsettled(1000).await.unwrap()
+    });
+    let found: BTreeMap<&str, &str> = found.iter().map(|one| (&*one.key, one.state.name())).collect();
+    let unsettled = list.iter().filter(|(_, row)| matches!(&*row.shown, "uncertain" | "stalled" | "reconciling"));
+    assert_eq!(found, unsettled.map(|(key, row)| (&**key, &*row.shown)).collect());
+}
+
 fn agree(url: &str, expected: &BTreeMap<String, String>) {
     let kind = Kind {
         url,
@@ -110,6 +125,8 @@ fn agree(url: &str, expected: &BTreeMap<String, String>) {
     let status = Status::of(url, "sentinel");
     assert_eq!(status.counts("counts"), grouped(list.values().map(|row| &*row.shown)));
     status.attention_agrees(url);
+    active_agrees(url, "sentinel", &list, |row| matches!(&*row.shown, "held" | "alive"));
+    unsettled_agrees(url, &list);
 }
 
 #[test]

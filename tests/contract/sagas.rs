@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use sen_core::model::verdict::Severity;
 use sen_core::systems::saga::SagaState;
+use sen_core::systems::saga::verdict::State;
 
 use crate::harness::peers::{SAGA_011, SAGA_073};
-use crate::judged::{Kind, Status, grouped, names};
+use crate::judged::{Kind, Status, active_agrees, grouped, names};
 use crate::moment;
 use crate::sagas_place::{Base, Place};
 
@@ -207,6 +209,7 @@ fn agree(place: &Place, sets: &[&[Saga]], never: &[&str]) {
     let status = Status::of(&url, "saga");
     assert_eq!(status.counts("counts"), grouped(list.values().map(|row| &*row.shown)));
     status.attention_agrees(&url);
+    active_agrees(&url, "saga", &list, |row| State::parse(&row.shown).unwrap().severity() == Severity::Pending);
 }
 
 #[test]

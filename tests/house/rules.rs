@@ -35,12 +35,18 @@ pub(crate) fn breaches(path: &str, text: &str) -> Vec<String> {
         found.push(format!("{path}: names a stream; only {STREAM_FILES:?} may"));
     }
     if matches(SQL_CALLS, &code) {
-        found.push(format!("{path}: formats SQL; it is built from constants and quoted identifiers (core/sql.rs)"));
+        found.push(format!("{path}: formats SQL; it is built from constants and quoted identifiers (stores/sql.rs)"));
     }
     if !path.starts_with("cli/") && matches(SUGGESTED, &code) {
         found.push(format!(
             "{path}: a suggested command takes an id as a fixed word; `.id()` and `.option()` are for that"
         ));
+    }
+    if path.starts_with("core/") && matches(r"\bcolumns?\b", &code) {
+        found.push(format!("{path}: reads a table by its columns; a use case asks the system a typed question"));
+    }
+    if !path.starts_with("cli/") && matches(r"Map<\s*OperationId\b", &code) {
+        found.push(format!("{path}: keeps something between plan and apply; a plan is a value"));
     }
     if code.contains("query_typed") || code.contains("prepare_typed") || code.contains("batch_execute") {
         found.extend(unqualified(path, &code));

@@ -1,4 +1,4 @@
-//! What every writing command shares: its options, and the way from a request to a report.
+//! Shared by all writing commands: their options, and the path from a request to a report.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -206,7 +206,7 @@ pub async fn execute<'a>(
 /// Asks where it must be asked. What changes nothing needs no consent.
 fn permitted(action: &dyn PreparedAction, options: &ActionOptions, session: &Session) -> Result<WritePermit> {
     let plan = action.plan();
-    let consent = consent::consent(session, action, options.yes || plan.targets == 0)?;
+    let consent = consent::consent(session, action, options.yes || plan.targets() == 0)?;
     let author = Author { who: Some(session.operator()), why: options.reason.clone() };
     act::permit(plan, consent, author, session.interrupt.revocation())
 }
@@ -417,7 +417,7 @@ pub fn view(report: &Report, planned: u64, dry_run: bool, blocks: Vec<Block>) ->
         ])
     };
     let int = |count: u64| Value::Int(i64::try_from(count).unwrap_or(i64::MAX));
-    // The planned items of a dry run stand in the report as skipped.
+    // A dry run reports planned items as skipped.
     let count = |outcome| {
         let listed = report.items.iter().filter(|item| dry_run && item.outcome == outcome).count() as u64;
         int(if outcome == Outcome::Skipped { report.count(outcome) - listed } else { report.count(outcome) })

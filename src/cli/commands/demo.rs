@@ -1,4 +1,4 @@
-//! `sen demo`: a database with an incident to look at.
+//! `sen demo`: creates a database with an incident to explore.
 
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     }
     let path = args.file;
     remove_earlier(&path).await?;
-    // Made here and now: a link that somebody put there would be followed otherwise.
+    // It must be created here: an existing link would be followed.
     std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -62,7 +62,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let url = format!("sqlite:{}", path.display());
     let sen = std::env::args().next().unwrap_or_else(|| "sen".into());
     let command = |words: &[&str], why: &str| NextCommand::new(&[&[sen.as_str()], words].concat(), why);
-    // What to type stands before what is there: a pager shows the beginning.
+    // The commands come first: a pager shows the beginning.
     let next = Block::Next(vec![
         NextCommand::new(&["export", &format!("DATABASE_URL={url}")], "what follows is about this file"),
         command(&["list", "--state", "uncertain,stalled"], "which keys need a person"),

@@ -1,4 +1,4 @@
-//! `sen dlq`: dead letters of every system that keeps any.
+//! `sen dlq`: dead letters of all systems.
 
 pub mod discard;
 pub mod export;

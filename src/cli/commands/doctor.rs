@@ -1,4 +1,4 @@
-//! `sen doctor`: what stands between this database and reliable answers.
+//! `sen doctor`: checks what could make answers about this database unreliable.
 
 use sen_core::error::Result;
 use sen_core::model::diagnostics::Check;
@@ -27,7 +27,7 @@ pub struct Args {
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
     let mut checks = database.examine().await?;
-    // Each of them is among the checks.
+    // Each of them is reported as a check.
     drop(session.denied());
     checks.sort_by_key(|check| std::cmp::Reverse(check.severity));
     let name = database.systems().next().map_or("", |system| system.database()).to_owned();

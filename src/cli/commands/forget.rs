@@ -1,4 +1,4 @@
-//! `sen forget`: erase a cached result.
+//! `sen forget`: deletes a cached result.
 
 use sen_core::error::Result;
 use sen_core::systems::sentinel::request::LeaseRequest;

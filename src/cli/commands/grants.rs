@@ -1,4 +1,4 @@
-//! `sen grants`: the least privileges a role needs, as SQL to read and run, or as a rule of Redis.
+//! `sen grants`: the least privileges that a role needs, as SQL statements or a Redis ACL rule.
 
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::ident::Ident;

@@ -62,7 +62,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let system = database.system(sentinel::NAME)?;
     let history = match system.history(&key, (args.limit > 0).then_some(args.limit)).await {
         Ok(history) => history,
-        // Before 0.5.0 no events were kept. That is no reason for a script to stop, if the key is there.
+        // Before 0.5.0 no events were stored. If the key exists, a script should go on.
         Err(error) if error.kind() == ErrorKind::NoSystem && !args.follow => {
             let Some(found) = system.find(&key, 0).await?.into_iter().next() else {
                 return Err(inspect::missing_lease(&key, &system.suggest(&key).await?));

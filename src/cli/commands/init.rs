@@ -1,4 +1,4 @@
-//! `sen init`: the tables for an empty database.
+//! `sen init`: creates the tables in an empty database.
 
 use sen_core::error::Result;
 use sen_core::registry::Access;

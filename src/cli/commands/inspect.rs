@@ -1,4 +1,4 @@
-//! `sen inspect`: everything known of a key.
+//! `sen inspect`: everything known about a key.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     for key in &args.keys {
         let key = crate::keys::checked_key(stored_key(args.namespace.as_deref(), key))?;
         let first = match inspect::inspect(&database, &key, args.events).await {
-            // The other keys are shown, and this is told at the end.
+            // The other keys are shown; this is reported at the end.
             Err(error) if !single && error.kind() == ErrorKind::Denied => {
                 database.hidden().deny(error);
                 continue;
@@ -99,7 +99,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         return Err(error);
     }
     let exit = watch.exit(!errors.is_empty());
-    // Two systems may have the same id; then it is an array, as for several keys.
+    // Two systems may have the same id; then the output is an array, as for several keys.
     let single = single && details.len() == 1;
     let view = View::Details(DetailsView { details, single, now });
     Ok(CommandOutput::new(view).ending(exit).with_errors(errors))
@@ -149,7 +149,7 @@ impl Watch {
 
 pub(super) fn verdict_exit(verdict: &Verdict) -> Exit {
     match (verdict.state, verdict.severity) {
-        // The worker may well be alive: waiting is right, waking somebody is not.
+        // The worker may well be alive: waiting is right, an alarm is not.
         ("stalled", _) | (_, Severity::Pending) => Exit::Pending,
         (_, Severity::Ok) => Exit::Done,
         (_, Severity::Warning | Severity::Critical) => Exit::Attention,
@@ -202,7 +202,7 @@ pub fn detail(found: Record, single: bool) -> Detail {
     let (lead, rest) = found.fields.split_at(found.lead.min(found.fields.len()));
     let field = |(name, value): &(&'static str, Value)| Block::Field(name, value.clone());
     blocks.extend(lead.iter().map(field));
-    // Long texts come last: nobody should have to scroll back over a traceback to the verdict.
+    // Long texts come last, so that the verdict is not above a traceback.
     let (long, short): (Vec<_>, Vec<_>) =
         rest.iter().filter(|(_, value)| *value != Value::Null).partition(|(_, value)| {
             matches!(value, Value::Lines(_)) || matches!(value, Value::Json(text) if text.len() > LONG)

@@ -1,4 +1,4 @@
-//! `sen man`: manual pages, one for every command and every verb of it.
+//! `sen man`: manual pages, one for each command and subcommand.
 
 use clap::Command;
 use sen_core::error::{Error, ErrorKind, Result};
@@ -29,7 +29,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
 
 fn render(command: Command, words: &[String]) -> std::io::Result<String> {
     let name = [&["sen".to_owned()], words].concat().join("-");
-    // What every command takes is told once, on the page of sen.
+    // Global options are described once, on the page of sen.
     let shared: Vec<_> = command
         .get_arguments()
         .filter(|arg| !words.is_empty() && arg.get_help_heading() == Some(crate::args::EVERYWHERE))

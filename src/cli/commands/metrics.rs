@@ -1,4 +1,4 @@
-//! `sen metrics`: the front page as numbers, in Prometheus' text format.
+//! `sen metrics`: the figures of `sen status` in the text format of Prometheus.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -117,7 +117,7 @@ fn replace(path: &Path, text: &str) -> Result<()> {
         Error::new(ErrorKind::Io, format!("cannot write {}", path.display())).with_source(error)
     };
     let name = path.file_name().ok_or_else(|| Error::usage(format!("{} names no file", path.display())))?;
-    // A name that cannot be known before, and a file that must not exist: nothing that lies there is written through.
+    // An unpredictable name, and a file that must not exist: no existing file or link is written to.
     let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
     let mut beside = std::ffi::OsString::from(".");
     beside.push(name);
@@ -165,7 +165,7 @@ mod tests {
         let (victim, path) = (folder.path().join("victim"), folder.path().join("sen.prom"));
         std::fs::write(&victim, "precious").unwrap();
         std::os::unix::fs::symlink(&victim, &path).unwrap();
-        // The name that an earlier version wrote to first.
+        // The temporary name of an earlier version.
         let guessed = folder.path().join(format!(".sen.prom.{}", std::process::id()));
         std::os::unix::fs::symlink(&victim, &guessed).unwrap();
         replace(&path, "metrics\n").unwrap();

@@ -117,7 +117,7 @@ pub enum OnFailure {
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     match attempt(&args, session).await {
         Ok(answer) => Ok(answer),
-        // Nothing ran. Only what is unknown keeps a code of its own.
+        // Nothing ran. Only an unknown outcome has its own exit code.
         Err(error) if error.kind() == ErrorKind::OutcomeUnknown => Err(error),
         Err(error) => Ok(CommandOutput::new(View::Nothing).ending(Exit::NotStarted).with_errors(vec![error])),
     }
@@ -177,7 +177,7 @@ fn refused(args: &Args, session: &Session, key: &str, key_state: &KeyState) -> C
             let error = Error::new(ErrorKind::Pending, format!("{} {what} {owner}{until}", named(key)));
             let error = if args.wait.is_none() { error.with_hint("--wait SPAN waits for it") } else { error };
             match args.conflict_exit_code {
-                // The operator has said what a conflict is to them: no error.
+                // The operator has chosen that a conflict is no error.
                 Some(code) => {
                     session.note(error.to_string());
                     CommandOutput::new(View::Nothing).ending(Exit::Own(code))
@@ -333,7 +333,7 @@ async fn complete(session: &Session, hold: &Hold, run: &Supervised) -> CommandOu
             return CommandOutput::new(View::Nothing).ending(Exit::Own(code));
         }
         Ok(Settled::Gone(lease)) => {
-            // It is kept where a person finds it: they may have to decide what really happened.
+            // It is stored where a person finds it, who may have to decide what happened.
             let path = kept.unwrap_or_else(|| spool::keep(folder.as_deref(), &operation, &json));
             let error = gone(lease.as_deref()).with_context(format!(
                 "{}: the command ended with exit code {code}, but its result was not stored",

@@ -97,7 +97,7 @@ columns! {
     "targets", "TARGETS", Whole => int(entry.targets);
     "applied", "DONE", Whole => int(applied);
     "settled", "SETTLED", Asked => int(entry.settled.len() as u64);
-    "what", "WHAT", Short => Value::Text(entry.plan.summary.clone());
+    "what", "WHAT", Short => Value::Text(entry.plan.summary().to_owned());
     "who", "WHO", Wide => Value::text(origin.map(|origin| origin.who.clone()));
     "reason", "REASON", Wide => Value::text(origin.and_then(|origin| origin.reason.clone()));
     "database", "DATABASE", Asked => Value::Text(entry.plan.database.clone());

@@ -1,4 +1,4 @@
-//! `sen reconcile`: settle what nobody is entitled to finish.
+//! `sen reconcile`: settles keys whose outcome is uncertain.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -98,7 +98,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     }
     if alone && decision.is_none() && !args.options.yes && !args.options.dry_run && session.can_ask() {
         decision = ask(system, &ids[0], args.token, args.before_hard_ttl, session).await?;
-        // The question was the consent.
+        // Answering the question was consent.
         let options = ActionOptions { yes: true, ..args.options };
         let request = LeaseRequest::Reconcile { ids, token: args.token, before_hard_limit: args.before_hard_ttl, decision };
         return apply(system.plan(&request).await?, &options, session).await;
@@ -165,14 +165,14 @@ async fn ask(
     };
     let open = match found.verdict.state {
         "uncertain" => true,
-        // Its worker may be alive: only whoever says that it is not may settle it.
+        // Its worker may be alive: it may be settled only if the operator says that it is not.
         "stalled" => before_hard_limit,
-        // Somebody has it: whoever has their token may settle it.
+        // Another operator has taken it over: only with that token may it be settled.
         "reconciling" => token.is_some(),
         _ => false,
     };
     if !open {
-        // The plan will say why not.
+        // The plan says why not.
         return Ok(None);
     }
     let mut lines = vec![format!("{key}: {} — {}", found.verdict.state.to_uppercase(), found.verdict.summary)];

@@ -1,4 +1,4 @@
-//! Related keys without a settled outcome, said before what calls them runs again.
+//! Warns of related keys with an unsettled outcome before the work that uses them runs again.
 
 use sen_core::model::plan::{Plan, Risk};
 use sen_core::ops::unsettled::Unsettled;

@@ -1,4 +1,4 @@
-//! `sen release`: remove a claim that is over.
+//! `sen release`: removes an expired claim.
 
 use sen_core::error::Result;
 use sen_core::systems::sentinel::request::LeaseRequest;

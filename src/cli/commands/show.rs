@@ -1,4 +1,4 @@
-//! What `exec show` and `task show` have in common: things of one kind of one system, by id.
+//! Shared by commands like `exec show`: records of one kind of one system, by id.
 
 use sen_core::error::Result;
 use sen_core::model::subject::Kind;
@@ -64,7 +64,7 @@ async fn missing(wanted: &ShowRequest<'_>, system: &dyn System, id: &str) -> Res
         let show = NextCommand::new(&["sen", "inspect"], "").id(id).command;
         return Ok(error.with_hint(format!("it is a {}: `{show}` shows it", other.subject.kind.words())));
     }
-    // What is like it may be something else's.
+    // A similar id may be of another kind.
     let mut similar = Vec::new();
     for near in system.suggest(id).await? {
         if !system.show(wanted.kind, &near, 0).await?.is_empty() {

@@ -1,4 +1,4 @@
-//! `sen stats`: who works, what waits, what got done.
+//! `sen stats`: workers, waiting work, and what was completed.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub struct Args {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
-    // Asked all at once: on a shared connection their questions travel together.
+    // All systems at once: on a shared connection their queries are pipelined.
     let systems: Vec<_> = database.systems().collect();
     let answers = join_all(systems.iter().map(|system| system.stats(args.window))).await;
     let mut all = Vec::new();

@@ -1,4 +1,4 @@
-//! `sen wait`: until a key gets somewhere.
+//! `sen wait`: waits until a key reaches a state.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     };
     let start = Uptime::now();
     let database = session.read().await?;
-    // The log-in is part of it.
+    // The time limit includes the log-in.
     let limit = session.globals.timeout.unwrap_or(PATIENCE).saturating_sub(start.until(Uptime::now()));
     let waited = wait::wait(database.system(sentinel::NAME)?, &key, goal, limit).await?;
     Ok(view(&key, waited))

@@ -46,7 +46,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     if chain.links.is_empty() {
         return Err(match inspect::inspect(&database, &id, 0).await? {
             inspect::Lookup::Missing { key, similar } => inspect::missing("key or id", &key, &similar),
-            // It came into being in this very moment.
+            // It was created in the meantime.
             inspect::Lookup::Record(_) => inspect::missing("key or id", &id, &[]),
         });
     }
@@ -99,7 +99,7 @@ fn layout(chain: &Chain) -> Vec<Block> {
     }
     let mut steps = chain.steps();
     if steps.len() > 1 {
-        // Several steps are numbered: in this order none of them does harm to what another settles.
+        // Several steps are numbered: in this order they are safe.
         for (at, step) in steps.iter_mut().enumerate() {
             step.why = format!("{}. {}", at + 1, step.why);
         }

@@ -1,4 +1,4 @@
-//! Where a person's own completion scripts live, and putting ours there.
+//! Installs completion scripts in the user's own folder for them.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ fn folder(env: &dyn Fn(&str) -> Option<String>, name: &str, below_home: &str) ->
     Ok(home.join(below_home))
 }
 
-/// Where the shell looks for a person's own scripts.
+/// Where the shell finds the user's own scripts.
 ///
 /// # Errors
 /// `Usage` when there is no home.
@@ -41,10 +41,10 @@ pub fn place(shell: Shell, env: &dyn Fn(&str) -> Option<String>) -> Result<PathB
     })
 }
 
-/// Writes the script; a file that is not ours only with `force`.
+/// Writes the script; another program's file is replaced only with `force`.
 ///
 /// # Errors
-/// `Refused` for a file that is not ours; `Io`.
+/// `Refused` for another program's file; `Io`.
 pub fn install(shell: Shell, env: &dyn Fn(&str) -> Option<String>, force: bool) -> Result<Installed> {
     let path = place(shell, env)?;
     let shown = path.display().to_string();
@@ -59,13 +59,13 @@ pub fn install(shell: Shell, env: &dyn Fn(&str) -> Option<String>, force: bool) 
         }
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        // Something that cannot be read cannot be known as ours.
+        // A file that cannot be read is not overwritten: it may be another program's.
         Err(error) if !force => return Err(failed(error)),
         Err(_) => {}
     }
     let parent = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(failed)?;
-    // Under another name first: a shell that starts meanwhile reads the whole or nothing.
+    // Written under another name first: a shell that starts meanwhile reads the old file or the whole new one.
     let draft = parent.join(format!(".sen-completions-{}", std::process::id()));
     let write = || -> std::io::Result<()> {
         let mut file = std::fs::File::options().write(true).create_new(true).open(&draft)?;
@@ -131,7 +131,7 @@ mod tests {
             let first = install(shell, &env, false).unwrap();
             assert!(first.written && first.path.starts_with(home.path()));
             assert!(!install(shell, &env, false).unwrap().written);
-            // An older one of ours is replaced, one of another's is not.
+            // An older script of this program is replaced, another program's is not.
             std::fs::write(&first.path, format!("#x\n{MARK}\nold")).unwrap();
             assert!(install(shell, &env, false).unwrap().written);
             std::fs::write(&first.path, "complete -W 'a b' sen").unwrap();

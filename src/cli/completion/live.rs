@@ -1,4 +1,4 @@
-//! How an argument says what completes it.
+//! How an argument declares the values that complete it.
 
 pub use sen_core::model::live::Live;
 

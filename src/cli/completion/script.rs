@@ -1,11 +1,11 @@
-//! The shells: the scripts that ask, and the form of the answer each of them takes.
+//! The supported shells: their completion scripts, and the format of the candidates that each reads.
 
 use std::ffi::{OsStr, OsString};
 
-/// The second line of every script, by which an installed one is known as ours.
+/// The second line of every script; it identifies an installed script as this program's.
 pub const MARK: &str = "# Completions of sen, written by `sen completions`.";
 
-/// A shell whose script asks the program itself.
+/// A shell whose script calls the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shell {
     /// Bash, 3.2 and later.

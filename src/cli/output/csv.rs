@@ -1,5 +1,5 @@
 //! `-o csv`: RFC 4180 with a header, lines ended by `\n` as `psql --csv` does. Null is the empty cell, nested values
-//! are JSON text. Text that a spreadsheet would run as a formula is prefixed with `'`; our own numbers are not.
+//! are JSON text. Text that a spreadsheet would run as a formula is prefixed with `'`; numbers are not.
 
 use std::cell::RefCell;
 use std::io;
@@ -101,7 +101,7 @@ fn cell(out: &mut Vec<u8>, value: &Value, terminal: bool, reveal: bool) {
         Value::Time(moment) => return moment.write_rfc3339(out),
         Value::Json(_) | Value::List(_) | Value::Map(_) => {
             encode::value(out, value, reveal);
-            // A payload that is a bare negative number is the one kind of JSON a spreadsheet could run.
+            // A bare negative number is the only JSON that a spreadsheet could run.
             if out.first().is_some_and(|byte| risky(*byte)) {
                 out.insert(0, b'\'');
             }
@@ -114,7 +114,7 @@ fn cell(out: &mut Vec<u8>, value: &Value, terminal: bool, reveal: bool) {
             &masked
         }
     };
-    // A spreadsheet skips blanks before a formula, and takes full-width signs for their narrow twins.
+    // A spreadsheet skips blanks before a formula and reads full-width signs like ASCII.
     let first = text.trim_start_matches(|c: char| c.is_whitespace() || clean::hidden(c)).chars().next();
     let wide = first.is_some_and(|c| matches!(c, '＝' | '＋' | '－' | '＠'));
     let behind_blanks = first.is_some_and(|c| matches!(c, '=' | '+' | '@')) || first == Some('-');

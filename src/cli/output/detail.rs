@@ -1,6 +1,6 @@
 //! `-o table`, details: labels with their values in one column, verdict, evidence and the commands to type next.
-//! Scripts written for the original `sen` read these lines: a label begins its line and its value stays on it when
-//! stdout is not a terminal.
+//! Scripts for the original `sen` read these lines: a label begins its line, and its value stays on it when stdout is not a
+//! terminal.
 
 use owo_colors::Style;
 use sen_core::model::value::{Row, Value};

@@ -1,6 +1,5 @@
-//! Values as JSON bytes. Lossless, and yet without a raw control byte: what the control-character filter would show
-//! as an escape is written as `\uXXXX`. Written by hand because lists stream millions of rows; framing of whole
-//! documents is in `json.rs` and `jsonl.rs`.
+//! Values as JSON. Lossless, but without raw control bytes: what the control-character filter would escape is written as
+//! `\uXXXX`. Written by hand because lists stream millions of rows; whole documents are framed in `json.rs` and `jsonl.rs`.
 
 use sen_core::model::value::Value;
 
@@ -290,7 +289,7 @@ mod tests {
             let json = revealed(&Value::Text(text.clone()));
             prop_assert!(!json.contains(hidden));
             prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text.clone());
-            // The same inside a payload, laid out with line breaks.
+            // The same inside a payload with line breaks.
             let payload = serde_json::to_string_pretty(&serde_json::json!({ "a": [text.as_str(), 1] })).unwrap();
             let json = revealed(&Value::Json(payload));
             prop_assert!(!json.contains(hidden));

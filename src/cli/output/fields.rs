@@ -1,4 +1,4 @@
-//! `--fields`: picking and ordering what is shown, by name.
+//! `--fields`: chooses and orders columns by name.
 
 use std::collections::HashSet;
 

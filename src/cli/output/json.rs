@@ -1,5 +1,5 @@
-//! `-o json`: one document. A list is one array, streamed with a row on each line. When the producer fails half-way
-//! the array is left open on purpose, so that no consumer takes a part for the whole.
+//! `-o json`: one document. A list is one array, streamed with a row on each line. When the producer fails, the array is left
+//! open on purpose, so that no consumer takes a part for the whole.
 
 use sen_core::model::value::Value;
 

@@ -1,5 +1,5 @@
-//! JSON text laid out over lines for a terminal, and cut where it gets long. Works on text, so that numbers keep their
-//! spelling and depth costs no stack.
+//! JSON text indented for a terminal, and cut where it is long. Works on text, so that numbers keep their spelling and deep
+//! nesting needs no stack.
 
 /// A piece of layout: what fits, and whether that is all.
 pub struct Pretty {

@@ -1,4 +1,4 @@
-//! What writes a list row by row, and what it must know.
+//! The writer of a list, row by row, and its options.
 
 use sen_core::model::value::Value;
 use sen_core::time::Timestamp;

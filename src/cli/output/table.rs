@@ -1,9 +1,8 @@
-//! `-o table`, lists: columns two blanks apart under upper-case headings, without borders. The lines are laid out by
-//! comfy-table; what it has no notion of is done here, before and after: which columns there is room for, widths that
-//! are measured over the first rows and then kept, cutting with `…` where it would wrap, and streaming: rows are
-//! gathered to small tables of the same widths, so that a list of any length passes in constant memory. Texts in
-//! colour and ids that stick out of their column are put in last, in place of stand-ins. Also used for the small
-//! tables inside details.
+//! `-o table`, lists: columns two blanks apart under upper-case headings, without borders. comfy-table lays out the lines. This
+//! file does the rest: it chooses the columns that fit, measures widths on the first rows and keeps them, cuts with `…` instead
+//! of wrapping, and streams: rows are collected into small tables of the same widths, so that a list of any length needs
+//! constant memory. Coloured text and ids wider than their column replace placeholders at the end. Also used for the small
+//! tables in details.
 
 use comfy_table::{ColumnConstraint, ContentArrangement, Width, presets};
 use owo_colors::Style;
@@ -29,8 +28,8 @@ const LEAST: usize = 8;
 /// No line is padded beyond this for the sake of one long id; longer ones stick out.
 const MOST: usize = 1000;
 const GAP: u16 = 2;
-/// Stands in for a column of text that is put in later: comfy-table would measure our colours as text, drop its own
-/// where `NO_COLOR` is set whatever `--color` says, and wrap what sticks out. No clean text holds it.
+/// A placeholder for one column of text that is inserted later: comfy-table would measure colour codes as text, drop its own
+/// colours where `NO_COLOR` is set regardless of `--color`, and wrap long ids. No filtered text contains it.
 const STAND_IN: &str = "\0";
 
 /// Writes a list as a table.
@@ -98,8 +97,8 @@ impl Table {
             .iter()
             .map(|shown| {
                 let value = row.get(shown.position).unwrap_or(&Value::Null);
-                // Not more of a large value is filtered and measured than could be seen; combining characters take
-                // bytes without taking room, hence the generous factor.
+                // Only as much of a large value is filtered and measured as could be visible; combining characters take
+                // bytes but no columns, hence the large factor.
                 let limit = if shown.whole { usize::MAX } else { self.look.width.unwrap_or(PIPED) };
                 let bytes = limit.saturating_mul(8);
                 let text = match value {
@@ -146,7 +145,7 @@ impl Table {
 
     /// Lays out what is held, under the headings the first time.
     fn lay(&mut self, out: &mut Vec<u8>) {
-        // Without `force_no_tty` it would ask the terminal for its width.
+        // Without `force_no_tty` comfy-table would query the terminal for its width.
         let mut table = comfy_table::Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).force_no_tty();
         let mut heads = (!self.fixed).then(|| self.fix());

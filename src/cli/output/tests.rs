@@ -1,4 +1,4 @@
-//! Every format over the same hostile values, and what tables and details look like.
+//! Every format with the same hostile values, and the layout of tables and details.
 
 use proptest::prelude::*;
 use sen_core::model::value::{Column, Row, Show, Value};
@@ -307,12 +307,12 @@ fn people_are_shown_the_beginning_of_a_large_value_and_no_more_is_masked() {
         assert!(text::cell(&value, NOW, false, 100).len() < 200);
         assert!(crate::mask::LOOKED.get() < 1 << 20);
     }
-    // A secret at the cut is known as one.
+    // A secret at the cut is recognized.
     let detail = Detail { value: Value::Null, blocks: vec![Block::Field("result", Value::Text(secret.repeat(9)))] };
     let mut out = Vec::new();
     super::detail::details(&[detail], look(Some(80)), false, &mut out);
     assert!(!String::from_utf8(out).unwrap().contains("hunter"));
-    // Sentences quote values of any size.
+    // Sentences can quote values of any size.
     crate::mask::LOOKED.set(0);
     assert!(crate::mask::message(&large).len() <= 64 << 10);
     assert!(crate::mask::LOOKED.get() <= 64 << 10);

@@ -1,4 +1,4 @@
-//! Single values as people read them: in a table cell and behind a label. Everything returned is clean.
+//! Single values for people: in a table cell and after a label. All returned text has passed the control-character filter.
 
 use std::borrow::Cow;
 
@@ -49,7 +49,7 @@ pub fn cell(value: &Value, now: Timestamp, reveal: bool, bytes: usize) -> String
         Value::Null => "-".to_owned(),
         Value::Text(text) if text.is_empty() => "\"\"".to_owned(),
         Value::Text(text) | Value::Lines(text) if reveal => clean(&head(text, bytes)).into_owned(),
-        // A little more is looked at than is shown, so that a secret at the cut is known as one.
+        // A little more is examined than is shown, so that a secret at the cut is recognized.
         Value::Text(text) | Value::Lines(text) => {
             let seen = head(text, bytes.saturating_add(MARGIN));
             let masked = mask::text(&seen);
@@ -165,7 +165,7 @@ fn plain(value: &Value) -> String {
 pub fn payload(value: &Value, reveal: bool) -> String {
     let mut json = Vec::new();
     encode::value(&mut json, value, reveal);
-    // The encoder escapes every hidden character, so this is clean.
+    // The encoder escapes every hidden character, so the filter is not needed.
     String::from_utf8(json).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_cut_is_never_silent() {
-        // Combining marks take bytes and no room, so the width alone would not tell.
+        // Combining marks take bytes but no columns, so the width alone is no limit.
         let text = Value::Text(format!("x{}", "\u{301}".repeat(1000)));
         assert!(cell(&text, NOW, false, 100).ends_with('…'));
         assert_eq!(cell(&Value::Json("[1,2,3]".into()), NOW, false, 3), "[1,…");

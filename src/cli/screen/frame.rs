@@ -1,4 +1,4 @@
-//! A picture that is put in the place of the one before: what a command shows is gathered, then written in one piece.
+//! Output that replaces the one before: it is collected, then written at once.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -38,7 +38,7 @@ impl Frame {
         self.put(&lay(head, body, self.lines, self.columns));
     }
 
-    /// Where this fails nobody is looking.
+    /// Errors are ignored: the terminal was closed.
     fn put(&self, bytes: &[u8]) {
         let mut out = self.out.borrow_mut();
         drop(out.write_all(bytes).and_then(|()| out.flush()));
@@ -67,7 +67,7 @@ fn lay(head: &str, body: &[u8], lines: usize, columns: usize) -> Vec<u8> {
     let fits = if all.len() > room { room - 1 } else { all.len() };
     for line in &all[..fits] {
         cut(&String::from_utf8_lossy(line), columns, &mut out);
-        // A line that is cut at the edge must not hand its colour on.
+        // A line that is cut at the edge must reset its colour.
         out.extend_from_slice(b"\x1b[0m\x1b[K\n");
     }
     if fits < all.len() {
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(shown("a\nb\n", 6), "every 2s\n\na\nb");
         assert_eq!(shown("a\nb\nc\nd\ne\n", 6), "every 2s\n\na\nb\n… 3 more lines");
         assert_eq!(shown("", 6), "every 2s");
-        // A long line is one line.
+        // A long line is cut, not wrapped.
         assert_eq!(shown(&format!("{}\nb\n", "x".repeat(50)), 6).lines().nth(3), Some("b"));
         let colored = format!("\x1b[31m{}\x1b[0m\nb\n", "注".repeat(50));
         assert_eq!(shown(&colored, 6).lines().nth(3), Some("b"));

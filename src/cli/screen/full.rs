@@ -1,4 +1,4 @@
-//! The whole terminal for one program: alternate screen, raw keys, and the way back, whatever ends the program.
+//! Full-screen mode: alternate screen and raw keys, restored however the program ends.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
@@ -16,10 +16,10 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::layout::{Position, Rect};
 use sen_core::error::{Error, ErrorKind, Result};
 
-/// Whether the terminal is ours. One for the process, because the panic hook must know it, too.
+/// Whether full-screen mode is on. One for the process, because the panic hook needs it.
 static OURS: AtomicBool = AtomicBool::new(false);
 
-/// The terminal while it is ours; dropping it gives it back.
+/// The terminal in full-screen mode; dropping it restores the terminal.
 pub struct Full {
     terminal: Terminal<CrosstermBackend<BufWriter<File>>>,
     paper: File,
@@ -39,7 +39,7 @@ impl Full {
             let hooked = paper.try_clone()?;
             let terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(paper.try_clone()?)))?;
             let full = Self { terminal, paper };
-            // A release aborts on a panic, so nothing is dropped; and the message must not go to the other screen.
+            // A release build aborts on a panic without dropping anything, and the message must not go to the alternate screen.
             let before = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {
                 give_back(&hooked);
@@ -84,7 +84,7 @@ impl Full {
     /// # Errors
     /// `Io`.
     pub fn refresh(&mut self) -> Result<()> {
-        // `Terminal::clear` asks the terminal where its cursor is, and the answer would come among the keys.
+        // `Terminal::clear` queries the cursor position, and the answer would arrive among the keys.
         let anew = self.terminal.size().and_then(|size| self.terminal.resize(Rect::from((Position::ORIGIN, size))));
         anew.map_err(failed)
     }
@@ -102,10 +102,10 @@ impl Full {
     }
 }
 
-/// Where this fails the terminal is gone, and nobody is left to tell.
+/// Errors are ignored: the terminal was closed, and they cannot be reported.
 fn give_back(mut paper: &File) {
     if OURS.swap(false, Ordering::SeqCst) {
-        // Wiped before it is left: a multiplexer whose window has grown meanwhile would keep pieces of it.
+        // Cleared before it is left: a multiplexer whose window has grown would keep parts of it.
         drop(execute!(paper, DisableBracketedPaste, Clear(ClearType::All), LeaveAlternateScreen, cursor::Show));
         drop(disable_raw_mode());
         drop(paper.flush());

@@ -1,4 +1,4 @@
-//! Where the bytes of stdout go: straight out, or held back until it is known whether they need a pager.
+//! The destination of stdout: written directly, or buffered until it is known whether a pager is needed.
 
 use std::io::{self, Write};
 use std::process::{Child, Command, Stdio};
@@ -34,7 +34,7 @@ impl Sink {
     /// Writes out and empties `bytes`.
     ///
     /// # Errors
-    /// What the stream says; `BrokenPipe` when nobody reads any more.
+    /// What the stream reports; `BrokenPipe` when the pipe is closed.
     pub fn take(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
         if self.holds() {
             self.held.append(bytes);
@@ -42,7 +42,7 @@ impl Sink {
             if self.held.iter().filter(|byte| **byte == b'\n').count() <= fits {
                 return Ok(());
             }
-            // A pager that cannot be started is no reason to show nothing.
+            // If the pager cannot be started, the output is printed.
             let pager = self.pager.take().and_then(|(command, _)| Pager::start(&command).ok());
             self.target = pager.map_or(Target::Direct, Target::Pager);
             *bytes = std::mem::take(&mut self.held);
@@ -56,7 +56,7 @@ impl Sink {
         written
     }
 
-    /// Makes what was taken visible now, without a pager if none has been started: somebody may be watching.
+    /// Writes what is buffered now, without a pager if none was started: the output may be watched.
     ///
     /// # Errors
     /// As for [`Sink::take`].
@@ -84,8 +84,8 @@ struct Pager(Child);
 
 impl Pager {
     fn start(command: &str) -> io::Result<Self> {
-        // PAGER is a shell command by custom. Plain words are started directly, so that a missing program is noticed
-        // here and not by a shell that then drops the output.
+        // PAGER is a shell command. Plain words are started directly, so that a missing program is noticed here and not by
+        // a shell that then drops the output.
         let plain = command.chars().all(|c| c.is_ascii_alphanumeric() || " -_./+=:,%@".contains(c));
         let mut process = if plain {
             let mut words = command.split(' ').filter(|word| !word.is_empty());

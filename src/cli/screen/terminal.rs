@@ -1,5 +1,4 @@
-//! What a stream can do and what the operator wants of it: colour and width, decided from flags, environment and
-//! device. Pure; the streams themselves are `screen.rs`.
+//! Colour and width of a stream, decided from flags, environment and device. Pure; the streams are in `screen.rs`.
 
 /// `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

@@ -1,7 +1,6 @@
 //! The text of a `.env` file, read by the rules of python-dotenv. Pure: no file is opened and no variable looked up.
 //!
-//! What is not a line of somebody's settings is passed over, as there: only a broken line for a name that was asked for is
-//! an error.
+//! Lines that are no settings are skipped, as there: only a broken line of a requested name is an error.
 
 /// One `NAME=value`, or a broken line of a name that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +22,7 @@ pub(super) enum Wrong {
     Bytes,
 }
 
-/// The lines of `content` whose names `wanted` asks for, in order.
+/// The settings in `content` whose names `wanted` accepts, in order.
 pub(super) fn parse(content: &[u8], wanted: &dyn Fn(&str) -> bool) -> Vec<Line> {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     let content = &in_unix_lines(content);
@@ -33,15 +32,15 @@ pub(super) fn parse(content: &[u8], wanted: &dyn Fn(&str) -> bool) -> Vec<Line> 
         let (begin, number) = (reader.at, reader.number);
         let parsed = reader.statement();
         if parsed.is_err() {
-            // What cannot be read is given up with its first line: a quote that is not closed must not take the settings
-            // of later lines with it (python-dotenv goes on behind the quote that it found there).
+            // A broken statement ends with its first line: an open quote must not swallow the settings of later lines
+            // (python-dotenv continues after the next quote).
             (reader.at, reader.number) = (begin, number);
             reader.spaces();
             reader.rest_of_line();
         }
         let (name, value) = match parsed {
             Ok(Some((name, Some(value)))) => (name.to_vec(), Ok(value)),
-            // A bare name is no setting; with `export` it is the shell's, which makes a variable known to others.
+            // A bare name is no setting; with `export` it is a shell statement.
             Ok(Some((name, None))) if !is_export(&content[begin..]) => (name.to_vec(), Err(Wrong::Shape)),
             Ok(_) => continue,
             Err(()) => (named(&content[begin..]), Err(Wrong::Shape)),
@@ -105,7 +104,7 @@ fn trimmed(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// An unquoted value without the comment behind it, which white space parts from it.
+/// An unquoted value without the comment after it, which is separated by white space.
 fn uncommented(line: &[u8]) -> &[u8] {
     let comment = (0..line.len()).find(|at| {
         let length = space(&line[*at..]);
@@ -252,7 +251,7 @@ impl<'a> Reader<'a> {
             }
             at += 1;
         }
-        // A value that ends in a backslash: its escaped quote is the last there is.
+        // A value that ends in a backslash: the escaped quote is its last one.
         let end = end.or(escaped).ok_or(())?;
         self.take(1);
         let raw = self.take(end);
@@ -302,7 +301,7 @@ pub(super) fn filled(value: &str, look_up: &dyn Fn(&str) -> Result<Option<String
     let mut rest = value;
     while let Some(at) = rest.find("${") {
         let inner = &rest[at + 2..];
-        // The name holds neither } nor :, and a : is followed by -.
+        // The name contains neither } nor :, and a : is followed by -.
         let name_end = inner.find(['}', ':']);
         let parsed = name_end.and_then(|end| match inner.as_bytes()[end] {
             b'}' => Some((&inner[..end], "", &inner[end + 1..])),

@@ -1,4 +1,4 @@
-//! A `.env` file on the disk: where the nearest one is, whose it is, and who else can read or write it.
+//! A `.env` file on disk: finding the nearest one, its owner, and who else can read or write it.
 
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub(super) fn read(path: &Path, found: bool) -> Result<Read> {
         };
         Error::usage(what).with_source(error)
     };
-    // Opened once it is known to be a file: opening a pipe that nobody writes to would wait for ever.
+    // Opened only if it is a regular file: opening a pipe without a writer would block forever.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(Error::usage(format!("{shown} is not a plain file")));
     }
@@ -56,7 +56,7 @@ pub(super) fn read(path: &Path, found: bool) -> Result<Read> {
     Ok(Read { content, open: is_open(&real, &about) })
 }
 
-/// Whoever can write the file can send `sen`, and the password, to a database of theirs.
+/// Checks who can write the file: they could direct `sen`, and the password, to their own database.
 #[cfg(unix)]
 fn check_owner(path: &Path, about: &std::fs::Metadata) -> Result<()> {
     use std::os::unix::fs::MetadataExt as _;
@@ -73,14 +73,14 @@ fn check_owner(path: &Path, about: &std::fs::Metadata) -> Result<()> {
     }
 }
 
-/// Whoever owns a folder on the way to the file that a link leads to can put another file there.
+/// Checks the folders on the path of a link's target: their owners could put another file there.
 #[cfg(unix)]
 fn check_folders(link: &Path, real: &Path) -> Result<()> {
     use std::os::unix::fs::MetadataExt as _;
     let me = rustix::process::geteuid().as_raw();
     for folder in real.ancestors().skip(1) {
         let strange = std::fs::metadata(folder).map_or(true, |about| {
-            // In a folder like /tmp everybody may write, but nobody can take away what is another's.
+            // In a folder like /tmp all users may write, but only the owner of a file can replace it.
             let shared = about.mode() & 0o022 != 0 && about.mode() & 0o1000 == 0;
             (about.uid() != me && about.uid() != 0) || shared
         });

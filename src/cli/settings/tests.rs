@@ -1,4 +1,4 @@
-//! Tests of what settings are taken from where.
+//! Tests of the precedence of settings.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -138,9 +138,9 @@ fn nothing_of_a_found_file_joins_a_database_that_is_named_elsewhere() {
     let pairs: &[(&str, &str)] = &[("PGPASSWORD", "pw"), ("HOME", "/none")];
     let shown = |content: &str| format!("{:?}", found(content, pairs, true).target(Some(typed)).unwrap());
     assert_eq!(shown(HOSTILE), shown(""));
-    // A variable that is set and empty still is the operator's word.
+    // A variable that is set but empty still counts as set by the operator.
     assert!(found(HOSTILE, &[("DATABASE_URL", "")], false).target(None).is_err());
-    // The broken and the unreadable matter only where they decide.
+    // A broken or unreadable file matters only where its settings are needed.
     let broken = found("DATABASE_URL 'x", PAIRS[0], false);
     assert!(broken.target(None).is_ok() && broken.warnings()[0].contains("line 1"), "{:?}", broken.warnings());
     assert!(found("DATABASE_URL 'x", &[], false).target(None).is_err());
@@ -170,19 +170,19 @@ fn a_found_file_names_a_whole_database_and_gets_no_password_of_the_operators() {
     let info = postgres(&whole, None);
     assert_eq!(info.describe(), "postgresql://u@h:7/d");
     assert_eq!(info.hosts[0].password.as_ref().unwrap().reveal(), "theirs");
-    // Parts that are no database of their own name none.
+    // A file that names only parts of a database names none.
     for part in ["PGUSER=u\n", "PGPASSWORD=p\n", "PGHOSTADDR=192.0.2.1\n", "PGSERVICE=s\n", "SEN_SPOOL_DIR=/x\n"] {
         assert!(found(part, &[], false).target(None).is_err(), "{part}");
     }
     let hint = found("PGSERVICE=s\n", &[], false).target(None).unwrap_err();
     assert!(hint.hint().unwrap().contains("PGSERVICE") && hint.hint().unwrap().contains("--env-file"), "{hint:?}");
-    // What would make the connection safer is not dropped in silence.
+    // A setting that would make the connection safer is not ignored silently.
     let strict = found("PGHOST=h\nPGSSLMODE=verify-full\n", &[], false).target(None).unwrap_err();
     assert!(strict.to_string().contains("PGSSLMODE"), "{strict}");
     let lax = found("PGHOST=h\nPGSSLMODE=disable\nPGOPTIONS=x\n", &[], false);
     assert_eq!(postgres(&lax, None).options, None);
     assert!(lax.warnings()[0].contains("PGOPTIONS, PGSSLMODE"), "{:?}", lax.warnings());
-    // Its URL leads to none of the operator's files, and sets nothing in the server.
+    // Its URL may name none of the operator's files, and set no server options.
     for tail in
         ["service=prod", "servicefile=/x", "passfile=/home/me/.pgpass", "options=-c%20session_preload_libraries%3Dx"]
     {
@@ -191,13 +191,13 @@ fn a_found_file_names_a_whole_database_and_gets_no_password_of_the_operators() {
     }
     let options = found("DATABASE_URL=postgresql://h/d?options=-csearch_path%3Dx%20endpoint%3Da\n", &[], false);
     assert!(postgres(&options, None).options.is_some());
-    // Nor does it get what the environment keeps.
+    // Nor is anything from the environment sent there.
     let asks =
         found("DATABASE_URL=postgresql://h/${TOKEN}\n", &[("TOKEN", "hunter2")], false).target(None).unwrap_err();
     assert!(asks.to_string().contains("${TOKEN}") && !format!("{asks:?}").contains("hunter2"), "{asks:?}");
     let own = found("DB=d\nDATABASE_URL=postgresql://h/${DB}${NONE:-x}\n", &[], false);
     assert!(postgres(&own, None).describe().ends_with("h:5432/dx"));
-    // Redis and the zone of its workers come along.
+    // Redis and the time zone of the workers may be set, too.
     let both = found(
         "DATABASE_URL=sqlite:x\nSEN_REDIS_URL=redis://r\nSEN_WORKER_TIMEZONE=UTC\nSEN_NOTIFY_URL=redis://r\n",
         &[],
@@ -220,7 +220,7 @@ fn links_and_files_that_others_read() {
     let error = file::read(&home.join(".env"), true).err().unwrap();
     assert!(error.to_string().contains("is not followed"), "{error}");
     assert!(file::read(&home.join(".env"), false).is_ok());
-    // A group of users can put another file there as well.
+    // Members of a group that may write can replace the file.
     std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o775)).unwrap();
     let error = file::read(&home.join(".env"), true).err().unwrap();
     assert!(error.to_string().contains("is not followed"), "{error}");

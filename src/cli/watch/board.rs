@@ -1,5 +1,5 @@
-//! What the person in front of the dashboard has done to it: the pane looked at, the row selected, orders, filter, what is
-//! open over it. Keys come in, wishes go out; nothing is drawn or asked here. Pure.
+//! The state of the dashboard: the pane in focus, the selected row, sort orders, filter, what is open over the panes. Takes keys
+//! and returns actions; draws and queries nothing. Pure.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use sen_core::time::Timestamp;
@@ -7,7 +7,7 @@ use sen_core::time::Timestamp;
 use super::pace::Pace;
 use super::picture::{Line, Open, Pane, Picture};
 
-/// What a key asks of the loop.
+/// What a key requests of the loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyAction {
     /// Only to draw again.
@@ -18,7 +18,7 @@ pub enum KeyAction {
     Interrupt,
     /// To go to the background.
     Suspend,
-    /// To look now, as far as the pace allows.
+    /// To take a snapshot now, if the minimum interval allows it.
     Look,
     /// To fetch what this opens.
     Open(Open),
@@ -26,7 +26,7 @@ pub enum KeyAction {
     Copy(String),
 }
 
-/// What lies over the panes.
+/// What is shown over the panes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Over {
     /// Nothing.
@@ -51,9 +51,9 @@ pub enum Over {
 pub struct Trouble {
     /// Since when, by this machine's clock.
     pub since: Timestamp,
-    /// What the last attempt said, clean.
+    /// The error of the last attempt, filtered.
     pub why: String,
-    /// Whether the connection is gone, rather than an answer missing.
+    /// Whether the connection is lost, rather than an answer late.
     pub lost: bool,
 }
 
@@ -61,23 +61,23 @@ pub struct Trouble {
 pub struct Board {
     /// What was found.
     pub picture: Picture,
-    /// How often it is looked for.
+    /// How often a snapshot is taken.
     pub pace: Pace,
     /// The pane that has the keys.
     pub pane: Pane,
-    /// What lies over the panes.
+    /// What is shown over the panes.
     pub over: Over,
     /// Whether keys go into the filter.
     pub typing: bool,
     /// Only rows that hold this are shown.
     pub filter: String,
-    /// The last thing to say.
+    /// The last message.
     pub message: Option<String>,
     /// Why the picture is old.
     pub trouble: Option<Trouble>,
     /// Since when an answer is awaited, by this machine's clock.
     pub asking: Option<Timestamp>,
-    /// Whether there may be colour.
+    /// Whether colour is allowed.
     pub color: bool,
     orders: [usize; 5],
     selected: [(usize, String); 5],
@@ -112,7 +112,7 @@ impl Board {
         pane.orders()[self.orders[pane as usize]]
     }
 
-    /// Which of `rows` is selected: the one that was, wherever it stands now; else the one in its place.
+    /// The index of the selected row in `rows`: the row that was selected, wherever it is now; else the row in its place.
     pub fn selected(&self, pane: Pane, rows: &[&Line]) -> Option<usize> {
         let (index, name) = &self.selected[pane as usize];
         let same = rows.iter().position(|line| line.name == *name);
@@ -130,7 +130,7 @@ impl Board {
         Pane::ALL.into_iter().filter(|pane| self.picture.has(*pane)).collect()
     }
 
-    /// A pane that is gone gives the keys back.
+    /// Moves the focus away from a pane that no longer exists.
     pub fn settle(&mut self) {
         if !self.picture.has(self.pane) {
             self.pane = Pane::Attention;

@@ -1,4 +1,4 @@
-//! The dashboard as cells of a terminal, of any size. Everything shown has passed the filter (`picture`). Pure.
+//! Draws the dashboard into a terminal of any size. All text has passed the control-character filter (`picture`). Pure.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -114,7 +114,7 @@ fn header(board: &Board, here: Timestamp, area: Rect, brush: Brush) -> Vec<Text<
     let mut right = Vec::new();
     right.extend(board.picture.now.map(clock));
     right.push(format!("every {}", span(board.pace.interval())));
-    // An answer that is long in coming is told before it is there.
+    // A slow query is reported while it runs.
     match board.asking.filter(|asked| here.micros_since(*asked) >= 1_000_000) {
         Some(asked) => right.push(format!("asking for {}", since(asked, here))),
         None => right.extend(board.pace.last().map(|took| {
@@ -122,7 +122,7 @@ fn header(board: &Board, here: Timestamp, area: Rect, brush: Brush) -> Vec<Text<
             format!("query {}{slow}", span(took))
         })),
     }
-    // Where it is narrow the time of the last look goes first, then the pace.
+    // On a narrow terminal the time of the last snapshot is dropped first, then the interval.
     while right.len() > 1 && width(&right.join("  ")) + 14 > room {
         right.remove(0);
     }
@@ -207,7 +207,7 @@ fn footer(board: &Board, area: Rect, brush: Brush) -> Text<'static> {
 fn sheet(title: &str, lines: &[String], top: usize, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
     let room = usize::from(area.width).saturating_sub(4).max(1);
     let height = usize::from(area.height).saturating_sub(2);
-    // What is wider than the window goes on in the next line, moved in.
+    // Longer text continues on the next line, indented.
     let laid: Vec<String> = lines
         .iter()
         .flat_map(|line| {
@@ -266,7 +266,7 @@ fn panes(board: &Board, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
     let [left, right] = Layout::horizontal([Constraint::Length(states), Constraint::Fill(1)]).areas(second);
     pane(board, Pane::States, left, brush, frame);
     pane(board, Pane::Running, right, brush, frame);
-    // Errors are longer than the names of queues.
+    // The pane of dead letters gets more room: errors are longer than the names of queues.
     let parts = below.iter().map(|pane| Constraint::Fill(if *pane == Pane::Letters { 3 } else { 2 }));
     let columns = Layout::horizontal(parts).split(third);
     for (which, area) in below.iter().zip(columns.iter()) {
@@ -281,7 +281,7 @@ fn small(board: &Board, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
     for pane in board.panes() {
         let text = format!("{} {}", pane.title(), board.rows(pane).len());
         let style = if pane == board.pane { Style::new().add_modifier(Modifier::REVERSED) } else { brush.dim() };
-        // The one that has the keys is always in sight.
+        // The pane in focus is always visible.
         if pane == board.pane {
             spans.insert(1, Span::styled(text, style));
             spans.insert(2, Span::raw("  "));
@@ -346,7 +346,7 @@ fn list(board: &Board, which: Pane, area: Rect, brush: Brush, frame: &mut Frame<
             laid.push((at, text));
         }
     }
-    // The selected row is always in sight.
+    // The selected row is always visible.
     let first = laid.iter().position(|(at, _)| Some(*at) == selected).unwrap_or(0);
     let last = laid.iter().rposition(|(at, _)| Some(*at) == selected).unwrap_or(0);
     let top = if last < height { 0 } else { (last + 1 - height).min(first) };
@@ -481,7 +481,7 @@ fn middle(text: &str, columns: usize) -> String {
     format!("{head}{tail}")
 }
 
-/// `text` in exactly so many columns, from the left.
+/// `text` in exactly this many columns, left-aligned.
 fn left(text: &str, columns: usize) -> String {
     let text = shorten(text, columns);
     format!("{text}{}", " ".repeat(columns.saturating_sub(width(&text))))
@@ -493,7 +493,7 @@ fn right(text: &str, columns: usize) -> String {
     format!("{}{text}", " ".repeat(columns.saturating_sub(width(&text))))
 }
 
-/// A bar of so many columns, filled up to `share`.
+/// A bar of this many columns, filled up to `share`.
 fn gauge(share: f64, columns: usize) -> String {
     let filled = ((share * columns as f64).round() as usize).min(columns);
     format!("{}{}", "█".repeat(filled), "░".repeat(columns - filled))

@@ -1,4 +1,4 @@
-//! `sen watch` where there is no terminal: one row for every change, for pipes and logs.
+//! `sen watch` without a terminal: one row for each change, for pipes and logs.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::pace::Pace;
 use super::picture::Picture;
 use crate::views::{Batch, Batches, ListView};
 
-/// What is told of one look.
+/// One line of output for a snapshot.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Line {
     event: &'static str,
@@ -49,7 +49,7 @@ struct Follow {
     database: Option<Database>,
     pace: Pace,
     next: Instant,
-    /// What was last said.
+    /// The last line.
     said: Option<Line>,
     away: bool,
 }
@@ -83,7 +83,7 @@ impl Follow {
                     (state_line(front, event), at, Some(took))
                 }
                 Err(error) => {
-                    // The first look is where a wrong database shows.
+                    // Only the first snapshot ends the command: a wrong database shows there.
                     if self.said.is_none() {
                         return Err(error);
                     }
@@ -132,7 +132,7 @@ fn state_line(front: Front, event: &'static str) -> Line {
             ("command", Value::Text(item.next.command.clone())),
         ])
     });
-    // What could not be looked at may need somebody, too.
+    // A database that could not be reached may need attention, too.
     let unread: Vec<String> = front.unreachable.iter().map(ToString::to_string).collect();
     let items = items.chain(unread.iter().map(|text| {
         Value::Map(vec![
@@ -152,7 +152,7 @@ fn state_line(front: Front, event: &'static str) -> Line {
         attention: Some(items.collect()),
     };
     let mut picture = Picture::default();
-    picture.absorb(&Snapshot { front, running: Vec::new() });
+    picture.absorb(&Snapshot { front, active: Vec::new() });
     line.summary = picture.summary();
     for text in unread {
         line.summary += &format!("; {text}");

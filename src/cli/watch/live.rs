@@ -1,5 +1,5 @@
-//! The loop of the dashboard: asks the database at its pace, hears keys and signals, draws. At most one look is under way;
-//! dead letters, which are dear to group, have a slower pace of their own.
+//! The loop of the dashboard: queries the database at intervals, handles keys and signals, draws. At most one snapshot is under
+//! way; dead letters, which are expensive to group, have a longer interval.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -38,14 +38,14 @@ pub const LETTERS_SHARE: u32 = 250;
 pub const LETTERS: Duration = Duration::from_secs(30);
 /// More of them are not grouped here at all: it reads every one, and costs the server about a second for ten thousand.
 pub const MANY: u64 = 10_000;
-/// So many of what is running are read, of each system.
+/// The maximum number of records under way that are read of each system.
 pub const PAGE: u64 = 50;
-/// What is said below the panes stays for so long.
+/// How long a message stays below the panes.
 const SAID: Duration = Duration::from_secs(5);
 /// A lost connection is sought again no sooner, and no later, than this.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
-/// Where to look, and how.
+/// The database, and how it is opened.
 #[derive(Clone)]
 pub struct Source {
     /// The database.
@@ -94,7 +94,7 @@ pub fn told(error: &Error) -> String {
 
 type Task<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// A look's end: the connection it went over, how long the answer took, and the answer.
+/// The end of a snapshot: its connection, its duration, and the answer.
 type Looked = (Option<Rc<Database>>, Duration, Result<Snapshot>);
 
 async fn look(source: Source, open: Option<Rc<Database>>) -> Looked {
@@ -119,7 +119,7 @@ async fn letters(source: Source, database: Rc<Database>) -> (Duration, Result<Ve
     (start.until(Uptime::now()), answer)
 }
 
-/// What is known of a thing, as `sen inspect` and `sen dlq show` lay it out.
+/// The details of a record, as `sen inspect` and `sen dlq show` print them.
 async fn known(source: Source, database: Rc<Database>, open: Open, columns: usize) -> Result<Vec<String>> {
     let question = async {
         match &open {
@@ -235,7 +235,7 @@ pub async fn run(source: Source, database: Database, interval: Duration, full: F
         if std::env::var_os("SEN_DEBUG_PANIC").is_some() && live.board.picture.now.is_some() {
             panic!("asked for by SEN_DEBUG_PANIC");
         }
-        // One question at a time, or the one behind would be taken for slow.
+        // One query at a time, or the second one would be taken for slow.
         let idle = live.look.is_none() && live.letters.is_none();
         tokio::select! {
             end = ends.heard() => return Ok(end),
@@ -245,7 +245,7 @@ pub async fn run(source: Source, database: Database, interval: Duration, full: F
                         return Ok(exit);
                     }
                 }
-                // The terminal is gone.
+                // The terminal was closed.
                 Some(Err(_)) | None => return Ok(Exit::Own(129)),
             },
             looked = ended(&mut live.look) => live.looked(looked)?,
@@ -258,7 +258,7 @@ pub async fn run(source: Source, database: Database, interval: Duration, full: F
 }
 
 impl Live {
-    /// What was said a while ago makes room for what can be done.
+    /// An old message is replaced by the list of keys.
     fn forget(&mut self) {
         let Some(message) = &self.board.message else {
             self.said = None;

@@ -1,4 +1,4 @@
-//! How often the database may be asked: never more than a small part of one core's time, however large it is. Pure.
+//! How often the database is queried: never for more than a small share of the time, however large it is. Pure.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ impl Pace {
         self.interval.max(self.took.unwrap_or_default().saturating_mul(self.factor))
     }
 
-    /// Whether answers take so long that the pace is not the one asked for.
+    /// Whether answers take so long that the interval is longer than requested.
     pub fn stretched(&self) -> bool {
         self.interval() > self.interval
     }

@@ -1,14 +1,15 @@
-//! What is to be seen, made of what was found: rows of five panes with the command that belongs to each, counts with
-//! their change per minute, spans as bars. Everything in here is clean. Pure.
+//! The content of the dashboard: rows of five panes with a command for each, counts with their change per minute, durations as
+//! bars. All text has passed the control-character filter. Pure.
 
 use std::collections::VecDeque;
 
+use sen_core::model::activity::Activity;
 use sen_core::model::letter::LetterGroup;
 use sen_core::model::record::Section;
 use sen_core::model::summary::Summary;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::{NextCommand, Severity};
-use sen_core::ops::snapshot::{Running, Snapshot};
+use sen_core::ops::snapshot::Snapshot;
 use sen_core::time::{Timestamp, humane};
 
 use crate::clean::clean;
@@ -77,7 +78,7 @@ pub struct Line {
     pub severity: Severity,
     /// The cells, clean, in the pane's own columns.
     pub cells: Vec<String>,
-    /// How much of its span has passed, 0 to 1.
+    /// How much of its duration has passed, 0 to 1.
     pub share: Option<f64>,
     /// The command that belongs to it.
     pub command: String,
@@ -99,7 +100,7 @@ enum Rank {
 pub struct Picture {
     /// The database, for people.
     pub database: String,
-    /// Its clock at the last look.
+    /// Its clock at the last snapshot.
     pub now: Option<Timestamp>,
     /// Systems and their versions.
     pub systems: Vec<String>,
@@ -126,12 +127,12 @@ fn command(head: &[&str], rest: &[&str]) -> String {
 fn age(moment: Option<Timestamp>, now: Timestamp) -> String {
     let passed = moment.filter(|moment| moment.is_finite()).map(|moment| now.micros_since(moment).max(0));
     let shown = passed.map(|passed| if passed < 1_000_000 { "0s".to_owned() } else { humane(passed) });
-    // One unit is enough to see what is old.
+    // One unit is precise enough.
     shown.map_or_else(|| "-".to_owned(), |shown| shown.split(' ').next().unwrap_or_default().to_owned())
 }
 
 impl Picture {
-    /// Takes in a new look.
+    /// Takes in a new snapshot.
     pub fn absorb(&mut self, snapshot: &Snapshot) {
         let front = &snapshot.front;
         self.database = clean(&front.database).into_owned();
@@ -157,7 +158,7 @@ impl Picture {
                     format!("next: {command}"),
                     format!("      # {why}"),
                 ]),
-                // Without its age, which changes at every look.
+                // Without its age, which changes with every snapshot.
                 name: format!("{system} {command}"),
                 ranks: vec![
                     Rank::Number(-f64::from(item.severity as u8)),
@@ -192,7 +193,7 @@ impl Picture {
         self.busy = counts.filter(|count| count.severity == Severity::Pending).map(|count| count.count).sum();
         let dead = front.surveys.iter().filter_map(|summary| summary.dead_letters);
         self.dead = dead.map(|dead| u64::try_from(dead).unwrap_or(0)).sum();
-        self.lines[2] = running(&snapshot.running, front.now);
+        self.lines[2] = running(&snapshot.active, front.now);
         self.lines[4] = front.surveys.iter().flat_map(queues(front.now)).collect();
     }
 
@@ -230,12 +231,12 @@ impl Picture {
         usize::try_from(self.busy).is_ok_and(|busy| busy > self.lines[2].len()).then_some(self.busy)
     }
 
-    /// How many dead letters the last look counted.
+    /// How many dead letters the last snapshot counted.
     pub fn dead(&self) -> u64 {
         self.dead
     }
 
-    /// Says that there are too many of them to be grouped again and again.
+    /// Shows that there are too many of them to be grouped repeatedly.
     pub fn too_many_letters(&mut self, count: u64) {
         self.letters = Some(count);
         let (text, command) =
@@ -260,7 +261,7 @@ impl Picture {
         let counts = surveys.iter().flat_map(|summary| {
             summary.counts.iter().map(|count| (format!("{} {}", summary.system, count.state), count.count))
         });
-        // A clock that was set back makes the past useless.
+        // After the clock was set back, earlier counts cannot be compared.
         if self.past.back().is_some_and(|(last, _)| *last > now) {
             self.past.clear();
         }
@@ -270,7 +271,7 @@ impl Picture {
         }
     }
 
-    /// By how much a count changes in a minute; `None` before the second look.
+    /// The change of a count per minute; `None` before the second snapshot.
     fn change(&self, name: &str) -> Option<f64> {
         let ((then, old), (now, new)) = (self.past.front()?, self.past.back()?);
         let passed = now.micros_since(*then);
@@ -279,7 +280,7 @@ impl Picture {
         Some((find(new)? - find(old).unwrap_or(0)) as f64 * 60e6 / passed as f64)
     }
 
-    /// The counts of a system. Several systems have states of the same name: then each says of what it is.
+    /// The counts of a system. Systems share names of states: with `several` each row names what it counts.
     fn states(&self, summary: &Summary, several: bool) -> Vec<Line> {
         let moves =
             |state: &str| self.change(&format!("{} {state}", summary.system)).is_some_and(|change| change != 0.0);
@@ -312,7 +313,7 @@ impl Picture {
                     ]),
                     command,
                     ranks: vec![
-                        // As the system has them: what needs attention first.
+                        // The system's own order: what needs attention first.
                         Rank::Number(0.0),
                         Rank::Number(-(count.count as f64)),
                         Rank::Number(-change.unwrap_or(0.0).abs()),
@@ -353,7 +354,7 @@ impl Picture {
         }
     }
 
-    /// The last look in one line, the same for the same state of things.
+    /// The last snapshot in one line, equal for equal states.
     pub fn summary(&self) -> String {
         let states: Vec<String> = self.lines[1]
             .iter()
@@ -364,7 +365,7 @@ impl Picture {
     }
 }
 
-/// `+3/min`; nothing for no change, so that changes stand out.
+/// `+3/min`; empty without a change, so that changes are conspicuous.
 fn rate(change: f64) -> String {
     if change.abs() < 0.05 {
         return String::new();
@@ -373,10 +374,10 @@ fn rate(change: f64) -> String {
     format!("{change:+.digits$}/min")
 }
 
-fn running(all: &[Running], now: Timestamp) -> Vec<Line> {
-    let passed = |one: &Running| one.since.map(|since| now.micros_since(since).max(0));
+fn running(all: &[Activity], now: Timestamp) -> Vec<Line> {
+    let passed = |one: &Activity| one.since.map(|since| now.micros_since(since).max(0));
     let longest = all.iter().filter_map(passed).max().unwrap_or(0).max(1);
-    let line = |one: &Running| {
+    let line = |one: &Activity| {
         let share = match (one.since, one.until) {
             (Some(since), Some(until)) if until > since => {
                 now.micros_since(since) as f64 / until.micros_since(since) as f64
@@ -384,11 +385,11 @@ fn running(all: &[Running], now: Timestamp) -> Vec<Line> {
             _ => passed(one).unwrap_or(0) as f64 / longest as f64,
         };
         let id = clean(&one.id).into_owned();
-        let state = clean(&one.state).into_owned();
-        let rest = [&one.what, &one.who].into_iter().flatten().map(|text| shown(text));
+        let state = one.state.to_owned();
+        let rest = [&one.what, &one.worker].into_iter().flatten().map(|text| shown(text));
         let more = rest.collect::<Vec<_>>().join("  ");
         Line {
-            // A lease nearly used up: its worker has stopped beating, or is late.
+            // A lease that is nearly over: its worker has stopped its heartbeats, or they are late.
             severity: if one.until.is_some() && share > 0.9 { Severity::Warning } else { Severity::Pending },
             cells: vec![id.clone(), state.clone(), age(one.since, now), more],
             share: Some(share.clamp(0.0, 1.0)),
@@ -396,7 +397,7 @@ fn running(all: &[Running], now: Timestamp) -> Vec<Line> {
             open: Open::Thing(one.system, one.id.clone()),
             name: format!("{} {}", one.system, one.id),
             ranks: vec![
-                // What waits comes after what runs, however long it has waited.
+                // Waiting work comes after running work, however long it has waited.
                 Rank::Number(if one.begun { 0.0 } else { i64::MAX as f64 } - passed(one).unwrap_or(0) as f64),
                 Rank::Text(one.system.to_owned()),
                 Rank::Text(state),
@@ -418,7 +419,7 @@ fn queues(now: Timestamp) -> impl Fn(&Summary) -> Vec<Line> {
                 .zip(&cells)
                 .map(|(column, cell)| format!("{}: {cell}", column.heading.to_lowercase()))
                 .collect();
-            // Words say which one it is, the rest how many and how old.
+            // Text columns identify the row; the others are its figures.
             let is_word = |value: &Value| matches!(value, Value::Text(_) | Value::Name(_));
             let words_of_it: Vec<&str> =
                 row.iter().zip(&cells).filter(|(value, _)| is_word(value)).map(|(_, cell)| cell.as_str()).collect();
@@ -431,7 +432,7 @@ fn queues(now: Timestamp) -> impl Fn(&Summary) -> Vec<Line> {
                 .collect();
             let numbers: i64 =
                 row.iter().filter_map(|value| if let Value::Int(n) = value { Some(*n) } else { None }).sum();
-            // Among the queues other tables are told by their headings.
+            // Rows of other tables carry the heading of their table.
             let is_queues = section.columns.first().is_some_and(|column| column.name == "queue");
             let name = match words_of_it.as_slice() {
                 [] => cells.first().cloned().unwrap_or_default(),
@@ -453,7 +454,7 @@ fn queues(now: Timestamp) -> impl Fn(&Summary) -> Vec<Line> {
                 ],
             }
         };
-        // Which tables there are does not change while one watches.
+        // The list of tables does not change during a watch.
         let sections = summary.sections.iter().filter(|section| section.name != "tables");
         sections.flat_map(|section| section.rows.iter().map(|row| line(section, row))).collect()
     }

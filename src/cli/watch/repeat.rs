@@ -1,5 +1,5 @@
-//! `--watch`: a command that lists or shows, again and again. On a terminal each time in the place of the last; into a pipe
-//! one after another.
+//! `--watch`: repeats a command that lists or shows. On a terminal each output replaces the one before; in a pipe they follow
+//! one another.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ pub async fn repeat(
             }
             let failed = matches!(exit, Exit::Connect | Exit::Error);
             match (&last, failed) {
-                // What was seen last stays in sight, below the reason why there is nothing newer.
+                // The last good output stays visible below the error.
                 (Some(good), true) => {
                     body.push(b'\n');
                     body.extend_from_slice(good);

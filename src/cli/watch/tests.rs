@@ -7,12 +7,13 @@ use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;
+use sen_core::model::activity::Activity;
 use sen_core::model::letter::LetterGroup;
 use sen_core::model::record::Section;
 use sen_core::model::summary::{Attention, Count, Summary};
 use sen_core::model::value::{Column, Show, Value};
 use sen_core::model::verdict::{NextCommand, Severity};
-use sen_core::ops::snapshot::{Running, Snapshot};
+use sen_core::ops::snapshot::Snapshot;
 use sen_core::ops::summary::Front;
 use sen_core::time::Timestamp;
 
@@ -31,13 +32,13 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(NOW + seconds * 1_000_000)
 }
 
-fn running(id: &str, since: i64, until: Option<i64>) -> Running {
-    Running {
+fn running(id: &str, since: i64, until: Option<i64>) -> Activity {
+    Activity {
         system: "sentinel",
         id: id.into(),
-        state: "alive".into(),
+        state: "alive",
         what: None,
-        who: Some("host:1-1".into()),
+        worker: Some("host:1-1".into()),
         since: Some(at(since)),
         until: until.map(at),
         begun: true,
@@ -93,7 +94,7 @@ fn snapshot(seconds: i64, counts: &[(&'static str, Severity, i64)], text: &str) 
         running("reports:a-very-long-name-of-a-report-2026-q3", seconds - 3000, Some(seconds + 10)),
         running("x", seconds - 5, None),
     ];
-    Snapshot { front, running: ids.to_vec() }
+    Snapshot { front, active: ids.to_vec() }
 }
 
 fn group(text: &str) -> LetterGroup {
@@ -156,7 +157,7 @@ fn changes_are_per_minute_over_the_last_minute() {
     };
     assert_eq!(change(&board, "completed"), "+10/min");
     assert_eq!(change(&board, "uncertain"), "");
-    // Nothing happens for two minutes: the change is of the past.
+    // After two minutes without a change the rate is zero.
     for second in [60, 90, 120, 150] {
         board.picture.absorb(&snapshot(
             second,
@@ -175,7 +176,7 @@ fn a_lease_nearly_used_up_stands_out_and_the_oldest_comes_first() {
     assert_eq!(rows[0].severity, Severity::Warning);
     assert_eq!(rows[1].severity, Severity::Pending);
     assert!((rows[1].share.unwrap() - 0.1).abs() < 0.001);
-    // Cut in its middle, because its end tells it from others.
+    // A long id is cut in its middle, because its end tells it from others.
     assert!(shown(&board, 80, 24).contains("…"), "{}", shown(&board, 80, 24));
     assert!(shown(&board, 80, 24).contains("2026-q3"), "{}", shown(&board, 80, 24));
 }
@@ -184,7 +185,7 @@ fn a_lease_nearly_used_up_stands_out_and_the_oldest_comes_first() {
 fn what_waits_comes_after_what_runs() {
     let mut board = board("");
     let mut look = snapshot(0, COUNTS, "");
-    look.running.push(Running { begun: false, ..running("waiting", -90_000, None) });
+    look.active.push(Activity { begun: false, ..running("waiting", -90_000, None) });
     board.picture.absorb(&look);
     assert_eq!(board.rows(Pane::Running).last().unwrap().cells[0], "waiting");
 }
@@ -216,7 +217,7 @@ fn keys_reach_every_pane_and_what_is_in_it() {
     press(&mut board, KeyCode::Char('j'));
     let thing = Open::Thing("sentinel", "payments:order-1".into());
     assert_eq!(press(&mut board, KeyCode::Enter), KeyAction::Open(thing.clone()));
-    // In another order the selected row is the same one.
+    // The selection stays on its row when the order changes.
     press(&mut board, KeyCode::Char('s'));
     assert_eq!(board.order(Pane::Running), "system");
     assert_eq!(press(&mut board, KeyCode::Enter), KeyAction::Open(thing));

@@ -16,10 +16,10 @@ pub struct Author {
     pub why: Option<String>,
 }
 
-/// The permit for `plan`. Once `stop` is revoked the item under way is finished and the others are left alone.
+/// The permit for `plan`. After `stop` is revoked the current item is finished and the others are skipped.
 ///
 /// # Errors
-/// `Refused` when the plan is dangerous and nobody consented.
+/// `Refused` when the plan is dangerous and there is no consent.
 pub fn permit(plan: &Plan, consent: Consent, author: Author, stop: &Revocation) -> Result<WritePermit> {
     let permit = WritePermit::grant(plan, consent, author.why)?.until(stop.clone());
     Ok(match author.who {
@@ -28,10 +28,10 @@ pub fn permit(plan: &Plan, consent: Consent, author: Author, stop: &Revocation) 
     })
 }
 
-/// Writes what a plan says, each target guarded by what was seen, and reports every item.
+/// Applies a plan, each target guarded by what was seen of it, and reports every item.
 ///
 /// # Errors
-/// `Refused` when the plan is dangerous and nobody consented. What goes wrong with an item is in the report.
+/// `Refused` when the plan is dangerous and there is no consent. The failure of an item is in the report.
 pub async fn apply(
     action: Box<dyn PreparedAction + '_>,
     consent: Consent,

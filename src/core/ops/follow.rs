@@ -8,11 +8,11 @@ use sen_model::record::Event;
 use sen_model::system::System;
 use sen_model::time::Timestamp;
 
-/// Ids are drawn before their transaction commits, so an event can appear behind a later one. Everything of the last
-/// minute is read again and what was already shown is left out.
+/// Ids are drawn before their transaction commits, so an event can appear after a later one. The last minute is therefore
+/// read again each time, and events that were already shown are left out.
 const OVERLAP: Duration = Duration::from_secs(60);
 
-/// A reader that remembers what it has shown.
+/// A reader that remembers which events it has returned.
 pub struct Follower {
     key: String,
     newest: Option<Timestamp>,
@@ -37,7 +37,7 @@ impl Follower {
         }
     }
 
-    /// What has been committed since the last call, in time order.
+    /// The events that were committed since the last call, in time order.
     ///
     /// # Errors
     /// What the store reports.

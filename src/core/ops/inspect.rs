@@ -1,4 +1,4 @@
-//! Finding keys and ids in every system of a database.
+//! Looking up keys and ids in every system of a database.
 
 use futures_util::future::join_all;
 
@@ -9,9 +9,9 @@ use sen_model::text::named;
 
 /// What is known of one key.
 pub enum Lookup {
-    /// Where it was found: once per system that has it.
+    /// What was found, once per system that has it.
     Record(Vec<Record>),
-    /// Nowhere, with keys that look like it.
+    /// It was not found; similar keys.
     Missing {
         /// The key asked for.
         key: String,
@@ -20,16 +20,16 @@ pub enum Lookup {
     },
 }
 
-/// Looks `key` up in every system. The newest `events` events come along.
+/// Looks `key` up in every system, with its newest `events` events.
 ///
 /// # Errors
-/// What the store reports; `NoSystem` when the database holds none of the systems; `Denied` when it was found nowhere and not
+/// What the store reports; `NoSystem` when the database holds none of the systems; `Denied` when it was not found and not
 /// everything could be read.
 pub async fn inspect(database: &Database, key: &str, events: u32) -> Result<Lookup> {
     let mut found = Vec::new();
     let mut absent: Option<Error> = None;
     let mut present = Vec::new();
-    // Asked all at once: on a shared connection their questions travel together.
+    // All systems at once: on a shared connection their queries are pipelined.
     let systems: Vec<_> = database.systems().collect();
     let answers = join_all(systems.iter().map(|system| system.find(key, events))).await;
     for (system, answer) in systems.into_iter().zip(answers) {

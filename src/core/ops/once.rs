@@ -1,7 +1,7 @@
 //! Running work at most once per key, across machines and languages: what Sentinel's `once()` is to Python.
 //!
 //! The first caller of a key runs the work; its result is kept in the database and every later caller gets it without
-//! running anything. A key whose work began and did not finish is *uncertain* and is never run again by itself.
+//! running anything. A key whose work began and did not finish is *uncertain* and is never run again automatically.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -27,12 +27,12 @@
 //! # }
 //! ```
 //!
-//! While the work runs, heartbeats on a connection of their own keep the lease alive. When they are not acknowledged for
-//! three quarters of the TTL, or the row is no longer ours, the work's future is dropped, before anybody else may be
-//! entitled to the key ([`Failure::Fenced`]). The future must therefore not block its thread, and what it started elsewhere
-//! must heed the fencing token.
+//! While the work runs, heartbeats on a separate connection keep the lease alive. When they are not acknowledged for three
+//! quarters of the TTL, or the row belongs to another owner, the work's future is dropped before another caller may take the
+//! key ([`Failure::Fenced`]). The future must therefore not block its thread, and what it started elsewhere must check the
+//! fencing token.
 //!
-//! The promise: work *starts* at most once per key in one surviving history of the database. Never "exactly once".
+//! The guarantee: work *starts* at most once per key in one surviving history of the database. Never "exactly once".
 
 mod claim;
 mod client;
@@ -57,9 +57,9 @@ use sen_model::time::Timestamp;
 use sen_sentinel::record::{Lease, Status};
 use sen_sentinel::verdict;
 
-/// The TTL when none is given.
+/// The default TTL.
 pub const TTL: Duration = Duration::from_secs(30);
-/// The hard TTL when none is given.
+/// The default hard TTL.
 pub const HARD_TTL: Duration = Duration::from_secs(3600);
 
 /// Work to be run at most once.
@@ -72,34 +72,34 @@ pub struct Once {
     hard_ttl: Duration,
 }
 
-/// How a call ended well.
+/// How a call ended without an error.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome<T> {
     /// The work ran here, and its result is stored.
     Ran(T),
-    /// It had run before; this is its result. Nothing ran now.
+    /// The work had run before; this is its result. Nothing ran now.
     Cached(T),
-    /// Somebody else is at it. Nothing ran now.
+    /// Another owner is running it. Nothing ran now.
     Alive {
-        /// Who: `host:pid-thread`.
+        /// The owner: `host:pid-thread`.
         owner: Option<String>,
-        /// When their lease ends unless they extend it, by the database's clock.
+        /// When its lease ends unless it is extended, by the database's clock.
         expires_at: Option<Timestamp>,
     },
-    /// It began earlier and did not finish; whether it happened is for a person to find out. Nothing ran now.
+    /// It began earlier and did not finish; a person has to find out whether it happened. Nothing ran now.
     Uncertain {
-        /// `stalled` (the worker may be alive), `uncertain`, or `reconciling` (a person is at it).
+        /// `stalled` (the worker may be alive), `uncertain`, or `reconciling` (an operator has taken it over).
         state: &'static str,
-        /// Who began it.
+        /// The owner that began it.
         owner: Option<String>,
     },
 }
 
-/// How a call ended otherwise.
+/// How a call failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// Nothing ran: the claim failed, or the cached result is not of the type asked for.
+    /// Nothing ran: the claim failed, or the cached result is not of the requested type.
     #[error("nothing ran: {0}")]
     NotStarted(#[source] Error),
     /// The work returned an error. The key is uncertain now.
@@ -108,11 +108,11 @@ pub enum Failure {
     /// The work panicked. The key is uncertain now.
     #[error("the work panicked: {0}")]
     Panicked(String),
-    /// The lease could not be kept, so the work's future was dropped part of the way. The key is or becomes uncertain.
+    /// The lease could not be extended, so the work's future was dropped before it ended. The key is or becomes uncertain.
     #[error("the work was stopped: {0}")]
     Fenced(Lost),
-    /// The work ended, and its result could not be stored: somebody took the key over meanwhile, or it is no JSON that the
-    /// database takes. The key is uncertain unless a person settled it.
+    /// The work ended and its result could not be stored: the key was taken over in the meantime, or the database does not
+    /// accept the result as JSON. The key is uncertain unless a person settled it.
     #[error("the work ended, but its result was not stored: {0}")]
     NotStored(#[source] Error),
 }
@@ -130,14 +130,14 @@ impl Once {
         self
     }
 
-    /// How long the lease lasts without a heartbeat ([`TTL`] unless told).
+    /// How long the lease lasts without a heartbeat (default: [`TTL`]).
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// How long heartbeats can extend the lease ([`HARD_TTL`] unless told): work that takes longer is stopped.
+    /// How long heartbeats can extend the lease (default: [`HARD_TTL`]): work that takes longer is stopped.
     #[must_use]
     pub fn hard_ttl(mut self, hard_ttl: Duration) -> Self {
         self.hard_ttl = hard_ttl;
@@ -149,10 +149,10 @@ impl Once {
         self.namespace.as_ref().map_or_else(|| self.key.clone(), |namespace| format!("{namespace}:{}", self.key))
     }
 
-    /// Claims the key and, when that is confirmed, leaves the rest to the caller: heartbeats ([`Hold::keep`]) and the end.
+    /// Claims the key; heartbeats ([`Hold::keep`]) and completion are left to the caller.
     ///
     /// # Errors
-    /// `OutcomeUnknown` when the connection was lost while claiming and the truth could not be had; else nothing happened.
+    /// `OutcomeUnknown` when the connection was lost while claiming and the database could not be asked; else nothing happened.
     pub async fn claim(&self) -> Result<Taken, Error> {
         self.client.claim(self.key(), self.ttl, self.hard_ttl).await
     }
@@ -172,7 +172,7 @@ impl Once {
             Taken::Theirs(key_state) => return theirs(&key_state).map_err(Failure::NotStarted),
         };
         let keeper = DeadLetterSystem::start(&hold);
-        // Only the closure can panic in here, and nothing of ours is touched by it afterwards.
+        // Only the closure can panic here, and it does not touch the state that is used afterwards.
         let running = AssertUnwindSafe(work(hold.held().clone())).catch_unwind();
         let ended = tokio::select! {
             ended = running => ended,
@@ -213,13 +213,13 @@ impl Once {
     }
 }
 
-/// A run that failed for this reason.
+/// The record of a run that failed for this reason.
 fn failed(why: &dyn std::fmt::Display) -> FailedRun {
     const MOST: usize = 500;
     FailedRun { error: Some(why.to_string().chars().take(MOST).collect()), ..FailedRun::default() }
 }
 
-/// The heartbeats as a task: a work that keeps its own task busy for a while does not hold them up.
+/// The heartbeats as a separate task: work that keeps its own task busy does not delay them.
 struct DeadLetterSystem(tokio::task::JoinHandle<Lost>);
 
 impl DeadLetterSystem {
@@ -244,12 +244,12 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
 
-/// What stands where our row was.
+/// What the row is now.
 pub fn gone(lease: Option<&Lease>) -> Error {
     Error::new(ErrorKind::Changed, format!("the lease is no longer ours: {}", what_is_there(lease)))
 }
 
-/// What stands where our row was, as a clause: `the key is free now: its row was deleted`.
+/// What the row is now, as a clause: `the key is free now: its row was deleted`.
 pub fn what_is_there(lease: Option<&Lease>) -> String {
     let Some(lease) = lease else { return "the key is free now: its row was deleted".into() };
     let token = lease.fencing_token.map_or_else(|| "unknown".into(), |token| token.to_string());
@@ -262,7 +262,7 @@ pub fn what_is_there(lease: Option<&Lease>) -> String {
     }
 }
 
-/// What a key that was refused to us is: the state's name as `sen inspect` says it.
+/// The state of a key that could not be claimed, as `sen inspect` names it.
 pub fn state_of(lease: &Lease) -> verdict::State {
     verdict::state(&lease.status, lease.alive, lease.hard_alive)
 }

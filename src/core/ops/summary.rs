@@ -1,4 +1,4 @@
-//! What stands in a database and what of it needs a person: the front page.
+//! What is in a database, and what of it needs attention.
 
 use std::cmp::Reverse;
 
@@ -11,22 +11,22 @@ use sen_model::summary::{Attention, Summary};
 use sen_model::time::Timestamp;
 use sen_model::verdict::{NextCommand, Severity};
 
-/// A survey of every system that is there.
+/// The summaries of all systems in a database.
 pub struct Front {
     /// The database for people, without secrets.
     pub database: String,
     /// Its clock.
     pub now: Timestamp,
-    /// The systems found.
+    /// The summary of each system that was found.
     pub surveys: Vec<Summary>,
-    /// The database each of them stands in.
+    /// The database of each of them.
     pub places: Vec<String>,
-    /// Why a database beside the first one could not be asked.
+    /// Why a database besides the first one could not be queried.
     pub unreachable: Vec<Error>,
 }
 
 impl Front {
-    /// What needs a person in any system, the most severe first.
+    /// What needs attention in any system, the most severe first.
     pub fn attention(&self) -> Vec<(&'static str, &Attention)> {
         let mut all: Vec<_> = self
             .surveys
@@ -37,13 +37,13 @@ impl Front {
         all
     }
 
-    /// How severe the worst of it is.
+    /// The highest severity of these.
     pub fn worst(&self) -> Severity {
         self.attention().first().map_or(Severity::Ok, |(_, item)| item.severity)
     }
 }
 
-/// Surveys every system of a database, all at once.
+/// Summarizes every system of a database, all at once.
 ///
 /// # Errors
 /// `NoSystem` when there is none; what a store reports.
@@ -58,7 +58,7 @@ pub async fn summary(database: &Database) -> Result<Front> {
         match answer {
             Ok(summary) => {
                 places.push(system.database().to_owned());
-                // Of what nothing was counted something may be said elsewhere; that it could not be seen is told.
+                // A table of which nothing was counted is reported as unread, so that the rest is not taken for everything.
                 if !summary.unread.is_empty() {
                     let text = format!("permission denied for table {}", summary.unread.join(", "));
                     let error = Error::new(ErrorKind::Denied, text).with_hint(UNPRIVILEGED);
@@ -69,7 +69,7 @@ pub async fn summary(database: &Database) -> Result<Front> {
             Err(error) if error.kind() == ErrorKind::NoSystem => {
                 absent.get_or_insert(error);
             }
-            // What may not be read hides nothing of the rest, and is named.
+            // A system that may not be read does not hide the others; it is reported.
             Err(error) if matches!(error.kind(), ErrorKind::Connect | ErrorKind::Denied) => unreachable.push(error),
             Err(error) => return Err(error),
         }

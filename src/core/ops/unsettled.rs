@@ -1,4 +1,4 @@
-//! Keys with an uncertain outcome that a payload names: what calls them should run again only after they are settled.
+//! Keys with an uncertain outcome that a payload mentions: they should be settled before the work that uses them runs again.
 
 use std::collections::HashSet;
 
@@ -10,18 +10,16 @@ use sen_model::error::{ErrorKind, Result};
 use sen_model::letters::{DeadLetters, LetterFilter};
 use sen_model::subject::{Kind, Subject};
 use sen_model::system::System;
-use sen_model::value::{Column, Row, Value};
 use sen_model::verdict::{NextCommand, Purpose};
+use sen_sentinel::verdict::State;
 
-/// States of a lease whose side effect may or may not have happened.
-const OPEN: [&str; 3] = ["uncertain", "stalled", "reconciling"];
-/// How many such leases are compared with the names; a database with more has other worries.
+/// How many unsettled leases are compared with the names.
 const LEASES: u64 = 1000;
-/// How many dead letters of a set are searched for names.
+/// How many dead letters of a set are searched for keys.
 const LETTERS: u64 = 200;
-/// How many things are searched for names.
+/// How many records are searched for keys.
 const THINGS: usize = 50;
-/// How many names of one payload are taken.
+/// How many names are taken from one payload.
 const NAMES: usize = 20;
 
 /// A key whose outcome is not settled.
@@ -29,55 +27,54 @@ const NAMES: usize = 20;
 pub struct Unsettled {
     /// The key.
     pub subject: Subject,
-    /// Its state: `uncertain`, `stalled` or `reconciling`.
-    pub state: String,
+    /// Its state: uncertain, stalled or reconciling.
+    pub state: State,
     /// The command that settles it.
     pub next: NextCommand,
 }
 
 impl Unsettled {
-    /// What to know before something that calls this key runs again, one sentence.
+    /// One sentence of warning before work that uses this key runs again.
     pub fn warning(&self) -> String {
         format!(
             "related key {} is {}: its side effect may have happened already; settle it first ({})",
-            self.subject.id, self.state, self.next.command
+            self.subject.id,
+            self.state.name(),
+            self.next.command
         )
     }
 }
 
-/// Leases without a settled outcome that one of `names` names, with or without the namespace of the key.
+/// Unsettled leases whose key, with or without its namespace, is one of `names`.
 ///
 /// # Errors
 /// What the store reports. A database without leases has none.
 pub async fn unsettled(database: &Database, names: &[String]) -> Result<Vec<Unsettled>> {
-    let Ok(system) = database.system(sen_sentinel::NAME) else { return Ok(Vec::new()) };
+    let Ok(leases) = database.leases() else { return Ok(Vec::new()) };
     if names.is_empty() {
         return Ok(Vec::new());
     }
     let names: HashSet<&str> = names.iter().map(String::as_str).collect();
-    let states: Vec<String> = OPEN.iter().map(|state| (*state).to_owned()).collect();
-    let mut listing = match super::snapshot::newest(database, system.name(), &states, LEASES).await {
+    let open = match leases.unsettled(LEASES).await {
         Err(error) if error.kind() == ErrorKind::NoSystem => return Ok(Vec::new()),
         other => other?,
     };
-    let mut found = Vec::new();
-    while let Some(part) = listing.parts.next().await {
-        for row in part?.rows {
-            let Some(key) = text(listing.columns, &row, "key") else { continue };
-            let bare = key.split_once(':').map(|(_, bare)| bare);
-            if names.contains(key.as_str()) || bare.is_some_and(|bare| names.contains(bare)) {
-                let state = text(listing.columns, &row, "verdict").unwrap_or_else(|| OPEN[0].to_owned());
-                let next = NextCommand::new(&["sen", "reconcile"], "settle it first: what happened")
-                    .id(&key)
-                    .purpose(Purpose::Settle);
-                found.push(Unsettled { subject: Subject::new(sen_sentinel::NAME, Kind::Lease, key), state, next });
-            }
+    let named = |key: &str| {
+        let bare = key.split_once(':').map(|(_, bare)| bare);
+        names.contains(key) || bare.is_some_and(|bare| names.contains(bare))
+    };
+    let of = |lease: sen_sentinel::Unsettled| {
+        let next = NextCommand::new(&["sen", "reconcile"], "settle it first: what happened");
+        Unsettled {
+            next: next.id(&lease.key).purpose(Purpose::Settle),
+            subject: Subject::new(sen_sentinel::NAME, Kind::Lease, lease.key),
+            state: lease.state,
         }
-    }
-    Ok(found)
+    };
+    Ok(open.into_iter().filter(|lease| named(&lease.key)).map(of).collect())
 }
 
-/// The same for what the payloads of these dead letters name; of a large set the first [`LETTERS`] are searched.
+/// The same for the names in the payloads of these dead letters; of a large set the first [`LETTERS`] are searched.
 ///
 /// # Errors
 /// What the stores report.
@@ -99,8 +96,7 @@ pub async fn of_letters(
     unsettled(database, &names).await
 }
 
-/// The same for what these things of one system lead to: what they are about, and what their payloads name. Of many the first
-/// [`THINGS`] are looked at.
+/// The same for the records that these records of one system are related to. The first [`THINGS`] of them are searched.
 ///
 /// # Errors
 /// What the stores report.
@@ -113,13 +109,4 @@ pub async fn of_things(database: &Database, system: &dyn System, ids: &[String])
     names.sort_unstable();
     names.dedup();
     unsettled(database, &names).await
-}
-
-fn text(columns: &[Column], row: &Row, name: &str) -> Option<String> {
-    let at = columns.iter().position(|column| column.name == name)?;
-    match row.get(at)? {
-        Value::Text(text) => Some(text.clone()),
-        Value::Name(name) => Some((*name).to_owned()),
-        _ => None,
-    }
 }

@@ -1,4 +1,4 @@
-//! Waiting for a key to get somewhere, by polling with growing pauses.
+//! Waiting until a key reaches a state, by polling with growing pauses.
 
 use std::time::Duration;
 
@@ -9,34 +9,34 @@ use sen_model::system::System;
 use sen_model::verdict::Severity;
 use sen_sentinel::verdict::State;
 
-/// What is waited for.
+/// The state to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goal {
     /// Its result is cached.
     Completed,
-    /// Nothing is under way or open: completed, or free.
+    /// No work is under way or uncertain: completed, or free.
     Settled,
-    /// The next caller would run it: nobody holds it, or there is no such key.
+    /// The next caller would run it: no owner holds it, or there is no such key.
     Free,
 }
 
 /// How waiting ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Waited {
-    /// The goal is reached; `None` when the key is not there (any more).
+    /// The goal is reached; `None` when the key does not exist, or no longer.
     Reached(Option<Record>),
-    /// It needs a person: waiting longer cannot help.
+    /// It needs a person; waiting longer cannot help.
     NeedsAPerson(Record),
-    /// Time is up.
+    /// The time limit has passed.
     TimedOut(Option<Record>),
 }
 
-/// How long the last answer may still take when the time is up.
+/// How long the last answer may take after the time limit.
 const MARGIN: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Whether `found` is where it is waited for.
+/// Whether `found` has reached the goal.
 fn reached(goal: Goal, found: Option<&Record>) -> bool {
     let state = found.map(|found| State::parse(found.verdict.state).unwrap_or(State::Unreadable));
     match goal {
@@ -49,13 +49,13 @@ fn reached(goal: Goal, found: Option<&Record>) -> bool {
 /// Polls `id` until the goal is reached, it becomes uncertain, or `limit` has passed.
 ///
 /// # Errors
-/// `NotFound` when it is to be settled and is not there at the first look; what the store reports.
+/// `NotFound` when it is to be settled and does not exist at the first poll; what the store reports.
 pub async fn wait(system: &dyn System, id: &str, goal: Goal, limit: Duration) -> Result<Waited> {
     let end = tokio::time::Instant::now() + limit;
     let mut pause = FIRST_PAUSE;
     let mut seen = false;
     loop {
-        // The time is that of the waiting, not of the server: one that does not answer must not prolong it.
+        // The limit is that of the wait: a server that does not answer must not prolong it.
         let Ok(answer) = tokio::time::timeout_at(end + MARGIN, system.find(id, 0)).await else {
             return Err(Error::new(
                 ErrorKind::Pending,
@@ -64,7 +64,7 @@ pub async fn wait(system: &dyn System, id: &str, goal: Goal, limit: Duration) ->
             .with_hint("check the server and the network to it"));
         };
         let found = answer?.into_iter().next();
-        // What was there and is gone is settled; what never was is more likely a slip of the pen.
+        // A key that no longer exists is settled; one that never existed is probably mistyped.
         if goal == Goal::Settled && found.is_none() && !seen {
             return Err(missing_lease(id, &system.suggest(id).await?));
         }
@@ -73,7 +73,7 @@ pub async fn wait(system: &dyn System, id: &str, goal: Goal, limit: Duration) ->
             return Ok(Waited::Reached(found));
         }
         match found {
-            // Somebody is settling a key in `reconciling`; the others of this severity are nobody's yet.
+            // A key in `reconciling` is not critical: an operator has taken it over and is settling it.
             Some(found) if found.verdict.severity == Severity::Critical => return Ok(Waited::NeedsAPerson(found)),
             found if tokio::time::Instant::now() >= end => return Ok(Waited::TimedOut(found)),
             _ => {}

@@ -11,38 +11,38 @@ use sen_model::subject::{Kind, Subject};
 use sen_model::system::MENTIONS;
 use sen_model::verdict::NextCommand;
 
-/// How far from the key asked for a connection is followed.
+/// How many relations are followed from the key.
 const HOPS: u32 = 3;
 /// How many ids are looked up at most: each costs the database a query per system.
 const LOOKED_UP: usize = 40;
-/// A name shorter than this stands in too much by chance.
+/// A shorter name occurs in too many texts by chance.
 const SHORTEST: usize = 4;
 
-/// One thing in the chain.
+/// One record in the chain.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Link {
-    /// What it is and why it is so.
+    /// What it is and why it is in its state.
     pub explanation: Explanation,
-    /// What led to it. `None` for what was asked for.
+    /// How the chain came to it; `None` for the key itself.
     pub hop: Option<Hop>,
-    /// How many hops away it is.
+    /// How many relations it is away from the key.
     pub distance: u32,
 }
 
-/// The chain, what was asked for first.
+/// The chain, beginning with the key.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Chain {
-    /// The things in it.
+    /// The records in it.
     pub links: Vec<Link>,
-    /// Whether more was connected than was looked up.
+    /// Whether there are more related records than were looked up.
     pub cut: bool,
-    /// Whether there was too much to search through for what names the key.
+    /// Whether the search for records that mention the key was given up.
     pub unsearched: bool,
 }
 
 impl Chain {
-    /// What to type about it, none twice, in an order that is safe: first what shows whether a worker lives, then what settles
-    /// a key whose outcome is uncertain, then what looks or ends something, and what runs work again last. Within each the gravest cause comes first.
+    /// The commands that help, without duplicates, in a safe order (see [`Purpose`](sen_model::verdict::Purpose)). Within a
+    /// purpose the most severe cause comes first.
     pub fn steps(&self) -> Vec<NextCommand> {
         let mut causes: Vec<&Cause> = self.links.iter().flat_map(|link| &link.explanation.causes).collect();
         causes.sort_by_key(|cause| std::cmp::Reverse(cause.severity));
@@ -57,7 +57,7 @@ impl Chain {
     }
 }
 
-/// Follows `id` through every system: from thing to thing by the ids they name, and back to what names the key itself.
+/// Follows `id` through every system: from record to record by the ids in them, then to the records that mention the key.
 ///
 /// # Errors
 /// What the stores report; `NoSystem` when the database holds none of the systems.
@@ -73,7 +73,7 @@ pub async fn why(database: &Database, id: &str) -> Result<Chain> {
             if std::mem::replace(&mut searched, true) {
                 break;
             }
-            // What leads away from the key is told first.
+            // The relations of the key itself come first.
             let about = chain.links.iter().filter(|link| link.distance == 0).flat_map(|link| &link.explanation.related);
             names.extend(
                 about.filter(|related| related.relation == Relation::Subject).map(|related| related.id.clone()),
@@ -99,7 +99,7 @@ pub async fn why(database: &Database, id: &str) -> Result<Chain> {
         }
         looked_up += 1;
         for explanation in everywhere(database, &id).await? {
-            // Found by a piece of text: it must be the whole name.
+            // It was found by a part of a text; the whole name must match.
             let found_by_text = hop.as_ref().is_some_and(|hop: &Hop| hop.relation == Relation::Mentions);
             if found_by_text && !explanation.related.iter().any(|related| names.contains(&related.id)) {
                 continue;
@@ -120,13 +120,13 @@ pub async fn why(database: &Database, id: &str) -> Result<Chain> {
     Ok(chain)
 }
 
-/// A key, and what it is called without its namespace.
+/// A key, with and without its namespace.
 fn names(id: &str) -> Vec<String> {
     let bare = id.split_once(':').map(|(_, bare)| bare);
     [Some(id), bare].into_iter().flatten().filter(|name| name.chars().count() >= SHORTEST).map(str::to_owned).collect()
 }
 
-/// Ids of what names one of `names`, and whether everything was searched.
+/// Ids of records that mention one of `names`, and whether everything was searched.
 async fn naming(database: &Database, names: &[String]) -> Result<(Vec<String>, bool)> {
     let (mut found, mut whole) = (Vec::new(), true);
     if names.is_empty() {

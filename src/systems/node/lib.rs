@@ -16,6 +16,7 @@ pub mod verdict;
 pub mod redis;
 
 mod act;
+mod activity;
 mod costs;
 mod diagnostics;
 mod handle;
@@ -37,6 +38,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 
+use sen_model::activity::Activity;
 use sen_model::cause::Explanation;
 use sen_model::diagnostics::Diagnostics;
 use sen_model::error::{Error, ErrorKind, Result};
@@ -185,6 +187,10 @@ impl System for Node {
         Ok(census.summary(server, workers, now))
     }
 
+    async fn active(&self, limit: u64) -> Result<Vec<Activity>> {
+        self.activities(limit).await
+    }
+
     async fn stats(&self, window: Duration) -> Result<Option<Statistics>> {
         let (server, census, workers, now) = self.count(Some(window)).await?;
         Ok(Some(census.statistics(&server, workers, now)))
@@ -209,6 +215,7 @@ impl System for Node {
     async fn complete(&self, kind: Live, prefix: &str, limit: u32) -> Result<Vec<String>> {
         match kind {
             Live::AgentTask | Live::Any => self.store.ids(prefix, limit).await,
+            Live::Worker => self.worker_names().await,
             _ => Ok(Vec::new()),
         }
     }

@@ -18,6 +18,7 @@ pub mod postgres;
 pub mod sqlite;
 
 mod act;
+mod activity;
 mod diagnostics;
 #[cfg(test)]
 mod examples;
@@ -39,6 +40,7 @@ pub use view::{MESSAGE_COLUMNS, SAGA_COLUMNS, STEP_COLUMNS, message_severity};
 
 use async_trait::async_trait;
 
+use sen_model::activity::Activity;
 use sen_model::cause::Explanation;
 use sen_model::diagnostics::Diagnostics;
 use sen_model::error::Result;
@@ -144,6 +146,10 @@ impl System for Sagas {
     async fn summary(&self) -> Result<Summary> {
         let models = self.models().await?;
         Ok(view::summary(&models, &self.store.census(&models).await?))
+    }
+
+    async fn active(&self, limit: u64) -> Result<Vec<Activity>> {
+        self.activities(limit).await
     }
 
     async fn diagnostics(&self) -> Result<Diagnostics> {

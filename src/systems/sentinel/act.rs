@@ -85,7 +85,7 @@ impl Sentinel {
                 }
                 Some(lease) => match judge(&lease) {
                     Ok(steps) if steps.is_empty() => {
-                        let subject = Subject::new(NAME, "lease", id);
+                        let subject = Subject::new(NAME, Kind::Lease, id);
                         plan.refused.push(Item::new(subject, Outcome::AlreadyDone, "it is taken over already"));
                     }
                     Ok(steps) => {

@@ -23,6 +23,7 @@ pub mod postgres;
 pub mod sqlite;
 
 mod act;
+mod activity;
 mod diagnostics;
 mod handle;
 mod list;
@@ -32,6 +33,7 @@ mod shape;
 mod view;
 mod zones;
 
+pub use activity::Unsettled;
 pub use handle::Sentinel;
 pub use list::{LeaseFilter, LeaseOrder, LeaseState};
 pub use record::NAME;
@@ -43,6 +45,7 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 
+use sen_model::activity::Activity;
 use sen_model::cause::Explanation;
 use sen_model::diagnostics::{Check, Diagnostics};
 use sen_model::error::{Error, ErrorKind, Result};
@@ -205,6 +208,10 @@ impl System for Sentinel {
         let missing = census.as_ref().is_err_and(|error| error.kind() == ErrorKind::NoSystem);
         self.missing.store(missing, Ordering::Relaxed);
         Ok(view::summary(census?))
+    }
+
+    async fn active(&self, limit: u64) -> Result<Vec<Activity>> {
+        self.activities(limit).await
     }
 
     async fn diagnostics(&self) -> Result<Diagnostics> {

@@ -78,7 +78,7 @@ impl LeaseFilter {
         (order, largest_first != self.page.reverse)
     }
 
-    fn query(&self) -> LeaseQuery {
+    pub(super) fn query(&self) -> LeaseQuery {
         let (order, descending) = self.order();
         let live = |state: &LeaseState| matches!(state, LeaseState::Held | LeaseState::Alive);
         LeaseQuery {

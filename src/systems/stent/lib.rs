@@ -18,6 +18,7 @@ pub mod state;
 pub mod verdict;
 pub mod why;
 
+mod activity;
 mod diagnostics;
 mod handle;
 mod list;
@@ -40,6 +41,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use sen_model::activity::Activity;
 use sen_model::cause::Explanation;
 use sen_model::diagnostics::Diagnostics;
 use sen_model::error::{Error, ErrorKind, Result};
@@ -51,8 +53,6 @@ use sen_model::subject::Kind;
 use sen_model::summary::{Statistics, Summary};
 use sen_model::system::System;
 use sen_model::time::Timestamp;
-
-use port::Ids;
 
 pub use handle::Stent;
 pub use list::ListFilter;
@@ -163,21 +163,7 @@ impl System for Stent {
     }
 
     async fn complete(&self, kind: Live, prefix: &str, limit: u32) -> Result<Vec<String>> {
-        match kind {
-            // Where nothing is typed yet the newest are offered instead: ids are random, and their first ones mean nothing.
-            Live::Execution | Live::Task | Live::Any if !prefix.is_empty() => {
-                let mut found = Vec::new();
-                if kind != Live::Task {
-                    found.extend(self.store.ids(Ids::Executions, prefix, limit).await?);
-                }
-                if kind != Live::Execution {
-                    found.extend(self.store.ids(Ids::Tasks, prefix, limit).await?);
-                }
-                Ok(found)
-            }
-            Live::DeadLetter if !prefix.is_empty() => self.store.ids(Ids::Letters, prefix, limit).await,
-            _ => Ok(Vec::new()),
-        }
+        self.completions(kind, prefix, limit).await
     }
 
     async fn history(&self, _id: &str, _limit: Option<u64>) -> Result<History> {
@@ -190,6 +176,10 @@ impl System for Stent {
 
     async fn summary(&self) -> Result<Summary> {
         Ok(view::summary(&self.store.census(&self.zone).await?, &self.zone))
+    }
+
+    async fn active(&self, limit: u64) -> Result<Vec<Activity>> {
+        self.activities(limit).await
     }
 
     async fn stats(&self, window: Duration) -> Result<Option<Statistics>> {

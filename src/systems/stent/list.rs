@@ -51,7 +51,7 @@ impl<S> Default for ListFilter<S> {
 }
 
 impl Stent {
-    fn query<S: Choice>(&self, filter: &ListFilter<S>) -> ExecutionQuery {
+    pub(crate) fn query<S: Choice>(&self, filter: &ListFilter<S>) -> ExecutionQuery {
         let page = &filter.page;
         let (order, newest_first) = match page.order {
             None if page.limit.is_none() && page.after.is_none() => (Order::Stored, false),

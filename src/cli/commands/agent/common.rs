@@ -1,4 +1,4 @@
-//! What the commands on agent tasks share.
+//! Shared by the commands on agent tasks.
 
 use sen_core::error::Result;
 use sen_core::model::verdict::Severity;

@@ -63,7 +63,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let history = agents(&database)?.history(&task, (args.limit > 0).then_some(args.limit)).await?;
     let limit = history.events.len();
     let note = history.older.then(|| format!("older events exist; these are the newest {limit} (--limit 0 shows all)"));
-    // What is written while nothing has been seen yet counts as new.
+    // Events written before the first one was seen count as new.
     let newest = history.events.last().map(|event| (event.at, event.id)).or(Some((history.now, 0)));
     let rows = history.events.into_iter().map(|event| event.row).collect();
     let first = stream::iter([Ok(Batch { rows, note })]);

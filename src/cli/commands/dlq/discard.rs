@@ -1,4 +1,4 @@
-//! `sen dlq discard`: dead letters given up for good, written out first.
+//! `sen dlq discard`: exports dead letters, then deletes them.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -61,7 +61,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let mut filter = args.which.filter(&args.ids, args.queue.as_ref())?;
     filter.limit = args.limit.filter(|limit| *limit > 0);
     filter.newest_first = args.newest_first;
-    // Scrolled away they would be lost.
+    // On a terminal they would scroll away and be lost.
     let export = args.export.as_ref().filter(|path| path.as_os_str() != "-");
     if export.is_none() && !args.options.only_plans() && session.prints_to_terminal() {
         return Err(Error::usage("the letters are written out before they are removed, and a terminal keeps nothing")
@@ -88,7 +88,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         Execution::Planned(answer) => answer,
         Execution::Applied(report, outline) if export.is_some() => finished(act::reported(&report, &outline), session),
         Execution::Applied(report, outline) => {
-            // Standard output holds the letters.
+            // Standard output contains the dead letters.
             act::lines(&report, &outline.plan).into_iter().for_each(|line| session.note(line));
             finished(CommandOutput::new(View::Nothing).ending(act::exit(&report)), session)
         }
@@ -112,7 +112,7 @@ fn create(path: &Path) -> Result<File> {
         let hint = "the letters go into a new file, and nothing is removed that could not be written";
         failed.with_source(error).with_hint(hint)
     })?;
-    // The file's name must survive as well.
+    // The directory entry must be durable as well.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced

@@ -1,4 +1,4 @@
-//! `sen dlq export`: dead letters as they are kept, for pipes.
+//! `sen dlq export`: dead letters as stored, for pipes.
 
 use std::io::{BufWriter, Write as _};
 
@@ -58,7 +58,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let mut count = 0;
     for (system, letters) in dead_letter_systems(&database, args.which.system.as_deref()).await? {
         let mut sink = |lines: &str| {
-            // A file gets every byte; eyes get what may be seen.
+            // A file gets every byte; a terminal gets filtered text.
             let mut seen = Vec::new();
             for (at, line) in lines.lines().enumerate().filter(|_| terminal) {
                 seen.extend((at > 0).then_some(b'\n'));
@@ -73,7 +73,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
             )
         };
         match letters.export(&filter, &mut sink).await {
-            // Somebody read what there was and has seen enough.
+            // The reader has closed the pipe.
             Err(_) if closed => return Ok(CommandOutput::new(View::Nothing)),
             answer => count += database.seen(system, answer)?.unwrap_or_default(),
         }

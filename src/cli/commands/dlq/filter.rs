@@ -1,4 +1,4 @@
-//! Which dead letters are meant, and of which system they are.
+//! Selects dead letters, and the systems that have them.
 
 use std::time::Duration;
 
@@ -167,7 +167,7 @@ pub async fn planned<'a>(
     for (name, letters) in candidates {
         match plan(letters, filter).await {
             Ok(plan) => plans.push((name, plan, letters)),
-            // A system that has no such act has no say where nothing of it was meant.
+            // A system without such an act matters only if its dead letters were selected.
             Err(error) if several && error.kind() == ErrorKind::Refused => {
                 if any(letters, filter).await? {
                     refused.push((name, error));
@@ -177,7 +177,7 @@ pub async fn planned<'a>(
         }
     }
     if plans.len() > 1 {
-        // What matches nothing has no say.
+        // A system without matches is skipped.
         let matches = |action: &dyn PreparedAction| {
             let plan = action.plan();
             plan.targets() > 0 || plan.skipped() > 0

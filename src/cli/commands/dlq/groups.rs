@@ -1,4 +1,4 @@
-//! `sen dlq groups`: dead letters that died alike.
+//! `sen dlq groups`: dead letters grouped by step and error.
 
 use futures_util::stream;
 use sen_core::error::Result;
@@ -53,7 +53,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     if args.limit > 0 {
         groups.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
     }
-    // A person is told how to go on; a script knows.
+    // Only people need a hint how to go on.
     let tip =
         || "`sen dlq list --group GROUP` shows one; `sen dlq replay --group GROUP --dry-run` what a replay would do";
     let note = (groups.len() < all)

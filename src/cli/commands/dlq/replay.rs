@@ -1,4 +1,4 @@
-//! `sen dlq replay`: dead letters run again.
+//! `sen dlq replay`: runs dead letters again.
 
 use sen_core::error::Result;
 use sen_core::letters::ReplayOptions;

@@ -1,4 +1,4 @@
-//! `sen exec cancel`: an execution ended from outside.
+//! `sen exec cancel`: cancels executions.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `sen exec cleanup`: executions that ended long ago, removed.
+//! `sen exec cleanup`: removes executions that ended long ago.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `sen exec complete`: an execution ended with the result that its root task has.
+//! `sen exec complete`: ends an execution with the result of its root task.
 
 use sen_core::error::Result;
 use sen_core::systems::stent::request::ExecutionRequest;

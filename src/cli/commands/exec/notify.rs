@@ -1,4 +1,4 @@
-//! Telling waiting workers through Redis, as the library does where it is set up so.
+//! Notifies waiting workers through Redis, as the library does where it is configured so.
 
 use sen_core::error::{Error, Result};
 use sen_core::stores::url::Target;

@@ -1,4 +1,4 @@
-//! `sen exec show`: an execution with its tasks, its progress and what it carries.
+//! `sen exec show`: an execution with its tasks, progress and payload.
 
 use sen_core::error::Result;
 use sen_core::model::subject::Kind;

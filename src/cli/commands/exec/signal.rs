@@ -1,4 +1,4 @@
-//! `sen exec signal`: a signal for a waiting execution.
+//! `sen exec signal`: sends a signal to a waiting execution.
 
 use sen_core::error::Result;
 use sen_core::systems::stent::request::ExecutionRequest;

@@ -1,4 +1,4 @@
-//! The child's output: passed on as it comes, by threads that may block, and the beginning and end of it kept.
+//! The child's output: forwarded as it comes by threads that may block; its beginning and end are kept.
 
 use std::fs::File;
 use std::io::{self, PipeReader, Read as _, Write as _};
@@ -28,7 +28,7 @@ impl CapturedOutput {
         let room = (HALF - self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
         bytes = &bytes[room..];
-        // The tail may grow to twice its size before it is cut back, so that not every push moves it.
+        // The tail may grow to twice its size before it is cut, so that not every push moves it.
         bytes = &bytes[bytes.len().saturating_sub(HALF)..];
         self.tail.extend_from_slice(bytes);
         if self.tail.len() >= 2 * HALF {
@@ -79,7 +79,7 @@ impl Pump {
                 mine.writing.store(true, Ordering::Relaxed);
                 if heard && let Err(error) = to.write_all(bytes) {
                     heard = false;
-                    // A reader that has gone away wants no more; any other error loses output.
+                    // After the reader has closed the pipe no output is lost; any other error loses output.
                     if error.kind() != io::ErrorKind::BrokenPipe {
                         *mine.unwritten.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                     }

@@ -1,4 +1,5 @@
-//! The command as a child: its own process group, its environment without our credentials, and its end before the lease's.
+//! The command as a child process: its own process group, its environment without credentials, and its end before the lease
+//! expires.
 
 use std::ffi::OsString;
 use std::io;
@@ -67,13 +68,13 @@ impl Running {
             }
         }
         prepared.env("SEN_KEY", &held.key).env("SEN_FENCING_TOKEN", held.token.to_string());
-        // Before the command, so that there is no moment in which it runs unwatched.
+        // Started before the command, so that the command never runs without it.
         // After its last heartbeat a lease lasts for two thirds of its TTL or more.
         let grace = (Uptime::now().until(hold.over_at()) / 4).min(GRACE);
         let mut guard = Guard::start(held, grace).ok();
         let started = Timestamp::here();
         let child = prepared.spawn()?;
-        // It holds our ends of the pipes, which would keep them open for ever.
+        // It holds this process's ends of the pipes, which would keep them open forever.
         drop(prepared);
         let group = Pid::from_child(&child);
         if guard.as_mut().is_some_and(|guard| guard.over(group).is_err()) {
@@ -173,7 +174,7 @@ impl Running {
             }
         }
         if lost.is_some() {
-            // The command itself has ended, what it started in its group may not have.
+            // The command has ended, but processes in its group may still run.
             let _ = self.send(Signal::KILL);
         }
         let status = self.child.wait()?;
@@ -187,7 +188,7 @@ impl Running {
             loop {
                 tokio::select! {
                     complete = &mut flushing => break complete,
-                    // It ended by itself: the guard of the completion decides whether that still counts.
+                    // It ended by itself: the guard of the completion decides whether its result is still accepted.
                     _ = &mut keep, if lost.is_none() => break flushing.await,
                     _ = signals.next() => {}
                 }

@@ -1,6 +1,5 @@
-//! A process beside `sen` that ends the command when `sen` itself is killed: without its parent the command would go on without
-//! a lease. It is this program again, holding nothing but one end of a pipe; when the pipe closes without a word, `sen` is
-//! gone.
+//! A second process that ends the command when `sen` is killed, because the command would go on without a lease. It is this
+//! program again, with one end of a pipe; when the pipe closes without a message, `sen` has died.
 
 use std::io::{self, BufRead as _, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -42,7 +41,7 @@ impl Guard {
             .spawn()?;
         let pipe = child.stdin.take();
         let mut guard = Self { child, pipe };
-        // What the command's environment will say, to find it by when `sen` is killed in the moment of starting it.
+        // A value in the command's environment, to find it if `sen` is killed while starting it.
         let key = serde_json::Value::from(held.key.as_str());
         guard.tell(&format!("{} {} {key}", grace.as_millis(), held.token))?;
         Ok(guard)
@@ -62,7 +61,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let _ = self.tell(DONE);
         self.pipe.take();
-        // It ends by itself now; nothing waits for it but the system.
+        // It ends by itself now; the system reaps it.
         let _ = self.child.try_wait();
     }
 }
@@ -120,7 +119,7 @@ impl Run {
                 let environment = std::fs::read(entry.path().join("environ")).ok()?;
                 let has = |wanted: String| environment.split(|byte| *byte == 0).any(|word| word == wanted.as_bytes());
                 let ours = has(format!("SEN_KEY={}", self.key)) && has(format!("SEN_FENCING_TOKEN={}", self.token));
-                // It leads a group of its own; what it started may have left it.
+                // It leads its own process group; its children may have left that.
                 ours.then(|| getpgid(Some(pid)).ok()).flatten().filter(|group| *group == pid)
             });
             if found.is_some() {

@@ -1,4 +1,4 @@
-//! The result that is stored for a command: exit code, output, times. And reading it back, or what another client stored.
+//! The stored result of a command: exit code, output, times; and reading it back, or what another client stored.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! The signals that `once` passes on instead of obeying, and the terminal it may have to lend to the command.
+//! The signals that `once` forwards to the command, and the terminal that it gives to it.
 
 use std::future::poll_fn;
 use std::io::IsTerminal as _;
@@ -66,7 +66,7 @@ impl Signals {
             }
             match signal(SignalKind::from_raw(number)) {
                 Ok(listener) => listeners.push((arrived, listener)),
-                // Some systems keep real-time signals to themselves.
+                // Some systems reserve real-time signals.
                 Err(_) if matches!(arrived, Arrived::Number(_)) => {}
                 Err(error) => {
                     return Err(Error::new(ErrorKind::Internal, "cannot listen to signals").with_source(error));

@@ -1,4 +1,4 @@
-//! A result that the database could not take is kept in a file that only its user can read.
+//! Stores a result that the database could not take in a file that only its user can read.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Getting the key: at once, or by waiting for whoever holds it.
+//! Claims the key: at once, or after waiting for its owner.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ pub async fn claim(once: &Once, client: &Client, patience: &Patience<'_>, signal
             Taken::Theirs(key_state) if patience.limit.is_some() => key_state,
             answer => return Ok(Claimed::Taken(Box::new(answer))),
         };
-        // Until it is free, and a claim worth making again.
+        // Until it is free and can be claimed.
         while !is_free(&key_state) {
             let left = Uptime::now().until(until);
             if left.is_zero() || !may_end(&key_state) {

@@ -1,4 +1,4 @@
-//! What the commands on sagas and their messages share.
+//! Shared by the commands on sagas and their messages.
 
 use sen_core::model::verdict::Severity;
 use sen_core::systems::saga::verdict::State;

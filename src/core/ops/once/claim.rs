@@ -1,4 +1,4 @@
-//! A claim, made again in the same name when the connection is lost meanwhile.
+//! A claim, repeated under the same owner name when the connection is lost.
 
 use std::time::Duration;
 
@@ -14,21 +14,21 @@ use sen_sentinel::record::Status;
 use super::client::Client;
 use super::hold::Hold;
 
-/// Longer than any limit the server has for a statement of ours: past it the line is as good as cut.
+/// Longer than any limit of the server for these statements: after it the connection counts as lost.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// What became of a claim.
+/// The outcome of a claim.
 #[derive(Debug)]
 pub enum Taken {
-    /// The key is ours, and executing.
+    /// The key is claimed and executing.
     Ours(Hold),
-    /// It is not: what stands there.
+    /// It is not claimed: the row as it is.
     Theirs(KeyState),
 }
 
 impl Client {
-    /// Claims `key`. When the connection is lost meanwhile, the claim is made again in the same name, which no other
-    /// attempt has: a row that carries it was taken by us.
+    /// Claims `key`. When the connection is lost, the claim is repeated under the same owner name, which no other attempt has:
+    /// a row with it was claimed by this call.
     pub(super) async fn claim(&self, key: String, ttl: Duration, hard_ttl: Duration) -> Result<Taken> {
         let plan = plan(&key, self.database());
         let permit = WritePermit::grant(&plan, Consent::InAdvance, None)?;
@@ -54,7 +54,7 @@ impl Client {
                 }
                 Ok(Claim::Refused(key_state)) => {
                     let lease = key_state.lease.as_ref();
-                    // Executing still: what an operator has taken over since is ours no longer.
+                    // It must still be executing: an operator may have taken it over since.
                     let ours = lease.filter(|lease| {
                         lease.owner_id.as_deref() == Some(wish.owner.as_str())
                             && lease.status == Status::Executing
@@ -84,7 +84,7 @@ fn plan(key: &str, database: &str) -> Plan {
     Plan::new(database, Risk::Safe).announcing(1, |_| format!("run work once under {}", named(key)))
 }
 
-/// `host:pid-operation`: readable as the library's own, and unique to this one attempt.
+/// `host:pid-operation`: readable like the library's own names, and unique to this attempt.
 fn owner(operation: OperationId) -> String {
     format!("{}:{}-{operation}", host(), std::process::id())
 }

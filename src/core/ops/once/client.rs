@@ -1,4 +1,4 @@
-//! The connection that claims and completes, and what is done when it breaks: asked again, never guessed.
+//! The connection that claims and completes keys. When it breaks, the database is asked again; nothing is assumed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,11 +8,11 @@ use sen_stores::url::Target;
 
 use crate::registry;
 
-/// A line to the database.
+/// A connection to the database.
 pub(super) type Line = Arc<dyn ClaimStore>;
 
-/// A database in which work is run at most once per key. Cloning shares the connection; calls from several tasks travel
-/// on it at the same time.
+/// A database in which work is run at most once per key. Clones share the connection; calls from several tasks are
+/// pipelined on it.
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -47,12 +47,12 @@ impl Client {
         &self.inner.database
     }
 
-    /// Whether the database stores no text beyond ASCII for sure.
+    /// Whether the database may be unable to store text beyond ASCII.
     pub(super) fn ascii_only(&self) -> bool {
         self.inner.ascii_only
     }
 
-    /// A connection of one's own.
+    /// A separate connection.
     pub(super) async fn fresh_line(&self) -> Result<Line> {
         Ok(registry::open_claims(&self.inner.target).await?.into())
     }
@@ -61,7 +61,7 @@ impl Client {
         self.inner.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The shared connection, made anew when it was lost.
+    /// The shared connection, opened again after it was lost.
     pub(super) async fn line(&self) -> Result<Line> {
         if let Some(line) = self.slot().clone() {
             return Ok(line);
@@ -70,7 +70,7 @@ impl Client {
         Ok(Arc::clone(self.slot().get_or_insert(line)))
     }
 
-    /// Forgets a connection that is lost, unless somebody has replaced it already.
+    /// Drops a lost connection, unless another call has replaced it already.
     pub(super) fn drop_line(&self, lost: &Line) {
         let mut slot = self.slot();
         if slot.as_ref().is_some_and(|line| Arc::ptr_eq(line, lost)) {
@@ -78,7 +78,7 @@ impl Client {
         }
     }
 
-    /// A key as it stands, with its cached result. Writes nothing.
+    /// The current state of a key, with its cached result. Writes nothing.
     ///
     /// # Errors
     /// What the store reports.

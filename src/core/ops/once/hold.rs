@@ -1,5 +1,5 @@
-//! A key that is ours: keeping it, and ending well. All times are taken before a message is sent and compared on a clock
-//! that counts suspend, so that the lease we reckon with always ends before the database's.
+//! A claimed key: extending its lease, and completing it. All times are taken before a message is sent and measured on a clock
+//! that includes suspended time, so that the lease as computed here always ends before the database's.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -13,25 +13,25 @@ use sen_model::time::Uptime;
 use sen_sentinel::once_port::{FailedRun, Held, check_result};
 use sen_sentinel::record::{Lease, Status};
 
-/// Never slept longer than this in one piece: a sleep does not count suspend, the clock asked after it does.
+/// The longest single sleep: a sleep does not include suspended time, the clock that is read after it does.
 const TICK: Duration = Duration::from_millis(200);
 
-/// A key that is ours and executing.
+/// A key that this process has claimed and is executing.
 pub struct Hold {
     client: Client,
     held: Held,
     permit: WritePermit,
     lease: Mutex<LeaseDeadline>,
-    /// A moment before the claim, and how long after it heartbeats can extend the lease.
+    /// A moment before the claim, and for how long after it heartbeats can extend the lease.
     hard: (Uptime, Duration),
 }
 
-/// The lease as we may reckon with it.
+/// The lease as this process may rely on it.
 #[derive(Debug, Clone, Copy)]
 struct LeaseDeadline {
-    /// A moment before the server last began the lease anew.
+    /// A moment before the server last renewed the lease.
     base: Uptime,
-    /// How long it then lasts.
+    /// Its duration from then on.
     ttl: Duration,
 }
 
@@ -45,9 +45,9 @@ impl LeaseDeadline {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lost {
-    /// A heartbeat found the row no longer ours: taken over, settled, or past its hard expiry.
+    /// A heartbeat found that the row belongs to another owner: taken over, settled, or past its hard expiry.
     Refused,
-    /// No heartbeat was acknowledged in time; what the last one met.
+    /// No heartbeat was acknowledged in time; the last error.
     Silent(String),
     /// The hard TTL is nearly over.
     HardLimit,
@@ -63,12 +63,12 @@ impl fmt::Display for Lost {
     }
 }
 
-/// What became of the end of a run.
+/// The outcome of completing or releasing a key.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Settled {
     /// Written, and confirmed.
     Done,
-    /// The row was no longer ours; nothing was written. What stands there.
+    /// The row belongs to another owner; nothing was written. The row as it is now.
     Gone(Option<Box<Lease>>),
 }
 
@@ -96,12 +96,12 @@ impl Hold {
         base.plus(hard_ttl.saturating_sub(lead))
     }
 
-    /// When work must be told to stop because of the hard limit: 5 s before it, or a quarter of a short one.
+    /// When work must be told to stop because of the hard limit: 5 s before it, or a quarter of it where it is short.
     fn limit_at(&self) -> Uptime {
         self.before_limit((self.hard.1 / 4).min(Duration::from_secs(5)))
     }
 
-    /// Whether the database stores no text beyond ASCII for sure.
+    /// Whether the database may be unable to store text beyond ASCII.
     pub fn ascii_only(&self) -> bool {
         self.client.ascii_only()
     }
@@ -111,7 +111,7 @@ impl Hold {
         &self.held
     }
 
-    /// The operation's id, as it stands in the events.
+    /// The operation's id, as stored with the events.
     pub fn operation(&self) -> sen_model::ident::OperationId {
         self.permit.operation()
     }
@@ -130,7 +130,7 @@ impl Hold {
         self.reckoned().share(3, 4).min(self.limit_at())
     }
 
-    /// When work must be dead: with a tenth of the TTL left before anybody else may be entitled, and before the hard limit.
+    /// When work must have ended: a tenth of the TTL before another caller may take the key, and before the hard limit.
     pub fn kill_at(&self) -> Uptime {
         let lead = (self.hard.1 / 10).min(Duration::from_secs(1));
         self.reckoned().share(9, 10).min(self.before_limit(lead))
@@ -145,16 +145,16 @@ impl Hold {
     pub async fn keep(&self) -> Lost {
         let mut line: Option<Line> = None;
         let mut trouble = "the machine slept, or was too busy to send one".to_owned();
-        // The first is sent earlier, because it also has to connect.
+        // The first heartbeat is sent earlier, because it also has to connect.
         let mut next = self.reckoned().share(1, 4);
         loop {
-            // However late we wake: a lease that is past its time is not extended but given up.
+            // After a late wake-up a lease that has expired is given up, not extended.
             if !self.pause_until(next).await {
                 let limit = Uptime::now().until(self.limit_at()).is_zero();
                 return if limit { Lost::HardLimit } else { Lost::Silent(trouble) };
             }
             let sent = Uptime::now();
-            // Half of what is left, again and again: a line that has gone silent must leave time for another.
+            // Each attempt gets half of the remaining time: a silent connection must leave time for another one.
             let patience = (sent.until(self.stop_at()) / 2).max(TICK);
             let beating = async {
                 let line = match &line {
@@ -187,7 +187,7 @@ impl Hold {
         (self.reckoned().ttl / 40).clamp(Duration::from_millis(20), Duration::from_secs(2))
     }
 
-    /// Sleeps until `next`; false as soon as the lease's time to stop has come.
+    /// Sleeps until `next`; false as soon as it is time to stop.
     async fn pause_until(&self, next: Uptime) -> bool {
         loop {
             let now = Uptime::now();
@@ -203,8 +203,8 @@ impl Hold {
         }
     }
 
-    /// Stores the result. While the database cannot be reached it is tried again for as long as the lease could still be
-    /// ours; `trouble` hears of the first failure. After a lost connection the row itself tells whether it was stored.
+    /// Stores the result. While the database cannot be reached it is tried again for as long as the lease may still be
+    /// valid; `trouble` is called with the first failure. After a lost connection the row shows whether it was stored.
     ///
     /// # Errors
     /// `Usage` when the result is no JSON or holds NUL; `OutcomeUnknown` when time ran out and the last attempt may have
@@ -265,7 +265,8 @@ impl Hold {
         answer
     }
 
-    /// Whether the row is what we stored. An operator's result under our token (0.4.2 draws no new one) is not.
+    /// Whether the row is what this process stored. A result that an operator stored under the same token (0.4.2 draws no new
+    /// one) is not.
     fn is_ours(&self, lease: &Lease, json: &str) -> bool {
         let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
         lease.status == Status::Completed
@@ -277,12 +278,12 @@ impl Hold {
     /// Deletes the row, so that the key may run again.
     ///
     /// # Errors
-    /// What the store reports; after a lost connection the row is looked at.
+    /// What the store reports; after a lost connection the row is read.
     pub async fn release(&self) -> Result<Settled> {
         self.end(End::Release).await
     }
 
-    /// Makes the key uncertain at once, and keeps with the event how the run failed.
+    /// Makes the key uncertain at once, and stores with the event how the run failed.
     ///
     /// # Errors
     /// What the store reports; after a lost connection it is tried again.
@@ -290,8 +291,8 @@ impl Hold {
         self.end(End::Expire(run)).await
     }
 
-    /// As [`Self::expire`], for a short while and whatever comes of it: without it the lease runs out by itself. What became of
-    /// the key; `None` when the database did not answer.
+    /// As [`Self::expire`], but only for a short time and without an error: if it fails, the lease expires by itself. Returns
+    /// what became of the key; `None` when the database did not answer.
     pub async fn give_up(&self, run: &FailedRun) -> Option<Settled> {
         let patience = (self.reckoned().ttl / 4).clamp(Duration::from_millis(500), Duration::from_secs(3));
         tokio::time::timeout(patience, self.expire(run)).await.ok()?.ok()
@@ -312,7 +313,7 @@ impl Hold {
                     return Ok(Settled::Done);
                 }
                 let lease = line.key_state(&self.held.key).await?.lease;
-                // Gone after a release that was not answered: it was ours that deleted it.
+                // Missing after a release without an answer: that release deleted it.
                 Ok(if unsure && lease.is_none() && matches!(end, End::Release) {
                     Settled::Done
                 } else {
@@ -334,8 +335,8 @@ impl Hold {
     }
 }
 
-/// A server that takes no writes is not the one that holds the key: while a standby is being promoted the next connection
-/// can lead to the right one.
+/// Whether the server accepts no writes, as a standby does. While a standby is being promoted, a new connection can reach the
+/// primary.
 fn is_of_a_standby(error: &Error) -> bool {
     error.sqlstate() == Some("25006")
 }

@@ -1,5 +1,7 @@
 //! Counts for `sen status` and `sen stats`.
 
+use std::collections::BTreeSet;
+
 use super::values::Clock;
 use crate::names::NAME;
 use crate::port::{Census, Group, Stats, Step, TaskGroup, Worker};
@@ -80,13 +82,20 @@ columns! {
     "oldest_ready", "OLDEST READY", Whole => clock.time(ready.oldest);
 }
 
+/// The queues in which tasks wait for workers; `None` is that of all workers.
+fn waiting_queues(census: &Census) -> BTreeSet<Option<&str>> {
+    let waits = |group: &&TaskGroup| matches!(judged(group), State::Ready | State::Scheduled);
+    census.tasks.iter().filter(waits).map(|group| group.queue.as_deref()).collect()
+}
+
+/// The names of queues in which tasks wait.
+pub(crate) fn queue_names(census: &Census) -> Vec<String> {
+    waiting_queues(census).into_iter().flatten().map(str::to_owned).collect()
+}
+
 /// What waits for workers, by queue. Tasks without one are every worker's.
 fn queues(census: &Census, clock: &Clock<'_>) -> Section {
     let depth = |state| census.tasks.iter().filter(move |group| judged(group) == state);
-    let mut names: Vec<Option<&str>> =
-        depth(State::Ready).chain(depth(State::Scheduled)).map(|group| group.queue.as_deref()).collect();
-    names.sort();
-    names.dedup();
     let row = |name: Option<&str>| {
         let of = |state| sum(depth(state).filter(|group| group.queue.as_deref() == name));
         queue_row(name, &of(State::Ready), &of(State::Scheduled), clock)
@@ -95,7 +104,7 @@ fn queues(census: &Census, clock: &Clock<'_>) -> Section {
         name: "queues",
         heading: "queues (- is any worker's)",
         columns: QUEUES,
-        rows: names.into_iter().map(row).collect(),
+        rows: waiting_queues(census).into_iter().map(row).collect(),
     }
 }
 
