@@ -369,12 +369,10 @@ pub fn reported(report: &Report, outline: &Outline) -> CommandOutput {
         && let (Outcome::Applied, Some(token)) = (item.outcome, item.fencing_token)
     {
         let (key, token) = (item.subject.id.as_str(), token.to_string());
-        let next = |rest: &[&str], why| {
-            crate::keys::keyed(&[&["sen", "reconcile", "--token", &token], rest].concat(), key, why)
-        };
+        let next = |why| NextCommand::new(&["sen", "reconcile", "--token", &token], why);
         blocks.push(Block::Next(vec![
-            next(&["--complete", "JSON"], "it completed, with this result"),
-            next(&["--reset"], "it never happened: the next caller runs it"),
+            next("it completed, with this result").option_mark("--complete", "json").id(key),
+            next("it never happened: the next caller runs it").with(&["--reset"]).id(key),
         ]));
     }
     if let [item] = report.items.as_slice()

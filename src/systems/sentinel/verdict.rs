@@ -240,7 +240,7 @@ fn past(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -> Vec<String> {
         });
         out.extend(RunFailure::of(failure).and_then(|run| run.stderr).map(|tail| format!("its stderr ended: {tail}")));
     }
-    out.extend(taken_over(lease, events, now));
+    out.extend(taken_over(lease, events, now).map(|held| format!("{held}; settling it needs its token")));
     if matches!(lease.status, Status::Completed)
         && let Some(end) = newest("completed").filter(this_run)
     {
@@ -290,7 +290,7 @@ pub(super) fn taken_over(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -
     let taken = events.iter().rev().find(|event| event.event == "reconciling" && event.occurred_at.is_finite());
     let taken = taken.filter(|_| matches!(lease.status, Status::Reconciling))?;
     let (who, why) = author(taken);
-    Some(format!("taken over {}{who}{why}; settling it needs its token", when(taken.occurred_at, now)))
+    Some(format!("taken over {}{who}{why}", when(taken.occurred_at, now)))
 }
 
 /// Who wrote an event and why, where `sen` noted it (` by maria@ops-3`, ` (INC-482)`).
@@ -321,20 +321,16 @@ fn usual(lease: &Lease, state: State) -> Vec<NextCommand> {
             history,
         ],
         State::Reconciling => {
-            let token = lease.fencing_token.map_or_else(|| "N".to_owned(), |token| token.to_string());
-            vec![
-                history,
-                command(
-                    &["sen", "reconcile", "--token", &token, "--complete", "JSON"],
-                    "it completed, with this result",
-                )
-                .purpose(Purpose::Settle),
-                command(
-                    &["sen", "reconcile", "--token", &token, "--reset"],
-                    "it never happened: the next caller runs it",
-                )
-                .purpose(Purpose::Settle),
-            ]
+            let settle = |why: &str| {
+                let next = NextCommand::new(&["sen", "reconcile"], why).purpose(Purpose::Settle);
+                match lease.fencing_token {
+                    Some(token) => next.option("--token", &token.to_string()),
+                    None => next.option_mark("--token", "token"),
+                }
+            };
+            let completed = settle("it completed, with this result").option_mark("--complete", "json");
+            let never = settle("it never happened: the next caller runs it").with(&["--reset"]);
+            vec![history, completed.id(&lease.key), never.id(&lease.key)]
         }
         State::Stalled if async_ttl(lease).is_some() => {
             vec![command(&["sen", "wait"], "until it ends, or its hard limit passes"), history]
@@ -342,10 +338,12 @@ fn usual(lease: &Lease, state: State) -> Vec<NextCommand> {
         State::Stalled => vec![
             command(&["sen", "wait"], "until it ends, or its hard limit passes"),
             history,
-            command(
-                &["sen", "reconcile", "--before-hard-ttl", "--reason", "WHY"],
+            NextCommand::new(
+                &["sen", "reconcile", "--before-hard-ttl"],
                 "once you know that its worker is dead: take it over before that",
             )
+            .option_mark("--reason", "reason")
+            .id(&lease.key)
             .purpose(Purpose::GiveUp),
         ],
         State::Unreadable => vec![command(&["sen", "inspect", "-o", "json"], "every fact of it, for a ticket")],

@@ -342,8 +342,8 @@ fn next(look: &Whole, state: State, now: Wall) -> Vec<NextCommand> {
             let waits =
                 look.tasks.iter().filter(|task| task.kind == TaskKind::Signal && task.state == TaskState::Pending);
             for step in waits.filter_map(|task| task.step_name.as_deref()?.strip_prefix("signal:")) {
-                let signal = NextCommand::new(&["sen", "exec", "signal"], "wake it, with JSON of yours");
-                next.push(signal.id(id).id(step).id("JSON").purpose(Purpose::Run));
+                let signal = NextCommand::new(&["sen", "exec", "signal"], "wake it, with its payload");
+                next.push(signal.id(id).id(step).mark("json").purpose(Purpose::Run));
             }
         }
         State::Stranded if look.completed_root().is_some() => {
@@ -425,8 +425,8 @@ pub fn judge_task(task: &Task, look: &Look, now: Wall, zone: &Zone) -> Verdict {
     if let (State::Waiting, Some(execution), Some(signal)) =
         (state, &task.execution_id, task.step_name.as_deref().and_then(|step| step.strip_prefix("signal:")))
     {
-        let wake = NextCommand::new(&["sen", "exec", "signal"], "wake it, with JSON of yours");
-        next.push(wake.id(execution).id(signal).id("JSON").purpose(Purpose::Run));
+        let wake = NextCommand::new(&["sen", "exec", "signal"], "wake it, with its payload");
+        next.push(wake.id(execution).id(signal).mark("json").purpose(Purpose::Run));
     }
     if let Some(execution) = &task.execution_id {
         next.push(NextCommand::new(&["sen", "exec", "show"], "its execution").id(execution));

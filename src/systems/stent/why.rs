@@ -166,7 +166,7 @@ fn outlived(look: &Look) -> Option<Cause> {
         let text = "it is a dead letter, and its execution has completed without it";
         let next = NextCommand::new(&["sen", "dlq", "discard"], "if its effect is not missed")
             .id(&letter.id)
-            .with(&["--export", "FILE"]);
+            .option_mark("--export", "file");
         Cause::stated("outlived", &["dead_tasks.id", "executions.state"], Severity::Pending, text).with_next(vec![next])
     })
 }
@@ -405,10 +405,10 @@ fn signals(whole: &Whole, now: Wall) -> Vec<Cause> {
                         text::named(signal),
                         humane(since(sent.created_at, now))
                     );
-                    let next = NextCommand::new(&["sen", "exec", "signal"], "send it again, with your JSON")
+                    let next = NextCommand::new(&["sen", "exec", "signal"], "send it again, with its payload")
                         .id(id)
                         .id(signal)
-                        .id("JSON")
+                        .mark("json")
                         .with(&["--replace"])
                         .purpose(Purpose::Run);
                     let stated_by = &["signals.consumed", "signals.created_at", "tasks.state"];
@@ -422,10 +422,10 @@ fn signals(whole: &Whole, now: Wall) -> Vec<Cause> {
                         humane(waited),
                         text::named(signal)
                     );
-                    let next = NextCommand::new(&["sen", "exec", "signal"], "send it, with your JSON")
+                    let next = NextCommand::new(&["sen", "exec", "signal"], "send it, with its payload")
                         .id(id)
                         .id(signal)
-                        .id("JSON")
+                        .mark("json")
                         .purpose(Purpose::Run);
                     Cause::likely("signal_never_sent", severity, text).with_next(vec![next])
                 }
