@@ -96,10 +96,16 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     if alone && let Some(other) = elsewhere(&database, &ids[0]).await? {
         return Err(other);
     }
-    if alone && decision.is_none() && !args.options.yes && !args.options.dry_run && session.can_ask() {
-        decision = ask(system, &ids[0], args.token, args.before_hard_ttl, session).await?;
-        // The question was the consent.
-        let options = ActionOptions { yes: true, ..args.options };
+    if alone && decision.is_none() && !args.options.yes && !args.options.only_plans() && session.can_ask() {
+        let mut options = args.options;
+        if let Some(knowledge) = ask(system, &ids[0], args.token, args.before_hard_ttl, session).await? {
+            if let Knowledge::Known(known) = knowledge {
+                decision = Some(known);
+            }
+            if options.reason.is_none() {
+                options.reason = consent::reason()?;
+            }
+        }
         let request = LeaseRequest::Reconcile { ids, token: args.token, before_hard_limit: args.before_hard_ttl, decision };
         return apply(system.plan(&request).await?, &options, session).await;
     }
@@ -159,7 +165,7 @@ async fn ask(
     token: Option<i64>,
     before_hard_limit: bool,
     session: &Session,
-) -> Result<Option<Decision>> {
+) -> Result<Option<Knowledge>> {
     let Some(found) = system.find(key, 5).await?.into_iter().next() else {
         return Err(inspect::missing_lease(key, &system.suggest(key).await?));
     };
@@ -177,10 +183,7 @@ async fn ask(
     }
     let mut lines = vec![format!("{key}: {} — {}", found.verdict.state.to_uppercase(), found.verdict.summary)];
     lines.extend(found.verdict.evidence.iter().map(|line| format!("  - {line}")));
-    match consent::what_happened(session, &lines)? {
-        Knowledge::Known(decision) => Ok(Some(decision)),
-        Knowledge::NotYet => Ok(None),
-    }
+    consent::what_happened(session, &lines).map(Some)
 }
 
 /// The JSON itself, a file (`@path`) or standard input (`-`).

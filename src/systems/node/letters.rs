@@ -317,6 +317,9 @@ impl DeadLetters for Node {
                 other => (other.name().to_owned(), count),
             })
             .collect();
+        if let [only] = targets.as_slice() {
+            set.single_id = Some(only.act.id.clone());
+        }
         plan.set = Some(set);
         plan.targets = targets.len() as u64;
         let batch = options.batch.map_or(BATCH, |batch| usize::try_from(batch).unwrap_or(BATCH)).clamp(1, 500);

@@ -18,7 +18,7 @@ use sen_model::time::{Timestamp, Uptime, humane};
 use super::handle::{STEPS, Sagas};
 use super::plan::{SagaAction, SagaHead, SagaTarget, Verb, Write};
 use super::port::{Change, Event, Observed, Order, SagaQuery, SagaSelector, micros};
-use super::record::{Entry, Later, Saga, subject, uuid};
+use super::record::{Entry, Saga, subject, uuid};
 use super::rules::{self, Ruling};
 use super::shape::{Model, Models, Table};
 use super::state::State;
@@ -42,22 +42,16 @@ const fn verb(act: &SagaAct) -> Verb {
     }
 }
 
-/// Skipping and aborting cannot be taken back, and compensating undoes what was done.
+/// A retried or unstuck saga executes a step that may have had its effect; skipping and aborting cannot be taken back, and
+/// compensating undoes what was done.
 const fn risk(act: &SagaAct) -> Risk {
     match act {
-        SagaAct::Skip { .. } | SagaAct::Abort | SagaAct::Compensate => Risk::Dangerous,
-        SagaAct::Retry { .. } | SagaAct::Unstick { .. } | SagaAct::Notify { .. } => Risk::Safe,
-    }
-}
-
-/// Whether an act may do work twice, by what is known of this saga.
-fn doubtful(seen: &Observed, act: &SagaAct) -> bool {
-    let saga = &seen.saga;
-    match act {
-        SagaAct::Retry { force } => {
-            *force || saga.later.as_ref().is_some_and(Later::counts) || story::in_flight(saga, &seen.steps).is_some()
-        }
-        _ => false,
+        SagaAct::Retry { .. }
+        | SagaAct::Unstick { .. }
+        | SagaAct::Skip { .. }
+        | SagaAct::Abort
+        | SagaAct::Compensate => Risk::Dangerous,
+        SagaAct::Notify { .. } => Risk::Safe,
     }
 }
 
@@ -75,9 +69,8 @@ impl Sagas {
             storable(output.as_deref(), "output")?;
         }
         let noun = if ids.len() == 1 { "saga" } else { "sagas" };
-        let risk = if ids.len() > 1 { Risk::Dangerous } else { risk(act) };
         let summary = format!("{} {} {noun}", verb(act).name(), ids.len());
-        let mut plan = Plan::new(summary, self.store.database(), risk);
+        let mut plan = Plan::new(summary, self.store.database(), risk(act).of(ids.len()));
         let models = self.models().await?;
         let picked = models.picked(table.as_deref())?;
         let mut targets: Vec<SagaTarget> = Vec::new();
@@ -102,9 +95,6 @@ impl Sagas {
             let Some(model) = picked.iter().copied().find(|model| model.state.number == seen.model) else { continue };
             if matches!(act, SagaAct::Unstick { .. }) {
                 seen.holders = self.store.holders(model, &seen.saga.id).await?;
-            }
-            if doubtful(&seen, act) {
-                plan.risk = Risk::Dangerous;
             }
             match self.judge(model, &seen, act, now, &mut places).await? {
                 Ok((write, notes)) => targets.push(SagaTarget {

@@ -39,6 +39,8 @@ impl Sentinel {
             LeaseRequest::Reconcile { ids, token, before_hard_limit, decision } => {
                 let decision = decision.as_ref();
                 let (what, risk) = match decision {
+                    // The worker that is overruled inside its hard limit may be alive.
+                    None if *before_hard_limit => ("take over", Risk::Dangerous),
                     None => ("take over", Risk::Safe),
                     Some(Decision::Completed(result)) => {
                         storable(result)?;
@@ -74,8 +76,7 @@ impl Sentinel {
         judge: impl Fn(&Lease) -> Judgement,
     ) -> Result<Box<dyn PreparedAction + '_>> {
         let noun = if ids.len() == 1 { "key" } else { "keys" };
-        let risk = if ids.len() > 1 { Risk::Dangerous } else { risk };
-        let mut plan = Plan::new(String::new(), self.store.database(), risk);
+        let mut plan = Plan::new(String::new(), self.store.database(), risk.of(ids.len()));
         let mut action = LeaseAction::default();
         let mut suspects: Vec<Look> = Vec::new();
         for (id, look) in ids.iter().zip(self.store.look_all(ids, RECENT).await?) {
@@ -86,7 +87,12 @@ impl Sentinel {
                 }
                 Some(lease) => match judge(&lease) {
                     Ok(steps) if steps.is_empty() => {}
-                    Ok(steps) => {
+                    Ok(mut steps) => {
+                        let events = look.events.as_ref().map_or(&[][..], |events| &events.rows);
+                        // Whoever holds the key is named before they are overruled.
+                        if let (Some(first), Some(holder)) = (steps.first_mut(), taken_over(&lease, events, look.now)) {
+                            first.warnings.insert(0, holder);
+                        }
                         action.0.push(LeaseTarget { key: lease.key.clone(), steps });
                         let taken = action.0.last().is_some_and(LeaseTarget::takes_over);
                         if taken && offset_behind(&lease, look.now).is_some() {
@@ -96,7 +102,7 @@ impl Sentinel {
                     Err(mut refusal) => {
                         let events = look.events.as_ref().map_or(&[][..], |events| &events.rows);
                         let other = taken_over(&lease, events, look.now);
-                        refusal.detail.extend(other.map(|other| format!(" ({other})")));
+                        refusal.detail.extend(other.map(|other| format!(" ({other}; settling it needs its token)")));
                         plan.refused.push(*refusal);
                     }
                 },

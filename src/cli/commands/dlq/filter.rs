@@ -61,7 +61,7 @@ pub struct DeadLetterFilter {
 
 impl DeadLetterFilter {
     /// Whether it says which letters at all.
-    fn is_empty(&self, queue: Option<&String>) -> bool {
+    pub fn is_empty(&self, queue: Option<&String>) -> bool {
         let Self { system: _, group, kind, step, where_error, worker, older_than, since, until } = self;
         let texts = [step, where_error, worker];
         group.is_empty()

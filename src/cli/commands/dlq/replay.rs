@@ -8,6 +8,7 @@ use super::filter::{DeadLetterFilter, dead_letter_systems, planned};
 use crate::completion::live::{Completes, Live};
 use crate::commands::act::{ActionOptions, apply};
 use crate::commands::related;
+use crate::consent;
 use crate::session::Session;
 use crate::views::CommandOutput;
 
@@ -91,13 +92,16 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     filter.limit = args.limit.filter(|limit| *limit > 0);
     filter.newest_first = args.newest_first;
     let options = ReplayOptions { queue: args.queue, batch: args.batch, rate: args.rate, force: args.force };
-    let database = args.options.database(session).await?;
+    let narrowed = args.all || args.force || !args.which.is_empty(args.from_queue.as_ref());
+    let mut acting = args.options;
+    let database = acting.database(session).await?;
     let dead_letter_systems = dead_letter_systems(&database, args.which.system.as_deref()).await?;
     let (mut action, letters) =
         planned(&dead_letter_systems, &filter, async |letters, filter| letters.plan_replay(filter, &options).await).await?;
     let related = unsettled::of_letters(&database, letters, &filter).await?;
-    related::warn(action.plan_mut(), related, &args.options, session);
-    apply(action, &args.options, session).await
+    acting.yes |= !narrowed && consent::by_whole_id(session, &*action, &args.ids);
+    related::warn(action.plan_mut(), related, &acting, session);
+    apply(action, &acting, session).await
 }
 
 #[cfg(test)]

@@ -40,7 +40,9 @@ impl Stent {
         ids: &[String],
         verify: Option<Duration>,
     ) -> Result<Box<dyn PreparedAction + '_>> {
-        let mut plan = self.plan_of(format!("cancel {}", many(ids.len() as u64, "execution")), ids);
+        // It ends work that may be alive.
+        let summary = format!("cancel {}", many(ids.len() as u64, "execution"));
+        let mut plan = Plan::new(summary, self.store.database(), Risk::Dangerous);
         let mut targets = Vec::new();
         for id in ids {
             let Some(whole) = self.whole(id).await? else {
@@ -62,7 +64,8 @@ impl Stent {
     }
 
     pub(super) async fn plan_complete(&self, ids: &[String]) -> Result<Box<dyn PreparedAction + '_>> {
-        let mut plan = self.plan_of(format!("complete {}", many(ids.len() as u64, "execution")), ids);
+        let summary = format!("complete {}", many(ids.len() as u64, "execution"));
+        let mut plan = Plan::new(summary, self.store.database(), Risk::Safe.of(ids.len()));
         let mut targets = Vec::new();
         for id in ids {
             let look = self.store.find(id, 0, false).await?;
@@ -79,11 +82,6 @@ impl Stent {
             }
         }
         Ok(self.prepared(plan, ExecutionAct::Complete, targets))
-    }
-
-    fn plan_of(&self, summary: String, ids: &[String]) -> Plan {
-        let risk = if ids.len() > 1 { Risk::Dangerous } else { Risk::Safe };
-        Plan::new(summary, self.store.database(), risk)
     }
 
     fn prepared(
@@ -265,7 +263,9 @@ impl Stent {
             ));
         }
         let summary = format!("send the signal {} to 1 execution", named(name));
-        let mut plan = Plan::new(summary, self.store.database(), Risk::Safe);
+        // A signal that is replaced is lost.
+        let risk = if replace { Risk::Dangerous } else { Risk::Safe };
+        let mut plan = Plan::new(summary, self.store.database(), risk);
         let mut targets = Vec::new();
         match self.signallable(id, name, replace).await? {
             Ok(target) => targets.push(target),
