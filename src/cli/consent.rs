@@ -121,7 +121,7 @@ fn described(set: &Set) -> Vec<String> {
         lines.push(format!("  … there are more than {tasks} tasks; what becomes of the rest is not shown"));
     }
     lines.extend(set.warnings.iter().map(|warning| format!("  note: {warning}")));
-    lines.extend(set.skipped.iter().map(|(why, count)| format!("  left alone: {count}, {why}")));
+    lines.extend(set.skipped.iter().map(|(why, count)| format!("  {count} skipped: {why}")));
     lines
 }
 
@@ -129,7 +129,7 @@ fn guard(name: &str, value: &sen_core::model::value::Value) -> Option<String> {
     use sen_core::model::value::Value;
     match (name, value) {
         ("fencing_token", Value::Big(token)) => Some(format!("its token is still {token}")),
-        ("fencing_token", _) => Some("nobody came between".into()),
+        ("fencing_token", _) => Some("its token is the new one".into()),
         ("lease_expired", Value::Bool(true)) => Some("its lease is over".into()),
         ("hard_limit_passed", Value::Bool(true)) => Some("its hard limit has passed".into()),
         ("hard_limit_passed", _) => None,

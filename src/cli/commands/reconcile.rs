@@ -1,4 +1,4 @@
-//! `sen reconcile`: settle what nobody is entitled to finish.
+//! `sen reconcile`: settle executions without a live owner.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -22,11 +22,11 @@ use crate::consent::{self, Knowledge};
 use crate::session::Session;
 use crate::views::CommandOutput;
 
-/// Settle an uncertain execution: take it over, and say what really happened
+/// Settle an uncertain execution: take it over and record the outcome
 ///
 /// Taking over fences the worker out: it draws a new token, so a late result is not accepted. Then either --complete
 /// caches a result that later callers get without running, or --reset lets the next caller run it. With neither, the
-/// key stays taken over until somebody settles it with its token. On a terminal sen shows the evidence and asks.
+/// key stays taken over until an operator settles it with its token. On a terminal sen shows the evidence and asks.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -37,7 +37,7 @@ Examples:
   sen reconcile --all --namespace emails --uncertain-for 1h --reset --dry-run
 
 A worker inside its hard limit may be alive and is left alone unless --before-hard-ttl and --reason are given. \
-If somebody else was faster the exit code is 5, nothing is overwritten, and the present state is shown.")]
+If another operator was faster the exit code is 5, nothing is overwritten, and the present state is shown.")]
 pub struct Args {
     /// The key as stored; its namespace is part of it
     #[arg(value_name = "KEY", required_unless_present = "all", conflicts_with = "all", add = Completes(Live::Lease))]
@@ -71,11 +71,11 @@ pub struct Args {
     #[arg(long, value_parser = span, value_name = "SPAN", requires = "all")]
     pub uncertain_for: Option<Duration>,
 
-    /// With --all: only owners that begin so
+    /// With --all: owner prefix (a host, or host:pid)
     #[arg(long, value_name = "TEXT", requires = "all")]
     pub owner: Option<String>,
 
-    /// With --all: at most so many, those unchanged longest first
+    /// With --all: maximum number of keys, oldest change first
     #[arg(long, value_name = "N", requires = "all")]
     pub limit: Option<u64>,
 

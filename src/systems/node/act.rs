@@ -74,7 +74,7 @@ impl Node {
             let (_, tasks) = self.store.peek(part, Depth::Payloads).await?;
             for (id, task) in part.iter().zip(tasks) {
                 let Some(task) = task else {
-                    plan.refused.push(Item::new(subject(id), Outcome::Missing, "there is no such agent task"));
+                    plan.refused.push(Item::new(subject(id), Outcome::Missing, "no such agent task"));
                     continue;
                 };
                 match judge(&task, effects.get(id).map_or(&[], Vec::as_slice)) {
@@ -304,7 +304,7 @@ pub(super) fn item(act: &Act, outcome: Result<Acted>) -> (Item, i64) {
         Ok(Acted::OwnerAlive) => {
             (Outcome::Changed, format!("the heartbeat of {} is there again; nothing was written", act.seen.owner))
         }
-        Ok(Acted::Missing) => (Outcome::Missing, "it is gone".into()),
+        Ok(Acted::Missing) => (Outcome::Missing, "it no longer exists".into()),
         Ok(Acted::NoHash(kind)) => {
             (Outcome::Changed, format!("{changed}: its key holds a {kind}; nothing was written"))
         }

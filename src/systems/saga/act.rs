@@ -291,7 +291,7 @@ impl Sagas {
         let models = Models { models: vec![model.clone()], ..Models::default() };
         match self.store.look(&models, &SagaSelector { id, exact: true, steps: 1, messages: false }).await {
             Ok(look) => match look.sagas.first() {
-                None => (Outcome::Missing, "it is gone".into()),
+                None => (Outcome::Missing, "it no longer exists".into()),
                 Some(seen) => {
                     let state = State::of(&seen.saga).name().replace('_', " ");
                     (
@@ -316,7 +316,7 @@ fn one(id: &str, mut seen: Vec<Observed>) -> Result<Observed, Box<Item>> {
         return Ok(seen.swap_remove(at));
     }
     match seen.len() {
-        0 => refusal(Outcome::Missing, "there is no such saga".into()),
+        0 => refusal(Outcome::Missing, "no such saga".into()),
         1 => Ok(seen.swap_remove(0)),
         count => {
             let ids: Vec<&str> = seen.iter().take(3).map(|seen| seen.saga.id.as_str()).collect();

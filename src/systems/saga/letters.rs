@@ -73,7 +73,7 @@ fn letter(message: Message, bound: Duration) -> Letter {
         parent: message.saga.clone().or_else(|| message.aggregation.clone()),
         attempts: Some(message.attempts),
         replayability: replayability.name(),
-        note: again.map(|at| format!("the library tries it again by itself at {at}")),
+        note: again.map(|at| format!("the library retries it automatically at {at}")),
         payload: message.payload,
         id: message.id,
     }
@@ -236,7 +236,7 @@ impl DeadLetters for Sagas {
             let is = |message: &Message| uuid(&message.id) == wanted || message.event.as_deref() == Some(id);
             if !messages.iter().any(is) {
                 let kind = if filter.kinds.iter().any(|kind| kind == "inbox") { Mailbox::In } else { Mailbox::Out };
-                plan.refused.push(Item::new(subject(kind, id), Outcome::Missing, "there is no such message"));
+                plan.refused.push(Item::new(subject(kind, id), Outcome::Missing, "no such message"));
             }
         }
         for message in messages {
@@ -349,7 +349,7 @@ impl Messages<'_> {
                 Item::new(subject(message), Outcome::Changed, suppressed(&table.shown()))
             }
             Ok(_) => {
-                let why = "it has changed since it was looked at, or somebody has just taken it; nothing was written";
+                let why = "it has changed since it was looked at, or a worker has just claimed it; nothing was written";
                 Item::new(subject(message), Outcome::Changed, why)
             }
             Err(error) => Item::failed(subject(message), error),

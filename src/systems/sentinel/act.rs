@@ -83,7 +83,7 @@ impl Sentinel {
             match look.lease {
                 None => {
                     let subject = Subject::new(NAME, Kind::Lease, id);
-                    plan.refused.push(Item::new(subject, Outcome::Missing, "there is no such lease"));
+                    plan.refused.push(Item::new(subject, Outcome::Missing, "no such lease"));
                 }
                 Some(lease) => match judge(&lease) {
                     Ok(steps) if steps.is_empty() => {}
@@ -184,7 +184,7 @@ impl Sentinel {
     async fn what_is_there(&self, act: &LeaseAct) -> (Outcome, String) {
         match self.store.look(&act.key, 0).await {
             Ok(look) => match look.lease {
-                None => (Outcome::Missing, "it is gone".into()),
+                None => (Outcome::Missing, "it no longer exists".into()),
                 Some(lease)
                     if matches!(act.verb, Verb::TakeOver { .. })
                         && lease.fencing_token == Some(act.token)

@@ -156,7 +156,7 @@ fn summary(lease: &Lease, state: State, doubt: Doubt) -> String {
 
 fn plain(lease: &Lease, state: State) -> &'static str {
     match state {
-        State::Free => "nobody holds this key; the next caller runs it",
+        State::Free => "not held by any worker; the next caller runs it",
         State::Held => "a worker has claimed this key and has not begun",
         State::Alive => "a worker is executing and its lease is alive",
         State::Stalled if async_ttl(lease).is_some() => {
@@ -164,11 +164,9 @@ fn plain(lease: &Lease, state: State) -> &'static str {
         }
         State::Stalled => "the lease has expired but its hard limit has not: the worker may be alive, or dead",
         State::Uncertain if lease.hard_expires_at.is_none() => {
-            "execution began and its lease is over (no hard limit is recorded): the side effect may or may not have happened"
+            "started, lease expired (no hard limit recorded): outcome unknown"
         }
-        State::Uncertain => {
-            "execution began and nobody is entitled to finish it: the side effect may or may not have happened"
-        }
+        State::Uncertain => "started, no live owner: outcome unknown (the side effect may or may not have happened)",
         State::Reconciling => "an operator has taken this key over and has not settled it",
         State::Completed => "done; later callers get the cached result",
         State::Unreadable => "this row cannot be judged: no version of Sentinel writes it like this",
@@ -317,7 +315,7 @@ fn usual(lease: &Lease, state: State) -> Vec<NextCommand> {
     let history = command(&["sen", "history"], "what happened to it, in time order");
     match state {
         State::Uncertain => vec![
-            command(&["sen", "reconcile"], "take it over and say what really happened").purpose(Purpose::Settle),
+            command(&["sen", "reconcile"], "take it over and record the outcome").purpose(Purpose::Settle),
             history,
         ],
         State::Reconciling => {

@@ -32,7 +32,7 @@ pub enum ExecutionAct {
         name: String,
         /// What it carries: JSON text.
         payload: String,
-        /// Whether it takes the place of one that nobody has read.
+        /// Whether it replaces an unread signal.
         replace: bool,
     },
 }

@@ -25,7 +25,7 @@ pub enum ExecutionRequest {
         name: String,
         /// What it carries: JSON text.
         payload: String,
-        /// Whether it takes the place of one that nobody has read.
+        /// Whether it replaces an unread signal.
         replace: bool,
     },
     /// Remove executions that have ended.
@@ -34,7 +34,7 @@ pub enum ExecutionRequest {
         older_than: Duration,
         /// In these states; empty: any ended one.
         states: Vec<String>,
-        /// At most so many, the oldest first.
+        /// Maximum number of executions, oldest first (0 = unlimited).
         limit: Option<u64>,
     },
 }

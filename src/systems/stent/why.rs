@@ -43,9 +43,7 @@ fn name(task: &Task) -> &str {
 }
 
 fn queue(task: &Task) -> String {
-    task.queue
-        .as_deref()
-        .map_or_else(|| "no queue (any worker's)".into(), |queue| format!("queue {}", text::named(queue)))
+    task.queue.as_deref().map_or_else(|| "the default queue".into(), |queue| format!("queue {}", text::named(queue)))
 }
 
 fn tasks_of(count: i64) -> String {

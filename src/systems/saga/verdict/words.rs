@@ -54,7 +54,9 @@ pub(super) fn summary(saga: &Saga, steps: &[Entry], state: State, model: Option<
             workers are far behind"
                 .into()
         }
-        State::TimedOut => "its wait for an event was over before one was applied; it goes no further by itself".into(),
+        State::TimedOut => {
+            "its wait for an event was over before one was applied; it does not continue automatically".into()
+        }
         State::Failed if saga.step > 0 => {
             format!(
                 "failed permanently; {} {} done and not rolled back{}",

@@ -46,7 +46,7 @@ impl Stent {
         let mut targets = Vec::new();
         for id in ids {
             let Some(whole) = self.whole(id).await? else {
-                plan.refused.push(item(id, Outcome::Missing, "there is no such execution"));
+                plan.refused.push(item(id, Outcome::Missing, "no such execution"));
                 continue;
             };
             let execution = &whole.execution;
@@ -70,7 +70,7 @@ impl Stent {
         for id in ids {
             let look = self.store.find(id, 0, false).await?;
             let Some(whole) = look.execution else {
-                plan.refused.push(item(id, Outcome::Missing, "there is no such execution"));
+                plan.refused.push(item(id, Outcome::Missing, "no such execution"));
                 continue;
             };
             match rules::complete(&whole, self.zone.wall(look.now)) {
@@ -189,11 +189,11 @@ impl Stent {
                 Some("cancelled") => {}
                 Some(state) => {
                     let why = format!(
-                        "it was cancelled, and a worker that was at it has overwritten that: it is {state} now"
+                        "it was cancelled, and the worker that was running it has overwritten that: it is {state} now"
                     );
                     return item(id, Outcome::Changed, why);
                 }
-                None => return item(id, Outcome::Changed, "it was cancelled, and is gone now"),
+                None => return item(id, Outcome::Changed, "it was cancelled, and no longer exists"),
             }
             let open = told_of + running.iter().filter(|task| !watched.written.contains(task)).count();
             let now = Uptime::now();
@@ -237,7 +237,7 @@ impl Stent {
                     format!("it has changed since it was looked at: it is {} now; nothing was written", state.as_str()),
                 )
             }
-            Ok(None) => item(id, Outcome::Missing, "it is gone"),
+            Ok(None) => item(id, Outcome::Missing, "it no longer exists"),
             Err(error) => item(id, Outcome::Changed, format!("it has changed, and cannot be read now: {error}")),
         }
     }
@@ -278,7 +278,7 @@ impl Stent {
     /// The execution that a signal can be sent to, as it is now, or why it cannot.
     async fn signallable(&self, id: &str, name: &str, replace: bool) -> Result<Result<ExecutionTarget, Item>> {
         let Some(whole) = self.whole(id).await? else {
-            return Ok(Err(item(id, Outcome::Missing, "there is no such execution")));
+            return Ok(Err(item(id, Outcome::Missing, "no such execution")));
         };
         Ok(match rules::signal(&whole.execution, &whole.tasks, &whole.signals, name, replace) {
             Ok(warnings) => {

@@ -95,7 +95,7 @@ pub struct Signal<'a> {
     pub payload: &'a [u8],
     /// The task that waits for it: once that has ended, no signal of the name is read any more. `None` where every wait is new.
     pub waiter: Option<&'a str>,
-    /// Whether it takes the place of one that nobody has read.
+    /// Whether it replaces an unread signal.
     pub replace: bool,
     /// By how many microseconds the workers' clock is ahead of UTC.
     pub ahead: i64,
