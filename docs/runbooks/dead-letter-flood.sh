@@ -4,7 +4,7 @@
 #   dead-letter-flood.sh            shows the groups and ends
 #   dead-letter-flood.sh GROUP [RATE] [REASON]
 #
-# GROUP is a group's id as `sen dlq groups` shows it. One letter goes first, as a canary; when it has not died again after
+# GROUP is a group's id as `sen dlq groups` shows it. One dead letter goes first, as a canary; when it has not died again after
 # SETTLE (60s), the others follow at RATE (20/s). Needs DATABASE_URL. Ends with 0 when all are under way, with 10 when the
 # canary died again (the cause is still there), and with sen's own code when something could not be done.
 set -eu
@@ -22,10 +22,10 @@ settle=${SETTLE:-60s}
 sen dlq list --group "$group" --limit 5 --fail-if-empty
 sen dlq replay --group "$group" --dry-run
 
-# 2. One letter, the oldest.
+# 2. One dead letter, the oldest.
 sen dlq replay --group "$group" --limit 1 --yes --reason "$reason, canary"
 
-# 3. Did it die again? A letter of this group that is younger than the canary would say so.
+# 3. Did it die again? A dead letter of this group that is younger than the canary would say so.
 sleep "${settle%s}"
 if sen dlq list --group "$group" --since "$settle" --fail-if-empty --quiet >/dev/null 2>&1; then
     echo "the canary died again: the cause is still there"
@@ -33,7 +33,7 @@ if sen dlq list --group "$group" --since "$settle" --fail-if-empty --quiet >/dev
     exit 10
 fi
 
-# 4. The others, slowly enough for whoever was overrun the first time.
+# 4. The others, slowly enough for the service that was overloaded the first time.
 sen dlq replay --group "$group" --rate "$rate" --yes --reason "$reason"
 
 # 5. What is left?

@@ -6,7 +6,7 @@
 # KEY is the key as stored (payments:order-789). LOOKUP is a command that asks the payment provider for KEY: it prints the
 # charge as one JSON document when the provider has it, prints nothing when the provider is sure it has none, and fails when
 # it cannot tell. Needs DATABASE_URL. Ends with 0 when the key is settled, with 8 when its worker may still be alive, with
-# 5 when somebody else was faster, and with LOOKUP's own code when nobody can tell yet.
+# 5 when another operator was faster, and with LOOKUP's own code when it cannot be known yet.
 set -eu
 
 key=$1
@@ -30,7 +30,7 @@ sen history --limit 20 "$key" || echo "no history is kept here"
 # 3. What really happened? Only the provider knows.
 charge=$($lookup "$key")
 
-# 4. Say so. Both acts take the key over first, so that a late worker cannot overwrite what is decided here.
+# 4. Record the outcome. Both acts take the key over first, so that a late worker cannot overwrite what is decided here.
 if [ -n "$charge" ]; then
     echo "the provider has it: later callers get this result without charging again"
     sen reconcile "$key" --complete "$charge" --yes --reason "$reason"

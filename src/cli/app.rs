@@ -6,6 +6,7 @@ use std::rc::Rc;
 use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum as _};
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::verdict::{NextCommand, shell_word};
+use sen_core::text::is_mark;
 
 use crate::args::Globals;
 use crate::commands::{self, Command};
@@ -72,6 +73,14 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
     let screen = Rc::new(Screen::new(color, quiet, &environment));
     let format = app.globals.output;
     let watch = app.globals.watch;
+    // What stands behind `--` of `sen once` is the command's own.
+    let own =
+        arguments.iter().take_while(|argument| words.first().is_none_or(|word| word != "once") || *argument != "--");
+    if let Some(mark) = own.filter_map(|argument| argument.to_str()).find(|argument| is_mark(argument)) {
+        let error = Error::usage(format!("{mark} is a mark for something that only you know; nothing was done"))
+            .with_hint("put the value itself in its place");
+        return report(&screen, format, &error);
+    }
     NextCommand::chosen_by(app.globals.naming());
     mask::reveal(app.globals.reveal);
     if watch.is_some() && !repeat::can(&words) {

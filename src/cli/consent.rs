@@ -1,5 +1,14 @@
+<<<<<<< HEAD
 //! Questions to the operator: whether to apply a plan, and what the outcome was. They go to stderr and are asked only where stdin
 //! and stderr are terminals; without them nothing is assumed.
+=======
+//! Asking a person: whether a plan may be carried out, and what really happened. Questions go to stderr and are only asked
+//! where stdin and stderr are terminals; nothing is ever inferred from a missing one.
+//!
+//! One rule: whatever can run work twice, acts on work that may be alive, or destroys something ([`Risk::Dangerous`], which
+//! the systems decide) shows its plan and asks, also for a single target; without a terminal it needs `--yes`. One exception,
+//! because runbooks and the original tools use it: [`by_whole_id`].
+>>>>>>> h-consent
 
 use dialoguer::{Confirm, Input, Select};
 use sen_core::error::{Error, ErrorKind, Result};
@@ -15,6 +24,14 @@ use crate::session::Session;
 /// How many targets of a bulk act are shown before the question.
 const SAMPLE: usize = 5;
 
+/// Whether the plan is for exactly the one thing that was named by its whole id, where nobody can be asked: `sen dlq replay ID`
+/// in a script. The id is the consent.
+pub fn by_whole_id(session: &Session, action: &dyn PreparedAction, ids: &[String]) -> bool {
+    let [id] = ids else { return false };
+    let set = action.plan().set.as_ref();
+    !session.can_ask() && set.is_some_and(|set| set.count == 1 && set.single_id.as_ref() == Some(id))
+}
+
 /// Consent to a plan: given in advance with `--yes`, not needed, or asked for.
 ///
 /// # Errors
@@ -28,7 +45,7 @@ pub fn consent(session: &Session, action: &dyn PreparedAction, yes: bool) -> Res
         return Ok(Consent::Unasked);
     }
     session.say(&describe(action));
-    match Confirm::new().with_prompt("Do it?").default(false).interact_opt() {
+    match Confirm::new().with_prompt("Proceed?").default(false).interact_opt() {
         Ok(Some(true)) => Ok(Consent::Confirmed),
         Ok(_) => Err(Error::new(ErrorKind::Refused, "not confirmed; nothing was written")),
         Err(error) => Err(unasked(error)),
@@ -117,7 +134,7 @@ fn described(set: &Set, count: u64) -> Vec<String> {
         lines.push(format!("  … there are more than {tasks} tasks; what becomes of the rest is not shown"));
     }
     lines.extend(set.warnings.iter().map(|warning| format!("  note: {warning}")));
-    lines.extend(set.skipped.iter().map(|(why, count)| format!("  left alone: {count}, {why}")));
+    lines.extend(set.skipped.iter().map(|(why, count)| format!("  {count} skipped: {why}")));
     lines
 }
 
@@ -125,7 +142,7 @@ fn guard(name: &str, value: &sen_core::model::value::Value) -> Option<String> {
     use sen_core::model::value::Value;
     match (name, value) {
         ("fencing_token", Value::Big(token)) => Some(format!("its token is still {token}")),
-        ("fencing_token", _) => Some("nobody came between".into()),
+        ("fencing_token", _) => Some("its token is the new one".into()),
         ("lease_expired", Value::Bool(true)) => Some("its lease is over".into()),
         ("hard_limit_passed", Value::Bool(true)) => Some("its hard limit has passed".into()),
         ("hard_limit_passed", _) => None,
@@ -149,32 +166,55 @@ pub enum Knowledge {
     NotYet,
 }
 
+<<<<<<< HEAD
 /// Shows the evidence and asks for the outcome.
+=======
+/// Shows the evidence and asks what really happened. The first choice changes nothing.
+>>>>>>> h-consent
 ///
 /// # Errors
-/// `Refused` when the question is left without an answer.
+/// `Refused` when the key is left as it is.
 pub fn what_happened(session: &Session, evidence: &[String]) -> Result<Knowledge> {
     session.say(evidence);
     let choices = [
-        "It completed: cache a result, later callers get it without running",
+        "Leave it as it is",
+        "It completed: store the result, later callers get it without running",
         "It never happened: reset it, the next caller runs it (the first may still finish its effect)",
-        "Not known yet: take it over so that no late worker settles it, decide later",
+        "Not known yet: take it over so that a late worker cannot settle it, decide later",
     ];
-    let left = || Error::new(ErrorKind::Refused, "no answer; nothing was written");
-    match Select::new().with_prompt("What really happened").items(choices).default(2).interact_opt() {
-        Ok(Some(0)) => {
-            let result: String = Input::new()
-                .with_prompt("The result, as JSON")
-                .validate_with(|text: &String| serde_json::from_str::<serde_json::Value>(text).map(drop))
-                .interact_text()
-                .map_err(unasked)?;
+    let left = || Error::new(ErrorKind::Refused, "left as it is; nothing was written");
+    match Select::new().with_prompt("What really happened").items(choices).default(0).interact_opt() {
+        Ok(Some(1)) => {
+            let json = |text: &String| match text.trim() {
+                "" => Ok(()),
+                text => serde_json::from_str::<serde_json::Value>(text).map(drop),
+            };
+            let result = line_of("The result, as JSON (empty: leave it as it is)", json)?.ok_or_else(left)?;
             Ok(Knowledge::Known(Decision::Completed(result)))
         }
-        Ok(Some(1)) => Ok(Knowledge::Known(Decision::NeverHappened)),
-        Ok(Some(_)) => Ok(Knowledge::NotYet),
-        Ok(None) => Err(left()),
+        Ok(Some(2)) => Ok(Knowledge::Known(Decision::NeverHappened)),
+        Ok(Some(3)) => Ok(Knowledge::NotYet),
+        Ok(_) => Err(left()),
         Err(error) => Err(unasked(error)),
     }
+}
+
+/// Asks for the reason that is kept with the change.
+///
+/// # Errors
+/// `Interrupted`, or `Refused` when it could not be asked.
+pub fn reason() -> Result<Option<String>> {
+    line_of("Reason, kept in the history (empty: none)", |_| Ok::<(), String>(()))
+}
+
+/// A line that is typed, if anything is.
+fn line_of<E: ToString>(
+    prompt: &str,
+    valid: impl FnMut(&String) -> std::result::Result<(), E>,
+) -> Result<Option<String>> {
+    let line = Input::new().with_prompt(prompt).allow_empty(true).validate_with(valid).interact_text();
+    let line: String = line.map_err(unasked)?;
+    Ok(Some(line.trim().to_owned()).filter(|line| !line.is_empty()))
 }
 
 /// An item of a report in one line.

@@ -141,12 +141,13 @@ fn a_suggestion_names_exactly_the_id_after_a_shell_has_read_it() {
     ];
     let command = |at: usize, id: &str| match at % (one.len() + 3) {
         at if at < one.len() => (NextCommand::new(one[at], "").id(id), vec![id.to_owned()]),
-        at if at == one.len() => {
-            (NextCommand::new(&["sen", "dlq", "discard"], "").id(id).with(&["--export", "FILE"]), vec![id.to_owned()])
-        }
+        at if at == one.len() => (
+            NextCommand::new(&["sen", "dlq", "discard"], "").id(id).option_mark("--export", "file"),
+            vec![id.to_owned()],
+        ),
         at if at == one.len() + 1 => {
-            let next = NextCommand::new(&["sen", "exec", "signal"], "").id("e1").id(id).id("null");
-            (next, ["e1", id, "null"].map(str::to_owned).to_vec())
+            let next = NextCommand::new(&["sen", "exec", "signal"], "").id("e1").id(id).mark("json");
+            (next, ["e1", id, "‹json›"].map(str::to_owned).to_vec())
         }
         _ => (NextCommand::new(&["sen", "saga", "notify"], "").id(id).option("--type", id), vec![id.to_owned()]),
     };
@@ -199,8 +200,10 @@ fn every_command_in_the_sources_parses() {
     let mut files = Vec::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     let new = regex::Regex::new(r"NextCommand::new\(\s*&\[([^\]]*)\]").unwrap();
-    let chain =
-        regex::Regex::new(r#"^\s*\.(id|option|with)\(\s*(?:&\[)?("[^"]*"|[^"\]),]*)?((?:,\s*"[^"]*")*)"#).unwrap();
+    let chain = regex::Regex::new(
+        r#"^\s*\.(id|mark|option|option_mark|with)\(\s*(?:&\[)?("[^"]*"|[^"\]),]*)?((?:,\s*"[^"]*")*)"#,
+    )
+    .unwrap();
     let quoted = regex::Regex::new(r"`(sen [^`]*)`").unwrap();
     let bare = regex::Regex::new(r#"(?:with_hint|with_remedy)\("(sen [^"]*)""#).unwrap();
     let literal = regex::Regex::new(r#""([^"]*)""#).unwrap();
@@ -232,8 +235,8 @@ fn every_command_in_the_sources_parses() {
             rest = rest.find(')').map_or("", |at| &rest[at + 1..]);
             while let Some(more) = chain.captures(rest) {
                 match &more[1] {
-                    "id" => words.push("x1".into()),
-                    "option" => words.extend([more[2].trim_matches('"').to_owned(), "1m".into()]),
+                    "id" | "mark" => words.push("x1".into()),
+                    "option" | "option_mark" => words.extend([more[2].trim_matches('"').to_owned(), "1m".into()]),
                     _ => words.extend(literal.captures_iter(&more[0]).map(|text| text[1].to_owned())),
                 }
                 rest = &rest[more.get(0).unwrap().end()..];

@@ -153,7 +153,7 @@ impl Relation {
             Self::CorrelationId => "its correlation id",
             Self::AwaitedCorrelationId => "the correlation id it waits for",
             Self::Trace => "its trace",
-            Self::Subject => "what it is about",
+            Self::Subject => "related entity",
             Self::Worker => "its worker",
             Self::TaskInHeartbeat => "the task its worker's heartbeat names",
             Self::HeldTask => "a task it holds",
@@ -163,7 +163,7 @@ impl Relation {
             Self::MentionedIn(Place::Payload) => "named in its payload",
             Self::MentionedIn(Place::Prompt) => "named in its prompt",
             Self::MentionedIn(Place::Result) => "named in its result",
-            Self::Mentions => "names it in what it carries",
+            Self::Mentions => "mentions it in its payload",
         }
     }
 }

@@ -16,13 +16,25 @@ use crate::value::Value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Risk {
-    /// One named target, and an act that can be taken back or repeated without harm: done at once.
+    /// One named target, and an act that can be taken back or repeated without harm: done without a question.
     Safe,
-    /// Permits a second side effect, destroys something, or touches many things: must be confirmed.
+    /// Can run work twice, acts on work that may be alive, or destroys something: must be confirmed.
     Dangerous,
 }
 
+<<<<<<< HEAD
 /// One guarded change, for display. What is applied is the [`Action`](crate::prepared::Action) it was made from.
+=======
+impl Risk {
+    /// The risk of the same act on so many targets: whatever touches several is confirmed.
+    #[must_use]
+    pub const fn of(self, targets: usize) -> Self {
+        if targets > 1 { Self::Dangerous } else { self }
+    }
+}
+
+/// One guarded change, for whoever looks at a plan. What is applied is the [`Action`](crate::prepared::Action) it was made from.
+>>>>>>> h-consent
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// What is changed.
@@ -96,6 +108,14 @@ pub struct Beyond {
 /// Targets that the database chooses, fixed when the plan is made: a bulk act does not name each of them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Set {
+<<<<<<< HEAD
+=======
+    /// How many.
+    pub count: u64,
+    /// The id of the only one.
+    #[serde(default)]
+    pub single_id: Option<String>,
+>>>>>>> h-consent
     /// The oldest of them.
     #[serde(with = "optional_micros")]
     pub oldest: Option<Timestamp>,

@@ -85,6 +85,23 @@ pub fn shell_word(word: &str) -> String {
     out
 }
 
+/// What stands in a suggestion for something that only the operator knows: `‹json›`. `sen` refuses it as an argument
+/// ([`is_mark`]), so that a suggestion does nothing until it is filled in.
+pub fn mark(what: &str) -> String {
+    format!("‹{what}›")
+}
+
+/// Whether an argument, the value of a long option (`--reason=‹reason›`) or a file (`@‹file›`) is such a mark.
+pub fn is_mark(argument: &str) -> bool {
+    let value = match argument.strip_prefix("--").and_then(|option| option.split_once('=')) {
+        Some((_, value)) => value,
+        None => argument,
+    };
+    let value = value.strip_prefix('@').unwrap_or(value);
+    let what = value.strip_prefix('‹').and_then(|rest| rest.strip_suffix('›'));
+    what.is_some_and(|what| !what.is_empty() && what.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
+}
+
 /// A key, an id or another name in a sentence: `"order-7"`, and where it could be mistaken for another one as it is typed
 /// in a shell, `$'orders:7\012'`.
 pub fn named(name: &str) -> Named<'_> {

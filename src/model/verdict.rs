@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use serde::Serialize;
 
+use crate::text::mark;
 pub use crate::text::shell_word;
 
 /// How much attention something needs.
@@ -113,6 +114,20 @@ impl NextCommand {
         self.written()
     }
 
+    /// The same with a mark behind it for an argument that only the operator knows: `‹json›`.
+    #[must_use]
+    pub fn mark(mut self, what: &str) -> Self {
+        self.words.push(Word { quoted: mark(what), id: Some(false) });
+        self.written()
+    }
+
+    /// The same with an option whose value only the operator knows: `--reason ‹reason›`.
+    #[must_use]
+    pub fn option_mark(mut self, name: &str, what: &str) -> Self {
+        self.words.extend([name.to_owned(), mark(what)].map(|quoted| Word { quoted, id: None }));
+        self.written()
+    }
+
     /// The same with an option and its value.
     #[must_use]
     pub fn option(mut self, name: &str, value: &str) -> Self {
@@ -157,12 +172,13 @@ mod tests {
 
     #[test]
     fn ids_are_never_options() {
-        let of = |id: &str| NextCommand::new(&["sen", "dlq", "discard"], "").id(id).with(&["--export", "FILE"]).command;
-        assert_eq!(of("a:b"), "sen dlq discard a:b --export FILE");
-        assert_eq!(of("--all"), "sen dlq discard --export FILE -- --all");
-        assert_eq!(of("it's $HOME"), r#"sen dlq discard 'it'\''s $HOME' --export FILE"#);
-        let two = NextCommand::new(&["sen", "exec", "signal"], "").id("e1").id("-s").id("null").command;
-        assert_eq!(two, "sen exec signal -- e1 -s null");
+        let of =
+            |id: &str| NextCommand::new(&["sen", "dlq", "discard"], "").id(id).option_mark("--export", "file").command;
+        assert_eq!(of("a:b"), "sen dlq discard a:b --export ‹file›");
+        assert_eq!(of("--all"), "sen dlq discard --export ‹file› -- --all");
+        assert_eq!(of("it's $HOME"), r#"sen dlq discard 'it'\''s $HOME' --export ‹file›"#);
+        let two = NextCommand::new(&["sen", "exec", "signal"], "").id("e1").id("-s").mark("json").command;
+        assert_eq!(two, "sen exec signal -- e1 -s ‹json›");
         let owner = |owner: &str| NextCommand::new(&["sen", "list"], "").option("--owner", owner).command;
         assert_eq!(owner("web 1"), "sen list --owner 'web 1'");
         assert_eq!(owner("--all"), "sen list --owner=--all");

@@ -27,7 +27,7 @@ struct Act {
 
 const TAKE_OVER: Act =
     Act { words: &["reconcile"], from: "executing", statement: "SET status = 'reconciling'", to: Some("reconciling") };
-const OVERRULE: Act = Act { words: &["reconcile", "--before-hard-ttl", "--reason", "x"], ..TAKE_OVER };
+const OVERRULE: Act = Act { words: &["reconcile", "--before-hard-ttl", "--reason", "x", "--yes"], ..TAKE_OVER };
 const COMPLETE: Act = Act {
     words: &["reconcile", "--token", "1", "--complete", r#"{"ok":1}"#, "--yes"],
     from: "reconciling",

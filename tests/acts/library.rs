@@ -205,7 +205,7 @@ fn a_healthy_worker_past_its_ttl_is_left_alone(library: &'static Environment) {
     assert_eq!(worker.tell(), json!({"success": true, "status": "completed", "uncertain": false}));
     place.returns("k", &json!({"by": "async"}));
 
-    let overruled = ["reconcile", "fenced", "--before-hard-ttl", "--reason", "its host is gone"];
+    let overruled = ["reconcile", "fenced", "--before-hard-ttl", "--reason", "its host is gone", "--yes"];
     let report = item(&place.act(&overruled, 0));
     assert_eq!((&report["outcome"], &report["detail"]), (&json!("applied"), &json!("taken over")));
     assert_eq!(report["fencing_token"], place.token("fenced").to_string());

@@ -19,7 +19,7 @@ fn cancel_as_the_controller_does() {
     let place = Place::loaded();
     for id in ["task_086afa9f5fe8", "task_4e3b880ae856", "task_inprogress01", "task_retrying0001"] {
         let before = place.hash(id);
-        let report = place.json(&["agent", "cancel", id, "--reason", "INC-482"], 0);
+        let report = place.json(&["agent", "cancel", id, "--reason", "INC-482", "--yes"], 0);
         assert_eq!((&report["applied"], &item(&report)["detail"]), (&json!(1), &json!("cancelled")), "{id}");
         let hash = place.hash(id);
         parses(&place, id);
@@ -37,18 +37,22 @@ fn cancel_as_the_controller_does() {
         assert!(event["who"].starts_with(&crate::harness::sen::operator()), "{event:?}");
     }
     // Once more is nothing to do; what is over is refused; what is not there is missing.
-    let again = place.json(&["agent", "cancel", "task_086afa9f5fe8"], 0);
+    let again = place.json(&["agent", "cancel", "task_086afa9f5fe8", "--yes"], 0);
     assert_eq!(again["already_done"], 1);
     let before = place.everything();
-    place.run(&["agent", "cancel", "task_1c95c165d749"], 5);
+    place.run(&["agent", "cancel", "task_1c95c165d749", "--yes"], 5);
     place.run(&["agent", "cancel", "nope"], 4);
     place.run(&["agent", "cancel", "task_8a1357ed5225", "--dry-run"], 0);
     place.run(&["agent", "cancel", "task_8a1357ed5225", "--read-only"], 7);
     place.run(&["agent", "cancel", "task_8a1357ed5225", "task_6bc11b68e30d"], 7);
+<<<<<<< HEAD
     place.run(&["agent", "cancel", "task_8a1357ed5225", "--expect", "2"], 5);
     let both = place.json(&["agent", "cancel", "task_8a1357ed5225", "nope", "--dry-run", "--expect", "1"], 4);
     let plan = &both["plan"]["header"]["plan"];
     assert_eq!((&plan["summary"], &plan["targets"]), (&"cancel 1 agent task".into(), &1.into()), "{both}");
+=======
+    place.run(&["agent", "cancel", "task_8a1357ed5225", "--expect", "2", "--yes"], 5);
+>>>>>>> h-consent
     assert_eq!(place.everything(), before);
 }
 
@@ -200,7 +204,7 @@ fn an_undone_cancel_is_reported() {
     place.make("busy", "leased", "worker-live", &[]);
     place.beat("worker-live");
     let whole = place.hash("busy");
-    let running = place.sen(&["agent", "cancel", "busy", "--verify", "10m", "-o", "json"]).start();
+    let running = place.sen(&["agent", "cancel", "busy", "--verify", "10m", "-o", "json", "--yes"]).start();
     until("the cancel", || place.hash("busy")["status"] == "failed");
     // What a live worker does when it renews its lease: it saves everything it remembers.
     let pairs: Vec<(&str, &str)> = whole.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -212,7 +216,7 @@ fn an_undone_cancel_is_reported() {
 
     // Without --verify it is said that it may be undone.
     place.make("other", "leased", "worker-live", &[]);
-    let report = place.json(&["agent", "cancel", "other"], 0);
+    let report = place.json(&["agent", "cancel", "other", "--yes"], 0);
     assert!(
         item(&report)["detail"].as_str().unwrap().contains("worker-live was at work on it and may undo this"),
         "{report}"
@@ -299,8 +303,8 @@ fn events_are_followed() {
     let place = Place::loaded();
     let running = place.sen(&["agent", "events", "--limit", "1", "--follow", "-o", "jsonl"]).start();
     running.wait_until("the last event before", |told| told.contains("node_completed"));
-    place.run(&["agent", "cancel", "task_086afa9f5fe8"], 0);
-    place.run(&["agent", "cancel", "task_8a1357ed5225"], 0);
+    place.run(&["agent", "cancel", "task_086afa9f5fe8", "--yes"], 0);
+    place.run(&["agent", "cancel", "task_8a1357ed5225", "--yes"], 0);
     running.wait_until("both events", |told| told.matches('\n').count() >= 3);
     running.signal(rustix::process::Signal::INT);
     let output = running.finish().expect_code(130);

@@ -18,7 +18,7 @@ fn servers_that_refuse() {
     // Out of memory: reads go on.
     place.server.run(&["CONFIG", "SET", "maxmemory", "1"]);
     let before = place.everything();
-    let told = place.run(&["agent", "cancel", id], 1).stdout;
+    let told = place.run(&["agent", "cancel", id, "--yes"], 1).stdout;
     assert!(told.contains("out of memory") && told.contains("nothing was written"), "{told}");
     let told = place.run(&["agent", "submit", "--tenant", "a", "--type", "b"], 1).stdout;
     assert!(told.contains("out of memory"), "{told}");
@@ -35,7 +35,7 @@ fn servers_that_refuse() {
     until("the replica has the task", || on(&["agent", "show", id]).run().code == 0);
     let status = on(&["status"]).run().expect_code(0).stdout;
     assert!(status.contains("on a replica; reading only"), "{status}");
-    let told = on(&["agent", "cancel", id]).run().expect_code(5);
+    let told = on(&["agent", "cancel", id, "--yes"]).run().expect_code(5);
     assert!(told.stdout.contains("read-only replica; nothing was written"), "{}", told.stdout);
     on(&["agent", "rate-limit", "set", "acme", "--capacity", "1"]).run().expect_code(5);
     assert_eq!(place.everything(), before);
@@ -55,7 +55,7 @@ fn servers_that_refuse() {
     ]);
     let url = format!("redis://reader:pw@127.0.0.1:{}", place.server.port());
     sen(["agent", "list"]).database(&url).run().expect_code(0);
-    let told = sen(["agent", "cancel", id]).database(&url).run().expect_code(1);
+    let told = sen(["agent", "cancel", id, "--yes"]).database(&url).run().expect_code(1);
     assert!(told.stdout.contains("may not do that") && !told.stdout.contains("pw@"), "{}", told.stdout);
     // One that may run scripts and write the stream, but not the hash: no record is left of what did not happen.
     place.server.run(&[
@@ -73,7 +73,7 @@ fn servers_that_refuse() {
         "+xadd",
     ]);
     let url = format!("redis://half:pw@127.0.0.1:{}", place.server.port());
-    sen(["agent", "cancel", id]).database(&url).run().expect_code(1);
+    sen(["agent", "cancel", id, "--yes"]).database(&url).run().expect_code(1);
     assert_eq!(place.everything(), before);
 }
 
@@ -110,7 +110,7 @@ impl Between {
 
     fn cancel(&self, id: &str, limit: &str) -> crate::harness::sen::Running {
         self.place.make(id, "queued", "", &[]);
-        sen(["agent", "cancel", id, "--timeout", limit, "-o", "json"]).database(&self.url()).start()
+        sen(["agent", "cancel", id, "--timeout", limit, "-o", "json", "--yes"]).database(&self.url()).start()
     }
 
     fn status(&self, id: &str) -> String {

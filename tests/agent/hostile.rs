@@ -62,7 +62,7 @@ fn broken_tasks_are_one_finding_each() {
     place.run(&["agent", "workers"], 0);
     // One that workers stumble over can be given up, if its status is known.
     for (id, code) in [("string", 5), ("empty", 5), ("status", 5), ("result", 5), ("params", 0), ("attempts", 0)] {
-        place.run(&["agent", "cancel", id], code);
+        place.run(&["agent", "cancel", id, "--yes"], code);
         assert_eq!(
             code == 0,
             place.server.client().try_run(&["HGET", &format!("task:{id}:meta"), "error"])
@@ -91,7 +91,7 @@ fn what_lies_beside_a_task_may_be_broken_too() {
     assert!(shown["verdict"]["evidence"].to_string().contains("its checkpoint is no JSON"), "{shown}");
     // An act cannot leave its record, so nothing is changed.
     let before = place.everything();
-    let refused = place.run(&["agent", "cancel", id], 1);
+    let refused = place.run(&["agent", "cancel", id, "--yes"], 1);
     assert!(refused.stdout.contains("of another type than expected"), "{}", refused.stdout);
     assert_eq!(place.everything(), before);
     place.run(&["agent", "events"], 1);

@@ -158,7 +158,7 @@ fn a_cluster_is_refused_with_the_reason() {
         &["agent", "list"],
         &["agent", "stats"],
         &["agent", "submit", "--tenant", "a", "--type", "b"],
-        &["agent", "cancel", "t"],
+        &["agent", "cancel", "t", "--yes"],
         &["agent", "requeue", "--all", "--yes"],
         &["dlq", "list"],
         &["why", "t"],

@@ -34,6 +34,21 @@ impl Demo {
         sen(args).cwd(self.folder.path()).database("sqlite:sen-demo.db").env("USER", "maria")
     }
 
+    /// A field of the first row of a list.
+    fn first(&self, args: &[&str], field: &str) -> String {
+        let rows = self.sen(&[args, &["-o", "json"]].concat()).run().expect_code(0).json();
+        rows[0][field].as_str().unwrap_or_else(|| panic!("{args:?}: {rows:#}")).to_owned()
+    }
+
+    /// A dead letter that can be replayed, and its group.
+    fn letter(&self) -> (String, String) {
+        let rows = self.sen(&["dlq", "list", "--system", "stent", "-o", "json"]).run().expect_code(0).json();
+        let replayable = rows.as_array().unwrap().iter().find(|row| row["standing"] == "replayable");
+        let letter = replayable.and_then(|row| row["id"].as_str()).unwrap_or_else(|| panic!("{rows:#}"));
+        let shown = self.sen(&["dlq", "groups", "-o", "json"]).run().expect_code(0).json();
+        (letter.to_owned(), shown[0]["group"].as_str().unwrap().to_owned())
+    }
+
     fn inspect(&self, key: &str) -> Value {
         self.sen(&["inspect", "-o", "json", key]).run().expect_code(0).json()
     }
@@ -42,6 +57,9 @@ impl Demo {
 #[test]
 fn what_could_run_twice_is_asked_and_never_assumed() {
     let demo = Demo::make();
+    let (letter, group) = demo.letter();
+    let execution = demo.first(&["exec", "list", "--state", "running"], "id");
+    let saga = demo.first(&["saga", "list", "--state", "failed"], "id");
     let before = fs::read(demo.path()).unwrap();
     for args in [
         &["reconcile", KEY, "--reset"][..],
@@ -50,6 +68,11 @@ fn what_could_run_twice_is_asked_and_never_assumed() {
         &["reconcile", KEY, "payments:order-7735"],
         &["reconcile", "--all"],
         &["reconcile", "--all", "--reset", "-o", "json", "--no-input"],
+        &["reconcile", KEY, "--before-hard-ttl", "--reason", "INC-482"],
+        &["dlq", "replay", &letter, "--group", &group],
+        &["dlq", "replay", &letter, "--force"],
+        &["saga", "retry", &saga],
+        &["exec", "cancel", &execution],
     ] {
         let output = demo.sen(args).env("CI", "true").run().expect_code(7);
         assert!(output.stderr.contains("--yes"), "{args:?}: {}", output.stderr);
@@ -66,6 +89,51 @@ fn what_could_run_twice_is_asked_and_never_assumed() {
     demo.sen(&["reconcile", KEY, "--before-hard-ttl"]).run().expect_code(2);
     demo.sen(&["reconcile"]).run().expect_code(2);
     assert_eq!(fs::read(demo.path()).unwrap(), before);
+}
+
+/// Runbooks and the original tools name one dead letter by its whole id: that is consent where nobody can be asked.
+#[test]
+fn a_whole_id_of_a_dead_letter_is_consent_without_a_terminal_only() {
+    let demo = Demo::make();
+    let url = format!("sqlite:{}", demo.path().display());
+    let (letter, _) = demo.letter();
+    let mut asked = terminal(["dlq", "replay", &letter]).database(&url).size(40, 120).start();
+    asked.wait_for("Proceed? [y/N]");
+    asked.type_keys("n");
+    assert_eq!(asked.finish().code, 7);
+    let done = demo.sen(&["dlq", "replay", &letter, "-o", "json"]).run().expect_code(0).json();
+    assert_eq!(done["applied"], 1, "{done}");
+}
+
+/// A plan to settle a key in another operator's place says whose it is.
+#[test]
+fn a_plan_names_whoever_holds_the_key() {
+    let demo = Demo::make();
+    let key = "payments:order-7729";
+    let token = demo.inspect(key)["fencing_token"].as_str().unwrap().to_owned();
+    let plan = demo.sen(&["reconcile", key, "--token", &token, "--reset", "--dry-run"]).run().expect_code(0).stdout;
+    assert!(plan.contains("taken over ") && plan.contains(" by maria@ops-3 (INC-482: asking the provider)"), "{plan}");
+}
+
+/// A suggestion that was not filled in does nothing; the command of `sen once` may take what it likes.
+#[test]
+fn a_mark_is_no_argument() {
+    let demo = Demo::make();
+    let before = fs::read(demo.path()).unwrap();
+    for args in [
+        &["reconcile", KEY, "--complete", "‹json›", "--yes"][..],
+        &["reconcile", KEY, "--complete=‹json›", "--yes"],
+        &["reconcile", KEY, "--complete", "@‹file›", "--yes"],
+        &["reconcile", KEY, "--reset", "--yes", "--reason", "‹reason›"],
+        &["dlq", "discard", "--all", "--yes", "--export", "‹file›"],
+        &["once", "‹key›", "--", "true"],
+    ] {
+        let output = demo.sen(args).run().expect_code(2);
+        assert!(output.stderr.contains("is a mark for something that only you know"), "{args:?}: {}", output.stderr);
+    }
+    assert_eq!(fs::read(demo.path()).unwrap(), before);
+    let own = demo.sen(&["once", "own:1", "--", "echo", "‹json›"]).run().expect_code(0);
+    assert_eq!(own.stdout.trim(), "‹json›");
 }
 
 #[test]
@@ -218,34 +286,59 @@ fn on_a_terminal_the_evidence_is_shown_and_the_answer_is_done() {
     let url = format!("sqlite:{}", demo.path().display());
     let ask = |key: &str| terminal(["reconcile", key]).database(&url).size(40, 120).start();
 
+    // The first choice changes nothing, and so does leaving by any other way.
+    for (keys, more) in [("\r", None), ("\x1b", None), ("\x1b[B\r", Some("The result, as JSON"))] {
+        let mut left = ask("payments:order-7736");
+        left.wait_for("What really happened");
+        assert!(left.screen().contains("hard limit passed"), "{}", left.screen());
+        left.type_keys(keys);
+        if let Some(more) = more {
+            left.wait_for(more);
+            left.type_keys("\r");
+        }
+        assert_eq!(left.finish().code, 7, "{keys:?}");
+        assert_eq!(demo.inspect("payments:order-7736")["verdict"]["state"], "uncertain");
+    }
+
     let mut never = ask(KEY);
     never.wait_for("What really happened");
-    assert!(never.screen().contains("hard limit passed"), "{}", never.screen());
-    never.type_keys("\x1b[A\r");
+    never.type_keys("\x1b[B\x1b[B\r");
+    never.wait_for("Reason, kept in the history");
+    never.type_keys("INC-482\r");
+    never.wait_for("Proceed? [y/N]");
+    never.type_keys("n");
+    assert_eq!(never.finish().code, 7);
+    assert_eq!(demo.inspect(KEY)["verdict"]["state"], "uncertain");
+    let mut never = ask(KEY);
+    never.wait_for("What really happened");
+    never.type_keys("\x1b[B\x1b[B\r");
+    never.wait_for("Reason, kept in the history");
+    never.type_keys("INC-482\r");
+    never.wait_for("Proceed? [y/N]");
+    never.type_keys("y");
     assert_eq!(never.finish().code, 0);
     assert_eq!(demo.inspect(KEY)["verdict"]["state"], "free");
+    assert!(demo.sen(&["history", KEY, "-o", "json"]).run().expect_code(0).stdout.contains("INC-482"));
 
     let mut completed = ask("payments:order-7735");
     completed.wait_for("What really happened");
-    completed.type_keys("\x1b[A\x1b[A\r");
+    completed.type_keys("\x1b[B\r");
     completed.wait_for("The result, as JSON");
     completed.type_keys("{\"typed\":true}\r");
+    completed.wait_for("Reason, kept in the history");
+    completed.type_keys("\r");
+    completed.wait_for("Proceed? [y/N]");
+    completed.type_keys("y");
     assert_eq!(completed.finish().code, 0);
     assert_eq!(demo.inspect("payments:order-7735")["execution_result"]["typed"], true);
 
-    let mut left = ask("payments:order-7736");
-    left.wait_for("What really happened");
-    left.type_keys("\x1b");
-    assert_eq!(left.finish().code, 7);
-    assert_eq!(demo.inspect("payments:order-7736")["verdict"]["state"], "uncertain");
-
     let mut confirm = terminal(["forget", "payments:order-7701"]).database(&url).size(40, 120).start();
-    confirm.wait_for("Do it?");
+    confirm.wait_for("Proceed? [y/N]");
     assert!(confirm.screen().contains("the cached result is erased"), "{}", confirm.screen());
     confirm.type_keys("n");
     assert_eq!(confirm.finish().code, 7);
     let mut interrupted = terminal(["forget", "payments:order-7701"]).database(&url).size(40, 120).start();
-    interrupted.wait_for("Do it?");
+    interrupted.wait_for("Proceed? [y/N]");
     interrupted.type_keys("\x03");
     let shown = interrupted.finish();
     assert_eq!(shown.code, 130);

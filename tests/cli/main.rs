@@ -24,6 +24,7 @@ mod readme;
 mod round_trips;
 mod runbooks;
 mod secrets;
+mod suggestions;
 mod usage;
 mod watch;
 mod why;

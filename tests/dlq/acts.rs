@@ -30,10 +30,14 @@ fn what_has_not_ended_is_cancelled_with_its_tasks() {
             execution(&place, state, "running");
             let plan = place.json(&["exec", "cancel", "e-x", "--dry-run"], 0);
             assert_eq!(plan["planned"], 1);
+<<<<<<< HEAD
             let both = place.json(&["exec", "cancel", "e-x", "nosuch", "--dry-run", "--expect", "1"], 4);
             let plan = &both["plan"]["header"]["plan"];
             assert_eq!((&plan["summary"], &plan["targets"]), (&"cancel 1 execution".into(), &1.into()), "{both}");
             let report = place.json(&["exec", "cancel", "e-x", "--reason", "INC-9"], 0);
+=======
+            let report = place.json(&["exec", "cancel", "e-x", "--reason", "INC-9", "--yes"], 0);
+>>>>>>> h-consent
             assert!(item(&report).1.contains("1 of them running on w-1"), "{report}");
             let error = "7b225f5f747970655f5f223a2022457863657074696f6e22";
             let row = place.sql(&format!(
@@ -50,7 +54,7 @@ fn what_has_not_ended_is_cancelled_with_its_tasks() {
                     && record.contains("INC-9"),
                 "{record}"
             );
-            assert_eq!(item(&place.json(&["exec", "cancel", "e-x"], 0)).0, "already_done");
+            assert_eq!(item(&place.json(&["exec", "cancel", "e-x", "--yes"], 0)).0, "already_done");
         }
     }
 }
@@ -61,7 +65,7 @@ fn guard_what_has_ended_is_not_cancelled() {
         for place in Place::both() {
             execution(&place, state, "pending");
             let before = place.sql("SELECT * FROM executions");
-            assert_eq!(item(&place.json(&["exec", "cancel", "e-x"], 5)).0, "changed");
+            assert_eq!(item(&place.json(&["exec", "cancel", "e-x", "--yes"], 5)).0, "changed");
             assert_eq!(place.sql("SELECT * FROM executions"), before);
             assert_eq!(place.sql("SELECT state FROM tasks"), "pending");
         }
@@ -124,7 +128,8 @@ fn cancelled_beside_a_worker(place: &Place, library: &'static Environment, run: 
     assert_eq!(worker.made["step"], "flows:hang");
     // A worker claims the task first, and then marks the execution.
     until("the begin", || place.sql("SELECT state FROM executions") != "pending");
-    let report = place.command(&["exec", "cancel", id, "--verify=10m", "-o", "json"]).run().expect_code(5).json();
+    let report =
+        place.command(&["exec", "cancel", id, "--verify=10m", "-o", "json", "--yes"]).run().expect_code(5).json();
     if !item(&report).1.contains("overwritten") {
         return None;
     }
@@ -147,7 +152,7 @@ fn a_cancellation_that_holds_is_verified_and_read_by_the_library() {
         let url = place.for_library();
         let made = peers::ask(&STENT_112, "stent/flow.py", &[&url, "dispatch", "echo", "0", "--codec", codec]);
         let id = made["id"].as_str().unwrap();
-        let report = place.json(&["exec", "cancel", id, "--verify"], 0);
+        let report = place.json(&["exec", "cancel", id, "--verify", "--yes"], 0);
         assert!(item(&report).1.contains("verified: nothing was running"), "{report}");
         let worker = Peer::start(&STENT_112, "stent/worker.py", &[&url, "--codec", codec, "--until-idle", "--ready"]);
         drop(worker);

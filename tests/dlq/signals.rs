@@ -136,7 +136,7 @@ fn listeners_on_redis_hear_what_the_library_would_say() {
         let heard: Vec<(String, String)> = (0..2).map(|_| ears.next()).collect();
         assert!(heard.contains(&("stent:task:x".into(), r#"{"task_id":"x","state":"completed"}"#.into())), "{heard:?}");
         assert!(heard.iter().any(|(topic, _)| topic == "senpuki:task:x"), "{heard:?}");
-        place.command(&["exec", "cancel", "e-x"]).env("SEN_NOTIFY_URL", redis.url()).run().expect_code(0);
+        place.command(&["exec", "cancel", "e-x", "--yes"]).env("SEN_NOTIFY_URL", redis.url()).run().expect_code(0);
         let heard: Vec<(String, String)> = (0..2).map(|_| ears.next()).collect();
         let cancelled = ("stent:execution:e-x".to_owned(), r#"{"execution_id":"e-x","state":"cancelled"}"#.to_owned());
         assert!(heard.contains(&cancelled), "{heard:?}");
@@ -173,7 +173,7 @@ fn a_signal_that_would_never_be_read_is_refused() {
         // What the library itself sends then is kept and never read, and that is what is said of it.
         peers::ask(library, "stent/flow.py", &[&url, "signal", id, "approve", "3"]);
         let shown = place.json(&["exec", "show", id], 0)["verdict"]["evidence"].to_string();
-        assert!(shown.contains("never read") && !shown.contains("nobody has taken it yet"), "{shown}");
+        assert!(shown.contains("never read") && !shown.contains("not consumed yet"), "{shown}");
         place.json(&["exec", "signal", id, "go", "0"], 0);
         until("the end", || place.count("executions WHERE state = 'completed'") == 1);
         let truth = peers::ask(library, "stent/truth.py", &[&url]);
@@ -199,9 +199,9 @@ fn a_suggested_signal_is_refused_until_it_is_filled_in() {
             let command = suggested(page);
             let (_, words) = command.split_once("exec signal ").unwrap_or_else(|| panic!("{command}"));
             let words: Vec<&str> = ["exec", "signal"].into_iter().chain(words.split(' ')).collect();
-            assert_eq!(words[2..], ["e-x", "go", "JSON"], "{command}");
+            assert_eq!(words[2..], ["e-x", "go", "‹json›"], "{command}");
             let refused = place.command(&words).run().expect_code(2);
-            assert!(refused.stderr.contains("is not JSON"), "{}", refused.stderr);
+            assert!(refused.stderr.contains("‹json› is a mark"), "{}", refused.stderr);
             assert_eq!((place.count("signals"), place.count("tasks WHERE state = 'pending'")), (0, 1));
         }
     }

@@ -14,7 +14,7 @@ fn a_cancelled_wait_for_a_signal_stays_cancelled() {
         let id = made["id"].as_str().unwrap();
         let worker = Peer::start(library, "stent/worker.py", &[&url]);
         until("the wait", || place.count("tasks WHERE kind = 'signal' AND state = 'pending'") == 1);
-        let report = place.json(&["exec", "cancel", id], 0);
+        let report = place.json(&["exec", "cancel", id, "--yes"], 0);
         let detail = report["results"][0]["detail"].as_str().unwrap();
         assert!(detail.contains("left as they are: the wait for signal approve"), "{report}");
         // The live worker looks for the signal many times a second; its orchestrator does not go on.
@@ -60,7 +60,7 @@ fn a_cancel_warns_where_error_handling_will_run() {
             let plan = place.json(&["exec", "cancel", id, "--dry-run"], 0).to_string();
             assert!(plan.contains("may run its own error handling"), "{plan}");
             assert!(!plan.contains("nothing goes on"), "{plan}");
-            let report = place.json(&["exec", "cancel", id, "--verify=10m"], 5);
+            let report = place.json(&["exec", "cancel", id, "--verify=10m", "--yes"], 5);
             let detail = report["results"][0]["detail"].as_str().unwrap();
             assert!(detail.contains("has overwritten that: it is completed now"), "{report}");
             let truth = peers::ask(library, "stent/truth.py", &[&url]);

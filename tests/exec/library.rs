@@ -352,7 +352,7 @@ fn older(environment: &Environment, place: &Place<'_>, version: &str) {
     // What names a key is found from the key, and text within longer text is not.
     let chain = place.json(&["why", "shop:order-1"]);
     assert_eq!(chain["chain"][0]["subject"], format!("stent:execution:{failed}"), "{chain:#}");
-    assert_eq!(chain["chain"][0]["relation"], "names it in what it carries");
+    assert_eq!(chain["chain"][0]["relation"], "mentions it in its payload");
     place.sen(&["why", "order"]).expect_code(4);
 
     // A dead letter that is Python's text is replayed from the row of its task, which still has the arguments.

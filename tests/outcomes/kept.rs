@@ -117,7 +117,7 @@ const EXECUTIONS: &[Case] = &[
         tables: &[("dead_tasks", BOTH)],
     },
     Case {
-        words: &["exec", "cancel", "ID"],
+        words: &["exec", "cancel", "ID", "--yes"],
         seed: &[execution!("running"), task!("r-ID", "flows:root", "orchestrator", "NULL", "pending"), "SELECT 'ID'"],
         tables: &[("executions", BOTH), ("tasks", BOTH)],
     },
@@ -144,7 +144,7 @@ const EXECUTIONS: &[Case] = &[
 ];
 
 const SAGAS: &[Case] = &[
-    Case { words: &["saga", "retry", "ID"], seed: &["failed"], tables: &[("order_saga", BOTH)] },
+    Case { words: &["saga", "retry", "ID", "--yes"], seed: &["failed"], tables: &[("order_saga", BOTH)] },
     Case { words: &["saga", "compensate", "ID", "--yes"], seed: &["failed"], tables: &[("order_saga", BOTH)] },
     Case { words: &["saga", "abort", "ID", "--yes"], seed: &["waits"], tables: &[("order_saga", BOTH)] },
     Case {
@@ -152,7 +152,7 @@ const SAGAS: &[Case] = &[
         seed: &["waits"],
         tables: &[("order_saga", BOTH)],
     },
-    Case { words: &["saga", "unstick", "ID"], seed: &["orphan"], tables: &[("order_saga", BOTH)] },
+    Case { words: &["saga", "unstick", "ID", "--yes"], seed: &["orphan"], tables: &[("order_saga", BOTH)] },
     Case {
         words: &["saga", "notify", "ID", "--payload", "{}", "--type", "charge.confirmed", "--correlation", "ORDER"],
         seed: &["awaits"],

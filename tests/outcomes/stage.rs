@@ -116,7 +116,7 @@ const OTHERS: [Verb; 14] = [
     Verb {
         name: "exec cancel",
         base: 0,
-        words: &["exec", "cancel", "ID"],
+        words: &["exec", "cancel", "ID", "--yes"],
         seed: execution!("running", "NULL"),
         pool: None,
         statement: "ended AS (UPDATE executions",
@@ -143,7 +143,7 @@ const OTHERS: [Verb; 14] = [
     Verb {
         name: "saga retry",
         base: 0,
-        words: &["saga", "retry", "ID"],
+        words: &["saga", "retry", "ID", "--yes"],
         seed: "",
         pool: Some("SELECT id FROM order_saga WHERE status::text = 'FAILED'"),
         statement: "WITH changed AS (UPDATE",
@@ -152,7 +152,7 @@ const OTHERS: [Verb; 14] = [
     Verb {
         name: "saga retry 0.1.1",
         base: 0,
-        words: &["saga", "retry", "ID"],
+        words: &["saga", "retry", "ID", "--yes"],
         seed: "",
         pool: Some("SELECT id FROM old_saga WHERE status::text = 'FAILED'"),
         statement: "WITH changed AS (UPDATE",
@@ -212,7 +212,7 @@ const OTHERS: [Verb; 14] = [
     Verb {
         name: "saga unstick",
         base: 0,
-        words: &["saga", "unstick", "ID"],
+        words: &["saga", "unstick", "ID", "--yes"],
         seed: "UPDATE order_saga SET status = 'RUNNING', deadline_at = NULL, updated_at = now() - interval '1 hour' WHERE id = 'ID'",
         pool: Some(WAITING),
         statement: "WITH changed AS (UPDATE",

@@ -29,11 +29,11 @@ fn refused(place: &Place, words: &[&str], id: &str, why: &str) {
 }
 
 const ACTS: [&[&str]; 6] = [
-    &["saga", "retry", "ID"],
+    &["saga", "retry", "ID", "--yes"],
     &["saga", "skip", "ID", "--force", "--yes"],
     &["saga", "compensate", "ID", "--yes"],
     &["saga", "abort", "ID", "--yes"],
-    &["saga", "unstick", "ID", "--unchanged-for", "0s"],
+    &["saga", "unstick", "ID", "--unchanged-for", "0s", "--yes"],
     &["saga", "notify", "ID"],
 ];
 
@@ -74,7 +74,7 @@ fn living_workers_are_left_alone() {
         // Between two steps: not stuck yet.
         place.killed(json!({"do": "die_between", "order": "o-3"}));
         let between = place.id_of("o-3");
-        refused(&place, &["saga", "unstick", "ID"], &between, "between two steps");
+        refused(&place, &["saga", "unstick", "ID", "--yes"], &between, "between two steps");
         place.ask(json!({"do": "run_due"}));
     }
 }
@@ -169,9 +169,9 @@ fn further_conditions_hold_when_the_change_is_made() {
         place.killed(json!({"do": "die_between", "order": "o-1"}));
         let id = place.id_of("o-1");
         place.age("order_saga", "true", "2 minutes");
-        overtaken(&place, &["saga", "unstick", "ID"], &id, "updated_at = now()");
+        overtaken(&place, &["saga", "unstick", "ID", "--yes"], &id, "updated_at = now()");
         place.age("order_saga", "true", "2 minutes");
-        overtaken(&place, &["saga", "unstick", "ID"], &id, "deadline_at = now() + interval '1 minute'");
+        overtaken(&place, &["saga", "unstick", "ID", "--yes"], &id, "deadline_at = now() + interval '1 minute'");
         // Its compensating worker's lease was over when looked at, and is renewed.
         place.killed(json!({"do": "start", "order": "o-2", "saga": "order-rollback",
             "plan": {"charge": "fail", "undo-reserve": "hang"}}));
@@ -289,8 +289,8 @@ fn least_privileges_are_enough() {
             crate::harness::sen::sen(words.iter().copied().chain(["-o", "json"])).database(&url).run()
         };
         as_role("ro", &["saga", "show", &id]).expect_code(0);
-        as_role("ro", &["saga", "retry", &id]).expect_code(1);
-        as_role("operator", &["saga", "retry", &id]).expect_code(0);
+        as_role("ro", &["saga", "retry", &id, "--yes"]).expect_code(1);
+        as_role("operator", &["saga", "retry", &id, "--yes"]).expect_code(0);
         if place.is_new() {
             as_role("operator", &["saga", "outbox", "requeue", "--all", "--yes"]).expect_code(0);
         }

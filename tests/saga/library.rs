@@ -66,10 +66,10 @@ pub fn all_acts(place: &mut Place) {
             place.mode(order, "charge", "ok");
             id
         };
-        let done = same(place, "retry", failed, json!({"act": "retry_step"}), &["saga", "retry", "ID"]);
+        let done = same(place, "retry", failed, json!({"act": "retry_step"}), &["saga", "retry", "ID", "--yes"]);
         assert_eq!(done["status"], "COMPLETED");
         let again = |place: &mut Place, order: &str| place.start(order, "order", json!({"charge": "fail"}));
-        let waits = same(place, "again", again, json!({"act": "retry_step"}), &["saga", "retry", "ID"]);
+        let waits = same(place, "again", again, json!({"act": "retry_step"}), &["saga", "retry", "ID", "--yes"]);
         assert_eq!((waits["status"].as_str(), waits["retries"].as_i64()), (Some("SUSPENDED"), Some(1)));
 
         // Skips: the output feeds the next step.
@@ -274,7 +274,7 @@ fn orphans_without_a_deadline_are_freed() {
         let id = place.id_of("o-1");
         assert_eq!(place.run_due(), 0);
         assert_eq!(place.verdict(&id), "between_steps");
-        place.act(&["saga", "unstick", &id], 5);
+        place.act(&["saga", "unstick", &id, "--yes"], 5);
         place.age("order_saga", "true", "2 minutes");
         assert_eq!((place.verdict(&id).as_str(), place.run_due()), ("stuck", 0));
         let listed = place.act(&["saga", "list", "--stuck"], 0).json();
@@ -356,7 +356,7 @@ fn verdicts_on_what_the_library_left() {
             expect(&place, &late, "due");
             place.run_due();
             expect(&place, &late, "timed_out");
-            place.act(&["saga", "retry", &late], 0);
+            place.act(&["saga", "retry", &late, "--yes"], 0);
         }
         // Both are found under everything they go by.
         for id in [&done, "o-done"] {

@@ -41,7 +41,7 @@ fn odd_names_in_any_schema() {
         {
             place.act(&[&["saga", "list"][..], list].concat(), 0);
         }
-        place.act(&["saga", "retry", &failed], 0);
+        place.act(&["saga", "retry", &failed, "--yes"], 0);
         place.run_due();
         assert_eq!(place.verdict(&failed), "completed");
         let waiting = place.start("o-2", "order", json!({"charge": "fail"}));
@@ -113,9 +113,9 @@ fn models_in_one_database_do_not_mix() {
     orders.act(&["saga", "list", "--saga-table", "nope"], 2);
     orders.act(&["saga", "list", "--saga-table", "order_saga"], 2);
     // About the same thing: no guess which.
-    orders.act(&["saga", "retry", "same"], 5);
+    orders.act(&["saga", "retry", "same", "--yes"], 5);
     assert_eq!(orders.act(&["saga", "show", "same"], 0).json().as_array().map(Vec::len), Some(3));
-    orders.act(&["saga", "retry", "same", "--saga-table", "refund_saga"], 0);
+    orders.act(&["saga", "retry", "same", "--saga-table", "refund_saga", "--yes"], 0);
     orders.mode("same", "charge", "ok");
     assert_eq!((orders.run_due(), old.run_due(), refunds.run_due()), (0, 0, 1));
     assert_eq!(

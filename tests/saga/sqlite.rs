@@ -39,7 +39,7 @@ fn orphans_letters_and_refusals() {
     }
     place.killed(json!({"do": "die_between", "order": "o-2"}));
     let orphan = place.id_of("o-2");
-    place.act(&["saga", "unstick", &orphan], 5);
+    place.act(&["saga", "unstick", &orphan, "--yes"], 5);
     sql(&place, "UPDATE order_saga SET updated_at = '2026-01-01 00:00:00' WHERE aggregation_id = 'o-2'");
     assert_eq!(place.verdict(&orphan), "stuck");
     place.act(&["saga", "unstick", "--all", "--yes"], 0);

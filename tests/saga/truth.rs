@@ -43,7 +43,7 @@ fn suggestions_are_taken(place: &Place, id: &str) {
         let words: Vec<String> = command
             .split(' ')
             .skip(1)
-            .map(|word| if word == "JSON" { r#"{"charge": "c", "amount": 1}"#.to_owned() } else { word.to_owned() })
+            .map(|word| if word == "‹json›" { r#"{"charge": "c", "amount": 1}"#.to_owned() } else { word.to_owned() })
             .collect();
         let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
         words.push("--dry-run");
@@ -124,7 +124,7 @@ fn unstick_says_whether_it_helped() {
         place.killed(json!({"do": "die_between", "order": "o-2"}));
         let (failing, good) = (place.id_of("o-1"), place.id_of("o-2"));
         place.shift("1 hour");
-        let mut watched = place.sen(&["saga", "unstick", &failing, "--verify=10m"]).start();
+        let mut watched = place.sen(&["saga", "unstick", &failing, "--verify=10m", "--yes"]).start();
         while watched.is_running() {
             place.try_ask(json!({"do": "run_due"}));
             std::thread::sleep(std::time::Duration::from_millis(100));
@@ -133,7 +133,7 @@ fn unstick_says_whether_it_helped() {
         has(&text(&item(&told)["detail"]), "claimed again and again without a result");
         // The other one goes on, once the failing one no longer fails each poll that has claimed both.
         place.act(&["saga", "abort", &failing, "--yes"], 0);
-        let watched = place.sen(&["saga", "unstick", &good, "--verify=10m"]).start();
+        let watched = place.sen(&["saga", "unstick", &good, "--verify=10m", "--yes"]).start();
         until("it goes on", || {
             place.try_ask(json!({"do": "run_due"}));
             place.status(&good) == "COMPLETED"
@@ -143,7 +143,7 @@ fn unstick_says_whether_it_helped() {
         place.killed(json!({"do": "die_between", "order": "o-3"}));
         let lonely = place.id_of("o-3");
         place.shift("1 hour");
-        let told = place.act(&["saga", "unstick", &lonely, "--verify=1s"], 0);
+        let told = place.act(&["saga", "unstick", &lonely, "--verify=1s", "--yes"], 0);
         has(&text(&item(&told)["detail"]), "no poll has claimed it within 1s");
         assert_eq!(place.verdict(&lonely), "due");
         has(&summary(&place, &lonely), "it was made due and waits for the next poll");
@@ -189,7 +189,7 @@ fn an_abort_during_a_roll_back_is_remembered() {
         has(&shown, "while a roll-back of step reserve (Reserve) was under way");
         assert!(!shown.contains("can be retried") && !shown.contains("saga retry"), "{shown}");
         suggestions_are_taken(&place, &id);
-        let refused = place.act(&["saga", "retry", &id], 5);
+        let refused = place.act(&["saga", "retry", &id, "--yes"], 5);
         has(&text(&item(&refused)["detail"]), "use --force");
         // Even then it asks first.
         place.act(&["saga", "retry", &id, "--force"], 7);
@@ -283,11 +283,11 @@ fn an_abort_during_a_step_is_remembered() {
         let waits = place.start("o-waits", "order", json!({"charge": "fail"}));
         place.act(&["saga", "abort", &waits, "--yes"], 0);
         let due = place.start("o-due", "order-once", json!({"charge": "fail"}));
-        place.act(&["saga", "retry", &due], 0);
+        place.act(&["saga", "retry", &due, "--yes"], 0);
         place.act(&["saga", "abort", &due, "--yes"], 0);
         for id in [&waits, &due] {
             assert!(rules(&place, id).iter().all(|rule| !rule.contains("in_flight")), "{:?}", rules(&place, id));
-            place.act(&["saga", "retry", id], 0);
+            place.act(&["saga", "retry", id, "--yes"], 0);
         }
     }
 }
@@ -521,7 +521,7 @@ fn what_was_made_due_is_due() {
         let mut place = if sqlite { Place::sqlite(&SAGA_073) } else { Place::new(&SAGA_073) };
         let id = place.start("o-1", "order-once", json!({"charge": "fail"}));
         suggestions_are_taken(&place, &id);
-        place.act(&["saga", "retry", &id], 0);
+        place.act(&["saga", "retry", &id, "--yes"], 0);
         assert_eq!(place.verdict(&id), "due");
         let listed = place.act(&["saga", "list", "--state", "due"], 0).json();
         assert_eq!(listed[0]["id"], id.as_str(), "{listed}");

@@ -30,15 +30,15 @@ use crate::views::{Block, CommandOutput, Detail, DetailsView, View};
 /// Options of every command that changes something.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct ActionOptions {
-    /// Say what would be done, and do nothing
+    /// Show the plan and change nothing
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Consent in advance to what would be asked
+    /// Do not ask; scripts need it for what would be asked
     #[arg(short, long)]
     pub yes: bool,
 
-    /// Why, for the record kept beside the rows
+    /// Reason, stored with the change
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 
@@ -352,7 +352,7 @@ pub fn lines(report: &Report, plan: &Plan) -> Vec<String> {
         let totals: Vec<String> = totals.map(|(outcome, count)| format!("{count} {}", outcome.words())).collect();
         lines.push(if totals.is_empty() { "nothing matched".into() } else { totals.join(", ") });
         let skipped = plan.set.iter().flat_map(|set| &set.skipped);
-        lines.extend(skipped.map(|(why, count)| format!("left alone: {count}, {why}")));
+        lines.extend(skipped.map(|(why, count)| format!("{count} skipped: {why}")));
     } else {
         lines.extend(report.unlisted.iter().map(|(outcome, count)| format!("{count} {}", outcome.words())));
     }
@@ -367,12 +367,10 @@ pub fn reported(report: &Report, outline: &Outline) -> CommandOutput {
         && let (Outcome::Applied, Some(token)) = (item.outcome, item.fencing_token)
     {
         let (key, token) = (item.subject.id.as_str(), token.to_string());
-        let next = |rest: &[&str], why| {
-            crate::keys::keyed(&[&["sen", "reconcile", "--token", &token], rest].concat(), key, why)
-        };
+        let next = |why| NextCommand::new(&["sen", "reconcile", "--token", &token], why);
         blocks.push(Block::Next(vec![
-            next(&["--complete", "JSON"], "it completed, with this result"),
-            next(&["--reset"], "it never happened: the next caller runs it"),
+            next("it completed, with this result").option_mark("--complete", "json").id(key),
+            next("it never happened: the next caller runs it").with(&["--reset"]).id(key),
         ]));
     }
     if let [item] = report.items.as_slice()
@@ -380,7 +378,7 @@ pub fn reported(report: &Report, outline: &Outline) -> CommandOutput {
         && blocks.len() == 1
         && outline.follow_ups.first().is_some_and(|first| *first != FollowUp::Nothing)
     {
-        let next = crate::keys::keyed(&["sen", "why"], &item.subject.id, "whether anything else hangs on it");
+        let next = crate::keys::keyed(&["sen", "why"], &item.subject.id, "check related records");
         blocks.push(Block::Next(vec![next]));
     }
     view(report, plan.targets(), false, blocks).ending(exit(report))

@@ -33,11 +33,11 @@ pub struct Args {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Consent in advance to what would be asked
+    /// Do not ask; scripts need it for what would be asked
     #[arg(short, long)]
     pub yes: bool,
 
-    /// Why, for the record kept beside the rows, instead of the reason the plan was made with
+    /// Reason, stored with the change, instead of the reason the plan was made with
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 

@@ -66,7 +66,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let next = Block::Next(vec![
         NextCommand::new(&["export", &format!("DATABASE_URL={url}")], "what follows is about this file"),
         command(&["list", "--state", "uncertain,stalled"], "which keys need a person"),
-        command(&["why", demo::UNCERTAIN_KEY], "one of them, and what hangs together with it"),
+        command(&["why", demo::UNCERTAIN_KEY], "one of them, and its related records"),
         command(&["inspect", demo::UNCERTAIN_KEY], "what is known of it, what cannot be"),
         command(&["history", demo::UNCERTAIN_KEY], "what happened to it, in time order"),
         command(&["exec", "list", "--state", "failed,stranded,lost"], "which executions need a person"),

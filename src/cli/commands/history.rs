@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(short, long, value_name = "NAME", add = Completes(Live::Namespace))]
     pub namespace: Option<String>,
 
-    /// The newest so many; 0 for all
+    /// Maximum number of events, the newest (0 = unlimited)
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub limit: u64,
 

@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(short, long, value_name = "NAME", add = Completes(Live::Namespace))]
     pub namespace: Option<String>,
 
-    /// Only owners that begin so: a host, or host:pid
+    /// Owner prefix: a host, or host:pid
     #[arg(long, value_name = "TEXT")]
     pub owner: Option<String>,
 

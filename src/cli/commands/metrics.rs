@@ -83,7 +83,7 @@ fn render(front: &Front, took: f64) -> String {
             sample(&mut out, "sen_oldest_change_age_seconds", &labels, age);
         }
     }
-    family(&mut out, "sen_dead_letters", "Work that was given up on, by system.");
+    family(&mut out, "sen_dead_letters", "Dead letters, by system.");
     for summary in &front.surveys {
         if let Some(letters) = summary.dead_letters {
             sample(&mut out, "sen_dead_letters", &[("system", summary.system)], letters as f64);

@@ -81,7 +81,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = OnFailure::Uncertain, value_name = "WHAT")]
     pub on_failure: OnFailure,
 
-    /// Wait so long while somebody else holds the key
+    /// How long to wait while another owner holds the key
     #[arg(long, value_parser = span, value_name = "SPAN")]
     pub wait: Option<Duration>,
 
@@ -375,7 +375,7 @@ async fn describe(args: &Args, key: &str, session: &Session) -> Result<CommandOu
         "free" => ("claim the key and run the command", None),
         "completed" => ("run nothing, and end as the command ended earlier", None),
         "held" | "alive" if args.wait.is_some() => ("wait for the holder", None),
-        "held" | "alive" => ("run nothing: somebody holds the key", Some(args.conflict_exit_code.unwrap_or(75))),
+        "held" | "alive" => ("run nothing: another owner holds the key", Some(args.conflict_exit_code.unwrap_or(75))),
         _ => ("run nothing: a person must settle the key", Some(Exit::Unsettled.code())),
     };
     let words: Vec<String> = args.command.iter().map(|word| shell_word(&word.to_string_lossy())).collect();

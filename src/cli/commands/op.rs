@@ -79,7 +79,7 @@ struct ResumeArgs {
     #[arg(long)]
     dry_run: bool,
 
-    /// Consent in advance to what would be asked
+    /// Do not ask; scripts need it for what would be asked
     #[arg(short, long)]
     yes: bool,
 }

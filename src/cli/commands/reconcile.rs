@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 //! `sen reconcile`: settles keys whose outcome is uncertain.
+=======
+//! `sen reconcile`: settle executions without a live owner.
+>>>>>>> h-consent
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -22,11 +26,11 @@ use crate::consent::{self, Knowledge};
 use crate::session::Session;
 use crate::views::CommandOutput;
 
-/// Settle an uncertain execution: take it over, and say what really happened
+/// Settle an uncertain execution: take it over and record the outcome
 ///
 /// Taking over fences the worker out: it draws a new token, so a late result is not accepted. Then either --complete
 /// caches a result that later callers get without running, or --reset lets the next caller run it. With neither, the
-/// key stays taken over until somebody settles it with its token. On a terminal sen shows the evidence and asks.
+/// key stays taken over until an operator settles it with its token. On a terminal sen shows the evidence and asks.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -37,7 +41,7 @@ Examples:
   sen reconcile --all --namespace emails --uncertain-for 1h --reset --dry-run
 
 A worker inside its hard limit may be alive and is left alone unless --before-hard-ttl and --reason are given. \
-If somebody else was faster the exit code is 5, nothing is overwritten, and the present state is shown.")]
+If another operator was faster the exit code is 5, nothing is overwritten, and the present state is shown.")]
 pub struct Args {
     /// The key as stored; its namespace is part of it
     #[arg(value_name = "KEY", required_unless_present = "all", conflicts_with = "all", add = Completes(Live::Lease))]
@@ -71,11 +75,11 @@ pub struct Args {
     #[arg(long, value_parser = span, value_name = "SPAN", requires = "all")]
     pub uncertain_for: Option<Duration>,
 
-    /// With --all: only owners that begin so
+    /// With --all: owner prefix (a host, or host:pid)
     #[arg(long, value_name = "TEXT", requires = "all")]
     pub owner: Option<String>,
 
-    /// With --all: at most so many, those unchanged longest first
+    /// With --all: maximum number of keys, oldest change first
     #[arg(long, value_name = "N", requires = "all")]
     pub limit: Option<u64>,
 
@@ -96,10 +100,23 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     if alone && let Some(other) = elsewhere(&database, &ids[0]).await? {
         return Err(other);
     }
+<<<<<<< HEAD
     if alone && decision.is_none() && !args.options.yes && !args.options.dry_run && session.can_ask() {
         decision = ask(system, &ids[0], args.token, args.before_hard_ttl, session).await?;
         // Answering the question was consent.
         let options = ActionOptions { yes: true, ..args.options };
+=======
+    if alone && decision.is_none() && !args.options.yes && !args.options.only_plans() && session.can_ask() {
+        let mut options = args.options;
+        if let Some(knowledge) = ask(system, &ids[0], args.token, args.before_hard_ttl, session).await? {
+            if let Knowledge::Known(known) = knowledge {
+                decision = Some(known);
+            }
+            if options.reason.is_none() {
+                options.reason = consent::reason()?;
+            }
+        }
+>>>>>>> h-consent
         let request = LeaseRequest::Reconcile { ids, token: args.token, before_hard_limit: args.before_hard_ttl, decision };
         return apply(system.plan(&request).await?, &options, session).await;
     }
@@ -159,7 +176,7 @@ async fn ask(
     token: Option<i64>,
     before_hard_limit: bool,
     session: &Session,
-) -> Result<Option<Decision>> {
+) -> Result<Option<Knowledge>> {
     let Some(found) = system.find(key, 5).await?.into_iter().next() else {
         return Err(inspect::missing_lease(key, &system.suggest(key).await?));
     };
@@ -177,10 +194,7 @@ async fn ask(
     }
     let mut lines = vec![format!("{key}: {} — {}", found.verdict.state.to_uppercase(), found.verdict.summary)];
     lines.extend(found.verdict.evidence.iter().map(|line| format!("  - {line}")));
-    match consent::what_happened(session, &lines)? {
-        Knowledge::Known(decision) => Ok(Some(decision)),
-        Knowledge::NotYet => Ok(None),
-    }
+    consent::what_happened(session, &lines).map(Some)
 }
 
 /// The JSON itself, a file (`@path`) or standard input (`-`).

@@ -78,7 +78,7 @@ fn view(key: &str, waited: Waited) -> CommandOutput {
         ("state", state.map_or(Value::Null, Value::Name)),
         ("observed_at", Value::Time(now)),
     ]);
-    let there = state.map_or_else(|| "there is no such lease".to_owned(), |state| format!("it is {state}"));
+    let there = state.map_or_else(|| "no such lease".to_owned(), |state| format!("it is {state}"));
     let line = match waited {
         Waited::Reached(_) => format!("{key}: {there}"),
         Waited::TimedOut(_) => format!("{key}: time is up, {there}"),

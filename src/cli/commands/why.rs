@@ -16,7 +16,7 @@ use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
 
 /// Tell why a key or id is as it is, across all systems, and what to type next
 ///
-/// Follows what hangs together (a key, its execution, its tasks, its dead letter, its saga) by shared ids and by ids
+/// Follows related records (a key, its execution, its tasks, its dead letter, its saga) by shared ids and by ids
 /// that payloads name. Every cause and every connection is marked proven or likely.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -91,7 +91,7 @@ fn layout(chain: &Chain) -> Vec<Block> {
     }
     if chain.cut {
         blocks.push(Block::Note(String::new()));
-        blocks.push(Block::Note("more hangs together with it than was looked up".into()));
+        blocks.push(Block::Note("more related records exist (limit reached)".into()));
     }
     if chain.unsearched {
         blocks.push(Block::Note(String::new()));

@@ -29,7 +29,7 @@ const HELP: &[&str] = &[
     "q  Esc          close what is open; q ends",
     "",
     "The database is asked at most for 2 % of the time:",
-    "where an answer takes long, the next look comes later.",
+    "where an answer takes long, refreshing less often.",
     "Changes are per minute, over the last minute.",
     "A bar of a lease is the part of it that has passed since",
     "the last sign of life; of other work, its age beside",

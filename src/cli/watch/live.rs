@@ -383,7 +383,7 @@ impl Live {
             KeyAction::Look => {
                 self.full.refresh()?;
                 if self.board.pace.stretched() {
-                    self.board.message = Some("an answer takes long here; the next look comes at its time".into());
+                    self.board.message = Some("an answer takes long here; refreshing less often".into());
                 } else {
                     self.next_look = self.next_look.min(Instant::now());
                 }

@@ -69,7 +69,7 @@ fn snapshot(seconds: i64, counts: &[(&'static str, Severity, i64)], text: &str) 
             },
             Attention {
                 severity: Severity::Critical,
-                text: "2 keys uncertain: execution began and nobody is entitled to finish it, the oldest for 1h".into(),
+                text: "2 keys uncertain: started, no live owner: outcome unknown, oldest 1h".into(),
                 next: NextCommand::new(&["sen", "list", "--state", "uncertain"], "which"),
             },
         ],

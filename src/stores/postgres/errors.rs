@@ -17,7 +17,7 @@ pub fn error_from(error: tokio_postgres::Error) -> Error {
         return from_server(server);
     }
     if error.is_closed() {
-        return Error::new(ErrorKind::Disconnected, "the connection to the server is gone");
+        return Error::new(ErrorKind::Disconnected, "the connection to the server was lost");
     }
     let cause = StdError::source(&error);
     if let Some(tls) = cause.and_then(|cause| cause.downcast_ref::<TlsError>()) {

@@ -19,7 +19,7 @@ pub fn from_server(text: &str) -> Error {
         "NOREPLICAS" => told(ErrorKind::Database, "Redis takes no writes because it has too few replicas"),
         "LOADING" => told(ErrorKind::Connect, "Redis is still loading its data").with_hint("try again in a while"),
         "MASTERDOWN" => told(ErrorKind::Connect, "this Redis replica has lost its primary and serves nothing"),
-        "BUSY" => told(ErrorKind::Timeout, "Redis is busy with a script of somebody else's"),
+        "BUSY" => told(ErrorKind::Timeout, "Redis is busy with another client's script"),
         "MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" => {
             told(ErrorKind::Database, "this is a Redis Cluster, which is not supported")
                 .with_hint("the keys of one task lie in different slots there, so no change can be guarded")

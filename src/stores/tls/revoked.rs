@@ -30,7 +30,7 @@ pub(super) fn load(choice: &TlsChoice, warnings: &mut Vec<String>) -> Result<Opt
         match read(&file.path) {
             Ok(Some(found)) => lists.extend(found),
             Ok(None) if file.named => warnings.push(format!(
-                "sslcrl {} does not exist, so nobody looks whether the server's certificate was revoked",
+                "sslcrl {} does not exist, so revoked server certificates are not detected",
                 file.path.display()
             )),
             Ok(None) => {}

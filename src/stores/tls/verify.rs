@@ -225,7 +225,7 @@ fn explain(error: &Error, read: Option<&Certificate>, host: &ServerName<'_>, ori
             "the revocation list (sslcrl, or ~/.postgresql/root.crl) names it: ask who runs the server",
         ),
         CertificateError::UnknownRevocationStatus => refusal(
-            "nobody can tell whether the server's certificate was revoked: no revocation list is of its issuer".into(),
+            "cannot tell whether the server's certificate was revoked: no revocation list is of its issuer".into(),
             "add the list of every authority in the chain to sslcrl, sslcrldir or ~/.postgresql/root.crl",
         ),
         CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => refusal(

@@ -61,8 +61,13 @@ impl Node {
         verify: Option<Duration>,
         judge: impl Fn(&Task, &[Effect]) -> Result<TaskTarget, Box<Item>>,
     ) -> Result<Box<dyn PreparedAction + '_>> {
+<<<<<<< HEAD
         let risk = if verb == Verb::Requeue || ids.len() > 1 { Risk::Dangerous } else { Risk::Safe };
         let mut plan = Plan::new(self.store.database(), risk);
+=======
+        // A cancelled task may have a living worker, and a requeued one may be run by two.
+        let mut plan = Plan::new("", self.store.database(), Risk::Dangerous);
+>>>>>>> h-consent
         let mut targets = Vec::new();
         let mut effects: HashMap<String, Vec<Effect>> = HashMap::new();
         if verb == Verb::Requeue {
@@ -75,7 +80,7 @@ impl Node {
             let (_, tasks) = self.store.peek(part, Depth::Payloads).await?;
             for (id, task) in part.iter().zip(tasks) {
                 let Some(task) = task else {
-                    plan.refused.push(Item::new(subject(id), Outcome::Missing, "there is no such agent task"));
+                    plan.refused.push(Item::new(subject(id), Outcome::Missing, "no such agent task"));
                     continue;
                 };
                 match judge(&task, effects.get(id).map_or(&[], Vec::as_slice)) {
@@ -302,7 +307,7 @@ pub(super) fn item(act: &Act, outcome: Result<Acted>) -> (Item, i64) {
         Ok(Acted::OwnerAlive) => {
             (Outcome::Changed, format!("the heartbeat of {} is there again; nothing was written", act.seen.owner))
         }
-        Ok(Acted::Missing) => (Outcome::Missing, "it is gone".into()),
+        Ok(Acted::Missing) => (Outcome::Missing, "it no longer exists".into()),
         Ok(Acted::NoHash(kind)) => {
             (Outcome::Changed, format!("{changed}: its key holds a {kind}; nothing was written"))
         }

@@ -24,7 +24,7 @@ pub(super) fn diagnostics(diagnostics: &DiagnosticFacts) -> Diagnostics {
             // Tasks have no time to live; checkpoints, locks of side effects and heartbeats have.
             let what = if policy.starts_with("volatile") { "checkpoints, locks and heartbeats" } else { "tasks" };
             checks.push(
-                Check::new(severity, "eviction", format!("Redis throws {what} away {when} ({policy})"))
+                Check::new(severity, "eviction", format!("Redis evicts {what} {when} ({policy})"))
                     .with_remedy("CONFIG SET maxmemory-policy noeviction"),
             );
         }

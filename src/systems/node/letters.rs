@@ -84,7 +84,7 @@ impl<'a> Wanted<'a> {
 
 fn letter(task: Task, now: Timestamp, payloads: bool) -> Letter {
     let note = (task.status == Some(super::record::Status::Failed) && task.is_cancelled())
-        .then(|| "somebody cancelled it; it is replayed when it is named or with --force".to_owned());
+        .then(|| "cancelled by an operator; replayed only by id or with --force".to_owned());
     Letter {
         system: NAME,
         kind: KIND,
@@ -266,7 +266,7 @@ impl DeadLetters for Node {
             plan.refused.push(match refusal {
                 Some(Err(item)) => *item,
                 Some(Ok(_)) => Item::new(subject(id), Outcome::Skipped, "the other conditions leave it out"),
-                None => Item::new(subject(id), Outcome::Missing, "there is no such agent task"),
+                None => Item::new(subject(id), Outcome::Missing, "no such agent task"),
             });
         }
         for task in &tasks {
@@ -311,10 +311,13 @@ impl DeadLetters for Node {
         set.skipped = skipped
             .into_iter()
             .map(|(replayability, count)| match replayability {
-                Replayability::Cancelled => ("cancelled by somebody (--force replays them, too)".to_owned(), count),
+                Replayability::Cancelled => ("cancelled by an operator (--force replays them, too)".to_owned(), count),
                 other => (other.name().to_owned(), count),
             })
             .collect();
+        if let [only] = targets.as_slice() {
+            set.single_id = Some(only.act.id.clone());
+        }
         plan.set = Some(set);
         let batch = options.batch.map_or(BATCH, |batch| usize::try_from(batch).unwrap_or(BATCH)).clamp(1, 500);
         let head = TaskHead { verify: None, batch, rate: options.rate.filter(|rate| *rate > 0.0), set: true };
@@ -362,5 +365,5 @@ fn no_discard() -> Error {
         ErrorKind::Refused,
         "failed agent tasks are not discarded: the hash is the task's only record, and its cost is counted from it",
     )
-    .with_hint("`sen dlq export` copies them; --system names the letters of another system")
+    .with_hint("`sen dlq export` copies them; --system names the dead letters of another system")
 }

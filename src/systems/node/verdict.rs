@@ -188,8 +188,8 @@ fn summary(task: &Task, state: State) -> &'static str {
         State::OutOfAttempts => "it failed and its attempts are used up",
         State::OverCostLimit => "it has cost more than its limit; no worker enforces that",
         State::Retrying => "it is marked for a retry, and no released worker claims that status",
-        State::Failed => "it failed; nothing will try it again by itself",
-        State::Cancelled => "somebody cancelled it",
+        State::Failed => "it failed; it is not retried automatically",
+        State::Cancelled => "cancelled by an operator",
         State::Completed => "it is done",
         State::Unreadable => "its hash cannot be judged, and the controller may be unable to read it",
     }

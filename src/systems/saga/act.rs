@@ -19,7 +19,7 @@ use sen_model::time::{Timestamp, Uptime, humane};
 use super::handle::{STEPS, Sagas};
 use super::plan::{SagaAction, SagaHead, SagaTarget, Verb, Write};
 use super::port::{Change, Event, Observed, Order, SagaQuery, SagaSelector, micros};
-use super::record::{Entry, Later, Saga, subject, uuid};
+use super::record::{Entry, Saga, subject, uuid};
 use super::rules::{self, Ruling};
 use super::shape::{Model, Models, Table};
 use super::state::State;
@@ -43,22 +43,16 @@ const fn verb(act: &SagaAct) -> Verb {
     }
 }
 
-/// Skipping and aborting cannot be taken back, and compensating undoes what was done.
+/// A retried or unstuck saga executes a step that may have had its effect; skipping and aborting cannot be taken back, and
+/// compensating undoes what was done.
 const fn risk(act: &SagaAct) -> Risk {
     match act {
-        SagaAct::Skip { .. } | SagaAct::Abort | SagaAct::Compensate => Risk::Dangerous,
-        SagaAct::Retry { .. } | SagaAct::Unstick { .. } | SagaAct::Notify { .. } => Risk::Safe,
-    }
-}
-
-/// Whether an act may do work twice, by what is known of this saga.
-fn doubtful(seen: &Observed, act: &SagaAct) -> bool {
-    let saga = &seen.saga;
-    match act {
-        SagaAct::Retry { force } => {
-            *force || saga.later.as_ref().is_some_and(Later::counts) || story::in_flight(saga, &seen.steps).is_some()
-        }
-        _ => false,
+        SagaAct::Retry { .. }
+        | SagaAct::Unstick { .. }
+        | SagaAct::Skip { .. }
+        | SagaAct::Abort
+        | SagaAct::Compensate => Risk::Dangerous,
+        SagaAct::Notify { .. } => Risk::Safe,
     }
 }
 
@@ -75,8 +69,14 @@ impl Sagas {
         if let SagaAct::Skip { output, .. } = act {
             storable(output.as_deref(), "output")?;
         }
+<<<<<<< HEAD
         let risk = if ids.len() > 1 { Risk::Dangerous } else { risk(act) };
         let mut plan = Plan::new(self.store.database(), risk);
+=======
+        let noun = if ids.len() == 1 { "saga" } else { "sagas" };
+        let summary = format!("{} {} {noun}", verb(act).name(), ids.len());
+        let mut plan = Plan::new(summary, self.store.database(), risk(act).of(ids.len()));
+>>>>>>> h-consent
         let models = self.models().await?;
         let picked = models.picked(table.as_deref())?;
         let mut targets: Vec<SagaTarget> = Vec::new();
@@ -101,9 +101,6 @@ impl Sagas {
             let Some(model) = picked.iter().copied().find(|model| model.state.number == seen.model) else { continue };
             if matches!(act, SagaAct::Unstick { .. }) {
                 seen.holders = self.store.holders(model, &seen.saga.id).await?;
-            }
-            if doubtful(&seen, act) {
-                plan.risk = Risk::Dangerous;
             }
             match self.judge(model, &seen, act, now, &mut places).await? {
                 Ok((write, notes)) => targets.push(SagaTarget {
@@ -301,7 +298,7 @@ impl Sagas {
         let models = Models { models: vec![model.clone()], ..Models::default() };
         match self.store.look(&models, &SagaSelector { id, exact: true, steps: 1, messages: false }).await {
             Ok(look) => match look.sagas.first() {
-                None => (Outcome::Missing, "it is gone".into()),
+                None => (Outcome::Missing, "it no longer exists".into()),
                 Some(seen) => {
                     let state = State::of(&seen.saga).name().replace('_', " ");
                     (
@@ -326,7 +323,7 @@ fn one(id: &str, mut seen: Vec<Observed>) -> Result<Observed, Box<Item>> {
         return Ok(seen.swap_remove(at));
     }
     match seen.len() {
-        0 => refusal(Outcome::Missing, "there is no such saga".into()),
+        0 => refusal(Outcome::Missing, "no such saga".into()),
         1 => Ok(seen.swap_remove(0)),
         count => {
             let ids: Vec<&str> = seen.iter().take(3).map(|seen| seen.saga.id.as_str()).collect();

@@ -74,7 +74,7 @@ fn letter(message: Message, bound: Duration) -> Letter {
         parent: message.saga.clone().or_else(|| message.aggregation.clone()),
         attempts: Some(message.attempts),
         replayability: replayability.name(),
-        note: again.map(|at| format!("the library tries it again by itself at {at}")),
+        note: again.map(|at| format!("the library retries it automatically at {at}")),
         payload: message.payload,
         id: message.id,
     }
@@ -237,7 +237,7 @@ impl DeadLetters for Sagas {
             let is = |message: &Message| uuid(&message.id) == wanted || message.event.as_deref() == Some(id);
             if !messages.iter().any(is) {
                 let kind = if filter.kinds.iter().any(|kind| kind == "inbox") { Mailbox::In } else { Mailbox::Out };
-                plan.refused.push(Item::new(subject(kind, id), Outcome::Missing, "there is no such message"));
+                plan.refused.push(Item::new(subject(kind, id), Outcome::Missing, "no such message"));
             }
         }
         for message in messages {
@@ -289,6 +289,13 @@ impl DeadLetters for Sagas {
         }
         let named = |(replayability, count): (&'static str, u64)| (replayability.replace('_', " "), count);
         set.skipped = skipped.into_iter().map(named).collect();
+<<<<<<< HEAD
+=======
+        if let ([Part { messages, .. }], 1) = (action.parts.as_slice(), set.count) {
+            set.single_id = messages.first().map(|message| message.id.clone());
+        }
+        plan.targets = set.count;
+>>>>>>> h-consent
         plan.set = Some(set);
         Ok(Prepared::boxed(self, plan, action, |count| format!("make {} due again", many(count, "message"))))
     }
@@ -343,7 +350,7 @@ impl Messages<'_> {
                 Item::new(subject(message), Outcome::Changed, suppressed(&table.shown()))
             }
             Ok(_) => {
-                let why = "it has changed since it was looked at, or somebody has just taken it; nothing was written";
+                let why = "it has changed since it was looked at, or a worker has just claimed it; nothing was written";
                 Item::new(subject(message), Outcome::Changed, why)
             }
             Err(error) => Item::failed(subject(message), error),

@@ -92,7 +92,7 @@ fn row_locked(case: &Case<'_>) -> Option<Cause> {
 fn orphan(case: &Case<'_>) -> Option<Cause> {
     (case.state == State::Stuck && case.seen.holders.is_empty()).then(|| {
         let text = format!(
-            "it is active and has no deadline{}, unchanged for {}, so no poll picks it up: probably its worker ended between two \
+            "it is active and has no deadline{}, unchanged for {}, so no worker will ever poll it: probably its worker ended between two \
              steps or building the next step's input failed; a worker whose event loop is blocked looks the same",
             after(case.seen),
             humane(case.seen.saga.idle)

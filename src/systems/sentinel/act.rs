@@ -40,6 +40,8 @@ impl Sentinel {
             LeaseRequest::Reconcile { ids, token, before_hard_limit, decision } => {
                 let decision = decision.as_ref();
                 let (what, risk) = match decision {
+                    // The worker that is overruled inside its hard limit may be alive.
+                    None if *before_hard_limit => ("take over", Risk::Dangerous),
                     None => ("take over", Risk::Safe),
                     Some(Decision::Completed(result)) => {
                         storable(result)?;
@@ -73,22 +75,37 @@ impl Sentinel {
         ids: &[String],
         judge: impl Fn(&Lease) -> Judgement,
     ) -> Result<Box<dyn PreparedAction + '_>> {
+<<<<<<< HEAD
         let risk = if ids.len() > 1 { Risk::Dangerous } else { risk };
         let mut plan = Plan::new(self.store.database(), risk);
+=======
+        let noun = if ids.len() == 1 { "key" } else { "keys" };
+        let mut plan = Plan::new(String::new(), self.store.database(), risk.of(ids.len()));
+>>>>>>> h-consent
         let mut action = LeaseAction::default();
         let mut suspects: Vec<Look> = Vec::new();
         for (id, look) in ids.iter().zip(self.store.look_all(ids, RECENT).await?) {
             match look.lease {
                 None => {
                     let subject = Subject::new(NAME, Kind::Lease, id);
-                    plan.refused.push(Item::new(subject, Outcome::Missing, "there is no such lease"));
+                    plan.refused.push(Item::new(subject, Outcome::Missing, "no such lease"));
                 }
                 Some(lease) => match judge(&lease) {
+<<<<<<< HEAD
                     Ok(steps) if steps.is_empty() => {
                         let subject = Subject::new(NAME, Kind::Lease, id);
                         plan.refused.push(Item::new(subject, Outcome::AlreadyDone, "it is taken over already"));
                     }
                     Ok(steps) => {
+=======
+                    Ok(steps) if steps.is_empty() => {}
+                    Ok(mut steps) => {
+                        let events = look.events.as_ref().map_or(&[][..], |events| &events.rows);
+                        // Whoever holds the key is named before they are overruled.
+                        if let (Some(first), Some(holder)) = (steps.first_mut(), taken_over(&lease, events, look.now)) {
+                            first.warnings.insert(0, holder);
+                        }
+>>>>>>> h-consent
                         action.0.push(LeaseTarget { key: lease.key.clone(), steps });
                         let taken = action.0.last().is_some_and(LeaseTarget::takes_over);
                         if taken && offset_behind(&lease, look.now).is_some() {
@@ -98,7 +115,7 @@ impl Sentinel {
                     Err(mut refusal) => {
                         let events = look.events.as_ref().map_or(&[][..], |events| &events.rows);
                         let other = taken_over(&lease, events, look.now);
-                        refusal.detail.extend(other.map(|other| format!(" ({other})")));
+                        refusal.detail.extend(other.map(|other| format!(" ({other}; settling it needs its token)")));
                         plan.refused.push(*refusal);
                     }
                 },
@@ -178,7 +195,7 @@ impl Sentinel {
     async fn what_is_there(&self, act: &LeaseAct) -> (Outcome, String) {
         match self.store.look(&act.key, 0).await {
             Ok(look) => match look.lease {
-                None => (Outcome::Missing, "it is gone".into()),
+                None => (Outcome::Missing, "it no longer exists".into()),
                 Some(lease)
                     if matches!(act.verb, Verb::TakeOver { .. })
                         && lease.fencing_token == Some(act.token)

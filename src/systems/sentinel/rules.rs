@@ -62,7 +62,7 @@ pub(super) fn reconcile(
     if token.is_some() && token != lease.fencing_token {
         return Err(refusal(
             lease,
-            format!("its token is {}, not the one given: it has moved on and is {}", seen, state.name()),
+            format!("its token is {}, not the one given: it has changed and is {}", seen, state.name()),
         ));
     }
     let mut steps = Vec::new();
@@ -79,7 +79,7 @@ pub(super) fn reconcile(
             if token.is_none() {
                 return Err(refusal(
                     lease,
-                    format!("somebody has taken it over already; to settle it in their place pass --token {}", seen),
+                    format!("another operator has taken it over; to settle it in their place pass --token {}", seen),
                 ));
             }
             if let Some(decision) = decision {
@@ -94,7 +94,7 @@ pub(super) fn reconcile(
         State::Free if decision == Some(&Decision::NeverHappened) => {
             return Err(done_already(lease, "it is free already: the next caller runs it"));
         }
-        State::Free => return Err(refusal(lease, "it is free: nobody holds it, and there is nothing to reconcile")),
+        State::Free => return Err(refusal(lease, "it is free: no worker holds it, and there is nothing to reconcile")),
         State::Completed if decision.is_some_and(|decision| has_this_result(lease, decision)) => {
             return Err(done_already(lease, "it is completed already, with this very result"));
         }
@@ -127,7 +127,7 @@ fn settle(decision: &Decision, token: Option<i64>) -> LeaseStep {
 pub(super) fn release(lease: &Lease) -> Result<Vec<LeaseStep>, Box<Item>> {
     match state(&lease.status, lease.alive, lease.hard_alive) {
         State::Free => Ok(vec![LeaseStep::new(Verb::Release, Some(token_of(lease)?))]),
-        State::Held => Err(refusal(lease, "somebody holds it and its lease is alive")),
+        State::Held => Err(refusal(lease, "a worker holds it and its lease is alive")),
         other => Err(refusal(lease, format!("it is {}: only a claim that is over can be released", other.name()))),
     }
 }

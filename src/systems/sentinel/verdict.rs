@@ -156,7 +156,7 @@ fn summary(lease: &Lease, state: State, doubt: Doubt) -> String {
 
 fn plain(lease: &Lease, state: State) -> &'static str {
     match state {
-        State::Free => "nobody holds this key; the next caller runs it",
+        State::Free => "not held by any worker; the next caller runs it",
         State::Held => "a worker has claimed this key and has not begun",
         State::Alive => "a worker is executing and its lease is alive",
         State::Stalled if async_ttl(lease).is_some() => {
@@ -164,11 +164,9 @@ fn plain(lease: &Lease, state: State) -> &'static str {
         }
         State::Stalled => "the lease has expired but its hard limit has not: the worker may be alive, or dead",
         State::Uncertain if lease.hard_expires_at.is_none() => {
-            "execution began and its lease is over (no hard limit is recorded): the side effect may or may not have happened"
+            "started, lease expired (no hard limit recorded): outcome unknown"
         }
-        State::Uncertain => {
-            "execution began and nobody is entitled to finish it: the side effect may or may not have happened"
-        }
+        State::Uncertain => "started, no live owner: outcome unknown (the side effect may or may not have happened)",
         State::Reconciling => "an operator has taken this key over and has not settled it",
         State::Completed => "done; later callers get the cached result",
         State::Unreadable => "this row cannot be judged: no version of Sentinel writes it like this",
@@ -240,7 +238,7 @@ fn past(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -> Vec<String> {
         });
         out.extend(RunFailure::of(failure).and_then(|run| run.stderr).map(|tail| format!("its stderr ended: {tail}")));
     }
-    out.extend(taken_over(lease, events, now));
+    out.extend(taken_over(lease, events, now).map(|held| format!("{held}; settling it needs its token")));
     if matches!(lease.status, Status::Completed)
         && let Some(end) = newest("completed").filter(this_run)
     {
@@ -290,7 +288,7 @@ pub(super) fn taken_over(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -
     let taken = events.iter().rev().find(|event| event.event == "reconciling" && event.occurred_at.is_finite());
     let taken = taken.filter(|_| matches!(lease.status, Status::Reconciling))?;
     let (who, why) = author(taken);
-    Some(format!("taken over {}{who}{why}; settling it needs its token", when(taken.occurred_at, now)))
+    Some(format!("taken over {}{who}{why}", when(taken.occurred_at, now)))
 }
 
 /// Who wrote an event and why, where `sen` noted it (` by maria@ops-3`, ` (INC-482)`).
@@ -317,24 +315,20 @@ fn usual(lease: &Lease, state: State) -> Vec<NextCommand> {
     let history = command(&["sen", "history"], "what happened to it, in time order");
     match state {
         State::Uncertain => vec![
-            command(&["sen", "reconcile"], "take it over and say what really happened").purpose(Purpose::Settle),
+            command(&["sen", "reconcile"], "take it over and record the outcome").purpose(Purpose::Settle),
             history,
         ],
         State::Reconciling => {
-            let token = lease.fencing_token.map_or_else(|| "N".to_owned(), |token| token.to_string());
-            vec![
-                history,
-                command(
-                    &["sen", "reconcile", "--token", &token, "--complete", "JSON"],
-                    "it completed, with this result",
-                )
-                .purpose(Purpose::Settle),
-                command(
-                    &["sen", "reconcile", "--token", &token, "--reset"],
-                    "it never happened: the next caller runs it",
-                )
-                .purpose(Purpose::Settle),
-            ]
+            let settle = |why: &str| {
+                let next = NextCommand::new(&["sen", "reconcile"], why).purpose(Purpose::Settle);
+                match lease.fencing_token {
+                    Some(token) => next.option("--token", &token.to_string()),
+                    None => next.option_mark("--token", "token"),
+                }
+            };
+            let completed = settle("it completed, with this result").option_mark("--complete", "json");
+            let never = settle("it never happened: the next caller runs it").with(&["--reset"]);
+            vec![history, completed.id(&lease.key), never.id(&lease.key)]
         }
         State::Stalled if async_ttl(lease).is_some() => {
             vec![command(&["sen", "wait"], "until it ends, or its hard limit passes"), history]
@@ -342,10 +336,12 @@ fn usual(lease: &Lease, state: State) -> Vec<NextCommand> {
         State::Stalled => vec![
             command(&["sen", "wait"], "until it ends, or its hard limit passes"),
             history,
-            command(
-                &["sen", "reconcile", "--before-hard-ttl", "--reason", "WHY"],
+            NextCommand::new(
+                &["sen", "reconcile", "--before-hard-ttl"],
                 "once you know that its worker is dead: take it over before that",
             )
+            .option_mark("--reason", "reason")
+            .id(&lease.key)
             .purpose(Purpose::GiveUp),
         ],
         State::Unreadable => vec![command(&["sen", "inspect", "-o", "json"], "every fact of it, for a ticket")],

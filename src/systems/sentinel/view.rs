@@ -211,16 +211,14 @@ fn attention(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
         return None;
     }
     let text = match state {
-        State::Uncertain => "execution began and nobody is entitled to finish it",
+        State::Uncertain => "started, no live owner: outcome unknown",
         State::Stalled => "lease expired before its hard limit; the worker may be alive",
         State::Reconciling => "taken over by an operator and not settled",
         State::Unreadable => "the row cannot be judged",
         State::Free | State::Held | State::Alive | State::Completed => return None,
     };
     let age = count.oldest.filter(|oldest| oldest.is_finite());
-    let age = age
-        .map(|oldest| format!(", the oldest unchanged for {}", humane(now.micros_since(oldest))))
-        .unwrap_or_default();
+    let age = age.map(|oldest| format!(", oldest {}", humane(now.micros_since(oldest)))).unwrap_or_default();
     let keys = if count.count == 1 { "key" } else { "keys" };
     Some(Attention {
         severity: state.severity(),

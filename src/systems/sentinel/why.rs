@@ -308,7 +308,7 @@ fn blocked(facts: &Facts<'_>, _: State) -> Option<Cause> {
     let name = if lock.application.is_empty() { String::new() } else { format!(" ({})", lock.application) };
     let what = if lock.table { "the table of leases" } else { "this row" };
     let text = format!(
-        "server process {}{name} has been {doing} for {} and holds {what}: whoever is to write it waits",
+        "server process {}{name} has been {doing} for {} and holds {what}: other writers wait",
         lock.pid,
         humane(lock.age)
     );

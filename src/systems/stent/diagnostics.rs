@@ -74,7 +74,7 @@ fn checks(orphans: &Orphans) -> Vec<Check> {
         orphans.letters_without_execution,
         Severity::Warning,
         [
-            "dead letter belongs to an execution that is gone: a replay of it can only fail",
+            "dead letter belongs to an execution that no longer exists: a replay of it can only fail",
             "dead letters belong to executions that are gone: a replay of them can only fail",
         ],
         "sen dlq list   # their standing is execution_gone; sen dlq discard ID --export FILE removes one",
@@ -83,7 +83,7 @@ fn checks(orphans: &Orphans) -> Vec<Check> {
         orphans.tasks_without_execution,
         Severity::Warning,
         [
-            "task belongs to an execution that is gone: a worker that takes it can only fail it",
+            "task belongs to an execution that no longer exists: a worker that takes it can only fail it",
             "tasks belong to executions that are gone: a worker that takes one can only fail it",
         ],
         "sen task list",
@@ -98,7 +98,7 @@ fn checks(orphans: &Orphans) -> Vec<Check> {
         "sen task list --state failed",
     );
     if checks.is_empty() {
-        checks.push(Check::new(Severity::Ok, topic, "every task and letter has its execution"));
+        checks.push(Check::new(Severity::Ok, topic, "every task and dead letter has its execution"));
     }
     checks
 }

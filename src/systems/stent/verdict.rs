@@ -178,7 +178,7 @@ pub fn judge(look: &Whole, now: Wall, zone: &Zone) -> Verdict {
         evidence.push(if answered {
             format!("signal {name} is not marked as taken, but its wait has its answer: if it was sent after that, it is never read")
         } else {
-            format!("signal {name} was sent and nobody has taken it yet")
+            format!("signal {name} was sent and not consumed yet")
         });
     }
     if !look.letters.is_empty() {
@@ -186,7 +186,7 @@ pub fn judge(look: &Whole, now: Wall, zone: &Zone) -> Verdict {
             1 => "one dead letter".into(),
             count => format!("{count} dead letters"),
         };
-        evidence.push(format!("{letters} of it: `sen dlq show ID` says what a replay would come to"));
+        evidence.push(format!("{letters} of it: `sen dlq show ID` says whether it can be replayed"));
     }
     evidence.extend(look.execution.unreadable.iter().map(|what| format!("unreadable: {what}")));
     Verdict {
@@ -214,7 +214,7 @@ fn summary(look: &Whole, state: State, now: Wall) -> String {
         State::Failed if !cancelled::stopped_in(look).is_empty() => {
             "it was cancelled, and its orchestrator then ended with an error"
         }
-        State::Failed => "its orchestrator raised an exception and was given up on",
+        State::Failed => "its orchestrator raised an exception and failed permanently",
         State::TimedOut => "its expiry passed before it was done",
         State::Cancelled => "it was cancelled",
         State::Cancelling => "its cancellation was requested",
@@ -342,8 +342,8 @@ fn next(look: &Whole, state: State, now: Wall) -> Vec<NextCommand> {
             let waits =
                 look.tasks.iter().filter(|task| task.kind == TaskKind::Signal && task.state == TaskState::Pending);
             for step in waits.filter_map(|task| task.step_name.as_deref()?.strip_prefix("signal:")) {
-                let signal = NextCommand::new(&["sen", "exec", "signal"], "wake it, with JSON of yours");
-                next.push(signal.id(id).id(step).id("JSON").purpose(Purpose::Run));
+                let signal = NextCommand::new(&["sen", "exec", "signal"], "wake it, with its payload");
+                next.push(signal.id(id).id(step).mark("json").purpose(Purpose::Run));
             }
         }
         State::Stranded if look.completed_root().is_some() => {
@@ -425,8 +425,8 @@ pub fn judge_task(task: &Task, look: &Look, now: Wall, zone: &Zone) -> Verdict {
     if let (State::Waiting, Some(execution), Some(signal)) =
         (state, &task.execution_id, task.step_name.as_deref().and_then(|step| step.strip_prefix("signal:")))
     {
-        let wake = NextCommand::new(&["sen", "exec", "signal"], "wake it, with JSON of yours");
-        next.push(wake.id(execution).id(signal).id("JSON").purpose(Purpose::Run));
+        let wake = NextCommand::new(&["sen", "exec", "signal"], "wake it, with its payload");
+        next.push(wake.id(execution).id(signal).mark("json").purpose(Purpose::Run));
     }
     if let Some(execution) = &task.execution_id {
         next.push(NextCommand::new(&["sen", "exec", "show"], "its execution").id(execution));
@@ -450,7 +450,7 @@ fn task_summary(task: &Task, state: State) -> &'static str {
         (State::Failed, _) if cancelled::stopped(task) => {
             "a cancel stopped it; it may still be running or have happened"
         }
-        (State::Failed, _) => "it raised an exception and was given up on",
+        (State::Failed, _) => "it raised an exception and failed permanently",
         (State::Lost, _) => {
             "running, but its lease expired: its worker is probably lost, and the next one to poll runs it again"
         }

@@ -241,7 +241,7 @@ fn letter(letter: &DeadTask, clock: &Clock<'_>) -> Record {
         ("reason", Value::text(letter.reason.clone())),
     ];
     let lead = fields.len();
-    let mut evidence = vec!["its row in `tasks` is gone".to_owned()];
+    let mut evidence = vec!["its row in `tasks` no longer exists".to_owned()];
     match letter.data.as_deref().map(dump::parse) {
         Some(Dump::Task { task, .. }) => {
             let (told, _) = task_fields(&task, clock);
@@ -249,7 +249,7 @@ fn letter(letter: &DeadTask, clock: &Clock<'_>) -> Record {
         }
         Some(Dump::Repr) => {
             evidence.push(
-                "it was written by senpuki 0.1.x as text, and the row of its task is gone: it cannot be replayed"
+                "it was written by senpuki 0.1.x as text, and the row of its task no longer exists: it cannot be replayed"
                     .into(),
             );
             fields.push(("data", Value::text(letter.data.clone())));

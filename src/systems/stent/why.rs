@@ -43,9 +43,7 @@ fn name(task: &Task) -> &str {
 }
 
 fn queue(task: &Task) -> String {
-    task.queue
-        .as_deref()
-        .map_or_else(|| "no queue (any worker's)".into(), |queue| format!("queue {}", text::named(queue)))
+    task.queue.as_deref().map_or_else(|| "the default queue".into(), |queue| format!("queue {}", text::named(queue)))
 }
 
 fn tasks_of(count: i64) -> String {
@@ -166,7 +164,7 @@ fn outlived(look: &Look) -> Option<Cause> {
         let text = "it is a dead letter, and its execution has completed without it";
         let next = NextCommand::new(&["sen", "dlq", "discard"], "if its effect is not missed")
             .id(&letter.id)
-            .with(&["--export", "FILE"]);
+            .option_mark("--export", "file");
         Cause::stated("outlived", &["dead_tasks.id", "executions.state"], Severity::Pending, text).with_next(vec![next])
     })
 }
@@ -405,10 +403,10 @@ fn signals(whole: &Whole, now: Wall) -> Vec<Cause> {
                         text::named(signal),
                         humane(since(sent.created_at, now))
                     );
-                    let next = NextCommand::new(&["sen", "exec", "signal"], "send it again, with your JSON")
+                    let next = NextCommand::new(&["sen", "exec", "signal"], "send it again, with its payload")
                         .id(id)
                         .id(signal)
-                        .id("JSON")
+                        .mark("json")
                         .with(&["--replace"])
                         .purpose(Purpose::Run);
                     let stated_by = &["signals.consumed", "signals.created_at", "tasks.state"];
@@ -422,10 +420,10 @@ fn signals(whole: &Whole, now: Wall) -> Vec<Cause> {
                         humane(waited),
                         text::named(signal)
                     );
-                    let next = NextCommand::new(&["sen", "exec", "signal"], "send it, with your JSON")
+                    let next = NextCommand::new(&["sen", "exec", "signal"], "send it, with its payload")
                         .id(id)
                         .id(signal)
-                        .id("JSON")
+                        .mark("json")
                         .purpose(Purpose::Run);
                     Cause::likely("signal_never_sent", severity, text).with_next(vec![next])
                 }

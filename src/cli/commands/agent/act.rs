@@ -61,7 +61,7 @@ pub struct Targets {
     #[command(flatten)]
     pub matching: Matching,
 
-    /// With --all: at most so many, those submitted first
+    /// With --all: maximum number of tasks, first submitted first
     #[arg(long, value_name = "N", requires = "all")]
     pub limit: Option<u64>,
 

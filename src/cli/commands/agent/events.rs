@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(value_name = "ID", add = Completes(Live::AgentTask))]
     pub task: Option<String>,
 
-    /// The newest so many; 0 for all
+    /// Maximum number of events, the newest (0 = unlimited)
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub limit: u64,
 

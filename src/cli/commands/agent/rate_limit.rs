@@ -81,7 +81,7 @@ pub struct SetArgs {
     #[arg(long, value_name = "N")]
     pub capacity: f64,
 
-    /// Stored beside them, and read by nobody
+    /// Stored beside them; no component reads it
     #[arg(long, value_name = "N")]
     pub refill_rate: Option<f64>,
 

@@ -21,25 +21,25 @@ Examples:
   sen dlq discard --group 3b1f0a92cc --older-than 30d --export gone.jsonl --yes
   sen dlq discard --all --yes > gone.jsonl
 
-Every letter is written out as one JSON object a line before it is removed: to the file of --export, synced to disk, which \
-must not exist yet; without it to standard output, and what became of the letters is then said on standard error; a terminal keeps nothing and is refused.")]
+Every dead letter is written out as one JSON object a line before it is removed: to the file of --export, synced to disk, which \
+must not exist yet; without it to standard output, and the report is then on standard error; a terminal keeps nothing and is refused.")]
 pub struct Args {
-    /// The letters' ids
+    /// Dead letter ids
     #[arg(value_name = "ID", conflicts_with = "all", add = Completes(Live::DeadLetter))]
     pub ids: Vec<String>,
 
-    /// Every letter
+    /// Every dead letter
     #[arg(long)]
     pub all: bool,
 
     /// Only of this queue; `default` also means without one
-    #[arg(long, value_name = "NAME", help_heading = "Which letters", add = Completes(Live::Queue))]
+    #[arg(long, value_name = "NAME", help_heading = "Selection", add = Completes(Live::Queue))]
     pub queue: Option<String>,
 
     #[command(flatten)]
     which: DeadLetterFilter,
 
-    /// At most so many
+    /// Maximum number of dead letters (0 = unlimited)
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
 
@@ -64,7 +64,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     // On a terminal they would scroll away and be lost.
     let export = args.export.as_ref().filter(|path| path.as_os_str() != "-");
     if export.is_none() && !args.options.only_plans() && session.prints_to_terminal() {
-        return Err(Error::usage("the letters are written out before they are removed, and a terminal keeps nothing")
+        return Err(Error::usage("dead letters are written out before they are removed, and a terminal keeps nothing")
             .with_hint("name a new file with --export FILE, or redirect standard output"));
     }
     let database = args.options.database(session).await?;
@@ -109,7 +109,7 @@ fn create(path: &Path) -> Result<File> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(path).map_err(|error| {
         let failed = Error::new(ErrorKind::Io, format!("cannot create {}", path.display()));
-        let hint = "the letters go into a new file, and nothing is removed that could not be written";
+        let hint = "the dead letters go into a new file, and nothing is removed that could not be written";
         failed.with_source(error).with_hint(hint)
     })?;
     // The directory entry must be durable as well.

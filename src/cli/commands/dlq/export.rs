@@ -20,22 +20,22 @@ Examples:
 
 Nothing is changed. Payloads are as the system keeps them (of Stent: base64 of the codec's bytes), whatever -o says.")]
 pub struct Args {
-    /// The letters' ids
+    /// Dead letter ids
     #[arg(value_name = "ID", conflicts_with = "all", add = Completes(Live::DeadLetter))]
     pub ids: Vec<String>,
 
-    /// Every letter
+    /// Every dead letter
     #[arg(long)]
     pub all: bool,
 
     /// Only of this queue; `default` also means without one
-    #[arg(long, value_name = "NAME", help_heading = "Which letters", add = Completes(Live::Queue))]
+    #[arg(long, value_name = "NAME", help_heading = "Selection", add = Completes(Live::Queue))]
     pub queue: Option<String>,
 
     #[command(flatten)]
     which: DeadLetterFilter,
 
-    /// At most so many
+    /// Maximum number of dead letters (0 = unlimited)
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
 

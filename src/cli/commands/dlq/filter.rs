@@ -20,7 +20,7 @@ const KINDS: [&str; 5] = ["orchestrator", "activity", "outbox", "inbox", "agent_
 
 /// Which letters.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Which letters")]
+#[command(next_help_heading = "Selection")]
 pub struct DeadLetterFilter {
     /// Only of this system
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(SYSTEMS))]
@@ -42,7 +42,7 @@ pub struct DeadLetterFilter {
     #[arg(long, value_name = "TEXT")]
     pub where_error: Option<String>,
 
-    /// Only those given up on by workers whose name begins so
+    /// Worker prefix: only those dead-lettered by these workers
     #[arg(long, value_name = "TEXT", add = Completes(Live::Worker))]
     pub worker: Option<String>,
 
@@ -61,7 +61,7 @@ pub struct DeadLetterFilter {
 
 impl DeadLetterFilter {
     /// Whether it says which letters at all.
-    fn is_empty(&self, queue: Option<&String>) -> bool {
+    pub fn is_empty(&self, queue: Option<&String>) -> bool {
         let Self { system: _, group, kind, step, where_error, worker, older_than, since, until } = self;
         let texts = [step, where_error, worker];
         group.is_empty()
@@ -99,7 +99,7 @@ impl DeadLetterFilter {
     /// Refuses an act on letters that nobody named.
     pub fn named(&self, ids: &[String], queue: Option<&String>, all: bool) -> Result<()> {
         if ids.is_empty() && !all && self.is_empty(queue) {
-            return Err(Error::usage("which letters? none are named")
+            return Err(Error::usage("no dead letters selected")
                 .with_hint("give ids, --group or another filter, or --all; `sen dlq groups` shows what there is"));
         }
         Ok(())
@@ -194,7 +194,7 @@ pub async fn planned<'a>(
         let names: Vec<&str> =
             plans.iter().map(|(name, ..)| *name).chain(refused.iter().map(|(name, _)| *name)).collect();
         return Err(Error::usage(format!(
-            "letters of {} match; one system at a time is acted on",
+            "dead letters of {} match; acts are on one system at a time",
             names.join(" and ")
         ))
         .with_hint(format!("choose with --system {}", names[0])));

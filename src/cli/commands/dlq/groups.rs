@@ -22,13 +22,13 @@ Errors that differ only in ids, numbers and quoted values are one: `order 77 los
 A group's name is the same tomorrow and on every machine: sen dlq replay --group NAME")]
 pub struct Args {
     /// Only of this queue; `default` also means without one
-    #[arg(long, value_name = "NAME", help_heading = "Which letters", add = Completes(Live::Queue))]
+    #[arg(long, value_name = "NAME", help_heading = "Selection", add = Completes(Live::Queue))]
     pub queue: Option<String>,
 
     #[command(flatten)]
     which: DeadLetterFilter,
 
-    /// At most so many; 0 for all
+    /// Maximum number of rows (0 = unlimited)
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub limit: u64,
 

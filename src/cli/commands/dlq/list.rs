@@ -21,10 +21,10 @@ Examples:
   sen dlq list --since 1h --where-error 'card declined'
   sen dlq list --limit 0 -o jsonl > letters.jsonl  all of them, streamed
 
-STANDING says what a replay would come to: `replayable`, or why a letter is left alone.")]
+STANDING says whether it can be replayed: `replayable`, or why it is skipped.")]
 pub struct Args {
     /// Only of this queue; `default` also means without one
-    #[arg(long, value_name = "NAME", help_heading = "Which letters", add = Completes(Live::Queue))]
+    #[arg(long, value_name = "NAME", help_heading = "Selection", add = Completes(Live::Queue))]
     pub queue: Option<String>,
 
     #[command(flatten)]
@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(long)]
     pub oldest_first: bool,
 
-    /// At most so many; 0 for all, streamed
+    /// Maximum number of rows (0 = unlimited, streamed)
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub limit: u64,
 
@@ -81,7 +81,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         left -= keep as u64;
         let note = more.then(|| {
             format!(
-                "more letters match; these are {limit} of them (--limit 0 lists all, `sen dlq groups` sums them up)"
+                "more dead letters match; {limit} shown (--limit 0 lists all, `sen dlq groups` sums them up)"
             )
         });
         Ok(Batch { rows: letters.into_iter().map(letter_row).collect(), note })

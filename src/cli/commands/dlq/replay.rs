@@ -8,6 +8,7 @@ use super::filter::{DeadLetterFilter, dead_letter_systems, planned};
 use crate::completion::live::{Completes, Live};
 use crate::commands::act::{ActionOptions, apply};
 use crate::commands::related;
+use crate::consent;
 use crate::session::Session;
 use crate::views::CommandOutput;
 
@@ -21,27 +22,27 @@ Examples:
   sen dlq replay --all --rate 50/s --yes
   sen dlq replay --all --queue slow --limit 1000 --newest-first --yes
 
-The set is fixed when the command starts: what dies later is not touched. Each letter becomes a task whose id follows from \
-the letter, in one transaction with the letter's removal, so that two operators, a retry or a lost connection cannot run it \
-twice; the task that died keeps its id. Letters whose replay makes no sense are named and left alone unless --force is given. \
-The original tool replaying the same letters at the same time can still copy them: such copies are reported, exit code 3.")]
+The set is fixed when the command starts: what dies later is not touched. Each dead letter becomes a task whose id follows from \
+the dead letter, in one transaction with its removal, so that two operators, a retry or a lost connection cannot run it \
+twice; the task that died keeps its id. Dead letters whose replay makes no sense are named and skipped unless --force is given. \
+The original tool replaying the same dead letters at the same time can still copy them: such copies are reported, exit code 3.")]
 pub struct Args {
-    /// The letters' ids
+    /// Dead letter ids
     #[arg(value_name = "ID", conflicts_with = "all", add = Completes(Live::DeadLetter))]
     pub ids: Vec<String>,
 
-    /// Every letter
+    /// Every dead letter
     #[arg(long)]
     pub all: bool,
 
     /// Only of this queue; `default` also means without one
-    #[arg(long, value_name = "NAME", help_heading = "Which letters", add = Completes(Live::Queue))]
+    #[arg(long, value_name = "NAME", help_heading = "Selection", add = Completes(Live::Queue))]
     pub from_queue: Option<String>,
 
     #[command(flatten)]
     which: DeadLetterFilter,
 
-    /// At most so many
+    /// Maximum number of dead letters (0 = unlimited)
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
 
@@ -53,7 +54,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME", add = Completes(Live::Queue))]
     pub queue: Option<String>,
 
-    /// Not more than so many: 50/s, 600/m or 10000/h
+    /// Maximum rate: 50/s, 600/m or 10000/h
     #[arg(long, value_parser = rate, value_name = "N/s")]
     pub rate: Option<f64>,
 
@@ -61,7 +62,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub batch: Option<u32>,
 
-    /// Also those whose replay makes no sense (see the plan for what then happens)
+    /// Also those that would be skipped (the plan says what then happens)
     #[arg(long)]
     pub force: bool,
 
@@ -91,13 +92,16 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     filter.limit = args.limit.filter(|limit| *limit > 0);
     filter.newest_first = args.newest_first;
     let options = ReplayOptions { queue: args.queue, batch: args.batch, rate: args.rate, force: args.force };
-    let database = args.options.database(session).await?;
+    let narrowed = args.all || args.force || !args.which.is_empty(args.from_queue.as_ref());
+    let mut acting = args.options;
+    let database = acting.database(session).await?;
     let dead_letter_systems = dead_letter_systems(&database, args.which.system.as_deref()).await?;
     let (mut action, letters) =
         planned(&dead_letter_systems, &filter, async |letters, filter| letters.plan_replay(filter, &options).await).await?;
     let related = unsettled::of_letters(&database, letters, &filter).await?;
-    related::warn(action.plan_mut(), related, &args.options, session);
-    apply(action, &args.options, session).await
+    acting.yes |= !narrowed && consent::by_whole_id(session, &*action, &args.ids);
+    related::warn(action.plan_mut(), related, &acting, session);
+    apply(action, &acting, session).await
 }
 
 #[cfg(test)]

@@ -12,14 +12,14 @@ use crate::exit::Exit;
 use crate::session::Session;
 use crate::views::{CommandOutput, DetailsView, View};
 
-/// Show a dead letter: what it was to do, why it died, and what a replay would come to
+/// Show a dead letter: its work, why it failed, and whether it can be replayed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sen dlq show 4f0c1f6e-5a52-4a53-93f1-2f6b5ad1f3c0
   sen dlq show -o json 4f0c1f6e-5a52-4a53-93f1-2f6b5ad1f3c0 | jq .args")]
 pub struct Args {
-    /// The letter's id, which is the id of the task that died
+    /// The dead letter id, which is the id of the task that failed
     #[arg(required = true, value_name = "ID", add = Completes(Live::DeadLetter))]
     pub ids: Vec<String>,
 

@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', value_name = "STATE,…", value_parser = PossibleValuesParser::new(stent::acts::rules::ENDED))]
     pub state: Vec<String>,
 
-    /// At most so many, the oldest first
+    /// Maximum number of executions, oldest first (0 = unlimited)
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
 

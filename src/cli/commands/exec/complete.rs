@@ -9,7 +9,7 @@ use crate::commands::act::{ActionOptions, apply};
 use crate::session::Session;
 use crate::views::CommandOutput;
 
-/// Complete a stranded execution with the stored result of its root task
+/// Complete a stuck execution with the stored result of its root task
 ///
 /// A worker that dies between "task completed" and "execution completed" leaves an execution that nothing ends although its
 /// work is done. Refused unless the root task is completed with a result, for at least a minute, and the execution has not

@@ -42,7 +42,7 @@ pub struct Args {
     #[arg(long, value_name = "TAG")]
     pub tag: Option<String>,
 
-    /// Only those of which a worker whose name begins so has had a task
+    /// Worker prefix: only executions with a task claimed by these workers
     #[arg(long, value_name = "TEXT", add = Completes(Live::Worker))]
     pub worker: Option<String>,
 

@@ -33,7 +33,7 @@ pub async fn publish(target: Option<Target>, session: &Session) {
     let announced = session.announced();
     let Some(target) = target.filter(|_| !announced.is_empty()) else { return };
     if let Err(error) = send(&target, &announced, session).await {
-        session.warn(format!("done, but nobody was notified ({error}): workers see it when they look next"));
+        session.warn(format!("done, but the notification failed ({error}): workers see the change at their next poll"));
     }
 }
 

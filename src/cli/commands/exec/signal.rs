@@ -12,7 +12,7 @@ use crate::views::CommandOutput;
 
 /// Send a signal to an execution and wake what waits for it
 ///
-/// A signal that nothing waits for yet is kept until something does. One that nobody has read is not overwritten unless
+/// A signal that nothing waits for yet is kept until something does. An unread one is not overwritten unless
 /// --replace is given. Where the execution is at work, sen watches for two seconds that a wait which began at the very moment
 /// is woken, too.
 #[derive(Debug, clap::Args)]
@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(value_name = "JSON", default_value = "null", allow_hyphen_values = true)]
     pub payload: String,
 
-    /// Put it in the place of one that nobody has read
+    /// Replace an unread signal of the same name
     #[arg(long)]
     pub replace: bool,
 

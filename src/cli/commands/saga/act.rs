@@ -88,7 +88,7 @@ pub struct AbortArgs {
     targets: Targets,
 }
 
-/// Make sagas due that no poll picks up: active, without a deadline, unchanged for a while
+/// Make stuck sagas due: active but without a deadline, so no worker will ever poll them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -102,7 +102,7 @@ pub struct UnstickArgs {
     #[arg(long, value_parser = span, default_value = "1m", value_name = "SPAN")]
     unchanged_for: Duration,
 
-    /// Watch whether the saga goes on, for at most so long [default: 30s]
+    /// Watch whether the saga goes on, for at most this long [default: 30s]
     #[arg(long, value_parser = span, value_name = "SPAN", num_args = 0..=1, require_equals = true, default_missing_value = "30s")]
     verify: Option<Duration>,
 
@@ -166,7 +166,7 @@ pub struct Targets {
     #[command(flatten)]
     pub matching: Matching,
 
-    /// With --all: at most so many, those unchanged longest first
+    /// With --all: maximum number of sagas, oldest change first
     #[arg(long, value_name = "N", requires = "all")]
     pub limit: Option<u64>,
 

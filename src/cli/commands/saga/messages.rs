@@ -100,7 +100,7 @@ struct List {
     #[arg(long, value_delimiter = ',', value_name = "STATE,…", value_parser = choice::<MessageState>())]
     state: Vec<MessageState>,
 
-    /// Only what failed, or was taken by somebody ten minutes ago and never finished
+    /// Only what failed, or was claimed over ten minutes ago and never finished
     #[arg(long)]
     stuck: bool,
 
@@ -151,7 +151,7 @@ struct Requeue {
     #[arg(long, value_name = "TABLE")]
     table: Option<String>,
 
-    /// With --all: at most so many, those unchanged longest first
+    /// With --all: maximum number of messages, oldest change first
     #[arg(long, value_name = "N", requires = "all")]
     limit: Option<u64>,
 

@@ -42,7 +42,7 @@ pub struct Args {
     #[arg(long, value_name = "TAG")]
     pub tag: Option<String>,
 
-    /// Only claimed last by a worker whose name begins so
+    /// Worker prefix: only tasks claimed last by these workers
     #[arg(long, value_name = "TEXT", add = Completes(Live::Worker))]
     pub worker: Option<String>,
 

@@ -189,14 +189,12 @@ fn attention(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
         State::OutOfAttempts => "no attempts are left",
         State::OverCostLimit => "more was spent than the limit allows",
         State::Retrying => "marked for a retry that no worker makes",
-        State::Failed => "nothing will try them again by itself",
+        State::Failed => "not retried automatically",
         State::Unreadable => "the hash cannot be judged",
         State::Queued | State::Running | State::Cancelled | State::Completed => return None,
     };
     let age = count.oldest.filter(|oldest| oldest.is_finite());
-    let age = age
-        .map(|oldest| format!(", the oldest unchanged for {}", humane(now.micros_since(oldest))))
-        .unwrap_or_default();
+    let age = age.map(|oldest| format!(", oldest {}", humane(now.micros_since(oldest)))).unwrap_or_default();
     let tasks = if count.count == 1 { "task" } else { "tasks" };
     Some(Attention {
         severity: state.severity(),

@@ -54,7 +54,9 @@ pub(super) fn summary(saga: &Saga, steps: &[Entry], state: State, model: Option<
             workers are far behind"
                 .into()
         }
-        State::TimedOut => "its wait for an event was over before one was applied; it goes no further by itself".into(),
+        State::TimedOut => {
+            "its wait for an event was over before one was applied; it does not continue automatically".into()
+        }
         State::Failed if saga.step > 0 => {
             format!(
                 "failed permanently; {} {} done and not rolled back{}",
@@ -283,7 +285,7 @@ pub(super) fn next(saga: &Saga, steps: &[Entry], state: State, beside: Beside) -
             NextCommand::new(&["sen", "saga", "skip"], "go on without the step, with an output you give")
                 .id(&saga.id)
                 .purpose(Purpose::Run)
-                .with(&["--result", "JSON"]),
+                .option_mark("--result", "json"),
         ],
         State::WaitingRetry | State::Due if saga.status == Status::CompensatingSuspended => {
             rollback().into_iter().collect()
@@ -298,7 +300,7 @@ pub(super) fn next(saga: &Saga, steps: &[Entry], state: State, beside: Beside) -
             if let Some(id) = saga.awaiting.as_ref().and_then(|awaiting| awaiting.correlation.as_deref()) {
                 next = next.option("--correlation", id);
             }
-            vec![next.with(&["--payload", "JSON"])]
+            vec![next.option_mark("--payload", "json")]
         }
         State::Overdue => {
             vec![NextCommand::new(&["sen", "saga", "list", "--state", "overdue"], "the others that are due")]

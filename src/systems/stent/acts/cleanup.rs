@@ -117,7 +117,7 @@ fn became(id: &str, at: usize, done: &Places) -> Item {
     } else if done.kept.contains(&at) {
         item(id, Outcome::Changed, suppressed(TABLES))
     } else {
-        item(id, Outcome::Changed, "it has changed since it was looked at, or somebody holds it: left alone")
+        item(id, Outcome::Changed, "it has changed since it was looked at, or is locked: skipped")
     }
 }
 

@@ -40,11 +40,17 @@ impl Stent {
         ids: &[String],
         verify: Option<Duration>,
     ) -> Result<Box<dyn PreparedAction + '_>> {
+<<<<<<< HEAD
         let mut plan = self.plan_of(ids);
+=======
+        // It ends work that may be alive.
+        let summary = format!("cancel {}", many(ids.len() as u64, "execution"));
+        let mut plan = Plan::new(summary, self.store.database(), Risk::Dangerous);
+>>>>>>> h-consent
         let mut targets = Vec::new();
         for id in ids {
             let Some(whole) = self.whole(id).await? else {
-                plan.refused.push(item(id, Outcome::Missing, "there is no such execution"));
+                plan.refused.push(item(id, Outcome::Missing, "no such execution"));
                 continue;
             };
             let execution = &whole.execution;
@@ -62,12 +68,17 @@ impl Stent {
     }
 
     pub(super) async fn plan_complete(&self, ids: &[String]) -> Result<Box<dyn PreparedAction + '_>> {
+<<<<<<< HEAD
         let mut plan = self.plan_of(ids);
+=======
+        let summary = format!("complete {}", many(ids.len() as u64, "execution"));
+        let mut plan = Plan::new(summary, self.store.database(), Risk::Safe.of(ids.len()));
+>>>>>>> h-consent
         let mut targets = Vec::new();
         for id in ids {
             let look = self.store.find(id, 0, false).await?;
             let Some(whole) = look.execution else {
-                plan.refused.push(item(id, Outcome::Missing, "there is no such execution"));
+                plan.refused.push(item(id, Outcome::Missing, "no such execution"));
                 continue;
             };
             match rules::complete(&whole, self.zone.wall(look.now)) {
@@ -81,6 +92,7 @@ impl Stent {
         Ok(self.prepared(plan, ExecutionAct::Complete, targets))
     }
 
+<<<<<<< HEAD
     fn plan_of(&self, ids: &[String]) -> Plan {
         let risk = if ids.len() > 1 { Risk::Dangerous } else { Risk::Safe };
         Plan::new(self.store.database(), risk)
@@ -93,6 +105,16 @@ impl Stent {
         };
         let summary = |count| format!("{what} {}", many(count, "execution"));
         Prepared::boxed(self, plan, ExecutionAction { act, targets }, summary)
+=======
+    fn prepared(
+        &self,
+        mut plan: Plan,
+        act: ExecutionAct,
+        targets: Vec<ExecutionTarget>,
+    ) -> Box<dyn PreparedAction + '_> {
+        plan.targets = targets.len() as u64;
+        Prepared::boxed(self, plan, ExecutionAction { act, targets })
+>>>>>>> h-consent
     }
 
     /// Makes the change of one execution.
@@ -190,11 +212,11 @@ impl Stent {
                 Some("cancelled") => {}
                 Some(state) => {
                     let why = format!(
-                        "it was cancelled, and a worker that was at it has overwritten that: it is {state} now"
+                        "it was cancelled, and the worker that was running it has overwritten that: it is {state} now"
                     );
                     return item(id, Outcome::Changed, why);
                 }
-                None => return item(id, Outcome::Changed, "it was cancelled, and is gone now"),
+                None => return item(id, Outcome::Changed, "it was cancelled, and no longer exists"),
             }
             let open = told_of + running.iter().filter(|task| !watched.written.contains(task)).count();
             let now = Uptime::now();
@@ -238,7 +260,7 @@ impl Stent {
                     format!("it has changed since it was looked at: it is {} now; nothing was written", state.as_str()),
                 )
             }
-            Ok(None) => item(id, Outcome::Missing, "it is gone"),
+            Ok(None) => item(id, Outcome::Missing, "it no longer exists"),
             Err(error) => item(id, Outcome::Changed, format!("it has changed, and cannot be read now: {error}")),
         }
     }
@@ -263,7 +285,14 @@ impl Stent {
                 "this version of the tables has no signals (before senpuki 0.2)",
             ));
         }
+<<<<<<< HEAD
         let mut plan = Plan::new(self.store.database(), Risk::Safe);
+=======
+        let summary = format!("send the signal {} to 1 execution", named(name));
+        // A signal that is replaced is lost.
+        let risk = if replace { Risk::Dangerous } else { Risk::Safe };
+        let mut plan = Plan::new(summary, self.store.database(), risk);
+>>>>>>> h-consent
         let mut targets = Vec::new();
         match self.signallable(id, name, replace).await? {
             Ok(target) => targets.push(target),
@@ -276,7 +305,7 @@ impl Stent {
     /// The execution that a signal can be sent to, as it is now, or why it cannot.
     async fn signallable(&self, id: &str, name: &str, replace: bool) -> Result<Result<ExecutionTarget, Item>> {
         let Some(whole) = self.whole(id).await? else {
-            return Ok(Err(item(id, Outcome::Missing, "there is no such execution")));
+            return Ok(Err(item(id, Outcome::Missing, "no such execution")));
         };
         Ok(match rules::signal(&whole.execution, &whole.tasks, &whole.signals, name, replace) {
             Ok(warnings) => {

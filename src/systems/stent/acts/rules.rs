@@ -154,12 +154,9 @@ pub fn signal(
         && there.consumed != Some(true)
     {
         if !replace {
-            return Err(format!(
-                "a signal {} is there that nobody has read yet; --replace puts this one in its place",
-                named(name)
-            ));
+            return Err(format!("an unread signal {} exists already; --replace replaces it", named(name)));
         }
-        warnings.push("it takes the place of one that nobody has read".into());
+        warnings.push("it replaces an unread signal".into());
     }
     let step = signal_step(name);
     let waits = tasks.iter().find(|task| task.kind == TaskKind::Signal && task.step_name.as_deref() == Some(&step));

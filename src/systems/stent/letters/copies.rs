@@ -39,13 +39,13 @@ impl StentLetters {
                 for (ours, other) in copies {
                     let task = names::task(&other);
                     let why = format!(
-                        "a second task that does the work of {ours}: probably another tool replayed the letter, too"
+                        "a second task that does the work of {ours}: probably another tool replayed the dead letter, too"
                     );
                     report.items.push(Item::new(task, Outcome::Changed, why));
                 }
             }
             Err(error) => {
-                observer.say(&format!("whether another tool replayed the same letters could not be seen: {error}"));
+                observer.say(&format!("cannot see whether another tool replayed the same dead letters: {error}"));
             }
         }
     }

@@ -70,7 +70,7 @@ impl Targets for Removals<'_> {
                     continue;
                 }
                 Some(_) => (Outcome::Changed, "it has died again meanwhile"),
-                None => (Outcome::Missing, "it is gone already"),
+                None => (Outcome::Missing, "it no longer exists"),
             };
             items[at] = Some(Item::new(dead_letter(&letter.id), gone.0, gone.1));
         }

@@ -74,8 +74,6 @@ impl StentLetters {
             (taken, replayability)
         };
         let gathered = self.gather(filter, judge).await?;
-        let single = !filter.ids.is_empty() && gathered.chosen.len() <= 1;
-        let risk = if options.force || !single { Risk::Dangerous } else { Risk::Safe };
         let mut warnings = Vec::new();
         if gathered.orchestrators > 0 {
             warnings.push(format!(
@@ -102,25 +100,31 @@ impl StentLetters {
             .map_or_else(|| "replay".into(), |queue| format!("replay into queue {}", named(queue)));
         let activities = gathered.activities > 0;
         let act = LetterAct::Replay { options: options.clone(), activities };
-        self.finish((verb, act), risk, gathered, warnings).await
+        self.finish((verb, act), gathered, warnings).await
     }
 
     pub(super) async fn prepare_discard(&self, filter: &LetterFilter) -> Result<Box<dyn PreparedAction + '_>> {
         let gathered = self.gather(filter, |_| (true, Replayability::Replayable)).await?;
         let warnings =
             vec!["the dead letters are removed for good, each after it has been written out whole".to_owned()];
-        self.finish(("discard".into(), LetterAct::Discard), Risk::Dangerous, gathered, warnings).await
+        self.finish(("discard".into(), LetterAct::Discard), gathered, warnings).await
     }
 
     async fn finish(
         &self,
         (verb, act): (String, LetterAct),
-        risk: Risk,
         gathered: Gathered,
         warnings: Vec<String>,
     ) -> Result<Box<dyn PreparedAction + '_>> {
         let replays = act != LetterAct::Discard;
+<<<<<<< HEAD
         let mut plan = Plan::new(self.store.database(), risk);
+=======
+        let number = gathered.chosen.len() as u64;
+        // What is replayed runs again, and what is discarded is gone.
+        let summary = format!("{verb} {}", many(number, "dead letter"));
+        let mut plan = Plan::new(summary, self.store.database(), Risk::Dangerous);
+>>>>>>> h-consent
         let moment = |wall: Option<Wall>| wall.map(|wall| self.zone.moment(wall));
         let (preview, more) = if replays { self.preview(&gathered.roots).await? } else { (Vec::new(), false) };
         let beyond = Beyond {
@@ -128,6 +132,11 @@ impl StentLetters {
             tasks: more.then_some(TASKS as u64),
         };
         plan.set = Some(Set {
+<<<<<<< HEAD
+=======
+            count: number,
+            single_id: gathered.chosen.get(0).filter(|_| number == 1).map(|only| only.id),
+>>>>>>> h-consent
             oldest: moment(gathered.oldest),
             newest: moment(gathered.newest),
             sample: self.sample(&gathered.chosen).await?,
@@ -186,7 +195,7 @@ impl StentLetters {
         let missing = filter.ids.iter().filter(|id| !gathered.seen.contains(id));
         if limit == u64::MAX {
             let missing: Vec<Item> = missing
-                .map(|id| Item::new(dead_letter(id), Outcome::Missing, "there is no such dead letter (any more)"))
+                .map(|id| Item::new(dead_letter(id), Outcome::Missing, "no such dead letter (any more)"))
                 .collect();
             gathered.refused.extend(missing);
         }

@@ -226,7 +226,7 @@ fn whereabouts(wanted: &DeadLetterRef, fact: Option<&Fact>, made: bool) -> Where
     match fact.filter(|fact| fact.moved_at == wanted.moved_at) {
         None if made => Settled(Outcome::AlreadyDone, "it has been replayed by another operator meanwhile"),
         None if fact.is_some() => Settled(Outcome::Changed, "it has been replayed and has died again meanwhile"),
-        None => Settled(Outcome::Missing, "it is gone: replayed by another tool, or discarded"),
+        None => Settled(Outcome::Missing, "it no longer exists: replayed by another tool, or discarded"),
         Some(_) if made => {
             Settled(Outcome::Changed, "the task of its replay is there already: it was replayed before and put back")
         }

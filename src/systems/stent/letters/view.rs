@@ -293,6 +293,6 @@ fn verdict(fact: &Fact, replayability: Replayability, group: &str, mut evidence:
         next.push(NextCommand::new(&["sen", "exec", "show"], "the execution it belongs to").id(execution));
     }
     let discard = NextCommand::new(&["sen", "dlq", "discard"], "give it up: it is written out first");
-    next.push(discard.id(&fact.id).with(&["--export", "FILE"]));
+    next.push(discard.id(&fact.id).option_mark("--export", "file"));
     Verdict { state: replayability.name(), severity: Severity::Warning, summary, evidence, next }
 }

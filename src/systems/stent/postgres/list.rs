@@ -237,7 +237,7 @@ async fn stream<T: Send + 'static>(
     let (head, rows) = link.snapshot_stream(&first, &Query::new(&long, params)).await?;
     if one(&head, |cells| cells.flag(1)) == Some(Some(false)) {
         let after = query.after.as_deref().unwrap_or_default();
-        return Err(Error::new(ErrorKind::NotFound, format!("no row {} for the page to begin behind", named(after))));
+        return Err(Error::new(ErrorKind::NotFound, format!("no row {} to start the page after", named(after))));
     }
     Ok(Rows { now: clock(&head), chunks: Box::pin(chunks(rows, move |row| make(&mut Cells::new(row)))) })
 }

@@ -218,7 +218,7 @@ fn parsed(db: &Connection, id: &str, data: Option<&str>) -> Result<Task> {
             }
         }
         Dump::Repr => one(db, REMEMBERED, [id], rows::task)?
-            .ok_or_else(|| odd("it is text of senpuki 0.1.x, and the row of its task is gone".into())),
+            .ok_or_else(|| odd("it is text of senpuki 0.1.x, and the row of its task no longer exists".into())),
         Dump::Unreadable(why) => Err(odd(why)),
     }
 }

@@ -166,7 +166,7 @@ async fn stream<T: Send + 'static>(
     let after = query.after.clone();
     let now = snapshot(db, move |db, _, now| match after {
         Some(after) if one(db, there, [&after], |_| ())?.is_none() => {
-            let text = format!("no row {} for the page to begin behind", named(&after));
+            let text = format!("no row {} to start the page after", named(&after));
             Err(Error::new(ErrorKind::NotFound, text))
         }
         _ => Ok(now),

@@ -102,7 +102,7 @@ fn queues(census: &Census, clock: &Clock<'_>) -> Section {
     };
     Section {
         name: "queues",
-        heading: "queues (- is any worker's)",
+        heading: "queues (\"-\" = default queue)",
         columns: QUEUES,
         rows: waiting_queues(census).into_iter().map(row).collect(),
     }
@@ -176,7 +176,7 @@ pub(crate) fn summary(census: &Census, zone: &Zone) -> Summary {
 fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
     let ago = |wall: Option<Wall>| {
         let micros = wall.map(|wall| clock.wall.as_micros().saturating_sub(wall.as_micros()).max(0));
-        micros.map_or_else(String::new, |micros| format!(", the oldest made {} ago", humane(micros)))
+        micros.map_or_else(String::new, |micros| format!(", oldest {}", humane(micros)))
     };
     let of = |state| sum(census.tasks.iter().filter(move |group| judged(group) == state));
     let lost = of(State::Lost);
@@ -187,7 +187,7 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
     let stranded = census.stranded;
     if stranded.count > 0 {
         let text = format!(
-            "{} probably stranded: unfinished, no open task left, unchanged for over a minute{}",
+            "{} stuck: unfinished, but no runnable task left, unchanged for over a minute{}",
             many(stranded.count, "execution"),
             ago(stranded.oldest)
         );
