@@ -1,14 +1,9 @@
-<<<<<<< HEAD
 //! Questions to the operator: whether to apply a plan, and what the outcome was. They go to stderr and are asked only where stdin
 //! and stderr are terminals; without them nothing is assumed.
-=======
-//! Asking a person: whether a plan may be carried out, and what really happened. Questions go to stderr and are only asked
-//! where stdin and stderr are terminals; nothing is ever inferred from a missing one.
 //!
 //! One rule: whatever can run work twice, acts on work that may be alive, or destroys something ([`Risk::Dangerous`], which
 //! the systems decide) shows its plan and asks, also for a single target; without a terminal it needs `--yes`. One exception,
 //! because runbooks and the original tools use it: [`by_whole_id`].
->>>>>>> h-consent
 
 use dialoguer::{Confirm, Input, Select};
 use sen_core::error::{Error, ErrorKind, Result};
@@ -28,8 +23,8 @@ const SAMPLE: usize = 5;
 /// in a script. The id is the consent.
 pub fn by_whole_id(session: &Session, action: &dyn PreparedAction, ids: &[String]) -> bool {
     let [id] = ids else { return false };
-    let set = action.plan().set.as_ref();
-    !session.can_ask() && set.is_some_and(|set| set.count == 1 && set.single_id.as_ref() == Some(id))
+    let plan = action.plan();
+    !session.can_ask() && plan.targets() == 1 && plan.set.as_ref().and_then(|set| set.single_id.as_ref()) == Some(id)
 }
 
 /// Consent to a plan: given in advance with `--yes`, not needed, or asked for.
@@ -166,11 +161,7 @@ pub enum Knowledge {
     NotYet,
 }
 
-<<<<<<< HEAD
-/// Shows the evidence and asks for the outcome.
-=======
-/// Shows the evidence and asks what really happened. The first choice changes nothing.
->>>>>>> h-consent
+/// Shows the evidence and asks for the outcome. The first choice changes nothing.
 ///
 /// # Errors
 /// `Refused` when the key is left as it is.

@@ -22,9 +22,6 @@ pub enum Risk {
     Dangerous,
 }
 
-<<<<<<< HEAD
-/// One guarded change, for display. What is applied is the [`Action`](crate::prepared::Action) it was made from.
-=======
 impl Risk {
     /// The risk of the same act on so many targets: whatever touches several is confirmed.
     #[must_use]
@@ -33,8 +30,7 @@ impl Risk {
     }
 }
 
-/// One guarded change, for whoever looks at a plan. What is applied is the [`Action`](crate::prepared::Action) it was made from.
->>>>>>> h-consent
+/// One guarded change, for display. What is applied is the [`Action`](crate::prepared::Action) it was made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// What is changed.
@@ -108,14 +104,9 @@ pub struct Beyond {
 /// Targets that the database chooses, fixed when the plan is made: a bulk act does not name each of them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Set {
-<<<<<<< HEAD
-=======
-    /// How many.
-    pub count: u64,
     /// The id of the only one.
     #[serde(default)]
     pub single_id: Option<String>,
->>>>>>> h-consent
     /// The oldest of them.
     #[serde(with = "optional_micros")]
     pub oldest: Option<Timestamp>,

@@ -30,14 +30,10 @@ fn what_has_not_ended_is_cancelled_with_its_tasks() {
             execution(&place, state, "running");
             let plan = place.json(&["exec", "cancel", "e-x", "--dry-run"], 0);
             assert_eq!(plan["planned"], 1);
-<<<<<<< HEAD
             let both = place.json(&["exec", "cancel", "e-x", "nosuch", "--dry-run", "--expect", "1"], 4);
             let plan = &both["plan"]["header"]["plan"];
             assert_eq!((&plan["summary"], &plan["targets"]), (&"cancel 1 execution".into(), &1.into()), "{both}");
-            let report = place.json(&["exec", "cancel", "e-x", "--reason", "INC-9"], 0);
-=======
             let report = place.json(&["exec", "cancel", "e-x", "--reason", "INC-9", "--yes"], 0);
->>>>>>> h-consent
             assert!(item(&report).1.contains("1 of them running on w-1"), "{report}");
             let error = "7b225f5f747970655f5f223a2022457863657074696f6e22";
             let row = place.sql(&format!(

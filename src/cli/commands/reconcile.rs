@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-//! `sen reconcile`: settles keys whose outcome is uncertain.
-=======
 //! `sen reconcile`: settle executions without a live owner.
->>>>>>> h-consent
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -100,12 +96,6 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     if alone && let Some(other) = elsewhere(&database, &ids[0]).await? {
         return Err(other);
     }
-<<<<<<< HEAD
-    if alone && decision.is_none() && !args.options.yes && !args.options.dry_run && session.can_ask() {
-        decision = ask(system, &ids[0], args.token, args.before_hard_ttl, session).await?;
-        // Answering the question was consent.
-        let options = ActionOptions { yes: true, ..args.options };
-=======
     if alone && decision.is_none() && !args.options.yes && !args.options.only_plans() && session.can_ask() {
         let mut options = args.options;
         if let Some(knowledge) = ask(system, &ids[0], args.token, args.before_hard_ttl, session).await? {
@@ -116,7 +106,6 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
                 options.reason = consent::reason()?;
             }
         }
->>>>>>> h-consent
         let request = LeaseRequest::Reconcile { ids, token: args.token, before_hard_limit: args.before_hard_ttl, decision };
         return apply(system.plan(&request).await?, &options, session).await;
     }

@@ -61,13 +61,8 @@ impl Node {
         verify: Option<Duration>,
         judge: impl Fn(&Task, &[Effect]) -> Result<TaskTarget, Box<Item>>,
     ) -> Result<Box<dyn PreparedAction + '_>> {
-<<<<<<< HEAD
-        let risk = if verb == Verb::Requeue || ids.len() > 1 { Risk::Dangerous } else { Risk::Safe };
-        let mut plan = Plan::new(self.store.database(), risk);
-=======
         // A cancelled task may have a living worker, and a requeued one may be run by two.
-        let mut plan = Plan::new("", self.store.database(), Risk::Dangerous);
->>>>>>> h-consent
+        let mut plan = Plan::new(self.store.database(), Risk::Dangerous);
         let mut targets = Vec::new();
         let mut effects: HashMap<String, Vec<Effect>> = HashMap::new();
         if verb == Verb::Requeue {

@@ -69,14 +69,7 @@ impl Sagas {
         if let SagaAct::Skip { output, .. } = act {
             storable(output.as_deref(), "output")?;
         }
-<<<<<<< HEAD
-        let risk = if ids.len() > 1 { Risk::Dangerous } else { risk(act) };
-        let mut plan = Plan::new(self.store.database(), risk);
-=======
-        let noun = if ids.len() == 1 { "saga" } else { "sagas" };
-        let summary = format!("{} {} {noun}", verb(act).name(), ids.len());
-        let mut plan = Plan::new(summary, self.store.database(), risk(act).of(ids.len()));
->>>>>>> h-consent
+        let mut plan = Plan::new(self.store.database(), risk(act).of(ids.len()));
         let models = self.models().await?;
         let picked = models.picked(table.as_deref())?;
         let mut targets: Vec<SagaTarget> = Vec::new();

@@ -289,13 +289,9 @@ impl DeadLetters for Sagas {
         }
         let named = |(replayability, count): (&'static str, u64)| (replayability.replace('_', " "), count);
         set.skipped = skipped.into_iter().map(named).collect();
-<<<<<<< HEAD
-=======
-        if let ([Part { messages, .. }], 1) = (action.parts.as_slice(), set.count) {
+        if let ([Part { messages, .. }], 1) = (action.parts.as_slice(), action.count()) {
             set.single_id = messages.first().map(|message| message.id.clone());
         }
-        plan.targets = set.count;
->>>>>>> h-consent
         plan.set = Some(set);
         Ok(Prepared::boxed(self, plan, action, |count| format!("make {} due again", many(count, "message"))))
     }

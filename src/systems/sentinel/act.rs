@@ -75,13 +75,7 @@ impl Sentinel {
         ids: &[String],
         judge: impl Fn(&Lease) -> Judgement,
     ) -> Result<Box<dyn PreparedAction + '_>> {
-<<<<<<< HEAD
-        let risk = if ids.len() > 1 { Risk::Dangerous } else { risk };
-        let mut plan = Plan::new(self.store.database(), risk);
-=======
-        let noun = if ids.len() == 1 { "key" } else { "keys" };
-        let mut plan = Plan::new(String::new(), self.store.database(), risk.of(ids.len()));
->>>>>>> h-consent
+        let mut plan = Plan::new(self.store.database(), risk.of(ids.len()));
         let mut action = LeaseAction::default();
         let mut suspects: Vec<Look> = Vec::new();
         for (id, look) in ids.iter().zip(self.store.look_all(ids, RECENT).await?) {
@@ -91,21 +85,16 @@ impl Sentinel {
                     plan.refused.push(Item::new(subject, Outcome::Missing, "no such lease"));
                 }
                 Some(lease) => match judge(&lease) {
-<<<<<<< HEAD
                     Ok(steps) if steps.is_empty() => {
                         let subject = Subject::new(NAME, Kind::Lease, id);
                         plan.refused.push(Item::new(subject, Outcome::AlreadyDone, "it is taken over already"));
                     }
-                    Ok(steps) => {
-=======
-                    Ok(steps) if steps.is_empty() => {}
                     Ok(mut steps) => {
                         let events = look.events.as_ref().map_or(&[][..], |events| &events.rows);
                         // Whoever holds the key is named before they are overruled.
                         if let (Some(first), Some(holder)) = (steps.first_mut(), taken_over(&lease, events, look.now)) {
                             first.warnings.insert(0, holder);
                         }
->>>>>>> h-consent
                         action.0.push(LeaseTarget { key: lease.key.clone(), steps });
                         let taken = action.0.last().is_some_and(LeaseTarget::takes_over);
                         if taken && offset_behind(&lease, look.now).is_some() {

@@ -32,11 +32,7 @@ pub enum ExecutionAct {
         name: String,
         /// Its payload: JSON text.
         payload: String,
-<<<<<<< HEAD
         /// Whether it replaces an unread signal of that name.
-=======
-        /// Whether it replaces an unread signal.
->>>>>>> h-consent
         replace: bool,
     },
 }

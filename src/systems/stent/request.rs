@@ -25,11 +25,7 @@ pub enum ExecutionRequest {
         name: String,
         /// Its payload: JSON text.
         payload: String,
-<<<<<<< HEAD
         /// Whether it replaces an unread signal of that name.
-=======
-        /// Whether it replaces an unread signal.
->>>>>>> h-consent
         replace: bool,
     },
     /// Remove executions that have ended.
@@ -38,11 +34,7 @@ pub enum ExecutionRequest {
         older_than: Duration,
         /// In these states; empty: any ended one.
         states: Vec<String>,
-<<<<<<< HEAD
-        /// The maximum number, oldest first.
-=======
         /// Maximum number of executions, oldest first (0 = unlimited).
->>>>>>> h-consent
         limit: Option<u64>,
     },
 }

@@ -40,13 +40,8 @@ impl Stent {
         ids: &[String],
         verify: Option<Duration>,
     ) -> Result<Box<dyn PreparedAction + '_>> {
-<<<<<<< HEAD
-        let mut plan = self.plan_of(ids);
-=======
         // It ends work that may be alive.
-        let summary = format!("cancel {}", many(ids.len() as u64, "execution"));
-        let mut plan = Plan::new(summary, self.store.database(), Risk::Dangerous);
->>>>>>> h-consent
+        let mut plan = Plan::new(self.store.database(), Risk::Dangerous);
         let mut targets = Vec::new();
         for id in ids {
             let Some(whole) = self.whole(id).await? else {
@@ -68,12 +63,7 @@ impl Stent {
     }
 
     pub(super) async fn plan_complete(&self, ids: &[String]) -> Result<Box<dyn PreparedAction + '_>> {
-<<<<<<< HEAD
-        let mut plan = self.plan_of(ids);
-=======
-        let summary = format!("complete {}", many(ids.len() as u64, "execution"));
-        let mut plan = Plan::new(summary, self.store.database(), Risk::Safe.of(ids.len()));
->>>>>>> h-consent
+        let mut plan = Plan::new(self.store.database(), Risk::Safe.of(ids.len()));
         let mut targets = Vec::new();
         for id in ids {
             let look = self.store.find(id, 0, false).await?;
@@ -92,12 +82,6 @@ impl Stent {
         Ok(self.prepared(plan, ExecutionAct::Complete, targets))
     }
 
-<<<<<<< HEAD
-    fn plan_of(&self, ids: &[String]) -> Plan {
-        let risk = if ids.len() > 1 { Risk::Dangerous } else { Risk::Safe };
-        Plan::new(self.store.database(), risk)
-    }
-
     fn prepared(&self, plan: Plan, act: ExecutionAct, targets: Vec<ExecutionTarget>) -> Box<dyn PreparedAction + '_> {
         let what = match &act {
             ExecutionAct::Signal { name, .. } => format!("send the signal {} to", named(name)),
@@ -105,16 +89,6 @@ impl Stent {
         };
         let summary = |count| format!("{what} {}", many(count, "execution"));
         Prepared::boxed(self, plan, ExecutionAction { act, targets }, summary)
-=======
-    fn prepared(
-        &self,
-        mut plan: Plan,
-        act: ExecutionAct,
-        targets: Vec<ExecutionTarget>,
-    ) -> Box<dyn PreparedAction + '_> {
-        plan.targets = targets.len() as u64;
-        Prepared::boxed(self, plan, ExecutionAction { act, targets })
->>>>>>> h-consent
     }
 
     /// Makes the change of one execution.
@@ -285,14 +259,9 @@ impl Stent {
                 "this version of the tables has no signals (before senpuki 0.2)",
             ));
         }
-<<<<<<< HEAD
-        let mut plan = Plan::new(self.store.database(), Risk::Safe);
-=======
-        let summary = format!("send the signal {} to 1 execution", named(name));
         // A signal that is replaced is lost.
         let risk = if replace { Risk::Dangerous } else { Risk::Safe };
-        let mut plan = Plan::new(summary, self.store.database(), risk);
->>>>>>> h-consent
+        let mut plan = Plan::new(self.store.database(), risk);
         let mut targets = Vec::new();
         match self.signallable(id, name, replace).await? {
             Ok(target) => targets.push(target),

@@ -95,11 +95,7 @@ pub struct Signal<'a> {
     pub payload: &'a [u8],
     /// The task that waits for it: once that has ended, no signal of the name is read any more. `None` where every wait is new.
     pub waiter: Option<&'a str>,
-<<<<<<< HEAD
     /// Whether it replaces an unread signal of that name.
-=======
-    /// Whether it replaces an unread signal.
->>>>>>> h-consent
     pub replace: bool,
     /// By how many microseconds the workers' clock is ahead of UTC.
     pub ahead: i64,

@@ -117,14 +117,8 @@ impl StentLetters {
         warnings: Vec<String>,
     ) -> Result<Box<dyn PreparedAction + '_>> {
         let replays = act != LetterAct::Discard;
-<<<<<<< HEAD
-        let mut plan = Plan::new(self.store.database(), risk);
-=======
-        let number = gathered.chosen.len() as u64;
         // What is replayed runs again, and what is discarded is gone.
-        let summary = format!("{verb} {}", many(number, "dead letter"));
-        let mut plan = Plan::new(summary, self.store.database(), Risk::Dangerous);
->>>>>>> h-consent
+        let mut plan = Plan::new(self.store.database(), Risk::Dangerous);
         let moment = |wall: Option<Wall>| wall.map(|wall| self.zone.moment(wall));
         let (preview, more) = if replays { self.preview(&gathered.roots).await? } else { (Vec::new(), false) };
         let beyond = Beyond {
@@ -132,11 +126,7 @@ impl StentLetters {
             tasks: more.then_some(TASKS as u64),
         };
         plan.set = Some(Set {
-<<<<<<< HEAD
-=======
-            count: number,
-            single_id: gathered.chosen.get(0).filter(|_| number == 1).map(|only| only.id),
->>>>>>> h-consent
+            single_id: gathered.chosen.get(0).filter(|_| gathered.chosen.len() == 1).map(|only| only.id),
             oldest: moment(gathered.oldest),
             newest: moment(gathered.newest),
             sample: self.sample(&gathered.chosen).await?,
