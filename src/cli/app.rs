@@ -13,6 +13,7 @@ use crate::commands::{self, Command};
 use crate::completion;
 use crate::exit::Exit;
 use crate::fault;
+use crate::hook;
 use crate::interrupt::Interrupt;
 use crate::mask;
 use crate::output::{Format, Options};
@@ -30,6 +31,7 @@ use crate::watch::repeat;
 #[command(
     name = "sen",
     version,
+    long_version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SEN_BUILD"), ")"),
     max_term_width = 100,
     subcommand_required = true,
     arg_required_else_help = true,
@@ -124,7 +126,7 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
         };
         tokio::select! {
             exit = work => exit,
-            () = interrupted => Exit::Interrupted,
+            () = interrupted => interrupt.exit(),
         }
     });
     // The end of the process closes open connections; closing them in order costs a round trip.
@@ -177,15 +179,21 @@ fn words(mut matches: &clap::ArgMatches) -> Vec<String> {
     words
 }
 
+/// What only connecting needs, with a value.
+const CONNECTING: [&str; 4] = ["--database-url", "--redis-url", "--password-command", "--redis-password-command"];
+
 /// The command as it was typed, without what makes it repeat or what only connecting needs.
 fn title(arguments: &[OsString]) -> String {
     let mut words = vec!["sen".to_owned()];
     let mut typed = arguments.iter().skip(1);
     while let Some(word) = typed.next() {
         let word = word.to_string_lossy();
-        if matches!(&*word, "--database-url" | "--redis-url") {
-            typed.next();
-        } else if !["--watch", "--database-url=", "--redis-url="].iter().any(|only| word.starts_with(only)) {
+        let (name, joined) = word.split_once('=').map_or((&*word, false), |(name, _)| (name, true));
+        if CONNECTING.contains(&name) {
+            if !joined {
+                typed.next();
+            }
+        } else if name != "--watch" {
             words.push(shell_word(&word));
         }
     }
@@ -198,9 +206,8 @@ fn report(screen: &Screen, format: Format, error: &Error) -> Exit {
 }
 
 async fn work(app: App, screen: &Rc<Screen>, interrupt: &Rc<Interrupt>) -> Exit {
-    let format = app.globals.output;
     let options = Options {
-        format,
+        format: app.globals.output,
         fields: app.globals.fields.clone(),
         reveal: app.globals.reveal,
         pager: !app.globals.no_pager,
@@ -208,6 +215,25 @@ async fn work(app: App, screen: &Rc<Screen>, interrupt: &Rc<Interrupt>) -> Exit 
     let verbose = app.globals.verbose;
     let session = Session::new(app.globals, App::command, Rc::clone(screen), Rc::clone(interrupt));
     let answer = app.command.run(&session).await;
+    let exit = shown(answer, &session, screen, &options, verbose).await;
+    if let Some(report) = session.take_report() {
+        interrupt.decide(exit);
+        if let Some(wrong) = hook::tell(&session, report, exit).await {
+            screen.warn(&wrong);
+        }
+    }
+    exit
+}
+
+/// Shows the answer and what belongs to it, and says how the program ends.
+async fn shown(
+    answer: Result<CommandOutput>,
+    session: &Session,
+    screen: &Screen,
+    options: &Options,
+    verbose: bool,
+) -> Exit {
+    let format = options.format;
     if let Some(opened) = session.opened().filter(|_| verbose) {
         screen.note(&opened);
     }
@@ -226,7 +252,7 @@ async fn work(app: App, screen: &Rc<Screen>, interrupt: &Rc<Interrupt>) -> Exit 
         Err(error) => return report(screen, format, &error),
     };
     let fail_if_empty = matches!(&view, View::List(list) if list.fail_if_empty);
-    match screen.show(view, &options).await {
+    match screen.show(view, options).await {
         Ok(shown) => {
             for error in &errors {
                 report(screen, format, error);

@@ -25,9 +25,17 @@ pub struct Globals {
     #[arg(long, global = true, value_name = "URL")]
     pub database_url: Option<String>,
 
-    /// Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH
+    /// Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH, redis+sentinel://…
     #[arg(long, global = true, value_name = "URL")]
     pub redis_url: Option<String>,
+
+    /// Program that prints the database's password, run for each connection (SEN_PASSWORD_COMMAND)
+    #[arg(long, global = true, value_name = "COMMAND")]
+    pub password_command: Option<String>,
+
+    /// The same for the Redis of --redis-url or SEN_REDIS_URL (SEN_REDIS_PASSWORD_COMMAND)
+    #[arg(long, global = true, value_name = "COMMAND", hide_short_help = true)]
+    pub redis_password_command: Option<String>,
 
     /// Read settings from this file instead of the nearest .env
     #[arg(long, global = true, value_name = "FILE")]
@@ -65,6 +73,10 @@ pub struct Globals {
     #[arg(long, global = true)]
     pub read_only: bool,
 
+    /// Program that gets the report of every act as JSON on its standard input (SEN_HOOK)
+    #[arg(long, global = true, value_name = "COMMAND")]
+    pub on_report: Option<String>,
+
     /// Show values under secret-looking names instead of ***
     #[arg(long, global = true)]
     pub reveal: bool,
@@ -91,6 +103,11 @@ impl Globals {
     pub fn naming(&self) -> Vec<String> {
         let urls = [("--database-url", &self.database_url), ("--redis-url", &self.redis_url)];
         let named = urls.into_iter().filter_map(|(name, url)| Some([name.to_owned(), redact(url.as_deref()?)]));
+        let programs = [
+            ("--password-command", &self.password_command),
+            ("--redis-password-command", &self.redis_password_command),
+        ];
+        let named = named.chain(programs.into_iter().filter_map(|(name, text)| Some([name.to_owned(), text.clone()?])));
         let file = self.env_file.iter().map(|file| ["--env-file".to_owned(), file.to_string_lossy().into_owned()]);
         named.chain(file).flatten().collect()
     }

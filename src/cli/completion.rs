@@ -129,6 +129,10 @@ impl Asker {
                 let session =
                     Session::new(self.globals()?, || clap::Command::new("sen"), screen, Rc::new(Interrupt::default()));
                 let (target, beside) = session.targets().ok()?;
+                // A program that prints a password may ask a person for another one, or take its time.
+                if target.asks_program() || beside.as_ref().is_some_and(|info| info.password_command.is_some()) {
+                    return None;
+                }
                 let settings = registry::Settings { limit: Some(statement), ..session.settings().ok()? };
                 let mut database = registry::open_with(&target, Access::Watch, settings).await.ok()?;
                 if let Some(info) = &beside {

@@ -5,12 +5,14 @@ use std::cell::Cell;
 
 use sen_core::permit::Revocation;
 
+use crate::exit::Exit;
 use crate::screen::Screen;
 
 /// The state of the interrupt.
 #[derive(Debug, Default)]
 pub struct Interrupt {
     writing: Cell<bool>,
+    decided: Cell<Option<Exit>>,
     revocation: Revocation,
 }
 
@@ -18,6 +20,16 @@ impl Interrupt {
     /// The revocation that stops a running act before its next item.
     pub fn revocation(&self) -> &Revocation {
         &self.revocation
+    }
+
+    /// Everything is done and shown but what an interrupt may cut off: the program ends like this, whatever comes.
+    pub fn decide(&self, exit: Exit) {
+        self.decided.set(Some(exit));
+    }
+
+    /// How an interrupt ends the program.
+    pub fn exit(&self) -> Exit {
+        self.decided.get().unwrap_or(Exit::Interrupted)
     }
 
     /// Runs `work` so that the first interrupt does not cut it.

@@ -8,6 +8,7 @@ mod completion;
 mod consent;
 mod exit;
 mod fault;
+mod hook;
 mod interrupt;
 mod journal;
 mod keys;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::diagnostics::Hidden;
+use sen_core::model::value::Value;
 use sen_core::registry::{self, Access, Database};
+use sen_core::stores::password::PasswordCommand;
 use sen_core::stores::url::{RedisInfo, Target};
 use sen_core::time::wall::Zone;
 
@@ -20,6 +22,9 @@ use crate::settings::Settings;
 
 /// How long one statement may take unless `--timeout` says otherwise.
 const STATEMENT: Duration = Duration::from_secs(30);
+
+/// What a report is made of, by name.
+type Fields = Vec<(&'static str, Value)>;
 
 /// One run of the program.
 pub struct Session {
@@ -35,6 +40,7 @@ pub struct Session {
     hidden: RefCell<Vec<Arc<Hidden>>>,
     notes: RefCell<Vec<String>>,
     announced: RefCell<Vec<(String, String)>>,
+    report: RefCell<Option<Fields>>,
     opened: RefCell<Option<String>>,
     identity: RefCell<Option<String>>,
 }
@@ -52,6 +58,7 @@ impl Session {
             hidden: RefCell::new(Vec::new()),
             notes: RefCell::default(),
             announced: RefCell::default(),
+            report: RefCell::default(),
             opened: RefCell::new(None),
             identity: RefCell::new(None),
         }
@@ -149,6 +156,16 @@ impl Session {
         self.announced.take()
     }
 
+    /// Keeps the report of an act until it has been shown, for the program that is told of it.
+    pub fn keep_report(&self, fields: Fields) {
+        *self.report.borrow_mut() = Some(fields);
+    }
+
+    /// The report of the act that was carried out, if one was.
+    pub fn take_report(&self) -> Option<Fields> {
+        self.report.take()
+    }
+
     /// Whether a bar on stderr would be seen.
     pub fn shows_progress(&self) -> bool {
         !self.globals.quiet && self.screen.has_terminal()
@@ -178,7 +195,43 @@ impl Session {
     /// # Errors
     /// `Usage` when none is named or its URL cannot be understood.
     pub fn target(&self) -> Result<Target> {
-        self.patient(self.named_target()?)
+        let target = self.named_target()?;
+        let found = self.settings.borrow().as_ref().is_some_and(Settings::file_decides);
+        let typed = ("--password-command", self.globals.password_command.as_deref());
+        self.patient(self.with_password(target, typed, "SEN_PASSWORD_COMMAND", found)?)
+    }
+
+    /// The target with the program that prints its password, where one is `typed` or the variable names one. `found`: a file that
+    /// was only found says which database is meant; no password of the operator's goes there.
+    fn with_password(
+        &self,
+        target: Target,
+        (option, typed): (&str, Option<&str>),
+        variable: &str,
+        found: bool,
+    ) -> Result<Target> {
+        if let Some(text) = typed {
+            if found {
+                return Err(Error::usage(format!(
+                    "{option} is given, and a .env file that is only found names the database"
+                ))
+                .with_hint("name the database with the command, or trust the file: --env-file .env"));
+            }
+            if target.has_own_password() {
+                return Err(Error::usage(format!("{option} is given, and the URL holds a password"))
+                    .with_hint("leave one of them out"));
+            }
+            return PasswordCommand::parse(text)
+                .and_then(|command| target.asking(command))
+                .map_err(|error| error.with_context(option));
+        }
+        let said = self.setting(variable)?.filter(|text| !text.is_empty());
+        match said.filter(|_| !found && !target.has_own_password() && !matches!(target, Target::Sqlite(_))) {
+            Some(text) => PasswordCommand::parse(&text)
+                .and_then(|command| target.asking(command))
+                .map_err(|error| error.with_context(variable)),
+            None => Ok(target),
+        }
     }
 
     /// The target, with how long connecting may take and how long it is tried again. `--timeout` bounds the log-in, too, where
@@ -255,6 +308,10 @@ impl Session {
         };
         let Some(url) = url else { return Ok(None) };
         let named = Target::resolve(Some(&url), &|_| None).map_err(|error| error.with_context(name))?;
+        let said = |settings: &Settings| settings.said("SEN_REDIS_URL").is_some();
+        let found = self.globals.redis_url.is_none() && !self.settings.borrow().as_ref().is_some_and(said);
+        let typed = ("--redis-password-command", self.globals.redis_password_command.as_deref());
+        let named = self.with_password(named, typed, "SEN_REDIS_PASSWORD_COMMAND", found)?;
         match self.patient(named)? {
             Target::Redis(info) => Ok(Some(*info)),
             _ => Err(Error::usage(format!("{name} does not name a Redis")).with_hint("write redis://host/0")),

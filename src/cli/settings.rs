@@ -176,7 +176,7 @@ impl Settings {
     }
 
     /// What the operator says: in the environment, or in a file that was named.
-    fn said(&self, name: &str) -> Option<String> {
+    pub(crate) fn said(&self, name: &str) -> Option<String> {
         (self.process)(name).or_else(|| self.in_file(name).filter(|_| self.named))
     }
 
@@ -195,7 +195,7 @@ impl Settings {
     }
 
     /// Whether a found file names the database, and what is taken of it.
-    fn file_decides(&self) -> bool {
+    pub(crate) fn file_decides(&self) -> bool {
         let names = |name: &str| self.overlay.get(name).is_some_and(|value| !value.is_empty());
         self.file_may_decide() && ["DATABASE_URL", "PGHOST", "PGDATABASE"].iter().any(|name| names(name))
     }
@@ -352,7 +352,7 @@ impl Settings {
     pub(crate) fn withheld(&self) -> Option<String> {
         let file = self.file.as_ref().filter(|_| self.file_decides() && !self.typed)?;
         Some(format!(
-            "neither PGPASSWORD of the environment nor ~/.pgpass is used for a host that {} names; if it is yours, give --env-file {}",
+            "neither PGPASSWORD nor SEN_PASSWORD_COMMAND of the environment nor ~/.pgpass is used for a host that {} names; if it is yours, give --env-file {}",
             file.display(),
             file.display()
         ))

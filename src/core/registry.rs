@@ -331,7 +331,7 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
         #[cfg(feature = "redis")]
         Target::Redis(info) => {
             let db = sen_stores::redis::Redis::connect(info, limit).await?;
-            let opened = format!("connected to {} ({})", db.describe(), db.encryption().await);
+            let opened = format!("connected to {} ({})", db.describe(), db.way().await);
             let warnings = db.warnings().to_vec();
             Ok(Database::of(vec![node(db)], warnings, opened))
         }

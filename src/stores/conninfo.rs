@@ -26,6 +26,7 @@ pub(crate) use requirement::Method;
 pub use requirement::Requirement;
 pub(crate) use uri::{is_plain_word, percent_decode};
 
+use crate::password::PasswordCommand;
 use sen_model::error::{Error, Result};
 use sen_model::secret::{Secret, remember};
 
@@ -63,6 +64,10 @@ pub struct Conninfo {
     pub keepalives: Keepalives,
     /// How long sent data may stay unacknowledged.
     pub tcp_user_timeout: Option<Duration>,
+    /// A program that prints the password, in place of those of the hosts.
+    pub password_command: Option<PasswordCommand>,
+    /// Whether the URL itself (or the connection string) holds a password.
+    pub has_own_password: bool,
     /// Whether the hosts are tried in random order.
     pub shuffle_hosts: bool,
     /// What the operator should know though it stops nothing.
@@ -190,7 +195,7 @@ impl Conninfo {
         let given = given.and_then(|given| Self::merge(given, origin, env));
         // A password with a bare / or @ shifts the parts of a URI, so that pieces of it turn up as port, database or
         // parameter, and an honest message about those would print them.
-        given.map_err(|error| if uri_has_stray_at(text) { stray_at() } else { error })
+        given.map_err(|error| if uri::has_stray_at(text) { uri::stray_at() } else { error })
     }
 
     fn merge(mut values: Values, origin: Origin, env: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
@@ -198,6 +203,7 @@ impl Conninfo {
         parameters::remember_secrets(&values);
         parameters::remember_secrets(&environment);
         let home = person::home(env);
+        let has_own_password = values.get("password").is_some_and(|password| !password.is_empty());
         if origin == Origin::Record {
             found::refuse(&values)?;
         }
@@ -216,7 +222,7 @@ impl Conninfo {
         parameters::refuse_empty(&values)?;
         values.retain(|_, value| !value.is_empty());
         parameters::refuse_unsupported(&values)?;
-        Self::build(&values, origin, home.as_deref(), env)
+        Ok(Self { has_own_password, ..Self::build(&values, origin, home.as_deref(), env)? })
     }
 
     fn build(
@@ -265,6 +271,8 @@ impl Conninfo {
             tcp_user_timeout: get("tcp_user_timeout")
                 .map_or(Ok(None), |value| choices::positive("tcp_user_timeout", value))?
                 .map(|millis| Duration::from_millis(u64::from(millis))),
+            password_command: None,
+            has_own_password: false,
             shuffle_hosts: get("load_balance_hosts")
                 .map_or(Ok(false), |value| choices::either("load_balance_hosts", value, "disable", "random"))?,
             warnings: Vec::new(),
@@ -345,19 +353,6 @@ fn escape(text: &str) -> String {
         }
     }
     out
-}
-
-fn uri_has_stray_at(text: &str) -> bool {
-    let Some((_, rest)) = text.split_once("://") else { return false };
-    match rest.find(['@', '/']) {
-        Some(at) if rest.as_bytes()[at] == b'@' => rest[at + 1..].contains('@'),
-        _ => rest.contains('@'),
-    }
-}
-
-fn stray_at() -> Error {
-    Error::usage("the database URL cannot be understood")
-        .with_hint("in a password / must be written %2F, @ %40, ? %3F, & %26, % %25")
 }
 
 fn service_section(

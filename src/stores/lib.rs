@@ -3,8 +3,10 @@
 #[cfg(any(feature = "postgres", feature = "redis"))]
 pub mod budget;
 pub mod conninfo;
+pub mod password;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod program;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod sql;

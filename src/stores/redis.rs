@@ -5,6 +5,7 @@
 //! connection with it. Knows no system.
 
 pub mod errors;
+mod open;
 mod resp;
 mod wire;
 
@@ -18,7 +19,7 @@ pub use resp::{Batch, Reply};
 use wire::Wire;
 
 use super::budget::Budget;
-use super::url::RedisInfo;
+use super::url::{RedisInfo, RedisPlace};
 use sen_model::error::{Error, ErrorKind, Result};
 
 /// A database on a Redis server. A connection that broke is replaced at the next question; whoever wrote through it
@@ -59,9 +60,9 @@ impl Redis {
     /// The first connection takes the time the settings give it; all later ones share the budget of the command.
     async fn open(&self) -> Result<Wire> {
         if self.opened.swap(true, Ordering::Relaxed) {
-            self.budget.spend(Wire::open(&self.info).boxed()).await
+            self.budget.spend(open::open(&self.info).boxed()).await
         } else {
-            Wire::open(&self.info).await
+            open::open(&self.info).await
         }
     }
 
@@ -78,6 +79,15 @@ impl Redis {
     /// How the connection is protected, for people: `Unix socket`, `not encrypted`, `TLS, certificate verified`.
     pub async fn encryption(&self) -> &'static str {
         self.wire.lock().await.as_ref().map_or("not connected yet", Wire::encryption)
+    }
+
+    /// The same, and which server the sentinels led to.
+    pub async fn way(&self) -> String {
+        let encryption = self.encryption().await;
+        match (&self.info.place, self.wire.lock().await.as_ref()) {
+            (RedisPlace::Sentinels(_), Some(wire)) => format!("{encryption}, primary {}", wire.server()),
+            _ => encryption.to_owned(),
+        }
     }
 
     /// What the operator should know of the settings.

@@ -8,11 +8,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use redact::{holds_password, redact, remember};
-pub use redis::{RedisInfo, RedisPlace};
+#[cfg(feature = "redis")]
+pub(crate) use redis::shown;
+pub use redis::{RedisInfo, RedisPlace, Sentinels};
 
 #[cfg(feature = "postgres")]
 use super::conninfo::TargetSessionAttrs;
 use super::conninfo::{Conninfo, Origin, canonical, percent_decode};
+use super::password::PasswordCommand;
 use sen_model::error::{Error, Result};
 
 /// A database to work on.
@@ -112,7 +115,7 @@ impl Target {
 fn unquoted(url: &str) -> Result<&str> {
     let url = url.trim();
     remember(url);
-    let Some(quote) = url.chars().next().filter(|c| ['"', '\''].contains(c)) else { return Ok(url) };
+    let Some(quote) = url.chars().next().filter(|c| ['\u{22}', '\''].contains(c)) else { return Ok(url) };
     match url[1..].strip_suffix(quote) {
         Some(inner) => Ok(inner.trim()),
         None => Err(Error::usage("the database URL begins with a quotation mark that is not closed")
@@ -132,14 +135,51 @@ impl Target {
         self
     }
 
-    /// The same, with at most `limit` for the log-in to each of its servers.
+    /// The same, with the password that a program prints.
+    ///
+    /// # Errors
+    /// `Usage` for a file, which has none.
+    pub fn asking(mut self, command: PasswordCommand) -> Result<Self> {
+        match &mut self {
+            Self::Postgres(info) => info.password_command = Some(command),
+            Self::Redis(info) => info.password_command = Some(command),
+            Self::Sqlite(_) => {
+                return Err(Error::usage("an SQLite file has no password, and a program that prints one is given"));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Whether a program is run to connect to it.
+    pub fn asks_program(&self) -> bool {
+        match self {
+            Self::Postgres(info) => info.password_command.is_some(),
+            Self::Redis(info) => info.password_command.is_some(),
+            Self::Sqlite(_) => false,
+        }
+    }
+
+    /// Whether its URL holds a password.
+    pub fn has_own_password(&self) -> bool {
+        match self {
+            Self::Postgres(info) => info.has_own_password,
+            Self::Redis(info) => info.password.is_some(),
+            Self::Sqlite(_) => false,
+        }
+    }
+
+    /// The same, with at most `limit` for the log-in to each of its servers, and for a program that prints the password.
     #[must_use]
     pub fn answering_within(mut self, limit: Duration) -> Self {
         match &mut self {
             Self::Postgres(info) => {
                 info.connect_timeout = Some(info.connect_timeout.map_or(limit, |own| own.min(limit)));
+                info.password_command = info.password_command.take().map(|command| command.within(limit));
             }
-            Self::Redis(info) => info.connect_timeout = info.connect_timeout.min(limit),
+            Self::Redis(info) => {
+                info.connect_timeout = info.connect_timeout.min(limit);
+                info.password_command = info.password_command.take().map(|command| command.within(limit));
+            }
             Self::Sqlite(_) => {}
         }
         self

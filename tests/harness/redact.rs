@@ -16,6 +16,7 @@ const PATTERNS: &[(&str, &str)] = &[
     (r"127\.0\.0\.1:\d+", "127.0.0.1:<port>"),
     (r"\btest_\d+\b", "<database>"),
     (r"\bsen \d+\.\d+\.\d+\b", "sen <version>"),
+    (r"\bcommit ([0-9a-f]{7,12}|unknown)\b", "commit <commit>"),
     (r"\bPostgreSQL \d+(\.\d+)?( \([^)]*\))?", "PostgreSQL <version>"),
     (r"\b\d+(\.\d+)?(ms|us|µs|ns|s|m|h|d)( ?\d+(\.\d+)?(ms|us|µs|ns|s|m|h|d))*( ago)?\b", "<duration>"),
 ];

@@ -32,6 +32,7 @@ pub struct Options {
     tls: bool,
     conf: Vec<String>,
     files: Vec<(String, String)>,
+    sentinel: bool,
 }
 
 impl Options {
@@ -55,6 +56,12 @@ impl Options {
     /// A further line of redis.conf.
     pub fn conf(mut self, line: &str) -> Self {
         self.conf.push(line.to_owned());
+        self
+    }
+
+    /// As a sentinel; what it watches over comes with [`Self::conf`].
+    pub fn sentinel(mut self) -> Self {
+        self.sentinel = true;
         self
     }
 
@@ -87,7 +94,8 @@ impl Options {
         daemon::write_private(&home.join("redis.conf"), &conf);
         let program = server_program();
         let config = home.join("redis.conf");
-        let command = [program.to_str().expect("a readable path"), config.to_str().expect("a readable path")];
+        let mut command = vec![program.to_str().expect("a readable path"), config.to_str().expect("a readable path")];
+        command.extend(self.sentinel.then_some("--sentinel"));
         let daemon = Daemon::start(&home, "TERM", &command);
         let socket = home.join("r.sock");
         daemon.wait_until("redis-server", || UnixStream::connect(&socket).is_ok());

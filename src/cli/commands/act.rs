@@ -21,6 +21,7 @@ use crate::args::span;
 use crate::completion::live::{Completes, Live};
 use crate::consent;
 use crate::exit::Exit;
+use crate::hook;
 use crate::journal::{Entry, Journal, Journaled};
 use crate::plans;
 use crate::progress::Progress;
@@ -242,7 +243,26 @@ async fn applied(
     }
     session.announce(progress.announced());
     progress.finish().into_iter().for_each(|line| session.warn(line));
-    Ok(Execution::Applied(report?, Box::new(outline)))
+    let report = report?;
+    if matches!(hook::named(session), Ok(Some(_))) {
+        session.keep_report(told(&report, &outline.plan, permit));
+    }
+    Ok(Execution::Applied(report, Box::new(outline)))
+}
+
+/// What a hook is told: the report as data, with what it is about and who did it why.
+fn told(report: &Report, plan: &Plan, permit: &WritePermit) -> Vec<(&'static str, Value)> {
+    let text = |text: Option<&str>| text.map_or(Value::Null, |text| Value::Text(text.to_owned()));
+    let mut fields = vec![
+        ("summary", Value::Text(plan.summary().to_owned())),
+        ("database", Value::Text(plan.database.clone())),
+        ("who", text(permit.operator())),
+        ("reason", text(permit.reason())),
+    ];
+    if let Value::Map(data) = data(report, plan.targets(), false) {
+        fields.extend(data);
+    }
+    fields
 }
 
 /// The plan in a file, and what to do with it.
@@ -399,6 +419,12 @@ pub fn exit(report: &Report) -> Exit {
 
 /// A report as data and as lines.
 pub fn view(report: &Report, planned: u64, dry_run: bool, blocks: Vec<Block>) -> CommandOutput {
+    let details = vec![Detail { value: data(report, planned, dry_run), blocks }];
+    CommandOutput::new(View::Details(DetailsView { details, single: true, now: Timestamp::here() }))
+}
+
+/// A report as data.
+fn data(report: &Report, planned: u64, dry_run: bool) -> Value {
     let result = |item: &Item| {
         Value::Map(vec![
             ("subject", Value::Text(item.subject.to_string())),
@@ -420,7 +446,7 @@ pub fn view(report: &Report, planned: u64, dry_run: bool, blocks: Vec<Block>) ->
         let listed = report.items.iter().filter(|item| dry_run && item.outcome == outcome).count() as u64;
         int(if outcome == Outcome::Skipped { report.count(outcome) - listed } else { report.count(outcome) })
     };
-    let value = Value::Map(vec![
+    Value::Map(vec![
         ("operation", Value::Text(report.operation.to_string())),
         ("dry_run", Value::Bool(dry_run)),
         ("planned", int(planned)),
@@ -433,7 +459,5 @@ pub fn view(report: &Report, planned: u64, dry_run: bool, blocks: Vec<Block>) ->
         ("unknown", count(Outcome::Unknown)),
         ("results", Value::List(report.items.iter().map(result).collect())),
         ("results_cut", Value::Bool(!report.unlisted.is_empty())),
-    ]);
-    let details = vec![Detail { value, blocks }];
-    CommandOutput::new(View::Details(DetailsView { details, single: true, now: Timestamp::here() }))
+    ])
 }

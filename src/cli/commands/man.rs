@@ -44,6 +44,8 @@ fn render(command: Command, words: &[String]) -> std::io::Result<String> {
         .collect();
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let usage = command.clone().render_usage().to_string();
+    // Which build prints a page is nothing that the page is about.
+    let command = command.long_version(None::<&'static str>);
     let page = clap_mangen::Man::new(command).title(name.clone()).date("").manual("sen manual");
 
     let mut out = Vec::new();
@@ -74,6 +76,8 @@ fn render(command: Command, words: &[String]) -> std::io::Result<String> {
     }
     text += ".SH ENVIRONMENT\n.TP\n\\fBDATABASE_URL\\fR\nThe database: postgres://…, sqlite:PATH or a libpq connection string. \
              Without it the PG* variables of libpq apply.\n.TP\n\\fBSEN_REDIS_URL\\fR\nThe Redis that holds the agent tasks.\n\
+             .TP\n\\fBSEN_PASSWORD_COMMAND\\fR, \\fBSEN_REDIS_PASSWORD_COMMAND\\fR\nPrograms that print the password of either.\n\
+             .TP\n\\fBSEN_HOOK\\fR\nA program that gets the report of every act as JSON.\n\
              .TP\n\\fBNO_COLOR\\fR, \\fBCLICOLOR\\fR, \\fBCLICOLOR_FORCE\\fR, \
              \\fBPAGER\\fR, \\fBSEN_PAGER\\fR, \\fBCOLUMNS\\fR\nAs elsewhere.\n";
     if let Some((_, parents)) = words.split_last() {

@@ -163,6 +163,21 @@ pub(crate) fn is_plain_word(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
 }
 
+/// Whether an @ stands where none belongs.
+pub(super) fn has_stray_at(text: &str) -> bool {
+    let Some((_, rest)) = text.split_once("://") else { return false };
+    match rest.find(['@', '/']) {
+        Some(at) if rest.as_bytes()[at] == b'@' => rest[at + 1..].contains('@'),
+        _ => rest.contains('@'),
+    }
+}
+
+/// What is said of it, with nothing of the text.
+pub(super) fn stray_at() -> Error {
+    Error::usage("the database URL cannot be understood")
+        .with_hint("in a password / must be written %2F, @ %40, ? %3F, & %26, % %25")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

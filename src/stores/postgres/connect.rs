@@ -9,10 +9,13 @@ use std::time::Duration;
 use tokio_postgres::config::{self, Config, SslNegotiation};
 
 use super::bounds::{Bounded, Gauge};
+use super::socket::Socket;
 use super::{Postgres, Wire, errors, socket};
 use crate::conninfo::{ChannelBinding, Conninfo, Endpoint, Place, SslMode, TargetSessionAttrs};
+use crate::password::Purpose;
 use crate::tls::Tls;
 use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::secret::Secret;
 use sen_model::time::Uptime;
 
 /// Why one server was not taken.
@@ -65,7 +68,7 @@ async fn search(info: &Conninfo) -> Result<Postgres> {
     if info.shuffle_hosts {
         hosts.sort_by_cached_key(|_| uuid::Uuid::new_v4());
     }
-    let mut attempt = Attempt { info, tls: None, warnings: info.warnings.clone() };
+    let mut attempt = Attempt { info, tls: None, printed: None, socket: None, warnings: info.warnings.clone() };
     let mut failures = Vec::new();
     let mut second_best = None;
     for host in hosts {
@@ -131,6 +134,10 @@ struct Attempt<'a> {
     info: &'a Conninfo,
     /// Made when the first handshake is due: certificates take time to load.
     tls: Option<Tls>,
+    /// What the program printed for the host under way.
+    printed: Option<Secret>,
+    /// Opened before the program was run, and not used yet.
+    socket: Option<Socket>,
     warnings: Vec<String>,
 }
 
@@ -142,6 +149,7 @@ impl Attempt<'_> {
 
     /// Tries the addresses of one host.
     async fn host(&mut self, host: &Endpoint, failures: &mut Vec<Failure>) -> Result<Option<Postgres>> {
+        (self.printed, self.socket) = (None, None);
         let addresses = match &host.place {
             Place::Socket(_) => vec![None],
             Place::Address(address, _) => vec![Some(*address)],
@@ -155,7 +163,11 @@ impl Attempt<'_> {
         };
         for address in addresses {
             let info = self.info;
-            let (error, decisive) = match within(info, async { Ok(self.address(host, address).await) }).await {
+            let answer = match self.ask_password(host, address).await {
+                Ok(()) => within(info, async { Ok(self.address(host, address).await) }).await,
+                Err(stop) => Ok(Err(stop)),
+            };
+            let (error, decisive) = match answer {
                 Ok(Ok(found)) => return Ok(Some(found)),
                 Ok(Err(Stop::Settings(error))) => return Err(error),
                 Ok(Err(Stop::Server(error, decisive))) => (error, decisive),
@@ -167,6 +179,28 @@ impl Attempt<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Has the program print the password, where one does, once for a host and only when somebody answers there. The time that
+    /// takes is its own: the server is given all of `connect_timeout`.
+    async fn ask_password(&mut self, host: &Endpoint, address: Option<IpAddr>) -> std::result::Result<(), Stop> {
+        let (Some(command), None) = (&self.info.password_command, &self.printed) else { return Ok(()) };
+        let reached = within(self.info, async {
+            socket::open(self.info, host, address).await.map_err(|error| errors::unreachable_server(&error))
+        });
+        self.socket = Some(reached.await.map_err(|error| Stop::Server(error, false))?);
+        let purpose = Purpose {
+            host: match &host.place {
+                Place::Socket(directory) => directory.display().to_string(),
+                Place::Name(name) | Place::Address(_, Some(name)) => name.clone(),
+                Place::Address(address, None) => address.to_string(),
+            },
+            port: host.port,
+            user: self.info.user.clone(),
+            database: self.info.dbname.clone(),
+        };
+        self.printed = Some(command.ask(purpose).await.map_err(Stop::Settings)?);
+        Ok(())
     }
 
     /// Tries one address with and without TLS, in libpq's order.
@@ -232,15 +266,18 @@ impl Attempt<'_> {
             }
         };
         tls.reset();
-        let socket = socket::open(self.info, host, address)
-            .await
-            .map_err(|error| Stop::Server(errors::unreachable_server(&error), false))?;
+        let socket = match self.socket.take() {
+            Some(socket) => socket,
+            None => socket::open(self.info, host, address)
+                .await
+                .map_err(|error| Stop::Server(errors::unreachable_server(&error), false))?,
+        };
         let gauge = Arc::<Gauge>::default();
         let direct = self.info.tls.direct && mode == config::SslMode::Require;
         let (asks, require) = (mode != config::SslMode::Disable && !direct, self.info.require_auth.as_ref());
         let stream = Bounded::new(socket, asks, Arc::clone(&gauge)).guarded(require);
         let handshake = socket::Handshake::new(tls.clone(), host, address, require);
-        let connected = socket::log_in(driver_config(self.info, host, mode), stream, handshake).await;
+        let connected = socket::log_in(self.driver_config(host, mode), stream, handshake).await;
         Ok(connected.map(|(client, connection)| {
             let wire = match (address, tls.outcome()) {
                 (None, _) => Wire::Socket,
@@ -251,6 +288,28 @@ impl Attempt<'_> {
             found.peer = address;
             found
         }))
+    }
+
+    fn driver_config(&self, host: &Endpoint, mode: config::SslMode) -> Config {
+        let info = self.info;
+        let mut config = Config::new();
+        config.user(&info.user).dbname(&info.dbname).application_name(&info.application_name).ssl_mode(mode);
+        if let Some(password) = self.printed.as_ref().or(host.password.as_ref()) {
+            config.password(password.reveal());
+        }
+        // PgBouncer refuses the field, so it is there only when somebody asked for it.
+        if let Some(options) = &info.options {
+            config.options(options);
+        }
+        if info.tls.direct && mode == config::SslMode::Require {
+            config.ssl_negotiation(SslNegotiation::Direct);
+        }
+        config.channel_binding(match info.channel_binding {
+            ChannelBinding::Disable => config::ChannelBinding::Disable,
+            ChannelBinding::Prefer => config::ChannelBinding::Prefer,
+            ChannelBinding::Require => config::ChannelBinding::Require,
+        });
+        config
     }
 }
 
@@ -274,27 +333,6 @@ async fn look_up(name: &str, port: u16) -> Result<Vec<IpAddr>> {
         }
     }
     Ok(addresses)
-}
-
-fn driver_config(info: &Conninfo, host: &Endpoint, mode: config::SslMode) -> Config {
-    let mut config = Config::new();
-    config.user(&info.user).dbname(&info.dbname).application_name(&info.application_name).ssl_mode(mode);
-    if let Some(password) = &host.password {
-        config.password(password.reveal());
-    }
-    // PgBouncer refuses the field, so it is there only when somebody asked for it.
-    if let Some(options) = &info.options {
-        config.options(options);
-    }
-    if info.tls.direct && mode == config::SslMode::Require {
-        config.ssl_negotiation(SslNegotiation::Direct);
-    }
-    config.channel_binding(match info.channel_binding {
-        ChannelBinding::Disable => config::ChannelBinding::Disable,
-        ChannelBinding::Prefer => config::ChannelBinding::Prefer,
-        ChannelBinding::Require => config::ChannelBinding::Require,
-    });
-    config
 }
 
 /// A server, for people.

@@ -50,6 +50,12 @@ pub(super) fn cluster(described: &str) -> Error {
     )
 }
 
+/// Why a sentinel is refused where a server with data is meant.
+pub(super) fn sentinel(described: &str) -> Error {
+    Error::usage(format!("{described} is a Redis Sentinel, which holds no tasks"))
+        .with_hint("write redis+sentinel://host:26379,host:26379/name/0 to have it asked for the primary")
+}
+
 /// What a command inside a script said, from `Error running script (…): @user_script:9: -OOM command not allowed`.
 fn hidden_code(text: &str) -> Option<&str> {
     let codes = ["OOM", "READONLY", "MISCONF", "NOREPLICAS", "WRONGTYPE", "NOPERM"];

@@ -1,4 +1,4 @@
-//! The stream under a connection: opening it, TLS, log-in, and the exchange of bytes.
+//! The stream under a connection to one server: TLS, log-in, and the exchange of bytes.
 
 use std::io;
 use std::path::Path;
@@ -9,10 +9,11 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::errors;
 use super::resp::{Batch, Replies, Reply, foreign};
+use crate::conninfo::TlsChoice;
 use crate::tls::{Tls, Trust};
-use crate::url::{RedisInfo, RedisPlace};
+use crate::url::{RedisInfo, RedisPlace, shown};
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::time::Uptime;
+use sen_model::secret::Secret;
 
 trait Stream: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
@@ -23,66 +24,37 @@ pub(super) struct Wire {
     encryption: &'static str,
     /// What is read at once.
     chunk: Vec<u8>,
+    /// Which server this is.
+    server: String,
+    /// What the server said that it is: `master`, `slave`, `replica`, `sentinel`.
+    role: Option<String>,
+}
+
+/// Where one server is.
+pub(super) enum Place<'a> {
+    /// A Unix socket.
+    Socket(&'a Path),
+    /// A host and a port.
+    Host(&'a str, u16),
 }
 
 const CHUNK: usize = 64 << 10;
 /// No answer to one exchange is longer: twice the longest value that Redis keeps.
 const LONGEST: usize = 1 << 30;
 /// No answer to a log-in is longer, from a server that is one.
-const LONGEST_OF_LOGIN: usize = 64 << 10;
+pub(super) const LONGEST_OF_LOGIN: usize = 64 << 10;
 
 impl Wire {
-    /// Connects, encrypts and logs in within the time the settings allow, and tries again for as long as they say.
-    pub(super) async fn open(info: &RedisInfo) -> Result<Self> {
-        let end = Uptime::now().plus(info.connect_retry);
-        loop {
-            match Self::open_once(info).await {
-                // A server that refused the log-in will refuse it again.
-                Err((_, true)) if !Uptime::now().until(end).is_zero() => {
-                    tokio::time::sleep(Duration::from_millis(250).min(Uptime::now().until(end))).await;
-                }
-                answer => return answer.map_err(|(error, _)| error),
-            }
-        }
-    }
-
-    /// The error with whether another attempt can go otherwise.
-    async fn open_once(info: &RedisInfo) -> Result<Self, (Error, bool)> {
-        let limit = info.connect_timeout;
-        let opened = tokio::time::timeout(limit, Self::open_at_leisure(info)).await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Connect, format!("no answer within {}", span(limit))).with_hint(
-                match &info.tls {
-                    // A plain Redis waits for the rest of what it takes for a command.
-                    Some(_) => "does this port speak TLS? if not, write redis:// instead of rediss://",
-                    None => "is the host right, and does a firewall drop packets?",
-                },
-            ))
-        });
-        opened.map_err(|error| match error.kind() {
-            ErrorKind::Usage => (error, false),
-            kind => {
-                let judged = ["(NOAUTH", "(WRONGPASS", "(ERR"].iter().any(|code| error.to_string().contains(code));
-                let passing = matches!(
-                    kind,
-                    ErrorKind::Connect | ErrorKind::Disconnected | ErrorKind::Timeout | ErrorKind::Pending
-                ) && !judged;
-                (
-                    error.with_kind(ErrorKind::Connect).with_context(format!("cannot connect to {}", info.describe())),
-                    passing,
-                )
-            }
-        })
-    }
-
-    async fn open_at_leisure(info: &RedisInfo) -> Result<Self> {
-        let (stream, encryption): (Pin<Box<dyn Stream>>, _) = match &info.place {
-            RedisPlace::Socket(path) => (socket(path).await?, "Unix socket"),
-            RedisPlace::Host(host, port) => {
-                let stream = tokio::net::TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
+    /// Connects and encrypts.
+    pub(super) async fn reach(place: &Place<'_>, tls: Option<&TlsChoice>) -> Result<Self> {
+        let (stream, encryption): (Pin<Box<dyn Stream>>, _) = match place {
+            Place::Socket(path) => (socket(path).await?, "Unix socket"),
+            Place::Host(host, port) => {
+                let stream = tokio::net::TcpStream::connect((*host, *port)).await.map_err(unreachable)?;
                 // Batches are written whole; waiting for more to send would only add delay.
                 drop(stream.set_nodelay(true));
                 let near = stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
-                match &info.tls {
+                match tls {
                     None if near => (Box::pin(stream), "not encrypted, on this machine"),
                     None => (Box::pin(stream), "not encrypted"),
                     Some(choice) => {
@@ -108,16 +80,18 @@ impl Wire {
                 }
             }
         };
-        let mut wire = Self { stream, encryption, chunk: vec![0; CHUNK] };
-        wire.log_in(info).await?;
-        Ok(wire)
+        let server = match place {
+            Place::Socket(path) => path.display().to_string(),
+            Place::Host(host, port) => shown(host, *port),
+        };
+        Ok(Self { stream, encryption, chunk: vec![0; CHUNK], server, role: None })
     }
 
     /// Says who we are and chooses the database, in one exchange. The database is chosen even if it is the first: an
     /// answer to something is how a missing password shows.
-    async fn log_in(&mut self, info: &RedisInfo) -> Result<()> {
+    pub(super) async fn log_in(&mut self, info: &RedisInfo, password: Option<&Secret>) -> Result<()> {
         let mut batch = Batch::new();
-        if let Some(password) = &info.password {
+        if let Some(password) = password {
             match &info.user {
                 Some(user) => batch.add(&[b"AUTH", user.as_bytes(), password.reveal().as_bytes()]),
                 None => batch.add(&[b"AUTH", password.reveal().as_bytes()]),
@@ -128,6 +102,10 @@ impl Wire {
         // Two ways to learn of a cluster, because either may be denied to a user or unknown to a server.
         batch.add(&[b"INFO", b"cluster"]);
         batch.add(&[b"HELLO"]);
+        // Asked only where it decides: a user that may not would be noted in the server's log at every log-in.
+        if matches!(info.place, RedisPlace::Sentinels(_)) {
+            batch.add(&[b"ROLE"]);
+        }
         let answer = self.exchange_of(&batch, LONGEST_OF_LOGIN).await.map_err(|error| {
             if error.hint().is_none() {
                 error.with_hint("is the port that of a Redis server, and does it want TLS (rediss://)?")
@@ -136,11 +114,15 @@ impl Wire {
             }
         });
         let mut replies = answer?.into_iter();
-        if info.password.is_some() {
+        if password.is_some() {
             replies.next().unwrap_or(Reply::Nil).checked()?;
         }
         if replies.as_slice().iter().any(names_cluster) {
             return Err(errors::cluster(&info.describe()));
+        }
+        self.role = replies.as_slice().iter().rev().find_map(role);
+        if self.role.as_deref() == Some("sentinel") {
+            return Err(errors::sentinel(&info.describe()));
         }
         match replies.next() {
             // A user whose access list lacks SELECT can still work in the first database.
@@ -154,6 +136,16 @@ impl Wire {
         }
     }
 
+    /// What the server said that it is, if it did.
+    pub(super) fn role(&self) -> Option<&str> {
+        self.role.as_deref()
+    }
+
+    /// Which server this is, for people.
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+
     /// How the connection is protected.
     pub(super) fn encryption(&self) -> &'static str {
         self.encryption
@@ -165,7 +157,7 @@ impl Wire {
     }
 
     /// Both at the same time: a server that has no room for replies stops reading.
-    async fn exchange_of(&mut self, batch: &Batch, longest: usize) -> Result<Vec<Reply>> {
+    pub(super) async fn exchange_of(&mut self, batch: &Batch, longest: usize) -> Result<Vec<Reply>> {
         let (mut reader, mut writer) = tokio::io::split(&mut self.stream);
         let chunk = &mut self.chunk;
         let write = async {
@@ -207,6 +199,22 @@ fn names_cluster(reply: &Reply) -> bool {
         Reply::Bulk(text) => String::from_utf8_lossy(text).lines().any(|line| line.trim() == "cluster_enabled:1"),
         Reply::Array(parts) => parts.windows(2).any(|pair| is(&pair[0], "mode") && is(&pair[1], "cluster")),
         _ => false,
+    }
+}
+
+/// What a reply to HELLO or ROLE says that the server is.
+fn role(reply: &Reply) -> Option<String> {
+    let Reply::Array(parts) = reply else { return None };
+    let text = |reply: &Reply| match reply {
+        Reply::Bulk(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        _ => None,
+    };
+    let first = parts.first().and_then(text)?;
+    let value = |name: &str| parts.windows(2).find(|pair| text(&pair[0]).as_deref() == Some(name)).map(|pair| &pair[1]);
+    match first.as_str() {
+        "master" | "slave" | "sentinel" => Some(first),
+        // A sentinel tells its mode and no role.
+        _ => value("mode").and_then(text).filter(|mode| mode == "sentinel").or_else(|| value("role").and_then(text)),
     }
 }
 

@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::conninfo::{NamedFile, Revoked, Roots, SslMode, TlsChoice, TlsVersion, is_plain_word, percent_decode};
+use crate::password::PasswordCommand;
 use sen_model::error::{Error, Result};
 use sen_model::secret::{Secret, remember};
 
 const DEFAULT_PORT: u16 = 6379;
+const SENTINEL_PORT: u16 = 26_379;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-const EXAMPLES: &str = "write redis://[user:password@]host[:port][/db], rediss://… for TLS, or redis+unix:///path?db=0";
+const EXAMPLES: &str = "write redis://[user:password@]host[:port][/db], rediss://… for TLS, redis+unix:///path?db=0, or redis+sentinel://host:26379,host:26379/name/0";
 
 /// How to reach a Redis database. `Debug` shows no password.
 #[derive(Debug, Clone)]
@@ -22,6 +24,8 @@ pub struct RedisInfo {
     pub user: Option<String>,
     /// The password.
     pub password: Option<Secret>,
+    /// A program that prints the password, in place of one that is given.
+    pub password_command: Option<PasswordCommand>,
     /// The number of the database.
     pub db: u32,
     /// TLS, where it is wanted.
@@ -41,6 +45,21 @@ pub enum RedisPlace {
     Socket(PathBuf),
     /// A host and a port.
     Host(String, u16),
+    /// Wherever the sentinels say that the primary is.
+    Sentinels(Sentinels),
+}
+
+/// The sentinels that watch over a primary and its replicas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sentinels {
+    /// Where they are.
+    pub hosts: Vec<(String, u16)>,
+    /// What they call the primary.
+    pub name: String,
+    /// The user they want, of their own access list.
+    pub user: Option<String>,
+    /// The password they want.
+    pub password: Option<Secret>,
 }
 
 /// Parameters of redis-py's URLs that change nothing here.
@@ -61,18 +80,20 @@ const IGNORED: &[&str] = &[
 
 impl RedisInfo {
     /// Reads what follows `scheme:`; `scheme` is one of `redis`, `rediss`, `valkey`, `valkeys`, with or without `+unix`,
-    /// or `unix`.
+    /// or `unix`; or with `+sentinel`.
     ///
     /// # Errors
     /// `Usage`; what is said never holds a password, nor a text that could be part of one.
     pub fn parse(scheme: &str, rest: &str) -> Result<Self> {
         let (base, driver) = scheme.split_once('+').map_or((scheme, None), |(base, driver)| (base, Some(driver)));
-        let socket = match (base, driver) {
-            ("unix", None) | (_, Some("unix" | "socket")) => true,
-            (_, None) => false,
+        let (mut socket, mut watched) = (false, false);
+        match (base, driver) {
+            ("unix", None) | (_, Some("unix" | "socket")) => socket = true,
+            (_, Some("sentinel")) => watched = true,
+            (_, None) => {}
             (_, Some("tls" | "ssl")) => return Err(bad("TLS is asked for with rediss://")),
             (_, Some(_)) => return Err(bad("the URL's scheme has a suffix that is not known here")),
-        };
+        }
         let rest = rest.strip_prefix("//").ok_or_else(|| bad("the Redis URL lacks // after its scheme"))?;
         let (rest, fragment) = rest.split_once('#').map_or((rest, None), |(rest, mark)| (rest, Some(mark)));
         let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, query)| (rest, query));
@@ -81,10 +102,16 @@ impl RedisInfo {
             return Err(bad("an unescaped @, / or ? is left over").with_hint("in a password write them %40, %2F, %3F"));
         }
         let (who, host) = authority.rsplit_once('@').map_or(("", authority), |(who, host)| (who, host));
+        let (place, db) = match path.trim_matches('/') {
+            _ if socket => (RedisPlace::Socket(socket_path(host, path)?), ""),
+            path if watched => sentinels(host, path)?,
+            path => (a_host(host)?, path),
+        };
         let mut info = Self {
-            place: if socket { RedisPlace::Socket(socket_path(host, path)?) } else { host_and_port(host)? },
+            place,
             user: None,
             password: None,
+            password_command: None,
             db: 0,
             tls: matches!(base, "rediss" | "valkeys").then(verified),
             connect_timeout: DEFAULT_TIMEOUT,
@@ -92,11 +119,8 @@ impl RedisInfo {
             warnings: Vec::new(),
         };
         info.credentials(who)?;
-        if !socket {
-            let db = path.trim_matches('/');
-            if !db.is_empty() {
-                info.db = number(db)?;
-            }
+        if !db.is_empty() {
+            info.db = number(db)?;
         }
         let mut secret_near = false;
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -110,14 +134,25 @@ impl RedisInfo {
             Some("insecure") if info.tls.is_some() => info.unverified(),
             Some(_) => return Err(bad("what follows # is not known here").with_hint("a # in a password is %23")),
         }
-        if info.user.is_some() && info.password.is_none() {
-            return Err(bad("the Redis URL names a user and no password")
-                .with_hint("a password alone is written after a colon: redis://:password@host"));
+        // Without a colon a password was meant, most likely: then it must not go on as a name.
+        if !who.is_empty() && !who.contains(':') && info.password.is_none() {
+            return Err(user_alone());
         }
         if socket && info.tls.is_some() {
             return Err(bad("a Unix socket carries no TLS"));
         }
         Ok(info)
+    }
+
+    /// Refuses a user for whom there is neither a password nor a program that prints one.
+    ///
+    /// # Errors
+    /// `Usage`.
+    pub fn refuse_user_alone(&self) -> Result<()> {
+        match self.user.is_some() && self.password.is_none() && self.password_command.is_none() {
+            true => Err(user_alone()),
+            false => Ok(()),
+        }
     }
 
     fn credentials(&mut self, who: &str) -> Result<()> {
@@ -147,6 +182,15 @@ impl RedisInfo {
                 let value = decoded()?;
                 self.tls_parameter(name, &value)?;
             }
+            "sentinel_username" | "sentinel_password" => {
+                let RedisPlace::Sentinels(sentinels) = &mut self.place else {
+                    return Err(bad(&format!("{name} is about sentinels, which are asked with redis+sentinel://")));
+                };
+                match name {
+                    "sentinel_username" => sentinels.user = Some(decoded()?).filter(|user| !user.is_empty()),
+                    _ => sentinels.password = Some(a_password(value)?),
+                }
+            }
             name if IGNORED.contains(&name) => {}
             name => {
                 let told = if secret_near || !is_plain_word(name) {
@@ -155,7 +199,7 @@ impl RedisInfo {
                     format!("{name:?} is no parameter of a Redis URL known here")
                 };
                 return Err(bad(&told).with_hint(
-                    "known: db, username, password, socket_connect_timeout, ssl_cert_reqs, ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_check_hostname",
+                    "known: db, username, password, socket_connect_timeout, ssl_cert_reqs, ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_check_hostname, sentinel_username, sentinel_password",
                 ));
             }
         }
@@ -192,6 +236,10 @@ impl RedisInfo {
         self.warnings.push("the Redis server's certificate is not verified: it could be anybody".into());
     }
 
+    fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "rediss" } else { "redis" }
+    }
+
     /// The database as a URL without secrets.
     pub fn describe(&self) -> String {
         let mut out = String::new();
@@ -201,13 +249,20 @@ impl RedisInfo {
                 let _ = write!(out, "redis+unix://{user}{}?db={}", path.display(), self.db);
             }
             RedisPlace::Host(host, port) => {
-                let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
-                let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-                let _ = write!(out, "{scheme}://{user}{host}:{port}/{}", self.db);
+                let _ = write!(out, "{}://{user}{}/{}", self.scheme(), shown(host, *port), self.db);
+            }
+            RedisPlace::Sentinels(Sentinels { hosts, name, .. }) => {
+                let hosts: Vec<String> = hosts.iter().map(|(host, port)| shown(host, *port)).collect();
+                let _ = write!(out, "{}+sentinel://{user}{}/{name}/{}", self.scheme(), hosts.join(","), self.db);
             }
         }
         out
     }
+}
+
+/// A host and its port, for people.
+pub(crate) fn shown(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// A password as written in the URL, which is kept from every output in this form, too.
@@ -216,6 +271,12 @@ fn a_password(raw: &str) -> Result<Secret> {
     let password = percent_decode(raw, "password")?;
     remember(&password);
     Ok(Secret::new(password))
+}
+
+fn user_alone() -> Error {
+    bad("the Redis URL names a user and no password").with_hint(
+        "a password alone is written after a colon: redis://:password@host; a user whose password a program prints before one: redis://user:@host",
+    )
 }
 
 fn bad(message: &str) -> Error {
@@ -249,10 +310,25 @@ fn socket_path(host: &str, path: &str) -> Result<PathBuf> {
     Ok(path.into())
 }
 
-fn host_and_port(text: &str) -> Result<RedisPlace> {
+fn a_host(text: &str) -> Result<RedisPlace> {
     if text.contains(',') {
-        return Err(bad("several hosts are not supported: name the primary"));
+        return Err(bad("several hosts are only taken with sentinels: name the primary, or write redis+sentinel://"));
     }
+    host_and_port(text, DEFAULT_PORT).map(|(host, port)| RedisPlace::Host(host, port))
+}
+
+/// The sentinels, and what is left of the path: the number of the database.
+fn sentinels<'a>(hosts: &str, path: &'a str) -> Result<(RedisPlace, &'a str)> {
+    let (name, db) = path.split_once('/').unwrap_or((path, ""));
+    let name = percent_decode(name, "name of the primary")?;
+    if name.is_empty() {
+        return Err(bad("the URL lacks the name that the sentinels know the primary by"));
+    }
+    let hosts = hosts.split(',').map(|host| host_and_port(host, SENTINEL_PORT)).collect::<Result<_>>()?;
+    Ok((RedisPlace::Sentinels(Sentinels { hosts, name, user: None, password: None }), db))
+}
+
+fn host_and_port(text: &str, default: u16) -> Result<(String, u16)> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, after) = rest.split_once(']').ok_or_else(|| bad("a [ in the Redis URL is not closed"))?;
@@ -264,7 +340,7 @@ fn host_and_port(text: &str) -> Result<RedisPlace> {
         None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
     };
     let port = match port.filter(|port| !port.is_empty()) {
-        None => DEFAULT_PORT,
+        None => default,
         // The text may be a password whose host got lost: it is not repeated.
         Some(port) => port
             .parse()
@@ -273,7 +349,7 @@ fn host_and_port(text: &str) -> Result<RedisPlace> {
             .ok_or_else(|| bad("the port of the Redis URL is not a number from 1 to 65535"))?,
     };
     let host = percent_decode(host, "host")?;
-    Ok(RedisPlace::Host(if host.is_empty() { "localhost".into() } else { host }, port))
+    Ok((if host.is_empty() { "localhost".into() } else { host }, port))
 }
 
 #[cfg(test)]
@@ -297,6 +373,13 @@ mod tests {
             ("redis://h?db=4", "redis://h:6379/4"),
             ("redis://[::1]:7/1", "redis://[::1]:7/1"),
             ("rediss://u:p@h", "rediss://u@h:6379/0"),
+            ("rediss://:pw@master.cache.amazonaws.example:6379", "rediss://master.cache.amazonaws.example:6379/0"),
+            ("rediss://default:pw@eu1-x.upstash.example", "rediss://default@eu1-x.upstash.example:6379/0"),
+            (
+                "redis+sentinel://u:pw@h1,h2:7,[::1]:8/my%20master/3?sentinel_password=pw2",
+                "redis+sentinel://u@h1:26379,h2:7,[::1]:8/my master/3",
+            ),
+            ("rediss+sentinel://h/m", "rediss+sentinel://h:26379/m/0"),
             ("redis+unix:///run/r.sock?db=2", "redis+unix:///run/r.sock?db=2"),
             ("unix://:pw@/run/r.sock", "redis+unix:///run/r.sock?db=0"),
         ];
@@ -306,6 +389,12 @@ mod tests {
         let info = parse("redis://maria:p%40w@h").unwrap();
         assert_eq!(info.password.unwrap().reveal(), "p@w");
         assert_eq!(parse("redis://h?username=a&password=b").unwrap().user.as_deref(), Some("a"));
+        for alone in ["redis://maria:@h", "redis://h?username=maria"] {
+            let mut info = parse(alone).unwrap();
+            assert!(info.refuse_user_alone().unwrap_err().to_string().contains("a user and no password"));
+            info.password_command = Some(PasswordCommand::parse("true").unwrap());
+            assert!(info.refuse_user_alone().is_ok());
+        }
     }
 
     #[test]
@@ -337,6 +426,10 @@ mod tests {
             "redis://h?hunter2",
             "redis://h?ssl_ca_certs=hunter2",
             "redis://h1,h2",
+            "redis+sentinel://h",
+            "redis+sentinel://h/m/hunter2",
+            "redis+sentinel://h,h:hunter2/m",
+            "redis://h?sentinel_password=hunter2",
             "redis+x://h",
             "rediss+unix:///p",
             "redis+unix://",
