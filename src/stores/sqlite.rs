@@ -100,8 +100,27 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.bounded(self.limit, work).await
+    }
+
+    /// The same with a limit of its own, where that is the shorter one: for what is worth little more than that.
+    ///
+    /// # Errors
+    /// What `work` returns; `Timeout` when the limit has passed.
+    pub async fn run_within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.bounded(Some(self.limit.map_or(limit, |own| own.min(limit))), work).await
+    }
+
+    async fn bounded<T: Send + 'static>(
+        &self,
+        limit: Option<Duration>,
+        work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (answer, result) = oneshot::channel();
-        let limit = self.limit;
         self.hand(move |open| {
             let done = open.read(|connection| bounded(connection, limit, work));
             drop(answer.send(done));
