@@ -473,6 +473,11 @@ mod tests {
         let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
         let error = block_on(db.run(move |db| db.query_row(endless, [], |_| Ok(())).map_err(error_from))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        let unlimited = db.within(None);
+        let work = move |db: &mut Connection| db.query_row(endless, [], |_| Ok(())).map_err(error_from);
+        let error = block_on(unlimited.run_within(Duration::from_millis(50), work)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        let db = unlimited.within(Some(Duration::from_millis(50)));
         // The next statement has its own time; on a slow machine that may be over, too, but not again and again.
         assert!((0..100).any(|_| count(&db).is_ok_and(|rows| rows == 1)), "the next statement has its own time");
     }

@@ -425,3 +425,16 @@ pub fn absent(database: &str) -> Error {
     Error::new(ErrorKind::NoSystem, format!("no Stent or Senpuki tables (executions, tasks) in {database}"))
         .with_hint("is this the right database, and does the role's search_path name the schema?")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_names_within_names_only_the_shortest_are_sought() {
+        let names = ["payments:order-7", "order-7", "cust-9"].map(str::to_owned);
+        assert_eq!(telling(&names), ["order-7", "cust-9"]);
+        assert_eq!(needles(&telling(&names)).len(), 2 * NEEDLES);
+        assert_eq!(telling(&names[..1]), ["payments:order-7"]);
+    }
+}
