@@ -100,8 +100,27 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.bounded(self.limit, work).await
+    }
+
+    /// The same with a limit of its own, where that is the shorter one: for what is worth little more than that.
+    ///
+    /// # Errors
+    /// What `work` returns; `Timeout` when the limit has passed.
+    pub async fn run_within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.bounded(Some(self.limit.map_or(limit, |own| own.min(limit))), work).await
+    }
+
+    async fn bounded<T: Send + 'static>(
+        &self,
+        limit: Option<Duration>,
+        work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (answer, result) = oneshot::channel();
-        let limit = self.limit;
         self.hand(move |open| {
             let done = open.read(|connection| bounded(connection, limit, work));
             drop(answer.send(done));
@@ -454,6 +473,11 @@ mod tests {
         let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
         let error = block_on(db.run(move |db| db.query_row(endless, [], |_| Ok(())).map_err(error_from))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        let unlimited = db.within(None);
+        let work = move |db: &mut Connection| db.query_row(endless, [], |_| Ok(())).map_err(error_from);
+        let error = block_on(unlimited.run_within(Duration::from_millis(50), work)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        let db = unlimited.within(Some(Duration::from_millis(50)));
         // The next statement has its own time; on a slow machine that may be over, too, but not again and again.
         assert!((0..100).any(|_| count(&db).is_ok_and(|rows| rows == 1)), "the next statement has its own time");
     }

@@ -45,7 +45,9 @@ fn commands(value: &Value, out: &mut BTreeSet<String>) {
             for (name, value) in fields {
                 match value {
                     Value::String(text) if name == "command" && text.starts_with("sen ") => {
-                        drop(out.insert(text.clone()))
+                        {
+                            out.insert(text.clone());
+                        }
                     }
                     value => commands(value, out),
                 }

@@ -12,6 +12,7 @@ mod cancelled;
 mod commands;
 mod guards;
 mod held;
+mod pages;
 mod place;
 mod preview;
 mod races;

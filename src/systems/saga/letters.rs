@@ -289,8 +289,10 @@ impl DeadLetters for Sagas {
         }
         let named = |(replayability, count): (&'static str, u64)| (replayability.replace('_', " "), count);
         set.skipped = skipped.into_iter().map(named).collect();
-        if let ([Part { messages, .. }], 1) = (action.parts.as_slice(), action.count()) {
-            set.single_id = messages.first().map(|message| message.id.clone());
+        if let [Part { messages, .. }] = action.parts.as_slice()
+            && let [message] = messages.as_slice()
+        {
+            set.single_id = Some(message.id.clone());
         }
         plan.set = Some(set);
         Ok(Prepared::boxed(self, plan, action, |count| format!("make {} due again", many(count, "message"))))

@@ -1,6 +1,6 @@
 //! What `sen doctor` and `sen grants` should know of Stent's tables. Pure.
 
-use super::port::Orphans;
+use super::port::{FAILED_LOOKED_AT, LETTERS_LOOKED_AT, Orphans};
 use super::shape::Shape;
 use sen_model::diagnostics::{Check, Diagnostics, RecommendedIndex, RequiredPrivilege};
 use sen_model::ident::Ident;
@@ -64,9 +64,13 @@ pub(super) fn diagnostics(
 fn checks(orphans: &Orphans) -> Vec<Check> {
     let topic = "orphans";
     let mut checks = Vec::new();
-    let mut say = |count: i64, severity, [one, many]: [&str; 2], remedy: &str| {
+    let looked_at = |more: bool, text: String| if more { text } else { String::new() };
+    let letters =
+        looked_at(orphans.more_letters, format!(" (of the {LETTERS_LOOKED_AT} oldest, which were looked at)"));
+    let failed = looked_at(orphans.more_failed, format!(" (of {FAILED_LOOKED_AT} failed tasks, which were looked at)"));
+    let mut say = |count: i64, severity, [one, many]: [&str; 2], note: &str, remedy: &str| {
         if count > 0 {
-            let text = format!("{count} {}", if count == 1 { one } else { many });
+            let text = format!("{count} {}{note}", if count == 1 { one } else { many });
             checks.push(Check::new(severity, topic, text).with_remedy(remedy));
         }
     };
@@ -77,16 +81,18 @@ fn checks(orphans: &Orphans) -> Vec<Check> {
             "dead letter belongs to an execution that no longer exists: a replay of it can only fail",
             "dead letters belong to executions that are gone: a replay of them can only fail",
         ],
+        &letters,
         "sen dlq list   # their standing is execution_gone; sen dlq discard ID --export FILE removes one",
     );
     say(
         orphans.tasks_without_execution,
         Severity::Warning,
         [
-            "task belongs to an execution that no longer exists: a worker that takes it can only fail it",
-            "tasks belong to executions that are gone: a worker that takes one can only fail it",
+            "open task belongs to an execution that no longer exists: a worker that takes it can only fail it",
+            "open tasks belong to executions that no longer exist: a worker that takes one can only fail it",
         ],
-        "sen task list",
+        "",
+        "sen task list --state ready,running,lost",
     );
     say(
         orphans.failed_without_letter,
@@ -95,10 +101,15 @@ fn checks(orphans: &Orphans) -> Vec<Check> {
             "failed task of a failed execution has no dead letter: replayed, discarded, or its worker died between two commits",
             "failed tasks of failed executions have no dead letter: replayed, discarded, or their worker died between two commits",
         ],
+        &failed,
         "sen task list --state failed",
     );
     if checks.is_empty() {
-        checks.push(Check::new(Severity::Ok, topic, "every task and dead letter has its execution"));
+        checks.push(Check::new(
+            Severity::Ok,
+            topic,
+            format!("every open task and every dead letter{letters} has its execution"),
+        ));
     }
     checks
 }
@@ -109,10 +120,14 @@ mod tests {
 
     #[test]
     fn orphans_are_told_with_what_to_type() {
-        let orphans = Orphans { failed_without_letter: 2, letters_without_execution: 1, tasks_without_execution: 0 };
+        let orphans = Orphans { failed_without_letter: 2, letters_without_execution: 1, ..Orphans::default() };
         let told = checks(&orphans);
         assert_eq!(told.len(), 2);
         assert!(told[0].severity == Severity::Warning && told[1].severity == Severity::Ok, "{told:?}");
         assert_eq!(checks(&Orphans::default())[0].severity, Severity::Ok);
+        let some = checks(&Orphans { more_failed: true, more_letters: true, ..orphans });
+        assert!(some.iter().all(|check| check.text.contains("looked at")), "{some:?}");
+        let none = checks(&Orphans { more_letters: true, ..Orphans::default() });
+        assert!(none[0].text.contains("looked at"), "{none:?}");
     }
 }

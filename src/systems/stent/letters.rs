@@ -60,9 +60,9 @@ impl DeadLetters for StentLetters {
         query.unordered = true;
         query.dump = false;
         let mut groups = view::Groups::default();
-        let mut chunks = self.store.look(&query).await?.chunks;
+        let mut chunks = self.store.deaths(&query).await?;
         while let Some(chunk) = chunks.next().await {
-            chunk?.into_iter().for_each(|fact| groups.add(fact));
+            chunk?.into_iter().for_each(|death| groups.add(death));
         }
         Ok(groups.close(filter, &self.zone))
     }

@@ -136,9 +136,9 @@ impl System for Stent {
             Err(error) if error.kind() == ErrorKind::Denied => None,
             orphans => orphans?,
         };
-        let silent = match self.store.census(&self.zone).await {
+        let silent = match self.store.queues(&self.zone).await {
             Err(error) if error.kind() == ErrorKind::Denied => Vec::new(),
-            census => view::silent_queues(&census?, &self.zone),
+            queues => view::silent_queues(&queues?, &self.zone),
         };
         Ok(diagnostics::diagnostics(&shape, self.store.sequences().await?, orphans.as_ref(), &silent))
     }

@@ -52,7 +52,7 @@ pub trait ExecutionStore: Send + Sync {
     async fn neighbours(&self, id: &str) -> Result<Vec<String>>;
 
     /// At most `limit` executions that have not ended well and whose arguments or tags contain one of `names`: a scan, given
-    /// up after [`sen_model::system::SEARCH`] where the store can.
+    /// up after [`sen_model::system::SEARCH`].
     async fn naming(&self, names: &[String], limit: u32) -> Result<Vec<String>>;
 
     /// At most `limit` ids that begin with `prefix`: a range of the primary key.
@@ -70,6 +70,9 @@ pub trait ExecutionStore: Send + Sync {
     /// What should not be there; `None` where a table that shows it is missing.
     async fn orphans(&self) -> Result<Option<Orphans>>;
 
+    /// What waits for workers and what they work on.
+    async fn queues(&self, zone: &Zone) -> Result<Queues>;
+
     /// What is in the tables, counted.
     async fn census(&self, zone: &Zone) -> Result<Census>;
 
@@ -77,10 +80,20 @@ pub trait ExecutionStore: Send + Sync {
     async fn stats(&self, zone: &Zone, window: Duration) -> Result<Stats>;
 }
 
+/// Those of `names` that contain no other of them: where a longer one stands, they do, too.
+pub fn telling(names: &[String]) -> Vec<String> {
+    let holds = |long: &String, other: &String| long != other && long.contains(other.as_str());
+    names.iter().filter(|name| !names.iter().any(|other| holds(name, other))).cloned().collect()
+}
+
+/// How many [`needles`] there are of a name.
+pub const NEEDLES: usize = 3;
+
 /// The bytes that `names` leave in payloads and tags, with what ends them there, so that a longer name is not taken for one:
 /// the quote of JSON, and in a pickle the opcode that remembers a text (MEMOIZE of protocol 4 and later, BINPUT before).
 pub fn needles(names: &[String]) -> Vec<Vec<u8>> {
-    let ended = |name: &String| [b'"', 0x94, b'q'].map(|end| [name.as_bytes(), &[end]].concat());
+    const ENDS: [u8; NEEDLES] = [b'"', 0x94, b'q'];
+    let ended = |name: &String| ENDS.map(|end| [name.as_bytes(), &[end]].concat());
     names.iter().flat_map(ended).collect()
 }
 
@@ -110,9 +123,18 @@ pub struct Orphans {
     pub failed_without_letter: i64,
     /// Dead letters whose execution no longer exists.
     pub letters_without_execution: i64,
-    /// Tasks whose execution no longer exists.
+    /// Tasks that are not over and whose execution no longer exists.
     pub tasks_without_execution: i64,
+    /// Whether there are more failed tasks than were looked at.
+    pub more_failed: bool,
+    /// Whether there are more letters than were looked at.
+    pub more_letters: bool,
 }
+
+/// So many failed tasks are looked at for [`Orphans`] where looking at more takes long.
+pub const FAILED_LOOKED_AT: i64 = 10_000;
+/// So many letters, likewise.
+pub const LETTERS_LOOKED_AT: i64 = 1000;
 
 /// What an id names.
 #[derive(Debug, Clone, PartialEq)]
@@ -263,23 +285,32 @@ impl Bound {
     }
 }
 
+/// Tasks, as far as queues are judged by them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Queues {
+    /// The database's clock.
+    pub now: Timestamp,
+    /// Tasks by state, kind and due-ness. Of those that are over, times may be left out.
+    pub tasks: Vec<TaskGroup>,
+    /// Tasks with tags that wait for long while workers take others, the oldest few.
+    pub passed: Vec<Passed>,
+}
+
 /// What the tables look like and what is in them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Census {
-    /// The database's clock.
-    pub now: Timestamp,
     /// The tables.
     pub shape: Shape,
     /// Who wrote them.
     pub library: Library,
     /// Executions by stored state.
-    pub executions: Vec<ExecutionGroup>,
+    pub executions: Vec<(String, Group)>,
+    /// Executions that go on although their expiry has passed.
+    pub overdue: Group,
     /// Executions that have not ended and have no runnable task.
     pub stranded: Group,
-    /// Tasks by state, kind and due-ness.
-    pub tasks: Vec<TaskGroup>,
-    /// Tasks with tags that wait for long while workers take others, the oldest few.
-    pub passed: Vec<Passed>,
+    /// Tasks.
+    pub queues: Queues,
     /// Dead letters.
     pub letters: Group,
     /// Further facts: server version, time zone.
@@ -295,17 +326,6 @@ pub struct Group {
     pub oldest: Option<Wall>,
     /// The newest.
     pub newest: Option<Wall>,
-}
-
-/// Executions in one state.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ExecutionGroup {
-    /// The stored state.
-    pub state: String,
-    /// Whether their expiry has passed.
-    pub expired: bool,
-    /// How many, by creation.
-    pub group: Group,
 }
 
 /// Tasks alike.
@@ -334,6 +354,9 @@ pub struct TaskGroup {
     /// Pending: whether one of them is of a step of which tasks run, in any queue, so that a limit may hold it back.
     pub held: bool,
 }
+
+/// How long in microseconds tasks may be due, and a queue see none begun, before its workers count as probably gone.
+pub const SILENT: i64 = 60_000_000;
 
 /// How long [`Passed`] tasks have been due, and how much later the tasks that were taken instead were created. Microseconds.
 pub const PASSED: i64 = 300_000_000;
@@ -401,4 +424,17 @@ pub struct Step {
 pub fn absent(database: &str) -> Error {
     Error::new(ErrorKind::NoSystem, format!("no Stent or Senpuki tables (executions, tasks) in {database}"))
         .with_hint("is this the right database, and does the role's search_path name the schema?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_names_within_names_only_the_shortest_are_sought() {
+        let names = ["payments:order-7", "order-7", "cust-9"].map(str::to_owned);
+        assert_eq!(telling(&names), ["order-7", "cust-9"]);
+        assert_eq!(needles(&telling(&names)).len(), 2 * NEEDLES);
+        assert_eq!(telling(&names[..1]), ["payments:order-7"]);
+    }
 }

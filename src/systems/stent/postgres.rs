@@ -21,7 +21,8 @@ use tokio_postgres::types::{ToSql, Type};
 
 use crate::codec::LIMIT;
 use crate::port::{
-    Activity, Census, ExecutionQuery, ExecutionStore, Ids, Listed, Look, Orphans, Rows, Stats, TASKS, Whole, needles,
+    Activity, Census, ExecutionQuery, ExecutionStore, Ids, Listed, Look, Orphans, Queues, Rows, Stats, TASKS, Whole,
+    needles, telling,
 };
 use crate::record::Task;
 use crate::rows;
@@ -127,8 +128,11 @@ static NEIGHBOURS: Sql = Sql::new(
     UNION ALL (SELECT id::text FROM tasks WHERE id < $1 ORDER BY id DESC LIMIT 5)",
 );
 
+/// $1 what names leave, $3 the names alone: few rows hold these, so that few are looked through for the rest.
 static NAMING: Sql = Sql::new(
     "SELECT e.id::text FROM executions AS e WHERE e.state IN ('pending', 'running', 'cancelling', 'failed', 'timed_out')
+        AND EXISTS (SELECT FROM unnest($3::bytea[]) AS w (name) WHERE position(w.name IN e.args) > 0
+            OR position(w.name IN e.kwargs) > 0 OR position(w.name IN convert_to(e.tags, 'UTF8')) > 0)
         AND EXISTS (SELECT FROM unnest($1::bytea[]) AS w (name) WHERE position(w.name IN e.args) > 0
             OR position(w.name IN e.kwargs) > 0 OR position(w.name IN convert_to(e.tags, 'UTF8')) > 0)
     LIMIT $2",
@@ -266,8 +270,12 @@ impl ExecutionStore for PostgresExecutions {
 
     async fn naming(&self, names: &[String], limit: u32) -> Result<Vec<String>> {
         let limit = i64::from(limit);
-        let needles = needles(names);
-        let ask = Query::new(&NAMING, [(&needles as _, Type::BYTEA_ARRAY), (&limit as _, Type::INT8)]);
+        let names = telling(names);
+        let (needles, names) = (needles(&names), names.iter().map(String::as_bytes).collect::<Vec<_>>());
+        let ask = Query::new(
+            &NAMING,
+            [(&needles as _, Type::BYTEA_ARRAY), (&limit as _, Type::INT8), (&names as _, Type::BYTEA_ARRAY)],
+        );
         let rows =
             self.link.ask_within(ask, sen_model::system::SEARCH).await.map_err(|error| absent(&self.link, error))?;
         Ok(texts(&rows))
@@ -297,6 +305,10 @@ impl ExecutionStore for PostgresExecutions {
     async fn orphans(&self) -> Result<Option<Orphans>> {
         let shape = self.shape().await?;
         Ok(if shape.has_letters() { Some(census::orphans(&self.link).await?) } else { None })
+    }
+
+    async fn queues(&self, zone: &Zone) -> Result<Queues> {
+        census::queues(&self.link, zone).await
     }
 
     async fn census(&self, zone: &Zone) -> Result<Census> {

@@ -2,10 +2,10 @@
 
 use sen_model::time::wall::Wall;
 
-use crate::letters::port::Fact;
+use crate::letters::port::{Death, Fact};
 use crate::letters::rules::ReplayFacts;
 use crate::letters::steps::Around;
-use crate::port::{Activity, ExecutionGroup, Group, Listed, Orphans, Passed, Step, TaskGroup, Worker};
+use crate::port::{Activity, Group, Listed, Orphans, Passed, Step, TaskGroup, Worker};
 use crate::record::{DeadTask, Execution, ExecutionState, Progress, Signal, Task, TaskKind, TaskState, parse_tags};
 use crate::state::Leaves;
 
@@ -190,6 +190,17 @@ pub(crate) fn fact(cells: Cells<'_>) -> Fact {
     }
 }
 
+/// What makes a dead letter one of a group.
+pub(crate) fn death(cells: Cells<'_>) -> Death {
+    Death {
+        id: text(cells, 0),
+        moved_at: cells.wall(1),
+        step: cells.text(2),
+        reason: cells.text(3),
+        replayable: flag(cells, 4),
+    }
+}
+
 /// What replayability is judged by: from column `from` on the execution's state, whether it has expired, the state of the task
 /// that waited, and whether an orchestrator continues.
 pub(crate) fn replay_facts(cells: Cells<'_>, from: usize, kind: TaskKind, readable: bool) -> ReplayFacts {
@@ -236,6 +247,8 @@ pub(crate) fn orphans(cells: Cells<'_>) -> Orphans {
         failed_without_letter: count(cells, 0),
         letters_without_execution: count(cells, 1),
         tasks_without_execution: count(cells, 2),
+        more_failed: flag(cells, 3),
+        more_letters: flag(cells, 4),
     }
 }
 
@@ -248,9 +261,21 @@ pub(crate) fn group(cells: Cells<'_>) -> Group {
     group_at(cells, 0)
 }
 
-/// Executions in one state.
-pub(crate) fn execution_group(cells: Cells<'_>) -> ExecutionGroup {
-    ExecutionGroup { state: text(cells, 0), expired: flag(cells, 1), group: group_at(cells, 2) }
+/// Executions, counted.
+pub(crate) struct ExecutionCount {
+    /// Which of them; what the numbers mean is the statement's affair.
+    pub(crate) which: i64,
+    /// Their state.
+    pub(crate) state: String,
+    /// How many.
+    pub(crate) group: Group,
+    /// How many of them ended within a window.
+    pub(crate) ended: i64,
+}
+
+/// Executions, counted.
+pub(crate) fn execution_count(cells: Cells<'_>) -> ExecutionCount {
+    ExecutionCount { which: count(cells, 0), state: text(cells, 1), group: group_at(cells, 2), ended: count(cells, 5) }
 }
 
 /// Tasks alike.

@@ -14,11 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ToSql, params, params_from_iter};
 
 use crate::codec::LIMIT;
 use crate::port::{
-    Activity, Census, ExecutionQuery, ExecutionStore, Ids, Listed, Look, Orphans, Rows, Stats, TASKS, Whole, needles,
+    Activity, Census, ExecutionQuery, ExecutionStore, Ids, Listed, Look, NEEDLES, Orphans, Queues, Rows, Stats, TASKS,
+    Whole, needles, telling,
 };
 use crate::record::Task;
 use crate::rows;
@@ -28,7 +29,7 @@ use sen_model::time::Timestamp;
 use sen_model::time::wall::Zone;
 use sen_stores::sqlite::Sqlite;
 
-use reading::{all, execution_columns, one, readable, shape, snapshot, task_columns, texts};
+use reading::{all, execution_columns, one, readable, shape, snapshot, snapshot_within, task_columns, texts};
 
 /// Stent in one SQLite file.
 pub struct SqliteExecutions {
@@ -118,11 +119,32 @@ const NEIGHBOURS: [&str; 4] = [
     "SELECT id FROM tasks WHERE id < ?1 ORDER BY id DESC LIMIT 5",
 ];
 
-/// `instr` compares bytes once both are blobs.
-const NAMING: &str =
-    "SELECT id FROM executions WHERE state IN ('pending', 'running', 'cancelling', 'failed', 'timed_out')
-        AND (instr(CAST(args AS BLOB), ?1) > 0 OR instr(CAST(kwargs AS BLOB), ?1) > 0 OR instr(CAST(tags AS BLOB), ?1) > 0)
-    LIMIT ?2";
+/// Whether a column holds the name (?2), and with one of its ends (?3 to ?5); `instr` compares bytes once both are blobs.
+macro_rules! names {
+    ($column:literal) => {
+        concat!(
+            "(instr(CAST(",
+            $column,
+            " AS BLOB), ?2) > 0 AND max(instr(CAST(",
+            $column,
+            " AS BLOB), ?3), instr(CAST(",
+            $column,
+            " AS BLOB), ?4), instr(CAST(",
+            $column,
+            " AS BLOB), ?5)) > 0)"
+        )
+    };
+}
+
+const NAMING: &str = concat!(
+    "SELECT id FROM executions WHERE state IN ('pending', 'running', 'cancelling', 'failed', 'timed_out') AND (",
+    names!("args"),
+    " OR ",
+    names!("kwargs"),
+    " OR ",
+    names!("tags"),
+    ") LIMIT ?1"
+);
 
 /// What is read where its table is, and nothing elsewhere.
 fn some<T: Default>(there: bool, read: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -195,11 +217,13 @@ impl ExecutionStore for SqliteExecutions {
     }
 
     async fn naming(&self, names: &[String], limit: u32) -> Result<Vec<String>> {
-        let needles = needles(names);
-        snapshot(&self.db, move |db, _, _| {
+        let names = telling(names);
+        snapshot_within(&self.db, sen_model::system::SEARCH, move |db, _, _| {
             let mut found = Vec::new();
-            for needle in &needles {
-                found.extend(texts(db, NAMING, params![needle, limit])?);
+            for (name, ends) in names.iter().zip(needles(&names).chunks(NEEDLES)) {
+                let name = name.as_bytes();
+                let bound = [&limit as &dyn ToSql, &name].into_iter().chain(ends.iter().map(|end| end as _));
+                found.extend(texts(db, NAMING, params_from_iter(bound))?);
             }
             Ok(found)
         })
@@ -224,6 +248,11 @@ impl ExecutionStore for SqliteExecutions {
     async fn orphans(&self) -> Result<Option<Orphans>> {
         snapshot(&self.db, move |db, shape, _| Ok(if shape.has_letters() { Some(census::orphans(db)?) } else { None }))
             .await
+    }
+
+    async fn queues(&self, zone: &Zone) -> Result<Queues> {
+        let zone = zone.clone();
+        snapshot(&self.db, move |db, _, now| census::queues(db, now, &zone)).await
     }
 
     async fn census(&self, zone: &Zone) -> Result<Census> {

@@ -1,12 +1,13 @@
 //! What dead letters need of a store.
 
 use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
 
-use super::rules::ReplayFacts;
+use super::rules::{ReplayFacts, Replayability, replayability};
 use super::steps::Around;
 use super::targets::{DeadLetterRef, Places};
 use crate::port::Chunks;
@@ -22,6 +23,11 @@ pub trait LetterStore: Send + Sync {
 
     /// The letters that match, in one snapshot, in order.
     async fn look(&self, query: &LetterQuery) -> Result<Facts>;
+
+    /// The letters that match, in no order, as far as groups are made of them.
+    async fn deaths(&self, query: &LetterQuery) -> Result<Chunks<Death>> {
+        Ok(deaths(self.look(query).await?))
+    }
 
     /// Replays what of a batch can be replayed, in one transaction, and says which places of it were.
     async fn replay(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Places>;
@@ -70,7 +76,7 @@ pub struct LetterQuery {
     pub since: Option<Wall>,
     /// Died before this.
     pub until: Option<Wall>,
-    /// In no order: for counting.
+    /// In no order: for counting, or for a few.
     pub unordered: bool,
     /// Newest first.
     pub newest_first: bool,
@@ -113,6 +119,33 @@ pub struct Fact {
     pub retries: Option<i64>,
     /// The whole task as text.
     pub dump: Option<String>,
+}
+
+/// What of a letter makes it one of a group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Death {
+    /// The id of the letter.
+    pub id: String,
+    /// When it was moved here.
+    pub moved_at: Option<Wall>,
+    /// The step.
+    pub step: Option<String>,
+    /// The text of the exception.
+    pub reason: Option<String>,
+    /// Whether it can be replayed.
+    pub replayable: bool,
+}
+
+/// What makes groups of these letters.
+pub fn deaths(facts: Facts) -> Chunks<Death> {
+    let death = |fact: Fact| Death {
+        replayable: replayability(&fact.replay_facts) == Replayability::Replayable,
+        id: fact.id,
+        moved_at: fact.moved_at,
+        step: fact.step,
+        reason: fact.reason,
+    };
+    Box::pin(facts.chunks.map_ok(move |chunk| chunk.into_iter().map(death).collect()))
 }
 
 /// Letters to be replayed or removed in one transaction.

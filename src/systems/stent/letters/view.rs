@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::port::Fact;
+use super::port::{Death, Fact};
 use super::rules::{self, Replayability, replayability};
 use super::steps::{Foresight, StepFact, TASKS};
 use crate::codec::decode;
@@ -110,24 +110,24 @@ struct Group {
 }
 
 impl Groups {
-    pub(super) fn add(&mut self, fact: Fact) {
+    pub(super) fn add(&mut self, death: Death) {
         self.key.clear();
-        self.key.push_str(fact.step.as_deref().unwrap_or_default());
+        self.key.push_str(death.step.as_deref().unwrap_or_default());
         self.key.push('\0');
-        self.key.push_str(&folded(fact.reason.as_deref()));
-        let replayable = u64::from(replayability(&fact.replay_facts) == Replayability::Replayable);
+        self.key.push_str(&folded(death.reason.as_deref()));
+        let replayable = u64::from(death.replayable);
         match self.groups.get_mut(&self.key) {
             Some(group) => {
                 group.count += 1;
                 group.replayable += replayable;
-                group.first = group.first.into_iter().chain(fact.moved_at).min();
-                if fact.moved_at > group.last {
-                    (group.last, group.sample) = (fact.moved_at, fact.id);
+                group.first = group.first.into_iter().chain(death.moved_at).min();
+                if death.moved_at > group.last {
+                    (group.last, group.sample) = (death.moved_at, death.id);
                 }
             }
             None => {
-                let (first, last) = (fact.moved_at, fact.moved_at);
-                self.groups.insert(self.key.clone(), Group { count: 1, replayable, first, last, sample: fact.id });
+                let (first, last) = (death.moved_at, death.moved_at);
+                self.groups.insert(self.key.clone(), Group { count: 1, replayable, first, last, sample: death.id });
             }
         }
     }

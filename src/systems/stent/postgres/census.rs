@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::columns::wall_now;
-use super::reading::{Answers, all, clock, one};
-use crate::port::{Activity, Census, Orphans, PASSED, Stats};
+use super::reading::{Answers, CLOCK, all, clock, one};
+use crate::port::{Activity, Census, FAILED_LOOKED_AT, LETTERS_LOOKED_AT, Orphans, PASSED, Queues, SILENT, Stats};
 use crate::rows;
 use crate::shape::{Library, Shape};
 use crate::state::GRACE;
@@ -19,34 +19,93 @@ use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::sql::Sql;
 
 static FACTS: Sql = Sql::new(
-    "SELECT now(), current_setting('server_version'), pg_is_in_recovery(),
+    "SELECT current_setting('server_version'), pg_is_in_recovery(),
         EXISTS (SELECT 1 FROM tasks WHERE step_name = 'stent.sleep'),
         EXISTS (SELECT 1 FROM tasks WHERE step_name = 'senpuki.sleep')",
 );
 
-static EXECUTIONS: Sql = Sql::new(concat!(
-    "SELECT e.state::text, e.state IN ('pending', 'running', 'cancelling') AND coalesce(e.expiry_at < ",
-    wall_now!("$1"),
-    // A worker ends what has expired just after that moment. What has no open task is stranded instead.
-    " - interval '10 seconds', false) AND EXISTS (
-            SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')),
-        count(*), min(e.created_at), max(e.created_at) FROM executions AS e GROUP BY 1, 2"
-));
+/// So many open tasks at most are asked one by one for their executions; more of them are joined with all executions.
+macro_rules! few {
+    () => {
+        "(SELECT count(*) <= 50000 FROM (SELECT FROM tasks AS t WHERE t.state IN ('pending', 'running') LIMIT 50001) AS open)"
+    };
+}
 
-/// Without open tasks, and for longer than its worker needs to end it ($2).
-static STRANDED: Sql = Sql::new(concat!(
-    "SELECT count(*), min(e.created_at), max(e.created_at) FROM executions AS e
-    WHERE e.state IN ('pending', 'running', 'cancelling') AND NOT EXISTS (
-        SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running'))
-        AND (greatest(e.created_at, (SELECT max(greatest(t.created_at, t.started_at, t.completed_at)) FROM tasks AS t
-            WHERE t.execution_id = e.id)) >= ",
-    wall_now!("$1"),
-    " - $2 * interval '1 microsecond') IS NOT TRUE"
-));
+/// Executions that go on and have open tasks, and those of them that are past their expiry: a worker ends what has expired just
+/// after that moment. What has no open task is stranded instead. The first half is for when few tasks are open.
+macro_rules! live {
+    () => {
+        concat!(
+            "SELECT count(*) AS count, count(*) FILTER (WHERE l.past) AS overdue, min(l.created_at) FILTER (WHERE l.past) AS oldest,
+                max(l.created_at) FILTER (WHERE l.past) AS newest
+            FROM (SELECT e.created_at, coalesce(e.expiry_at < ",
+            wall_now!("$1"),
+            " - interval '10 seconds', false) AS past
+                FROM (SELECT DISTINCT t.execution_id FROM tasks AS t WHERE t.state IN ('pending', 'running')) AS t
+                    CROSS JOIN LATERAL (SELECT e.state, e.created_at, e.expiry_at FROM executions AS e
+                        WHERE e.id = t.execution_id OFFSET 0) AS e
+                WHERE ",
+            few!(),
+            " AND e.state IN ('pending', 'running', 'cancelling')
+                UNION ALL SELECT e.created_at, coalesce(e.expiry_at < ",
+            wall_now!("$1"),
+            " - interval '10 seconds', false)
+                FROM executions AS e
+                WHERE NOT ",
+            few!(),
+            " AND e.state IN ('pending', 'running', 'cancelling')
+                    AND e.id IN (SELECT t.execution_id FROM tasks AS t WHERE t.state IN ('pending', 'running'))) AS l"
+        )
+    };
+}
 
-/// A running task without a lease, which no claim leaves, is in no state.
-static TASKS: Sql = Sql::new(concat!(
-    "SELECT CASE WHEN state <> 'running' OR lease_expires_at IS NOT NULL THEN state::text END, kind::text, queue::text,
+/// Numbers that [`executions`] gives its rows.
+const BY_STATE: i64 = 0;
+const OVERDUE: i64 = 1;
+const STRANDED: i64 = 2;
+
+/// Executions by state, those past their expiry and those that are stranded: without open tasks, and for longer
+/// than their worker needs to end them ($2). Nobody looks for the latter where as many have open tasks as go on. `$ended`
+/// counts those that ended within a window.
+macro_rules! executions {
+    ($ended:expr) => {
+        concat!(
+            "WITH counted AS MATERIALIZED (
+                SELECT e.state, count(*) AS count, min(e.created_at) AS oldest, max(e.created_at) AS newest, ",
+            $ended,
+            " AS ended FROM executions AS e GROUP BY 1),
+            live AS MATERIALIZED (",
+            live!(),
+            ")
+            SELECT 0::int8, c.state::text, c.count, c.oldest, c.newest, c.ended FROM counted AS c
+            UNION ALL SELECT 1, NULL, l.overdue, l.oldest, l.newest, 0 FROM live AS l
+            UNION ALL SELECT 2, NULL, count(*), min(e.created_at), max(e.created_at), 0
+            FROM (SELECT e.id, e.created_at FROM executions AS e
+                WHERE (SELECT sum(c.count)::int8 FROM counted AS c WHERE c.state IN ('pending', 'running', 'cancelling'))
+                        > (SELECT l.count FROM live AS l)
+                    AND e.state IN ('pending', 'running', 'cancelling') AND NOT EXISTS (
+                        SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running'))
+                OFFSET 0) AS e
+            WHERE (greatest(e.created_at, (SELECT max(greatest(t.created_at, t.started_at, t.completed_at)) FROM tasks AS t
+                WHERE t.execution_id = e.id)) >= ",
+            wall_now!("$1"),
+            " - $2 * interval '1 microsecond') IS NOT TRUE"
+        )
+    };
+}
+
+static EXECUTIONS: Sql = Sql::new(executions!("0::int8"));
+
+/// The same with those that ended within the window ($3).
+static EXECUTIONS_ENDED: Sql = Sql::new(executions!(concat!(
+    "count(*) FILTER (WHERE e.completed_at >= ",
+    wall_now!("$1"),
+    " - $3 * interval '1 microsecond')"
+)));
+
+/// Tasks that are not over. A running task without a lease, which no claim leaves, is in no state.
+static OPEN: Sql = Sql::new(concat!(
+    "SELECT CASE WHEN state = 'pending' OR lease_expires_at IS NOT NULL THEN state::text END, kind::text, queue::text,
         coalesce(CASE state WHEN 'pending' THEN scheduled_for > ",
     wall_now!("$1"),
     " WHEN 'running' THEN lease_expires_at < ",
@@ -58,21 +117,77 @@ static TASKS: Sql = Sql::new(concat!(
             SELECT r.step_name FROM tasks AS r WHERE r.state = 'running' AND r.lease_expires_at >= ",
     wall_now!("$1"),
     ") END)
-    FROM tasks GROUP BY 1, 2, 3, 4"
+    FROM tasks WHERE state IN ('pending', 'running') GROUP BY 1, 2, 3, 4"
 ));
 
-static LETTERS: Sql = Sql::new("SELECT count(*), min(moved_at), max(moved_at) FROM dead_tasks");
+/// The newest tasks of each urgency, a thousand of each: a piece of the index each, and no scan.
+macro_rules! recent {
+    () => {
+        "urgency AS (
+            (SELECT p.priority FROM tasks AS p WHERE p.priority IS NOT NULL ORDER BY p.priority LIMIT 1)
+            UNION ALL
+            SELECT (SELECT p.priority FROM tasks AS p WHERE p.priority > u.priority ORDER BY p.priority LIMIT 1)
+            FROM urgency AS u WHERE u.priority IS NOT NULL),
+        recent AS MATERIALIZED (
+            SELECT n.created_at, n.started_at, n.completed_at
+            FROM urgency AS u CROSS JOIN LATERAL (
+                SELECT t.created_at, t.started_at, t.completed_at FROM tasks AS t WHERE t.priority = u.priority
+                ORDER BY t.created_at DESC LIMIT 1000) AS n
+            UNION ALL
+            (SELECT t.created_at, t.started_at, t.completed_at FROM tasks AS t WHERE t.priority IS NULL
+                ORDER BY t.created_at DESC LIMIT 1000))"
+    };
+}
+
+/// Tasks that are over, by state, counted in the index alone; and of the newest tasks the last time that any of them shows, and how
+/// long before it was made one was begun. Other times of tasks that are over stand in no index and are not asked for.
+static OVER: Sql = Sql::new(concat!(
+    "WITH RECURSIVE states AS (
+        (SELECT t.state FROM tasks AS t WHERE t.state IS NOT NULL ORDER BY t.state LIMIT 1)
+        UNION ALL
+        SELECT (SELECT t.state FROM tasks AS t WHERE t.state > s.state ORDER BY t.state LIMIT 1)
+        FROM states AS s WHERE s.state IS NOT NULL), ",
+    recent!(),
+    " SELECT s.state::text, NULL::text, NULL::text, false, (SELECT count(*) FROM tasks AS t WHERE t.state = s.state), NULL::timestamp,
+        NULL::timestamp, NULL::timestamp, NULL::timestamp, NULL::timestamp, NULL::int8, NULL::bool, NULL::bool
+    FROM states AS s WHERE s.state NOT IN ('pending', 'running')
+    UNION ALL SELECT NULL, NULL, NULL, false, (SELECT count(*) FROM tasks AS t WHERE t.state IS NULL), NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, NULL
+    UNION ALL SELECT 'completed', NULL, NULL, false, 0, NULL, max(greatest(r.created_at, r.started_at, r.completed_at)), NULL, NULL,
+        NULL, (extract(epoch FROM max(r.created_at - r.started_at)
+            FILTER (WHERE isfinite(r.created_at) AND isfinite(r.started_at))) * 1e6)::int8, NULL, NULL
+    FROM recent AS r"
+));
+
+/// When a task of each queue was last begun that is over, where that decides whether workers are gone: tasks of a queue have been
+/// due for [`SILENT`] ($2) and none of it runs. No index has these times, so nobody looks for them otherwise.
+static BEGUN: Sql = Sql::new(concat!(
+    "WITH quiet AS MATERIALIZED (
+        SELECT w.queue FROM (
+            SELECT o.queue FROM tasks AS o
+            WHERE o.state = 'pending' AND o.kind <> 'signal' AND (o.scheduled_for > ",
+    wall_now!("$1"),
+    ") IS NOT TRUE AND coalesce(o.scheduled_for, o.created_at) < ",
+    wall_now!("$1"),
+    " - $2 * interval '1 microsecond' GROUP BY 1) AS w
+        WHERE NOT EXISTS (SELECT FROM tasks AS r WHERE r.state = 'running' AND r.lease_expires_at >= ",
+    wall_now!("$1"),
+    " AND (w.queue IS NULL OR r.queue = w.queue)))
+    SELECT 'completed', NULL::text, t.queue::text, false, 0::int8, NULL::timestamp, NULL::timestamp, NULL::timestamp,
+        NULL::timestamp, max(t.started_at), NULL::int8, NULL::bool, NULL::bool
+    FROM tasks AS t
+    WHERE EXISTS (SELECT FROM quiet) AND (EXISTS (SELECT FROM quiet AS q WHERE q.queue IS NULL)
+        OR t.queue IN (SELECT q.queue FROM quiet AS q))
+    GROUP BY t.queue"
+));
+
+static LETTERS: Sql =
+    Sql::new("SELECT (SELECT count(*) FROM dead_tasks), NULL::timestamp, (SELECT max(moved_at) FROM dead_tasks)");
 
 static WORKERS: Sql = Sql::new(concat!(
     "SELECT worker_id::text, count(*), count(*) FILTER (WHERE lease_expires_at < ",
     wall_now!("$1"),
     "), min(started_at), max(lease_expires_at) FROM tasks WHERE state = 'running' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1000"
-));
-
-static ENDED: Sql = Sql::new(concat!(
-    "SELECT state::text, count(*) FROM executions WHERE completed_at >= ",
-    wall_now!("$1"),
-    " - $2 * interval '1 microsecond' GROUP BY 1 ORDER BY 2 DESC"
 ));
 
 static STEPS: Sql = Sql::new(concat!(
@@ -103,17 +218,22 @@ static ACTIVITY: Sql = Sql::new(concat!(
     WHERE w.queue IS NULL OR t.queue = w.queue OR (t.state = 'running' AND t.step_name = w.step_name)"
 ));
 
-/// [`port::Passed`](crate::port::Passed): $2 is how long; the oldest five kinds of them are looked at.
+/// [`port::Passed`](crate::port::Passed): $2 is how long; the oldest five kinds of them are looked at, and only where a task
+/// was made so much later than the last of them.
 static PASSED_OVER: Sql = Sql::new(concat!(
-    "SELECT w.queue::text, w.tags::text, w.count, w.due
-    FROM (SELECT o.queue, o.step_name, o.tags, count(*) AS count, min(coalesce(o.scheduled_for, o.created_at)) AS due,
-                max(o.created_at) AS made, max(coalesce(o.priority, 0)) AS priority
-            FROM tasks AS o
-            WHERE o.state = 'pending' AND o.kind <> 'signal' AND o.tags <> '[]' AND coalesce(o.scheduled_for, o.created_at) < ",
+    "WITH RECURSIVE ",
+    recent!(),
+    ", waiting AS MATERIALIZED (
+        SELECT o.queue, o.step_name, o.tags, count(*) AS count, min(coalesce(o.scheduled_for, o.created_at)) AS due,
+            max(o.created_at) AS made, max(coalesce(o.priority, 0)) AS priority
+        FROM tasks AS o
+        WHERE o.state = 'pending' AND o.kind <> 'signal' AND o.tags <> '[]' AND coalesce(o.scheduled_for, o.created_at) < ",
     wall_now!("$1"),
-    " - $2 * interval '1 microsecond' GROUP BY 1, 2, 3 ORDER BY 5 LIMIT 5) AS w
-        CROSS JOIN tasks AS t
-    WHERE t.started_at >= ",
+    " - $2 * interval '1 microsecond' GROUP BY 1, 2, 3 ORDER BY 5 LIMIT 5)
+    SELECT w.queue::text, w.tags::text, w.count, w.due
+    FROM waiting AS w CROSS JOIN tasks AS t
+    WHERE (SELECT max(r.created_at) FROM recent AS r) > (SELECT min(w.made) FROM waiting AS w) + $2 * interval '1 microsecond'
+        AND t.started_at >= ",
     wall_now!("$1"),
     " - $2 * interval '1 microsecond' AND (w.queue IS NULL OR t.queue = w.queue OR t.step_name = w.step_name)
     GROUP BY w.queue, w.step_name, w.tags, w.count, w.due
@@ -123,12 +243,20 @@ static PASSED_OVER: Sql = Sql::new(concat!(
         AND NOT bool_or(t.state = 'running' AND t.step_name = w.step_name)"
 ));
 
+/// Of failed tasks $1 are looked at, of letters the $2 oldest: executions are cleaned up by age. Whether there are more follows.
 static ORPHANS: Sql = Sql::new(
-    "SELECT (SELECT count(*) FROM tasks AS t JOIN executions AS e ON e.id = t.execution_id
-            WHERE t.state = 'failed' AND e.state = 'failed' AND NOT EXISTS (SELECT FROM dead_tasks AS d WHERE d.id = t.id)),
-        (SELECT count(*) FROM dead_tasks AS d JOIN tasks AS t ON t.id = d.id
+    "SELECT (SELECT count(*) FROM (SELECT t.execution_id
+                FROM (SELECT t.id, t.execution_id FROM tasks AS t WHERE t.state = 'failed' LIMIT $1) AS t
+                WHERE NOT EXISTS (SELECT FROM dead_tasks AS d WHERE d.id = t.id) OFFSET 0) AS t
+            JOIN executions AS e ON e.id = t.execution_id WHERE e.state = 'failed'),
+        (SELECT count(*) FROM (SELECT t.execution_id
+                FROM (SELECT d.id FROM dead_tasks AS d ORDER BY d.moved_at LIMIT $2) AS d JOIN tasks AS t ON t.id = d.id
+                OFFSET 0) AS t
             WHERE NOT EXISTS (SELECT FROM executions AS e WHERE e.id = t.execution_id)),
-        (SELECT count(*) FROM tasks AS t WHERE NOT EXISTS (SELECT FROM executions AS e WHERE e.id = t.execution_id))",
+        (SELECT count(*) FROM tasks AS t WHERE t.state IN ('pending', 'running')
+            AND NOT EXISTS (SELECT FROM executions AS e WHERE e.id = t.execution_id)),
+        (SELECT count(*) > $1 FROM (SELECT FROM tasks AS t WHERE t.state = 'failed' LIMIT $1 + 1) AS t),
+        (SELECT count(*) > $2 FROM dead_tasks)",
 );
 
 pub(super) async fn activity(link: &SharedConnection, task: &str, zone: &Zone) -> Result<Activity> {
@@ -139,7 +267,8 @@ pub(super) async fn activity(link: &SharedConnection, task: &str, zone: &Zone) -
 }
 
 pub(super) async fn orphans(link: &SharedConnection) -> Result<Orphans> {
-    let rows = link.ask(Query::new(&ORPHANS, [])).await?;
+    let params: [(&(dyn ToSql + Sync), Type); 2] = [(&FAILED_LOOKED_AT, Type::INT8), (&LETTERS_LOOKED_AT, Type::INT8)];
+    let rows = link.ask(Query::new(&ORPHANS, params)).await?;
     Ok(one(&rows, rows::orphans).unwrap_or_default())
 }
 
@@ -151,57 +280,86 @@ pub(super) async fn stats(link: &SharedConnection, shape: Shape, zone: &Zone, wi
     ask(link, shape, zone, Some(window)).await
 }
 
+/// The zone's offset now: this machine's clock is good enough to tell the season.
+fn ahead(zone: &Zone) -> i64 {
+    zone.ahead_at(Timestamp::here())
+}
+
+/// What [`queues_of`] takes the answers of.
+fn ask_queues(ahead: &i64) -> [Query<'_>; 4] {
+    let now: (&(dyn ToSql + Sync), Type) = (ahead, Type::INT8);
+    [
+        Query::new(&CLOCK, []),
+        Query::new(&OPEN, [now.clone()]),
+        Query::new(&BEGUN, [now.clone(), (&SILENT as _, Type::INT8)]),
+        Query::new(&PASSED_OVER, [now, (&PASSED as _, Type::INT8)]),
+    ]
+}
+
+fn queues_of(answers: &mut Answers) -> Result<Queues> {
+    let (now, open, begun, passed) = (answers.take()?, answers.take()?, answers.take()?, answers.take()?);
+    let mut tasks = all(&open, rows::task_group);
+    tasks.extend(all(&begun, rows::task_group));
+    Ok(Queues { now: clock(&now), tasks, passed: all(&passed, rows::passed) })
+}
+
+pub(super) async fn queues(link: &SharedConnection, zone: &Zone) -> Result<Queues> {
+    queues_of(&mut Answers::of(link, &ask_queues(&ahead(zone))).await?)
+}
+
 /// The counts of a census, and with a window those of the statistics, in one snapshot.
 async fn ask(link: &SharedConnection, shape: Shape, zone: &Zone, window: Option<Duration>) -> Result<Stats> {
-    // The zone's offset now: this machine's clock is good enough to tell the season.
-    let ahead = zone.ahead_at(Timestamp::here());
+    let ahead = ahead(zone);
     let back = window.map_or(0, |window| i64::try_from(window.as_micros()).unwrap_or(i64::MAX));
     let now: (&(dyn ToSql + Sync), Type) = (&ahead, Type::INT8);
-    let within = || [now.clone(), (&back as &(dyn ToSql + Sync), Type::INT8)];
-    let mut asks = vec![
-        Query::new(&FACTS, []),
-        Query::new(&EXECUTIONS, [now.clone()]),
-        Query::new(&STRANDED, [now.clone(), (&GRACE as _, Type::INT8)]),
-        Query::new(&TASKS, [now.clone()]),
-        Query::new(&PASSED_OVER, [now.clone(), (&PASSED as _, Type::INT8)]),
-    ];
+    let back: (&(dyn ToSql + Sync), Type) = (&back, Type::INT8);
+    let grace: (&(dyn ToSql + Sync), Type) = (&GRACE, Type::INT8);
+    let mut asks = Vec::from(ask_queues(&ahead));
+    asks.extend([Query::new(&FACTS, []), Query::new(&OVER, [])]);
     if window.is_some() {
-        asks.extend([Query::new(&WORKERS, [now.clone()]), Query::new(&ENDED, within()), Query::new(&STEPS, within())]);
+        asks.extend([
+            Query::new(&EXECUTIONS_ENDED, [now.clone(), grace, back.clone()]),
+            Query::new(&WORKERS, [now.clone()]),
+            Query::new(&STEPS, [now, back]),
+        ]);
+    } else {
+        asks.push(Query::new(&EXECUTIONS, [now, grace]));
     }
     if shape.has_letters() {
         asks.push(Query::new(&LETTERS, []));
     }
     let mut answers = Answers::of(link, &asks).await?;
+    let mut queues = queues_of(&mut answers)?;
     let mut next = || answers.take();
-    let (facts, by_state, stranded, by_task, over) = (next()?, next()?, next()?, next()?, next()?);
-    let none = Vec::new;
-    let (workers, ended, steps) = if window.is_some() { (next()?, next()?, next()?) } else { (none(), none(), none()) };
-    let letters = if shape.has_letters() { next()? } else { none() };
+    let (facts, over, executions) = (next()?, next()?, next()?);
+    let (workers, steps) = if window.is_some() { (next()?, next()?) } else { (Vec::new(), Vec::new()) };
+    let letters = if shape.has_letters() { next()? } else { Vec::new() };
     let mut told = Vec::new();
     let mut library = Library::Unknown;
     if let Some(row) = facts.first() {
         let mut cells = Cells::new(row);
-        told.extend(cells.text(1).map(|version| ("server", format!("PostgreSQL {version}"))));
-        if cells.flag(2) == Some(true) {
+        told.extend(cells.text(0).map(|version| ("server", format!("PostgreSQL {version}"))));
+        if cells.flag(1) == Some(true) {
             told.push(("role", "standby: reading only".to_owned()));
         }
-        library = Library::of(cells.flag(3) == Some(true), cells.flag(4) == Some(true));
+        library = Library::of(cells.flag(2) == Some(true), cells.flag(3) == Some(true));
     }
+    queues.tasks.extend(all(&over, rows::task_group));
+    let counted = all(&executions, rows::execution_count);
+    let alone = |which| counted.iter().find(|count| count.which == which).map(|count| count.group).unwrap_or_default();
+    let by_state = || counted.iter().filter(|count| count.which == BY_STATE);
+    let mut ended: Vec<(String, i64)> =
+        by_state().filter(|count| count.ended > 0).map(|count| (count.state.clone(), count.ended)).collect();
+    ended.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let census = Census {
-        now: clock(&facts),
         shape,
         library,
-        executions: all(&by_state, rows::execution_group),
-        stranded: one(&stranded, rows::group).unwrap_or_default(),
-        tasks: all(&by_task, rows::task_group),
-        passed: all(&over, rows::passed),
+        executions: by_state().map(|count| (count.state.clone(), count.group)).collect(),
+        overdue: alone(OVERDUE),
+        stranded: alone(STRANDED),
+        queues,
         letters: one(&letters, rows::group).unwrap_or_default(),
         facts: told,
     };
-    Ok(Stats {
-        census,
-        workers: all(&workers, rows::worker),
-        ended: all(&ended, rows::counted),
-        steps: all(&steps, rows::step),
-    })
+    Ok(Stats { census, workers: all(&workers, rows::worker), ended, steps: all(&steps, rows::step) })
 }

@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use futures_util::stream;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio_postgres::types::{ToSql, Type};
 
 use super::reading::{Answers, CLOCK, Stamp, all, is_other, places, settled, some, texts};
 use super::statements::{
-    AROUND, COPIES, LEFT, NEWEST_FIRST, OLDEST_FIRST, READY, RECORDED, REMOVE, REMOVE_WITHOUT_RECORD, REMOVED,
-    REMOVED_WITHOUT_RECORD, REPLAY, REPLAY_WITHOUT_RECORD, REPLAYED, REPLAYED_WITHOUT_RECORD, TASKS_AMONG, TWINS,
-    UNORDERED,
+    AROUND, COPIES, DEATHS, LEFT, NEWEST_FIRST, NEWEST_PAGE, OLDEST_FIRST, OLDEST_PAGE, READY, RECORDED, REMOVE,
+    REMOVE_WITHOUT_RECORD, REMOVED, REMOVED_WITHOUT_RECORD, REPLAY, REPLAY_WITHOUT_RECORD, REPLAYED,
+    REPLAYED_WITHOUT_RECORD, TASKS_AMONG, TWINS, UNORDERED, UNUSUAL,
 };
-use crate::letters::port::{Batch, Fact, Facts, LetterQuery, LetterStore};
+use crate::letters::port::{Batch, Death, Fact, Facts, LetterQuery, LetterStore, deaths};
 use crate::letters::steps::Around;
 use crate::letters::targets::{DeadLetterRef, Places};
+use crate::port::Chunks;
 use crate::rows;
 use sen_model::error::Result;
 use sen_model::ident::OperationId;
@@ -92,6 +93,17 @@ impl Bound {
             (&query.ahead, Type::INT8),
         ]
     }
+
+    /// The same for a statement that tells everything of letters.
+    fn told<'a>(&'a self, query: &'a LetterQuery) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
+        let mut params = self.params(query);
+        params.extend([
+            (&query.texts as &(dyn ToSql + Sync), Type::BOOL),
+            (&query.dump, Type::BOOL),
+            (&query.limit, Type::INT8),
+        ]);
+        params
+    }
 }
 
 /// The letters of a batch as they are bound.
@@ -138,24 +150,51 @@ impl LetterStore for PostgresLetters {
 
     async fn look(&self, query: &LetterQuery) -> Result<Facts> {
         let bound = Bound::of(query);
-        let mut params = bound.params(query);
-        params.extend([
-            (&query.texts as &(dyn ToSql + Sync), Type::BOOL),
-            (&query.dump, Type::BOOL),
-            (&query.limit, Type::INT8),
-        ]);
-        let sql = match (query.unordered, query.newest_first) {
-            (true, _) => &UNORDERED,
-            (false, true) => &NEWEST_FIRST,
-            (false, false) => &OLDEST_FIRST,
+        let sql = match (query.unordered, query.newest_first, query.limit.is_some()) {
+            (true, ..) => &UNORDERED,
+            (false, true, true) => &NEWEST_PAGE,
+            (false, true, false) => &NEWEST_FIRST,
+            (false, false, true) => &OLDEST_PAGE,
+            (false, false, false) => &OLDEST_FIRST,
         };
-        let ask = Query::new(sql, params);
+        let ask = Query::new(sql, bound.told(query));
         if query.ids.is_some() {
             let facts = all(&self.link.ask(ask).await?, rows::fact);
             return Ok(Facts { chunks: Box::pin(stream::iter([Ok(facts)])) });
         }
         let (_, rows) = self.link.snapshot_stream(&Query::new(&CLOCK, []), &ask).await?;
         Ok(Facts { chunks: Box::pin(chunks(rows, |row| rows::fact(&mut Cells::new(row)))) })
+    }
+
+    async fn deaths(&self, query: &LetterQuery) -> Result<Chunks<Death>> {
+        if query.ids.is_some() || query.queue.is_some() || query.worker.is_some() {
+            return Ok(deaths(self.look(query).await?));
+        }
+        let bound = Bound::of(query);
+        let ask = Query::new(&DEATHS, bound.params(query));
+        let (_, rows) = self.link.snapshot_stream(&Query::new(&CLOCK, []), &ask).await?;
+        let unusual = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&unusual);
+        let usual = chunks(rows, move |row| {
+            let mut cells = Cells::new(row);
+            let usual = cells.flag(5) == Some(true);
+            seen.fetch_or(!usual, Ordering::Relaxed);
+            usual.then(|| rows::death(&mut cells))
+        });
+        let usual = usual.map_ok(|deaths| deaths.into_iter().flatten().collect());
+        // In a snapshot of their own: no letter becomes another kind of dump.
+        let (link, query) = (Arc::clone(&self.link), query.clone());
+        let rest = async move {
+            if !unusual.load(Ordering::Relaxed) {
+                return Ok(stream::empty().boxed());
+            }
+            let bound = Bound::of(&query);
+            let ask = Query::new(&UNUSUAL, bound.told(&query));
+            let (_, rows) = link.snapshot_stream(&Query::new(&CLOCK, []), &ask).await?;
+            let facts = chunks(rows, |row| rows::fact(&mut Cells::new(row)));
+            Ok(deaths(Facts { chunks: Box::pin(facts) }))
+        };
+        Ok(Box::pin(usual.chain(stream::once(rest).try_flatten())))
     }
 
     async fn replay(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Places> {
@@ -197,13 +236,10 @@ impl LetterStore for PostgresLetters {
         let bundle = Bundle::of(letters);
         let query = LetterQuery { ids: Some(bundle.ids.clone()), ahead, ..LetterQuery::default() };
         let bound = Bound::of(&query);
-        let mut params = bound.params(&query);
-        params.extend([
-            (&query.texts as &(dyn ToSql + Sync), Type::BOOL),
-            (&query.dump, Type::BOOL),
-            (&query.limit, Type::INT8),
-        ]);
-        let asks = [Query::new(&UNORDERED, params), Query::new(&TASKS_AMONG, [(&bundle.fresh as _, Type::TEXT_ARRAY)])];
+        let asks = [
+            Query::new(&UNORDERED, bound.told(&query)),
+            Query::new(&TASKS_AMONG, [(&bundle.fresh as _, Type::TEXT_ARRAY)]),
+        ];
         let mut answers = Answers::of(&self.link, &asks).await?;
         let (facts, made) = (answers.take()?, answers.take()?);
         Ok((all(&facts, rows::fact), texts(&made)))

@@ -23,40 +23,75 @@ pub(super) static READY: Sql = Sql::new(
             AND attname IN ('execution_id', 'step', 'status', 'detail'))",
 );
 
-/// Letters with what they belong to. $1 ids, $2 kinds, $3 queue, $4 step, $5 error, $6 worker, $7 since, $8 until, $9 ahead,
-/// $10 texts, $11 dump. The inner query is fenced off, so that the dumps do not travel through joins and sorts.
-macro_rules! letters {
+/// A field of a letter (`d`) or of its task (`t`): from the task's row, or picked out of the dump where that row is gone.
+macro_rules! field {
+    ($name:literal, $column:literal) => {
+        concat!(
+            "CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"",
+            $name,
+            "\"\\s*:\\s*\"([^\"]*)\"') ELSE t.",
+            $column,
+            " END"
+        )
+    };
+}
+
+/// Which letters. $1 ids, $2 kinds, $3 queue, $4 step, $5 error, $6 worker, $7 since, $8 until. What is not asked for is gone
+/// before the statement is planned, and with it the join of the tasks where nothing else needs them.
+macro_rules! wanted {
     () => {
         concat!(
-            " FROM (SELECT d.id, d.moved_at, ",
-            readable!(),
-            " AS readable, d.reason IN ('Execution cancelled', 'Exception: Execution cancelled') IS TRUE AS cancelled,
-            CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"kind\"\\s*:\\s*\"([^\"]*)\"') ELSE t.kind END AS kind,
-            CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"execution_id\"\\s*:\\s*\"([^\"]*)\"') ELSE t.execution_id END
-                AS execution_id,
-            CASE WHEN t.id IS NULL THEN substring(d.data FROM '\"parent_task_id\"\\s*:\\s*\"([^\"]*)\"')
-                ELSE t.parent_task_id END AS parent,
-            CASE WHEN $10 OR $4::text IS NOT NULL THEN CASE WHEN t.id IS NULL
-                THEN substring(d.data FROM '\"step_name\"\\s*:\\s*\"([^\"]*)\"') ELSE t.step_name END END AS step,
-            CASE WHEN $10 OR $3::text IS NOT NULL THEN CASE WHEN t.id IS NULL
-                THEN substring(d.data FROM '\"queue\"\\s*:\\s*\"([^\"]*)\"') ELSE t.queue END END AS queue,
-            CASE WHEN $10 OR $6::text IS NOT NULL THEN CASE WHEN t.id IS NULL
-                THEN substring(d.data FROM '\"worker_id\"\\s*:\\s*\"([^\"]*)\"') ELSE t.worker_id END END AS worker,
-            CASE WHEN $10 THEN CASE WHEN t.id IS NULL
-                THEN substring(d.data FROM '\"retries\"\\s*:\\s*([0-9]{1,9})')::int ELSE t.retries END END AS retries,
-            CASE WHEN $10 THEN d.reason END AS reason, CASE WHEN $11 THEN d.data END AS data
-            FROM dead_tasks AS d LEFT JOIN tasks AS t ON t.id = d.id
-            WHERE ($1::text[] IS NULL OR d.id = ANY($1))
+            "($1::text[] IS NULL OR d.id = ANY($1))
                 AND ($5::text IS NULL OR position(lower($5) IN lower(d.reason)) > 0)
                 AND ($7::timestamp IS NULL OR d.moved_at >= $7)
                 AND ($8::timestamp IS NULL OR d.moved_at < $8)
-            OFFSET 0) AS f
+                AND ($2::text[] IS NULL OR ",
+            field!("kind", "kind"),
+            " = ANY($2))
+                AND ($3::text IS NULL OR ",
+            field!("queue", "queue"),
+            " = $3 OR ($3 = 'default' AND ",
+            field!("queue", "queue"),
+            " IS NULL))
+                AND ($4::text IS NULL OR ",
+            field!("step_name", "step_name"),
+            " = $4 OR right(",
+            field!("step_name", "step_name"),
+            ", length($4) + 1) = ':' || $4)
+                AND ($6::text IS NULL OR starts_with(",
+            field!("worker_id", "worker_id"),
+            ", $6))"
+        )
+    };
+}
+
+/// Letters with what they belong to, of those that `$which` names. $9 ahead, $10 texts, $11 dump. The inner query is fenced
+/// off, so that the dumps do not travel through joins and sorts.
+macro_rules! letters {
+    ($which:expr) => {
+        concat!(
+            " FROM (SELECT d.id, d.moved_at, ",
+            readable!(),
+            " AS readable, d.reason IN ('Execution cancelled', 'Exception: Execution cancelled') IS TRUE AS cancelled, ",
+            field!("kind", "kind"),
+            " AS kind, ",
+            field!("execution_id", "execution_id"),
+            " AS execution_id, ",
+            field!("parent_task_id", "parent_task_id"),
+            " AS parent, CASE WHEN $10 THEN ",
+            field!("step_name", "step_name"),
+            " END AS step, CASE WHEN $10 THEN ",
+            field!("queue", "queue"),
+            " END AS queue, CASE WHEN $10 THEN ",
+            field!("worker_id", "worker_id"),
+            " END AS worker, CASE WHEN $10 THEN CASE WHEN t.id IS NULL
+                THEN substring(d.data FROM '\"retries\"\\s*:\\s*([0-9]{1,9})')::int ELSE t.retries END END AS retries,
+            CASE WHEN $10 THEN d.reason END AS reason, CASE WHEN $11 THEN d.data END AS data
+            FROM ",
+            $which,
+            " OFFSET 0) AS f
         LEFT JOIN executions AS e ON e.id = f.execution_id
-        LEFT JOIN tasks AS p ON p.id = f.parent AND f.kind = 'activity'
-        WHERE ($2::text[] IS NULL OR f.kind = ANY($2))
-            AND ($3::text IS NULL OR f.queue = $3 OR ($3 = 'default' AND f.queue IS NULL))
-            AND ($4::text IS NULL OR f.step = $4 OR right(f.step, length($4) + 1) = ':' || $4)
-            AND ($6::text IS NULL OR starts_with(f.worker, $6))"
+        LEFT JOIN tasks AS p ON p.id = f.parent AND f.kind = 'activity'"
         )
     };
 }
@@ -108,23 +143,142 @@ macro_rules! replay_facts {
     };
 }
 
-macro_rules! look {
-    ($order:literal) => {
+/// Everything that is told of letters.
+macro_rules! told {
+    ($which:expr) => {
         concat!(
             "SELECT f.id::text, f.moved_at, ",
             replay_facts!(),
             ", f.execution_id::text, f.step::text, f.reason::text, f.queue::text, f.worker::text, f.retries::int8, f.data::text, ",
             cancelled!(),
-            letters!(),
+            letters!($which)
+        )
+    };
+}
+
+macro_rules! look {
+    ($and:expr, $order:literal) => {
+        concat!(
+            told!(concat!("dead_tasks AS d LEFT JOIN tasks AS t ON t.id = d.id WHERE ", wanted!(), $and)),
             $order,
             " LIMIT $12"
         )
     };
 }
 
-pub(super) static OLDEST_FIRST: Sql = Sql::new(look!(" ORDER BY f.moved_at, f.id"));
-pub(super) static UNORDERED: Sql = Sql::new(look!(""));
-pub(super) static NEWEST_FIRST: Sql = Sql::new(look!(" ORDER BY f.moved_at DESC NULLS LAST, f.id DESC"));
+pub(super) static OLDEST_FIRST: Sql = Sql::new(look!("", " ORDER BY f.moved_at, f.id"));
+pub(super) static UNORDERED: Sql = Sql::new(look!("", ""));
+pub(super) static NEWEST_FIRST: Sql = Sql::new(look!("", " ORDER BY f.moved_at DESC NULLS LAST, f.id DESC"));
+
+/// A page: its letters are chosen first, by ids and times alone where nothing else is asked for, and only they are judged.
+macro_rules! page {
+    ($first:literal, $rest:expr, $order:literal) => {
+        concat!(
+            "WITH dated AS MATERIALIZED (
+                SELECT d.id FROM dead_tasks AS d LEFT JOIN tasks AS t ON t.id = d.id WHERE ",
+            wanted!(),
+            $first,
+            " LIMIT $12)",
+            $rest,
+            told!("page AS w JOIN dead_tasks AS d ON d.id = w.id LEFT JOIN tasks AS t ON t.id = d.id"),
+            $order
+        )
+    };
+}
+
+pub(super) static OLDEST_PAGE: Sql =
+    Sql::new(page!(" ORDER BY d.moved_at, d.id", ", page AS (SELECT id FROM dated) ", " ORDER BY f.moved_at, f.id"));
+
+/// What has no time stands behind the rest, which no index on the time has it do: it is looked for on its own, where there is
+/// room for it.
+pub(super) static NEWEST_PAGE: Sql = Sql::new(page!(
+    " AND d.moved_at IS NOT NULL ORDER BY d.moved_at DESC, d.id DESC",
+    concat!(
+        ", page AS (
+            SELECT id FROM dated
+            UNION ALL (SELECT d.id FROM dead_tasks AS d LEFT JOIN tasks AS t ON t.id = d.id WHERE ",
+        wanted!(),
+        " AND d.moved_at IS NULL ORDER BY d.id DESC LIMIT $12 - (SELECT count(*) FROM dated))) "
+    ),
+    " ORDER BY f.moved_at DESC NULLS LAST, f.id DESC"
+));
+
+/// A piece of a dump between two quotes.
+macro_rules! piece {
+    ($at:literal) => {
+        concat!("split_part(d.data, '\"', ", $at, ")")
+    };
+}
+
+/// Whether a dump is as the libraries write it, with all that a replay needs, so that its fields are the pieces at these
+/// places, which costs a fraction of looking for each by its name.
+macro_rules! usual {
+    () => {
+        concat!(
+            "(d.data LIKE '{\"id\": \"%\", \"execution_id\": \"_%\", \"step_name\": \"_%\", \"kind\": \"%\", \"parent_task_id\": %, \
+             \"args\": \"_%\", \"kwargs\": \"_%\", \"result\": %' AND ",
+            piece!("6"),
+            " = 'execution_id' AND ",
+            piece!("10"),
+            " = 'step_name' AND ",
+            piece!("14"),
+            " = 'kind' AND ",
+            piece!("18"),
+            " = 'parent_task_id' AND strpos(",
+            piece!("8"),
+            " || ",
+            piece!("12"),
+            " || ",
+            piece!("20"),
+            ", '\\') = 0)"
+        )
+    };
+}
+
+/// What a group is made of, and whether the letter can be replayed (`rules::replayability`, in SQL: no letter is asked about
+/// by itself, so that a hundred thousand cost two passes over what they belong to). The last column is whether the dump is
+/// [`usual`], without which the others mean nothing. The parameters of [`wanted`], of which $3 and $6 are not asked for.
+pub(super) static DEATHS: Sql = Sql::new(concat!(
+    "SELECT f.id::text, f.moved_at, f.step::text, f.reason::text, CASE f.kind
+        WHEN 'orchestrator' THEN f.reason IN ('Execution cancelled', 'Exception: Execution cancelled') IS NOT TRUE
+            AND EXISTS (SELECT 1 FROM executions AS e
+                WHERE e.id = f.execution_id AND e.state = 'failed' AND (e.expiry_at <= ",
+    wall_now!("$9"),
+    ") IS NOT TRUE)
+            AND NOT EXISTS (SELECT 1 FROM tasks AS o
+                WHERE o.execution_id = f.execution_id AND o.kind = 'orchestrator' AND o.state IN ('pending', 'running'))
+            AND NOT EXISTS (SELECT 1 FROM tasks AS s
+                WHERE s.execution_id = f.execution_id AND s.parent_task_id = f.id AND ",
+    stopped!("s"),
+    ")
+        WHEN 'activity' THEN EXISTS (SELECT 1 FROM executions AS e
+                WHERE e.id = f.execution_id AND e.state IN ('pending', 'running') AND (e.expiry_at <= ",
+    wall_now!("$9"),
+    ") IS NOT TRUE)
+            AND NOT EXISTS (SELECT 1 FROM tasks AS p WHERE p.id = f.parent AND p.state = 'failed')
+        ELSE false END, f.usual
+    FROM (SELECT d.id, d.moved_at, d.reason, ",
+    piece!("8"),
+    " AS execution_id, ",
+    piece!("12"),
+    " AS step, ",
+    piece!("16"),
+    " AS kind, CASE ",
+    piece!("19"),
+    " WHEN ': ' THEN ",
+    piece!("20"),
+    " END AS parent, ",
+    usual!(),
+    " AS usual FROM dead_tasks AS d
+        WHERE ($5::text IS NULL OR position(lower($5) IN lower(d.reason)) > 0)
+            AND ($7::timestamp IS NULL OR d.moved_at >= $7) AND ($8::timestamp IS NULL OR d.moved_at < $8)
+        OFFSET 0) AS f
+    WHERE f.usual IS NOT TRUE OR (($2::text[] IS NULL OR f.kind = ANY($2))
+        AND ($4::text IS NULL OR f.step = $4 OR right(f.step, length($4) + 1) = ':' || $4))"
+));
+
+/// Letters whose dump is not [`usual`].
+pub(super) static UNUSUAL: Sql = Sql::new(look!(concat!(" AND ", usual!(), " IS NOT TRUE"), ""));
 
 /// The dead letters of a batch that are as seen and not locked by another transaction.
 /// $1 ids, $2 times of death, $3 ids of the tasks to be made, by place.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use super::reading::{all, one};
-use crate::port::{Activity, Census, Group, Orphans, PASSED, Stats};
+use crate::port::{Activity, Census, Group, Orphans, PASSED, Queues, Stats};
 use crate::rows;
 use crate::shape::{Library, Shape};
 use crate::state::GRACE;
@@ -13,12 +13,13 @@ use sen_model::error::Result;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::{Wall, Zone};
 
+const EXECUTIONS: &str = "SELECT 0, state, count(*), min(created_at), max(created_at), 0 FROM executions GROUP BY 2";
+
 /// A worker ends what has expired just after that moment: ?1 lies a little before now. What has no open task is stranded
 /// instead.
-const EXECUTIONS: &str =
-    "SELECT e.state, e.state IN ('pending', 'running', 'cancelling') AND coalesce(e.expiry_at < ?1, 0) AND EXISTS (
-            SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running')),
-        count(*), min(e.created_at), max(e.created_at) FROM executions AS e GROUP BY 1, 2";
+const OVERDUE: &str = "SELECT count(*), min(e.created_at), max(e.created_at) FROM executions AS e
+    WHERE e.state IN ('pending', 'running', 'cancelling') AND e.expiry_at < ?1 AND EXISTS (
+        SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND t.state IN ('pending', 'running'))";
 
 /// Without open tasks, and unchanged since ?1.
 const STRANDED: &str = "SELECT count(*), min(e.created_at), max(e.created_at) FROM executions AS e
@@ -85,7 +86,8 @@ const ORPHANS: &str = "SELECT (SELECT count(*) FROM tasks AS t JOIN executions A
             WHERE t.state = 'failed' AND e.state = 'failed' AND NOT EXISTS (SELECT 1 FROM dead_tasks AS d WHERE d.id = t.id)),
         (SELECT count(*) FROM dead_tasks AS d JOIN tasks AS t ON t.id = d.id
             WHERE NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.id = t.execution_id)),
-        (SELECT count(*) FROM tasks AS t WHERE NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.id = t.execution_id))";
+        (SELECT count(*) FROM tasks AS t WHERE t.state IN ('pending', 'running')
+            AND NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.id = t.execution_id)), 0, 0";
 
 pub(super) fn activity(db: &Connection, now: Timestamp, task: &str, zone: &Zone) -> Result<Activity> {
     Ok(one(db, ACTIVITY, params![zone.wall(now).isoformat(), task], rows::activity)?.unwrap_or_default())
@@ -99,17 +101,28 @@ fn only(db: &Connection, sql: &str, bound: impl rusqlite::Params) -> Result<Grou
     Ok(one(db, sql, bound, rows::group)?.unwrap_or_default())
 }
 
-pub(super) fn census(db: &Connection, shape: Shape, now: Timestamp, zone: &Zone) -> Result<Census> {
-    let wall = zone.wall(now).isoformat();
-    let before = |micros: i64| Wall::from_micros(zone.wall(now).as_micros().saturating_sub(micros)).isoformat();
-    let has = |step: &str| Ok::<_, sen_model::error::Error>(one(db, HAS_STEP, [step], |_| ())?.is_some());
-    Ok(Census {
+/// What the workers' clock showed so many microseconds ago.
+fn before(now: Timestamp, zone: &Zone, micros: i64) -> String {
+    Wall::from_micros(zone.wall(now).as_micros().saturating_sub(micros)).isoformat()
+}
+
+pub(super) fn queues(db: &Connection, now: Timestamp, zone: &Zone) -> Result<Queues> {
+    Ok(Queues {
         now,
+        tasks: all(db, TASKS, params![before(now, zone, 0)], rows::task_group)?,
+        passed: all(db, PASSED_OVER, params![before(now, zone, PASSED), PASSED / 1_000_000], rows::passed)?,
+    })
+}
+
+pub(super) fn census(db: &Connection, shape: Shape, now: Timestamp, zone: &Zone) -> Result<Census> {
+    let has = |step: &str| Ok::<_, sen_model::error::Error>(one(db, HAS_STEP, [step], |_| ())?.is_some());
+    let executions = all(db, EXECUTIONS, [], rows::execution_count)?;
+    Ok(Census {
         library: Library::of(has("stent.sleep")?, has("senpuki.sleep")?),
-        executions: all(db, EXECUTIONS, params![before(10_000_000)], rows::execution_group)?,
-        stranded: only(db, STRANDED, params![before(GRACE)])?,
-        tasks: all(db, TASKS, params![wall], rows::task_group)?,
-        passed: all(db, PASSED_OVER, params![before(PASSED), PASSED / 1_000_000], rows::passed)?,
+        executions: executions.into_iter().map(|count| (count.state, count.group)).collect(),
+        overdue: only(db, OVERDUE, params![before(now, zone, 10_000_000)])?,
+        stranded: only(db, STRANDED, params![before(now, zone, GRACE)])?,
+        queues: queues(db, now, zone)?,
         letters: if shape.has_letters() { only(db, LETTERS, [])? } else { Group::default() },
         shape,
         facts: vec![("server", format!("SQLite {}", rusqlite::version()))],

@@ -34,30 +34,72 @@ impl SqliteLetters {
     }
 }
 
-/// Letters with what they belong to, as in `postgres/letters.rs`.
-macro_rules! letters {
+/// A field of a letter, as in `postgres/statements.rs`.
+macro_rules! field {
+    ($name:literal) => {
+        concat!("CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.", $name, "' ELSE t.", $name, " END")
+    };
+}
+
+/// What letters are told apart by alone.
+macro_rules! own {
     () => {
+        "(:ids IS NULL OR d.id IN (SELECT value FROM json_each(:ids)))
+            AND (:since IS NULL OR d.moved_at >= :since) AND (:until IS NULL OR d.moved_at < :until)
+            AND (:error IS NULL OR instr(lower(d.reason), lower(:error)) > 0)"
+    };
+}
+
+/// What their tasks have a say in, too.
+macro_rules! of_task {
+    () => {
+        concat!(
+            "(:kinds IS NULL OR ",
+            field!("kind"),
+            " IN (SELECT value FROM json_each(:kinds)))
+            AND (:queue IS NULL OR ",
+            field!("queue"),
+            " = :queue OR (:queue = 'default' AND ",
+            field!("queue"),
+            " IS NULL))
+            AND (:step IS NULL OR ",
+            field!("step_name"),
+            " = :step OR substr(",
+            field!("step_name"),
+            ", -length(:step) - 1) = ':' || :step)
+            AND (:worker IS NULL OR substr(",
+            field!("worker_id"),
+            ", 1, length(:worker)) = :worker)"
+        )
+    };
+}
+
+/// Letters with what they belong to, as in `postgres/statements.rs`.
+macro_rules! letters {
+    ($wanted:expr) => {
         concat!(
             " FROM (SELECT d.id, d.moved_at, d.reason, d.data, ",
             readable!(),
-            " AS readable, coalesce(d.reason IN ('Execution cancelled', 'Exception: Execution cancelled'), 0) AS cancelled,
-                CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.kind' ELSE t.kind END AS kind,
-                CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.execution_id' ELSE t.execution_id END AS execution_id,
-                CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.parent_task_id' ELSE t.parent_task_id END AS parent,
-                CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.step_name' ELSE t.step_name END AS step,
-                CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.queue' ELSE t.queue END AS queue,
-                CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.worker_id' ELSE t.worker_id END AS worker,
-                CASE WHEN t.id IS NULL AND json_valid(d.data) THEN d.data ->> '$.retries' ELSE t.retries END AS retries
-            FROM dead_tasks AS d LEFT JOIN tasks AS t ON t.id = d.id
-            WHERE (:ids IS NULL OR d.id IN (SELECT value FROM json_each(:ids)))
-                AND (:since IS NULL OR d.moved_at >= :since) AND (:until IS NULL OR d.moved_at < :until)
-                AND (:error IS NULL OR instr(lower(d.reason), lower(:error)) > 0)) AS f
+            " AS readable, coalesce(d.reason IN ('Execution cancelled', 'Exception: Execution cancelled'), 0) AS cancelled, ",
+            field!("kind"),
+            " AS kind, ",
+            field!("execution_id"),
+            " AS execution_id, ",
+            field!("parent_task_id"),
+            " AS parent, ",
+            field!("step_name"),
+            " AS step, ",
+            field!("queue"),
+            " AS queue, ",
+            field!("worker_id"),
+            " AS worker, ",
+            field!("retries"),
+            " AS retries
+            FROM dead_tasks AS d LEFT JOIN tasks AS t ON t.id = d.id WHERE ",
+            $wanted,
+            ") AS f
         LEFT JOIN executions AS e ON e.id = f.execution_id
-        LEFT JOIN tasks AS p ON p.id = f.parent AND f.kind = 'activity'
-        WHERE (:kinds IS NULL OR f.kind IN (SELECT value FROM json_each(:kinds)))
-            AND (:queue IS NULL OR f.queue = :queue OR (:queue = 'default' AND f.queue IS NULL))
-            AND (:step IS NULL OR f.step = :step OR substr(f.step, -length(:step) - 1) = ':' || :step)
-            AND (:worker IS NULL OR substr(f.worker, 1, length(:worker)) = :worker)"
+        LEFT JOIN tasks AS p ON p.id = f.parent AND f.kind = 'activity'"
         )
     };
 }
@@ -104,23 +146,51 @@ macro_rules! replay_facts {
     };
 }
 
-macro_rules! look {
-    ($order:literal) => {
+macro_rules! told {
+    ($wanted:expr, $order:literal) => {
         concat!(
             "SELECT f.id, f.moved_at, ",
             replay_facts!(),
             ", f.execution_id, f.step, f.reason, f.queue, f.worker, f.retries, CASE WHEN :dump THEN f.data END, ",
             cancelled!(),
-            letters!(),
+            letters!($wanted),
             $order,
             " LIMIT coalesce(:limit, -1)"
         )
     };
 }
 
+macro_rules! look {
+    ($order:literal) => {
+        told!(concat!(own!(), " AND ", of_task!()), $order)
+    };
+}
+
 const OLDEST_FIRST: &str = look!(" ORDER BY f.moved_at, f.id");
 const UNORDERED: &str = look!("");
 const NEWEST_FIRST: &str = look!(" ORDER BY f.moved_at DESC, f.id DESC");
+
+/// A page, as in `postgres/statements.rs`: tasks are asked only where they have a say.
+macro_rules! page {
+    ($inner:literal, $order:literal) => {
+        told!(
+            concat!(
+                "d.id IN (SELECT d.id FROM dead_tasks AS d WHERE ",
+                own!(),
+                " AND (coalesce(:kinds, :queue, :step, :worker) IS NULL OR EXISTS (
+                    SELECT 1 FROM (SELECT 1) LEFT JOIN tasks AS t ON t.id = d.id WHERE ",
+                of_task!(),
+                "))",
+                $inner,
+                " LIMIT coalesce(:limit, -1))"
+            ),
+            $order
+        )
+    };
+}
+
+const OLDEST_PAGE: &str = page!(" ORDER BY d.moved_at, d.id", " ORDER BY f.moved_at, f.id");
+const NEWEST_PAGE: &str = page!(" ORDER BY d.moved_at DESC, d.id DESC", " ORDER BY f.moved_at DESC, f.id DESC");
 
 const LETTER: &str = "SELECT moved_at, data FROM dead_tasks WHERE id = ?1";
 const GROUNDS: &str = "SELECT e.state, coalesce(e.expiry_at <= ?3, 0),
@@ -368,10 +438,12 @@ impl LetterStore for SqliteLetters {
 
     async fn look(&self, query: &LetterQuery) -> Result<Facts> {
         let query = query.clone();
-        let sql = match (query.unordered, query.newest_first) {
-            (true, _) => UNORDERED,
-            (false, true) => NEWEST_FIRST,
-            (false, false) => OLDEST_FIRST,
+        let sql = match (query.unordered, query.newest_first, query.limit.is_some()) {
+            (true, ..) => UNORDERED,
+            (false, true, true) => NEWEST_PAGE,
+            (false, true, false) => NEWEST_FIRST,
+            (false, false, true) => OLDEST_PAGE,
+            (false, false, false) => OLDEST_FIRST,
         };
         let chunks = streamed(&self.db, move |db, take| {
             let snapshot = db.transaction().map_err(error_from)?;

@@ -1,5 +1,7 @@
 //! What all reading of these tables in SQLite shares: the clock, the catalogue, a snapshot, the columns of a row.
 
+use std::time::Duration;
+
 use futures_util::stream;
 use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::mpsc;
@@ -115,8 +117,24 @@ pub(super) async fn snapshot<T: Send + 'static>(
     db: &Sqlite,
     work: impl FnOnce(&Connection, Shape, Timestamp) -> Result<T> + Send + 'static,
 ) -> Result<T> {
+    db.run(looking(db, work)).await
+}
+
+/// The same, given up after `limit`.
+pub(super) async fn snapshot_within<T: Send + 'static>(
+    db: &Sqlite,
+    limit: Duration,
+    work: impl FnOnce(&Connection, Shape, Timestamp) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    db.run_within(limit, looking(db, work)).await
+}
+
+fn looking<T>(
+    db: &Sqlite,
+    work: impl FnOnce(&Connection, Shape, Timestamp) -> Result<T> + Send + 'static,
+) -> impl FnOnce(&mut Connection) -> Result<T> + Send + 'static {
     let description = db.describe().to_owned();
-    db.run(move |db| {
+    move |db| {
         let snapshot = db.transaction().map_err(error_from)?;
         let shape = shape(&snapshot)?;
         if !shape.present() {
@@ -124,8 +142,7 @@ pub(super) async fn snapshot<T: Send + 'static>(
         }
         let now = now(&snapshot)?;
         work(&snapshot, shape, now)
-    })
-    .await
+    }
 }
 
 /// Rows per chunk.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::values::Clock;
 use crate::names::NAME;
-use crate::port::{Census, Group, Stats, Step, TaskGroup, Worker};
+use crate::port::{Census, Group, Queues, SILENT, Stats, Step, TaskGroup, Worker};
 use crate::record::{ExecutionState, TaskKind, TaskState};
 use crate::state::State;
 use crate::verdict::{ZoneDoubt, likely_ahead, zone_doubt};
@@ -67,7 +67,7 @@ columns! {
 
 fn tasks(census: &Census, clock: &Clock<'_>) -> Section {
     let rows = TASK_STATES.iter().filter_map(|state| {
-        let all = sum(census.tasks.iter().filter(|group| judged(group) == *state));
+        let all = sum(census.queues.tasks.iter().filter(|group| judged(group) == *state));
         (all.count > 0).then(|| by_state(state.name(), all.count, clock.time(all.oldest)))
     });
     Section { name: "tasks", heading: "tasks", columns: BY_STATE, rows: rows.collect() }
@@ -85,7 +85,7 @@ columns! {
 /// The queues in which tasks wait for workers; `None` is that of all workers.
 fn waiting_queues(census: &Census) -> BTreeSet<Option<&str>> {
     let waits = |group: &&TaskGroup| matches!(judged(group), State::Ready | State::Scheduled);
-    census.tasks.iter().filter(waits).map(|group| group.queue.as_deref()).collect()
+    census.queues.tasks.iter().filter(waits).map(|group| group.queue.as_deref()).collect()
 }
 
 /// The names of queues in which tasks wait.
@@ -95,7 +95,7 @@ pub(crate) fn queue_names(census: &Census) -> Vec<String> {
 
 /// What waits for workers, by queue. Tasks without one are every worker's.
 fn queues(census: &Census, clock: &Clock<'_>) -> Section {
-    let depth = |state| census.tasks.iter().filter(move |group| judged(group) == state);
+    let depth = |state| census.queues.tasks.iter().filter(move |group| judged(group) == state);
     let row = |name: Option<&str>| {
         let of = |state| sum(depth(state).filter(|group| group.queue.as_deref() == name));
         queue_row(name, &of(State::Ready), &of(State::Scheduled), clock)
@@ -120,7 +120,7 @@ fn counts(census: &Census, clock: &Clock<'_>) -> Vec<Count> {
     ];
     let of = |wanted: &dyn Fn(&str) -> bool| {
         let mut all = Group::default();
-        census.executions.iter().filter(|group| wanted(&group.state)).for_each(|group| add(&mut all, group.group));
+        census.executions.iter().filter(|(state, _)| wanted(state)).for_each(|(_, group)| add(&mut all, *group));
         all
     };
     let count = |state: &'static str, severity, group: Group| Count {
@@ -151,18 +151,22 @@ fn facts(census: &Census, clock: &Clock<'_>) -> Vec<(&'static str, Value)> {
 
 /// The newest time of a row that is not meant to lie in the future.
 fn newest(census: &Census) -> Option<Wall> {
-    let executions = census.executions.iter().map(|group| group.group.newest);
-    executions.chain(census.tasks.iter().map(|group| group.group.newest)).chain([census.letters.newest]).flatten().max()
+    let executions = census.executions.iter().map(|(_, group)| group.newest);
+    executions
+        .chain(census.queues.tasks.iter().map(|group| group.group.newest))
+        .chain([census.letters.newest])
+        .flatten()
+        .max()
 }
 
 pub(crate) fn summary(census: &Census, zone: &Zone) -> Summary {
-    let clock = Clock::new(zone, census.now);
+    let clock = Clock::new(zone, census.queues.now);
     Summary {
         unread: census.shape.unread.iter().cloned().collect(),
         system: NAME,
         version: census.shape.version(census.library),
         writable: true,
-        now: census.now,
+        now: census.queues.now,
         counted: "executions",
         list: &["sen", "exec", "list"],
         counts: counts(census, &clock),
@@ -178,7 +182,7 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
         let micros = wall.map(|wall| clock.wall.as_micros().saturating_sub(wall.as_micros()).max(0));
         micros.map_or_else(String::new, |micros| format!(", oldest {}", humane(micros)))
     };
-    let of = |state| sum(census.tasks.iter().filter(move |group| judged(group) == state));
+    let of = |state| sum(census.queues.tasks.iter().filter(move |group| judged(group) == state));
     let lost = of(State::Lost);
     let mut all = Vec::new();
     let mut say = |severity, text: String, words: &[&str], why: &str| {
@@ -193,13 +197,7 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
         );
         say(Severity::Critical, text, &["sen", "exec", "list", "--state", "stranded"], "which ones");
     }
-    let mut overdue = Group::default();
-    let going = |state: &str| matches!(state, "pending" | "running" | "cancelling");
-    census
-        .executions
-        .iter()
-        .filter(|group| group.expired && going(&group.state))
-        .for_each(|group| add(&mut overdue, group.group));
+    let overdue = census.overdue;
     if overdue.count > 0 {
         let text = format!("{} past its expiry and not ended{}", many(overdue.count, "execution"), ago(overdue.oldest));
         say(Severity::Warning, text, &["sen", "exec", "list", "--state", "overdue"], "which ones");
@@ -209,7 +207,7 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
             format!("{} running, lease expired: worker probably lost{}", many(lost.count, "task"), ago(lost.oldest));
         say(Severity::Warning, text, &["sen", "task", "list", "--state", "lost"], "which ones");
     }
-    for text in silent(census, clock) {
+    for text in silent(&census.queues, clock) {
         say(Severity::Warning, text, &["sen", "stats"], "queues and workers");
     }
     if census.letters.count > 0 {
@@ -224,7 +222,7 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
     }
     // Last: a wrong zone looks like an outage, and so does an outage.
     if let Some(doubt) =
-        zone_doubt(newest(census), clock.wall, census.tasks.iter().filter_map(|group| group.lead).max())
+        zone_doubt(newest(census), clock.wall, census.queues.tasks.iter().filter_map(|group| group.lead).max())
     {
         let likely = offset_name(likely_ahead(doubt, clock.zone.ahead_at(clock.now)));
         let name = clock.zone.name();
@@ -245,24 +243,22 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
     all
 }
 
-/// How long tasks may be due, and a queue see none begun, before its workers count as probably gone.
-const SILENT: i64 = 60_000_000;
-/// The same where tasks of other queues run: a worker that is busy there may serve this queue, too.
+/// As [`SILENT`] where tasks of other queues run: a worker that is busy there may serve this queue, too.
 const SILENT_BESIDE_OTHERS: i64 = 300_000_000;
 
 /// Queues whose due tasks no worker begins, and tasks that workers pass over, each in words. Tasks without a queue are every
 /// worker's.
-fn silent(census: &Census, clock: &Clock<'_>) -> Vec<String> {
+fn silent(queues: &Queues, clock: &Clock<'_>) -> Vec<String> {
     let age = |wall: Wall| clock.wall.as_micros().saturating_sub(wall.as_micros());
-    let ready = || census.tasks.iter().filter(|group| judged(group) == State::Ready);
-    let busy = census.tasks.iter().any(|group| judged(group) == State::Running);
+    let ready = || queues.tasks.iter().filter(|group| judged(group) == State::Ready);
+    let busy = queues.tasks.iter().any(|group| judged(group) == State::Running);
     let patience = if busy { SILENT_BESIDE_OTHERS } else { SILENT };
     let mut names: Vec<Option<&str>> = ready().map(|group| group.queue.as_deref()).collect();
     names.sort_unstable();
     names.dedup();
     let told = |name: &Option<&str>| {
         let of_queue = |group: &&TaskGroup| name.is_none() || group.queue.as_deref() == *name;
-        let all = || census.tasks.iter().filter(of_queue);
+        let all = || queues.tasks.iter().filter(of_queue);
         let waiting = || ready().filter(|group| group.queue.as_deref() == *name);
         let due = waiting().filter_map(|group| group.due).min().map(age).filter(|due| *due > patience)?;
         let begun = all().filter_map(|group| group.begun).max().map(age);
@@ -289,7 +285,7 @@ fn silent(census: &Census, clock: &Clock<'_>) -> Vec<String> {
         ))
     };
     let mut silent: Vec<String> = names.iter().filter_map(told).collect();
-    silent.extend(census.passed.iter().map(|passed| {
+    silent.extend(queues.passed.iter().map(|passed| {
         let queue = passed.queue.as_deref().map_or_else(String::new, |name| format!(" of queue {}", sen_model::text::named(name)));
         let tags: Vec<String> = serde_json::from_str(&passed.tags).unwrap_or_default();
         format!(
@@ -302,8 +298,8 @@ fn silent(census: &Census, clock: &Clock<'_>) -> Vec<String> {
     silent
 }
 
-pub(crate) fn silent_queues(census: &Census, zone: &Zone) -> Vec<String> {
-    silent(census, &Clock::new(zone, census.now))
+pub(crate) fn silent_queues(queues: &Queues, zone: &Zone) -> Vec<String> {
+    silent(queues, &Clock::new(zone, queues.now))
 }
 
 columns! {
@@ -339,14 +335,14 @@ columns! {
 
 pub(crate) fn stats(stats: &Stats, zone: &Zone, window: std::time::Duration) -> Statistics {
     let census = &stats.census;
-    let clock = Clock::new(zone, census.now);
+    let clock = Clock::new(zone, census.queues.now);
     let counted: Vec<Row> = counts(census, &clock)
         .into_iter()
         .filter(|count| count.count > 0)
         .map(|count| by_state(count.state, count.count, Value::time(count.oldest)))
         .collect();
-    let total: i64 = census.executions.iter().map(|group| group.group.count).sum();
-    let ready = sum(census.tasks.iter().filter(|group| judged(group) == State::Ready));
+    let total: i64 = census.executions.iter().map(|(_, group)| group.count).sum();
+    let ready = sum(census.queues.tasks.iter().filter(|group| judged(group) == State::Ready));
     let done: i64 = stats.steps.iter().map(|step| step.completed).sum();
     let failed: i64 = stats.steps.iter().map(|step| step.failed).sum();
     let ended: Vec<Row> = stats.ended.iter().map(|(state, count)| ended_row(state, *count)).collect();
@@ -354,10 +350,10 @@ pub(crate) fn stats(stats: &Stats, zone: &Zone, window: std::time::Duration) -> 
     let rate = if minutes > 0.0 { format!("{:.1}", (done + failed) as f64 / minutes) } else { "0".into() };
     Statistics {
         system: NAME,
-        now: census.now,
+        now: census.queues.now,
         facts: vec![
             ("executions_total", Value::Int(total)),
-            ("tasks_total", Value::Int(census.tasks.iter().map(|group| group.group.count).sum())),
+            ("tasks_total", Value::Int(census.queues.tasks.iter().map(|group| group.group.count).sum())),
             ("dead_letters", if census.shape.has_letters() { Value::Int(census.letters.count) } else { Value::Null }),
             ("oldest_ready_at", clock.time(ready.oldest)),
             ("window", Value::Millis(i64::try_from(window.as_millis()).unwrap_or(i64::MAX))),
