@@ -72,7 +72,8 @@ pub async fn run_batch(
     observer: &dyn Observer,
 ) -> Report {
     observer.begin(plan.summary(), Some(total as u64));
-    let mut report = Report::new(plan.operation);
+    let asked = plan.set.as_ref().is_some_and(|set| set.asked);
+    let mut report = Report { asked, ..Report::new(plan.operation) };
     report.add_unlisted(Outcome::Skipped, plan.skipped());
     let listed = BTreeMap::new();
     let state =

@@ -123,6 +123,9 @@ pub struct Set {
     pub beyond: Beyond,
     /// What matches and is skipped: why, and how many.
     pub skipped: Vec<(String, u64)>,
+    /// Whether it was asked for by id or group, so that what is skipped was not done.
+    #[serde(default)]
+    pub asked: bool,
 }
 
 /// What a plan says beside its targets.

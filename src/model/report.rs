@@ -152,12 +152,14 @@ pub struct Report {
     pub unlisted: BTreeMap<Outcome, u64>,
     /// Whether items failed because the connection was lost or could not be made, where the items themselves do not say.
     pub lost: bool,
+    /// Whether its targets were asked for by id or group: then what is skipped counts as not done.
+    pub asked: bool,
 }
 
 impl Report {
     /// A report without items.
     pub fn new(operation: OperationId) -> Self {
-        Self { operation, items: Vec::new(), unlisted: BTreeMap::new(), lost: false }
+        Self { operation, items: Vec::new(), unlisted: BTreeMap::new(), lost: false, asked: false }
     }
 
     /// How many items had `outcome`, listed or not.
@@ -173,10 +175,12 @@ impl Report {
         }
     }
 
-    /// How it ends as a whole. What was left alone on purpose counts neither way.
+    /// How it ends as a whole. What was skipped by a rule counts as not done where it was asked for by id or group, and
+    /// neither way where a filter chose it.
     pub fn ending(&self) -> Ending {
         let any = |outcome| self.count(outcome) > 0;
-        let undone = any(Outcome::Changed) || any(Outcome::Missing) || any(Outcome::Failed);
+        let skipped = self.asked && any(Outcome::Skipped);
+        let undone = any(Outcome::Changed) || any(Outcome::Missing) || any(Outcome::Failed) || skipped;
         if any(Outcome::Unknown) {
             Ending::Unknown
         } else if !undone {
@@ -187,7 +191,7 @@ impl Report {
             Ending::Lost
         } else if any(Outcome::Failed) {
             Ending::Failed
-        } else if any(Outcome::Changed) {
+        } else if any(Outcome::Changed) || skipped {
             Ending::Changed
         } else {
             Ending::Missing
@@ -228,6 +232,15 @@ mod tests {
         assert_eq!(Report { items: vec![lost], ..Report::new(OperationId::fresh()) }.ending(), Ending::Lost);
         let half = Item::new(Subject::new("s", Kind::Lease, "i"), Failed, "").partly(true);
         assert_eq!(Report { items: vec![half], ..Report::new(OperationId::fresh()) }.ending(), Ending::Partial);
+        for (outcomes, ending) in [
+            (&[(Applied, 2), (Skipped, 1)][..], Ending::Partial),
+            (&[(Skipped, 1)], Ending::Changed),
+            (&[(Applied, 2)], Ending::Done),
+        ] {
+            let mut asked = Report { asked: true, ..Report::new(OperationId::fresh()) };
+            outcomes.iter().for_each(|(outcome, count)| asked.add_unlisted(*outcome, *count));
+            assert_eq!(asked.ending(), ending, "{outcomes:?}");
+        }
         let mut many = Report::new(OperationId::fresh());
         many.add_unlisted(Applied, 100_000);
         many.add_unlisted(Failed, 0);

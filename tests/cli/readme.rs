@@ -33,6 +33,8 @@ impl Reader {
             .envs(&self.environment)
             .env("PATH", path.unwrap())
             .env("COLUMNS", "100")
+            // Where the journal of operations is.
+            .env("HOME", self.folder.path())
             .output()
             .unwrap();
         assert!(output.status.success(), "{line} ended with {}", output.status);

@@ -43,14 +43,13 @@ fn commands(value: &Value, out: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                match value {
-                    Value::String(text) if name == "command" && text.starts_with("sen ") => {
-                        {
-                            out.insert(text.clone());
-                        }
-                    }
-                    value => commands(value, out),
+                if let Value::String(text) = value
+                    && name == "command"
+                    && text.starts_with("sen ")
+                {
+                    out.insert(text.clone());
                 }
+                commands(value, out);
             }
         }
         Value::Array(items) => items.iter().for_each(|item| commands(item, out)),

@@ -70,7 +70,7 @@ fn what_a_cancel_stopped_has_not_failed_and_is_not_replayed_unasked() {
         let refused = place.json(&["dlq", "replay", &letter, "--yes"], 5);
         assert!(refused["results"][0]["detail"].as_str().unwrap().contains("was cancelled"), "{refused}");
         place.json(&["dlq", "replay", "--all", "--yes"], 0);
-        assert!(place.command(&["dlq", "replay", &letter, "--force", "--yes"]).run().code != 0);
+        place.act(&["dlq", "replay", &letter, "--force"], 7);
         assert_eq!((place.count("dead_tasks"), place.count("tasks")), (1, 2), "nothing was written");
         let plan = place.json(&["dlq", "replay", &letter, "--force", "--dry-run"], 0);
         assert!(plan.to_string().contains("may still be running or have happened"), "{plan}");

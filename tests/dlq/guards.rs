@@ -294,7 +294,7 @@ fn a_discard_to_a_dash_writes_to_standard_output() {
         // A terminal keeps nothing: what is written there is lost.
         let shown = crate::harness::pty::terminal(words).database(&place.url()).run();
         assert_eq!((shown.code, place.count("dead_tasks")), (2, 1), "{}", shown.screen);
-        assert!(shown.screen.contains("--export ‹file›"), "{}", shown.screen);
+        assert!(shown.screen.contains("--export FILE"), "{}", shown.screen);
         let printed = place.command(&words).cwd(folder.path()).run().expect_code(0);
         assert!(printed.stdout.starts_with("{\"system\":\"stent\",\"id\":\"letter\""), "{}", printed.stdout);
         assert_eq!((printed.stdout.lines().count(), place.count("dead_tasks")), (1, 0));

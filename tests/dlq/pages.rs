@@ -123,8 +123,8 @@ fn a_page_is_the_beginning_of_all() {
                 let words = |limit| [filter, order, &["--limit", limit]].concat();
                 let all = ids(&words("0"));
                 for limit in 1..=9 {
-                    let limit = limit.to_string();
-                    let page = ids(&words(&limit));
+                    let wanted = limit.to_string();
+                    let page = ids(&words(&wanted));
                     assert_eq!(page, all[..all.len().min(limit)], "{filter:?} {order:?} --limit {limit}");
                 }
             }

@@ -87,7 +87,7 @@ fn guards_of_a_signal() {
         place.act(&["exec", "signal", "e-x", "other", "2"], 5);
         let payload = format!("SELECT {} FROM signals", place.hex_of("payload"));
         assert_eq!(place.sql(&payload), "31");
-        place.json(&["exec", "signal", "e-x", "other", "2", "--replace"], 0);
+        place.json(&["exec", "signal", "e-x", "other", "2", "--replace", "--yes"], 0);
         assert_eq!(place.sql(&payload), "32");
         place.sql(if matches!(place, Place::Sqlite(_)) {
             "UPDATE signals SET consumed = 1"

@@ -47,6 +47,10 @@ pub struct ActionOptions {
     #[arg(long, value_name = "N")]
     pub expect: Option<u64>,
 
+    /// End with exit code 4 when nothing matches
+    #[arg(long)]
+    pub fail_if_empty: bool,
+
     /// Write the plan to this new file and do nothing: for review, and for `sen apply`
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run", value_hint = clap::ValueHint::FilePath)]
     pub plan_out: Option<PathBuf>,
@@ -192,6 +196,10 @@ pub async fn execute<'a>(
         let message = format!("{targets} would be changed, not {expected} as expected; nothing was written");
         return Err(Error::new(ErrorKind::Changed, message).with_hint("--dry-run shows which"));
     }
+    let plan = action.plan();
+    if options.fail_if_empty && targets == 0 && plan.refused.is_empty() && plan.skipped() == 0 {
+        return Err(Error::new(ErrorKind::NotFound, "nothing matches"));
+    }
     if options.dry_run {
         return Ok(Execution::Planned(planned(&*action)?));
     }
@@ -291,10 +299,15 @@ fn planned(action: &dyn PreparedAction) -> Result<CommandOutput> {
         warnings.extend(step.warnings);
     }
     items.extend(plan.refused.iter().cloned());
-    let mut report = Report { items, ..Report::new(plan.operation) };
+    let asked = plan.set.as_ref().is_some_and(|set| set.asked);
+    let mut report = Report { items, asked, ..Report::new(plan.operation) };
     report.add_unlisted(Outcome::Skipped, plan.skipped());
     let blocks = consent::describe(action).into_iter().map(Block::Note).collect();
-    let mut answer = view(&report, plan.targets(), true, blocks).ending(exit(&report));
+    // As it would end: what is planned counts as done.
+    let mut done = Report { items: plan.refused.clone(), asked, ..Report::new(plan.operation) };
+    done.unlisted.clone_from(&report.unlisted);
+    done.add_unlisted(Outcome::Applied, plan.targets());
+    let mut answer = view(&report, plan.targets(), true, blocks).ending(exit(&done));
     if let View::Details(view) = &mut answer.view
         && let Some(Value::Map(fields)) = view.details.first_mut().map(|detail| &mut detail.value)
     {

@@ -14,21 +14,45 @@ use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
 
 /// Show what needs attention, and what is in this database: systems, counts by state
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  sen status\n  sen status --check && echo nothing needs a person")]
+#[command(after_help = "Examples:\n  sen status\n  sen status --check && echo nothing needs a person\n  sen status --check -q --severity critical      one line, for a monitor")]
 pub struct Args {
-    /// End with exit code 10 when something needs attention
+    /// End with exit code 10 when something needs attention; with -q print one line
     #[arg(long)]
     pub check: bool,
+
+    /// With --check: the least severity that counts
+    #[arg(long, value_name = "SEVERITY", requires = "check", value_parser = ["warning", "critical"], default_value = "warning")]
+    pub severity: String,
+}
+
+/// What needs attention in one line: `critical: 1 critical, 2 warnings: 3 keys uncertain: …`.
+fn line(front: &Front) -> String {
+    let attention = front.attention();
+    let count = |severity| attention.iter().filter(|(_, item)| item.severity == severity).count();
+    let worst = match attention.first() {
+        Some((_, item)) => item,
+        None if front.unreachable.is_empty() => return "ok: nothing needs a person".into(),
+        None => return "unknown: not everything could be read".into(),
+    };
+    let warnings = count(Severity::Warning);
+    let plural = if warnings == 1 { "" } else { "s" };
+    let counts = format!("{} critical, {warnings} warning{plural}", count(Severity::Critical));
+    format!("{}: {counts}: {}", worst.severity.name(), worst.text)
 }
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
     let front = summary(&database).await?;
-    let view = View::Details(DetailsView { details: vec![detail(&front)], single: true, now: front.now });
+    let mut detail = detail(&front);
+    if args.check && session.globals.quiet {
+        detail.blocks = vec![Block::Note(line(&front))];
+    }
+    let view = View::Details(DetailsView { details: vec![detail], single: true, now: front.now });
+    let least = if args.severity == "critical" { Severity::Critical } else { Severity::Warning };
     let exit = match front.unreachable.first() {
         Some(error) => fault::exit(error.kind()),
-        None if args.check && front.worst() >= Severity::Warning => Exit::Attention,
+        None if args.check && front.worst() >= least => Exit::Attention,
         None => Exit::Done,
     };
     Ok(CommandOutput::new(view).ending(exit).with_errors(front.unreachable))

@@ -86,7 +86,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         database.saw_all()?;
         session.note("no dead letters match");
     }
-    let missing = count == 0 && (args.fail_if_empty || !args.ids.is_empty());
+    let missing = count == 0 && (args.fail_if_empty || !args.ids.is_empty() || !filter.groups.is_empty());
     Ok(CommandOutput::new(View::Nothing).ending(if missing { Exit::NotFound } else { Exit::Done }))
 }
 

@@ -6,8 +6,10 @@ use futures_util::StreamExt as _;
 use clap::builder::PossibleValuesParser;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::letters::{DeadLetters, LetterFilter};
+use sen_core::model::plan::Plan;
 use sen_core::model::prepared::PreparedAction;
 use sen_core::registry::Database;
+use sen_core::text::named;
 use sen_core::time::When;
 
 use crate::completion::live::{Completes, Live};
@@ -110,13 +112,13 @@ impl DeadLetterFilter {
 pub type DeadLetterSystem<'a> = (&'static str, &'a dyn DeadLetters);
 
 /// Every system here that keeps dead letters, or the one that is named.
-pub async fn dead_letter_systems<'a>(database: &'a Database, named: Option<&str>) -> Result<Vec<DeadLetterSystem<'a>>> {
+pub async fn dead_letter_systems<'a>(database: &'a Database, only: Option<&str>) -> Result<Vec<DeadLetterSystem<'a>>> {
     let mut dead_letter_systems = Vec::new();
     let mut known = Vec::new();
     for system in database.systems() {
         let Some(letters) = system.letters() else { continue };
         known.push(system.name());
-        if named.is_some_and(|name| name != system.name()) {
+        if only.is_some_and(|name| name != system.name()) {
             continue;
         }
         if database.seen(system.name(), system.present().await)? == Some(true) {
@@ -140,6 +142,36 @@ pub async fn any(letters: &dyn DeadLetters, filter: &LetterFilter) -> Result<boo
         }
     }
     Ok(false)
+}
+
+/// Refuses a group that no dead letter is in: probably mistyped, or done with. `plan` is what was planned for it.
+///
+/// # Errors
+/// `NotFound` naming the group.
+pub async fn known_groups(systems: &[DeadLetterSystem<'_>], filter: &LetterFilter, plan: &Plan) -> Result<()> {
+    let found = plan.targets() > 0 || plan.skipped() > 0;
+    if found && filter.groups.len() == 1 {
+        return Ok(());
+    }
+    'groups: for group in &filter.groups {
+        let only =
+            LetterFilter { groups: vec![group.clone()], kinds: filter.kinds.clone(), ..LetterFilter::default() };
+        for (_, letters) in systems {
+            if any(*letters, &only).await? {
+                continue 'groups;
+            }
+        }
+        return Err(Error::new(ErrorKind::NotFound, format!("no dead letters in group {}", named(group)))
+            .with_hint("`sen dlq groups` lists the groups"));
+    }
+    Ok(())
+}
+
+/// Notes that what is planned was asked for by id or group: then what is skipped counts as not done.
+pub fn asked(plan: &mut Plan, filter: &LetterFilter) {
+    if let Some(set) = &mut plan.set {
+        set.asked = !filter.ids.is_empty() || !filter.groups.is_empty();
+    }
 }
 
 /// The plan of an act, with the system that is to apply it: the only one that has such letters.
@@ -199,6 +231,9 @@ pub async fn planned<'a>(
         ))
         .with_hint(format!("choose with --system {}", names[0])));
     }
-    let plan = plans.pop().map(|(_, plan, letters)| (plan, letters));
-    plan.ok_or_else(|| Error::new(ErrorKind::Internal, "no system was asked"))
+    let (_, mut action, letters) =
+        plans.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "no system was asked"))?;
+    known_groups(dead_letter_systems, filter, action.plan()).await?;
+    asked(action.plan_mut(), filter);
+    Ok((action, letters))
 }

@@ -8,6 +8,7 @@ use sen_core::systems::saga::record::Mailbox;
 use sen_core::systems::saga::{self, MessageState, message_severity};
 
 use crate::args::{Changed, Paging, choice};
+use crate::commands::dlq::filter::{asked, known_groups};
 use crate::commands::act::{ActionOptions, apply};
 use crate::commands::page::{self, Shown};
 use crate::commands::show::{self, ShowRequest};
@@ -223,5 +224,8 @@ async fn requeue(args: Requeue, kind: Mailbox, session: &Session) -> Result<Comm
     let database = args.options.database(session).await?;
     let system = database.system(saga::NAME)?;
     let letters = system.letters().ok_or_else(|| Error::usage("no messages are kept here"))?;
-    apply(letters.plan_replay(&filter, &options).await?, &args.options, session).await
+    let mut action = letters.plan_replay(&filter, &options).await?;
+    known_groups(&[(saga::NAME, letters)], &filter, action.plan()).await?;
+    asked(action.plan_mut(), &filter);
+    apply(action, &args.options, session).await
 }

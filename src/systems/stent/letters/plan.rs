@@ -138,6 +138,7 @@ impl StentLetters {
                 .iter()
                 .map(|(replayability, count)| (replayability.why().to_owned(), *count))
                 .collect(),
+            asked: false,
         });
         plan.refused = gathered.refused;
         let summary = |count| format!("{verb} {}", many(count, "dead letter"));
