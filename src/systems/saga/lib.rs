@@ -18,6 +18,7 @@ pub mod postgres;
 pub mod sqlite;
 
 mod act;
+mod again;
 mod diagnostics;
 #[cfg(test)]
 mod examples;
