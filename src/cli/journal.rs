@@ -6,9 +6,11 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::ident::OperationId;
 use sen_core::model::plan::Plan;
 use sen_core::model::prepared::{Origin, PreparedAction};
 use sen_core::model::report::{Ending, Item, Outcome, Report};
@@ -43,6 +45,8 @@ fn path_of(folder: &Path, operation: &str) -> PathBuf {
 /// The journal of one operation while it is under way. Its file is locked meanwhile, so that others see that it runs.
 pub struct Journal {
     file: BufWriter<File>,
+    /// The first thing that could not be written.
+    failed: Option<std::io::Error>,
 }
 
 impl Journal {
@@ -57,39 +61,103 @@ impl Journal {
             |error| Error::new(ErrorKind::Io, format!("cannot write to {}", folder.display())).with_source(error);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
         let operation = action.plan().operation.to_string();
-        let file = plans::create(&path_of(&folder, &operation)).map_err(|error| {
-            if error.kind() == std::io::ErrorKind::AlreadyExists { applied_before(&operation) } else { failed(error) }
-        })?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed(error.into()))?;
-        plans::write(action, origin, &file)?;
-        Ok(Self { file: BufWriter::new(file) })
+        // Under its own name it is whole: what was cut off by a crash was never begun.
+        let unfinished = folder.join(format!("{operation}.{}.part", OperationId::fresh()));
+        let file = plans::create(&unfinished).map_err(failed)?;
+        let written = flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| failed(error.into()))
+            .and_then(|()| plans::write(action, origin, &file))
+            .and_then(|()| {
+                std::fs::hard_link(&unfinished, path_of(&folder, &operation)).map_err(|error| match error.kind() {
+                    std::io::ErrorKind::AlreadyExists => applied_before(&operation),
+                    _ => failed(error),
+                })
+            });
+        let _ = std::fs::remove_file(&unfinished);
+        written?;
+        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        Ok(Self { file: BufWriter::new(file), failed: None })
     }
 
     /// Goes on in the journal of an operation that was stopped.
     ///
     /// # Errors
-    /// `Changed` when it runs at this moment; `Io`.
+    /// `Changed` when it runs at this moment, or was gone on with since it was read; `Io`.
     pub fn resume(entry: &Entry) -> Result<Self> {
         let failed =
             |error| Error::new(ErrorKind::Io, format!("cannot write to {}", entry.path.display())).with_source(error);
         let file = std::fs::OpenOptions::new().append(true).open(&entry.path).map_err(failed)?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| Error::new(ErrorKind::Changed, "this operation is running at this moment"))?;
-        Ok(Self { file: BufWriter::new(file) })
+        let start = std::time::Instant::now();
+        while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            // Somebody who only reads it has it for a moment.
+            if start.elapsed() > READING {
+                return Err(Error::new(ErrorKind::Changed, "this operation is running at this moment"));
+            }
+            std::thread::sleep(READING / 50);
+        }
+        if file.metadata().map_err(failed)?.len() != entry.length {
+            let message = "somebody has gone on with this operation meanwhile; nothing was written";
+            return Err(Error::new(ErrorKind::Changed, message).with_hint("sen op show tells what is left"));
+        }
+        let mut journal = Self { file: BufWriter::new(file), failed: None };
+        // The last line can be cut.
+        journal.write(b"\n");
+        Ok(journal)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let written = self.file.write_all(bytes);
+        self.note(written);
+    }
+
+    fn flush(&mut self) {
+        let flushed = self.file.flush();
+        self.note(flushed);
+    }
+
+    /// A journal that cannot be written on does not stop an act under way; it is told at the end.
+    fn note(&mut self, done: std::io::Result<()>) {
+        if let Err(error) = done {
+            self.failed.get_or_insert(error);
+        }
     }
 
     fn line(&mut self, line: &Line) {
-        // A journal that cannot be written on does not stop an act under way.
-        if let Ok(text) = serde_json::to_string(line) {
-            let _ = writeln!(self.file, "{text}");
+        if let Ok(mut text) = serde_json::to_string(line) {
+            text.push('\n');
+            self.write(text.as_bytes());
         }
     }
 
     /// Writes how it ended.
-    pub fn end(mut self, report: &Report, interrupted: bool) {
+    ///
+    /// # Errors
+    /// `Io` where not all of it could be written.
+    pub fn end(mut self, report: &Report, interrupted: bool) -> Result<()> {
         let complete = report.ending() == Ending::Done;
         self.line(&Line::Ended { at: Timestamp::here().as_micros(), interrupted, complete });
-        let _ = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        self.flush();
+        let synced = self.file.get_ref().sync_all();
+        self.note(synced);
+        match self.failed {
+            None => Ok(()),
+            Some(error) => Err(Error::new(ErrorKind::Io, "its journal is not complete").with_source(error)),
+        }
+    }
+}
+
+/// How long somebody who only reads a journal may have it.
+const READING: Duration = Duration::from_secs(1);
+
+/// Refuses a plan that was applied from here before.
+///
+/// # Errors
+/// `Refused`.
+pub fn must_be_new(operation: OperationId) -> Result<()> {
+    let operation = operation.to_string();
+    match folder() {
+        Some(folder) if path_of(&folder, &operation).exists() => Err(applied_before(&operation)),
+        _ => Ok(()),
     }
 }
 
@@ -131,7 +199,7 @@ impl Observer for Journaled<'_> {
 
     fn advance(&self, done: u64) {
         if let Some(journal) = &mut *self.journal() {
-            let _ = journal.file.flush();
+            journal.flush();
         }
         self.observer.advance(done);
     }
@@ -193,16 +261,19 @@ pub struct Entry {
     pub settled: BTreeMap<usize, Item>,
     /// How it stands.
     pub state: State,
+    /// How long its file was.
+    length: u64,
 }
 
 impl Entry {
     fn read(path: PathBuf) -> Result<Self> {
         let mut file = PlanFile::open(&path)?;
+        let length = file.length();
         let saved = file.plan()?;
         let (plan, origin, targets) = (saved.plan().clone(), saved.origin().cloned(), saved.targets());
         let mut settled = BTreeMap::new();
         let mut end = None;
-        for line in PlanFile::open(&path)?.rest() {
+        for line in PlanFile::open(&path)?.rest(length) {
             match serde_json::from_str(&line) {
                 Ok(Line::Settled { place, item }) => {
                     settled.insert(place, item);
@@ -225,7 +296,7 @@ impl Entry {
             }
             _ => State::Partial,
         };
-        Ok(Self { path, plan, origin, targets, settled, state })
+        Ok(Self { path, plan, origin, targets, settled, state, length })
     }
 
     /// How many targets ended so.
@@ -263,6 +334,9 @@ impl Entry {
         let summary = format!("{}: the {} of {} that are left", self.plan.summary(), places.len(), self.targets);
         header["plan"]["summary"] = summary.into();
         header["plan"]["refused"] = serde_json::Value::Array(Vec::new());
+        if let Some(set) = header["plan"]["set"].as_object_mut() {
+            set.insert("skipped".into(), serde_json::Value::Array(Vec::new()));
+        }
         let mut out = serde_json::to_vec(&header).map_err(odd)?;
         out.push(b'\n');
         let mut wanted = places.iter().peekable();

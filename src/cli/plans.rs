@@ -2,7 +2,7 @@
 //! their checksum; whoever edits a plan makes another one.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Seek as _, Write};
+use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Seek as _, Write};
 use std::path::Path;
 
 use sen_core::error::{Error, ErrorKind, Result};
@@ -75,7 +75,11 @@ pub fn write(action: &dyn PreparedAction, origin: &Origin, file: &File) -> Resul
 /// A plan's file, found to be as it was written. Whatever stands behind the checksum is left unread.
 pub struct PlanFile {
     reader: BufReader<File>,
+    length: u64,
 }
+
+/// No line of a plan is longer than this: a file that never ends must not fill the memory.
+const LONGEST: u64 = 256 << 20;
 
 impl PlanFile {
     /// Opens it and compares the checksum. Memory stays flat however many targets there are.
@@ -84,18 +88,25 @@ impl PlanFile {
     /// `Usage` when it cannot be read or is no plan; `Refused` when it was edited or cut.
     pub fn open(path: &Path) -> Result<Self> {
         let shown = path.display();
-        let file = File::open(path).map_err(|error| Error::usage(format!("cannot read {shown}")).with_source(error))?;
+        let unreadable = |error| Error::usage(format!("cannot read {shown}")).with_source(error);
+        let found = std::fs::metadata(path).map_err(unreadable)?;
+        if !found.is_file() {
+            return Err(Error::usage(format!("{shown} is not a file")));
+        }
+        let file = File::open(path).map_err(unreadable)?;
+        let length = file.metadata().map_err(unreadable)?.len();
         let mut reader = BufReader::new(file);
         let mut sum = Sha256::new();
         let mut line = Vec::new();
         let mut next = |line: &mut Vec<u8>| {
             line.clear();
-            reader
-                .read_until(b'\n', line)
-                .map_err(|error| Error::usage(format!("cannot read {shown}")).with_source(error))
+            reader.by_ref().take(LONGEST).read_until(b'\n', line).map_err(unreadable)
         };
         next(&mut line)?;
         let no_plan = || Error::usage(format!("{shown} is not a plan that sen has written"));
+        if !line.starts_with(b"{") {
+            return Err(no_plan());
+        }
         let Extent { lines } = serde_json::from_slice(&line).map_err(|error| no_plan().with_source(error))?;
         sum.update(&line);
         for _ in 0..lines {
@@ -109,8 +120,8 @@ impl PlanFile {
         if sha256 != hex(sum) {
             return Err(edited(path));
         }
-        reader.rewind().map_err(|error| Error::usage(format!("cannot read {shown}")).with_source(error))?;
-        Ok(Self { reader })
+        reader.rewind().map_err(unreadable)?;
+        Ok(Self { reader, length })
     }
 
     /// The plan, its targets not read yet.
@@ -121,13 +132,22 @@ impl PlanFile {
         SavedPlan::read(&mut self.reader)
     }
 
-    /// What stands behind the plan, line by line; call it when the plan was not read.
-    pub fn rest(mut self) -> impl Iterator<Item = String> {
+    /// How long the file was when it was opened.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// What stands behind the plan, line by line, of the first `length` bytes; call it when the plan was not read.
+    pub fn rest(mut self, length: u64) -> impl Iterator<Item = String> {
         let mut first = String::new();
         let _ = self.reader.read_line(&mut first);
         let lines = serde_json::from_str::<Extent>(&first).map_or(0, |extent| extent.lines);
         let behind = usize::try_from(lines.saturating_add(1)).unwrap_or(usize::MAX);
-        self.reader.lines().map_while(std::io::Result::ok).skip(behind)
+        let left = length.saturating_sub(first.len() as u64);
+        self.reader.take(left).split(b'\n').map_while(std::io::Result::ok).skip(behind).map(|line| {
+            // A line that is no text is no line of ours, and no reason not to read the next.
+            String::from_utf8(line).unwrap_or_default()
+        })
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Database {
     warnings: Vec<String>,
     opened: String,
     hidden: Arc<Hidden>,
+    /// The file it is in, whatever folder it is named from.
+    file: Option<String>,
     #[cfg(feature = "postgres")]
     link: Option<Arc<sen_stores::postgres::shared::SharedConnection>>,
 }
@@ -51,6 +53,7 @@ impl Database {
             warnings,
             opened,
             hidden: Arc::default(),
+            file: None,
             #[cfg(feature = "postgres")]
             link: None,
         }
@@ -241,13 +244,14 @@ impl Database {
         self.system(&system)?.restore(saved)
     }
 
-    /// The database as its server names itself, whatever host and name lead there; `None` where it does not.
+    /// The database as its server names itself, whatever host and name lead there, or as its file's whole path; `None` where a
+    /// server does not.
     pub async fn identity(&self) -> Option<String> {
         #[cfg(feature = "postgres")]
         if let Some(link) = &self.link {
             return link.identity().await.ok();
         }
-        None
+        self.file.clone()
     }
 
     /// One system by name.
@@ -326,7 +330,8 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
                 ),
                 saga(sen_saga::sqlite::SqliteSagas::new(db)),
             ];
-            Ok(Database::of(systems, Vec::new(), opened))
+            let file = std::fs::canonicalize(path).ok().map(|path| format!("sqlite:{}", path.display()));
+            Ok(Database { file, ..Database::of(systems, Vec::new(), opened) })
         }
         #[cfg(feature = "redis")]
         Target::Redis(info) => {

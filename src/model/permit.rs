@@ -42,6 +42,7 @@ pub struct WritePermit {
     reason: Option<String>,
     operator: Option<String>,
     revocation: Revocation,
+    begun_before: bool,
 }
 
 impl WritePermit {
@@ -54,7 +55,13 @@ impl WritePermit {
             return Err(Error::new(ErrorKind::Refused, format!("not confirmed: {}", plan.summary()))
                 .with_hint("look at the plan with --dry-run, then pass --yes to consent"));
         }
-        Ok(Self { operation: plan.operation, reason, operator: None, revocation: Revocation::default() })
+        Ok(Self {
+            operation: plan.operation,
+            reason,
+            operator: None,
+            revocation: Revocation::default(),
+            begun_before: false,
+        })
     }
 
     /// Names who acts (`maria@ops-3`), for the record kept beside the rows.
@@ -69,6 +76,19 @@ impl WritePermit {
     pub fn until(mut self, revocation: Revocation) -> Self {
         self.revocation = revocation;
         self
+    }
+
+    /// Says that this operation may have been begun before, here or elsewhere, and stopped: what is no longer as the plan saw it
+    /// can then have been changed by the operation itself, and its records are asked.
+    #[must_use]
+    pub fn begun_before(mut self) -> Self {
+        self.begun_before = true;
+        self
+    }
+
+    /// Whether this operation may have been begun before.
+    pub fn may_have_begun(&self) -> bool {
+        self.begun_before
     }
 
     /// Whether nothing more may be begun.

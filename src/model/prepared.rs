@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Observer;
 use crate::permit::WritePermit;
 use crate::plan::{Plan, Risk, Step};
-use crate::report::Report;
+use crate::report::{Item, Report};
 use crate::saved::optional_micros;
 use crate::time::Timestamp;
 
@@ -69,6 +69,10 @@ pub struct Applying<'a> {
 pub trait Apply<A: Action>: Send + Sync {
     /// Writes what the plan says, each target guarded by what was seen. The permit is for this plan.
     async fn apply(&self, plan: &Plan, action: A, applying: Applying<'_>) -> Result<Report>;
+
+    /// Looks at each target again, in their order, and says whether it still is as the plan saw it ([`Item::still`]) or what it is
+    /// now. Nothing is written.
+    async fn check(&self, action: &A) -> Result<Vec<Item>>;
 }
 
 /// A plan with what it is for.
@@ -97,6 +101,12 @@ pub trait PreparedAction: Send + Sync {
     /// # Errors
     /// `Internal` when the permit is for another plan; what goes wrong with a target is in the report.
     async fn apply(self: Box<Self>, applying: Applying<'_>) -> Result<Report>;
+
+    /// Says of each target whether it still is as the plan saw it, and writes nothing.
+    ///
+    /// # Errors
+    /// What the store reports.
+    async fn check(&self) -> Result<Vec<Item>>;
 }
 
 impl fmt::Debug for dyn PreparedAction + '_ {
@@ -159,6 +169,10 @@ impl<S: Apply<A> + ?Sized, A: Action> PreparedAction for Prepared<'_, S, A> {
     async fn apply(self: Box<Self>, applying: Applying<'_>) -> Result<Report> {
         applying.permit.must_be_for(&self.plan)?;
         self.system.apply(&self.plan, self.action, applying).await
+    }
+
+    async fn check(&self) -> Result<Vec<Item>> {
+        self.system.check(&self.action).await
     }
 }
 

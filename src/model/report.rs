@@ -93,6 +93,28 @@ impl Item {
         Self::new(subject, outcome, why).lost(error.is_of_the_connection())
     }
 
+    /// A target that is still as its plan saw it.
+    pub fn still(subject: Subject) -> Self {
+        Self::new(subject, Outcome::Skipped, "still applies")
+    }
+
+    /// What was not done because it is no longer as the plan saw it, once the records of an operation that may have been begun
+    /// before were asked: whether they show that it was changed by this operation itself, `None` where they cannot tell.
+    #[must_use]
+    pub fn own(mut self, shown: Option<bool>) -> Self {
+        match (self.outcome, shown) {
+            (Outcome::Changed | Outcome::Missing | Outcome::AlreadyDone, Some(true)) => {
+                self.outcome = Outcome::AlreadyDone;
+                self.detail = "this operation did it before".into();
+            }
+            (Outcome::Changed | Outcome::Missing, None) => self.detail += "; perhaps by this operation itself",
+            // Whoever found it done does not know who did it.
+            (Outcome::AlreadyDone, None) => self.detail = "it was done before, perhaps by this operation itself".into(),
+            _ => {}
+        }
+        self
+    }
+
     /// The same, an earlier step of it having been written or not.
     #[must_use]
     pub fn partly(mut self, partly: bool) -> Self {

@@ -89,6 +89,41 @@ fn is_time(text: &str) -> bool {
     text.len() >= 20 && text.ends_with('Z') && text.as_bytes()[4] == b'-' && text.as_bytes()[10] == b'T'
 }
 
+/// The fields of one output.
+fn section(out: &mut String, title: &str, json: Value) {
+    let (kind, items) = match json {
+        Value::Array(items) => ("An array; its elements", items),
+        one => ("One object", vec![one]),
+    };
+    let mut fields = Fields::default();
+    items.iter().for_each(|item| fields.see("", item));
+    let _ = write!(out, "\n## `{title}`\n\n{kind}:\n\n| field | type |\n|---|---|\n");
+    for path in &fields.order {
+        let types: Vec<&str> = fields.types[path].iter().copied().collect();
+        let _ = writeln!(out, "| `{path}` | {} |", types.join(" or "));
+    }
+}
+
+/// A plan in a file, line by line, and what is told of the operation once it is applied.
+fn operations(folder: &Path, out: &mut String) {
+    let state = folder.join("state");
+    let run = |words: &[&str]| {
+        let sen = sen(words).cwd(folder).database("sqlite:sen-demo.db").env("XDG_STATE_HOME", &state);
+        sen.run().expect_code(0)
+    };
+    run(&["reconcile", "payments:order-7731", "--reason", "INC-482", "--plan-out", "take-over.plan"]);
+    let plan = std::fs::read_to_string(folder.join("take-over.plan")).unwrap();
+    let lines: Vec<Value> = plan.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [head, target, checksum] = &lines[..] else { panic!("{plan}") };
+    section(out, "--plan-out FILE, the first line", head.clone());
+    section(out, "--plan-out FILE, a line for each target", target.clone());
+    section(out, "--plan-out FILE, the last line", checksum.clone());
+    run(&["apply", "take-over.plan", "--yes"]);
+    section(out, "sen op list", run(&["op", "list", "-o", "json"]).json());
+    let operation = head["plan"]["operation"].as_str().unwrap();
+    section(out, "sen op show OP", run(&["op", "show", operation, "-o", "json"]).json());
+}
+
 fn document() -> String {
     let folder = tempfile::tempdir().unwrap();
     sen(["demo"]).cwd(folder.path()).run().expect_code(0);
@@ -105,18 +140,9 @@ fn document() -> String {
     for (title, args, code) in COMMANDS {
         let args: Vec<&str> = args.iter().take(1).chain(&["-o", "json"]).chain(&args[1..]).copied().collect();
         let json = sen(&args).cwd(folder.path()).database("sqlite:sen-demo.db").run().expect_code(*code).json();
-        let (kind, items) = match json {
-            Value::Array(items) => ("An array; its elements", items),
-            one => ("One object", vec![one]),
-        };
-        let mut fields = Fields::default();
-        items.iter().for_each(|item| fields.see("", item));
-        let _ = write!(out, "\n## `{title}`\n\n{kind}:\n\n| field | type |\n|---|---|\n");
-        for path in &fields.order {
-            let types: Vec<&str> = fields.types[path].iter().copied().collect();
-            let _ = writeln!(out, "| `{path}` | {} |", types.join(" or "));
-        }
+        section(&mut out, title, json);
     }
+    operations(folder.path(), &mut out);
     out
 }
 

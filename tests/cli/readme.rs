@@ -30,6 +30,7 @@ impl Reader {
             .current_dir(self.folder.path())
             .env_clear()
             .envs(clean_environment())
+            .env("HOME", self.folder.path())
             .envs(&self.environment)
             .env("PATH", path.unwrap())
             .env("COLUMNS", "100")

@@ -43,7 +43,7 @@ pub struct ActionOptions {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 
-    /// Abort unless exactly N items match
+    /// Do nothing unless exactly so many would be changed
     #[arg(long, value_name = "N")]
     pub expect: Option<u64>,
 
@@ -58,6 +58,10 @@ pub struct ActionOptions {
     /// How long the plan may be applied [default: 24h]
     #[arg(long, value_name = "SPAN", requires = "plan_out", value_parser = span)]
     pub plan_expires: Option<Duration>,
+
+    /// Whether the plan was read back, so that its operation may have been begun before
+    #[arg(skip)]
+    pub read_back: bool,
 }
 
 impl ActionOptions {
@@ -72,9 +76,9 @@ impl ActionOptions {
     /// As [`Session::read`] and [`Session::write`].
     pub async fn database(&self, session: &Session) -> Result<Database> {
         let database = if self.only_plans() { session.read().await? } else { session.write(Access::Write).await? };
-        if self.plan_out.is_some() {
-            session.identify(database.identity().await);
-        }
+        // The journal names it, too: who goes on may come to it by another address.
+        let identity = if self.dry_run { None } else { database.identity().await };
+        session.identify(identity);
         Ok(database)
     }
 
@@ -166,19 +170,19 @@ pub fn finished(answer: CommandOutput, session: &Session) -> CommandOutput {
 }
 
 /// The rest of an operation: the targets at these places of its plan, entered in its journal.
-pub async fn execute_part(
+pub async fn execute_part<'a>(
     action: Box<dyn PreparedAction + '_>,
     options: &ActionOptions,
     session: &Session,
-    entry: &Entry,
-    places: Vec<usize>,
+    (entry, places): (&Entry, Vec<usize>),
+    open: impl FnOnce() -> Result<Option<Export<'a>>>,
 ) -> Result<Execution> {
     if options.dry_run {
         return Ok(Execution::Planned(planned(&*action)?));
     }
     let permit = permitted(&*action, options, session)?;
     let journal = Journal::resume(entry)?;
-    applied(action, &permit, session, (Some(journal), Some(places)), None).await
+    applied(action, &permit, session, (Some(journal), Some(places)), open()?).await
 }
 
 /// The same, with the report left to the caller. Where something is to be stored before it is removed, `open` opens what
@@ -217,7 +221,8 @@ fn permitted(action: &dyn PreparedAction, options: &ActionOptions, session: &Ses
     let plan = action.plan();
     let consent = consent::consent(session, action, options.yes || plan.targets() == 0)?;
     let author = Author { who: Some(session.operator()), why: options.reason.clone() };
-    act::permit(plan, consent, author, session.interrupt.revocation())
+    let permit = act::permit(plan, consent, author, session.interrupt.revocation())?;
+    Ok(if options.read_back { permit.begun_before() } else { permit })
 }
 
 /// The journal of an act about to begin; without one, where it cannot be written, the act goes on, and that is said.
@@ -247,7 +252,8 @@ async fn applied(
     let applying = Applying { permit, observer: &journaled, export };
     let report = session.interrupt.protect(action.apply(applying)).await;
     if let (Ok(report), Some(journal)) = (&report, journaled.into_journal()) {
-        journal.end(report, permit.is_revoked());
+        let ended = journal.end(report, permit.is_revoked());
+        ended.unwrap_or_else(|error| session.warn(error.in_full()));
     }
     session.announce(progress.announced());
     progress.finish().into_iter().for_each(|line| session.warn(line));

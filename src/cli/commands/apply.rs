@@ -3,15 +3,20 @@
 use std::path::PathBuf;
 
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::plan::Plan;
 use sen_core::model::prepared::{Origin, PreparedAction, SavedPlan};
+use sen_core::model::report::{Item, Outcome, Report};
 use sen_core::registry::{Access, Database};
 use sen_core::time::{Timestamp, humane};
 
 use super::act::{self, ActionOptions, Execution, execute, finished};
 use super::dlq::discard::to_new_file;
+use crate::consent;
+use crate::exit::Exit;
+use crate::journal;
 use crate::plans::PlanFile;
 use crate::session::Session;
-use crate::views::CommandOutput;
+use crate::views::{Block, CommandOutput};
 
 /// Apply a plan that was written with --plan-out
 ///
@@ -23,6 +28,7 @@ use crate::views::CommandOutput;
 Examples:
   sen dlq replay --group 3b1f0a92cc --plan-out replay.plan
   sen apply replay.plan --dry-run
+  sen apply replay.plan --check
   sen apply replay.plan --yes --reason INC-482")]
 pub struct Args {
     /// The plan's file
@@ -32,6 +38,10 @@ pub struct Args {
     /// Show the plan, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+
+    /// Look at each target again, say whether it still is as the plan saw it, and do nothing
+    #[arg(long, conflicts_with_all = ["dry_run", "yes", "export"])]
+    pub check: bool,
 
     /// Do not ask; scripts need it for what would be asked
     #[arg(short, long)]
@@ -67,19 +77,45 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         yes: args.yes,
         reason: args.reason.or_else(|| origin.as_ref().and_then(|origin| origin.reason.clone())),
         expect: args.expect,
+        read_back: true,
         ..ActionOptions::default()
     };
-    let database = database(saved.kind(), args.dry_run, session).await?;
+    let database = database(saved.kind(), args.dry_run || args.check, session).await?;
     let action = restored(&database, saved, origin.as_ref()).await?;
+    session.identify(origin.and_then(|origin| origin.identity));
+    if args.check {
+        journal::must_be_new(action.plan().operation)?;
+        return Ok(checked(action.plan(), action.check().await?));
+    }
     if action.stores_first() && args.export.is_none() && !args.dry_run {
         return Err(Error::usage("this plan discards, and what is removed is written out first")
             .with_hint("name a new file with --export FILE"));
     }
-    let open = |_: &sen_core::model::plan::Plan| args.export.as_deref().map(to_new_file).transpose();
+    let open = |_: &Plan| args.export.as_deref().map(to_new_file).transpose();
     Ok(match execute(action, &options, session, open).await? {
         Execution::Planned(answer) => answer,
         Execution::Applied(report, outline) => finished(act::reported(&report, &outline), session),
     })
+}
+
+/// What of a plan would still be done.
+fn checked(plan: &Plan, items: Vec<Item>) -> CommandOutput {
+    /// How many targets that are no longer as seen are shown to people.
+    const SHOWN: usize = 20;
+    let (still, not): (Vec<&Item>, Vec<&Item>) = items.iter().partition(|item| item.outcome == Outcome::Skipped);
+    let mut lines: Vec<String> = not.iter().take(SHOWN).map(|item| consent::line(item)).collect();
+    if not.len() > SHOWN {
+        lines.push(format!("… and {} more (-o json has all)", not.len() - SHOWN));
+    }
+    let exit = match (still.len(), not.len()) {
+        (_, 0) => Exit::Done,
+        (0, _) => Exit::Changed,
+        _ => Exit::Partial,
+    };
+    lines.push(format!("{} of {} still as the plan saw them; nothing was written", still.len(), items.len()));
+    let planned = still.len() as u64;
+    let report = Report { items, ..Report::new(plan.operation) };
+    act::view(&report, planned, true, lines.into_iter().map(Block::Note).collect()).ending(exit)
 }
 
 /// The database that a plan of this kind is for.
@@ -99,12 +135,16 @@ pub async fn restored<'a>(
     saved: SavedPlan<'_>,
     origin: Option<&Origin>,
 ) -> Result<Box<dyn PreparedAction + 'a>> {
+    if saved.plan().targets != saved.targets() {
+        return Err(Error::usage("this is not a plan that sen has written: it says another number of targets than it has"));
+    }
     let (wanted, planned) = (origin.and_then(|origin| origin.identity.clone()), saved.plan().database.clone());
     let system = saved.kind().split('.').next().unwrap_or_default();
     let here = database.system(system)?.database().to_owned();
-    let same = match wanted {
-        Some(wanted) => database.identity().await.is_none_or(|identity| identity == wanted),
-        None => here == planned,
+    let identity = if wanted.is_some() { database.identity().await } else { None };
+    let same = match (wanted, identity) {
+        (Some(wanted), Some(identity)) => identity == wanted,
+        _ => here == planned,
     };
     if !same {
         return Err(Error::new(ErrorKind::Refused, format!("the plan is for {planned}, and this is {here}; nothing was written"))

@@ -12,6 +12,7 @@ use sen_core::time::Timestamp;
 
 use super::act::{self, ActionOptions, Execution, execute_part, finished};
 use super::apply::{database, restored};
+use super::dlq::discard::to_new_file;
 use crate::journal::{self, Entry, State};
 use crate::sections::objects;
 use crate::session::Session;
@@ -67,7 +68,8 @@ struct ShowArgs {
 /// Go on with an operation where it was stopped
 ///
 /// What was not begun, and what failed, is taken up again with the same operation id. Every target is still guarded by what
-/// the plan saw: what was changed by the operation itself just before it was stopped is reported as changed, never twice done.
+/// the plan saw, so nothing is done twice: what the operation itself changed just before it was stopped is told as already done
+/// where its record shows that, and as perhaps changed by it where no record is kept.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  sen op resume 0f3c --dry-run\n  sen op resume 0f3c --yes")]
 struct ResumeArgs {
@@ -82,6 +84,10 @@ struct ResumeArgs {
     /// Do not ask; scripts need it for what would be asked
     #[arg(short, long)]
     yes: bool,
+
+    /// Of an operation that discards: write what is removed to this new file first
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    export: Option<std::path::PathBuf>,
 }
 
 columns! {
@@ -194,17 +200,19 @@ async fn resume(args: &ResumeArgs, session: &Session) -> Result<CommandOutput> {
     let saved = SavedPlan::read(&mut lines)?;
     let database = database(saved.kind(), args.dry_run, session).await?;
     let action = restored(&database, saved, entry.origin.as_ref()).await?;
-    if action.stores_first() && !args.dry_run {
-        return Err(Error::usage("an operation that discards is not resumed: what is removed must be written out first")
-            .with_hint("sen dlq discard --export FILE   # with the ids that are left"));
+    if action.stores_first() && args.export.is_none() && !args.dry_run {
+        return Err(Error::usage("this operation discards, and what is removed is written out first")
+            .with_hint("name a new file with --export FILE"));
     }
     let options = ActionOptions {
         dry_run: args.dry_run,
         yes: args.yes,
         reason: entry.origin.as_ref().and_then(|origin| origin.reason.clone()),
+        read_back: true,
         ..ActionOptions::default()
     };
-    Ok(match execute_part(action, &options, session, &entry, places).await? {
+    let open = || args.export.as_deref().map(to_new_file).transpose();
+    Ok(match execute_part(action, &options, session, (&entry, places), open).await? {
         Execution::Planned(answer) => answer,
         Execution::Applied(report, outline) => finished(act::reported(&report, &outline), session),
     })

@@ -1,6 +1,6 @@
 //! Planning acts and applying them. Rules are in `rules.rs`, scripts in the store.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +27,8 @@ use crate::rules::{self, subject};
 const AT_ONCE: usize = 50;
 /// How many tasks are looked at at once.
 const LOOKED_AT: usize = 500;
+/// About so many events are kept, whoever writes them.
+const KEPT: usize = 10_000;
 /// How often a change is looked after.
 const BEAT: Duration = Duration::from_millis(200);
 
@@ -145,6 +147,32 @@ impl Node {
         })
     }
 
+    /// What the records of an operation that may have been begun before show it to have changed: tasks and tenants; and whether
+    /// records can have been cut off. `None`: they cannot be read.
+    async fn own(&self, permit: &WritePermit) -> Option<(HashSet<String>, bool)> {
+        if !permit.may_have_begun() {
+            return Some((HashSet::new(), false));
+        }
+        let operation = permit.operation().to_string();
+        let events = self.store.events(None, None).await.ok()?.events;
+        let own = events.iter().filter(|event| event.field("operation") == Some(&operation));
+        let about = own.filter_map(|event| event.field("task_id").or(event.field("tenant_id"))).map(str::to_owned);
+        Some((about.collect(), events.len() >= KEPT))
+    }
+
+    /// Whether a task is still as an act on it requires.
+    fn still(target: &TaskTarget, task: Option<Task>) -> Item {
+        let Act { id, verb, seen } = &target.act;
+        let Some(task) = task else { return Item::new(subject(id), Outcome::Missing, "it is gone") };
+        let now = &task.seen;
+        let same = now.status == seen.status && now.owner == seen.owner && now.lease == seen.lease;
+        if same && (*verb == Verb::Cancel || now.updated == seen.updated) {
+            return Item::still(subject(id));
+        }
+        let why = format!("it has changed since it was looked at: now {}", now.status);
+        Item::new(subject(id), Outcome::Changed, why)
+    }
+
     /// Reads changed tasks again, once or for a while: a live worker saves whole tasks and so undoes a change.
     async fn look_after(
         &self,
@@ -171,6 +199,7 @@ impl Node {
                             let item = &mut report.items[*at];
                             item.outcome = Outcome::Changed;
                             item.detail = format!("{}, but then {how}", item.detail);
+                            observer.settled(*at, item);
                         }
                         None => kept.push((*at, act.clone(), *attempts)),
                     }
@@ -236,6 +265,21 @@ impl Targets for Tasks<'_> {
             }
             items.push(item);
         }
+        if self.permit.may_have_begun() && items.iter().any(|item| item.outcome != Outcome::Applied) {
+            let own = self.node.own(self.permit).await;
+            let shown = |item: &Item| {
+                let (about, cut) = own.as_ref()?;
+                let is = about.contains(&item.subject.id);
+                (is || !cut).then_some(is)
+            };
+            items = items
+                .into_iter()
+                .map(|item| {
+                    let shown = shown(&item);
+                    item.own(shown)
+                })
+                .collect();
+        }
         Ok(items)
     }
 }
@@ -256,6 +300,16 @@ impl Apply<TaskAction> for Node {
         }
         Ok(report)
     }
+
+    async fn check(&self, action: &TaskAction) -> Result<Vec<Item>> {
+        let mut items = Vec::with_capacity(action.targets.len());
+        for part in action.targets.chunks(LOOKED_AT) {
+            let ids: Vec<String> = part.iter().map(|target| target.act.id.clone()).collect();
+            let (_, tasks) = self.store.peek(&ids, Depth::Plain).await?;
+            items.extend(part.iter().zip(tasks).map(|(target, task)| Self::still(target, task)));
+        }
+        Ok(items)
+    }
 }
 
 #[async_trait]
@@ -264,6 +318,13 @@ impl Apply<SingleAction> for Node {
         let permit = applying.permit;
         let SingleAction(single) = action;
         let subject = single.subject();
+        let mut report = Report::new(plan.operation);
+        // It is not guarded by what was seen: what was done before must not be done again.
+        if self.own(permit).await.is_some_and(|(about, _)| about.contains(&subject.id)) {
+            report.items.push(Item::new(subject, Outcome::AlreadyDone, "this operation did it before"));
+            applying.observer.settled(0, &report.items[0]);
+            return Ok(report);
+        }
         let done = match &single {
             Single::Submit { id, submission } => self.submit(id, submission, permit).await,
             Single::FillBucket { tenant, tokens, refill_rate } => {
@@ -272,12 +333,26 @@ impl Apply<SingleAction> for Node {
             }
             Single::EmptyBucket { tenant } => self.set_bucket(tenant, None, permit).await,
         };
-        let mut report = Report::new(plan.operation);
         report.items.push(match done {
             Ok((outcome, detail)) => Item::new(subject, outcome, detail),
             Err(error) => Item::failed(subject, &error),
         });
+        applying.observer.settled(0, &report.items[0]);
         Ok(report)
+    }
+
+    async fn check(&self, action: &SingleAction) -> Result<Vec<Item>> {
+        let subject = action.0.subject();
+        let taken = match &action.0 {
+            Single::Submit { id, .. } => {
+                self.store.peek(std::slice::from_ref(id), Depth::Plain).await?.1.pop().flatten()
+            }
+            Single::FillBucket { .. } | Single::EmptyBucket { .. } => None,
+        };
+        Ok(vec![match taken {
+            Some(_) => Item::new(subject, Outcome::Changed, "there is something under this id already"),
+            None => Item::still(subject),
+        }])
     }
 }
 

@@ -213,8 +213,9 @@ impl Sagas {
                         None => Item::new(subject, Outcome::Applied, head.verb.done()),
                     },
                     Ok(false) => {
+                        let own = self.own_record(model, change, permit).await;
                         let (outcome, now) = self.what_is_there(model, change).await;
-                        Item::new(subject, outcome, now + "; nothing was written")
+                        Item::new(subject, outcome, now + "; nothing was written").own(own)
                     }
                     Err(error) => Item::failed(subject, &error),
                 }
@@ -428,6 +429,15 @@ impl Apply<SagaAction> for Sagas {
         let models = self.models().await?;
         let mut each = Each { sagas: self, models, action: &action, permit };
         Ok(run_batch(&mut [&mut each], plan, action.targets.len(), Pace::SINGLE, permit, observer).await)
+    }
+
+    async fn check(&self, action: &SagaAction) -> Result<Vec<Item>> {
+        let models = self.models().await?;
+        let mut items = Vec::with_capacity(action.targets.len());
+        for target in &action.targets {
+            items.push(self.check_one(&models, target).await?);
+        }
+        Ok(items)
     }
 }
 

@@ -31,6 +31,8 @@ use sen_model::time::Timestamp;
 
 /// How many are made due in one statement by default.
 const BATCH: usize = 200;
+/// How many messages are looked at at once.
+const LOOKED_AT: usize = 500;
 /// How many lines of a plan's sample.
 const SAMPLE: usize = 5;
 
@@ -349,7 +351,9 @@ impl Messages<'_> {
             }
             Ok(_) => {
                 let why = "it has changed since it was looked at, or a worker has just claimed it; nothing was written";
-                Item::new(subject(message), Outcome::Changed, why)
+                // The record of a requeue names no message.
+                let own = if self.permit.may_have_begun() { None } else { Some(false) };
+                Item::new(subject(message), Outcome::Changed, why).own(own)
             }
             Err(error) => Item::failed(subject(message), error),
         };
@@ -386,6 +390,34 @@ impl Apply<RequeueAction> for Sagas {
         let count = messages.len();
         let mut messages = Messages { sagas: self, models: &models, messages, permit };
         Ok(run_batch(&mut [&mut messages], plan, count, pace, permit, observer).await)
+    }
+
+    async fn check(&self, action: &RequeueAction) -> Result<Vec<Item>> {
+        let models = self.models().await?;
+        let mut items = Vec::new();
+        for part in &action.parts {
+            for messages in part.messages.chunks(LOOKED_AT) {
+                let kinds = vec![part.kind.name().to_owned()];
+                let ids = messages.iter().map(|message| message.id.clone()).collect();
+                let filter = LetterFilter { ids, kinds, ..LetterFilter::default() };
+                let found = self.named(&models, &filter).await?;
+                items.extend(messages.iter().map(|message| {
+                    let same = |known: &&Message| known.table == part.table && known.id == message.id;
+                    let subject = subject(part.kind, &message.id);
+                    match found.iter().find(same) {
+                        None => Item::new(subject, Outcome::Missing, "it is gone"),
+                        Some(known) if known.status == message.status && known.seen == message.seen => {
+                            Item::still(subject)
+                        }
+                        Some(known) => {
+                            let why = format!("it has changed since it was looked at: now {}", known.status);
+                            Item::new(subject, Outcome::Changed, why)
+                        }
+                    }
+                }));
+            }
+        }
+        Ok(items)
     }
 }
 

@@ -19,6 +19,7 @@ pub mod sqlite;
 
 mod act;
 mod activity;
+mod again;
 mod diagnostics;
 #[cfg(test)]
 mod examples;

@@ -266,6 +266,12 @@ impl Entry {
         input.get("_sen")?.get("before")?.get("claimed")?.as_bool()
     }
 
+    /// Whether this operation of `sen` wrote it.
+    pub fn is_of(&self, operation: &str) -> bool {
+        let input: Option<Json> = self.input.as_deref().and_then(|input| serde_json::from_str(input).ok());
+        input.is_some_and(|input| input["_sen"]["operation"] == operation)
+    }
+
     /// Who did it and why, where `sen` noted that.
     pub fn author(&self) -> (Option<String>, Option<String>) {
         let input: Option<Json> = self.input.as_deref().and_then(|input| serde_json::from_str(input).ok());

@@ -24,6 +24,12 @@ use crate::verdict::{state, taken_over};
 /// How many events are read to tell who took a key over.
 const RECENT: u32 = 20;
 
+/// How many events are read to find the record of an operation that was begun before.
+const RECORDS: i64 = 1000;
+
+/// How many leases are looked at at once.
+const LOOKED_AT: usize = 500;
+
 /// No plan takes longer than this for its second look.
 const LONGEST_LOOK: Duration = Duration::from_secs(20);
 
@@ -153,6 +159,7 @@ impl Sentinel {
         let subject = || Subject::new(NAME, Kind::Lease, target.key.as_str());
         let mut token = None;
         let mut done = Vec::new();
+        let mut before = 0;
         for step in &target.steps {
             let act = match lease_act(&target.key, step, token, permit) {
                 Ok(act) => act,
@@ -164,9 +171,17 @@ impl Sentinel {
                     done.push(act.verb.done());
                 }
                 Ok(None) => {
+                    let own = self.own_record(&act, permit).await;
+                    if let Some(Some(drawn)) = own {
+                        token = drawn;
+                        done.push(act.verb.done());
+                        before += 1;
+                        continue;
+                    }
                     let (outcome, now) = self.what_is_there(&act).await;
                     let nothing = if done.is_empty() { "; nothing was written" } else { "" };
                     return Item::new(subject(), outcome, after(&done, &now) + nothing)
+                        .own(own.map(|_| false))
                         .with_token(token)
                         .partly(!done.is_empty());
                 }
@@ -177,7 +192,43 @@ impl Sentinel {
                 }
             }
         }
-        Item::new(subject(), Outcome::Applied, done.join(" and ")).with_token(token)
+        let done = done.join(" and ");
+        if before == target.steps.len() {
+            return Item::new(subject(), Outcome::AlreadyDone, done + " by this operation before").with_token(token);
+        }
+        Item::new(subject(), Outcome::Applied, done).with_token(token)
+    }
+
+    /// Of an operation that may have been begun before: the token that its own record of this change names. `Some(None)`: there is
+    /// no such record, and there would be; `None`: none is kept that would tell.
+    async fn own_record(&self, act: &LeaseAct, permit: &WritePermit) -> Option<Option<Option<i64>>> {
+        if !permit.may_have_begun() {
+            return Some(None);
+        }
+        let events = self.store.events(&act.key, Some(RECORDS)).await.ok()?.rows;
+        let operation = permit.operation().to_string();
+        let own = events.iter().rev().find(|event| {
+            let note = event.metadata.as_deref().and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+            note.is_some_and(|note| note["operation"] == operation && note["act"] == act.verb.name())
+        });
+        if let Some(own) = own {
+            return Some(Some(own.fencing_token));
+        }
+        // An event without a note says what was done, and not by whom.
+        let untold = events.iter().any(|event| event.event == act.verb.event() && event.metadata.is_none());
+        (!untold && (events.len() as i64) < RECORDS).then_some(None)
+    }
+
+    /// Whether a lease is what the first step of a target requires.
+    fn still(target: &LeaseTarget, look: Look) -> Item {
+        let subject = Subject::new(NAME, Kind::Lease, target.key.as_str());
+        let Some(step) = target.steps.first() else { return Item::still(subject) };
+        let Some(lease) = look.lease else { return Item::new(subject, Outcome::Missing, "it is gone") };
+        let moved = matches!(step.verb, Verb::TakeOver { .. }) && lease.lease_updated_at != step.updated;
+        if !moved && step.token.is_some() && unchanged(&step.verb, step.token, &lease) {
+            return Item::still(subject);
+        }
+        Item::new(subject, Outcome::Changed, is_now(&lease))
     }
 
     /// Re-reads a lease whose guard did not match, to say what it is now.
@@ -193,12 +244,10 @@ impl Sentinel {
                 {
                     (Outcome::Changed, "its row was extended since it was looked at: its worker lives".into())
                 }
-                Some(lease) if unchanged(act, &lease) => (Outcome::Changed, suppressed("sentinel_leases")),
-                Some(lease) => {
-                    let state = state(&lease.status, lease.alive, lease.hard_alive).name();
-                    let token = lease.fencing_token.map_or_else(|| "unreadable".into(), |token| token.to_string());
-                    (Outcome::Changed, format!("it has changed since it was looked at: now {state}, token {token}"))
+                Some(lease) if unchanged(&act.verb, Some(act.token), &lease) => {
+                    (Outcome::Changed, suppressed("sentinel_leases"))
                 }
+                Some(lease) => (Outcome::Changed, is_now(&lease)),
             },
             Err(error) => {
                 (Outcome::Changed, format!("it has changed since it was looked at, and cannot be read now: {error}"))
@@ -207,15 +256,22 @@ impl Sentinel {
     }
 }
 
+/// What became of a lease that is not as it was seen.
+fn is_now(lease: &Lease) -> String {
+    let state = state(&lease.status, lease.alive, lease.hard_alive).name();
+    let token = lease.fencing_token.map_or_else(|| "unreadable".into(), |token| token.to_string());
+    format!("it has changed since it was looked at: now {state}, token {token}")
+}
+
 /// Whether a lease is all that an act requires: then it was not its guard that kept the row from being changed.
-fn unchanged(act: &LeaseAct, lease: &Lease) -> bool {
+fn unchanged(verb: &Verb, token: Option<i64>, lease: &Lease) -> bool {
     let over = lease.alive == Some(false);
-    let in_time = match act.verb {
+    let in_time = match *verb {
         Verb::TakeOver { before_hard_limit } => over && (before_hard_limit || lease.hard_alive != Some(true)),
         Verb::Release => over,
         Verb::Complete(_) | Verb::Reset | Verb::Forget => true,
     };
-    in_time && lease.fencing_token == Some(act.token) && lease.status.as_str() == act.verb.required()
+    in_time && lease.fencing_token == token && lease.status.as_str() == verb.required()
 }
 
 /// Why a step came to nothing, after what the steps before it did: that stays.
@@ -267,6 +323,16 @@ impl Apply<LeaseAction> for Sentinel {
         let mut leases = Leases { sentinel: self, targets: &action.0, permit };
         Ok(run_batch(&mut [&mut leases], plan, action.0.len(), Pace::SINGLE, permit, observer).await)
     }
+
+    async fn check(&self, action: &LeaseAction) -> Result<Vec<Item>> {
+        let mut items = Vec::with_capacity(action.0.len());
+        for part in action.0.chunks(LOOKED_AT) {
+            let keys: Vec<String> = part.iter().map(|target| target.key.clone()).collect();
+            let looks = self.store.look_all(&keys, 0).await?;
+            items.extend(part.iter().zip(looks).map(|(target, look)| Self::still(target, look)));
+        }
+        Ok(items)
+    }
 }
 
 #[async_trait]
@@ -274,7 +340,21 @@ impl Apply<InitAction> for Sentinel {
     async fn apply(&self, plan: &Plan, _: InitAction, applying: Applying<'_>) -> Result<Report> {
         let mut report = Report::new(plan.operation);
         report.items = self.store.init(applying.permit).await?;
+        report.items.iter().enumerate().for_each(|(place, item)| applying.observer.settled(place, item));
         Ok(report)
+    }
+
+    async fn check(&self, action: &InitAction) -> Result<Vec<Item>> {
+        let seen = self.store.relations().await?;
+        let item = |relation: &Relation| {
+            let subject = Subject::new(NAME, Kind::Relation, relation.name.as_str());
+            match (relation.exists, seen.contains(&relation.name)) {
+                (false, true) => Item::new(subject, Outcome::AlreadyDone, "it is there by now"),
+                (true, false) => Item::new(subject, Outcome::Changed, "it was there and is gone"),
+                _ => Item::still(subject),
+            }
+        };
+        Ok(action.0.iter().map(item).collect())
     }
 }
 

@@ -81,4 +81,12 @@ impl Apply<ExecutionAction> for Stent {
         let mut executions = Executions { stent: self, action: &action, permit, observer, note: note(permit) };
         Ok(run_batch(&mut [&mut executions], plan, action.targets.len(), Pace::SINGLE, permit, observer).await)
     }
+
+    async fn check(&self, action: &ExecutionAction) -> Result<Vec<Item>> {
+        let mut items = Vec::with_capacity(action.targets.len());
+        for target in &action.targets {
+            items.push(self.check_one(&action.act, target).await?);
+        }
+        Ok(items)
+    }
 }

@@ -27,9 +27,12 @@ use sen_model::letters::{DeadLetters, LetterFilter, Letters, ReplayOptions};
 use sen_model::plan::Plan;
 use sen_model::prepared::{Apply, Applying, PreparedAction, Sink};
 use sen_model::record::Record;
-use sen_model::report::Report;
+use sen_model::report::{Item, Report};
 
 use crate::plan::{LetterAct, LetterAction};
+
+/// How many dead letters are looked at at once.
+const LOOKED_AT: usize = 500;
 
 /// The limit that a store can apply by itself: groups are found by normalized errors, which only this side can compute.
 fn store_limit(filter: &LetterFilter) -> Option<i64> {
@@ -116,6 +119,10 @@ impl Apply<LetterAction> for StentLetters {
     async fn apply(&self, plan: &Plan, action: LetterAction, applying: Applying<'_>) -> Result<Report> {
         let Applying { permit, observer, export } = applying;
         let LetterAction { act, chosen } = action;
+        if permit.may_have_begun() {
+            // What planning finds out of the tables is not in a plan that was read back.
+            self.store.ready().await?;
+        }
         Ok(match (act, export) {
             (LetterAct::Replay { options, activities }, _) => {
                 self.apply_replay(plan, (&chosen, &options, activities), permit, observer).await
@@ -126,5 +133,18 @@ impl Apply<LetterAction> for StentLetters {
                     .with_hint("name a new file with --export FILE"));
             }
         })
+    }
+
+    async fn check(&self, action: &LetterAction) -> Result<Vec<Item>> {
+        self.store.ready().await?;
+        let mut items = Vec::with_capacity(action.chosen.len());
+        for from in (0..action.chosen.len()).step_by(LOOKED_AT) {
+            let letters: Vec<_> = (from..from + LOOKED_AT).map_while(|at| action.chosen.get(at)).collect();
+            items.extend(match &action.act {
+                LetterAct::Replay { options, .. } => self.replayable(&letters, options.force).await?,
+                LetterAct::Discard => self.present(&letters).await?,
+            });
+        }
+        Ok(items)
     }
 }

@@ -1,5 +1,6 @@
 //! Removing executions that ended long ago, with everything that belongs to them.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,8 +12,10 @@ use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction};
 use sen_model::report::{Item, Outcome, Report, suppressed};
 use sen_model::subject::Subject;
 use sen_model::text::many;
+use sen_model::time::wall::Wall;
 
 use super::items::item;
+use super::port::Old;
 use super::rules;
 use crate::handle::Stent;
 use crate::letters::targets::{DeadLetterRef, Places, TargetSet};
@@ -21,6 +24,8 @@ use crate::plan::CleanupAction;
 
 /// How many executions are removed in one transaction.
 const BATCH: usize = 200;
+/// The year 9999, in microseconds: later than every end.
+const FAR: i64 = 253_370_764_800_000_000;
 /// The tables that a removal deletes from.
 const TABLES: &str = "executions, tasks, execution_progress, signals, execution_counters or execution_state";
 
@@ -97,27 +102,30 @@ impl Targets for Removals<'_> {
                     let done = acts.clean(std::slice::from_ref(execution), self.permit).await;
                     items.push(done.map_or_else(
                         |error| Item::failed(names::execution(&execution.id), &error),
-                        |done| became(&execution.id, 0, &done),
+                        |done| became(&execution.id, 0, &done, self.permit),
                     ));
                 }
                 Ok(items)
             }
             done => {
                 let done = done?;
-                Ok(executions.iter().enumerate().map(|(at, execution)| became(&execution.id, at, &done)).collect())
+                let one = |(at, execution): (usize, &DeadLetterRef)| became(&execution.id, at, &done, self.permit);
+                Ok(executions.iter().enumerate().map(one).collect())
             }
         }
     }
 }
 
 /// What became of the execution at a place of its batch.
-fn became(id: &str, at: usize, done: &Places) -> Item {
+fn became(id: &str, at: usize, done: &Places, permit: &WritePermit) -> Item {
     if done.done.contains(&at) {
         item(id, Outcome::Applied, "removed")
     } else if done.kept.contains(&at) {
         item(id, Outcome::Changed, suppressed(TABLES))
     } else {
-        item(id, Outcome::Changed, "it has changed since it was looked at, or is locked: skipped")
+        // Nothing is left of an execution that was removed, so nothing tells who did it.
+        let own = if permit.may_have_begun() { None } else { Some(false) };
+        item(id, Outcome::Changed, "it has changed since it was looked at, or is locked: skipped").own(own)
     }
 }
 
@@ -127,5 +135,26 @@ impl Apply<CleanupAction> for Stent {
         let Applying { permit, observer, .. } = applying;
         let mut removals = Removals { stent: self, chosen: &action.0, permit };
         Ok(run_batch(&mut [&mut removals], plan, action.0.len(), Pace::bulk(BATCH, None), permit, observer).await)
+    }
+
+    async fn check(&self, action: &CleanupAction) -> Result<Vec<Item>> {
+        let states = rules::ENDED.map(str::to_owned);
+        let ends: HashMap<String, Old> = self
+            .acts()?
+            .old(Wall::from_micros(FAR), &states, None)
+            .await?
+            .into_iter()
+            .map(|old| (old.id.clone(), old))
+            .collect();
+        let check = |target: DeadLetterRef| match ends.get(&target.id) {
+            None => item(&target.id, Outcome::Missing, "it is gone, or has not ended any more"),
+            Some(old) if Some(old.completed_at) != target.moved_at => {
+                item(&target.id, Outcome::Changed, "it has run again since it was looked at")
+            }
+            Some(old) if old.letters => item(&target.id, Outcome::Changed, "it has dead letters"),
+            Some(old) if old.live => item(&target.id, Outcome::Changed, "it has tasks that are pending or running"),
+            Some(_) => Item::still(names::execution(&target.id)),
+        };
+        Ok((0..action.0.len()).filter_map(|at| action.0.get(at)).map(check).collect())
     }
 }

@@ -17,6 +17,7 @@ use super::port::{Cancel, Complete, Signal, Stopped};
 use super::rules::{self, Cancellable};
 use crate::codec::Codec;
 use crate::handle::Stent;
+use crate::letters::note::mark;
 use crate::names;
 use crate::plan::{ExecutionAct, ExecutionAction, ExecutionTarget, Observed};
 use crate::port::Whole;
@@ -112,7 +113,43 @@ impl Stent {
             }
             _ => Err(Error::usage(format!("the plan does not say what was seen for this act ({})", act.name()))),
         };
-        done.unwrap_or_else(|error| Item::failed(names::execution(&target.id), &error))
+        let item = done.unwrap_or_else(|error| Item::failed(names::execution(&target.id), &error));
+        if !permit.may_have_begun() || item.outcome == Outcome::Applied {
+            return item;
+        }
+        let own = match self.acts() {
+            Ok(acts) => acts.signed(&target.id, &mark(permit)).await.ok().flatten(),
+            Err(_) => None,
+        };
+        item.own(own)
+    }
+
+    /// Whether the act would still be done.
+    pub(super) async fn check_one(&self, act: &ExecutionAct, target: &ExecutionTarget) -> Result<Item> {
+        let id = target.id.as_str();
+        if let ExecutionAct::Signal { name, replace, .. } = act {
+            let judged = self.signallable(id, name, *replace).await?;
+            return Ok(judged.map_or_else(|refusal| refusal, |_| Item::still(names::execution(id))));
+        }
+        let look = self.store.find(id, 0, false).await?;
+        let Some(whole) = look.execution else { return Ok(item(id, Outcome::Missing, "it is gone")) };
+        if whole.execution.state.as_str() != target.state {
+            let why = format!("it has changed since it was looked at: it is {} now", whole.execution.state.as_str());
+            return Ok(item(id, Outcome::Changed, why));
+        }
+        let refusal = match &target.seen {
+            Observed::Complete { task } => match rules::complete(&whole, self.zone.wall(look.now)) {
+                Ok(root) if root.id == *task => None,
+                Ok(root) => Some((Outcome::Changed, format!("its root task is {} now", root.id))),
+                Err(refusal) => Some(refusal),
+            },
+            _ => match rules::cancel(&whole.execution, &whole.tasks) {
+                Cancellable::Yes(_) => None,
+                Cancellable::Already => Some((Outcome::AlreadyDone, "it is cancelled".to_owned())),
+                Cancellable::No(why) => Some((Outcome::Changed, why)),
+            },
+        };
+        Ok(refusal.map_or_else(|| Item::still(names::execution(id)), |(outcome, why)| item(id, outcome, why)))
     }
 
     async fn cancel(

@@ -25,6 +25,9 @@ pub trait ActStore: Send + Sync {
     /// Wakes the task that waits for a signal that was sent and not read.
     async fn wake(&self, send: &Signal<'_>, permit: &WritePermit) -> Result<Sent>;
 
+    /// Whether a record of this execution names `mark`; `None` where no records are kept.
+    async fn signed(&self, id: &str, mark: &str) -> Result<Option<bool>>;
+
     /// Executions that ended before `before`, oldest first: at most `limit`.
     async fn old(&self, before: Wall, states: &[String], limit: Option<i64>) -> Result<Vec<Old>>;
 

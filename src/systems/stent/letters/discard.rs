@@ -43,6 +43,21 @@ impl StentLetters {
         run_batch(&mut [&mut removals], plan, chosen.len(), Pace::bulk(BATCH, None), permit, observer).await
     }
 
+    /// Whether these letters are still there.
+    pub(super) async fn present(&self, letters: &[DeadLetterRef]) -> Result<Vec<Item>> {
+        let ids = letters.iter().map(|letter| letter.id.clone()).collect();
+        let facts = self.facts(&LetterQuery { ids: Some(ids), ..LetterQuery::default() }).await?;
+        let item = |letter: &DeadLetterRef| {
+            let subject = dead_letter(&letter.id);
+            match facts.iter().find(|fact| fact.id == letter.id) {
+                Some(fact) if fact.moved_at == letter.moved_at => Item::still(subject),
+                Some(_) => Item::new(subject, Outcome::Changed, "it has died again meanwhile"),
+                None => Item::new(subject, Outcome::Missing, "it is gone already"),
+            }
+        };
+        Ok(letters.iter().map(item).collect())
+    }
+
     async fn dumps(&self, wanted: &[DeadLetterRef]) -> Result<Vec<Fact>> {
         let ids = wanted.iter().map(|wanted| wanted.id.clone()).collect();
         let query = LetterQuery { ids: Some(ids), texts: true, dump: true, ..LetterQuery::default() };
@@ -59,6 +74,7 @@ impl Targets for Removals<'_> {
     async fn apply(&mut self, places: &[usize]) -> Result<Vec<Item>> {
         let wanted: Vec<DeadLetterRef> = places.iter().filter_map(|place| self.chosen.get(*place)).collect();
         let facts = self.letters.dumps(&wanted).await?;
+        let own = self.letters.own(&wanted, self.permit).await;
         let mut items: Vec<Option<Item>> = vec![None; wanted.len()];
         let (mut present, mut lines) = (Vec::new(), Vec::new());
         for (at, letter) in wanted.iter().enumerate() {
@@ -72,7 +88,8 @@ impl Targets for Removals<'_> {
                 Some(_) => (Outcome::Changed, "it has died again meanwhile"),
                 None => (Outcome::Missing, "it no longer exists"),
             };
-            items[at] = Some(Item::new(dead_letter(&letter.id), gone.0, gone.1));
+            let item = Item::new(dead_letter(&letter.id), gone.0, gone.1);
+            items[at] = Some(item.own(own.as_ref().map(|own| own.contains(&letter.id))));
         }
         let mut removed = Places::default();
         if !present.is_empty() {

@@ -52,6 +52,10 @@ pub trait LetterStore: Send + Sync {
     /// Which of these tasks a record beside their execution names as made by a replay of this program.
     async fn recorded(&self, tasks: &[String]) -> Result<Vec<String>>;
 
+    /// Those of these letters whose execution has a record that names them, or the tasks of their replays, and `mark`; `None`
+    /// where no records are kept.
+    async fn signed(&self, letters: &[DeadLetterRef], mark: &str) -> Result<Option<Vec<String>>>;
+
     /// Executions with more than one orchestrator that has not failed: the execution, and each of those tasks. One pass over
     /// the tasks, for sets so large that a query for each dead letter would take longer.
     async fn twins(&self) -> Result<Vec<(String, String)>>;

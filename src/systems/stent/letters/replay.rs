@@ -1,5 +1,6 @@
 //! Replaying dead letters: a batch is one transaction; what it leaves is looked at, and what is only held is tried again.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use sen_model::subject::Subject;
 use sen_model::time::Timestamp;
 
 use super::handle::StentLetters;
-use super::note::note;
+use super::note::{mark, note};
 use super::port::{Batch, Fact, LetterStore};
 use super::rules::{Replayability, replayability};
 use super::targets::{DeadLetterRef, Places, TargetSet};
@@ -89,6 +90,30 @@ impl StentLetters {
             self.report_copies(chosen, &applied, activities, &mut report, observer).await;
         }
         report
+    }
+
+    /// Those of these letters that an operation which may have been begun before has replayed or removed, as its records show;
+    /// `None` where none are kept.
+    pub(super) async fn own(&self, letters: &[DeadLetterRef], permit: &WritePermit) -> Option<HashSet<String>> {
+        if !permit.may_have_begun() || letters.is_empty() {
+            return Some(HashSet::new());
+        }
+        let signed = self.store.signed(letters, &mark(permit)).await.ok()??;
+        Some(signed.into_iter().collect())
+    }
+
+    /// Whether these letters can still be replayed.
+    pub(super) async fn replayable(&self, letters: &[DeadLetterRef], force: bool) -> Result<Vec<Item>> {
+        let item = |(letter, state): (&DeadLetterRef, Whereabouts)| {
+            let subject = dead_letter(&letter.id);
+            match state {
+                Whereabouts::Held => Item::still(subject),
+                Whereabouts::Refused(replayability) if force && replayability.can_be_forced() => Item::still(subject),
+                Whereabouts::Refused(replayability) => Item::new(subject, Outcome::Changed, replayability.why()),
+                Whereabouts::Settled(outcome, why) => Item::new(subject, outcome, why),
+            }
+        };
+        Ok(letters.iter().zip(self.whereabouts(letters).await?).map(item).collect())
     }
 
     async fn whereabouts(&self, letters: &[DeadLetterRef]) -> Result<Vec<Whereabouts>> {
@@ -194,11 +219,15 @@ impl Lane<'_> {
         }
         let wanted: Vec<DeadLetterRef> = open.iter().map(|at| letters[*at].clone()).collect();
         let looked = self.letters.whereabouts(&wanted).await;
+        let own = self.letters.own(&wanted, self.permit).await;
         for (found, (at, letter)) in open.into_iter().zip(&wanted).enumerate() {
             let subject = dead_letter(&letter.id);
             items[at] = Some(match looked.as_ref().map(|states| &states[found]) {
-                Ok(Whereabouts::Settled(outcome, why)) => Item::new(subject, *outcome, *why),
+                Ok(Whereabouts::Settled(outcome, why)) => {
+                    Item::new(subject, *outcome, *why).own(own.as_ref().map(|own| own.contains(&letter.id)))
+                }
                 // Its execution may have come to what a replay requires only after the batch: a second try tells.
+                Ok(Whereabouts::Refused(replayability)) => Item::new(subject, Outcome::Changed, replayability.why()),
                 Ok(Whereabouts::Held) if kept.contains(&at) => {
                     Item::new(subject, Outcome::Changed, suppressed("dead_tasks or executions")).again(1)
                 }
@@ -217,12 +246,14 @@ impl Lane<'_> {
 enum Whereabouts {
     /// This.
     Settled(Outcome, &'static str),
+    /// It is there as it was seen, and its replay makes no sense (any more).
+    Refused(Replayability),
     /// It is there and can be replayed: another transaction holds it.
     Held,
 }
 
 fn whereabouts(wanted: &DeadLetterRef, fact: Option<&Fact>, made: bool) -> Whereabouts {
-    use Whereabouts::{Held, Settled};
+    use Whereabouts::{Held, Refused, Settled};
     match fact.filter(|fact| fact.moved_at == wanted.moved_at) {
         None if made => Settled(Outcome::AlreadyDone, "it has been replayed by another operator meanwhile"),
         None if fact.is_some() => Settled(Outcome::Changed, "it has been replayed and has died again meanwhile"),
@@ -232,7 +263,7 @@ fn whereabouts(wanted: &DeadLetterRef, fact: Option<&Fact>, made: bool) -> Where
         }
         Some(fact) => match replayability(&fact.replay_facts) {
             Replayability::Replayable => Held,
-            replayability => Settled(Outcome::Changed, replayability.why()),
+            replayability => Refused(replayability),
         },
     }
 }

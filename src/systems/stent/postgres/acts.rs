@@ -247,6 +247,10 @@ static SIGNALLED: Sql = Sql::new(
         WHEN EXISTS (SELECT FROM executions WHERE id = $4 AND state IN ('pending', 'running')) THEN 'absent' END",
 );
 
+/// $1 execution, $2 the operation as the record names it.
+static SIGNED: Sql =
+    Sql::new("SELECT 1 FROM execution_progress WHERE execution_id = $1 AND strpos(detail, $2) > 0 LIMIT 1");
+
 /// $4 the task that was woken, $5 ahead.
 static WOKEN: Sql = Sql::new(
     "(SELECT CASE WHEN t.state = 'completed' AND t.completed_at = (timestamptz 'epoch' + $3 * interval '1 microsecond')
@@ -354,6 +358,14 @@ impl ActStore for PostgresActs {
         let row = row.ok_or_else(missing)?;
         let mut cells = Cells::new(&row);
         Ok(Sent { woken: cells.text(0), unread: cells.flag(1).unwrap_or(false) })
+    }
+
+    async fn signed(&self, id: &str, mark: &str) -> Result<Option<bool>> {
+        if !shape(&self.link).await?.has_progress() {
+            return Ok(None);
+        }
+        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&id, Type::TEXT), (&mark, Type::TEXT)];
+        Ok(Some(!self.link.ask(Query::new(&SIGNED, params)).await?.is_empty()))
     }
 
     async fn old(&self, before: Wall, states: &[String], limit: Option<i64>) -> Result<Vec<Old>> {

@@ -11,8 +11,9 @@ use super::reading::{Answers, CLOCK, Stamp, all, is_other, places, settled, some
 use super::statements::{
     AROUND, COPIES, DEATHS, LEFT, NEWEST_FIRST, NEWEST_PAGE, OLDEST_FIRST, OLDEST_PAGE, READY, RECORDED, REMOVE,
     REMOVE_WITHOUT_RECORD, REMOVED, REMOVED_WITHOUT_RECORD, REPLAY, REPLAY_WITHOUT_RECORD, REPLAYED,
-    REPLAYED_WITHOUT_RECORD, TASKS_AMONG, TWINS, UNORDERED, UNUSUAL,
+    REPLAYED_WITHOUT_RECORD, SIGNED, TASKS_AMONG, TWINS, UNORDERED, UNUSUAL,
 };
+use crate::letters::note::mark;
 use crate::letters::port::{Batch, Death, Fact, Facts, LetterQuery, LetterStore, deaths};
 use crate::letters::steps::Around;
 use crate::letters::targets::{DeadLetterRef, Places};
@@ -60,7 +61,7 @@ fn proof<'a>(
             .with(ids, Type::TEXT_ARRAY)
             .with(moved, Type::TIMESTAMP_ARRAY)
             .with(fresh, Type::TEXT_ARRAY)
-            .with(format!("(sen operation {})", permit.operation()), Type::TEXT)
+            .with(mark(permit), Type::TEXT)
     }
 }
 
@@ -270,6 +271,16 @@ impl LetterStore for PostgresLetters {
         }
         let rows = self.link.ask(Query::new(&RECORDED, [(&tasks as _, Type::TEXT_ARRAY)])).await?;
         Ok(texts(&rows))
+    }
+
+    async fn signed(&self, letters: &[DeadLetterRef], mark: &str) -> Result<Option<Vec<String>>> {
+        if !self.records.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let Bundle { ids, fresh, .. } = Bundle::of(letters);
+        let params: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&ids, Type::TEXT_ARRAY), (&fresh, Type::TEXT_ARRAY), (&mark, Type::TEXT)];
+        Ok(Some(texts(&self.link.ask(Query::new(&SIGNED, params)).await?)))
     }
 
     async fn twins(&self) -> Result<Vec<(String, String)>> {

@@ -469,6 +469,13 @@ pub(super) static RECORDED: Sql = Sql::new(
         WHERE p.execution_id = t.execution_id AND strpos(p.detail, ' replayed as task ' || t.id || ' ') > 0)",
 );
 
+/// $1 letters, $2 the tasks made of them, $3 the operation as the record names it.
+pub(super) static SIGNED: Sql = Sql::new(
+    "SELECT w.letter FROM unnest($1::text[], $2::text[]) AS w (letter, task)
+    WHERE EXISTS (SELECT 1 FROM tasks AS t JOIN execution_progress AS p ON p.execution_id = t.execution_id
+        WHERE t.id IN (w.letter, w.task) AND strpos(p.detail, $3) > 0 AND strpos(p.detail, t.id) > 0)",
+);
+
 pub(super) static TWINS: Sql = Sql::new(
     "SELECT t.execution_id::text, t.id::text
     FROM (SELECT o.execution_id FROM tasks AS o

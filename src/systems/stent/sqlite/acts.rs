@@ -83,6 +83,7 @@ const COMPLETE: &str = concat!(
 );
 const COMPLETABLE: &str = concat!("SELECT 1 FROM executions", completable!());
 const RECORD: &str = "INSERT INTO execution_progress (execution_id, step, status, detail) VALUES (?1, ?2, ?3, ?4)";
+const SIGNED: &str = "SELECT 1 FROM execution_progress WHERE execution_id = ?1 AND instr(detail, ?2) > 0";
 const STATE: &str = "SELECT state FROM executions WHERE id = ?1";
 const WRITTEN: &str =
     "SELECT id FROM tasks WHERE id IN (SELECT value FROM json_each(?1)) AND (state <> 'failed' OR error IS NOT ?2)";
@@ -273,6 +274,13 @@ impl ActStore for SqliteActs {
             Ok((Sent { woken, unread: true }, any))
         })
         .await
+    }
+
+    async fn signed(&self, id: &str, mark: &str) -> Result<Option<bool>> {
+        let (id, mark) = (id.to_owned(), mark.to_owned());
+        self.db
+            .run(move |db| shape(db)?.has_progress().then(|| Ok(there(db, SIGNED, params![id, mark])? > 0)).transpose())
+            .await
     }
 
     async fn old(&self, before: Wall, states: &[String], limit: Option<i64>) -> Result<Vec<Old>> {

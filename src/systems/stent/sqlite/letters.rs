@@ -248,6 +248,10 @@ const RECORDED: &str = "SELECT t.id FROM tasks AS t WHERE t.id IN (SELECT value 
         SELECT 1 FROM execution_progress AS p
         WHERE p.execution_id = t.execution_id AND instr(p.detail, ' replayed as task ' || t.id || ' ') > 0)";
 
+const SIGNED: &str = "SELECT w.value ->> '$[0]' FROM json_each(?1) AS w
+    WHERE EXISTS (SELECT 1 FROM tasks AS t JOIN execution_progress AS p ON p.execution_id = t.execution_id
+        WHERE t.id IN (w.value ->> '$[0]', w.value ->> '$[1]') AND instr(p.detail, ?2) > 0 AND instr(p.detail, t.id) > 0)";
+
 /// Runs a query over dead letters and passes each row to `each`.
 fn each(db: &Connection, sql: &str, query: &LetterQuery, mut take: impl FnMut(Fact) -> bool) -> Result<()> {
     let text = |wall: Option<Wall>| wall.map(Wall::isoformat);
@@ -505,6 +509,12 @@ impl LetterStore for SqliteLetters {
         self.db
             .run(move |db| if shape(db)?.has_progress() { texts(db, RECORDED, [tasks]) } else { Ok(Vec::new()) })
             .await
+    }
+
+    async fn signed(&self, letters: &[DeadLetterRef], mark: &str) -> Result<Option<Vec<String>>> {
+        let pairs: Vec<[&str; 2]> = letters.iter().map(|letter| [letter.id.as_str(), letter.fresh.as_str()]).collect();
+        let (pairs, mark) = (serde_json::to_string(&pairs).unwrap_or_default(), mark.to_owned());
+        self.db.run(move |db| shape(db)?.has_progress().then(|| texts(db, SIGNED, [pairs, mark])).transpose()).await
     }
 
     async fn twins(&self) -> Result<Vec<(String, String)>> {

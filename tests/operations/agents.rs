@@ -1,0 +1,83 @@
+//! Operations on agent tasks in Redis: plans, the journal, and what the stream shows of an operation that was stopped.
+
+use super::machine::{Machine, results};
+use crate::harness::redis::Redis;
+
+const OWN: &str = "this operation did it before";
+
+fn make(server: &Redis, id: &str) {
+    let key = format!("task:{id}:meta");
+    let pairs = [
+        "task_id",
+        id,
+        "status",
+        "queued",
+        "tenant_id",
+        "acme",
+        "task_type",
+        "research",
+        "owner",
+        "",
+        "lease_expires",
+        "",
+        "attempts",
+        "0",
+        "max_attempts",
+        "3",
+        "task_params",
+        "{}",
+        "created_at",
+        "2026-11-20T21:38:48.000001",
+        "updated_at",
+        "2026-11-20T21:38:48.000001",
+    ];
+    server.run(&[&["HSET", key.as_str()], &pairs[..]].concat());
+}
+
+#[test]
+fn a_plan_is_checked_applied_and_gone_on_with() {
+    let server = Redis::start();
+    let url = server.url();
+    let ids: Vec<String> = (0..5).map(|n| format!("task_{n}")).collect();
+    ids.iter().for_each(|id| make(&server, id));
+    let (machine, folder) = (Machine::new(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("cancel.plan");
+    let path = file.to_str().unwrap();
+    let mut words = vec!["agent", "cancel"];
+    words.extend(ids.iter().map(String::as_str));
+    machine.run(&url, &[&words[..], &["--plan-out", path]].concat(), 0);
+    assert_eq!(results(&machine.json(&url, &["apply", path, "--check"], 0), "planned", "still applies"), 5);
+    server.run(&["HSET", "task:task_0:meta", "status", "completed"]);
+    server.run(&["DEL", "task:task_1:meta"]);
+    let report = machine.json(&url, &["apply", path, "--check"], 3);
+    assert_eq!((results(&report, "changed", ""), results(&report, "missing", "")), (1, 1));
+    let report = machine.json(&url, &["apply", path, "--yes"], 3);
+    assert_eq!((&report["applied"], &report["changed"], &report["missing"]), (&3.into(), &1.into(), &1.into()));
+    machine.forget_outcomes();
+    let (id, _) = machine.only();
+    let report = machine.json(&url, &["op", "resume", &id, "--yes"], 3);
+    assert_eq!(
+        (results(&report, "already_done", OWN), results(&report, "changed", ""), results(&report, "missing", "")),
+        (3, 1, 1)
+    );
+    // The stream is gone: nobody claims to know, and no task is cancelled again.
+    machine.forget_outcomes();
+    server.run(&["DEL", "stream:events"]);
+    let report = machine.json(&url, &["op", "resume", &id, "--yes"], 5);
+    assert_eq!((&report["applied"], &report["changed"]), (&0.into(), &4.into()), "{report}");
+}
+
+#[test]
+fn a_task_that_was_submitted_is_not_submitted_again() {
+    let server = Redis::start();
+    let url = server.url();
+    make(&server, "task_x");
+    let machine = Machine::new();
+    machine.run(&url, &["agent", "submit", "--tenant", "acme", "--type", "research", "--params", "{}"], 0);
+    assert_eq!(machine.only().1, "done");
+    machine.forget_outcomes();
+    let (id, _) = machine.only();
+    let report = machine.json(&url, &["op", "resume", &id, "--yes"], 0);
+    assert_eq!(results(&report, "already_done", OWN), 1, "{report}");
+    assert_eq!(server.run(&["KEYS", "task:*:meta"]).list().len(), 2);
+}
