@@ -2,6 +2,7 @@
 
 #[cfg(any(feature = "postgres", feature = "redis"))]
 pub mod budget;
+pub mod catalogue;
 pub mod conninfo;
 #[cfg(feature = "postgres")]
 pub mod postgres;

@@ -131,16 +131,18 @@ impl System for Stent {
         if !shape.present() {
             return Err(self.absent());
         }
+        let (orphans, census) = (self.store.orphans(), self.store.census(&self.zone));
+        let (orphans, census, sequences) = futures_util::future::join3(orphans, census, self.store.sequences()).await;
         // Counting needs rights that not every role has; what is lacking is told by what is needed.
-        let orphans = match self.store.orphans().await {
+        let orphans = match orphans {
             Err(error) if error.kind() == ErrorKind::Denied => None,
             orphans => orphans?,
         };
-        let silent = match self.store.census(&self.zone).await {
+        let silent = match census {
             Err(error) if error.kind() == ErrorKind::Denied => Vec::new(),
             census => view::silent_queues(&census?, &self.zone),
         };
-        Ok(diagnostics::diagnostics(&shape, self.store.sequences().await?, orphans.as_ref(), &silent))
+        Ok(diagnostics::diagnostics(&shape, sequences?, orphans.as_ref(), &silent))
     }
 
     async fn mentions(&self, names: &[String]) -> Result<Vec<String>> {

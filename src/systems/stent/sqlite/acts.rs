@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, ToSql, TransactionBehavior, params};
 
-use super::reading::{all, list, one, shape, texts, wall};
+use super::reading::{all, list, one, shape_now, texts, wall};
 use crate::acts::port::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
 use crate::letters::targets::{DeadLetterRef, Places};
 use crate::record::signal_step;
@@ -176,7 +176,7 @@ fn woken(db: &Connection, id: &str, name: &str, payload: &[u8], now: &str) -> Re
 
 /// Keeps the record of an act beside its execution, where such records are kept.
 fn record(db: &Connection, bound: &[&dyn ToSql]) -> Result<()> {
-    if shape(db)?.has_progress() {
+    if shape_now(db)?.has_progress() {
         db.execute(RECORD, bound).map_err(error_from)?;
     }
     Ok(())
@@ -292,7 +292,7 @@ impl ActStore for SqliteActs {
     async fn clean(&self, executions: &[DeadLetterRef], _permit: &WritePermit) -> Result<Places> {
         let executions = executions.to_vec();
         self.writing(move |db| {
-            let shape = shape(db)?;
+            let shape = shape_now(db)?;
             let mut places = Places::default();
             for (place, execution) in executions.iter().enumerate() {
                 if one(db, ENDED, [&execution.id], |cells| cells.wall(0))? != Some(execution.moved_at) {
