@@ -4,6 +4,8 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use sen_model::diagnostics::{Check, Diagnostics, Hidden};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::prepared::{PreparedAction, SavedPlan};
@@ -62,6 +64,15 @@ impl Database {
     /// All systems, in the order they are shown.
     pub fn systems(&self) -> impl Iterator<Item = &dyn System> {
         self.systems.iter().map(AsRef::as_ref)
+    }
+
+    /// Runs `work`, which queries several systems: on a shared connection what it queries at the same time is one transaction.
+    pub async fn together<T>(&self, work: impl Future<Output = T>) -> T {
+        #[cfg(feature = "postgres")]
+        if let Some(link) = &self.link {
+            return link.together(work).await;
+        }
+        work.await
     }
 
     /// Warnings about the configuration.
@@ -142,8 +153,9 @@ impl Database {
     async fn diagnostics_of_all(&self) -> Result<(Diagnostics, bool)> {
         let mut all = Diagnostics::default();
         let mut found = false;
-        for system in self.systems() {
-            match system.diagnostics().await {
+        let answers = self.together(join_all(self.systems().map(System::diagnostics))).await;
+        for (system, answer) in self.systems().zip(answers) {
+            match answer {
                 Ok(diagnostics) => {
                     found |= !(diagnostics.needs.is_empty() && diagnostics.checks.is_empty());
                     all.needs.extend(diagnostics.needs);
@@ -265,6 +277,11 @@ impl Database {
     }
 }
 
+/// What the systems of a database are known by.
+#[cfg(feature = "postgres")]
+const MARKS: [sen_stores::catalogue::Marks; 3] =
+    [sen_sentinel::port::MARKS, sen_stent::shape::MARKS, sen_saga::found::MARKS];
+
 /// Opens `target`. `limit` is the time limit of each statement. Opening only logs in: whether a system is there shows at its
 /// first query.
 ///
@@ -296,7 +313,7 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
             let warnings = db.warnings().to_vec();
             let server = db.server_version().map_or_else(String::new, |version| format!(", PostgreSQL {version}"));
             let opened = format!("connected to {} ({}){server}", db.describe(), db.wire());
-            let link = Arc::new(sen_stores::postgres::shared::SharedConnection::new(db, limit, info));
+            let link = Arc::new(sen_stores::postgres::shared::SharedConnection::new(db, limit, info, &MARKS));
             let systems = vec![
                 sentinel(sen_sentinel::postgres::PostgresLeases::new(Arc::clone(&link))),
                 stent(

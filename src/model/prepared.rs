@@ -373,6 +373,10 @@ mod tests {
         async fn apply(&self, plan: &Plan, _: Numbers, _: Applying<'_>) -> Result<Report> {
             Ok(Report::new(plan.operation))
         }
+
+        async fn check(&self, _: &Numbers) -> Result<Vec<Item>> {
+            Ok(Vec::new())
+        }
     }
 
     #[test]

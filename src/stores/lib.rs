@@ -2,6 +2,7 @@
 
 #[cfg(any(feature = "postgres", feature = "redis"))]
 pub mod budget;
+pub mod catalogue;
 pub mod conninfo;
 pub mod password;
 #[cfg(feature = "postgres")]

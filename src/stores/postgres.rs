@@ -4,6 +4,7 @@
 pub mod again;
 pub mod autocommit;
 pub mod bounds;
+mod catalogue;
 mod connect;
 mod deadline;
 pub mod decode;
@@ -17,6 +18,8 @@ pub mod outcome;
 pub mod read;
 pub mod shared;
 mod socket;
+mod steps;
+mod turn;
 pub mod write;
 
 use std::fmt;
@@ -38,6 +41,7 @@ use errors::Words;
 use sen_model::diagnostics::Hidden;
 use sen_model::error::{Error, ErrorKind, Result};
 use socket::{Encrypted, Socket};
+use steps::Steps;
 
 /// How the bytes travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +78,11 @@ pub struct Postgres {
     standby: Option<bool>,
     read_only: Option<bool>,
     modest: bool,
+    /// Whether the server compiles queries, where that was said.
+    compiles: Option<bool>,
+    /// Whether the database is in no known encoding, where that was said.
+    raw: Option<bool>,
+    steps: Steps,
     end: watch::Receiver<Option<Words>>,
     driver: AbortHandle,
     silent: AtomicBool,
@@ -101,6 +110,9 @@ impl Postgres {
         let switch = |name: &str| connection.parameter(name).map(|value| value == "on");
         let (server_version, standby) = (parameter("server_version"), switch("in_hot_standby"));
         let read_only = switch("default_transaction_read_only");
+        let major = |version: &String| version.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok();
+        let compiles = server_version.as_ref().and_then(major).map(|major| major >= 11);
+        let raw = parameter("server_encoding").map(|encoding| encoding == "SQL_ASCII");
         let (tell, end) = watch::channel(None);
         let driver = tokio::spawn(async move {
             // The reason the server gives for hanging up arrives here, not at the query that finds the line dead.
@@ -117,6 +129,9 @@ impl Postgres {
             standby,
             read_only,
             modest: false,
+            compiles,
+            raw,
+            steps: Steps::new(),
             end,
             driver: driver.abort_handle(),
             silent: AtomicBool::new(false),

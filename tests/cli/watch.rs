@@ -274,20 +274,21 @@ fn a_repeated_command_goes_on_where_it_can_and_writes_nothing() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-/// Looking in vain for tables leaves a line in the server's log; looking again and again must not.
-#[test]
-fn what_is_not_there_is_not_asked_for_again_and_again() {
-    let server = Server::start(&Options::new());
-    let database = server.fresh_database();
-    database.psql(
-        "CREATE TABLE executions (id TEXT PRIMARY KEY, root_function TEXT, state TEXT, args BYTEA, kwargs BYTEA, result BYTEA,
+/// Tables of executions with what is read of them.
+const EXECUTIONS: &str = "CREATE TABLE executions (id TEXT PRIMARY KEY, root_function TEXT, state TEXT, args BYTEA, kwargs BYTEA, result BYTEA,
             error BYTEA, retries INTEGER, created_at TIMESTAMP, started_at TIMESTAMP, completed_at TIMESTAMP, expiry_at TIMESTAMP,
             tags TEXT, priority INTEGER, queue TEXT);
         CREATE TABLE tasks (id TEXT PRIMARY KEY, execution_id TEXT, step_name TEXT, kind TEXT, parent_task_id TEXT, state TEXT,
             args BYTEA, kwargs BYTEA, result BYTEA, error BYTEA, retries INTEGER, created_at TIMESTAMP, started_at TIMESTAMP,
             completed_at TIMESTAMP, worker_id TEXT, lease_expires_at TIMESTAMP, tags TEXT, priority INTEGER, queue TEXT,
-            idempotency_key TEXT, retry_policy TEXT, scheduled_for TIMESTAMP)",
-    );
+            idempotency_key TEXT, retry_policy TEXT, scheduled_for TIMESTAMP)";
+
+/// Looking in vain for tables leaves a line in the server's log; looking again and again must not.
+#[test]
+fn what_is_not_there_is_not_asked_for_again_and_again() {
+    let server = Server::start(&Options::new());
+    let database = server.fresh_database();
+    database.psql(EXECUTIONS);
     let (mut child, mut lines) = piped(&["watch", "--interval", "100ms", "-o", "jsonl"], &database.url());
     for n in 0..4 {
         assert!(lines.next().unwrap().unwrap().contains("\"state\""));
@@ -299,4 +300,23 @@ fn what_is_not_there_is_not_asked_for_again_and_again() {
     child.wait().unwrap();
     let log = server.log();
     assert!(log.matches("relation \"sentinel_leases\" does not exist").count() <= 1, "{log}");
+}
+
+#[test]
+fn tables_that_come_and_go_are_noticed() {
+    let server = Server::start(&Options::new());
+    let database = server.fresh_database();
+    leases(&database);
+    let (mut child, mut lines) = piped(&["watch", "--interval", "100ms", "-o", "jsonl"], &database.url());
+    let mut until = |what: &dyn Fn(&str) -> bool| while !what(&lines.next().unwrap().unwrap()) {};
+    until(&|line| line.contains("uncertain 1"));
+    database.psql(EXECUTIONS);
+    database.psql(
+        "INSERT INTO executions (id, root_function, state, created_at, retries) VALUES ('e', 'f', 'failed', now(), 0)",
+    );
+    until(&|line| line.contains("uncertain 1") && line.contains("failed 1"));
+    database.psql("DROP TABLE sentinel_leases, sentinel_events");
+    until(&|line| line.contains("\"state\"") && !line.contains("uncertain 1") && line.contains("failed 1"));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    child.wait().unwrap();
 }

@@ -120,11 +120,9 @@ fn a_page_is_the_beginning_of_all() {
             &["--since", "2026-11-20"],
         ] {
             for order in [&[][..], &["--oldest-first"]] {
-                let words = |limit| [filter, order, &["--limit", limit]].concat();
-                let all = ids(&words("0"));
+                let all = ids(&[filter, order, &["--limit", "0"]].concat());
                 for limit in 1..=9 {
-                    let wanted = limit.to_string();
-                    let page = ids(&words(&wanted));
+                    let page = ids(&[filter, order, &["--limit", &limit.to_string()]].concat());
                     assert_eq!(page, all[..all.len().min(limit)], "{filter:?} {order:?} --limit {limit}");
                 }
             }

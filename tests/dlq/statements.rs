@@ -13,6 +13,7 @@ use sen_core::systems::stent::letters::targets::{DeadLetterRef, Places};
 use sen_core::systems::stent::letters::{Batch, LetterStore};
 use sen_core::systems::stent::postgres::acts::PostgresActs;
 use sen_core::systems::stent::postgres::letters::PostgresLetters;
+use sen_core::systems::stent::shape::MARKS;
 use sen_core::systems::stent::sqlite::acts::SqliteActs;
 use sen_core::systems::stent::sqlite::letters::SqliteLetters;
 use sen_core::time::wall::Wall;
@@ -27,7 +28,7 @@ fn on_both(test: impl AsyncFn(&Place, &dyn ActStore, &dyn LetterStore)) {
             match Target::resolve(Some(&place.url()), &|_| None).unwrap() {
                 Target::Postgres(info) => {
                     let db = Postgres::connect(&info).await.unwrap();
-                    let shared = Arc::new(SharedConnection::new(db, None, (*info).clone()));
+                    let shared = Arc::new(SharedConnection::new(db, None, (*info).clone(), &[MARKS]));
                     test(&place, &PostgresActs::new(Arc::clone(&shared)), &PostgresLetters::new(shared)).await;
                 }
                 Target::Sqlite(path) => {

@@ -92,6 +92,8 @@ pub struct Seen {
     pub start_up: Vec<&'static str>,
     /// What the client sent after the first ReadyForQuery, in order.
     pub messages: Vec<&'static str>,
+    /// The first words of what it sent as plain text: `BEGIN`, `COMMIT`.
+    pub plain: Vec<String>,
     /// Whether the server agreed to encryption, which ends the reading of messages.
     pub encrypted: bool,
 }
@@ -114,10 +116,17 @@ struct Link {
     /// How many bytes of answers still pass, where that is bounded.
     passes: Option<usize>,
     client_gone: bool,
+    /// How many answers the client has asked for since it logged in, and how many have come.
+    asked: usize,
+    came: usize,
+    /// What came and is held back until the client has said all.
+    held: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// Whether answers are held back until the client has asked for a transaction's end and all are there.
+    whole: bool,
     links: Vec<Link>,
     latency: Duration,
     stalled: bool,
@@ -205,6 +214,12 @@ impl Proxy {
     /// Delays everything the server says by this much: the length of a round trip.
     pub fn latency(&self, latency: Duration) {
         self.shared.lock().latency = latency;
+    }
+
+    /// From now on gives the client nothing of an answer before it has ended its transactions and the server has answered all:
+    /// then round trips are counted alike however slow the client is to say all, and however the answers arrive.
+    pub fn whole_answers(&self) {
+        self.shared.lock().whole = true;
     }
 
     /// Holds all traffic back, or lets it go again; connections stay open.
@@ -356,6 +371,9 @@ fn open(shared: &Arc<Shared>, client: &Stream) -> io::Result<()> {
         mute: false,
         passes: None,
         client_gone: false,
+        asked: 0,
+        came: 0,
+        held: Vec::new(),
     });
     drop(state);
     let (up, down) = (Arc::clone(shared), Arc::clone(shared));
@@ -417,7 +435,17 @@ fn pump(shared: &Shared, index: usize, mut from: Stream, mut to: Stream, directi
             *passes -= length;
             link.mute |= length == 0;
         }
-        let chunk = &buffer[..length];
+        let mut chunk = &buffer[..length];
+        let held;
+        if direction == Direction::Down && state.whole && link.ready && !link.seen.encrypted {
+            link.held.extend_from_slice(chunk);
+            link.count_answers(chunk);
+            if !link.is_whole() {
+                continue;
+            }
+            held = std::mem::take(&mut link.held);
+            chunk = &held;
+        }
         // What is read of a mute connection is lost; so is its end, which the other side would otherwise see.
         let mute = link.mute;
         drop(guard);
@@ -476,9 +504,28 @@ impl Link {
             self.awaits_encryption_answer = name == "SSLRequest" || name == "GSSENCRequest";
             self.started = name == "Startup";
         }
-        while let Some(kind) = self.from_client.message() {
+        while let Some((kind, carried)) = self.from_client.message() {
             names.push(client_message(kind));
+            self.asked += usize::from(self.ready && matches!(kind, b'Q' | b'S'));
+            if self.ready && kind == b'Q' {
+                let text = String::from_utf8_lossy(&carried);
+                let word = text.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+                self.seen.plain.push(word.to_owned());
+            }
         }
+    }
+
+    fn count_answers(&mut self, chunk: &[u8]) {
+        self.from_server.feed(chunk);
+        while let Some((kind, _)) = self.from_server.message() {
+            self.came += usize::from(kind == b'Z');
+        }
+    }
+
+    /// Whether the client waits: it has ended what it began, and every answer is there.
+    fn is_whole(&self) -> bool {
+        let ended = self.seen.plain.last().is_none_or(|word| word == "COMMIT");
+        ended && self.asked == self.came && !self.from_client.is_amid() && !self.from_server.is_amid()
     }
 
     fn client_gets(&mut self, chunk: &[u8]) {
@@ -493,7 +540,7 @@ impl Link {
             self.seen.encrypted = answer != b'N';
         }
         while !self.seen.encrypted && !self.ready {
-            let Some(kind) = self.from_server.message() else { return };
+            let Some((kind, _)) = self.from_server.message() else { return };
             self.ready = kind == b'Z';
         }
     }

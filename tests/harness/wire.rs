@@ -32,12 +32,18 @@ impl Splitter {
         })
     }
 
-    /// The letter of the next message, once it is whole.
-    pub fn message(&mut self) -> Option<u8> {
+    /// The letter of the next message and what it carries, once it is whole.
+    pub fn message(&mut self) -> Option<(u8, Vec<u8>)> {
         let kind = *self.buffer.first()?;
         let length: usize = be32(&self.buffer, 1)?;
+        let carried = self.buffer.get(5..length + 1)?.to_vec();
         self.take(length + 1)?;
-        Some(kind)
+        Some((kind, carried))
+    }
+
+    /// Whether something has arrived that is no whole message yet.
+    pub fn is_amid(&self) -> bool {
+        !self.buffer.is_empty()
     }
 
     /// The next byte: the answer to a request for encryption.

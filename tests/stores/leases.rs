@@ -59,6 +59,7 @@ async fn connect(url: &str) -> PostgresLeases {
         db,
         Some(Duration::from_secs(30)),
         *info,
+        &[sen_core::systems::sentinel::port::MARKS],
     )))
 }
 

@@ -135,7 +135,7 @@ pub async fn restored<'a>(
     saved: SavedPlan<'_>,
     origin: Option<&Origin>,
 ) -> Result<Box<dyn PreparedAction + 'a>> {
-    if saved.plan().targets != saved.targets() {
+    if saved.plan().targets() != saved.targets() {
         return Err(Error::usage("this is not a plan that sen has written: it says another number of targets than it has"));
     }
     let (wanted, planned) = (origin.and_then(|origin| origin.identity.clone()), saved.plan().database.clone());

@@ -30,7 +30,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
     // All systems at once: on a shared connection their queries are pipelined.
     let systems: Vec<_> = database.systems().collect();
-    let answers = join_all(systems.iter().map(|system| system.stats(args.window))).await;
+    let answers = database.together(join_all(systems.iter().map(|system| system.stats(args.window)))).await;
     let mut all = Vec::new();
     let mut absent = None;
     for (system, answer) in systems.iter().zip(answers) {

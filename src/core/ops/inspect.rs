@@ -29,9 +29,9 @@ pub async fn inspect(database: &Database, key: &str, events: u32) -> Result<Look
     let mut found = Vec::new();
     let mut absent: Option<Error> = None;
     let mut present = Vec::new();
-    // All systems at once: on a shared connection their queries are pipelined.
+    // All systems at once: on a shared connection their queries are one transaction.
     let systems: Vec<_> = database.systems().collect();
-    let answers = join_all(systems.iter().map(|system| system.find(key, events))).await;
+    let answers = database.together(join_all(systems.iter().map(|system| system.find(key, events)))).await;
     for (system, answer) in systems.into_iter().zip(answers) {
         match database.seen(system.name(), answer) {
             Ok(Some(these)) => {
@@ -51,8 +51,8 @@ pub async fn inspect(database: &Database, key: &str, events: u32) -> Result<Look
         return Err(error);
     }
     let mut similar = Vec::new();
-    for system in present {
-        similar.extend(system.suggest(key).await?);
+    for near in database.together(join_all(present.into_iter().map(|system| system.suggest(key)))).await {
+        similar.extend(near?);
     }
     Ok(Lookup::Missing { key: key.to_owned(), similar })
 }

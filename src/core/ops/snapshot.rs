@@ -58,7 +58,7 @@ pub async fn letter_groups(database: &Database) -> Result<Vec<LetterGroup>> {
     let filter = LetterFilter::default();
     let kept = database.systems().filter_map(System::letters);
     let mut all = Vec::new();
-    for groups in join_all(kept.map(|letters| letters.groups(&filter))).await {
+    for groups in database.together(join_all(kept.map(|letters| letters.groups(&filter)))).await {
         match groups {
             Ok(groups) => all.extend(groups),
             Err(error) if error.kind() == ErrorKind::NoSystem => {}

@@ -49,7 +49,7 @@ impl Front {
 /// `NoSystem` when there is none; what a store reports.
 pub async fn summary(database: &Database) -> Result<Front> {
     let systems: Vec<_> = database.systems().collect();
-    let answers = join_all(systems.iter().map(|system| system.summary())).await;
+    let answers = database.together(join_all(systems.iter().map(|system| system.summary()))).await;
     let mut surveys = Vec::new();
     let mut places = Vec::new();
     let mut unreachable = Vec::new();

@@ -69,7 +69,7 @@ pub async fn why(database: &Database, id: &str) -> Result<Chain> {
     let mut queue = VecDeque::from([(id.to_owned(), None, 0)]);
     let (mut looked_up, mut searched) = (0, false);
     loop {
-        let Some((id, hop, distance)) = queue.pop_front() else {
+        if queue.is_empty() {
             if std::mem::replace(&mut searched, true) {
                 break;
             }
@@ -92,29 +92,34 @@ pub async fn why(database: &Database, id: &str) -> Result<Chain> {
                 queue.push_back((id, Some(hop), 1));
             }
             continue;
-        };
-        if looked_up == LOOKED_UP {
+        }
+        // Everything at the same distance is queried at once.
+        let step: Vec<_> = queue.drain(..queue.len().min(LOOKED_UP - looked_up)).collect();
+        if step.is_empty() {
             chain.cut = true;
             break;
         }
-        looked_up += 1;
-        for explanation in everywhere(database, &id).await? {
-            // It was found by a part of a text; the whole name must match.
-            let found_by_text = hop.as_ref().is_some_and(|hop: &Hop| hop.relation == Relation::Mentions);
-            if found_by_text && !explanation.related.iter().any(|related| names.contains(&related.id)) {
-                continue;
-            }
-            if !seen.insert(explanation.subject.clone()) {
-                continue;
-            }
-            for related in &explanation.related {
-                if distance < HOPS && asked.insert(related.id.clone()) {
-                    let Related { id, relation, certainty } = related.clone();
-                    let hop = Hop { relation, certainty, from: explanation.subject.clone() };
-                    queue.push_back((id, Some(hop), distance + 1));
+        looked_up += step.len();
+        let answers = database.together(join_all(step.iter().map(|(id, ..)| everywhere(database, id)))).await;
+        for ((_, hop, distance), explained) in step.into_iter().zip(answers) {
+            for explanation in explained? {
+                // It was found by a part of a text; the whole name must match.
+                let found_by_text = hop.as_ref().is_some_and(|hop: &Hop| hop.relation == Relation::Mentions);
+                if found_by_text && !explanation.related.iter().any(|related| names.contains(&related.id)) {
+                    continue;
                 }
+                if !seen.insert(explanation.subject.clone()) {
+                    continue;
+                }
+                for related in &explanation.related {
+                    if distance < HOPS && asked.insert(related.id.clone()) {
+                        let Related { id, relation, certainty } = related.clone();
+                        let hop = Hop { relation, certainty, from: explanation.subject.clone() };
+                        queue.push_back((id, Some(hop), distance + 1));
+                    }
+                }
+                chain.links.push(Link { explanation, hop: hop.clone(), distance });
             }
-            chain.links.push(Link { explanation, hop: hop.clone(), distance });
         }
     }
     Ok(chain)
@@ -132,7 +137,7 @@ async fn naming(database: &Database, names: &[String]) -> Result<(Vec<String>, b
     if names.is_empty() {
         return Ok((found, whole));
     }
-    let answers = join_all(database.systems().map(|system| system.mentions(names))).await;
+    let answers = database.together(join_all(database.systems().map(|system| system.mentions(names)))).await;
     for (system, answer) in database.systems().zip(answers) {
         match database.seen(system.name(), answer).map(Option::unwrap_or_default) {
             Ok(ids) => ids.into_iter().for_each(|id| {

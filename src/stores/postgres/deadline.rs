@@ -1,7 +1,6 @@
 //! How long an answer is waited for. The server bounds its own statements; a server that no longer says anything, or
 //! says anything but an answer, bounds nothing, so there is a limit on this side as well, a margin later.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -20,27 +19,6 @@ const MARGIN: Duration = Duration::from_secs(5);
 /// How long an answer outside any limit of the operator's is waited for.
 const QUICK: Duration = Duration::from_secs(10);
 
-/// When an answer to one of several questions last came.
-#[derive(Debug)]
-pub(super) struct Steps(Mutex<Instant>);
-
-impl Steps {
-    pub(super) fn new() -> Self {
-        Self(Mutex::new(Instant::now()))
-    }
-
-    /// `answer`, and that it came.
-    pub(super) async fn of<T>(&self, answer: impl Future<Output = T>) -> T {
-        let answer = answer.await;
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
-        answer
-    }
-
-    fn last(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
 /// How long nothing may come where the server allows itself `limit`.
 pub(super) fn patience(limit: Option<Duration>) -> Option<Duration> {
     limit.map(|limit| limit.saturating_add(MARGIN))
@@ -57,25 +35,21 @@ pub(super) fn silent(patience: Duration) -> Error {
 }
 
 impl Postgres {
-    /// Waits for `work`, which asks something of the server in `steps`, each of which the server bounds by `limit`. When
-    /// none of them is answered for that long and a margin, the connection is given up.
+    /// Waits for `work`, which asks things of the server, each of which the server bounds by `limit`. When nothing is answered
+    /// for that long and a margin, the connection is given up.
     ///
     /// # Errors
     /// `Disconnected`: whether the server did what it was asked is unknown.
-    pub(super) async fn answered<T>(
-        &self,
-        limit: Option<Duration>,
-        steps: &Steps,
-        mut work: BoxFuture<'_, T>,
-    ) -> Result<T> {
+    pub(super) async fn answered<T>(&self, limit: Option<Duration>, mut work: BoxFuture<'_, T>) -> Result<T> {
         self.gauge.begin();
         let Some(patience) = patience(limit) else { return Ok(work.await) };
+        let begun = Instant::now();
         loop {
-            let last = steps.last();
+            let last = self.steps.last().max(begun);
             if let Ok(done) = tokio::time::timeout_at(last + patience, work.as_mut()).await {
                 return Ok(done);
             }
-            if steps.last() == last {
+            if self.steps.last() <= last {
                 self.give_up();
                 return Err(silent(patience));
             }
@@ -87,7 +61,7 @@ impl Postgres {
     /// # Errors
     /// As there.
     pub async fn answer<T>(&self, limit: Option<Duration>, question: BoxFuture<'_, T>) -> Result<T> {
-        self.answered(limit, &Steps::new(), question).await
+        self.answered(limit, question).await
     }
 
     /// The rows of one short statement outside any transaction.

@@ -16,38 +16,22 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, RowStream};
 
 use super::bounds::Gauge;
-use super::deadline::{Steps, patience, silent};
+use super::deadline::{patience, silent};
 use super::{Postgres, error_from};
 use crate::sql::Sql;
 use sen_model::error::{Error, Result};
 
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-
-/// A database in SQL_ASCII holds bytes in no known encoding; asked for UTF-8 the server would refuse the whole answer for
-/// one odd byte. Taken raw, `decode` reports the odd column and the rest is read. Compiling a query (PostgreSQL 11 and later)
-/// takes seconds where large tables make it look expensive, and these are run once.
-static LIMITS: Sql = Sql::new(
-    "SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
-    CASE WHEN current_setting('server_encoding') = 'SQL_ASCII' THEN set_config('client_encoding', 'SQL_ASCII', true) END,
-    CASE WHEN $3 THEN set_config('max_parallel_workers_per_gather', '0', true) END,
-    CASE WHEN current_setting('server_version_num')::int >= 110000 THEN set_config('jit', 'off', true) END,
-    (SELECT string_agg(c.relname::text, E'\\n' ORDER BY c.relname) FROM pg_class AS c
-        WHERE c.relname = ANY ($4) AND c.relrowsecurity AND row_security_active(c.oid))",
+/// The tables of which row-level security is active for this role, by name, so that an index answers.
+static HIDING: Sql = Sql::new(
+    "SELECT c.relname::text FROM pg_class AS c
+    WHERE c.relname = ANY ($1) AND c.relrowsecurity AND row_security_active(c.oid)",
 );
 
-/// Tables of the supported systems by name, which the catalogue has an index for. Those of sagas have names of their own and
-/// are known by their columns; who looks for them asks this of them, too.
-const TABLES: [&str; 9] = [
-    "sentinel_leases",
-    "sentinel_events",
-    "executions",
-    "tasks",
-    "dead_tasks",
-    "execution_progress",
-    "signals",
-    "execution_counters",
-    "execution_state",
-];
+/// Asked where the server, or who stands before it, did not say at the login what these depend on.
+static UNTOLD: Sql = Sql::new(
+    "SELECT CASE WHEN current_setting('server_encoding') = 'SQL_ASCII' THEN set_config('client_encoding', 'SQL_ASCII', true) END,
+    CASE WHEN current_setting('server_version_num')::int >= 110000 THEN set_config('jit', 'off', true) END",
+);
 
 /// How long a reader waits for a lock: longer means somebody is altering the table, and the operator should know.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -173,17 +157,52 @@ pub fn chunks<T>(streamed: Streamed, make: impl Fn(&Row) -> T) -> impl Stream<It
     })
 }
 
-fn millis(limit: Option<Duration>) -> String {
-    limit.map_or_else(|| "0".to_owned(), |limit| limit.as_millis().max(1).to_string())
+fn millis(limit: Option<Duration>) -> u128 {
+    limit.map_or(0, |limit| limit.as_millis().max(1))
+}
+
+/// What stands around questions: they may be a part of a transaction that others have begun, or will end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Frame<'a> {
+    /// Whether a transaction begins here.
+    pub begins: bool,
+    /// Whether it ends here.
+    pub ends: bool,
+    /// Tables of which it is asked first whether row-level security hides rows of them.
+    pub tables: Option<&'a [&'static str]>,
 }
 
 impl Postgres {
-    /// Remembers the tables of which row-level security may have hidden rows from this role.
-    fn note_hidden(&self, limited: &[Row]) {
-        let told = limited.first().and_then(|row| row.try_get::<_, Option<String>>(5).ok().flatten());
-        if let Some(told) = told {
-            self.hidden().note(told.lines());
+    /// Begins a transaction that reads, with its limits. Nothing of this is planned and nothing is looked up for it.
+    ///
+    /// A database in `SQL_ASCII` holds bytes in no known encoding; asked for UTF-8 the server would refuse the whole answer for
+    /// one odd byte. Taken raw, `decode` reports the odd column and the rest is read. Compiling a query (PostgreSQL 11 and
+    /// later) takes seconds where large tables make it look expensive, and these are run once.
+    fn beginning(&self, limit: Option<Duration>) -> String {
+        let (statement, lock) = (millis(limit), millis(Some(LOCK_WAIT)));
+        let mut begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {statement};
+            SET LOCAL lock_timeout = {lock}"
+        );
+        let (compiles, raw) = (self.compiles == Some(true), self.raw == Some(true));
+        for (needed, setting) in [
+            (compiles, "SET LOCAL jit = off"),
+            (self.modest, "SET LOCAL max_parallel_workers_per_gather = 0"),
+            (raw, "SET LOCAL client_encoding = 'SQL_ASCII'"),
+            (self.compiles.is_none() || self.raw.is_none(), UNTOLD.for_postgres()),
+        ] {
+            if needed {
+                begin += "; ";
+                begin += setting;
+            }
         }
+        begin
+    }
+
+    /// Remembers the tables of which row-level security may have hidden rows from this role.
+    fn note_hidden(&self, rows: &[Row]) {
+        let names: Vec<String> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
+        self.hidden().note(names.iter().map(String::as_str));
     }
 
     /// Runs `asks` in one snapshot and one round trip; `limit` bounds each statement. A failed query fails the later
@@ -191,30 +210,37 @@ impl Postgres {
     ///
     /// # Errors
     /// Per query; the outer error is the connection's or the transaction's.
-    pub async fn snapshot(&self, asks: &[&Query<'_>], limit: Option<Duration>) -> Result<Vec<Result<Vec<Row>>>> {
+    pub(super) async fn snapshot(
+        &self,
+        asks: &[&Query<'_>],
+        limit: Option<Duration>,
+        frame: Frame<'_>,
+    ) -> Result<Vec<Result<Vec<Row>>>> {
         let client = self.client();
-        let (statement, lock) = (millis(limit), millis(Some(LOCK_WAIT)));
-        let tables = TABLES.as_slice();
-        let limits: [(&(dyn ToSql + Sync), Type); 4] =
-            [(&statement, Type::TEXT), (&lock, Type::TEXT), (&self.modest, Type::BOOL), (&tables, Type::NAME_ARRAY)];
+        let begin = frame.begins.then(|| self.beginning(limit));
         // Each future puts its messages into the connection's queue when it is first polled, in this order; the
         // connection task then writes them all at once.
-        let steps = Steps::new();
+        let steps = &self.steps;
+        let begun = async {
+            match &begin {
+                Some(begin) => client.batch_execute(begin.as_str()).await,
+                None => Ok(()),
+            }
+        };
+        let hidden = async {
+            match &frame.tables {
+                Some(tables) => client.query_typed(HIDING.for_postgres(), &[(tables, Type::NAME_ARRAY)]).await,
+                None => Ok(Vec::new()),
+            }
+        };
         let mut questions = Vec::with_capacity(asks.len());
         for ask in asks {
             questions.push(steps.of(client.query_typed(ask.text(), &ask.params)).boxed());
         }
-        let work = async {
-            tokio::join!(
-                biased;
-                client.batch_execute(BEGIN),
-                client.query_typed(LIMITS.for_postgres(), &limits),
-                join_all(questions),
-                client.batch_execute("COMMIT"),
-            )
-        };
-        let (begun, limited, answers, ended) = self.answered(limit, &steps, work.boxed()).await?;
-        match (begun, limited) {
+        let ended = async { if frame.ends { client.batch_execute("COMMIT").await } else { Ok(()) } };
+        let work = async { tokio::join!(biased; begun, hidden, join_all(questions), ended) };
+        let (begun, hidden, answers, ended) = self.answered(limit, work.boxed()).await?;
+        match (begun, hidden) {
             (Ok(()), Ok(rows)) => self.note_hidden(&rows),
             (Err(error), _) | (_, Err(error)) => return Err(self.explain(error).await),
         }
@@ -231,23 +257,33 @@ impl Postgres {
         Ok(out)
     }
 
+    /// Ends a transaction that was begun by one [`Self::snapshot`] and may have been gone on with by others. What it read has
+    /// arrived by itself, so that only the answer is waited for: the server logs answers that nobody took.
+    pub(super) async fn end_reading(&self, limit: Option<Duration>) {
+        let _ = self.answered(limit, self.client().batch_execute("COMMIT").boxed()).await;
+    }
+
     /// Runs `first` and then streams `long`, both in one snapshot. The whole may take as long as it will, but where `limit`
     /// is given something must come within it and a margin, again and again. The stream ends the transaction when the
     /// last row has been sent; memory stays flat because the connection stops reading while nobody takes rows.
     ///
     /// # Errors
     /// The connection's, or that of either query's start.
-    pub async fn snapshot_stream(
+    pub(super) async fn snapshot_stream(
         &self,
         first: &Query<'_>,
         long: &Query<'_>,
         limit: Option<Duration>,
+        tables: Option<&[&'static str]>,
     ) -> Result<(Vec<Row>, Streamed)> {
         let client = self.client();
-        let (statement, lock) = (millis(None), millis(Some(LOCK_WAIT)));
-        let tables = TABLES.as_slice();
-        let limits: [(&(dyn ToSql + Sync), Type); 4] =
-            [(&statement, Type::TEXT), (&lock, Type::TEXT), (&self.modest, Type::BOOL), (&tables, Type::NAME_ARRAY)];
+        let begin = self.beginning(None);
+        let hidden = async {
+            match &tables {
+                Some(tables) => client.query_typed(HIDING.for_postgres(), &[(tables, Type::NAME_ARRAY)]).await,
+                None => Ok(Vec::new()),
+            }
+        };
         // Queued behind the rows, so that it travels with what is asked.
         let ending = self.shared_client();
         let mut commit = Box::pin(async move { drop(ending.batch_execute("COMMIT").await) });
@@ -255,13 +291,12 @@ impl Postgres {
             let _ = commit.as_mut().poll(context);
             Poll::Ready(())
         });
-        let steps = Steps::new();
         let work = async {
             tokio::join!(
                 biased;
-                client.batch_execute(BEGIN),
-                client.query_typed(LIMITS.for_postgres(), &limits),
-                steps.of(client.query_typed(first.text(), &first.params)),
+                client.batch_execute(begin.as_str()),
+                hidden,
+                self.steps.of(client.query_typed(first.text(), &first.params)),
                 client.query_typed_raw(
                     long.text(),
                     long.params.iter().map(|(value, kind)| (*value, kind.clone()))
@@ -269,8 +304,8 @@ impl Postgres {
                 queued,
             )
         };
-        let (begun, limited, head, stream, ()) = self.answered(limit, &steps, work.boxed()).await?;
-        match (begun, limited) {
+        let (begun, hidden, head, stream, ()) = self.answered(limit, work.boxed()).await?;
+        match (begun, hidden) {
             (Ok(()), Ok(rows)) => self.note_hidden(&rows),
             (Err(error), _) | (_, Err(error)) => return Err(self.explain(error).await),
         }

@@ -1,17 +1,22 @@
 //! One connection shared by every system of a database, replaced when it breaks between two statements, as long as there
-//! is time left for that.
+//! is time left for that. What all systems need to know of the catalogue is asked once for each connection, and what several
+//! of them ask at the same time is one transaction.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio_postgres::Row;
 
 use super::Postgres;
 use super::again::Again;
+use super::catalogue::{Wanted, catalogue};
 use super::decode::Cells;
-use super::read::{Query, Streamed};
+use super::read::{Frame, Query, Streamed};
+use super::turn::{Part, Turn};
 use super::write::{Changed, Left, ProofOf};
+use crate::catalogue::{Catalogue, Marks};
 use crate::conninfo::Conninfo;
 use crate::sql::Sql;
 use sen_model::diagnostics::Hidden;
@@ -27,15 +32,84 @@ pub struct SharedConnection {
     modest: bool,
     again: Again,
     hidden: Arc<Hidden>,
+    /// Tables by name whose rows are shown.
+    tables: Vec<&'static str>,
+    wanted: Wanted,
+    /// What the look at the catalogue showed: a cell of its own for each look.
+    look: std::sync::Mutex<Arc<OnceCell<Arc<Catalogue>>>>,
+    /// What the look before showed.
+    last: std::sync::Mutex<Option<Arc<Catalogue>>>,
+    /// Whether this connection has told of which tables rows may be hidden.
+    told: AtomicBool,
+    turn: Turn,
 }
 
+fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The error of a transaction in which another statement has failed.
+const ABORTED: &str = "25P02";
+
 impl SharedConnection {
-    /// Over an open connection; `limit` bounds each statement that is not streamed, and `again` is how to connect anew to
-    /// learn what became of a write.
-    pub fn new(db: Postgres, limit: Option<Duration>, again: Conninfo) -> Self {
+    /// Over an open connection; `limit` bounds each statement that is not streamed, `again` is how to connect anew to
+    /// learn what became of a write, and `marks` are what the systems are known by.
+    pub fn new(db: Postgres, limit: Option<Duration>, again: Conninfo, marks: &[Marks]) -> Self {
         let (description, modest) = (db.describe().to_owned(), db.is_modest());
         let hidden = Arc::clone(db.hidden());
-        Self { db: Mutex::new(Arc::new(db)), description, limit, modest, again: Again::new(again), hidden }
+        let tables: Vec<_> = marks.iter().flat_map(|marks| marks.tables).copied().collect();
+        Self {
+            db: Mutex::new(Arc::new(db)),
+            description,
+            limit,
+            modest,
+            again: Again::new(again),
+            hidden,
+            told: AtomicBool::new(tables.is_empty()),
+            tables,
+            wanted: Wanted::of(marks),
+            look: std::sync::Mutex::default(),
+            last: std::sync::Mutex::default(),
+            turn: Turn::new(limit),
+        }
+    }
+
+    /// The relations that some system marks, asked for once on each connection.
+    ///
+    /// # Errors
+    /// What the server reports of its catalogue.
+    pub async fn catalogue(&self) -> Result<Arc<Catalogue>> {
+        let cell = Arc::clone(&locked(&self.look));
+        let found = cell.get_or_try_init(|| async {
+            self.told.store(true, Ordering::Relaxed);
+            let found = Arc::new(catalogue(&self.ask(self.wanted.ask()).await?));
+            self.hidden.note(found.hidden(&self.tables));
+            *locked(&self.last) = Some(Arc::clone(&found));
+            Ok(found)
+        });
+        found.await.map(Arc::clone)
+    }
+
+    /// What was last seen of the catalogue on any connection, without asking: while somebody watches, it may be older.
+    pub fn last_seen(&self) -> Option<Arc<Catalogue>> {
+        locked(&self.last).clone()
+    }
+
+    /// Has the catalogue looked at anew by whoever needs it next.
+    pub fn forget_catalogue(&self) {
+        *locked(&self.look) = Arc::default();
+    }
+
+    /// Runs `work`, which asks several systems: what it asks at the same time is one transaction, and the catalogue is looked
+    /// at ahead of the first questions, which travel with that. Where somebody watches, tables may come and go between two
+    /// such questions, so each looks.
+    pub async fn together<T>(&self, work: impl Future<Output = T>) -> T {
+        if self.modest && !self.turn.is_open() {
+            self.forget_catalogue();
+        }
+        // What goes wrong is told to those who need it.
+        let look = async { drop(self.catalogue().await) };
+        self.turn.gather(look, work).await
     }
 
     /// The tables of which row-level security may have hidden rows.
@@ -53,12 +127,18 @@ impl SharedConnection {
         &self.again
     }
 
-    /// The connection to work on. One that broke in the middle of several acts is replaced: what became of the act under
+    /// The connection to work on, nothing of a reader being open there. One that broke in the middle of several acts is replaced: what became of the act under
     /// way has been asked by then, and the others need not fail with it. All replacements of a command share one budget.
     ///
     /// # Errors
     /// `Connect`.
     pub async fn live(&self) -> Result<Arc<Postgres>> {
+        let db = self.current().await?;
+        self.turn.interrupt();
+        Ok(db)
+    }
+
+    async fn current(&self) -> Result<Arc<Postgres>> {
         let mut current = self.db.lock().await;
         // One that was given up is closed a moment later only.
         if current.client().is_closed() || current.was_silent() {
@@ -69,6 +149,8 @@ impl SharedConnection {
             let mut db = self.again.connect().await?;
             db.disable_parallel_query(self.modest);
             db.share_hidden(&self.hidden);
+            self.forget_catalogue();
+            self.told.store(self.tables.is_empty(), Ordering::Relaxed);
             *current = Arc::new(db);
         }
         Ok(Arc::clone(&current))
@@ -82,16 +164,46 @@ impl SharedConnection {
         answer
     }
 
-    /// [`Postgres::snapshot`] under this link's limit.
+    /// Of which tables it is still to be asked whether rows of them are hidden.
+    fn untold(&self) -> Option<&[&'static str]> {
+        (!self.told.swap(true, Ordering::Relaxed)).then_some(&*self.tables)
+    }
+
+    /// One try of [`Self::snapshot`], as a part of the turn unless it is to be `alone`.
+    async fn read(
+        &self,
+        asks: &[&Query<'_>],
+        limit: Option<Duration>,
+        alone: bool,
+    ) -> Result<(Part, Vec<Result<Vec<Row>>>)> {
+        let db = if alone { self.live().await? } else { self.current().await? };
+        let part = if alone { Part::Alone } else { self.turn.join(&db) };
+        let frame = Frame {
+            begins: part != Part::Further,
+            ends: part == Part::Alone,
+            tables: if part == Part::Further { None } else { self.untold() },
+        };
+        Ok((part, self.noted(db.snapshot(asks, limit, frame).await)?))
+    }
+
+    /// All `asks` in one snapshot under this link's limit, with what others ask at the same time ([`Self::together`]).
     ///
     /// # Errors
-    /// As there.
+    /// Per query; the outer error is the connection's or the transaction's.
     pub async fn snapshot(&self, asks: &[Query<'_>]) -> Result<Vec<Result<Vec<Row>>>> {
         let mut left_out = vec![false; asks.len()];
+        let mut alone = false;
         loop {
             let wanted: Vec<&Query<'_>> =
                 asks.iter().zip(&left_out).filter(|(_, out)| !**out).map(|(ask, _)| ask).collect();
-            let mut answers = self.noted(self.live().await?.snapshot(&wanted, self.limit).await)?.into_iter();
+            let (part, answers) = self.read(&wanted, self.limit, alone).await?;
+            let failed = answers.iter().find_map(|answer| answer.as_ref().err());
+            // It was somebody else's question that failed in the transaction.
+            if part == Part::Further && failed.is_some_and(|error| error.sqlstate() == Some(ABORTED)) {
+                alone = true;
+                continue;
+            }
+            let mut answers = answers.into_iter();
             let mut all = Vec::with_capacity(asks.len());
             let mut denied = false;
             for (ask, out) in asks.iter().zip(&mut left_out) {
@@ -141,7 +253,7 @@ impl SharedConnection {
     /// As there; `Timeout` when the limit has passed.
     pub async fn ask_within(&self, ask: Query<'_>, limit: Duration) -> Result<Vec<Row>> {
         let limit = self.limit.map_or(limit, |own| own.min(limit));
-        let answer = self.live().await?.snapshot(&[&ask], Some(limit)).await?.into_iter().next();
+        let answer = self.read(&[&ask], Some(limit), true).await?.1.into_iter().next();
         answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")))
     }
 
@@ -150,7 +262,7 @@ impl SharedConnection {
     /// # Errors
     /// As there.
     pub async fn snapshot_stream(&self, first: &Query<'_>, long: &Query<'_>) -> Result<(Vec<Row>, Streamed)> {
-        self.live().await?.snapshot_stream(first, long, self.limit).await
+        self.live().await?.snapshot_stream(first, long, self.limit, self.untold()).await
     }
 
     /// [`Self::change_all`]: the first row that `change` returned, `None` when nothing matched and nothing was written.

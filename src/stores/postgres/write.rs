@@ -11,7 +11,6 @@ use tokio_postgres::Row;
 
 use super::Postgres;
 use super::again::Again;
-use super::deadline::Steps;
 use super::decode::Cells;
 use super::limits::{BEGIN, STATEMENT};
 use super::outcome::{DURABLE, Proof, Written};
@@ -135,7 +134,7 @@ impl Postgres {
     ) -> Result<Changed> {
         let client = self.client();
         let name = operation.to_string();
-        let steps = Steps::new();
+        let steps = &self.steps;
         let work = async {
             tokio::join!(
                 biased;
@@ -147,7 +146,7 @@ impl Postgres {
         };
         let limit = limit.map_or(STATEMENT, |limit| limit.min(STATEMENT));
         // COMMIT has not been sent: a connection that is given up here takes the transaction with it.
-        let (begun, durable, marked, changed) = self.answered(Some(limit), &steps, work.boxed()).await?;
+        let (begun, durable, marked, changed) = self.answered(Some(limit), work.boxed()).await?;
         let (marked, changed) = match (begun.and(durable), marked, changed) {
             (Ok(()), Ok(marked), Ok(changed)) => (marked, changed),
             (begun, marked, changed) => {
@@ -164,9 +163,8 @@ impl Postgres {
         let left = match asked {
             None => Ok(Vec::new()),
             Some(Left { ask, .. }) => {
-                let steps = Steps::new();
                 let asking = client.query_typed(ask.text(), ask.params());
-                self.answered(Some(limit), &steps, asking.boxed()).await?
+                self.answered(Some(limit), asking.boxed()).await?
             }
         };
         let part = changed.iter().find_map(part_kept_out);

@@ -11,10 +11,10 @@ use sen_model::verdict::Severity;
 /// status alone leaves it to do. `sen` only reports it; it never creates indexes.
 const STUCK: &str = "(updated_at)";
 
-pub(super) fn diagnostics(models: &Models, census: &Census, privileges: bool) -> Diagnostics {
+pub(super) fn diagnostics(models: &Models, census: &Census, privileges: Option<&[(i64, String)]>) -> Diagnostics {
     let mut diagnostics = Diagnostics { checks: fit(models, census), ..Diagnostics::default() };
     diagnostics.checks.extend(orphans(census));
-    if privileges {
+    if let Some(sequences) = privileges {
         let need = |table: &Table, acts: &'static [&'static str]| RequiredPrivilege {
             object: table.full(),
             sequence: false,
@@ -24,9 +24,10 @@ pub(super) fn diagnostics(models: &Models, census: &Census, privileges: bool) ->
             diagnostics.needs.push(need(&model.state, &["UPDATE"]));
             if let Some(history) = &model.history {
                 diagnostics.needs.push(need(history, &["INSERT"]));
+                let own = sequences.iter().filter(|(table, _)| *table == history.number);
                 let numbers =
                     |name: &String| RequiredPrivilege { object: name.clone(), sequence: true, acts: &["USAGE"] };
-                diagnostics.needs.extend(history.sequence.as_ref().map(numbers));
+                diagnostics.needs.extend(own.map(|(_, name)| numbers(name)));
             }
             diagnostics.indexes.push(RecommendedIndex {
                 table: model.state.full(),
@@ -161,7 +162,6 @@ mod tests {
             name: name.into(),
             fields: Vec::new(),
             references: None,
-            sequence: None,
             rows: None,
         };
         let model = Model {
@@ -172,7 +172,7 @@ mod tests {
             doubts: vec!["which outbox".into()],
         };
         let models = Models { models: vec![model], outboxes: vec![table(2, "o")], inboxes: Vec::new() };
-        let diagnostics = diagnostics(&models, &Census::default(), true);
+        let diagnostics = diagnostics(&models, &Census::default(), Some(&[]));
         assert_eq!(diagnostics.needs[0].object, "\"Od d\".\"s\"");
         assert_eq!(diagnostics.checks.iter().filter(|check| check.severity == Severity::Warning).count(), 2);
     }

@@ -3,6 +3,8 @@
 //! This file is the system: it looks through a [`port::SagaStore`], judges with [`verdict`], and shapes what it says. Which
 //! tables belong to which sagas is decided by [`shape`]; what may be done, by `rules.rs`; SQL lives in the store implementations.
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub mod found;
 pub mod port;
 pub mod record;
 pub mod request;
@@ -155,7 +157,9 @@ impl System for Sagas {
 
     async fn diagnostics(&self) -> Result<Diagnostics> {
         let models = self.models().await?;
-        Ok(diagnostics::diagnostics(&models, &self.store.census(&models).await?, self.store.keeps_privileges()))
+        let both = futures_util::future::join(self.store.census(&models), self.store.sequences(&models));
+        let (census, sequences) = both.await;
+        Ok(diagnostics::diagnostics(&models, &census?, sequences?.as_deref()))
     }
 
     async fn complete(&self, kind: Live, prefix: &str, limit: u32) -> Result<Vec<String>> {

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 
 use super::handle::Sagas;
@@ -253,8 +254,20 @@ impl Sagas {
     ) -> Result<(Timestamp, Vec<Message>)> {
         let mut now = Timestamp::NEG_INFINITY;
         let mut all = Vec::new();
-        for (kind, table) in tables {
-            let mut rows = self.store.messages(models, *kind, table, query).await?;
+        let ask = |at: usize| {
+            let (kind, table) = &tables[at];
+            self.store.messages(models, *kind, table, query)
+        };
+        // What is read in one piece is asked at once; of what is read row by row one follows the other.
+        let mut asked = match query.names_one() {
+            true => join_all((0..tables.len()).map(ask)).await.into(),
+            false => VecDeque::new(),
+        };
+        for at in 0..tables.len() {
+            let mut rows = match asked.pop_front() {
+                Some(rows) => rows?,
+                None => ask(at).await?,
+            };
             now = now.max(rows.now);
             while let Some(chunk) = rows.chunks.next().await {
                 all.extend(chunk?);
@@ -281,7 +294,7 @@ impl Sagas {
 
     /// Ids of messages about one of `names` that are neither sent nor applied.
     pub(super) async fn messages_about(&self, models: &Models, names: &[String]) -> Result<Vec<String>> {
-        let mut found = Vec::new();
+        let mut asked = Vec::new();
         for (kind, tables) in [(Mailbox::Out, &models.outboxes), (Mailbox::In, &models.inboxes)] {
             let tables: Vec<(Mailbox, Table)> = tables.iter().map(|table| (kind, table.clone())).collect();
             for name in names.iter().filter(|_| !tables.is_empty()) {
@@ -291,9 +304,13 @@ impl Sagas {
                     limit: i64::try_from(MENTIONS + 1).ok(),
                     ..MessageQuery::default()
                 };
-                let (_, messages) = self.page_of_messages(models, &tables, &query).await?;
-                found.extend(messages.into_iter().map(|message| message.id));
+                let tables = tables.clone();
+                asked.push(async move { self.page_of_messages(models, &tables, &query).await });
             }
+        }
+        let mut found = Vec::new();
+        for messages in join_all(asked).await {
+            found.extend(messages?.1.into_iter().map(|message| message.id));
         }
         Ok(found)
     }
@@ -301,13 +318,9 @@ impl Sagas {
     /// The messages with this id in either kind of table, and the database's clock.
     pub(super) async fn messages_of(&self, models: &Models, id: &str) -> Result<Vec<(Message, Timestamp)>> {
         let query = MessageQuery { ids: vec![id.to_owned()], payloads: true, ..MessageQuery::default() };
-        let mut found = Vec::new();
-        for (kind, tables) in [(Mailbox::Out, &models.outboxes), (Mailbox::In, &models.inboxes)] {
-            let tables: Vec<(Mailbox, Table)> = tables.iter().map(|table| (kind, table.clone())).collect();
-            let (now, messages) = self.page_of_messages(models, &tables, &query).await?;
-            found.extend(messages.into_iter().map(|message| (message, now)));
-        }
-        Ok(found)
+        let tables: Vec<(Mailbox, Table)> = models.mailboxes().map(|(kind, table)| (kind, table.clone())).collect();
+        let (now, messages) = self.page_of_messages(models, &tables, &query).await?;
+        Ok(messages.into_iter().map(|message| (message, now)).collect())
     }
 }
 

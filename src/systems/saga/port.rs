@@ -21,7 +21,7 @@ pub trait SagaStore: Send + Sync {
     /// The database for people, without secrets.
     fn database(&self) -> &str;
 
-    /// Which tables there are, by the catalogue; queried once.
+    /// Which tables there are, by the catalogue.
     async fn models(&self) -> Result<Arc<Models>>;
 
     /// The sagas of all models with this id, aggregation id or trace id, in one snapshot.
@@ -36,9 +36,10 @@ pub trait SagaStore: Send + Sync {
     /// At most `limit` ids of sagas that begin with `prefix` (hexadecimal digits and dashes): a range of the primary key.
     async fn begins(&self, models: &Models, prefix: &str, limit: u32) -> Result<Vec<String>>;
 
-    /// Whether the store knows roles and privileges.
-    fn keeps_privileges(&self) -> bool {
-        false
+    /// The sequences that number the rows of tables, as SQL names them, by the number of the table; `None` where a store knows
+    /// no roles and privileges.
+    async fn sequences(&self, _models: &Models) -> Result<Option<Vec<(i64, String)>>> {
+        Ok(None)
     }
 
     /// The sessions that have a saga's row locked at this moment, as far as this role may see them.
@@ -220,6 +221,13 @@ pub struct MessageQuery {
     pub limit: Option<i64>,
     /// Whether payloads are fetched.
     pub payloads: bool,
+}
+
+impl MessageQuery {
+    /// Whether it is about one thing, so that few messages match: they are read in one piece and with what else is asked.
+    pub fn names_one(&self) -> bool {
+        !self.ids.is_empty() || self.saga.is_some()
+    }
 }
 
 /// The messages that match a query.

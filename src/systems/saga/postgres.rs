@@ -3,10 +3,9 @@
 //! Every name comes from the catalogue and is quoted; values travel as text and are cast to the column's own
 //! type. Enum columns are compared in their own type where an index may help, and read as text.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use tokio::sync::OnceCell;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -17,15 +16,17 @@ mod look;
 mod messages;
 mod sql;
 
+use super::found::Found;
 use super::port::{
     Census, Change, Event, Holder, Look, MessageQuery, Messages, Requeued, SagaQuery, SagaSelector, SagaStore, Sagas,
     SeenMessage,
 };
 use super::record::{Mailbox, uuid_range};
-use super::shape::{Field, Model, Models, Table};
+use super::shape::{Model, Models, Table};
 use sen_model::diagnostics::UNPRIVILEGED;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
+use sen_stores::catalogue::Catalogue;
 use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::read::Query;
 use sen_stores::postgres::shared::SharedConnection;
@@ -35,40 +36,36 @@ use sql::{Param, cast, table};
 /// Sagas in one PostgreSQL database.
 pub struct PostgresSagas {
     link: Arc<SharedConnection>,
-    /// What is there, and the names of tables that belong to it and that this role may not read.
-    models: OnceCell<(Arc<Models>, Vec<String>)>,
+    /// What the catalogue told when it was last looked at.
+    found: Mutex<Option<(Arc<Catalogue>, Arc<Found>)>>,
 }
 
 impl PostgresSagas {
     /// Over a shared connection.
     pub fn new(link: Arc<SharedConnection>) -> Self {
-        Self { link, models: OnceCell::new() }
+        Self { link, found: Mutex::default() }
+    }
+
+    /// What a catalogue tells: worked out once for each.
+    fn found(&self, catalogue: Arc<Catalogue>) -> Arc<Found> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*found {
+            Some((of, known)) if Arc::ptr_eq(of, &catalogue) => Arc::clone(known),
+            _ => {
+                let told = Arc::new(Found::of(&catalogue));
+                *found = Some((catalogue, Arc::clone(&told)));
+                told
+            }
+        }
     }
 }
 
-/// Tables that have one of the columns unique to this library, and whether this role may read them.
-static CATALOGUE: Sql = Sql::new(
-    "SELECT c.oid::int8, n.nspname::text, c.relname::text,
-        (SELECT jsonb_agg(jsonb_build_array(a.attname, tn.nspname, t.typname,
-                (SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum AS e WHERE e.enumtypid = t.oid))
-                ORDER BY a.attnum)
-            FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid JOIN pg_namespace AS tn ON tn.oid = t.typnamespace
-            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-        (SELECT k.confrelid::int8 FROM pg_constraint AS k
-            JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
-            WHERE k.conrelid = c.oid AND k.contype = 'f' AND cardinality(k.conkey) = 1 AND a.attname = 'saga_id' LIMIT 1),
-        greatest(c.reltuples, 0)::int8,
-        (SELECT format('%I.%I', sn.nspname, sc.relname) FROM pg_depend AS d JOIN pg_class AS sc ON sc.oid = d.objid
-            JOIN pg_namespace AS sn ON sn.oid = sc.relnamespace
-            WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = c.oid
-                AND d.deptype IN ('a', 'i') AND sc.relkind = 'S' LIMIT 1),
-        c.relrowsecurity AND row_security_active(c.oid),
-        has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
-    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-        AND n.nspname NOT LIKE 'pg\\_temp%'
-        AND c.oid IN (SELECT a.attrelid FROM pg_attribute AS a WHERE NOT a.attisdropped
-            AND a.attname IN ('step_execution_token', 'step_name', 'next_attempt_at'))",
+/// $1 tables, by number. What numbers their rows: whoever inserts one draws from it.
+static SEQUENCES: Sql = Sql::new(
+    "SELECT d.refobjid::int8, format('%I.%I', n.nspname, s.relname) FROM pg_depend AS d
+        JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace AS n ON n.oid = s.relnamespace
+    WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+        AND d.refobjid::int8 = ANY ($1) AND d.deptype IN ('a', 'i')",
 );
 
 #[async_trait]
@@ -78,18 +75,9 @@ impl SagaStore for PostgresSagas {
     }
 
     async fn models(&self) -> Result<Arc<Models>> {
-        let found = self.models.get_or_try_init(|| async {
-            let rows = self.link.ask(Query::new(&CATALOGUE, [])).await?;
-            let hidden = rows.iter().filter(|row| Cells::new(row).flag(7) == Some(true));
-            let hidden: Vec<String> = hidden.filter_map(|row| Cells::new(row).text(2)).collect();
-            self.link.hidden().note(hidden.iter().map(String::as_str));
-            let (readable, others): (Vec<&Row>, Vec<&Row>) =
-                rows.iter().partition(|row| Cells::new(row).flag(8) == Some(true));
-            let others = others.into_iter().map(found_table).filter(Models::knows);
-            let unread = others.map(|table| table.full()).collect();
-            Ok::<_, Error>((Arc::new(Models::of(readable.into_iter().map(found_table).collect())), unread))
-        });
-        let (models, unread) = found.await?;
+        let found = self.found(self.link.catalogue().await?);
+        self.link.hidden().note(found.hidden.iter().map(String::as_str));
+        let Found { models, unread, .. } = &*found;
         if unread.is_empty() {
             return Ok(Arc::clone(models));
         }
@@ -131,8 +119,18 @@ impl SagaStore for PostgresSagas {
         Ok(found)
     }
 
-    fn keeps_privileges(&self) -> bool {
-        true
+    async fn sequences(&self, models: &Models) -> Result<Option<Vec<(i64, String)>>> {
+        let numbers: Vec<i64> =
+            models.models.iter().filter_map(|model| model.history.as_ref()).map(|table| table.number).collect();
+        if numbers.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let rows = self.link.ask(Query::new(&SEQUENCES, [(&numbers as _, Type::INT8_ARRAY)])).await?;
+        let named = |row: &Row| {
+            let mut cells = Cells::new(row);
+            cells.int(0).zip(cells.text(1))
+        };
+        Ok(Some(rows.iter().filter_map(named).collect()))
     }
 
     async fn holders(&self, model: &Model, id: &str) -> Result<Vec<Holder>> {
@@ -189,27 +187,5 @@ impl SagaStore for PostgresSagas {
         permit: &WritePermit,
     ) -> Result<Requeued> {
         messages::requeue(&self.link, models, kind, table, seen, permit).await
-    }
-}
-
-fn found_table(row: &Row) -> Table {
-    let mut cells = Cells::new(row);
-    let (number, references, rows) = (cells.int(0).unwrap_or_default(), cells.int(4), cells.int(5));
-    let json = cells.json(3).and_then(|json| serde_json::from_str(&json).ok()).unwrap_or(serde_json::Value::Null);
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    let fields = json.as_array().into_iter().flatten().map(|field| Field {
-        name: text(&field[0]),
-        type_schema: text(&field[1]),
-        type_name: text(&field[2]),
-        labels: field[3].as_array().into_iter().flatten().map(text).collect(),
-    });
-    Table {
-        number,
-        schema: cells.text(1),
-        name: cells.text(2).unwrap_or_default(),
-        fields: fields.collect(),
-        references,
-        sequence: cells.text(6),
-        rows,
     }
 }

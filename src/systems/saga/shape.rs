@@ -34,8 +34,6 @@ pub struct Table {
     pub fields: Vec<Field>,
     /// The number of the table that its `saga_id` references.
     pub references: Option<i64>,
-    /// The sequence that numbers its rows, as SQL writes it.
-    pub sequence: Option<String>,
     /// The server's estimate of its number of rows.
     pub rows: Option<i64>,
 }
@@ -397,7 +395,7 @@ mod tests {
             labels: Vec::new(),
         };
         let fields = columns.iter().map(field).collect();
-        Table { number, schema: Some(schema.into()), name: name.into(), fields, references, sequence: None, rows: None }
+        Table { number, schema: Some(schema.into()), name: name.into(), fields, references, rows: None }
     }
 
     fn state(number: i64, schema: &str, name: &str) -> Table {

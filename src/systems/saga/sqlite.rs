@@ -13,14 +13,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
-use tokio::sync::OnceCell;
 
+use super::found::Found;
 use super::port::{
     Census, Change, Event, Look, MessageQuery, Messages, Observed, Requeued, SagaQuery, SagaSelector, SagaStore, Sagas,
     SeenMessage,
 };
 use super::record::{Entry, Later, Mailbox, Message, Saga, Status, uuid, uuid_range};
-use super::shape::{Field, Model, Models, Table};
+use super::shape::{Model, Models, Table};
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
 use sen_model::time::Timestamp;
@@ -33,56 +33,13 @@ use sql::{entries, now, rows, select, table};
 /// Sagas in one SQLite file.
 pub struct SqliteSagas {
     db: Arc<Sqlite>,
-    models: OnceCell<Arc<Models>>,
 }
 
 impl SqliteSagas {
     /// Over a shared connection.
     pub fn new(db: Arc<Sqlite>) -> Self {
-        Self { db, models: OnceCell::new() }
+        Self { db }
     }
-}
-
-/// Tables with their columns and what their `saga_id` references.
-const CATALOGUE: &str = "SELECT m.rowid, m.name, c.name, c.type,
-        (SELECT k.\"table\" FROM pragma_foreign_key_list(m.name) AS k WHERE k.\"from\" = 'saga_id' LIMIT 1)
-    FROM sqlite_schema AS m, pragma_table_info(m.name) AS c
-    WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY m.rowid, c.cid";
-
-fn catalogue(db: &Connection) -> Result<Vec<Table>> {
-    let mut tables: Vec<(Table, Option<String>)> = Vec::new();
-    rows(db, &Sql::new(CATALOGUE), [], |row| {
-        let mut cells = Cells::new(row);
-        let number = cells.int(0).unwrap_or_default();
-        let name = cells.text(1).unwrap_or_default();
-        let field = Field {
-            name: cells.text(2).unwrap_or_default(),
-            type_schema: String::new(),
-            type_name: cells.text(3).unwrap_or_default(),
-            labels: Vec::new(),
-        };
-        match tables.last_mut().filter(|(last, _)| last.number == number) {
-            Some((last, _)) => last.fields.push(field),
-            None => {
-                let table = Table {
-                    number,
-                    schema: None,
-                    name,
-                    fields: vec![field],
-                    references: None,
-                    sequence: None,
-                    rows: None,
-                };
-                tables.push((table, cells.text(4)));
-            }
-        }
-    })?;
-    let numbers: Vec<(String, i64)> = tables.iter().map(|(table, _)| (table.name.clone(), table.number)).collect();
-    let number = |name: &str| numbers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, at)| *at);
-    Ok(tables
-        .into_iter()
-        .map(|(table, target)| Table { references: target.and_then(|name| number(&name)), ..table })
-        .collect())
 }
 
 /// ?1 the id in hexadecimal, ?2 the same with dashes, ?3 as typed, ?4 whether only the id counts.
@@ -179,9 +136,8 @@ impl SagaStore for SqliteSagas {
     }
 
     async fn models(&self) -> Result<Arc<Models>> {
-        let found =
-            self.models.get_or_try_init(|| async { Ok(Arc::new(Models::of(self.db.run(|db| catalogue(db)).await?))) });
-        found.await.map(Arc::clone)
+        let tables = self.db.tables();
+        Ok(Found::of(&*self.db.run(move |db| tables.look(db)).await?).models)
     }
 
     async fn look(&self, models: &Models, what: &SagaSelector<'_>) -> Result<Look> {

@@ -40,15 +40,14 @@ pub use record::NAME;
 pub use shape::{Shape, Zone};
 pub use view::{EVENT_COLUMNS, LEASE_COLUMNS};
 
-use std::sync::atomic::Ordering;
-
 use async_trait::async_trait;
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 
 use sen_model::activity::Activity;
 use sen_model::cause::Explanation;
 use sen_model::diagnostics::{Check, Diagnostics};
-use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::error::Result;
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{History, Record};
@@ -166,16 +165,20 @@ impl System for Sentinel {
     }
 
     async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
-        if let Some(found) = self.explain_key(id).await? {
-            return Ok(vec![found]);
+        if id.contains(':') {
+            return Ok(self.explain_key(id).await?.into_iter().collect());
         }
         // Payloads name things without the namespace that their keys have.
+        let namespaces = self.store.complete(Typed::Namespace, "", NAMESPACES);
+        let (found, namespaces) = futures_util::future::join(self.explain_key(id), namespaces).await;
+        if let Some(found) = found? {
+            return Ok(vec![found]);
+        }
+        let keys: Vec<String> =
+            namespaces?.iter().map(|namespace| format!("{}:{id}", namespace.trim_end_matches(':'))).collect();
         let mut all = Vec::new();
-        if !id.contains(':') {
-            for namespace in self.store.complete(Typed::Namespace, "", NAMESPACES).await? {
-                let key = format!("{}:{id}", namespace.trim_end_matches(':'));
-                all.extend(self.explain_key(&key).await?);
-            }
+        for found in join_all(keys.iter().map(|key| self.explain_key(key))).await {
+            all.extend(found?);
         }
         Ok(all)
     }
@@ -200,14 +203,7 @@ impl System for Sentinel {
     }
 
     async fn summary(&self) -> Result<Summary> {
-        if self.missing.load(Ordering::Relaxed) && !self.present().await? {
-            let message = format!("no Sentinel tables (sentinel_leases) in {}", self.store.database());
-            return Err(Error::new(ErrorKind::NoSystem, message));
-        }
-        let census = self.store.census().await;
-        let missing = census.as_ref().is_err_and(|error| error.kind() == ErrorKind::NoSystem);
-        self.missing.store(missing, Ordering::Relaxed);
-        Ok(view::summary(census?))
+        Ok(view::summary(self.store.census().await?))
     }
 
     async fn active(&self, limit: u64) -> Result<Vec<Activity>> {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{Lease, LeaseEvent};
 use super::shape::Shape;
+pub use super::shape::{EVENTS, LEASES};
 use super::why::Lock;
 use sen_model::error::Result;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -16,6 +17,8 @@ use sen_model::error::{Error, ErrorKind};
 use sen_model::permit::WritePermit;
 use sen_model::report::Item;
 use sen_model::time::{Timestamp, When};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use sen_stores::catalogue::Marks;
 
 /// The sequence that fencing tokens are drawn from.
 pub const TOKENS: &str = "sentinel_token_seq";
@@ -38,11 +41,12 @@ pub(super) fn no_sequence() -> Error {
         .with_hint("`sen init` creates what is missing, the sequence above every token in use")
 }
 
-/// The table that makes a database one of Sentinel's.
-pub const LEASES: &str = "sentinel_leases";
-
 /// What 0.5.0 has in a database, in the order it is created.
-pub const RELATIONS: [&str; 3] = [TOKENS, LEASES, "sentinel_events"];
+pub const RELATIONS: [&str; 3] = [TOKENS, LEASES, EVENTS];
+
+/// What a store asks its catalogue for.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub const MARKS: Marks = Marks { tables: &[LEASES, EVENTS], others: &[TOKENS], columns: &[] };
 
 /// What an examination wants to know of the tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -13,16 +13,18 @@ mod schema;
 mod sql;
 
 use super::port::{
-    Acted, Census, DiagnosticFacts, Events, LeaseAct, LeaseQuery, LeaseStore, Leases, Look, RELATIONS, TOKENS, Typed,
-    Verb, no_sequence, sequence_behind,
+    Acted, Census, DiagnosticFacts, EVENTS, Events, LEASES, LeaseAct, LeaseQuery, LeaseStore, Leases, Look, RELATIONS,
+    TOKENS, Typed, Verb, no_sequence, sequence_behind,
 };
 use super::record::{Lease, LeaseEvent};
+use super::shape::{Shape, Zone};
 use super::why::Lock;
 use rows::{CLOCK, census, clock, each, in_time_order, lease};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
 use sen_model::report::Item;
 use sen_model::time::Timestamp;
+use sen_stores::catalogue::Column;
 use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::encode;
 use sen_stores::postgres::outcome::{Proof, Written};
@@ -70,6 +72,20 @@ impl PostgresLeases {
         }))
     }
 
+    /// Whether a table was missing when the catalogue was last looked at.
+    fn lacks(&self, table: &str) -> bool {
+        self.link.last_seen().is_some_and(|catalogue| catalogue.named(table).is_none())
+    }
+
+    /// Where the leases were missing the catalogue is asked first, because every look in vain leaves lines in the server's
+    /// log, and some look every two seconds.
+    async fn not_in_vain(&self) -> Result<()> {
+        if self.lacks(LEASES) && self.link.catalogue().await?.named(LEASES).is_none() {
+            return Err(self.absent());
+        }
+        Ok(())
+    }
+
     fn no_leases(&self, error: Error) -> Error {
         if error.sqlstate() != Some(UNDEFINED_TABLE) {
             return error;
@@ -78,6 +94,10 @@ impl PostgresLeases {
         if error.to_string().contains(TOKENS) {
             return no_sequence();
         }
+        self.absent()
+    }
+
+    fn absent(&self) -> Error {
         Error::new(ErrorKind::NoSystem, format!("no Sentinel tables (sentinel_leases) in {}", self.link.describe())).with_hint(
             "is this the right database, and does the role's search_path name the schema? `sen init` creates empty tables",
         )
@@ -112,22 +132,17 @@ impl PostgresLeases {
 
     /// Where the record of an act can be kept.
     async fn recording(&self) -> Result<act::Recording> {
-        let rows = self.link.ask(Query::new(&sql::RECORDING, [])).await?;
-        let Some(row) = rows.first() else {
-            return Err(Error::new(ErrorKind::Internal, "an answer is missing"));
-        };
-        let mut cells = Cells::new(row);
-        let (events, metadata, served) = (cells.flag(0), cells.flag(1), cells.flag(2));
-        if served != Some(true) {
+        let catalogue = self.link.catalogue().await?;
+        if catalogue.named(LEASES).is_some_and(|leases| !leases.has("ttl_ms")) {
             return Err(Error::new(
                 ErrorKind::Refused,
                 "these tables are older than sentinel-coordination 0.4.2: reading only",
             ));
         }
-        Ok(match (events, metadata) {
-            (Some(true), Some(true)) => act::Recording::WithNote,
-            (Some(true), _) => act::Recording::WithoutNote,
-            _ => act::Recording::Nowhere,
+        Ok(match catalogue.named(EVENTS) {
+            Some(events) if events.has("metadata") => act::Recording::WithNote,
+            Some(_) => act::Recording::WithoutNote,
+            None => act::Recording::Nowhere,
         })
     }
 }
@@ -139,17 +154,19 @@ impl LeaseStore for PostgresLeases {
     }
 
     async fn look(&self, key: &str, events: u32) -> Result<Look> {
+        self.not_in_vain().await?;
         let limit = i64::from(events);
-        let asks = [
-            Query::new(&CLOCK, []),
-            Query::new(&sql::LOOK, [(&key as _, Type::TEXT)]),
+        let mut asks = vec![Query::new(&CLOCK, []), Query::new(&sql::LOOK, [(&key as _, Type::TEXT)])];
+        if !self.lacks(EVENTS) {
             // Last: before 0.5.0 there is no such table, and the error ends the transaction.
-            Query::new(&sql::EVENTS, [(&key as _, Type::TEXT), (&limit as _, Type::INT8)]),
-        ];
+            asks.push(Query::new(&sql::EVENTS, [(&key as _, Type::TEXT), (&limit as _, Type::INT8)]));
+        }
+        let told = asks.len() == 3;
         let [now, found, events] = each(self.link.snapshot(&asks).await?);
         let now = clock(&now?);
         let lease = found.map_err(|error| self.no_leases(error))?.first().map(lease);
         let events = match events {
+            _ if !told => None,
             Ok(rows) => Some(Events { now, rows: in_time_order(&rows) }),
             Err(error) => self.unread(error)?,
         };
@@ -191,8 +208,7 @@ impl LeaseStore for PostgresLeases {
     }
 
     async fn zoneless(&self) -> Result<bool> {
-        let rows = self.link.ask(Query::new(&sql::ZONELESS, [])).await?;
-        Ok(rows.first().is_some_and(|row| Cells::new(row).flag(0) == Some(true)))
+        Ok(Shape::of(&*self.link.catalogue().await?).lease_zone() == Some(Zone::Naive))
     }
 
     async fn storable(&self, result: &str) -> Result<()> {
@@ -257,15 +273,23 @@ impl LeaseStore for PostgresLeases {
     }
 
     async fn census(&self) -> Result<Census> {
-        let asks = [Query::new(&sql::COLUMNS, []), Query::new(&sql::CENSUS, []), Query::new(&sql::LAST_EVENT, [])];
-        let [columns, groups, last] = each(self.link.snapshot(&asks).await?);
+        self.not_in_vain().await?;
+        let mut asks = vec![Query::new(&sql::SERVER, []), Query::new(&sql::CENSUS, [])];
+        if !self.lacks(EVENTS) {
+            asks.push(Query::new(&sql::LAST_EVENT, []));
+        }
+        let told = asks.len() == 3;
+        // The catalogue is needed for what is said of the answers only, so that it comes along.
+        let both = async { tokio::join!(biased; self.link.catalogue(), self.link.snapshot(&asks)) };
+        let (catalogue, answers) = self.link.together(both).await;
+        let [server, groups, last] = each(answers?);
         let groups = groups.map_err(|error| self.no_leases(error))?;
-        let columns = columns?;
         let last_event = match last {
+            _ if !told => None,
             Ok(rows) => rows.first().and_then(|row| Cells::new(row).time(0)),
             Err(error) => self.unread(error)?,
         };
-        Ok(census(&columns, &groups, last_event))
+        Ok(census(&*catalogue?, &server?, &groups, last_event))
     }
 
     async fn act(&self, act: &LeaseAct, permit: &WritePermit) -> Result<Option<Acted>> {
@@ -332,20 +356,25 @@ impl LeaseStore for PostgresLeases {
     }
 
     async fn diagnostics(&self) -> Result<DiagnosticFacts> {
-        let rows = self.link.ask(Query::new(&sql::OBJECTS, [])).await?;
+        let catalogue = self.link.catalogue().await?;
         let mut diagnostics = DiagnosticFacts::default();
-        if let Ok(rows) = self.link.ask(Query::new(&sql::TOKEN_STATE, [])).await
-            && let Some(row) = rows.first()
+        if RELATIONS.iter().all(|name| catalogue.named(name).is_none()) {
+            return Ok(diagnostics);
+        }
+        // Last: whoever may not read the leases is told the rest.
+        let asks = [Query::new(&sql::OBJECTS, []), Query::new(&sql::TOKEN_STATE, [])];
+        let [rows, state] = each(self.link.snapshot(&asks).await?);
+        let rows = rows?;
+        if let Ok(state) = state
+            && let Some(row) = state.first()
         {
             let mut cells = Cells::new(row);
             (diagnostics.last_token, diagnostics.largest_token) = (cells.int(0), cells.int(1));
             diagnostics.no_sequence = cells.flag(2) == Some(false);
         }
-        for row in &self.link.ask(Query::new(&sql::INSERTABLE, [])).await? {
-            let mut cells = Cells::new(row);
-            let mut text = |at| cells.text(at).unwrap_or_default();
-            let (relation, name) = (text(0), text(1));
-            diagnostics.columns.push((relation, name, cells.flag(2) == Some(true)));
+        for relation in [LEASES, EVENTS].into_iter().filter_map(|name| catalogue.named(name)) {
+            let fact = |column: &Column| (relation.name.clone(), column.name.clone(), column.optional);
+            diagnostics.columns.extend(relation.columns.iter().map(fact));
         }
         for row in &rows {
             let mut cells = Cells::new(row);
@@ -360,9 +389,9 @@ impl LeaseStore for PostgresLeases {
     }
 
     async fn relations(&self) -> Result<Vec<String>> {
-        let wanted = RELATIONS.as_slice();
-        let have = Query::new(&schema::HAVE, [(&wanted as _, Type::TEXT_ARRAY)]);
-        Ok(self.link.ask(have).await?.iter().filter_map(|row| Cells::new(row).text(0)).collect())
+        let catalogue = self.link.catalogue().await?;
+        let there = RELATIONS.iter().filter(|name| catalogue.named(name).is_some());
+        Ok(there.map(|name| (*name).to_owned()).collect())
     }
 
     async fn init(&self, permit: &WritePermit) -> Result<Vec<Item>> {

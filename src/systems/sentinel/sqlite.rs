@@ -16,12 +16,12 @@ mod list;
 mod schema;
 
 use super::port::{
-    Acted, Census, DiagnosticFacts, Events, Group, LEASES, LeaseAct, LeaseChunk, LeaseQuery, LeaseStore, Leases, Look,
-    RELATIONS, TOKENS, Typed,
+    Acted, Census, DiagnosticFacts, EVENTS, Events, Group, LEASES, LeaseAct, LeaseChunk, LeaseQuery, LeaseStore,
+    Leases, Look, RELATIONS, TOKENS, Typed,
 };
 use super::record::LeaseEvent;
-use super::shape::{ColumnFact, Shape};
-use base::{LOOK, event, has, lease, must_have_leases, now};
+use super::shape::Shape;
+use base::{LOOK, event, lease, no_leases, now};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
 use sen_model::report::Item;
@@ -44,15 +44,16 @@ impl SqliteLeases {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let guarded = |db: &mut Connection| {
-            must_have_leases(db)?;
-            work(db)
+        let tables = self.db.tables();
+        let guarded = move |db: &mut Connection| match tables.look(db)?.named(LEASES) {
+            Some(_) => work(db),
+            None => Err(no_leases()),
         };
         self.db.run(guarded).await
     }
 }
 
-const EVENTS: &str = "SELECT id, key, event, occurred_at, fencing_token, owner_id, metadata FROM sentinel_events
+const EVENTS_OF: &str = "SELECT id, key, event, occurred_at, fencing_token, owner_id, metadata FROM sentinel_events
     WHERE key = :key AND (:since IS NULL OR occurred_at >= :since) ORDER BY occurred_at DESC, id DESC LIMIT :limit";
 
 /// Any column can hold a value of any type, and only a number is a time.
@@ -85,7 +86,7 @@ const NAMESPACES: &str = "WITH RECURSIVE step(key, taken) AS (
 
 /// The newest events of a key, in the order of time.
 fn events(db: &Connection, key: &str, since: Option<Timestamp>, limit: Option<i64>) -> Result<Vec<LeaseEvent>> {
-    let mut statement = db.prepare(EVENTS).map_err(error_from)?;
+    let mut statement = db.prepare(EVENTS_OF).map_err(error_from)?;
     let since = since.map(Timestamp::as_micros);
     let bound = named_params! {":key": key, ":since": since, ":limit": limit.unwrap_or(-1)};
     let rows = statement.query_map(bound, |row| Ok(event(row))).map_err(error_from)?;
@@ -108,10 +109,10 @@ impl LeaseStore for SqliteLeases {
     async fn look_all(&self, keys: &[String], limit: u32) -> Result<Vec<Look>> {
         let mut looks = Vec::with_capacity(keys.len());
         for set in keys.chunks(SET) {
-            let set = set.to_vec();
+            let (set, tables) = (set.to_vec(), self.db.tables());
             let more = self.run(move |db| {
                 let snapshot = db.transaction().map_err(error_from)?;
-                let (now, told) = (now(&snapshot)?, has(&snapshot, "sentinel_events")?);
+                let (now, told) = (now(&snapshot)?, tables.look(&snapshot)?.named(EVENTS).is_some());
                 let mut one = snapshot.prepare(LOOK).map_err(error_from)?;
                 set.iter()
                     .map(|key| {
@@ -193,9 +194,10 @@ impl LeaseStore for SqliteLeases {
     }
 
     async fn census(&self) -> Result<Census> {
-        self.run(|db| {
+        let tables = self.db.tables();
+        self.run(move |db| {
             let snapshot = db.transaction().map_err(error_from)?;
-            census(&snapshot)
+            census(&snapshot, Shape::of(&*tables.look(&snapshot)?))
         })
         .await
     }
@@ -206,13 +208,15 @@ impl LeaseStore for SqliteLeases {
     }
 
     async fn diagnostics(&self) -> Result<DiagnosticFacts> {
+        let tables = self.db.tables();
         self.db
-            .run(|db| {
-                if !has(db, LEASES)? {
+            .run(move |db| {
+                let catalogue = tables.look(db)?;
+                if catalogue.named(LEASES).is_none() {
                     return Ok(DiagnosticFacts::default());
                 }
                 let number = |sql| db.query_row(sql, [], |row| row.get(0)).optional().map_err(error_from);
-                let no_sequence = !has(db, TOKENS)?;
+                let no_sequence = catalogue.named(TOKENS).is_none();
                 let last = if no_sequence { None } else { number("SELECT last_value FROM sentinel_token_seq")? };
                 let largest = number("SELECT max(fencing_token) FROM sentinel_leases")?;
                 Ok(DiagnosticFacts {
@@ -226,12 +230,10 @@ impl LeaseStore for SqliteLeases {
     }
 
     async fn relations(&self) -> Result<Vec<String>> {
-        self.db
-            .run(|db| {
-                let there = RELATIONS.into_iter().map(|name| Ok(has(db, name)?.then(|| name.to_owned())));
-                there.filter_map(Result::transpose).collect()
-            })
-            .await
+        let tables = self.db.tables();
+        let catalogue = self.db.run(move |db| tables.look(db)).await?;
+        let there = RELATIONS.iter().filter(|name| catalogue.named(name).is_some());
+        Ok(there.map(|name| (*name).to_owned()).collect())
     }
 
     async fn init(&self, _permit: &WritePermit) -> Result<Vec<Item>> {
@@ -239,24 +241,8 @@ impl LeaseStore for SqliteLeases {
     }
 }
 
-fn census(db: &Connection) -> Result<Census> {
+fn census(db: &Connection, shape: Shape) -> Result<Census> {
     let now = now(db)?;
-    let mut columns = Vec::new();
-    for relation in &RELATIONS[1..] {
-        let mut statement = db.prepare("SELECT name, type FROM pragma_table_info(?1)").map_err(error_from)?;
-        let rows = statement
-            .query_map([relation], |row| {
-                Ok(ColumnFact {
-                    relation: (*relation).to_owned(),
-                    name: row.get(0)?,
-                    type_name: row.get(1)?,
-                    schema: "main".into(),
-                })
-            })
-            .map_err(error_from)?;
-        columns.extend(rows.filter_map(rusqlite::Result::ok));
-    }
-    let shape = Shape { columns };
     let mut statement = db.prepare(CENSUS).map_err(error_from)?;
     let groups = statement
         .query_map(named_params! {":now": now.as_micros()}, |row| {

@@ -4,6 +4,9 @@
 
 use std::collections::BTreeSet;
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use sen_stores::catalogue::{Catalogue, Marks};
+
 /// The tables, in the order they are queried.
 pub const TABLES: [&str; 9] = [
     "executions",
@@ -16,6 +19,13 @@ pub const TABLES: [&str; 9] = [
     "cache",
     "idempotency",
 ];
+
+/// What a store asks its catalogue for. Of `cache` and `idempotency` no rows are shown.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub const MARKS: Marks = {
+    let (shown, others) = TABLES.as_slice().split_at(7);
+    Marks { tables: shown, others, columns: &[] }
+};
 
 /// Columns of `executions` that every version has, and nothing else is likely to have all of.
 pub const EXECUTION_COLUMNS: [&str; 8] =
@@ -41,8 +51,6 @@ pub struct ColumnFact {
     pub table: String,
     /// The column.
     pub name: String,
-    /// The type as the catalogue spells it.
-    pub type_name: String,
 }
 
 /// Which of the two libraries wrote here last, as far as the rows tell.
@@ -82,6 +90,23 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// What the catalogue has of them.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub fn of(catalogue: &Catalogue) -> Self {
+        let mut shape = Self::default();
+        for relation in TABLES.iter().filter_map(|name| catalogue.named(name)) {
+            if relation.name == TABLES[0] {
+                shape.schema = Some(relation.schema.clone().unwrap_or_else(|| "main".into()));
+            }
+            if !relation.readable {
+                shape.unread.insert(relation.name.clone());
+            }
+            let fact = |name: &String| ColumnFact { table: relation.name.clone(), name: name.clone() };
+            shape.columns.extend(relation.columns.iter().map(|column| fact(&column.name)));
+        }
+        shape
+    }
+
     /// Whether a table has a column.
     pub fn has(&self, table: &str, column: &str) -> bool {
         self.columns.iter().any(|fact| fact.table == table && fact.name == column)
@@ -148,7 +173,7 @@ mod tests {
         let columns = tables
             .iter()
             .flat_map(|(table, columns)| columns.iter().map(|name| (*table, *name)))
-            .map(|(table, name)| ColumnFact { table: table.into(), name: name.into(), type_name: "text".into() });
+            .map(|(table, name)| ColumnFact { table: table.into(), name: name.into() });
         Shape { columns: columns.collect(), ..Shape::default() }
     }
 

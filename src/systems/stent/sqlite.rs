@@ -188,7 +188,8 @@ impl ExecutionStore for SqliteExecutions {
     }
 
     async fn shape(&self) -> Result<Shape> {
-        self.db.run(|db| shape(db)).await
+        let tables = self.db.tables();
+        self.db.run(move |db| shape(&tables, db)).await
     }
 
     async fn find(&self, id: &str, progress: i64, _known: bool) -> Result<Look> {

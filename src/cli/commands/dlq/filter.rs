@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use clap::builder::PossibleValuesParser;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::letters::{DeadLetters, LetterFilter};
@@ -113,15 +114,15 @@ pub type DeadLetterSystem<'a> = (&'static str, &'a dyn DeadLetters);
 
 /// Every system here that keeps dead letters, or the one that is named.
 pub async fn dead_letter_systems<'a>(database: &'a Database, only: Option<&str>) -> Result<Vec<DeadLetterSystem<'a>>> {
+    let keeping: Vec<_> =
+        database.systems().filter_map(|system| Some((system, system.letters()?))).collect();
+    let known: Vec<&str> = keeping.iter().map(|(system, _)| system.name()).collect();
+    let wanted: Vec<_> =
+        keeping.iter().copied().filter(|(system, _)| only.is_none_or(|name| name == system.name())).collect();
+    let present = database.together(join_all(wanted.iter().map(|(system, _)| system.present()))).await;
     let mut dead_letter_systems = Vec::new();
-    let mut known = Vec::new();
-    for system in database.systems() {
-        let Some(letters) = system.letters() else { continue };
-        known.push(system.name());
-        if only.is_some_and(|name| name != system.name()) {
-            continue;
-        }
-        if database.seen(system.name(), system.present().await)? == Some(true) {
+    for ((system, letters), present) in wanted.into_iter().zip(present) {
+        if database.seen(system.name(), present)? == Some(true) {
             dead_letter_systems.push((system.name(), letters));
         }
     }

@@ -108,7 +108,7 @@ pub(super) async fn list(link: &Arc<SharedConnection>, model: &Model, query: &Sa
         (&query.error, Type::TEXT),
     ];
     let &SagaQuery { since, until, older_than, limit, payloads, .. } = query;
-    let scope = Scope { since, until, older_than, limit, payloads };
+    let scope = Scope { since, until, older_than, limit, payloads, whole: false };
     let shown = model.state.shown();
     let (now, chunks) = listed(link, &sql, params, scope, move |row| saga(row, &shown)).await?;
     Ok(Sagas { now, chunks })

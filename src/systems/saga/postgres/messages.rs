@@ -186,7 +186,7 @@ pub(super) async fn list(
         (&query.error, Type::TEXT),
     ];
     let &MessageQuery { since, until, older_than, limit, payloads, .. } = query;
-    let scope = Scope { since, until, older_than, limit, payloads };
+    let scope = Scope { since, until, older_than, limit, payloads, whole: query.names_one() };
     let shown = box_.shown();
     let (now, chunks) = listed(link, &sql, params, scope, move |row| message(row, kind, &shown)).await?;
     Ok(Messages { now, chunks })

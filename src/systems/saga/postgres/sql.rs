@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::Stream;
+use futures_util::{Stream, stream};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -38,6 +38,8 @@ pub(super) struct Scope {
     pub older_than: Option<Duration>,
     pub limit: Option<i64>,
     pub payloads: bool,
+    /// Whether few rows match, which are then read in one piece and in one transaction with other queries.
+    pub whole: bool,
 }
 
 /// Rows as they come.
@@ -62,7 +64,14 @@ pub(super) async fn listed<T: Send + 'static>(
         (&scope.limit, Type::INT8),
         (&scope.payloads, Type::BOOL),
     ]);
-    let (now, rows) = link.snapshot_stream(&Query::new(&CLOCK, []), &Query::new(sql, params)).await?;
+    let (first, long) = (Query::new(&CLOCK, []), Query::new(sql, params));
+    if scope.whole {
+        let mut answers = link.snapshot(&[first, long]).await?.into_iter();
+        let mut next = || answers.next().transpose().map(Option::unwrap_or_default);
+        let (now, rows) = (next()?, next()?);
+        return Ok((clock(&now), Box::pin(stream::iter([Ok(rows.iter().map(make).collect())]))));
+    }
+    let (now, rows) = link.snapshot_stream(&first, &long).await?;
     Ok((clock(&now), Box::pin(chunks(rows, make))))
 }
 

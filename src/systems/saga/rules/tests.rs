@@ -21,7 +21,6 @@ fn model(kept: bool) -> Model {
         name: "s".into(),
         fields: names.into_iter().map(field).collect(),
         references: None,
-        sequence: None,
         rows: None,
     };
     let history = (!kept).then(|| table.clone());

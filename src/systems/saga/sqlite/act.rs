@@ -323,15 +323,8 @@ mod tests {
             INSERT INTO outbox VALUES ('aa', NULL, NULL, 'FAILED', 'u', 1, 'n')",
         )
         .unwrap();
-        let outbox = Table {
-            number: 1,
-            schema: None,
-            name: "outbox".into(),
-            fields: Vec::new(),
-            references: None,
-            sequence: None,
-            rows: None,
-        };
+        let outbox =
+            Table { number: 1, schema: None, name: "outbox".into(), fields: Vec::new(), references: None, rows: None };
         let mut written = |status: &str, seen: &str| {
             let seen = SeenMessage { id: "aa".into(), status: status.into(), seen: seen.into() };
             requeue(&mut db, &Models::default(), Mailbox::Out, &outbox, &[seen], "{}").unwrap().done.len()

@@ -2,11 +2,12 @@
 
 use tokio_postgres::Row;
 
-use crate::port::{Census, Group};
+use crate::port::{Census, EVENTS, Group};
 use crate::record::{Lease, LeaseEvent, Status};
-use crate::shape::{ColumnFact, Shape};
+use crate::shape::Shape;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::time::Timestamp;
+use sen_stores::catalogue::Catalogue;
 use sen_stores::postgres::decode::Cells;
 use sen_stores::sql::Sql;
 
@@ -60,28 +61,21 @@ pub(super) fn each<const N: usize, T>(answers: Vec<Result<T>>) -> [Result<T>; N]
     std::array::from_fn(|_| answers.next().unwrap_or_else(missing))
 }
 
-/// What was counted, with the columns, which tell the version and the server.
-pub(super) fn census(columns: &[Row], groups: &[Row], last_event: Option<Timestamp>) -> Census {
+/// What was counted, with what the server says of itself and the columns, which tell the version.
+pub(super) fn census(catalogue: &Catalogue, server: &[Row], groups: &[Row], last_event: Option<Timestamp>) -> Census {
     let mut facts = Vec::new();
-    let mut events = None;
     let mut now = Timestamp::NEG_INFINITY;
-    let mut shape = Shape::default();
-    for row in columns {
+    if let Some(row) = server.first() {
         let mut cells = Cells::new(row);
+        now = cells.time(0).unwrap_or(now);
         let mut text = |at| cells.text(at).unwrap_or_default();
-        let fact = ColumnFact { relation: text(0), name: text(1), type_name: text(2), schema: text(3) };
-        if facts.is_empty() {
-            facts = vec![("server", format!("PostgreSQL {}", text(5))), ("server_time_zone", text(6))];
-            if cells.flag(7) == Some(true) {
-                facts.push(("standby", "yes: reading only".into()));
-            }
+        facts = vec![("server", format!("PostgreSQL {}", text(1))), ("server_time_zone", text(2))];
+        if cells.flag(3) == Some(true) {
+            facts.push(("standby", "yes: reading only".into()));
         }
-        now = cells.time(4).unwrap_or(now);
-        if fact.relation == "sentinel_events" {
-            events = cells.int(8);
-        }
-        shape.columns.push(fact);
     }
+    let shape = Shape::of(catalogue);
+    let events = catalogue.named(EVENTS).and_then(|events| events.rows);
     let groups = groups
         .iter()
         .map(|row| {

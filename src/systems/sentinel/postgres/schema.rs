@@ -54,8 +54,7 @@ static RAISE: Sql = Sql::new(
 );
 
 /// Which of some relations are there.
-pub(super) static HAVE: Sql =
-    Sql::new("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL");
+static HAVE: Sql = Sql::new("SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL");
 
 /// $4 what was created: the catalogue says by which transaction.
 static MADE: Sql = Sql::new(
@@ -96,6 +95,7 @@ pub(super) async fn init(link: &Arc<SharedConnection>, permit: &WritePermit) -> 
     {
         return Err(fail(error).await);
     }
+    link.forget_catalogue();
     let made: Vec<String> =
         RELATIONS.iter().filter(|name| !have.iter().any(|seen| seen == *name)).map(|name| (*name).to_owned()).collect();
     let proof = || Proof::new(MADE.clone()).with(made, Type::TEXT_ARRAY);

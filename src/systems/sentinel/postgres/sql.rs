@@ -124,13 +124,9 @@ pub(super) static NAMESPACES: Sql = Sql::new(
     WHERE position(':' IN key) > 1 AND starts_with(key, $1) LIMIT $2",
 );
 
-pub(super) static COLUMNS: Sql = Sql::new(
-    "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod)::text, n.nspname::text, now(),
-        current_setting('server_version'), current_setting('TimeZone'), pg_is_in_recovery(), greatest(c.reltuples, 0)::int8
-    FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE a.attrelid IN (to_regclass('sentinel_leases'), to_regclass('sentinel_events'))
-        AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum",
-);
+/// The clock, and what the server says of itself.
+pub(super) static SERVER: Sql =
+    Sql::new("SELECT now(), current_setting('server_version'), current_setting('TimeZone'), pg_is_in_recovery()");
 
 pub(super) static CENSUS: Sql = Sql::new(
     "SELECT l.* FROM (SELECT NULL::timestamptz AS hard_expires_at, NULL::int AS ttl_ms) AS absent,
@@ -186,29 +182,7 @@ pub(super) static TOKEN_STATE: Sql = Sql::new(
         (SELECT max(fencing_token)::int8 FROM sentinel_leases), to_regclass('sentinel_token_seq') IS NOT NULL",
 );
 
-/// The columns, and whether a row can be inserted without naming them.
-pub(super) static INSERTABLE: Sql = Sql::new(
-    "SELECT c.relname::text, a.attname::text, NOT a.attnotnull OR a.atthasdef OR a.attidentity <> ''
-    FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
-    WHERE a.attrelid IN (to_regclass('sentinel_leases'), to_regclass('sentinel_events'))
-        AND a.attnum > 0 AND NOT a.attisdropped",
-);
-
-pub(super) static ZONELESS: Sql = Sql::new(
-    "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('sentinel_leases')
-        AND attname = 'lease_expires_at' AND atttypid = 'timestamp'::regtype AND NOT attisdropped)",
-);
-
 pub(super) static STORABLE: Sql = Sql::new("SELECT $1::text::jsonb IS NOT NULL");
-
-/// What decides how an act is written: whether there is an events table, its `metadata`, and the `ttl_ms` of 0.4.2.
-pub(super) static RECORDING: Sql = Sql::new(
-    "SELECT to_regclass('sentinel_events') IS NOT NULL,
-        EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('sentinel_events') AND attname = 'metadata'
-            AND NOT attisdropped),
-        to_regclass('sentinel_leases') IS NULL OR EXISTS (SELECT 1 FROM pg_attribute
-            WHERE attrelid = to_regclass('sentinel_leases') AND attname = 'ttl_ms' AND NOT attisdropped)",
-);
 
 /// Parameters: $1 states, $2 prefix, $3 owner, $4 whether only expired ones, $5 since, $6 since ago, $7 until, $8 until ago,
 /// $9 older than, $10 limit, $11 whether results are wanted, $12 whether only living ones.

@@ -61,8 +61,13 @@ pub(crate) fn must_have_leases(db: &Connection) -> Result<()> {
     if has(db, "sentinel_leases")? {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::NoSystem, "this SQLite file has no Sentinel tables (sentinel_leases)")
-        .with_hint("check the path in DATABASE_URL; `sen init` creates empty tables, `sen demo` a database to try"))
+    Err(no_leases())
+}
+
+/// What a file without leases is said to be.
+pub(crate) fn no_leases() -> Error {
+    Error::new(ErrorKind::NoSystem, "this SQLite file has no Sentinel tables (sentinel_leases)")
+        .with_hint("check the path in DATABASE_URL; `sen init` creates empty tables, `sen demo` a database to try")
 }
 
 /// SQLite columns hold values of any type: what does not fit is said, and the row goes on.

@@ -229,7 +229,7 @@ impl LetterStore for PostgresLetters {
         let again = self.link.again().info().clone();
         let db = Postgres::connect(&again).await.ok()?;
         let records = AtomicBool::new(self.records.load(Ordering::Relaxed));
-        let link = Arc::new(SharedConnection::new(db, None, again));
+        let link = Arc::new(SharedConnection::new(db, None, again, &[]));
         Some(Box::new(Self { link, records, mark: Some(OperationId::fresh()) }))
     }
 

@@ -9,7 +9,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use crate::letters::targets::Places;
 use crate::port;
 use crate::rows::{self, Columns};
-use crate::shape::{ColumnFact, Shape, TABLES};
+use crate::shape::Shape;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
@@ -106,33 +106,9 @@ pub(super) fn absent(link: &SharedConnection, error: Error) -> Error {
     if is_other(&error) { port::absent(link.describe()) } else { error }
 }
 
-static SHAPE: Sql = Sql::new(
-    "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod)::text, n.nspname::text,
-        has_any_column_privilege(c.oid, 'SELECT')
-    FROM unnest($1::text[]) AS wanted (name)
-        JOIN pg_class AS c ON c.oid = to_regclass(wanted.name)
-        JOIN pg_namespace AS n ON n.oid = c.relnamespace
-        JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped",
-);
-
 /// The tables as the catalogue has them.
 pub(super) async fn shape(link: &SharedConnection) -> Result<Shape> {
-    let tables = TABLES.as_slice();
-    let rows = link.ask(Query::new(&SHAPE, [(&tables as _, Type::TEXT_ARRAY)])).await?;
-    let mut shape = Shape::default();
-    for row in &rows {
-        let mut cells = Cells::new(row);
-        let mut text = |at| cells.text(at).unwrap_or_default();
-        let (table, name, type_name, schema) = (text(0), text(1), text(2), text(3));
-        if table == TABLES[0] {
-            shape.schema = Some(schema);
-        }
-        if cells.flag(4) == Some(false) {
-            shape.unread.insert(table.clone());
-        }
-        shape.columns.push(ColumnFact { table, name, type_name });
-    }
-    Ok(shape)
+    Ok(Shape::of(&*link.catalogue().await?))
 }
 
 /// The tables, which are those of this system.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, ToSql, TransactionBehavior, params};
 
-use super::reading::{all, list, one, shape, texts, wall};
+use super::reading::{all, list, one, shape, shape_now, texts, wall};
 use crate::acts::port::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
 use crate::letters::targets::{DeadLetterRef, Places};
 use crate::record::signal_step;
@@ -177,7 +177,7 @@ fn woken(db: &Connection, id: &str, name: &str, payload: &[u8], now: &str) -> Re
 
 /// Keeps the record of an act beside its execution, where such records are kept.
 fn record(db: &Connection, bound: &[&dyn ToSql]) -> Result<()> {
-    if shape(db)?.has_progress() {
+    if shape_now(db)?.has_progress() {
         db.execute(RECORD, bound).map_err(error_from)?;
     }
     Ok(())
@@ -277,10 +277,12 @@ impl ActStore for SqliteActs {
     }
 
     async fn signed(&self, id: &str, mark: &str) -> Result<Option<bool>> {
-        let (id, mark) = (id.to_owned(), mark.to_owned());
-        self.db
-            .run(move |db| shape(db)?.has_progress().then(|| Ok(there(db, SIGNED, params![id, mark])? > 0)).transpose())
-            .await
+        let (id, mark, tables) = (id.to_owned(), mark.to_owned(), self.db.tables());
+        let signed = move |db: &mut Connection| {
+            let shape = shape(&tables, db)?;
+            shape.has_progress().then(|| Ok(there(db, SIGNED, params![id, mark])? > 0)).transpose()
+        };
+        self.db.run(signed).await
     }
 
     async fn old(&self, before: Wall, states: &[String], limit: Option<i64>) -> Result<Vec<Old>> {
@@ -300,7 +302,7 @@ impl ActStore for SqliteActs {
     async fn clean(&self, executions: &[DeadLetterRef], _permit: &WritePermit) -> Result<Places> {
         let executions = executions.to_vec();
         self.writing(move |db| {
-            let shape = shape(db)?;
+            let shape = shape_now(db)?;
             let mut places = Places::default();
             for (place, execution) in executions.iter().enumerate() {
                 if one(db, ENDED, [&execution.id], |cells| cells.wall(0))? != Some(execution.moved_at) {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ToSql, TransactionBehavior, named_params, params};
 
 use super::cells::Cells;
-use super::reading::{all, list, now, one, readable, shape, streamed, task_columns, texts, wall};
+use super::reading::{all, list, now, one, readable, shape, shape_now, streamed, task_columns, texts, wall};
 use crate::cancelled::{cancelled_json, cancelled_pickle};
 use crate::dump::{self, Dump};
 use crate::letters::port::{Batch, Fact, Facts, LetterQuery, LetterStore};
@@ -351,7 +351,7 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Places> {
     let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
     let now = wall(&writing, job.ahead)?;
     let now_text = now.isoformat();
-    let records = shape(&writing)?.has_progress();
+    let records = shape_now(&writing)?.has_progress();
     let mut places = Places::default();
     for (place, wanted) in job.letters.iter().enumerate() {
         let Some(data) = as_seen(&writing, wanted)? else { continue };
@@ -404,7 +404,7 @@ fn taken(error: rusqlite::Error) -> Error {
 
 fn remove(db: &mut Connection, job: &Job) -> Result<Places> {
     let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
-    let records = shape(&writing)?.has_progress();
+    let records = shape_now(&writing)?.has_progress();
     let mut places = Places::default();
     for (place, wanted) in job.letters.iter().enumerate() {
         if as_seen(&writing, wanted)?.is_none() {
@@ -432,9 +432,10 @@ impl LetterStore for SqliteLetters {
     }
 
     async fn ready(&self) -> Result<(Timestamp, bool)> {
+        let tables = self.db.tables();
         self.db
-            .run(|db| {
-                let shape = shape(db)?;
+            .run(move |db| {
+                let shape = shape(&tables, db)?;
                 Ok((now(db)?, shape.present() && shape.has_letters()))
             })
             .await
@@ -486,9 +487,10 @@ impl LetterStore for SqliteLetters {
     async fn around(&self, letters: &[String], ahead: i64, limit: usize) -> Result<Vec<Around>> {
         let letters = list(letters).unwrap_or_default();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let tables = self.db.tables();
         self.db
             .run(move |db| {
-                let shape = shape(db)?;
+                let shape = shape(&tables, db)?;
                 if !(shape.has("idempotency", "key") && shape.has("cache", "expires_at")) {
                     return Ok(Vec::new());
                 }
@@ -506,15 +508,20 @@ impl LetterStore for SqliteLetters {
 
     async fn recorded(&self, tasks: &[String]) -> Result<Vec<String>> {
         let tasks = list(tasks).unwrap_or_default();
+        let all = self.db.tables();
         self.db
-            .run(move |db| if shape(db)?.has_progress() { texts(db, RECORDED, [tasks]) } else { Ok(Vec::new()) })
+            .run(move |db| if shape(&all, db)?.has_progress() { texts(db, RECORDED, [tasks]) } else { Ok(Vec::new()) })
             .await
     }
 
     async fn signed(&self, letters: &[DeadLetterRef], mark: &str) -> Result<Option<Vec<String>>> {
         let pairs: Vec<[&str; 2]> = letters.iter().map(|letter| [letter.id.as_str(), letter.fresh.as_str()]).collect();
         let (pairs, mark) = (serde_json::to_string(&pairs).unwrap_or_default(), mark.to_owned());
-        self.db.run(move |db| shape(db)?.has_progress().then(|| texts(db, SIGNED, [pairs, mark])).transpose()).await
+        let tables = self.db.tables();
+        let signed = move |db: &mut Connection| {
+            shape(&tables, db)?.has_progress().then(|| texts(db, SIGNED, [pairs, mark])).transpose()
+        };
+        self.db.run(signed).await
     }
 
     async fn twins(&self) -> Result<Vec<(String, String)>> {

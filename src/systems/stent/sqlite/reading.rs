@@ -9,11 +9,11 @@ use tokio::sync::mpsc;
 use super::cells::Cells;
 use crate::port::{Chunks, absent};
 use crate::rows;
-use crate::shape::{ColumnFact, Shape, TABLES};
+use crate::shape::Shape;
 use sen_model::error::Result;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
-use sen_stores::sqlite::{Sqlite, error_from};
+use sen_stores::sqlite::{Sqlite, Tables, error_from};
 
 /// The columns of an execution, with the given expressions for its payloads: see `rows::execution`.
 macro_rules! execution_columns {
@@ -59,17 +59,13 @@ pub(crate) fn now(db: &Connection) -> Result<Timestamp> {
 }
 
 /// The tables as they are.
-pub(super) fn shape(db: &Connection) -> Result<Shape> {
-    let mut shape = Shape { schema: Some("main".into()), ..Shape::default() };
-    let mut statement = db.prepare("SELECT name, type FROM pragma_table_info(?1)").map_err(error_from)?;
-    for table in TABLES {
-        let rows = statement
-            .query_map([table], |row| Ok(ColumnFact { table: table.into(), name: row.get(0)?, type_name: row.get(1)? }))
-            .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
-            .map_err(error_from)?;
-        shape.columns.extend(rows);
-    }
-    Ok(shape)
+pub(super) fn shape(tables: &Tables, db: &Connection) -> Result<Shape> {
+    Ok(Shape::of(&*tables.look(db)?))
+}
+
+/// The same within a transaction that writes: nobody changes them until its end.
+pub(super) fn shape_now(db: &Connection) -> Result<Shape> {
+    shape(&Tables::default(), db)
 }
 
 /// What the workers' clock shows now.
@@ -133,10 +129,10 @@ fn looking<T>(
     db: &Sqlite,
     work: impl FnOnce(&Connection, Shape, Timestamp) -> Result<T> + Send + 'static,
 ) -> impl FnOnce(&mut Connection) -> Result<T> + Send + 'static {
-    let description = db.describe().to_owned();
+    let (description, tables) = (db.describe().to_owned(), db.tables());
     move |db| {
         let snapshot = db.transaction().map_err(error_from)?;
-        let shape = shape(&snapshot)?;
+        let shape = shape(&tables, &snapshot)?;
         if !shape.present() {
             return Err(absent(&description));
         }
