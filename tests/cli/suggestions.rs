@@ -28,7 +28,10 @@ const SCREENS: [&[&str]; 17] = [
     &["history", "payments:order-7729"],
     &["reconcile", "payments:order-7731", "--dry-run"],
 ];
-const OF_EACH: [(&[&str], &str, &[&[&str]]); 7] = [
+/// The words that list things, the field with their ids, and the words that are asked of each.
+type OfEach = (&'static [&'static str], &'static str, &'static [&'static [&'static str]]);
+
+const OF_EACH: [OfEach; 7] = [
     (&["list"], "key", &[&["inspect"], &["why"]]),
     (&["dlq", "list"], "id", &[&["dlq", "show"], &["why"]]),
     (&["exec", "list"], "id", &[&["exec", "show"], &["why"]]),

@@ -132,7 +132,7 @@ fn a_journal_that_was_cut_is_gone_on_with() {
     let whole = std::fs::read_to_string(&journal).unwrap();
     let settled = whole.find("{\"settled\"").unwrap();
     // In the middle of its first outcome; and with bytes behind it that are no text.
-    for cut in [whole[..settled + 20].as_bytes().to_vec(), [&whole.as_bytes()[..settled], b"\xff\xfe\n"].concat()] {
+    for cut in [whole.as_bytes()[..settled + 20].to_vec(), [&whole.as_bytes()[..settled], b"\xff\xfe\n"].concat()] {
         std::fs::write(&journal, cut).unwrap();
         let (id, state) = machine.only();
         assert_eq!(state, "interrupted");

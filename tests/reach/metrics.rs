@@ -72,6 +72,7 @@ fn yaml(text: &str) -> Value {
 fn alert_rules_name_only_what_is_printed() {
     let (printed, rules) = (printed(), yaml(&shipped("metrics/alerts.yaml")));
     let mut names = BTreeSet::new();
+    let labels = Regex::new(r"\$labels\.(\w+)").unwrap();
     for rule in rules["groups"][0]["rules"].as_array().unwrap() {
         let name = rule["alert"].as_str().unwrap();
         assert!(names.insert(name.to_owned()), "{name} is there twice");
@@ -81,7 +82,7 @@ fn alert_rules_name_only_what_is_printed() {
         let said = format!("{} {}", rule["annotations"]["summary"], rule["annotations"]["description"]);
         assert!(!said.contains("null"), "{name}: {said}");
         // What an alert says of itself is a label that its expression leaves.
-        for label in Regex::new(r"\$labels\.(\w+)").unwrap().captures_iter(&said) {
+        for label in labels.captures_iter(&said) {
             let metric = printed.iter().find(|(metric, _)| expression.contains(metric.as_str()));
             assert!(metric.is_some_and(|(_, labels)| labels.contains_key(&label[1])), "{name}: {}", &label[0]);
         }
@@ -93,12 +94,13 @@ fn alert_rules_name_only_what_is_printed() {
 fn the_dashboard_names_only_what_is_printed() {
     let (printed, dashboard) = (printed(), serde_json::from_str::<Value>(&shipped("metrics/dashboard.json")).unwrap());
     let mut used = BTreeSet::new();
+    let labels = Regex::new(r"\{\{(\w+)\}\}").unwrap();
     for panel in dashboard["panels"].as_array().unwrap() {
         for target in panel["targets"].as_array().unwrap() {
             let expression = target["expr"].as_str().unwrap();
             assert_eq!(strange(expression, &printed), Vec::<String>::new(), "{}", panel["title"]);
             used.extend(printed.keys().filter(|metric| expression.contains(metric.as_str())).cloned());
-            for label in Regex::new(r"\{\{(\w+)\}\}").unwrap().captures_iter(target["legendFormat"].as_str().unwrap()) {
+            for label in labels.captures_iter(target["legendFormat"].as_str().unwrap()) {
                 assert!(expression.contains(&label[1]), "{}: {}", panel["title"], &label[0]);
             }
         }

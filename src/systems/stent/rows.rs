@@ -2,7 +2,9 @@
 
 use sen_model::time::wall::Wall;
 
-use crate::letters::port::{Death, Fact};
+#[cfg(feature = "postgres")]
+use crate::letters::port::Death;
+use crate::letters::port::Fact;
 use crate::letters::rules::ReplayFacts;
 use crate::letters::steps::Around;
 use crate::port::{Activity, Group, Listed, Orphans, Passed, Step, TaskGroup, Worker};
@@ -162,6 +164,7 @@ pub(crate) fn custom_state(cells: Cells<'_>) -> (String, Option<Vec<u8>>) {
     (text(cells, 0), cells.bytes(1))
 }
 
+#[cfg(feature = "sqlite")]
 /// A name and how many there are of it.
 pub(crate) fn counted(cells: Cells<'_>) -> (String, i64) {
     (text(cells, 0), count(cells, 1))
@@ -190,6 +193,7 @@ pub(crate) fn fact(cells: Cells<'_>) -> Fact {
     }
 }
 
+#[cfg(feature = "postgres")]
 /// What makes a dead letter one of a group.
 pub(crate) fn death(cells: Cells<'_>) -> Death {
     Death {
@@ -261,6 +265,8 @@ pub(crate) fn group(cells: Cells<'_>) -> Group {
     group_at(cells, 0)
 }
 
+// SQLite counts what has ended with statements of their own.
+#[cfg_attr(not(feature = "postgres"), allow(dead_code))]
 /// Executions, counted.
 pub(crate) struct ExecutionCount {
     /// Which of them; what the numbers mean is the statement's affair.
