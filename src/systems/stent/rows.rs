@@ -265,8 +265,7 @@ pub(crate) fn group(cells: Cells<'_>) -> Group {
     group_at(cells, 0)
 }
 
-// SQLite counts what has ended with statements of their own.
-#[cfg_attr(not(feature = "postgres"), allow(dead_code))]
+#[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only the statements of PostgreSQL count them"))]
 /// Executions, counted.
 pub(crate) struct ExecutionCount {
     /// Which of them; what the numbers mean is the statement's affair.
