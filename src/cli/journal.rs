@@ -97,7 +97,7 @@ impl Journal {
         }
         if file.metadata().map_err(failed)?.len() != entry.length {
             let message = "somebody has gone on with this operation meanwhile; nothing was written";
-            return Err(Error::new(ErrorKind::Changed, message).with_hint("sen op show tells what is left"));
+            return Err(Error::new(ErrorKind::Changed, message).with_hint("sen op list   # how it stands now"));
         }
         let mut journal = Self { file: BufWriter::new(file), failed: None };
         // The last line can be cut.

@@ -255,7 +255,7 @@ fn what_changes_between_look_and_write_is_left_alone() {
         database.psql("DELETE FROM sentinel_leases WHERE key = 'k'");
         let changed = stored(&database);
         proxy.stall(false);
-        assert_item(&running.finish().expect_code(4), "missing", "gone");
+        assert_item(&running.finish().expect_code(4), "missing", "no longer exists");
         assert_eq!(stored(&database), changed);
     }
 }

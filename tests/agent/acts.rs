@@ -46,7 +46,7 @@ fn cancel_as_the_controller_does() {
     place.run(&["agent", "cancel", "task_8a1357ed5225", "--read-only"], 7);
     place.run(&["agent", "cancel", "task_8a1357ed5225", "task_6bc11b68e30d"], 7);
     place.run(&["agent", "cancel", "task_8a1357ed5225", "--expect", "2", "--yes"], 5);
-    let both = place.json(&["agent", "cancel", "task_8a1357ed5225", "nope", "--dry-run", "--expect", "1"], 4);
+    let both = place.json(&["agent", "cancel", "task_8a1357ed5225", "nope", "--dry-run", "--expect", "1"], 3);
     let plan = &both["plan"]["header"]["plan"];
     assert_eq!((&plan["summary"], &plan["targets"]), (&"cancel 1 agent task".into(), &1.into()), "{both}");
     assert_eq!(place.everything(), before);

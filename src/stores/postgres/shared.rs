@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 
 use super::Postgres;
 use super::again::Again;
+use super::deadline;
 use super::catalogue::{Wanted, catalogue};
 use super::decode::Cells;
 use super::read::{Frame, Query, Streamed};
@@ -183,7 +184,13 @@ impl SharedConnection {
             ends: part == Part::Alone,
             tables: if part == Part::Further { None } else { self.untold() },
         };
-        Ok((part, self.noted(db.snapshot(asks, limit, frame).await)?))
+        // Of several that wait for a silent server one gives the connection up, and all of them say why it is gone.
+        let gone = |error: Error| match deadline::patience(limit) {
+            Some(patience) if error.kind() == ErrorKind::Disconnected && db.was_silent() => deadline::silent(patience),
+            _ => error,
+        };
+        let answers = self.noted(db.snapshot(asks, limit, frame).await.map_err(gone))?;
+        Ok((part, answers.into_iter().map(|answer| answer.map_err(gone)).collect()))
     }
 
     /// All `asks` in one snapshot under this link's limit, with what others ask at the same time ([`Self::together`]).
