@@ -66,9 +66,20 @@ fn a_server_that_falls_silent_ends_every_reading_command() {
         let mut first = Some(running);
         let output = let_in(&words.join(" "), |limit| first.take().unwrap_or_else(|| begin(words, limit)).finish());
         let words = words.join(" ");
-        assert_eq!(output.code, code, "{words}: {}{}", output.stdout, output.stderr);
-        let told = output.stdout + &output.stderr;
-        assert!(told.contains("has not answered for ") || told.contains("did not answer"), "{words}: {told}");
+        // Where only the look at the catalogue was lost it is asked again, on a connection that answers: there are leases alone.
+        let again = match words.as_str() {
+            "doctor" => Some((0, "database:")),
+            "stats" => Some((2, "no Stent or Senpuki tables")),
+            "dlq list" => Some((2, "no system that keeps dead letters")),
+            _ => None,
+        };
+        let told = format!("{}{}", output.stdout, output.stderr);
+        if let Some((code, says)) = again.filter(|(code, _)| *code == output.code) {
+            assert!(told.contains(says), "{words}, {code}: {told}");
+        } else {
+            assert_eq!(output.code, code, "{words}: {told}");
+            assert!(told.contains("has not answered for ") || told.contains("did not answer"), "{words}: {told}");
+        }
     }
 }
 

@@ -366,7 +366,7 @@ fn older(environment: &Environment, place: &Place<'_>, version: &str) {
     // A letter whose task is gone is still found.
     let shown = place.json(&["inspect", "orphan-1"]);
     assert_eq!(shown["subject"], "stent:dead_letter:orphan-1");
-    assert!(shown["verdict"]["evidence"].to_string().contains("gone"), "{shown:#}");
+    assert!(shown["verdict"]["evidence"].to_string().contains("no longer exists"), "{shown:#}");
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn executions_that_were_cancelled_signalled_or_removed() {
             .plant(&place);
         }
         place.sql("DELETE FROM dead_tasks");
-        let report = resumed(&place.url(), &["exec", "cancel", "e-a"], &[]);
+        let report = resumed(&place.url(), &["exec", "cancel", "e-a", "--yes"], &[]);
         assert_eq!(results(&report, "already_done", OWN), 1, "{report}");
         let report = resumed(&place.url(), &["exec", "signal", "e-b", "go", "1"], &[]);
         assert_eq!(results(&report, "already_done", OWN), 1, "{report}");

@@ -254,7 +254,7 @@ fn bulk_acts_say_what_they_would_do_and_are_on_record() {
     // What is refused is not announced: the same number is shown, expected and planned.
     let failed = place.start("o-3", "order-once", json!({"charge": "fail"}));
     let both = ["saga", "retry", &failed, &id];
-    let dry = place.act(&[&both[..], &["--dry-run"]].concat(), 5).json();
+    let dry = place.act(&[&both[..], &["--dry-run"]].concat(), 3).json();
     assert_eq!(
         (&dry["plan"]["header"]["plan"]["summary"], &dry["planned"]),
         (&"retry 1 saga".into(), &1.into()),

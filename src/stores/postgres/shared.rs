@@ -11,8 +11,8 @@ use tokio_postgres::Row;
 
 use super::Postgres;
 use super::again::Again;
-use super::deadline;
 use super::catalogue::{Wanted, catalogue};
+use super::deadline;
 use super::decode::Cells;
 use super::read::{Frame, Query, Streamed};
 use super::turn::{Part, Turn};

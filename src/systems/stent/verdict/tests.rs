@@ -224,7 +224,7 @@ fn a_waiter_is_woken_by_the_command_told() {
         consumed_at: None,
     }];
     let verdict = judge(&look, NOW, &Zone::utc());
-    assert_eq!(verdict.next[0].command, "sen exec signal e1 'go now' JSON");
+    assert_eq!(verdict.next[0].command, "sen exec signal e1 'go now' ‹json›");
     assert!(verdict.evidence.iter().any(|line| line.contains("\"other\" was sent")));
 }
 
