@@ -169,9 +169,9 @@ pub fn what_happened(session: &Session, evidence: &[String]) -> Result<Knowledge
     session.say(evidence);
     let choices = [
         "Leave it as it is",
-        "It completed: store the result, later callers get it without running",
-        "It never happened: reset it, the next caller runs it (the first may still finish its effect)",
-        "Not known yet: take it over so that a late worker cannot settle it, decide later",
+        "It completed: store the result for later callers",
+        "It never happened: reset it, the next caller runs it (may act twice)",
+        "Not known yet: take it over, decide later",
     ];
     let left = || Error::new(ErrorKind::Refused, "left as it is; nothing was written");
     match Select::new().with_prompt("What really happened").items(choices).default(0).interact_opt() {

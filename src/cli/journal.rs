@@ -89,14 +89,14 @@ impl Journal {
         let file = std::fs::OpenOptions::new().append(true).open(&entry.path).map_err(failed)?;
         let start = std::time::Instant::now();
         while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            // Somebody who only reads it has it for a moment.
+            // A process that only reads it holds the lock for a moment.
             if start.elapsed() > READING {
                 return Err(Error::new(ErrorKind::Changed, "this operation is running at this moment"));
             }
             std::thread::sleep(READING / 50);
         }
         if file.metadata().map_err(failed)?.len() != entry.length {
-            let message = "somebody has gone on with this operation meanwhile; nothing was written";
+            let message = "another process has resumed this operation meanwhile; nothing was written";
             return Err(Error::new(ErrorKind::Changed, message).with_hint("sen op list   # how it stands now"));
         }
         let mut journal = Self { file: BufWriter::new(file), failed: None };
@@ -146,7 +146,7 @@ impl Journal {
     }
 }
 
-/// How long somebody who only reads a journal may have it.
+/// How long a process that only reads a journal may hold its lock.
 const READING: Duration = Duration::from_secs(1);
 
 /// Refuses a plan that was applied from here before.
@@ -164,7 +164,7 @@ pub fn must_be_new(operation: OperationId) -> Result<()> {
 /// Why a plan is not applied a second time.
 fn applied_before(operation: &str) -> Error {
     Error::new(ErrorKind::Refused, format!("the plan {operation} was applied before; a plan is applied once"))
-        .with_hint(format!("sen op show {operation}   # what became of it; sen op resume goes on where it was stopped"))
+        .with_hint(format!("sen op show {operation}   # what became of it; sen op resume applies what is left"))
 }
 
 /// Tells an observer and the journal.

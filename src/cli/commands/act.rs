@@ -51,11 +51,11 @@ pub struct ActionOptions {
     #[arg(long)]
     pub fail_if_empty: bool,
 
-    /// Write the plan to this new file and do nothing: for review, and for `sen apply`
+    /// Write the plan to this new file and do nothing else: for review, and for `sen apply`
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run", value_hint = clap::ValueHint::FilePath)]
     pub plan_out: Option<PathBuf>,
 
-    /// How long the plan may be applied [default: 24h]
+    /// How long the plan is valid [default: 24h]
     #[arg(long, value_name = "SPAN", requires = "plan_out", value_parser = span)]
     pub plan_expires: Option<Duration>,
 

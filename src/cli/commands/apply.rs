@@ -70,7 +70,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     {
         let age = humane(Timestamp::here().micros_since(expires));
         return Err(Error::new(ErrorKind::Refused, format!("the plan expired {age} ago; nothing was written"))
-            .with_hint("make it again: what it saw may be long gone (--plan-expires sets how long a plan holds)"));
+            .with_hint("make it again: what it saw may be long gone (--plan-expires sets how long a plan is valid)"));
     }
     let options = ActionOptions {
         dry_run: args.dry_run,

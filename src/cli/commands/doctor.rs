@@ -15,7 +15,7 @@ use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
 /// Looks only. What could be done about a finding is printed as a command or as SQL; sen never runs it.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  sen doctor\n  sen doctor --check || page-somebody\n  sen doctor -o json | jq '.checks[] | select(.severity != \"ok\")'"
+    after_help = "Examples:\n  sen doctor\n  sen doctor --check || page-the-on-call\n  sen doctor -o json | jq '.checks[] | select(.severity != \"ok\")'"
 )]
 pub struct Args {
     /// End with exit code 10 when something is worth a warning

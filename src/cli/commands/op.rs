@@ -1,4 +1,4 @@
-//! `sen op`: what was done from here, and going on with what was stopped.
+//! `sen op`: what was done from here, and resuming what was stopped.
 
 use clap::Subcommand;
 use futures_util::stream;
@@ -60,12 +60,12 @@ struct ListArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  sen op show 0f3c\n  sen op show 0f3c -o json | jq '.results[] | select(.outcome != \"applied\")'")]
 struct ShowArgs {
-    /// The operation's id, or as much of its beginning as no other has
+    /// The operation's id, or a unique prefix of it
     #[arg(value_name = "OP")]
     id: String,
 }
 
-/// Go on with an operation where it was stopped
+/// Resume an operation that was stopped
 ///
 /// What was not begun, and what failed, is taken up again with the same operation id. Every target is still guarded by what
 /// the plan saw, so nothing is done twice: what the operation itself changed just before it was stopped is told as already done
@@ -73,7 +73,7 @@ struct ShowArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  sen op resume 0f3c --dry-run\n  sen op resume 0f3c --yes")]
 struct ResumeArgs {
-    /// The operation's id, or as much of its beginning as no other has
+    /// The operation's id, or a unique prefix of it
     #[arg(value_name = "OP")]
     id: String,
 
@@ -177,7 +177,7 @@ fn show(entry: &Entry) -> CommandOutput {
         }
     }
     if !entry.open_places().is_empty() && entry.state != State::Running {
-        let next = NextCommand::new(&["sen", "op", "resume"], "go on where it was stopped").id(&id);
+        let next = NextCommand::new(&["sen", "op", "resume"], "apply what is left").id(&id);
         blocks.push(Block::Next(vec![next]));
     }
     fields.push(("results", objects(RESULTS, &rows)));

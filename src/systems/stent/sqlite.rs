@@ -9,6 +9,7 @@ mod census;
 pub mod letters;
 mod list;
 pub(crate) mod reading;
+mod statements;
 
 use std::sync::Arc;
 use std::time::Duration;
