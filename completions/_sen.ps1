@@ -51,6 +51,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('watch', 'watch', [CompletionResultType]::ParameterValue, 'Watch what needs attention, counts, running work and dead letters, live')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show everything known of a key or id, with a verdict and the next command')
             [CompletionResult]::new('why', 'why', [CompletionResultType]::ParameterValue, 'Tell why a key or id is as it is, across all systems, and what to type next')
+            [CompletionResult]::new('timeline', 'timeline', [CompletionResultType]::ParameterValue, 'Show what happened to a key or id and to everything related to it, in one order of time')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List leases')
             [CompletionResult]::new('history', 'history', [CompletionResultType]::ParameterValue, 'Show what happened to a key: its newest events, in time order')
             [CompletionResult]::new('reconcile', 'reconcile', [CompletionResultType]::ParameterValue, 'Settle an uncertain execution: take it over and record the outcome')
@@ -195,6 +196,39 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
+        'sen;timeline' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Put this namespace before the key, as the library does')
+            [CompletionResult]::new('--namespace', '--namespace', [CompletionResultType]::ParameterName, 'Put this namespace before the key, as the library does')
+            [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'Only what happened at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago')
+            [CompletionResult]::new('--until', '--until', [CompletionResultType]::ParameterName, 'Only what happened before this')
+            [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'Maximum number of entries, the newest (0 = unlimited)')
+            [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string')
+            [CompletionResult]::new('--redis-url', '--redis-url', [CompletionResultType]::ParameterName, 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH, redis+sentinel://…')
+            [CompletionResult]::new('--password-command', '--password-command', [CompletionResultType]::ParameterName, 'Program that prints the database''s password, run for each connection (SEN_PASSWORD_COMMAND)')
+            [CompletionResult]::new('--redis-password-command', '--redis-password-command', [CompletionResultType]::ParameterName, 'The same for the Redis of --redis-url or SEN_REDIS_URL (SEN_REDIS_PASSWORD_COMMAND)')
+            [CompletionResult]::new('--env-file', '--env-file', [CompletionResultType]::ParameterName, 'Read settings from this file instead of the nearest .env')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'How to print what is found')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'How to print what is found')
+            [CompletionResult]::new('--fields', '--fields', [CompletionResultType]::ParameterName, 'Print only these fields, in this order')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
+            [CompletionResult]::new('--on-report', '--on-report', [CompletionResultType]::ParameterName, 'Program that gets the report of every act as JSON on its standard input (SEN_HOOK)')
+            [CompletionResult]::new('--watch', '--watch', [CompletionResultType]::ParameterName, 'Show it again and again, every 2s or as often as SPAN says; for commands that list or show')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Time limit: of one answer of the database (30s if not given; of a streamed list, until more comes), of `wait` as a whole')
+            [CompletionResult]::new('--connect-retry', '--connect-retry', [CompletionResultType]::ParameterName, 'Keep trying to connect for so long, writing commands to a primary (SEN_CONNECT_RETRY, else not at all)')
+            [CompletionResult]::new('--worker-timezone', '--worker-timezone', [CompletionResultType]::ParameterName, 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)')
+            [CompletionResult]::new('--fail-if-empty', '--fail-if-empty', [CompletionResultType]::ParameterName, 'End with exit code 4 when nothing happened in that time')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print data and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print data and errors only')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say on stderr what was connected to, and how')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say on stderr what was connected to, and how')
+            [CompletionResult]::new('--no-input', '--no-input', [CompletionResultType]::ParameterName, 'Never ask; fail where an answer would be needed')
+            [CompletionResult]::new('--no-pager', '--no-pager', [CompletionResultType]::ParameterName, 'Never page long output')
+            [CompletionResult]::new('--read-only', '--read-only', [CompletionResultType]::ParameterName, 'Refuse every command that writes')
+            [CompletionResult]::new('--reveal', '--reveal', [CompletionResultType]::ParameterName, 'Show values under secret-looking names instead of ***')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
         'sen;list' {
             [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Only in these states')
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Only keys of this namespace')
@@ -238,6 +272,8 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
         'sen;history' {
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Put this namespace before the key, as the library does')
             [CompletionResult]::new('--namespace', '--namespace', [CompletionResultType]::ParameterName, 'Put this namespace before the key, as the library does')
+            [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'Only what happened at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago')
+            [CompletionResult]::new('--until', '--until', [CompletionResultType]::ParameterName, 'Only what happened before this')
             [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'Maximum number of events, the newest (0 = unlimited)')
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string')
             [CompletionResult]::new('--redis-url', '--redis-url', [CompletionResultType]::ParameterName, 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH, redis+sentinel://…')
@@ -1761,6 +1797,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
         }
         'sen;stats' {
             [CompletionResult]::new('--window', '--window', [CompletionResultType]::ParameterName, 'Count what ended within this span before now')
+            [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'The same as a time: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago')
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string')
             [CompletionResult]::new('--redis-url', '--redis-url', [CompletionResultType]::ParameterName, 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH, redis+sentinel://…')
             [CompletionResult]::new('--password-command', '--password-command', [CompletionResultType]::ParameterName, 'Program that prints the database''s password, run for each connection (SEN_PASSWORD_COMMAND)')
@@ -2119,6 +2156,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
         }
         'sen;agent;stats' {
             [CompletionResult]::new('--window', '--window', [CompletionResultType]::ParameterName, 'Count what ended within this span before now')
+            [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'The same as a time: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago')
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string')
             [CompletionResult]::new('--redis-url', '--redis-url', [CompletionResultType]::ParameterName, 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH, redis+sentinel://…')
             [CompletionResult]::new('--password-command', '--password-command', [CompletionResultType]::ParameterName, 'Program that prints the database''s password, run for each connection (SEN_PASSWORD_COMMAND)')
@@ -2203,6 +2241,8 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;agent;events' {
+            [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'Only what happened at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago')
+            [CompletionResult]::new('--until', '--until', [CompletionResultType]::ParameterName, 'Only what happened before this')
             [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'Maximum number of events, the newest (0 = unlimited)')
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string')
             [CompletionResult]::new('--redis-url', '--redis-url', [CompletionResultType]::ParameterName, 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH, redis+sentinel://…')

@@ -48,6 +48,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand watch 'Watch what needs attention, counts, running work and dead letters, live'
             cand inspect 'Show everything known of a key or id, with a verdict and the next command'
             cand why 'Tell why a key or id is as it is, across all systems, and what to type next'
+            cand timeline 'Show what happened to a key or id and to everything related to it, in one order of time'
             cand list 'List leases'
             cand history 'Show what happened to a key: its newest events, in time order'
             cand reconcile 'Settle an uncertain execution: take it over and record the outcome'
@@ -187,6 +188,38 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
+        &'sen;timeline'= {
+            cand -n 'Put this namespace before the key, as the library does'
+            cand --namespace 'Put this namespace before the key, as the library does'
+            cand --since 'Only what happened at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago'
+            cand --until 'Only what happened before this'
+            cand --limit 'Maximum number of entries, the newest (0 = unlimited)'
+            cand --database-url 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string'
+            cand --redis-url 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH, redis+sentinel://…'
+            cand --password-command 'Program that prints the database''s password, run for each connection (SEN_PASSWORD_COMMAND)'
+            cand --redis-password-command 'The same for the Redis of --redis-url or SEN_REDIS_URL (SEN_REDIS_PASSWORD_COMMAND)'
+            cand --env-file 'Read settings from this file instead of the nearest .env'
+            cand -o 'How to print what is found'
+            cand --output 'How to print what is found'
+            cand --fields 'Print only these fields, in this order'
+            cand --color 'When to use colour'
+            cand --on-report 'Program that gets the report of every act as JSON on its standard input (SEN_HOOK)'
+            cand --watch 'Show it again and again, every 2s or as often as SPAN says; for commands that list or show'
+            cand --timeout 'Time limit: of one answer of the database (30s if not given; of a streamed list, until more comes), of `wait` as a whole'
+            cand --connect-retry 'Keep trying to connect for so long, writing commands to a primary (SEN_CONNECT_RETRY, else not at all)'
+            cand --worker-timezone 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)'
+            cand --fail-if-empty 'End with exit code 4 when nothing happened in that time'
+            cand -q 'Print data and errors only'
+            cand --quiet 'Print data and errors only'
+            cand -v 'Say on stderr what was connected to, and how'
+            cand --verbose 'Say on stderr what was connected to, and how'
+            cand --no-input 'Never ask; fail where an answer would be needed'
+            cand --no-pager 'Never page long output'
+            cand --read-only 'Refuse every command that writes'
+            cand --reveal 'Show values under secret-looking names instead of ***'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
         &'sen;list'= {
             cand --state 'Only in these states'
             cand -n 'Only keys of this namespace'
@@ -229,6 +262,8 @@ set edit:completion:arg-completer[sen] = {|@words|
         &'sen;history'= {
             cand -n 'Put this namespace before the key, as the library does'
             cand --namespace 'Put this namespace before the key, as the library does'
+            cand --since 'Only what happened at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago'
+            cand --until 'Only what happened before this'
             cand --limit 'Maximum number of events, the newest (0 = unlimited)'
             cand --database-url 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string'
             cand --redis-url 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH, redis+sentinel://…'
@@ -1712,6 +1747,7 @@ set edit:completion:arg-completer[sen] = {|@words|
         }
         &'sen;stats'= {
             cand --window 'Count what ended within this span before now'
+            cand --since 'The same as a time: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago'
             cand --database-url 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string'
             cand --redis-url 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH, redis+sentinel://…'
             cand --password-command 'Program that prints the database''s password, run for each connection (SEN_PASSWORD_COMMAND)'
@@ -2060,6 +2096,7 @@ set edit:completion:arg-completer[sen] = {|@words|
         }
         &'sen;agent;stats'= {
             cand --window 'Count what ended within this span before now'
+            cand --since 'The same as a time: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago'
             cand --database-url 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string'
             cand --redis-url 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH, redis+sentinel://…'
             cand --password-command 'Program that prints the database''s password, run for each connection (SEN_PASSWORD_COMMAND)'
@@ -2141,6 +2178,8 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'sen;agent;events'= {
+            cand --since 'Only what happened at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago'
+            cand --until 'Only what happened before this'
             cand --limit 'Maximum number of events, the newest (0 = unlimited)'
             cand --database-url 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string'
             cand --redis-url 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH, redis+sentinel://…'

@@ -8,8 +8,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sen_core::error::Error;
 use sen_core::model::listing::{Choice, Page, Period};
 use sen_core::stores::url::redact;
-use sen_core::time::When;
 use sen_core::time::wall::Zone;
+use sen_core::time::{Timestamp, When};
 
 use crate::output::Format;
 use crate::screen::terminal::ColorChoice;
@@ -127,6 +127,60 @@ pub struct Changed {
     /// Only those changed before this
     #[arg(long, value_parser = when, value_name = "TIME")]
     pub until: Option<When>,
+}
+
+/// When something happened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Args)]
+pub struct Happened {
+    /// Only what happened at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago
+    #[arg(long, value_parser = when, value_name = "TIME")]
+    pub since: Option<When>,
+
+    /// Only what happened before this
+    #[arg(long, value_parser = when, value_name = "TIME")]
+    pub until: Option<When>,
+}
+
+impl Happened {
+    /// Whether any time will do.
+    pub const fn is_any(self) -> bool {
+        self.since.is_none() && self.until.is_none()
+    }
+
+    /// Whether something of this time is meant, by the database's clock.
+    pub fn holds(self, at: Timestamp, now: Timestamp) -> bool {
+        self.since.is_none_or(|since| at >= since.resolve(now))
+            && self.until.is_none_or(|until| at < until.resolve(now))
+    }
+}
+
+/// The window that is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Args)]
+pub struct Window {
+    /// Count what ended within this span before now
+    #[arg(long, default_value = "1h", value_parser = span, value_name = "SPAN")]
+    pub window: Duration,
+
+    /// The same as a time: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago
+    #[arg(long, value_parser = when, value_name = "TIME", conflicts_with = "window")]
+    pub since: Option<When>,
+}
+
+impl Window {
+    /// How long it is.
+    ///
+    /// # Errors
+    /// `Usage` for a beginning that is still ahead.
+    pub fn span(self) -> Result<Duration, Error> {
+        match self.since {
+            None => Ok(self.window),
+            Some(When::Ago(span)) => Ok(span),
+            Some(When::At(moment)) => {
+                let micros = u64::try_from(Timestamp::here().micros_since(moment));
+                micros.map(Duration::from_micros).map_err(|_| Error::usage("--since is in the future"))
+            }
+        }
+    }
 }
 
 /// When what is listed was created.

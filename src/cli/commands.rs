@@ -47,6 +47,7 @@ commands! {
     Watch in watch,
     Inspect in inspect,
     Why in why,
+    Timeline in timeline,
     List in list,
     History in history,
     Reconcile in reconcile,

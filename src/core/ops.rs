@@ -8,6 +8,7 @@ pub mod inspect;
 pub mod once;
 pub mod snapshot;
 pub mod summary;
+pub mod timeline;
 pub mod unsettled;
 pub mod wait;
 pub mod why;

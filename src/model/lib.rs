@@ -23,5 +23,6 @@ pub mod summary;
 pub mod system;
 pub mod text;
 pub mod time;
+pub mod timeline;
 pub mod value;
 pub mod verdict;

@@ -15,9 +15,10 @@ use crate::letters::DeadLetters;
 use crate::live::Live;
 use crate::prepared::{PreparedAction, SavedPlan};
 use crate::record::{History, Record};
-use crate::subject::Kind;
+use crate::subject::{Kind, Subject};
 use crate::summary::{Statistics, Summary};
 use crate::time::Timestamp;
+use crate::timeline::Told;
 
 /// How long a store may search payloads for a name.
 pub const SEARCH: std::time::Duration = std::time::Duration::from_secs(1);
@@ -79,6 +80,12 @@ pub trait System: Any + Send + Sync {
 
     /// Events of one key that occurred at or after `since`, in time order: for following.
     async fn history_since(&self, id: &str, since: Option<Timestamp>) -> Result<History>;
+
+    /// What happened to these records of the system, each with at most its newest `most` events.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    async fn timeline(&self, subjects: &[Subject], most: u32) -> Result<Told>;
 
     /// What is in this database, counted and judged.
     async fn summary(&self) -> Result<Summary>;

@@ -25,6 +25,7 @@ mod round_trips;
 mod runbooks;
 mod secrets;
 mod suggestions;
+mod timeline;
 mod usage;
 mod watch;
 mod why;

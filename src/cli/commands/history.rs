@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::record::History;
 use sen_core::model::value::Row;
 use sen_core::ops::follow::Follower;
 use sen_core::ops::inspect;
 use sen_core::registry::Database;
+use sen_core::system::System;
 use sen_core::systems::sentinel;
 use sen_core::text::named;
-use sen_core::time::Timestamp;
+use sen_core::time::{Timestamp, When};
 
 use super::inspect::stored_key;
+use crate::args::Happened;
 use crate::completion::live::{Completes, Live};
 use crate::output::Format;
 use crate::session::Session;
@@ -24,6 +27,7 @@ use crate::views::{CommandOutput, Batch, Batches, ListView, View};
 Examples:
   sen history payments:order-789
   sen history --limit 0 -o jsonl payments:order-789
+  sen history --since 2h payments:order-789
   sen history --follow payments:order-789
 
 `rejected` events carry the holder's token and owner, not those of the caller that was turned away. \
@@ -37,12 +41,15 @@ pub struct Args {
     #[arg(short, long, value_name = "NAME", add = Completes(Live::Namespace))]
     pub namespace: Option<String>,
 
+    #[command(flatten)]
+    pub happened: Happened,
+
     /// Maximum number of events, the newest (0 = unlimited)
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub limit: u64,
 
     /// Go on and print new events as they are committed, until interrupted
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "until")]
     pub follow: bool,
 
     /// End with exit code 4 when the lease exists and has no events
@@ -60,7 +67,8 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let key = crate::keys::checked_key(stored_key(args.namespace.as_deref(), &args.key))?;
     let database = session.read().await?;
     let system = database.system(sentinel::NAME)?;
-    let history = match system.history(&key, (args.limit > 0).then_some(args.limit)).await {
+    let limit = (args.limit > 0).then_some(args.limit);
+    let history = match within(system, &key, limit, args.happened).await {
         Ok(history) => history,
         // Before 0.5.0 no events were stored. If the key exists, a script should go on.
         Err(error) if error.kind() == ErrorKind::NoSystem && !args.follow => {
@@ -71,11 +79,14 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         }
         Err(error) => return Err(error),
     };
-    if history.events.is_empty() && system.find(&key, 0).await?.is_empty() && !args.follow {
+    if history.events.is_empty() && args.happened.is_any() && system.find(&key, 0).await?.is_empty() && !args.follow {
         return Err(inspect::missing("lease or event of", &key, &system.suggest(&key).await?));
     }
     let (columns, now, older) = (history.columns, history.now, history.older);
-    let follower = Follower::new(&key, &history.events);
+    let mut follower = Follower::new(&key, &history.events);
+    if let Some(since) = args.happened.since {
+        follower = follower.since(since.resolve(now));
+    }
     let note = older.then(|| format!("older events exist; these are the newest {} (--limit 0 shows all)", args.limit));
     let rows = history.events.into_iter().map(|event| event.row).collect();
     let first = stream::iter([Ok(Batch { rows, note })]);
@@ -89,6 +100,30 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         empty: format!("no events of {}", named(&key)),
         fail_if_empty: args.fail_if_empty,
     })))
+}
+
+/// The newest `limit` events of a time, all of them when `None`.
+pub(crate) async fn within(
+    system: &dyn System,
+    id: &str,
+    limit: Option<u64>,
+    happened: Happened,
+) -> Result<History> {
+    if happened.is_any() {
+        return system.history(id, limit).await;
+    }
+    let since = match happened.since {
+        // How long ago is a matter of the database's clock, which comes with any answer.
+        Some(ago @ When::Ago(_)) => Some(ago.resolve(system.history(id, Some(1)).await?.now)),
+        Some(When::At(moment)) => Some(moment),
+        None => None,
+    };
+    let mut history = system.history_since(id, since).await?;
+    history.events.retain(|event| happened.holds(event.at, history.now));
+    let keep = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    history.older = history.events.len() > keep;
+    history.events.drain(..history.events.len().saturating_sub(keep));
+    Ok(history)
 }
 
 /// No events, and the reason.

@@ -1,14 +1,12 @@
 //! `sen stats`: workers, waiting work, and what was completed.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::summary::Statistics;
 use sen_core::model::value::Value;
 use sen_core::time::Timestamp;
 
-use crate::args::span;
+use crate::args::Window;
 use crate::session::Session;
 use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
 
@@ -20,17 +18,17 @@ Examples:
   sen stats --window 10m
   sen stats -o json | jq '.systems[].queues'")]
 pub struct Args {
-    /// Count what ended within this span before now
-    #[arg(long, default_value = "1h", value_parser = span, value_name = "SPAN")]
-    pub window: Duration,
+    #[command(flatten)]
+    pub window: Window,
 }
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
+    let window = args.window.span()?;
     let database = session.read().await?;
     // All systems at once: on a shared connection their queries are pipelined.
     let systems: Vec<_> = database.systems().collect();
-    let answers = database.together(join_all(systems.iter().map(|system| system.stats(args.window)))).await;
+    let answers = database.together(join_all(systems.iter().map(|system| system.stats(window)))).await;
     let mut all = Vec::new();
     let mut absent = None;
     for (system, answer) in systems.iter().zip(answers) {

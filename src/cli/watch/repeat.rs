@@ -19,6 +19,7 @@ const REPEATABLE: &[&[&str]] = &[
     &["list"],
     &["inspect"],
     &["why"],
+    &["timeline"],
     &["stats"],
     &["doctor"],
     &["dlq", "list"],

@@ -16,15 +16,24 @@ const OVERLAP: Duration = Duration::from_secs(60);
 pub struct Follower {
     key: String,
     newest: Option<Timestamp>,
+    earliest: Option<Timestamp>,
     seen: VecDeque<(Timestamp, i64)>,
 }
 
 impl Follower {
     /// Follows `key`, starting after `shown`.
     pub fn new(key: &str, shown: &[Event]) -> Self {
-        let mut follower = Self { key: key.to_owned(), newest: None, seen: VecDeque::new() };
+        let mut follower = Self { key: key.to_owned(), newest: None, earliest: None, seen: VecDeque::new() };
         follower.remember(shown);
         follower
+    }
+
+    /// The same, nothing of before `moment`.
+    #[must_use]
+    pub fn since(mut self, moment: Timestamp) -> Self {
+        self.earliest = Some(moment);
+        self.newest = self.newest.max(Some(moment));
+        self
     }
 
     fn remember(&mut self, events: &[Event]) {
@@ -44,8 +53,8 @@ impl Follower {
     pub async fn poll(&mut self, system: &dyn System) -> Result<Vec<Event>> {
         let since = self.newest.filter(|newest| newest.is_finite()).map(|newest| newest.minus(OVERLAP));
         let history = system.history_since(&self.key, since).await?;
-        let fresh: Vec<Event> =
-            history.events.into_iter().filter(|event| !self.seen.contains(&(event.at, event.id))).collect();
+        let is_new = |event: &Event| self.earliest <= Some(event.at) && !self.seen.contains(&(event.at, event.id));
+        let fresh: Vec<Event> = history.events.into_iter().filter(is_new).collect();
         self.remember(&fresh);
         Ok(fresh)
     }

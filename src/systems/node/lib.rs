@@ -24,6 +24,7 @@ mod letters;
 mod list;
 mod plan;
 mod rules;
+mod timeline;
 mod view;
 mod why;
 
@@ -46,9 +47,11 @@ use sen_model::letters::DeadLetters;
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{History, Record};
+use sen_model::subject::{Kind, Subject};
 use sen_model::summary::{Statistics, Summary};
 use sen_model::system::System;
 use sen_model::time::Timestamp;
+use sen_model::timeline::Told;
 
 use checkpoint::Heartbeat;
 use port::{Depth, Server};
@@ -180,6 +183,24 @@ impl System for Node {
 
     async fn history_since(&self, id: &str, since: Option<Timestamp>) -> Result<History> {
         Ok(view::history(self.store.events_since(Some(id).filter(|id| !id.is_empty()), since).await?))
+    }
+
+    async fn timeline(&self, subjects: &[Subject], most: u32) -> Result<Told> {
+        let mut told = Told::default();
+        for subject in subjects {
+            if subject.kind == Kind::Worker {
+                let (now, beats) = self.store.heartbeats(Some(&subject.id)).await?;
+                told.add(now, beats.iter().flat_map(|beat| timeline::of_worker(beat, subject)));
+            } else if let Some(look) = self.store.look(&subject.id).await? {
+                let events = match self.store.events(Some(&subject.id), Some(u64::from(most))).await {
+                    Ok(events) => events.events,
+                    Err(error) if error.kind() == ErrorKind::Unreadable => Vec::new(),
+                    Err(error) => return Err(error),
+                };
+                told.add(look.now, timeline::of_task(&look, &events, subject));
+            }
+        }
+        Ok(told)
     }
 
     async fn summary(&self) -> Result<Summary> {

@@ -32,6 +32,7 @@ mod names;
 mod plan;
 mod rules;
 mod story;
+mod timeline;
 mod view;
 mod why;
 
@@ -42,6 +43,7 @@ pub use record::NAME;
 pub use view::{MESSAGE_COLUMNS, SAGA_COLUMNS, STEP_COLUMNS, message_severity};
 
 use async_trait::async_trait;
+use futures_util::future::{join, join_all};
 
 use sen_model::activity::Activity;
 use sen_model::cause::Explanation;
@@ -51,10 +53,11 @@ use sen_model::letters::DeadLetters;
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{History, Record};
-use sen_model::subject::Kind;
+use sen_model::subject::{Kind, Subject};
 use sen_model::summary::Summary;
 use sen_model::system::System;
 use sen_model::time::Timestamp;
+use sen_model::timeline::Told;
 
 use handle::STEPS;
 use port::SagaSelector;
@@ -146,6 +149,29 @@ impl System for Sagas {
         Ok(history)
     }
 
+    async fn timeline(&self, subjects: &[Subject], most: u32) -> Result<Told> {
+        let models = self.models().await?;
+        let (sagas, messages): (Vec<_>, Vec<_>) = subjects.iter().partition(|subject| subject.kind == Kind::Saga);
+        let selector = |id| SagaSelector { id, exact: true, steps: i64::from(most), messages: true };
+        let sagas = join_all(sagas.into_iter().map(|saga| {
+            let (store, models) = (&self.store, &models);
+            async move { store.look(models, &selector(&saga.id)).await }
+        }));
+        let messages = join_all(messages.into_iter().map(|message| self.messages_of(&models, &message.id)));
+        let (sagas, messages) = join(sagas, messages).await;
+        let mut told = Told::default();
+        for look in sagas {
+            let look = look?;
+            told.add(look.now, look.sagas.iter().flat_map(timeline::of_saga));
+        }
+        for found in messages {
+            for (message, now) in found? {
+                told.add(now, timeline::of_message(&message));
+            }
+        }
+        Ok(told)
+    }
+
     async fn summary(&self) -> Result<Summary> {
         let models = self.models().await?;
         Ok(view::summary(&models, &self.store.census(&models).await?))
@@ -157,7 +183,7 @@ impl System for Sagas {
 
     async fn diagnostics(&self) -> Result<Diagnostics> {
         let models = self.models().await?;
-        let both = futures_util::future::join(self.store.census(&models), self.store.sequences(&models));
+        let both = join(self.store.census(&models), self.store.sequences(&models));
         let (census, sequences) = both.await;
         Ok(diagnostics::diagnostics(&models, &census?, sequences?.as_deref()))
     }

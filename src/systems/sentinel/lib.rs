@@ -30,6 +30,7 @@ mod list;
 mod plan;
 mod rules;
 mod shape;
+mod timeline;
 mod view;
 mod zones;
 
@@ -55,6 +56,7 @@ use sen_model::subject::{Kind, Subject};
 use sen_model::summary::Summary;
 use sen_model::system::System;
 use sen_model::time::Timestamp;
+use sen_model::timeline::Told;
 
 use port::{LeaseQuery, Order, Typed};
 
@@ -200,6 +202,16 @@ impl System for Sentinel {
 
     async fn history_since(&self, id: &str, since: Option<Timestamp>) -> Result<History> {
         Ok(view::history(self.store.events_since(id, since).await?, false))
+    }
+
+    async fn timeline(&self, subjects: &[Subject], most: u32) -> Result<Told> {
+        let mut told = Told::default();
+        let looks = join_all(subjects.iter().map(|subject| self.store.look(&subject.id, most))).await;
+        for (subject, look) in subjects.iter().zip(looks) {
+            let look = look?;
+            told.add(look.now, timeline::entries(&subject.id, &look));
+        }
+        Ok(told)
     }
 
     async fn summary(&self) -> Result<Summary> {

@@ -27,6 +27,7 @@ mod paging;
 mod plan;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod rows;
+mod timeline;
 mod view;
 mod words;
 
@@ -49,10 +50,11 @@ use sen_model::letters::DeadLetters;
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{History, Record};
-use sen_model::subject::Kind;
+use sen_model::subject::{Kind, Subject};
 use sen_model::summary::{Statistics, Summary};
 use sen_model::system::System;
 use sen_model::time::Timestamp;
+use sen_model::timeline::Told;
 
 pub use handle::Stent;
 pub use list::ListFilter;
@@ -174,6 +176,22 @@ impl System for Stent {
 
     async fn history_since(&self, _id: &str, _since: Option<Timestamp>) -> Result<History> {
         Err(no_history())
+    }
+
+    async fn timeline(&self, subjects: &[Subject], most: u32) -> Result<Told> {
+        let found = subjects.iter().map(|subject| self.store.find(&subject.id, i64::from(most), false));
+        let looks: Vec<_> = futures_util::future::join_all(found).await.into_iter().collect::<Result<_>>()?;
+        // A task has been told with its execution where that is among them.
+        let executions: Vec<&str> = subjects.iter().map(|subject| subject.id.as_str()).collect();
+        let of_another = |look: &port::Look| {
+            let execution = look.task.as_ref().and_then(|task| task.execution_id.as_deref());
+            execution.is_some_and(|id| executions.contains(&id))
+        };
+        let mut told = Told::default();
+        for look in looks.iter().filter(|look| !of_another(look)) {
+            told.add(look.now, timeline::entries(look, &self.zone));
+        }
+        Ok(told)
     }
 
     async fn summary(&self) -> Result<Summary> {

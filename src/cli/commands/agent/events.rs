@@ -10,6 +10,8 @@ use sen_core::text::named;
 use sen_core::time::Timestamp;
 
 use super::common::agents;
+use crate::args::Happened;
+use crate::commands::history::within;
 use crate::completion::live::{Completes, Live};
 use crate::output::Format;
 use crate::session::Session;
@@ -21,6 +23,7 @@ use crate::views::{CommandOutput, Batch, Batches, ListView, View};
 Examples:
   sen agent events
   sen agent events task_7957eed7bf74 --limit 0
+  sen agent events --since 10m
   sen agent events --follow -o jsonl
 
 The stream is cut at about 10000 events by whoever requeues, so older ones are gone. What sen did is there, too: with the \
@@ -30,12 +33,15 @@ pub struct Args {
     #[arg(value_name = "ID", add = Completes(Live::AgentTask))]
     pub task: Option<String>,
 
+    #[command(flatten)]
+    pub happened: Happened,
+
     /// Maximum number of events, the newest (0 = unlimited)
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub limit: u64,
 
     /// Go on and print new events as they are written, until interrupted
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "until")]
     pub follow: bool,
 
     /// End with exit code 4 when there are none
@@ -60,7 +66,8 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     }
     let task = crate::keys::checked_key(args.task.unwrap_or_default())?;
     let database = session.read_agents().await?;
-    let history = agents(&database)?.history(&task, (args.limit > 0).then_some(args.limit)).await?;
+    let limit = (args.limit > 0).then_some(args.limit);
+    let history = within(agents(&database)?, &task, limit, args.happened).await?;
     let limit = history.events.len();
     let note = history.older.then(|| format!("older events exist; these are the newest {limit} (--limit 0 shows all)"));
     // Events written before the first one was seen count as new.

@@ -1,13 +1,11 @@
 //! `sen agent stats`.
 
-use std::time::Duration;
-
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::summary::Statistics;
 use sen_core::model::value::Value;
 
 use super::common::agents;
-use crate::args::span;
+use crate::args::Window;
 use crate::sections::{section_blocks, section_values};
 use crate::session::Session;
 use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
@@ -20,16 +18,15 @@ Examples:
   sen agent stats --window 24h
   sen agent stats -o json | jq .by_status")]
 pub struct Args {
-    /// Count what ended within this span before now
-    #[arg(long, default_value = "1h", value_parser = span, value_name = "SPAN")]
-    pub window: Duration,
+    #[command(flatten)]
+    pub window: Window,
 }
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read_agents().await?;
     let system = agents(&database)?;
-    let Some(statistics) = system.stats(args.window).await? else {
+    let Some(statistics) = system.stats(args.window.span()?).await? else {
         return Err(Error::new(ErrorKind::Internal, "agent tasks were not counted"));
     };
     let now = statistics.now;
