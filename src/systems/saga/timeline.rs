@@ -1,7 +1,7 @@
 //! What happened to sagas and their messages: by their recorded steps and their rows. Pure.
 
 use super::port::Observed;
-use super::record::{Entry, Message, subject};
+use super::record::{Entry, Message, NAME, subject};
 use sen_model::subject::Subject;
 use sen_model::time::Timestamp;
 use sen_model::timeline::{OperatorAct, TimeBasis, TimelineEntry};
@@ -74,7 +74,7 @@ fn of_step(step: &Entry, at: Timestamp, basis: TimeBasis, subject: &Subject) -> 
 
 /// The entries of a message.
 pub(super) fn of_message(message: &Message) -> Vec<TimelineEntry> {
-    let subject = Subject::new(super::NAME, message.kind.subject(), message.id.clone());
+    let subject = Subject::new(NAME, message.kind.subject(), message.id.clone());
     let topic = message.topic.as_deref().map(|topic| format!(" {topic}")).unwrap_or_default();
     let name = format!("{} message{topic}", message.kind.name());
     let entry = |at: Option<Timestamp>, basis, what: String| {
