@@ -1,11 +1,12 @@
 //! One connection to a Redis (or Valkey) server: connecting, TLS, log-in, time limits, batches of commands.
 //!
-//! The `redis` crate packs commands and parses replies; the connection under them is ours, so that TLS goes through our
-//! verifier, one exchange carries hundreds of commands with one write, and an exchange that is given up takes its
-//! connection with it. Knows no system.
+//! Ours from the socket up, so that TLS goes through our verifier, one exchange carries hundreds of commands with one
+//! write, what a stranger may promise is bounded, and an exchange that is given up takes its connection with it. Knows no
+//! system.
 
 pub mod errors;
 mod open;
+mod replies;
 mod resp;
 mod wire;
 

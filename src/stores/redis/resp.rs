@@ -1,8 +1,4 @@
-//! Commands and replies, pure. The bytes of both are the business of the `redis` crate.
-
-use std::io;
-
-use redis::{Cmd, Parser, Value};
+//! Commands and replies, pure.
 
 use sen_model::error::{Error, ErrorKind, Result};
 
@@ -28,12 +24,19 @@ impl Batch {
 
     /// Adds a command: its name and its arguments.
     pub fn add(&mut self, words: &[&[u8]]) {
-        let mut command = Cmd::new();
+        self.head(b'*', words.len());
         for word in words {
-            command.arg(*word);
+            self.head(b'$', word.len());
+            self.bytes.extend_from_slice(word);
+            self.bytes.extend_from_slice(b"\r\n");
         }
-        command.write_packed_command(&mut self.bytes);
         self.count += 1;
+    }
+
+    fn head(&mut self, kind: u8, number: usize) {
+        self.bytes.push(kind);
+        self.bytes.extend_from_slice(number.to_string().as_bytes());
+        self.bytes.extend_from_slice(b"\r\n");
     }
 
     /// How many commands.
@@ -159,61 +162,11 @@ impl Reply {
             other => Ok(other),
         }
     }
-
-    fn of(value: Value) -> Result<Self> {
-        Ok(match value {
-            Value::Nil => Self::Nil,
-            Value::Int(number) => Self::Int(number),
-            Value::BulkString(bytes) => Self::Bulk(bytes),
-            Value::Array(items) => Self::Array(items.into_iter().map(Self::of).collect::<Result<_>>()?),
-            Value::SimpleString(text) => Self::Simple(text),
-            Value::Okay => Self::Simple("OK".into()),
-            Value::ServerError(error) => Self::Error(match error.details() {
-                Some(details) => format!("{} {details}", error.code()),
-                None => error.code().into(),
-            }),
-            // The other kinds belong to RESP 3, which nobody here asks for.
-            _ => return Err(foreign()),
-        })
-    }
-}
-
-/// Makes replies of bytes that come in pieces. What has been read of a reply is not read again when more has come.
-#[derive(Default)]
-pub(super) struct Replies(Parser);
-
-impl Replies {
-    /// The next reply; takes from `input` what it needs. `None` when there are too few bytes, which are then taken.
-    pub(super) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Reply>> {
-        match self.0.parse_value(Piece(input)) {
-            Ok(value) => Reply::of(value).map(Some),
-            // The only error of reading is that of a piece that has come to its end.
-            Err(error) if error.is_io_error() => Ok(None),
-            Err(_) => Err(foreign()),
-        }
-    }
-}
-
-/// Bytes after which more will come: their end is not that of the stream.
-struct Piece<'a, 'b>(&'a mut &'b [u8]);
-
-impl io::Read for Piece<'_, '_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.0.is_empty() { Err(io::ErrorKind::WouldBlock.into()) } else { self.0.read(buffer) }
-    }
-}
-
-/// That what answers is no Redis. What was sent may have been carried out all the same, so this is no `Connect` until the
-/// log-in makes it one.
-pub(super) fn foreign() -> Error {
-    Error::new(ErrorKind::Disconnected, "what answers does not speak the protocol of Redis")
-        .with_hint("is the port that of a Redis server, and does it want TLS (rediss://)?")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn commands() {
@@ -225,92 +178,5 @@ mod tests {
         let script = Batch::of(&[b"EVAL", b"return '\r\n*1'", b"1", b"task:1:meta", b"x"]);
         assert_eq!(script.named(0).as_deref(), Some("EVAL task:1:meta"));
         assert_eq!(Batch::of(&[b"SET", b"", b"\r\n\xff"]).bytes(), b"*3\r\n$3\r\nSET\r\n$0\r\n\r\n$3\r\n\r\n\xff\r\n");
-    }
-
-    #[test]
-    fn replies_whole_and_in_pieces() {
-        let wire = b"*6\r\n$2\r\nab\r\n$-1\r\n:-7\r\n+OK\r\n*1\r\n-ERR no\r\n+PONG\r\n-WRONGTYPE\r\n$0\r\n\r\n";
-        let whole = Reply::Array(vec![
-            Reply::Bulk(b"ab".to_vec()),
-            Reply::Nil,
-            Reply::Int(-7),
-            Reply::Simple("OK".into()),
-            Reply::Array(vec![Reply::Error("ERR no".into())]),
-            Reply::Simple("PONG".into()),
-        ]);
-        for cut in 0..wire.len() {
-            let (mut replies, mut found) = (Replies::default(), Vec::new());
-            for mut piece in [&wire[..cut], &wire[cut..]] {
-                while let Some(reply) = replies.next(&mut piece).unwrap() {
-                    found.push(reply);
-                }
-                assert!(piece.is_empty());
-            }
-            assert_eq!(found, [whole.clone(), Reply::Error("WRONGTYPE".into()), Reply::Bulk(Vec::new())], "{cut}");
-        }
-    }
-
-    /// What these bytes hold, all at once or in pieces of one. (Of those the parser may pass over a wrong one.)
-    fn read(wire: &[u8]) -> Result<Vec<Reply>> {
-        let all = |size: usize| {
-            let (mut replies, mut found) = (Replies::default(), Vec::new());
-            for mut piece in wire.chunks(size) {
-                while let Some(reply) = replies.next(&mut piece)? {
-                    found.push(reply);
-                }
-            }
-            Ok(found)
-        };
-        let (slowly, at_once): (Result<Vec<Reply>>, Result<_>) = (all(1), all(wire.len().max(1)));
-        if let (Ok(slowly), Ok(at_once)) = (&slowly, &at_once) {
-            assert_eq!(slowly, at_once);
-        }
-        at_once
-    }
-
-    #[test]
-    fn nonsense_is_refused() {
-        for wire in [
-            &b"HTTP/1.1 400 Bad Request\r\n"[..],
-            b"\x15\x03\x01\0\x02\x02\x46",
-            b"$x\r\n",
-            b"$1\r\nabc",
-            b"\r\n",
-            b"*\r\n",
-            b"%1\r\n+a\r\n+b\r\n",
-            b"#t\r\n",
-            b"* OK IMAP4 ready\r\n",
-        ] {
-            assert_eq!(read(wire).unwrap_err().kind(), ErrorKind::Disconnected, "{wire:?}");
-        }
-        assert!(read(&b"*1\r\n".repeat(200)).is_err());
-    }
-
-    #[test]
-    fn what_is_only_promised_takes_no_memory() {
-        let largest = i64::MAX;
-        for wire in [
-            format!("${largest}\r\nab"),
-            format!("*{largest}\r\n:1\r\n"),
-            format!("%{largest}\r\n:1\r\n"),
-            format!("|{largest}\r\n:1\r\n"),
-            "=-5\r\nab".into(),
-            "!-1\r\n".into(),
-            "*4096\r\n".repeat(90),
-        ] {
-            assert!(read(wire.as_bytes()).is_ok_and(|found| found.is_empty()), "{wire}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            drop(read(&bytes));
-        }
-
-        #[test]
-        fn any_shape_is_read_or_refused(text in "([*$:+%~>|=!_,#(-][0-9]{0,3}\r\n|ab){0,12}") {
-            drop(read(text.as_bytes()));
-        }
     }
 }

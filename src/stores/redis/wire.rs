@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::errors;
-use super::resp::{Batch, Replies, Reply, foreign};
+use super::replies::{Replies, foreign};
+use super::resp::{Batch, Reply};
 use crate::conninfo::TlsChoice;
 use crate::tls::{Tls, Trust};
 use crate::url::{RedisInfo, RedisPlace, shown};
