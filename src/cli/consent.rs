@@ -40,7 +40,8 @@ pub fn consent(session: &Session, action: &dyn PreparedAction, yes: bool) -> Res
         return Ok(Consent::Unasked);
     }
     session.say(&describe(action));
-    match Confirm::new().with_prompt("Proceed?").default(false).interact_opt() {
+    // Enter is waited for: one key that was pressed in passing changes nothing.
+    match Confirm::new().with_prompt("Proceed?").default(false).wait_for_newline(true).interact_opt() {
         Ok(Some(true)) => Ok(Consent::Confirmed),
         Ok(_) => Err(Error::new(ErrorKind::Refused, "not confirmed; nothing was written")),
         Err(error) => Err(unasked(error)),

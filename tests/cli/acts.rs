@@ -147,7 +147,7 @@ fn a_whole_id_of_a_dead_letter_is_consent_without_a_terminal_only() {
     let (letter, _) = demo.letter();
     let mut asked = terminal(["dlq", "replay", &letter]).database(&url).size(40, 120).start();
     asked.wait_for("Proceed? [y/N]");
-    asked.type_keys("n");
+    asked.type_keys("n\r");
     assert_eq!(asked.finish().code, 7);
     let done = demo.sen(&["dlq", "replay", &letter, "-o", "json"]).run().expect_code(0).json();
     assert_eq!(done["applied"], 1, "{done}");
@@ -354,7 +354,7 @@ fn on_a_terminal_the_evidence_is_shown_and_the_answer_is_done() {
     never.wait_for("Reason, kept in the history");
     never.type_keys("INC-482\r");
     never.wait_for("Proceed? [y/N]");
-    never.type_keys("n");
+    never.type_keys("n\r");
     assert_eq!(never.finish().code, 7);
     assert_eq!(demo.inspect(KEY)["verdict"]["state"], "uncertain");
     let mut never = ask(KEY);
@@ -363,7 +363,7 @@ fn on_a_terminal_the_evidence_is_shown_and_the_answer_is_done() {
     never.wait_for("Reason, kept in the history");
     never.type_keys("INC-482\r");
     never.wait_for("Proceed? [y/N]");
-    never.type_keys("y");
+    never.type_keys("y\r");
     assert_eq!(never.finish().code, 0);
     assert_eq!(demo.inspect(KEY)["verdict"]["state"], "free");
     assert!(demo.sen(&["history", KEY, "-o", "json"]).run().expect_code(0).stdout.contains("INC-482"));
@@ -376,14 +376,14 @@ fn on_a_terminal_the_evidence_is_shown_and_the_answer_is_done() {
     completed.wait_for("Reason, kept in the history");
     completed.type_keys("\r");
     completed.wait_for("Proceed? [y/N]");
-    completed.type_keys("y");
+    completed.type_keys("y\r");
     assert_eq!(completed.finish().code, 0);
     assert_eq!(demo.inspect("payments:order-7735")["execution_result"]["typed"], true);
 
     let mut confirm = terminal(["forget", "payments:order-7701"]).database(&url).size(40, 120).start();
     confirm.wait_for("Proceed? [y/N]");
     assert!(confirm.screen().contains("the cached result is erased"), "{}", confirm.screen());
-    confirm.type_keys("n");
+    confirm.type_keys("n\r");
     assert_eq!(confirm.finish().code, 7);
     let mut interrupted = terminal(["forget", "payments:order-7701"]).database(&url).size(40, 120).start();
     interrupted.wait_for("Proceed? [y/N]");
