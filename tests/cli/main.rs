@@ -21,6 +21,7 @@ mod leases;
 mod pipes;
 mod pydotenv;
 mod readme;
+mod recording;
 mod round_trips;
 mod runbooks;
 mod secrets;

@@ -1,9 +1,10 @@
 //! The rules of the house that no compiler checks: no circles between files, who may touch a stream, how statements are sent,
-//! what a use case may read.
+//! what a use case may read, where documents lead.
 
 mod advisories;
 mod circles;
 mod dependencies;
+mod links;
 mod rules;
 
 use std::fs;
