@@ -1,6 +1,7 @@
 //! The command line for clap, and the one path from arguments to exit code.
 
 use std::ffi::OsString;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum as _};
@@ -11,6 +12,7 @@ use sen_core::text::is_mark;
 use crate::args::Globals;
 use crate::commands::{self, Command};
 use crate::completion;
+use crate::consent;
 use crate::exit::Exit;
 use crate::fault;
 use crate::hook;
@@ -19,7 +21,7 @@ use crate::mask;
 use crate::output::{Format, Options};
 use crate::screen::Screen;
 use crate::screen::terminal::ColorChoice;
-use crate::session::Session;
+use crate::session::{CommandLine, Session, Surroundings};
 use crate::views::{CommandOutput, View};
 use crate::watch::repeat;
 
@@ -108,7 +110,7 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
             interrupt.heard(&screen).await;
         };
         let work = async {
-            let Some(every) = watch else { return work(app, &screen, &interrupt).await };
+            let Some(every) = watch else { return work(app, &screen, &interrupt, false).await };
             let title = title(&arguments);
             let fresh = || Screen::new(color, quiet, &environment);
             // Boxed: a command that is not repeated must not pay for its size.
@@ -117,7 +119,7 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
                 match parse(&arguments) {
                     Ok((mut app, _)) => {
                         app.globals.read_only = true;
-                        work(app, &Rc::new(screen), &interrupt).await
+                        work(app, &Rc::new(screen), &interrupt, false).await
                     }
                     Err(_) => Exit::Usage,
                 }
@@ -205,7 +207,60 @@ fn report(screen: &Screen, format: Format, error: &Error) -> Exit {
     fault::exit(error.kind())
 }
 
-async fn work(app: App, screen: &Rc<Screen>, interrupt: &Rc<Interrupt>) -> Exit {
+/// The command line as commands know it.
+pub const LINE: CommandLine = CommandLine { tree: App::command, read: read_inside, act: act_inside };
+
+/// The command of these words, with the options for every command that are given already.
+fn inside(words: &[String], globals: Globals) -> Result<App> {
+    let arguments: Vec<OsString> = words.iter().map(OsString::from).collect();
+    let (app, _) = parse(&arguments).map_err(|error| {
+        let rendered = error.to_string();
+        Error::usage(rendered.lines().next().unwrap_or_default().trim_start_matches("error: "))
+    })?;
+    Ok(App { globals: Globals { watch: None, fields: Vec::new(), output: Format::Table, ..globals }, ..app })
+}
+
+/// Words of an act with the reason for it, where the operator gives one.
+fn with_reason(mut words: Vec<String>) -> Result<Vec<String>> {
+    // It asks by itself, once it is known what is to become of the key.
+    if words.get(1).is_some_and(|word| word == "reconcile") {
+        return Ok(words);
+    }
+    if let Some(reason) = consent::reason()? {
+        let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+        words.insert(end, format!("--reason={reason}"));
+    }
+    Ok(words)
+}
+
+fn read_inside(
+    words: Vec<String>,
+    (globals, screen, interrupt): Surroundings,
+) -> Pin<Box<dyn Future<Output = Result<CommandOutput>>>> {
+    Box::pin(async move {
+        let app = inside(&words, Globals { read_only: true, ..globals })?;
+        let session = Session::new(app.globals, LINE, screen, interrupt);
+        match app.command.run(&session).await {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NoSystem) => {
+                Err(session.denied().into_iter().next().unwrap_or(error))
+            }
+            answer => answer,
+        }
+    })
+}
+
+fn act_inside(words: Vec<String>, (globals, _, interrupt): Surroundings) -> Pin<Box<dyn Future<Output = Exit>>> {
+    Box::pin(async move {
+        // The terminal may have another size than when the program began.
+        let screen = Rc::new(Screen::new(globals.color, globals.quiet, &environment));
+        match with_reason(words).and_then(|words| inside(&words, globals)) {
+            Ok(app) => work(app, &screen, &interrupt, true).await,
+            Err(error) => report(&screen, Format::Table, &error),
+        }
+    })
+}
+
+async fn work(app: App, screen: &Rc<Screen>, interrupt: &Rc<Interrupt>, always_asks: bool) -> Exit {
     let options = Options {
         format: app.globals.output,
         fields: app.globals.fields.clone(),
@@ -213,7 +268,8 @@ async fn work(app: App, screen: &Rc<Screen>, interrupt: &Rc<Interrupt>) -> Exit 
         pager: !app.globals.no_pager,
     };
     let verbose = app.globals.verbose;
-    let session = Session::new(app.globals, App::command, Rc::clone(screen), Rc::clone(interrupt));
+    let mut session = Session::new(app.globals, LINE, Rc::clone(screen), Rc::clone(interrupt));
+    session.always_asks = always_asks;
     let answer = app.command.run(&session).await;
     let exit = shown(answer, &session, screen, &options, verbose).await;
     if let Some(report) = session.take_report() {

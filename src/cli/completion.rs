@@ -25,7 +25,7 @@ use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::screen::Screen;
 use crate::screen::terminal::ColorChoice;
-use crate::session::Session;
+use crate::session::{CommandLine, Session};
 use crate::settings::NO_FILE;
 use live::{Completes, Live};
 use script::Shell;
@@ -126,8 +126,7 @@ impl Asker {
         let values = runtime.block_on(async {
             tokio::time::timeout(left, async {
                 let screen = Rc::new(Screen::new(ColorChoice::Never, true, &|_| None));
-                let session =
-                    Session::new(self.globals()?, || clap::Command::new("sen"), screen, Rc::new(Interrupt::default()));
+                let session = Session::new(self.globals()?, CommandLine::NONE, screen, Rc::new(Interrupt::default()));
                 let (target, beside) = session.targets().ok()?;
                 // A program that prints a password may ask a person for another one, or take its time.
                 if target.asks_program() || beside.as_ref().is_some_and(|info| info.password_command.is_some()) {

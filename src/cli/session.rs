@@ -1,6 +1,7 @@
 //! A session from arguments and environment: which database, how it is opened, what the operator allows.
 
 use std::cell::RefCell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +9,20 @@ use std::time::Duration;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::diagnostics::Hidden;
 use sen_core::model::value::Value;
+use sen_core::model::verdict::NextCommand;
 use sen_core::registry::{self, Access, Database};
 use sen_core::stores::password::PasswordCommand;
 use sen_core::stores::url::{RedisInfo, Target};
 use sen_core::time::wall::Zone;
 
 use crate::args::Globals;
+use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::output::Format;
 use crate::screen::Screen;
 use crate::screen::full::Full;
 use crate::settings::Settings;
+use crate::views::CommandOutput;
 
 /// How long one statement may take unless `--timeout` says otherwise.
 const STATEMENT: Duration = Duration::from_secs(30);
@@ -26,12 +30,37 @@ const STATEMENT: Duration = Duration::from_secs(30);
 /// What a report is made of, by name.
 type Fields = Vec<(&'static str, Value)>;
 
+/// What a command inside another one runs in.
+pub type Surroundings = (Globals, Rc<Screen>, Rc<Interrupt>);
+
+/// The command line, as commands need it that show it or run others.
+#[derive(Clone, Copy)]
+pub struct CommandLine {
+    /// Describes all of it, for help.
+    pub tree: fn() -> clap::Command,
+    /// What a command of these words shows, which only reads.
+    pub read: fn(Vec<String>, Surroundings) -> Pin<Box<dyn Future<Output = Result<CommandOutput>>>>,
+    /// Runs a command of these words as if it had been typed, except that it always asks.
+    pub act: fn(Vec<String>, Surroundings) -> Pin<Box<dyn Future<Output = Exit>>>,
+}
+
+impl CommandLine {
+    /// One without commands, for what runs none.
+    pub const NONE: Self = Self {
+        tree: || clap::Command::new("sen"),
+        read: |_, _| Box::pin(async { Err(Error::new(ErrorKind::Internal, "no command can be run here")) }),
+        act: |_, _| Box::pin(async { Exit::Error }),
+    };
+}
+
 /// One run of the program.
 pub struct Session {
     /// What the operator typed.
     pub globals: Globals,
-    /// Describes the whole command line, for help.
-    pub tree: fn() -> clap::Command,
+    /// The command line that it is of.
+    pub line: CommandLine,
+    /// Whether every plan is asked about, also one that is safe.
+    pub always_asks: bool,
     /// What an interrupt means at the moment.
     pub interrupt: Rc<Interrupt>,
     screen: Rc<Screen>,
@@ -47,12 +76,13 @@ pub struct Session {
 
 impl Session {
     /// Starts a session. Settings are read when a database is first asked for: `sen completions` needs none.
-    pub fn new(globals: Globals, tree: fn() -> clap::Command, screen: Rc<Screen>, interrupt: Rc<Interrupt>) -> Self {
+    pub fn new(globals: Globals, line: CommandLine, screen: Rc<Screen>, interrupt: Rc<Interrupt>) -> Self {
         Self {
             interrupt,
             screen,
             globals,
-            tree,
+            line,
+            always_asks: false,
             settings: RefCell::new(None),
             warnings: RefCell::new(Vec::new()),
             hidden: RefCell::new(Vec::new()),
@@ -62,6 +92,28 @@ impl Session {
             opened: RefCell::new(None),
             identity: RefCell::new(None),
         }
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        (self.globals.clone(), Rc::clone(&self.screen), Rc::clone(&self.interrupt))
+    }
+
+    /// What a command of these words shows.
+    ///
+    /// # Errors
+    /// As that command.
+    pub async fn read_command(&self, words: Vec<String>) -> Result<CommandOutput> {
+        (self.line.read)(words, self.surroundings()).await
+    }
+
+    /// Runs a command as if it had been typed, except that it always asks, says which, and waits for Enter behind it.
+    pub async fn run_aloud(&self, next: NextCommand) -> Exit {
+        self.screen.say(&format!("$ {}", next.command));
+        let exit = (self.line.act)(next.words(), self.surroundings()).await;
+        self.screen.say("Enter goes back");
+        // Not on this thread, which hears of an interrupt.
+        drop(tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await);
+        exit
     }
 
     /// Warnings on stderr about the configuration.

@@ -28,6 +28,8 @@ pub struct Summary {
     pub facts: Vec<(&'static str, Value)>,
     /// Further counts.
     pub sections: Vec<Section>,
+    /// Which of `sections` has the depths of its queues, where it has any: the first column is the queue's name.
+    pub queues: Option<usize>,
     /// How many dead letters there are, where the system keeps any.
     pub dead_letters: Option<i64>,
     /// Its tables that this role may not read and of which nothing is counted: what is in them was not seen.

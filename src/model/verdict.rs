@@ -63,12 +63,26 @@ pub struct NextCommand {
     words: Vec<Word>,
 }
 
-/// A word of a command, quoted.
+/// A word of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Word {
+    raw: String,
     quoted: String,
+    /// Whether it says how the database was chosen.
+    chosen: bool,
     /// Set for an id; whether it would be read as an option without `--` before it.
     id: Option<bool>,
+}
+
+impl Word {
+    fn new(raw: &str) -> Self {
+        Self { raw: raw.to_owned(), quoted: shell_word(raw), chosen: false, id: None }
+    }
+
+    /// A mark, which no shell and no `sen` takes for a word.
+    fn mark(what: &str) -> Self {
+        Self { raw: mark(what), quoted: mark(what), chosen: false, id: None }
+    }
 }
 
 /// The options that chose the database, for the commands that are suggested.
@@ -77,10 +91,10 @@ static CHOSEN_BY: OnceLock<Vec<String>> = OnceLock::new();
 impl NextCommand {
     /// Builds one from fixed words; each is quoted for a shell where that is needed.
     pub fn new(words: &[&str], why: impl Into<String>) -> Self {
-        let mut quoted: Vec<Word> = words.iter().map(|word| Word { quoted: shell_word(word), id: None }).collect();
+        let mut quoted: Vec<Word> = words.iter().map(|word| Word::new(word)).collect();
         let chosen = CHOSEN_BY.get().filter(|_| words.first() == Some(&"sen")).map_or(&[][..], Vec::as_slice);
         if !chosen.is_empty() {
-            quoted.splice(1..1, chosen.iter().map(|word| Word { quoted: shell_word(word), id: None }));
+            quoted.splice(1..1, chosen.iter().map(|word| Word { chosen: true, ..Word::new(word) }));
         }
         Self { command: String::new(), why: why.into(), purpose: Purpose::Look, words: quoted }.written()
     }
@@ -103,28 +117,28 @@ impl NextCommand {
     /// read as an option.
     #[must_use]
     pub fn id(mut self, id: &str) -> Self {
-        self.words.push(Word { quoted: shell_word(id), id: Some(id.starts_with('-')) });
+        self.words.push(Word { id: Some(id.starts_with('-')), ..Word::new(id) });
         self.written()
     }
 
     /// The same with more fixed words.
     #[must_use]
     pub fn with(mut self, words: &[&str]) -> Self {
-        self.words.extend(words.iter().map(|word| Word { quoted: shell_word(word), id: None }));
+        self.words.extend(words.iter().map(|word| Word::new(word)));
         self.written()
     }
 
     /// The same with a mark behind it for an argument that only the operator knows: `‹json›`.
     #[must_use]
     pub fn mark(mut self, what: &str) -> Self {
-        self.words.push(Word { quoted: mark(what), id: Some(false) });
+        self.words.push(Word { id: Some(false), ..Word::mark(what) });
         self.written()
     }
 
     /// The same with an option whose value only the operator knows: `--reason ‹reason›`.
     #[must_use]
     pub fn option_mark(mut self, name: &str, what: &str) -> Self {
-        self.words.extend([name.to_owned(), mark(what)].map(|quoted| Word { quoted, id: None }));
+        self.words.extend([Word::new(name), Word::mark(what)]);
         self.written()
     }
 
@@ -132,22 +146,33 @@ impl NextCommand {
     #[must_use]
     pub fn option(mut self, name: &str, value: &str) -> Self {
         if value.starts_with('-') {
-            self.words.push(Word { quoted: format!("{name}={}", shell_word(value)), id: None });
+            let quoted = format!("{name}={}", shell_word(value));
+            self.words.push(Word { quoted, ..Word::new(&format!("{name}={value}")) });
         } else {
-            self.words.push(Word { quoted: name.to_owned(), id: None });
-            self.words.push(Word { quoted: shell_word(value), id: None });
+            self.words.extend([Word::new(name), Word::new(value)]);
         }
         self.written()
     }
 
-    /// With [`Self::command`] as the words say. Ids stand where they were put, but behind everything else and a `--` where
-    /// one of them begins with a dash.
+    /// With [`Self::command`] as the words say.
     fn written(mut self) -> Self {
-        let dashed = self.words.iter().any(|word| word.id == Some(true));
-        let options = self.words.iter().filter(|word| !dashed || word.id.is_none()).map(|word| word.quoted.as_str());
-        let ids = self.words.iter().filter(|word| dashed && word.id.is_some()).map(|word| word.quoted.as_str());
-        self.command = options.chain(dashed.then_some("--")).chain(ids).collect::<Vec<_>>().join(" ");
+        let quoted = self.ordered().into_iter().map(|word| word.map_or("--", |word| word.quoted.as_str()));
+        self.command = quoted.collect::<Vec<_>>().join(" ");
         self
+    }
+
+    /// Ids stand where they were put, but behind everything else and a `--` (`None`) where one of them begins with a dash.
+    fn ordered(&self) -> Vec<Option<&Word>> {
+        let dashed = self.words.iter().any(|word| word.id == Some(true));
+        let options = self.words.iter().filter(|word| !dashed || word.id.is_none()).map(Some);
+        let ids = self.words.iter().filter(|word| dashed && word.id.is_some()).map(Some);
+        options.chain(dashed.then_some(None)).chain(ids).collect()
+    }
+
+    /// Its words as a program takes them, without those that say how the database was chosen.
+    pub fn words(&self) -> Vec<String> {
+        let words = self.ordered().into_iter().filter(|word| word.is_none_or(|word| !word.chosen));
+        words.map(|word| word.map_or("--", |word| word.raw.as_str()).to_owned()).collect()
     }
 }
 
@@ -182,5 +207,7 @@ mod tests {
         let owner = |owner: &str| NextCommand::new(&["sen", "list"], "").option("--owner", owner).command;
         assert_eq!(owner("web 1"), "sen list --owner 'web 1'");
         assert_eq!(owner("--all"), "sen list --owner=--all");
+        let words = NextCommand::new(&["sen", "forget"], "").id("-it's").with(&["--yes"]).words();
+        assert_eq!(words, ["sen", "forget", "--yes", "--", "-it's"]);
     }
 }

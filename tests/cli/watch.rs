@@ -43,7 +43,7 @@ fn it_shows_what_matters_at_any_size_and_through_resizes() {
         live.wait_for(text);
     }
     live.resize(60, 200);
-    live.wait_for("Tab pane  Enter detail");
+    live.wait_for("Tab pane  Enter rows");
     live.wait_until("all of the larger screen", |screen| {
         screen.contains("payments:live") && screen.lines().count() == 60
     });
@@ -87,6 +87,93 @@ fn keys_open_filter_sort_and_copy() {
     live.wait_for("payments:live");
     live.type_keys("\u{3}");
     assert_eq!(live.finish().code, 130);
+}
+
+#[test]
+fn enter_leads_from_attention_to_rows_to_one_of_them_and_its_causes_and_esc_back() {
+    let database = Server::shared().fresh_database();
+    leases(&database);
+    let mut live = watch(&database, 24, 80);
+    live.type_keys("\r");
+    live.wait_for("┌ list --state uncertain");
+    live.wait_for("▸ payments:lost");
+    live.type_keys("\r");
+    live.wait_for("verdict:          UNCERTAIN");
+    // It fits the terminal, whatever becomes of that.
+    live.resize(40, 120);
+    live.wait_until("all of the larger screen", |screen| screen.lines().count() == 40 && screen.contains("UNCERTAIN"));
+    live.type_keys("\r");
+    live.wait_for("payments:lost — sentinel lease, uncertain");
+    live.type_keys("t");
+    live.wait_for("┌ timeline payments:lost");
+    live.wait_for("lease expired");
+    for shown in ["sentinel lease, uncertain", "verdict:", "▸ payments:lost", "attention 1 · by severity"] {
+        live.type_keys("\u{1b}");
+        live.wait_for(shown);
+    }
+    live.type_keys("q");
+    assert_eq!(live.finish().code, 0);
+}
+
+#[test]
+fn an_act_shows_its_plan_and_asks_as_its_command_does() {
+    let database = Server::shared().fresh_database();
+    leases(&database);
+    let mut live = watch(&database, 30, 100);
+    live.type_keys("\r");
+    live.wait_for("▸ payments:lost");
+    live.type_keys("a");
+    live.wait_for("▸ sen reconcile payments:lost");
+    live.type_keys("\r");
+    live.wait_for("What really happened");
+    live.type_keys("jj\r");
+    live.wait_for("Reason");
+    live.type_keys("INC-7\r");
+    live.wait_for("Proceed?");
+    assert_eq!(database.psql("SELECT status FROM sentinel_leases WHERE key = 'payments:lost'").trim(), "executing");
+    live.type_keys("y");
+    live.wait_for("Enter goes back");
+    live.type_keys("\r");
+    live.wait_for("┌ list --state uncertain");
+    assert_eq!(database.psql("SELECT status FROM sentinel_leases WHERE key = 'payments:lost'").trim(), "claimed");
+    let record = database.psql("SELECT metadata->>'act', metadata->>'why' FROM sentinel_events WHERE event = 'reset'");
+    assert_eq!(record.trim(), "reset|INC-7");
+    // What is in no pane is found in the database. Also a harmless act asks.
+    live.type_keys("\u{1b}");
+    live.wait_for("attention 0");
+    live.type_keys("/payments:lost\r");
+    live.wait_for("┌ found: payments:lost");
+    live.type_keys("a");
+    live.wait_for("▸ sen release payments:lost");
+    live.type_keys("\r");
+    live.wait_for("Reason");
+    live.type_keys("\r");
+    live.wait_for("Proceed?");
+    live.type_keys("n");
+    live.wait_for("nothing was written");
+    live.type_keys("\r");
+    live.wait_for("┌ found: payments:lost");
+    assert_eq!(database.psql("SELECT count(*) FROM sentinel_leases WHERE key = 'payments:lost'").trim(), "1");
+    live.type_keys("qq");
+    assert_eq!(live.finish().code, 0);
+}
+
+#[test]
+fn nothing_is_changed_where_only_reading_is_allowed() {
+    let database = Server::shared().fresh_database();
+    leases(&database);
+    let mut live =
+        terminal(["watch", "--interval", "200ms", "--read-only"]).database(&database.url()).size(24, 80).start();
+    live.wait_for("sen list --state uncertain");
+    live.type_keys("\r");
+    live.wait_for("▸ payments:lost");
+    live.type_keys("a");
+    live.wait_for("▸ sen reconcile payments:lost");
+    live.type_keys("\r");
+    live.wait_for("--read-only was given");
+    live.type_keys("\u{3}");
+    assert_eq!(live.finish().code, 130);
+    assert_eq!(database.psql("SELECT status FROM sentinel_leases WHERE key = 'payments:lost'").trim(), "executing");
 }
 
 #[test]

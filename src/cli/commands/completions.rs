@@ -52,7 +52,7 @@ fn print(shell: Shell, session: &Session) -> Result<String> {
         return Ok(shell.script());
     }
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut (session.tree)(), "sen", &mut script);
+    clap_complete::generate(shell, &mut (session.line.tree)(), "sen", &mut script);
     String::from_utf8(script)
         .map_err(|error| Error::new(ErrorKind::Internal, "the script is not UTF-8").with_source(error))
 }

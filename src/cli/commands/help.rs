@@ -30,7 +30,7 @@ pub(super) fn command<'a>(root: &'a mut clap::Command, words: &[String]) -> Resu
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
-    let mut root = (session.tree)();
+    let mut root = (session.line.tree)();
     root.build();
     let text = match args.topic.as_slice() {
         [topic] if topic == "exit-codes" => exit_codes(),

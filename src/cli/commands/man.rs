@@ -19,7 +19,7 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
-    let mut root = (session.tree)();
+    let mut root = (session.line.tree)();
     root.build();
     let command = help::command(&mut root, &args.command)?.clone();
     let page = render(command, &args.command)

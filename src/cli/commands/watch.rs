@@ -13,8 +13,9 @@ use crate::watch::{lines, live};
 
 /// Watch what needs attention, counts, running work and dead letters, live
 ///
-/// A full screen on a terminal; into a pipe one line for every change. It only reads, one question at a time, and never
-/// keeps the database busy for more than 2 % of one core: where an answer takes long it looks less often.
+/// A full screen on a terminal; into a pipe one line for every change. It asks one question at a time, and never
+/// keeps the database busy for more than 2 % of one core: where an answer takes long it looks less often. It changes
+/// nothing by itself: an act that is chosen runs outside of the full screen, with the plan and the question of its command.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -22,8 +23,9 @@ Examples:
   sen watch --interval 10s
   sen watch -o jsonl | jq -r 'select(.critical > 0) | .attention[].command'
 
-Keys: arrows move, Tab goes to the next pane, Enter shows what is known of a row, c copies its command, s sorts, \
-/ filters, ? helps, q ends.")]
+Keys: arrows move, Tab goes to the next pane; Enter goes from a row to its rows, to one of them in depth, to its chain of causes; \
+t shows its timeline, Esc goes back; a offers the acts on it, which show their plan and ask as the commands do; / finds keys, ids and \
+what mentions them; c copies a command, s sorts, ? helps, q ends.")]
 pub struct Args {
     /// From one look to the next, at least
     #[arg(long, value_parser = span, default_value = "2s", value_name = "SPAN")]
@@ -43,8 +45,8 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = source.open().await?;
     database.warnings().iter().for_each(|warning| session.warn(warning));
     match session.full_screen()? {
-        Some((full, color)) => {
-            let exit = live::run(source, database, args.interval, full, color).await?;
+        Some(terminal) => {
+            let exit = live::run(session, source, database, args.interval, terminal).await?;
             Ok(CommandOutput::new(View::Nothing).ending(exit))
         }
         None => Ok(CommandOutput::new(View::List(lines::list(source, database, args.interval, Timestamp::here())))),

@@ -89,6 +89,20 @@ impl Full {
         anew.map_err(failed)
     }
 
+    /// Gives the terminal back for something else; [`Self::enter_again`] takes it.
+    pub fn leave(&self) {
+        give_back(&self.paper);
+    }
+
+    /// Takes the terminal over again.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn enter_again(&mut self) -> Result<()> {
+        self.take().map_err(failed)?;
+        self.refresh()
+    }
+
     /// Goes to the background, as Ctrl-Z is expected to, and returns when it is called back.
     ///
     /// # Errors
@@ -97,8 +111,7 @@ impl Full {
         give_back(&self.paper);
         let stopped = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
         stopped.map_err(|error| failed(error.into()))?;
-        self.take().map_err(failed)?;
-        self.refresh()
+        self.enter_again()
     }
 }
 

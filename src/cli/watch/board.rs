@@ -2,9 +2,11 @@
 //! and returns actions; draws and queries nothing. Pure.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use sen_core::model::verdict::NextCommand;
 use sen_core::time::Timestamp;
 
 use super::pace::Pace;
+use super::page::{Acts, Page, Sheet};
 use super::picture::{Line, Open, Pane, Picture};
 
 /// What a key requests of the loop.
@@ -20,30 +22,23 @@ pub enum KeyAction {
     Suspend,
     /// To take a snapshot now, if the minimum interval allows it.
     Look,
-    /// To fetch what this opens.
-    Open(Open),
+    /// To open what a command shows.
+    Read(NextCommand, Then),
+    /// To look for a key, an id, or what mentions it.
+    Search(String),
+    /// To run a command that changes something, outside of the full screen.
+    Act(NextCommand),
     /// To put a text into the clipboard.
     Copy(String),
 }
 
-/// What is shown over the panes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Over {
-    /// Nothing.
-    Nothing,
-    /// The keys.
-    Help,
-    /// Something in depth: title, clean lines, the first one shown, the command that belongs to it.
-    Detail {
-        /// What it is.
-        title: String,
-        /// The lines.
-        lines: Vec<String>,
-        /// The first one shown.
-        top: usize,
-        /// What `c` copies.
-        command: String,
-    },
+/// What becomes of a page that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It is shown.
+    Show,
+    /// It is shown, and over it the acts it offers.
+    Acts,
 }
 
 /// Why there is no fresh picture.
@@ -65,8 +60,8 @@ pub struct Board {
     pub pace: Pace,
     /// The pane that has the keys.
     pub pane: Pane,
-    /// What is shown over the panes.
-    pub over: Over,
+    /// What is open over the panes, the newest last.
+    pub pages: Vec<Page>,
     /// Whether keys go into the filter.
     pub typing: bool,
     /// Only rows that hold this are shown.
@@ -90,7 +85,7 @@ impl Board {
             picture: Picture::default(),
             pace,
             pane: Pane::Attention,
-            over: Over::Nothing,
+            pages: Vec::new(),
             typing: false,
             filter: String::new(),
             message: None,
@@ -156,40 +151,53 @@ impl Board {
             return KeyAction::Nothing;
         }
         if self.typing {
-            self.type_filter(key.code);
-            return KeyAction::Nothing;
+            return self.type_filter(key.code);
         }
         match key.code {
-            KeyCode::Char('q') if self.over == Over::Nothing => KeyAction::Quit,
+            KeyCode::Char('q') if self.pages.is_empty() => KeyAction::Quit,
             KeyCode::Char('q') | KeyCode::Esc | KeyCode::Backspace => {
-                match &self.over {
-                    Over::Nothing => self.filter.clear(),
-                    _ => self.over = Over::Nothing,
+                if self.pages.pop().is_none() {
+                    self.filter.clear();
                 }
                 KeyAction::Nothing
             }
             KeyCode::Char('?' | 'h') | KeyCode::F(1) => {
-                self.over = if self.over == Over::Help { Over::Nothing } else { Over::Help };
+                match self.pages.last() {
+                    Some(Page::Help { .. }) => drop(self.pages.pop()),
+                    _ => self.pages.push(Page::Help { top: 0 }),
+                }
                 KeyAction::Nothing
             }
+            KeyCode::Char('a') => self.acts(),
+            KeyCode::Char('w') => self.about(&["sen", "why"]),
+            KeyCode::Char('t') => self.about(&["sen", "timeline"]),
             KeyCode::Char('c' | 'y') => self.copy(),
             KeyCode::Char('r') => KeyAction::Look,
             code => self.walk(code),
         }
     }
 
-    fn type_filter(&mut self, code: KeyCode) {
+    fn type_filter(&mut self, code: KeyCode) -> KeyAction {
         match code {
             KeyCode::Esc => {
                 self.filter.clear();
                 self.typing = false;
             }
-            KeyCode::Enter | KeyCode::Up | KeyCode::Down => self.typing = false,
+            KeyCode::Enter => {
+                self.typing = false;
+                // What no pane shows is looked for in the database.
+                let shown = Pane::ALL.into_iter().any(|pane| !self.rows(pane).is_empty());
+                if !shown && !self.filter.trim().is_empty() {
+                    return KeyAction::Search(self.filter.trim().to_owned());
+                }
+            }
+            KeyCode::Up | KeyCode::Down => self.typing = false,
             KeyCode::Backspace if self.filter.is_empty() => self.typing = false,
             KeyCode::Backspace => drop(self.filter.pop()),
             KeyCode::Char(c) if !crate::clean::hidden(c) => self.filter.push(c),
             _ => {}
         }
+        KeyAction::Nothing
     }
 
     /// Text that was pasted: into the filter while one is typed, else nowhere.
@@ -200,16 +208,62 @@ impl Board {
     }
 
     fn copy(&mut self) -> KeyAction {
-        let command = match &self.over {
-            Over::Detail { command, .. } => Some(command.clone()),
-            _ => self.current().map(|line| line.command.clone()),
+        let command = match self.pages.last() {
+            Some(page) => page.command(),
+            None => self.current().map(|line| line.command.clone()),
         };
         match command.filter(|command| !command.is_empty()) {
             Some(command) => KeyAction::Copy(command),
-            None => {
-                self.message = Some("no row is selected".into());
-                KeyAction::Nothing
-            }
+            None => self.say("no row is selected"),
+        }
+    }
+
+    fn say(&mut self, message: &str) -> KeyAction {
+        self.message = Some(message.into());
+        KeyAction::Nothing
+    }
+
+    /// The acts on what is selected.
+    fn acts(&mut self) -> KeyAction {
+        match self.pages.last() {
+            Some(Page::Sheet(_)) => self.offer(),
+            Some(Page::Rows(rows)) => match rows.detail() {
+                Some((_, next)) => KeyAction::Read(next.clone(), Then::Acts),
+                None => self.say("no row is selected"),
+            },
+            Some(Page::Help { .. } | Page::Acts(_)) => KeyAction::Nothing,
+            None => match self.current().map(|line| (line.acts.clone(), line.open.clone(), line.id.is_some())) {
+                Some((acts, ..)) if !acts.is_empty() => {
+                    let title = self.current().map_or(String::new(), |line| line.cells[1].clone());
+                    self.pages.push(Page::Acts(Acts { title, acts, selected: 0 }));
+                    KeyAction::Nothing
+                }
+                Some((_, Open::Command(next), true)) => KeyAction::Read(next, Then::Acts),
+                _ => self.say("acts are on one record: Enter shows the rows"),
+            },
+        }
+    }
+
+    /// Shows the acts that the open page offers.
+    pub fn offer(&mut self) -> KeyAction {
+        let Some(Page::Sheet(sheet)) = self.pages.last() else { return KeyAction::Nothing };
+        if sheet.acts.is_empty() {
+            return self.say("there is no act on this");
+        }
+        let (title, acts) = (sheet.title.clone(), sheet.acts.clone());
+        self.pages.push(Page::Acts(Acts { title, acts, selected: 0 }));
+        KeyAction::Nothing
+    }
+
+    /// What another command tells of the record that is selected.
+    fn about(&mut self, words: &[&str]) -> KeyAction {
+        let id = match self.pages.last() {
+            Some(page) => page.id().map(str::to_owned),
+            None => self.current().and_then(|line| line.id.clone()),
+        };
+        match id {
+            Some(id) => KeyAction::Read(NextCommand::new(words, "").id(&id), Then::Show),
+            None => self.say("no single record is selected"),
         }
     }
 
@@ -221,21 +275,35 @@ impl Board {
             KeyCode::PageUp => self.step(-10),
             KeyCode::Home | KeyCode::Char('g') => self.step(isize::MIN),
             KeyCode::End | KeyCode::Char('G') => self.step(isize::MAX),
-            _ if self.over != Over::Nothing => {}
+            KeyCode::Enter => return self.open(),
+            KeyCode::Char('/') => {
+                self.pages.clear();
+                self.typing = true;
+            }
+            _ if !self.pages.is_empty() => {}
             KeyCode::Tab | KeyCode::Right | KeyCode::Char('l') => self.turn(1),
             KeyCode::BackTab | KeyCode::Left => self.turn(-1),
-            KeyCode::Char('/') => self.typing = true,
             KeyCode::Char('s') => {
                 let order = &mut self.orders[self.pane as usize];
                 *order = (*order + 1) % self.pane.orders().len();
             }
-            KeyCode::Enter => return self.open(),
             _ => {}
         }
         KeyAction::Nothing
     }
 
     fn open(&mut self) -> KeyAction {
+        match self.pages.last() {
+            Some(Page::Rows(rows)) => {
+                return rows.detail().map_or(KeyAction::Nothing, |(_, next)| KeyAction::Read(next.clone(), Then::Show));
+            }
+            Some(Page::Acts(acts)) => {
+                return acts.acts.get(acts.selected).map_or(KeyAction::Nothing, |act| KeyAction::Act(act.clone()));
+            }
+            Some(Page::Sheet(sheet)) if !sheet.is_chain => return self.about(&["sen", "why"]),
+            Some(Page::Sheet(_) | Page::Help { .. }) => return KeyAction::Nothing,
+            None => {}
+        }
         let Some((open, title, command)) =
             self.current().map(|line| (line.open.clone(), line.cells[0].clone(), line.command.clone()))
         else {
@@ -243,10 +311,11 @@ impl Board {
         };
         match open {
             Open::Words(lines) => {
-                self.over = Over::Detail { title: format!("{}: {title}", self.pane.title()), lines, top: 0, command };
+                let title = format!("{}: {title}", self.pane.title());
+                self.pages.push(Page::Sheet(Sheet::words(title, lines, command)));
                 KeyAction::Nothing
             }
-            open => KeyAction::Open(open),
+            Open::Command(next) => KeyAction::Read(next, Then::Show),
         }
     }
 
@@ -258,8 +327,8 @@ impl Board {
     }
 
     fn step(&mut self, by: isize) {
-        if let Over::Detail { top, lines, .. } = &mut self.over {
-            *top = moved(*top, by, lines.len());
+        if let Some(page) = self.pages.last_mut() {
+            page.step(by);
             return;
         }
         let rows = self.rows(self.pane);
@@ -318,7 +387,7 @@ mod tests {
     fn q_closes_what_is_open_first() {
         let mut board = board();
         press(&mut board, KeyCode::Char('?'));
-        assert_eq!(board.over, Over::Help);
+        assert!(matches!(board.pages.as_slice(), [Page::Help { .. }]));
         assert_eq!(press(&mut board, KeyCode::Char('q')), KeyAction::Nothing);
         assert_eq!(press(&mut board, KeyCode::Char('q')), KeyAction::Quit);
     }

@@ -4,37 +4,20 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line as Text, Span};
-use ratatui::widgets::{Block, Clear, Paragraph};
+use ratatui::widgets::{Block, Paragraph};
 use sen_core::model::verdict::Severity;
 use sen_core::time::{Timestamp, humane};
 
-use super::board::{Board, Over};
+use super::board::Board;
+use super::brush::Brush;
+use super::leaf;
+use super::page::Page;
 use super::picture::{Line, Pane};
 use crate::clean::{shorten, width};
 use crate::output::text::wrap;
 
 /// Below this only the pane that has the keys is shown.
 const SMALL: (u16, u16) = (60, 18);
-
-const HELP: &[&str] = &[
-    "↑ ↓  j k        move             PgUp PgDn  ten rows",
-    "g G             first, last row",
-    "Tab  ← →        next pane",
-    "Enter           what is known of the row",
-    "c  y            copy the row's command",
-    "s               another order of the pane",
-    "/               filter; Esc clears it",
-    "r               look now",
-    "?               this help",
-    "q  Esc          close what is open; q ends",
-    "",
-    "The database is asked at most for 2 % of the time:",
-    "where an answer takes long, refreshing less often.",
-    "Changes are per minute, over the last minute.",
-    "A bar of a lease is the part of it that has passed since",
-    "the last sign of life; of other work, its age beside",
-    "the oldest.",
-];
 
 /// Draws all of it.
 pub fn draw(board: &Board, here: Timestamp, frame: &mut Frame<'_>) {
@@ -47,51 +30,11 @@ pub fn draw(board: &Board, here: Timestamp, frame: &mut Frame<'_>) {
     let [top, body, bottom] =
         Layout::vertical([Constraint::Length(head), Constraint::Fill(1), Constraint::Length(1)]).areas(area);
     frame.render_widget(Paragraph::new(header(board, here, top, brush)), top);
-    match &board.over {
-        Over::Nothing => panes(board, body, brush, frame),
-        Over::Help => {
-            let lines: Vec<String> = HELP.iter().map(|line| (*line).to_owned()).collect();
-            sheet("help", &lines, 0, body, brush, frame);
-        }
-        Over::Detail { title, lines, top, .. } => sheet(title, lines, *top, body, brush, frame),
+    match board.pages.last() {
+        None => panes(board, body, brush, frame),
+        Some(page) => leaf::draw(page, body, brush, frame),
     }
     frame.render_widget(Paragraph::new(footer(board, bottom, brush)), bottom);
-}
-
-/// Styles, with or without colour.
-#[derive(Clone, Copy)]
-struct Brush {
-    color: bool,
-    /// Whether the picture is an old one.
-    faint: bool,
-}
-
-impl Brush {
-    fn paint(self, color: Color) -> Style {
-        if self.color { Style::new().fg(color) } else { Style::new() }
-    }
-
-    fn severity(self, severity: Severity) -> Style {
-        match severity {
-            _ if self.faint => self.dim(),
-            Severity::Critical => self.paint(Color::Red).add_modifier(Modifier::BOLD),
-            Severity::Warning => self.paint(Color::Yellow),
-            Severity::Pending => self.paint(Color::Cyan),
-            Severity::Ok => self.paint(Color::Green),
-        }
-    }
-
-    fn dim(self) -> Style {
-        Style::new().add_modifier(Modifier::DIM)
-    }
-
-    fn plain(self) -> Style {
-        if self.faint { self.dim() } else { Style::new() }
-    }
-
-    fn bold(self) -> Style {
-        self.plain().add_modifier(Modifier::BOLD)
-    }
 }
 
 /// `23:59:59Z` of a moment.
@@ -135,7 +78,7 @@ fn header(board: &Board, here: Timestamp, area: Rect, brush: Brush) -> Vec<Text<
         Span::styled(" sen watch ", Style::new().add_modifier(Modifier::BOLD)),
         Span::raw(name),
         Span::raw(" ".repeat(room.saturating_sub(used))),
-        Span::styled(right, if slow { brush.paint(Color::Yellow) } else { brush.dim() }),
+        Span::styled(right, if slow { brush.severity(Severity::Warning) } else { brush.dim() }),
     ]);
     let state = state(board, here, room, brush);
     match (area.height, board.trouble.is_some()) {
@@ -187,57 +130,26 @@ fn footer(board: &Board, area: Rect, brush: Brush) -> Text<'static> {
         let text = shorten(&format!(" {message}"), room).into_owned();
         return Text::from(Span::styled(text, brush.paint(Color::Green).add_modifier(Modifier::BOLD)));
     }
-    let keys = match room {
-        100.. => "Tab pane  Enter detail  s sort  / filter  ? keys  q quit",
-        60..100 => "Enter detail  ? keys  q quit",
+    let keys = match (board.pages.last(), room) {
+        (None, 100..) => "Tab pane  Enter rows  a act  / find  s sort  ? keys  q quit",
+        (None, 60..100) => "Enter rows  a act  / find  ? keys  q quit",
+        (Some(Page::Rows(_)), 60..) => "Enter detail  a act  Esc back  ? keys",
+        (Some(Page::Sheet(sheet)), 60..) if sheet.subjects.is_empty() => "Esc back  ? keys",
+        (Some(Page::Sheet(sheet)), 60..) if sheet.is_chain => "t timeline  a act  Esc back  ? keys",
+        (Some(Page::Sheet(_)), 60..) => "Enter why  t timeline  a act  Esc back",
+        (Some(Page::Acts(_)), 60..) => "Enter shows its plan and asks  Esc back",
+        (Some(Page::Help { .. }), 60..) => "Esc back",
         _ => "? q",
     };
-    let command = match &board.over {
-        Over::Help => String::new(),
-        Over::Detail { command, .. } => command.clone(),
-        Over::Nothing => board.current().map_or(String::new(), |line| line.command.clone()),
+    let command = match board.pages.last() {
+        Some(page) => page.command().unwrap_or_default(),
+        None => board.current().map_or(String::new(), |line| line.command.clone()),
     };
+    let command = crate::clean::clean(&command).into_owned();
     let left = if command.is_empty() { String::new() } else { format!(" c: {command}") };
     let left = shorten(&left, room.saturating_sub(width(keys) + 3)).into_owned();
     let gap = room.saturating_sub(width(&left) + width(keys) + 1);
     Text::from(vec![Span::raw(left), Span::raw(" ".repeat(gap)), Span::styled(keys.to_owned(), brush.dim())])
-}
-
-/// Something in depth, over everything else.
-fn sheet(title: &str, lines: &[String], top: usize, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
-    let room = usize::from(area.width).saturating_sub(4).max(1);
-    let height = usize::from(area.height).saturating_sub(2);
-    // Longer text continues on the next line, indented.
-    let laid: Vec<String> = lines
-        .iter()
-        .flat_map(|line| {
-            let indent = line.len() - line.trim_start().len();
-            let hang = " ".repeat((indent + 2).min(room / 2));
-            let broken = wrap(line.trim_start(), room.saturating_sub(hang.len()).max(10));
-            let first = " ".repeat(indent.min(room / 2));
-            let put = |(at, part): (usize, String)| format!("{}{part}", if at == 0 { &first } else { &hang });
-            if width(line) <= room {
-                vec![line.clone()]
-            } else {
-                broken.into_iter().map(|part| part.to_string()).enumerate().map(put).collect::<Vec<_>>()
-            }
-        })
-        .collect();
-    let top = top.min(laid.len().saturating_sub(height));
-    let more = laid.len() > height;
-    let place = if more {
-        format!(" {}–{} of {} ", top + 1, (top + height).min(laid.len()), laid.len())
-    } else {
-        String::new()
-    };
-    let block = Block::bordered()
-        .title(format!(" {} ", shorten(title, room)))
-        .title_bottom(Text::from(place).right_aligned())
-        .border_style(brush.paint(Color::Cyan));
-    let shown: Vec<Text<'_>> =
-        laid.iter().skip(top).take(height).map(|line| Text::from(format!(" {}", shorten(line, room + 1)))).collect();
-    frame.render_widget(Clear, area);
-    frame.render_widget(Paragraph::new(shown).block(block), area);
 }
 
 fn panes(board: &Board, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
@@ -350,8 +262,20 @@ fn list(board: &Board, which: Pane, area: Rect, brush: Brush, frame: &mut Frame<
     let first = laid.iter().position(|(at, _)| Some(*at) == selected).unwrap_or(0);
     let last = laid.iter().rposition(|(at, _)| Some(*at) == selected).unwrap_or(0);
     let top = if last < height { 0 } else { (last + 1 - height).min(first) };
+    let below = laid.len().saturating_sub(top + height);
     let shown: Vec<Text<'static>> = laid.into_iter().skip(top).take(height).map(|(_, text)| text).collect();
     frame.render_widget(Paragraph::new(shown), area);
+    // What is out of sight is marked at the edge.
+    let mark = |sign: &'static str, y: u16, frame: &mut Frame<'_>| {
+        let place = Rect { x: area.x + area.width.saturating_sub(1), y, width: 1.min(area.width), height: 1 };
+        frame.render_widget(Paragraph::new(Span::styled(sign, brush.bold())), place);
+    };
+    if top > 0 && height > 0 {
+        mark("↑", area.y, frame);
+    }
+    if below > 0 && height > 0 {
+        mark("↓", area.y + area.height - 1, frame);
+    }
 }
 
 /// The text of what needs a person over at most `most - 1` lines, and its command; one line where there is no room.
@@ -426,6 +350,12 @@ impl Columns {
                 ));
                 used += wide;
             }
+        }
+        // How the count moved from snapshot to snapshot.
+        let spark = self.widths.get(5).copied().unwrap_or(0);
+        if spark > 0 && used + 2 + spark <= self.room {
+            spans.push(Span::styled(format!("  {}", left(&line.cells[5], spark)), brush.plain()));
+            used += 2 + spark;
         }
         if self.several && used + 2 + self.widths[4] <= self.room {
             spans.push(Span::styled(format!("  {}", line.cells[4]), brush.dim()));

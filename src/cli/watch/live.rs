@@ -8,26 +8,27 @@ use std::time::Duration;
 use crossterm::event::{Event, EventStream};
 use futures_util::StreamExt as _;
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::columns;
 use sen_core::model::letter::LetterGroup;
-use sen_core::model::record::Record;
+use sen_core::model::value::Value;
+use sen_core::model::verdict::NextCommand;
 use sen_core::ops::snapshot::{Snapshot, letter_groups, snapshot};
+use sen_core::ops::why::{Link, why};
 use sen_core::registry::{self, Access, Database};
 use sen_core::stores::url::{RedisInfo, Target};
+use sen_core::text::named;
 use sen_core::time::{Timestamp, Uptime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-use super::board::{Board, KeyAction, Over, Trouble};
+use super::board::{Board, KeyAction, Then, Trouble};
 use super::draw::draw;
 use super::pace::Pace;
-use super::picture::Open;
+use super::page::{Page, Rows};
 use crate::clean::clean;
-use crate::commands::inspect;
-use crate::exit::Exit;
-use crate::output::row::Look;
-use crate::output::{self, Options};
+use crate::exit::{self, Exit};
 use crate::screen::full::Full;
-use crate::views::DetailsView;
+use crate::session::Session;
 
 /// A look of so many milliseconds is followed by this many times as many without one, and so takes less than 2 % of one
 /// core, together with the dead letters and what the server does around it.
@@ -92,7 +93,7 @@ pub fn told(error: &Error) -> String {
     clean(&crate::mask::message(&error.to_string())).into_owned()
 }
 
-type Task<T> = Pin<Box<dyn Future<Output = T>>>;
+type Task<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// The end of a snapshot: its connection, its duration, and the answer.
 type Looked = (Option<Rc<Database>>, Duration, Result<Snapshot>);
@@ -119,37 +120,45 @@ async fn letters(source: Source, database: Rc<Database>) -> (Duration, Result<Ve
     (start.until(Uptime::now()), answer)
 }
 
-/// The details of a record, as `sen inspect` and `sen dlq show` print them.
-async fn known(source: Source, database: Rc<Database>, open: Open, columns: usize) -> Result<Vec<String>> {
-    let question = async {
-        match &open {
-            Open::Thing(system, id) => database.system(system)?.find(id, 5).await,
-            Open::Letter(system, id) => match database.system(system)?.letters() {
-                Some(letters) => letters.show(id).await,
-                None => Ok(Vec::new()),
-            },
-            Open::Words(_) => Ok(Vec::new()),
-        }
-    };
-    let found = source.within(question).await?;
-    if found.is_empty() {
-        return Ok(vec!["it is not there any more".to_owned()]);
-    }
-    lay(found, columns)
+/// What a command shows, as a page.
+async fn page(source: Source, session: &Session, next: NextCommand) -> Result<Option<Page>> {
+    source
+        .within(async {
+            let output = session.read_command(next.words()).await?;
+            Page::of(&next, output).await
+        })
+        .await
 }
 
-fn lay(found: Vec<Record>, columns: usize) -> Result<Vec<String>> {
-    let Some(now) = found.first().map(|found| found.now) else { return Ok(Vec::new()) };
-    let single = found.len() == 1;
-    let details = found.into_iter().map(|found| inspect::detail(found, single)).collect();
-    let look = Look { color: false, terminal: true, width: Some(columns.saturating_sub(4).max(20)), now };
-    let mut bytes = Vec::new();
-    output::details(&DetailsView { details, single, now }, look, &Options::default(), &mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
+columns! {
+    FOUND,
+    fn found_row(link: &Link) {
+        let explained = &link.explanation;
+        let relation = link.hop.as_ref().map_or(Value::Null, |hop| Value::Name(hop.relation.words()));
+    }
+    "id", "ID", Whole => Value::Text(explained.subject.id.clone());
+    "kind", "KIND", Whole => Value::Text(explained.subject.described());
+    "state", "STATE", Whole => Value::Name(explained.state);
+    "relation", "FOUND BY", Short => relation;
+}
+
+/// What has this key or id, and what mentions it, as `sen why` finds it.
+async fn search(source: Source, database: Rc<Database>, text: String) -> Result<Option<Page>> {
+    let chain = source.within(why(&database, &text)).await?;
+    if chain.links.is_empty() {
+        return Ok(None);
+    }
+    let ids = chain.links.iter().map(|link| link.explanation.subject.id.clone());
+    let details = ids.map(|id| (id.clone(), NextCommand::new(&["sen", "inspect"], "").id(&id))).collect();
+    let rows = chain.links.iter().map(found_row).collect();
+    let now = Timestamp::here();
+    let mut found = Rows::new(format!("found: {text}"), FOUND, rows, details, None, now);
+    found.command = NextCommand::new(&["sen", "why"], "").id(&text).command;
+    Ok(Some(Page::Rows(found)))
 }
 
 /// Ends when a task that is there ends; never when there is none.
-async fn ended<T>(task: &mut Option<Task<T>>) -> T {
+async fn ended<T>(task: &mut Option<Task<'_, T>>) -> T {
     match task {
         Some(running) => {
             let value = running.await;
@@ -184,17 +193,28 @@ impl Ends {
     }
 }
 
+/// What follows from an event.
+enum Step {
+    /// Nothing further.
+    Further,
+    /// The end.
+    End(Exit),
+    /// A command that changes something.
+    Act(NextCommand),
+}
+
 /// The running dashboard.
-struct Live {
+struct Live<'a> {
+    session: &'a Session,
     source: Source,
     board: Board,
     full: Full,
     database: Option<Rc<Database>>,
-    look: Option<Task<Looked>>,
-    letters: Option<Task<(Duration, Result<Vec<LetterGroup>>)>>,
-    detail: Option<Task<Result<Vec<String>>>>,
-    /// What `detail` is about: its title and its command.
-    wanted: (String, String),
+    look: Option<Task<'a, Looked>>,
+    letters: Option<Task<'a, (Duration, Result<Vec<LetterGroup>>)>>,
+    page: Option<Task<'a, Result<Option<Page>>>>,
+    /// What becomes of that page, and what is said where there is none.
+    then: (Then, String),
     letters_pace: Pace,
     next_look: Instant,
     next_letters: Instant,
@@ -207,19 +227,26 @@ struct Live {
 ///
 /// # Errors
 /// `Io`; what the first look meets when there is nothing to see here.
-pub async fn run(source: Source, database: Database, interval: Duration, full: Full, color: bool) -> Result<Exit> {
+pub async fn run(
+    session: &Session,
+    source: Source,
+    database: Database,
+    interval: Duration,
+    (full, color): (Full, bool),
+) -> Result<Exit> {
     let mut ends = Ends::listen()?;
     let mut events = EventStream::new();
     let now = Instant::now();
     let mut live = Live {
+        session,
         source,
         board: Board::new(Pace::new(interval, SHARE), color),
         full,
         database: Some(Rc::new(database)),
         look: None,
         letters: None,
-        detail: None,
-        wanted: Default::default(),
+        page: None,
+        then: (Then::Show, String::new()),
         letters_pace: Pace::new(LETTERS, LETTERS_SHARE),
         next_look: now,
         next_letters: now,
@@ -229,6 +256,7 @@ pub async fn run(source: Source, database: Database, interval: Duration, full: F
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
         live.forget();
+        live.lay()?;
         let here = Timestamp::here();
         live.full.draw(|frame| draw(&live.board, here, frame))?;
         #[cfg(debug_assertions)]
@@ -240,24 +268,41 @@ pub async fn run(source: Source, database: Database, interval: Duration, full: F
         tokio::select! {
             end = ends.heard() => return Ok(end),
             event = events.next() => match event {
-                Some(Ok(event)) => {
-                    if let Some(exit) = live.event(event)? {
-                        return Ok(exit);
+                Some(Ok(event)) => match live.event(event)? {
+                    Step::Further => {}
+                    Step::End(exit) => return Ok(exit),
+                    Step::Act(next) => {
+                        // Its reader would take the answers to what is asked.
+                        drop(events);
+                        if let Some(exit) = live.act(next).await? {
+                            return Ok(exit);
+                        }
+                        events = EventStream::new();
                     }
-                }
+                },
                 // The terminal was closed.
                 Some(Err(_)) | None => return Ok(Exit::Own(129)),
             },
             looked = ended(&mut live.look) => live.looked(looked)?,
             (took, answer) = ended(&mut live.letters) => live.grouped(took, answer),
-            answer = ended(&mut live.detail) => live.opened(answer),
+            answer = ended(&mut live.page) => live.opened(answer),
             () = tokio::time::sleep_until(live.next_look), if idle => live.start(),
             _ = second.tick() => {}
         }
     }
 }
 
-impl Live {
+impl<'a> Live<'a> {
+    fn read(&mut self, page: Task<'a, Result<Option<Page>>>, then: (Then, String)) {
+        if self.database.is_none() {
+            self.board.message = Some("not connected".into());
+            return;
+        }
+        self.then = then;
+        self.board.message = Some("looking …".into());
+        self.page = Some(page);
+    }
+
     /// An old message is replaced by the list of keys.
     fn forget(&mut self) {
         let Some(message) = &self.board.message else {
@@ -351,18 +396,28 @@ impl Live {
         self.board.settle();
     }
 
-    fn opened(&mut self, answer: Result<Vec<String>>) {
-        let (title, command) = self.wanted.clone();
+    /// Lays the open page out for the width there is.
+    fn lay(&mut self) -> Result<()> {
+        let columns = self.full.columns();
+        self.board.pages.last_mut().map_or(Ok(()), |page| page.lay(columns))
+    }
+
+    fn opened(&mut self, answer: Result<Option<Page>>) {
+        let (then, nothing) = std::mem::replace(&mut self.then, (Then::Show, String::new()));
         match answer {
-            Ok(lines) => {
+            Ok(Some(page)) => {
                 self.board.message = None;
-                self.board.over = Over::Detail { title, lines, top: 0, command };
+                self.board.pages.push(page);
+                if then == Then::Acts {
+                    self.board.offer();
+                }
             }
+            Ok(None) => self.board.message = Some(nothing),
             Err(error) => self.board.message = Some(told(&error)),
         }
     }
 
-    fn event(&mut self, event: Event) -> Result<Option<Exit>> {
+    fn event(&mut self, event: Event) -> Result<Step> {
         let wish = match event {
             Event::Key(key) => self.board.key(key),
             Event::Paste(text) => {
@@ -377,8 +432,8 @@ impl Live {
         };
         match wish {
             KeyAction::Nothing => {}
-            KeyAction::Quit => return Ok(Some(Exit::Done)),
-            KeyAction::Interrupt => return Ok(Some(Exit::Interrupted)),
+            KeyAction::Quit => return Ok(Step::End(Exit::Done)),
+            KeyAction::Interrupt => return Ok(Step::End(Exit::Interrupted)),
             KeyAction::Suspend => self.full.suspend()?,
             KeyAction::Look => {
                 self.full.refresh()?;
@@ -392,23 +447,54 @@ impl Live {
                 self.full.copy(&command)?;
                 self.board.message = Some(format!("copied: {command}"));
             }
-            KeyAction::Open(open) => self.ask(open),
+            KeyAction::Read(next, then) => {
+                let command = next.command.clone();
+                let (source, session) = (self.source.clone(), self.session);
+                self.read(Box::pin(page(source, session, next)), (then, format!("nothing to show: {command}")));
+            }
+            KeyAction::Search(text) => {
+                if let Some(database) = self.database.clone() {
+                    let nothing = format!("nothing is or mentions {}", named(&clean(&text)));
+                    self.read(Box::pin(search(self.source.clone(), database, text)), (Then::Show, nothing));
+                }
+            }
+            KeyAction::Act(next) => match self.refusal() {
+                Some(why) => self.board.message = Some(why.to_owned()),
+                None => return Ok(Step::Act(next)),
+            },
+        }
+        Ok(Step::Further)
+    }
+
+    /// Runs a command outside of the full screen, where it shows its plan and asks, as if it had been typed.
+    async fn act(&mut self, next: NextCommand) -> Result<Option<Exit>> {
+        self.full.leave();
+        let exit = self.session.run_aloud(next).await;
+        // An interrupt stops acts for good.
+        if self.session.interrupt.revocation().is_revoked() {
+            return Ok(Some(Exit::Interrupted));
+        }
+        self.full.enter_again()?;
+        self.board.message = Some(match exit {
+            Exit::Done => "done".to_owned(),
+            other => {
+                let meaning = exit::TABLE.iter().find(|(code, _)| *code == other.code());
+                format!("exit code {}: {}", other.code(), meaning.map_or("see above", |(_, meaning)| *meaning))
+            }
+        });
+        self.next_look = Instant::now();
+        // What was shown of the record is over; the rows stay.
+        while self.board.pages.last().is_some_and(|page| !matches!(page, Page::Rows(_))) {
+            self.board.pages.pop();
         }
         Ok(None)
     }
 
-    fn ask(&mut self, open: Open) {
-        let Some(database) = self.database.clone() else {
-            self.board.message = Some("not connected".into());
-            return;
-        };
-        let Some(line) = self.board.current() else { return };
-        let id = match &open {
-            Open::Thing(_, id) | Open::Letter(_, id) => clean(id).into_owned(),
-            Open::Words(_) => String::new(),
-        };
-        self.wanted = (id, line.command.clone());
-        self.board.message = Some("looking …".into());
-        self.detail = Some(Box::pin(known(self.source.clone(), database, open, self.full.columns())));
+    /// Why nothing can be changed from here.
+    fn refusal(&self) -> Option<&'static str> {
+        if self.session.globals.read_only {
+            return Some("--read-only was given: nothing can be changed");
+        }
+        (!self.session.can_ask()).then_some("nothing can be asked here, so nothing can be changed")
     }
 }

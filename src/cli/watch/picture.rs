@@ -15,6 +15,8 @@ use sen_core::time::{Timestamp, humane};
 use crate::clean::clean;
 use crate::output::text;
 
+/// How many snapshots a sparkline shows.
+const SPARK: usize = 12;
 /// Changes are measured over this span.
 const WINDOW: i64 = 60_000_000;
 
@@ -63,12 +65,10 @@ impl Pane {
 /// What Enter opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Open {
-    /// What the row says, and its command.
+    /// What the row says.
     Words(Vec<String>),
-    /// Everything known of a key or id of one system.
-    Thing(&'static str, String),
-    /// A dead letter.
-    Letter(&'static str, String),
+    /// What a command shows.
+    Command(NextCommand),
 }
 
 /// One row of a pane. What it sorts by stands in `ranks`, one for each of the pane's orders.
@@ -84,6 +84,10 @@ pub struct Line {
     pub command: String,
     /// What Enter opens.
     pub open: Open,
+    /// The id of the record it is, where it is one.
+    pub id: Option<String>,
+    /// The acts on all that it stands for.
+    pub acts: Vec<NextCommand>,
     /// Names the row over time, so that the selection stays on it.
     pub name: String,
     ranks: Vec<Rank>,
@@ -145,19 +149,13 @@ impl Picture {
         self.remember(front.now, &front.surveys);
         let attention = front.attention().into_iter().map(|(system, item)| {
             let (text, command) = (shown(&item.text), clean(&item.next.command).into_owned());
-            let why = shown(&item.next.why);
             Line {
                 severity: item.severity,
                 cells: vec![item.severity.name().to_owned(), text.clone(), system.to_owned()],
                 share: None,
-                open: Open::Words(vec![
-                    format!("{} in {system}", item.severity.name()),
-                    String::new(),
-                    text.clone(),
-                    String::new(),
-                    format!("next: {command}"),
-                    format!("      # {why}"),
-                ]),
+                open: Open::Command(item.next.clone()),
+                id: None,
+                acts: Vec::new(),
                 // Without its age, which changes with every snapshot.
                 name: format!("{system} {command}"),
                 ranks: vec![
@@ -177,6 +175,8 @@ impl Picture {
                 share: None,
                 command: command(&["sen", "status"], &[]),
                 open: Open::Words(vec!["what is kept there is not shown".into(), String::new(), text.clone(), hint]),
+                id: None,
+                acts: Vec::new(),
                 name: "unreachable".to_owned(),
                 ranks: vec![
                     Rank::Number(-f64::from(Severity::Warning as u8)),
@@ -203,6 +203,8 @@ impl Picture {
         let line = |group: &LetterGroup| {
             let (step, error) = (shown(&group.step), shown(&group.error));
             let count = group.count;
+            let of_group = |words: &[&str], why: &str| NextCommand::new(words, why).option("--group", &group.id);
+            let list = of_group(&["sen", "dlq", "list"], "");
             Line {
                 severity: Severity::Warning,
                 cells: vec![
@@ -213,8 +215,13 @@ impl Picture {
                     clean(&group.id).into_owned(),
                 ],
                 share: None,
-                command: NextCommand::new(&["sen", "dlq", "list"], "").option("--group", &group.id).command,
-                open: Open::Letter(group.system, group.sample.clone()),
+                command: list.command.clone(),
+                open: Open::Command(list),
+                id: None,
+                acts: vec![
+                    of_group(&["sen", "dlq", "replay"], "let all of the group run again"),
+                    of_group(&["sen", "dlq", "discard"], "remove all of the group without running them"),
+                ],
                 name: format!("{} {}", group.system, group.id),
                 ranks: vec![
                     Rank::Number(-(count as f64)),
@@ -246,6 +253,8 @@ impl Picture {
             cells: vec![count.to_string(), String::new(), format!("{text}; {command}"), String::new(), String::new()],
             share: None,
             open: Open::Words(vec![format!("{count} dead letters: {text}"), String::new(), format!("next: {command}")]),
+            id: None,
+            acts: Vec::new(),
             command,
             name: "too many".to_owned(),
             ranks: Vec::new(),
@@ -280,6 +289,14 @@ impl Picture {
         Some((find(new)? - find(old).unwrap_or(0)) as f64 * 60e6 / passed as f64)
     }
 
+    /// How much a count changed from each snapshot to the next, over the last minute.
+    fn changes(&self, name: &str) -> Vec<f64> {
+        let find =
+            |counts: &[(String, i64)]| counts.iter().find(|(known, _)| known == name).map_or(0, |(_, count)| *count);
+        let counts: Vec<i64> = self.past.iter().map(|(_, counts)| find(counts)).collect();
+        counts.windows(2).map(|pair| (pair[1] - pair[0]).abs() as f64).collect()
+    }
+
     /// The counts of a system. Systems share names of states: with `several` each row names what it counts.
     fn states(&self, summary: &Summary, several: bool) -> Vec<Line> {
         let moves =
@@ -289,7 +306,8 @@ impl Picture {
             .map(|count| {
                 let name = format!("{} {}", summary.system, count.state);
                 let change = self.change(&name);
-                let command = command(summary.list, &["--state", count.state]);
+                let list = NextCommand::new(summary.list, "").with(&["--state", count.state]);
+                let command = list.command.clone();
                 let oldest = age(count.oldest.filter(|_| count.count > 0), summary.now);
                 let shown = change.map_or_else(String::new, rate);
                 Line {
@@ -300,17 +318,12 @@ impl Picture {
                         shown.clone(),
                         oldest.clone(),
                         summary.system.to_owned(),
+                        sparkline(&self.changes(&name), SPARK),
                     ],
                     share: None,
-                    open: Open::Words(vec![
-                        format!("{} {} {}", count.count, summary.counted, count.state),
-                        String::new(),
-                        format!("change in a minute: {}", if shown.is_empty() { "not known yet" } else { &shown }),
-                        format!("the one unchanged for longest: {oldest}"),
-                        String::new(),
-                        format!("next: {command}"),
-                        "      # which ones".to_owned(),
-                    ]),
+                    open: Open::Command(list),
+                    id: None,
+                    acts: Vec::new(),
                     command,
                     ranks: vec![
                         // The system's own order: what needs attention first.
@@ -388,13 +401,16 @@ fn running(all: &[Activity], now: Timestamp) -> Vec<Line> {
         let state = one.state.to_owned();
         let rest = [&one.what, &one.worker].into_iter().flatten().map(|text| shown(text));
         let more = rest.collect::<Vec<_>>().join("  ");
+        let inspect = NextCommand::new(&["sen", "inspect"], "").id(&one.id);
         Line {
             // A lease that is nearly over: its worker has stopped its heartbeats, or they are late.
             severity: if one.until.is_some() && share > 0.9 { Severity::Warning } else { Severity::Pending },
             cells: vec![id.clone(), state.clone(), age(one.since, now), more],
             share: Some(share.clamp(0.0, 1.0)),
-            command: NextCommand::new(&["sen", "inspect"], "").id(&one.id).command,
-            open: Open::Thing(one.system, one.id.clone()),
+            command: inspect.command.clone(),
+            open: Open::Command(inspect),
+            id: Some(one.id.clone()),
+            acts: Vec::new(),
             name: format!("{} {}", one.system, one.id),
             ranks: vec![
                 // Waiting work comes after running work, however long it has waited.
@@ -408,7 +424,7 @@ fn running(all: &[Activity], now: Timestamp) -> Vec<Line> {
     all.iter().map(line).collect()
 }
 
-/// The rows of a system's further tables: depths of queues, messages, tasks.
+/// The depths of a system's queues.
 fn queues(now: Timestamp) -> impl Fn(&Summary) -> Vec<Line> {
     move |summary| {
         let line = |section: &Section, row: &[Value]| {
@@ -419,43 +435,38 @@ fn queues(now: Timestamp) -> impl Fn(&Summary) -> Vec<Line> {
                 .zip(&cells)
                 .map(|(column, cell)| format!("{}: {cell}", column.heading.to_lowercase()))
                 .collect();
-            // Text columns identify the row; the others are its figures.
-            let is_word = |value: &Value| matches!(value, Value::Text(_) | Value::Name(_));
-            let words_of_it: Vec<&str> =
-                row.iter().zip(&cells).filter(|(value, _)| is_word(value)).map(|(_, cell)| cell.as_str()).collect();
-            let figures: Vec<&str> = row
-                .iter()
-                .zip(&named)
-                .skip(1)
-                .filter(|(value, _)| !is_word(value) && !matches!(value, Value::Null))
-                .map(|(_, named)| named.as_str())
-                .collect();
+            let name = cells.first().cloned().unwrap_or_default();
+            let there = row.iter().zip(&named).skip(1).filter(|(value, _)| !matches!(value, Value::Null));
+            let figures: Vec<&str> = there.map(|(_, named)| named.as_str()).collect();
             let numbers: i64 =
                 row.iter().filter_map(|value| if let Value::Int(n) = value { Some(*n) } else { None }).sum();
-            // Rows of other tables carry the heading of their table.
-            let is_queues = section.columns.first().is_some_and(|column| column.name == "queue");
-            let name = match words_of_it.as_slice() {
-                [] => cells.first().cloned().unwrap_or_default(),
-                [one] if !is_queues => format!("{}: {one}", section.heading),
-                several => several.join(" "),
-            };
             let mut words = vec![format!("{} in {}", section.heading, summary.system), String::new()];
             words.extend(named.iter().cloned());
             Line {
                 severity: Severity::Ok,
-                cells: vec![name.clone(), figures.join("  "), section.heading.to_owned()],
+                cells: vec![name.clone(), figures.join("  ")],
                 share: None,
                 command: command(&["sen", "status"], &[]),
                 open: Open::Words(words),
-                name: format!("{} {} {name}", summary.system, section.name),
-                ranks: vec![
-                    Rank::Text(format!("{}{name}", if is_queues { "0" } else { "1" })),
-                    Rank::Number(-(numbers as f64)),
-                ],
+                id: None,
+                acts: Vec::new(),
+                name: format!("{} {name}", summary.system),
+                ranks: vec![Rank::Text(name), Rank::Number(-(numbers as f64))],
             }
         };
-        // The list of tables does not change during a watch.
-        let sections = summary.sections.iter().filter(|section| section.name != "tables");
-        sections.flat_map(|section| section.rows.iter().map(|row| line(section, row))).collect()
+        let queues = summary.queues.and_then(|at| summary.sections.get(at));
+        queues.into_iter().flat_map(|section| section.rows.iter().map(|row| line(section, row))).collect()
     }
+}
+
+/// A line of blocks for these values, the largest the highest: `▁▃█`. Nothing where there is nothing to compare.
+pub fn sparkline(values: &[f64], columns: usize) -> String {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let values = &values[values.len().saturating_sub(columns)..];
+    let most = values.iter().copied().fold(0.0, f64::max);
+    if most <= 0.0 {
+        return String::new();
+    }
+    let block = |value: &f64| BLOCKS[((value / most * 7.0).round().clamp(0.0, 7.0)) as usize];
+    values.iter().map(block).collect()
 }

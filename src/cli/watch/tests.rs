@@ -17,10 +17,11 @@ use sen_core::ops::snapshot::Snapshot;
 use sen_core::ops::summary::Front;
 use sen_core::time::Timestamp;
 
-use super::board::{Board, KeyAction, Over, Trouble};
+use super::board::{Board, KeyAction, Then, Trouble};
 use super::draw::draw;
 use super::pace::Pace;
-use super::picture::{Open, Pane};
+use super::page::Page;
+use super::picture::{Pane, sparkline};
 
 const NOW: i64 = 1_795_205_760_000_000;
 const DEPTHS: &[Column] = &[
@@ -53,6 +54,7 @@ fn snapshot(seconds: i64, counts: &[(&'static str, Severity, i64)], text: &str) 
         oldest: Some(at(-90)),
     });
     let summary = Summary {
+        queues: Some(0),
         unread: Vec::new(),
         system: "sentinel",
         version: format!("0.5.0 {text}"),
@@ -211,20 +213,76 @@ fn keys_reach_every_pane_and_what_is_in_it() {
     }
     assert_eq!(seen, Pane::ALL);
     press(&mut board, KeyCode::BackTab);
-    assert_eq!(press(&mut board, KeyCode::Enter), KeyAction::Open(Open::Letter("stent", "l-1".into())));
+    let read = |words: &[&str], id: &str| KeyAction::Read(NextCommand::new(words, "").id(id), Then::Show);
+    let group = NextCommand::new(&["sen", "dlq", "list"], "").option("--group", "3f2a91");
+    assert_eq!(press(&mut board, KeyCode::Enter), KeyAction::Read(group, Then::Show));
     assert_eq!(press(&mut board, KeyCode::Char('c')), KeyAction::Copy("sen dlq list --group 3f2a91".into()));
     press(&mut board, KeyCode::BackTab);
     press(&mut board, KeyCode::Char('j'));
-    let thing = Open::Thing("sentinel", "payments:order-1".into());
-    assert_eq!(press(&mut board, KeyCode::Enter), KeyAction::Open(thing.clone()));
+    let inspect = read(&["sen", "inspect"], "payments:order-1");
+    assert_eq!(press(&mut board, KeyCode::Enter), inspect);
+    assert_eq!(press(&mut board, KeyCode::Char('t')), read(&["sen", "timeline"], "payments:order-1"));
     // The selection stays on its row when the order changes.
     press(&mut board, KeyCode::Char('s'));
     assert_eq!(board.order(Pane::Running), "system");
-    assert_eq!(press(&mut board, KeyCode::Enter), KeyAction::Open(thing));
+    assert_eq!(press(&mut board, KeyCode::Enter), inspect);
     board.pane = Pane::Attention;
-    assert_eq!(press(&mut board, KeyCode::Enter), KeyAction::Nothing);
-    assert!(matches!(&board.over, Over::Detail { command, .. } if command == "sen list --state uncertain"));
-    assert!(shown(&board, 80, 24).contains("# which"));
+    let list = NextCommand::new(&["sen", "list", "--state", "uncertain"], "which");
+    assert_eq!(press(&mut board, KeyCode::Enter), KeyAction::Read(list, Then::Show));
+}
+
+#[test]
+fn acts_are_offered_and_no_key_alone_does_one() {
+    let mut board = board("");
+    // What needs attention stands for many records.
+    assert_eq!(press(&mut board, KeyCode::Char('a')), KeyAction::Nothing);
+    assert!(board.pages.is_empty() && board.message.is_some());
+    board.pane = Pane::Running;
+    let inspect = NextCommand::new(&["sen", "inspect"], "").id("reports:a-very-long-name-of-a-report-2026-q3");
+    assert_eq!(press(&mut board, KeyCode::Char('a')), KeyAction::Read(inspect, Then::Acts));
+    board.pane = Pane::Letters;
+    assert_eq!(press(&mut board, KeyCode::Char('a')), KeyAction::Nothing);
+    let screen = shown(&board, 80, 24);
+    assert!(screen.contains("sen dlq replay --group 3f2a91") && screen.contains("shows its plan and asks"), "{screen}");
+    press(&mut board, KeyCode::Char('j'));
+    let discard = NextCommand::new(&["sen", "dlq", "discard"], "remove all of the group without running them");
+    assert_eq!(press(&mut board, KeyCode::Enter), KeyAction::Act(discard.option("--group", "3f2a91")));
+    press(&mut board, KeyCode::Esc);
+    assert!(board.pages.is_empty());
+}
+
+#[test]
+fn what_no_pane_shows_is_looked_for_in_the_database() {
+    let mut board = board("");
+    let mut typed = |text: &str| {
+        press(&mut board, KeyCode::Esc);
+        press(&mut board, KeyCode::Char('/'));
+        text.chars().for_each(|c| drop(press(&mut board, KeyCode::Char(c))));
+        press(&mut board, KeyCode::Enter)
+    };
+    assert_eq!(typed("order-1"), KeyAction::Nothing);
+    assert_eq!(typed("order-9"), KeyAction::Search("order-9".into()));
+    assert_eq!(typed(" "), KeyAction::Nothing);
+}
+
+#[test]
+fn rates_are_drawn_beside_the_largest() {
+    assert_eq!(sparkline(&[0.0, 1.0, 3.5, 7.0], 12), "▁▂▅█");
+    assert_eq!(sparkline(&[9.0, 1.0, 2.0], 2), "▅█");
+    assert_eq!(sparkline(&[0.0, 0.0], 12), "");
+}
+
+#[test]
+fn rows_out_of_sight_are_marked() {
+    let mut board = board("");
+    let mut look = snapshot(0, COUNTS, "");
+    look.active.extend((0..50).map(|n| running(&format!("more-{n}"), -5, None)));
+    board.picture.absorb(&look);
+    board.pane = Pane::Running;
+    assert!(shown(&board, 80, 24).contains('↓'));
+    press(&mut board, KeyCode::Char('G'));
+    let screen = shown(&board, 80, 24);
+    assert!(screen.contains('↑') && !screen.contains('↓'), "{screen}");
 }
 
 #[test]
@@ -244,8 +302,8 @@ fn without_colour_there_is_none() {
     let mut board = board("");
     board.color = false;
     board.trouble = Some(Trouble { since: at(-5), why: "gone".into(), lost: true });
-    for over in [Over::Nothing, Over::Help] {
-        board.over = over;
+    for pages in [Vec::new(), vec![Page::Help { top: 0 }]] {
+        board.pages = pages;
         let mut terminal = Terminal::new(TestBackend::new(100, 30)).unwrap();
         terminal.draw(|frame| draw(&board, at(1), frame)).unwrap();
         let cells = &terminal.backend().buffer().content;
@@ -278,7 +336,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_size_and_any_text_are_drawn(width in 0_u16..130, height in 0_u16..50, text in crate::clean::hostile(), keys in "[jksc?/q \\t]{0,8}") {
+    fn any_size_and_any_text_are_drawn(width in 0_u16..130, height in 0_u16..50, text in crate::clean::hostile(), keys in "[ajkstw?/q \\t]{0,8}") {
         let mut board = board(&text);
         for key in keys.chars() {
             press(&mut board, match key { '\t' => KeyCode::Tab, ' ' => KeyCode::Enter, key => KeyCode::Char(key) });

@@ -159,6 +159,7 @@ pub(super) fn summary(census: Census) -> Summary {
     facts.push(("last_event_at", Value::time(census.last_event)));
     facts.extend(census.facts.into_iter().map(|(name, text)| (name, Value::Text(text))));
     Summary {
+        queues: None,
         unread: Vec::new(),
         system: NAME,
         version: census.shape.version(),

@@ -158,6 +158,7 @@ impl Census {
             unattended.into_iter().chain(counts.iter().filter_map(|(state, count)| attention(*state, count, now)));
         let attention = attention.collect();
         Summary {
+            queues: None,
             unread: Vec::new(),
             system: NAME,
             version: if server.replica { "0.1, on a replica".into() } else { "0.1".into() },

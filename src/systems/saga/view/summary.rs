@@ -90,6 +90,7 @@ pub(crate) fn summary(models: &Models, census: &Census) -> Summary {
     versions.sort_unstable();
     versions.dedup();
     Summary {
+        queues: None,
         unread: Vec::new(),
         system: NAME,
         version: if versions.is_empty() { "(messages only)".into() } else { versions.join(" and ") },

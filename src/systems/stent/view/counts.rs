@@ -162,6 +162,7 @@ fn newest(census: &Census) -> Option<Wall> {
 pub(crate) fn summary(census: &Census, zone: &Zone) -> Summary {
     let clock = Clock::new(zone, census.queues.now);
     Summary {
+        queues: Some(1),
         unread: census.shape.unread.iter().cloned().collect(),
         system: NAME,
         version: census.shape.version(census.library),
