@@ -1,7 +1,6 @@
 //! The command line for clap, and the one path from arguments to exit code.
 
 use std::ffi::OsString;
-use std::pin::Pin;
 use std::rc::Rc;
 
 use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum as _};
@@ -21,7 +20,7 @@ use crate::mask;
 use crate::output::{Format, Options};
 use crate::screen::Screen;
 use crate::screen::terminal::ColorChoice;
-use crate::session::{CommandLine, Session, Surroundings};
+use crate::session::{CommandLine, Running, Session, Surroundings};
 use crate::views::{CommandOutput, View};
 use crate::watch::repeat;
 
@@ -233,10 +232,7 @@ fn with_reason(mut words: Vec<String>) -> Result<Vec<String>> {
     Ok(words)
 }
 
-fn read_inside(
-    words: Vec<String>,
-    (globals, screen, interrupt): Surroundings,
-) -> Pin<Box<dyn Future<Output = Result<CommandOutput>>>> {
+fn read_inside(words: Vec<String>, (globals, screen, interrupt): Surroundings) -> Running<Result<CommandOutput>> {
     Box::pin(async move {
         let app = inside(&words, Globals { read_only: true, ..globals })?;
         let session = Session::new(app.globals, LINE, screen, interrupt);
@@ -249,7 +245,7 @@ fn read_inside(
     })
 }
 
-fn act_inside(words: Vec<String>, (globals, _, interrupt): Surroundings) -> Pin<Box<dyn Future<Output = Exit>>> {
+fn act_inside(words: Vec<String>, (globals, _, interrupt): Surroundings) -> Running<Exit> {
     Box::pin(async move {
         // The terminal may have another size than when the program began.
         let screen = Rc::new(Screen::new(globals.color, globals.quiet, &environment));

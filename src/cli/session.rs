@@ -30,7 +30,10 @@ const STATEMENT: Duration = Duration::from_secs(30);
 /// What a report is made of, by name.
 type Fields = Vec<(&'static str, Value)>;
 
-/// What a command inside another one runs in.
+/// A command that runs inside another one.
+pub type Running<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// What it runs in.
 pub type Surroundings = (Globals, Rc<Screen>, Rc<Interrupt>);
 
 /// The command line, as commands need it that show it or run others.
@@ -39,9 +42,9 @@ pub struct CommandLine {
     /// Describes all of it, for help.
     pub tree: fn() -> clap::Command,
     /// What a command of these words shows, which only reads.
-    pub read: fn(Vec<String>, Surroundings) -> Pin<Box<dyn Future<Output = Result<CommandOutput>>>>,
+    pub read: fn(Vec<String>, Surroundings) -> Running<Result<CommandOutput>>,
     /// Runs a command of these words as if it had been typed, except that it always asks.
-    pub act: fn(Vec<String>, Surroundings) -> Pin<Box<dyn Future<Output = Exit>>>,
+    pub act: fn(Vec<String>, Surroundings) -> Running<Exit>,
 }
 
 impl CommandLine {

@@ -131,7 +131,7 @@ fn an_act_shows_its_plan_and_asks_as_its_command_does() {
     live.type_keys("INC-7\r");
     live.wait_for("Proceed?");
     assert_eq!(database.psql("SELECT status FROM sentinel_leases WHERE key = 'payments:lost'").trim(), "executing");
-    live.type_keys("y");
+    live.type_keys("y\r");
     live.wait_for("Enter goes back");
     live.type_keys("\r");
     live.wait_for("┌ list --state uncertain");
@@ -149,7 +149,7 @@ fn an_act_shows_its_plan_and_asks_as_its_command_does() {
     live.wait_for("Reason");
     live.type_keys("\r");
     live.wait_for("Proceed?");
-    live.type_keys("n");
+    live.type_keys("n\r");
     live.wait_for("nothing was written");
     live.type_keys("\r");
     live.wait_for("┌ found: payments:lost");
