@@ -35,6 +35,16 @@ fn an_uncertain_payment_is_settled_by_what_the_provider_says() {
     runbook("alive", "true").expect_code(8);
     assert_eq!(status("alive"), "executing");
     runbook("missing", "true").expect_code(4);
+    // What is left, for an alert, for a look at which host it was, and for a ticket.
+    let said = run("alert.sh", &[], &url).expect_code(10).said;
+    assert!(said.starts_with("critical\t1\tlease\tuncertain\t20"), "{said}");
+    assert!(said.contains("sen list --state uncertain"), "{said}");
+    let said = run("uncertain-groups.sh", &[], &url).expect_code(0).said;
+    let columns: Vec<&str> = said.trim_end().split('\t').collect();
+    assert_eq!((&columns[..3], columns[4]), (&["1", "-", "web-1"][..], "unknown"), "{said}");
+    let said = run("ticket.sh", &["unknown"], &url).expect_code(0).said;
+    assert!(said.starts_with("## unknown: critical\n") && said.contains("\n    sen reconcile unknown   # "), "{said}");
+    run("ticket.sh", &["missing"], &url).expect_code(4);
     let why =
         database.psql("SELECT metadata->>'why' FROM sentinel_events WHERE key = 'charged' AND event = 'completed'");
     assert_eq!(why, "INC-7");

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::patience::{longer, shown};
+use super::patience::{PATIENCE, longer, shown};
 use super::sen::clean_environment;
 
 /// How a runbook ended.
@@ -23,16 +23,21 @@ impl Ended {
     }
 }
 
-/// Runs a script with the `sen` under test first in its path.
+/// Runs a script with the `sen` under test first in its path. What it waits for to settle is expected to come.
 pub fn run(script: &str, args: &[&str], url: &str) -> Ended {
     // A wait's time bounds its log-in, too: where that was over first, the run shows nothing.
     shown(script, |number| {
-        let ended = run_once(script, args, url, longer(number));
+        let ended = run_once(script, args, url, [longer(number), PATIENCE.as_millis() as u64]);
         (!ended.said.contains("no answer within")).then_some(ended)
     })
 }
 
-fn run_once(script: &str, args: &[&str], url: &str, wait: u64) -> Ended {
+/// Runs a script that waits in vain for something to settle.
+pub fn run_in_vain(script: &str, args: &[&str], url: &str) -> Ended {
+    run_once(script, args, url, [PATIENCE.as_millis() as u64, 2000])
+}
+
+fn run_once(script: &str, args: &[&str], url: &str, [wait, settle]: [u64; 2]) -> Ended {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let own = Path::new(env!("CARGO_BIN_EXE_sen")).parent().expect("it lies in a folder");
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -46,7 +51,7 @@ fn run_once(script: &str, args: &[&str], url: &str, wait: u64) -> Ended {
         .env("PATH", path)
         .env("DATABASE_URL", url)
         .env("WAIT", format!("{wait}ms"))
-        .env("SETTLE", "2s")
+        .env("SETTLE", format!("{settle}ms"))
         .current_dir(std::env::temp_dir())
         .stdin(Stdio::null())
         .output()

@@ -1,93 +1,142 @@
-//! `sen wait`: waits until a key reaches a state.
+//! `sen wait`: waits until records have settled or reached a state.
 
 use std::time::Duration;
 
-use clap::ValueEnum;
-use sen_core::error::Result;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use sen_core::error::{ErrorKind, Result};
+use sen_core::model::record::Record;
+use sen_core::model::subject::Kind;
 use sen_core::model::value::Value;
-use sen_core::ops::wait::{self, Waited};
-use sen_core::systems::sentinel;
+use sen_core::model::verdict::NextCommand;
+use sen_core::ops::wait::{self, Answer, Goal, KINDS, Target, Waited};
 use sen_core::time::{Timestamp, Uptime};
 
-use super::inspect::stored_key;
+use super::inspect::{stored_key, worse};
 use crate::completion::live::{Completes, Live};
 use crate::exit::Exit;
 use crate::session::Session;
-use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
+use crate::views::{Block, CommandOutput, Detail, DetailsView, View};
 
-/// Wait until a key is completed, settled or free
+/// Wait until a lease, execution, task, saga, message or agent task has settled
 ///
-/// Ends with exit code 0 when it is, 4 when it is not there from the start (`--for completed` waits for it to come), 8 when --timeout (1m by default) has passed, and 10 as soon as the key is uncertain:
-/// then waiting longer cannot help.
+/// Settled means: nothing of it is under way, and it needs no person. Ends with exit code 0 when it is so, or in the state of
+/// --for; 8 when --timeout (1m by default) has passed; 10 as soon as waiting longer cannot help: it is uncertain, has failed, or
+/// has ended in another state; 4 when it is not there. A dead letter that was replayed is followed to the task that it became.
+/// A key without a lease is free; --for completed waits for a lease that is not there yet. Of several ids the worst code counts.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  sen wait payments:order-789 --for completed --timeout 5m && echo paid")]
+#[command(after_help = "\
+Examples:
+  sen wait payments:order-789 --for completed --timeout 5m && echo paid
+  sen wait 9b2f6c1e-4f0e-4a55-9a5b-0c7d2f1f7a10        an execution: 0 once it has completed, 10 if it failed
+  sen dlq replay -o json ID | jq -r '.results[].new_id' | xargs sen wait --timeout 2m")]
 pub struct Args {
-    /// The key as stored; its namespace is part of it
-    #[arg(value_name = "KEY", add = Completes(Live::Lease))]
-    pub key: String,
+    /// Keys as stored, with their namespace, or ids
+    #[arg(required = true, value_name = "KEY|ID", add = Completes(Live::Any))]
+    pub ids: Vec<String>,
 
-    /// What to wait for
-    #[arg(long = "for", value_enum, default_value_t = Goal::Settled, value_name = "STATE")]
+    /// What to wait for: `settled`, or a state of its kind
+    #[arg(long = "for", value_parser = goal(), default_value = SETTLED, value_name = "STATE", hide_possible_values = true)]
     pub goal: Goal,
+
+    /// Of several records with this id, the one of this kind (without it, a lease)
+    #[arg(long, value_parser = kind(), value_name = "KIND", hide_possible_values = true)]
+    pub kind: Option<Kind>,
 
     /// Put this namespace before the key, as the library does
     #[arg(short, long, value_name = "NAME", add = Completes(Live::Namespace))]
     pub namespace: Option<String>,
 }
 
-/// What to wait for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Goal {
-    /// The result is cached
-    Completed,
-    /// Completed, free, or gone since (a key that is not there from the start is an error)
-    Settled,
-    /// Nobody holds it, or there is no such key
-    Free,
-}
+const SETTLED: &str = "settled";
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
-    let key = crate::keys::checked_key(stored_key(args.namespace.as_deref(), &args.key))?;
-    let goal = match args.goal {
-        Goal::Completed => wait::Goal::Completed,
-        Goal::Settled => wait::Goal::Settled,
-        Goal::Free => wait::Goal::Free,
-    };
-    let start = Uptime::now();
-    let database = session.read().await?;
-    // The time limit includes the log-in.
-    let limit = session.globals.timeout.unwrap_or(PATIENCE).saturating_sub(start.until(Uptime::now()));
-    let waited = wait::wait(database.system(sentinel::NAME)?, &key, goal, limit).await?;
-    Ok(view(&key, waited))
+/// Every state of every kind, for completion and for the error that names them.
+fn goal() -> impl TypedValueParser<Value = Goal> {
+    let mut states: Vec<&'static str> = KINDS.into_iter().flat_map(wait::states).collect();
+    states.sort_unstable();
+    states.dedup();
+    let values = [SETTLED].into_iter().chain(states).map(PossibleValue::new);
+    PossibleValuesParser::new(values).map(|name| if name == SETTLED { Goal::Settled } else { Goal::State(name) })
 }
 
-fn view(key: &str, waited: Waited) -> CommandOutput {
-    let (exit, outcome, found) = match &waited {
-        Waited::Reached(found) => (Exit::Done, "reached", found.as_ref()),
-        Waited::TimedOut(found) => (Exit::Pending, "timed_out", found.as_ref()),
+fn kind() -> impl TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(KINDS.map(Kind::name))
+        .try_map(|name| KINDS.into_iter().find(|kind| kind.name() == name).ok_or("no such kind"))
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
+    let start = Uptime::now();
+    let database = session.read().await?;
+    let only = args.namespace.as_ref().map_or(args.kind, |_| Some(Kind::Lease));
+    let single = args.ids.len() == 1;
+    let (mut details, mut errors, mut exit) = (Vec::new(), Vec::new(), Exit::Done);
+    let mut now = Timestamp::NEG_INFINITY;
+    for id in &args.ids {
+        let id = crate::keys::checked_key(stored_key(args.namespace.as_deref(), id))?;
+        // The time limit includes the log-in, and is that of all of them together.
+        let limit = session.globals.timeout.unwrap_or(PATIENCE).saturating_sub(start.until(Uptime::now()));
+        match wait::wait(&database, &id, &args.goal, only, limit).await {
+            Ok(answer) => {
+                let (detail, ended, seen) = told(answer);
+                exit = worse(exit, ended);
+                now = now.max(seen);
+                details.push(detail);
+            }
+            // The others are waited for; this is reported at the end.
+            Err(error) if !single && error.kind() == ErrorKind::NotFound => {
+                exit = worse(exit, Exit::NotFound);
+                errors.push(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let view = View::Details(DetailsView { details, single, now });
+    Ok(CommandOutput::new(view).ending(exit).with_errors(errors))
+}
+
+/// How waiting for one record ended, for people and as data.
+fn told(Answer { target, waited }: Answer) -> (Detail, Exit, Timestamp) {
+    let Target { subject, instead_of } = target;
+    let (exit, outcome, found) = match waited {
+        Waited::Reached(found) => (Exit::Done, "reached", found),
+        Waited::TimedOut(found) => (Exit::Pending, "timed_out", found),
         Waited::NeedsAPerson(found) => (Exit::Attention, "needs_attention", Some(found)),
+        Waited::EndedOtherwise(found) => (Exit::Attention, "ended_otherwise", Some(found)),
     };
-    let state = found.map(|found| found.verdict.state);
-    let now = found.map_or_else(Timestamp::here, |found| found.now);
-    let value = Value::Map(vec![
-        ("key", Value::Text(key.to_owned())),
-        ("outcome", Value::Name(outcome)),
-        ("state", state.map_or(Value::Null, Value::Name)),
-        ("observed_at", Value::Time(now)),
-    ]);
-    let there = state.map_or_else(|| "no such lease".to_owned(), |state| format!("it is {state}"));
-    let line = match waited {
-        Waited::Reached(_) => format!("{key}: {there}"),
-        Waited::TimedOut(_) => format!("{key}: time is up, {there}"),
-        Waited::NeedsAPerson(_) => format!("{key}: {there} and needs a person"),
+    let now = found.as_ref().map_or_else(Timestamp::here, |found| found.now);
+    let verdict = found.map(|Record { verdict, .. }| verdict);
+    let state = verdict.as_ref().map(|verdict| verdict.state);
+    let name = match &instead_of {
+        Some(letter) => format!("{letter}, replayed as task {}", subject.id),
+        None => subject.id.clone(),
+    };
+    let there = match state {
+        Some(state) => format!("it is {}", state.replace('_', " ")),
+        None => format!("no such {}", subject.kind.words()),
+    };
+    let line = match outcome {
+        "timed_out" => format!("{name}: time is up, {there}"),
+        "needs_attention" => format!("{name}: {there} and needs a person"),
+        "ended_otherwise" => format!("{name}: {there}, so waiting longer cannot help"),
+        _ => format!("{name}: {there}"),
     };
     let mut blocks = vec![Block::Note(line)];
-    if let Waited::NeedsAPerson(found) = waited {
-        blocks.push(Block::Next(found.verdict.next));
+    let next = verdict.filter(|_| exit == Exit::Attention).map(|verdict| verdict.next).unwrap_or_default();
+    let id = instead_of.as_ref().unwrap_or(&subject.id).clone();
+    let value = Value::Map(vec![
+        ("subject", Value::Text(subject.to_string())),
+        ("system", Value::Name(subject.system)),
+        ("id", Value::Text(id)),
+        ("new_id", Value::text(instead_of.as_ref().map(|_| subject.id.clone()))),
+        ("outcome", Value::Name(outcome)),
+        ("state", state.map_or(Value::Null, Value::Name)),
+        ("next", Value::List(next.iter().map(NextCommand::value).collect())),
+        ("observed_at", Value::Time(now)),
+    ]);
+    if !next.is_empty() {
+        blocks.push(Block::Next(next));
     }
-    let details = vec![Detail { value, blocks }];
-    CommandOutput::new(View::Details(DetailsView { details, single: true, now })).ending(exit)
+    (Detail { value, blocks }, exit, now)
 }

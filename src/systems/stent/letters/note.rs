@@ -4,6 +4,18 @@ use crate::record::ExecutionState;
 use sen_model::permit::WritePermit;
 use sen_model::timeline::OperatorAct;
 
+/// What is recorded of a replay, and read back by [`replayed_as`]. PostgreSQL writes it in the statement that replays.
+pub fn replayed(id: &str, fresh: &str) -> String {
+    format!("dead letter {id} replayed as task {fresh}")
+}
+
+/// The task that a dead letter was replayed as, where `detail` is the record of that.
+pub fn replayed_as(detail: &str, id: &str) -> Option<String> {
+    let read = read(Some(detail))?;
+    let fresh = read.fresh_task()?;
+    (read.what == replayed(id, fresh)).then(|| fresh.to_owned())
+}
+
 /// Who, why and which operation: the record beside the execution.
 pub fn note(permit: &WritePermit) -> String {
     let who = permit.operator().unwrap_or("an unnamed operator");
@@ -83,5 +95,13 @@ mod tests {
         {
             assert_eq!(read(other), None);
         }
+    }
+
+    #[test]
+    fn a_replay_is_read_back_from_its_record() {
+        let detail = format!("{} by ops: INC-1 (sen operation 7)", replayed("t-1", "t-2"));
+        assert_eq!(replayed_as(&detail, "t-1").as_deref(), Some("t-2"));
+        assert_eq!(replayed_as(&detail, "t"), None);
+        assert_eq!(replayed_as("dead letter t-1 discarded by ops", "t-1"), None);
     }
 }
