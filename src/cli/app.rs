@@ -14,6 +14,7 @@ use crate::completion;
 use crate::consent;
 use crate::exit::Exit;
 use crate::fault;
+use crate::help;
 use crate::hook;
 use crate::interrupt::Interrupt;
 use crate::mask;
@@ -40,13 +41,13 @@ use crate::watch::repeat;
     propagate_version = false,
     after_help = "\
 Examples:
-  sen status                          what needs a person, with the command for it
+  sen status                          what needs a person, and what to type
   sen why payments:order-789          the chain of causes, through every system
   sen inspect payments:order-789      everything known of a key or id
   sen dlq groups                      what died, by step and error
   sen once backup:today -- ./backup   run a command at most once
 
-Try `sen demo` for a database to play with, and `sen help exit-codes` for what scripts can rely on."
+`sen demo` makes a database to play with; `sen help exit-codes` is for scripts."
 )]
 pub struct App {
     /// The options every command takes.
@@ -167,7 +168,17 @@ fn strict(command: clap::Command) -> clap::Command {
             argument
         }
     });
-    command.mut_subcommands(strict)
+    aliased(command.mut_subcommands(strict))
+}
+
+/// With the short names that people type elsewhere: `ls` lists, and `get` shows.
+fn aliased(command: clap::Command) -> clap::Command {
+    let taken = command.find_subcommand("get").is_some();
+    command.mut_subcommands(|inner| match inner.get_name() {
+        "list" => inner.alias("ls"),
+        "show" | "inspect" if !taken => inner.alias("get"),
+        _ => inner,
+    })
 }
 
 /// The words that name the command: `list`, `saga outbox list`.
@@ -328,7 +339,10 @@ async fn shown(
 fn say_usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
     use clap::error::ErrorKind as Clap;
     let screen = Screen::new(ColorChoice::Auto, false, &environment);
-    let rendered = error.render().to_string();
+    let rendered = match error.kind() {
+        Clap::DisplayHelp | Clap::DisplayHelpOnMissingArgumentOrSubcommand => helped(arguments),
+        _ => error.render().to_string(),
+    };
     match error.kind() {
         Clap::DisplayHelp | Clap::DisplayVersion => match screen.print(rendered) {
             Ok(()) => Exit::Done,
@@ -349,6 +363,22 @@ fn say_usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
             usage_exit(arguments)
         }
     }
+}
+
+/// The help of the command that the arguments name: on one screen, or at length with `--help`.
+fn helped(arguments: &[OsString]) -> String {
+    let typed: Vec<&str> = arguments.iter().skip(1).filter_map(|argument| argument.to_str()).collect();
+    let mut root = strict(App::command());
+    root.build();
+    let (mut at, mut words) = (&root, Vec::new());
+    for word in typed.iter().take_while(|word| **word != "--") {
+        if let Some(inner) = at.find_subcommand(word) {
+            words.push(inner.get_name().to_owned());
+            at = inner;
+        }
+    }
+    let long = typed.contains(&"--help");
+    help::text(App::command(), &words, long).unwrap_or_else(|error| error.to_string())
 }
 
 /// `once` stands between a script and its command, whose codes are its own: it fails with 125 before the start.
@@ -382,6 +412,20 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         App::command().debug_assert();
+        strict(App::command()).debug_assert();
+    }
+
+    #[test]
+    fn short_names_are_taken_where_no_command_has_them() {
+        let named = |words: &[&str]| {
+            let arguments: Vec<OsString> = ["sen"].iter().chain(words).map(OsString::from).collect();
+            parse(&arguments).map(|(_, words)| words.join(" ")).unwrap_or_else(|error| error.to_string())
+        };
+        assert_eq!(named(&["ls"]), "list");
+        assert_eq!(named(&["get", "k"]), "inspect");
+        assert_eq!(named(&["saga", "outbox", "ls"]), "saga outbox list");
+        assert_eq!(named(&["dlq", "get", "i"]), "dlq show");
+        assert_eq!(named(&["agent", "rate-limit", "get", "t"]), "agent rate-limit get");
     }
 
     /// Every argument of every command that is a key or an id, with the words of the command.

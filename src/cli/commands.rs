@@ -11,22 +11,27 @@ use sen_core::error::Result;
 use crate::session::Session;
 use crate::views::CommandOutput;
 
-/// Declares every command, once: its module, with `Args` and `run`, and its name.
+/// Declares every command, once, in the groups of the help: its module, with `Args` and `run`, and its name.
 macro_rules! commands {
-    ($($(#[$condition:meta])* $variant:ident in $module:ident,)+) => {
-        $($(#[$condition])* pub mod $module;)+
+    ($($group:literal: $($(#[$condition:meta])* $variant:ident in $module:ident,)+;)+) => {
+        $($($(#[$condition])* pub mod $module;)+)+
 
         /// Every command, in the order of the help.
         #[derive(Debug, Subcommand)]
         pub enum Command {
-            $($(#[$condition])* $variant(Box<$module::Args>),)+
+            $($($(#[$condition])* $variant(Box<$module::Args>),)+)+
+        }
+
+        /// The groups of the help, each with the names of its commands.
+        pub fn groups() -> Vec<(&'static str, Vec<&'static str>)> {
+            vec![$(($group, vec![$($(#[$condition])* stringify!($module),)+]),)+]
         }
 
         /// One command by name, described to clap without the others.
         pub fn alone(name: &str) -> Option<clap::Command> {
-            $($(#[$condition])* if name == stringify!($module) {
+            $($($(#[$condition])* if name == stringify!($module) {
                 return Some(<$module::Args as clap::Args>::augment_args(clap::Command::new(stringify!($module))));
-            })+
+            })+)+
             None
         }
 
@@ -35,7 +40,7 @@ macro_rules! commands {
             pub async fn run(self, session: &Session) -> Result<CommandOutput> {
                 match self {
                     // Boxed, so that the enum is not as large as its largest variant.
-                    $($(#[$condition])* Self::$variant(args) => Box::pin($module::run(*args, session)).await,)+
+                    $($($(#[$condition])* Self::$variant(args) => Box::pin($module::run(*args, session)).await,)+)+
                 }
             }
         }
@@ -43,35 +48,43 @@ macro_rules! commands {
 }
 
 commands! {
-    Status in status,
-    Watch in watch,
-    Inspect in inspect,
-    Why in why,
-    Timeline in timeline,
-    List in list,
-    History in history,
-    Reconcile in reconcile,
-    Release in release,
-    Forget in forget,
-    Wait in wait,
-    Once in once,
-    Exec in exec,
-    Task in task,
-    Dlq in dlq,
-    Saga in saga,
-    Stats in stats,
-    Doctor in doctor,
-    Grants in grants,
-    Metrics in metrics,
-    Agent in agent,
-    Apply in apply,
-    Op in op,
-    Init in init,
-    #[cfg(feature = "sqlite")]
-    Demo in demo,
-    Completions in completions,
-    Man in man,
-    Help in help,
+    "Look":
+        Status in status,
+        Watch in watch,
+        Inspect in inspect,
+        Why in why,
+        List in list,
+        History in history,
+        Timeline in timeline,
+        Task in task,
+        Stats in stats,
+        Doctor in doctor,
+        Metrics in metrics,
+    ;
+    "Act":
+        Reconcile in reconcile,
+        Release in release,
+        Forget in forget,
+        Dlq in dlq,
+        Exec in exec,
+        Saga in saga,
+        Agent in agent,
+        Apply in apply,
+        Op in op,
+    ;
+    "Run":
+        Once in once,
+        Wait in wait,
+    ;
+    "Set up":
+        Init in init,
+        Grants in grants,
+        #[cfg(feature = "sqlite")]
+        Demo in demo,
+        Completions in completions,
+        Man in man,
+        Help in help,
+    ;
 }
 
 impl Command {

@@ -33,9 +33,14 @@ fn completions_are_fresh() {
 fn commands(words: &[String]) -> Vec<Vec<String>> {
     let words_and_help: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
     let help = sen(words_and_help).run().expect_code(0).stdout;
-    let Some((_, list)) = help.split_once("Commands:\n") else { return Vec::new() };
+    // The root has its commands in groups.
+    let list = match help.split_once(if words.is_empty() { "Look:\n" } else { "Commands:\n" }) {
+        Some((_, list)) if words.is_empty() => list.split_once("Examples:").unwrap().0,
+        Some((_, list)) => list.split_once("\n\n").unwrap().0,
+        None => return Vec::new(),
+    };
     list.lines()
-        .take_while(|line| !line.is_empty())
+        .filter(|line| line.starts_with("  "))
         // Deeper lines go on with a description.
         .filter(|line| !line.starts_with("   "))
         .map(|line| [words, &[line.split_whitespace().next().unwrap().to_owned()]].concat())
@@ -48,6 +53,15 @@ fn manual_pages_are_fresh_and_complete() {
     compare("man/sen.1", &["man"]);
     let commands = commands(&[]);
     assert!(commands.len() >= 50, "{commands:?}");
+    // The name of a page names it, too, and every first help fits a screen of 80 columns and 24 lines.
+    assert_eq!(sen(["man", "dlq-replay"]).run().stdout, sen(["man", "dlq", "replay"]).run().stdout);
+    for command in commands.iter().chain([&Vec::new()]) {
+        let words = command.iter().map(String::as_str).chain(["-h"]);
+        let help = sen(words).env("COLUMNS", "80").run().expect_code(0).stdout;
+        let wide = help.lines().filter(|line| line.chars().count() > 80 && !line.starts_with("  sen "));
+        assert_eq!((help.lines().count().max(24), wide.count()), (24, 0), "{command:?}:\n{help}");
+        assert!(help.contains("sen help options"), "{help}");
+    }
     let page = |words: &[String]| format!("sen-{}.1", words.join("-"));
     for command in &commands {
         let words: Vec<&str> = ["man"].into_iter().chain(command.iter().map(String::as_str)).collect();

@@ -19,19 +19,25 @@ fn help_screens() {
         "demo",
         "completions",
         "man",
+        "options",
         "exit-codes",
     ] {
         let output = sen(["help", topic]).run().expect_code(0);
         assert_snapshot(&format!("help/{topic}"), &output.stdout);
     }
     assert_snapshot("help/sen", &sen(["--help"]).run().expect_code(0).stdout);
+    assert_snapshot("help/short", &sen(["-h"]).run().expect_code(0).stdout);
+    assert_snapshot("help/dlq-replay", &sen(["dlq", "replay", "-h"]).run().expect_code(0).stdout);
     assert_eq!(sen(["help"]).run().expect_code(0).stdout, sen(["--help"]).run().stdout);
     assert_snapshot("help/version", &redact(&sen(["--version"]).run().expect_code(0).stdout));
 }
 
 #[test]
 fn usage_errors_are_one_clear_message_and_exit_2() {
-    let cases: [(&str, &[&str]); 12] = [
+    let cases: [(&str, &[&str]); 15] = [
+        ("mistyped-state", &["list", "--state", "uncertian"]),
+        ("mistyped-verb", &["saga", "unstuck", "7"]),
+        ("mistyped-topic", &["help", "dlq", "reply"]),
         ("nothing", &[]),
         ("unknown-command", &["inspct", "k"]),
         ("abbreviated-command", &["insp", "k"]),

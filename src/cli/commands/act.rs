@@ -28,35 +28,38 @@ use crate::progress::Progress;
 use crate::session::Session;
 use crate::views::{Block, CommandOutput, Detail, DetailsView, View};
 
+/// Above the options of an act.
+const CONSENT: &str = "Plan and consent";
+
 /// Options of every command that changes something.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct ActionOptions {
     /// Show the plan and change nothing
-    #[arg(long)]
+    #[arg(long, help_heading = CONSENT)]
     pub dry_run: bool,
 
     /// Do not ask; scripts need it for what would be asked
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = CONSENT)]
     pub yes: bool,
 
     /// Reason, stored with the change
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, help_heading = CONSENT, value_name = "TEXT")]
     pub reason: Option<String>,
 
     /// Do nothing unless exactly so many would be changed
-    #[arg(long, value_name = "N")]
+    #[arg(long, help_heading = CONSENT, value_name = "N")]
     pub expect: Option<u64>,
 
     /// End with exit code 4 when nothing matches
-    #[arg(long)]
+    #[arg(long, help_heading = CONSENT)]
     pub fail_if_empty: bool,
 
     /// Write the plan to this new file and do nothing else: for review, and for `sen apply`
-    #[arg(long, value_name = "FILE", conflicts_with = "dry_run", value_hint = clap::ValueHint::FilePath)]
+    #[arg(long, help_heading = CONSENT, value_name = "FILE", conflicts_with = "dry_run", value_hint = clap::ValueHint::FilePath)]
     pub plan_out: Option<PathBuf>,
 
     /// How long the plan is valid [default: 24h]
-    #[arg(long, value_name = "SPAN", requires = "plan_out", value_parser = span)]
+    #[arg(long, help_heading = CONSENT, value_name = "SPAN", requires = "plan_out", value_parser = span)]
     pub plan_expires: Option<Duration>,
 
     /// Whether the plan was read back, so that its operation may have been begun before
@@ -457,6 +460,7 @@ fn data(report: &Report, planned: u64, dry_run: bool) -> Value {
             ),
             ("detail", Value::Text(item.detail.clone())),
             ("fencing_token", item.fencing_token.map_or(Value::Null, Value::Big)),
+            ("new_id", Value::text(item.new_id.clone())),
         ])
     };
     let int = |count: u64| Value::Int(i64::try_from(count).unwrap_or(i64::MAX));

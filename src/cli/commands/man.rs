@@ -3,16 +3,16 @@
 use clap::Command;
 use sen_core::error::{Error, ErrorKind, Result};
 
-use super::help;
 use crate::exit;
+use crate::help;
 use crate::session::Session;
 use crate::views::{CommandOutput, View};
 
 /// Print a manual page: `sen man | man -l -`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  sen man | man -l -\n  sen man dlq replay | man -l -")]
+#[command(after_help = "Examples:\n  sen man | man -l -\n  sen man dlq-replay | man -l -")]
 pub struct Args {
-    /// The command to describe (`dlq replay`); without one, sen itself
+    /// The command to describe (`dlq replay` or `dlq-replay`); without one, sen itself
     #[arg(value_name = "COMMAND")]
     pub command: Vec<String>,
 }
@@ -21,8 +21,9 @@ pub struct Args {
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let mut root = (session.line.tree)();
     root.build();
-    let command = help::command(&mut root, &args.command)?.clone();
-    let page = render(command, &args.command)
+    let words = help::parts(&root, &args.command);
+    let command = help::command(&mut root, &words)?.clone();
+    let page = render(command, &words)
         .map_err(|error| Error::new(ErrorKind::Internal, "cannot render the page").with_source(error))?;
     Ok(CommandOutput::new(View::Text(page)))
 }

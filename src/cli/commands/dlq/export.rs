@@ -4,7 +4,7 @@ use std::io::{BufWriter, Write as _};
 
 use sen_core::error::{Error, ErrorKind, Result};
 
-use super::filter::{DeadLetterFilter, dead_letter_systems};
+use super::filter::{DeadLetterFilter, SELECTION, dead_letter_systems};
 use crate::completion::live::{Completes, Live};
 use crate::exit::Exit;
 use crate::screen;
@@ -25,18 +25,18 @@ pub struct Args {
     pub ids: Vec<String>,
 
     /// Every dead letter
-    #[arg(long)]
+    #[arg(long, help_heading = SELECTION)]
     pub all: bool,
 
     /// Only of this queue; `default` also means without one
-    #[arg(long, value_name = "NAME", help_heading = "Selection", add = Completes(Live::Queue))]
+    #[arg(long, value_name = "NAME", help_heading = SELECTION, add = Completes(Live::Queue))]
     pub queue: Option<String>,
 
     #[command(flatten)]
     which: DeadLetterFilter,
 
     /// Maximum number of dead letters (0 = unlimited)
-    #[arg(long, value_name = "N")]
+    #[arg(long, help_heading = SELECTION, value_name = "N")]
     pub limit: Option<u64>,
 
     /// End with exit code 4 when nothing matches

@@ -21,44 +21,46 @@ pub const SYSTEMS: [&str; 3] = ["stent", "saga", "node"];
 /// The kinds of dead letters.
 const KINDS: [&str; 5] = ["orchestrator", "activity", "outbox", "inbox", "agent_task"];
 
+/// Above the options that choose dead letters.
+pub const SELECTION: &str = "Selection";
+
 /// Which letters.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Selection")]
 pub struct DeadLetterFilter {
     /// Only of this system
-    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(SYSTEMS))]
+    #[arg(long, help_heading = SELECTION, value_name = "NAME", value_parser = PossibleValuesParser::new(SYSTEMS))]
     pub system: Option<String>,
 
     /// Only of these groups, as `sen dlq groups` names them
-    #[arg(long, value_delimiter = ',', value_name = "GROUP,…", add = Completes(Live::Group))]
+    #[arg(long, help_heading = SELECTION, value_delimiter = ',', value_name = "GROUP,…", add = Completes(Live::Group))]
     pub group: Vec<String>,
 
     /// Only of these kinds
-    #[arg(long, value_delimiter = ',', value_name = "KIND,…", value_parser = PossibleValuesParser::new(KINDS))]
+    #[arg(long, help_heading = SELECTION, value_delimiter = ',', value_name = "KIND,…", value_parser = PossibleValuesParser::new(KINDS))]
     pub kind: Vec<String>,
 
     /// Only of this step: module:name, or the name alone
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = SELECTION, value_name = "NAME")]
     pub step: Option<String>,
 
     /// Only those whose error contains this text
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, help_heading = SELECTION, value_name = "TEXT")]
     pub where_error: Option<String>,
 
     /// Worker prefix: only those dead-lettered by these workers
-    #[arg(long, value_name = "TEXT", add = Completes(Live::Worker))]
+    #[arg(long, help_heading = SELECTION, value_name = "TEXT", add = Completes(Live::Worker))]
     pub worker: Option<String>,
 
     /// Only dead for longer than this
-    #[arg(long, value_parser = span, value_name = "SPAN")]
+    #[arg(long, help_heading = SELECTION, value_parser = span, value_name = "SPAN")]
     pub older_than: Option<Duration>,
 
     /// Only died at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago
-    #[arg(long, value_parser = when, value_name = "TIME")]
+    #[arg(long, help_heading = SELECTION, value_parser = when, value_name = "TIME")]
     pub since: Option<When>,
 
     /// Only died before this
-    #[arg(long, value_parser = when, value_name = "TIME")]
+    #[arg(long, help_heading = SELECTION, value_parser = when, value_name = "TIME")]
     pub until: Option<When>,
 }
 

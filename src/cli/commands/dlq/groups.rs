@@ -5,7 +5,7 @@ use sen_core::error::Result;
 use sen_core::model::letter::{GROUP_COLUMNS, group_row};
 use sen_core::time::Timestamp;
 
-use super::filter::{DeadLetterFilter, dead_letter_systems};
+use super::filter::{DeadLetterFilter, SELECTION, dead_letter_systems};
 use crate::completion::live::{Completes, Live};
 use crate::session::Session;
 use crate::views::{CommandOutput, Batch, ListView, View};
@@ -22,7 +22,7 @@ Errors that differ only in ids, numbers and quoted values are one: `order 77 los
 A group's name is the same tomorrow and on every machine: sen dlq replay --group NAME")]
 pub struct Args {
     /// Only of this queue; `default` also means without one
-    #[arg(long, value_name = "NAME", help_heading = "Selection", add = Completes(Live::Queue))]
+    #[arg(long, value_name = "NAME", help_heading = SELECTION, add = Completes(Live::Queue))]
     pub queue: Option<String>,
 
     #[command(flatten)]

@@ -6,7 +6,7 @@ use sen_core::model::letter::{LETTER_COLUMNS, letter_row};
 use sen_core::model::verdict::Severity;
 use sen_core::time::Timestamp;
 
-use super::filter::{DeadLetterFilter, dead_letter_systems};
+use super::filter::{DeadLetterFilter, SELECTION, dead_letter_systems};
 use crate::completion::live::{Completes, Live};
 use crate::output::Format;
 use crate::session::Session;
@@ -21,10 +21,10 @@ Examples:
   sen dlq list --since 1h --where-error 'card declined'
   sen dlq list --limit 0 -o jsonl > letters.jsonl  all of them, streamed
 
-STANDING says whether it can be replayed: `replayable`, or why it is skipped.")]
+STATE says whether it can be replayed: `replayable`, or why it is skipped.")]
 pub struct Args {
     /// Only of this queue; `default` also means without one
-    #[arg(long, value_name = "NAME", help_heading = "Selection", add = Completes(Live::Queue))]
+    #[arg(long, value_name = "NAME", help_heading = SELECTION, add = Completes(Live::Queue))]
     pub queue: Option<String>,
 
     #[command(flatten)]
@@ -43,7 +43,7 @@ pub struct Args {
     pub fail_if_empty: bool,
 }
 
-/// How much a standing matters.
+/// How much a state matters.
 pub fn severity(replayability: &str) -> Severity {
     if replayability == "replayable" { Severity::Warning } else { Severity::Pending }
 }
@@ -90,7 +90,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         columns: LETTER_COLUMNS,
         batches: Box::pin(batches),
         now,
-        tone: Some(("standing", severity)),
+        tone: Some(("state", severity)),
         empty: "no dead letters match".into(),
         fail_if_empty: args.fail_if_empty,
     })))

@@ -4,7 +4,7 @@ use sen_core::error::Result;
 use sen_core::letters::ReplayOptions;
 use sen_core::ops::unsettled;
 
-use super::filter::{DeadLetterFilter, dead_letter_systems, planned};
+use super::filter::{DeadLetterFilter, SELECTION, dead_letter_systems, planned};
 use crate::completion::live::{Completes, Live};
 use crate::commands::act::{ActionOptions, apply};
 use crate::commands::related;
@@ -32,22 +32,22 @@ pub struct Args {
     pub ids: Vec<String>,
 
     /// Every dead letter
-    #[arg(long)]
+    #[arg(long, help_heading = SELECTION)]
     pub all: bool,
 
     /// Only of this queue; `default` also means without one
-    #[arg(long, value_name = "NAME", help_heading = "Selection", add = Completes(Live::Queue))]
+    #[arg(long, value_name = "NAME", help_heading = SELECTION, add = Completes(Live::Queue))]
     pub from_queue: Option<String>,
 
     #[command(flatten)]
     which: DeadLetterFilter,
 
     /// Maximum number of dead letters (0 = unlimited)
-    #[arg(long, value_name = "N")]
+    #[arg(long, help_heading = SELECTION, value_name = "N")]
     pub limit: Option<u64>,
 
     /// The newest first; the oldest otherwise
-    #[arg(long)]
+    #[arg(long, help_heading = SELECTION)]
     pub newest_first: bool,
 
     /// Put them into this queue instead of their own
