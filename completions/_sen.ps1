@@ -57,7 +57,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('reconcile', 'reconcile', [CompletionResultType]::ParameterValue, 'Settle an uncertain execution: take it over and record the outcome')
             [CompletionResult]::new('release', 'release', [CompletionResultType]::ParameterValue, 'Remove a claim whose lease is over and whose function never began')
             [CompletionResult]::new('forget', 'forget', [CompletionResultType]::ParameterValue, 'Erase a cached result, so that the key can run again')
-            [CompletionResult]::new('wait', 'wait', [CompletionResultType]::ParameterValue, 'Wait until a key is completed, settled or free')
+            [CompletionResult]::new('wait', 'wait', [CompletionResultType]::ParameterValue, 'Wait until a lease, execution, task, saga, message or agent task has settled')
             [CompletionResult]::new('once', 'once', [CompletionResultType]::ParameterValue, 'Run a command at most once per key, across machines')
             [CompletionResult]::new('exec', 'exec', [CompletionResultType]::ParameterValue, 'Durable executions (Stent, Senpuki): see, cancel, complete, signal and clean them up')
             [CompletionResult]::new('task', 'task', [CompletionResultType]::ParameterValue, 'Tasks of durable executions (Stent, Senpuki): list and show them')
@@ -424,7 +424,8 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;wait' {
-            [CompletionResult]::new('--for', '--for', [CompletionResultType]::ParameterName, 'What to wait for')
+            [CompletionResult]::new('--for', '--for', [CompletionResultType]::ParameterName, 'What to wait for: `settled`, or a state of its kind')
+            [CompletionResult]::new('--kind', '--kind', [CompletionResultType]::ParameterName, 'Of several records with this id, the one of this kind (without it, a lease)')
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Put this namespace before the key, as the library does')
             [CompletionResult]::new('--namespace', '--namespace', [CompletionResultType]::ParameterName, 'Put this namespace before the key, as the library does')
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string')

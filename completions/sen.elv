@@ -54,7 +54,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand reconcile 'Settle an uncertain execution: take it over and record the outcome'
             cand release 'Remove a claim whose lease is over and whose function never began'
             cand forget 'Erase a cached result, so that the key can run again'
-            cand wait 'Wait until a key is completed, settled or free'
+            cand wait 'Wait until a lease, execution, task, saga, message or agent task has settled'
             cand once 'Run a command at most once per key, across machines'
             cand exec 'Durable executions (Stent, Senpuki): see, cancel, complete, signal and clean them up'
             cand task 'Tasks of durable executions (Stent, Senpuki): list and show them'
@@ -410,7 +410,8 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'sen;wait'= {
-            cand --for 'What to wait for'
+            cand --for 'What to wait for: `settled`, or a state of its kind'
+            cand --kind 'Of several records with this id, the one of this kind (without it, a lease)'
             cand -n 'Put this namespace before the key, as the library does'
             cand --namespace 'Put this namespace before the key, as the library does'
             cand --database-url 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string'

@@ -8,6 +8,7 @@ mod completion;
 mod consent;
 mod exit;
 mod fault;
+mod help;
 mod hook;
 mod interrupt;
 mod journal;

@@ -223,13 +223,12 @@ impl Explanation {
     /// As data.
     pub fn value(&self, hop: Option<&Hop>) -> Value {
         let causes = self.causes.iter().map(|cause| {
-            let next = cause.next.iter().map(|next| Value::Text(next.command.clone()));
             Value::Map(vec![
                 ("rule", Value::Name(cause.rule)),
                 ("certainty", Value::Name(cause.certainty.name())),
                 ("severity", Value::Name(cause.severity.name())),
-                ("text", Value::Text(cause.text.clone())),
-                ("next", Value::List(next.collect())),
+                ("summary", Value::Text(cause.text.clone())),
+                ("next", Value::List(cause.next.iter().map(NextCommand::value).collect())),
             ])
         });
         Value::Map(vec![

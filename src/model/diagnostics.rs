@@ -76,7 +76,7 @@ impl Check {
         Value::Map(vec![
             ("severity", Value::Name(self.severity.name())),
             ("topic", Value::Name(self.topic)),
-            ("text", Value::Text(self.text.clone())),
+            ("summary", Value::Text(self.text.clone())),
             ("remedy", Value::text(self.remedy.clone())),
         ])
     }

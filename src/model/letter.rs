@@ -24,8 +24,10 @@ pub struct Letter {
     pub died_at: Option<Timestamp>,
     /// The queue it was in.
     pub queue: Option<String>,
-    /// What it belongs to: an execution, a saga, a tenant.
-    pub parent: Option<String>,
+    /// What it belongs to.
+    pub parent: Option<Parent>,
+    /// The group of those that died alike; see [`group_id`].
+    pub group: String,
     /// How often it was tried.
     pub attempts: Option<i64>,
     /// `replayable`, or why it cannot be replayed: `execution_gone`, …
@@ -34,6 +36,19 @@ pub struct Letter {
     pub note: Option<String>,
     /// Its payload: JSON text.
     pub payload: Option<String>,
+}
+
+/// What a dead letter belongs to, by its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parent {
+    /// An execution.
+    Execution(String),
+    /// A saga.
+    Saga(String),
+    /// What a saga is about, where the saga itself is not known.
+    Aggregation(String),
+    /// A tenant.
+    Tenant(String),
 }
 
 /// Letters of one step that died of the same error.
@@ -63,7 +78,17 @@ columns! {
     /// The columns of a list of letters.
     pub LETTER_COLUMNS,
     /// A letter under them.
-    pub fn letter_row(letter: Letter) {}
+    pub fn letter_row(letter: Letter) {
+        // What it belongs to has the name that it has everywhere else.
+        let (mut execution, mut saga, mut aggregation, mut tenant) = (Value::Null, Value::Null, Value::Null, Value::Null);
+        match letter.parent {
+            Some(Parent::Execution(id)) => execution = Value::Text(id),
+            Some(Parent::Saga(id)) => saga = Value::Text(id),
+            Some(Parent::Aggregation(id)) => aggregation = Value::Text(id),
+            Some(Parent::Tenant(id)) => tenant = Value::Text(id),
+            None => {}
+        }
+    }
     "id", "ID", Whole => Value::Text(letter.id);
     "system", "SYSTEM", Wide => Value::Name(letter.system);
     "kind", "KIND", Wide => Value::Name(letter.kind);
@@ -72,8 +97,12 @@ columns! {
     "died_at", "DIED", Whole => Value::time(letter.died_at);
     "attempts", "TRIES", Wide => letter.attempts.map_or(Value::Null, Value::Int);
     "queue", "QUEUE", Wide => Value::text(letter.queue);
-    "parent", "PARENT", Wide => Value::text(letter.parent);
-    "standing", "STANDING", Whole => Value::Name(letter.replayability);
+    "execution_id", "EXECUTION", Wide => execution;
+    "saga_id", "SAGA", Asked => saga;
+    "aggregation_id", "AGGREGATION", Asked => aggregation;
+    "tenant_id", "TENANT", Asked => tenant;
+    "state", "STATE", Whole => Value::Name(letter.replayability);
+    "group", "GROUP", Asked => Value::Text(letter.group);
     "note", "NOTE", Asked => Value::text(letter.note);
     "payload", "PAYLOAD", Asked => Value::json(letter.payload);
 }

@@ -62,6 +62,9 @@ pub struct Item {
     pub detail: String,
     /// The fencing token now in force, where the act drew one.
     pub fencing_token: Option<i64>,
+    /// The id under which its work goes on, where the act gave it a new one.
+    #[serde(default)]
+    pub new_id: Option<String>,
     /// Whether an earlier step of it was written although it ended otherwise: a take-over whose settlement failed.
     pub partly: bool,
     /// Whether it failed because the connection was lost or could not be made.
@@ -74,7 +77,16 @@ pub struct Item {
 impl Item {
     /// An outcome without a token.
     pub fn new(subject: Subject, outcome: Outcome, detail: impl Into<String>) -> Self {
-        Self { subject, outcome, detail: detail.into(), fencing_token: None, partly: false, lost: false, retries: 0 }
+        Self {
+            subject,
+            outcome,
+            detail: detail.into(),
+            fencing_token: None,
+            new_id: None,
+            partly: false,
+            lost: false,
+            retries: 0,
+        }
     }
 
     /// What an error of one item comes to: unknown when its outcome is, failed otherwise, or changed where the state or the
@@ -133,6 +145,13 @@ impl Item {
     #[must_use]
     pub fn again(mut self, retries: u32) -> Self {
         self.retries = retries;
+        self
+    }
+
+    /// The same with the id under which its work goes on.
+    #[must_use]
+    pub fn with_new_id(mut self, id: impl Into<String>) -> Self {
+        self.new_id = Some(id.into());
         self
     }
 

@@ -1,6 +1,7 @@
 //! What a system holds and does, in numbers, and what of it needs a person.
 
 use crate::record::Section;
+use crate::subject::Kind;
 use crate::time::Timestamp;
 use crate::value::Value;
 use crate::verdict::{NextCommand, Severity};
@@ -71,4 +72,48 @@ pub struct Attention {
     pub text: String,
     /// The command to type.
     pub next: NextCommand,
+    /// What it counts, where it is about records that can be counted.
+    pub counted: Option<Counted>,
+}
+
+/// What something that needs a person is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// What is counted.
+    pub kind: Kind,
+    /// The state they are in.
+    pub state: &'static str,
+    /// How many.
+    pub count: i64,
+    /// Since when the first of them has been so, as far as its row tells.
+    pub oldest: Option<Timestamp>,
+}
+
+impl Attention {
+    /// Something that needs a person, of nothing that can be counted.
+    pub fn new(severity: Severity, text: impl Into<String>, next: NextCommand) -> Self {
+        Self { severity, text: text.into(), next, counted: None }
+    }
+
+    /// The same of these records.
+    #[must_use]
+    pub fn of(mut self, kind: Kind, state: &'static str, count: i64, oldest: Option<Timestamp>) -> Self {
+        self.counted = Some(Counted { kind, state, count, oldest });
+        self
+    }
+
+    /// As data, with the system that says it; none where a database could not be read.
+    pub fn value(&self, system: impl Into<Option<&'static str>>) -> Value {
+        let counted = |field: fn(Counted) -> Value| self.counted.map_or(Value::Null, field);
+        Value::Map(vec![
+            ("system", system.into().map_or(Value::Null, Value::Name)),
+            ("kind", counted(|counted| Value::Name(counted.kind.name()))),
+            ("state", counted(|counted| Value::Name(counted.state))),
+            ("severity", Value::Name(self.severity.name())),
+            ("count", counted(|counted| Value::Int(counted.count))),
+            ("oldest", counted(|counted| Value::time(counted.oldest))),
+            ("summary", Value::Text(self.text.clone())),
+            ("next", Value::List(vec![self.next.value()])),
+        ])
+    }
 }

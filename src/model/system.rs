@@ -61,6 +61,15 @@ pub trait System: Any + Send + Sync {
         Ok(self.find(id, 0).await?.into_iter().map(Record::explained).collect())
     }
 
+    /// The id under which the work of `record` goes on, where an act gave it a new one: the task of a replayed dead letter.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    async fn goes_on_as(&self, record: &Record) -> Result<Option<String>> {
+        let _ = record;
+        Ok(None)
+    }
+
     /// Ids of records that have not ended well and mention one of `names` in their payload: arguments, tags, a message's subject.
     /// No index helps, so a store stops after [`SEARCH`], and matches must be verified: text within longer text
     /// counts.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::text::mark;
 pub use crate::text::shell_word;
+use crate::value::Value;
 
 /// How much attention something needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -99,6 +100,11 @@ impl NextCommand {
         Self { command: String::new(), why: why.into(), purpose: Purpose::Look, words: quoted }.written()
     }
 
+    /// As data.
+    pub fn value(&self) -> Value {
+        Value::Map(vec![("command", Value::Text(self.command.clone())), ("why", Value::Text(self.why.clone()))])
+    }
+
     /// The same for another purpose than to look.
     #[must_use]
     pub fn purpose(mut self, purpose: Purpose) -> Self {
@@ -189,6 +195,20 @@ pub struct Verdict {
     pub evidence: Vec<String>,
     /// Commands worth typing next, the most useful first.
     pub next: Vec<NextCommand>,
+}
+
+impl Verdict {
+    /// As data.
+    pub fn value(&self) -> Value {
+        let evidence = self.evidence.iter().map(|text| Value::Text(text.clone()));
+        Value::Map(vec![
+            ("state", Value::Name(self.state)),
+            ("severity", Value::Name(self.severity.name())),
+            ("summary", Value::Text(self.summary.clone())),
+            ("evidence", Value::List(evidence.collect())),
+            ("next", Value::List(self.next.iter().map(NextCommand::value).collect())),
+        ])
+    }
 }
 
 #[cfg(test)]

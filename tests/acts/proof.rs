@@ -102,8 +102,9 @@ fn behind_the_servers_zone() -> Option<()> {
     let inspected = place.act(&["inspect", "behind"], 0).json()["verdict"].clone();
     assert_eq!(inspected["state"], "uncertain", "as its row reads");
     // Whatever speaks of it names the zone, and has it looked at twice before it is taken over.
-    let observe =
-        |next: &serde_json::Value| next.as_str().is_some_and(|next| next.starts_with("sen inspect --observe "));
+    let observe = |next: &serde_json::Value| {
+        next["command"].as_str().is_some_and(|next| next.starts_with("sen inspect --observe "))
+    };
     let place_of = |next: &serde_json::Value, begin: &str| {
         let next = next.as_array().expect("a list");
         next.iter().position(|next| texts(next).contains(begin)).unwrap_or_else(|| panic!("no {begin} in {next:?}"))

@@ -190,7 +190,7 @@ fn tasks_whose_nodes_all_failed_are_not_done() {
     let told = place.run(&["why", id], 0).stdout;
     assert!(told.contains("all 4 nodes failed") && told.contains("boom"), "{told}");
     let listed = place.json(&["agent", "list", "--state", "completed_with_errors"], 0);
-    assert_eq!(listed[0]["task_id"], id, "{listed}");
+    assert_eq!(listed[0]["id"], id, "{listed}");
     place.run(&["inspect", "--check", id], 10);
 }
 

@@ -6,11 +6,7 @@ use crate::harness::redis::Answer;
 use crate::place::Place;
 
 fn row<'a>(rows: &'a Value, id: &str) -> &'a Value {
-    rows.as_array()
-        .unwrap()
-        .iter()
-        .find(|row| row["task_id"] == id)
-        .unwrap_or_else(|| panic!("{id} is missing: {rows}"))
+    rows.as_array().unwrap().iter().find(|row| row["id"] == id).unwrap_or_else(|| panic!("{id} is missing: {rows}"))
 }
 
 #[test]
@@ -45,7 +41,7 @@ fn broken_tasks_are_one_finding_each() {
             "result" => "completed",
             _ => "unreadable",
         };
-        assert_eq!(row["verdict"], judged, "{id}");
+        assert_eq!(row["state"], judged, "{id}");
         let findings = row["findings"].as_array().unwrap();
         assert_eq!(findings.len(), count, "{id}: {findings:?}");
         assert!(findings[0].as_str().unwrap().contains(finding), "{id}: {findings:?}");

@@ -32,8 +32,8 @@ fn every_task_as_the_controller_returned_it() {
         assert_eq!((ours.len(), theirs.len()), (38, 38));
         for (ours, theirs) in ours.iter().zip(theirs) {
             // The same order, too: submitted last comes first.
+            assert_eq!(ours["id"], theirs["task_id"]);
             for name in [
-                "task_id",
                 "status",
                 "tenant_id",
                 "agent_type",
@@ -46,8 +46,8 @@ fn every_task_as_the_controller_returned_it() {
             ] {
                 assert_eq!(ours[name], theirs[name], "{name} of {}", theirs["task_id"]);
             }
-            for name in ["owner", "error"] {
-                assert_eq!(ours[name], none_if_empty(&theirs[name]), "{name} of {}", theirs["task_id"]);
+            for (name, theirs_name) in [("worker", "owner"), ("error", "error")] {
+                assert_eq!(ours[name], none_if_empty(&theirs[theirs_name]), "{name} of {}", theirs["task_id"]);
             }
             for name in ["created_at", "updated_at", "completed_at"] {
                 assert_eq!(ours[name], utc(&theirs[name]), "{name} of {}", theirs["task_id"]);
@@ -62,7 +62,7 @@ fn a_stream_holds_the_same_as_a_page() {
     let place = Place::loaded();
     let ids = |rows: &Value| -> Vec<String> {
         let mut ids: Vec<String> =
-            rows.as_array().unwrap().iter().map(|row| row["task_id"].as_str().unwrap().to_owned()).collect();
+            rows.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
         ids.sort();
         ids
     };
@@ -164,7 +164,7 @@ fn every_checkpoint_and_heartbeat() {
             for name in ["model", "prompt_tokens", "completion_tokens", "total_tokens", "cost_usd", "latency_ms"] {
                 assert_eq!(ours[name], theirs[name], "{name} of {id}");
             }
-            assert_eq!(ours["timestamp"], utc(&theirs["timestamp"]));
+            assert_eq!(ours["at"], utc(&theirs["timestamp"]));
         }
         assert_eq!(ours["llm_calls"].as_array().unwrap().len(), calls.len());
         let told: BTreeMap<&str, &Value> = ours["checkpoint"]
@@ -186,7 +186,7 @@ fn every_checkpoint_and_heartbeat() {
     for name in ["hostname", "pid", "version", "current_task"] {
         assert_eq!(ours[name], theirs[name], "{name}");
     }
-    assert_eq!((&ours["started_at"], &ours["last_beat"]), (&utc(&theirs["started_at"]), &utc(&theirs["last_beat"])));
+    assert_eq!((&ours["started_at"], &ours["last_beat_at"]), (&utc(&theirs["started_at"]), &utc(&theirs["last_beat"])));
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_task_in_depth() {
     assert_eq!(found["verdict"]["state"], "completed_with_errors");
     assert_eq!(
         found["effects"],
-        json!([{"effect": "upload:summary", "standing": "done", "lock_ms": found["effects"][0]["lock_ms"], "result": {"uri": "s3://out/task_1c95c165d749"}}])
+        json!([{"effect": "upload:summary", "state": "done", "lock_ms": found["effects"][0]["lock_ms"], "result": {"uri": "s3://out/task_1c95c165d749"}}])
     );
     let kinds: Vec<&str> =
         found["events"].as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect();
@@ -206,10 +206,7 @@ fn a_task_in_depth() {
     assert_eq!((&found["cost_so_far"], &found["spent_usd"]), (&json!(0.0), &json!(0.025)));
     assert_eq!(place.json(&["inspect", "task_1c95c165d749"], 0)["subject"], "node:agent_task:task_1c95c165d749");
     let gone = place.json(&["inspect", "worker-killed-0"], 0);
-    assert_eq!(
-        (&gone["verdict"]["state"], &gone["tasks"][0]["task_id"]),
-        (&json!("gone"), &json!("task_7957eed7bf74"))
-    );
+    assert_eq!((&gone["verdict"]["state"], &gone["tasks"][0]["id"]), (&json!("gone"), &json!("task_7957eed7bf74")));
     let told = place.run(&["agent", "show", "1c95c165d749"], 4).stderr;
     assert!(told.contains("did you mean \"task_1c95c165d749\"?"), "{told}");
     place.run(&["agent", "show", "--check", "task_7957eed7bf74"], 10);
@@ -272,7 +269,7 @@ fn workers_events_and_rate_limits() {
         .iter()
         .map(|worker| {
             let text = |name: &str| worker[name].as_str().unwrap();
-            (text("worker_id"), text("verdict"), worker["tasks_held"].as_i64().unwrap())
+            (text("worker"), text("state"), worker["tasks_held"].as_i64().unwrap())
         })
         .collect();
     let expected = [

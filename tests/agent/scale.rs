@@ -70,14 +70,14 @@ fn every_task_once_in_flat_memory() {
     let place = Place::empty();
     let tasks = count();
     fill(&mut place.server.client(), tasks, 40);
-    let output = place.run(&["agent", "list", "--limit", "0", "-o", "csv", "--fields", "task_id"], 0);
+    let output = place.run(&["agent", "list", "--limit", "0", "-o", "csv", "--fields", "id"], 0);
     let ids: BTreeSet<&str> = output.stdout.lines().skip(1).collect();
     assert_eq!((ids.len(), output.stdout.lines().count() - 1), (tasks, tasks));
     let stats = place.json(&["agent", "stats"], 0);
     assert_eq!(stats["total_tasks"], tasks);
     // The newest come first, whatever the order of the walk.
     let page = place.json(&["agent", "list", "--limit", "3"], 0);
-    let newest: Vec<&str> = page.as_array().unwrap().iter().map(|row| row["task_id"].as_str().unwrap()).collect();
+    let newest: Vec<&str> = page.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
     let expected: Vec<String> = (1..=3).map(|back| format!("task_{:012x}", tasks - back)).collect();
     assert_eq!(newest, expected);
     for words in [&["agent", "stats"][..], &["agent", "list"], &["agent", "list", "--limit", "0", "-o", "jsonl"]] {
@@ -101,7 +101,7 @@ fn large_tasks_do_not_add_up() {
 fn a_walk_while_the_table_grows() {
     let place = Place::empty();
     fill(&mut place.server.client(), 3000, 40);
-    let running = place.sen(&["agent", "list", "--limit", "0", "-o", "csv", "--fields", "task_id"]).start();
+    let running = place.sen(&["agent", "list", "--limit", "0", "-o", "csv", "--fields", "id"]).start();
     let mut client = place.server.client();
     for number in 0..6000 {
         client.run(&["SET", &format!("other:{number}"), "x"]);

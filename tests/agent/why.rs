@@ -176,18 +176,19 @@ fn each_task_is_told_its_causes() {
 fn causes_lead_to_what_can_be_typed() {
     let place = Place::loaded();
     let killed = why(&place, KILLED);
-    assert_eq!(killed["next"][0], format!("sen agent requeue {KILLED}"));
+    assert_eq!(killed["next"][0]["command"], format!("sen agent requeue {KILLED}"));
     let failed = why(&place, "task_4b206064b737");
     assert!(
-        failed["chain"][0]["causes"][0]["text"]
+        failed["chain"][0]["causes"][0]["summary"]
             .as_str()
             .unwrap()
             .starts_with("it failed, and 2 other tasks of the same: Unknown agent type: no-such-agent"),
         "{failed}"
     );
-    assert_eq!(failed["next"], json!(["sen dlq groups", "sen dlq replay task_4b206064b737"]));
+    let next: Vec<&Value> = failed["next"].as_array().unwrap().iter().map(|next| &next["command"]).collect();
+    assert_eq!(json!(next), json!(["sen dlq groups", "sen dlq replay task_4b206064b737"]));
     place.set("task_4b206064b737", &[("error", "Rate limit still exceeded after retry for tenant initech")]);
-    assert_eq!(why(&place, "task_4b206064b737")["next"][0], "sen agent rate-limit get initech");
+    assert_eq!(why(&place, "task_4b206064b737")["next"][0]["command"], "sen agent rate-limit get initech");
     place.run(&["why", "--check", KILLED], 10);
     place.run(&["why", "--check", "task_0e41c04ec91f"], 0);
     place.run(&["why", "no-such-task"], 4);

@@ -97,7 +97,7 @@ fn the_same_act_ends_the_same_alone_mixed_and_in_bulk() {
     let demo = Demo::make();
     let (letter, _) = demo.letter();
     let rows = demo.sen(&["dlq", "list", "--system", "stent", "-o", "json"]).run().expect_code(0).json();
-    let skipped = rows.as_array().unwrap().iter().find(|row| row["standing"] != "replayable").unwrap();
+    let skipped = rows.as_array().unwrap().iter().find(|row| row["state"] != "replayable").unwrap();
     let id = skipped["id"].as_str().unwrap();
     let shown = demo.sen(&["dlq", "groups", "--system", "stent", "-o", "json"]).run().expect_code(0).json();
     let none =

@@ -277,7 +277,7 @@ fn a_pipe_gets_a_line_for_every_change() {
     let first = next();
     assert_eq!((&first["event"], &first["critical"]), (&"state".into(), &1.into()));
     assert_eq!(first["summary"], "uncertain 1, alive 1, completed 1");
-    assert_eq!(first["attention"][0]["command"], "sen list --state uncertain");
+    assert_eq!(first["attention"][0]["next"][0]["command"], "sen list --state uncertain");
     database.psql("UPDATE sentinel_leases SET status = 'reconciling' WHERE key = 'payments:lost'");
     database.psql("CHECKPOINT");
     let second = next();

@@ -23,7 +23,7 @@ fn each_key_of_the_incident_is_told_its_cause_and_healthy_ones_have_none() {
             .map(|cause| cause["rule"].as_str().unwrap())
             .collect();
         assert_eq!(found, rules, "{told}");
-        assert_eq!(told["next"][0].as_str().unwrap_or_default(), command, "{told}");
+        assert_eq!(told["next"][0]["command"].as_str().unwrap_or_default(), command, "{told}");
         why(&["--check", key]).expect_code(if rules.is_empty() { 0 } else { 10 });
     }
     let healthy = why(&["emails:receipt-7701"]).expect_code(0).stdout;
@@ -57,7 +57,7 @@ fn a_chain_leads_from_an_execution_to_the_key_its_arguments_name() {
         (&"named in its arguments".into(), &"likely".into())
     );
     assert_eq!(told["worst"], "critical");
-    assert_eq!(told["next"][0], "sen reconcile payments:order-7731");
+    assert_eq!(told["next"][0]["command"], "sen reconcile payments:order-7731");
     // A completed execution has no causes, whatever hangs together with it.
     assert!(why("77010000-c4a6-4000-8000-000000000000")["chain"][0]["causes"].as_array().unwrap().is_empty());
 }

@@ -121,7 +121,7 @@ fn agent_tasks_in_redis() {
         url: &url,
         list: &["agent", "list"],
         show: &["agent", "show"],
-        id: "task_id",
+        id: "id",
         stored: "status",
         states: &names::<TaskState>(),
         never: &[],

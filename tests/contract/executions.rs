@@ -199,18 +199,15 @@ fn plant(place: &Place) -> (States, States) {
 fn agree(place: &Place) {
     let (executions, tasks) = plant(place);
     let url = place.url();
-    // A list calls what may be claimed by its stored name; details say `ready`.
-    let ready: Vec<(&str, &str)> =
-        EXECUTIONS.iter().filter(|one| one.is == "pending").map(|one| (one.name, "ready")).collect();
     let of_executions = Kind {
         url: &url,
         list: &["exec", "list"],
         show: &["exec", "show"],
         id: "id",
-        stored: "state",
+        stored: "status",
         states: &names::<ExecutionListState>(),
         never: &[],
-        only_in_details: &ready,
+        only_in_details: &[],
     };
     let list = of_executions.agrees(&executions);
     let status = Status::of(&url, "stent");
@@ -221,13 +218,8 @@ fn agree(place: &Place) {
     });
     assert_eq!(status.counts("counts"), grouped(stored));
     active_agrees(&url, "stent", &list, |row| matches!(&*row.stored, "pending" | "running" | "cancelling"));
-    let of_tasks = Kind {
-        list: &["task", "list"],
-        show: &["task", "show"],
-        states: &names::<TaskListState>(),
-        only_in_details: &[],
-        ..of_executions
-    };
+    let of_tasks =
+        Kind { list: &["task", "list"], show: &["task", "show"], states: &names::<TaskListState>(), ..of_executions };
     let list = of_tasks.agrees(&tasks);
     assert_eq!(status.counts("tasks"), grouped(list.values().map(|row| &*row.shown)));
     status.attention_agrees(&url);

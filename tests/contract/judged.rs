@@ -55,7 +55,7 @@ impl Kind<'_> {
         let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
         let named = |row: &Value| {
             let stored = text(row, self.stored).to_ascii_lowercase();
-            (text(row, self.id), Listed { shown: text(row, "verdict"), stored })
+            (text(row, self.id), Listed { shown: text(row, "state"), stored })
         };
         let list: List = rows.iter().map(named).collect();
         assert_eq!(list.len(), rows.len(), "a record is listed twice: {answer}");
@@ -97,7 +97,7 @@ impl Kind<'_> {
             .as_array()
             .unwrap_or_else(|| panic!("no list: {answer}"))
             .iter()
-            .map(|one| (one["key"].as_str().unwrap().to_owned(), one["verdict"]["state"].as_str().unwrap().to_owned()))
+            .map(|one| (one["id"].as_str().unwrap().to_owned(), one["verdict"]["state"].as_str().unwrap().to_owned()))
             .collect();
         let mut right: BTreeMap<String, String> =
             list.iter().map(|(id, row)| (id.clone(), row.shown.clone())).collect();
@@ -189,7 +189,7 @@ impl Status {
     pub(crate) fn attention_agrees(&self, url: &str) {
         let mut followed = 0;
         for item in self.0["attention"].as_array().unwrap() {
-            let (command, text) = (item["command"].as_str().unwrap(), item["text"].as_str().unwrap());
+            let (command, text) = (item["next"][0]["command"].as_str().unwrap(), item["summary"].as_str().unwrap());
             if !command.contains(" --state ") {
                 continue;
             }
@@ -197,7 +197,7 @@ impl Status {
             let state = words.iter().skip_while(|word| **word != "--state").nth(1).unwrap();
             // Some states are also the stored name of others; what is meant is what is shown.
             let rows = json(url, &words);
-            let found = rows.as_array().unwrap().iter().filter(|row| row["verdict"] == **state).count();
+            let found = rows.as_array().unwrap().iter().filter(|row| row["state"] == **state).count();
             let said: usize = text.split(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("no number: {text}"));
             assert_eq!(said, found, "{text:?}, and {command:?}");
             followed += 1;

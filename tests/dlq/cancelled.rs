@@ -26,7 +26,7 @@ fn is_told_as_cancelled(place: &Place, id: &str) -> String {
         let page = page.to_string();
         assert!(!page.contains("sen dlq replay") && !page.contains("raised"), "{page}");
     }
-    told[0]["text"].as_str().unwrap().to_owned()
+    told[0]["summary"].as_str().unwrap().to_owned()
 }
 
 #[test]

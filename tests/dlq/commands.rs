@@ -19,7 +19,7 @@ fn letters_are_listed_grouped_and_shown() {
         let page = place.json(&["dlq", "list", "--limit", "5"], 0);
         assert_eq!(page.as_array().unwrap().len(), 5);
         assert_eq!(page[0]["error"], "provider 2 unreachable for order-11 after 11 ms", "the newest first");
-        assert_eq!((&page[0]["standing"], &page[0]["kind"]), (&"replayable".into(), &"orchestrator".into()));
+        assert_eq!((&page[0]["state"], &page[0]["kind"]), (&"replayable".into(), &"orchestrator".into()));
         assert_eq!(page[0]["payload"]["args"], serde_json::json!(["order-11"]));
         let count = |filter: &[&str]| {
             place.json(&[&["dlq", "list", "--limit", "0"], filter].concat(), 0).as_array().unwrap().len()

@@ -81,7 +81,7 @@ fn what_makes_no_sense_is_named_and_left_alone_unless_forced() {
             assert_eq!((bulk["skipped"].as_u64(), bulk["applied"].as_u64()), (Some(1), Some(0)), "{what}: {bulk}");
             assert_eq!(place.sql("SELECT id, state FROM executions ORDER BY id"), before, "{what}");
             let listed = place.json(&["dlq", "list"], 0);
-            assert_ne!(listed[0]["standing"], "replayable", "{what}");
+            assert_ne!(listed[0]["state"], "replayable", "{what}");
             let code = if forceable { 0 } else { 5 };
             place.json(&["dlq", "replay", "letter", "--force", "--yes"], code);
             assert_eq!(made_and_left(&place), if forceable { (1, 0) } else { (0, 1) }, "{what}, forced");

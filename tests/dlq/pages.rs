@@ -44,7 +44,7 @@ fn every_standing() -> Vec<Seed> {
 fn listed(place: &Place, filter: &[&str]) -> (u64, u64) {
     let rows = place.json(&[&["dlq", "list", "--limit", "0"], filter].concat(), 0);
     let rows = rows.as_array().unwrap();
-    (rows.iter().filter(|row| row["standing"] == "replayable").count() as u64, rows.len() as u64)
+    (rows.iter().filter(|row| row["state"] == "replayable").count() as u64, rows.len() as u64)
 }
 
 fn grouped(place: &Place, filter: &[&str]) -> (u64, u64) {

@@ -22,7 +22,8 @@ fn a_replay_warns_of_an_uncertain_key_and_why_puts_it_first() {
     );
 
     let told = here(&["why", id, "-o", "json"]).expect_code(0).json();
-    let next: Vec<&str> = told["next"].as_array().unwrap().iter().map(|next| next.as_str().unwrap()).collect();
+    let next: Vec<&str> =
+        told["next"].as_array().unwrap().iter().map(|next| next["command"].as_str().unwrap()).collect();
     assert_eq!(next[0], "sen reconcile payments:order-7731", "{next:?}");
     let replay = next.iter().position(|next| next.starts_with("sen dlq replay"));
     assert!(replay.is_none_or(|replay| replay + 1 == next.len()), "{next:?}");

@@ -21,7 +21,7 @@ fn a_step_between_two_tries_says_which_why_and_when() {
         until("a try fails", || place.count("tasks WHERE state = 'pending' AND retries > 0") == 1);
         assert_eq!(rules(&place, &[], &id), ["proven retry_backoff"]);
         let shown = place.json(&["exec", "show", &id]);
-        let why = place.json(&["why", &id])["chain"][0]["causes"][0]["text"].as_str().unwrap().to_owned();
+        let why = place.json(&["why", &id])["chain"][0]["causes"][0]["summary"].as_str().unwrap().to_owned();
         let summary = shown["verdict"]["summary"].as_str().unwrap();
         for told in [summary, &why] {
             assert!(told.contains("flows:stubborn failed at try 1 of 4"), "{told}");
@@ -54,7 +54,7 @@ fn what_a_killed_worker_leaves_runs_again_as_is_said() {
                      flows:charge, which is not idempotent";
         let shown = place.json(&["exec", "show", &id])["verdict"]["evidence"].to_string();
         assert!(shown.contains(again), "{shown}");
-        let why = place.json(&["why", &id])["chain"][0]["causes"][0]["text"].as_str().unwrap().to_owned();
+        let why = place.json(&["why", &id])["chain"][0]["causes"][0]["summary"].as_str().unwrap().to_owned();
         assert!(why.starts_with("worker victim stopped renewing its leases") && why.contains(again), "{why}");
         // As it then happens.
         let ran = |step: &str| place.count(&format!("tasks WHERE step_name = 'flows:{step}'"));

@@ -13,7 +13,7 @@ fn the_library_goes_on_with_the_demo() {
     let json = |args: &[&str]| sen([&["-o", "json"], args].concat()).database(&url).run().expect_code(0).json();
     let states = |rows: &serde_json::Value| {
         let mut states: Vec<String> =
-            rows.as_array().unwrap().iter().map(|row| row["verdict"].as_str().unwrap().to_owned()).collect();
+            rows.as_array().unwrap().iter().map(|row| row["state"].as_str().unwrap().to_owned()).collect();
         states.sort();
         states.dedup();
         states

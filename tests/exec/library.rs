@@ -13,7 +13,7 @@ fn verdict(name: &str) -> &'static str {
         "timed-out" => "timed_out",
         "cancelled" => "cancelled",
         "scheduled" => "scheduled",
-        "queued-0" | "queued-1" | "queued-2" | "signalled" => "ready",
+        "queued-0" | "queued-1" | "queued-2" | "signalled" => "pending",
         "stranded" => "stranded",
         "lost" => "lost",
         "waiting" => "waiting",
@@ -63,10 +63,12 @@ fn outcome(value: &Value) -> (Value, Value) {
 fn same_execution(place: &Place<'_>, name: &str, id: &str, truth: &Value) -> Value {
     let shown = place.json(&["exec", "show", "--events", "1000", id]);
     let at = |field: &str| format!("{name}: {field}: {:#}", shown[field]);
-    for field in ["root_function", "state", "tags", "priority", "queue"] {
+    for field in ["root_function", "tags", "priority", "queue"] {
         assert_eq!(shown[field], truth[field], "{}", at(field));
     }
-    for field in ["created_at", "started_at", "completed_at", "expiry_at"] {
+    assert_eq!(shown["status"], truth["state"], "{}", at("status"));
+    assert_eq!(shown["expires_at"], moment(&truth["expiry_at"]), "{}", at("expires_at"));
+    for field in ["created_at", "started_at", "completed_at"] {
         assert_eq!(shown[field], moment(&truth[field]), "{}", at(field));
     }
     for field in ["args", "kwargs"] {
@@ -103,20 +105,22 @@ fn same_execution(place: &Place<'_>, name: &str, id: &str, truth: &Value) -> Val
     shown
 }
 
+/// 1 for a task that is or was at a try which the number of its retries does not count.
+fn begun(task: &Value) -> i64 {
+    i64::from(task["state"] != "pending")
+}
+
 fn same_task(place: &Place<'_>, id: &str, truth: &Value) {
     let shown = place.json(&["task", "show", id]);
-    for field in [
-        "execution_id",
-        "step_name",
-        "kind",
-        "parent_task_id",
-        "state",
-        "retries",
-        "worker_id",
-        "priority",
-        "queue",
-        "idempotency_key",
-    ] {
+    assert_eq!(
+        shown["attempts"].as_i64(),
+        truth["retries"].as_i64().map(|retries| retries + begun(truth)),
+        "task {id}"
+    );
+    for (ours, theirs) in [("step", "step_name"), ("status", "state"), ("worker", "worker_id")] {
+        assert_eq!(shown[ours], truth[theirs], "task {id}: {ours}");
+    }
+    for field in ["execution_id", "kind", "parent_task_id", "priority", "queue", "idempotency_key"] {
         assert_eq!(shown[field], truth[field], "task {id}: {field}");
     }
     for field in ["created_at", "started_at", "completed_at", "scheduled_for"] {
@@ -148,7 +152,7 @@ fn everything_is_told(environment: &Environment, place: &Place<'_>, codec: &str)
     assert!(times.is_sorted_by(|left, right| left >= right), "{times:?}");
     for row in listed {
         let known = &truth["executions"][row["id"].as_str().unwrap()];
-        assert_eq!(row["state"], known["state"]);
+        assert_eq!(row["status"], known["state"]);
         assert_eq!(row["args"], payload(&known["args"]));
     }
     let tasks = place.json(&["task", "list", "--limit", "0"]);
@@ -159,10 +163,9 @@ fn everything_is_told(environment: &Environment, place: &Place<'_>, codec: &str)
         let id = id.as_str().unwrap();
         let shown = same_execution(place, name, id, &truth["executions"][id]);
         assert_eq!(shown["verdict"]["state"], json!(verdict(name)), "{name}: {:#}", shown["verdict"]);
-        // A list says the same ("pending" for what is ready).
+        // A list says the same.
         let row = listed.iter().find(|row| row["id"] == id).unwrap();
-        let same = if verdict(name) == "ready" { "pending" } else { verdict(name) };
-        assert_eq!(row["verdict"], same, "{name}");
+        assert_eq!(row["state"], verdict(name), "{name}");
         let own = truth["tasks"].as_object().unwrap().values().filter(|task| task["execution_id"] == id).count();
         assert_eq!(shown["tasks"].as_array().unwrap().len(), own, "{name}");
     }
@@ -247,7 +250,7 @@ fn filters(place: &Place<'_>, made: &serde_json::Map<String, Value>) {
     let steps = |args: &[&str]| {
         let rows = place.json(&[&["task", "list"], args].concat());
         let mut steps: Vec<String> =
-            rows.as_array().unwrap().iter().map(|row| row["step_name"].as_str().unwrap().to_owned()).collect();
+            rows.as_array().unwrap().iter().map(|row| row["step"].as_str().unwrap().to_owned()).collect();
         steps.sort();
         steps
     };
@@ -265,7 +268,7 @@ fn found_and_missing(place: &Place<'_>, made: &Value) {
     assert_eq!(place.json(&["inspect", execution])["subject"], format!("stent:execution:{execution}"));
     let dead = place.json(&["inspect", letter]);
     assert_eq!(dead["subject"], format!("stent:task:{letter}"));
-    assert!(dead["dead_letter_reason"].as_str().unwrap().contains("card declined"));
+    assert!(dead["dead_letter_error"].as_str().unwrap().contains("card declined"));
 
     place.sen(&["inspect", "no-such-id"]).expect_code(4);
     let other = place.sen(&["exec", "show", letter]).expect_code(4);
@@ -302,7 +305,7 @@ fn counted(place: &Place<'_>, truth: &Value) {
         let workers = stent["workers"].as_array().unwrap();
         workers
             .iter()
-            .find(|worker| worker["worker_id"] == name)
+            .find(|worker| worker["worker"] == name)
             .unwrap_or_else(|| panic!("no {name}: {workers:?}"))
             .clone()
     };

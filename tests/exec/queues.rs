@@ -30,7 +30,7 @@ fn aged(place: &Place<'_>, id: &str, minutes: u64) {
 }
 
 fn cause(place: &Place<'_>, id: &str) -> String {
-    place.json(&["why", id])["chain"][0]["causes"][0]["text"].as_str().unwrap().to_owned()
+    place.json(&["why", id])["chain"][0]["causes"][0]["summary"].as_str().unwrap().to_owned()
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn letters_that_died_of_the_same_are_counted() {
     let first = died["executions"][0].as_str().unwrap();
     let told = place.json(&["why", first]);
     assert_eq!(rules(&place, &[], first), ["proven step_failed", "proven dead_lettered"]);
-    let text = told["chain"][0]["causes"][1]["text"].as_str().unwrap();
+    let text = told["chain"][0]["causes"][1]["summary"].as_str().unwrap();
     assert!(text.contains("and 2 other dead letters have the same error"), "{told:#}");
     assert!(told["next"].to_string().contains("sen dlq groups"), "{told:#}");
     place.sen(&["dlq", "replay", "--all", "--kind", "orchestrator", "--yes"]).expect_code(0);

@@ -83,7 +83,7 @@ fn every_command_of_the_warning_about_the_zone_runs() {
             {
                 let status = place.json(words);
                 for item in status["attention"].as_array().unwrap() {
-                    let command = item["command"].as_str().unwrap();
+                    let command = item["next"][0]["command"].as_str().unwrap();
                     let Some((_, zone)) = command.split_once("--worker-timezone") else { continue };
                     let words: Vec<&str> = command.split_whitespace().skip(1).collect();
                     place.sen(&words).expect_code(0);

@@ -171,7 +171,7 @@ fn doctor_warns_of_settings_that_lose_commits() {
         let told: Value = sen(["doctor", "-o", "json"]).database(database).run().json();
         let checks = told["checks"].as_array().unwrap_or_else(|| panic!("{told}")).iter();
         let bad = checks.filter(|check| check["severity"] != "ok" && check["topic"] == "durability");
-        bad.map(|check| check["text"].as_str().unwrap().to_owned()).collect()
+        bad.map(|check| check["summary"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(topics(&database.url()), Vec::<String>::new());
     database.psql(&format!("ALTER DATABASE {} SET synchronous_commit = off", database.name));

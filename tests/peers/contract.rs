@@ -43,7 +43,7 @@ pub(crate) fn compare(url: &str, env: &[(&str, &str)], truth: &dyn Fn() -> Value
     for row in rows {
         let key = row["key"].as_str().expect("a key is text");
         lease(row, &leases[key], &after["leases"][key], env);
-        assert_eq!(row["verdict"], leases[key]["state"], "{row}");
+        assert_eq!(row["state"], leases[key]["state"], "{row}");
     }
 
     for made in made {
@@ -126,7 +126,7 @@ fn events(told: &Value) -> Value {
             "id": text(&event["id"]),
             "key": event["key"],
             "event": event["event"],
-            "occurred_at": event["occurred_at"],
+            "at": event["occurred_at"],
             "fencing_token": text(&event["fencing_token"]),
             "owner_id": event["owner_id"],
             "metadata": event["metadata"],

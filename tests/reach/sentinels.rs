@@ -99,7 +99,7 @@ fn the_sentinels_say_where_the_primary_is() {
     watched.run(&url, &submit("task_one", &[])).expect_code(0);
     assert!(has(&watched.primary, "task_one"));
     let said = watched.run(&url, &["agent", "list", "-v", "-o", "json"]).expect_code(0);
-    assert_eq!(said.json()[0]["task_id"], "task_one");
+    assert_eq!(said.json()[0]["id"], "task_one");
     assert!(said.stderr.contains("connected to redis+sentinel://127.0.0.1:"), "{}", said.stderr);
     let primary = format!("primary 127.0.0.1:{}", watched.primary.port());
     assert!(said.stderr.contains(&primary), "{}", said.stderr);

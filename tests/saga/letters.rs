@@ -26,7 +26,7 @@ fn failed_messages_are_sent_when_requeued() {
     assert_eq!(place.ask(json!({"do": "dispatch"})), json!([]));
     let listed = place.act(&["saga", "outbox", "list", "--stuck"], 0).json();
     let first = listed[1]["id"].as_str().expect("an id").to_owned();
-    assert_eq!((listed.as_array().map(Vec::len), listed[0]["standing"].as_str()), (Some(2), Some("replayable")));
+    assert_eq!((listed.as_array().map(Vec::len), listed[0]["state"].as_str()), (Some(2), Some("replayable")));
     let found = place.act(&["inspect", &first], 0).json();
     assert_eq!((found["verdict"]["state"].as_str(), found["system"].as_str()), (Some("failed"), Some("saga")));
     place.act(&["saga", "outbox", "requeue", &first], 7);
@@ -122,7 +122,7 @@ fn inbox_messages_are_applied_when_their_saga_waits() {
     let listed = place.act(&["saga", "inbox", "list", "--stuck"], 0).json();
     let standing = |id: &str| {
         let rows = listed.as_array().expect("a list");
-        rows.iter().find(|row| row["event_id"] == id).expect("it is listed")["standing"].clone()
+        rows.iter().find(|row| row["event_id"] == id).expect("it is listed")["replay"].clone()
     };
     assert_eq!((standing("e-1"), standing("e-2")), (json!("replayable"), json!("saga_not_waiting")));
     let plan = place.act(&["saga", "inbox", "requeue", "--all", "--dry-run"], 0).json();

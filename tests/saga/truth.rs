@@ -27,7 +27,7 @@ fn has(text: &str, part: &str) {
 #[track_caller]
 fn suggested(place: &Place, id: &str) -> Vec<String> {
     let next = place.act(&["why", id], 0).json()["next"].clone();
-    next.as_array().expect("a list").iter().map(text).collect()
+    next.as_array().expect("a list").iter().map(|next| text(&next["command"])).collect()
 }
 
 /// No act that is suggested for a saga would be refused.
@@ -35,7 +35,7 @@ fn suggested(place: &Place, id: &str) -> Vec<String> {
 fn suggestions_are_taken(place: &Place, id: &str) {
     let shown = place.act(&["saga", "show", id], 0).json();
     for next in shown["verdict"]["next"].as_array().expect("a list") {
-        let command = text(next.get("command").unwrap_or(next));
+        let command = text(&next["command"]);
         let verbs = ["retry", "skip", "compensate", "abort", "unstick", "notify"];
         if !verbs.iter().any(|verb| command.starts_with(&format!("sen saga {verb} "))) {
             continue;
@@ -96,7 +96,7 @@ fn a_stuck_saga_may_have_a_living_worker() {
         assert_eq!(rules(&place, &slow), ["likely orphan"]);
         let worker = Hanging::at(&place, &json!({"do": "drive", "id": slow}));
         assert_eq!(rules(&place, &slow), ["likely row_locked"]);
-        has(&text(&why(&place, &slow)["causes"][0]["text"]), "locked by session ");
+        has(&text(&why(&place, &slow)["causes"][0]["summary"]), "locked by session ");
         assert!(
             suggested(&place, &slow).iter().all(|next| !next.contains("unstick")),
             "{:?}",
@@ -111,7 +111,7 @@ fn a_stuck_saga_may_have_a_living_worker() {
         let failing = place.id_of("o-2");
         place.shift("2 minutes");
         assert_eq!(rules(&place, &failing), ["likely orphan"]);
-        has(&text(&why(&place, &failing)["causes"][0]["text"]), "building the next step's input failed");
+        has(&text(&why(&place, &failing)["causes"][0]["summary"]), "building the next step's input failed");
     }
 }
 
@@ -168,7 +168,7 @@ fn claimed_is_not_executed() {
         stranger.kill();
         assert_eq!(place.verdict(&id), "running");
         assert_eq!(rules(&place, &id), ["likely claimed_again"]);
-        has(&text(&why(&place, &id)["causes"][0]["text"]), "no definition named order");
+        has(&text(&why(&place, &id)["causes"][0]["summary"]), "no definition named order");
     }
 }
 
@@ -449,7 +449,7 @@ fn a_slow_publisher_may_be_alive() {
     let _publisher = Hanging::at(&place, &json!({"do": "dispatch", "how": "hang"}));
     place.shift("12 minutes");
     assert_eq!(rules(&place, &id), ["likely outbox_stuck"]);
-    has(&text(&why(&place, &id)["causes"][0]["text"]), "still working through its batch");
+    has(&text(&why(&place, &id)["causes"][0]["summary"]), "still working through its batch");
     has(&planned(&place, &["saga", "outbox", "requeue", "--all"]), "each may be sent twice");
     // As likely as that is, it is as grave wherever it is told.
     let message = text(&place.act(&["saga", "outbox", "list"], 0).json()[0]["id"]);
@@ -459,7 +459,7 @@ fn a_slow_publisher_may_be_alive() {
     assert_eq!(why(&place, &message)["causes"][0]["severity"], "warning");
     let status = place.act(&["status"], 0).json();
     let told = status["systems"].as_array().unwrap().iter().flat_map(|system| system["attention"].as_array().unwrap());
-    let told: Vec<&Value> = told.filter(|item| text(&item["text"]).contains("claimed and not finished")).collect();
+    let told: Vec<&Value> = told.filter(|item| text(&item["summary"]).contains("claimed and not finished")).collect();
     assert!(told.len() == 1 && told[0]["severity"] == "warning", "{status}");
 }
 
@@ -477,7 +477,7 @@ fn roll_backs_say_what_may_have_happened() {
         std::thread::sleep(std::time::Duration::from_millis(200));
         let killed = place.id_of("o-2");
         assert_eq!(rules(&place, &killed), ["likely lease_expired"]);
-        let why = text(&why(&place, &killed)["causes"][0]["text"]);
+        let why = text(&why(&place, &killed)["causes"][0]["summary"]);
         has(&why, "rolls step reserve (Reserve) back");
         has(&why, "the roll-back may have happened, and the next poll runs it again");
         place.mode("o-2", "undo-reserve", "ok");

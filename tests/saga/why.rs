@@ -27,7 +27,7 @@ fn each_saga_is_told_its_cause() {
         assert!(rules(&place, &done).is_empty());
         let failed = place.start("o-2", "order-once", json!({"charge": "fail"}));
         assert_eq!(rules(&place, &failed), ["proven step_failed"]);
-        let text = why(&place, &failed)["causes"][0]["text"].as_str().expect("text").to_owned();
+        let text = why(&place, &failed)["causes"][0]["summary"].as_str().expect("text").to_owned();
         assert!(
             text.contains("step charge (Charge) failed at try 1: RuntimeError('charge refused for o-2')"),
             "{text}"
@@ -45,7 +45,7 @@ fn each_saga_is_told_its_cause() {
         let orphan = place.id_of("o-5");
         place.age("order_saga", "aggregation_id = 'o-5'", "1 hour");
         assert_eq!(rules(&place, &orphan), ["likely orphan"]);
-        assert_eq!(place.act(&["why", &orphan], 0).json()["next"][0], format!("sen saga unstick {orphan}"));
+        assert_eq!(place.act(&["why", &orphan], 0).json()["next"][0]["command"], format!("sen saga unstick {orphan}"));
         place.psql("UPDATE order_saga SET deadline_at = now() - interval '1 hour' WHERE aggregation_id = 'o-5'");
         assert_eq!(rules(&place, &orphan), ["likely no_worker_polls"]);
         place.psql("UPDATE order_saga SET deadline_at = now() - interval '1 second' WHERE aggregation_id = 'o-5'");
@@ -92,7 +92,7 @@ fn messages_that_are_not_sent_are_told_and_lead_to_their_saga() {
     assert_eq!(rules(&place, &message), ["proven outbox_stuck"]);
     let chain = place.act(&["why", &message], 0).json();
     assert_eq!(chain["chain"][1]["subject"], format!("saga:saga:{done}"), "{chain}");
-    let text = chain["chain"][0]["causes"][0]["text"].as_str().expect("text");
+    let text = chain["chain"][0]["causes"][0]["summary"].as_str().expect("text");
     assert!(text.contains("orders.charged could not be sent in 1 try: ConnectionError('broker is away')"), "{text}");
 }
 

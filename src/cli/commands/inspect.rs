@@ -157,24 +157,10 @@ pub(super) fn verdict_exit(verdict: &Verdict) -> Exit {
 }
 
 /// The exit code that matters more when several keys were asked for.
-fn worse(left: Exit, right: Exit) -> Exit {
+pub(super) fn worse(left: Exit, right: Exit) -> Exit {
     let rank =
         |exit| [Exit::Done, Exit::Pending, Exit::NotFound, Exit::Attention].iter().position(|known| *known == exit);
     if rank(right) > rank(left) { right } else { left }
-}
-
-fn verdict_value(verdict: &Verdict) -> Value {
-    let texts = |texts: &[String]| Value::List(texts.iter().map(|text| Value::Text(text.clone())).collect());
-    let next = verdict.next.iter().map(|next| {
-        Value::Map(vec![("command", Value::Text(next.command.clone())), ("why", Value::Text(next.why.clone()))])
-    });
-    Value::Map(vec![
-        ("state", Value::Name(verdict.state)),
-        ("severity", Value::Name(verdict.severity.name())),
-        ("summary", Value::Text(verdict.summary.clone())),
-        ("evidence", texts(&verdict.evidence)),
-        ("next", Value::List(next.collect())),
-    ])
 }
 
 /// One thing in depth, for people and as data.
@@ -182,10 +168,11 @@ pub fn detail(found: Record, single: bool) -> Detail {
     let mut map = vec![
         ("subject", Value::Text(found.subject.to_string())),
         ("system", Value::Name(found.subject.system)),
-        ("key", Value::Text(found.subject.id.clone())),
+        ("id", Value::Text(found.subject.id.clone())),
+        ("state", Value::Name(found.verdict.state)),
     ];
-    map.extend(found.fields.iter().filter(|(name, _)| *name != "key").cloned());
-    map.push(("verdict", verdict_value(&found.verdict)));
+    map.extend(found.fields.iter().filter(|(name, _)| *name != "id").cloned());
+    map.push(("verdict", found.verdict.value()));
     map.push((
         "events",
         found.history.as_ref().map_or(Value::Null, |history| {

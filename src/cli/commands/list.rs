@@ -71,6 +71,6 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     };
     let database = session.read().await?;
     let listing = database.leases()?.list(&filter).await?;
-    let shown = Shown { nouns: "leases", tone: Some(("verdict", severity)), pages: false };
+    let shown = Shown { nouns: "leases", tone: Some(("state", severity)), pages: false };
     Ok(page::list(listing, database, &args.paging, shown))
 }

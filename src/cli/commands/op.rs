@@ -116,6 +116,7 @@ columns! {
     "outcome", "OUTCOME", Whole => Value::Name(item.outcome.name());
     "detail", "DETAIL", Short => Value::Text(item.detail.clone());
     "fencing_token", "TOKEN", Asked => item.fencing_token.map_or(Value::Null, Value::Big);
+    "new_id", "NEW ID", Asked => Value::text(item.new_id.clone());
 }
 
 fn severity(state: &str) -> Severity {

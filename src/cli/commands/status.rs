@@ -2,7 +2,7 @@
 
 use sen_core::error::Result;
 use sen_core::model::columns;
-use sen_core::model::summary::{Attention, Count, Summary};
+use sen_core::model::summary::{Count, Summary};
 use sen_core::model::value::Value;
 use sen_core::model::verdict::Severity;
 use sen_core::ops::summary::{Front, summary};
@@ -83,11 +83,7 @@ pub fn detail(front: &Front) -> Detail {
             blocks.push(Block::Field("database", Value::Text(place.clone())));
         }
     }
-    let attention = attention.into_iter().map(|(system, item)| {
-        let mut map = vec![("system", Value::Name(system))];
-        map.extend(attention_fields(item));
-        Value::Map(map)
-    });
+    let attention = attention.into_iter().map(|(system, item)| item.value(system));
     let value = Value::Map(vec![
         ("database", Value::Text(front.database.clone())),
         ("observed_at", Value::Time(front.now)),
@@ -124,14 +120,6 @@ pub(super) fn layout(summary: &Summary) -> Vec<Block> {
     blocks
 }
 
-fn attention_fields(item: &Attention) -> Vec<(&'static str, Value)> {
-    vec![
-        ("severity", Value::Name(item.severity.name())),
-        ("text", Value::Text(item.text.clone())),
-        ("command", Value::Text(item.next.command.clone())),
-    ]
-}
-
 /// A survey as data.
 pub(super) fn data(summary: &Summary) -> Value {
     let counts = summary.counts.iter().map(|count| {
@@ -142,7 +130,7 @@ pub(super) fn data(summary: &Summary) -> Value {
             ("oldest", Value::time(count.oldest)),
         ])
     });
-    let attention = summary.attention.iter().map(|item| Value::Map(attention_fields(item)));
+    let attention = summary.attention.iter().map(|item| item.value(summary.system));
     let mut map = vec![
         ("system", Value::Name(summary.system)),
         ("version", Value::Text(summary.version.clone())),

@@ -21,7 +21,7 @@ use crate::watch::{lines, live};
 Examples:
   sen watch
   sen watch --interval 10s
-  sen watch -o jsonl | jq -r 'select(.critical > 0) | .attention[].command'
+  sen watch -o jsonl | jq -r 'select(.critical > 0) | .attention[].next[].command'
 
 Keys: arrows move, Tab goes to the next pane; Enter goes from a row to its rows, to one of them in depth, to its chain of causes; \
 t shows its timeline, Esc goes back; a offers the acts on it, which show their plan and ask as the commands do; / finds keys, ids and \

@@ -3,7 +3,7 @@
 use sen_core::error::Result;
 use sen_core::model::cause::Cause;
 use sen_core::model::value::Value;
-use sen_core::model::verdict::Severity;
+use sen_core::model::verdict::{NextCommand, Severity};
 use sen_core::ops::inspect;
 use sen_core::ops::why::{Chain, Link, why};
 use sen_core::time::Timestamp;
@@ -69,7 +69,7 @@ fn data(id: &str, chain: &Chain, worst: Severity) -> Value {
         ("chain", Value::List(chain.links.iter().map(link).collect())),
         ("chain_cut", Value::Bool(chain.cut)),
         ("search_cut", Value::Bool(chain.unsearched)),
-        ("next", Value::List(chain.steps().into_iter().map(|next| Value::Text(next.command)).collect())),
+        ("next", Value::List(chain.steps().iter().map(NextCommand::value).collect())),
     ])
 }
 

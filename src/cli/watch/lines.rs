@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use futures_util::stream;
 use sen_core::model::columns;
+use sen_core::model::summary::Attention;
 use sen_core::model::value::{Row, Value};
-use sen_core::model::verdict::Severity;
+use sen_core::model::verdict::{NextCommand, Severity};
 use sen_core::ops::snapshot::Snapshot;
 use sen_core::ops::summary::{Front, summary};
 use sen_core::registry::Database;
@@ -124,24 +125,14 @@ impl Follow {
 fn state_line(front: Front, event: &'static str) -> Line {
     let attention = front.attention();
     let severe = |severity: Severity| attention.iter().filter(|(_, item)| item.severity == severity).count() as i64;
-    let items = attention.iter().map(|(system, item)| {
-        Value::Map(vec![
-            ("system", Value::Name(system)),
-            ("severity", Value::Name(item.severity.name())),
-            ("text", Value::Text(item.text.clone())),
-            ("command", Value::Text(item.next.command.clone())),
-        ])
-    });
+    let items = attention.iter().map(|(system, item)| item.value(*system));
     // A database that could not be reached may need attention, too.
     let unread: Vec<String> = front.unreachable.iter().map(ToString::to_string).collect();
-    let items = items.chain(unread.iter().map(|text| {
-        Value::Map(vec![
-            ("system", Value::Null),
-            ("severity", Value::Name(Severity::Warning.name())),
-            ("text", Value::Text(text.clone())),
-            ("command", Value::Text("sen doctor".to_owned())),
-        ])
-    }));
+    let examine = |text: &String| {
+        let next = NextCommand::new(&["sen", "doctor"], "what could be the matter");
+        Attention::new(Severity::Warning, text.clone(), next).value(None)
+    };
+    let items = items.chain(unread.iter().map(examine));
     let letters = front.surveys.iter().filter_map(|summary| summary.dead_letters).reduce(|sum, more| sum + more);
     let mut line = Line {
         event,

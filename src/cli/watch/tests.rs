@@ -64,16 +64,16 @@ fn snapshot(seconds: i64, counts: &[(&'static str, Severity, i64)], text: &str) 
         list: &["sen", "list"],
         counts: counts.collect(),
         attention: vec![
-            Attention {
-                severity: Severity::Warning,
-                text: format!("1 key stalled: {text}"),
-                next: NextCommand::new(&["sen", "list", "--state", "stalled"], "which"),
-            },
-            Attention {
-                severity: Severity::Critical,
-                text: "2 keys uncertain: started, no live owner: outcome unknown, oldest 1h".into(),
-                next: NextCommand::new(&["sen", "list", "--state", "uncertain"], "which"),
-            },
+            Attention::new(
+                Severity::Warning,
+                format!("1 key stalled: {text}"),
+                NextCommand::new(&["sen", "list", "--state", "stalled"], "which"),
+            ),
+            Attention::new(
+                Severity::Critical,
+                "2 keys uncertain: started, no live owner: outcome unknown, oldest 1h",
+                NextCommand::new(&["sen", "list", "--state", "uncertain"], "which"),
+            ),
         ],
         facts: Vec::new(),
         dead_letters: Some(7),

@@ -79,7 +79,7 @@ pub async fn summary(database: &Database) -> Result<Front> {
     }
     if let (Some(text), Some(summary)) = (database.hidden().text(), surveys.first_mut()) {
         let next = NextCommand::new(&["sen", "doctor"], "say which tables, and what to do about it");
-        summary.attention.push(Attention { severity: Severity::Warning, text, next });
+        summary.attention.push(Attention::new(Severity::Warning, text, next));
     }
     match (places.first().cloned(), surveys.first().map(|summary: &Summary| summary.now)) {
         (Some(database), Some(now)) => Ok(Front { database, now, surveys, places, unreachable }),

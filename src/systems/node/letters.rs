@@ -14,7 +14,7 @@ use super::record::Task;
 use super::rules::{self, Replayability, subject};
 use super::verdict::is_dead;
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::letter::{Letter, LetterGroup, group_id, normalize_error};
+use sen_model::letter::{Letter, LetterGroup, Parent, group_id, normalize_error};
 use sen_model::letters::{DeadLetters, LetterFilter, Letters, ReplayOptions};
 use sen_model::plan::{Plan, Risk, Set};
 use sen_model::prepared::{Prepared, PreparedAction, Sink};
@@ -91,7 +91,8 @@ fn letter(task: Task, now: Timestamp, payloads: bool) -> Letter {
         step: step(&task).to_owned(),
         died_at: died_at(&task),
         queue: None,
-        parent: task.tenant_id.clone(),
+        parent: task.tenant_id.clone().map(Parent::Tenant),
+        group: group_of(&task).0,
         attempts: Some(task.attempts),
         replayability: rules::replayability(&task, now).name(),
         note,

@@ -51,16 +51,16 @@ columns! {
         let status = status(&task);
         let findings: Vec<String> = task.oddities().cloned().collect();
     }
-    "task_id", "ID", Whole => Value::Text(task.id);
-    "verdict", "VERDICT", Whole => Value::Name(verdict.name());
+    "id", "ID", Whole => Value::Text(task.id);
+    "state", "STATE", Whole => Value::Name(verdict.name());
     "status", "STATUS", Asked => status;
     "tenant_id", "TENANT", Short => Value::text(task.tenant_id);
     "task_type", "TYPE", Wide => Value::text(task.task_type);
-    "owner", "WORKER", Short => Value::text(task.owner);
+    "worker", "WORKER", Short => Value::text(task.owner);
     "attempts", "TRIES", Wide => Value::Int(task.attempts);
     "updated_at", "UPDATED", Whole => Value::time(task.updated_at);
     "error", "ERROR", Short => Value::text(task.error.or_else(|| findings.first().cloned()));
-    "lease_expires", "LEASE", Wide => Value::time(task.lease_expires);
+    "lease_expires_at", "LEASE", Wide => Value::time(task.lease_expires);
     "current_node", "NODE", Wide => Value::text(task.current_node);
     "cost_so_far", "COST", Wide => amount(task.cost);
     "created_at", "CREATED", Wide => Value::time(task.created_at);
@@ -68,7 +68,7 @@ columns! {
     "max_attempts", "MAX", Asked => Value::Int(task.max_attempts);
     "cost_limit", "LIMIT", Asked => task.cost_limit.map_or(Value::Null, amount);
     "completed_at", "COMPLETED", Asked => Value::time(task.completed_at);
-    "owner_alive", "ALIVE", Asked => task.owner_alive.map_or(Value::Null, Value::Bool);
+    "worker_alive", "ALIVE", Asked => task.owner_alive.map_or(Value::Null, Value::Bool);
     "task_params", "PARAMS", Asked => json(task.params);
     "result", "RESULT", Asked => json(task.result);
     "findings", "FINDINGS", Asked => texts(&findings);
@@ -139,7 +139,7 @@ columns! {
     "at", "TIME", Moment => Value::Time(at);
     "event", "EVENT", Whole => Value::text(event);
     "task_id", "TASK", Whole => Value::text(task);
-    "worker_id", "WORKER", Wide => Value::text(worker);
+    "worker", "WORKER", Wide => Value::text(worker);
     "detail", "DETAIL", Short => Value::text(detail);
     "fields", "FIELDS", Asked => Value::Json(fields);
 }
@@ -162,13 +162,13 @@ columns! {
         let nothing = Heartbeat::default();
         let told = beat.unwrap_or(&nothing);
     }
-    "worker_id", "WORKER", Whole => Value::Text(worker.to_owned());
-    "verdict", "VERDICT", Whole => Value::Name(worker_state(beat).0);
+    "worker", "WORKER", Whole => Value::Text(worker.to_owned());
+    "state", "STATE", Whole => Value::Name(worker_state(beat).0);
     "hostname", "HOST", Short => Value::text(told.hostname.clone());
     "pid", "PID", Whole => whole(told.pid);
     "tasks_held", "HOLDS", Whole => Value::Int(i64::try_from(held).unwrap_or(i64::MAX));
     "current_task", "AT", Whole => Value::text(told.current_task.clone());
-    "last_beat", "LAST BEAT", Whole => Value::time(told.last_beat);
+    "last_beat_at", "LAST BEAT", Whole => Value::time(told.last_beat);
     "started_at", "STARTED", Wide => Value::time(told.started_at);
     "kept_ms", "KEPT FOR", Wide => told.ttl_ms.map_or(Value::Null, Value::Millis);
     "version", "VERSION", Wide => Value::text(told.version.clone());

@@ -18,7 +18,7 @@ use super::shape::{Models, Table};
 use super::view;
 use sen_model::batch::{Pace, Targets, run_batch};
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::letter::{Letter, LetterGroup, group_id, normalize_error};
+use sen_model::letter::{Letter, LetterGroup, Parent, group_id, normalize_error};
 use sen_model::letters::{DeadLetters, LetterFilter, Letters, ReplayOptions};
 use sen_model::permit::WritePermit;
 use sen_model::plan::{Plan, Risk, Set};
@@ -73,7 +73,8 @@ fn letter(message: Message, bound: Duration) -> Letter {
         error: Some(error(&message)),
         died_at: message.updated,
         queue: Some(message.table.clone()),
-        parent: message.saga.clone().or_else(|| message.aggregation.clone()),
+        parent: message.saga.clone().map(Parent::Saga).or_else(|| message.aggregation.clone().map(Parent::Aggregation)),
+        group: group_of(&message).0,
         attempts: Some(message.attempts),
         replayability: replayability.name(),
         note: again.map(|at| format!("the library retries it automatically at {at}")),

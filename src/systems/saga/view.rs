@@ -57,7 +57,7 @@ pub(super) fn found(seen: Observed, models: &Models, now: Timestamp) -> Record {
         ("status", status(&saga.status)),
         ("current_step_index", Value::Int(saga.step)),
         ("deadline_at", Value::time(saga.deadline)),
-        ("retry_counter", Value::Int(saga.retries)),
+        ("attempts", Value::Int(saga.retries)),
         ("updated_at", Value::time(saga.updated)),
         ("id", Value::Text(saga.id.clone())),
         ("table", Value::Text(saga.table)),
@@ -66,7 +66,7 @@ pub(super) fn found(seen: Observed, models: &Models, now: Timestamp) -> Record {
         ("created_at", Value::time(saga.created)),
         ("awaiting", awaiting.map_or(Value::Null, |awaiting| Value::Text(awaiting.words()))),
         ("awaiting_until", awaiting.map_or(Value::Null, |awaiting| Value::text(awaiting.until.clone()))),
-        ("last_error", Value::text(saga.error)),
+        ("error", Value::text(saga.error)),
         ("context", Value::json(saga.context)),
     ];
     let steps = Section {
@@ -101,10 +101,10 @@ pub(super) fn found_message(message: Message, now: Timestamp) -> Record {
         ("saga_status", Value::text(message.saga_status.map(|status| status.to_ascii_lowercase()))),
         ("aggregation_id", Value::text(message.aggregation)),
         ("step_id", Value::text(message.step)),
-        ("message_key", Value::text(message.key)),
+        ("key", Value::text(message.key)),
         ("created_at", Value::time(message.created)),
         ("settled_at", Value::time(message.done)),
-        ("last_error", Value::text(message.error)),
+        ("error", Value::text(message.error)),
         ("payload", Value::json(message.payload)),
     ];
     Record {

@@ -45,7 +45,7 @@ columns! {
     }
     "key", "KEY", Whole => Value::Text(lease.key);
     "namespace", "NAMESPACE", Asked => namespace;
-    "verdict", "VERDICT", Whole => Value::Name(verdict.name());
+    "state", "STATE", Whole => Value::Name(verdict.name());
     "status", "STATUS", Asked => status(lease.status);
     "lease_alive", "ALIVE", Asked => flag(lease.alive);
     "owner_id", "OWNER", Short => Value::text(lease.owner_id);
@@ -63,7 +63,7 @@ columns! {
     fn event_row(event: LeaseEvent) {}
     "id", "ID", Asked => Value::Big(event.id);
     "key", "KEY", Asked => Value::Text(event.key);
-    "occurred_at", "TIME", Moment => Value::Time(event.occurred_at);
+    "at", "TIME", Moment => Value::Time(event.occurred_at);
     "event", "EVENT", Whole => Value::Text(event.event);
     "fencing_token", "TOKEN", Whole => token(event.fencing_token);
     "owner_id", "OWNER", Short => Value::text(event.owner_id);
@@ -182,14 +182,11 @@ fn ahead(census: &Census) -> Option<Attention> {
     let count: i64 = open().map(|group| group.ahead).sum();
     let newest = open().filter_map(|group| group.newest).filter(|newest| newest.is_finite()).max()?;
     let (keys, verb) = if count == 1 { ("lease", "was") } else { ("leases", "were") };
-    Some(Attention {
-        severity: Severity::Critical,
-        text: format!(
-            "{count} {keys} {verb} last changed in the future (up to {} ahead): a session in another time zone writes such times, and its lease looks alive long after its worker has ended",
-            humane(newest.micros_since(census.now))
-        ),
-        next: NextCommand::new(&["sen", "doctor"], "time zones and clocks"),
-    })
+    let text = format!(
+        "{count} {keys} {verb} last changed in the future (up to {} ahead): a session in another time zone writes such times, and its lease looks alive long after its worker has ended",
+        humane(newest.micros_since(census.now))
+    );
+    Some(Attention::new(Severity::Critical, text, NextCommand::new(&["sen", "doctor"], "time zones and clocks")))
 }
 
 /// Names what a session behind the server's zone may have to do with it, and how to find out.
@@ -221,11 +218,9 @@ fn attention(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
     let age = count.oldest.filter(|oldest| oldest.is_finite());
     let age = age.map(|oldest| format!(", oldest {}", humane(now.micros_since(oldest)))).unwrap_or_default();
     let keys = if count.count == 1 { "key" } else { "keys" };
-    Some(Attention {
-        severity: state.severity(),
-        text: format!("{} {keys} {}: {text}{age}", count.count, state.name()),
-        next: NextCommand::new(&["sen", "list", "--state", state.name()], "which ones"),
-    })
+    let text = format!("{} {keys} {}: {text}{age}", count.count, state.name());
+    let next = NextCommand::new(&["sen", "list", "--state", state.name()], "which ones");
+    Some(Attention::new(state.severity(), text, next).of(Kind::Lease, state.name(), count.count, count.oldest))
 }
 
 #[cfg(test)]

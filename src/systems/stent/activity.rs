@@ -13,8 +13,6 @@ use crate::handle::Stent;
 use crate::list::ListFilter;
 use crate::names::{ExecutionListState, NAME, TaskListState};
 use crate::port::{Ids, Listed};
-use crate::record::ExecutionState;
-use crate::state::State;
 use crate::verdict;
 use crate::view;
 
@@ -32,7 +30,7 @@ impl Stent {
             Activity {
                 system: NAME,
                 id: execution.id,
-                state: if state == State::Ready { ExecutionState::Pending.as_str() } else { state.name() },
+                state: state.of_execution(),
                 what: execution.root_function,
                 worker: None,
                 since: begun.or(moment(execution.created_at)),

@@ -82,7 +82,7 @@ fn checks(orphans: &Orphans) -> Vec<Check> {
             "dead letters belong to executions that are gone: a replay of them can only fail",
         ],
         &letters,
-        "sen dlq list   # their standing is execution_gone; sen dlq discard ID --export FILE removes one",
+        "sen dlq list   # their state is execution_gone; sen dlq discard ID --export FILE removes one",
     );
     say(
         orphans.tasks_without_execution,

@@ -97,6 +97,17 @@ impl System for Stent {
         Ok(found)
     }
 
+    async fn goes_on_as(&self, record: &Record) -> Result<Option<String>> {
+        let Some(execution) = view::may_be_replayed(record) else { return Ok(None) };
+        // A replay is recorded beside the execution, and what is newest comes first.
+        let look = self.store.find(execution, 1000, true).await?;
+        let progress = look.execution.map(|whole| whole.progress).unwrap_or_default();
+        Ok(progress
+            .iter()
+            .rev()
+            .find_map(|step| letters::note::replayed_as(step.detail.as_deref()?, &record.subject.id)))
+    }
+
     async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
         // The errors of tries are in the progress.
         let look = self.store.find(id, 50, false).await?;

@@ -82,6 +82,14 @@ impl State {
         }
     }
 
+    /// The same of an execution: one that may be claimed is called what the library stores.
+    pub const fn of_execution(self) -> &'static str {
+        match self {
+            Self::Ready => "pending",
+            other => other.name(),
+        }
+    }
+
     /// How much attention it needs.
     pub const fn severity(self) -> Severity {
         match self {

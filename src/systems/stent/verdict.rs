@@ -190,7 +190,7 @@ pub fn judge(look: &Whole, now: Wall, zone: &Zone) -> Verdict {
     }
     evidence.extend(look.execution.unreadable.iter().map(|what| format!("unreadable: {what}")));
     Verdict {
-        state: state.name(),
+        state: state.of_execution(),
         severity: state.severity(),
         summary: summary(look, state, now),
         evidence,

@@ -15,13 +15,15 @@ use crate::dump::{self, Dump};
 use crate::names;
 use crate::port::{Look, Whole};
 use crate::record::{DeadTask, Execution, Progress, Signal, Task};
+use crate::state::State;
 use crate::verdict;
 use sen_model::columns;
 use sen_model::record::{Record, Section};
+use sen_model::subject::Kind;
 use sen_model::time::wall::Zone;
 use sen_model::value::Value;
 use sen_model::verdict::{NextCommand, Severity, Verdict};
-use values::{Clock, Fields, codec, error_line, int, json, outcome, payload, policy, state_name, texts};
+use values::{Clock, Fields, attempts, codec, error_line, int, json, outcome, payload, policy, state_name, texts};
 
 /// Arguments, result and error of an execution or a task.
 fn payload_fields(args: Option<&[u8]>, kwargs: Option<&[u8]>, result: Option<&[u8]>, error: Option<&[u8]>) -> Fields {
@@ -63,14 +65,14 @@ fn execution_lead(execution: &Execution, clock: &Clock<'_>) -> Fields {
     vec![
         ("id", Value::Text(execution.id.clone())),
         ("root_function", Value::text(execution.root_function.clone())),
-        ("state", state_name(execution.state.name(), execution.state.as_str())),
+        ("status", state_name(execution.state.name(), execution.state.as_str())),
         ("queue", Value::text(execution.queue.clone())),
         ("priority", int(execution.priority)),
         ("tags", texts(&execution.tags)),
         ("created_at", clock.time(execution.created_at)),
         ("started_at", clock.time(execution.started_at)),
         ("completed_at", clock.time(execution.completed_at)),
-        ("took", clock.took(execution.started_at, execution.completed_at, execution.state.is_terminal())),
+        ("took_ms", clock.took(execution.started_at, execution.completed_at, execution.state.is_terminal())),
     ]
 }
 
@@ -78,7 +80,7 @@ fn execution(whole: &Whole, clock: &Clock<'_>) -> Record {
     let execution = &whole.execution;
     let mut fields = execution_lead(execution, clock);
     let lead = fields.len();
-    fields.push(("expiry_at", clock.time(execution.expiry_at)));
+    fields.push(("expires_at", clock.time(execution.expiry_at)));
     fields.extend(payload_fields(
         execution.args.as_deref(),
         execution.kwargs.as_deref(),
@@ -142,7 +144,7 @@ columns! {
     "at", "AT", Moment => clock.time(step.completed_at.or(step.started_at));
     "status", "STATUS", Whole => Value::text(step.status.clone());
     "step", "STEP", Short => Value::text(step.step.clone());
-    "took", "TOOK", Whole => clock.took(step.started_at, step.completed_at, true);
+    "took_ms", "TOOK", Whole => clock.took(step.started_at, step.completed_at, true);
     "detail", "DETAIL", Short => Value::text(step.detail.clone());
     "ordinal", "NO", Asked => Value::Big(step.ordinal);
     "started_at", "STARTED", Asked => clock.time(step.started_at);
@@ -174,7 +176,7 @@ columns! {
     fn letter_row(letter: &DeadTask, clock: &Clock<'_>) {}
     "id", "DEAD LETTER", Whole => Value::Text(letter.id.clone());
     "died_at", "DIED", Whole => clock.time(letter.moved_at);
-    "reason", "REASON", Short => Value::text(letter.reason.clone());
+    "error", "ERROR", Short => Value::text(letter.reason.clone());
 }
 
 fn letters(letters: &[DeadTask], clock: &Clock<'_>) -> Section {
@@ -186,18 +188,18 @@ fn task_fields(task: &Task, clock: &Clock<'_>) -> (Fields, usize) {
     let mut fields = vec![
         ("id", Value::Text(task.id.clone())),
         ("execution_id", Value::text(task.execution_id.clone())),
-        ("step_name", Value::text(task.step_name.clone())),
+        ("step", Value::text(task.step_name.clone())),
         ("kind", state_name(task.kind.name(), task.kind.as_str())),
-        ("state", state_name(task.state.name(), task.state.as_str())),
+        ("status", state_name(task.state.name(), task.state.as_str())),
         ("queue", Value::text(task.queue.clone())),
         ("priority", int(task.priority)),
-        ("retries", int(task.retries)),
-        ("worker_id", Value::text(task.worker_id.clone())),
+        ("attempts", attempts(task)),
+        ("worker", Value::text(task.worker_id.clone())),
         ("lease_expires_at", clock.time(task.lease_expires_at)),
         ("created_at", clock.time(task.created_at)),
         ("started_at", clock.time(task.started_at)),
         ("completed_at", clock.time(task.completed_at)),
-        ("took", clock.took(task.started_at, task.completed_at, task.state.is_terminal())),
+        ("took_ms", clock.took(task.started_at, task.completed_at, task.state.is_terminal())),
     ];
     let lead = fields.len();
     fields.push(("scheduled_for", clock.time(task.scheduled_for)));
@@ -218,9 +220,9 @@ fn task(task: &Task, look: &Look, clock: &Clock<'_>) -> Record {
     let (mut fields, lead) = task_fields(task, clock);
     let letter = look.letter.as_ref();
     fields.push(("dead_letter_at", clock.time(letter.and_then(|letter| letter.moved_at))));
-    fields.push(("dead_letter_reason", Value::text(letter.and_then(|letter| letter.reason.clone()))));
+    fields.push(("dead_letter_error", Value::text(letter.and_then(|letter| letter.reason.clone()))));
     let owner = look.owner.as_ref().map_or(Value::Null, |owner| state_name(owner.state.name(), owner.state.as_str()));
-    fields.push(("execution_state", owner));
+    fields.push(("execution_status", owner));
     fields.push(("worker_timezone", Value::Text(clock.zone.name().to_owned())));
     Record {
         subject: names::task(&task.id),
@@ -233,12 +235,22 @@ fn task(task: &Task, look: &Look, clock: &Clock<'_>) -> Record {
     }
 }
 
+/// The execution of a failed task that is no dead letter (any more): it may have been replayed.
+pub(crate) fn may_be_replayed(record: &Record) -> Option<&str> {
+    let field = |name: &str| record.fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
+    let failed = record.subject.kind == Kind::Task && record.verdict.state == State::Failed.name();
+    match (failed, field("dead_letter_at"), field("execution_id")) {
+        (true, Some(Value::Null), Some(Value::Text(execution))) => Some(execution),
+        _ => None,
+    }
+}
+
 /// A dead letter whose task is no longer in `tasks`.
 fn letter(letter: &DeadTask, clock: &Clock<'_>) -> Record {
     let mut fields = vec![
         ("id", Value::Text(letter.id.clone())),
         ("died_at", clock.time(letter.moved_at)),
-        ("reason", Value::text(letter.reason.clone())),
+        ("error", Value::text(letter.reason.clone())),
     ];
     let lead = fields.len();
     let mut evidence = vec!["its row in `tasks` no longer exists".to_owned()];

@@ -90,6 +90,6 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let filter = TaskFilter { page, ..args.matching.filter() };
     let database = session.read_agents().await?;
     let listing = database.agents()?.list(&filter).await?;
-    let shown = Shown { nouns: "agent tasks", tone: Some(("verdict", severity)), pages: false };
+    let shown = Shown { nouns: "agent tasks", tone: Some(("state", severity)), pages: false };
     Ok(page::list(listing, database, &args.paging, shown))
 }

@@ -12,7 +12,7 @@ use crate::views::{CommandOutput, Batch, ListView, View};
 #[command(after_help = "\
 Examples:
   sen agent workers
-  sen agent workers -o json | jq '.[] | select(.verdict == \"gone\") | .worker_id'
+  sen agent workers -o json | jq '.[] | select(.state == \"gone\") | .worker'
 
 A heartbeat is a key that expires: a worker that is not listed and holds no task has left no trace. Workers that keep the \
 default name all write one key, so one line may stand for several of them.")]
@@ -31,7 +31,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         columns: listing.columns,
         batches: Box::pin(batches),
         now: listing.now,
-        tone: Some(("verdict", node::worker_severity)),
+        tone: Some(("state", node::worker_severity)),
         empty: "no workers".into(),
         fail_if_empty: args.fail_if_empty,
     })))

@@ -90,6 +90,6 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     };
     let database = session.read().await?;
     let listing = database.executions()?.executions(&filter).await?;
-    let shown = Shown { nouns: "executions", tone: Some(("verdict", severity)), pages: true };
+    let shown = Shown { nouns: "executions", tone: Some(("state", severity)), pages: true };
     Ok(page::list(listing, database, &args.paging, shown))
 }

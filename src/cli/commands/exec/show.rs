@@ -14,7 +14,7 @@ use crate::views::CommandOutput;
 #[command(after_help = "\
 Examples:
   sen exec show 9b2f6c1e-4f0e-4a55-9a5b-0c7d2f1f7a10
-  sen exec show -o json ID | jq '.tasks[] | select(.verdict == \"failed\")'
+  sen exec show -o json ID | jq '.tasks[] | select(.state == \"failed\")'
   sen exec show --check ID || echo \"not done yet, or needs a person\"
 
 Payloads are decoded without running anything: JSON with the library's tagged objects, pickles as structure, anything else \

@@ -34,7 +34,6 @@ pub struct Args {
 
 /// Which sagas.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Which sagas")]
 pub struct Matching {
     /// Only in these states
     #[arg(long, value_delimiter = ',', value_name = "STATE,…", value_parser = choice::<SagaState>())]
@@ -91,6 +90,6 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let filter = SagaFilter { page, ..args.matching.filter() };
     let database = session.read().await?;
     let listing = database.sagas()?.list(&filter).await?;
-    let shown = Shown { nouns: "sagas", tone: Some(("verdict", severity)), pages: false };
+    let shown = Shown { nouns: "sagas", tone: Some(("state", severity)), pages: false };
     Ok(page::list(listing, database, &args.paging, shown))
 }

@@ -86,6 +86,6 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     };
     let database = session.read().await?;
     let listing = database.executions()?.tasks(&filter).await?;
-    let shown = Shown { nouns: "tasks", tone: Some(("verdict", severity)), pages: true };
+    let shown = Shown { nouns: "tasks", tone: Some(("state", severity)), pages: true };
     Ok(page::list(listing, database, &args.paging, shown))
 }

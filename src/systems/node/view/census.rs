@@ -9,6 +9,7 @@ use crate::record::{Status, Task};
 use crate::verdict::{State, is_dead, state};
 use sen_model::columns;
 use sen_model::record::Section;
+use sen_model::subject::Kind;
 use sen_model::summary::{Attention, Count, Statistics, Summary};
 use sen_model::time::{Timestamp, humane};
 use sen_model::value::Value;
@@ -149,10 +150,10 @@ impl Census {
                 (state, Count { state: state.name(), severity: state.severity(), count, oldest })
             })
             .collect();
-        let unattended = self.unattended(workers, now).map(|text| Attention {
-            severity: Severity::Warning,
-            text,
-            next: NextCommand::new(&["sen", "agent", "workers"], "which workers have a heartbeat"),
+        let unattended = self.unattended(workers, now).map(|text| {
+            let next = NextCommand::new(&["sen", "agent", "workers"], "which workers have a heartbeat");
+            let (count, oldest) = self.states.get(&State::Queued).copied().unwrap_or_default();
+            Attention::new(Severity::Warning, text, next).of(Kind::AgentTask, State::Queued.name(), count, oldest)
         });
         let attention =
             unattended.into_iter().chain(counts.iter().filter_map(|(state, count)| attention(*state, count, now)));
@@ -197,9 +198,7 @@ fn attention(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
     let age = count.oldest.filter(|oldest| oldest.is_finite());
     let age = age.map(|oldest| format!(", oldest {}", humane(now.micros_since(oldest)))).unwrap_or_default();
     let tasks = if count.count == 1 { "task" } else { "tasks" };
-    Some(Attention {
-        severity: state.severity(),
-        text: format!("{} {tasks} {}: {text}{age}", count.count, state.name().replace('_', " ")),
-        next: NextCommand::new(&["sen", "agent", "list", "--state", state.name()], "which ones"),
-    })
+    let text = format!("{} {tasks} {}: {text}{age}", count.count, state.name().replace('_', " "));
+    let next = NextCommand::new(&["sen", "agent", "list", "--state", state.name()], "which ones");
+    Some(Attention::new(state.severity(), text, next).of(Kind::AgentTask, state.name(), count.count, count.oldest))
 }

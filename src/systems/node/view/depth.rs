@@ -37,8 +37,8 @@ pub(crate) fn found(look: Look, effects: Vec<Effect>, events: Option<Events>, re
         ("status", status),
         ("tenant_id", Value::text(task.tenant_id)),
         ("task_type", Value::text(task.task_type)),
-        ("owner", Value::text(task.owner)),
-        ("lease_expires", Value::time(task.lease_expires)),
+        ("worker", Value::text(task.owner)),
+        ("lease_expires_at", Value::time(task.lease_expires)),
         ("attempts", Value::Int(task.attempts)),
         ("max_attempts", Value::Int(task.max_attempts)),
         ("current_node", Value::text(task.current_node)),
@@ -51,7 +51,7 @@ pub(crate) fn found(look: Look, effects: Vec<Effect>, events: Option<Events>, re
         ("error", Value::text(task.error)),
         ("task_params", json(task.params)),
         ("result", json(task.result)),
-        ("key", Value::Text(task.id.clone())),
+        ("id", Value::Text(task.id.clone())),
     ];
     if !look.unknown.is_empty() {
         fields.push(("unknown_fields", texts(&look.unknown)));
@@ -60,7 +60,7 @@ pub(crate) fn found(look: Look, effects: Vec<Effect>, events: Option<Events>, re
     if let Some(beat) = &beat {
         fields.push(("worker_host", Value::text(beat.hostname.clone())));
         fields.push(("worker_pid", whole(beat.pid)));
-        fields.push(("last_beat", Value::time(beat.last_beat)));
+        fields.push(("last_beat_at", Value::time(beat.last_beat)));
         fields.push(("beat_kept_ms", beat.ttl_ms.map_or(Value::Null, Value::Millis)));
     }
     if let Some(checkpoint) = checkpoint {
@@ -96,7 +96,7 @@ columns! {
         let replayability = if effect.is_done() { "done" } else { "begun" };
     }
     "effect", "EFFECT", Whole => Value::Text(effect.key);
-    "standing", "STANDING", Whole => Value::Name(replayability);
+    "state", "STATE", Whole => Value::Name(replayability);
     "lock_ms", "LOCKED FOR", Whole => effect.lock_ttl_ms.filter(|ttl| *ttl >= 0).map_or(Value::Null, Value::Millis);
     "result", "RESULT", Short => json(effect.result);
 }
@@ -121,7 +121,7 @@ columns! {
 columns! {
     CALL_COLUMNS,
     fn call_row(call: Call) {}
-    "timestamp", "TIME", Moment => Value::time(call.at);
+    "at", "TIME", Moment => Value::time(call.at);
     "model", "MODEL", Whole => Value::text(call.model);
     "prompt_tokens", "PROMPT", Wide => whole(call.prompt_tokens);
     "completion_tokens", "ANSWER", Wide => whole(call.completion_tokens);
@@ -142,11 +142,11 @@ columns! {
     fn held_row(task: Task, now: Timestamp) {
         let verdict = state(&task, now).name();
     }
-    "task_id", "ID", Whole => Value::Text(task.id);
-    "verdict", "VERDICT", Whole => Value::Name(verdict);
+    "id", "ID", Whole => Value::Text(task.id);
+    "state", "STATE", Whole => Value::Name(verdict);
     "tenant_id", "TENANT", Short => Value::text(task.tenant_id);
     "current_node", "NODE", Short => Value::text(task.current_node);
-    "lease_expires", "LEASE", Whole => Value::time(task.lease_expires);
+    "lease_expires_at", "LEASE", Whole => Value::time(task.lease_expires);
 }
 
 fn checkpoint_sections(checkpoint: Checkpoint) -> [Section; 3] {
@@ -215,9 +215,9 @@ pub(crate) fn found_worker(worker: &str, beat: Option<Heartbeat>, held: Vec<Task
             ("version", Value::text(told.version)),
             ("current_task", Value::text(told.current_task)),
             ("started_at", Value::time(told.started_at)),
-            ("last_beat", Value::time(told.last_beat)),
+            ("last_beat_at", Value::time(told.last_beat)),
             ("beat_kept_ms", told.ttl_ms.map_or(Value::Null, Value::Millis)),
-            ("key", Value::Text(worker.to_owned())),
+            ("id", Value::Text(worker.to_owned())),
         ],
         verdict: Verdict { state: state_name, severity, summary, evidence, next },
         history: None,

@@ -34,14 +34,14 @@ columns! {
         let state = State::of(&saga);
     }
     "id", "ID", Whole => Value::Text(saga.id);
-    "verdict", "VERDICT", Whole => Value::Name(state.name());
+    "state", "STATE", Whole => Value::Name(state.name());
     "saga_name", "SAGA", Wide => Value::text(saga.name);
     "aggregation_id", "AGGREGATION", Short => Value::Text(saga.aggregation);
     "current_step_index", "STEP", Wide => Value::Int(saga.step);
     "updated_at", "UPDATED", Whole => Value::time(saga.updated);
     "deadline_at", "DEADLINE", Wide => Value::time(saga.deadline);
-    "last_error", "ERROR", Wide => Value::text(saga.error);
-    "retry_counter", "TRIES", Wide => Value::Int(saga.retries);
+    "error", "ERROR", Wide => Value::text(saga.error);
+    "attempts", "TRIES", Wide => Value::Int(saga.retries);
     "table", "TABLE", Wide => Value::Text(saga.table);
     "status", "STATUS", Asked => status(&saga.status);
     "due", "DUE", Asked => saga.due.map_or(Value::Null, Value::Bool);
@@ -58,7 +58,7 @@ columns! {
     pub(super) fn step_row(entry: Entry) {
         let (who, why) = entry.author();
     }
-    "timestamp", "TIME", Moment => Value::time(entry.at);
+    "at", "TIME", Moment => Value::time(entry.at);
     "phase", "PHASE", Whole => lower(&entry.phase, PHASES);
     "step_id", "STEP", Whole => Value::Text(entry.step_id.clone());
     "status", "RESULT", Whole => lower(&entry.status, RESULTS);
@@ -92,7 +92,7 @@ columns! {
     "saga_id", "SAGA", Wide => Value::text(message.saga);
     "step_id", "STEP", Wide => Value::text(message.step);
     "key", "KEY", Wide => Value::text(message.key);
-    "standing", "STANDING", Wide => Value::Name(replayability.name());
+    "replay", "REPLAY", Wide => Value::Name(replayability.name());
     "table", "TABLE", Wide => Value::Text(message.table);
     "event_id", "EVENT", Asked => Value::text(message.event);
     "settled_at", "SETTLED", Asked => Value::time(message.done);

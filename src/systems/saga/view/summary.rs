@@ -8,6 +8,7 @@ use crate::shape::{Model, Models, Table};
 use crate::state::State;
 use sen_model::columns;
 use sen_model::record::Section;
+use sen_model::subject::Kind;
 use sen_model::summary::{Attention, Count, Summary};
 use sen_model::time::{Timestamp, humane};
 use sen_model::value::Value;
@@ -53,38 +54,34 @@ pub(crate) fn summary(models: &Models, census: &Census) -> Summary {
     attention.extend(counts.iter().filter_map(|(state, count)| attention_of(*state, count, now)));
     if census.dead > 0 {
         let messages = if census.dead == 1 { "message" } else { "messages" };
-        attention.push(Attention {
-            severity: TROUBLE,
-            text: format!(
-                "{} saga {messages} failed or claimed and not finished for over 10m{}",
-                census.dead,
-                age(census.oldest_dead, now)
-            ),
-            next: NextCommand::new(&["sen", "dlq", "groups", "--system", NAME], "grouped by error"),
-        });
+        let text = format!(
+            "{} saga {messages} failed or claimed and not finished for over 10m{}",
+            census.dead,
+            age(census.oldest_dead, now)
+        );
+        let next = NextCommand::new(&["sen", "dlq", "groups", "--system", NAME], "grouped by error");
+        let item = Attention::new(TROUBLE, text, next);
+        attention.push(item.of(Kind::DeadLetter, "dead", census.dead, census.oldest_dead));
     }
     for (kind, count, since) in &census.late {
         let messages = if *count == 1 { "message" } else { "messages" };
         let dispatcher =
             if *kind == Mailbox::Out { "no outbox dispatcher" } else { "no worker that calls run_inbox_due" };
-        attention.push(Attention {
-            severity: TROUBLE,
-            text: format!(
-                "{count} {} {messages} due and not claimed{}: probably {dispatcher} runs, or it is far behind",
-                kind.name(),
-                age(*since, now)
-            ),
-            next: NextCommand::new(&["sen", "saga", kind.name(), "list", "--state", "pending"], "which ones"),
-        });
+        let text = format!(
+            "{count} {} {messages} due and not claimed{}: probably {dispatcher} runs, or it is far behind",
+            kind.name(),
+            age(*since, now)
+        );
+        let next = NextCommand::new(&["sen", "saga", kind.name(), "list", "--state", "pending"], "which ones");
+        attention.push(Attention::new(TROUBLE, text, next).of(kind.subject(), "pending", *count, *since));
     }
     let (ignored, since) = census.ignored;
     if ignored > 0 {
         let sagas = if ignored == 1 { "saga waits" } else { "sagas wait" };
-        attention.push(Attention {
-            severity: Severity::Warning,
-            text: format!("{ignored} {sagas} for an event that came and was ignored{}", age(since, now)),
-            next: NextCommand::new(&["sen", "saga", "inbox", "list", "--state", "ignored"], "which events"),
-        });
+        let text = format!("{ignored} {sagas} for an event that came and was ignored{}", age(since, now));
+        let next = NextCommand::new(&["sen", "saga", "inbox", "list", "--state", "ignored"], "which events");
+        let item = Attention::new(Severity::Warning, text, next);
+        attention.push(item.of(Kind::Saga, State::WaitingEvent.name(), ignored, since));
     }
     let mut versions: Vec<&str> = models.models.iter().map(Model::version).collect();
     versions.sort_unstable();
@@ -153,7 +150,7 @@ fn unfit(models: &Models, census: &Census, now: Timestamp) -> Vec<Attention> {
     let mut all = Vec::new();
     let mut say = |text: String| {
         let next = NextCommand::new(&["sen", "doctor"], "the statements an administrator has to run");
-        all.push(Attention { severity: Severity::Critical, text, next });
+        all.push(Attention::new(Severity::Critical, text, next));
     };
     for model in &models.models {
         let shown = model.state.shown();
@@ -188,9 +185,7 @@ fn attention_of(state: State, count: &Count, now: Timestamp) -> Option<Attention
         _ => "the row cannot be judged",
     };
     let sagas = if count.count == 1 { "saga" } else { "sagas" };
-    Some(Attention {
-        severity: state.severity(),
-        text: format!("{} {sagas} {}: {text}{}", count.count, state.name().replace('_', " "), age(count.oldest, now)),
-        next: NextCommand::new(&["sen", "saga", "list", "--state", state.name()], "which ones"),
-    })
+    let text = format!("{} {sagas} {}: {text}{}", count.count, state.name().replace('_', " "), age(count.oldest, now));
+    let next = NextCommand::new(&["sen", "saga", "list", "--state", state.name()], "which ones");
+    Some(Attention::new(state.severity(), text, next).of(Kind::Saga, state.name(), count.count, count.oldest))
 }

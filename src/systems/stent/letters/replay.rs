@@ -151,7 +151,8 @@ impl Targets for Lane<'_> {
         for (at, (place, letter)) in places.iter().zip(&letters).enumerate() {
             if replayed.done.contains(&at) {
                 let why = format!("replayed as task {}", letter.fresh);
-                items[at] = Some(Item::new(dead_letter(&letter.id), Outcome::Applied, why));
+                let item = Item::new(dead_letter(&letter.id), Outcome::Applied, why);
+                items[at] = Some(item.with_new_id(&letter.fresh));
                 self.applied.extend(u32::try_from(*place));
             }
         }
@@ -224,7 +225,9 @@ impl Lane<'_> {
             let subject = dead_letter(&letter.id);
             items[at] = Some(match looked.as_ref().map(|states| &states[found]) {
                 Ok(Whereabouts::Settled(outcome, why)) => {
-                    Item::new(subject, *outcome, *why).own(own.as_ref().map(|own| own.contains(&letter.id)))
+                    let own = own.as_ref().map(|own| own.contains(&letter.id));
+                    let item = Item::new(subject, *outcome, *why).own(own);
+                    if item.outcome == Outcome::AlreadyDone { item.with_new_id(&letter.fresh) } else { item }
                 }
                 // Its execution may have come to what a replay requires only after the batch: a second try tells.
                 Ok(Whereabouts::Refused(replayability)) => Item::new(subject, Outcome::Changed, replayability.why()),

@@ -14,7 +14,7 @@ use crate::names::{NAME, dead_letter};
 use crate::record::{Task, TaskKind};
 use crate::view::values::{Clock, Fields, int, texts};
 use sen_model::columns;
-use sen_model::letter::{Letter, LetterGroup, group_id, normalize_error};
+use sen_model::letter::{Letter, LetterGroup, Parent, group_id, normalize_error};
 use sen_model::letters::LetterFilter;
 use sen_model::plan::StepPreview;
 use sen_model::record::{Record, Section};
@@ -49,6 +49,7 @@ pub(super) fn line(fact: &Fact) -> String {
 /// A letter for a list.
 pub(super) fn letter(fact: Fact, zone: &Zone) -> Letter {
     let replayability = replayability(&fact.replay_facts);
+    let group = group_id(fact.step.as_deref().unwrap_or_default(), &folded(fact.reason.as_deref()));
     let note = if replayability == Replayability::Replayable {
         rules::consequence(&fact.replay_facts.kind)
     } else {
@@ -61,7 +62,8 @@ pub(super) fn letter(fact: Fact, zone: &Zone) -> Letter {
         error: fact.reason,
         died_at: fact.moved_at.map(|wall| zone.moment(wall)),
         queue: fact.queue,
-        parent: fact.execution_id,
+        parent: fact.execution_id.map(Parent::Execution),
+        group,
         attempts: fact.retries.map(|retries| retries.saturating_add(1)),
         replayability: replayability.name(),
         note: Some(note.to_owned()),
@@ -196,7 +198,7 @@ pub(super) fn found(fact: Fact, foresight: &Foresight, now: Timestamp, zone: &Zo
         ("died_at", clock.time(fact.moved_at)),
         ("execution_id", Value::text(fact.execution_id.clone())),
         (
-            "execution_state",
+            "execution_status",
             fact.replay_facts.execution.as_ref().map_or(Value::Null, |state| Value::Text(state.as_str().to_owned())),
         ),
     ];

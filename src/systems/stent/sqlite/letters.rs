@@ -13,6 +13,7 @@ use super::statements::{
     RECORD, RECORDED, REMEMBERED, SIGNED, STATE, TASKS_AMONG, TWINS, UNORDERED,
 };
 use crate::dump::{self, Dump};
+use crate::letters::note::replayed;
 use crate::letters::port::{Batch, Fact, Facts, LetterQuery, LetterStore};
 use crate::letters::rules::{self, Replayability};
 use crate::letters::steps::Around;
@@ -168,7 +169,7 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Places> {
                 written(0, usize::from(there.is_some()), "executions")?;
             }
             if records {
-                let detail = format!("dead letter {} replayed as task {} {}", wanted.id, wanted.fresh, job.note);
+                let detail = format!("{} {}", replayed(&wanted.id, &wanted.fresh), job.note);
                 run(RECORD, &[&task.execution_id, &task.step_name, &"dispatched", &detail])?;
             }
             Ok(())

@@ -11,7 +11,8 @@ use crate::verdict::{ZoneDoubt, likely_ahead, zone_doubt};
 use crate::words::many;
 use sen_model::columns;
 use sen_model::record::Section;
-use sen_model::summary::{Attention, Count, Statistics, Summary};
+use sen_model::subject::Kind;
+use sen_model::summary::{Attention, Count, Counted, Statistics, Summary};
 use sen_model::time::humane;
 use sen_model::time::wall::{Wall, Zone, offset_name};
 use sen_model::value::{Row, Value};
@@ -79,7 +80,7 @@ columns! {
     "queue", "QUEUE", Whole => Value::text(name);
     "ready", "READY", Whole => Value::Int(ready.count);
     "scheduled", "SCHEDULED", Whole => Value::Int(scheduled.count);
-    "oldest_ready", "OLDEST READY", Whole => clock.time(ready.oldest);
+    "oldest_ready_at", "OLDEST READY", Whole => clock.time(ready.oldest);
 }
 
 /// The queues in which tasks wait for workers; `None` is that of all workers.
@@ -186,9 +187,12 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
     let of = |state| sum(census.queues.tasks.iter().filter(move |group| judged(group) == state));
     let lost = of(State::Lost);
     let mut all = Vec::new();
-    let mut say = |severity, text: String, words: &[&str], why: &str| {
-        all.push(Attention { severity, text, next: NextCommand::new(words, why) });
+    let moment = |wall: Option<Wall>| wall.map(|wall| clock.zone.moment(wall));
+    let mut say = |severity, text: String, words: &[&str], why: &str, counted: Option<Counted>| {
+        all.push(Attention { counted, ..Attention::new(severity, text, NextCommand::new(words, why)) });
     };
+    let counted =
+        |kind, state: &'static str, count, oldest| Some(Counted { kind, state, count, oldest: moment(oldest) });
     let stranded = census.stranded;
     if stranded.count > 0 {
         let text = format!(
@@ -196,20 +200,38 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
             many(stranded.count, "execution"),
             ago(stranded.oldest)
         );
-        say(Severity::Critical, text, &["sen", "exec", "list", "--state", "stranded"], "which ones");
+        say(
+            Severity::Critical,
+            text,
+            &["sen", "exec", "list", "--state", "stranded"],
+            "which ones",
+            counted(Kind::Execution, "stranded", stranded.count, stranded.oldest),
+        );
     }
     let overdue = census.overdue;
     if overdue.count > 0 {
         let text = format!("{} past its expiry and not ended{}", many(overdue.count, "execution"), ago(overdue.oldest));
-        say(Severity::Warning, text, &["sen", "exec", "list", "--state", "overdue"], "which ones");
+        say(
+            Severity::Warning,
+            text,
+            &["sen", "exec", "list", "--state", "overdue"],
+            "which ones",
+            counted(Kind::Execution, "overdue", overdue.count, overdue.oldest),
+        );
     }
     if lost.count > 0 {
         let text =
             format!("{} running, lease expired: worker probably lost{}", many(lost.count, "task"), ago(lost.oldest));
-        say(Severity::Warning, text, &["sen", "task", "list", "--state", "lost"], "which ones");
+        say(
+            Severity::Warning,
+            text,
+            &["sen", "task", "list", "--state", "lost"],
+            "which ones",
+            counted(Kind::Task, "lost", lost.count, lost.oldest),
+        );
     }
-    for text in silent(&census.queues, clock) {
-        say(Severity::Warning, text, &["sen", "stats"], "queues and workers");
+    for Silent { text, count, due } in silent(&census.queues, clock) {
+        say(Severity::Warning, text, &["sen", "stats"], "queues and workers", counted(Kind::Task, "ready", count, due));
     }
     if census.letters.count > 0 {
         let died = census.letters.newest.map(|wall| clock.wall.as_micros().saturating_sub(wall.as_micros()).max(0));
@@ -219,6 +241,7 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
             format!("{}{died}", many(census.letters.count, "dead letter")),
             &["sen", "dlq", "groups"],
             "of what they died",
+            counted(Kind::DeadLetter, "dead", census.letters.count, census.letters.oldest),
         );
     }
     // Last: a wrong zone looks like an outage, and so does an outage.
@@ -238,7 +261,7 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
             ),
         };
         let zone = format!("--worker-timezone={likely}");
-        say(Severity::Warning, text, &["sen", "status", &zone], "see whether that fits");
+        say(Severity::Warning, text, &["sen", "status", &zone], "see whether that fits", None);
     }
     all.sort_by_key(|item| std::cmp::Reverse(item.severity));
     all
@@ -247,9 +270,16 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
 /// As [`SILENT`] where tasks of other queues run: a worker that is busy there may serve this queue, too.
 const SILENT_BESIDE_OTHERS: i64 = 300_000_000;
 
+/// Due tasks that no worker begins.
+struct Silent {
+    text: String,
+    count: i64,
+    due: Option<Wall>,
+}
+
 /// Queues whose due tasks no worker begins, and tasks that workers pass over, each in words. Tasks without a queue are every
 /// worker's.
-fn silent(queues: &Queues, clock: &Clock<'_>) -> Vec<String> {
+fn silent(queues: &Queues, clock: &Clock<'_>) -> Vec<Silent> {
     let age = |wall: Wall| clock.wall.as_micros().saturating_sub(wall.as_micros());
     let ready = || queues.tasks.iter().filter(|group| judged(group) == State::Ready);
     let busy = queues.tasks.iter().any(|group| judged(group) == State::Running);
@@ -261,12 +291,14 @@ fn silent(queues: &Queues, clock: &Clock<'_>) -> Vec<String> {
         let of_queue = |group: &&TaskGroup| name.is_none() || group.queue.as_deref() == *name;
         let all = || queues.tasks.iter().filter(of_queue);
         let waiting = || ready().filter(|group| group.queue.as_deref() == *name);
-        let due = waiting().filter_map(|group| group.due).min().map(age).filter(|due| *due > patience)?;
+        let first = waiting().filter_map(|group| group.due).min()?;
+        let due = Some(age(first)).filter(|due| *due > patience)?;
         let begun = all().filter_map(|group| group.begun).max().map(age);
         if all().any(|group| judged(group) == State::Running) || begun.is_some_and(|begun| begun <= patience) {
             return None;
         }
-        let count = many(waiting().map(|group| group.group.count).sum::<i64>(), "task");
+        let total = waiting().map(|group| group.group.count).sum::<i64>();
+        let count = many(total, "task");
         let queue = name.map_or_else(String::new, |name| format!(" of queue {}", sen_model::text::named(name)));
         let begun = begun.map_or_else(
             || "no row says that one was ever begun".into(),
@@ -280,27 +312,29 @@ fn silent(queues: &Queues, clock: &Clock<'_>) -> Vec<String> {
         if waiting().any(|group| group.held) {
             whose += ", or a limit of their step (max_concurrent) holds them back";
         }
-        Some(format!(
+        let text = format!(
             "{count}{queue} ready, due for {}, none running, {begun}: probably no worker polls it{whose}",
             humane(due)
-        ))
+        );
+        Some(Silent { text, count: total, due: Some(first) })
     };
-    let mut silent: Vec<String> = names.iter().filter_map(told).collect();
+    let mut silent: Vec<Silent> = names.iter().filter_map(told).collect();
     silent.extend(queues.passed.iter().map(|passed| {
         let queue = passed.queue.as_deref().map_or_else(String::new, |name| format!(" of queue {}", sen_model::text::named(name)));
         let tags: Vec<String> = serde_json::from_str(&passed.tags).unwrap_or_default();
-        format!(
+        let text = format!(
             "{}{queue} ready, due for {}, while later ones are begun: the workers that poll it probably do not take the tags {}",
             many(passed.count, "task"),
             humane(passed.due.map_or(0, age)),
             tags.iter().map(|tag| sen_model::text::named(tag).to_string()).collect::<Vec<_>>().join(", ")
-        )
+        );
+        Silent { text, count: passed.count, due: passed.due }
     }));
     silent
 }
 
 pub(crate) fn silent_queues(queues: &Queues, zone: &Zone) -> Vec<String> {
-    silent(queues, &Clock::new(zone, queues.now))
+    silent(queues, &Clock::new(zone, queues.now)).into_iter().map(|silent| silent.text).collect()
 }
 
 columns! {
@@ -313,7 +347,7 @@ columns! {
 columns! {
     WORKERS,
     fn worker(worker: &Worker, clock: &Clock<'_>) {}
-    "worker_id", "WORKER", Whole => Value::text(worker.name.clone());
+    "worker", "WORKER", Whole => Value::text(worker.name.clone());
     "running", "RUNNING", Whole => Value::Int(worker.running);
     "lost", "LEASE ENDED", Whole => Value::Int(worker.lost);
     "oldest_started_at", "SINCE", Whole => clock.time(worker.since);
@@ -326,12 +360,12 @@ columns! {
         let millis =
             |micros: Option<f64>| micros.map_or(Value::Null, |micros| Value::Millis((micros / 1000.0).round() as i64));
     }
-    "step_name", "STEP", Short => Value::text(step.name.clone());
+    "step", "STEP", Short => Value::text(step.name.clone());
     "completed", "COMPLETED", Whole => Value::Int(step.completed);
     "failed", "FAILED", Whole => Value::Int(step.failed);
     "retries", "RETRIES", Whole => Value::Int(step.retries);
-    "mean", "MEAN", Whole => millis(step.mean);
-    "longest", "LONGEST", Whole => millis(step.longest);
+    "mean_ms", "MEAN", Whole => millis(step.mean);
+    "longest_ms", "LONGEST", Whole => millis(step.longest);
 }
 
 pub(crate) fn stats(stats: &Stats, zone: &Zone, window: std::time::Duration) -> Statistics {
@@ -357,7 +391,7 @@ pub(crate) fn stats(stats: &Stats, zone: &Zone, window: std::time::Duration) -> 
             ("tasks_total", Value::Int(census.queues.tasks.iter().map(|group| group.group.count).sum())),
             ("dead_letters", if census.shape.has_letters() { Value::Int(census.letters.count) } else { Value::Null }),
             ("oldest_ready_at", clock.time(ready.oldest)),
-            ("window", Value::Millis(i64::try_from(window.as_millis()).unwrap_or(i64::MAX))),
+            ("window_ms", Value::Millis(i64::try_from(window.as_millis()).unwrap_or(i64::MAX))),
             ("tasks_completed", Value::Int(done)),
             ("tasks_failed", Value::Int(failed)),
             ("tasks_per_minute", Value::Json(rate)),

@@ -1,9 +1,8 @@
 //! Executions and tasks as rows of lists.
 
-use super::values::{Clock, codec, error_line, int, json, outcome, payload, policy, state_name, texts};
+use super::values::{Clock, attempts, codec, error_line, int, json, outcome, payload, policy, state_name, texts};
 use crate::port::Listed;
 use crate::record::Task;
-use crate::state::State;
 use crate::verdict;
 use sen_model::columns;
 use sen_model::value::Value;
@@ -23,17 +22,17 @@ columns! {
     }
     "id", "ID", Whole => Value::Text(execution.id);
     "root_function", "FUNCTION", Short => Value::text(execution.root_function);
-    "verdict", "STATE", Whole => Value::Name(if state == State::Ready { "pending" } else { state.name() });
-    "state", "STORED", Asked => state_name(execution.state.name(), execution.state.as_str());
+    "state", "STATE", Whole => Value::Name(state.of_execution());
+    "status", "STORED", Asked => state_name(execution.state.name(), execution.state.as_str());
     "created_at", "CREATED", Whole => clock.time(execution.created_at);
-    "took", "TOOK", Whole => clock.took(execution.started_at, execution.completed_at, execution.state.is_terminal());
+    "took_ms", "TOOK", Whole => clock.took(execution.started_at, execution.completed_at, execution.state.is_terminal());
     "queue", "QUEUE", Wide => Value::text(execution.queue);
     "error", "ERROR", Wide => error_line(execution.error.as_deref());
     "tags", "TAGS", Wide => texts(&execution.tags);
     "priority", "PRIORITY", Asked => int(execution.priority);
     "started_at", "STARTED", Asked => clock.time(execution.started_at);
     "completed_at", "COMPLETED", Asked => clock.time(execution.completed_at);
-    "expiry_at", "EXPIRES", Asked => clock.time(execution.expiry_at);
+    "expires_at", "EXPIRES", Asked => clock.time(execution.expiry_at);
     "args", "ARGS", Asked => json(args.as_ref());
     "kwargs", "KWARGS", Asked => json(kwargs.as_ref());
     "outcome", "OUTCOME", Asked => outcome(result.as_ref());
@@ -47,20 +46,21 @@ columns! {
     pub TASK_COLUMNS,
     pub(crate) fn task_row(task: Task, clock: &Clock<'_>) {
         let state = verdict::task(&task, clock.wall);
+        let attempts = attempts(&task);
         let [args, kwargs, result] = [&task.args, &task.kwargs, &task.result].map(|bytes| payload(bytes.as_deref()));
     }
     "id", "ID", Whole => Value::Text(task.id);
-    "step_name", "STEP", Short => Value::text(task.step_name);
-    "verdict", "STATE", Whole => Value::Name(state.name());
-    "state", "STORED", Asked => state_name(task.state.name(), task.state.as_str());
+    "step", "STEP", Short => Value::text(task.step_name);
+    "state", "STATE", Whole => Value::Name(state.name());
+    "status", "STORED", Asked => state_name(task.state.name(), task.state.as_str());
     "created_at", "CREATED", Whole => clock.time(task.created_at);
-    "took", "TOOK", Whole => clock.took(task.started_at, task.completed_at, task.state.is_terminal());
+    "took_ms", "TOOK", Whole => clock.took(task.started_at, task.completed_at, task.state.is_terminal());
     "kind", "KIND", Wide => state_name(task.kind.name(), task.kind.as_str());
     "queue", "QUEUE", Wide => Value::text(task.queue);
-    "worker_id", "WORKER", Wide => Value::text(task.worker_id);
+    "worker", "WORKER", Wide => Value::text(task.worker_id);
     "execution_id", "EXECUTION", Wide => Value::text(task.execution_id);
     "error", "ERROR", Wide => error_line(task.error.as_deref());
-    "retries", "RETRIES", Asked => int(task.retries);
+    "attempts", "TRIES", Asked => attempts;
     "priority", "PRIORITY", Asked => int(task.priority);
     "tags", "TAGS", Asked => texts(&task.tags);
     "parent_task_id", "PARENT", Asked => Value::text(task.parent_task_id);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::values::{Clock, error_line, int, state_name};
+use super::values::{Clock, attempts, error_line, state_name};
 use crate::record::Task;
 use crate::verdict;
 use sen_model::columns;
@@ -82,15 +82,15 @@ columns! {
         let step = task.step_name.as_deref().unwrap_or("(unnamed)");
     }
     "tree", "TASK", Whole => Value::Text(format!("{}{step}", place.lines));
-    "verdict", "STATE", Whole => Value::Name(verdict::task(task, clock.wall).name());
-    "took", "TOOK", Whole => clock.took(task.started_at, task.completed_at, task.state.is_terminal());
-    "retries", "RETRIES", Wide => int(task.retries);
+    "state", "STATE", Whole => Value::Name(verdict::task(task, clock.wall).name());
+    "took_ms", "TOOK", Whole => clock.took(task.started_at, task.completed_at, task.state.is_terminal());
+    "attempts", "TRIES", Wide => attempts(task);
     "id", "ID", Wide => Value::Text(task.id.clone());
-    "worker_id", "WORKER", Wide => Value::text(task.worker_id.clone());
+    "worker", "WORKER", Wide => Value::text(task.worker_id.clone());
     "error", "ERROR", Wide => error_line(task.error.as_deref());
-    "step_name", "STEP", Asked => Value::text(task.step_name.clone());
+    "step", "STEP", Asked => Value::text(task.step_name.clone());
     "kind", "KIND", Asked => state_name(task.kind.name(), task.kind.as_str());
-    "state", "STORED", Asked => state_name(task.state.name(), task.state.as_str());
+    "status", "STORED", Asked => state_name(task.state.name(), task.state.as_str());
     "depth", "DEPTH", Asked => Value::Int(place.depth as i64);
     "parent_task_id", "PARENT", Asked => Value::text(task.parent_task_id.clone());
     "created_at", "CREATED", Asked => clock.time(task.created_at);

@@ -1,6 +1,7 @@
 //! Single values as rows, fields and sections have them.
 
 use crate::codec::{Codec, Decoded, Outcome, decode};
+use crate::record::{Task, TaskState};
 use crate::verdict;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::{Wall, Zone};
@@ -47,6 +48,12 @@ pub(crate) fn texts(texts: &[String]) -> Value {
 
 pub(crate) fn int(number: Option<i64>) -> Value {
     number.map_or(Value::Null, Value::Int)
+}
+
+/// How often a task was begun: a waiting one as often as it failed, any other once more.
+pub(crate) fn attempts(task: &Task) -> Value {
+    let begun = i64::from(task.state != TaskState::Pending);
+    int(task.retries.map(|retries| retries.saturating_add(begun)))
 }
 
 pub(crate) fn payload(bytes: Option<&[u8]>) -> Option<Decoded> {
