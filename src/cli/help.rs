@@ -118,10 +118,10 @@ fn grouped(root: Command) -> Command {
     for (group, names) in commands::groups() {
         short += &format!("{:<8} {}\n", format!("{group}:"), names.join(" "));
         long += &format!("{group}:\n");
-        for name in names {
-            long += &format!("  {name:<12} {}\n", about(name));
-        }
-        long.push('\n');
+        let one = |name| Command::new(name).about(about(name));
+        let mut page = Command::new("sen").subcommands(names.into_iter().map(one)).disable_help_subcommand(true);
+        page = page.max_term_width(100).help_template("{subcommands}");
+        long += &format!("{}\n\n", page.render_help().to_string().trim_end());
     }
     let after = root.get_after_help().map(ToString::to_string).unwrap_or_default();
     root.help_template(OF_ALL)

@@ -14,7 +14,7 @@ fn entries(folder: &Path, args: &[&str]) -> Vec<Value> {
     let args: Vec<&str> = ["timeline", "-o", "json"].iter().chain(args).copied().collect();
     let told = run(folder, &args).expect_code(0).json();
     let told = told.as_array().unwrap().clone();
-    let times: Vec<&str> = told.iter().map(|entry| entry["time"].as_str().unwrap()).collect();
+    let times: Vec<&str> = told.iter().map(|entry| entry["at"].as_str().unwrap()).collect();
     assert!(times.is_sorted(), "{times:?}");
     told
 }
@@ -94,7 +94,7 @@ fn a_time_and_a_number_can_be_asked_for() {
     let folder = demo();
     let key = "payments:order-7731";
     let all = entries(folder.path(), &[key, "--limit", "0"]);
-    let middle = all[all.len() / 2]["time"].as_str().unwrap();
+    let middle = all[all.len() / 2]["at"].as_str().unwrap();
     let late = entries(folder.path(), &[key, "--limit", "0", "--since", middle]);
     let early = entries(folder.path(), &[key, "--limit", "0", "--until", middle]);
     assert_eq!([early.clone(), late].concat(), all);
@@ -105,7 +105,7 @@ fn a_time_and_a_number_can_be_asked_for() {
     assert!(cut.stdout.lines().count() == 2 && cut.stderr.contains("older entries exist"), "{}", cut.transcript());
     run(folder.path(), &["timeline", key, "--until", "2000-01-01", "--fail-if-empty"]).expect_code(4);
     let csv = run(folder.path(), &["timeline", key, "-o", "csv"]).expect_code(0).stdout;
-    assert!(csv.starts_with("time,system,what,state,who,reason,kind,id,why,error,operation,clock"), "{csv}");
+    assert!(csv.starts_with("at,system,what,state,who,reason,kind,id,why,error,operation,clock"), "{csv}");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn the_history_of_a_key_can_be_asked_for_by_time() {
         told.as_array().unwrap().clone()
     };
     let all = history(&[]);
-    let last = all.last().unwrap()["occurred_at"].as_str().unwrap();
+    let last = all.last().unwrap()["at"].as_str().unwrap();
     assert_eq!([history(&["--until", last]), history(&["--since", last])].concat(), all);
     assert_eq!(history(&["--since", "1s"]), Vec::<Value>::new());
     assert_eq!(history(&["--until", last, "--limit", "1"]), all[all.len() - 2..all.len() - 1]);

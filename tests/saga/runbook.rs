@@ -12,7 +12,7 @@ fn a_saga_that_does_not_move_is_freed_or_left_to_a_person() {
     let url = place.url();
     let runbook = |id: &str, code| run("stuck-saga.sh", &[id, "INC-3"], &url).expect_code(code);
     let waited = |place: &Place, words: &[&str], code| -> String {
-        let told = place.act(&[&["wait"], words].concat(), code).json();
+        let told = place.act(&[&["wait"][..], words].concat(), code).json();
         told["outcome"].as_str().unwrap().to_owned()
     };
 
@@ -55,8 +55,8 @@ fn sagas_that_no_poll_picks_up_are_made_due_and_waited_for() {
             "UPDATE order_saga SET status = 'RUNNING', deadline_at = NULL, updated_at = now() - interval '{age}' WHERE id = '{id}'"
         )
     };
-    place.sql(&orphan(&stuck, "3 hours"));
-    place.sql(&orphan(&fresh, "10 minutes"));
+    place.psql(&orphan(&stuck, "3 hours"));
+    place.psql(&orphan(&fresh, "10 minutes"));
     let said = run_in_vain("unstick-old-sagas.sh", &["1h", "INC-3"], &url).expect_code(8).said;
     assert!(said.contains(&format!("{stuck}\tdue\ttimed_out")) && !said.contains(&fresh), "{said}");
     place.run_due();

@@ -63,7 +63,7 @@ columns! {
             (why, error) => why.as_ref().or(error.as_ref()).cloned(),
         };
     }
-    "time", "TIME", Moment => Value::Time(entry.at);
+    "at", "TIME", Moment => Value::Time(entry.at);
     "system", "SYSTEM", Whole => Value::Name(entry.subject.system);
     "what", "WHAT", Short => Value::Text(entry.what + later);
     "state", "STATE", Wide => Value::text(entry.state);
