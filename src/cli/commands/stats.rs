@@ -1,11 +1,14 @@
 //! `sen stats`: workers, waiting work, and what was completed.
 
+mod chart;
+
 use futures_util::future::join_all;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::summary::Statistics;
 use sen_core::model::value::Value;
 use sen_core::time::Timestamp;
 
+use self::chart::{Blocks, chart};
 use crate::args::Window;
 use crate::session::Session;
 use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
@@ -16,10 +19,15 @@ use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
 Examples:
   sen stats
   sen stats --window 10m
+  sen stats --chart                   counts as bars, with the age of the oldest
   sen stats -o json | jq '.systems[].queues'")]
 pub struct Args {
     #[command(flatten)]
     pub window: Window,
+
+    /// Draw counts as bars in the terminal, with the age of the oldest; -o json has the same figures
+    #[arg(long)]
+    pub chart: bool,
 }
 
 /// Runs it.
@@ -47,11 +55,12 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         }));
     };
     let name = systems.first().map_or_else(String::new, |system| system.database().to_owned());
-    let view = DetailsView { details: vec![detail(&name, now, &all)], single: true, now };
+    let view = DetailsView { details: vec![detail(&name, now, &all, args.chart)], single: true, now };
     Ok(CommandOutput::new(View::Details(view)))
 }
 
-fn detail(database: &str, now: Timestamp, all: &[Statistics]) -> Detail {
+fn detail(database: &str, now: Timestamp, all: &[Statistics], charts: bool) -> Detail {
+    let shapes = Blocks::of_locale(|name| std::env::var(name).ok());
     let mut blocks = vec![Block::Field("database", Value::Text(database.to_owned()))];
     for one in all {
         if all.len() > 1 {
@@ -59,7 +68,15 @@ fn detail(database: &str, now: Timestamp, all: &[Statistics]) -> Detail {
         }
         let facts = one.facts.iter().filter(|(_, value)| *value != Value::Null);
         blocks.extend(facts.map(|(name, value)| Block::Field(name, value.clone())));
-        blocks.extend(crate::sections::section_blocks(&one.sections));
+        for section in &one.sections {
+            match chart(section, now, shapes).filter(|_| charts) {
+                Some(lines) => {
+                    blocks.push(Block::Heading(section.heading.into()));
+                    blocks.extend(lines.into_iter().map(Block::Note));
+                }
+                None => blocks.extend(crate::sections::section_blocks(std::slice::from_ref(section))),
+            }
+        }
     }
     let systems = all.iter().map(|one| {
         let mut map = vec![("system", Value::Name(one.system))];
