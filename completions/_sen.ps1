@@ -56,7 +56,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('timeline', 'timeline', [CompletionResultType]::ParameterValue, 'Show what happened to a key or id and to everything related to it, in one order of time')
             [CompletionResult]::new('task', 'task', [CompletionResultType]::ParameterValue, 'Tasks of durable executions (Stent, Senpuki): list and show them')
             [CompletionResult]::new('stats', 'stats', [CompletionResultType]::ParameterValue, 'Show counts by state, queue depths, workers, dead letters, and what got done within a window of time')
-            [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Examine the database: server, clock, TLS, pooler, locks, privileges, indexes, orphans')
+            [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Examine the database: server, clock, TLS, pooler, locks, privileges, indexes, orphans, and what needs a person')
             [CompletionResult]::new('metrics', 'metrics', [CompletionResultType]::ParameterValue, 'Print counts, ages and dead letters in Prometheus'' text format')
             [CompletionResult]::new('reconcile', 'reconcile', [CompletionResultType]::ParameterValue, 'Settle an uncertain execution: take it over and record the outcome')
             [CompletionResult]::new('release', 'release', [CompletionResultType]::ParameterValue, 'Remove a claim whose lease is over and whose function never began')

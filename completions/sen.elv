@@ -53,7 +53,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand timeline 'Show what happened to a key or id and to everything related to it, in one order of time'
             cand task 'Tasks of durable executions (Stent, Senpuki): list and show them'
             cand stats 'Show counts by state, queue depths, workers, dead letters, and what got done within a window of time'
-            cand doctor 'Examine the database: server, clock, TLS, pooler, locks, privileges, indexes, orphans'
+            cand doctor 'Examine the database: server, clock, TLS, pooler, locks, privileges, indexes, orphans, and what needs a person'
             cand metrics 'Print counts, ages and dead letters in Prometheus'' text format'
             cand reconcile 'Settle an uncertain execution: take it over and record the outcome'
             cand release 'Remove a claim whose lease is over and whose function never began'

@@ -1,16 +1,17 @@
 //! `sen doctor`: checks what could make answers about this database unreliable.
 
-use sen_core::error::Result;
+use sen_core::error::{Error, Result};
 use sen_core::model::diagnostics::Check;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::Severity;
+use sen_core::ops::summary::{Front, summary};
 use sen_core::time::Timestamp;
 
 use crate::exit::Exit;
 use crate::session::Session;
-use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
+use crate::views::{Block, CommandOutput, Detail, DetailsView, View};
 
-/// Examine the database: server, clock, TLS, pooler, locks, privileges, indexes, orphans
+/// Examine the database: server, clock, TLS, pooler, locks, privileges, indexes, orphans, and what needs a person
 ///
 /// Looks only. What could be done about a finding is printed as a command or as SQL; sen never runs it.
 #[derive(Debug, clap::Args)]
@@ -23,10 +24,36 @@ pub struct Args {
     pub check: bool,
 }
 
+/// What `sen status` says of the records, as one check.
+fn attention(front: Result<Front>) -> Vec<Check> {
+    let unread = |error: &Error| {
+        let text = format!("what needs a person could not be counted everywhere: {error}");
+        Check::new(Severity::Warning, "attention", text).with_remedy("sen status")
+    };
+    let front = match front {
+        Ok(front) => front,
+        Err(error) => return vec![unread(&error)],
+    };
+    let items = front.attention();
+    let check = match items.first() {
+        None => Check::new(Severity::Ok, "attention", "no record that was counted needs a person"),
+        Some((_, gravest)) => {
+            let text = match items.len() {
+                1 => gravest.text.clone(),
+                more => format!("{more} things need a person, the gravest: {}", gravest.text),
+            };
+            Check::new(gravest.severity, "attention", text).with_remedy("sen status")
+        }
+    };
+    front.unreachable.iter().map(unread).chain([check]).collect()
+}
+
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
     let mut checks = database.examine().await?;
+    // What status counts, in the same words and numbers.
+    checks.extend(attention(summary(&database).await));
     // Each of them is reported as a check.
     drop(session.denied());
     checks.sort_by_key(|check| std::cmp::Reverse(check.severity));
@@ -37,7 +64,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     blocks.extend(checks.iter().cloned().map(Block::Check));
     if findings == 0 {
         blocks.push(Block::Note(String::new()));
-        blocks.push(Block::Note("nothing to worry about".into()));
+        blocks.push(Block::Note("no finding in what is listed above".into()));
     }
     let value = Value::Map(vec![
         ("database", Value::Text(name)),
