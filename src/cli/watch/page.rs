@@ -168,7 +168,7 @@ fn detail_of(words: &[String]) -> (&'static [&'static str], &'static [&'static s
         (&["agent"], &["sen", "agent", "show"]),
     ];
     let known = OF.iter().find(|(list, _)| begins(words, list)).map(|(_, detail)| *detail);
-    (known.unwrap_or(&["sen", "inspect"]), &["id", "key", "task_id", "group"])
+    (known.unwrap_or(&["sen", "inspect"]), &["id", "key", "group"])
 }
 
 impl Page {
@@ -303,8 +303,9 @@ fn subject_of(value: &Value) -> Option<Subject> {
 /// The stored state of the record that a detail is of.
 fn state_of(value: &Value) -> &'static str {
     let Value::Map(fields) = value else { return "" };
-    let state = fields.iter().find(|(name, _)| matches!(*name, "status" | "state")).map(|(_, value)| value);
-    if let Some(Value::Name(state)) = state { state } else { "" }
+    let field = |wanted: &str| fields.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    // The state beside it is the judged one.
+    if let Some(Value::Name(state)) = field("status").or_else(|| field("state")) { state } else { "" }
 }
 
 impl Rows {
