@@ -22,6 +22,7 @@ use crate::output::{Format, Options};
 use crate::screen::Screen;
 use crate::screen::terminal::ColorChoice;
 use crate::session::{CommandLine, Running, Session, Surroundings};
+use crate::times;
 use crate::views::{CommandOutput, View};
 use crate::watch::repeat;
 
@@ -87,6 +88,7 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
     }
     NextCommand::chosen_by(app.globals.naming());
     mask::reveal(app.globals.reveal);
+    times::choose(app.globals.utc);
     if watch.is_some() && !repeat::can(&words) {
         let error = Error::usage(format!("`{}` cannot be repeated with --watch", words.join(" ")))
             .with_hint("--watch is for commands that list or show; `sen watch` is a dashboard of everything");

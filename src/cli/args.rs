@@ -81,6 +81,10 @@ pub struct Globals {
     #[arg(long, global = true)]
     pub reveal: bool,
 
+    /// Show times on a terminal in UTC, not in the local time zone
+    #[arg(long, global = true)]
+    pub utc: bool,
+
     /// Show it again and again, every 2s or as often as SPAN says; for commands that list or show
     #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "2s", value_parser = span, value_name = "SPAN")]
     pub watch: Option<Duration>,
@@ -209,6 +213,14 @@ impl From<Created> for Period {
     fn from(Created { older_than, since, until }: Created) -> Self {
         Self { older_than, since, until }
     }
+}
+
+/// How much of a record is shown.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Facts {
+    /// Show every field, not only those that matter first (JSON always has all)
+    #[arg(long)]
+    pub all_fields: bool,
 }
 
 /// Which part of a list.

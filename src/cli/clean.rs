@@ -50,6 +50,26 @@ pub fn shorten(text: &str, limit: usize) -> Cow<'_, str> {
     Cow::Owned(if limit == 0 { String::new() } else { format!("{}…", &text[..end]) })
 }
 
+/// A clean text cut in its middle to at most `limit` columns: how an id begins and ends tells it from others.
+pub fn shorten_middle(text: &str, limit: usize) -> Cow<'_, str> {
+    if width(text) <= limit {
+        return Cow::Borrowed(text);
+    }
+    let tail_room = limit.saturating_sub(1) / 2;
+    let mut start = text.len();
+    for (at, _) in text.char_indices().rev() {
+        if width(&text[at..]) > tail_room {
+            break;
+        }
+        start = at;
+    }
+    let tail = &text[start..];
+    let head = shorten(&text[..start], limit.saturating_sub(width(tail)));
+    let joined = format!("{head}{tail}");
+    // Joined, sequences can be wider than their parts.
+    if width(&joined) > limit { shorten(text, limit) } else { Cow::Owned(joined) }
+}
+
 /// Text for property tests: proptest's own strings hold no control characters, which are the point here.
 #[cfg(test)]
 pub fn hostile() -> impl proptest::strategy::Strategy<Value = String> {

@@ -13,8 +13,10 @@ use sen_core::model::report::Item;
 use sen_core::model::verdict::shell_word;
 use sen_core::permit::Consent;
 use sen_core::systems::sentinel::request::Decision;
+use sen_core::time::Timestamp;
 
 use crate::session::Session;
+use crate::times::{Precision, Times};
 
 /// How many targets of a bulk act are shown before the question.
 const SAMPLE: usize = 5;
@@ -27,16 +29,21 @@ pub fn by_whole_id(session: &Session, action: &dyn PreparedAction, ids: &[String
     !session.can_ask() && plan.targets() == 1 && plan.set.as_ref().and_then(|set| set.single_id.as_ref()) == Some(id)
 }
 
-/// Consent to a plan: given in advance with `--yes`, not needed, or asked for.
+/// Consent to a plan: given in advance with `--yes`, not needed, or asked for; also of a harmless one where an id was given by its
+/// beginning only.
 ///
 /// # Errors
 /// `Refused` when the answer is no. Without a terminal the permit refuses and names `--yes`.
-pub fn consent(session: &Session, action: &dyn PreparedAction, yes: bool) -> Result<Consent> {
+pub fn consent(session: &Session, action: &dyn PreparedAction, yes: bool, by_prefix: bool) -> Result<Consent> {
     if yes {
         return Ok(Consent::InAdvance);
     }
     let plan = action.plan();
-    let harmless = plan.risk == Risk::Safe && !session.always_asks;
+    if by_prefix && !session.can_ask() {
+        return Err(Error::new(ErrorKind::Refused, "an id was given by its beginning only; nothing was written")
+            .with_hint("give the whole id, or --yes"));
+    }
+    let harmless = plan.risk == Risk::Safe && !session.always_asks && !by_prefix;
     if harmless || plan.targets() == 0 || !session.can_ask() {
         return Ok(Consent::Unasked);
     }
@@ -110,12 +117,17 @@ fn described_step(step: &Step) -> Vec<String> {
     lines
 }
 
+/// A moment of a plan, in UTC: the plan may be read elsewhere.
+fn moment(at: Timestamp) -> String {
+    Times::Rfc3339.text(at, at, Precision::Seconds)
+}
+
 /// A set for people: its size, its time range, a few of its items, and what is skipped.
 fn described(set: &Set, count: u64) -> Vec<String> {
     let mut lines = vec![match (set.oldest, set.newest) {
         _ if count == 0 => "  none".to_owned(),
-        (Some(oldest), Some(newest)) if oldest == newest => format!("  {} of them, of {oldest}", count),
-        (Some(oldest), Some(newest)) => format!("  {} of them, from {oldest} to {newest}", count),
+        (Some(oldest), Some(newest)) if oldest == newest => format!("  {} of them, of {}", count, moment(oldest)),
+        (Some(oldest), Some(newest)) => format!("  {} of them, from {} to {}", count, moment(oldest), moment(newest)),
         _ => format!("  {} of them", count),
     }];
     lines.extend(set.sample.iter().take(SAMPLE).map(|line| format!("    {line}")));

@@ -23,6 +23,7 @@ mod session;
 mod settings;
 #[cfg(test)]
 mod suggested;
+mod times;
 mod views;
 mod watch;
 

@@ -27,6 +27,7 @@ use crate::screen::frame::Frame;
 use crate::screen::full::Full;
 use crate::screen::sink::Sink;
 use crate::screen::terminal::{ColorChoice, Env, Stream, pager};
+use crate::times::Times;
 use crate::views::{Batch, Batches, ListView, View};
 
 /// Bytes gathered before they are written.
@@ -190,7 +191,8 @@ impl Screen {
     }
 
     fn look(&self, now: sen_core::time::Timestamp) -> Look {
-        Look { color: self.out.color, terminal: self.out.terminal, width: self.out.width, now }
+        let times = if self.out.terminal { Times::Short } else { Times::Rfc3339 };
+        Look { color: self.out.color, terminal: self.out.terminal, times, width: self.out.width, now }
     }
 
     /// Whether stderr is a terminal.

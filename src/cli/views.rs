@@ -4,6 +4,8 @@ use std::pin::Pin;
 
 use futures_util::Stream;
 use sen_core::error::{Error, Result};
+use sen_core::model::record::Age;
+use sen_core::model::subject::Subject;
 use sen_core::model::value::{Column, Row, Value};
 use sen_core::model::verdict::{Severity, Verdict};
 use sen_core::time::Timestamp;
@@ -109,12 +111,30 @@ pub struct Detail {
     pub blocks: Vec<Block>,
 }
 
+/// The answer in one line: `UNCERTAIN, last change 18m ago — lease payments:order-7731`.
+pub struct Headline {
+    /// The state.
+    pub state: &'static str,
+    /// How much attention it needs.
+    pub severity: Severity,
+    /// How old it is.
+    pub age: Age,
+    /// The database's clock.
+    pub now: Timestamp,
+    /// Of what.
+    pub subject: Subject,
+}
+
 /// A piece of a detail's layout for people.
 pub enum Block {
-    /// `label:   value` on one line. Spelled as the original `sen` did: `True`, `False`, `None`.
+    /// `label:   value` on one line.
     Field(&'static str, Value),
-    /// A verdict: state and summary, evidence lines, next commands.
+    /// The answer in one line: state, age, and of what.
+    Headline(Headline),
+    /// What a verdict rests on, and the commands to type next.
     Verdict(Verdict),
+    /// A remark for people at a terminal.
+    Hint(String),
     /// A heading with a blank line before it.
     Heading(String),
     /// A small table.

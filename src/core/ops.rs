@@ -6,6 +6,7 @@ pub mod follow;
 pub mod inspect;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub mod once;
+pub mod prefix;
 pub mod snapshot;
 pub mod summary;
 pub mod timeline;

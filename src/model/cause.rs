@@ -1,6 +1,8 @@
 //! Why something is as it is: causes, each marked proven or likely, and what they lead to. Pure.
 
+use crate::age::Age;
 use crate::subject::Subject;
+use crate::time::Timestamp;
 use crate::value::Value;
 use crate::verdict::{NextCommand, Severity};
 
@@ -209,6 +211,10 @@ pub struct Explanation {
     pub subject: Subject,
     /// Its state, as its verdict names it.
     pub state: &'static str,
+    /// How old it is.
+    pub age: Age,
+    /// The database's clock when it was read.
+    pub now: Timestamp,
     /// One sentence of its verdict.
     pub summary: String,
     /// How much attention it needs.

@@ -1,6 +1,7 @@
 //! The plain data that every system speaks, and the traits it implements: no driver, no terminal, no runtime.
 
 pub mod activity;
+pub mod age;
 pub mod batch;
 pub mod cause;
 pub mod diagnostics;

@@ -1,5 +1,6 @@
 //! One thing in depth: its facts, its verdict, its history, and what belongs to it.
 
+pub use crate::age::Age;
 use crate::cause::{Cause, Explanation, Related};
 use crate::subject::Subject;
 use crate::time::Timestamp;
@@ -13,10 +14,12 @@ pub struct Record {
     pub subject: Subject,
     /// The database's clock when it was read.
     pub now: Timestamp,
-    /// Its facts, in the order to be shown. The first `lead` of them come before the verdict.
+    /// Its facts: all of them, as data has them.
     pub fields: Vec<(&'static str, Value)>,
-    /// How many of `fields` stand before the verdict.
-    pub lead: usize,
+    /// The fields that matter first, in the order to be shown; the others are shown when all are asked for.
+    pub key_fields: &'static [&'static str],
+    /// How old it is.
+    pub age: Age,
     /// What they amount to.
     pub verdict: Verdict,
     /// Its newest events; `None` where this database keeps none.
@@ -33,19 +36,21 @@ impl Record {
             return Explanation { related, ..self.explained() };
         }
         causes.sort_by_key(|cause| std::cmp::Reverse((cause.severity, cause.certainty)));
+        let (age, now) = (self.age, self.now);
         let Verdict { state, severity, summary, next, .. } = self.verdict;
         if let Some(first) = causes.first_mut() {
             first.next.extend(next);
         }
-        Explanation { subject: self.subject, state, summary, severity, causes, related }
+        Explanation { subject: self.subject, state, age, now, summary, severity, causes, related }
     }
 
     /// Its verdict as an explanation: a cause where it needs attention.
     pub fn explained(self) -> Explanation {
+        let (age, now) = (self.age, self.now);
         let Verdict { state, severity, summary, next, .. } = self.verdict;
         let cause = Cause::likely("verdict", severity, summary.clone()).with_next(next);
         let causes = if severity >= Severity::Warning { vec![cause] } else { Vec::new() };
-        Explanation { subject: self.subject, state, summary, severity, causes, related: Vec::new() }
+        Explanation { subject: self.subject, state, age, now, summary, severity, causes, related: Vec::new() }
     }
 }
 

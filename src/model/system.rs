@@ -84,6 +84,16 @@ pub trait System: Any + Send + Sync {
     /// Keys or ids that exist and look like `id`, the most similar first. Indexed look-ups only, never a scan.
     async fn suggest(&self, id: &str) -> Result<Vec<String>>;
 
+    /// At most `limit` whole ids of `kind` that begin with `prefix`, in order: a range of an index, never a scan of everything.
+    /// Where it cannot be told cheaply which these are, none.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    async fn begin_with(&self, kind: Kind, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let _ = (kind, prefix, limit);
+        Ok(Vec::new())
+    }
+
     /// The newest `limit` events of one key, in time order (all of them when `None`).
     async fn history(&self, id: &str, limit: Option<u64>) -> Result<History>;
 

@@ -446,9 +446,9 @@ fn discards_are_refused_only_where_they_are_meant() {
 fn suggestions_are_of_the_kind_that_is_asked_for() {
     let demo = Demo::make();
     // The beginning of this saga's id reads as a number, and its column is of numeric affinity.
-    let saga = demo.sen(&["saga", "show", "00001e33"]).run().expect_code(4).stderr;
+    let saga = demo.sen(&["saga", "show", "00001e33-d001-4e4e-a000-1e33fadedcaf"]).run().expect_code(4).stderr;
     assert!(saga.contains("did you mean \"00001e33-"), "{saga}");
-    let execution = demo.sen(&["exec", "show", "7731"]).run().expect_code(4).stderr;
+    let execution = demo.sen(&["exec", "show", "77310000-c4a6-4000-8000-00000000000f"]).run().expect_code(4).stderr;
     assert!(
         execution.contains("77310000-c4a6-4000-8000-000000000000") && !execution.contains("000000000001"),
         "{execution}"

@@ -153,7 +153,7 @@ fn filters_select_and_an_empty_list_is_no_error() {
     let empty = demo.sen(&["list", "--namespace", "nope", "--fail-if-empty"]).run().expect_code(4);
     assert_eq!((empty.stdout.as_str(), empty.stderr.as_str()), ("", "no leases match\n"));
     let limited = demo.sen(&["list", "--limit", "2"]).run().expect_code(0);
-    assert!(limited.stderr.contains("more leases match"), "{}", limited.stderr);
+    assert!(limited.stderr.contains("the first 2 shown, more match"), "{}", limited.stderr);
     demo.sen(&["list", "--state", "asleep"]).run().expect_code(2);
     demo.sen(&["list", "--fields", "kye"]).run().expect_code(2);
 }

@@ -193,7 +193,7 @@ fn expected(table: &str, words: &str, letter: &str) -> Shown {
         "execution_progress" | "execution_counters" | "execution_state" => match () {
             () if all => Rest(&["sentinel", "saga"]),
             () if words == "inspect u:9" => Refused,
-            () if begins(&["exec show", "task show"]) => Rest(&["verdict:"]),
+            () if begins(&["exec show", "task show"]) => Rest(&["why:"]),
             () if by_id && words.contains(" u:") => Rest(&["u:1"]),
             () if by_id => Rest(&[]),
             () => Whole,

@@ -8,9 +8,11 @@ use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::plan::{Beyond, FollowUp, Plan};
 use sen_core::model::prepared::{Applying, Origin, PreparedAction};
 use sen_core::model::report::{Ending, Item, Outcome, Report};
+use sen_core::model::subject::Kind;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::NextCommand;
 use sen_core::ops::act::{self, Author};
+use sen_core::ops::prefix;
 use sen_core::permit::WritePermit;
 use sen_core::registry::{Access, Database};
 use sen_core::systems::sentinel::request::LeaseRequest;
@@ -65,6 +67,10 @@ pub struct ActionOptions {
     /// Whether the plan was read back, so that its operation may have been begun before
     #[arg(skip)]
     pub read_back: bool,
+
+    /// Whether an id was given by its beginning
+    #[arg(skip)]
+    pub by_prefix: bool,
 }
 
 impl ActionOptions {
@@ -91,6 +97,24 @@ impl ActionOptions {
     /// As [`Session::read_agents`] and [`Session::write_agents`].
     pub async fn agents(&self, session: &Session) -> Result<Database> {
         if self.only_plans() { session.read_agents().await } else { session.write_agents().await }
+    }
+
+    /// The ids with those that are the beginning of one made whole. Such an act asks, or needs `--yes`: what it is about was not
+    /// named in full.
+    ///
+    /// # Errors
+    /// As [`prefix::whole`]; `Usage` for what cannot be an id.
+    pub async fn whole_ids(
+        &mut self,
+        database: &Database,
+        only: Option<&str>,
+        kinds: &[Kind],
+        ids: Vec<String>,
+    ) -> Result<Vec<String>> {
+        let ids = ids.into_iter().map(crate::keys::checked_key).collect::<Result<Vec<_>>>()?;
+        let (ids, any) = prefix::whole(database, only, kinds, ids).await?;
+        self.by_prefix |= any;
+        Ok(ids)
     }
 
     fn origin(&self, session: &Session) -> Origin {
@@ -222,7 +246,7 @@ pub async fn execute<'a>(
 /// Asks where it must be asked. What changes nothing needs no consent.
 fn permitted(action: &dyn PreparedAction, options: &ActionOptions, session: &Session) -> Result<WritePermit> {
     let plan = action.plan();
-    let consent = consent::consent(session, action, options.yes || plan.targets() == 0)?;
+    let consent = consent::consent(session, action, options.yes || plan.targets() == 0, options.by_prefix)?;
     let author = Author { who: Some(session.operator()), why: options.reason.clone() };
     let permit = act::permit(plan, consent, author, session.interrupt.revocation())?;
     Ok(if options.read_back { permit.begun_before() } else { permit })

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use sen_core::error::{ErrorKind, Result};
 use sen_core::model::record::Record;
+use sen_core::model::subject::Kind;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::{Severity, Verdict};
 use sen_core::ops::inspect::{self, Lookup as Known};
 use sen_core::time::{Timestamp, humane};
 
+use crate::args::Facts;
 use crate::completion::live::{Completes, Live};
 use crate::exit::Exit;
 use crate::session::Session;
-use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
+use crate::views::{CommandOutput, Block, Detail, DetailsView, Headline, View};
 
 /// Show everything known of a key or id, with a verdict and the next command
 #[derive(Debug, clap::Args)]
@@ -47,6 +49,9 @@ pub struct Args {
     /// Turn the verdict into the exit code
     #[arg(long)]
     pub check: bool,
+
+    #[command(flatten)]
+    pub facts: Facts,
 }
 
 /// A JSON document with more bytes than this would push the verdict off the screen.
@@ -83,13 +88,12 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         };
         match known {
             Known::Record(all) => {
-                let alone = all.len() == 1;
                 for found in all {
                     now = found.now;
                     if args.check {
                         watch.see(&found.verdict);
                     }
-                    details.push(detail(found, single && alone));
+                    details.push(detail(found, args.facts.all_fields));
                 }
             }
             Known::Missing { key, similar } => errors.push(inspect::missing("key or id", &key, &similar)),
@@ -163,8 +167,26 @@ pub(super) fn worse(left: Exit, right: Exit) -> Exit {
     if rank(right) > rank(left) { right } else { left }
 }
 
-/// One thing in depth, for people and as data.
-pub fn detail(found: Record, single: bool) -> Detail {
+/// The fields to show, and how many more have a value: those that matter first, or all of them. Where the original `sen` had
+/// a line for it, a field without a value has one, too.
+fn facts(found: &Record, all: bool) -> (Vec<&(&'static str, Value)>, usize) {
+    let said = |value: &Value| match value {
+        Value::Null => false,
+        Value::List(items) => !items.is_empty(),
+        Value::Json(text) => !matches!(text.as_str(), "{}" | "[]" | "null"),
+        _ => true,
+    };
+    let lease = found.subject.kind == Kind::Lease;
+    let matters = |name: &&str| found.key_fields.contains(name);
+    let named = |name: &&str| found.fields.iter().find(|(known, _)| known == name);
+    let first = found.key_fields.iter().filter_map(named).filter(|(_, value)| lease || said(value));
+    let rest: Vec<_> =
+        found.fields.iter().filter(|(name, value)| !matters(name) && *value != Value::Null).collect();
+    if all { (first.chain(rest).collect(), 0) } else { (first.collect(), rest.len()) }
+}
+
+/// One thing in depth, for people and as data: with all its fields, or for people with those that matter first.
+pub fn detail(found: Record, all: bool) -> Detail {
     let mut map = vec![
         ("subject", Value::Text(found.subject.to_string())),
         ("system", Value::Name(found.subject.system)),
@@ -182,21 +204,27 @@ pub fn detail(found: Record, single: bool) -> Detail {
     map.extend(crate::sections::section_values(&found.sections));
     map.push(("observed_at", Value::Time(found.now)));
 
-    let mut blocks = Vec::new();
-    if !single {
-        blocks.push(Block::Heading(format!("{} — {}", found.subject.id, found.subject.described())));
-    }
-    let (lead, rest) = found.fields.split_at(found.lead.min(found.fields.len()));
+    let (fields, hidden) = facts(&found, all);
     let field = |(name, value): &(&'static str, Value)| Block::Field(name, value.clone());
-    blocks.extend(lead.iter().map(field));
-    // Long texts come last, so that the verdict is not above a traceback.
-    let (long, short): (Vec<_>, Vec<_>) =
-        rest.iter().filter(|(_, value)| *value != Value::Null).partition(|(_, value)| {
-            matches!(value, Value::Lines(_)) || matches!(value, Value::Json(text) if text.len() > LONG)
-        });
-    blocks.extend(short.into_iter().map(field));
+    // Long texts come last, so that nothing stands below a traceback.
+    let (long, short): (Vec<_>, Vec<_>) = fields.into_iter().partition(|(_, value)| {
+        matches!(value, Value::Lines(_)) || matches!(value, Value::Json(text) if text.len() > LONG)
+    });
     let long: Vec<Block> = long.into_iter().flat_map(|item| [Block::Note(String::new()), field(item)]).collect();
-    blocks.push(Block::Verdict(found.verdict));
+    let short: Vec<Block> = short.into_iter().map(field).collect();
+    let headline = Headline {
+        state: found.verdict.state,
+        severity: found.verdict.severity,
+        age: found.age,
+        now: found.now,
+        subject: found.subject,
+    };
+    let mut blocks = vec![Block::Headline(headline), Block::Verdict(found.verdict)];
+    blocks.extend(short);
+    if hidden > 0 {
+        let fields = if hidden == 1 { "field" } else { "fields" };
+        blocks.push(Block::Hint(format!("({hidden} more {fields}: --all-fields)")));
+    }
     if let Some(history) = found.history
         && !history.events.is_empty()
     {

@@ -1,12 +1,13 @@
 //! `sen list`: leases.
 
 use sen_core::error::Result;
+use sen_core::model::listing::Page;
 use sen_core::model::verdict::Severity;
 use sen_core::systems::sentinel::verdict::State;
 use sen_core::systems::sentinel::{LeaseFilter, LeaseOrder, LeaseState};
 
 use crate::args::{Changed, Paging, choice};
-use crate::commands::page::{self, Shown};
+use crate::commands::page::{self, AttentionFirst, Shown};
 use crate::completion::live::{Completes, Live};
 use crate::session::Session;
 use crate::views::CommandOutput;
@@ -15,7 +16,7 @@ use crate::views::CommandOutput;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  sen list                                    the 100 with the latest expiry
+  sen list                                    what needs attention, then the latest expiry: 100 in all
   sen list --uncertain --older-than 10m
   sen list -n payments --state stalled,uncertain
   sen list --limit 0 -o jsonl > leases.jsonl  everything, streamed in stored order")]
@@ -43,7 +44,7 @@ pub struct Args {
     #[command(flatten)]
     pub changed: Changed,
 
-    /// Order: expires, updated, token (newest or largest first) or key [default: expires; stored order with --limit 0]
+    /// Order: expires, updated, token (newest or largest first) or key [default: what needs attention first, then expires; stored order with --limit 0]
     #[arg(long, value_name = "ORDER", value_parser = choice::<LeaseOrder>())]
     pub sort: Option<LeaseOrder>,
 
@@ -70,6 +71,21 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         page: args.paging.page(args.sort, &["execution_result"], &session.globals)?,
     };
     let database = session.read().await?;
+    if filter.states.is_empty() && page::is_for_attention(&filter.page, session) {
+        let shown = AttentionFirst {
+            command: &["sen", "list"],
+            look: &["sen", "why"],
+            nouns: "leases",
+            tone: ("state", severity),
+            narrowed: LeaseFilter { page: Page::default(), ..filter.clone() } != LeaseFilter::default(),
+        };
+        let leases = database.leases()?;
+        let ask = async |which| {
+            let states = page::states_for(which, severity);
+            leases.list(&LeaseFilter { states, ..filter.clone() }).await
+        };
+        return page::attention_first(shown, &args.paging, ask).await;
+    }
     let listing = database.leases()?.list(&filter).await?;
     let shown = Shown { nouns: "leases", tone: Some(("state", severity)), pages: false };
     Ok(page::list(listing, database, &args.paging, shown))

@@ -1,11 +1,18 @@
-//! What lists of one system's things have in common: the note that more match, and the next page.
+//! What lists of one system's things have in common: what needs attention stands first, and a footer says what is there and what
+//! to type next.
 
-use futures_util::StreamExt as _;
-use sen_core::model::listing::{Listing, Part};
-use sen_core::model::value::Value;
+use std::collections::HashSet;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use sen_core::error::Result;
+use sen_core::model::listing::{Choice, Listing, Page, Part};
+use sen_core::model::value::{Column, Row, Value};
+use sen_core::model::verdict::{NextCommand, Severity};
 use sen_core::registry::Database;
 
 use crate::args::Paging;
+use crate::output::Format;
+use crate::session::Session;
 use crate::views::{Batch, CommandOutput, ListView, Tone, View};
 
 /// How a list is shown.
@@ -43,4 +50,275 @@ pub fn list(listing: Listing, database: Database, paging: &Paging, shown: Shown)
         empty: format!("no {nouns} match"),
         fail_if_empty: paging.fail_if_empty,
     }))
+}
+
+/// Whether what needs attention stands first: on a page for people in no order that was asked for. Scripts get the order in which
+/// `--after` goes on.
+pub fn is_for_attention<O>(page: &Page<O>, session: &Session) -> bool {
+    session.globals.output == Format::Table
+        && page.order.is_none()
+        && page.limit.is_some()
+        && page.after.is_none()
+        && !page.reverse
+}
+
+/// A list whose page begins with what needs attention.
+pub struct AttentionFirst {
+    /// The words that list its things: `sen exec list`.
+    pub command: &'static [&'static str],
+    /// The words that tell why one is as it is.
+    pub look: &'static [&'static str],
+    /// Its things: `executions`.
+    pub nouns: &'static str,
+    /// How severe the state in this column is.
+    pub tone: (&'static str, fn(&str) -> Severity),
+    /// Whether more than the state was chosen, so that [`Self::command`] alone lists something else.
+    pub narrowed: bool,
+}
+
+impl AttentionFirst {
+    /// The state of a row.
+    fn state(&self, columns: &[Column], row: &Row) -> String {
+        let at = columns.iter().position(|column| column.name == self.tone.0);
+        match at.and_then(|at| row.get(at)) {
+            Some(Value::Name(name)) => (*name).to_owned(),
+            Some(Value::Text(text)) => text.clone(),
+            _ => String::new(),
+        }
+    }
+}
+
+/// Which rows are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// What needs attention.
+    InNeed,
+    /// What is critical.
+    Critical,
+    /// Everything that matches.
+    All,
+}
+
+/// The states of which these rows are; none for all of them.
+pub fn states_for<S: Choice>(which: Which, severity: fn(&str) -> Severity) -> Vec<S> {
+    let least = match which {
+        Which::All => return Vec::new(),
+        Which::InNeed => Severity::Warning,
+        Which::Critical => Severity::Critical,
+    };
+    S::ALL.iter().copied().filter(|state| severity(state.name()) >= least).collect()
+}
+
+/// A page that begins with what needs attention, the gravest first and then the newest, from bounded questions: the page of what
+/// needs attention, of which there is little as a rule, and the page of everything. `ask` lists one of them.
+pub async fn attention_first(
+    shown: AttentionFirst,
+    paging: &Paging,
+    ask: impl AsyncFn(Which) -> Result<Listing>,
+) -> Result<CommandOutput> {
+    let limit = usize::try_from(paging.limit).unwrap_or(usize::MAX);
+    let urgent = Asked::of(ask(Which::InNeed).await?).await?;
+    let (columns, mut now) = (urgent.columns, urgent.now);
+    let severity = |row: &Row| (shown.tone.1)(&shown.state(columns, row));
+    let mut picked = Picked::default();
+    if urgent.more {
+        // Not all of it is on one page: what is critical must not be missing there.
+        picked.add(Asked::of(ask(Which::Critical).await?).await?.rows);
+    }
+    let mut rows = urgent.rows;
+    rows.sort_by_key(|row| std::cmp::Reverse(severity(row)));
+    picked.add(rows);
+    picked.rows.truncate(limit);
+    let mut more = urgent.more;
+    if !urgent.more {
+        let all = Asked::of(ask(Which::All).await?).await?;
+        now = now.max(all.now);
+        picked.add(all.rows);
+        more |= all.more || picked.rows.len() > limit;
+        picked.rows.truncate(limit);
+    }
+    Ok(page_of(shown, paging, Asked { columns, now, rows: picked.rows, more }))
+}
+
+/// The same of a listing that is in this order already.
+pub async fn in_order_of_attention(shown: AttentionFirst, paging: &Paging, listing: Listing) -> Result<CommandOutput> {
+    Ok(page_of(shown, paging, Asked::of(listing).await?))
+}
+
+fn page_of(shown: AttentionFirst, paging: &Paging, page: Asked) -> CommandOutput {
+    let note = footer(&shown, &page);
+    let Asked { columns, now, rows, .. } = page;
+    CommandOutput::new(View::List(ListView {
+        columns,
+        batches: Box::pin(stream::iter([Ok(Batch { rows, note })])),
+        now,
+        tone: Some(shown.tone),
+        empty: format!("no {} match", shown.nouns),
+        fail_if_empty: paging.fail_if_empty,
+    }))
+}
+
+/// A page that was read.
+struct Asked {
+    columns: &'static [Column],
+    now: sen_core::time::Timestamp,
+    rows: Vec<Row>,
+    more: bool,
+}
+
+impl Asked {
+    async fn of(listing: Listing) -> Result<Self> {
+        let Listing { columns, now, parts } = listing;
+        let parts: Vec<Part> = parts.try_collect().await?;
+        let more = parts.iter().any(|part| part.more);
+        Ok(Self { columns, now, rows: parts.into_iter().flat_map(|part| part.rows).collect(), more })
+    }
+}
+
+/// Rows, each once: they are told apart by their first column, the key or id.
+#[derive(Default)]
+struct Picked {
+    rows: Vec<Row>,
+    ids: HashSet<String>,
+}
+
+impl Picked {
+    fn add(&mut self, rows: Vec<Row>) {
+        for row in rows {
+            let fresh = match row.first() {
+                Some(Value::Text(id)) => self.ids.insert(id.clone()),
+                _ => true,
+            };
+            if fresh {
+                self.rows.push(row);
+            }
+        }
+    }
+}
+
+/// What is on the page, and what to type next. Counted are the rows that were read, which is known without another question;
+/// where there are more, that is said.
+fn footer(shown: &AttentionFirst, page: &Asked) -> Option<String> {
+    let AttentionFirst { command, look, nouns, narrowed, .. } = shown;
+    let Asked { columns, rows, more, .. } = page;
+    let length = rows.len();
+    let states: Vec<String> = rows.iter().map(|row| shown.state(columns, row)).collect();
+    let need = states.iter().take_while(|state| (shown.tone.1)(state) >= Severity::Warning).count();
+    let more_in_need = *more && need == length;
+    let Some(first) = rows.first().filter(|_| need > 0) else {
+        return more.then(|| format!("more {nouns} match; these are the first {length} (--limit 0 lists all)"));
+    };
+    let mut counts: Vec<(String, usize)> = Vec::new();
+    for name in &states[..need] {
+        match counts.iter_mut().find(|(known, _)| known == name) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((name.clone(), 1)),
+        }
+    }
+    let least = if more_in_need { "at least " } else { "" };
+    let mut parts: Vec<String> =
+        counts.iter().map(|(name, count)| format!("{least}{count} {}", name.replace('_', " "))).collect();
+    if length > need {
+        let others = if length - need == 1 { "other" } else { "others" };
+        parts.push(format!("{} {others}", length - need));
+    }
+    if *more {
+        parts.push(format!("the first {length} shown, more match (--limit 0 lists all)"));
+    }
+    let worst = &counts[0].0;
+    let next = match first.first() {
+        Some(Value::Text(id)) if !more => NextCommand::new(look, "").id(id).command,
+        _ if *narrowed => format!("add --state {worst}"),
+        _ => NextCommand::new(command, "").option("--state", worst).command,
+    };
+    Some(format!("{}; next: {next}", parts.join(" · ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sen_core::model::listing::one_part;
+    use sen_core::model::value::Show;
+    use sen_core::time::Timestamp;
+
+    const COLUMNS: &[Column] = &[
+        Column { name: "id", heading: "ID", show: Show::Whole },
+        Column { name: "state", heading: "STATE", show: Show::Whole },
+    ];
+
+    fn severity(state: &str) -> Severity {
+        match state {
+            "lost" => Severity::Critical,
+            "failed" => Severity::Warning,
+            _ => Severity::Ok,
+        }
+    }
+
+    /// The ids of the page of this limit over things in these states, newest first, and its footer.
+    fn page(states: &[&'static str], limit: u64) -> (Vec<String>, Option<String>) {
+        let shown = AttentionFirst {
+            command: &["sen", "exec", "list"],
+            look: &["sen", "why"],
+            nouns: "executions",
+            tone: ("state", severity),
+            narrowed: false,
+        };
+        let ask = async |which| {
+            let wanted = |state: &str| match which {
+                Which::InNeed => severity(state) >= Severity::Warning,
+                Which::Critical => severity(state) == Severity::Critical,
+                Which::All => true,
+            };
+            let matching: Vec<Row> = states
+                .iter()
+                .enumerate()
+                .filter(|(_, state)| wanted(state))
+                .map(|(at, state)| vec![Value::Text(format!("e{at}")), Value::Name(state)])
+                .collect();
+            let more = matching.len() as u64 > limit;
+            let rows = matching.into_iter().take(limit as usize).collect();
+            Ok(Listing { columns: COLUMNS, now: Timestamp::from_micros(0), parts: one_part(rows, more) })
+        };
+        let paging = Paging { reverse: false, limit, fail_if_empty: false };
+        futures_util::future::FutureExt::now_or_never(async {
+            let View::List(list) = attention_first(shown, &paging, ask).await.unwrap().view else { panic!("a list") };
+            let batches: Vec<Batch> = list.batches.try_collect().await.unwrap();
+            let ids = batches.iter().flat_map(|batch| &batch.rows).map(|row| match &row[0] {
+                Value::Text(id) => id.clone(),
+                _ => String::new(),
+            });
+            (ids.collect(), batches.iter().find_map(|batch| batch.note.clone()))
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn the_gravest_come_first_then_the_newest_and_nothing_twice() {
+        let (ids, note) = page(&["running", "failed", "done", "lost", "done"], 10);
+        assert_eq!(ids, ["e3", "e1", "e0", "e2", "e4"]);
+        assert_eq!(note.as_deref(), Some("1 lost · 1 failed · 3 others; next: sen why e3"));
+        let (ids, note) = page(&["running", "failed", "done", "lost", "done"], 3);
+        assert_eq!(ids, ["e3", "e1", "e0"]);
+        let text = "1 lost · 1 failed · 1 other · the first 3 shown, more match (--limit 0 lists all); next: sen exec list --state lost";
+        assert_eq!(note.as_deref(), Some(text));
+    }
+
+    #[test]
+    fn a_flood_of_warnings_hides_nothing_critical() {
+        let (ids, note) = page(&["failed", "failed", "failed", "failed", "lost", "done"], 3);
+        assert_eq!(ids, ["e4", "e0", "e1"]);
+        assert!(note.unwrap().starts_with("at least 1 lost · at least 2 failed · the first 3 shown, more match"));
+        // Everything in need fits exactly: that others match is still said.
+        let (ids, note) = page(&["failed", "done", "lost"], 2);
+        assert_eq!(ids, ["e2", "e0"]);
+        assert!(note.unwrap().contains("more match"));
+    }
+
+    #[test]
+    fn where_nothing_is_wrong_the_page_is_as_it_was() {
+        assert_eq!(page(&["done", "running"], 5), (vec!["e0".into(), "e1".into()], None));
+        let note = page(&["done", "running"], 1).1;
+        assert_eq!(note.as_deref(), Some("more executions match; these are the first 1 (--limit 0 lists all)"));
+        assert_eq!(page(&[], 5), (Vec::new(), None));
+    }
 }

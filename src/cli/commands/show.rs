@@ -3,11 +3,12 @@
 use sen_core::error::Result;
 use sen_core::model::subject::Kind;
 use sen_core::model::verdict::NextCommand;
-use sen_core::ops::inspect;
+use sen_core::ops::{inspect, prefix};
 use sen_core::system::System;
 use sen_core::time::Timestamp;
 
 use super::inspect::{Watch, detail};
+use crate::args::Facts;
 use crate::session::Session;
 use crate::views::{CommandOutput, DetailsView, View};
 
@@ -25,6 +26,8 @@ pub struct ShowRequest<'a> {
     pub events: u32,
     /// Whether the verdict becomes the exit code.
     pub check: bool,
+    /// How much of each.
+    pub facts: Facts,
 }
 
 /// Shows them.
@@ -36,7 +39,12 @@ pub async fn show(wanted: ShowRequest<'_>, session: &Session) -> Result<CommandO
     let mut watch = Watch::default();
     for id in wanted.ids {
         let id = crate::keys::checked_key(id.clone())?;
-        let found = system.show(wanted.kind, &id, wanted.events).await?;
+        let mut found = system.show(wanted.kind, &id, wanted.events).await?;
+        if found.is_empty()
+            && let Some(whole) = prefix::resolve(&database, Some(wanted.system), &[wanted.kind], &id).await?
+        {
+            found = system.show(wanted.kind, &whole, wanted.events).await?;
+        }
         if found.is_empty() && database.saw_all_of(single)? {
             errors.push(missing(&wanted, system, &id).await?);
         }
@@ -45,7 +53,7 @@ pub async fn show(wanted: ShowRequest<'_>, session: &Session) -> Result<CommandO
             if wanted.check {
                 watch.see(&one.verdict);
             }
-            details.push(detail(one, single));
+            details.push(detail(one, wanted.facts.all_fields));
         }
     }
     if single && let Some(error) = errors.pop() {
@@ -72,9 +80,5 @@ async fn missing(wanted: &ShowRequest<'_>, system: &dyn System, id: &str) -> Res
         }
     }
     let error = inspect::missing(wanted.kind.words(), id, &similar);
-    Ok(if similar.is_empty() {
-        error.with_hint(format!("ids are matched whole; `{}` shows them", wanted.list))
-    } else {
-        error
-    })
+    Ok(if similar.is_empty() { error.with_hint(format!("`{}` shows them", wanted.list)) } else { error })
 }

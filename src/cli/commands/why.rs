@@ -1,10 +1,10 @@
 //! `sen why`: the chain of causes behind a key or id, through every system.
 
 use sen_core::error::Result;
-use sen_core::model::cause::Cause;
+use sen_core::model::cause::{Cause, Explanation};
 use sen_core::model::value::Value;
 use sen_core::model::verdict::{NextCommand, Severity};
-use sen_core::ops::inspect;
+use sen_core::ops::{inspect, prefix};
 use sen_core::ops::why::{Chain, Link, why};
 use sen_core::time::Timestamp;
 
@@ -12,7 +12,7 @@ use super::inspect::stored_key;
 use crate::completion::live::{Completes, Live};
 use crate::exit::Exit;
 use crate::session::Session;
-use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
+use crate::views::{CommandOutput, Block, Detail, DetailsView, Headline, View};
 
 /// Tell why a key or id is as it is, across all systems, and what to type next
 ///
@@ -41,8 +41,14 @@ pub struct Args {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
-    let id = crate::keys::checked_key(stored_key(args.namespace.as_deref(), &args.id))?;
-    let chain = why(&database, &id).await?;
+    let mut id = crate::keys::checked_key(stored_key(args.namespace.as_deref(), &args.id))?;
+    let mut chain = why(&database, &id).await?;
+    if chain.links.is_empty()
+        && let Some(whole) = prefix::resolve(&database, None, prefix::ANY, &id).await?
+    {
+        chain = why(&database, &whole).await?;
+        id = whole;
+    }
     if chain.links.is_empty() {
         return Err(match inspect::inspect(&database, &id, 0).await? {
             inspect::Lookup::Missing { key, similar } => inspect::missing("key or id", &key, &similar),
@@ -75,11 +81,17 @@ fn data(id: &str, chain: &Chain, worst: Severity) -> Value {
 
 fn layout(chain: &Chain) -> Vec<Block> {
     let mut blocks = Vec::new();
+    let mut steps = chain.steps();
+    if steps.len() > 1 {
+        // Several steps are numbered: in this order they are safe.
+        for (at, step) in steps.iter_mut().enumerate() {
+            step.why = format!("{}. {}", at + 1, step.why);
+        }
+    }
     for link in &chain.links {
         let explained = &link.explanation;
-        let subject = &explained.subject;
-        let state = explained.state.replace('_', " ");
-        blocks.push(Block::Heading(format!("{} — {}, {state}", subject.id, subject.described())));
+        blocks.push(Block::Note(String::new()));
+        blocks.push(headline(explained));
         if let Some(hop) = &link.hop {
             let (relation, certainty) = (hop.relation.words(), hop.certainty.name());
             blocks.push(Block::Note(format!("  {relation}, of {} ({certainty})", hop.from.id)));
@@ -88,7 +100,12 @@ fn layout(chain: &Chain) -> Vec<Block> {
             blocks.push(Block::Note(format!("  nothing is wrong with it: {}", explained.summary)));
         }
         blocks.extend(explained.causes.iter().cloned().map(Block::Cause));
+        // What to do stands with what was asked about; what else hangs together is below.
+        if !steps.is_empty() {
+            blocks.push(Block::Next(std::mem::take(&mut steps)));
+        }
     }
+    blocks.remove(0);
     if chain.cut {
         blocks.push(Block::Note(String::new()));
         blocks.push(Block::Note("more related records exist (limit reached)".into()));
@@ -97,15 +114,15 @@ fn layout(chain: &Chain) -> Vec<Block> {
         blocks.push(Block::Note(String::new()));
         blocks.push(Block::Note("there was too much to search through for what names it".into()));
     }
-    let mut steps = chain.steps();
-    if steps.len() > 1 {
-        // Several steps are numbered: in this order they are safe.
-        for (at, step) in steps.iter_mut().enumerate() {
-            step.why = format!("{}. {}", at + 1, step.why);
-        }
-    }
-    if !steps.is_empty() {
-        blocks.push(Block::Next(steps));
-    }
     blocks
+}
+
+fn headline(explained: &Explanation) -> Block {
+    Block::Headline(Headline {
+        state: explained.state,
+        severity: explained.severity,
+        age: explained.age,
+        now: explained.now,
+        subject: explained.subject.clone(),
+    })
 }

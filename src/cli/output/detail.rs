@@ -1,6 +1,6 @@
-//! `-o table`, details: labels with their values in one column, verdict, evidence and the commands to type next.
-//! Scripts for the original `sen` read these lines: a label begins its line, and its value stays on it when stdout is not a
-//! terminal.
+//! `-o table`, details: the verdict and its age in one line, why, the commands to type next, then labels with their values in one
+//! column. Scripts for the original `sen` read eight of these ([`ORIGINAL`]): a label begins its line, and its value stays on it
+//! when stdout is not a terminal.
 
 use owo_colors::Style;
 use sen_core::model::value::{Row, Value};
@@ -12,8 +12,20 @@ use crate::output::fields::Picked;
 use crate::output::pretty::pretty;
 use crate::output::row::{Look, RowWriter as _};
 use crate::output::table::Table;
-use crate::output::text::{MARGIN, head, labelled, payload, shown, styled, tint, weight, wrap};
-use crate::views::{Block, Detail};
+use crate::output::text::{MARGIN, head, labelled, original, payload, relative, shown, styled, tint, weight, wrap};
+use crate::views::{Block, Detail, Headline};
+
+/// The labels of the original `sen inspect`, whose values stay spelled as it did: `True`, `False`, `None`, whole times.
+const ORIGINAL: [&str; 8] = [
+    "status",
+    "lease_alive",
+    "owner_id",
+    "fencing_token",
+    "lease_expires_at",
+    "lease_updated_at",
+    "hard_expires_at",
+    "execution_result",
+];
 
 /// Where values begin: behind the longest of the original's labels, `lease_expires_at:`, and a blank.
 const VALUES: usize = 18;
@@ -26,7 +38,7 @@ const PIPED: usize = 1 << 20;
 
 /// Appends details, a blank line between them.
 pub fn details(details: &[Detail], look: Look, reveal: bool, out: &mut Vec<u8>) {
-    let mut page = Page { look, reveal, out };
+    let mut page = Page { look, reveal, zone: look.times.zone(look.now), out };
     for (at, detail) in details.iter().enumerate() {
         if at > 0 {
             page.out.push(b'\n');
@@ -39,7 +51,7 @@ pub fn details(details: &[Detail], look: Look, reveal: bool, out: &mut Vec<u8>) 
 
 /// Appends `field: value` lines for `--fields`.
 pub fn picked(details: &[Picked<'_>], look: Look, reveal: bool, out: &mut Vec<u8>) {
-    let mut page = Page { look, reveal, out };
+    let mut page = Page { look, reveal, zone: None, out };
     for (at, detail) in details.iter().enumerate() {
         if at > 0 {
             page.out.push(b'\n');
@@ -53,6 +65,8 @@ pub fn picked(details: &[Picked<'_>], look: Look, reveal: bool, out: &mut Vec<u8
 struct Page<'a> {
     look: Look,
     reveal: bool,
+    /// The zone of the times, until it has been named.
+    zone: Option<String>,
     out: &'a mut Vec<u8>,
 }
 
@@ -60,7 +74,9 @@ impl Page<'_> {
     fn block(&mut self, block: &Block, first: bool) {
         match block {
             Block::Field(label, value) => self.field(label, value),
+            Block::Headline(headline) => self.headline(headline),
             Block::Verdict(verdict) => self.verdict(verdict),
+            Block::Hint(text) => self.hint(text),
             Block::Heading(text) => {
                 if !first {
                     self.out.push(b'\n');
@@ -129,12 +145,25 @@ impl Page<'_> {
             return;
         }
         let nested = matches!(value, Value::Json(_) | Value::Map(_) | Value::List(_));
-        let text = labelled(value, self.look.now, reveal);
+        let mut text = if ORIGINAL.contains(&label) {
+            original(value, self.look, reveal)
+        } else {
+            labelled(value, self.look, reveal)
+        };
+        if let Value::Time(moment) = value
+            && moment.is_finite()
+            && let Some(zone) = self.zone.take()
+            && let Some(at) = text.find(" (")
+        {
+            text.insert_str(at, &format!(" {zone}"));
+        }
         let room = self.look.width.unwrap_or(usize::MAX).saturating_sub(VALUES);
         if nested && self.look.terminal && width(&text) > room {
             self.payload(label, &payload(value, self.reveal), whole);
             return;
         }
+        // JSON names the unit, which people read beside the number.
+        let label = if matches!(value, Value::Millis(_)) { label.strip_suffix("_ms").unwrap_or(label) } else { label };
         self.label(label);
         self.out.extend_from_slice(head(&text, most).as_bytes());
         self.out.push(b'\n');
@@ -163,24 +192,37 @@ impl Page<'_> {
         }
     }
 
+    fn headline(&mut self, headline: &Headline) {
+        let state = clean(headline.state).to_uppercase().replace('_', " ");
+        let age = match headline.age.at.map(|at| relative(at, headline.now, false)) {
+            Some(age) if age == "now" => format!(", {} just now", headline.age.what),
+            Some(age) if !age.is_empty() => format!(", {} {age}", headline.age.what),
+            _ => String::new(),
+        };
+        let style = self.look.color.then(|| tint(headline.severity));
+        let subject = &headline.subject;
+        self.prose(&state, &format!("{age} — {} {}", subject.kind.words(), subject.id), style, 0);
+    }
+
     fn verdict(&mut self, verdict: &Verdict) {
-        self.label("verdict");
-        let state = clean(verdict.state).to_uppercase().replace('_', " ");
-        let style = self.look.color.then(|| tint(verdict.severity));
-        if verdict.summary.is_empty() {
-            styled(self.out, &state, style);
-            self.out.push(b'\n');
-        } else {
-            self.prose(&state, &format!(" — {}", verdict.summary), style, VALUES);
+        self.out.extend_from_slice(b"why:\n");
+        if !verdict.summary.is_empty() {
+            self.out.extend_from_slice(b"  ");
+            self.prose("", &verdict.summary, None, 2);
         }
-        if !verdict.evidence.is_empty() {
-            self.out.extend_from_slice(b"evidence:\n");
-            for line in &verdict.evidence {
-                self.out.extend_from_slice(b"  - ");
-                self.prose("", line, None, 4);
-            }
+        for line in &verdict.evidence {
+            self.out.extend_from_slice(b"  - ");
+            self.prose("", line, None, 4);
         }
         self.next(&verdict.next);
+        self.out.push(b'\n');
+    }
+
+    fn hint(&mut self, text: &str) {
+        if self.look.terminal {
+            styled(self.out, &clean(text), self.look.color.then(|| Style::new().dimmed()));
+            self.out.push(b'\n');
+        }
     }
 
     /// `lead` in its style and `text` behind it, wrapped with following lines moved to column `hang`, where the
@@ -246,6 +288,11 @@ impl Page<'_> {
     fn table(&mut self, columns: &'static [sen_core::model::value::Column], rows: &[Row]) {
         let every: Vec<usize> = (0..columns.len()).collect();
         let mut table = Table::new(columns, &every, false, None, self.look, self.reveal).indented(2);
+        if self.zone.is_none() {
+            table = table.without_zone();
+        } else if table.names_zone() {
+            self.zone = None;
+        }
         for row in rows {
             table.row(row, self.out);
         }

@@ -3,6 +3,8 @@
 use sen_core::model::value::Value;
 use sen_core::time::Timestamp;
 
+use crate::times::Times;
+
 /// What the formats need to know about where their bytes go.
 #[derive(Debug, Clone, Copy)]
 pub struct Look {
@@ -10,6 +12,8 @@ pub struct Look {
     pub color: bool,
     /// Whether it is a terminal, where every format but JSON (harmless as it is) must be filtered and long payloads are cut.
     pub terminal: bool,
+    /// How moments are written.
+    pub times: Times,
     /// Columns to fit into; `None`: no limit.
     pub width: Option<usize>,
     /// The database's clock, for relative times.

@@ -8,10 +8,11 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Width, presets};
 use owo_colors::Style;
 use sen_core::model::value::{Column, Show, Value};
 
-use crate::clean::{shorten, width};
+use crate::clean::{shorten, shorten_middle, width};
 use crate::mask;
 use crate::output::row::{Look, RowWriter};
 use crate::output::text::{self, styled, tint};
+use crate::times::Precision;
 use crate::views::Tone;
 
 /// Rows that are measured before the widths are fixed.
@@ -23,6 +24,8 @@ const HEAVY: usize = 1 << 22;
 /// What a shortened column gets where there is no terminal to fit into: a pipe has no edge, but a payload of a
 /// megabyte would push every other column out of sight.
 const PIPED: usize = 60;
+/// An id that is cut in its middle keeps at least this much: eight characters on both sides.
+const LEAST_ID: usize = 17;
 /// A squeezed column keeps at least this much, even if the line then is longer than the terminal.
 const LEAST: usize = 8;
 /// No line is padded beyond this for the sake of one long id; longer ones stick out.
@@ -51,7 +54,43 @@ struct Shown {
     whole: bool,
     /// Shown only if there is room.
     optional: bool,
+    heading: String,
     width: usize,
+    /// What its values are, as far as they have been seen.
+    kinds: Kinds,
+    /// Whether it got less room than it needs.
+    squeezed: bool,
+}
+
+impl Shown {
+    /// Whether it may be cut in its middle: a terminal has an edge, and `sen` takes the beginning of an id.
+    fn cuts_middle(&self, terminal: bool) -> bool {
+        terminal && self.whole && self.kinds == Kinds::Ids && self.column.show == Show::Whole
+    }
+}
+
+/// What a column holds. Nulls say nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kinds {
+    Nothing,
+    /// Set to the right.
+    Numbers,
+    /// Texts without blanks: keys and ids, which may be cut in their middle.
+    Ids,
+    Others,
+}
+
+impl Kinds {
+    fn see(self, value: &Value) -> Self {
+        let this = match value {
+            Value::Null => return self,
+            Value::Int(_) | Value::Big(_) | Value::Millis(_) => Self::Numbers,
+            Value::Json(text) if text.parse::<f64>().is_ok() => Self::Numbers,
+            Value::Text(text) if !text.contains(char::is_whitespace) => Self::Ids,
+            _ => Self::Others,
+        };
+        if self == Self::Nothing || self == this { this } else { Self::Others }
+    }
 }
 
 struct Cell {
@@ -79,8 +118,15 @@ impl Table {
                 column,
                 whole: matches!(column.show, Show::Whole | Show::Moment) || (asked && look.width.is_none()),
                 optional: column.show == Show::Wide && !asked,
-                width: width(column.heading),
+                heading: match look.times.zone(look.now).filter(|_| column.show == Show::Moment) {
+                    Some(zone) => format!("{} ({zone})", column.heading),
+                    None => column.heading.to_owned(),
+                },
+                width: 0,
+                kinds: Kinds::Nothing,
+                squeezed: false,
             })
+            .map(|shown| Shown { width: width(&shown.heading), ..shown })
             .collect();
         Self { shown, tone, look, reveal, held: Vec::new(), weight: 0, fixed: false, indent: 0 }
     }
@@ -89,6 +135,22 @@ impl Table {
     #[must_use]
     pub fn indented(mut self, indent: u16) -> Self {
         self.indent = indent;
+        self
+    }
+
+    /// Whether it names the zone of its times.
+    pub fn names_zone(&self) -> bool {
+        self.look.times.zone(self.look.now).is_some()
+            && self.shown.iter().any(|shown| shown.column.show == Show::Moment)
+    }
+
+    /// The same without the zone, which is named already.
+    #[must_use]
+    pub fn without_zone(mut self) -> Self {
+        for shown in &mut self.shown {
+            shown.heading = shown.column.heading.to_owned();
+            shown.width = width(&shown.heading);
+        }
         self
     }
 
@@ -102,7 +164,9 @@ impl Table {
                 let limit = if shown.whole { usize::MAX } else { self.look.width.unwrap_or(PIPED) };
                 let bytes = limit.saturating_mul(8);
                 let text = match value {
-                    Value::Time(moment) if shown.column.show == Show::Moment => moment.to_string(),
+                    Value::Time(moment) if shown.column.show == Show::Moment => {
+                        self.look.times.text(*moment, self.look.now, Precision::Millis)
+                    }
                     _ => text::cell(value, self.look.now, self.reveal || mask::exact(shown.column.name), bytes.max(64)),
                 };
                 let text = if shown.whole { text } else { shorten(&text, limit).into_owned() };
@@ -129,7 +193,7 @@ impl Table {
             }
         }
         let room = self.look.width.map_or(usize::MAX, |room| room.saturating_sub(self.indent.into()));
-        let keep = fit(&mut self.shown, room);
+        let keep = fit(&mut self.shown, room, self.look.terminal);
         for row in &mut self.held {
             let mut keep = keep.iter();
             row.retain(|_| keep.next().is_none_or(|keep| *keep));
@@ -137,7 +201,7 @@ impl Table {
         let style = self.look.color.then(|| Style::new().bold());
         let heading = |shown: &mut Shown| {
             shown.width = shown.width.min(MOST);
-            let text = shown.column.heading.to_owned();
+            let text = shown.heading.clone();
             Cell { width: width(&text), text, style }
         };
         self.shown.iter_mut().map(heading).collect()
@@ -151,6 +215,9 @@ impl Table {
         let mut heads = (!self.fixed).then(|| self.fix());
         let mut rows = std::mem::take(&mut self.held);
         self.weight = 0;
+        for row in heads.iter_mut().chain(&mut rows) {
+            self.align(row);
+        }
         if let Some(heads) = &mut heads {
             table.set_header(self.stand_in(heads));
         }
@@ -167,11 +234,22 @@ impl Table {
         }
     }
 
+    /// Numbers and their heading at the right of their column.
+    fn align(&self, row: &mut [Cell]) {
+        let numbers = self.shown.iter().zip(row).filter(|(shown, _)| shown.kinds == Kinds::Numbers);
+        for (shown, cell) in numbers {
+            let pad = shown.width.saturating_sub(cell.width);
+            cell.text.insert_str(0, &" ".repeat(pad));
+            cell.width += pad;
+        }
+    }
+
     /// The cells for comfy-table, none wider than its column. Of those with a stand-in the text stays in `row`.
     fn stand_in(&self, row: &mut [Cell]) -> Vec<comfy_table::Cell> {
         let fill = |(shown, cell): (&Shown, &mut Cell)| {
-            if !shown.whole && cell.width > shown.width {
-                cell.text = shorten(&cell.text, shown.width).into_owned();
+            if (!shown.whole || shown.squeezed) && cell.width > shown.width {
+                let cut = if shown.whole { shorten_middle } else { shorten };
+                cell.text = cut(&cell.text, shown.width).into_owned();
                 cell.width = width(&cell.text);
             }
             let colored = cell.style.is_some() && cell.width > 0;
@@ -206,7 +284,7 @@ impl Table {
 
 /// Drops optional columns there is no room for, then squeezes the ones that may be cut, the widest first.
 /// Returns which ones are kept.
-fn fit(shown: &mut Vec<Shown>, room: usize) -> Vec<bool> {
+fn fit(shown: &mut Vec<Shown>, room: usize, terminal: bool) -> Vec<bool> {
     let gap = usize::from(GAP);
     let needed = |shown: &[Shown], keep: &[bool]| -> usize {
         shown
@@ -228,11 +306,13 @@ fn fit(shown: &mut Vec<Shown>, room: usize) -> Vec<bool> {
     let mut kept = keep.iter();
     shown.retain(|_| kept.next().is_none_or(|keep| *keep));
     while excess > 0 {
-        let least = |shown: &Shown| LEAST.max(width(shown.column.heading));
+        let least = |shown: &Shown| if shown.whole { LEAST_ID } else { LEAST }.max(width(&shown.heading));
+        let cut = |shown: &Shown| !shown.whole || shown.cuts_middle(terminal);
         let widest =
-            shown.iter_mut().filter(|shown| !shown.whole && shown.width > least(shown)).max_by_key(|shown| shown.width);
+            shown.iter_mut().filter(|shown| cut(shown) && shown.width > least(shown)).max_by_key(|shown| shown.width);
         let Some(widest) = widest else { break };
         widest.width -= 1;
+        widest.squeezed = true;
         excess -= 1;
     }
     keep
@@ -240,6 +320,11 @@ fn fit(shown: &mut Vec<Shown>, room: usize) -> Vec<bool> {
 
 impl RowWriter for Table {
     fn row(&mut self, row: &[Value], out: &mut Vec<u8>) {
+        if !self.fixed {
+            for shown in &mut self.shown {
+                shown.kinds = shown.kinds.see(row.get(shown.position).unwrap_or(&Value::Null));
+            }
+        }
         let cells = self.cells(row);
         self.weight += cells.iter().map(|cell| cell.text.len()).sum::<usize>();
         self.held.push(cells);

@@ -1,13 +1,16 @@
 //! Every format with the same hostile values, and the layout of tables and details.
 
 use proptest::prelude::*;
+use sen_core::model::record::Age;
+use sen_core::model::subject::{Kind, Subject};
 use sen_core::model::value::{Column, Row, Show, Value};
 use sen_core::model::verdict::{NextCommand, Severity, Verdict};
 use sen_core::time::Timestamp;
 
 use super::*;
 use crate::clean::{hidden, width};
-use crate::views::{Block, Detail};
+use crate::times::Times;
+use crate::views::{Block, Detail, Headline};
 
 const NOW: Timestamp = Timestamp::from_micros(1_795_205_760_000_000);
 const COLUMNS: &[Column] = &[
@@ -24,7 +27,8 @@ fn severity(state: &str) -> Severity {
 }
 
 fn look(width: Option<usize>) -> Look {
-    Look { color: false, terminal: width.is_some(), width, now: NOW }
+    let times = if width.is_some() { Times::Short } else { Times::Rfc3339 };
+    Look { color: false, terminal: width.is_some(), times, width, now: NOW }
 }
 
 fn options(format: Format, fields: &[&str]) -> Options {
@@ -93,7 +97,7 @@ fn tables_fit_the_terminal() {
         assert!(starts.iter().all(|start| *start == starts[0]), "columns are not aligned at {room}:\n{text}");
     }
     let asked = list(&rows, look(Some(80)), &options(Format::Table, &["token", "key"]));
-    assert!(asked.starts_with("TOKEN  KEY\n7      payment-order-789\n"), "{asked}");
+    assert!(asked.starts_with("TOKEN  KEY\n    7  payment-order-789\n"), "{asked}");
 }
 
 #[test]
@@ -132,13 +136,25 @@ fn detail() -> DetailsView {
         ("verdict", Value::Map(vec![("state", Value::Name("uncertain"))])),
     ]);
     let payload = format!("{{\"password\":\"x\",\"items\":[{}1]}}", "1.10,".repeat(100));
+    let headline = Headline {
+        state: "partly_done",
+        severity: Severity::Critical,
+        age: Age::of("last change", Some(Timestamp::from_micros(NOW.as_micros() - 200_000_000))),
+        now: NOW,
+        subject: Subject::new("sentinel", Kind::Lease, "order 1"),
+    };
     let blocks = vec![
+        Block::Headline(headline),
+        Block::Verdict(verdict),
         Block::Field("status", Value::Name("executing")),
         Block::Field("lease_alive", Value::Bool(false)),
         Block::Field("owner_id", Value::Null),
         Block::Field("lease_expires_at", Value::Time(NOW)),
+        Block::Field("took", Value::Millis(26_000)),
+        Block::Field("ended", Value::Time(NOW)),
+        Block::Field("complete", Value::Bool(true)),
         Block::Field("execution_result", Value::Json(payload)),
-        Block::Verdict(verdict),
+        Block::Hint("(2 more fields: --all-fields)".into()),
         Block::Heading("steps".into()),
         Block::Table(COLUMNS, vec![row("a", "w")]),
         Block::Note("fine".into()),
@@ -178,23 +194,31 @@ fn no_cell_is_altered() {
 #[test]
 fn details_for_people() {
     let text = details_text(look(Some(60)), &options(Format::Table, &[]));
-    let start = "status:           executing\nlease_alive:      False\nowner_id:         None\n\
-        lease_expires_at: 2026-11-20T20:16:00.000000Z (now)\nexecution_result:\n  {\n    \"password\": \"***\",\n    \"items\": [\n      1.10,\n";
+    let start = "PARTLY DONE, last change 3m ago — lease order 1\n\
+        why:\n  the owner vanished while executing, and whether the side\n  effect happened cannot be known from here\n\
+        \x20 - lease expired 3m ago\n  - no result\\u{1b}[2J\n\
+        next:\n  sen reconcile 'order 1'   # take over\n  sen history x\n\n\
+        status:           executing\nlease_alive:      False\nowner_id:         None\n\
+        lease_expires_at: 20:16:00 UTC (now)\ntook:             26s\nended:            20:16:00 (now)\n\
+        complete:         yes\nexecution_result:\n  {\n    \"password\": \"***\",\n    \"items\": [\n      1.10,\n";
     assert!(text.starts_with(start), "{text}");
     let rest = "  … (530 bytes in all; -o json shows everything)\n\
-        verdict:          UNCERTAIN — the owner vanished while\n                  executing, and whether the side effect\n                  happened cannot be known from here\n\
-        evidence:\n  - lease expired 3m ago\n  - no result\\u{1b}[2J\n\
-        next:\n  sen reconcile 'order 1'   # take over\n  sen history x\n\nsteps\n  KEY  STATE";
+        (2 more fields: --all-fields)\n\nsteps\n  KEY  STATE";
     assert!(text.contains(rest), "{text}");
     let piped = details_text(look(None), &options(Format::Table, &[]));
     assert!(
         piped.lines().any(|line| line.starts_with("execution_result: {\"password\":\"***\"") && line.ends_with("1]}")),
         "{piped}"
     );
-    assert!(
-        piped.lines().any(|line| line.starts_with("verdict:          UNCERTAIN — ") && line.ends_with("from here")),
-        "{piped}"
-    );
+    // What the original has is spelled as it did, also the times; what only sen has is not.
+    for line in [
+        "lease_expires_at: 2026-11-20T20:16:00.000000Z (now)",
+        "ended:            2026-11-20T20:16:00Z (now)",
+        "owner_id:         None",
+    ] {
+        assert!(piped.lines().any(|shown| shown == line), "{line}: {piped}");
+    }
+    assert!(!piped.contains("more fields"), "{piped}");
     let narrow = details_text(look(Some(30)), &options(Format::Table, &[]));
     assert!(narrow.contains("  # take over\n  sen reconcile 'order 1'\n"), "{narrow}");
 }
@@ -316,4 +340,44 @@ fn people_are_shown_the_beginning_of_a_large_value_and_no_more_is_masked() {
     crate::mask::LOOKED.set(0);
     assert!(crate::mask::message(&large).len() <= 64 << 10);
     assert!(crate::mask::LOOKED.get() <= 64 << 10);
+}
+
+const THINGS: &[Column] = &[
+    Column { name: "id", heading: "ID", show: Show::Whole },
+    Column { name: "count", heading: "COUNT", show: Show::Whole },
+    Column { name: "error", heading: "ERROR", show: Show::Short },
+    Column { name: "at", heading: "TIME", show: Show::Moment },
+];
+
+fn things(look: Look) -> String {
+    let row = |at: i64| {
+        let id = Value::Text(format!("77420000-c4a6-4000-8000-{at:012}"));
+        vec![id, Value::Int(at), Value::Text("card declined: do_not_honor".into()), Value::Time(NOW)]
+    };
+    let mut writer = rows(THINGS, None, look, &options(Format::Table, &[])).unwrap();
+    let mut out = Vec::new();
+    for at in [1, 1000] {
+        writer.row(&row(at), &mut out);
+    }
+    writer.finish(&mut out);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn numbers_stand_at_the_right_and_ids_are_cut_in_the_middle_where_a_terminal_is_narrow() {
+    assert_eq!(
+        things(look(Some(100))),
+        "ID                                    COUNT  ERROR                        TIME (UTC)\n\
+         77420000-c4a6-4000-8000-000000000001      1  card declined: do_not_honor  20:16:00.000\n\
+         77420000-c4a6-4000-8000-000000001000   1000  card declined: do_not_honor  20:16:00.000\n"
+    );
+    let narrow = things(look(Some(64)));
+    assert!(narrow.lines().all(|line| width(line) <= 64), "{narrow}");
+    assert!(narrow.contains("\n77420000-c…0000000001  ") && narrow.contains("\n77420000-c…0000001000  "), "{narrow}");
+    // A pipe has no edge, and scripts need whole ids.
+    let piped = things(Look { width: Some(64), ..look(None) });
+    assert!(
+        piped.contains("77420000-c4a6-4000-8000-000000001000") && piped.contains("2026-11-20T20:16:00.000Z"),
+        "{piped}"
+    );
 }

@@ -10,6 +10,8 @@ use sen_core::time::{Timestamp, humane};
 use crate::clean::clean;
 use crate::mask;
 use crate::output::encode;
+use crate::output::row::Look;
+use crate::times::{Precision, Times};
 
 /// The colour of a severity.
 pub fn tint(severity: Severity) -> Style {
@@ -121,18 +123,31 @@ fn trimmed(value: &Value, left: &mut usize) -> Value {
     }
 }
 
-/// A value behind a label: spelled as the original `sen` did (`True`, `False`, `None`), times absolute and relative.
-pub fn labelled(value: &Value, now: Timestamp, reveal: bool) -> String {
+/// A value behind a label of the original `sen`, spelled as it did: `True`, `False`, `None`, whole times where a script reads it.
+pub fn original(value: &Value, look: Look, reveal: bool) -> String {
     match value {
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),
         Value::Bool(false) => "False".to_owned(),
-        Value::Time(moment) if moment.is_finite() && now.is_finite() => {
-            format!("{moment} ({})", relative(*moment, now, true))
+        Value::Time(moment) if moment.is_finite() && look.now.is_finite() && look.times == Times::Rfc3339 => {
+            format!("{moment} ({})", relative(*moment, look.now, true))
         }
-        Value::Millis(millis) => format!("{millis} ({})", plain(value)),
+        _ => labelled(value, look, reveal),
+    }
+}
+
+/// A value behind a label: times absolute and relative.
+pub fn labelled(value: &Value, look: Look, reveal: bool) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Time(moment) if moment.is_finite() && look.now.is_finite() => {
+            let text = look.times.text(*moment, look.now, Precision::Seconds);
+            format!("{text} ({})", relative(*moment, look.now, true))
+        }
         Value::List(items) if items.iter().all(|item| !nested(item)) => {
-            items.iter().map(|item| labelled(item, now, reveal)).collect::<Vec<_>>().join(", ")
+            items.iter().map(|item| labelled(item, look, reveal)).collect::<Vec<_>>().join(", ")
         }
         Value::Json(_) | Value::List(_) | Value::Map(_) => payload(value, reveal),
         Value::Text(text) | Value::Lines(text) if !reveal => clean(&mask::text(text)).into_owned(),
@@ -206,6 +221,17 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_micros(1_795_205_760_000_000);
 
+    const PIPED: Look = Look { color: false, terminal: false, times: Times::Rfc3339, width: None, now: NOW };
+
+    #[test]
+    fn only_the_originals_labels_are_spelled_as_it_did() {
+        let both = |value: Value| (labelled(&value, PIPED, false), original(&value, PIPED, false));
+        assert_eq!(both(Value::Null), ("-".into(), "None".into()));
+        assert_eq!(both(Value::Bool(true)), ("yes".into(), "True".into()));
+        assert_eq!(both(Value::Millis(26_000)), ("26s".into(), "26s".into()));
+        assert_eq!(original(&Value::Time(NOW), PIPED, false), "2026-11-20T20:16:00.000000Z (now)");
+    }
+
     #[test]
     fn times() {
         let at = |seconds: i64| Timestamp::from_micros(NOW.as_micros() + seconds * 1_000_000);
@@ -213,8 +239,8 @@ mod tests {
         assert_eq!(relative(at(-200), NOW, true), "3m 20s ago");
         assert_eq!(relative(at(12), NOW, false), "in 12s");
         assert_eq!(relative(at(0), NOW, false), "now");
-        assert_eq!(labelled(&Value::Time(at(-1)), NOW, false), "2026-11-20T20:15:59.000000Z (1s ago)");
-        assert_eq!(labelled(&Value::Time(Timestamp::INFINITY), NOW, false), "infinity");
+        assert_eq!(labelled(&Value::Time(at(-1)), PIPED, false), "2026-11-20T20:15:59Z (1s ago)");
+        assert_eq!(labelled(&Value::Time(Timestamp::INFINITY), PIPED, false), "infinity");
         assert_eq!(cell(&Value::Time(Timestamp::INFINITY), NOW, false, 100), "infinity");
     }
 
@@ -237,6 +263,6 @@ mod tests {
     fn nested_values_are_clean_and_masked() {
         let value = Value::Json("{\"token\":\"x\",\"a\":\"\u{1b}\"}".replace('\u{1b}', "\u{202e}"));
         assert_eq!(cell(&value, NOW, false, 1000), r#"{"token":"***","a":"\u202e"}"#);
-        assert_eq!(labelled(&Value::List(vec![Value::Text("a\n".into()), Value::Int(1)]), NOW, false), r"a\n, 1");
+        assert_eq!(labelled(&Value::List(vec![Value::Text("a\n".into()), Value::Int(1)]), PIPED, false), r"a\n, 1");
     }
 }

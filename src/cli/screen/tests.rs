@@ -38,7 +38,8 @@ impl io::Write for Pipe {
 }
 
 fn run(batches: Batches, format: Format, pipe: &Pipe) -> (Result<(), Stop>, Poured) {
-    let look = Look { color: false, terminal: false, width: None, now: Timestamp::from_micros(0) };
+    let look =
+        Look { color: false, terminal: false, times: Times::Rfc3339, width: None, now: Timestamp::from_micros(0) };
     let mut writer = output::rows(COLUMNS, None, look, &Options { format, ..Options::default() }).unwrap();
     let mut sink = Sink::new(Box::new(pipe.clone()), None);
     let mut poured = Poured::default();
@@ -90,7 +91,7 @@ fn a_pause_makes_rows_visible() {
     let (shown, _) = run(Box::pin(stream::iter([rows(0..1)]).chain(later)), Format::Table, &open);
     assert!(shown.is_ok());
     // The wide key did not widen its column: the rows before it were out by then.
-    assert_eq!(*open.written.lock().unwrap(), b"KEY  STATE\n0    free\n100000  free\n");
+    assert_eq!(*open.written.lock().unwrap(), b"KEY  STATE\n  0  free\n100000  free\n");
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn a_failing_producer_leaves_the_rows_before_it_and_an_open_array() {
     assert_eq!(*open.written.lock().unwrap(), b"[\n {\"key\":0,\"note\":null,\"state\":\"free\"}\n");
     let open = pipe(usize::MAX, io::ErrorKind::Other);
     drop(run(Box::pin(stream::iter([rows(0..1), failure()])), Format::Table, &open));
-    assert_eq!(*open.written.lock().unwrap(), b"KEY  STATE\n0    free\n");
+    assert_eq!(*open.written.lock().unwrap(), b"KEY  STATE\n  0  free\n");
 }
 
 #[test]

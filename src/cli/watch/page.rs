@@ -10,6 +10,7 @@ use sen_core::time::Timestamp;
 
 use crate::output::row::Look;
 use crate::output::{self, Options};
+use crate::times::Times;
 use crate::views::{Block, CommandOutput, DetailsView, ListView, Tone, View};
 
 /// So many rows of a list are read; the command in the footer lists all.
@@ -231,7 +232,7 @@ impl Page {
 }
 
 fn look(columns: usize, now: Timestamp) -> Look {
-    Look { color: false, terminal: true, width: Some(columns.saturating_sub(6).max(20)), now }
+    Look { color: false, terminal: true, times: Times::Short, width: Some(columns.saturating_sub(6).max(20)), now }
 }
 
 impl Sheet {

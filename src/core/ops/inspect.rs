@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 
+use crate::ops::prefix;
 use crate::registry::Database;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::record::Record;
@@ -20,7 +21,7 @@ pub enum Lookup {
     },
 }
 
-/// Looks `key` up in every system, with its newest `events` events.
+/// Looks `key` up in every system, with its newest `events` events; where nothing has it, what it is the only beginning of.
 ///
 /// # Errors
 /// What the store reports; `NoSystem` when the database holds none of the systems; `Denied` when it was not found and not
@@ -50,6 +51,9 @@ pub async fn inspect(database: &Database, key: &str, events: u32) -> Result<Look
     if let (true, Some(error)) = (present.is_empty(), absent) {
         return Err(error);
     }
+    if let Some(whole) = prefix::resolve(database, None, prefix::ANY, key).await? {
+        return Box::pin(inspect(database, &whole, events)).await;
+    }
     let mut similar = Vec::new();
     for near in database.together(join_all(present.into_iter().map(|system| system.suggest(key)))).await {
         similar.extend(near?);
@@ -78,6 +82,6 @@ pub fn missing(noun: &str, key: &str, similar: &[String]) -> Error {
             let others: Vec<String> = others.iter().map(|key| named(key).to_string()).collect();
             error.with_hint(format!("also similar: {}", others.join(", ")))
         }
-        _ => error.with_hint("ids are matched whole"),
+        _ => error.with_hint("give the whole key, or at least 4 characters of the beginning of an id"),
     }
 }

@@ -197,6 +197,8 @@ mod tests {
         let explanation = |causes| Explanation {
             subject: Subject::new("s", Kind::Lease, "i"),
             state: "x",
+            age: sen_model::record::Age::of("last change", None),
+            now: sen_model::time::Timestamp::NEG_INFINITY,
             summary: String::new(),
             severity: Severity::Warning,
             causes,

@@ -121,6 +121,28 @@ impl Zone {
         Self { name: "UTC".into(), kind: Kind::Fixed(0) }
     }
 
+    /// The zone of this machine: `TZ`, else what the system is set to, else UTC.
+    pub fn here() -> Self {
+        match TimeZone::try_system() {
+            Ok(zone) => Self { name: zone.iana_name().unwrap_or("local").to_owned(), kind: Kind::Place(zone) },
+            Err(_) => Self::utc(),
+        }
+    }
+
+    /// What people there call it at `moment`: `CET`, or the offset where it has no letters for it.
+    pub fn abbreviation(&self, moment: Timestamp) -> String {
+        if let (Kind::Place(zone), Ok(moment)) = (&self.kind, jiff::Timestamp::from_microsecond(moment.as_micros())) {
+            let info = zone.to_offset_info(moment);
+            if info.abbreviation().starts_with(|c: char| c.is_ascii_alphabetic()) {
+                return info.abbreviation().to_owned();
+            }
+        }
+        match self.ahead_at(moment) {
+            0 => "UTC".to_owned(),
+            ahead => format!("UTC{}", offset_name(ahead)),
+        }
+    }
+
     /// Reads `UTC`, an offset (`+02:00`, `-0530`, `+9`) or the name of a place (`Europe/Berlin`).
     ///
     /// # Errors

@@ -177,6 +177,15 @@ impl System for Node {
         Ok(found)
     }
 
+    async fn begin_with(&self, kind: Kind, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        if kind != Kind::AgentTask {
+            return Ok(Vec::new());
+        }
+        let (ids, all) = self.store.ids(prefix, limit).await?;
+        // One that was found is the only one where everything was looked at.
+        Ok(if all || ids.len() > 1 { ids } else { Vec::new() })
+    }
+
     async fn history(&self, id: &str, limit: Option<u64>) -> Result<History> {
         Ok(view::history(self.store.events(Some(id).filter(|id| !id.is_empty()), limit).await?))
     }
@@ -235,7 +244,7 @@ impl System for Node {
 
     async fn complete(&self, kind: Live, prefix: &str, limit: u32) -> Result<Vec<String>> {
         match kind {
-            Live::AgentTask | Live::Any => self.store.ids(prefix, limit).await,
+            Live::AgentTask | Live::Any => Ok(self.store.ids(prefix, limit).await?.0),
             Live::Worker => self.worker_names().await,
             _ => Ok(Vec::new()),
         }

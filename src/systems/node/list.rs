@@ -56,6 +56,8 @@ choices! {
 choices! {
     /// By what tasks are sorted: a number of each, the largest first.
     pub enum TaskOrder {
+        /// How much attention it needs, then when it was submitted.
+        Attention = "attention",
         /// When it was submitted.
         Created = "created",
         /// When it last changed.
@@ -70,9 +72,14 @@ choices! {
 }
 
 impl TaskOrder {
-    fn rank(self, task: &Task) -> i64 {
+    fn rank(self, task: &Task, now: Timestamp) -> i64 {
         let time = |moment: Option<Timestamp>| moment.map_or(i64::MIN, Timestamp::as_micros);
         match self {
+            // Moments stay below the bits of the severity for longer than anybody counts.
+            Self::Attention => {
+                let created = task.created_at.map_or(0, Timestamp::as_micros).clamp(0, (1 << 60) - 1);
+                ((state(task, now).severity() as i64) << 60) | created
+            }
             Self::Created => time(task.created_at),
             Self::Updated => time(task.updated_at),
             Self::Lease => time(task.lease_expires),
@@ -241,7 +248,7 @@ impl Node {
             let wanted = Matcher::new(filter, *first.get_or_insert(part.now));
             for task in part.tasks.into_iter().filter(|task| wanted.has(task, part.now)) {
                 matched += 1;
-                let rank = order.rank(&task);
+                let rank = order.rank(&task, part.now);
                 let rank = if filter.page.reverse { rank.checked_neg().unwrap_or(i64::MAX) } else { rank };
                 best.push(Reverse(Ranked { rank, task }));
                 if best.len() > limit {

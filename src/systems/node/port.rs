@@ -232,8 +232,8 @@ pub trait TaskStore: Send + Sync {
     /// What this user may not do, learnt by trying what changes nothing.
     async fn lacking(&self) -> Result<Lacking>;
 
-    /// Some ids of tasks that begin so, as far as they are found at a glance.
-    async fn ids(&self, prefix: &str, limit: u32) -> Result<Vec<String>>;
+    /// Some ids of tasks that begin so, as far as they are found at a glance, and whether these are all.
+    async fn ids(&self, prefix: &str, limit: u32) -> Result<(Vec<String>, bool)>;
 
     /// Whether a key of this system is found at a glance.
     async fn snapshot(&self) -> Result<bool>;

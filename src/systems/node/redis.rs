@@ -158,17 +158,18 @@ impl TaskStore for RedisTasks {
         Ok(lacking)
     }
 
-    async fn ids(&self, prefix: &str, limit: u32) -> Result<Vec<String>> {
+    async fn ids(&self, prefix: &str, limit: u32) -> Result<(Vec<String>, bool)> {
         let pattern = format!("task:{}*:meta", literal(prefix));
         let mut cursor = b"0".to_vec();
-        let mut out = Vec::new();
+        let (mut out, mut all) = (Vec::new(), false);
         // There is no index: so far and no further, for a shell is waiting.
         for _ in 0..10 {
             let words: [&[u8]; 6] = [b"SCAN", &cursor, b"MATCH", pattern.as_bytes(), b"COUNT", LOOK_AT];
             let (next, keys) = scan::page(self.redis.call(&words).await?)?;
             let texts = keys.into_iter().filter_map(|key| String::from_utf8(key).ok());
             out.extend(texts.filter_map(|key| between(&key, "task:", ":meta").map(str::to_owned)));
-            if next == b"0" || out.len() >= limit as usize {
+            all = next == b"0";
+            if all || out.len() >= limit as usize {
                 break;
             }
             cursor = next;
@@ -176,7 +177,7 @@ impl TaskStore for RedisTasks {
         out.sort();
         out.dedup();
         out.truncate(limit as usize);
-        Ok(out)
+        Ok((out, all))
     }
 
     async fn snapshot(&self) -> Result<bool> {

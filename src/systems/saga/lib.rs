@@ -61,6 +61,13 @@ use sen_model::timeline::Told;
 
 use handle::STEPS;
 use port::SagaSelector;
+use record::uuid_range;
+use shape::{Models, Table};
+
+/// The tables of sagas.
+fn sagas(models: &Models) -> Vec<Table> {
+    models.models.iter().map(|model| model.state.clone()).collect()
+}
 
 #[async_trait]
 impl System for Sagas {
@@ -133,7 +140,21 @@ impl System for Sagas {
         }
         // What happens is that the end of an id is lost or wrong.
         let begin: String = id.chars().take(13).collect();
-        self.store.begins(&models, &begin, 3).await
+        self.store.begins(&sagas(&models), &begin, 3).await
+    }
+
+    async fn begin_with(&self, kind: Kind, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        if uuid_range(prefix).is_none() {
+            return Ok(Vec::new());
+        }
+        let models = self.models().await?;
+        let tables = match kind {
+            Kind::Saga => sagas(&models),
+            Kind::Outbox => models.outboxes.clone(),
+            Kind::Inbox => models.inboxes.clone(),
+            _ => return Ok(Vec::new()),
+        };
+        self.store.begins(&tables, prefix, limit).await
     }
 
     async fn history(&self, id: &str, limit: Option<u64>) -> Result<History> {
@@ -192,7 +213,7 @@ impl System for Sagas {
         match kind {
             Live::Saga | Live::Any if prefix.chars().all(|c| c.is_ascii_hexdigit() || c == '-') => {
                 let models = self.store.models().await?;
-                self.store.begins(&models, prefix, limit).await
+                self.store.begins(&sagas(&models), prefix, limit).await
             }
             Live::SagaTable => {
                 let models = self.store.models().await?;

@@ -98,18 +98,19 @@ pub struct MessageFilter {
     pub page: Page<std::convert::Infallible>,
 }
 
-/// The stored statuses and judged states that the names given mean. A name can be both: then the wider one counts.
+/// The stored statuses and judged states that the names given mean. A name can be both: then the wider one counts, but for
+/// `failed`, which is what `status` counts under that name.
 fn states(wanted: &[SagaState]) -> (Vec<String>, Vec<&'static str>) {
     let (mut stored, mut judged) = (Vec::new(), Vec::new());
     for name in wanted.iter().map(|state| state.name()) {
         let status = Status::parse(&name.to_ascii_uppercase());
-        if let Some(known) = status.name() {
+        if let Some(known) = status.name().filter(|known| *known != State::Failed.name()) {
             debug_assert_eq!(known, name);
             stored.push(status.as_str().to_owned());
         }
         // Rolled back sagas were FAILED in the versions that do not know COMPENSATED.
         if let Some(state) = State::parse(name)
-            && (status.name().is_none() || state == State::Compensated)
+            && (status.name().is_none() || matches!(state, State::Compensated | State::Failed))
         {
             judged.push(state.name());
         }
@@ -385,7 +386,7 @@ mod tests {
     fn states_are_stored_or_judged() {
         assert_eq!(states(&[SagaState::Running, SagaState::Stuck]), (vec!["RUNNING".into()], vec!["stuck"]));
         assert_eq!(states(&[SagaState::Compensated]), (vec!["COMPENSATED".into()], vec!["compensated"]));
-        assert_eq!(states(&[SagaState::Failed]), (vec!["FAILED".into()], vec![]));
+        assert_eq!(states(&[SagaState::Failed]), (vec![], vec!["failed"]));
         for state in SagaState::ALL {
             let (stored, judged) = states(&[*state]);
             assert!(stored.len() + judged.len() > 0, "{state:?}");

@@ -33,8 +33,8 @@ pub trait SagaStore: Send + Sync {
     /// The messages of one table that match.
     async fn messages(&self, models: &Models, kind: Mailbox, table: &Table, query: &MessageQuery) -> Result<Messages>;
 
-    /// At most `limit` ids of sagas that begin with `prefix` (hexadecimal digits and dashes): a range of the primary key.
-    async fn begins(&self, models: &Models, prefix: &str, limit: u32) -> Result<Vec<String>>;
+    /// At most `limit` ids in these tables that begin with `prefix` (hexadecimal digits and dashes): a range of the primary keys.
+    async fn begins(&self, tables: &[Table], prefix: &str, limit: u32) -> Result<Vec<String>>;
 
     /// The sequences that number the rows of tables, as SQL names them, by the number of the table; `None` where a store knows
     /// no roles and privileges.

@@ -102,14 +102,13 @@ impl SagaStore for PostgresSagas {
         messages::list(&self.link, models, kind, table, query).await
     }
 
-    async fn begins(&self, models: &Models, prefix: &str, limit: u32) -> Result<Vec<String>> {
+    async fn begins(&self, tables: &[Table], prefix: &str, limit: u32) -> Result<Vec<String>> {
         let Some((low, high)) = uuid_range(prefix) else { return Ok(Vec::new()) };
         let limit = i64::from(limit);
         let mut found = Vec::new();
-        for model in &models.models {
-            let sql =
-                table(Sql::new("SELECT s.id::text FROM "), &model.state)?.then(" AS s WHERE s.id BETWEEN $1::text");
-            let sql = cast(cast(sql, &model.state, "id")?.then(" AND $2::text"), &model.state, "id")?;
+        for one in tables {
+            let sql = table(Sql::new("SELECT s.id::text FROM "), one)?.then(" AS s WHERE s.id BETWEEN $1::text");
+            let sql = cast(cast(sql, one, "id")?.then(" AND $2::text"), one, "id")?;
             let sql = sql.then(" ORDER BY s.id LIMIT $3");
             let params: [Param<'_>; 3] = [(&low, Type::TEXT), (&high, Type::TEXT), (&limit, Type::INT8)];
             let rows = self.link.ask(Query::new(&sql, params)).await?;

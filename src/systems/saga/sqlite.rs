@@ -171,7 +171,7 @@ impl SagaStore for SqliteSagas {
         list::messages(&self.db, models, kind, table, query).await
     }
 
-    async fn begins(&self, models: &Models, prefix: &str, limit: u32) -> Result<Vec<String>> {
+    async fn begins(&self, tables: &[Table], prefix: &str, limit: u32) -> Result<Vec<String>> {
         let Some((low, high)) = uuid_range(prefix) else { return Ok(Vec::new()) };
         // The column is of numeric affinity: a bound such as 00001e33…0 would be taken for a number. No number ends so.
         let bound = |id: &str| {
@@ -180,7 +180,7 @@ impl SagaStore for SqliteSagas {
             digits.trim_end_matches(if id == low { '0' } else { 'f' }).to_owned() + end
         };
         let (low, high) = (bound(&low), bound(&high));
-        let tables: Vec<Table> = models.models.iter().map(|model| model.state.clone()).collect();
+        let tables = tables.to_vec();
         self.db
             .run(move |db| {
                 let mut found = Vec::new();

@@ -6,7 +6,7 @@ use super::rules::{self, LEFT, Replayability, TROUBLE, is_dead};
 use super::shape::Models;
 use super::verdict::{self, Beside};
 use super::why;
-use sen_model::record::{Event, History, Record, Section};
+use sen_model::record::{Age, Event, History, Record, Section};
 use sen_model::subject::Subject;
 use sen_model::time::{Timestamp, humane};
 use sen_model::value::Value;
@@ -19,6 +19,36 @@ use rows::{BOX_STATUSES, lower, status, step_row};
 pub use rows::{MESSAGE_COLUMNS, SAGA_COLUMNS, STEP_COLUMNS, message_severity};
 pub(super) use rows::{message_row, saga_row};
 pub(super) use summary::summary;
+
+/// What of a saga matters first.
+const SAGA_FIELDS: &[&str] = &[
+    "saga_name",
+    "aggregation_id",
+    "status",
+    "current_step_index",
+    "attempts",
+    "deadline_at",
+    "awaiting",
+    "awaiting_until",
+    "created_at",
+    "updated_at",
+    "error",
+];
+
+/// What of a message matters first.
+const MESSAGE_FIELDS: &[&str] = &[
+    "box",
+    "topic",
+    "status",
+    "attempts",
+    "next_attempt_at",
+    "created_at",
+    "updated_at",
+    "saga_id",
+    "saga_status",
+    "error",
+    "payload",
+];
 
 /// One saga in depth.
 pub(super) fn found(seen: Observed, models: &Models, now: Timestamp) -> Record {
@@ -51,6 +81,7 @@ pub(super) fn found(seen: Observed, models: &Models, now: Timestamp) -> Record {
         verdict.evidence.push(format!("{more} older recorded steps are not shown (--steps N)"));
     }
     let awaiting = saga.awaiting.as_ref();
+    let age = Age::of("last change", saga.updated);
     let fields = vec![
         ("saga_name", Value::text(saga.name)),
         ("aggregation_id", Value::Text(saga.aggregation)),
@@ -81,7 +112,16 @@ pub(super) fn found(seen: Observed, models: &Models, now: Timestamp) -> Record {
         columns: MESSAGE_COLUMNS,
         rows: messages.into_iter().map(message_row).collect(),
     };
-    Record { subject: subject(&saga.id), now, lead: 7, fields, verdict, history: None, sections: vec![steps, messages] }
+    Record {
+        subject: subject(&saga.id),
+        now,
+        fields,
+        key_fields: SAGA_FIELDS,
+        age,
+        verdict,
+        history: None,
+        sections: vec![steps, messages],
+    }
 }
 
 /// One message in depth.
@@ -110,8 +150,9 @@ pub(super) fn found_message(message: Message, now: Timestamp) -> Record {
     Record {
         subject: Subject::new(NAME, message.kind.subject(), message.id),
         now,
-        lead: 6,
         fields,
+        key_fields: MESSAGE_FIELDS,
+        age: Age::of("last change", message.updated),
         verdict,
         history: None,
         sections: Vec::new(),

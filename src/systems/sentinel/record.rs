@@ -2,6 +2,7 @@
 
 use serde::Deserialize as _;
 
+use sen_model::age::Age;
 use sen_model::time::Timestamp;
 
 /// The system's name.
@@ -75,6 +76,13 @@ pub struct Lease {
     pub unreadable: Vec<String>,
 }
 
+impl Lease {
+    /// How old it is.
+    pub fn age(&self) -> Age {
+        Age::of("last change", self.lease_updated_at)
+    }
+}
+
 /// One row of `sentinel_events`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeaseEvent {
@@ -92,6 +100,15 @@ pub struct LeaseEvent {
     pub owner_id: Option<String>,
     /// JSON text; Django's migrations make no such column.
     pub metadata: Option<String>,
+}
+
+impl LeaseEvent {
+    /// Who wrote it and why, where an operator did and `sen` noted it.
+    pub fn author(&self) -> [Option<String>; 2] {
+        let noted = self.metadata.as_deref().filter(|text| text.contains("\"who\"") || text.contains("\"why\""));
+        let note: Option<serde_json::Value> = noted.and_then(|text| serde_json::from_str(text).ok());
+        ["who", "why"].map(|name| note.as_ref().and_then(|note| note.get(name)?.as_str().map(str::to_owned)))
+    }
 }
 
 /// Splits an owner id `host:pid-thread` as the library writes it (`sentinel/utils.py`, `get_owner_id`).

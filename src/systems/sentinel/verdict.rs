@@ -293,10 +293,9 @@ pub(super) fn taken_over(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -
 
 /// Who wrote an event and why, where `sen` noted it (` by maria@ops-3`, ` (INC-482)`).
 fn author(event: &LeaseEvent) -> (String, String) {
-    let note: Option<serde_json::Value> = event.metadata.as_deref().and_then(|note| serde_json::from_str(note).ok());
-    let text = |name: &str| note.as_ref().and_then(|note| note.get(name)?.as_str().map(str::to_owned));
-    let who = text("who").map(|who| format!(" by {who}")).unwrap_or_default();
-    (who, text("why").map(|why| format!(" ({why})")).unwrap_or_default())
+    let [who, why] = event.author();
+    let who = who.map(|who| format!(" by {who}")).unwrap_or_default();
+    (who, why.map(|why| format!(" ({why})")).unwrap_or_default())
 }
 
 fn next(lease: &Lease, state: State, doubt: Doubt) -> Vec<NextCommand> {

@@ -60,14 +60,18 @@ columns! {
 columns! {
     /// The columns of a history.
     pub EVENT_COLUMNS,
-    fn event_row(event: LeaseEvent) {}
+    fn event_row(event: LeaseEvent) {
+        let [who, why] = event.author();
+    }
     "id", "ID", Asked => Value::Big(event.id);
     "key", "KEY", Asked => Value::Text(event.key);
     "at", "TIME", Moment => Value::Time(event.occurred_at);
     "event", "EVENT", Whole => Value::Text(event.event);
     "fencing_token", "TOKEN", Whole => token(event.fencing_token);
     "owner_id", "OWNER", Short => Value::text(event.owner_id);
-    "metadata", "METADATA", Short => json(event.metadata);
+    "who", "BY", Short => Value::text(who);
+    "why", "WHY", Short => Value::text(why);
+    "metadata", "METADATA", Wide => json(event.metadata);
 }
 
 fn event(event: LeaseEvent) -> Event {
@@ -79,10 +83,23 @@ pub(super) fn history(events: Events, older: bool) -> History {
     History { columns: EVENT_COLUMNS, now: events.now, older, events: events.rows.into_iter().map(event).collect() }
 }
 
+/// The eight of the original `sen inspect`, in its order.
+const KEY_FIELDS: &[&str] = &[
+    "status",
+    "lease_alive",
+    "owner_id",
+    "fencing_token",
+    "lease_expires_at",
+    "lease_updated_at",
+    "hard_expires_at",
+    "execution_result",
+];
+
 /// One lease in depth. The first eight fields and their order are those of the original `sen inspect`.
 pub(super) fn found(lease: Lease, events: Option<Events>, now: Timestamp, zoneless: bool) -> Record {
     let verdict = judge(&lease, events.as_ref().map_or(&[], |events| &events.rows), now, zoneless);
     let namespace = Value::text(namespace(&lease.key).map(str::to_owned));
+    let age = lease.age();
     let key = lease.key;
     let fields = vec![
         ("status", status(lease.status)),
@@ -100,8 +117,9 @@ pub(super) fn found(lease: Lease, events: Option<Events>, now: Timestamp, zonele
     Record {
         subject: Subject::new(NAME, Kind::Lease, key),
         now,
-        lead: 8,
         fields,
+        key_fields: KEY_FIELDS,
+        age,
         verdict,
         history: events.map(|events| history(events, false)),
         sections: Vec::new(),

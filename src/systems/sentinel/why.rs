@@ -73,6 +73,8 @@ pub(super) fn explain(facts: &Facts<'_>, subject: Subject, verdict: Verdict) -> 
     Explanation {
         subject,
         state: verdict.state,
+        age: facts.lease.age(),
+        now: facts.now,
         summary: verdict.summary,
         severity: verdict.severity,
         causes,

@@ -181,6 +181,20 @@ impl System for Stent {
         self.completions(kind, prefix, limit).await
     }
 
+    async fn begin_with(&self, kind: Kind, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        let of = match kind {
+            Kind::Execution => port::Ids::Executions,
+            Kind::Task => port::Ids::Tasks,
+            Kind::DeadLetter if self.letters.is_some() => port::Ids::Letters,
+            _ => return Ok(Vec::new()),
+        };
+        // The libraries' ids are UUIDs.
+        if !prefix.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+            return Ok(Vec::new());
+        }
+        self.store.ids(of, prefix, limit).await
+    }
+
     async fn history(&self, _id: &str, _limit: Option<u64>) -> Result<History> {
         Err(no_history())
     }

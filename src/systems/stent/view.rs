@@ -14,7 +14,7 @@ use crate::codec::decode;
 use crate::dump::{self, Dump};
 use crate::names;
 use crate::port::{Look, Whole};
-use crate::record::{DeadTask, Execution, Progress, Signal, Task};
+use crate::record::{DeadTask, Progress, Signal, Task};
 use crate::state::State;
 use crate::verdict;
 use sen_model::columns;
@@ -61,8 +61,56 @@ pub(crate) fn found(look: Look, zone: &Zone) -> Vec<Record> {
     all
 }
 
-fn execution_lead(execution: &Execution, clock: &Clock<'_>) -> Fields {
-    vec![
+/// What of an execution matters first.
+const EXECUTION_FIELDS: &[&str] = &[
+    "root_function",
+    "queue",
+    "tags",
+    "created_at",
+    "started_at",
+    "completed_at",
+    "took_ms",
+    "expires_at",
+    "args",
+    "kwargs",
+    "error",
+    "result",
+    "counters",
+    "custom_state",
+    "payload_notes",
+    "traceback",
+];
+
+/// What of a task, or of a dead letter without one, matters first.
+const TASK_FIELDS: &[&str] = &[
+    "step",
+    "kind",
+    "execution_id",
+    "execution_status",
+    "queue",
+    "worker",
+    "attempts",
+    "lease_expires_at",
+    "scheduled_for",
+    "created_at",
+    "started_at",
+    "completed_at",
+    "took_ms",
+    "died_at",
+    "dead_letter_at",
+    "dead_letter_error",
+    "args",
+    "kwargs",
+    "error",
+    "result",
+    "payload_notes",
+    "data",
+    "traceback",
+];
+
+fn execution(whole: &Whole, clock: &Clock<'_>) -> Record {
+    let execution = &whole.execution;
+    let mut fields = vec![
         ("id", Value::Text(execution.id.clone())),
         ("root_function", Value::text(execution.root_function.clone())),
         ("status", state_name(execution.state.name(), execution.state.as_str())),
@@ -73,13 +121,7 @@ fn execution_lead(execution: &Execution, clock: &Clock<'_>) -> Fields {
         ("started_at", clock.time(execution.started_at)),
         ("completed_at", clock.time(execution.completed_at)),
         ("took_ms", clock.took(execution.started_at, execution.completed_at, execution.state.is_terminal())),
-    ]
-}
-
-fn execution(whole: &Whole, clock: &Clock<'_>) -> Record {
-    let execution = &whole.execution;
-    let mut fields = execution_lead(execution, clock);
-    let lead = fields.len();
+    ];
     fields.push(("expires_at", clock.time(execution.expiry_at)));
     fields.extend(payload_fields(
         execution.args.as_deref(),
@@ -96,7 +138,8 @@ fn execution(whole: &Whole, clock: &Clock<'_>) -> Record {
         subject: names::execution(&execution.id),
         now: clock.now,
         fields,
-        lead,
+        key_fields: EXECUTION_FIELDS,
+        age: clock.age(execution.created_at, execution.started_at, execution.completed_at),
         verdict: verdict::judge(whole, clock.wall, clock.zone),
         history: None,
         sections: vec![
@@ -184,7 +227,7 @@ fn letters(letters: &[DeadTask], clock: &Clock<'_>) -> Section {
     Section { name: "dead_letters", heading: "dead letters", columns: LETTERS, rows }
 }
 
-fn task_fields(task: &Task, clock: &Clock<'_>) -> (Fields, usize) {
+fn task_fields(task: &Task, clock: &Clock<'_>) -> Fields {
     let mut fields = vec![
         ("id", Value::Text(task.id.clone())),
         ("execution_id", Value::text(task.execution_id.clone())),
@@ -201,7 +244,6 @@ fn task_fields(task: &Task, clock: &Clock<'_>) -> (Fields, usize) {
         ("completed_at", clock.time(task.completed_at)),
         ("took_ms", clock.took(task.started_at, task.completed_at, task.state.is_terminal())),
     ];
-    let lead = fields.len();
     fields.push(("scheduled_for", clock.time(task.scheduled_for)));
     fields.push(("parent_task_id", Value::text(task.parent_task_id.clone())));
     fields.push(("tags", if task.tags.is_empty() { Value::Null } else { texts(&task.tags) }));
@@ -213,11 +255,11 @@ fn task_fields(task: &Task, clock: &Clock<'_>) -> (Fields, usize) {
         task.result.as_deref(),
         task.error.as_deref(),
     ));
-    (fields, lead)
+    fields
 }
 
 fn task(task: &Task, look: &Look, clock: &Clock<'_>) -> Record {
-    let (mut fields, lead) = task_fields(task, clock);
+    let mut fields = task_fields(task, clock);
     let letter = look.letter.as_ref();
     fields.push(("dead_letter_at", clock.time(letter.and_then(|letter| letter.moved_at))));
     fields.push(("dead_letter_error", Value::text(letter.and_then(|letter| letter.reason.clone()))));
@@ -228,7 +270,8 @@ fn task(task: &Task, look: &Look, clock: &Clock<'_>) -> Record {
         subject: names::task(&task.id),
         now: clock.now,
         fields,
-        lead,
+        key_fields: TASK_FIELDS,
+        age: clock.age(task.created_at, task.started_at, task.completed_at),
         verdict: verdict::judge_task(task, look, clock.wall, clock.zone),
         history: None,
         sections: Vec::new(),
@@ -252,12 +295,10 @@ fn letter(letter: &DeadTask, clock: &Clock<'_>) -> Record {
         ("died_at", clock.time(letter.moved_at)),
         ("error", Value::text(letter.reason.clone())),
     ];
-    let lead = fields.len();
     let mut evidence = vec!["its row in `tasks` no longer exists".to_owned()];
     match letter.data.as_deref().map(dump::parse) {
         Some(Dump::Task { task, .. }) => {
-            let (told, _) = task_fields(&task, clock);
-            fields.extend(told.into_iter().filter(|(name, _)| *name != "id"));
+            fields.extend(task_fields(&task, clock).into_iter().filter(|(name, _)| *name != "id"));
         }
         Some(Dump::Repr) => {
             evidence.push(
@@ -276,7 +317,8 @@ fn letter(letter: &DeadTask, clock: &Clock<'_>) -> Record {
         subject: names::dead_letter(&letter.id),
         now: clock.now,
         fields,
-        lead,
+        key_fields: TASK_FIELDS,
+        age: clock.died(letter.moved_at),
         verdict: Verdict {
             state: "dead",
             severity: Severity::Warning,

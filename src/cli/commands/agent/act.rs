@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use sen_core::error::Result;
 use sen_core::model::listing::Page;
+use sen_core::model::subject::Kind;
+use sen_core::systems::node;
 use sen_core::systems::node::request::AgentRequest;
 use sen_core::systems::node::{TaskOrder, TaskState};
 
@@ -92,7 +94,8 @@ async fn act(
     dead_owner: bool,
     request: fn(Vec<String>, Option<Duration>) -> AgentRequest,
 ) -> Result<CommandOutput> {
-    let database = targets.options.agents(session).await?;
+    let mut options = targets.options;
+    let database = options.agents(session).await?;
     let system = database.agents()?;
     let ids = if targets.all {
         let mut filter = targets.matching.filter();
@@ -104,7 +107,7 @@ async fn act(
         filter.page = Page { limit: targets.limit, reverse: order.is_some(), order, ..Page::default() };
         system.ids(&filter).await?
     } else {
-        targets.ids.into_iter().map(crate::keys::checked_key).collect::<Result<Vec<_>>>()?
+        options.whole_ids(&database, Some(node::NAME), &[Kind::AgentTask], targets.ids).await?
     };
-    apply(system.plan(&request(ids, targets.verify)).await?, &targets.options, session).await
+    apply(system.plan(&request(ids, targets.verify)).await?, &options, session).await
 }

@@ -6,7 +6,7 @@ use sen_core::systems::node::{TaskFilter, TaskOrder, TaskState};
 
 use super::common::severity;
 use crate::args::{Changed, Paging, choice};
-use crate::commands::page::{self, Shown};
+use crate::commands::page::{self, AttentionFirst, Shown};
 use crate::session::Session;
 use crate::views::CommandOutput;
 
@@ -14,7 +14,7 @@ use crate::views::CommandOutput;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  sen agent list                                    the 100 that were submitted last
+  sen agent list                                    what needs attention, then what was submitted last
   sen agent list --dead-owner
   sen agent list --state failed --where-error overloaded --tenant acme
   sen agent list --limit 0 -o jsonl > tasks.jsonl   everything, streamed in stored order
@@ -24,7 +24,7 @@ pub struct Args {
     #[command(flatten)]
     pub matching: Matching,
 
-    /// Order: created, updated, lease, attempts or cost, the largest first [default: created; stored order with --limit 0]
+    /// Order: attention, created, updated, lease, attempts or cost, the largest first [default: attention in a table, else created; stored order with --limit 0]
     #[arg(long, value_name = "ORDER", value_parser = choice::<TaskOrder>())]
     pub sort: Option<TaskOrder>,
 
@@ -89,6 +89,19 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let page = args.paging.page(args.sort, &["task_params", "result"], &session.globals)?;
     let filter = TaskFilter { page, ..args.matching.filter() };
     let database = session.read_agents().await?;
+    if filter.states.is_empty() && page::is_for_attention(&filter.page, session) {
+        let shown = AttentionFirst {
+            command: &["sen", "agent", "list"],
+            look: &["sen", "agent", "show"],
+            nouns: "agent tasks",
+            tone: ("state", severity),
+            narrowed: TaskFilter { page: Page::default(), ..filter.clone() } != TaskFilter::default(),
+        };
+        // Every question walks over all tasks, so this is one.
+        let page = Page { order: Some(TaskOrder::Attention), ..filter.page.clone() };
+        let listing = database.agents()?.list(&TaskFilter { page, ..filter }).await?;
+        return page::in_order_of_attention(shown, &args.paging, listing).await;
+    }
     let listing = database.agents()?.list(&filter).await?;
     let shown = Shown { nouns: "agent tasks", tone: Some(("state", severity)), pages: false };
     Ok(page::list(listing, database, &args.paging, shown))

@@ -1,10 +1,12 @@
 //! `sen agent show`.
 
 use sen_core::error::Result;
-use sen_core::ops::inspect;
+use sen_core::model::subject::Kind;
+use sen_core::ops::{inspect, prefix};
 use sen_core::time::Timestamp;
 
 use super::common::agents;
+use crate::args::Facts;
 use crate::completion::live::{Completes, Live};
 use crate::commands::inspect::{detail, verdict_exit};
 use crate::exit::Exit;
@@ -34,6 +36,9 @@ pub struct Args {
     /// Turn the verdict into the exit code
     #[arg(long)]
     pub check: bool,
+
+    #[command(flatten)]
+    pub facts: Facts,
 }
 
 /// Runs it.
@@ -45,7 +50,12 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let (mut now, mut exit) = (Timestamp::NEG_INFINITY, Exit::Done);
     for id in args.ids {
         let id = crate::keys::checked_key(id)?;
-        let found = system.find(&id, args.events).await?;
+        let mut found = system.find(&id, args.events).await?;
+        if found.is_empty()
+            && let Some(whole) = prefix::resolve(&database, Some(system.name()), &[Kind::AgentTask], &id).await?
+        {
+            found = system.find(&whole, args.events).await?;
+        }
         if found.is_empty() {
             let error = inspect::missing("agent task or worker", &id, &system.suggest(&id).await?)
                 .with_hint("`sen agent list` and `sen agent workers` show what there is");
@@ -60,7 +70,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
             if args.check && (this == Exit::Attention || exit == Exit::Done) {
                 exit = this;
             }
-            details.push(detail(found, single));
+            details.push(detail(found, args.facts.all_fields));
         }
     }
     if !errors.is_empty() && exit != Exit::Attention {

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::ops::prefix;
 
 use super::filter::{DeadLetterFilter, SELECTION, dead_letter_systems, planned};
 use crate::completion::live::{Completes, Live};
@@ -58,19 +59,22 @@ pub struct Args {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     args.which.named(&args.ids, args.queue.as_ref(), args.all)?;
-    let mut filter = args.which.filter(&args.ids, args.queue.as_ref())?;
-    filter.limit = args.limit.filter(|limit| *limit > 0);
-    filter.newest_first = args.newest_first;
     // On a terminal they would scroll away and be lost.
     let export = args.export.as_ref().filter(|path| path.as_os_str() != "-");
     if export.is_none() && !args.options.only_plans() && session.prints_to_terminal() {
         return Err(Error::usage("dead letters are written out before they are removed, and a terminal keeps nothing")
             .with_hint("name a new file with --export FILE, or redirect standard output"));
     }
-    let database = args.options.database(session).await?;
-    let dead_letter_systems = dead_letter_systems(&database, args.which.system.as_deref()).await?;
+    let mut acting = args.options;
+    let database = acting.database(session).await?;
+    let only = args.which.system.as_deref();
+    let ids = acting.whole_ids(&database, only, prefix::DEAD_LETTERS, args.ids).await?;
+    let mut filter = args.which.filter(&ids, args.queue.as_ref())?;
+    filter.limit = args.limit.filter(|limit| *limit > 0);
+    filter.newest_first = args.newest_first;
+    let dead_letter_systems = dead_letter_systems(&database, only).await?;
     let (action, _) = planned(&dead_letter_systems, &filter, async |letters, filter| letters.plan_discard(filter).await).await?;
-    let execution = execute(action, &args.options, session, |_| {
+    let execution = execute(action, &acting, session, |_| {
         Ok(Some(match export.cloned() {
             Some(path) => to_new_file(&path)?,
             None => {

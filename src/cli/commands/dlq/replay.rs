@@ -2,7 +2,7 @@
 
 use sen_core::error::Result;
 use sen_core::letters::ReplayOptions;
-use sen_core::ops::unsettled;
+use sen_core::ops::{prefix, unsettled};
 
 use super::filter::{DeadLetterFilter, SELECTION, dead_letter_systems, planned};
 use crate::completion::live::{Completes, Live};
@@ -88,14 +88,16 @@ fn rate(text: &str) -> Result<f64, String> {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     args.which.named(&args.ids, args.from_queue.as_ref(), args.all)?;
-    let mut filter = args.which.filter(&args.ids, args.from_queue.as_ref())?;
+    let mut acting = args.options;
+    let database = acting.database(session).await?;
+    let only = args.which.system.as_deref();
+    let ids = acting.whole_ids(&database, only, prefix::DEAD_LETTERS, args.ids.clone()).await?;
+    let mut filter = args.which.filter(&ids, args.from_queue.as_ref())?;
     filter.limit = args.limit.filter(|limit| *limit > 0);
     filter.newest_first = args.newest_first;
     let options = ReplayOptions { queue: args.queue, batch: args.batch, rate: args.rate, force: args.force };
     let narrowed = args.all || args.force || !args.which.is_empty(args.from_queue.as_ref());
-    let mut acting = args.options;
-    let database = acting.database(session).await?;
-    let dead_letter_systems = dead_letter_systems(&database, args.which.system.as_deref()).await?;
+    let dead_letter_systems = dead_letter_systems(&database, only).await?;
     let (mut action, letters) =
         planned(&dead_letter_systems, &filter, async |letters, filter| letters.plan_replay(filter, &options).await).await?;
     let related = unsettled::of_letters(&database, letters, &filter).await?;

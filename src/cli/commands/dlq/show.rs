@@ -2,10 +2,12 @@
 
 use clap::builder::PossibleValuesParser;
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::ops::prefix;
 use sen_core::text::named;
 use sen_core::time::Timestamp;
 
 use super::filter::{SYSTEMS, dead_letter_systems};
+use crate::args::Facts;
 use crate::completion::live::{Completes, Live};
 use crate::commands::inspect::detail;
 use crate::exit::Exit;
@@ -26,6 +28,9 @@ pub struct Args {
     /// Only of this system
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(SYSTEMS))]
     pub system: Option<String>,
+
+    #[command(flatten)]
+    pub facts: Facts,
 }
 
 /// Runs it.
@@ -37,10 +42,12 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     for id in &args.ids {
         let id = crate::keys::checked_key(id.clone())?;
         let before = details.len();
+        let (ids, _) = prefix::whole(&database, args.system.as_deref(), prefix::DEAD_LETTERS, vec![id]).await?;
+        let id = ids.concat();
         for (system, letters) in &dead_letter_systems {
             for found in database.seen(system, letters.show(&id).await)?.into_iter().flatten() {
                 now = now.max(found.now);
-                details.push(detail(found, single));
+                details.push(detail(found, args.facts.all_fields));
             }
         }
         if details.len() == before && database.saw_all_of(single)? {

@@ -1,6 +1,8 @@
 //! `sen exec complete`: ends an execution with the result of its root task.
 
 use sen_core::error::Result;
+use sen_core::model::subject::Kind;
+use sen_core::systems::stent;
 use sen_core::systems::stent::request::ExecutionRequest;
 
 use super::notify::{self, Notify};
@@ -35,10 +37,11 @@ pub struct Args {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let target = args.notify.target(session)?;
-    let ids = args.ids.into_iter().map(crate::keys::checked_key).collect::<Result<Vec<_>>>()?;
-    let database = args.options.database(session).await?;
+    let mut options = args.options;
+    let database = options.database(session).await?;
+    let ids = options.whole_ids(&database, Some(stent::NAME), &[Kind::Execution], args.ids).await?;
     let request = ExecutionRequest::Complete { ids };
-    let answer = apply(database.executions()?.plan(&request).await?, &args.options, session).await?;
+    let answer = apply(database.executions()?.plan(&request).await?, &options, session).await?;
     notify::publish(target, session).await;
     Ok(answer)
 }

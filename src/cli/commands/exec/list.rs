@@ -7,7 +7,7 @@ use sen_core::systems::stent::verdict::State;
 use sen_core::systems::stent::{ExecutionListState, ListFilter, ListOrder};
 
 use crate::args::{Created, Paging, choice};
-use crate::commands::page::{self, Shown};
+use crate::commands::page::{self, AttentionFirst, Shown};
 use crate::completion::live::{Completes, Live};
 use crate::session::Session;
 use crate::views::CommandOutput;
@@ -89,6 +89,21 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         page: Page { after: args.after, ..page },
     };
     let database = session.read().await?;
+    if filter.states.is_empty() && page::is_for_attention(&filter.page, session) {
+        let shown = AttentionFirst {
+            command: &["sen", "exec", "list"],
+            look: &["sen", "exec", "show"],
+            nouns: "executions",
+            tone: ("state", severity),
+            narrowed: ListFilter { page: Page::default(), ..filter.clone() } != ListFilter::default(),
+        };
+        let system = database.executions()?;
+        let ask = async |which| {
+            let states = page::states_for(which, severity);
+            system.executions(&ListFilter { states, ..filter.clone() }).await
+        };
+        return page::attention_first(shown, &args.paging, ask).await;
+    }
     let listing = database.executions()?.executions(&filter).await?;
     let shown = Shown { nouns: "executions", tone: Some(("state", severity)), pages: true };
     Ok(page::list(listing, database, &args.paging, shown))

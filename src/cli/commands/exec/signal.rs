@@ -1,6 +1,8 @@
 //! `sen exec signal`: sends a signal to a waiting execution.
 
 use sen_core::error::Result;
+use sen_core::model::subject::Kind;
+use sen_core::systems::stent;
 use sen_core::systems::stent::request::ExecutionRequest;
 
 use super::notify::{self, Notify};
@@ -48,11 +50,13 @@ pub struct Args {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let target = args.notify.target(session)?;
-    let (id, name) = (crate::keys::checked_key(args.id)?, args.name);
+    let name = args.name;
+    let mut options = args.options;
     let payload = read_json(&args.payload, "payload")?;
-    let database = args.options.database(session).await?;
+    let database = options.database(session).await?;
+    let id = options.whole_ids(&database, Some(stent::NAME), &[Kind::Execution], vec![args.id]).await?.concat();
     let request = ExecutionRequest::Signal { id, name, payload, replace: args.replace };
-    let answer = apply(database.executions()?.plan(&request).await?, &args.options, session).await?;
+    let answer = apply(database.executions()?.plan(&request).await?, &options, session).await?;
     notify::publish(target, session).await;
     Ok(answer)
 }

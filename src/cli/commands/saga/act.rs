@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use sen_core::error::{Error, Result};
 use sen_core::model::listing::Page;
+use sen_core::model::subject::Kind;
 use sen_core::ops::unsettled;
 use sen_core::registry::Database;
+use sen_core::systems::saga;
 use sen_core::systems::saga::request::{SagaAct, SagaEvent, SagaRequest};
-use sen_core::systems::saga::SagaState::{self, Compensating, CompensatingSuspended, Failed, Running, Suspended, Timeout};
+use sen_core::systems::saga::SagaState::{self, Compensating, CompensatingSuspended, Failed, PartlyCompensated, Running, Suspended, Timeout};
 use sen_core::systems::saga::{SagaFilter, SagaOrder};
 
 use super::list::Matching;
@@ -176,7 +178,7 @@ pub struct Targets {
 
 /// Retries.
 pub async fn retry(args: RetryArgs, session: &Session) -> Result<CommandOutput> {
-    act(args.targets, session, &[Failed, Timeout], false, SagaAct::Retry { force: args.force }).await
+    act(args.targets, session, &[Failed, PartlyCompensated, Timeout], false, SagaAct::Retry { force: args.force }).await
 }
 
 /// Skips.
@@ -187,7 +189,7 @@ pub async fn skip(args: SkipArgs, session: &Session) -> Result<CommandOutput> {
 
 /// Compensates.
 pub async fn compensate(args: CompensateArgs, session: &Session) -> Result<CommandOutput> {
-    act(args.targets, session, &[Failed, Timeout], false, SagaAct::Compensate).await
+    act(args.targets, session, &[Failed, PartlyCompensated, Timeout], false, SagaAct::Compensate).await
 }
 
 /// Aborts.
@@ -212,13 +214,19 @@ pub async fn notify(args: NotifyArgs, session: &Session) -> Result<CommandOutput
     let payload = args.payload.as_deref().map(|source| read_json(source, "payload")).transpose()?;
     let event = SagaEvent { id: args.event_id, kind: args.kind, correlation: args.correlation, payload };
     let act = SagaAct::Notify { event, inbox: args.inbox };
-    let ids = vec![crate::keys::checked_key(args.id)?];
-    carry(SagaRequest { table: args.saga_table, ids, act }, &args.options, session).await
+    carry(args.saga_table, vec![args.id], act, args.options, session).await
 }
 
-async fn carry(request: SagaRequest, options: &ActionOptions, session: &Session) -> Result<CommandOutput> {
+async fn carry(
+    table: Option<String>,
+    ids: Vec<String>,
+    act: SagaAct,
+    mut options: ActionOptions,
+    session: &Session,
+) -> Result<CommandOutput> {
     let database = options.database(session).await?;
-    carried(&database, request, options, session).await
+    let ids = options.whole_ids(&database, Some(saga::NAME), &[Kind::Saga], ids).await?;
+    carried(&database, SagaRequest { table, ids, act }, &options, session).await
 }
 
 /// Plans and applies; before steps run again, keys are named whose outcome is not settled.
@@ -252,8 +260,7 @@ async fn act(
         if narrowed != SagaFilter::default() {
             return Err(Error::usage("filters choose among all sagas: they need --all instead of an id"));
         }
-        let ids = targets.ids.into_iter().map(crate::keys::checked_key).collect::<Result<Vec<_>>>()?;
-        return carry(SagaRequest { table, ids, act }, &targets.options, session).await;
+        return carry(table, targets.ids, act, targets.options, session).await;
     }
     let options = &targets.options;
     let database = options.database(session).await?;

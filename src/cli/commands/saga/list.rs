@@ -6,7 +6,7 @@ use sen_core::systems::saga::{SagaFilter, SagaOrder, SagaState};
 
 use super::common::severity;
 use crate::args::{Changed, Paging, choice};
-use crate::commands::page::{self, Shown};
+use crate::commands::page::{self, AttentionFirst, Shown};
 use crate::completion::live::{Completes, Live};
 use crate::session::Session;
 use crate::views::CommandOutput;
@@ -89,6 +89,21 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let page = args.paging.page(args.sort, &["context"], &session.globals)?;
     let filter = SagaFilter { page, ..args.matching.filter() };
     let database = session.read().await?;
+    if filter.states.is_empty() && page::is_for_attention(&filter.page, session) {
+        let shown = AttentionFirst {
+            command: &["sen", "saga", "list"],
+            look: &["sen", "saga", "show"],
+            nouns: "sagas",
+            tone: ("state", severity),
+            narrowed: SagaFilter { page: Page::default(), ..filter.clone() } != SagaFilter::default(),
+        };
+        let sagas = database.sagas()?;
+        let ask = async |which| {
+            let states = page::states_for(which, severity);
+            sagas.list(&SagaFilter { states, ..filter.clone() }).await
+        };
+        return page::attention_first(shown, &args.paging, ask).await;
+    }
     let listing = database.sagas()?.list(&filter).await?;
     let shown = Shown { nouns: "sagas", tone: Some(("state", severity)), pages: false };
     Ok(page::list(listing, database, &args.paging, shown))

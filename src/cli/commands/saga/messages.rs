@@ -7,7 +7,7 @@ use sen_core::model::subject::Kind;
 use sen_core::systems::saga::record::Mailbox;
 use sen_core::systems::saga::{self, MessageState, message_severity};
 
-use crate::args::{Changed, Paging, choice};
+use crate::args::{Changed, Facts, Paging, choice};
 use crate::commands::dlq::filter::{asked, known_groups};
 use crate::commands::act::{ActionOptions, apply};
 use crate::commands::page::{self, Shown};
@@ -129,6 +129,9 @@ struct Show {
     /// Turn the verdict into the exit code
     #[arg(long)]
     check: bool,
+
+    #[command(flatten)]
+    facts: Facts,
 }
 
 #[derive(Debug, clap::Args)]
@@ -201,12 +204,15 @@ async fn list(args: List, kind: Mailbox, session: &Session) -> Result<CommandOut
 
 async fn show(args: &Show, kind: Kind, session: &Session) -> Result<CommandOutput> {
     let list = if kind == Kind::Outbox { "sen saga outbox list" } else { "sen saga inbox list" };
-    let wanted = ShowRequest { system: saga::NAME, kind, list, ids: &args.ids, events: 0, check: args.check };
+    let wanted = ShowRequest { system: saga::NAME, kind, list, ids: &args.ids, events: 0, check: args.check, facts: args.facts };
     show::show(wanted, session).await
 }
 
 async fn requeue(args: Requeue, kind: Mailbox, session: &Session) -> Result<CommandOutput> {
-    let ids = args.ids.into_iter().map(crate::keys::checked_key).collect::<Result<Vec<_>>>()?;
+    let mut acting = args.options;
+    let database = acting.database(session).await?;
+    let of = if kind == Mailbox::Out { Kind::Outbox } else { Kind::Inbox };
+    let ids = acting.whole_ids(&database, Some(saga::NAME), &[of], args.ids).await?;
     let filter = LetterFilter {
         ids,
         groups: args.group,
@@ -221,11 +227,10 @@ async fn requeue(args: Requeue, kind: Mailbox, session: &Session) -> Result<Comm
         ..LetterFilter::default()
     };
     let options = ReplayOptions { force: args.force, ..ReplayOptions::default() };
-    let database = args.options.database(session).await?;
     let system = database.system(saga::NAME)?;
     let letters = system.letters().ok_or_else(|| Error::usage("no messages are kept here"))?;
     let mut action = letters.plan_replay(&filter, &options).await?;
     known_groups(&[(saga::NAME, letters)], &filter, action.plan()).await?;
     asked(action.plan_mut(), &filter);
-    apply(action, &args.options, session).await
+    apply(action, &acting, session).await
 }

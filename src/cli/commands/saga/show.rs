@@ -4,6 +4,7 @@ use sen_core::error::Result;
 use sen_core::model::subject::Kind;
 use sen_core::systems::saga;
 
+use crate::args::Facts;
 use crate::completion::live::{Completes, Live};
 use crate::commands::show::{self, ShowRequest};
 use crate::session::Session;
@@ -30,6 +31,9 @@ pub struct Args {
     /// Turn the verdict into the exit code
     #[arg(long)]
     pub check: bool,
+
+    #[command(flatten)]
+    pub facts: Facts,
 }
 
 /// Runs it.
@@ -41,6 +45,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         ids: &args.ids,
         events: args.steps,
         check: args.check,
+        facts: args.facts,
     };
     show::show(wanted, session).await
 }

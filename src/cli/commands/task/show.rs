@@ -4,6 +4,7 @@ use sen_core::error::Result;
 use sen_core::model::subject::Kind;
 use sen_core::systems::stent;
 
+use crate::args::Facts;
 use crate::completion::live::{Completes, Live};
 use crate::commands::show;
 use crate::session::Session;
@@ -25,6 +26,9 @@ pub struct Args {
     /// Turn the verdict into the exit code
     #[arg(long)]
     pub check: bool,
+
+    #[command(flatten)]
+    pub facts: Facts,
 }
 
 /// Runs it.
@@ -36,6 +40,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         ids: &args.ids,
         events: 0,
         check: args.check,
+        facts: args.facts,
     };
     show::show(wanted, session).await
 }

@@ -10,11 +10,38 @@ use crate::record::Task;
 use crate::rules::subject;
 use crate::verdict::{Facts, judge, state};
 use sen_model::columns;
-use sen_model::record::{Record, Section};
+use sen_model::record::{Age, Record, Section};
 use sen_model::subject::{Kind, Subject};
 use sen_model::time::{Timestamp, humane};
 use sen_model::value::Value;
 use sen_model::verdict::{NextCommand, Purpose, Verdict};
+
+/// What of a task matters first.
+const TASK_FIELDS: &[&str] = &[
+    "status",
+    "tenant_id",
+    "task_type",
+    "worker",
+    "worker_host",
+    "lease_expires_at",
+    "last_beat_at",
+    "attempts",
+    "max_attempts",
+    "current_node",
+    "cost_so_far",
+    "cost_limit",
+    "spent_usd",
+    "created_at",
+    "updated_at",
+    "completed_at",
+    "error",
+    "task_params",
+    "result",
+    "unknown_fields",
+];
+
+/// What of a worker matters first.
+const WORKER_FIELDS: &[&str] = &["hostname", "pid", "version", "current_task", "started_at", "last_beat_at"];
 
 /// One task in depth.
 pub(crate) fn found(look: Look, effects: Vec<Effect>, events: Option<Events>, remarks: &[String]) -> Record {
@@ -32,6 +59,7 @@ pub(crate) fn found(look: Look, effects: Vec<Effect>, events: Option<Events>, re
     let findings = findings.chain(look.heartbeat.iter().flat_map(|beat| &beat.findings));
     verdict.evidence.extend(findings.chain(remarks).map(|finding| format!("unreadable: {finding}")));
     let status = status(&look.task);
+    let age = Age::of("last change", look.task.updated_at.or(look.task.created_at));
     let (task, checkpoint, beat) = (look.task, look.checkpoint, look.heartbeat);
     let mut fields = vec![
         ("status", status),
@@ -82,8 +110,9 @@ pub(crate) fn found(look: Look, effects: Vec<Effect>, events: Option<Events>, re
     Record {
         subject: subject(&task.id),
         now: look.now,
-        lead: 8,
         fields,
+        key_fields: TASK_FIELDS,
+        age,
         verdict,
         history: events.map(history),
         sections,
@@ -208,7 +237,8 @@ pub(crate) fn found_worker(worker: &str, beat: Option<Heartbeat>, held: Vec<Task
     Record {
         subject: Subject::new(NAME, Kind::Worker, worker),
         now,
-        lead: 0,
+        key_fields: WORKER_FIELDS,
+        age: Age::of("last beat", told.last_beat),
         fields: vec![
             ("hostname", Value::text(told.hostname)),
             ("pid", whole(told.pid)),

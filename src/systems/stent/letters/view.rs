@@ -185,6 +185,26 @@ fn replay_section(steps: &[StepFact]) -> Section {
     Section { name: "replay_steps", heading: "what a replay does with each step", columns: REPLAY, rows }
 }
 
+/// What of a letter matters first.
+const KEY_FIELDS: &[&str] = &[
+    "kind",
+    "step",
+    "error",
+    "execution_id",
+    "execution_status",
+    "group",
+    "attempts",
+    "worker",
+    "queue",
+    "created_at",
+    "died_at",
+    "retry_for_lost",
+    "args",
+    "kwargs",
+    "data",
+    "traceback",
+];
+
 /// One letter in depth.
 pub(super) fn found(fact: Fact, foresight: &Foresight, now: Timestamp, zone: &Zone) -> Record {
     let replayability = replayability(&fact.replay_facts);
@@ -202,7 +222,6 @@ pub(super) fn found(fact: Fact, foresight: &Foresight, now: Timestamp, zone: &Zo
             fact.replay_facts.execution.as_ref().map_or(Value::Null, |state| Value::Text(state.as_str().to_owned())),
         ),
     ];
-    let lead = fields.len();
     let group = group_id(fact.step.as_deref().unwrap_or_default(), &folded(fact.reason.as_deref()));
     fields.push(("group", Value::Text(group.clone())));
     fields.push(("queue", Value::text(fact.queue.clone())));
@@ -244,7 +263,8 @@ pub(super) fn found(fact: Fact, foresight: &Foresight, now: Timestamp, zone: &Zo
         subject: dead_letter(&fact.id),
         now,
         fields,
-        lead,
+        key_fields: KEY_FIELDS,
+        age: clock.died(fact.moved_at),
         verdict: verdict(&fact, replayability, &group, evidence),
         history: None,
         sections: vec![replay_section(&foresight.steps)],
@@ -281,6 +301,10 @@ fn verdict(fact: &Fact, replayability: Replayability, group: &str, mut evidence:
     } else if replayability.can_be_forced() {
         evidence
             .extend(rules::forced(replayability, orchestrator).map(|what| format!("replayed with --force: {what}")));
+    }
+    if let Some(error) = &fact.reason {
+        let step = fact.step.as_deref().unwrap_or("it");
+        evidence.insert(0, format!("{step} failed: {}", error.lines().next().unwrap_or_default()));
     }
     let mut next = Vec::new();
     if replayable {

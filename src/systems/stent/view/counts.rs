@@ -239,7 +239,7 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
         say(
             Severity::Warning,
             format!("{}{died}", many(census.letters.count, "dead letter")),
-            &["sen", "dlq", "groups"],
+            &["sen", "dlq", "groups", "--system", NAME],
             "of what they died",
             counted(Kind::DeadLetter, "dead", census.letters.count, census.letters.oldest),
         );

@@ -3,6 +3,7 @@
 use crate::codec::{Codec, Decoded, Outcome, decode};
 use crate::record::{Task, TaskState};
 use crate::verdict;
+use sen_model::record::Age;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::{Wall, Zone};
 use sen_model::value::Value;
@@ -24,6 +25,18 @@ impl<'a> Clock<'a> {
 
     pub(crate) fn time(&self, wall: Option<Wall>) -> Value {
         Value::time(wall.map(|wall| self.zone.moment(wall)))
+    }
+
+    /// How old something is that may have begun and ended.
+    pub(crate) fn age(&self, created: Option<Wall>, started: Option<Wall>, ended: Option<Wall>) -> Age {
+        let happened = [("ended", ended), ("started", started), ("created", created)];
+        let last = happened.into_iter().find(|(_, at)| at.is_some()).unwrap_or(("created", None));
+        Age::of(last.0, last.1.map(|at| self.zone.moment(at)))
+    }
+
+    /// When something died.
+    pub(crate) fn died(&self, at: Option<Wall>) -> Age {
+        Age::of("died", at.map(|at| self.zone.moment(at)))
     }
 
     /// How long something took, or has been taking.

@@ -1,0 +1,84 @@
+//! A number that `status` says of something is the number that the command beside it lists.
+
+use serde_json::Value;
+
+use crate::harness::sen::{Sen, sen};
+
+/// How many things a command lists; dead letters that are listed in groups are counted one by one.
+fn listed(run: impl Fn(&[&str]) -> Sen, words: &[&str]) -> u64 {
+    let rows = run(&[words, &["-o", "json"]].concat()).run().expect_code(0).json();
+    let rows = rows.as_array().unwrap_or_else(|| panic!("{words:?} lists nothing: {rows}"));
+    rows.iter().map(|row| if words.contains(&"groups") { row["count"].as_u64().unwrap() } else { 1 }).sum()
+}
+
+#[test]
+fn every_number_of_status_is_what_its_command_lists() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| sen(args).cwd(folder.path()).database("sqlite:sen-demo.db");
+    sen(["demo"]).cwd(folder.path()).run().expect_code(0);
+    let status = run(&["status", "-o", "json"]).run().expect_code(0).json();
+    let mut compared = 0;
+    for item in status["attention"].as_array().unwrap() {
+        let (text, command) = (item["text"].as_str().unwrap(), item["command"].as_str().unwrap());
+        let Some(said) = text.split(' ').next().and_then(|word| word.parse::<u64>().ok()) else { continue };
+        let words: Vec<&str> = command.split(' ').skip(1).collect();
+        assert_eq!(listed(run, &words), said, "{command} against: {text}");
+        compared += 1;
+    }
+    assert!(compared >= 10, "{compared} of {}", status["attention"]);
+    for (system, list) in [("sentinel", &["list"][..]), ("stent", &["exec", "list"]), ("saga", &["saga", "list"])] {
+        let systems = status["systems"].as_array().unwrap();
+        let counts = &systems.iter().find(|one| one["system"] == system).unwrap()["counts"];
+        for count in counts.as_array().unwrap().iter().filter(|count| count["count"].as_u64() > Some(0)) {
+            let state = count["state"].as_str().unwrap();
+            if ["warning", "critical"].contains(&count["severity"].as_str().unwrap()) {
+                let words = [list, &["--state", state]].concat();
+                assert_eq!(Value::from(listed(run, &words)), count["count"], "{words:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_needs_attention_stands_first_in_every_list_and_scripts_keep_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| sen(args).cwd(folder.path()).database("sqlite:sen-demo.db");
+    sen(["demo"]).cwd(folder.path()).run().expect_code(0);
+    for (list, states, footer) in [
+        (
+            &["list"][..],
+            &["uncertain", "uncertain", "uncertain", "stalled", "reconciling"][..],
+            "3 uncertain · 1 stalled · 1 reconciling · 16 others; next: sen why payments:order-7736",
+        ),
+        (&["exec", "list"], &["stranded"], "next: sen exec show "),
+        (&["task", "list"], &[], "next: sen task show "),
+        (
+            &["saga", "list"],
+            &["partly_compensated", "stuck", "failed"],
+            "1 partly compensated · 1 stuck · 1 failed · 6 others; next: sen saga show ",
+        ),
+    ] {
+        let shown = run(list).run().expect_code(0);
+        for (at, state) in states.iter().enumerate() {
+            let line = shown.stdout.lines().nth(at + 1).unwrap();
+            assert!(line.contains(&format!("  {state}  ")), "{list:?}: {}", shown.stdout);
+        }
+        assert!(shown.stderr.contains(footer), "{list:?}: {}", shown.stderr);
+        assert!(run(&[list, &["-q"]].concat()).run().expect_code(0).stderr.is_empty(), "{list:?}");
+        // Paging goes on behind an id only in an order that one row does not leave.
+        let sorted = |args: &[&str]| run(&[list, args].concat()).run().expect_code(0);
+        let default = match list {
+            ["list"] => "expires",
+            ["saga", ..] => "updated",
+            _ => "created",
+        };
+        let id = if list == ["list"] { "key" } else { "id" };
+        let ids = ["-o", "json", "--fields", id];
+        assert_eq!(sorted(&ids).stdout, sorted(&[&ids[..], &["--sort", default]].concat()).stdout, "{list:?}");
+    }
+    let short = run(&["list", "--limit", "4"]).run().expect_code(0);
+    let text = "· the first 4 shown, more match (--limit 0 lists all); next: sen list --state uncertain";
+    assert!(short.stderr.contains(text), "{}", short.stderr);
+    let narrowed = run(&["list", "-n", "payments", "--limit", "4"]).run().expect_code(0);
+    assert!(narrowed.stderr.contains("next: add --state uncertain"), "{}", narrowed.stderr);
+}

@@ -1,0 +1,57 @@
+//! Ids by their beginning: taken where one thing begins so, never a guess, and never enough to act without consent.
+
+use crate::harness::sen::{Sen, sen};
+
+fn demo() -> (tempfile::TempDir, impl Fn(&[&str]) -> Sen) {
+    let folder = tempfile::tempdir().unwrap();
+    sen(["demo"]).cwd(folder.path()).run().expect_code(0);
+    let path = folder.path().to_owned();
+    (folder, move |args: &[&str]| sen(args).cwd(&path).database("sqlite:sen-demo.db"))
+}
+
+#[test]
+fn the_beginning_of_an_id_is_enough_to_look() {
+    let (_folder, sen) = demo();
+    for (args, whole) in [
+        (&["exec", "show", "7742"][..], "77420000-c4a6-4000-8000-000000000000"),
+        (&["task", "show", "7742"], ""),
+        (&["saga", "show", "00001e33"], "00001e33-d001-4e4e-a000-1e33fadedcab"),
+        (&["saga", "show", "00001e33-d001-4e"], "00001e33-d001-4e4e-a000-1e33fadedcab"),
+        (&["saga", "outbox", "show", "00001e26"], "00001e26-d002-4e4e-a000-1e26fadedcab"),
+        (&["saga", "inbox", "show", "00001e0a"], "00001e0a-d003-4e4e-a000-1e0afadedcab"),
+        (&["dlq", "show", "00001e0a"], "00001e0a-d003-4e4e-a000-1e0afadedcab"),
+        (&["inspect", "00001e33"], "00001e33-d001-4e4e-a000-1e33fadedcab"),
+        (&["why", "00001e33"], "00001e33-d001-4e4e-a000-1e33fadedcab"),
+        (&["inspect", "77420000-c4a6-4000-8000-00000000000"], ""),
+        (&["dlq", "show", "7742"], ""),
+    ] {
+        if whole.is_empty() {
+            let output = sen(args).run().expect_code(2);
+            assert!(output.stderr.contains("several ids begin with \"7742"), "{args:?}: {}", output.stderr);
+            assert!(output.stderr.contains("77420000-c4a6-4000-8000-000000000002 ("), "{args:?}: {}", output.stderr);
+        } else {
+            let output = sen(args).run().expect_code(0);
+            assert!(output.stdout.lines().next().unwrap().ends_with(whole), "{args:?}: {}", output.stdout);
+        }
+    }
+    // Three characters are a slip, and what is not there is not there.
+    sen(&["exec", "show", "774"]).run().expect_code(4);
+    sen(&["inspect", "7742ffff"]).run().expect_code(4);
+    // A key that exists is meant, whatever begins so.
+    sen(&["inspect", "payments:order-7731"]).run().expect_code(0);
+    sen(&["inspect", "payments:order-77"]).run().expect_code(4);
+}
+
+#[test]
+fn the_beginning_of_an_id_alone_is_no_consent() {
+    let (_folder, sen) = demo();
+    for args in [&["saga", "unstick", "00001e33"][..], &["dlq", "replay", "00001e0a"], &["exec", "cancel", "7733"]] {
+        let refused = sen(args).run().expect_code(7);
+        assert!(refused.stderr.contains("an id was given by its beginning only"), "{args:?}: {}", refused.stderr);
+        let planned = sen(&[args, &["--dry-run"]].concat()).run().expect_code(0);
+        assert!(!planned.stdout.is_empty(), "{args:?}");
+        sen(&[args, &["--yes"]].concat()).run().expect_code(0);
+    }
+    // With several that begin so nothing is done, not even with --yes.
+    sen(&["dlq", "replay", "7738", "--yes"]).run().expect_code(2);
+}
