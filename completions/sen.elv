@@ -40,6 +40,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand -V 'Print version'
@@ -98,6 +99,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -125,6 +127,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -148,6 +151,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --connect-retry 'Keep trying to connect for so long, writing commands to a primary (SEN_CONNECT_RETRY, else not at all)'
             cand --worker-timezone 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)'
             cand --check 'Turn the verdict into the exit code'
+            cand --all-fields 'Show every field, not only those that matter first (JSON always has all)'
             cand -q 'Print data and errors only'
             cand --quiet 'Print data and errors only'
             cand -v 'Say on stderr what was connected to, and how'
@@ -156,6 +160,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -185,6 +190,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -196,7 +202,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --older-than 'Only those unchanged for longer than this'
             cand --since 'Only those changed at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago'
             cand --until 'Only those changed before this'
-            cand --sort 'Order: expires, updated, token (newest or largest first) or key [default: expires; stored order with --limit 0]'
+            cand --sort 'Order: expires, updated, token (newest or largest first) or key [default: what needs attention first, then expires; stored order with --limit 0]'
             cand --limit 'Maximum number of rows (0 = unlimited, streamed)'
             cand --database-url 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string'
             cand --redis-url 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH, redis+sentinel://…'
@@ -224,6 +230,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -258,6 +265,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -290,6 +298,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -316,6 +325,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand list 'List tasks, the newest first'
@@ -360,6 +370,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -379,6 +390,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --connect-retry 'Keep trying to connect for so long, writing commands to a primary (SEN_CONNECT_RETRY, else not at all)'
             cand --worker-timezone 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)'
             cand --check 'Turn the verdict into the exit code'
+            cand --all-fields 'Show every field, not only those that matter first (JSON always has all)'
             cand -q 'Print data and errors only'
             cand --quiet 'Print data and errors only'
             cand -v 'Say on stderr what was connected to, and how'
@@ -387,6 +399,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -416,6 +429,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -443,6 +457,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -470,6 +485,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -514,6 +530,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -550,6 +567,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -586,6 +604,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -612,6 +631,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand list 'List dead letters, the newest first'
@@ -657,6 +677,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -695,6 +716,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -714,6 +736,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --timeout 'Time limit: of one answer of the database (30s if not given; of a streamed list, until more comes), of `wait` as a whole'
             cand --connect-retry 'Keep trying to connect for so long, writing commands to a primary (SEN_CONNECT_RETRY, else not at all)'
             cand --worker-timezone 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)'
+            cand --all-fields 'Show every field, not only those that matter first (JSON always has all)'
             cand -q 'Print data and errors only'
             cand --quiet 'Print data and errors only'
             cand -v 'Say on stderr what was connected to, and how'
@@ -722,6 +745,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -773,6 +797,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -821,6 +846,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -860,6 +886,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -886,6 +913,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand list 'List executions, the newest first'
@@ -933,6 +961,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -953,6 +982,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --connect-retry 'Keep trying to connect for so long, writing commands to a primary (SEN_CONNECT_RETRY, else not at all)'
             cand --worker-timezone 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)'
             cand --check 'Turn the verdict into the exit code'
+            cand --all-fields 'Show every field, not only those that matter first (JSON always has all)'
             cand -q 'Print data and errors only'
             cand --quiet 'Print data and errors only'
             cand -v 'Say on stderr what was connected to, and how'
@@ -961,6 +991,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -997,6 +1028,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1032,6 +1064,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1068,6 +1101,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1105,6 +1139,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1131,6 +1166,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand list 'List sagas, the one that changed last first'
@@ -1181,6 +1217,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1201,6 +1238,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --connect-retry 'Keep trying to connect for so long, writing commands to a primary (SEN_CONNECT_RETRY, else not at all)'
             cand --worker-timezone 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)'
             cand --check 'Turn the verdict into the exit code'
+            cand --all-fields 'Show every field, not only those that matter first (JSON always has all)'
             cand -q 'Print data and errors only'
             cand --quiet 'Print data and errors only'
             cand -v 'Say on stderr what was connected to, and how'
@@ -1209,6 +1247,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1256,6 +1295,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1304,6 +1344,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1350,6 +1391,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1396,6 +1438,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1444,6 +1487,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1484,6 +1528,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1510,6 +1555,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand list 'List outbox messages, the one that changed last first'
@@ -1551,6 +1597,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1570,6 +1617,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --connect-retry 'Keep trying to connect for so long, writing commands to a primary (SEN_CONNECT_RETRY, else not at all)'
             cand --worker-timezone 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)'
             cand --check 'Turn the verdict into the exit code'
+            cand --all-fields 'Show every field, not only those that matter first (JSON always has all)'
             cand -q 'Print data and errors only'
             cand --quiet 'Print data and errors only'
             cand -v 'Say on stderr what was connected to, and how'
@@ -1578,6 +1626,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1622,6 +1671,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1648,6 +1698,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand list 'List inbox messages, the one that changed last first'
@@ -1689,6 +1740,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1708,6 +1760,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --connect-retry 'Keep trying to connect for so long, writing commands to a primary (SEN_CONNECT_RETRY, else not at all)'
             cand --worker-timezone 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)'
             cand --check 'Turn the verdict into the exit code'
+            cand --all-fields 'Show every field, not only those that matter first (JSON always has all)'
             cand -q 'Print data and errors only'
             cand --quiet 'Print data and errors only'
             cand -v 'Say on stderr what was connected to, and how'
@@ -1716,6 +1769,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1760,6 +1814,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1786,6 +1841,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand list 'List agent tasks'
@@ -1808,7 +1864,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --older-than 'Only those unchanged for longer than this'
             cand --since 'Only those changed at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago'
             cand --until 'Only those changed before this'
-            cand --sort 'Order: created, updated, lease, attempts or cost, the largest first [default: created; stored order with --limit 0]'
+            cand --sort 'Order: attention, created, updated, lease, attempts or cost, the largest first [default: attention in a table, else created; stored order with --limit 0]'
             cand --limit 'Maximum number of rows (0 = unlimited, streamed)'
             cand --database-url 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string'
             cand --redis-url 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH, redis+sentinel://…'
@@ -1836,6 +1892,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1856,6 +1913,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --connect-retry 'Keep trying to connect for so long, writing commands to a primary (SEN_CONNECT_RETRY, else not at all)'
             cand --worker-timezone 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)'
             cand --check 'Turn the verdict into the exit code'
+            cand --all-fields 'Show every field, not only those that matter first (JSON always has all)'
             cand -q 'Print data and errors only'
             cand --quiet 'Print data and errors only'
             cand -v 'Say on stderr what was connected to, and how'
@@ -1864,6 +1922,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1905,6 +1964,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1952,6 +2012,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -1999,6 +2060,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2027,6 +2089,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2055,6 +2118,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2082,6 +2146,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2114,6 +2179,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2140,6 +2206,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand get 'Show how many tokens a tenant has, as the controller reckons; all tenants without a name'
@@ -2171,6 +2238,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2207,6 +2275,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2241,6 +2310,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2274,6 +2344,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2300,6 +2371,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand list 'List operations, the newest first'
@@ -2331,6 +2403,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2357,6 +2430,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2387,6 +2461,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2423,6 +2498,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2453,6 +2529,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2480,6 +2557,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2508,6 +2586,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2534,6 +2613,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2563,6 +2643,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2589,6 +2670,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2615,6 +2697,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }

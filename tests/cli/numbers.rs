@@ -19,8 +19,9 @@ fn every_number_of_status_is_what_its_command_lists() {
     let status = run(&["status", "-o", "json"]).run().expect_code(0).json();
     let mut compared = 0;
     for item in status["attention"].as_array().unwrap() {
-        let (text, command) = (item["text"].as_str().unwrap(), item["command"].as_str().unwrap());
-        let Some(said) = text.split(' ').next().and_then(|word| word.parse::<u64>().ok()) else { continue };
+        let (text, command) = (item["summary"].as_str().unwrap(), item["next"][0]["command"].as_str().unwrap());
+        let Some(said) = item["count"].as_u64() else { continue };
+        assert!(text.starts_with(&format!("{said} ")), "{item}");
         let words: Vec<&str> = command.split(' ').skip(1).collect();
         assert_eq!(listed(run, &words), said, "{command} against: {text}");
         compared += 1;
