@@ -98,16 +98,17 @@ fn enter_leads_from_attention_to_rows_to_one_of_them_and_its_causes_and_esc_back
     live.wait_for("┌ list --state uncertain");
     live.wait_for("▸ payments:lost");
     live.type_keys("\r");
-    live.wait_for("verdict:          UNCERTAIN");
+    live.wait_for("┌ inspect payments:lost");
+    live.wait_for("UNCERTAIN");
     // It fits the terminal, whatever becomes of that.
     live.resize(40, 120);
     live.wait_until("all of the larger screen", |screen| screen.lines().count() == 40 && screen.contains("UNCERTAIN"));
     live.type_keys("\r");
-    live.wait_for("payments:lost — sentinel lease, uncertain");
+    live.wait_for("┌ why payments:lost");
     live.type_keys("t");
     live.wait_for("┌ timeline payments:lost");
     live.wait_for("lease expired");
-    for shown in ["sentinel lease, uncertain", "verdict:", "▸ payments:lost", "attention 1 · by severity"] {
+    for shown in ["┌ why payments:lost", "┌ inspect payments:lost", "▸ payments:lost", "attention 1 · by severity"] {
         live.type_keys("\u{1b}");
         live.wait_for(shown);
     }
