@@ -108,7 +108,8 @@ fn enter_leads_from_attention_to_rows_to_one_of_them_and_its_causes_and_esc_back
     live.type_keys("t");
     live.wait_for("┌ timeline payments:lost");
     live.wait_for("lease expired");
-    for shown in ["┌ why payments:lost", "┌ inspect payments:lost", "▸ payments:lost", "attention 1 · by severity"] {
+    for shown in ["┌ why payments:lost", "┌ inspect payments:lost", "▸ payments:lost", "attention 1 · by severity"]
+    {
         live.type_keys("\u{1b}");
         live.wait_for(shown);
     }
