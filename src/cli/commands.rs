@@ -71,6 +71,7 @@ commands! {
         Agent in agent,
         Apply in apply,
         Op in op,
+        Undo in undo,
     ;
     "Run":
         Once in once,

@@ -14,6 +14,7 @@ use sen_core::model::ident::OperationId;
 use sen_core::model::plan::Plan;
 use sen_core::model::prepared::{Origin, PreparedAction};
 use sen_core::model::report::{Ending, Item, Outcome, Report};
+use sen_core::model::undo::UndoTarget;
 use sen_core::observe::Observer;
 use sen_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -251,6 +252,8 @@ impl State {
 /// An operation in the journal.
 pub struct Entry {
     path: PathBuf,
+    /// What kind of plan it has.
+    pub kind: String,
     /// What its plan says.
     pub plan: Plan,
     /// Who made it, when and why.
@@ -271,12 +274,14 @@ impl Entry {
         let length = file.length();
         let saved = file.plan()?;
         let (plan, origin, targets) = (saved.plan().clone(), saved.origin().cloned(), saved.targets());
+        let kind = saved.kind().to_owned();
         let mut settled = BTreeMap::new();
         let mut end = None;
         for line in PlanFile::open(&path)?.rest(length) {
             match serde_json::from_str(&line) {
                 Ok(Line::Settled { place, item }) => {
-                    settled.insert(place, item);
+                    // Rows are read where they are needed: those of a large operation are more than memory should hold.
+                    settled.insert(place, item.changing(Vec::new()));
                 }
                 Ok(Line::Ended { interrupted, .. }) => end = Some(interrupted),
                 // The last line of a run that was killed can be cut.
@@ -296,7 +301,7 @@ impl Entry {
             }
             _ => State::Partial,
         };
-        Ok(Self { path, plan, origin, targets, settled, state, length })
+        Ok(Self { path, kind, plan, origin, targets, settled, state, length })
     }
 
     /// How many targets ended so.
@@ -314,6 +319,41 @@ impl Entry {
         let targets = usize::try_from(self.targets).unwrap_or(usize::MAX);
         let again = |item: &Item| matches!(item.outcome, Outcome::Failed | Outcome::Unknown);
         (0..targets).filter(|place| self.settled.get(place).is_none_or(again)).collect()
+    }
+
+    /// What an undo of it puts back, in the order of its plan, and what of it cannot be taken back, each with the reason.
+    ///
+    /// # Errors
+    /// As [`PlanFile::open`].
+    pub fn undoing(&self) -> Result<(Vec<UndoTarget>, Vec<Item>)> {
+        let mut targets: BTreeMap<usize, UndoTarget> = BTreeMap::new();
+        for line in PlanFile::open(&self.path)?.rest(self.length) {
+            if let Ok(Line::Settled { place, item }) = serde_json::from_str(&line) {
+                let Item { subject, detail: did, changes, .. } = item;
+                match changes.is_empty() {
+                    true => targets.remove(&place),
+                    false => targets.insert(place, UndoTarget { subject, did, changes, warnings: Vec::new() }),
+                };
+            }
+        }
+        let refused = |(place, item): (&usize, &Item)| {
+            if targets.contains_key(place) {
+                return None;
+            }
+            let why = match item.outcome {
+                Outcome::Applied => {
+                    item.lasting.as_deref().unwrap_or("the journal does not have its rows as they were")
+                }
+                Outcome::Unknown => "it is not known whether it was written",
+                Outcome::AlreadyDone if item.detail.contains("this operation") => {
+                    "it was written just before the operation was stopped, and the journal does not have its rows as they were"
+                }
+                _ => return None,
+            };
+            Some(Item::new(item.subject.clone(), Outcome::Changed, format!("cannot be taken back: {why}")))
+        };
+        let refused = self.settled.iter().filter_map(refused).collect();
+        Ok((targets.into_values().collect(), refused))
     }
 
     /// The lines of its plan with only the targets at these places.

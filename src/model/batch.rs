@@ -157,6 +157,7 @@ impl Run<'_> {
                 } else {
                     settled += 1;
                     self.observer.settled(place, &item);
+                    let item = item.changing(Vec::new());
                     state.report.lost |= item.lost;
                     state.add(place, item.outcome, self.pace.listed, || item);
                 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind};
 use crate::ident::OperationId;
+use crate::rows::RowChange;
 use crate::subject::Subject;
 
 /// What became of one item.
@@ -72,6 +73,12 @@ pub struct Item {
     /// How often it is worth trying again before this is what became of it: another transaction may only be in the way.
     #[serde(skip)]
     pub retries: u32,
+    /// The rows that were changed, as they were and as they were left: for the journal. A report does not keep them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<RowChange>,
+    /// Why it cannot be taken back, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasting: Option<String>,
 }
 
 impl Item {
@@ -86,6 +93,8 @@ impl Item {
             partly: false,
             lost: false,
             retries: 0,
+            changes: Vec::new(),
+            lasting: None,
         }
     }
 
@@ -138,6 +147,20 @@ impl Item {
     #[must_use]
     pub fn lost(mut self, lost: bool) -> Self {
         self.lost = lost;
+        self
+    }
+
+    /// The same with the rows that were changed.
+    #[must_use]
+    pub fn changing(mut self, changes: Vec<RowChange>) -> Self {
+        self.changes = changes;
+        self
+    }
+
+    /// The same, which cannot be taken back.
+    #[must_use]
+    pub fn lasting(mut self, why: impl Into<String>) -> Self {
+        self.lasting = Some(why.into());
         self
     }
 

@@ -19,6 +19,7 @@ use crate::subject::{Kind, Subject};
 use crate::summary::{Statistics, Summary};
 use crate::time::Timestamp;
 use crate::timeline::Told;
+use crate::undo::UndoRequest;
 
 /// How long a store may search payloads for a name.
 pub const SEARCH: std::time::Duration = std::time::Duration::from_secs(1);
@@ -125,6 +126,15 @@ pub trait System: Any + Send + Sync {
     /// # Errors
     /// `Usage` when it is not one that this system has made.
     fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>>;
+
+    /// The plan that takes an operation back, as far as nothing has happened on top.
+    ///
+    /// # Errors
+    /// What the store reports.
+    async fn plan_undo(&self, undo: UndoRequest) -> Result<Box<dyn PreparedAction + '_>> {
+        let _ = undo;
+        Err(crate::error::Error::usage("operations on this system cannot be taken back"))
+    }
 
     /// What `sen doctor` examines of it: privileges, indexes, orphans.
     async fn diagnostics(&self) -> Result<Diagnostics> {

@@ -16,6 +16,7 @@ mod gate;
 mod limits;
 pub mod outcome;
 pub mod read;
+pub mod restore;
 pub mod shared;
 mod socket;
 mod steps;

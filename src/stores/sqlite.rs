@@ -4,6 +4,7 @@
 
 mod beside;
 mod catalogue;
+pub mod restore;
 #[cfg(test)]
 mod tests;
 

@@ -23,3 +23,4 @@ mod resumed;
 #[path = "../saga/place.rs"]
 #[expect(dead_code, reason = "each folder of tests uses its own part")]
 mod sagas_place;
+mod undo;

@@ -6,6 +6,7 @@ use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::plan::Plan;
 use sen_core::model::prepared::{Origin, PreparedAction, SavedPlan};
 use sen_core::model::report::{Item, Outcome, Report};
+use sen_core::model::system::System;
 use sen_core::registry::{Access, Database};
 use sen_core::time::{Timestamp, humane};
 
@@ -138,9 +139,23 @@ pub async fn restored<'a>(
     if saved.plan().targets() != saved.targets() {
         return Err(Error::usage("this is not a plan that sen has written: it says another number of targets than it has"));
     }
-    let (wanted, planned) = (origin.and_then(|origin| origin.identity.clone()), saved.plan().database.clone());
-    let system = saved.kind().split('.').next().unwrap_or_default();
-    let here = database.system(system)?.database().to_owned();
+    system_of(database, saved.kind(), saved.plan(), origin).await?;
+    database.restore(saved)
+}
+
+/// The system that a plan of this kind is for, if this is the database it was made for.
+///
+/// # Errors
+/// `Refused` when it is another; `NoSystem` when this one cannot hold the system.
+pub async fn system_of<'a>(
+    database: &'a Database,
+    kind: &str,
+    plan: &Plan,
+    origin: Option<&Origin>,
+) -> Result<&'a dyn System> {
+    let (wanted, planned) = (origin.and_then(|origin| origin.identity.clone()), &plan.database);
+    let system = database.system(kind.split('.').next().unwrap_or_default())?;
+    let here = system.database();
     let identity = if wanted.is_some() { database.identity().await } else { None };
     let same = match (wanted, identity) {
         (Some(wanted), Some(identity)) => identity == wanted,
@@ -150,5 +165,5 @@ pub async fn restored<'a>(
         return Err(Error::new(ErrorKind::Refused, format!("the plan is for {planned}, and this is {here}; nothing was written"))
             .with_hint("name the database it was made for with --database-url"));
     }
-    database.restore(saved)
+    Ok(system)
 }

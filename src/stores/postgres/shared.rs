@@ -299,7 +299,22 @@ impl SharedConnection {
         proof: ProofOf<'_>,
         operation: OperationId,
     ) -> Result<Changed> {
-        self.live().await?.change_or_left(change, Some(left), proof, operation, self.limit, &self.again).await
+        self.change_keeping(change, Some(left), None, proof, operation).await
+    }
+
+    /// The same, and the answers of `rows` just before and just after the change: what an undo puts back.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn change_keeping(
+        &self,
+        change: &Query<'_>,
+        left: Option<&Left<'_>>,
+        rows: Option<&Query<'_>>,
+        proof: ProofOf<'_>,
+        operation: OperationId,
+    ) -> Result<Changed> {
+        self.live().await?.change_or_left(change, (left, rows), proof, operation, self.limit, &self.again).await
     }
 
     /// The same for a change of one thing: `None` when it is not as the change requires it.
@@ -313,11 +328,28 @@ impl SharedConnection {
         proof: ProofOf<'_>,
         operation: OperationId,
     ) -> Result<Option<Row>> {
+        let changed = self.change_one_keeping(change, (table, left), None, proof, operation).await?;
+        Ok(changed.and_then(|changed| changed.rows.into_iter().next()))
+    }
+
+    /// The same, and the answers of `rows` just before and just after the change.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn change_one_keeping(
+        &self,
+        change: &Query<'_>,
+        (table, left): (&str, Query<'_>),
+        rows: Option<&Query<'_>>,
+        proof: ProofOf<'_>,
+        operation: OperationId,
+    ) -> Result<Option<Changed>> {
         let left = Left { wanted: 1, ask: left };
-        let changed = self.change_or_left(change, &left, proof, operation).await?;
-        match changed.rows.into_iter().next() {
-            None if !changed.left.is_empty() => Err(Error::kept_out(table)),
-            row => Ok(row),
+        let changed = self.change_keeping(change, Some(&left), rows, proof, operation).await?;
+        match changed.rows.is_empty() {
+            true if !changed.left.is_empty() => Err(Error::kept_out(table)),
+            true => Ok(None),
+            false => Ok(Some(changed)),
         }
     }
 }

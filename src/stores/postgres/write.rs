@@ -50,6 +50,8 @@ pub struct Changed {
     pub rows: Vec<Row>,
     /// What was kept out.
     pub left: Vec<Row>,
+    /// The rows that were asked for, before and after the change.
+    pub seen: [Vec<Row>; 2],
 }
 
 /// Whether no other transaction held this row when it was to be changed: nobody has locked it since it was written, this
@@ -88,17 +90,18 @@ impl Postgres {
         limit: Option<Duration>,
         again: &Again,
     ) -> Result<Vec<Row>> {
-        Ok(self.change_or_left(change, None, proof, operation, limit, again).await?.rows)
+        Ok(self.change_or_left(change, (None, None), proof, operation, limit, again).await?.rows)
     }
 
-    /// [`Self::change_all`], and what the database kept out.
+    /// [`Self::change_all`], what the database kept out, and the answers of `rows` just before and just after the change, in
+    /// its transaction: they travel with it.
     ///
     /// # Errors
     /// As there; `KeptOut` when the database kept out a part of what belongs together.
     pub async fn change_or_left(
         &self,
         change: &Query<'_>,
-        left: Option<&Left<'_>>,
+        (left, rows): (Option<&Left<'_>>, Option<&Query<'_>>),
         proof: ProofOf<'_>,
         operation: OperationId,
         limit: Option<Duration>,
@@ -106,9 +109,9 @@ impl Postgres {
     ) -> Result<Changed> {
         let (mut tried, mut suspected) = (0, 0);
         loop {
-            match self.change_once(change, left, proof, operation, limit, again).await {
+            match self.change_once(change, (left, rows), proof, operation, limit, again).await {
                 // Somebody may have come between the change and the question; nobody does so every time.
-                Ok(Changed { rows, left }) if rows.is_empty() && !left.is_empty() && suspected < AGAIN => {
+                Ok(Changed { rows, left, .. }) if rows.is_empty() && !left.is_empty() && suspected < AGAIN => {
                     suspected += 1
                 }
                 Err(error) if error.kind() == ErrorKind::KeptOut && suspected < AGAIN => suspected += 1,
@@ -126,7 +129,7 @@ impl Postgres {
     async fn change_once(
         &self,
         change: &Query<'_>,
-        left: Option<&Left<'_>>,
+        (left, rows): (Option<&Left<'_>>, Option<&Query<'_>>),
         proof: ProofOf<'_>,
         operation: OperationId,
         limit: Option<Duration>,
@@ -135,22 +138,28 @@ impl Postgres {
         let client = self.client();
         let name = operation.to_string();
         let steps = &self.steps;
+        let look = async || match rows {
+            Some(rows) => client.query_typed(rows.text(), rows.params()).await,
+            None => Ok(Vec::new()),
+        };
         let work = async {
             tokio::join!(
                 biased;
                 client.batch_execute(BEGIN),
                 client.batch_execute(DURABLE.for_postgres()),
                 steps.of(self.mark(&name)),
+                look(),
                 client.query_typed(change.text(), change.params()),
+                look(),
             )
         };
         let limit = limit.map_or(STATEMENT, |limit| limit.min(STATEMENT));
         // COMMIT has not been sent: a connection that is given up here takes the transaction with it.
-        let (begun, durable, marked, changed) = self.answered(Some(limit), work.boxed()).await?;
-        let (marked, changed) = match (begun.and(durable), marked, changed) {
-            (Ok(()), Ok(marked), Ok(changed)) => (marked, changed),
-            (begun, marked, changed) => {
-                let error = begun.err().or(marked.err()).or(changed.err());
+        let (begun, durable, marked, before, changed, after) = self.answered(Some(limit), work.boxed()).await?;
+        let (marked, before, changed, after) = match (begun.and(durable), marked, before, changed, after) {
+            (Ok(()), Ok(marked), Ok(before), Ok(changed), Ok(after)) => (marked, before, changed, after),
+            (begun, marked, before, changed, after) => {
+                let error = begun.err().or(marked.err()).or(before.err()).or(changed.err()).or(after.err());
                 // A failed statement leaves an aborted transaction; nothing of it can be committed.
                 let _ = tokio::time::timeout(FAREWELL, client.batch_execute("ROLLBACK")).await;
                 return match error {
@@ -181,7 +190,7 @@ impl Postgres {
         if !changed.is_empty() {
             self.commit(&marked, again, || proof(&Written { rows: &changed })).await?;
         }
-        Ok(Changed { rows: changed, left })
+        Ok(Changed { rows: changed, left, seen: [before, after] })
     }
 }
 

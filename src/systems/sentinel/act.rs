@@ -9,6 +9,7 @@ use sen_model::permit::WritePermit;
 use sen_model::plan::{Plan, Risk};
 use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction};
 use sen_model::report::{Item, Outcome, Report, suppressed};
+use sen_model::rows::RowChange;
 use sen_model::subject::{Kind, Subject};
 use sen_model::text::many;
 use sen_model::time::humane;
@@ -160,6 +161,7 @@ impl Sentinel {
         let mut token = None;
         let mut done = Vec::new();
         let mut before = 0;
+        let mut changes: Vec<RowChange> = Vec::new();
         for step in &target.steps {
             let act = match lease_act(&target.key, step, token, permit) {
                 Ok(act) => act,
@@ -168,6 +170,7 @@ impl Sentinel {
             match self.store.act(&act, permit).await {
                 Ok(Some(acted)) => {
                     token = Some(acted.token);
+                    changes = after_both(changes, acted.changes);
                     done.push(act.verb.done());
                 }
                 Ok(None) => {
@@ -183,12 +186,13 @@ impl Sentinel {
                     return Item::new(subject(), outcome, after(&done, &now) + nothing)
                         .own(own.map(|_| false))
                         .with_token(token)
-                        .partly(!done.is_empty());
+                        .partly(!done.is_empty())
+                        .changing(changes);
                 }
                 Err(error) => {
                     let mut item = Item::failed(subject(), &error);
                     item.detail = after(&done, &item.detail);
-                    return item.with_token(token).partly(!done.is_empty());
+                    return item.with_token(token).partly(!done.is_empty()).changing(changes);
                 }
             }
         }
@@ -196,7 +200,9 @@ impl Sentinel {
         if before == target.steps.len() {
             return Item::new(subject(), Outcome::AlreadyDone, done + " by this operation before").with_token(token);
         }
-        Item::new(subject(), Outcome::Applied, done).with_token(token)
+        // Of what was done before by this operation only a part of the rows is known.
+        let changes = if before == 0 { changes } else { Vec::new() };
+        Item::new(subject(), Outcome::Applied, done).with_token(token).changing(changes)
     }
 
     /// Of an operation that may have been begun before: the token that its own record of this change names. `Some(None)`: there is
@@ -272,6 +278,14 @@ fn unchanged(verb: &Verb, token: Option<i64>, lease: &Lease) -> bool {
         Verb::Complete(_) | Verb::Reset | Verb::Forget => true,
     };
     in_time && lease.fencing_token == token && lease.status.as_str() == verb.required()
+}
+
+/// What two changes of one lease came to together: as it was before the first, and as the second left it.
+fn after_both(first: Vec<RowChange>, second: Vec<RowChange>) -> Vec<RowChange> {
+    match (first.into_iter().next(), second.into_iter().next()) {
+        (Some(first), Some(second)) => vec![RowChange { before: first.before, ..second }],
+        (first, second) => first.or(second).into_iter().collect(),
+    }
 }
 
 /// Why a step came to nothing, after what the steps before it did: that stays.

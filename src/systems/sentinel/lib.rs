@@ -31,6 +31,7 @@ mod plan;
 mod rules;
 mod shape;
 mod timeline;
+mod undo;
 mod view;
 mod zones;
 
@@ -57,6 +58,7 @@ use sen_model::summary::Summary;
 use sen_model::system::System;
 use sen_model::time::Timestamp;
 use sen_model::timeline::Told;
+use sen_model::undo::{UndoAction, UndoRequest};
 
 use port::{LeaseQuery, Order, Typed};
 
@@ -236,10 +238,15 @@ impl System for Sentinel {
         }
     }
 
+    async fn plan_undo(&self, undo: UndoRequest) -> Result<Box<dyn PreparedAction + '_>> {
+        sen_model::undo::plan(self, undo).await
+    }
+
     fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>> {
         match saved.kind() {
             plan::LeaseAction::KIND => Prepared::<_, plan::LeaseAction>::restore(self, saved),
             plan::InitAction::KIND => Prepared::<_, plan::InitAction>::restore(self, saved),
+            UndoAction::<Self>::KIND => Prepared::<_, UndoAction<Self>>::restore(self, saved),
             other => Err(prepared::foreign(other)),
         }
     }

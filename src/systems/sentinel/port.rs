@@ -16,7 +16,11 @@ use sen_model::error::Result;
 use sen_model::error::{Error, ErrorKind};
 use sen_model::permit::WritePermit;
 use sen_model::report::Item;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use sen_model::rows::KeptTable;
+use sen_model::rows::RowChange;
 use sen_model::time::{Timestamp, When};
+use sen_model::undo::Standing;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use sen_stores::catalogue::Marks;
 
@@ -113,6 +117,12 @@ pub trait LeaseStore: Send + Sync {
     /// Makes one guarded change in one short transaction, with its event and the record of who and why in the same one.
     /// `None` when the guard did not match: nothing was written.
     async fn act(&self, act: &LeaseAct, permit: &WritePermit) -> Result<Option<Acted>>;
+
+    /// How the rows of each of these stand, in their order.
+    async fn standings(&self, targets: &[&[RowChange]]) -> Result<Vec<Standing>>;
+
+    /// Puts back the rows of those of these that are as they were left, with the record of it, in one transaction; which.
+    async fn take_back(&self, targets: &[TakenBack<'_>], permit: &WritePermit) -> Result<Vec<bool>>;
 
     /// The objects by their full names and what the events take; nothing where the store keeps no privileges.
     async fn diagnostics(&self) -> Result<DiagnosticFacts> {
@@ -224,12 +234,35 @@ impl Verb {
     }
 }
 
+/// A lease whose rows are put back.
+#[derive(Debug)]
+pub struct TakenBack<'a> {
+    /// The key.
+    pub key: &'a str,
+    /// Its rows.
+    pub changes: &'a [RowChange],
+    /// The event that tells of it.
+    pub event: &'static str,
+    /// The token in force then.
+    pub token: i64,
+    /// No event of the key may tell of a larger token than this one.
+    pub above: i64,
+    /// The record of the act as JSON text.
+    pub note: String,
+}
+
 /// A change that was made and committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acted {
     /// The token now in force, or the last one of a lease that is gone.
     pub token: i64,
+    /// The row, as it was and as it was left.
+    pub changes: Vec<RowChange>,
 }
+
+/// The rows that acts change.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(super) const KEPT: [KeptTable; 1] = [KeptTable { name: LEASES, key: &["key"], inserts: false }];
 
 /// A lease as seen at one moment.
 #[derive(Debug, Clone, PartialEq)]

@@ -13,8 +13,8 @@ mod schema;
 mod sql;
 
 use super::port::{
-    Acted, Census, DiagnosticFacts, EVENTS, Events, LEASES, LeaseAct, LeaseQuery, LeaseStore, Leases, Look, RELATIONS,
-    TOKENS, Typed, Verb, no_sequence, sequence_behind,
+    Acted, Census, DiagnosticFacts, EVENTS, Events, KEPT, LEASES, LeaseAct, LeaseQuery, LeaseStore, Leases, Look,
+    RELATIONS, TOKENS, TakenBack, Typed, Verb, no_sequence, sequence_behind,
 };
 use super::record::{Lease, LeaseEvent};
 use super::shape::{Shape, Zone};
@@ -23,12 +23,15 @@ use rows::{CLOCK, census, clock, each, in_time_order, lease};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
 use sen_model::report::Item;
+use sen_model::rows::RowChange;
 use sen_model::time::Timestamp;
+use sen_model::undo::Standing;
 use sen_stores::catalogue::Column;
 use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::encode;
 use sen_stores::postgres::outcome::{Proof, Written};
 use sen_stores::postgres::read::{Query, chunks};
+use sen_stores::postgres::restore::{self, Batch};
 use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::sql::Sql;
 
@@ -42,6 +45,11 @@ impl PostgresLeases {
     pub fn new(link: Arc<SharedConnection>) -> Self {
         Self { link }
     }
+}
+
+/// The tables whose rows are put back.
+fn tables() -> [restore::Target<'static>; 1] {
+    [restore::Target { name: LEASES, sql: Sql::new("sentinel_leases"), key: &["key"], shown: LEASES }]
 }
 
 const UNDEFINED_TABLE: &str = "42P01";
@@ -316,10 +324,12 @@ impl LeaseStore for PostgresLeases {
         let proof = |written: &Written<'_>| act::proof(act, recording, written.rows.first().map_or(act.token, token));
         let (mut behind, mut sound) = (None::<(i64, i64)>, 0);
         for _ in 0..DRAWS {
-            let row = self.link.change(&change, &proof, permit.operation()).await;
-            let row = row.map_err(|error| self.no_leases(error))?;
-            if let Some(row) = row {
-                return Ok(Some(Acted { token: token(&row) }));
+            let row = Query::new(&act::ROW, [(&act.key as _, Type::TEXT)]);
+            let changed = self.link.change_keeping(&change, None, Some(&row), &proof, permit.operation()).await;
+            let changed = changed.map_err(|error| self.no_leases(error))?;
+            if let Some(row) = changed.rows.first() {
+                let changes = restore::kept(&KEPT, &changed).remove(&0).unwrap_or_default();
+                return Ok(Some(Acted { token: token(row), changes }));
             }
             if !act.verb.draws() {
                 return Ok(None);
@@ -338,6 +348,43 @@ impl LeaseStore for PostgresLeases {
         }
         // Only a change that drew too small a token leaves this loop: a sound one says above what it met.
         behind.map_or(Ok(None), |(drawn, known)| Err(sequence_behind(drawn, known)))
+    }
+
+    async fn standings(&self, targets: &[&[RowChange]]) -> Result<Vec<Standing>> {
+        let tables = tables();
+        let batch = Batch::new(&tables, targets.iter().map(|rows| (*rows, String::new())))?;
+        let rows = self.link.ask(Query::new(&batch.standing()?, batch.params())).await;
+        Ok(restore::standings(&batch, &rows.map_err(|error| self.no_leases(error))?))
+    }
+
+    async fn take_back(&self, targets: &[TakenBack<'_>], permit: &WritePermit) -> Result<Vec<bool>> {
+        let recording = self.recording().await?;
+        let (guard, record) = match recording {
+            act::Recording::WithNote => (act::NOT_CLAIMED, act::TOLD_BACK),
+            act::Recording::WithoutNote => (act::NOT_CLAIMED, act::TOLD_BACK_WITHOUT_NOTE),
+            act::Recording::Nowhere => ("", ""),
+        };
+        let note = |target: &TakenBack<'_>| {
+            let note: serde_json::Value = serde_json::from_str(&target.note).unwrap_or_default();
+            let TakenBack { key, event, token, above, .. } = target;
+            serde_json::json!({"key": key, "event": event, "token": token, "above": above, "note": note}).to_string()
+        };
+        let tables = tables();
+        let batch = Batch::new(&tables, targets.iter().map(|target| (target.changes, note(target))))?;
+        let sql = batch.statement(guard, record)?;
+        let proof = |written: &Written<'_>| {
+            let place = |row: &Row| usize::try_from(Cells::new(row).int(0)?).ok();
+            let done = written.rows.iter().filter_map(place).filter_map(|place| targets.get(place));
+            let keys: Vec<String> = done.map(|target| target.key.to_owned()).collect();
+            match recording {
+                act::Recording::WithNote => Proof::new(act::BACK.clone()).with(keys, Type::TEXT_ARRAY),
+                _ => Proof::new(Sql::new("NULL::text")),
+            }
+        };
+        let change = Query::new(&sql, batch.params());
+        let changed = self.link.change_keeping(&change, None, None, &proof, permit.operation()).await;
+        let done = restore::put_back(&changed.map_err(|error| self.no_leases(error))?);
+        Ok((0..targets.len()).map(|place| done.contains(&place)).collect())
     }
 
     async fn locks(&self, key: &str) -> Result<Vec<Lock>> {

@@ -17,7 +17,7 @@ mod schema;
 
 use super::port::{
     Acted, Census, DiagnosticFacts, EVENTS, Events, Group, LEASES, LeaseAct, LeaseChunk, LeaseQuery, LeaseStore,
-    Leases, Look, RELATIONS, TOKENS, Typed,
+    Leases, Look, RELATIONS, TOKENS, TakenBack, Typed,
 };
 use super::record::LeaseEvent;
 use super::shape::Shape;
@@ -25,7 +25,9 @@ use base::{LOOK, event, lease, no_leases, now};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
 use sen_model::report::Item;
+use sen_model::rows::RowChange;
 use sen_model::time::Timestamp;
+use sen_model::undo::Standing;
 use sen_stores::sqlite::{Sqlite, error_from};
 
 /// Sentinel in one SQLite file.
@@ -205,6 +207,24 @@ impl LeaseStore for SqliteLeases {
     async fn act(&self, wanted: &LeaseAct, _permit: &WritePermit) -> Result<Option<Acted>> {
         let wanted = wanted.clone();
         self.run(move |db| act::act(db, &wanted)).await
+    }
+
+    async fn standings(&self, targets: &[&[RowChange]]) -> Result<Vec<Standing>> {
+        let targets: Vec<Vec<RowChange>> = targets.iter().map(|changes| changes.to_vec()).collect();
+        self.run(move |db| act::standings(db, &targets)).await
+    }
+
+    async fn take_back(&self, targets: &[TakenBack<'_>], _permit: &WritePermit) -> Result<Vec<bool>> {
+        let back = |target: &TakenBack<'_>| act::Back {
+            key: target.key.to_owned(),
+            changes: target.changes.to_vec(),
+            event: target.event,
+            token: target.token,
+            above: target.above,
+            note: target.note.clone(),
+        };
+        let targets: Vec<act::Back> = targets.iter().map(back).collect();
+        self.run(move |db| act::take_back(db, &targets)).await
     }
 
     async fn diagnostics(&self) -> Result<DiagnosticFacts> {

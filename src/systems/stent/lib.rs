@@ -28,6 +28,7 @@ mod plan;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod rows;
 mod timeline;
+mod undo;
 mod view;
 mod words;
 
@@ -55,6 +56,7 @@ use sen_model::summary::{Statistics, Summary};
 use sen_model::system::System;
 use sen_model::time::Timestamp;
 use sen_model::timeline::Told;
+use sen_model::undo::{UndoAction, UndoRequest};
 
 pub use handle::Stent;
 pub use list::ListFilter;
@@ -232,10 +234,15 @@ impl System for Stent {
         Ok(Some(view::stats(&stats, &self.zone, window)))
     }
 
+    async fn plan_undo(&self, undo: UndoRequest) -> Result<Box<dyn PreparedAction + '_>> {
+        sen_model::undo::plan(self, undo).await
+    }
+
     fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>> {
         match saved.kind() {
             plan::ExecutionAction::KIND => Prepared::<_, plan::ExecutionAction>::restore(self, saved),
             plan::CleanupAction::KIND => Prepared::<_, plan::CleanupAction>::restore(self, saved),
+            UndoAction::<Self>::KIND => Prepared::<_, UndoAction<Self>>::restore(self, saved),
             plan::LetterAction::KIND => match &self.letters {
                 Some(letters) => Prepared::<_, plan::LetterAction>::restore(letters, saved),
                 None => Err(self.absent()),

@@ -97,6 +97,26 @@ pub(super) fn statement(verb: &Verb, recording: Recording) -> Sql {
     Sql::new("WITH ").then(drawn).then("changed AS (").then(change).then(above).then(tail)
 }
 
+/// The row of a lease, for an undo. $1 key.
+pub(super) static ROW: Sql =
+    Sql::new("SELECT 0::int8, 'sentinel_leases', row_to_json(l)::text FROM sentinel_leases AS l WHERE l.key = $1");
+
+/// No claim of the key has been told since; $3 notes.
+pub(super) const NOT_CLAIMED: &str = " AND NOT EXISTS (SELECT 1 FROM sentinel_events AS e
+    WHERE e.key = p.note::jsonb ->> 'key' AND e.fencing_token > (p.note::jsonb ->> 'above')::int8)";
+
+pub(super) const TOLD_BACK: &str = ", noted AS (INSERT INTO sentinel_events (key, event, fencing_token, metadata)
+    SELECT f.note::jsonb ->> 'key', f.note::jsonb ->> 'event', (f.note::jsonb ->> 'token')::int8,
+        jsonb_build_object('db_user', session_user) || (f.note::jsonb -> 'note') FROM fit AS f)";
+pub(super) const TOLD_BACK_WITHOUT_NOTE: &str = ", noted AS (INSERT INTO sentinel_events (key, event, fencing_token)
+    SELECT f.note::jsonb ->> 'key', f.note::jsonb ->> 'event', (f.note::jsonb ->> 'token')::int8 FROM fit AS f)";
+
+/// $4 keys. Without a record nothing shows whose the rows are.
+pub(super) static BACK: Sql = Sql::new(
+    "CASE WHEN EXISTS (SELECT FROM sentinel_events WHERE key = ANY($4::text[]) AND metadata ->> 'operation' = $2)
+        THEN 'landed' ELSE 'absent' END",
+);
+
 /// Draws a token for a key whose row is still as it was seen, beside the largest token it is known to have had.
 pub(super) fn draw(recording: Recording) -> Sql {
     let events = if recording == Recording::Nowhere { "" } else { DRAW_EVENTS };

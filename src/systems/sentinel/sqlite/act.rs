@@ -1,12 +1,15 @@
 //! The statements that change a lease in SQLite: the guards of the PostgreSQL ones, in one IMMEDIATE transaction.
 
-use rusqlite::{Connection, OptionalExtension as _, ToSql, TransactionBehavior, named_params};
+use rusqlite::{Connection, OptionalExtension as _, ToSql, TransactionBehavior, named_params, params};
 
 use super::base::{draw, now};
-use crate::port::{Acted, LeaseAct, Verb};
+use crate::port::{Acted, KEPT, LEASES, LeaseAct, Verb};
 use sen_model::error::Result;
+use sen_model::rows::{RowChange, Seen, changes};
 use sen_model::time::Timestamp;
-use sen_stores::sqlite::{commit, error_from};
+use sen_model::undo::Standing;
+use sen_stores::sql::Sql;
+use sen_stores::sqlite::{commit, error_from, part, restore};
 
 const TAKE_OVER: &str = "UPDATE sentinel_leases
     SET status = 'reconciling', lease_updated_at = :now, fencing_token = :fresh
@@ -33,6 +36,12 @@ const FORGET: &str = "DELETE FROM sentinel_leases
     WHERE key = :key AND fencing_token = :token AND status = 'completed'
     RETURNING fencing_token";
 
+/// The row of a lease, for an undo.
+const ROW: &str = "SELECT * FROM sentinel_leases WHERE key = ?1";
+
+/// A claim of the key that was told since.
+const CLAIMED: &str = "SELECT 1 FROM sentinel_events WHERE key = ?1 AND fencing_token > ?2 LIMIT 1";
+
 const EVENT: &str = "INSERT INTO sentinel_events (key, event, occurred_at, fencing_token, metadata)
     VALUES (:key, :event, :now, :token, :note)";
 
@@ -43,6 +52,9 @@ pub(super) fn act(db: &mut Connection, act: &LeaseAct) -> Result<Option<Acted>> 
     let fresh = || draw(&writing, &act.key);
     let updated = act.updated.map(Timestamp::as_micros);
     let (key, seen) = (&act.key, act.token);
+    let row = |seen: &mut Seen| restore::look(&writing, LEASES, ROW, &[key], seen);
+    let (mut before, mut after) = (Seen::new(), Seen::new());
+    row(&mut before)?;
     let change = |statement: &str, bound: &[(&str, &dyn ToSql)]| {
         let mut all: Vec<(&str, &dyn ToSql)> = vec![(":key", key), (":token", &seen)];
         all.extend_from_slice(bound);
@@ -63,6 +75,54 @@ pub(super) fn act(db: &mut Connection, act: &LeaseAct) -> Result<Option<Acted>> 
         ":key": act.key, ":event": act.verb.event(), ":now": now, ":token": token, ":note": act.note,
     };
     writing.execute(EVENT, event).map_err(error_from)?;
+    row(&mut after)?;
     commit(writing)?;
-    Ok(Some(Acted { token }))
+    Ok(Some(Acted { token, changes: changes(&KEPT, before, after) }))
+}
+
+/// The tables whose rows are put back.
+fn tables() -> [restore::Target<'static>; 1] {
+    [restore::Target { name: LEASES, sql: Sql::new(LEASES), key: &["key"] }]
+}
+
+/// How the rows of each of these stand.
+pub(super) fn standings(db: &mut Connection, targets: &[Vec<RowChange>]) -> Result<Vec<Standing>> {
+    let snapshot = db.transaction().map_err(error_from)?;
+    targets.iter().map(|changes| restore::standing(&snapshot, &tables(), changes)).collect()
+}
+
+/// A lease whose rows are put back, owned, for the thread of the connection.
+pub(super) struct Back {
+    pub(super) key: String,
+    pub(super) changes: Vec<RowChange>,
+    pub(super) event: &'static str,
+    pub(super) token: i64,
+    pub(super) above: i64,
+    pub(super) note: String,
+}
+
+/// Puts back the rows of those of these that are as they were left; which.
+pub(super) fn take_back(db: &mut Connection, targets: &[Back]) -> Result<Vec<bool>> {
+    let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
+    let now = now(&writing)?.as_micros();
+    let mut done = Vec::with_capacity(targets.len());
+    for back in targets {
+        let as_left = restore::standing(&writing, &tables(), &back.changes)? == Standing::AsLeft;
+        let claimed =
+            writing.query_row(CLAIMED, params![back.key, back.above], |_| Ok(())).optional().map_err(error_from)?;
+        if !as_left || claimed.is_some() {
+            done.push(false);
+            continue;
+        }
+        let whole = part(&writing, || {
+            restore::put_back(&writing, &tables(), &back.changes)?;
+            let event = named_params! {
+                ":key": back.key, ":event": back.event, ":now": now, ":token": back.token, ":note": back.note,
+            };
+            writing.execute(EVENT, event).map_err(error_from)
+        });
+        done.push(whole?.is_some());
+    }
+    commit(writing)?;
+    Ok(done)
 }

@@ -119,7 +119,7 @@ impl Targets for Removals<'_> {
 /// What became of the execution at a place of its batch.
 fn became(id: &str, at: usize, done: &Places, permit: &WritePermit) -> Item {
     if done.done.contains(&at) {
-        item(id, Outcome::Applied, "removed")
+        item(id, Outcome::Applied, "removed").changing(done.changes.get(&at).cloned().unwrap_or_default())
     } else if done.kept.contains(&at) {
         item(id, Outcome::Changed, suppressed(TABLES))
     } else {

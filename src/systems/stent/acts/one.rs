@@ -164,14 +164,15 @@ impl Stent {
         let (id, seen) = (target.id.as_str(), target.state.as_str());
         let error = rules::cancelled_error(codec);
         let cancel = Cancel { id, seen, error, ahead: self.zone.ahead_at(Timestamp::here()), note };
-        let Some(stopped) = self.acts()?.cancel(&cancel, permit).await? else {
+        let Some((stopped, changes)) = self.acts()?.cancel(&cancel, permit).await? else {
             return Ok(self.what_is_there(id, Some(seen), "cancelled").await);
         };
         announce(observer, "execution", id, "cancelled");
         Ok(match verify {
             Some(limit) => self.verified(id, (&stopped, expires), error, limit).await,
             None => item(id, Outcome::Applied, told(&stopped, expires)),
-        })
+        }
+        .changing(changes))
     }
 
     async fn complete(
@@ -184,11 +185,12 @@ impl Stent {
     ) -> Result<Item> {
         let (id, seen) = (target.id.as_str(), target.state.as_str());
         let complete = Complete { id, seen, task, ahead: self.zone.ahead_at(Timestamp::here()), note };
-        if !self.acts()?.complete(&complete, permit).await? {
+        let Some(changes) = self.acts()?.complete(&complete, permit).await? else {
             return Ok(self.what_is_there(id, None, "completed").await);
-        }
+        };
         announce(observer, "execution", id, "completed");
-        Ok(item(id, Outcome::Applied, format!("completed with the result of its root task {task}")))
+        let done = format!("completed with the result of its root task {task}");
+        Ok(item(id, Outcome::Applied, done).changing(changes))
     }
 
     /// Watches until what was running has been written by its workers, or time is up.
@@ -350,8 +352,10 @@ impl Stent {
             Some(task) => {
                 announce(observer, "task", &task, "completed");
                 item(id, Outcome::Applied, format!("sent, and the waiting task {task} is woken"))
+                    .lasting("the task that waited for it was woken, and may have read it")
             }
-            None => item(id, Outcome::Applied, "sent; it is read when the execution next waits for it"),
+            None => item(id, Outcome::Applied, "sent; it is read when the execution next waits for it")
+                .changing(sent.changes),
         })
     }
 

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
+use sen_model::rows::RowChange;
 use sen_model::time::wall::Wall;
+use sen_model::undo::Standing;
 
 use crate::letters::targets::{DeadLetterRef, Places};
 
@@ -11,10 +13,11 @@ use crate::letters::targets::{DeadLetterRef, Places};
 #[async_trait]
 pub trait ActStore: Send + Sync {
     /// Ends an execution and its open tasks; `None` when it is no longer as seen.
-    async fn cancel(&self, cancel: &Cancel<'_>, permit: &WritePermit) -> Result<Option<Vec<Stopped>>>;
+    async fn cancel(&self, cancel: &Cancel<'_>, permit: &WritePermit)
+    -> Result<Option<(Vec<Stopped>, Vec<RowChange>)>>;
 
-    /// Ends an execution with the result of its root task; `false` when it is no longer as seen.
-    async fn complete(&self, complete: &Complete<'_>, permit: &WritePermit) -> Result<bool>;
+    /// Ends an execution with the result of its root task; `None` when it is no longer as seen.
+    async fn complete(&self, complete: &Complete<'_>, permit: &WritePermit) -> Result<Option<Vec<RowChange>>>;
 
     /// How an execution stands, and which of these tasks a worker has written since they were stopped at `error`.
     async fn watch(&self, id: &str, tasks: &[String], error: Option<&[u8]>) -> Result<Watched>;
@@ -33,6 +36,29 @@ pub trait ActStore: Send + Sync {
 
     /// Removes what of these ended executions is still as seen, with everything that belongs to them.
     async fn clean(&self, executions: &[DeadLetterRef], permit: &WritePermit) -> Result<Places>;
+
+    /// How the rows of each of these stand, in their order.
+    async fn standings(&self, targets: &[&[RowChange]]) -> Result<Vec<Standing>>;
+
+    /// Puts back the rows of those of these that are as they were left, with the record of it, in one transaction; which.
+    async fn take_back(&self, targets: &[TakenBack<'_>], permit: &WritePermit) -> Result<Vec<bool>>;
+}
+
+/// What is put back of an execution or a dead letter.
+#[derive(Debug)]
+pub struct TakenBack<'a> {
+    /// The rows.
+    pub changes: &'a [RowChange],
+    /// The execution, where the rows tell.
+    pub execution: Option<String>,
+    /// The dead letter: its task tells the execution otherwise.
+    pub letter: Option<&'a str>,
+    /// The step that the record is about.
+    pub step: Option<String>,
+    /// The status of the record.
+    pub status: &'static str,
+    /// What it says.
+    pub detail: String,
 }
 
 /// What a cancel writes.
@@ -113,6 +139,8 @@ pub struct Sent {
     pub woken: Option<String>,
     /// Whether it is still unread.
     pub unread: bool,
+    /// The rows that were changed.
+    pub changes: Vec<RowChange>,
 }
 
 /// An execution that has ended.

@@ -110,7 +110,8 @@ impl Targets for Removals<'_> {
             } else {
                 (Outcome::Changed, "not removed: it changed meanwhile, or another transaction holds it".to_owned())
             };
-            *item = Some(Item::new(dead_letter(&letter.id), outcome, why));
+            let changes = removed.changes.remove(&at).unwrap_or_default();
+            *item = Some(Item::new(dead_letter(&letter.id), outcome, why).changing(changes));
         }
         Ok(items.into_iter().flatten().collect())
     }

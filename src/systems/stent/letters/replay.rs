@@ -138,7 +138,7 @@ impl Targets for Lane<'_> {
     async fn apply(&mut self, places: &[usize]) -> Result<Vec<Item>> {
         let letters: Vec<DeadLetterRef> = places.iter().filter_map(|place| self.chosen.get(*place)).collect();
         let mut items = vec![None; letters.len()];
-        let replayed = match self.batch(&letters).await {
+        let mut replayed = match self.batch(&letters).await {
             Ok(replayed) => replayed,
             // What the batch needs is held: its letters are looked at and tried again.
             Err(error) if error.kind() == ErrorKind::Timeout => Places::default(),
@@ -151,8 +151,8 @@ impl Targets for Lane<'_> {
         for (at, (place, letter)) in places.iter().zip(&letters).enumerate() {
             if replayed.done.contains(&at) {
                 let why = format!("replayed as task {}", letter.fresh);
-                let item = Item::new(dead_letter(&letter.id), Outcome::Applied, why);
-                items[at] = Some(item.with_new_id(&letter.fresh));
+                let item = Item::new(dead_letter(&letter.id), Outcome::Applied, why).with_new_id(&letter.fresh);
+                items[at] = Some(item.changing(replayed.changes.remove(&at).unwrap_or_default()));
                 self.applied.extend(u32::try_from(*place));
             }
         }
@@ -191,7 +191,8 @@ impl Lane<'_> {
                 continue;
             }
             match self.batch(std::slice::from_ref(letter)).await {
-                Ok(Places { done, kept }) => {
+                Ok(Places { done, kept, mut changes }) => {
+                    places.changes.extend(changes.remove(&0).map(|changes| (at, changes)));
                     places.done.extend(done.first().map(|_| at));
                     places.kept.extend(kept.first().map(|_| at));
                 }

@@ -1,8 +1,10 @@
 //! The set of letters that a plan has fixed, held compactly: a hundred thousand of them take three megabytes.
 
-use uuid::Uuid;
+use std::collections::BTreeMap;
 
+use sen_model::rows::RowChange;
 use sen_model::time::wall::Wall;
+use uuid::Uuid;
 
 /// A letter of the set: what was seen of it, and the id of the task that its replay makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub struct Places {
     /// Unchanged and not locked, but the database kept the change out; for a replay also those whose
     /// executions are not in the required state.
     pub kept: Vec<usize>,
+    /// The rows that were changed, as they were and as they were left.
+    pub changes: BTreeMap<usize, Vec<RowChange>>,
 }
 
 /// The id of the task that a replay of this dead letter makes: the same for every operator and every try, so that it cannot be

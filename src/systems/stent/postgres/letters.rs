@@ -9,9 +9,9 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::reading::{Answers, CLOCK, Stamp, all, is_other, places, settled, some, texts};
 use super::statements::{
-    AROUND, COPIES, DEATHS, LEFT, NEWEST_FIRST, NEWEST_PAGE, OLDEST_FIRST, OLDEST_PAGE, READY, RECORDED, REMOVE,
-    REMOVE_WITHOUT_RECORD, REMOVED, REMOVED_WITHOUT_RECORD, REPLAY, REPLAY_WITHOUT_RECORD, REPLAYED,
-    REPLAYED_WITHOUT_RECORD, SIGNED, TASKS_AMONG, TWINS, UNORDERED, UNUSUAL,
+    AROUND, COPIES, DEATHS, LEFT, NEWEST_FIRST, NEWEST_PAGE, OLDEST_FIRST, OLDEST_PAGE, READY, RECORDED, REMOVAL_ROWS,
+    REMOVE, REMOVE_WITHOUT_RECORD, REMOVED, REMOVED_WITHOUT_RECORD, REPLAY, REPLAY_ROWS, REPLAY_WITHOUT_RECORD,
+    REPLAYED, REPLAYED_WITHOUT_RECORD, SIGNED, TASKS_AMONG, TWINS, UNORDERED, UNUSUAL,
 };
 use crate::letters::note::mark;
 use crate::letters::port::{Batch, Death, Fact, Facts, LetterQuery, LetterStore, deaths};
@@ -211,7 +211,8 @@ impl LetterStore for PostgresLetters {
         let change = Query::new(if records { &REPLAY } else { &REPLAY_WITHOUT_RECORD }, params);
         let proof = proof(batch.letters, if records { &REPLAYED } else { &REPLAYED_WITHOUT_RECORD }, permit);
         let operation = self.mark.unwrap_or(permit.operation());
-        Ok(settled(&self.link.change_or_left(&change, &bundle.left(), &proof, operation).await?))
+        let (left, rows) = (bundle.left(), Query::new(&REPLAY_ROWS, bundle.params()));
+        Ok(settled(&self.link.change_keeping(&change, Some(&left), Some(&rows), &proof, operation).await?))
     }
 
     async fn remove(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Places> {
@@ -222,7 +223,8 @@ impl LetterStore for PostgresLetters {
         let change = Query::new(if records { &REMOVE } else { &REMOVE_WITHOUT_RECORD }, params);
         let proof = proof(batch.letters, if records { &REMOVED } else { &REMOVED_WITHOUT_RECORD }, permit);
         let operation = self.mark.unwrap_or(permit.operation());
-        Ok(settled(&self.link.change_or_left(&change, &bundle.left(), &proof, operation).await?))
+        let (left, rows) = (bundle.left(), Query::new(&REMOVAL_ROWS, bundle.params().into_iter().take(2)));
+        Ok(settled(&self.link.change_keeping(&change, Some(&left), Some(&rows), &proof, operation).await?))
     }
 
     async fn lane(&self) -> Option<Box<dyn LetterStore>> {

@@ -10,11 +10,13 @@ use crate::letters::targets::Places;
 use crate::port;
 use crate::rows::{self, Columns};
 use crate::shape::Shape;
+use crate::undo::KEPT;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
 use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::read::Query;
+use sen_stores::postgres::restore;
 use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::postgres::write::Changed;
 use sen_stores::sql::Sql;
@@ -139,7 +141,7 @@ impl ToSql for Stamp {
 
 /// What a change of a batch came to.
 pub(super) fn settled(changed: &Changed) -> Places {
-    Places { done: places(&changed.rows), kept: places(&changed.left) }
+    Places { done: places(&changed.rows), kept: places(&changed.left), changes: restore::kept(&KEPT, changed) }
 }
 
 /// The places that a statement returned: it counts from one.

@@ -6,13 +6,19 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _, ToSql, TransactionBehavior, params};
 
 use super::reading::{all, list, one, shape, shape_now, texts, wall};
-use crate::acts::port::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, Watched};
+use super::statements::OWNER;
+use crate::acts::port::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, TakenBack, Watched};
 use crate::letters::targets::{DeadLetterRef, Places};
 use crate::record::signal_step;
 use crate::rows;
+use crate::undo::KEPT;
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
+use sen_model::rows::{RowChange, Seen, changes};
 use sen_model::time::wall::Wall;
+use sen_model::undo::Standing;
+use sen_stores::sql::Sql;
+use sen_stores::sqlite::restore::{self, look};
 use sen_stores::sqlite::{Sqlite, commit, error_from, part, written};
 
 /// The writing side of executions in one SQLite file.
@@ -175,6 +181,28 @@ fn woken(db: &Connection, id: &str, name: &str, payload: &[u8], now: &str) -> Re
     Ok(woken)
 }
 
+/// The tables whose rows are put back.
+fn tables() -> Vec<restore::Target<'static>> {
+    KEPT.iter().map(|kept| restore::Target { name: kept.name, sql: Sql::new(kept.name), key: kept.key }).collect()
+}
+
+/// An execution, for an undo, and its tasks where they are wanted.
+fn execution(db: &Connection, id: &str, tasks: bool) -> Result<Seen> {
+    let mut seen = Seen::new();
+    look(db, "executions", "SELECT * FROM executions WHERE id = ?1", &[&id], &mut seen)?;
+    if tasks {
+        look(db, "tasks", "SELECT * FROM tasks WHERE execution_id = ?1", &[&id], &mut seen)?;
+    }
+    Ok(seen)
+}
+
+/// A signal, for an undo.
+fn signal_row(db: &Connection, id: &str, name: &str) -> Result<Seen> {
+    let mut seen = Seen::new();
+    look(db, "signals", "SELECT * FROM signals WHERE execution_id = ?1 AND name = ?2", &[&id, &name], &mut seen)?;
+    Ok(seen)
+}
+
 /// Keeps the record of an act beside its execution, where such records are kept.
 fn record(db: &Connection, bound: &[&dyn ToSql]) -> Result<()> {
     if shape_now(db)?.has_progress() {
@@ -190,11 +218,16 @@ fn there(db: &Connection, sql: &str, bound: &[&dyn ToSql]) -> Result<usize> {
 
 #[async_trait]
 impl ActStore for SqliteActs {
-    async fn cancel(&self, cancel: &Cancel<'_>, _permit: &WritePermit) -> Result<Option<Vec<Stopped>>> {
+    async fn cancel(
+        &self,
+        cancel: &Cancel<'_>,
+        _permit: &WritePermit,
+    ) -> Result<Option<(Vec<Stopped>, Vec<RowChange>)>> {
         let (id, seen, note) = (cancel.id.to_owned(), cancel.seen.to_owned(), cancel.note.to_owned());
         let (error, ahead) = (cancel.error.map(<[u8]>::to_vec), cancel.ahead);
         self.writing(move |db| {
             let now = wall(db, ahead)?.isoformat();
+            let before = execution(db, &id, true)?;
             let ended = db.query_row(END, params![id, seen, now, error], |row| row.get::<_, Option<String>>(0));
             let Some(function) = ended.optional().map_err(error_from)? else { return Ok((None, false)) };
             let stopped = |cells: rows::Cells<'_>| {
@@ -206,20 +239,21 @@ impl ActStore for SqliteActs {
             let open = stopped.iter().filter(|task| task.left.is_none()).count();
             written(db.execute(STOP, params![id, now, error]).map_err(error_from)?, open, "tasks")?;
             record(db, params![id, function, "failed", format!("execution cancelled {note}")])?;
-            Ok((Some(stopped), true))
+            Ok((Some((stopped, changes(&KEPT, before, execution(db, &id, true)?))), true))
         })
         .await
     }
 
-    async fn complete(&self, complete: &Complete<'_>, _permit: &WritePermit) -> Result<bool> {
+    async fn complete(&self, complete: &Complete<'_>, _permit: &WritePermit) -> Result<Option<Vec<RowChange>>> {
         let (id, seen, task) = (complete.id.to_owned(), complete.seen.to_owned(), complete.task.to_owned());
         let (ahead, note) = (complete.ahead, complete.note.to_owned());
         self.writing(move |db| {
             let now = wall(db, ahead)?.isoformat();
+            let before = execution(db, &id, false)?;
             let ended = db.query_row(COMPLETE, params![id, seen, task, now], |row| row.get::<_, Option<String>>(0));
             let Some(function) = ended.optional().map_err(error_from)? else {
                 written(0, there(db, COMPLETABLE, params![id, seen, task])?, "executions")?;
-                return Ok((false, false));
+                return Ok((None, false));
             };
             record(
                 db,
@@ -230,7 +264,7 @@ impl ActStore for SqliteActs {
                     format!("execution completed with the result of task {task} {note}")
                 ],
             )?;
-            Ok((true, true))
+            Ok((Some(changes(&KEPT, before, execution(db, &id, false)?)), true))
         })
         .await
     }
@@ -251,13 +285,15 @@ impl ActStore for SqliteActs {
         let waiter = signal.waiter.map(str::to_owned);
         self.writing(move |db| {
             let now = wall(db, ahead)?.isoformat();
+            let before = signal_row(db, &id, &name)?;
             if db.execute(SEND, params![id, name, payload, now, replace, waiter]).map_err(error_from)? == 0 {
                 written(0, there(db, SENDABLE, params![id, name, replace, waiter])?, "signals")?;
                 return Ok((None, false));
             }
             let woken = woken(db, &id, &name, &payload, &now)?;
             record(db, params![id, signal_step(&name), "dispatched", format!("signal sent {note}")])?;
-            Ok((Some(Sent { unread: woken.is_none(), woken }), true))
+            let changes = changes(&KEPT, before, signal_row(db, &id, &name)?);
+            Ok((Some(Sent { unread: woken.is_none(), woken, changes }), true))
         })
         .await
     }
@@ -267,11 +303,11 @@ impl ActStore for SqliteActs {
             (signal.id.to_owned(), signal.name.to_owned(), signal.payload.to_vec(), signal.ahead);
         self.writing(move |db| {
             if there(db, UNREAD, params![id, name, payload])? == 0 {
-                return Ok((Sent { woken: None, unread: false }, false));
+                return Ok((Sent { woken: None, unread: false, changes: Vec::new() }, false));
             }
             let woken = woken(db, &id, &name, &payload, &wall(db, ahead)?.isoformat())?;
             let any = woken.is_some();
-            Ok((Sent { woken, unread: true }, any))
+            Ok((Sent { woken, unread: true, changes: Vec::new() }, any))
         })
         .await
     }
@@ -308,6 +344,14 @@ impl ActStore for SqliteActs {
                 if one(db, ENDED, [&execution.id], |cells| cells.wall(0))? != Some(execution.moved_at) {
                     continue;
                 }
+                let mut before = Seen::new();
+                for (table, _, _) in CLEAN {
+                    let key = if table == "executions" { "id" } else { "execution_id" };
+                    if shape.has(table, key) {
+                        let sql = Sql::new("SELECT * FROM ").then(table).then(" WHERE ").then(key).then(" = ?1");
+                        look(db, table, sql.as_str(), &[&execution.id], &mut before)?;
+                    }
+                }
                 let whole = part(db, || {
                     for (table, delete, rest) in CLEAN {
                         let key = if table == "executions" { "id" } else { "execution_id" };
@@ -319,9 +363,68 @@ impl ActStore for SqliteActs {
                     }
                     Ok(())
                 });
-                if whole?.is_some() { places.done.push(place) } else { places.kept.push(place) }
+                if whole?.is_some() {
+                    places.done.push(place);
+                    places.changes.insert(place, changes(&KEPT, before, Seen::new()));
+                } else {
+                    places.kept.push(place);
+                }
             }
             Ok((places, true))
+        })
+        .await
+    }
+
+    async fn standings(&self, targets: &[&[RowChange]]) -> Result<Vec<Standing>> {
+        let targets: Vec<Vec<RowChange>> = targets.iter().map(|changes| changes.to_vec()).collect();
+        self.db
+            .run(move |db| {
+                let snapshot = db.transaction().map_err(error_from)?;
+                targets.iter().map(|changes| restore::standing(&snapshot, &tables(), changes)).collect()
+            })
+            .await
+    }
+
+    async fn take_back(&self, targets: &[TakenBack<'_>], _permit: &WritePermit) -> Result<Vec<bool>> {
+        struct Back {
+            changes: Vec<RowChange>,
+            execution: Option<String>,
+            letter: Option<String>,
+            step: Option<String>,
+            status: &'static str,
+            detail: String,
+        }
+        let back = |target: &TakenBack<'_>| Back {
+            changes: target.changes.to_vec(),
+            execution: target.execution.clone(),
+            letter: target.letter.map(str::to_owned),
+            step: target.step.clone(),
+            status: target.status,
+            detail: target.detail.clone(),
+        };
+        let targets: Vec<Back> = targets.iter().map(back).collect();
+        self.writing(move |db| {
+            let mut done = Vec::with_capacity(targets.len());
+            for back in targets {
+                if restore::standing(db, &tables(), &back.changes)? != Standing::AsLeft {
+                    done.push(false);
+                    continue;
+                }
+                let whole = part(db, || {
+                    restore::put_back(db, &tables(), &back.changes)?;
+                    let owner =
+                        one(db, OWNER, [&back.letter], |cells| (cells.text(0), cells.text(1)))?.unwrap_or_default();
+                    match back.execution.or(owner.0) {
+                        Some(execution) => {
+                            record(db, params![execution, back.step.or(owner.1), back.status, back.detail])
+                        }
+                        None => Ok(()),
+                    }
+                });
+                done.push(whole?.is_some());
+            }
+            let any = done.contains(&true);
+            Ok((done, any))
         })
         .await
     }

@@ -20,10 +20,13 @@ use crate::letters::steps::Around;
 use crate::letters::targets::{DeadLetterRef, Places};
 use crate::record::{Task, TaskKind};
 use crate::rows;
+use crate::undo::KEPT;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
+use sen_model::rows::{Seen, changes};
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
+use sen_stores::sqlite::restore::look;
 use sen_stores::sqlite::{Sqlite, commit, error_from, part, written};
 
 /// Stent's dead letters in one SQLite file.
@@ -146,6 +149,9 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Places> {
         if !(replayability == Replayability::Replayable || (job.force && replayability.can_be_forced())) {
             continue;
         }
+        let orchestrator = task.kind == TaskKind::Orchestrator;
+        let execution = task.execution_id.as_deref().filter(|_| orchestrator);
+        let before = seen(&writing, wanted, execution)?;
         let created = Wall::from_micros(now.as_micros().saturating_add(i64::try_from(place).unwrap_or(0)));
         let tags = list(&task.tags);
         let run = |sql: &str, bound: &[&dyn ToSql]| {
@@ -164,7 +170,7 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Places> {
             written(made.map_err(taken)?, 1, "tasks")?;
             written(run(DELETE, &[&wanted.id])?, 1, "dead_tasks")?;
             // An orphan has no execution.
-            if task.kind == TaskKind::Orchestrator && run(OPEN, &[&task.execution_id, &now_text])? == 0 {
+            if orchestrator && run(OPEN, &[&task.execution_id, &now_text])? == 0 {
                 let there = one(&writing, STATE, [&task.execution_id], |_| ())?;
                 written(0, usize::from(there.is_some()), "executions")?;
             }
@@ -174,10 +180,24 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Places> {
             }
             Ok(())
         });
-        if whole?.is_some() { places.done.push(place) } else { places.kept.push(place) }
+        if whole?.is_some() {
+            places.done.push(place);
+            places.changes.insert(place, changes(&KEPT, before, seen(&writing, wanted, execution)?));
+        } else {
+            places.kept.push(place);
+        }
     }
     commit(writing)?;
     Ok(places)
+}
+
+/// The rows that an act on a dead letter changes, for an undo: letter, task of its replay, execution.
+fn seen(db: &Connection, wanted: &DeadLetterRef, execution: Option<&str>) -> Result<Seen> {
+    let mut seen = Seen::new();
+    look(db, "dead_tasks", "SELECT * FROM dead_tasks WHERE id = ?1", &[&wanted.id], &mut seen)?;
+    look(db, "tasks", "SELECT * FROM tasks WHERE id = ?1", &[&wanted.fresh], &mut seen)?;
+    look(db, "executions", "SELECT * FROM executions WHERE id = ?1", &[&execution], &mut seen)?;
+    Ok(seen)
 }
 
 /// The task that the replay would make exists already; the other dead letters of the batch are not affected.
@@ -196,6 +216,7 @@ fn remove(db: &mut Connection, job: &Job) -> Result<Places> {
         if as_seen(&writing, wanted)?.is_none() {
             continue;
         }
+        let before = seen(&writing, wanted, None)?;
         if writing.execute(DELETE, [&wanted.id]).map_err(error_from)? == 0 {
             places.kept.push(place);
             continue;
@@ -206,6 +227,7 @@ fn remove(db: &mut Connection, job: &Job) -> Result<Places> {
             writing.execute(RECORD, params![execution, step, "failed", detail]).map_err(error_from)?;
         }
         places.done.push(place);
+        places.changes.insert(place, changes(&KEPT, before, seen(&writing, wanted, None)?));
     }
     commit(writing)?;
     Ok(places)

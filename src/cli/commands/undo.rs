@@ -1,0 +1,47 @@
+//! `sen undo`: an operation taken back, as far as nothing has happened on top.
+
+use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::undo::UndoRequest;
+
+use super::act::{self, ActionOptions};
+use super::apply::system_of;
+use crate::journal::{self, State};
+use crate::session::Session;
+use crate::views::CommandOutput;
+
+/// Take an operation back
+///
+/// Every act keeps the rows that it changed in the journal, as they were before. Each target gets its rows back only if they
+/// still are exactly as the operation left them: what a worker or another operator has changed since stays as it is and is
+/// reported with the reason. Records and events of the operation stay, and the undo adds its own. An undo is an operation
+/// itself, and can be taken back.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sen op list
+  sen undo 0f3c --dry-run
+  sen undo 0f3c --reason 'wrong group' --yes")]
+pub struct Args {
+    /// The operation's id, or a unique prefix of it
+    #[arg(value_name = "OP")]
+    pub id: String,
+
+    #[command(flatten)]
+    pub options: ActionOptions,
+}
+
+/// Runs it.
+pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
+    let entry = journal::entry(&args.id)?;
+    if entry.state == State::Running {
+        return Err(Error::new(ErrorKind::Changed, "this operation is running at this moment")
+            .with_hint("wait for its end, or stop it with Ctrl-C where it runs"));
+    }
+    let (targets, refused) = entry.undoing()?;
+    let agents = entry.kind.starts_with("node.");
+    let database = if agents { args.options.agents(session).await? } else { args.options.database(session).await? };
+    let system = system_of(&database, &entry.kind, &entry.plan, entry.origin.as_ref()).await?;
+    let (operation, summary) = (entry.plan.operation, entry.plan.summary().to_owned());
+    let undo = system.plan_undo(UndoRequest { operation, summary, targets, refused }).await?;
+    act::apply(undo, &args.options, session).await
+}

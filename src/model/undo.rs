@@ -1,0 +1,295 @@
+//! Taking an operation back: each target's rows are put back as they were before the act, where they are still exactly as
+//! the act left them.
+//!
+//! An act keeps, of each row that it changes, the row as it was and the row as the act left it ([`RowChange`]), read in the
+//! transaction of the change. They are all that an undo needs, so every system takes back what it did by the same steps.
+
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::batch::{Pace, Targets, run_batch};
+use crate::error::{Error, Result};
+use crate::ident::OperationId;
+use crate::permit::WritePermit;
+use crate::plan::{Plan, Risk, Step};
+use crate::prepared::{Action, Apply, Applying, Prepared, PreparedAction};
+use crate::report::{Item, Outcome, Report, suppressed};
+use crate::rows::RowChange;
+use crate::subject::Subject;
+use crate::value::Value;
+
+/// Something that an operation changed, with the rows of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoTarget {
+    /// What it is.
+    pub subject: Subject,
+    /// What the operation did, as its report said.
+    pub did: String,
+    /// Its rows.
+    pub changes: Vec<RowChange>,
+    /// What the operator must know before consenting.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// What is to be taken back.
+pub struct UndoRequest {
+    /// The operation.
+    pub operation: OperationId,
+    /// What it did, in a clause.
+    pub summary: String,
+    /// What it changed.
+    pub targets: Vec<UndoTarget>,
+    /// What of it cannot be taken back, with the reason.
+    pub refused: Vec<Item>,
+}
+
+/// What is the same for all targets of an undo.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoHead {
+    /// The operation that is taken back.
+    pub operation: OperationId,
+}
+
+/// An operation taken back, as far as nothing has happened on top.
+#[derive(Debug)]
+pub struct UndoAction<S> {
+    head: UndoHead,
+    targets: Vec<UndoTarget>,
+    of: PhantomData<fn() -> S>,
+}
+
+impl<S> PartialEq for UndoAction<S> {
+    fn eq(&self, other: &Self) -> bool {
+        self.head == other.head && self.targets == other.targets
+    }
+}
+
+impl<S: Undoes> Action for UndoAction<S> {
+    const KIND: &'static str = S::KIND;
+    type Head = UndoHead;
+    type Target = UndoTarget;
+
+    fn head(&self) -> UndoHead {
+        self.head.clone()
+    }
+
+    fn targets(&self) -> impl Iterator<Item = UndoTarget> + '_ {
+        self.targets.iter().cloned()
+    }
+
+    fn build(head: UndoHead, targets: impl Iterator<Item = Result<UndoTarget>>) -> Result<Self> {
+        Ok(Self { head, targets: targets.collect::<Result<_>>()?, of: PhantomData })
+    }
+
+    fn steps(&self) -> impl Iterator<Item = Step> + Send + '_ {
+        self.targets.iter().map(|target| {
+            let mut step = Step::new(target.subject.clone(), "take_back");
+            let tables: BTreeSet<&str> = target.changes.iter().map(|change| change.table.as_str()).collect();
+            let tables = tables.into_iter().collect::<Vec<_>>().join(", ");
+            step.guard.push(("rows_as_left", Value::Text(tables)));
+            step.warnings.push(format!("what the operation did: {}", target.did));
+            step.warnings.extend(target.warnings.iter().cloned());
+            step
+        })
+    }
+}
+
+/// How the rows of a target stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Exactly as the act left them.
+    AsLeft,
+    /// As they were before the act.
+    AsBefore,
+    /// Otherwise: what is there now.
+    Changed(String),
+}
+
+/// What is told of a row that is not as it was left.
+pub fn otherwise(table: &str, state: &str) -> String {
+    match state {
+        "gone" => format!("its row in {table} is gone"),
+        "" | "another" => format!("its row in {table} has changed"),
+        state => format!("its row in {table} is {state} now, or has changed otherwise"),
+    }
+}
+
+/// A system that takes back what was done in it.
+#[async_trait]
+pub trait Undoes: Send + Sync {
+    /// [`Action::KIND`] of its undo.
+    const KIND: &'static str;
+    /// How many targets are taken back in one transaction.
+    const BATCH: usize;
+
+    /// The database, for people.
+    fn named(&self) -> &str;
+
+    /// How each of these stands, in their order.
+    async fn standings(&self, targets: &[UndoTarget]) -> Result<Vec<Standing>>;
+
+    /// Takes back those of these that are exactly as the act left them, each whole or not at all, in one transaction with
+    /// its record. What it changed of each; `None` where nothing was written.
+    async fn take_back(
+        &self,
+        operation: OperationId,
+        targets: &[UndoTarget],
+        permit: &WritePermit,
+    ) -> Result<Vec<Option<Vec<RowChange>>>>;
+
+    /// What the operator must know of each before consenting.
+    async fn warnings(&self, targets: &[UndoTarget]) -> Result<Vec<Vec<String>>> {
+        Ok(vec![Vec::new(); targets.len()])
+    }
+}
+
+/// How often what another transaction holds is tried again.
+const ROUNDS: u32 = 5;
+
+fn not_as_left(target: &UndoTarget, standing: Standing) -> Item {
+    let subject = target.subject.clone();
+    match standing {
+        Standing::AsLeft => Item::still(subject),
+        Standing::AsBefore => Item::new(subject, Outcome::AlreadyDone, "it is as it was before the operation"),
+        Standing::Changed(now) => {
+            Item::new(subject, Outcome::Changed, format!("it has changed since the operation: {now}"))
+        }
+    }
+}
+
+/// Looks at every target, and says what would be taken back.
+///
+/// # Errors
+/// What the store reports.
+pub async fn plan<S: Undoes>(system: &S, request: UndoRequest) -> Result<Box<dyn PreparedAction + '_>> {
+    let UndoRequest { operation, summary, targets, refused } = request;
+    // It changes rows that a worker may be about to take.
+    let mut plan = Plan::new(system.named(), Risk::Dangerous);
+    plan.refused = refused;
+    let mut kept = Vec::with_capacity(targets.len());
+    let mut targets = targets.into_iter().peekable();
+    while targets.peek().is_some() {
+        let part: Vec<UndoTarget> = targets.by_ref().take(S::BATCH).collect();
+        let (standings, warnings) = (system.standings(&part).await?, system.warnings(&part).await?);
+        for ((mut target, standing), warnings) in part.into_iter().zip(standings).zip(warnings) {
+            if standing == Standing::AsLeft {
+                target.warnings = warnings;
+                kept.push(target);
+            } else {
+                plan.refused.push(not_as_left(&target, standing));
+            }
+        }
+    }
+    let action = UndoAction { head: UndoHead { operation }, targets: kept, of: PhantomData };
+    let operation = operation.to_string();
+    let short = operation.get(..8).unwrap_or_default().to_owned();
+    Ok(Prepared::boxed(system, plan, action, |count| format!("take back {count} of operation {short} ({summary})")))
+}
+
+/// What an undo of this did: it takes back, or does again what was taken back.
+fn reversed(did: &str) -> String {
+    match did.strip_prefix(BACK) {
+        Some(did) => format!("{AGAIN}{did}"),
+        None => format!("{BACK}{}", did.strip_prefix(AGAIN).unwrap_or(did)),
+    }
+}
+
+const BACK: &str = "taken back: ";
+const AGAIN: &str = "done again: ";
+
+/// Targets that are taken back.
+struct TakingBack<'a, S: Undoes> {
+    system: &'a S,
+    action: &'a UndoAction<S>,
+    permit: &'a WritePermit,
+}
+
+impl<S: Undoes> TakingBack<'_, S> {
+    /// One transaction for these; where one of them makes it fail, one for each.
+    async fn taken(&self, targets: &[UndoTarget]) -> Result<Vec<Option<Vec<RowChange>>>> {
+        let operation = self.action.head.operation;
+        let of_a_row = |error: &Error| {
+            error.sqlstate().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+                || error.kind() == crate::error::ErrorKind::KeptOut
+        };
+        match self.system.take_back(operation, targets, self.permit).await {
+            Err(error) if targets.len() > 1 && of_a_row(&error) => {
+                let mut taken = Vec::with_capacity(targets.len());
+                for target in targets {
+                    let one = self.system.take_back(operation, std::slice::from_ref(target), self.permit).await;
+                    match one {
+                        Ok(mut one) => taken.push(one.pop().flatten()),
+                        Err(error) if of_a_row(&error) => taken.push(None),
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(taken)
+            }
+            Err(error) if of_a_row(&error) => Ok(vec![None; targets.len()]),
+            done => done,
+        }
+    }
+}
+
+#[async_trait]
+impl<S: Undoes> Targets for TakingBack<'_, S> {
+    fn subject(&self, place: usize) -> Subject {
+        self.action.targets[place].subject.clone()
+    }
+
+    async fn apply(&mut self, places: &[usize]) -> Result<Vec<Item>> {
+        let targets: Vec<UndoTarget> = places.iter().map(|place| self.action.targets[*place].clone()).collect();
+        let taken = self.taken(&targets).await?;
+        let open: Vec<UndoTarget> =
+            targets.iter().zip(&taken).filter(|(_, taken)| taken.is_none()).map(|(target, _)| target.clone()).collect();
+        let mut standings = if open.is_empty() { Vec::new() } else { self.system.standings(&open).await? }.into_iter();
+        let mut items = Vec::with_capacity(targets.len());
+        for (target, taken) in targets.iter().zip(taken) {
+            items.push(match taken {
+                Some(changes) => {
+                    let did = reversed(&target.did);
+                    Item::new(target.subject.clone(), Outcome::Applied, did).changing(changes)
+                }
+                None => match standings.next() {
+                    None | Some(Standing::AsLeft) => {
+                        let tables: BTreeSet<&str> =
+                            target.changes.iter().map(|change| change.table.as_str()).collect();
+                        let tables = tables.into_iter().collect::<Vec<_>>().join(", ");
+                        Item::new(target.subject.clone(), Outcome::Changed, suppressed(&tables)).again(ROUNDS)
+                    }
+                    Some(standing) => {
+                        let mut item = not_as_left(target, standing);
+                        if item.outcome == Outcome::Changed {
+                            item.detail += "; nothing was written";
+                        }
+                        item
+                    }
+                },
+            });
+        }
+        Ok(items)
+    }
+}
+
+#[async_trait]
+impl<S: Undoes> Apply<UndoAction<S>> for S {
+    async fn apply(&self, plan: &Plan, action: UndoAction<S>, applying: Applying<'_>) -> Result<Report> {
+        let Applying { permit, observer, .. } = applying;
+        let mut targets = TakingBack { system: self, action: &action, permit };
+        let pace = Pace::bulk(S::BATCH, None);
+        Ok(run_batch(&mut [&mut targets], plan, action.targets.len(), pace, permit, observer).await)
+    }
+
+    async fn check(&self, action: &UndoAction<S>) -> Result<Vec<Item>> {
+        let mut items = Vec::with_capacity(action.targets.len());
+        for part in action.targets.chunks(S::BATCH) {
+            let standings = self.standings(part).await?;
+            items.extend(part.iter().zip(standings).map(|(target, standing)| not_as_left(target, standing)));
+        }
+        Ok(items)
+    }
+}
