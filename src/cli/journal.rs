@@ -409,12 +409,18 @@ pub fn entries() -> (Vec<Entry>, Vec<Error>) {
     (entries, errors)
 }
 
-/// The operation with this id, or the only one whose id begins so.
+/// The operation with this id, or the only one whose id begins so; `last` is the newest.
 ///
 /// # Errors
 /// `NotFound`; `Usage` where several begin so.
 pub fn entry(id: &str) -> Result<Entry> {
     let (entries, _) = entries();
+    if id == "last" {
+        return entries.into_iter().next().ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "no operation is in this user's journal")
+                .with_hint("sen op list   # the operations that were begun here")
+        });
+    }
     let mut matching = entries.into_iter().filter(|entry| entry.plan.operation.to_string().starts_with(id));
     let first = matching.next().ok_or_else(|| {
         Error::new(ErrorKind::NotFound, format!("no operation {id:?} is in this user's journal"))

@@ -1,6 +1,8 @@
 //! Taking operations back: the same rows as before each act, only where nothing has happened on top, and never a second effect
 //! or a lost one beside a live worker.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::machine::{Machine, letters, results, text, uncertain_keys};
@@ -84,7 +86,7 @@ fn letters_come_back_whole() {
         );
         assert!(told.lines().count() == 2 && told.contains("INC-9 (sen operation"), "{told}");
         let told = place.sql("SELECT detail FROM execution_progress WHERE detail LIKE '%t-3 taken back (written out%'");
-        assert!(told.contains("maria"), "{told}");
+        assert!(told.lines().count() == 1 && told.contains("INC-9"), "{told}");
     }
 }
 
@@ -138,7 +140,9 @@ fn what_else_is_done_to_executions_is_taken_back() {
         place.sql("DELETE FROM execution_progress WHERE detail LIKE '%taken back (removed)%'");
         assert_eq!(rows(&place, &all), before);
         // A root task that has completed, and an execution that has not.
-        place.sql("UPDATE tasks SET state = 'failed' WHERE id = 'l-a'; UPDATE tasks SET state = 'completed', result = args WHERE id = 'a'");
+        place.sql(
+            "DELETE FROM tasks WHERE id = 'l-a'; UPDATE tasks SET state = 'completed', result = args WHERE id = 'a'",
+        );
         there_and_back(&place, &STENT, &["exec", "complete", "e-a", "--yes"]);
     }
 }
@@ -286,11 +290,13 @@ fn undo_against_a_live_worker() {
         let count = sized(30, 500);
         place.letters(&STENT_112, count, &[]);
         let (url, machine) = (place.url(), Machine::new());
-        let mut worker = Peer::start(&STENT_112, "stent/flow.py", &[&place.for_library(), "serve-healed"]);
-        assert_eq!(worker.tell()["ready"], true);
+        let worker = Peer::start(&STENT_112, "stent/flow.py", &[&place.for_library(), "serve-healed"]);
+        assert_eq!(worker.made["ready"], true);
         let (mut back, mut ran) = (0, 0);
-        for _ in 0..count.div_ceil(10) {
+        for round in 0..count.div_ceil(10) {
             machine.sen(&url, &["dlq", "replay", "--all", "--limit", "10", "--yes"]).run();
+            // At another moment of what the worker does with them each time.
+            std::thread::sleep(Duration::from_millis(round as u64 % 8 * 40));
             let report = machine.sen(&url, &["undo", &newest(&machine), "--yes", "-o", "json"]).run().json();
             back += report["applied"].as_u64().unwrap();
             ran += report["changed"].as_u64().unwrap();

@@ -109,6 +109,16 @@ impl<'a> Scene<'a> {
                 UPDATE tasks SET created_at = created_at - interval '1 hour', started_at = started_at - interval '1 hour',
                     completed_at = completed_at - interval '1 hour' WHERE execution_id = '{lost}'"
             ));
+            // What a cleanup takes with its execution.
+            let kept = database.psql(
+                "SELECT to_regclass('execution_counters') IS NOT NULL AND to_regclass('execution_state') IS NOT NULL",
+            );
+            if kept == "t" {
+                database.psql(
+                    "INSERT INTO execution_counters SELECT id, 'tries', 1 FROM executions WHERE state = 'completed';
+                INSERT INTO execution_state SELECT id, 'key', 'x' FROM executions WHERE state = 'completed'",
+                );
+            }
             (all["executions"].clone(), letters["ids"].clone())
         } else {
             let all = peers::ask(made.durable, "stent/old.py", &[&url]);
@@ -276,6 +286,7 @@ impl<'a> Scene<'a> {
                 step(&[0], &["dlq", "replay", &self.letters[0], "--yes"]),
                 step(&[0, 3], &["dlq", "replay", &self.letters[1], "--force", "--yes"]),
                 step(&[0], &["dlq", "discard", &self.letters[2], "--export", export, "--yes"]),
+                step(&[0], &["undo", "last", "--yes"]),
                 step(&[0], &["exec", "signal", self.id("queued-1"), "go", "{\"a\": 1}", "--yes"]),
                 step(&[0], &["exec", "cancel", self.id("queued-0"), "--yes"]),
                 step(&[0], &["exec", "complete", self.id("checkout"), "--yes"]),
@@ -288,6 +299,7 @@ impl<'a> Scene<'a> {
         }
         steps.extend([
             step(&[0], &["exec", "cleanup", "--older-than", "1s", "--yes"]),
+            step(&[0], &["undo", "last", "--yes"]),
             step(&[0], &["saga", "retry", self.saga("retry"), "--yes"]),
             step(&[0], &["saga", "skip", self.saga("skip"), "--result", output, "--yes", "--force"]),
             step(&[0], &["saga", "compensate", self.saga("undo"), "--yes"]),
@@ -374,6 +386,7 @@ impl<'a> Scene<'a> {
         let (head, tail) = url.split_once("user=").unwrap();
         let rest = tail.split_once('&').map_or("", |(_, rest)| rest);
         let run = sen(words).database(&format!("{head}user={role}&{rest}")).env("USER", "maria");
+        let run = run.env("XDG_STATE_HOME", self.folder.path());
         run.cwd(self.folder.path()).run()
     }
 

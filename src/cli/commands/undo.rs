@@ -19,10 +19,10 @@ use crate::views::CommandOutput;
 #[command(after_help = "\
 Examples:
   sen op list
-  sen undo 0f3c --dry-run
+  sen undo last --dry-run
   sen undo 0f3c --reason 'wrong group' --yes")]
 pub struct Args {
-    /// The operation's id, or a unique prefix of it
+    /// The operation's id, or a unique prefix of it; "last" is the newest
     #[arg(value_name = "OP")]
     pub id: String,
 

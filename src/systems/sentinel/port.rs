@@ -245,7 +245,7 @@ pub struct TakenBack<'a> {
     pub event: &'static str,
     /// The token in force then.
     pub token: i64,
-    /// No event of the key may tell of a larger token than this one.
+    /// No event of the key may tell of a larger token than this one: a row that is gone shows nothing of what came between.
     pub above: i64,
     /// The record of the act as JSON text.
     pub note: String,

@@ -47,7 +47,7 @@ fn taken_back<'a>(target: &'a UndoTarget, operation: OperationId, permit: &Write
         changes: &target.changes,
         event,
         token: token(before.or(after)).unwrap_or_default(),
-        above: token(after).or(token(before)).unwrap_or_default(),
+        above: if after.is_some() { i64::MAX } else { token(before).unwrap_or_default() },
         note: note.to_string(),
     }
 }

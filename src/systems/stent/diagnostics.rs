@@ -9,19 +9,19 @@ use sen_model::verdict::Severity;
 /// What the acts (`exec`, `dlq`) need of each table beside SELECT. `tests/trust/grants.rs` runs every command with these and
 /// shows of each that it is needed.
 const ACTS: [(&str, &[&str]); 9] = [
-    // cancel, replay and the locks of all; cleanup
-    ("executions", &["UPDATE", "DELETE"]),
+    // undo of a cleanup; cancel, replay and the locks of all; cleanup
+    ("executions", &["INSERT", "UPDATE", "DELETE"]),
     // replay; cancel and signal; cleanup
     ("tasks", &["INSERT", "UPDATE", "DELETE"]),
-    // the lock of replay and discard; their end
-    ("dead_tasks", &["UPDATE", "DELETE"]),
+    // undo of replay and discard; the lock of both; their end
+    ("dead_tasks", &["INSERT", "UPDATE", "DELETE"]),
     // the record of every act; cleanup
     ("execution_progress", &["INSERT", "DELETE"]),
     // signal; cleanup
     ("signals", &["INSERT", "UPDATE", "DELETE"]),
-    // cleanup
-    ("execution_counters", &["DELETE"]),
-    ("execution_state", &["DELETE"]),
+    // cleanup and its undo
+    ("execution_counters", &["INSERT", "DELETE"]),
+    ("execution_state", &["INSERT", "DELETE"]),
     // read only: what a replay would not run again
     ("idempotency", &[]),
     ("cache", &[]),
