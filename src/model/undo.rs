@@ -35,6 +35,13 @@ pub struct UndoTarget {
     pub warnings: Vec<String>,
 }
 
+impl UndoTarget {
+    /// Whether it is an undo that is taken back, so that what was done is done again.
+    pub fn is_redone(&self) -> bool {
+        self.did.starts_with(BACK)
+    }
+}
+
 /// What is to be taken back.
 pub struct UndoRequest {
     /// The operation.

@@ -1,7 +1,7 @@
 //! Operations on agent tasks in Redis: plans, the journal, and what the stream shows of an operation that was stopped.
 
 use super::machine::{Machine, results};
-use crate::harness::redis::Redis;
+use crate::harness::redis::{Answer, Redis};
 
 const OWN: &str = "this operation did it before";
 
@@ -80,4 +80,62 @@ fn a_task_that_was_submitted_is_not_submitted_again() {
     let report = machine.json(&url, &["op", "resume", &id, "--yes"], 0);
     assert_eq!(results(&report, "already_done", OWN), 1, "{report}");
     assert_eq!(server.run(&["KEYS", "task:*:meta"]).list().len(), 2);
+}
+
+/// Every field comes back, and what anybody has written since is left.
+#[test]
+fn what_was_done_to_tasks_is_taken_back() {
+    let server = Redis::start();
+    let (url, machine) = (server.url(), Machine::new());
+    make(&server, "task_a");
+    server.run(&[
+        "HSET",
+        "task:task_a:meta",
+        "status",
+        "in_progress",
+        "owner",
+        "w-1",
+        "lease_expires",
+        "2026-11-20T21:38:48",
+        "extra",
+        "ä\"'",
+    ]);
+    let hash = || {
+        let Answer::List(all) = server.run(&["HGETALL", "task:task_a:meta"]) else { panic!("no hash") };
+        let mut fields: Vec<String> = all.chunks(2).map(|pair| format!("{pair:?}")).collect();
+        fields.sort();
+        fields
+    };
+    for words in [&["agent", "cancel", "task_a", "--yes"][..], &["agent", "requeue", "task_a", "--yes"]] {
+        let before = hash();
+        machine.run(&url, words, 0);
+        let after = hash();
+        assert_ne!(before, after);
+        for wanted in [&before, &after, &before] {
+            let report = machine.json(&url, &["undo", "last", "--yes", "--reason", "INC-9"], 0);
+            assert_eq!((&report["applied"], &hash()), (&1.into(), wanted), "{words:?} {report}");
+        }
+        assert!(format!("{:?}", server.run(&["XRANGE", "stream:events", "-", "+"])).contains("task_restored"));
+        for disturb in [["status", "completed"], ["owner", "w-2"], ["attempts", "7"], ["new", "field"]] {
+            machine.run(&url, words, 0);
+            server.run(&["HSET", "task:task_a:meta", disturb[0], disturb[1]]);
+            let disturbed = hash();
+            let report = machine.json(&url, &["undo", "last", "--yes"], 5);
+            assert_eq!((results(&report, "changed", "since the operation"), hash()), (1, disturbed), "{report}");
+            server.run(&["DEL", "task:task_a:meta"]);
+            make(&server, "task_a");
+            server.run(&[
+                "HSET",
+                "task:task_a:meta",
+                "status",
+                "in_progress",
+                "owner",
+                "w-1",
+                "lease_expires",
+                "2026-11-20T21:38:48",
+                "extra",
+                "ä\"'",
+            ]);
+        }
+    }
 }

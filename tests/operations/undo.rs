@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::machine::{Machine, letters, results, text, uncertain_keys};
 use super::place::{Place, Seed};
+use super::sagas_place;
 use crate::harness::patience::until;
-use crate::harness::peers::{self, Peer, SENTINEL_050, STENT_112};
+use crate::harness::peers::{self, Peer, SAGA_011, SAGA_073, SENTINEL_050, STENT_112};
 use crate::harness::scale::sized;
 
 /// What a system's tables hold, but for the records that acts leave.
@@ -81,12 +82,11 @@ fn letters_come_back_whole() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("letters.jsonl");
         there_and_back(&place, &STENT, &["dlq", "discard", "t-1", "t-3", "--yes", "--export", file.to_str().unwrap()]);
-        let told = place.sql(
-            "SELECT detail FROM execution_progress WHERE detail LIKE '%t-1 taken back (replayed as%' ORDER BY ordinal",
-        );
-        assert!(told.lines().count() == 2 && told.contains("INC-9 (sen operation"), "{told}");
-        let told = place.sql("SELECT detail FROM execution_progress WHERE detail LIKE '%t-3 taken back (written out%'");
-        assert!(told.lines().count() == 1 && told.contains("INC-9"), "{told}");
+        let records = |what: &str| {
+            place.count(&format!("execution_progress WHERE detail LIKE '{what} by %INC-9 (sen operation %'"))
+        };
+        assert_eq!((records("dead letter t-1 taken back"), records("dead letter t-1 done again")), (6, 3));
+        assert_eq!((records("dead letter t-3 taken back"), records("dead letter t-3 done again")), (4, 2));
     }
 }
 
@@ -137,7 +137,7 @@ fn what_else_is_done_to_executions_is_taken_back() {
         machine.run(&place.url(), &["exec", "cleanup", "--older-than", "1h", "--state", "failed", "--yes"], 0);
         assert_eq!(place.count("execution_counters"), 0);
         machine.run(&place.url(), &["undo", &newest(&machine), "--yes"], 0);
-        place.sql("DELETE FROM execution_progress WHERE detail LIKE '%taken back (removed)%'");
+        place.sql("DELETE FROM execution_progress WHERE detail LIKE 'execution e-c taken back by %'");
         assert_eq!(rows(&place, &all), before);
         // A root task that has completed, and an execution that has not.
         place.sql(
@@ -313,6 +313,126 @@ fn undo_against_a_live_worker() {
             (0, done)
         );
     }
+}
+
+/// What the library's tables hold of sagas, but for tokens, last changes and histories.
+fn sagas(place: &sagas_place::Place) -> String {
+    let columns = "SELECT id, status, current_step_index, deadline_at, retry_counter, last_error, context FROM order_saga ORDER BY id";
+    match &place.base {
+        sagas_place::Base::Postgres(database) => database.psql(columns),
+        sagas_place::Base::Sqlite(folder) => {
+            let db = rusqlite::Connection::open(folder.path().join("sagas.db")).unwrap();
+            let mut statement = db.prepare(columns).unwrap();
+            let cell = |row: &rusqlite::Row<'_>, at| format!("{:?}", row.get_ref(at).unwrap());
+            let rows = statement.query_map([], |row| Ok((0..7).map(|at| cell(row, at)).collect::<Vec<_>>().join("|")));
+            rows.unwrap().map(Result::unwrap).collect::<Vec<_>>().join("\n")
+        }
+    }
+}
+
+/// Does something, takes it back, does it again, and takes it back.
+#[track_caller]
+fn saga_there_and_back(place: &sagas_place::Place, words: &[&str]) {
+    let machine = Machine::new();
+    let (url, before) = (place.url(), sagas(place));
+    machine.run(&url, words, 0);
+    let after = sagas(place);
+    assert_ne!(before, after, "{words:?}");
+    for wanted in [&before, &after, &before] {
+        let report = machine.json(&url, &["undo", "last", "--yes", "--reason", "INC-9"], 0);
+        assert_eq!((&report["applied"], &sagas(place)), (&1.into(), wanted), "{words:?} {report}");
+    }
+}
+
+/// A saga is as before its act, a worker finds nothing to do, and a retry after that leads on as if nothing had been.
+#[test]
+fn sagas_come_back_and_the_library_goes_on() {
+    for mut place in
+        [sagas_place::Place::new(&SAGA_011), sagas_place::Place::new(&SAGA_073), sagas_place::Place::sqlite(&SAGA_073)]
+    {
+        let id = place.start("o-1", "order-once", json!({"charge": "fail"}));
+        for words in [&["saga", "retry", id.as_str(), "--yes"][..], &["saga", "compensate", &id, "--yes"]] {
+            saga_there_and_back(&place, words);
+            assert_eq!(place.run_due(), 0, "nothing is due");
+            let history = place.act(&["saga", "show", &id], 0).stdout;
+            assert!(history.contains("INC-9"), "{history}");
+        }
+        let machine = Machine::new();
+        machine.run(&place.url(), &["saga", "retry", &id, "--yes"], 0);
+        place.mode("o-1", "charge", "ok");
+        assert_eq!(place.run_due(), 1);
+        assert_eq!(place.status(&id), "COMPLETED");
+        let report = machine.json(&place.url(), &["undo", "last", "--yes"], 5);
+        assert_eq!(results(&report, "changed", "is COMPLETED now"), 1, "{report}");
+        // One between two tries.
+        let id = place.start("o-2", "order", json!({"charge": "fail"}));
+        let output = r#"{"charge": "by hand", "amount": 3.25}"#;
+        saga_there_and_back(&place, &["saga", "skip", &id, "--result", output, "--force", "--yes"]);
+        saga_there_and_back(&place, &["saga", "abort", &id, "--yes"]);
+    }
+}
+
+/// Retries that are taken back while a worker polls: the saga is failed as before and its step did not run again, or it ran.
+#[test]
+fn undo_of_a_saga_against_a_polling_worker() {
+    for mut place in [sagas_place::Place::new(&SAGA_073), sagas_place::Place::sqlite(&SAGA_073)] {
+        let id = place.start("o-1", "order-once", json!({"charge": "fail"}));
+        let tries = |place: &mut sagas_place::Place| {
+            let history = place.saga(&id)["history"].as_array().cloned().unwrap_or_default();
+            history.iter().filter(|entry| entry["status"] == "ERROR").count()
+        };
+        let (machine, url) = (Machine::new(), place.url());
+        let (mut back, mut ran, mut before) = (0, 0, tries(&mut place));
+        let mut worker = place.peer();
+        for _ in 0..sized(12, 500) {
+            machine.run(&url, &["saga", "retry", &id, "--yes"], 0);
+            let operation = newest(&machine);
+            let report = std::thread::scope(|scope| {
+                let polls = scope.spawn(|| worker.send(&json!({"do": "run_due"})));
+                let report = machine.sen(&url, &["undo", &operation, "--yes", "-o", "json"]).run().json();
+                let polled = polls.join().unwrap();
+                assert!(polled.get("ok").is_some(), "{polled}");
+                report
+            });
+            let undone = report["applied"] == 1;
+            if undone {
+                back += 1
+            } else {
+                ran += 1
+            }
+            let now = tries(&mut place);
+            assert_eq!(now - before, usize::from(!undone), "{report}");
+            assert_eq!(place.status(&id), "FAILED");
+            before = now;
+        }
+        println!("{back} taken back, {ran} taken up");
+    }
+}
+
+/// Messages that were made due again, and events that were put into an inbox.
+#[test]
+fn messages_of_sagas_come_back() {
+    let mut place = sagas_place::Place::new(&SAGA_073);
+    let id = place.start("o-1", "order", json!({"charge": "await"}));
+    let (machine, url) = (Machine::new(), place.url());
+    let event = ["--event-id", "e-1", "--type", "charge.confirmed", "--payload", "{}", "--correlation", "o-1"];
+    machine.run(&url, &[&["saga", "notify", &id, "--inbox"][..], &event].concat(), 0);
+    let inbox = || place.psql("SELECT id, status, attempts, next_attempt_at, updated_at FROM order_inbox");
+    assert!(inbox().contains("PENDING"));
+    machine.run(&url, &["undo", "last", "--yes"], 0);
+    assert_eq!(inbox(), "");
+    machine.run(&url, &["undo", "last", "--yes"], 0);
+    place.psql("UPDATE order_inbox SET status = 'FAILED', attempts = 3");
+    let failed = inbox();
+    let message = place.psql("SELECT id FROM order_inbox");
+    machine.run(&url, &["saga", "inbox", "requeue", &message, "--yes"], 0);
+    assert_ne!(inbox(), failed);
+    machine.run(&url, &["undo", "last", "--yes"], 0);
+    assert_eq!(inbox(), failed);
+    machine.run(&url, &["saga", "inbox", "requeue", &message, "--yes"], 0);
+    place.psql("UPDATE order_inbox SET status = 'PROCESSING'");
+    let report = machine.json(&url, &["undo", "last", "--yes"], 5);
+    assert_eq!(results(&report, "changed", "is PROCESSING now"), 1, "{report}");
 }
 
 #[test]

@@ -169,7 +169,7 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// `Usage` for a column that no SQL can name.
-    pub fn statement(&self, guard: &'static str, record: &'static str) -> Result<Sql> {
+    pub fn statement(&self, guard: &'static str, record: &Sql) -> Result<Sql> {
         let mut sql = Sql::new("WITH ");
         let mut kept = Sql::new("");
         for (at, ((table, way), part)) in self.parts.iter().enumerate() {
@@ -201,7 +201,11 @@ impl<'a> Batch<'a> {
                 .then(target.shown)
                 .then("'");
         }
-        Ok(sql.then(record).then(" SELECT f.place::int8, CASE").then_sql(&kept).then(" END AS kept_out FROM fit AS f"))
+        Ok(sql
+            .then_sql(record)
+            .then(" SELECT f.place::int8, CASE")
+            .then_sql(&kept)
+            .then(" END AS kept_out FROM fit AS f"))
     }
 
     /// The rows of a part that are as they were left, locked; of what is gone, that nothing is in its place.

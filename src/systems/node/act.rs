@@ -368,7 +368,7 @@ pub(super) fn item(act: &Act, outcome: Result<Acted>) -> (Item, i64) {
                 (Verb::Requeue, _) => format!("requeued, {} attempts used", made.attempts),
                 (Verb::Replay, _) => "queued again, its attempts reset".to_owned(),
             };
-            return (Item::new(subject, Outcome::Applied, detail), made.attempts);
+            return (Item::new(subject, Outcome::Applied, detail).changing(made.changes), made.attempts);
         }
         Ok(Acted::Changed { status, owner }) => {
             let owner = if owner.is_empty() { String::new() } else { format!(", owner {owner}") };

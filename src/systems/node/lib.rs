@@ -25,6 +25,7 @@ mod list;
 mod plan;
 mod rules;
 mod timeline;
+mod undo;
 mod view;
 mod why;
 
@@ -52,6 +53,7 @@ use sen_model::summary::{Statistics, Summary};
 use sen_model::system::System;
 use sen_model::time::Timestamp;
 use sen_model::timeline::Told;
+use sen_model::undo::{UndoAction, UndoRequest};
 
 use checkpoint::Heartbeat;
 use port::{Depth, Server};
@@ -250,10 +252,15 @@ impl System for Node {
         }
     }
 
+    async fn plan_undo(&self, undo: UndoRequest) -> Result<Box<dyn PreparedAction + '_>> {
+        sen_model::undo::plan(self, undo).await
+    }
+
     fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>> {
         match saved.kind() {
             plan::TaskAction::KIND => Prepared::<_, plan::TaskAction>::restore(self, saved),
             plan::SingleAction::KIND => Prepared::<_, plan::SingleAction>::restore(self, saved),
+            UndoAction::<Self>::KIND => Prepared::<_, UndoAction<Self>>::restore(self, saved),
             other => Err(prepared::foreign(other)),
         }
     }

@@ -11,6 +11,7 @@ use super::record::{Observed, Task};
 use super::rights::Lacking;
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
+use sen_model::rows::RowChange;
 use sen_model::time::Timestamp;
 
 /// Everything known of one task but its side effects and events.
@@ -166,6 +167,19 @@ pub struct Made {
     pub status: String,
     /// The attempts now.
     pub attempts: i64,
+    /// The hash as it was and as it was left, where that is known.
+    pub changes: Vec<RowChange>,
+}
+
+/// A task that gets its hash back.
+#[derive(Debug)]
+pub struct Restored<'a> {
+    /// The task.
+    pub id: &'a str,
+    /// Its fields as they are to be.
+    pub before: &'a [(String, String)],
+    /// Its fields as they must be now.
+    pub after: &'a [(String, String)],
 }
 
 /// A new task.
@@ -270,6 +284,12 @@ pub trait TaskStore: Send + Sync {
 
     /// Makes many changes at once, in order.
     async fn act_all(&self, acts: &[Act], permit: &WritePermit) -> Vec<Result<Acted>>;
+
+    /// The whole hashes of these tasks; empty where there is none.
+    async fn hashes(&self, ids: &[String]) -> Result<Vec<Vec<(String, String)>>>;
+
+    /// Gives a task its hash back; `false` when it is no longer as it was left, and nothing was written.
+    async fn put_back(&self, restored: &Restored<'_>, permit: &WritePermit) -> Result<bool>;
 
     /// Stores a new task; `false` when its id is taken.
     async fn submit(&self, task: &NewTask, permit: &WritePermit) -> Result<bool>;

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::checkpoint::{Checkpoint, Effect, Heartbeat};
-use super::port::{Act, Acted, Bucket, Depth, DiagnosticFacts, Events, Look, NewTask, Server, TaskStore, TaskStream};
+use super::port::{
+    Act, Acted, Bucket, Depth, DiagnosticFacts, Events, Look, NewTask, Restored, Server, TaskStore, TaskStream,
+};
 use super::record::{FIELDS, PLAIN, Task};
 use super::rights::{self, Lacking};
 use decode::{
@@ -456,6 +458,20 @@ impl TaskStore for RedisTasks {
 
     async fn act_all(&self, acts: &[Act], permit: &WritePermit) -> Vec<Result<Acted>> {
         self.change(acts, permit).await
+    }
+
+    async fn hashes(&self, ids: &[String]) -> Result<Vec<Vec<(String, String)>>> {
+        let mut batch = Batch::new();
+        for id in ids {
+            batch.add(&[b"HGETALL", meta_key(id).as_bytes()]);
+        }
+        let replies = if ids.is_empty() { Vec::new() } else { self.redis.exchange(&batch).await? };
+        // What is no hash any more has none of its fields.
+        replies.into_iter().map(|reply| Ok(pairs(reply).unwrap_or_default())).collect()
+    }
+
+    async fn put_back(&self, restored: &Restored<'_>, permit: &WritePermit) -> Result<bool> {
+        self.give_back(restored, permit).await
     }
 
     async fn submit(&self, task: &NewTask, permit: &WritePermit) -> Result<bool> {

@@ -205,14 +205,14 @@ impl Sagas {
                 };
                 let signed = rules::signed(change, permit.operation(), permit.operator(), permit.reason());
                 match self.store.change(model, &signed, permit).await {
-                    Ok(true) => match head.verify {
+                    Ok(Some(changes)) => match head.verify {
                         Some(limit) => {
                             let (outcome, told) = self.watched(model, change, target.newest.as_ref(), limit).await;
-                            Item::new(subject, outcome, told)
+                            Item::new(subject, outcome, told).changing(changes)
                         }
-                        None => Item::new(subject, Outcome::Applied, head.verb.done()),
+                        None => Item::new(subject, Outcome::Applied, head.verb.done()).changing(changes),
                     },
-                    Ok(false) => {
+                    Ok(None) => {
                         let own = self.own_record(model, change, permit).await;
                         let (outcome, now) = self.what_is_there(model, change).await;
                         Item::new(subject, outcome, now + "; nothing was written").own(own)
@@ -226,8 +226,10 @@ impl Sagas {
                     return Item::new(subject, Outcome::Missing, why);
                 };
                 match self.store.ingest(table, event, permit).await {
-                    Ok(true) => Item::new(subject, Outcome::Applied, format!("the event is in {inbox}")),
-                    Ok(false) => {
+                    Ok(Some(changes)) => {
+                        Item::new(subject, Outcome::Applied, format!("the event is in {inbox}")).changing(changes)
+                    }
+                    Ok(None) => {
                         let why = format!("{inbox} has an event with this id already; nothing was written");
                         Item::new(subject, Outcome::AlreadyDone, why)
                     }
@@ -330,7 +332,7 @@ fn one(id: &str, mut seen: Vec<Observed>) -> Result<Observed, Box<Item>> {
 }
 
 /// A new token or id. SQLite takes what looks like a number for one, and a UUID without dashes can look so.
-fn fresh() -> String {
+pub(crate) fn fresh() -> String {
     loop {
         let id = uuid::Uuid::new_v4().to_string();
         if id.contains(['a', 'b', 'c', 'd', 'f']) {

@@ -37,7 +37,7 @@ pub(super) fn diagnostics(models: &Models, census: &Census, privileges: Option<&
             });
         }
         diagnostics.needs.extend(models.outboxes.iter().map(|table| need(table, &["UPDATE"])));
-        diagnostics.needs.extend(models.inboxes.iter().map(|table| need(table, &["INSERT", "UPDATE"])));
+        diagnostics.needs.extend(models.inboxes.iter().map(|table| need(table, &["INSERT", "UPDATE", "DELETE"])));
     }
     for model in &models.models {
         let shown = model.state.shown();

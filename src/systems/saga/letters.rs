@@ -346,7 +346,10 @@ impl Messages<'_> {
         };
         let written = self.sagas.store.requeue(self.models, part.kind, table, messages, self.permit).await;
         let item = |message: &SeenMessage| match &written {
-            Ok(ids) if ids.done.contains(&message.id) => Item::new(subject(message), Outcome::Applied, "due again"),
+            Ok(ids) if ids.done.contains(&message.id) => {
+                let changes = ids.changes.get(&message.id).cloned().unwrap_or_default();
+                Item::new(subject(message), Outcome::Applied, "due again").changing(changes)
+            }
             Ok(ids) if ids.kept.contains(&message.id) => {
                 Item::new(subject(message), Outcome::Changed, suppressed(&table.shown()))
             }

@@ -33,6 +33,7 @@ mod plan;
 mod rules;
 mod story;
 mod timeline;
+mod undo;
 mod view;
 mod why;
 
@@ -58,6 +59,7 @@ use sen_model::summary::Summary;
 use sen_model::system::System;
 use sen_model::time::Timestamp;
 use sen_model::timeline::Told;
+use sen_model::undo::{UndoAction, UndoRequest};
 
 use handle::STEPS;
 use port::SagaSelector;
@@ -224,9 +226,14 @@ impl System for Sagas {
         }
     }
 
+    async fn plan_undo(&self, undo: UndoRequest) -> Result<Box<dyn PreparedAction + '_>> {
+        sen_model::undo::plan(self, undo).await
+    }
+
     fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>> {
         match saved.kind() {
             plan::SagaAction::KIND => Prepared::<_, plan::SagaAction>::restore(self, saved),
+            UndoAction::<Self>::KIND => Prepared::<_, UndoAction<Self>>::restore(self, saved),
             plan::RequeueAction::KIND => Prepared::<_, plan::RequeueAction>::restore(self, saved),
             other => Err(prepared::foreign(other)),
         }

@@ -1,5 +1,6 @@
 //! What sagas need of a store: rows in, rows out. No judgement, no presentation.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,9 @@ use super::record::{Entry, Mailbox, Message, Saga};
 use super::shape::{Model, Models, Table};
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
+use sen_model::rows::RowChange;
 use sen_model::time::{Timestamp, When, humane};
+use sen_model::undo::Standing;
 
 /// The tables of this library in one real store.
 #[async_trait]
@@ -53,12 +56,24 @@ pub trait SagaStore: Send + Sync {
     /// The output of the newest real success of a step in sagas of this name: JSON text.
     async fn output_of(&self, model: &Model, saga: Option<&str>, step: &str) -> Result<Option<String>>;
 
-    /// Makes one guarded change with its record, in one short transaction. `false` when the guard did not match: nothing
-    /// was written.
-    async fn change(&self, model: &Model, change: &Change, permit: &WritePermit) -> Result<bool>;
+    /// Makes one guarded change with its record, in one short transaction, and returns the rows that it changed. `None` when
+    /// the guard did not match: nothing was written.
+    async fn change(&self, model: &Model, change: &Change, permit: &WritePermit) -> Result<Option<Vec<RowChange>>>;
 
-    /// Puts an event into an inbox. `false` when one with its id is there already.
-    async fn ingest(&self, inbox: &Table, event: &Event, permit: &WritePermit) -> Result<bool>;
+    /// Puts an event into an inbox, and returns its row. `None` when one with its id is there already.
+    async fn ingest(&self, inbox: &Table, event: &Event, permit: &WritePermit) -> Result<Option<Vec<RowChange>>>;
+
+    /// How the rows of each of these stand, in their order.
+    async fn standings(&self, models: &Models, rows: &[&[RowChange]]) -> Result<Vec<Standing>>;
+
+    /// Puts back the row of a target that is as it was left, with the record of it, and returns what was changed. `None` when
+    /// it is no longer so: nothing was written.
+    async fn take_back(
+        &self,
+        models: &Models,
+        back: &TakenBack<'_>,
+        permit: &WritePermit,
+    ) -> Result<Option<Vec<RowChange>>>;
 
     /// Makes messages due again, as many as are still as seen, with the record beside their sagas. Returns what became
     /// of them.
@@ -79,6 +94,21 @@ pub struct Requeued {
     pub done: Vec<String>,
     /// Unchanged and not locked, but the database kept the change out.
     pub kept: Vec<String>,
+    /// The rows that were changed, by the ids of the messages.
+    pub changes: HashMap<String, Vec<RowChange>>,
+}
+
+/// What is put back of a saga or a message.
+#[derive(Debug)]
+pub struct TakenBack<'a> {
+    /// The row.
+    pub changes: &'a [RowChange],
+    /// The saga that the record stands beside, as it is stored.
+    pub saga: Option<String>,
+    /// The token that a saga gets.
+    pub fresh: String,
+    /// The record: JSON text.
+    pub input: String,
 }
 
 /// Which sagas.

@@ -15,17 +15,20 @@ mod list;
 mod look;
 mod messages;
 mod sql;
+mod undo;
 
 use super::found::Found;
 use super::port::{
     Census, Change, Event, Holder, Look, MessageQuery, Messages, Requeued, SagaQuery, SagaSelector, SagaStore, Sagas,
-    SeenMessage,
+    SeenMessage, TakenBack,
 };
 use super::record::{Mailbox, uuid_range};
 use super::shape::{Model, Models, Table};
 use sen_model::diagnostics::UNPRIVILEGED;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
+use sen_model::rows::RowChange;
+use sen_model::undo::Standing;
 use sen_stores::catalogue::Catalogue;
 use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::read::Query;
@@ -169,12 +172,25 @@ impl SagaStore for PostgresSagas {
         Ok(rows.first().and_then(|row| Cells::new(row).text(0)))
     }
 
-    async fn change(&self, model: &Model, change: &Change, permit: &WritePermit) -> Result<bool> {
+    async fn change(&self, model: &Model, change: &Change, permit: &WritePermit) -> Result<Option<Vec<RowChange>>> {
         act::change(&self.link, model, change, permit).await
     }
 
-    async fn ingest(&self, inbox: &Table, event: &Event, permit: &WritePermit) -> Result<bool> {
+    async fn ingest(&self, inbox: &Table, event: &Event, permit: &WritePermit) -> Result<Option<Vec<RowChange>>> {
         act::ingest(&self.link, inbox, event, permit).await
+    }
+
+    async fn standings(&self, models: &Models, rows: &[&[RowChange]]) -> Result<Vec<Standing>> {
+        undo::standings(&self.link, models, rows).await
+    }
+
+    async fn take_back(
+        &self,
+        models: &Models,
+        back: &TakenBack<'_>,
+        permit: &WritePermit,
+    ) -> Result<Option<Vec<RowChange>>> {
+        undo::take_back(&self.link, models, back, permit).await
     }
 
     async fn requeue(

@@ -23,9 +23,9 @@ mod subject;
 
 pub(super) use event::{notify, takes};
 pub(super) use replayability::{LEFT, Replayability, TROUBLE, is_dead, old_claim, replayability};
-pub(super) use signed::signed;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) use signed::{requeued, source};
+pub(super) use signed::{signed, taken_back};
 pub(super) use subject::{Ruling, Subject};
 use subject::{is, object, stands};
 

@@ -8,6 +8,7 @@ mod act;
 mod cells;
 mod list;
 mod sql;
+mod undo;
 
 use std::sync::Arc;
 
@@ -17,13 +18,15 @@ use rusqlite::{Connection, params};
 use super::found::Found;
 use super::port::{
     Census, Change, Event, Look, MessageQuery, Messages, Observed, Requeued, SagaQuery, SagaSelector, SagaStore, Sagas,
-    SeenMessage,
+    SeenMessage, TakenBack,
 };
 use super::record::{Entry, Later, Mailbox, Message, Saga, Status, uuid, uuid_range};
 use super::shape::{Model, Models, Table};
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
+use sen_model::rows::RowChange;
 use sen_model::time::Timestamp;
+use sen_model::undo::Standing;
 use sen_stores::sql::Sql;
 use sen_stores::sqlite::{Sqlite, error_from};
 
@@ -211,15 +214,37 @@ impl SagaStore for SqliteSagas {
         self.db.run(move |db| list::output_of(db, &model, saga.as_deref(), &step)).await
     }
 
-    async fn change(&self, model: &Model, change: &Change, _: &WritePermit) -> Result<bool> {
+    async fn change(&self, model: &Model, change: &Change, _: &WritePermit) -> Result<Option<Vec<RowChange>>> {
         let (model, change) = (model.clone(), change.clone());
         self.db.run(move |db| act::change(db, &model, &change)).await
     }
 
-    async fn ingest(&self, inbox: &Table, event: &Event, permit: &WritePermit) -> Result<bool> {
+    async fn ingest(&self, inbox: &Table, event: &Event, permit: &WritePermit) -> Result<Option<Vec<RowChange>>> {
         let (inbox, event) = (inbox.clone(), event.clone());
         let source = super::rules::source(permit.operator(), permit.reason());
         self.db.run(move |db| act::ingest(db, &inbox, &event, &source)).await
+    }
+
+    async fn standings(&self, models: &Models, rows: &[&[RowChange]]) -> Result<Vec<Standing>> {
+        let models = models.clone();
+        let rows: Vec<Vec<RowChange>> = rows.iter().map(|rows| rows.to_vec()).collect();
+        self.db.run(move |db| undo::standings(db, &models, &rows)).await
+    }
+
+    async fn take_back(
+        &self,
+        models: &Models,
+        back: &TakenBack<'_>,
+        _: &WritePermit,
+    ) -> Result<Option<Vec<RowChange>>> {
+        let models = models.clone();
+        let back = undo::Back {
+            changes: back.changes.to_vec(),
+            saga: back.saga.clone(),
+            fresh: back.fresh.clone(),
+            input: back.input.clone(),
+        };
+        self.db.run(move |db| undo::take_back(db, &models, &back)).await
     }
 
     async fn requeue(

@@ -371,7 +371,7 @@ impl LeaseStore for PostgresLeases {
         };
         let tables = tables();
         let batch = Batch::new(&tables, targets.iter().map(|target| (target.changes, note(target))))?;
-        let sql = batch.statement(guard, record)?;
+        let sql = batch.statement(guard, &Sql::new(record))?;
         let proof = |written: &Written<'_>| {
             let place = |row: &Row| usize::try_from(Cells::new(row).int(0)?).ok();
             let done = written.rows.iter().filter_map(place).filter_map(|place| targets.get(place));

@@ -74,6 +74,7 @@ fn done(act: &str) -> String {
         "reset" => "reset".into(),
         "release" => "released".into(),
         "forget" => "forgotten".into(),
+        "undo" => "put back".into(),
         other => other.replace('_', " "),
     }
 }

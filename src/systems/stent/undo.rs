@@ -58,7 +58,7 @@ fn taken_back<'a>(target: &'a UndoTarget, note: &str) -> TakenBack<'a> {
         letter: (target.subject.kind == Kind::DeadLetter).then_some(id.as_str()),
         step,
         status: if runs { "dispatched" } else { "failed" },
-        detail: format!("{what} {id} taken back ({}) {note}", target.did),
+        detail: format!("{what} {id} {} {note}", if target.is_redone() { "done again" } else { "taken back" }),
     }
 }
 

@@ -6,12 +6,14 @@
 
 use std::time::Duration;
 
-use super::super::port::{Act, Acted, EventRecord, Made, NewTask, Verb};
+use super::super::port::{Act, Acted, EventRecord, Made, NewTask, Restored, Verb};
 use super::super::record::to_naive_utc;
-use super::decode::{Replies, STREAM, beat_key, clock, entries, meta_key};
+use super::super::undo::image;
+use super::decode::{Replies, STREAM, beat_key, clock, entries, meta_key, pairs};
 use super::{RedisTasks, scripts};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
+use sen_model::rows::RowChange;
 use sen_model::time::{Timestamp, Uptime};
 use sen_stores::redis::{Batch, Reply};
 
@@ -80,6 +82,39 @@ impl RedisTasks {
             }]
         };
         Ok(self.run_one(permit, make).await? != "exists")
+    }
+
+    /// Gives a task its hash back unless it is no longer as it was left.
+    pub(super) async fn give_back(&self, restored: &Restored<'_>, permit: &WritePermit) -> Result<bool> {
+        let flat = |fields: &[(String, String)]| -> Vec<String> {
+            fields.iter().flat_map(|(name, value)| [name.clone(), value.clone()]).collect()
+        };
+        let status = |fields: &[(String, String)]| {
+            fields.iter().find(|(name, _)| name == "status").map(|(_, status)| status.clone()).unwrap_or_default()
+        };
+        let make = |now: Timestamp, latest: String| {
+            let (left, wanted) = (flat(restored.after), flat(restored.before));
+            let mut record = words(&[
+                "event",
+                "task_restored",
+                "task_id",
+                restored.id,
+                "old_status",
+                &status(restored.after),
+                "new_status",
+                &status(restored.before),
+                "timestamp",
+                &to_naive_utc(now),
+            ]);
+            record.extend(signature(permit));
+            let mut args = vec![latest, left.len().to_string(), wanted.len().to_string(), record.len().to_string()];
+            args.extend(left);
+            args.extend(wanted);
+            args.extend(record);
+            let keys = vec![meta_key(restored.id), STREAM.into()];
+            vec![Call { script: scripts::PUT_BACK, keys, args, mark: restored.id.to_owned() }]
+        };
+        Ok(self.run_one(permit, make).await? == "done")
     }
 
     /// Fills or removes a bucket unless its key holds something else.
@@ -273,14 +308,23 @@ fn acted(answer: Answer) -> Result<Acted> {
         Answer::Record(record) => {
             let number = record.field("attempts").and_then(|text| text.parse().ok());
             let status = record.field("new_status").unwrap_or_default().to_owned();
-            return Ok(Acted::Done(Made { status, attempts: number.unwrap_or(0) }));
+            return Ok(Acted::Done(Made { status, attempts: number.unwrap_or(0), changes: Vec::new() }));
         }
         Answer::Reply(parts) => parts,
     };
     let mut parts = Replies(parts.into_iter());
+    let first = parts.next().text().unwrap_or_default();
+    if first == "done" {
+        let (status, attempts) = (parts.next().text().unwrap_or_default(), parts.next().text().unwrap_or_default());
+        let mut hash = || pairs(parts.next()).ok().and_then(image);
+        let (before, after) = (hash(), hash());
+        let change = RowChange { table: "its hash".into(), before, after };
+        let whole = change.before.is_some() && change.after.is_some();
+        let changes = if whole { vec![change] } else { Vec::new() };
+        return Ok(Acted::Done(Made { status, attempts: attempts.parse().unwrap_or(0), changes }));
+    }
     let mut next = || parts.next().text().unwrap_or_default();
-    Ok(match next().as_str() {
-        "done" => Acted::Done(Made { status: next(), attempts: next().parse().unwrap_or(0) }),
+    Ok(match first.as_str() {
         "changed" => Acted::Changed { status: next(), owner: next() },
         "alive" => Acted::OwnerAlive,
         "missing" => Acted::Missing,

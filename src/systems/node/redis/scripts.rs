@@ -28,6 +28,12 @@ local function tell(...)
   for at = 8, #ARGV do words[#words + 1] = ARGV[at] end
   redis.call(unpack(words))
 end
+local function whole()
+  local all = redis.pcall('HGETALL', KEYS[1])
+  if all['err'] then return {} end
+  return all
+end
+local before = whole()
 redis.call('HSET', KEYS[1], 'status', status)
 ",
             $act
@@ -41,7 +47,7 @@ pub(super) const CANCEL: &str = guarded!(
 tell('event', 'task_cancelled', 'task_id', task, 'owner', owner, 'old_status', status, 'new_status', 'failed', 'timestamp', now)
 redis.call('HSET', KEYS[1], 'status', 'failed', 'owner', '', 'lease_expires', '', 'error', 'Cancelled by user',
   'completed_at', now, 'updated_at', now)
-return {'done', 'failed', text(seen[5])}
+return {'done', 'failed', text(seen[5]), before, whole()}
 "
 );
 
@@ -53,7 +59,7 @@ local count = string.format('%d', tonumber(text(seen[5])) or 0)
 tell('event', 'task_requeued', 'task_id', task, 'dead_worker', owner, 'old_status', status, 'new_status', 'queued',
   'attempts', count, 'timestamp', now)
 redis.call('HSET', KEYS[1], 'status', 'queued', 'owner', '', 'lease_expires', '', 'updated_at', now)
-return {'done', 'queued', count}
+return {'done', 'queued', count, before, whole()}
 "
 );
 
@@ -65,9 +71,35 @@ tell('event', 'task_requeued', 'task_id', task, 'dead_worker', owner, 'old_statu
   'timestamp', now)
 redis.call('HSET', KEYS[1], 'status', 'queued', 'owner', '', 'lease_expires', '', 'attempts', '0', 'updated_at', now)
 redis.call('HDEL', KEYS[1], 'error', 'completed_at', 'result')
-return {'done', 'queued', '0'}
+return {'done', 'queued', '0', before, whole()}
 "
 );
+
+/// A task gets its hash back while it is exactly as it was left. KEYS: the hash, the stream. ARGV: the moment after which nothing
+/// may be written, how many words the fields as left, the fields to be, and the record have, and all of these.
+pub(super) const PUT_BACK: &str = r"
+local clock = redis.call('TIME')
+if tonumber(clock[1]) * 1000000 + tonumber(clock[2]) > tonumber(ARGV[1]) then return {'late'} end
+if redis.call('TYPE', KEYS[1])['ok'] ~= 'hash' then return {'changed'} end
+local left, wanted, told = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+if redis.call('HLEN', KEYS[1]) * 2 ~= left then return {'changed'} end
+for at = 5, 4 + left, 2 do
+  if redis.call('HGET', KEYS[1], ARGV[at]) ~= ARGV[at + 1] then return {'changed'} end
+end
+local record = {'XADD', KEYS[2], 'MAXLEN', '~', '10000', '*'}
+for at = 5 + left + wanted, 4 + left + wanted + told do record[#record + 1] = ARGV[at] end
+redis.call('HSET', KEYS[1], ARGV[5], ARGV[6])
+redis.call(unpack(record))
+local kept = {}
+for at = 5 + left, 4 + left + wanted, 2 do
+  kept[ARGV[at]] = true
+  redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
+end
+for at = 5, 4 + left, 2 do
+  if not kept[ARGV[at]] then redis.call('HDEL', KEYS[1], ARGV[at]) end
+end
+return {'done'}
+";
 
 /// A new task. KEYS: the hash, the stream. ARGV: the moment after which nothing may be written, how many words the record
 /// has, the record, and the fields.

@@ -10,14 +10,19 @@ use std::sync::Arc;
 use tokio_postgres::types::Type;
 
 use super::sql::{Param, cast, table};
+use super::undo::row;
 use crate::port::{Change, Event, micros};
 use crate::record::Entry;
 use crate::shape::{Model, Table};
+use crate::undo::{KEPT, of_table};
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
+use sen_model::rows::RowChange;
 use sen_stores::postgres::outcome::{Proof, Written};
 use sen_stores::postgres::read::Query;
+use sen_stores::postgres::restore;
 use sen_stores::postgres::shared::SharedConnection;
+use sen_stores::postgres::write::Changed;
 use sen_stores::sql::Sql;
 
 /// The context with fields set, outputs added and list items appended. What is not touched keeps its bytes.
@@ -171,7 +176,7 @@ pub(super) async fn change(
     model: &Model,
     change: &Change,
     permit: &WritePermit,
-) -> Result<bool> {
+) -> Result<Option<Vec<RowChange>>> {
     let sql = statement(model)?;
     let Change { guard, context, .. } = change;
     let forward = i32::from(change.advance);
@@ -213,8 +218,16 @@ pub(super) async fn change(
             .with(change.fresh.clone(), Type::TEXT)
     };
     let left = (&*model.state.shown(), left);
-    let row = link.change_one(&Query::new(&sql, params), left, &proof, permit.operation()).await?;
-    Ok(row.is_some())
+    let row = row("'saga'", &model.state)?;
+    let rows = Query::new(&row, [(&change.id as _, Type::TEXT)]);
+    let query = Query::new(&sql, params);
+    let changed = link.change_one_keeping(&query, left, Some(&rows), &proof, permit.operation()).await?;
+    Ok(changed.map(|changed| kept(&changed, &model.state)))
+}
+
+/// The row that a change of one thing changed.
+fn kept(changed: &Changed, table: &Table) -> Vec<RowChange> {
+    of_table(restore::kept(&KEPT, changed).remove(&0).unwrap_or_default(), &table.shown())
 }
 
 /// Whether an event of this id was there already shows in that no row comes back.
@@ -223,7 +236,7 @@ pub(super) async fn ingest(
     inbox: &Table,
     event: &Event,
     permit: &WritePermit,
-) -> Result<bool> {
+) -> Result<Option<Vec<RowChange>>> {
     let sql = table(Sql::new("INSERT INTO "), inbox)?.then(
         " (id, event_id, saga_id, event_type, correlation_id, payload, source, occurred_at, status, attempts,
             next_attempt_at) SELECT $1::text",
@@ -248,7 +261,11 @@ pub(super) async fn ingest(
     let proof = |_: &Written<'_>| Proof::new(landed.clone()).with(event.row.clone(), Type::TEXT);
     let free = table(Sql::new("SELECT 1 WHERE NOT EXISTS (SELECT FROM "), inbox)?.then(" AS m WHERE m.event_id = $1)");
     let left = (&*inbox.shown(), Query::new(&free, [(&event.id as _, Type::TEXT)]));
-    Ok(link.change_one(&Query::new(&sql, params), left, &proof, permit.operation()).await?.is_some())
+    let row = row("'message'", inbox)?;
+    let rows = Query::new(&row, [(&event.row as _, Type::TEXT)]);
+    let query = Query::new(&sql, params);
+    let changed = link.change_one_keeping(&query, left, Some(&rows), &proof, permit.operation()).await?;
+    Ok(changed.map(|changed| kept(&changed, inbox)))
 }
 
 /// $1 the step, $2 the definition's name. A bounded look backwards: a step that never succeeded must not cost a scan.

@@ -10,11 +10,13 @@ use crate::port::{MessageQuery, Messages, Requeued, SeenMessage, micros};
 use crate::record::{Mailbox, Message, uuid};
 use crate::rules;
 use crate::shape::{Model, Models, Table};
+use crate::undo::{KEPT, of_table};
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
 use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::outcome::{Proof, Written};
 use sen_stores::postgres::read::Query;
+use sen_stores::postgres::restore;
 use sen_stores::postgres::shared::SharedConnection;
 use sen_stores::postgres::write::{Left, free};
 use sen_stores::sql::Sql;
@@ -210,6 +212,15 @@ fn left(box_: &Table) -> Result<Sql> {
     Ok(as_seen(sql, box_)?.then(concat!(" AND ", free!("m"))))
 }
 
+/// The rows of messages, for an undo. $1 ids.
+fn rows(box_: &Table) -> Result<Sql> {
+    let sql = Sql::new(
+        "SELECT (w.place - 1)::int8, 'message', row_to_json(m)::text
+        FROM unnest($1::text[]) WITH ORDINALITY AS w (id, place) JOIN ",
+    );
+    cast(table(sql, box_)?.then(" AS m ON m.id = w.id"), box_, "id")
+}
+
 /// Parameters: $1 ids, $2 statuses, $3 last changes as seen; $4 the record.
 fn requeue_statement(models: &Models, kind: Mailbox, box_: &Table) -> Result<Sql> {
     let sql = Sql::new(
@@ -301,7 +312,13 @@ pub(super) async fn requeue(
     let seen_again: [Param<'_>; 3] =
         [(&ids, Type::TEXT_ARRAY), (&statuses, Type::TEXT_ARRAY), (&changes, Type::INT8_ARRAY)];
     let left = Left { wanted: seen.len(), ask: Query::new(&left, seen_again) };
-    let changed = link.change_or_left(&Query::new(&sql, params), &left, &proof, permit.operation()).await?;
+    let rows = rows(box_)?;
+    let rows = Query::new(&rows, [(&ids as _, Type::TEXT_ARRAY)]);
+    let change = Query::new(&sql, params);
+    let changed = link.change_keeping(&change, Some(&left), Some(&rows), &proof, permit.operation()).await?;
+    let kept = restore::kept(&KEPT, &changed).into_iter();
+    let changes = kept.filter_map(|(at, rows)| Some((seen.get(at)?.id.clone(), of_table(rows, &box_.shown()))));
+    let changes = changes.collect();
     let ids = |rows: &[Row]| rows.iter().filter_map(|row| Cells::new(row).text(0)).collect();
-    Ok(Requeued { done: ids(&changed.rows), kept: ids(&changed.left) })
+    Ok(Requeued { done: ids(&changed.rows), kept: ids(&changed.left), changes })
 }

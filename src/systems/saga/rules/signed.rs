@@ -22,7 +22,6 @@ pub(crate) fn signed(change: &Change, operation: OperationId, who: Option<&str>,
 }
 
 /// The record of an act on a message, as the input of a history entry.
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
 fn note(act: &str, operation: OperationId, who: Option<&str>, why: Option<&str>) -> String {
     json!({"_admin": act, "_sen": {"operation": operation.to_string(), "who": who, "why": why}}).to_string()
 }
@@ -35,6 +34,11 @@ pub(crate) fn requeued(kind: Mailbox, operation: OperationId, who: Option<&str>,
         Mailbox::In => "requeue_inbox",
     };
     note(act, operation, who, why)
+}
+
+/// The record of an undo.
+pub(crate) fn taken_back(operation: OperationId, who: Option<&str>, why: Option<&str>) -> String {
+    note("undo", operation, who, why)
 }
 
 /// Who put an event into an inbox, for the column that says where it came from: 255 characters.

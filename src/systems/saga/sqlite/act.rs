@@ -6,11 +6,13 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use serde_json::value::RawValue;
 
 use super::cells::{self, hex, like};
-use super::sql::{entries, now, select, table};
+use super::sql::{entries, now, row, select, table};
 use crate::port::{Change, Edits, Event, Requeued, SeenMessage, micros};
 use crate::record::{Entry, Mailbox, Saga};
 use crate::shape::{Model, Models, Table};
+use crate::undo::{KEPT, of_table};
 use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::rows::{RowChange, Seen, changes};
 use sen_model::time::{Timestamp, When};
 use sen_stores::sql::Sql;
 use sen_stores::sqlite::{commit, error_from, written};
@@ -72,7 +74,7 @@ fn holds(saga: &Saga, steps: &[Entry], change: &Change, now: Timestamp) -> bool 
 }
 
 /// Makes one guarded change with its record; nothing is written when the guard does not match.
-pub(super) fn change(db: &mut Connection, model: &Model, change: &Change) -> Result<bool> {
+pub(super) fn change(db: &mut Connection, model: &Model, change: &Change) -> Result<Option<Vec<RowChange>>> {
     let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
     let (clock, now) = now(&writing)?;
     let sql = table(select(model).then(" FROM "), &model.state)?.then(" AS s WHERE s.id IN (?1, ?2)");
@@ -80,15 +82,16 @@ pub(super) fn change(db: &mut Connection, model: &Model, change: &Change) -> Res
         .query_row(sql.as_str(), params![hex(&change.id), change.id], |row| Ok(cells::saga(row, "", now)))
         .optional()
         .map_err(error_from)?;
-    let Some((saga, stored, kept)) = found else { return Ok(false) };
+    let Some((saga, stored, kept)) = found else { return Ok(None) };
     let steps = match (&model.history, &kept) {
         (Some(history), _) => entries(&writing, history, &stored)?,
         (None, Some(kept)) => Entry::list(kept).unwrap_or_default(),
-        (None, None) => return Ok(false),
+        (None, None) => return Ok(None),
     };
     if !holds(&saga, &steps, change, now) {
-        return Ok(false);
+        return Ok(None);
     }
+    let before = row(&writing, "saga", &model.state, &stored)?;
     let context = edited(saga.context.as_deref().unwrap_or("{}"), &change.context)?;
     let due = change.due.then_some(&clock);
     let sql = table(Sql::new("UPDATE "), &model.state)?.then(
@@ -123,8 +126,9 @@ pub(super) fn change(db: &mut Connection, model: &Model, change: &Change) -> Res
             note(&writing, history, &stored, entry, &change.fresh, &clock)?;
         }
     }
+    let changed = changes(&KEPT, before, row(&writing, "saga", &model.state, &stored)?);
     commit(writing)?;
-    Ok(true)
+    Ok(Some(of_table(changed, &model.state.shown())))
 }
 
 /// The steps that stand in the row itself, with the new ones behind them.
@@ -151,7 +155,14 @@ fn kept_with(kept: Option<&str>, change: &Change, now: &Timestamp) -> Result<Str
 }
 
 /// One entry of a history table.
-fn note(db: &Transaction<'_>, history: &Table, stored: &str, entry: &Entry, fresh: &str, clock: &str) -> Result<()> {
+pub(super) fn note(
+    db: &Transaction<'_>,
+    history: &Table,
+    stored: &str,
+    entry: &Entry,
+    fresh: &str,
+    clock: &str,
+) -> Result<()> {
     let marks = history.has("skipped");
     let sql = table(Sql::new("INSERT INTO "), history)?
         .then(" (saga_id, \"timestamp\", phase, status, step_id, step_name, attempt, token, input, output, error")
@@ -178,14 +189,19 @@ fn note(db: &Transaction<'_>, history: &Table, stored: &str, entry: &Entry, fres
 }
 
 /// Puts an event into an inbox; `false` when one with its id is there.
-pub(super) fn ingest(db: &mut Connection, inbox: &Table, event: &Event, source: &str) -> Result<bool> {
+pub(super) fn ingest(
+    db: &mut Connection,
+    inbox: &Table,
+    event: &Event,
+    source: &str,
+) -> Result<Option<Vec<RowChange>>> {
     let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
     let (clock, _) = now(&writing)?;
     // The column is unique in the library's own tables; checked here, because other tables may lack that constraint.
     let known = table(Sql::new("SELECT 1 FROM "), inbox)?.then(" WHERE event_id = ?1");
     let known = writing.query_row(known.as_str(), params![event.id], |_| Ok(())).optional().map_err(error_from)?;
     if known.is_some() {
-        return Ok(false);
+        return Ok(None);
     }
     let sql = table(Sql::new("INSERT INTO "), inbox)?.then(
         " (id, event_id, saga_id, event_type, correlation_id, payload, source, occurred_at, status, attempts, next_attempt_at)
@@ -194,8 +210,9 @@ pub(super) fn ingest(db: &mut Connection, inbox: &Table, event: &Event, source: 
     let saga = event.saga.as_deref().map(hex);
     let values = params![hex(&event.row), event.id, saga, event.kind, event.correlation, event.payload, source, clock];
     written(writing.execute(sql.as_str(), values).map_err(error_from)?, 1, &inbox.shown())?;
+    let changed = changes(&KEPT, Seen::new(), row(&writing, "message", inbox, &hex(&event.row))?);
     commit(writing)?;
-    Ok(true)
+    Ok(Some(of_table(changed, &inbox.shown())))
 }
 
 /// A message as it was seen, and not one that is due, or done, by itself.
@@ -222,7 +239,12 @@ pub(super) fn requeue(
         .then(if kind == Mailbox::Out { ", step_id" } else { ", NULL" });
     let unchanged = table(Sql::new("SELECT ?1 FROM "), box_)?.then(" AS m").then(AS_SEEN);
     let mut came = Requeued::default();
+    let look = |id: &str| -> Result<Seen> {
+        let found = row(&writing, "message", box_, &hex(id))?;
+        if found.is_empty() { row(&writing, "message", box_, id) } else { Ok(found) }
+    };
     for message in seen {
+        let before = look(&message.id)?;
         let values = params![clock, hex(&message.id), message.id, message.status, message.seen];
         let changed = writing
             .query_row(sql.as_str(), values, |row| {
@@ -237,6 +259,8 @@ pub(super) fn requeue(
             continue;
         };
         came.done.push(message.id.clone());
+        let changed = of_table(changes(&KEPT, before, look(&message.id)?), &box_.shown());
+        came.changes.insert(message.id.clone(), changed);
         let Some(saga) = saga else { continue };
         for model in models.senders(kind, box_) {
             let Some(history) = &model.history else { continue };

@@ -7,9 +7,10 @@ use crate::record::Entry;
 use crate::shape::{Model, Table};
 use sen_model::error::Result;
 use sen_model::ident::Ident;
+use sen_model::rows::Seen;
 use sen_model::time::Timestamp;
 use sen_stores::sql::Sql;
-use sen_stores::sqlite::error_from;
+use sen_stores::sqlite::{error_from, restore};
 
 /// SQLAlchemy reads six digits of a second, and no other number of them right.
 const NOW: &str = "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'";
@@ -63,4 +64,12 @@ pub(super) fn entries(db: &Connection, history: &Table, stored: &str) -> Result<
     let mut steps = rows(db, &steps(history)?, [stored], cells::entry)?;
     steps.reverse();
     Ok(steps)
+}
+
+/// The row of a table with this id as it is stored, for an undo.
+pub(super) fn row(db: &Connection, kind: &str, of: &Table, stored: &str) -> Result<Seen> {
+    let sql = table(Sql::new("SELECT * FROM "), of)?.then(" WHERE id = ?1");
+    let mut seen = Seen::new();
+    restore::look(db, kind, sql.as_str(), &[&stored], &mut seen)?;
+    Ok(seen)
 }

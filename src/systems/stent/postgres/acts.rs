@@ -528,7 +528,7 @@ impl ActStore for PostgresActs {
         };
         let tables = tables();
         let batch = Batch::new(&tables, targets.iter().map(|target| (target.changes, note(target))))?;
-        let sql = batch.statement("", if records { BACK_RECORD } else { "" })?;
+        let sql = batch.statement("", &Sql::new(if records { BACK_RECORD } else { "" }))?;
         let proof = |written: &Written<'_>| {
             let place = |row: &tokio_postgres::Row| usize::try_from(Cells::new(row).int(0)?).ok();
             let done: Vec<&TakenBack<'_>> =
