@@ -11,6 +11,7 @@ pub mod letters;
 mod list;
 mod reading;
 mod statements;
+mod undo;
 
 use std::sync::Arc;
 use std::time::Duration;

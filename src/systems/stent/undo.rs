@@ -5,7 +5,9 @@ use async_trait::async_trait;
 use sen_model::error::Result;
 use sen_model::ident::OperationId;
 use sen_model::permit::WritePermit;
-use sen_model::rows::{KeptTable, RowChange};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use sen_model::rows::KeptTable;
+use sen_model::rows::RowChange;
 use sen_model::subject::Kind;
 use sen_model::undo::{Standing, UndoTarget, Undoes};
 use serde_json::Value;
@@ -15,6 +17,7 @@ use crate::handle::Stent;
 use crate::letters::note::note;
 
 /// The rows that acts change, and which of them they insert.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) const KEPT: [KeptTable; 7] = [
     KeptTable { name: "executions", key: &["id"], inserts: false },
     KeptTable { name: "tasks", key: &["id"], inserts: true },

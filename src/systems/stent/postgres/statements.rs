@@ -379,28 +379,6 @@ macro_rules! remove {
     };
 }
 
-/// The rows that a replay of these letters changes, for an undo: letter, execution, task. $1 ids, $2 times of death, $3 ids of the
-/// tasks. What another transaction holds is left out, as the replay leaves it.
-pub(super) static REPLAY_ROWS: Sql = Sql::new(
-    "WITH w AS MATERIALIZED (SELECT u.place - 1 AS place, u.id, u.moved_at, u.fresh
-            FROM unnest($1::text[], $2::timestamp[], $3::text[]) WITH ORDINALITY AS u (id, moved_at, fresh, place)),
-        letters AS MATERIALIZED (SELECT w.place, row_to_json(d)::text AS kept FROM w
-            JOIN dead_tasks AS d ON d.id = w.id AND d.moved_at IS NOT DISTINCT FROM w.moved_at),
-        opened AS MATERIALIZED (SELECT w.place, row_to_json(e)::text AS kept FROM w
-            JOIN tasks AS t ON t.id = coalesce((SELECT o.id FROM tasks AS o WHERE o.id = w.id), w.fresh)
-            JOIN executions AS e ON e.id = t.execution_id WHERE t.kind = 'orchestrator' FOR UPDATE OF e SKIP LOCKED),
-        made AS (SELECT w.place, row_to_json(t)::text AS kept FROM w JOIN tasks AS t ON t.id = w.fresh)
-    SELECT place::int8, 'dead_tasks', kept FROM letters UNION ALL SELECT place::int8, 'executions', kept FROM opened
-        UNION ALL SELECT place::int8, 'tasks', kept FROM made",
-);
-
-/// The same of a removal: $1 ids, $2 times of death.
-pub(super) static REMOVAL_ROWS: Sql = Sql::new(
-    "SELECT (w.place - 1)::int8, 'dead_tasks', row_to_json(d)::text
-    FROM unnest($1::text[], $2::timestamp[]) WITH ORDINALITY AS w (id, moved_at, place)
-        JOIN dead_tasks AS d ON d.id = w.id AND d.moved_at IS NOT DISTINCT FROM w.moved_at",
-);
-
 /// The dead letters of a batch that are unchanged and not locked. $1 ids, $2 times of death.
 pub(super) static LEFT: Sql = Sql::new(concat!(
     "SELECT w.place::int8 FROM unnest($1::text[], $2::timestamp[]) WITH ORDINALITY AS w (id, moved_at, place)
