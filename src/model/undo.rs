@@ -4,7 +4,7 @@
 //! An act keeps, of each row that it changes, the row as it was and the row as the act left it ([`RowChange`]), read in the
 //! transaction of the change. They are all that an undo needs, so every system takes back what it did by the same steps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 
 use async_trait::async_trait;
@@ -14,7 +14,7 @@ use crate::batch::{Pace, Targets, run_batch};
 use crate::error::{Error, Result};
 use crate::ident::OperationId;
 use crate::permit::WritePermit;
-use crate::plan::{Plan, Risk, Step};
+use crate::plan::{Plan, Risk, Set, Step};
 use crate::prepared::{Action, Apply, Applying, Prepared, PreparedAction};
 use crate::report::{Item, Outcome, Report, suppressed};
 use crate::rows::RowChange;
@@ -93,7 +93,8 @@ impl<S: Undoes> Action for UndoAction<S> {
     }
 
     fn steps(&self) -> impl Iterator<Item = Step> + Send + '_ {
-        self.targets.iter().map(|target| {
+        // The plan of more names a set.
+        self.targets.iter().filter(|_| self.targets.len() <= NAMED).map(|target| {
             let mut step = Step::new(target.subject.clone(), "take_back");
             let tables: BTreeSet<&str> = target.changes.iter().map(|change| change.table.as_str()).collect();
             let tables = tables.into_iter().collect::<Vec<_>>().join(", ");
@@ -154,6 +155,26 @@ pub trait Undoes: Send + Sync {
     }
 }
 
+/// Of more targets than these a plan names a few.
+const NAMED: usize = 20;
+/// How many.
+const SAMPLE: usize = 5;
+
+/// The set that a plan of many targets names: a few of them, and what must be known of any, with how many that is true of.
+fn set(targets: &[UndoTarget]) -> Option<Set> {
+    if targets.len() <= NAMED {
+        return None;
+    }
+    let mut warnings: BTreeMap<&str, usize> = BTreeMap::new();
+    targets.iter().flat_map(|target| &target.warnings).for_each(|one| *warnings.entry(one).or_default() += 1);
+    Some(Set {
+        sample: targets.iter().take(SAMPLE).map(|target| format!("{}  {}", target.subject.id, target.did)).collect(),
+        warnings: warnings.into_iter().map(|(warning, count)| format!("{count} of them: {warning}")).collect(),
+        asked: true,
+        ..Set::default()
+    })
+}
+
 /// How often what another transaction holds is tried again.
 const ROUNDS: u32 = 5;
 
@@ -191,6 +212,7 @@ pub async fn plan<S: Undoes>(system: &S, request: UndoRequest) -> Result<Box<dyn
             }
         }
     }
+    plan.set = set(&kept);
     let action = UndoAction { head: UndoHead { operation }, targets: kept, of: PhantomData };
     let operation = operation.to_string();
     let short = operation.get(..8).unwrap_or_default().to_owned();

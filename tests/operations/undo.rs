@@ -435,6 +435,25 @@ fn messages_of_sagas_come_back() {
     assert_eq!(results(&report, "changed", "is PROCESSING now"), 1, "{report}");
 }
 
+/// Of many a few are named, and all are taken back.
+#[test]
+fn many_are_told_in_a_few_lines() {
+    for place in Place::both() {
+        letters(&place, 450);
+        let (machine, before) = (Machine::new(), rows(&place, &STENT));
+        machine.run(&place.url(), &["dlq", "replay", "--all", "--yes"], 0);
+        place.sql("UPDATE tasks SET worker_id = 'w' WHERE execution_id = 'e-7' AND state = 'pending'");
+        let shown = machine.run(&place.url(), &["undo", "last", "--dry-run"], 3).stdout;
+        assert!(shown.lines().count() < 20 && shown.contains("take back 449 of operation"), "{shown}");
+        let report = machine.json(&place.url(), &["undo", "last", "--yes"], 3);
+        assert_eq!((&report["applied"], &report["changed"]), (&449.into(), &1.into()));
+        place.sql("UPDATE tasks SET worker_id = NULL WHERE execution_id = 'e-7' AND state = 'pending'");
+        let replayed = text(&machine.json("", &["op", "list", "--limit", "2"], 0)[1]["operation"]);
+        machine.json(&place.url(), &["undo", &replayed, "--yes"], 0);
+        assert_eq!(rows(&place, &STENT), before);
+    }
+}
+
 #[test]
 fn what_the_journal_does_not_have_is_named() {
     let place = Place::both().into_iter().next().unwrap();

@@ -72,7 +72,7 @@ fn from_json(value: &Json) -> Option<Value> {
 pub fn image(row: &rusqlite::Row<'_>) -> rusqlite::Result<String> {
     let names: &rusqlite::Statement<'_> = row.as_ref();
     let mut fields = Map::new();
-    for (at, name) in names.column_names().into_iter().enumerate() {
+    for (at, name) in names.column_names().enumerate() {
         fields.insert(name.to_owned(), to_json(row.get_ref(at)?));
     }
     Ok(Json::Object(fields).to_string())
