@@ -61,7 +61,7 @@ fn guard_a_cancel_needs_the_state_as_seen() {
         }
         assert_eq!(place.count("tasks WHERE state = 'pending'"), 1);
         place.sql("UPDATE executions SET state = 'running'");
-        assert_eq!(acts.cancel(&cancel("running"), &permit()).await.unwrap().unwrap().len(), 1);
+        assert_eq!(acts.cancel(&cancel("running"), &permit()).await.unwrap().unwrap().0.len(), 1);
         assert_eq!(place.count("tasks WHERE state = 'pending'"), 0);
     });
 }
@@ -72,7 +72,7 @@ fn guard_a_completion_needs_the_state_as_seen_and_a_completed_root() {
         Seed { execution: Some("running"), ..Seed::default() }.plant(place);
         let complete = async |seen: &str, task: &str| {
             let complete = Complete { id: "e-letter", seen, task, ahead: 0, note: "by a test" };
-            acts.complete(&complete, &permit()).await.unwrap()
+            acts.complete(&complete, &permit()).await.unwrap().is_some()
         };
         place.sql("UPDATE tasks SET state = 'completed'");
         assert!(!complete("running", "letter").await, "its root task has no result");
@@ -128,7 +128,7 @@ fn guard_a_cancel_leaves_waits_for_signals_alone() {
                 VALUES ('{id}', '{execution}', '{kind}', {parent}, 'signal:go', '{state}')"
             ));
         }
-        let stopped = acts.cancel(&cancel("running"), &permit()).await.unwrap().unwrap();
+        let (stopped, _) = acts.cancel(&cancel("running"), &permit()).await.unwrap().unwrap();
         let mut told: Vec<(&str, bool)> = stopped.iter().map(|task| (task.id.as_str(), task.left.is_some())).collect();
         told.sort_unstable();
         assert_eq!(told, [("beside", false), ("child", true), ("root", true), ("stale", false), ("wait", true)]);
