@@ -318,6 +318,7 @@ impl<'a> Scene<'a> {
                 &[0],
                 &[&["saga", "notify", "inbox", "--correlation", "inbox", "--inbox"][..], &event].concat(),
             ));
+            steps.push(step(&[0], &["undo", "last", "--yes"]));
             let message = self.database.psql("SELECT id FROM order_outbox LIMIT 1");
             if !message.is_empty() {
                 steps.push(step(&[0], &["saga", "outbox", "requeue", &message, "--yes"]));

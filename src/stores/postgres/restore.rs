@@ -89,7 +89,8 @@ pub fn kept(tables: &[KeptTable], changed: &Changed) -> BTreeMap<usize, Vec<RowC
             }
         }
     }
-    looks.into_iter().map(|(place, [before, after])| (place, changes(tables, before, after))).collect()
+    let told = looks.into_iter().map(|(place, [before, after])| (place, changes(tables, before, after)));
+    told.filter(|(_, changes)| !changes.is_empty()).collect()
 }
 
 /// The columns that differ between two images of a row.
