@@ -25,6 +25,10 @@ pub struct Globals {
     #[arg(long, global = true, value_name = "URL")]
     pub database_url: Option<String>,
 
+    /// Context to work in: a database of ~/.config/sen/config.toml or .sen.toml, by name (SEN_CONTEXT)
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "database_url")]
+    pub context: Option<String>,
+
     /// Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH, redis+sentinel://…
     #[arg(long, global = true, value_name = "URL")]
     pub redis_url: Option<String>,
@@ -112,8 +116,9 @@ impl Globals {
             ("--redis-password-command", &self.redis_password_command),
         ];
         let named = named.chain(programs.into_iter().filter_map(|(name, text)| Some([name.to_owned(), text.clone()?])));
+        let context = self.context.iter().map(|name| ["--context".to_owned(), name.clone()]);
         let file = self.env_file.iter().map(|file| ["--env-file".to_owned(), file.to_string_lossy().into_owned()]);
-        named.chain(file).flatten().collect()
+        named.chain(context).chain(file).flatten().collect()
     }
 }
 

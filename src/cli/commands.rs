@@ -80,6 +80,7 @@ commands! {
     "Set up":
         Init in init,
         Grants in grants,
+        Context in context,
         #[cfg(feature = "sqlite")]
         Demo in demo,
         Completions in completions,

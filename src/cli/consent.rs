@@ -29,22 +29,76 @@ pub fn by_whole_id(session: &Session, action: &dyn PreparedAction, ids: &[String
     !session.can_ask() && plan.targets() == 1 && plan.set.as_ref().and_then(|set| set.single_id.as_ref()) == Some(id)
 }
 
+/// Whether the rules of the context allow an act: how much it changes, and whether its reason is told.
+///
+/// # Errors
+/// `Refused`.
+pub fn heed(session: &Session, plan: &Plan, reason: Option<&str>) -> Result<()> {
+    let Some(context) = session.context()?.filter(|_| plan.targets() > 0) else { return Ok(()) };
+    let refused = |what: String| Error::new(ErrorKind::Refused, format!("{what}; nothing was written"));
+    if context.rules.require_reason && reason.is_none_or(|reason| reason.trim().is_empty()) {
+        return Err(refused(format!("context {} wants a reason for every act", context.name))
+            .with_hint("give one with --reason TEXT"));
+    }
+    if let Some(most) = context.rules.max_targets.filter(|most| plan.targets() > *most) {
+        let text = format!("context {} allows {most} targets at most, and this is {}", context.name, plan.targets());
+        return Err(refused(text).with_hint("narrow the filter, or have max_targets raised"));
+    }
+    Ok(())
+}
+
+/// Consent to an act on a production database, by its name: `--yes` alone is typed too easily.
+fn by_name(session: &Session, action: &dyn PreparedAction, name: &str, confirmed: Option<&str>) -> Result<Consent> {
+    let refused = |what: String| Error::new(ErrorKind::Refused, format!("{what}; nothing was written"));
+    match confirmed {
+        Some(told) if told == name => return Ok(Consent::InAdvance),
+        Some(told) => return Err(refused(format!("--confirm says {told:?}, and the production database is {name:?}"))),
+        None if !session.can_ask() => {
+            return Err(refused(format!("{name} is a production database, which --yes is not enough for"))
+                .with_hint(format!("look at the plan with --dry-run, then pass --confirm {}", shell_word(name))));
+        }
+        None => {}
+    }
+    session.say(&describe(action));
+    let asked =
+        Input::<String>::new().with_prompt(format!("This is production. Type {name} to proceed")).allow_empty(true);
+    match asked.interact_text() {
+        Ok(typed) if typed.trim() == name => Ok(Consent::Confirmed),
+        Ok(_) => Err(Error::new(ErrorKind::Refused, "not confirmed; nothing was written")),
+        Err(error) => Err(unasked(error)),
+    }
+}
+
+/// What the command line says of consent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Given<'a> {
+    /// It was given in advance (`--yes`), or there is nothing to consent to.
+    pub in_advance: bool,
+    /// The name that a production database wants (`--confirm`).
+    pub confirmed: Option<&'a str>,
+    /// An id was given by its beginning only.
+    pub by_prefix: bool,
+}
+
 /// Consent to a plan: given in advance with `--yes`, not needed, or asked for; also of a harmless one where an id was given by its
-/// beginning only.
+/// beginning only. Production wants its name.
 ///
 /// # Errors
 /// `Refused` when the answer is no. Without a terminal the permit refuses and names `--yes`.
-pub fn consent(session: &Session, action: &dyn PreparedAction, yes: bool, by_prefix: bool) -> Result<Consent> {
-    if yes {
+pub fn consent(session: &Session, action: &dyn PreparedAction, given: &Given<'_>) -> Result<Consent> {
+    let plan = action.plan();
+    let asks = (plan.risk != Risk::Safe || session.always_asks || given.by_prefix) && plan.targets() > 0;
+    if let Some(name) = session.production()?.filter(|_| asks) {
+        return by_name(session, action, &name, given.confirmed);
+    }
+    if given.in_advance {
         return Ok(Consent::InAdvance);
     }
-    let plan = action.plan();
-    if by_prefix && !session.can_ask() {
+    if given.by_prefix && !session.can_ask() {
         return Err(Error::new(ErrorKind::Refused, "an id was given by its beginning only; nothing was written")
             .with_hint("give the whole id, or --yes"));
     }
-    let harmless = plan.risk == Risk::Safe && !session.always_asks && !by_prefix;
-    if harmless || plan.targets() == 0 || !session.can_ask() {
+    if !asks || !session.can_ask() {
         return Ok(Consent::Unasked);
     }
     session.say(&describe(action));

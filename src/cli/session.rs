@@ -10,12 +10,13 @@ use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::diagnostics::Hidden;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::NextCommand;
-use sen_core::registry::{self, Access, Database};
+use sen_core::registry::{self, Access, Database, Identity};
 use sen_core::stores::password::PasswordCommand;
 use sen_core::stores::url::{RedisInfo, Target};
 use sen_core::time::wall::Zone;
 
 use crate::args::Globals;
+use crate::contexts::{self, Context};
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::output::Format;
@@ -74,7 +75,8 @@ pub struct Session {
     announced: RefCell<Vec<(String, String)>>,
     report: RefCell<Option<Fields>>,
     opened: RefCell<Option<String>>,
-    identity: RefCell<Option<String>>,
+    identity: RefCell<Identity>,
+    context: RefCell<Option<Option<Context>>>,
 }
 
 impl Session {
@@ -93,7 +95,8 @@ impl Session {
             announced: RefCell::default(),
             report: RefCell::default(),
             opened: RefCell::new(None),
-            identity: RefCell::new(None),
+            identity: RefCell::default(),
+            context: RefCell::default(),
         }
     }
 
@@ -181,14 +184,63 @@ impl Session {
         self.opened.borrow().clone()
     }
 
-    /// Notes how the server names the database that was opened.
-    pub fn identify(&self, identity: Option<String>) {
+    /// Notes which database was opened.
+    pub fn identify(&self, identity: Identity) {
         *self.identity.borrow_mut() = identity;
     }
 
-    /// How the server names the database that was opened, where that was asked.
-    pub fn identity(&self) -> Option<String> {
+    /// Which database was opened, where that was asked.
+    pub fn identity(&self) -> Identity {
         self.identity.borrow().clone()
+    }
+
+    /// The context that this run is in: `--context`, else `SEN_CONTEXT`, else, where nothing else names a database, the one that
+    /// `sen context use` chose.
+    ///
+    /// # Errors
+    /// `NotFound` for a name that is none; `Usage` where `SEN_CONTEXT` and the environment name a database each; as [`contexts::all`].
+    pub fn context(&self) -> Result<Option<Context>> {
+        if let Some(context) = &*self.context.borrow() {
+            return Ok(context.clone());
+        }
+        let context = self.chosen_context()?;
+        *self.context.borrow_mut() = Some(context.clone());
+        Ok(context)
+    }
+
+    fn chosen_context(&self) -> Result<Option<Context>> {
+        if let Some(name) = &self.globals.context {
+            return contexts::named(name).map(Some);
+        }
+        if self.globals.database_url.is_some() {
+            return Ok(None);
+        }
+        self.load()?;
+        let settings = self.settings.borrow();
+        let Some(settings) = settings.as_ref() else { return Ok(None) };
+        if let Some(name) = settings.said("SEN_CONTEXT").filter(|name| !name.is_empty()) {
+            let context = contexts::named(&name).map_err(|error| error.with_context("SEN_CONTEXT"))?;
+            return match settings.said("DATABASE_URL").filter(|url| !url.is_empty() && context.database_url.is_some()) {
+                Some(_) => Err(Error::usage("SEN_CONTEXT and DATABASE_URL name a database each")
+                    .with_hint("unset one of them, or say which is meant with --context or --database-url")),
+                None => Ok(Some(context)),
+            };
+        }
+        if settings.names_any() || self.globals.redis_url.is_some() {
+            return Ok(None);
+        }
+        let Some(name) = contexts::current() else { return Ok(None) };
+        let context = contexts::named(&name).map_err(|error| error.with_context("the context that was chosen"))?;
+        Ok(Some(Context { sticky: true, ..context }))
+    }
+
+    /// The name to type for an act, where this is production: that of the context, else of the database.
+    ///
+    /// # Errors
+    /// As [`Self::context`].
+    pub fn production(&self) -> Result<Option<String>> {
+        let context = self.context()?.filter(|context| context.rules.production).map(|context| context.name);
+        Ok(context.or_else(|| self.identity.borrow().production.clone()))
     }
 
     /// Whether questions can be asked: on terminals, without `--no-input`.
@@ -231,28 +283,22 @@ impl Session {
         lines.iter().for_each(|line| self.screen.say(line));
     }
 
-    /// Who sits here, for the record: the user this process runs as and the host. What `sudo` says of who called it is
-    /// repeated as a claim, and only where sudo could have said it: any other user sets the variable at will.
-    pub fn operator(&self) -> String {
-        let uid = rustix::process::getuid();
-        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let user = user_of(&users, uid.as_raw());
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let claimed = std::env::var("SUDO_USER").ok().filter(|name| uid.is_root() && !name.is_empty());
-        match claimed {
-            Some(name) => format!("{user}@{host} (for {name}, by sudo's word)"),
-            None => format!("{user}@{host}"),
-        }
-    }
-
     /// Which database the operator means.
     ///
     /// # Errors
     /// `Usage` when none is named or its URL cannot be understood.
     pub fn target(&self) -> Result<Target> {
         let target = self.named_target()?;
-        let found = self.settings.borrow().as_ref().is_some_and(Settings::file_decides);
-        let typed = ("--password-command", self.globals.password_command.as_deref());
+        let context = self.context()?.filter(|context| context.database_url.is_some());
+        let found = match &context {
+            Some(context) => context.found,
+            None => self.settings.borrow().as_ref().is_some_and(Settings::file_decides),
+        };
+        let of_context = context.as_ref().and_then(|context| context.password_command.as_deref());
+        let typed = match (self.globals.password_command.as_deref(), of_context) {
+            (None, Some(command)) => ("password_command of the context", Some(command)),
+            (typed, _) => ("--password-command", typed),
+        };
         self.patient(self.with_password(target, typed, "SEN_PASSWORD_COMMAND", found)?)
     }
 
@@ -268,9 +314,9 @@ impl Session {
         if let Some(text) = typed {
             if found {
                 return Err(Error::usage(format!(
-                    "{option} is given, and a .env file that is only found names the database"
+                    "{option} is given, and a file that is only found names the database"
                 ))
-                .with_hint("name the database with the command, or trust the file: --env-file .env"));
+                .with_hint("name the database with the command, or trust a .env file: --env-file .env"));
             }
             if target.has_own_password() {
                 return Err(Error::usage(format!("{option} is given, and the URL holds a password"))
@@ -312,9 +358,14 @@ impl Session {
 
     fn named_target(&self) -> Result<Target> {
         self.load()?;
+        let context = self.context()?.filter(|context| context.database_url.is_some());
         let settings = self.settings.borrow();
         let typed = self.globals.database_url.as_deref();
         let Some(settings) = settings.as_ref() else { return Target::resolve(typed, &|_| None) };
+        if let Some(Context { database_url: Some(url), found, name, file, .. }) = &context {
+            let target = if *found { settings.target_found_elsewhere(url) } else { settings.target(Some(url)) };
+            return target.map_err(|error| error.with_context(format!("context {name} of {}", file.display())));
+        }
         settings.target(typed).map_err(|error| match error.to_string().starts_with("no database:") {
             true if has_redis_url() => error.with_hint(REDIS_URL),
             _ => error,
@@ -357,15 +408,26 @@ impl Session {
     /// The Redis that was named apart from the database, if any: by `--redis-url`, else by `SEN_REDIS_URL`.
     fn named_redis(&self) -> Result<Option<RedisInfo>> {
         let setting = self.setting("SEN_REDIS_URL")?;
-        let (url, name) = match &self.globals.redis_url {
-            Some(url) => (Some(url.clone()), "--redis-url"),
-            None => (setting.filter(|url| !url.is_empty()), "SEN_REDIS_URL"),
+        let context = self.context()?.filter(|context| context.redis_url.is_some());
+        let of_context = context.as_ref().and_then(|context| context.redis_url.clone());
+        let (url, name) = match (&self.globals.redis_url, of_context) {
+            (Some(url), _) => (Some(url.clone()), "--redis-url"),
+            (None, Some(url)) => (Some(url), "redis_url of the context"),
+            (None, None) => (setting.filter(|url| !url.is_empty()), "SEN_REDIS_URL"),
         };
         let Some(url) = url else { return Ok(None) };
         let named = Target::resolve(Some(&url), &|_| None).map_err(|error| error.with_context(name))?;
         let said = |settings: &Settings| settings.said("SEN_REDIS_URL").is_some();
-        let found = self.globals.redis_url.is_none() && !self.settings.borrow().as_ref().is_some_and(said);
-        let typed = ("--redis-password-command", self.globals.redis_password_command.as_deref());
+        let found = match &context {
+            _ if self.globals.redis_url.is_some() => false,
+            Some(context) => context.found,
+            None => !self.settings.borrow().as_ref().is_some_and(said),
+        };
+        let of_context = context.as_ref().and_then(|context| context.redis_password_command.as_deref());
+        let typed = match (self.globals.redis_password_command.as_deref(), of_context) {
+            (None, Some(command)) => ("redis_password_command of the context", Some(command)),
+            (typed, _) => ("--redis-password-command", typed),
+        };
         let named = self.with_password(named, typed, "SEN_REDIS_PASSWORD_COMMAND", found)?;
         match self.patient(named)? {
             Target::Redis(info) => Ok(Some(*info)),
@@ -393,6 +455,9 @@ impl Session {
     }
 
     fn names_database(&self) -> Result<bool> {
+        if self.context()?.is_some_and(|context| context.database_url.is_some()) {
+            return Ok(true);
+        }
         self.load()?;
         let typed = self.globals.database_url.as_deref();
         Ok(self.settings.borrow().as_ref().is_some_and(|settings| settings.names_database(typed)))
@@ -429,6 +494,18 @@ impl Session {
     fn refuse_if_read_only(&self) -> Result<()> {
         if self.globals.read_only {
             return Err(Error::new(ErrorKind::Refused, "this command writes, and --read-only was given"));
+        }
+        let Some(context) = self.context()? else { return Ok(()) };
+        let refused = |text: String| Error::new(ErrorKind::Refused, text);
+        if context.rules.read_only {
+            return Err(refused(format!("this command writes, and context {} is for reading only", context.name)));
+        }
+        if context.sticky {
+            return Err(refused(format!(
+                "this command writes, and `sen context use {}` counts for reading only",
+                context.name
+            ))
+            .with_hint(format!("say where: --context {}", context.name)));
         }
         Ok(())
     }
@@ -475,6 +552,9 @@ impl Session {
         if let Some(zone) = &self.globals.worker_timezone {
             return Ok(zone.clone());
         }
+        if let Some(name) = self.context()?.and_then(|context| context.worker_timezone) {
+            return Zone::parse(&name).map_err(|error| error.with_context("worker_timezone of the context"));
+        }
         match self.setting("SEN_WORKER_TIMEZONE")?.filter(|name| !name.is_empty()) {
             Some(name) => Zone::parse(&name).map_err(|error| error.with_context("SEN_WORKER_TIMEZONE")),
             None => Ok(Zone::utc()),
@@ -503,16 +583,6 @@ impl Session {
     }
 }
 
-/// The name of the user with this number, where the machine's own file knows it.
-fn user_of(users: &str, uid: u32) -> String {
-    let named = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    });
-    named.unwrap_or_else(|| format!("uid {uid}"))
-}
-
 /// What is said where `REDIS_URL` is set, which belongs to other programs, and nothing that `sen` reads.
 const REDIS_URL: &str =
     "REDIS_URL is set, but sen does not read it: export SEN_REDIS_URL=\"$REDIS_URL\" for agent tasks";
@@ -524,17 +594,4 @@ fn has_redis_url() -> bool {
 fn no_redis() -> Error {
     let hint = if has_redis_url() { REDIS_URL } else { "export SEN_REDIS_URL=redis://host/0, or give --redis-url" };
     Error::usage("agent tasks are kept in Redis, and no Redis is named").with_hint(hint)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::user_of;
-
-    #[test]
-    fn users_are_named_by_their_number() {
-        let users = "root:x:0:0:root:/root:/bin/sh\n# comment\nmaria:x:1000:1000::/home/maria:/bin/sh\n";
-        assert_eq!(user_of(users, 0), "root");
-        assert_eq!(user_of(users, 1000), "maria");
-        assert_eq!(user_of(users, 7), "uid 7");
-    }
 }

@@ -6,7 +6,7 @@
 //! password of the operator is sent to the database that it names.
 
 mod dotenv;
-mod file;
+pub(crate) mod file;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -98,7 +98,7 @@ impl Settings {
             Some(path) if path == Path::new(NO_FILE) => None,
             Some(path) => Some(path.to_owned()),
             // A deleted working directory has no `.env`.
-            None => std::env::current_dir().ok().and_then(|here| file::nearest(&here)),
+            None => std::env::current_dir().ok().and_then(|here| file::nearest(&here, ".env")),
         };
         let mut this = Self {
             process: Box::new(process),
@@ -244,6 +244,21 @@ impl Settings {
             true => true,
             false => Target::is_named(url.as_deref(), &|name| self.said(name)),
         }
+    }
+
+    /// A database that a project's file names, which was only found: it gets no secret of the operator's.
+    ///
+    /// # Errors
+    /// `Usage` when it cannot be understood.
+    pub(crate) fn target_found_elsewhere(&self, url: &str) -> Result<Target> {
+        Target::resolve_found(Some(url), &|name| {
+            self.said(name).filter(|_| !PRIVATE.contains(&name) && name != "DATABASE_URL")
+        })
+    }
+
+    /// Whether something the operator says, or a found file, names a database or a Redis.
+    pub(crate) fn names_any(&self) -> bool {
+        self.other_choice().is_some() || self.names_database(None) || self.said("SEN_REDIS_URL").is_some()
     }
 
     /// The database: what was `typed`, else what the environment names, else what the file does.

@@ -258,12 +258,16 @@ impl Database {
 
     /// The database as its server names itself, whatever host and name lead there, or as its file's whole path; `None` where a
     /// server does not.
-    pub async fn identity(&self) -> Option<String> {
+    ///
+    /// # Errors
+    /// What the server reports when asked whether it is production.
+    pub async fn identity(&self) -> Result<Identity> {
         #[cfg(feature = "postgres")]
         if let Some(link) = &self.link {
-            return link.identity().await.ok();
+            let (name, production) = link.identity().await?;
+            return Ok(Identity { name, production });
         }
-        self.file.clone()
+        Ok(Identity { name: self.file.clone(), production: None })
     }
 
     /// One system by name.
@@ -275,6 +279,15 @@ impl Database {
             .find(|system| system.name() == name)
             .ok_or_else(|| Error::new(ErrorKind::NoSystem, format!("this database cannot hold {name}")))
     }
+}
+
+/// Which database this is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// As its server names itself, whatever host and name lead there, or its file's whole path.
+    pub name: Option<String>,
+    /// The database's name, where its own settings call it production (`sen.production`).
+    pub production: Option<String>,
 }
 
 /// What the systems of a database are known by.

@@ -10,6 +10,7 @@ mod harness;
 #[cfg(feature = "redis")]
 mod agents;
 mod checks;
+mod contexts;
 mod files;
 mod journal;
 mod kills;

@@ -21,10 +21,11 @@ use sen_core::time::Timestamp;
 use super::inspect::stored_key;
 use crate::args::span;
 use crate::completion::live::{Completes, Live};
-use crate::consent;
+use crate::consent::{self, Given};
 use crate::exit::Exit;
 use crate::hook;
 use crate::journal::{Entry, Journal, Journaled};
+use crate::operator::operator;
 use crate::plans;
 use crate::progress::Progress;
 use crate::session::Session;
@@ -43,6 +44,10 @@ pub struct ActionOptions {
     /// Do not ask; scripts need it for what would be asked
     #[arg(short, long, help_heading = CONSENT)]
     pub yes: bool,
+
+    /// Name of the context or database, as consent where it is production
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    pub confirm: Option<String>,
 
     /// Reason, stored with the change
     #[arg(long, help_heading = CONSENT, value_name = "TEXT")]
@@ -86,8 +91,9 @@ impl ActionOptions {
     pub async fn database(&self, session: &Session) -> Result<Database> {
         let database = if self.only_plans() { session.read().await? } else { session.write(Access::Write).await? };
         // The journal names it, too: who goes on may come to it by another address.
-        let identity = if self.dry_run { None } else { database.identity().await };
-        session.identify(identity);
+        if !self.dry_run {
+            session.identify(database.identity().await?);
+        }
         Ok(database)
     }
 
@@ -121,8 +127,8 @@ impl ActionOptions {
         let now = Timestamp::here();
         let expires = self.plan_out.as_ref().map(|_| now.plus(self.plan_expires.unwrap_or(PLAN_HOLDS)));
         Origin {
-            identity: session.identity(),
-            who: session.operator(),
+            identity: session.identity().name,
+            who: operator(),
             reason: self.reason.clone(),
             at: Some(now),
             expires,
@@ -246,8 +252,14 @@ pub async fn execute<'a>(
 /// Asks where it must be asked. What changes nothing needs no consent.
 fn permitted(action: &dyn PreparedAction, options: &ActionOptions, session: &Session) -> Result<WritePermit> {
     let plan = action.plan();
-    let consent = consent::consent(session, action, options.yes || plan.targets() == 0, options.by_prefix)?;
-    let author = Author { who: Some(session.operator()), why: options.reason.clone() };
+    consent::heed(session, plan, options.reason.as_deref())?;
+    let given = Given {
+        in_advance: options.yes || plan.targets() == 0,
+        confirmed: options.confirm.as_deref(),
+        by_prefix: options.by_prefix,
+    };
+    let consent = consent::consent(session, action, &given)?;
+    let author = Author { who: Some(operator()), why: options.reason.clone() };
     let permit = act::permit(plan, consent, author, session.interrupt.revocation())?;
     Ok(if options.read_back { permit.begun_before() } else { permit })
 }

@@ -48,6 +48,10 @@ pub struct Args {
     #[arg(short, long)]
     pub yes: bool,
 
+    /// Name of the context or database, as consent where it is production
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    pub confirm: Option<String>,
+
     /// Reason, stored with the change, instead of the reason the plan was made with
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
@@ -76,14 +80,14 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let options = ActionOptions {
         dry_run: args.dry_run,
         yes: args.yes,
+        confirm: args.confirm,
         reason: args.reason.or_else(|| origin.as_ref().and_then(|origin| origin.reason.clone())),
         expect: args.expect,
         read_back: true,
         ..ActionOptions::default()
     };
     let database = database(saved.kind(), args.dry_run || args.check, session).await?;
-    let action = restored(&database, saved, origin.as_ref()).await?;
-    session.identify(origin.and_then(|origin| origin.identity));
+    let action = restored(&database, saved, origin.as_ref(), session).await?;
     if args.check {
         journal::must_be_new(action.plan().operation)?;
         return Ok(checked(action.plan(), action.check().await?));
@@ -135,11 +139,12 @@ pub async fn restored<'a>(
     database: &'a Database,
     saved: SavedPlan<'_>,
     origin: Option<&Origin>,
+    session: &Session,
 ) -> Result<Box<dyn PreparedAction + 'a>> {
     if saved.plan().targets() != saved.targets() {
         return Err(Error::usage("this is not a plan that sen has written: it says another number of targets than it has"));
     }
-    system_of(database, saved.kind(), saved.plan(), origin).await?;
+    system_of(database, saved.kind(), saved.plan(), origin, session).await?;
     database.restore(saved)
 }
 
@@ -152,12 +157,14 @@ pub async fn system_of<'a>(
     kind: &str,
     plan: &Plan,
     origin: Option<&Origin>,
+    session: &Session,
 ) -> Result<&'a dyn System> {
     let (wanted, planned) = (origin.and_then(|origin| origin.identity.clone()), &plan.database);
     let system = database.system(kind.split('.').next().unwrap_or_default())?;
     let here = system.database();
-    let identity = if wanted.is_some() { database.identity().await } else { None };
-    let same = match (wanted, identity) {
+    let identity = database.identity().await?;
+    session.identify(identity.clone());
+    let same = match (wanted, identity.name) {
         (Some(wanted), Some(identity)) => identity == wanted,
         _ => here == planned,
     };

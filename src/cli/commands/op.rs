@@ -85,6 +85,10 @@ struct ResumeArgs {
     #[arg(short, long)]
     yes: bool,
 
+    /// Name of the context or database, as consent where it is production
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    confirm: Option<String>,
+
     /// Of an operation that discards: write what is removed to this new file first
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     export: Option<std::path::PathBuf>,
@@ -200,7 +204,7 @@ async fn resume(args: &ResumeArgs, session: &Session) -> Result<CommandOutput> {
     let mut lines = part.as_slice();
     let saved = SavedPlan::read(&mut lines)?;
     let database = database(saved.kind(), args.dry_run, session).await?;
-    let action = restored(&database, saved, entry.origin.as_ref()).await?;
+    let action = restored(&database, saved, entry.origin.as_ref(), session).await?;
     if action.stores_first() && args.export.is_none() && !args.dry_run {
         return Err(Error::usage("this operation discards, and what is removed is written out first")
             .with_hint("name a new file with --export FILE"));
@@ -208,6 +212,7 @@ async fn resume(args: &ResumeArgs, session: &Session) -> Result<CommandOutput> {
     let options = ActionOptions {
         dry_run: args.dry_run,
         yes: args.yes,
+        confirm: args.confirm.clone(),
         reason: entry.origin.as_ref().and_then(|origin| origin.reason.clone()),
         read_back: true,
         ..ActionOptions::default()

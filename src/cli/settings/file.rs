@@ -1,4 +1,4 @@
-//! A `.env` file on disk: finding the nearest one, its owner, and who else can read or write it.
+//! A file of settings on disk: finding the nearest one, its owner, and who else can read or write it.
 
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
@@ -8,16 +8,16 @@ use sen_core::error::{Error, Result};
 /// No file of settings is longer.
 const LONGEST: u64 = 4 << 20;
 
-/// The `.env` nearest to `here`. The search ends at the directory that holds `.git`; outside of a repository it does not
+/// The file of this name (`.env`) nearest to `here`. The search ends at the directory that holds `.git`; outside of a repository it does not
 /// leave `here`, for what lies further up belongs to others.
-pub(super) fn nearest(here: &Path) -> Option<PathBuf> {
+pub(crate) fn nearest(here: &Path, name: &str) -> Option<PathBuf> {
     let root = here.ancestors().find(|dir| dir.join(".git").exists()).unwrap_or(here);
     let inside = here.ancestors().take_while(|dir| dir.starts_with(root));
-    inside.map(|dir| dir.join(".env")).find(|path| path.symlink_metadata().is_ok())
+    inside.map(|dir| dir.join(name)).find(|path| path.symlink_metadata().is_ok())
 }
 
 /// A file that was read.
-pub(super) struct Read {
+pub(crate) struct Read {
     /// What is in it.
     pub content: Vec<u8>,
     /// Whether every user of the machine can read it.
@@ -28,7 +28,7 @@ pub(super) struct Read {
 ///
 /// # Errors
 /// `Usage` for a file that others could have written, or that cannot be read.
-pub(super) fn read(path: &Path, found: bool) -> Result<Read> {
+pub(crate) fn read(path: &Path, found: bool) -> Result<Read> {
     let shown = path.display();
     let unreadable = |error: std::io::Error| {
         let what = match error.kind() {

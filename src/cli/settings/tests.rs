@@ -87,14 +87,14 @@ fn the_search_stays_in_the_repository() {
     let deep = dir.path().join("repo/a/b");
     std::fs::create_dir_all(&deep).unwrap();
     write(dir.path(), ".env", "", 0o600);
-    assert_eq!(file::nearest(&deep), None);
-    assert_eq!(file::nearest(dir.path()), Some(dir.path().join(".env")));
+    assert_eq!(file::nearest(&deep, ".env"), None);
+    assert_eq!(file::nearest(dir.path(), ".env"), Some(dir.path().join(".env")));
     std::fs::create_dir(dir.path().join("repo/.git")).unwrap();
-    assert_eq!(file::nearest(&deep), None);
+    assert_eq!(file::nearest(&deep, ".env"), None);
     let root = write(&dir.path().join("repo"), ".env", "", 0o600);
-    assert_eq!(file::nearest(&deep), Some(root));
+    assert_eq!(file::nearest(&deep, ".env"), Some(root));
     let near = write(&dir.path().join("repo/a"), ".env", "", 0o600);
-    assert_eq!(file::nearest(&deep), Some(near));
+    assert_eq!(file::nearest(&deep, ".env"), Some(near));
 }
 
 fn postgres(settings: &Settings, typed: Option<&str>) -> sen_core::stores::conninfo::Conninfo {

@@ -240,18 +240,31 @@ impl SharedConnection {
         answer.unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "an answer is missing")))
     }
 
-    /// The database as its server names itself: the number of the cluster, the database's own, its name.
+    /// The database as its server names itself (the number of the cluster, the database's own, its name), where it does, and its
+    /// name where a DBA calls it production: `ALTER DATABASE … SET sen.production = on`. That is read where it is kept, for what a
+    /// session sets for itself would hide it.
     ///
     /// # Errors
-    /// What the server reports.
-    pub async fn identity(&self) -> Result<String> {
+    /// What the server reports when asked whether it is production.
+    pub async fn identity(&self) -> Result<(Option<String>, Option<String>)> {
+        static PRODUCTION: Sql = Sql::new(
+            "SELECT datname::text FROM pg_database AS d WHERE datname = current_database() AND EXISTS (SELECT 1
+                FROM pg_db_role_setting AS s WHERE s.setdatabase = d.oid
+                    AND EXISTS (SELECT 1 FROM unnest(s.setconfig) AS line (text)
+                        WHERE lower(line.text) IN ('sen.production=on', 'sen.production=true', 'sen.production=yes', 'sen.production=1')))",
+        );
         static IDENTITY: Sql = Sql::new(
             "SELECT concat_ws('/', (SELECT system_identifier FROM pg_control_system())::text, oid::text, datname::text)
                 FROM pg_database WHERE datname = current_database()",
         );
-        let rows = self.ask(Query::new(&IDENTITY, [])).await?;
-        let row = rows.first().ok_or_else(|| Error::new(ErrorKind::Internal, "an answer is missing"))?;
-        Cells::new(row).text(0).ok_or_else(|| Error::new(ErrorKind::Internal, "the database has no identity"))
+        let (production, identity) = (Query::new(&PRODUCTION, []), Query::new(&IDENTITY, []));
+        // Asked second: a server that does not tell its number says nothing against the first answer.
+        let mut answers = self.snapshot(&[production, identity]).await?.into_iter();
+        let text = |rows: Vec<Row>| rows.first().and_then(|row| Cells::new(row).text(0));
+        let missing = || Err(Error::new(ErrorKind::Internal, "an answer is missing"));
+        let production = answers.next().unwrap_or_else(missing)?;
+        let identity = answers.next().unwrap_or_else(missing).ok();
+        Ok((identity.and_then(text), text(production)))
     }
 
     /// [`Self::ask`] with a limit of its own, where that is the shorter one: for what is worth little more than that.
