@@ -17,15 +17,17 @@ use crate::views::{Batch, Block, CommandOutput, Detail, DetailsView, ListView, V
 /// Contexts are kept in ~/.config/sen/config.toml, and in the .sen.toml of a project:
 ///
 ///   [context.prod]
-///   database_url = "postgresql://sen@db.internal/payments"   # without a password
-///   production = true        # acts that ask want the name of the context typed; scripts: --confirm prod
+///   database_url = "postgresql://sen@db.internal/payments"   # no password
+///   production = true        # its name is asked; scripts: --confirm prod
 ///   require_reason = true    # acts need --reason
 ///   max_targets = 500        # no act changes more
 ///   read_only = false
 ///
-/// Further settings: redis_url, worker_timezone, password_command, redis_password_command. A .sen.toml names no programs, and
-/// the database it names gets no password of yours; where both files have a context, the restrictions of both count. A
-/// database is also known as production by `ALTER DATABASE payments SET sen.production = on`, which nothing here lifts.
+/// Further settings: redis_url, worker_timezone, password_command,
+/// redis_password_command. A .sen.toml names no programs, and the database it
+/// names gets no password of yours; where both files have a context, the
+/// restrictions of both count. A database is also known as production by
+/// `ALTER DATABASE payments SET sen.production = on`, which nothing here lifts.
 #[derive(Debug, clap::Args)]
 #[command(
     subcommand_required = true,
