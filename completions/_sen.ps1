@@ -2629,11 +2629,13 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             break
         }
         'sen;undo' {
+            [CompletionResult]::new('--confirm', '--confirm', [CompletionResultType]::ParameterName, 'Name of the context or database, as consent where it is production')
             [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'Reason, stored with the change')
             [CompletionResult]::new('--expect', '--expect', [CompletionResultType]::ParameterName, 'Do nothing unless exactly so many would be changed')
             [CompletionResult]::new('--plan-out', '--plan-out', [CompletionResultType]::ParameterName, 'Write the plan to this new file and do nothing else: for review, and for `sen apply`')
             [CompletionResult]::new('--plan-expires', '--plan-expires', [CompletionResultType]::ParameterName, 'How long the plan is valid [default: 24h]')
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string')
+            [CompletionResult]::new('--context', '--context', [CompletionResultType]::ParameterName, 'Context to work in: a database of ~/.config/sen/config.toml or .sen.toml, by name (SEN_CONTEXT)')
             [CompletionResult]::new('--redis-url', '--redis-url', [CompletionResultType]::ParameterName, 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH, redis+sentinel://…')
             [CompletionResult]::new('--password-command', '--password-command', [CompletionResultType]::ParameterName, 'Program that prints the database''s password, run for each connection (SEN_PASSWORD_COMMAND)')
             [CompletionResult]::new('--redis-password-command', '--redis-password-command', [CompletionResultType]::ParameterName, 'The same for the Redis of --redis-url or SEN_REDIS_URL (SEN_REDIS_PASSWORD_COMMAND)')
@@ -2659,6 +2661,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('--no-pager', '--no-pager', [CompletionResultType]::ParameterName, 'Never page long output')
             [CompletionResult]::new('--read-only', '--read-only', [CompletionResultType]::ParameterName, 'Refuse every command that writes')
             [CompletionResult]::new('--reveal', '--reveal', [CompletionResultType]::ParameterName, 'Show values under secret-looking names instead of ***')
+            [CompletionResult]::new('--utc', '--utc', [CompletionResultType]::ParameterName, 'Show times on a terminal in UTC, not in the local time zone')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
@@ -2820,6 +2823,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('--no-pager', '--no-pager', [CompletionResultType]::ParameterName, 'Never page long output')
             [CompletionResult]::new('--read-only', '--read-only', [CompletionResultType]::ParameterName, 'Refuse every command that writes')
             [CompletionResult]::new('--reveal', '--reveal', [CompletionResultType]::ParameterName, 'Show values under secret-looking names instead of ***')
+            [CompletionResult]::new('--utc', '--utc', [CompletionResultType]::ParameterName, 'Show times on a terminal in UTC, not in the local time zone')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the contexts there are')
@@ -2851,6 +2855,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('--no-pager', '--no-pager', [CompletionResultType]::ParameterName, 'Never page long output')
             [CompletionResult]::new('--read-only', '--read-only', [CompletionResultType]::ParameterName, 'Refuse every command that writes')
             [CompletionResult]::new('--reveal', '--reveal', [CompletionResultType]::ParameterName, 'Show values under secret-looking names instead of ***')
+            [CompletionResult]::new('--utc', '--utc', [CompletionResultType]::ParameterName, 'Show times on a terminal in UTC, not in the local time zone')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
@@ -2879,6 +2884,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('--no-pager', '--no-pager', [CompletionResultType]::ParameterName, 'Never page long output')
             [CompletionResult]::new('--read-only', '--read-only', [CompletionResultType]::ParameterName, 'Refuse every command that writes')
             [CompletionResult]::new('--reveal', '--reveal', [CompletionResultType]::ParameterName, 'Show values under secret-looking names instead of ***')
+            [CompletionResult]::new('--utc', '--utc', [CompletionResultType]::ParameterName, 'Show times on a terminal in UTC, not in the local time zone')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
@@ -2908,6 +2914,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('--no-pager', '--no-pager', [CompletionResultType]::ParameterName, 'Never page long output')
             [CompletionResult]::new('--read-only', '--read-only', [CompletionResultType]::ParameterName, 'Refuse every command that writes')
             [CompletionResult]::new('--reveal', '--reveal', [CompletionResultType]::ParameterName, 'Show values under secret-looking names instead of ***')
+            [CompletionResult]::new('--utc', '--utc', [CompletionResultType]::ParameterName, 'Show times on a terminal in UTC, not in the local time zone')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break

@@ -2559,11 +2559,13 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'sen;undo'= {
+            cand --confirm 'Name of the context or database, as consent where it is production'
             cand --reason 'Reason, stored with the change'
             cand --expect 'Do nothing unless exactly so many would be changed'
             cand --plan-out 'Write the plan to this new file and do nothing else: for review, and for `sen apply`'
             cand --plan-expires 'How long the plan is valid [default: 24h]'
             cand --database-url 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string'
+            cand --context 'Context to work in: a database of ~/.config/sen/config.toml or .sen.toml, by name (SEN_CONTEXT)'
             cand --redis-url 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH, redis+sentinel://…'
             cand --password-command 'Program that prints the database''s password, run for each connection (SEN_PASSWORD_COMMAND)'
             cand --redis-password-command 'The same for the Redis of --redis-url or SEN_REDIS_URL (SEN_REDIS_PASSWORD_COMMAND)'
@@ -2589,6 +2591,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2745,6 +2748,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand list 'List the contexts there are'
@@ -2775,6 +2779,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2802,6 +2807,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -2830,6 +2836,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --no-pager 'Never page long output'
             cand --read-only 'Refuse every command that writes'
             cand --reveal 'Show values under secret-looking names instead of ***'
+            cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
