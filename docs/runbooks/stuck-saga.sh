@@ -4,8 +4,8 @@
 #   stuck-saga.sh SAGA [REASON]
 #
 # SAGA is its id, or the id of what it is about. Makes a saga due that no poll picks up, tries a failed step again
-# once, and leaves everything that needs a decision to a person. Needs DATABASE_URL. Ends with 0 when the saga goes on or
-# needs nothing, with 8 when it is only waiting, with 10 when a person must decide (what can be decided is shown).
+# once, and leaves everything that needs a decision to a person. Needs DATABASE_URL and jq. Ends with 0 when the saga goes on
+# or needs nothing, with 8 when it is only waiting, with 10 when a person must decide (what can be decided is shown).
 set -eu
 
 saga=$1
@@ -13,7 +13,7 @@ reason=${2:-"runbook stuck-saga"}
 
 # 1. What is it, and why?
 sen why "$saga"
-state=$(sen saga show "$saga" --fields verdict.state -o csv | tail -n 1)
+state=$(sen saga show "$saga" -o jsonl | tail -n 1 | jq -r .verdict.state)
 
 # 2. What can be done without a decision?
 case $state in

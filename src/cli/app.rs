@@ -86,6 +86,12 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
             .with_hint("put the value itself in its place");
         return report(&screen, format, &error);
     }
+    if format == Format::Csv && !commands::is_list(&words) {
+        let error = Error::usage(format!("`sen {}` cannot be printed as CSV; nothing was done", words.join(" ")))
+            .with_hint("-o csv is for lists, whose rows are flat; use -o json or -o jsonl here");
+        report(&screen, format, &error);
+        return usage_exit(&arguments);
+    }
     NextCommand::chosen_by(app.globals.naming());
     mask::reveal(app.globals.reveal);
     times::choose(app.globals.utc);

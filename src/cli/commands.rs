@@ -95,3 +95,31 @@ impl Command {
         matches!(self, Self::Once(_))
     }
 }
+
+/// The commands whose answer is flat rows, which `-o csv` can print. Named by their words, so that a command that is not named
+/// here is refused before it does anything.
+const LISTS: &[&[&str]] = &[
+    &["watch"],
+    &["list"],
+    &["history"],
+    &["timeline"],
+    &["dlq", "list"],
+    &["dlq", "groups"],
+    &["exec", "list"],
+    &["task", "list"],
+    &["saga", "list"],
+    &["saga", "outbox", "list"],
+    &["saga", "inbox", "list"],
+    &["agent", "list"],
+    &["agent", "costs"],
+    &["agent", "workers"],
+    &["agent", "events"],
+    &["agent", "rate-limit", "get"],
+    &["op", "list"],
+    &["context", "list"],
+];
+
+/// Whether the command of these words lists flat rows.
+pub fn is_list(words: &[String]) -> bool {
+    LISTS.iter().any(|known| *known == words)
+}

@@ -12,7 +12,7 @@ pub mod row;
 pub mod table;
 pub mod text;
 
-use sen_core::error::Result;
+use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::value::Column;
 
 use crate::views::{DetailsView, Tone};
@@ -28,7 +28,7 @@ pub enum Format {
     Json,
     /// One JSON object per line
     Jsonl,
-    /// Comma-separated values with a header
+    /// Comma-separated values with a header; lists only
     Csv,
 }
 
@@ -77,7 +77,7 @@ pub fn rows(columns: &'static [Column], tone: Tone, look: Look, options: &Option
 /// Appends details.
 ///
 /// # Errors
-/// `Usage` when `--fields` names a field that none of the details has.
+/// `Usage` when `--fields` names a field that none of the details has; `Internal` for CSV.
 pub fn details(view: &DetailsView, look: Look, options: &Options, out: &mut Vec<u8>) -> Result<()> {
     let picked = fields::details(&view.details, &options.fields)?;
     match options.format {
@@ -85,7 +85,8 @@ pub fn details(view: &DetailsView, look: Look, options: &Options, out: &mut Vec<
         Format::Table => detail::picked(&picked, look, options.reveal, out),
         Format::Json => json::details(&picked, view.single, options.reveal, out),
         Format::Jsonl => jsonl::details(&picked, options.reveal, out),
-        Format::Csv => csv::details(&picked, look.terminal, options.reveal, out),
+        // Refused before the command ran (`commands::is_list`): nested values have no columns.
+        Format::Csv => return Err(Error::new(ErrorKind::Internal, "only lists can be printed as CSV")),
     }
     Ok(())
 }

@@ -105,7 +105,7 @@ pub struct DetailsView {
 
 /// One thing in depth: the same facts once as data and once laid out for people.
 pub struct Detail {
-    /// The facts, a [`Value::Map`], for json, jsonl, csv and `--fields`.
+    /// The facts, a [`Value::Map`], for json, jsonl and `--fields`.
     pub value: Value,
     /// The layout for people.
     pub blocks: Vec<Block>,

@@ -30,7 +30,7 @@ fn completions_are_fresh() {
 }
 
 /// The commands below `words`, as its help lists them.
-fn commands(words: &[String]) -> Vec<Vec<String>> {
+pub fn commands(words: &[String]) -> Vec<Vec<String>> {
     let words_and_help: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
     let help = sen(words_and_help).run().expect_code(0).stdout;
     // The root has its commands in groups.

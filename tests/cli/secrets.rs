@@ -87,7 +87,6 @@ fn what_looks_like_a_secret_is_shown_to_who_asks_to_see_it() {
     for words in [
         &["inspect", "payments:1"][..],
         &["inspect", "payments:1", "-o", "json"],
-        &["inspect", "payments:1", "-o", "csv"],
         &["list", "-o", "json"],
         &["list", "-o", "jsonl", "--fields", "key,execution_result"],
         &["list", "-o", "csv", "--fields", "key,execution_result"],

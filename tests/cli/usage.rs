@@ -1,5 +1,9 @@
 //! Help, and what is said about command lines that make no sense.
 
+use std::path::Path;
+use std::process::Command;
+
+use crate::generated::commands;
 use crate::harness::redact::redact;
 use crate::harness::sen::sen;
 use crate::harness::snapshot::assert_snapshot;
@@ -74,4 +78,75 @@ fn with_json_even_usage_errors_are_json() {
 fn hostile_arguments_reach_no_terminal() {
     let output = sen(["inspect\u{1b}]0;pwned\u{7}"]).run().expect_code(2);
     assert!(!output.stderr.contains('\u{1b}'), "{:?}", output.stderr);
+}
+
+/// The help of a command, and its first example there, without where its output goes.
+fn example(command: &str) -> (String, String) {
+    let help = sen(command.split(' ').chain(["--help"])).run().expect_code(0).stdout;
+    let start = format!("sen {command}");
+    let alone = |line: &&str| line.starts_with(&start) && !line.contains(['|', '&', '$']);
+    let found = help.lines().map(str::trim).find(alone).unwrap_or(&start);
+    let words = found.split("   ").next().and_then(|words| words.split(" > ").next());
+    (help.clone(), words.unwrap_or(found).to_owned())
+}
+
+#[test]
+fn csv_is_for_lists_and_refused_elsewhere_before_anything_is_done() {
+    let all: Vec<String> = commands(&[]).iter().map(|words| words.join(" ")).collect();
+    let leaves: Vec<&String> =
+        all.iter().filter(|command| !all.iter().any(|other| other.starts_with(&format!("{command} ")))).collect();
+    assert!(leaves.len() >= 45, "{leaves:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let bin = Path::new(env!("CARGO_BIN_EXE_sen")).parent().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let mut lists = Vec::new();
+    for command in leaves {
+        let (help, shown) = example(command);
+        let words = format!("sen {command}");
+        let run = Command::new("bash")
+            .args(["-c", &shown.replacen(&words, &format!("{words} -o csv"), 1)])
+            .current_dir(folder.path())
+            .env_clear()
+            .env("PATH", &path)
+            .env("HOME", folder.path())
+            // Nothing answers there: what is not refused cannot connect.
+            .env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")
+            .env("SEN_REDIS_URL", "redis://127.0.0.1:1/0")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stderr);
+        let refused = said.contains("cannot be printed as CSV; nothing was done");
+        let wanted = if command == "once" { 125 } else { 2 };
+        assert_eq!(refused, run.status.code() == Some(wanted), "{shown}: {said}");
+        assert!(!refused || !help.starts_with("List "), "{command} lists and has no CSV");
+        if !refused {
+            lists.push(command.as_str());
+        }
+    }
+    // `context list` needs no database; of the folder nothing else could have been read, and nothing was written.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let known = [
+        "watch",
+        "list",
+        "history",
+        "timeline",
+        "dlq list",
+        "dlq groups",
+        "exec list",
+        "task list",
+        "saga list",
+        "saga outbox list",
+        "saga inbox list",
+        "agent list",
+        "agent costs",
+        "agent workers",
+        "agent events",
+        "agent rate-limit get",
+        "op list",
+        "context list",
+    ];
+    let mut known = known.to_vec();
+    known.sort_unstable();
+    lists.sort_unstable();
+    assert_eq!(lists, known);
 }

@@ -11,7 +11,6 @@ use sen_core::model::value::Value;
 use crate::clean::{self, clean};
 use crate::mask;
 use crate::output::encode;
-use crate::output::fields::Picked;
 use crate::output::row::RowWriter;
 
 /// A buffer shared with the csv crate's writer, which gives its inner writer away for reading only.
@@ -126,26 +125,4 @@ fn cell(out: &mut Vec<u8>, value: &Value, terminal: bool, reveal: bool) {
 
 fn risky(first: u8) -> bool {
     matches!(first, b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r' | b'\n')
-}
-
-/// Appends details, a row each, under the union of their fields in order of appearance.
-pub fn details(details: &[Picked<'_>], terminal: bool, reveal: bool, out: &mut Vec<u8>) {
-    let mut names: Vec<&str> = Vec::new();
-    for (name, _) in details.iter().flatten() {
-        if !names.contains(name) {
-            names.push(name);
-        }
-    }
-    if names.is_empty() {
-        return;
-    }
-    let mut rows = CsvRows::new(names.iter().copied().enumerate(), terminal, reveal);
-    for detail in details {
-        for name in &names {
-            let value = detail.iter().find(|(field, _)| field == name).map_or(&Value::Null, |(_, value)| value);
-            rows.field(value, reveal || mask::exact(name));
-        }
-        rows.end();
-    }
-    rows.finish(out);
 }
