@@ -1,39 +1,13 @@
 //! A Redis with agent tasks, `sen` beside it, and the rules that the system's own models enforce.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use serde_json::Value;
 
-use crate::harness::redis::{Client, Options, Redis};
+use crate::harness::node::{fixture, load_all};
+pub(crate) use crate::harness::node::{keys, load};
+use crate::harness::redis::{Options, Redis};
 use crate::harness::sen::{Output, Sen, sen};
-
-/// One key of the fixtures.
-pub(crate) struct Key {
-    pub key: String,
-    pub kind: String,
-    pub ttl: i64,
-    pub value: Value,
-}
-
-fn fixture(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/node").join(name);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// Every key that the real code wrote.
-pub(crate) fn keys() -> Vec<Key> {
-    let read = |line: &str| {
-        let value: Value = serde_json::from_str(line).expect("a fixture is JSON");
-        Key {
-            key: value["key"].as_str().unwrap().to_owned(),
-            kind: value["type"].as_str().unwrap().to_owned(),
-            ttl: value["pttl_ms"].as_i64().unwrap(),
-            value: value["value"].clone(),
-        }
-    };
-    fixture("keys.jsonl").lines().map(read).collect()
-}
 
 /// What the real controller answered.
 pub(crate) fn controller() -> Value {
@@ -45,9 +19,6 @@ pub(crate) struct Place {
     pub server: Redis,
 }
 
-/// The workers whose heartbeat is kept alive in [`Place::loaded`].
-pub(crate) const LIVE: [&str; 2] = ["worker-1", "worker-live"];
-
 impl Place {
     /// Nothing in it.
     pub(crate) fn empty() -> Self {
@@ -57,10 +28,7 @@ impl Place {
     /// The fixtures; the heartbeats of the killed workers are gone.
     pub(crate) fn loaded() -> Self {
         let place = Self::empty();
-        let mut client = place.server.client();
-        for key in keys() {
-            load(&mut client, &key);
-        }
+        load_all(&place.server);
         place
     }
 
@@ -147,39 +115,6 @@ impl Place {
             pairs
         };
         names.into_iter().map(|key| (key.clone(), content(&key))).collect()
-    }
-}
-
-/// Loads one key. Locks, checkpoints and live heartbeats get a TTL that outlives the test.
-pub(crate) fn load(client: &mut Client, key: &Key) {
-    let name = key.key.as_str();
-    match key.kind.as_str() {
-        "hash" => {
-            let mut words = vec!["HSET", name];
-            let fields = key.value.as_object().unwrap();
-            words.extend(fields.iter().flat_map(|(field, value)| [field.as_str(), value.as_str().unwrap()]));
-            client.run(&words);
-        }
-        "string" => {
-            client.run(&["SET", name, key.value.as_str().unwrap()]);
-        }
-        "stream" => {
-            for entry in key.value.as_array().unwrap() {
-                let mut words = vec!["XADD", name, entry[0].as_str().unwrap()];
-                let fields = entry[1].as_object().unwrap();
-                words.extend(fields.iter().flat_map(|(field, value)| [field.as_str(), value.as_str().unwrap()]));
-                client.run(&words);
-            }
-        }
-        other => panic!("{other} in the fixtures"),
-    }
-    if key.ttl > 0 {
-        let dead = name.starts_with("worker:") && !LIVE.iter().any(|live| name == format!("worker:{live}:hb"));
-        if dead {
-            client.run(&["DEL", name]);
-        } else {
-            client.run(&["PEXPIRE", name, "3600000"]);
-        }
     }
 }
 

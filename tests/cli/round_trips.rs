@@ -23,7 +23,7 @@ const COSTS: &[Cost] = &[
     Cost("why payments:order-1", [4, 4, 15], [7, 8, 80]),
     Cost("timeline payments:order-1", [5, 5, 18], [8, 9, 88]),
     Cost("status", [1, 1, 4], [2, 2, 17]),
-    Cost("doctor", [5, 5, 14], [5, 5, 39]),
+    Cost("doctor", [5, 5, 14], [5, 5, 35]),
     Cost("metrics", [1, 1, 4], [2, 2, 17]),
     Cost("history payments:order-1", [1, 1, 3], [1, 1, 3]),
     // What needs attention is a question of its own before the page of everything.

@@ -150,3 +150,19 @@ fn csv_is_for_lists_and_refused_elsewhere_before_anything_is_done() {
     lists.sort_unstable();
     assert_eq!(lists, known);
 }
+
+#[test]
+fn a_mistyped_saga_definition_is_answered_with_the_one_that_was_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |words: &[&str]| sen(words).cwd(folder.path()).database("sqlite:sen-demo.db").run();
+    run(&["demo"]).expect_code(0);
+    let meant = "no sagas match: did you mean --name checkout?\n";
+    for more in [&[][..], &["--sort", "created"], &["--state", "failed"]] {
+        let output = run(&[&["saga", "list", "--name", "chekout"], more].concat()).expect_code(0);
+        assert!(output.stderr.ends_with(meant), "{more:?}: {}", output.stderr);
+    }
+    // One that is there, and one that resembles none.
+    let nothing = run(&["saga", "list", "--name", "checkout", "--aggregation", "nobody"]).expect_code(0);
+    assert_eq!(nothing.stderr, "no sagas match\n");
+    assert_eq!(run(&["saga", "list", "--name", "shipping"]).expect_code(0).stderr, "no sagas match\n");
+}

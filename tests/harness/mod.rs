@@ -6,6 +6,7 @@
 #![allow(dead_code, unreachable_pub, reason = "every test crate uses its own part of the harness")]
 
 pub mod daemon;
+pub mod node;
 pub mod patience;
 pub mod peers;
 pub mod pgbouncer;

@@ -2,6 +2,7 @@
 
 use sen_core::error::{Error, Result};
 use sen_core::model::diagnostics::Check;
+use sen_core::model::summary::Attention;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::Severity;
 use sen_core::ops::summary::{Front, summary};
@@ -24,7 +25,8 @@ pub struct Args {
     pub check: bool,
 }
 
-/// What `sen status` says of the records, as one check.
+/// What `sen status` says of the records, a check for each, in the same words and numbers. What it leaves to `sen doctor` to
+/// explain is among the checks of the systems already.
 fn attention(front: Result<Front>) -> Vec<Check> {
     let unread = |error: &Error| {
         let text = format!("what needs a person could not be counted everywhere: {error}");
@@ -35,24 +37,21 @@ fn attention(front: Result<Front>) -> Vec<Check> {
         Err(error) => return vec![unread(&error)],
     };
     let items = front.attention();
-    let check = match items.first() {
-        None => Check::new(Severity::Ok, "attention", "no record that was counted needs a person"),
-        Some((_, gravest)) => {
-            let text = match items.len() {
-                1 => gravest.text.clone(),
-                more => format!("{more} things need a person, the gravest: {}", gravest.text),
-            };
-            Check::new(gravest.severity, "attention", text).with_remedy("sen status")
-        }
-    };
-    front.unreachable.iter().map(unread).chain([check]).collect()
+    let own = |item: &Attention| item.next.words().get(1).is_some_and(|word| word == "doctor");
+    let found = items.iter().filter(|(_, item)| !own(item)).map(|(_, item)| {
+        Check::new(item.severity, "attention", item.text.clone()).with_remedy(item.next.command.clone())
+    });
+    let mut checks: Vec<Check> = front.unreachable.iter().map(unread).chain(found).collect();
+    if items.is_empty() {
+        checks.push(Check::new(Severity::Ok, "attention", "no record that was counted needs a person"));
+    }
+    checks
 }
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
     let mut checks = database.examine().await?;
-    // What status counts, in the same words and numbers.
     checks.extend(attention(summary(&database).await));
     // Each of them is reported as a check.
     drop(session.denied());

@@ -52,6 +52,15 @@ pub fn list(listing: Listing, database: Database, paging: &Paging, shown: Shown)
     }))
 }
 
+/// Whether a page lists nothing; what was read of it stays in it.
+pub async fn lists_nothing(page: &mut Listing) -> Result<bool> {
+    let first = page.parts.try_next().await?;
+    let nothing = first.as_ref().is_none_or(|part| part.rows.is_empty());
+    let rest = std::mem::replace(&mut page.parts, Box::pin(stream::empty()));
+    page.parts = Box::pin(stream::iter(first.map(Ok)).chain(rest));
+    Ok(nothing)
+}
+
 /// Whether what needs attention stands first: on a page for people in no order that was asked for. Scripts get the order in which
 /// `--after` goes on.
 pub fn is_for_attention<O>(page: &Page<O>, session: &Session) -> bool {

@@ -7,11 +7,6 @@ use sen_model::verdict::Severity;
 /// Workers add events without ever cutting the stream; only the watcher and `sen` do.
 const MANY_EVENTS: i64 = 100_000;
 
-/// What the queue says of the workers.
-pub(super) fn unattended(text: String) -> Check {
-    Check::new(Severity::Warning, "workers", text).with_remedy("sen agent workers")
-}
-
 /// Judges the server.
 pub(super) fn diagnostics(diagnostics: &DiagnosticFacts) -> Diagnostics {
     let mut checks = Vec::new();

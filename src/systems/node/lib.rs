@@ -57,7 +57,7 @@ use sen_model::undo::{UndoAction, UndoRequest};
 
 use checkpoint::Heartbeat;
 use port::{Depth, Server};
-use record::Task;
+use record::{Status, Task};
 use view::census::Census;
 
 impl Node {
@@ -69,6 +69,15 @@ impl Node {
             out.extend(part?.tasks.into_iter().filter(|task| task.is_held() && task.owner.as_deref() == Some(worker)));
         }
         Ok(out)
+    }
+
+    /// What [`System::stats`] counts, and the tasks of each stored status, as the controller counts them.
+    ///
+    /// # Errors
+    /// What the store reports; `NoSystem` when there are no agent tasks here.
+    pub async fn statistics(&self, window: Duration) -> Result<(Statistics, Vec<(Status, i64)>)> {
+        let (server, census, workers, now) = self.count(Some(window)).await?;
+        Ok((census.statistics(&server, workers, now), census.by_status().collect()))
     }
 
     /// Counts all tasks, and says what the server is, how many workers live, and when that was.
@@ -224,23 +233,13 @@ impl System for Node {
     }
 
     async fn stats(&self, window: Duration) -> Result<Option<Statistics>> {
-        let (server, census, workers, now) = self.count(Some(window)).await?;
-        Ok(Some(census.statistics(&server, workers, now)))
+        Ok(Some(self.statistics(window).await?.0))
     }
 
     async fn diagnostics(&self) -> Result<Diagnostics> {
         let mut diagnostics = diagnostics::diagnostics(&self.store.diagnostics().await?);
         let lacking = self.store.lacking().await?;
         diagnostics.checks.extend(rights::checks(&lacking));
-        match self.count(None).await {
-            Ok((_, census, workers, now)) => {
-                diagnostics.checks.extend(census.unattended(workers, now).map(diagnostics::unattended))
-            }
-            Err(error) if error.kind() == ErrorKind::NoSystem => {}
-            // What may not be read is among the checks.
-            Err(error) if error.kind() == ErrorKind::Denied && !lacking.reads.is_empty() => {}
-            Err(error) => return Err(error),
-        }
         Ok(diagnostics)
     }
 

@@ -1,9 +1,7 @@
 //! What `sen doctor` and `sen grants` should know of saga tables. Pure.
 
 use super::port::Census;
-use super::record::Mailbox;
 use super::shape::{Models, Table};
-use super::state::State;
 use sen_model::diagnostics::{Check, Diagnostics, RecommendedIndex, RequiredPrivilege};
 use sen_model::verdict::Severity;
 
@@ -13,7 +11,6 @@ const STUCK: &str = "(updated_at)";
 
 pub(super) fn diagnostics(models: &Models, census: &Census, privileges: Option<&[(i64, String)]>) -> Diagnostics {
     let mut diagnostics = Diagnostics { checks: fit(models, census), ..Diagnostics::default() };
-    diagnostics.checks.extend(orphans(census));
     if let Some(sequences) = privileges {
         let need = |table: &Table, acts: &'static [&'static str]| RequiredPrivilege {
             object: table.full(),
@@ -93,65 +90,9 @@ fn fit(models: &Models, census: &Census) -> Vec<Check> {
     checks
 }
 
-/// What does not progress by itself (python-saga-orchestrator 0.1.1 and 0.7.3: `run_due` needs a deadline that has passed; a
-/// message in DISPATCHING or PROCESSING is not claimed again).
-fn orphans(census: &Census) -> Vec<Check> {
-    let topic = "orphans";
-    let of = |state: State| -> i64 {
-        census.sagas.iter().filter(|group| State::parse(&group.state) == Some(state)).map(|group| group.count).sum()
-    };
-    let mut checks = Vec::new();
-    let mut say = |count: i64, one: &str, many: &str, remedy: &str| {
-        if count > 0 {
-            let text = format!("{count} {}", if count == 1 { one } else { many });
-            checks.push(Check::new(Severity::Warning, topic, text).with_remedy(remedy));
-        }
-    };
-    say(
-        of(State::Stuck),
-        "saga is active but has no deadline, so no poll picks it up",
-        "sagas are active but have no deadline, so no poll picks them up",
-        "sen saga list --stuck   # sen saga unstick ID makes one due",
-    );
-    say(
-        census.dead,
-        "message of an outbox or inbox failed, or was claimed over 10m ago and is not finished",
-        "messages of outboxes and inboxes failed, or were claimed over 10m ago and are not finished",
-        "sen dlq groups --system saga   # sen dlq replay --group GROUP makes them due",
-    );
-    let late = |kind| census.late.iter().filter(|(known, ..)| *known == kind).map(|(_, count, _)| *count).sum();
-    say(
-        late(Mailbox::Out),
-        "outbox message is due for over 5m and was not claimed: probably no outbox dispatcher runs, or it is far behind",
-        "outbox messages are due for over 5m and were not claimed: probably no outbox dispatcher runs, or it is far behind",
-        "sen saga outbox list --state pending   # check the process that runs the outbox dispatcher",
-    );
-    say(
-        late(Mailbox::In),
-        "inbox message is due for over 5m and was not claimed: probably no worker calls run_inbox_due, or it is far behind",
-        "inbox messages are due for over 5m and were not claimed: probably no worker calls run_inbox_due, or it is far behind",
-        "sen saga inbox list --state pending   # check the workers that call run_inbox_due",
-    );
-    say(
-        census.ignored.0,
-        "saga waits for an event that came and was ignored",
-        "sagas wait for events that came and were ignored",
-        "sen saga inbox list --state ignored   # sen saga inbox requeue ID has one applied again",
-    );
-    if checks.is_empty() {
-        checks.push(Check::new(
-            Severity::Ok,
-            topic,
-            "every active saga has a deadline, and no message is left unfinished",
-        ));
-    }
-    checks
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::port::Group;
     use crate::shape::Model;
 
     #[test]
@@ -175,18 +116,5 @@ mod tests {
         let diagnostics = diagnostics(&models, &Census::default(), Some(&[]));
         assert_eq!(diagnostics.needs[0].object, "\"Od d\".\"s\"");
         assert_eq!(diagnostics.checks.iter().filter(|check| check.severity == Severity::Warning).count(), 2);
-    }
-
-    #[test]
-    fn what_nobody_picks_up_is_told_with_what_to_type() {
-        let group = |state: State, count| Group { table: 1, state: state.name().into(), count, oldest: None };
-        let census =
-            Census { sagas: vec![group(State::Stuck, 1), group(State::Completed, 9)], dead: 3, ..Census::default() };
-        let told = orphans(&census);
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert!(told[0].text.starts_with("1 saga is active"), "{told:?}");
-        assert!(told[1].text.starts_with("3 messages"), "{told:?}");
-        assert!(told.iter().all(|check| check.severity == Severity::Warning && check.remedy.is_some()));
-        assert_eq!(orphans(&Census::default())[0].severity, Severity::Ok);
     }
 }

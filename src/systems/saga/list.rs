@@ -1,7 +1,7 @@
 //! Lists of sagas and of messages, over one table or several: pages are merged, streams follow one another.
 
 use std::cmp::Reverse;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -20,6 +20,9 @@ use sen_model::listing::{Choice as _, Listing, Page, Part, Parts, Period, one_pa
 use sen_model::record::Record;
 use sen_model::system::MENTIONS;
 use sen_model::time::Timestamp;
+
+/// How many sagas of a table are looked at for the names of definitions.
+const LOOKED_AT: i64 = 1000;
 
 /// Which sagas.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -153,6 +156,18 @@ impl Sagas {
             None => self.stream_of_sagas(picked, query).await?,
         };
         Ok(Listing { columns: view::SAGA_COLUMNS, now, parts })
+    }
+
+    /// Names of definitions, as far as a bounded look finds them: of the first rows of each table as they are stored.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn definitions(&self) -> Result<BTreeSet<String>> {
+        let query = SagaQuery { limit: Some(LOOKED_AT), ..SagaFilter::default().query() };
+        let query = SagaQuery { order: Order::Stored, descending: false, ..query };
+        let models = self.models().await?;
+        let (_, sagas) = self.page_of_sagas(models.models.iter().cloned().collect(), query).await?;
+        Ok(sagas.into_iter().filter_map(|saga| saga.name).collect())
     }
 
     /// The ids of the sagas that match: the set of a bulk act, fixed before anything is written.

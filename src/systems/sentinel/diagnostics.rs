@@ -76,8 +76,9 @@ pub(super) fn zones(moved: &[(String, i64)], ahead: usize) -> Vec<Check> {
         checks.push(Check::new(Severity::Critical, "time zones", text).with_remedy(ZONES));
     }
     if ahead > 0 {
+        let verb = if ahead == 1 { "open lease was" } else { "open leases were" };
         let text = format!(
-            "{ahead} open leases were last changed in the future: sessions in another time zone write such times, and these leases look alive long after their worker has ended"
+            "{ahead} {verb} last changed in the future: a session in another time zone writes such times, and its lease looks alive long after its worker has ended"
         );
         checks.push(Check::new(Severity::Critical, "time zones", text).with_remedy(ZONES));
     }

@@ -42,12 +42,7 @@ fn full(shape: &Shape, table: &str) -> Option<String> {
     }
 }
 
-pub(super) fn diagnostics(
-    shape: &Shape,
-    sequences: Vec<String>,
-    orphans: Option<&Orphans>,
-    silent: &[String],
-) -> Diagnostics {
+pub(super) fn diagnostics(shape: &Shape, sequences: Vec<String>, orphans: Option<&Orphans>) -> Diagnostics {
     let needs = ACTS
         .iter()
         .filter_map(|(table, acts)| Some(RequiredPrivilege { object: full(shape, table)?, sequence: false, acts }));
@@ -55,9 +50,7 @@ pub(super) fn diagnostics(
     let indexes = WISHES.iter().filter_map(|(table, first, columns, used_by)| {
         Some(RecommendedIndex { table: full(shape, table)?, first, columns, used_by })
     });
-    let mut checks = orphans.map(checks).unwrap_or_default();
-    let queue = |text: &String| Check::new(Severity::Warning, "queues", text.clone()).with_remedy("sen stats");
-    checks.extend(silent.iter().map(queue));
+    let checks = orphans.map(checks).unwrap_or_default();
     Diagnostics { needs: needs.chain(numbers).collect(), indexes: indexes.collect(), checks }
 }
 

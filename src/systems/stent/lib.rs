@@ -146,18 +146,13 @@ impl System for Stent {
         if !shape.present() {
             return Err(self.absent());
         }
-        let (orphans, queues) = (self.store.orphans(), self.store.queues(&self.zone));
-        let (orphans, queues, sequences) = futures_util::future::join3(orphans, queues, self.store.sequences()).await;
+        let (orphans, sequences) = futures_util::future::join(self.store.orphans(), self.store.sequences()).await;
         // Counting needs rights that not every role has; what is lacking is told by what is needed.
         let orphans = match orphans {
             Err(error) if error.kind() == ErrorKind::Denied => None,
             orphans => orphans?,
         };
-        let silent = match queues {
-            Err(error) if error.kind() == ErrorKind::Denied => Vec::new(),
-            queues => view::silent_queues(&queues?, &self.zone),
-        };
-        Ok(diagnostics::diagnostics(&shape, sequences?, orphans.as_ref(), &silent))
+        Ok(diagnostics::diagnostics(&shape, sequences?, orphans.as_ref()))
     }
 
     async fn mentions(&self, names: &[String]) -> Result<Vec<String>> {

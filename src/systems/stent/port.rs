@@ -70,9 +70,6 @@ pub trait ExecutionStore: Send + Sync {
     /// What should not be there; `None` where a table that shows it is missing.
     async fn orphans(&self) -> Result<Option<Orphans>>;
 
-    /// What waits for workers and what they work on.
-    async fn queues(&self, zone: &Zone) -> Result<Queues>;
-
     /// What is in the tables, counted.
     async fn census(&self, zone: &Zone) -> Result<Census>;
 

@@ -22,8 +22,8 @@ use tokio_postgres::types::{ToSql, Type};
 
 use crate::codec::LIMIT;
 use crate::port::{
-    Activity, Census, ExecutionQuery, ExecutionStore, Ids, Listed, Look, Orphans, Queues, Rows, Stats, TASKS, Whole,
-    needles, telling,
+    Activity, Census, ExecutionQuery, ExecutionStore, Ids, Listed, Look, Orphans, Rows, Stats, TASKS, Whole, needles,
+    telling,
 };
 use crate::record::Task;
 use crate::rows;
@@ -306,10 +306,6 @@ impl ExecutionStore for PostgresExecutions {
     async fn orphans(&self) -> Result<Option<Orphans>> {
         let shape = self.shape().await?;
         Ok(if shape.has_letters() { Some(census::orphans(&self.link).await?) } else { None })
-    }
-
-    async fn queues(&self, zone: &Zone) -> Result<Queues> {
-        census::queues(&self.link, zone).await
     }
 
     async fn census(&self, zone: &Zone) -> Result<Census> {

@@ -19,8 +19,8 @@ use rusqlite::{Connection, ToSql, params, params_from_iter};
 
 use crate::codec::LIMIT;
 use crate::port::{
-    Activity, Census, ExecutionQuery, ExecutionStore, Ids, Listed, Look, NEEDLES, Orphans, Queues, Rows, Stats, TASKS,
-    Whole, needles, telling,
+    Activity, Census, ExecutionQuery, ExecutionStore, Ids, Listed, Look, NEEDLES, Orphans, Rows, Stats, TASKS, Whole,
+    needles, telling,
 };
 use crate::record::Task;
 use crate::rows;
@@ -250,11 +250,6 @@ impl ExecutionStore for SqliteExecutions {
     async fn orphans(&self) -> Result<Option<Orphans>> {
         snapshot(&self.db, move |db, shape, _| Ok(if shape.has_letters() { Some(census::orphans(db)?) } else { None }))
             .await
-    }
-
-    async fn queues(&self, zone: &Zone) -> Result<Queues> {
-        let zone = zone.clone();
-        snapshot(&self.db, move |db, _, now| census::queues(db, now, &zone)).await
     }
 
     async fn census(&self, zone: &Zone) -> Result<Census> {

@@ -6,7 +6,7 @@ mod rows;
 mod tree;
 pub(crate) mod values;
 
-pub(crate) use counts::{queue_names, silent_queues, stats, summary};
+pub(crate) use counts::{queue_names, stats, summary};
 pub use rows::{EXECUTION_COLUMNS, TASK_COLUMNS};
 pub(crate) use rows::{execution_row, task_row};
 

@@ -1,15 +1,20 @@
 //! `sen saga list`.
 
+use std::cell::Cell;
+
 use sen_core::error::Result;
 use sen_core::model::listing::Page;
-use sen_core::systems::saga::{SagaFilter, SagaOrder, SagaState};
+use sen_core::model::verdict::shell_word;
+use sen_core::systems::saga::{SagaFilter, SagaOrder, SagaState, Sagas};
+use sen_core::systems::sentinel::similar::closest;
 
 use super::common::severity;
 use crate::args::{Changed, Paging, choice};
-use crate::commands::page::{self, AttentionFirst, Shown};
+use crate::commands::page::{self, AttentionFirst, Shown, Which};
 use crate::completion::live::{Completes, Live};
+use crate::output::Format;
 use crate::session::Session;
-use crate::views::CommandOutput;
+use crate::views::{CommandOutput, View};
 
 /// List sagas, the one that changed last first
 #[derive(Debug, clap::Args)]
@@ -84,12 +89,27 @@ impl Matching {
     }
 }
 
+/// What to say of an empty page if its definition is one that there is not: which one was probably meant.
+async fn meant(sagas: &Sagas, name: Option<&str>) -> Result<Option<String>> {
+    let Some(name) = name else { return Ok(None) };
+    let known = sagas.definitions().await?;
+    if known.contains(name) {
+        return Ok(None);
+    }
+    let near = closest(name, known.into_iter().collect());
+    Ok(near.first().map(|near| format!("no sagas match: did you mean --name {}?", shell_word(near))))
+}
+
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let page = args.paging.page(args.sort, &["context"], &session.globals)?;
     let filter = SagaFilter { page, ..args.matching.filter() };
+    // Only a table says in words that it is empty, and a stream is read as it is shown.
+    let told = filter.page.limit.is_some() && session.globals.output == Format::Table;
+    let name = filter.name.as_deref().filter(|_| told);
     let database = session.read().await?;
-    if filter.states.is_empty() && page::is_for_attention(&filter.page, session) {
+    let sagas = database.sagas()?;
+    let (mut output, meant) = if filter.states.is_empty() && page::is_for_attention(&filter.page, session) {
         let shown = AttentionFirst {
             command: &["sen", "saga", "list"],
             look: &["sen", "saga", "show"],
@@ -97,14 +117,28 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
             tone: ("state", severity),
             narrowed: SagaFilter { page: Page::default(), ..filter.clone() } != SagaFilter::default(),
         };
-        let sagas = database.sagas()?;
+        let nothing = Cell::new(false);
         let ask = async |which| {
             let states = page::states_for(which, severity);
-            sagas.list(&SagaFilter { states, ..filter.clone() }).await
+            let mut listing = sagas.list(&SagaFilter { states, ..filter.clone() }).await?;
+            if which == Which::All {
+                nothing.set(page::lists_nothing(&mut listing).await?);
+            }
+            Ok(listing)
         };
-        return page::attention_first(shown, &args.paging, ask).await;
+        let output = page::attention_first(shown, &args.paging, ask).await?;
+        (output, meant(sagas, name.filter(|_| nothing.get())).await?)
+    } else {
+        let mut listing = sagas.list(&filter).await?;
+        let meant = match name {
+            Some(name) if page::lists_nothing(&mut listing).await? => meant(sagas, Some(name)).await?,
+            _ => None,
+        };
+        let shown = Shown { nouns: "sagas", tone: Some(("state", severity)), pages: false };
+        (page::list(listing, database, &args.paging, shown), meant)
+    };
+    if let (View::List(view), Some(meant)) = (&mut output.view, meant) {
+        view.empty = meant;
     }
-    let listing = database.sagas()?.list(&filter).await?;
-    let shown = Shown { nouns: "sagas", tone: Some(("state", severity)), pages: false };
-    Ok(page::list(listing, database, &args.paging, shown))
+    Ok(output)
 }

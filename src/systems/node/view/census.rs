@@ -100,6 +100,11 @@ impl Census {
         }
     }
 
+    /// How many are stored under each status.
+    pub(crate) fn by_status(&self) -> impl Iterator<Item = (Status, i64)> {
+        Status::ALL.into_iter().map(|status| (status, self.statuses.get(&status).copied().unwrap_or(0)))
+    }
+
     /// What was counted, for a look at the work rather than at what is wrong.
     pub(crate) fn statistics(&self, server: &Server, workers: usize, now: Timestamp) -> Statistics {
         let int = |count: i64| Value::Int(count);
@@ -107,8 +112,7 @@ impl Census {
             let (count, oldest) = self.states.get(&state)?;
             Some(state_row(state, *count, *oldest))
         });
-        let statuses =
-            Status::ALL.into_iter().map(|status| status_row(status, self.statuses.get(&status).copied().unwrap_or(0)));
+        let statuses = self.by_status().map(|(status, count)| status_row(status, count));
         let tenants = self.tenants.iter().map(|(tenant, counts)| tenant_row(tenant, *counts));
         let section = |name, heading, columns, rows| Section { name, heading, columns, rows };
         Statistics {
@@ -131,7 +135,7 @@ impl Census {
     }
 
     /// That tasks wait and no worker beats, if that has been so for a while: a worker may be about to start.
-    pub(crate) fn unattended(&self, workers: usize, now: Timestamp) -> Option<String> {
+    fn unattended(&self, workers: usize, now: Timestamp) -> Option<String> {
         let (count, oldest) = self.states.get(&State::Queued).copied().filter(|(count, _)| *count > 0)?;
         let waited = oldest.map_or(i64::MAX, |oldest| now.micros_since(oldest));
         (workers == 0 && waited > STARTING).then(|| {

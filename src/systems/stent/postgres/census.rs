@@ -303,10 +303,6 @@ fn queues_of(answers: &mut Answers) -> Result<Queues> {
     Ok(Queues { now: clock(&now), tasks, passed: all(&passed, rows::passed) })
 }
 
-pub(super) async fn queues(link: &SharedConnection, zone: &Zone) -> Result<Queues> {
-    queues_of(&mut Answers::of(link, &ask_queues(&ahead(zone))).await?)
-}
-
 /// The counts of a census, and with a window those of the statistics, in one snapshot.
 async fn ask(link: &SharedConnection, shape: Shape, zone: &Zone, window: Option<Duration>) -> Result<Stats> {
     let ahead = ahead(zone);

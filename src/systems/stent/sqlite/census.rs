@@ -106,7 +106,7 @@ fn before(now: Timestamp, zone: &Zone, micros: i64) -> String {
     Wall::from_micros(zone.wall(now).as_micros().saturating_sub(micros)).isoformat()
 }
 
-pub(super) fn queues(db: &Connection, now: Timestamp, zone: &Zone) -> Result<Queues> {
+fn queues(db: &Connection, now: Timestamp, zone: &Zone) -> Result<Queues> {
     Ok(Queues {
         now,
         tasks: all(db, TASKS, params![before(now, zone, 0)], rows::task_group)?,

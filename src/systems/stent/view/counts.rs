@@ -333,10 +333,6 @@ fn silent(queues: &Queues, clock: &Clock<'_>) -> Vec<Silent> {
     silent
 }
 
-pub(crate) fn silent_queues(queues: &Queues, zone: &Zone) -> Vec<String> {
-    silent(queues, &Clock::new(zone, queues.now)).into_iter().map(|silent| silent.text).collect()
-}
-
 columns! {
     EXECUTIONS,
     fn ended_row(state: &str, count: i64) {}
