@@ -677,7 +677,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('--utc', '--utc', [CompletionResultType]::ParameterName, 'Show times on a terminal in UTC, not in the local time zone')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
-            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List dead letters, the newest first')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List dead letters: those that can be replayed, then the others, the newest first')
             [CompletionResult]::new('groups', 'groups', [CompletionResultType]::ParameterValue, 'Group dead letters by step and error, the largest group first')
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a dead letter: its work, why it failed, and whether it can be replayed')
             [CompletionResult]::new('replay', 'replay', [CompletionResultType]::ParameterValue, 'Run dead letters again, each exactly once')
@@ -1659,7 +1659,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('--utc', '--utc', [CompletionResultType]::ParameterName, 'Show times on a terminal in UTC, not in the local time zone')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
-            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List outbox messages, the one that changed last first')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List outbox messages: what needs attention, then the one that changed last first')
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show everything known of an outbox message, with a verdict')
             [CompletionResult]::new('requeue', 'requeue', [CompletionResultType]::ParameterValue, 'Make outbox messages due again that failed, or that a publisher took and never finished')
             break
@@ -1811,7 +1811,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('--utc', '--utc', [CompletionResultType]::ParameterName, 'Show times on a terminal in UTC, not in the local time zone')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
-            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List inbox messages, the one that changed last first')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List inbox messages: what needs attention, then the one that changed last first')
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show everything known of an inbox message, with a verdict')
             [CompletionResult]::new('requeue', 'requeue', [CompletionResultType]::ParameterValue, 'Make inbox messages due again that failed, or that a worker took and never finished')
             break

@@ -657,7 +657,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
-            cand list 'List dead letters, the newest first'
+            cand list 'List dead letters: those that can be replayed, then the others, the newest first'
             cand groups 'Group dead letters by step and error, the largest group first'
             cand show 'Show a dead letter: its work, why it failed, and whether it can be replayed'
             cand replay 'Run dead letters again, each exactly once'
@@ -1616,7 +1616,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
-            cand list 'List outbox messages, the one that changed last first'
+            cand list 'List outbox messages: what needs attention, then the one that changed last first'
             cand show 'Show everything known of an outbox message, with a verdict'
             cand requeue 'Make outbox messages due again that failed, or that a publisher took and never finished'
         }
@@ -1764,7 +1764,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --utc 'Show times on a terminal in UTC, not in the local time zone'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
-            cand list 'List inbox messages, the one that changed last first'
+            cand list 'List inbox messages: what needs attention, then the one that changed last first'
             cand show 'Show everything known of an inbox message, with a verdict'
             cand requeue 'Make inbox messages due again that failed, or that a worker took and never finished'
         }

@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod page;
+pub mod pick;
 pub mod related;
 pub mod show;
 

@@ -258,6 +258,22 @@ pub fn what_happened(session: &Session, evidence: &[String]) -> Result<Knowledge
     }
 }
 
+/// Asks which of these lines is meant; none where the first entry is chosen, which leaves everything as it is, or Esc.
+///
+/// # Errors
+/// `Interrupted`, or `Refused` when it could not be asked.
+pub fn which(prompt: &str, lines: &[String]) -> Result<Option<usize>> {
+    let entries = std::iter::once("Leave everything as it is").chain(lines.iter().map(String::as_str));
+    let chosen = Select::new().with_prompt(prompt).items(entries).default(0).interact_opt().map_err(unasked)?;
+    Ok(chosen.and_then(|at| at.checked_sub(1)))
+}
+
+/// How many columns an entry of a question may take: a longer one could not be redrawn.
+pub fn columns() -> usize {
+    let (_, columns) = dialoguer::console::Term::stderr().size();
+    usize::from(columns).saturating_sub(3)
+}
+
 /// Asks for the reason that is kept with the change.
 ///
 /// # Errors

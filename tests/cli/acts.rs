@@ -455,3 +455,32 @@ fn suggestions_are_of_the_kind_that_is_asked_for() {
     );
     assert!(demo.sen(&["wait", "payments:order-77310"]).run().expect_code(4).stderr.contains("payments:order-7731"));
 }
+
+/// However narrow the terminal, a list of operations tells who did what and why, in what state it is and how much is done.
+#[test]
+fn operations_tell_who_what_and_why_on_narrow_terminals() {
+    let demo = Demo::make();
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path().to_str().unwrap();
+    let reset = ["reconcile", KEY, "--reset", "--yes", "--reason", "INC-482: the provider says it never arrived"];
+    demo.sen(&reset).env("XDG_STATE_HOME", home).run().expect_code(0);
+    demo.sen(&["reconcile", "--all", "--yes"]).env("XDG_STATE_HOME", home).run().expect_code(0);
+    let all = demo.sen(&["op", "list", "-o", "json"]).env("XDG_STATE_HOME", home).run().expect_code(0).json();
+    assert_eq!((&all[0]["targets"], &all[0]["applied"], &all[0]["reason"]), (&2.into(), &2.into(), &Value::Null));
+    let who = all[0]["who"].as_str().unwrap();
+    for (columns, what) in [(80, "take over a"), (100, "take over and reset")] {
+        let shown = terminal(["op", "list"]).env("XDG_STATE_HOME", home).env("SEN_PAGER", "").size(24, columns).run();
+        assert_eq!(shown.code, 0, "{}", shown.screen);
+        let line =
+            shown.screen.lines().find(|line| line.contains("INC-482:")).unwrap_or_else(|| panic!("{}", shown.screen));
+        assert!(
+            line.contains(what)
+                && line.contains(&format!("  {}", &who[..who.len().min(6)]))
+                && line.contains("  done  "),
+            "{}",
+            shown.screen
+        );
+        assert!(line.contains("   1   1  ") && line.contains('…'), "{}", shown.screen);
+        assert!(shown.screen.lines().next().is_some_and(|heads| heads.contains("DONE  OF  WHAT")), "{}", shown.screen);
+    }
+}

@@ -68,7 +68,7 @@ fn an_odd_role_name_is_quoted_and_sqlite_has_no_grants() {
     assert!(demo(&["grants", "--role", "ro"]).expect_code(2).stderr.contains("permissions"));
     // The demo's incident has sagas that nobody will ever pick up.
     let told = demo(&["doctor", "--check"]).expect_code(10).stdout;
-    assert!(told.contains("no poll picks"), "{told}");
+    assert!(told.contains("no worker will ever poll"), "{told}");
 }
 
 /// Lines of the text format: comments, or a name, labels and a number.

@@ -19,6 +19,7 @@ mod hostile;
 mod json;
 mod leases;
 mod numbers;
+mod pick;
 mod pipes;
 mod prefix;
 mod pydotenv;

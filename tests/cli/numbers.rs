@@ -40,6 +40,52 @@ fn every_number_of_status_is_what_its_command_lists() {
     }
 }
 
+/// Of dead letters and of messages, too; a claim that is old needs attention although its status alone does not say so.
+#[test]
+fn dead_letters_and_messages_have_an_order_and_a_footer() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| sen(args).cwd(folder.path()).database("sqlite:sen-demo.db");
+    sen(["demo"]).cwd(folder.path()).run().expect_code(0);
+    let column = |args: &[&str], name: &str| -> Vec<String> {
+        let shown = run(&[args, &["--fields", name]].concat()).run().expect_code(0).stdout;
+        shown.lines().skip(1).map(|line| line.trim().to_owned()).collect()
+    };
+    let outbox = &["saga", "outbox", "list"];
+    assert_eq!(column(outbox, "status"), ["failed", "failed", "dispatching", "sent"]);
+    let said = run(outbox).run().expect_code(0).stderr;
+    assert!(said.starts_with("2 failed · 1 dispatching for too long · 1 other; next: sen saga outbox show "), "{said}");
+    let said = run(&["saga", "outbox", "list", "--limit", "2"]).run().expect_code(0).stderr;
+    let text =
+        "at least 2 failed · the first 2 shown, more match (--limit 0 lists all); next: sen saga outbox list --stuck";
+    assert_eq!(said.trim_end(), text);
+    let said =
+        run(&["saga", "outbox", "list", "--limit", "2", "--topic", "orders.charged"]).run().expect_code(0).stderr;
+    assert!(said.contains("next: add --stuck"), "{said}");
+    let said = run(&["saga", "inbox", "list"]).run().expect_code(0).stderr;
+    assert!(said.starts_with("1 failed; next: sen saga inbox show "), "{said}");
+
+    let states = column(&["dlq", "list"], "state");
+    let replayable = states.iter().filter(|state| *state == "replayable").count();
+    assert_eq!((replayable, states.len()), (8, 12));
+    assert!(states[..8].iter().all(|state| state == "replayable"), "{states:?}");
+    let said = run(&["dlq", "list"]).run().expect_code(0).stderr;
+    assert_eq!(said.trim_end(), "8 replayable · 4 not replayable (STATE says why); next: sen dlq groups");
+    let said = run(&["dlq", "list", "--limit", "2"]).run().expect_code(0).stderr;
+    assert!(said.contains(" · the first 2 shown, more match (--limit 0 lists all); next: sen dlq groups"), "{said}");
+    let rows = run(&["dlq", "list", "-o", "json"]).run().expect_code(0).json();
+    let group =
+        rows.as_array().unwrap().iter().find(|row| row["state"] == "replayable").unwrap()["group"].as_str().unwrap();
+    let said = run(&["dlq", "list", "--group", group]).run().expect_code(0).stderr;
+    assert!(said.contains(&format!("next: sen dlq replay --group {group} --dry-run")), "{said}");
+    // Across systems the newest is on the page, whichever has it.
+    let newest =
+        rows.as_array().unwrap().iter().max_by_key(|row| row["died_at"].as_str().unwrap()).unwrap()["id"].as_str();
+    assert_eq!(column(&["dlq", "list", "--limit", "1"], "id"), [newest.unwrap()]);
+    for list in [&["dlq", "list"][..], outbox, &["dlq", "list", "-o", "jsonl"]] {
+        assert!(run(&[list, &["-q"]].concat()).run().expect_code(0).stderr.is_empty(), "{list:?}");
+    }
+}
+
 #[test]
 fn what_needs_attention_stands_first_in_every_list_and_scripts_keep_their_order() {
     let folder = tempfile::tempdir().unwrap();

@@ -10,6 +10,7 @@ use sen_core::model::verdict::{Severity, Verdict};
 use sen_core::ops::inspect::{self, Lookup as Known};
 use sen_core::time::{Timestamp, humane};
 
+use super::pick;
 use crate::args::Facts;
 use crate::completion::live::{Completes, Live};
 use crate::exit::Exit;
@@ -20,6 +21,7 @@ use crate::views::{CommandOutput, Block, Detail, DetailsView, Headline, View};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
+  sen inspect                                     # choose from what needs attention
   sen inspect payments:order-789
   sen inspect -n payments order-789 order-790
   sen inspect -o json order-789 | jq .verdict.state
@@ -30,8 +32,8 @@ Examples:
 With --check the exit code is the worst of: 0 free or completed, 8 held or alive or stalled (still pending), \
 10 uncertain, reconciling or unreadable (needs a person). A missing key is 4.")]
 pub struct Args {
-    /// The key as stored, its namespace included, or any id
-    #[arg(required = true, value_name = "KEY", add = Completes(Live::Any))]
+    /// The key as stored, its namespace included, or any id; without one, on a terminal, what needs attention is offered
+    #[arg(value_name = "KEY", add = Completes(Live::Any))]
     pub keys: Vec<String>,
 
     /// Put this namespace before every key, as the library does
@@ -63,8 +65,14 @@ pub fn stored_key(namespace: Option<&str>, key: &str) -> String {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
+pub async fn run(mut args: Args, session: &Session) -> Result<CommandOutput> {
+    if args.keys.is_empty() {
+        pick::can(session, "KEY")?;
+    }
     let database = session.read().await?;
+    if args.keys.is_empty() {
+        args.keys.push(pick::of_all(&database, args.namespace.take().as_deref(), "Inspect which").await?);
+    }
     let single = args.keys.len() == 1;
     let (mut details, mut errors) = (Vec::new(), Vec::new());
     let mut now = Timestamp::NEG_INFINITY;

@@ -78,6 +78,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
             nouns: "leases",
             tone: ("state", severity),
             narrowed: LeaseFilter { page: Page::default(), ..filter.clone() } != LeaseFilter::default(),
+            urgent: None,
         };
         let leases = database.leases()?;
         let ask = async |which| {

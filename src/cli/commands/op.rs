@@ -104,12 +104,12 @@ columns! {
     "operation", "OPERATION", Whole => Value::Text(entry.plan.operation.to_string());
     "at", "TIME", Whole => Value::time(entry.at());
     "state", "STATE", Whole => Value::Name(entry.state.name());
-    "targets", "TARGETS", Whole => int(entry.targets);
     "applied", "DONE", Whole => int(applied);
+    "targets", "OF", Whole => int(entry.targets);
     "settled", "SETTLED", Asked => int(entry.settled.len() as u64);
     "what", "WHAT", Short => Value::Text(entry.plan.summary().to_owned());
-    "who", "WHO", Wide => Value::text(origin.map(|origin| origin.who.clone()));
-    "reason", "REASON", Wide => Value::text(origin.and_then(|origin| origin.reason.clone()));
+    "who", "WHO", Short => Value::text(origin.map(|origin| origin.who.clone()));
+    "reason", "WHY", Short => Value::text(origin.and_then(|origin| origin.reason.clone()));
     "database", "DATABASE", Asked => Value::Text(entry.plan.database.clone());
 }
 

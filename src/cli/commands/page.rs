@@ -83,17 +83,28 @@ pub struct AttentionFirst {
     pub tone: (&'static str, fn(&str) -> Severity),
     /// Whether more than the state was chosen, so that [`Self::command`] alone lists something else.
     pub narrowed: bool,
+    /// The option with which [`Self::command`] lists what needs attention; `None`: `--state` with the gravest.
+    pub urgent: Option<&'static str>,
 }
 
 impl AttentionFirst {
     /// The state of a row.
     fn state(&self, columns: &[Column], row: &Row) -> String {
-        let at = columns.iter().position(|column| column.name == self.tone.0);
-        match at.and_then(|at| row.get(at)) {
-            Some(Value::Name(name)) => (*name).to_owned(),
-            Some(Value::Text(text)) => text.clone(),
-            _ => String::new(),
-        }
+        text_of(columns, row, self.tone.0)
+    }
+}
+
+/// The value of a row under the column of this name.
+pub fn value_of<'a>(columns: &[Column], row: &'a Row, name: &str) -> Option<&'a Value> {
+    columns.iter().position(|column| column.name == name).and_then(|at| row.get(at))
+}
+
+/// The same where it is a text or a name; empty otherwise.
+pub fn text_of(columns: &[Column], row: &Row, name: &str) -> String {
+    match value_of(columns, row, name) {
+        Some(Value::Name(name)) => (*name).to_owned(),
+        Some(Value::Text(text)) => text.clone(),
+        _ => String::new(),
     }
 }
 
@@ -126,32 +137,36 @@ pub async fn attention_first(
     ask: impl AsyncFn(Which) -> Result<Listing>,
 ) -> Result<CommandOutput> {
     let limit = usize::try_from(paging.limit).unwrap_or(usize::MAX);
-    let urgent = Asked::of(ask(Which::InNeed).await?).await?;
+    let urgent = Asked::of(ask(Which::InNeed).await?, |_| 0).await?;
     let (columns, mut now) = (urgent.columns, urgent.now);
     let severity = |row: &Row| (shown.tone.1)(&shown.state(columns, row));
     let mut picked = Picked::default();
     if urgent.more {
         // Not all of it is on one page: what is critical must not be missing there.
-        picked.add(Asked::of(ask(Which::Critical).await?).await?.rows);
+        picked.add(Asked::of(ask(Which::Critical).await?, |_| 0).await?.rows);
     }
     let mut rows = urgent.rows;
     rows.sort_by_key(|row| std::cmp::Reverse(severity(row)));
     picked.add(rows);
     picked.rows.truncate(limit);
+    let need = picked.rows.len();
     let mut more = urgent.more;
     if !urgent.more {
-        let all = Asked::of(ask(Which::All).await?).await?;
+        let all = Asked::of(ask(Which::All).await?, |_| 0).await?;
         now = now.max(all.now);
         picked.add(all.rows);
         more |= all.more || picked.rows.len() > limit;
         picked.rows.truncate(limit);
     }
-    Ok(page_of(shown, paging, Asked { columns, now, rows: picked.rows, more }))
+    Ok(page_of(shown, paging, Asked { columns, now, rows: picked.rows, need, more }))
 }
 
 /// The same of a listing that is in this order already.
 pub async fn in_order_of_attention(shown: AttentionFirst, paging: &Paging, listing: Listing) -> Result<CommandOutput> {
-    Ok(page_of(shown, paging, Asked::of(listing).await?))
+    let columns = listing.columns;
+    let in_need = |row: &&Row| (shown.tone.1)(&shown.state(columns, row)) >= Severity::Warning;
+    let page = Asked::of(listing, |rows| rows.iter().take_while(in_need).count()).await?;
+    Ok(page_of(shown, paging, page))
 }
 
 fn page_of(shown: AttentionFirst, paging: &Paging, page: Asked) -> CommandOutput {
@@ -172,15 +187,18 @@ struct Asked {
     columns: &'static [Column],
     now: sen_core::time::Timestamp,
     rows: Vec<Row>,
+    /// How many of them, at the beginning, need attention.
+    need: usize,
     more: bool,
 }
 
 impl Asked {
-    async fn of(listing: Listing) -> Result<Self> {
+    async fn of(listing: Listing, need: impl FnOnce(&[Row]) -> usize) -> Result<Self> {
         let Listing { columns, now, parts } = listing;
         let parts: Vec<Part> = parts.try_collect().await?;
         let more = parts.iter().any(|part| part.more);
-        Ok(Self { columns, now, rows: parts.into_iter().flat_map(|part| part.rows).collect(), more })
+        let rows: Vec<Row> = parts.into_iter().flat_map(|part| part.rows).collect();
+        Ok(Self { columns, now, need: need(&rows), rows, more })
     }
 }
 
@@ -208,25 +226,28 @@ impl Picked {
 /// What is on the page, and what to type next. Counted are the rows that were read, which is known without another question;
 /// where there are more, that is said.
 fn footer(shown: &AttentionFirst, page: &Asked) -> Option<String> {
-    let AttentionFirst { command, look, nouns, narrowed, .. } = shown;
-    let Asked { columns, rows, more, .. } = page;
-    let length = rows.len();
-    let states: Vec<String> = rows.iter().map(|row| shown.state(columns, row)).collect();
-    let need = states.iter().take_while(|state| (shown.tone.1)(state) >= Severity::Warning).count();
+    let AttentionFirst { command, look, nouns, narrowed, urgent, .. } = shown;
+    let Asked { columns, rows, need, more, .. } = page;
+    let (length, need) = (rows.len(), *need);
+    let states: Vec<String> = rows[..need].iter().map(|row| shown.state(columns, row)).collect();
     let more_in_need = *more && need == length;
     let Some(first) = rows.first().filter(|_| need > 0) else {
         return more.then(|| format!("more {nouns} match; these are the first {length} (--limit 0 lists all)"));
     };
     let mut counts: Vec<(String, usize)> = Vec::new();
-    for name in &states[..need] {
+    for name in &states {
         match counts.iter_mut().find(|(known, _)| known == name) {
             Some((_, count)) => *count += 1,
             None => counts.push((name.clone(), 1)),
         }
     }
     let least = if more_in_need { "at least " } else { "" };
-    let mut parts: Vec<String> =
-        counts.iter().map(|(name, count)| format!("{least}{count} {}", name.replace('_', " "))).collect();
+    // What is under way as a rule is in need only where it has been so for too long.
+    let since_long = |name: &str| if (shown.tone.1)(name) < Severity::Warning { " for too long" } else { "" };
+    let mut parts: Vec<String> = counts
+        .iter()
+        .map(|(name, count)| format!("{least}{count} {}{}", name.replace('_', " "), since_long(name)))
+        .collect();
     if length > need {
         let others = if length - need == 1 { "other" } else { "others" };
         parts.push(format!("{} {others}", length - need));
@@ -237,8 +258,11 @@ fn footer(shown: &AttentionFirst, page: &Asked) -> Option<String> {
     let worst = &counts[0].0;
     let next = match first.first() {
         Some(Value::Text(id)) if !more => NextCommand::new(look, "").id(id).command,
-        _ if *narrowed => format!("add --state {worst}"),
-        _ => NextCommand::new(command, "").option("--state", worst).command,
+        _ if *narrowed => format!("add {}", urgent.map_or_else(|| format!("--state {worst}"), str::to_owned)),
+        _ => match urgent {
+            Some(option) => NextCommand::new(command, "").with(&[option]).command,
+            None => NextCommand::new(command, "").option("--state", worst).command,
+        },
     };
     Some(format!("{}; next: {next}", parts.join(" · ")))
 }
@@ -271,6 +295,7 @@ mod tests {
             nouns: "executions",
             tone: ("state", severity),
             narrowed: false,
+            urgent: None,
         };
         let ask = async |which| {
             let wanted = |state: &str| match which {

@@ -16,6 +16,7 @@ use sen_core::text::named;
 
 use super::act::{ActionOptions, apply};
 use super::inspect::stored_key;
+use super::pick;
 use crate::completion::live::{Completes, Live};
 use crate::args::span;
 use crate::consent::{self, Knowledge};
@@ -30,6 +31,7 @@ use crate::views::CommandOutput;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
+  sen reconcile                                        on a terminal: choose from the uncertain keys
   sen reconcile payments:order-789                     take over, or on a terminal: look and decide
   sen reconcile payments:order-789 --complete '{\"charge\":\"ch_1\"}' --yes --reason INC-482
   sen reconcile payments:order-789 --complete @result.json --yes
@@ -39,8 +41,8 @@ Examples:
 A worker inside its hard limit may be alive and is left alone unless --before-hard-ttl and --reason are given. \
 If another operator was faster the exit code is 5, nothing is overwritten, and the present state is shown.")]
 pub struct Args {
-    /// The key as stored; its namespace is part of it
-    #[arg(value_name = "KEY", required_unless_present = "all", conflicts_with = "all", add = Completes(Live::Lease))]
+    /// The key as stored, its namespace included; without one, on a terminal, the uncertain ones are offered
+    #[arg(value_name = "KEY", conflicts_with = "all", add = Completes(Live::Lease))]
     pub keys: Vec<String>,
 
     /// It completed: cache this result (JSON, @FILE, or - for stdin)
@@ -85,13 +87,28 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
+    let chosen = !args.all && args.keys.is_empty();
+    if chosen {
+        // Consent in advance, and a token that was seen, are for a key that was named.
+        if args.options.yes || args.token.is_some() {
+            return Err(pick::unnamed("KEY"));
+        }
+        pick::can(session, "KEY")?;
+    }
     let mut decision = match &args.complete {
         Some(source) => Some(Decision::Completed(read_json(source, "result")?)),
         None => args.reset.then_some(Decision::NeverHappened),
     };
     let database = args.options.database(session).await?;
     let system = database.leases()?;
-    let ids = if args.all { uncertain(system, &args).await? } else { keys(&args)? };
+    let ids = if args.all {
+        uncertain(system, &args).await?
+    } else if chosen {
+        let namespace = args.namespace.as_deref();
+        vec![pick::of_unsettled(&database, namespace, args.before_hard_ttl, "Settle which").await?]
+    } else {
+        keys(&args)?
+    };
     let alone = !args.all && ids.len() == 1;
     if alone && let Some(other) = elsewhere(&database, &ids[0]).await? {
         return Err(other);

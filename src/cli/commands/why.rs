@@ -9,6 +9,7 @@ use sen_core::ops::why::{Chain, Link, why};
 use sen_core::time::Timestamp;
 
 use super::inspect::stored_key;
+use super::pick;
 use crate::completion::live::{Completes, Live};
 use crate::exit::Exit;
 use crate::session::Session;
@@ -21,13 +22,14 @@ use crate::views::{CommandOutput, Block, Detail, DetailsView, Headline, View};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
+  sen why                             choose from what needs attention
   sen why payments:order-789
   sen why -o json 7c9e6679-7425-40de-944b-e07fc1f90ae7 | jq '.chain[].causes[]'
   sen why --check payments:order-789 || echo \"something is wrong\"")]
 pub struct Args {
-    /// The key as stored, or any id
+    /// The key as stored, or any id; without one, on a terminal, what needs attention is offered
     #[arg(value_name = "KEY|ID", add = Completes(Live::Any))]
-    pub id: String,
+    pub id: Option<String>,
 
     /// Put this namespace before the key, as the library does
     #[arg(short, long, value_name = "NAME", add = Completes(Live::Namespace))]
@@ -40,8 +42,15 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
+    let namespace = args.namespace.as_deref();
+    if args.id.is_none() {
+        pick::can(session, "KEY or ID")?;
+    }
     let database = session.read().await?;
-    let mut id = crate::keys::checked_key(stored_key(args.namespace.as_deref(), &args.id))?;
+    let mut id = match &args.id {
+        Some(id) => crate::keys::checked_key(stored_key(namespace, id))?,
+        None => pick::of_all(&database, namespace, "Why is which as it is").await?,
+    };
     let mut chain = why(&database, &id).await?;
     if chain.links.is_empty()
         && let Some(whole) = prefix::resolve(&database, None, prefix::ANY, &id).await?

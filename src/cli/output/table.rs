@@ -26,6 +26,11 @@ const HEAVY: usize = 1 << 22;
 const PIPED: usize = 60;
 /// An id that is cut in its middle keeps at least this much: eight characters on both sides.
 const LEAST_ID: usize = 17;
+/// The same where texts would be left with less than [`TELLING`]: four characters on both sides, of which the first are enough
+/// to name it.
+const LEAST_ID_BESIDE_TEXTS: usize = 9;
+/// What a text needs to tell something.
+const TELLING: usize = 12;
 /// A squeezed column keeps at least this much, even if the line then is longer than the terminal.
 const LEAST: usize = 8;
 /// No line is padded beyond this for the sake of one long id; longer ones stick out.
@@ -305,15 +310,18 @@ fn fit(shown: &mut Vec<Shown>, room: usize, terminal: bool) -> Vec<bool> {
     let mut excess = needed(shown, &keep).saturating_sub(room);
     let mut kept = keep.iter();
     shown.retain(|_| kept.next().is_none_or(|keep| *keep));
-    while excess > 0 {
-        let least = |shown: &Shown| if shown.whole { LEAST_ID } else { LEAST }.max(width(&shown.heading));
+    for (least_id, least_text) in
+        [(LEAST_ID, TELLING), (LEAST_ID_BESIDE_TEXTS, TELLING), (LEAST_ID_BESIDE_TEXTS, LEAST)]
+    {
+        let least = |shown: &Shown| if shown.whole { least_id } else { least_text }.max(width(&shown.heading));
         let cut = |shown: &Shown| !shown.whole || shown.cuts_middle(terminal);
-        let widest =
-            shown.iter_mut().filter(|shown| cut(shown) && shown.width > least(shown)).max_by_key(|shown| shown.width);
-        let Some(widest) = widest else { break };
-        widest.width -= 1;
-        widest.squeezed = true;
-        excess -= 1;
+        while excess > 0 {
+            let wide = shown.iter_mut().filter(|shown| cut(shown) && shown.width > least(shown));
+            let Some(widest) = wide.max_by_key(|shown| shown.width) else { break };
+            widest.width -= 1;
+            widest.squeezed = true;
+            excess -= 1;
+        }
     }
     keep
 }

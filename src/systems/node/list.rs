@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, stream};
 use super::limits::TokenBucket;
 use super::port::{Depth, TaskStream};
 use super::record::Task;
-use super::verdict::state;
+use super::verdict::{State, state};
 use super::view::{TASK_COLUMNS, WORKER_COLUMNS, task_row, worker_row};
 use crate::handle::Node;
 use sen_model::choices;
@@ -22,17 +22,17 @@ const AT_ONCE: usize = 50;
 choices! {
     /// What is stored of a task, and what a verdict says of it.
     pub enum TaskState {
-        /// Stored.
+        /// Waits for a worker.
         Queued = "queued",
         /// Stored.
         Leased = "leased",
         /// Stored.
         InProgress = "in_progress",
-        /// Stored, and a verdict.
+        /// A verdict.
         Completed = "completed",
-        /// Stored, and a verdict.
+        /// A verdict: tasks that were cancelled or are out of attempts are stored as failed, too.
         Failed = "failed",
-        /// Stored.
+        /// Marked for a retry that no worker makes.
         Retrying = "retrying",
         /// A worker that lives holds it.
         Running = "running",
@@ -50,6 +50,17 @@ choices! {
         CompletedWithErrors = "completed_with_errors",
         /// No version writes such a hash.
         Unreadable = "unreadable",
+    }
+}
+
+impl TaskState {
+    /// Whether a task is in it. A name can be a status and a verdict: then the verdict counts, which is what `status` counts
+    /// under that name.
+    fn holds(self, task: &Task, now: Timestamp) -> bool {
+        match State::parse(self.name()) {
+            Some(judged) => state(task, now) == judged,
+            None => task.seen.status == self.name(),
+        }
     }
 }
 
@@ -147,10 +158,8 @@ impl<'a> Matcher<'a> {
         let holds = |wanted: &Option<String>, value: &Option<String>| {
             wanted.as_ref().is_none_or(|wanted| value.as_ref().is_some_and(|value| value.contains(wanted.as_str())))
         };
-        let state = state(task, now).name();
         let changed = task.updated_at;
-        (filter.states.is_empty()
-            || filter.states.iter().any(|wanted| wanted.name() == task.seen.status || wanted.name() == state))
+        (filter.states.is_empty() || filter.states.iter().any(|wanted| wanted.holds(task, now)))
             && is(&filter.tenant, &task.tenant_id)
             && is(&filter.task_type, &task.task_type)
             && is(&filter.worker, &task.owner)

@@ -8,7 +8,7 @@ use super::verdict::{State, judge, state};
 use sen_model::columns;
 use sen_model::record::{Event, History, Record};
 use sen_model::subject::{Kind, Subject};
-use sen_model::summary::{Attention, Count, Summary};
+use sen_model::summary::{Attention, Count, Counted, Summary};
 use sen_model::time::{Timestamp, humane};
 use sen_model::value::Value;
 use sen_model::verdict::{NextCommand, Purpose, Severity};
@@ -210,9 +210,13 @@ fn ahead(census: &Census) -> Option<Attention> {
 /// Names what a session behind the server's zone may have to do with it, and how to find out.
 fn behind(told: Attention, count: i64, key: Option<&str>) -> Attention {
     let Some(key) = key.filter(|_| count > 0) else { return told };
+    let whose = match (told.counted, count) {
+        (Some(Counted { count: 1, .. }), _) => "its last change is".to_owned(),
+        (_, 1) => "the last change of 1 of them is".to_owned(),
+        _ => format!("the last changes of {count} of them are"),
+    };
     let text = format!(
-        "{}; the last change of {count} of them is about a whole time-zone offset old: probably a session behind the server's zone, \
-         whose worker may live",
+        "{}; {whose} about a whole time-zone offset old: probably a session behind the server's zone, whose worker may live",
         told.text
     );
     let look = NextCommand::new(&["sen", "inspect"], "whether its row still moves").purpose(Purpose::Observe);
@@ -226,16 +230,19 @@ fn attention(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
     if count.count == 0 {
         return None;
     }
+    let one = count.count == 1;
     let text = match state {
         State::Uncertain => "started, no live owner: outcome unknown",
-        State::Stalled => "lease expired before its hard limit; the worker may be alive",
+        State::Stalled if one => "lease expired before its hard limit; the worker may be alive",
+        State::Stalled => "leases expired before their hard limits; the workers may be alive",
         State::Reconciling => "taken over by an operator and not settled",
-        State::Unreadable => "the row cannot be judged",
+        State::Unreadable if one => "the row cannot be judged",
+        State::Unreadable => "the rows cannot be judged",
         State::Free | State::Held | State::Alive | State::Completed => return None,
     };
     let age = count.oldest.filter(|oldest| oldest.is_finite());
     let age = age.map(|oldest| format!(", oldest {}", humane(now.micros_since(oldest)))).unwrap_or_default();
-    let keys = if count.count == 1 { "key" } else { "keys" };
+    let keys = if one { "key" } else { "keys" };
     let text = format!("{} {keys} {}: {text}{age}", count.count, state.name());
     let next = NextCommand::new(&["sen", "list", "--state", state.name()], "which ones");
     Some(Attention::new(state.severity(), text, next).of(Kind::Lease, state.name(), count.count, count.oldest))
@@ -244,6 +251,19 @@ fn attention(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_and_several_agree_in_number() {
+        let told = |state: State, count| {
+            let count = Count { state: state.name(), severity: state.severity(), count, oldest: None };
+            attention(state, &count, Timestamp::from_micros(0)).unwrap().text
+        };
+        let one = "1 key stalled: lease expired before its hard limit; the worker may be alive";
+        assert_eq!(told(State::Stalled, 1), one);
+        let several = "2 keys stalled: leases expired before their hard limits; the workers may be alive";
+        assert_eq!(told(State::Stalled, 2), several);
+        assert_eq!(told(State::Unreadable, 2), "2 keys unreadable: the rows cannot be judged");
+    }
 
     #[test]
     fn rows_stand_under_their_columns() {

@@ -96,6 +96,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
             nouns: "agent tasks",
             tone: ("state", severity),
             narrowed: TaskFilter { page: Page::default(), ..filter.clone() } != TaskFilter::default(),
+            urgent: None,
         };
         // Every question walks over all tasks, so this is one.
         let page = Page { order: Some(TaskOrder::Attention), ..filter.page.clone() };

@@ -1,9 +1,11 @@
 //! `sen dlq list`: dead letters.
 
-use futures_util::{StreamExt as _, stream};
+use std::cmp::Reverse;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sen_core::error::Result;
-use sen_core::model::letter::{LETTER_COLUMNS, letter_row};
-use sen_core::model::verdict::Severity;
+use sen_core::model::letter::{LETTER_COLUMNS, Letter, letter_row};
+use sen_core::model::verdict::{NextCommand, Severity};
 use sen_core::time::Timestamp;
 
 use super::filter::{DeadLetterFilter, SELECTION, dead_letter_systems};
@@ -12,11 +14,11 @@ use crate::output::Format;
 use crate::session::Session;
 use crate::views::{CommandOutput, Batch, ListView, View};
 
-/// List dead letters, the newest first
+/// List dead letters: those that can be replayed, then the others, the newest first
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  sen dlq list                                     the 100 newest
+  sen dlq list                                     the 100 newest, those that can be replayed first
   sen dlq list --group 3b1f0a92cc                  those that died alike (see `sen dlq groups`)
   sen dlq list --since 1h --where-error 'card declined'
   sen dlq list --limit 0 -o jsonl > letters.jsonl  all of them, streamed
@@ -67,6 +69,13 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     if parts.is_empty() {
         database.saw_all()?;
     }
+    if globals.output == Format::Table && args.limit > 0 && !args.oldest_first {
+        let mut letters = Vec::new();
+        for part in parts {
+            letters.extend(part.try_concat().await?);
+        }
+        return Ok(page(letters, now, &args));
+    }
     let limit = if args.limit == 0 { u64::MAX } else { args.limit };
     let mut left = limit;
     let mut told = false;
@@ -94,4 +103,47 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         empty: "no dead letters match".into(),
         fail_if_empty: args.fail_if_empty,
     })))
+}
+
+/// A page for people: the newest of all systems, those that can be replayed first.
+fn page(mut letters: Vec<Letter>, now: Timestamp, args: &Args) -> CommandOutput {
+    letters.sort_by_key(|letter| Reverse(letter.died_at));
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let more = letters.len() > limit;
+    letters.truncate(limit);
+    letters.sort_by_key(|letter| Reverse(severity(letter.replayability)));
+    let note = footer(&letters, more, &args.which.group);
+    let rows = letters.into_iter().map(letter_row).collect();
+    CommandOutput::new(View::List(ListView {
+        columns: LETTER_COLUMNS,
+        batches: Box::pin(stream::iter([Ok(Batch { rows, note })])),
+        now,
+        tone: Some(("state", severity)),
+        empty: "no dead letters match".into(),
+        fail_if_empty: args.fail_if_empty,
+    }))
+}
+
+/// What is on the page, and what to type next.
+fn footer(letters: &[Letter], more: bool, groups: &[String]) -> Option<String> {
+    let first = letters.first()?;
+    let replayable = letters.iter().filter(|letter| letter.replayability == "replayable").count();
+    let mut parts = Vec::new();
+    if replayable > 0 {
+        parts.push(format!("{replayable} replayable"));
+    }
+    if replayable < letters.len() {
+        parts.push(format!("{} not replayable (STATE says why)", letters.len() - replayable));
+    }
+    if more {
+        parts.push(format!("the first {} shown, more match (--limit 0 lists all)", letters.len()));
+    }
+    let next = match groups {
+        [group] if replayable > 0 => {
+            NextCommand::new(&["sen", "dlq", "replay"], "").option("--group", group).with(&["--dry-run"])
+        }
+        _ if letters.len() == 1 => NextCommand::new(&["sen", "dlq", "show"], "").id(&first.id),
+        _ => NextCommand::new(&["sen", "dlq", "groups"], ""),
+    };
+    Some(format!("{}; next: {}", parts.join(" · "), next.command))
 }

@@ -96,6 +96,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
             nouns: "executions",
             tone: ("state", severity),
             narrowed: ListFilter { page: Page::default(), ..filter.clone() } != ListFilter::default(),
+            urgent: None,
         };
         let system = database.executions()?;
         let ask = async |which| {

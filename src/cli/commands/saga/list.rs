@@ -116,6 +116,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
             nouns: "sagas",
             tone: ("state", severity),
             narrowed: SagaFilter { page: Page::default(), ..filter.clone() } != SagaFilter::default(),
+            urgent: None,
         };
         let nothing = Cell::new(false);
         let ask = async |which| {

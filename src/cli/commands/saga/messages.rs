@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use sen_core::error::{Error, Result};
 use sen_core::letters::{LetterFilter, ReplayOptions};
+use sen_core::model::listing::Page;
 use sen_core::model::subject::Kind;
 use sen_core::systems::saga::record::Mailbox;
 use sen_core::systems::saga::{self, MessageState, message_severity};
@@ -10,7 +11,7 @@ use sen_core::systems::saga::{self, MessageState, message_severity};
 use crate::args::{Changed, Facts, Paging, choice};
 use crate::commands::dlq::filter::{asked, known_groups};
 use crate::commands::act::{ActionOptions, apply};
-use crate::commands::page::{self, Shown};
+use crate::commands::page::{self, AttentionFirst, Shown, Which};
 use crate::commands::show::{self, ShowRequest};
 use crate::completion::live::{Completes, Live};
 use crate::session::Session;
@@ -46,7 +47,7 @@ pub struct InboxArgs {
 
 #[derive(Debug, Subcommand)]
 enum OutboxVerb {
-    /// List outbox messages, the one that changed last first
+    /// List outbox messages: what needs attention, then the one that changed last first
     #[command(
         after_help = "Examples:\n  sen saga outbox list --stuck\n  sen saga outbox list --state failed --topic orders.charged"
     )]
@@ -65,7 +66,7 @@ enum OutboxVerb {
 
 #[derive(Debug, Subcommand)]
 enum InboxVerb {
-    /// List inbox messages, the one that changed last first
+    /// List inbox messages: what needs attention, then the one that changed last first
     #[command(after_help = "Examples:\n  sen saga inbox list --state failed,ignored\n  sen saga inbox list --stuck")]
     List(Box<List>),
     /// Show everything known of an inbox message, with a verdict
@@ -197,8 +198,28 @@ async fn list(args: List, kind: Mailbox, session: &Session) -> Result<CommandOut
         page: args.paging.page_of_one_order(&["payload"], &session.globals),
     };
     let database = session.read().await?;
+    let (nouns, command, look): (_, &[_], &[_]) = match kind {
+        Mailbox::Out => ("outbox messages", &["sen", "saga", "outbox", "list"], &["sen", "saga", "outbox", "show"]),
+        Mailbox::In => ("inbox messages", &["sen", "saga", "inbox", "list"], &["sen", "saga", "inbox", "show"]),
+    };
+    if filter.states.is_empty() && !filter.stuck && page::is_for_attention(&filter.page, session) {
+        let shown = AttentionFirst {
+            command,
+            look,
+            nouns,
+            tone: ("status", message_severity),
+            narrowed: saga::MessageFilter { page: Page::default(), ..filter.clone() } != saga::MessageFilter::default(),
+            urgent: Some("--stuck"),
+        };
+        let sagas = database.sagas()?;
+        let ask = async |which| {
+            // None is critical: those that failed stand first.
+            let states = if which == Which::Critical { vec![MessageState::Failed] } else { Vec::new() };
+            sagas.messages(kind, &saga::MessageFilter { states, stuck: which == Which::InNeed, ..filter.clone() }).await
+        };
+        return page::attention_first(shown, &args.paging, ask).await;
+    }
     let listing = database.sagas()?.messages(kind, &filter).await?;
-    let nouns = if kind == Mailbox::Out { "outbox messages" } else { "inbox messages" };
     Ok(page::list(listing, database, &args.paging, Shown { nouns, tone: Some(("status", message_severity)), pages: false }))
 }
 

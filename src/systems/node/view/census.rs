@@ -188,20 +188,26 @@ fn attention(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
     if count.count == 0 {
         return None;
     }
+    let one = count.count == 1;
     let text = match state {
-        State::WorkerGone => "held by a worker whose heartbeat is gone",
-        State::LeaseExpired => "the lease is over and the worker's heartbeat is there; a second worker may run it",
+        State::WorkerGone if one => "held by a worker whose heartbeat is gone",
+        State::WorkerGone => "held by workers whose heartbeats are gone",
+        State::LeaseExpired if one => {
+            "the lease is over and the worker's heartbeat is there; a second worker may run it"
+        }
+        State::LeaseExpired => "the leases are over and the workers' heartbeats are there; second workers may run them",
         State::CompletedWithErrors => "marked completed, but nodes failed",
         State::OutOfAttempts => "no attempts are left",
         State::OverCostLimit => "more was spent than the limit allows",
         State::Retrying => "marked for a retry that no worker makes",
         State::Failed => "not retried automatically",
-        State::Unreadable => "the hash cannot be judged",
+        State::Unreadable if one => "the hash cannot be judged",
+        State::Unreadable => "the hashes cannot be judged",
         State::Queued | State::Running | State::Cancelled | State::Completed => return None,
     };
     let age = count.oldest.filter(|oldest| oldest.is_finite());
     let age = age.map(|oldest| format!(", oldest {}", humane(now.micros_since(oldest)))).unwrap_or_default();
-    let tasks = if count.count == 1 { "task" } else { "tasks" };
+    let tasks = if one { "task" } else { "tasks" };
     let text = format!("{} {tasks} {}: {text}{age}", count.count, state.name().replace('_', " "));
     let next = NextCommand::new(&["sen", "agent", "list", "--state", state.name()], "which ones");
     Some(Attention::new(state.severity(), text, next).of(Kind::AgentTask, state.name(), count.count, count.oldest))

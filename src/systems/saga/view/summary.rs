@@ -176,16 +176,39 @@ fn attention_of(state: State, count: &Count, now: Timestamp) -> Option<Attention
     if count.count == 0 || state.severity() < Severity::Warning {
         return None;
     }
+    let one = count.count == 1;
     let text = match state {
-        State::Stuck => "active but without a deadline, so no poll picks them up",
-        State::PartlyCompensated => "the roll-back was given up",
+        State::Stuck if one => "active but has no deadline, so no worker will ever poll it",
+        State::Stuck => "active but have no deadline, so no worker will ever poll them",
+        State::PartlyCompensated if one => "its roll-back was given up",
+        State::PartlyCompensated => "their roll-backs were given up",
         State::Overdue => "due for over 5m and not picked up",
         State::TimedOut => "the wait for an event was over first",
         State::Failed => "failed permanently",
-        _ => "the row cannot be judged",
+        _ if one => "the row cannot be judged",
+        _ => "the rows cannot be judged",
     };
-    let sagas = if count.count == 1 { "saga" } else { "sagas" };
+    let sagas = if one { "saga" } else { "sagas" };
     let text = format!("{} {sagas} {}: {text}{}", count.count, state.name().replace('_', " "), age(count.oldest, now));
     let next = NextCommand::new(&["sen", "saga", "list", "--state", state.name()], "which ones");
     Some(Attention::new(state.severity(), text, next).of(Kind::Saga, state.name(), count.count, count.oldest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_and_several_agree_in_number() {
+        let told = |state: State, count| {
+            let count = Count { state: state.name(), severity: state.severity(), count, oldest: None };
+            attention_of(state, &count, Timestamp::from_micros(0)).unwrap().text
+        };
+        assert_eq!(told(State::Stuck, 1), "1 saga stuck: active but has no deadline, so no worker will ever poll it");
+        assert_eq!(
+            told(State::Stuck, 2),
+            "2 sagas stuck: active but have no deadline, so no worker will ever poll them"
+        );
+        assert_eq!(told(State::PartlyCompensated, 2), "2 sagas partly compensated: their roll-backs were given up");
+    }
 }
