@@ -268,12 +268,6 @@ pub fn which(prompt: &str, lines: &[String]) -> Result<Option<usize>> {
     Ok(chosen.and_then(|at| at.checked_sub(1)))
 }
 
-/// How many columns an entry of a question may take: a longer one could not be redrawn.
-pub fn columns() -> usize {
-    let (_, columns) = dialoguer::console::Term::stderr().size();
-    usize::from(columns).saturating_sub(3)
-}
-
 /// Asks for the reason that is kept with the change.
 ///
 /// # Errors

@@ -215,6 +215,11 @@ impl Screen {
         self.err.width.filter(|_| self.err.terminal)
     }
 
+    /// How many columns an entry of a question may take: a longer one could not be drawn again.
+    pub fn columns_of_an_entry(&self) -> usize {
+        self.room().unwrap_or(80).saturating_sub(3)
+    }
+
     /// Writes a message to stderr that must be seen, as before a question.
     pub fn say(&self, text: &str) {
         let room = self.room().unwrap_or(usize::MAX);

@@ -200,6 +200,11 @@ impl Session {
         !self.globals.no_input && self.screen.can_ask()
     }
 
+    /// How many columns an entry of a question may take.
+    pub fn columns_of_an_entry(&self) -> usize {
+        self.screen.columns_of_an_entry()
+    }
+
     /// Whether standard output is a terminal, where nothing is kept.
     pub fn prints_to_terminal(&self) -> bool {
         self.screen.prints_to_terminal()

@@ -66,12 +66,11 @@ pub fn stored_key(namespace: Option<&str>, key: &str) -> String {
 
 /// Runs it.
 pub async fn run(mut args: Args, session: &Session) -> Result<CommandOutput> {
-    if args.keys.is_empty() {
-        pick::can(session, "KEY")?;
-    }
+    let question =
+        args.keys.is_empty().then(|| pick::question(session, "Inspect which", "KEY")).transpose()?;
     let database = session.read().await?;
-    if args.keys.is_empty() {
-        args.keys.push(pick::of_all(&database, args.namespace.take().as_deref(), "Inspect which").await?);
+    if let Some(question) = question {
+        args.keys.push(pick::of_all(&database, args.namespace.take().as_deref(), question).await?);
     }
     let single = args.keys.len() == 1;
     let (mut details, mut errors) = (Vec::new(), Vec::new());

@@ -32,14 +32,20 @@ const SINCE: [&str; 4] = ["lease_updated_at", "updated_at", "completed_at", "cre
 /// A line is never cut below this.
 const LEAST: usize = 40;
 
-/// Whether something can be offered.
+/// How it is asked.
+pub struct Question<'a> {
+    prompt: &'a str,
+    columns: usize,
+}
+
+/// Asks with these words, where something can be offered.
 ///
 /// # Errors
 /// `Usage` where nobody can choose: without a terminal, with `--no-input`, in a data format, again and again.
-pub fn can(session: &Session, wanted: &str) -> Result<()> {
+pub fn question<'a>(session: &Session, prompt: &'a str, wanted: &str) -> Result<Question<'a>> {
     let globals = &session.globals;
     if session.can_ask() && globals.output == Format::Table && globals.watch.is_none() {
-        return Ok(());
+        return Ok(Question { prompt, columns: session.columns_of_an_entry() });
     }
     Err(unnamed(wanted))
 }
@@ -68,7 +74,7 @@ struct Offers {
 ///
 /// # Errors
 /// `Refused` where none was chosen; `NotFound` where nothing needs attention; what the stores report.
-pub async fn of_all(database: &Database, namespace: Option<&str>, prompt: &str) -> Result<String> {
+pub async fn of_all(database: &Database, namespace: Option<&str>, question: Question<'_>) -> Result<String> {
     let mut all = vec![seen(database, sentinel::NAME, leases(database, namespace).await)?];
     let Some(namespace) = namespace else {
         all.push(seen(database, stent::NAME, executions(database).await)?);
@@ -78,23 +84,28 @@ pub async fn of_all(database: &Database, namespace: Option<&str>, prompt: &str) 
         for system in database.systems().filter(|system| system.name() != node::NAME) {
             all.push(seen(database, system.name(), letters(system).await)?);
         }
-        return choose(all, prompt, "nothing needs attention".into());
+        return choose(all, question, "nothing needs attention".into());
     };
-    choose(all, prompt, format!("no key of namespace {} needs attention", named(namespace)))
+    choose(all, question, format!("no key of namespace {} needs attention", named(namespace)))
 }
 
 /// The key that was chosen of those that can be settled; with `stalled` also where the worker may be alive.
 ///
 /// # Errors
 /// As [`of_all`].
-pub async fn of_unsettled(database: &Database, namespace: Option<&str>, stalled: bool, prompt: &str) -> Result<String> {
+pub async fn of_unsettled(
+    database: &Database,
+    namespace: Option<&str>,
+    stalled: bool,
+    question: Question<'_>,
+) -> Result<String> {
     let mut states = vec![LeaseState::Uncertain];
     states.extend(stalled.then_some(LeaseState::Stalled));
     let filter = LeaseFilter { states, ..leases_of(namespace) };
     let all = Rows::of(database.leases()?.list(&filter).await?).await?.offers(Kind::Lease, lease);
     let of = namespace.map_or_else(String::new, |namespace| format!(" of namespace {}", named(namespace)));
     let or_stalled = if stalled { " or stalled" } else { "" };
-    choose(vec![Some(all)], prompt, format!("no key{of} is uncertain{or_stalled}"))
+    choose(vec![Some(all)], question, format!("no key{of} is uncertain{or_stalled}"))
 }
 
 /// What a system offers; `None` where it is not there or may not be read.
@@ -228,7 +239,8 @@ async fn letters(system: &dyn System) -> Result<Offers> {
 }
 
 /// Asks which.
-fn choose(all: Vec<Option<Offers>>, prompt: &str, none: String) -> Result<String> {
+fn choose(all: Vec<Option<Offers>>, question: Question<'_>, none: String) -> Result<String> {
+    let Question { prompt, columns } = question;
     let (mut offers, mut now) = (Vec::new(), Timestamp::NEG_INFINITY);
     for part in all.into_iter().flatten() {
         now = now.max(part.now);
@@ -244,7 +256,7 @@ fn choose(all: Vec<Option<Offers>>, prompt: &str, none: String) -> Result<String
     }
     let prompt =
         if more { format!("{prompt} (the gravest {OFFERED}; `sen status` counts all)") } else { prompt.to_owned() };
-    match consent::which(&prompt, &lines(&offers, now, consent::columns()))? {
+    match consent::which(&prompt, &lines(&offers, now, columns))? {
         Some(at) => Ok(offers.swap_remove(at).id),
         None => Err(Error::new(ErrorKind::Refused, "nothing was chosen, and nothing was changed")),
     }

@@ -87,27 +87,25 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
-    let chosen = !args.all && args.keys.is_empty();
-    if chosen {
+    let question = match !args.all && args.keys.is_empty() {
         // Consent in advance, and a token that was seen, are for a key that was named.
-        if args.options.yes || args.token.is_some() {
-            return Err(pick::unnamed("KEY"));
-        }
-        pick::can(session, "KEY")?;
-    }
+        true if args.options.yes || args.token.is_some() => return Err(pick::unnamed("KEY")),
+        true => Some(pick::question(session, "Settle which", "KEY")?),
+        false => None,
+    };
     let mut decision = match &args.complete {
         Some(source) => Some(Decision::Completed(read_json(source, "result")?)),
         None => args.reset.then_some(Decision::NeverHappened),
     };
     let database = args.options.database(session).await?;
     let system = database.leases()?;
-    let ids = if args.all {
-        uncertain(system, &args).await?
-    } else if chosen {
-        let namespace = args.namespace.as_deref();
-        vec![pick::of_unsettled(&database, namespace, args.before_hard_ttl, "Settle which").await?]
-    } else {
-        keys(&args)?
+    let ids = match question {
+        Some(question) => {
+            let namespace = args.namespace.as_deref();
+            vec![pick::of_unsettled(&database, namespace, args.before_hard_ttl, question).await?]
+        }
+        None if args.all => uncertain(system, &args).await?,
+        None => keys(&args)?,
     };
     let alone = !args.all && ids.len() == 1;
     if alone && let Some(other) = elsewhere(&database, &ids[0]).await? {

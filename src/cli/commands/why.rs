@@ -43,13 +43,12 @@ pub struct Args {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let namespace = args.namespace.as_deref();
-    if args.id.is_none() {
-        pick::can(session, "KEY or ID")?;
-    }
+    let asked = || pick::question(session, "Why is which as it is", "KEY or ID");
+    let question = args.id.is_none().then(asked).transpose()?;
     let database = session.read().await?;
-    let mut id = match &args.id {
-        Some(id) => crate::keys::checked_key(stored_key(namespace, id))?,
-        None => pick::of_all(&database, namespace, "Why is which as it is").await?,
+    let mut id = match (&args.id, question) {
+        (None, Some(question)) => pick::of_all(&database, namespace, question).await?,
+        (id, _) => crate::keys::checked_key(stored_key(namespace, id.as_deref().unwrap_or_default()))?,
     };
     let mut chain = why(&database, &id).await?;
     if chain.links.is_empty()
