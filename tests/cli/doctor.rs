@@ -67,7 +67,7 @@ fn an_odd_role_name_is_quoted_and_sqlite_has_no_grants() {
     let demo = |args: &[&str]| sen(args).cwd(folder.path()).database("sqlite:sen-demo.db").run();
     assert!(demo(&["grants", "--role", "ro"]).expect_code(2).stderr.contains("permissions"));
     let told = demo(&["doctor", "--check"]).expect_code(10).stdout;
-    assert!(told.contains("things need a person"), "{told}");
+    assert!(told.contains("no worker will ever poll"), "{told}");
 }
 
 /// Lines of the text format: comments, or a name, labels and a number.
