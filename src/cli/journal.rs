@@ -25,8 +25,13 @@ use crate::plans::{self, PlanFile};
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line {
-    /// What became of the target at this place.
-    Settled { place: usize, item: Item },
+    /// What became of the target at this place, and when by the clock of this machine.
+    Settled {
+        place: usize,
+        item: Item,
+        #[serde(default)]
+        at: Option<i64>,
+    },
     /// The end of a run: by the clock of this machine, and whether everything was as wanted.
     Ended { at: i64, interrupted: bool, complete: bool },
 }
@@ -208,7 +213,7 @@ impl Observer for Journaled<'_> {
     fn settled(&self, place: usize, item: &Item) {
         let place = self.places.as_ref().and_then(|places| places.get(place).copied()).unwrap_or(place);
         if let Some(journal) = &mut *self.journal() {
-            journal.line(&Line::Settled { place, item: item.clone() });
+            journal.line(&Line::Settled { place, item: item.clone(), at: Some(Timestamp::here().as_micros()) });
         }
     }
 
@@ -264,6 +269,8 @@ pub struct Entry {
     pub settled: BTreeMap<usize, Item>,
     /// How it stands.
     pub state: State,
+    /// When the first and the last of its targets were settled.
+    acted: Option<(Timestamp, Timestamp)>,
     /// How long its file was.
     length: u64,
 }
@@ -277,13 +284,18 @@ impl Entry {
         let kind = saved.kind().to_owned();
         let mut settled = BTreeMap::new();
         let mut end = None;
+        let mut times = Vec::new();
         for line in PlanFile::open(&path)?.rest(length) {
             match serde_json::from_str(&line) {
-                Ok(Line::Settled { place, item }) => {
+                Ok(Line::Settled { place, item, at }) => {
                     // Rows are read where they are needed: those of a large operation are more than memory should hold.
                     settled.insert(place, item.changing(Vec::new()));
+                    times.extend(at);
                 }
-                Ok(Line::Ended { interrupted, .. }) => end = Some(interrupted),
+                Ok(Line::Ended { at, interrupted, .. }) => {
+                    end = Some(interrupted);
+                    times.push(at);
+                }
                 // The last line of a run that was killed can be cut.
                 Err(_) => {}
             }
@@ -301,7 +313,9 @@ impl Entry {
             }
             _ => State::Partial,
         };
-        Ok(Self { path, kind, plan, origin, targets, settled, state, length })
+        let ends = times.iter().min().zip(times.iter().max());
+        let acted = ends.map(|(first, last)| (Timestamp::from_micros(*first), Timestamp::from_micros(*last)));
+        Ok(Self { path, kind, plan, origin, targets, settled, state, acted, length })
     }
 
     /// How many targets ended so.
@@ -328,7 +342,7 @@ impl Entry {
     pub fn undoing(&self) -> Result<(Vec<UndoTarget>, Vec<Item>)> {
         let mut targets: BTreeMap<usize, UndoTarget> = BTreeMap::new();
         for line in PlanFile::open(&self.path)?.rest(self.length) {
-            if let Ok(Line::Settled { place, item }) = serde_json::from_str(&line) {
+            if let Ok(Line::Settled { place, item, .. }) = serde_json::from_str(&line) {
                 let Item { subject, detail: did, changes, .. } = item;
                 match changes.is_empty() {
                     true => targets.remove(&place),
@@ -391,6 +405,13 @@ impl Entry {
         }
         Ok(out)
     }
+}
+
+/// When the operation with exactly this id began and ended to act, where it is in this user's journal.
+pub fn acted(operation: &str) -> Option<(Timestamp, Timestamp)> {
+    // It was read from a table: only an id may become the name of a file.
+    let operation: OperationId = serde_json::from_value(operation.into()).ok()?;
+    Entry::read(path_of(&folder()?, &operation.to_string())).ok()?.acted
 }
 
 /// The operations in the journal, the newest first, and what of it cannot be read.

@@ -10,7 +10,9 @@ pub enum TimeBasis {
     Database,
     /// The clock of a worker wrote it.
     Worker,
-    /// No time is recorded: it happened after the entry before it, whose time this is.
+    /// The clock of the machine on which an operator acted, in that user's journal.
+    Journal,
+    /// No time is recorded: it happened at this time, that of an entry before it, or later.
     After,
 }
 
@@ -20,6 +22,7 @@ impl TimeBasis {
         match self {
             Self::Database => "database",
             Self::Worker => "worker",
+            Self::Journal => "journal",
             Self::After => "after",
         }
     }
@@ -126,8 +129,28 @@ impl Told {
     }
 }
 
-/// Puts entries into the order in which they happened. What has no time of its own stays behind what came before it.
+/// Puts entries into the order in which they happened. What has no time of its own stands behind everything of the time that
+/// it is not before.
 pub fn ordered(mut entries: Vec<TimelineEntry>) -> Vec<TimelineEntry> {
-    entries.sort_by_key(|entry| entry.at);
+    entries.sort_by_key(|entry| (entry.at, entry.basis == TimeBasis::After));
     entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subject::Kind;
+
+    #[test]
+    fn what_has_no_time_stands_behind_all_of_the_time_it_is_not_before() {
+        let subject = Subject::new("stent", Kind::Task, "t-1");
+        let entry = |at, basis, what| TimelineEntry::new(Timestamp::from_micros(at), basis, &subject, what);
+        let entries = vec![
+            entry(1, TimeBasis::After, "failed"),
+            entry(2, TimeBasis::Worker, "ended"),
+            entry(1, TimeBasis::Worker, "started"),
+        ];
+        let told: Vec<String> = ordered(entries).into_iter().map(|entry| entry.what).collect();
+        assert_eq!(told, ["started", "failed", "ended"]);
+    }
 }

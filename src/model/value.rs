@@ -21,6 +21,8 @@ pub enum Value {
     Lines(String),
     /// A moment: RFC 3339 UTC in data, relative or absolute for people.
     Time(Timestamp),
+    /// A moment that is not recorded and not before this one: in data the same as [`Value::Time`], marked for people.
+    NotBefore(Timestamp),
     /// A span in milliseconds; a JSON number.
     Millis(i64),
     /// A JSON document as text, untrusted in content and known to be valid in form: a serializer wrote it, a `jsonb` column

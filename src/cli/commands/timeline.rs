@@ -1,9 +1,11 @@
 //! `sen timeline`: what happened to a key and everything related to it, in one order of time.
 
+use std::collections::HashMap;
+
 use futures_util::stream;
 use sen_core::error::Result;
 use sen_core::model::columns;
-use sen_core::model::timeline::{TimeBasis, TimelineEntry};
+use sen_core::model::timeline::{TimeBasis, TimelineEntry, ordered};
 use sen_core::model::value::{Row, Value};
 use sen_core::model::verdict::Severity;
 use sen_core::ops::timeline::{Timeline, timeline};
@@ -13,13 +15,14 @@ use sen_core::time::Timestamp;
 use super::inspect::stored_key;
 use crate::args::Happened;
 use crate::completion::live::{Completes, Live};
+use crate::journal;
 use crate::session::Session;
 use crate::views::{Batch, CommandOutput, ListView, View};
 
 /// Show what happened to a key or id and to everything related to it, in one order of time
 ///
 /// Lease events, executions, steps, retries, dead letters, sagas, messages, and what operators did, of the same records as in
-/// `sen why`. Where no time is recorded an entry stands behind the one before it and says `or later`.
+/// `sen why`. Where no time is recorded an entry stands behind the one before it, and `≥` marks its time: then or later.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -29,7 +32,7 @@ Examples:
   sen timeline -o csv --limit 0 order-789 > order-789.csv
 
 `clock` in -o json says whose time it is: of the database, of a worker (in the zone of --worker-timezone where it stores none), \
-or `after`: not recorded, at this time or later.")]
+of this user's `journal` of operations, or `after`: not recorded, at this time or later.")]
 pub struct Args {
     /// The key as stored, or any id
     #[arg(value_name = "KEY|ID", add = Completes(Live::Any))]
@@ -57,15 +60,15 @@ const MOST: u32 = 10_000;
 columns! {
     COLUMNS,
     fn entry_row(entry: TimelineEntry) {
-        let later = if entry.basis == TimeBasis::After { ", at this time or later" } else { "" };
+        let at = if entry.basis == TimeBasis::After { Value::NotBefore(entry.at) } else { Value::Time(entry.at) };
         let reason = match (&entry.why, &entry.error) {
             (Some(why), Some(error)) => Some(format!("{why}; {error}")),
             (why, error) => why.as_ref().or(error.as_ref()).cloned(),
         };
     }
-    "at", "TIME", Moment => Value::Time(entry.at);
+    "at", "TIME", Moment => at;
     "system", "SYSTEM", Whole => Value::Name(entry.subject.system);
-    "what", "WHAT", Short => Value::Text(entry.what + later);
+    "what", "WHAT", Short => Value::Text(entry.what);
     "state", "STATE", Wide => Value::text(entry.state);
     "who", "WHO", Short => Value::text(entry.who);
     "reason", "WHY OR ERROR", Short => Value::text(reason);
@@ -101,7 +104,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         });
     }
     let now = now.unwrap_or_else(Timestamp::here);
-    let (entries, older) = chosen(entries, &args, now);
+    let (entries, older) = chosen(with_journal(entries), &args, now);
     let mut notes = Vec::new();
     if older {
         notes.push(format!("older entries exist; these are the newest {} (--limit 0 shows all)", args.limit));
@@ -122,6 +125,24 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         empty: "nothing happened in that time".into(),
         fail_if_empty: args.fail_if_empty,
     })))
+}
+
+/// The same with the times that this user's journal has of acts of which the system recorded none.
+fn with_journal(mut entries: Vec<TimelineEntry>) -> Vec<TimelineEntry> {
+    let mut known = HashMap::new();
+    for entry in entries.iter_mut().filter(|entry| entry.basis == TimeBasis::After) {
+        let Some(operation) = &entry.operation else { continue };
+        let acted = known.entry(operation.clone()).or_insert_with(|| journal::acted(operation));
+        match *acted {
+            // One moment, as exactly as it is shown to people; of a longer operation only its beginning is sure.
+            Some((first, last)) if last.micros_since(first) < 1_000_000 => {
+                (entry.at, entry.basis) = (last, TimeBasis::Journal);
+            }
+            Some((first, _)) => entry.at = entry.at.max(first),
+            None => {}
+        }
+    }
+    ordered(entries)
 }
 
 /// The newest entries of the time asked for, and whether older ones are left out.

@@ -97,7 +97,7 @@ fn cell(out: &mut Vec<u8>, value: &Value, terminal: bool, reveal: bool) {
         Value::Null => return,
         Value::Int(_) | Value::Millis(_) | Value::Bool(_) => return encode::value(out, value, reveal),
         Value::Big(number) => return encode::integer(out, *number),
-        Value::Time(moment) => return moment.write_rfc3339(out),
+        Value::Time(moment) | Value::NotBefore(moment) => return moment.write_rfc3339(out),
         Value::Json(_) | Value::List(_) | Value::Map(_) => {
             encode::value(out, value, reveal);
             // A bare negative number is the only JSON that a spreadsheet could run.

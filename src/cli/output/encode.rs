@@ -27,7 +27,7 @@ pub fn value(out: &mut Vec<u8>, value: &Value, reveal: bool) {
         }
         Value::Text(text) | Value::Lines(text) if reveal => string(out, text),
         Value::Text(text) | Value::Lines(text) => string(out, &mask::text(text)),
-        Value::Time(moment) => {
+        Value::Time(moment) | Value::NotBefore(moment) => {
             out.push(b'"');
             moment.write_rfc3339(out);
             out.push(b'"');

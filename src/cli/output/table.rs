@@ -172,6 +172,9 @@ impl Table {
                     Value::Time(moment) if shown.column.show == Show::Moment => {
                         self.look.times.text(*moment, self.look.now, Precision::Millis)
                     }
+                    Value::NotBefore(moment) if shown.column.show == Show::Moment => {
+                        format!("≥ {}", self.look.times.text(*moment, self.look.now, Precision::Millis))
+                    }
                     _ => text::cell(value, self.look.now, self.reveal || mask::exact(shown.column.name), bytes.max(64)),
                 };
                 let text = if shown.whole { text } else { shorten(&text, limit).into_owned() };

@@ -168,6 +168,7 @@ fn plain(value: &Value) -> String {
         Value::Name(name) => clean(name).into_owned(),
         Value::Text(text) | Value::Lines(text) => clean(text).into_owned(),
         Value::Time(moment) => moment.to_string(),
+        Value::NotBefore(moment) => format!("≥ {moment}"),
         Value::Millis(millis) => {
             let span = humane(millis.saturating_mul(1000));
             if *millis < 0 { format!("-{span}") } else { span }
