@@ -236,7 +236,10 @@ impl Screen {
     /// Writes a message to stderr unless `--quiet` is given.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            self.complain(&fault::line("", text, None, self.room()));
+            for part in text.split('\n') {
+                let room = self.room().filter(|_| !part.starts_with("next: "));
+                self.complain(&fault::line("", part, None, room));
+            }
         }
     }
 

@@ -80,9 +80,11 @@ fn every_task_once_in_flat_memory() {
     let newest: Vec<&str> = page.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
     let expected: Vec<String> = (1..=3).map(|back| format!("task_{:012x}", tasks - back)).collect();
     assert_eq!(newest, expected);
+    // What the program takes for one task: a debug build is large itself.
+    let own = peak(&place, &["agent", "show", &expected[0]]);
     for words in [&["agent", "stats"][..], &["agent", "list"], &["agent", "list", "--limit", "0", "-o", "jsonl"]] {
         let peak = peak(&place, words);
-        assert!(peak < 32 << 10, "{words:?} took {peak} KiB");
+        assert!(peak.saturating_sub(own) < 16 << 10, "{words:?} took {peak} KiB, {own} of them the program's own");
     }
 }
 

@@ -264,7 +264,8 @@ fn footer(shown: &AttentionFirst, page: &Asked) -> Option<String> {
             None => NextCommand::new(command, "").option("--state", worst).command,
         },
     };
-    Some(format!("{}; next: {next}", parts.join(" · ")))
+    // On a line of its own, which is not wrapped: it is there to be copied.
+    Some(format!("{}\nnext: {next}", parts.join(" · ")))
 }
 
 #[cfg(test)]
@@ -330,10 +331,10 @@ mod tests {
     fn the_gravest_come_first_then_the_newest_and_nothing_twice() {
         let (ids, note) = page(&["running", "failed", "done", "lost", "done"], 10);
         assert_eq!(ids, ["e3", "e1", "e0", "e2", "e4"]);
-        assert_eq!(note.as_deref(), Some("1 lost · 1 failed · 3 others; next: sen why e3"));
+        assert_eq!(note.as_deref(), Some("1 lost · 1 failed · 3 others\nnext: sen why e3"));
         let (ids, note) = page(&["running", "failed", "done", "lost", "done"], 3);
         assert_eq!(ids, ["e3", "e1", "e0"]);
-        let text = "1 lost · 1 failed · 1 other · the first 3 shown, more match (--limit 0 lists all); next: sen exec list --state lost";
+        let text = "1 lost · 1 failed · 1 other · the first 3 shown, more match (--limit 0 lists all)\nnext: sen exec list --state lost";
         assert_eq!(note.as_deref(), Some(text));
     }
 

@@ -59,6 +59,8 @@ struct Shown {
     whole: bool,
     /// Shown only if there is room.
     optional: bool,
+    /// Left out where it holds nothing.
+    spare: bool,
     heading: String,
     width: usize,
     /// What its values are, as far as they have been seen.
@@ -123,6 +125,7 @@ impl Table {
                 column,
                 whole: matches!(column.show, Show::Whole | Show::Moment) || (asked && look.width.is_none()),
                 optional: column.show == Show::Wide && !asked,
+                spare: matches!(column.show, Show::Wide | Show::Short) && !asked,
                 heading: match look.times.zone(look.now).filter(|_| column.show == Show::Moment) {
                     Some(zone) => format!("{} ({zone})", column.heading),
                     None => column.heading.to_owned(),
@@ -192,8 +195,24 @@ impl Table {
         }
     }
 
+    /// Leaves out what says nothing: on a terminal, columns without any value in a table whose rows are all there.
+    fn leave_out_empty(&mut self) {
+        let all = !self.held.is_empty() && self.held.len() < MEASURED && self.weight < HEAVY;
+        if !all || !self.look.terminal {
+            return;
+        }
+        let keep: Vec<bool> = self.shown.iter().map(|shown| !shown.spare || shown.kinds != Kinds::Nothing).collect();
+        for row in &mut self.held {
+            let mut keep = keep.iter();
+            row.retain(|_| keep.next().is_none_or(|keep| *keep));
+        }
+        let mut keep = keep.into_iter();
+        self.shown.retain(|_| keep.next().unwrap_or(true));
+    }
+
     /// Fixes the widths to what the held rows need and the terminal has, and returns the headings.
     fn fix(&mut self) -> Vec<Cell> {
+        self.leave_out_empty();
         self.fixed = true;
         for row in &self.held {
             for (shown, cell) in self.shown.iter_mut().zip(row) {

@@ -204,7 +204,14 @@ pub fn wrap(text: &str, width: usize) -> Vec<Cow<'_, str>> {
     let mut lines: Vec<Cow<'_, str>> = Vec::new();
     let mut start = 0;
     let mut end = 0;
-    for word in text.split(' ') {
+    // A command between backticks is one word: broken in two it would be another one when it is copied.
+    let whole = text.matches('`').count() % 2 == 0;
+    let mut inside = false;
+    let breaks = |c: char| {
+        inside ^= c == '`' && whole;
+        c == ' ' && !inside
+    };
+    for word in text.split(breaks) {
         let next = word.as_ptr() as usize - text.as_ptr() as usize;
         if end > start && crate::clean::width(&text[start..next + word.len()]) > width {
             lines.push(Cow::Borrowed(&text[start..end]));
@@ -231,6 +238,12 @@ mod tests {
         assert_eq!(both(Value::Bool(true)), ("yes".into(), "True".into()));
         assert_eq!(both(Value::Millis(26_000)), ("26s".into(), "26s".into()));
         assert_eq!(original(&Value::Time(NOW), PIPED, false), "2026-11-20T20:16:00.000000Z (now)");
+    }
+
+    #[test]
+    fn commands_are_not_broken_in_two() {
+        assert_eq!(wrap("look: `sen dlq list --group x` or so", 20), ["look:", "`sen dlq list --group x`", "or so"]);
+        assert_eq!(wrap("it's a ` alone here", 8), ["it's a `", "alone", "here"]);
     }
 
     #[test]
