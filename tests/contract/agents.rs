@@ -125,6 +125,7 @@ fn agent_tasks_in_redis() {
         stored: "status",
         states: &names::<TaskState>(),
         never: &[],
+        as_shown: &[],
         only_in_details: ONLY_IN_DETAILS,
     };
     let list = kind.agrees(&expected);

@@ -207,6 +207,7 @@ fn agree(place: &Place) {
         stored: "status",
         states: &names::<ExecutionListState>(),
         never: &[],
+        as_shown: &[],
         only_in_details: &[],
     };
     let list = of_executions.agrees(&executions);

@@ -24,6 +24,8 @@ pub(crate) struct Kind<'a> {
     pub(crate) states: &'a [&'a str],
     /// Those of them that no record of these tables can have.
     pub(crate) never: &'a [&'a str],
+    /// Those of them that mean the judged state alone, though a record can be stored under that name, too.
+    pub(crate) as_shown: &'a [&'a str],
     /// Where details say something else than the list, because only they look there: the record, and what details say.
     pub(crate) only_in_details: &'a [(&'a str, &'a str)],
 }
@@ -110,7 +112,10 @@ impl Kind<'_> {
 
     fn filters_agree(&self, list: &List) {
         let with = |states: &[&str]| {
-            let has = |row: &Listed| states.contains(&&*row.shown) || states.contains(&&*row.stored);
+            let has = |row: &Listed| {
+                let stored = &*row.stored;
+                states.contains(&&*row.shown) || (states.contains(&stored) && !self.as_shown.contains(&stored))
+            };
             list.iter().filter(|(_, row)| has(row)).map(|(id, row)| (id.clone(), row.clone())).collect::<List>()
         };
         for state in self.states {

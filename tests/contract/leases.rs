@@ -119,6 +119,7 @@ fn agree(url: &str, expected: &BTreeMap<String, String>) {
         stored: "status",
         states: &names::<LeaseState>(),
         never: &[],
+        as_shown: &[],
         only_in_details: &[],
     };
     let list = kind.agrees(expected);
@@ -153,6 +154,7 @@ fn leases_in_postgresql() {
         stored: "status",
         states: &names::<LeaseState>(),
         never: &["stalled"],
+        as_shown: &[],
         only_in_details: &[],
     };
     kind.agrees(&expected.into_iter().map(|(key, state)| (key, without(state))).collect());

@@ -203,6 +203,7 @@ fn agree(place: &Place, sets: &[&[Saga]], never: &[&str]) {
         stored: "status",
         states: &names::<SagaState>(),
         never,
+        as_shown: &["failed"],
         only_in_details: &[],
     };
     let list = kind.agrees(&expected);

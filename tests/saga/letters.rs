@@ -26,7 +26,7 @@ fn failed_messages_are_sent_when_requeued() {
     assert_eq!(place.ask(json!({"do": "dispatch"})), json!([]));
     let listed = place.act(&["saga", "outbox", "list", "--stuck"], 0).json();
     let first = listed[1]["id"].as_str().expect("an id").to_owned();
-    assert_eq!((listed.as_array().map(Vec::len), listed[0]["state"].as_str()), (Some(2), Some("replayable")));
+    assert_eq!((listed.as_array().map(Vec::len), listed[0]["replay"].as_str()), (Some(2), Some("replayable")));
     let found = place.act(&["inspect", &first], 0).json();
     assert_eq!((found["verdict"]["state"].as_str(), found["system"].as_str()), (Some("failed"), Some("saga")));
     place.act(&["saga", "outbox", "requeue", &first], 7);

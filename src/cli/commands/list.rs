@@ -85,7 +85,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
             let states = page::states_for(which, severity);
             leases.list(&LeaseFilter { states, ..filter.clone() }).await
         };
-        return page::attention_first(shown, &args.paging, ask).await;
+        return page::attention_first(&database, shown, &args.paging, ask).await;
     }
     let listing = database.leases()?.list(&filter).await?;
     let shown = Shown { nouns: "leases", tone: Some(("state", severity)), pages: false };

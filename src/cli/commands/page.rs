@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use futures_util::future::try_join;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sen_core::error::Result;
 use sen_core::model::listing::{Choice, Listing, Page, Part};
@@ -132,13 +133,29 @@ pub fn states_for<S: Choice>(which: Which, severity: fn(&str) -> Severity) -> Ve
 /// A page that begins with what needs attention, the gravest first and then the newest, from bounded questions: the page of what
 /// needs attention, of which there is little as a rule, and the page of everything. `ask` lists one of them.
 pub async fn attention_first(
+    database: &Database,
     shown: AttentionFirst,
     paging: &Paging,
     ask: impl AsyncFn(Which) -> Result<Listing>,
 ) -> Result<CommandOutput> {
+    let pages = database.together(both(&ask)).await?;
+    attention_page(shown, paging, pages, ask).await
+}
+
+/// What needs attention, and everything, at the same time: one transaction where the store can.
+async fn both(ask: &impl AsyncFn(Which) -> Result<Listing>) -> Result<(Asked, Asked)> {
+    let page = async |which| Asked::of(ask(which).await?, |_| 0).await;
+    try_join(page(Which::InNeed), page(Which::All)).await
+}
+
+async fn attention_page(
+    shown: AttentionFirst,
+    paging: &Paging,
+    (urgent, all): (Asked, Asked),
+    ask: impl AsyncFn(Which) -> Result<Listing>,
+) -> Result<CommandOutput> {
     let limit = usize::try_from(paging.limit).unwrap_or(usize::MAX);
-    let urgent = Asked::of(ask(Which::InNeed).await?, |_| 0).await?;
-    let (columns, mut now) = (urgent.columns, urgent.now);
+    let (columns, now) = (urgent.columns, urgent.now.max(all.now));
     let severity = |row: &Row| (shown.tone.1)(&shown.state(columns, row));
     let mut picked = Picked::default();
     if urgent.more {
@@ -152,8 +169,6 @@ pub async fn attention_first(
     let need = picked.rows.len();
     let mut more = urgent.more;
     if !urgent.more {
-        let all = Asked::of(ask(Which::All).await?, |_| 0).await?;
-        now = now.max(all.now);
         picked.add(all.rows);
         more |= all.more || picked.rows.len() > limit;
         picked.rows.truncate(limit);
@@ -316,7 +331,9 @@ mod tests {
         };
         let paging = Paging { reverse: false, limit, fail_if_empty: false };
         futures_util::future::FutureExt::now_or_never(async {
-            let View::List(list) = attention_first(shown, &paging, ask).await.unwrap().view else { panic!("a list") };
+            let pages = both(&ask).await.unwrap();
+            let output = attention_page(shown, &paging, pages, ask).await.unwrap();
+            let View::List(list) = output.view else { panic!("a list") };
             let batches: Vec<Batch> = list.batches.try_collect().await.unwrap();
             let ids = batches.iter().flat_map(|batch| &batch.rows).map(|row| match &row[0] {
                 Value::Text(id) => id.clone(),

@@ -103,7 +103,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
             let states = page::states_for(which, severity);
             system.executions(&ListFilter { states, ..filter.clone() }).await
         };
-        return page::attention_first(shown, &args.paging, ask).await;
+        return page::attention_first(&database, shown, &args.paging, ask).await;
     }
     let listing = database.executions()?.executions(&filter).await?;
     let shown = Shown { nouns: "executions", tone: Some(("state", severity)), pages: true };

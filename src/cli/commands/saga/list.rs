@@ -127,7 +127,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
             }
             Ok(listing)
         };
-        let output = page::attention_first(shown, &args.paging, ask).await?;
+        let output = page::attention_first(&database, shown, &args.paging, ask).await?;
         (output, meant(sagas, name.filter(|_| nothing.get())).await?)
     } else {
         let mut listing = sagas.list(&filter).await?;

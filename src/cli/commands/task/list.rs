@@ -99,7 +99,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
             let states = page::states_for(which, severity);
             system.tasks(&ListFilter { states, ..filter.clone() }).await
         };
-        return page::attention_first(shown, &args.paging, ask).await;
+        return page::attention_first(&database, shown, &args.paging, ask).await;
     }
     let listing = database.executions()?.tasks(&filter).await?;
     let shown = Shown { nouns: "tasks", tone: Some(("state", severity)), pages: true };
