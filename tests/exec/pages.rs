@@ -65,7 +65,11 @@ fn pages_follow_one_another_without_gap_or_repeat() {
     let more = place.sen(&["exec", "list", "--limit", "2"]).expect_code(0);
     assert!(more.stderr.contains("the first 2 shown, more match"), "{}", more.stderr);
     let sorted = place.sen(&["exec", "list", "--limit", "2", "--sort", "created"]).expect_code(0);
-    assert!(sorted.stderr.contains("more executions match") && sorted.stderr.contains("--after e"), "{}", sorted.stderr);
+    assert!(
+        sorted.stderr.contains("more executions match") && sorted.stderr.contains("--after e"),
+        "{}",
+        sorted.stderr
+    );
 }
 
 /// The most memory a run of sen ever had, in KiB, and what it printed, counted.

@@ -74,8 +74,7 @@ fn the_sbom_names_what_is_linked_and_nothing_else() {
     assert_eq!(sbom["metadata"]["component"]["name"], "sen");
     let components = sbom["components"].as_array().unwrap();
     let names: BTreeSet<&str> = components.iter().map(|one| one["name"].as_str().unwrap()).collect();
-    for linked in ["sen_core", "sen_stores", "tokio-postgres", "rusqlite", "libsqlite3-sys", "rustls", "toml", "clap"]
-    {
+    for linked in ["sen_core", "sen_stores", "tokio-postgres", "rusqlite", "libsqlite3-sys", "rustls", "toml", "clap"] {
         assert!(names.contains(linked), "{linked} is missing");
     }
     for tool in ["vt100", "proptest", "portable-pty", "serde_yaml_ng", "sen"] {

@@ -173,6 +173,7 @@ fn expected(table: &str, words: &str, letter: &str) -> Shown {
         },
         "executions" | "tasks" | "dead_tasks" => match () {
             () if all => Rest(&["sentinel", "saga"]),
+            () if begins(&["wait"]) => Rest(&[]),
             () if words == "stats" => Refused,
             () if dead => Rest(&["saga"]),
             () if of_letter || begins(&["exec show", "task show"]) => Refused,
@@ -185,6 +186,7 @@ fn expected(table: &str, words: &str, letter: &str) -> Shown {
         },
         "signals" => match () {
             () if all => Rest(&["sentinel", "saga"]),
+            () if begins(&["wait"]) => Rest(&[]),
             () if begins(&["exec show", "task show"]) || words == "inspect u:9" => Refused,
             () if by_id && words.contains(" u:") => Rest(&["u:1"]),
             () if by_id => Rest(&[]),
@@ -192,6 +194,7 @@ fn expected(table: &str, words: &str, letter: &str) -> Shown {
         },
         "execution_progress" | "execution_counters" | "execution_state" => match () {
             () if all => Rest(&["sentinel", "saga"]),
+            () if begins(&["wait"]) => Rest(&[]),
             () if words == "inspect u:9" => Refused,
             () if begins(&["exec show", "task show"]) => Rest(&["why:"]),
             () if by_id && words.contains(" u:") => Rest(&["u:1"]),

@@ -271,7 +271,7 @@ mod tests {
         let leases = || sen_sentinel::verdict::State::ALL.map(|state| (state.name(), state.severity())).to_vec();
         assert_eq!(
             (stopped(Kind::Lease, leases()), open(Kind::Lease, leases())),
-            (vec![], vec!["stalled", "reconciling"])
+            (vec![], vec!["reconciling", "stalled"])
         );
         let runs = || sen_stent::state::State::ALL.map(|state| (state.of_execution(), state.severity())).to_vec();
         let expected = (vec!["failed", "timed_out"], vec!["overdue", "lost"]);

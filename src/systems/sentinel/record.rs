@@ -103,6 +103,14 @@ pub struct LeaseEvent {
 }
 
 impl LeaseEvent {
+    /// Whether it tells that `sen undo` put a row back. Its name is then that of the state put back, and its time says nothing of
+    /// when that state began.
+    pub fn puts_back(&self) -> bool {
+        let noted = self.metadata.as_deref().filter(|text| text.contains("\"undo\""));
+        let note: Option<serde_json::Value> = noted.and_then(|text| serde_json::from_str(text).ok());
+        note.is_some_and(|note| note["tool"] == "sen" && note["act"] == "undo")
+    }
+
     /// Who wrote it and why, where an operator did and `sen` noted it.
     pub fn author(&self) -> [Option<String>; 2] {
         let noted = self.metadata.as_deref().filter(|text| text.contains("\"who\"") || text.contains("\"why\""));

@@ -220,8 +220,15 @@ fn times(lease: &Lease, state: State, now: Timestamp) -> Vec<String> {
 
 fn past(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -> Vec<String> {
     let mut out = Vec::new();
-    let newest = |name: &str| events.iter().rev().find(|event| event.event == name && event.occurred_at.is_finite());
+    let told = |event: &&LeaseEvent| event.occurred_at.is_finite() && !event.puts_back();
+    let newest = |name: &str| events.iter().rev().filter(told).find(|event| event.event == name);
     let this_run = |event: &&LeaseEvent| event.fencing_token.is_none() || event.fencing_token == lease.fencing_token;
+    if let Some(back) =
+        events.iter().rev().find(|event| event.occurred_at.is_finite()).filter(|event| event.puts_back())
+    {
+        let (who, why) = author(back);
+        out.push(format!("put back as it was {}{who}{why}", when(back.occurred_at, now)));
+    }
     if matches!(lease.status, Status::Executing)
         && let Some(start) = newest("executing").filter(this_run)
     {
@@ -285,7 +292,8 @@ impl std::fmt::Display for RunFailure {
 
 /// When, by whom and why a key in `reconciling` was taken over, as far as its events tell.
 pub(super) fn taken_over(lease: &Lease, events: &[LeaseEvent], now: Timestamp) -> Option<String> {
-    let taken = events.iter().rev().find(|event| event.event == "reconciling" && event.occurred_at.is_finite());
+    let told = |event: &&LeaseEvent| event.occurred_at.is_finite() && !event.puts_back();
+    let taken = events.iter().rev().filter(told).find(|event| event.event == "reconciling");
     let taken = taken.filter(|_| matches!(lease.status, Status::Reconciling))?;
     let (who, why) = author(taken);
     Some(format!("taken over {}{who}{why}", when(taken.occurred_at, now)))

@@ -12,6 +12,7 @@ pub(super) fn of_this_run<'a>(lease: &Lease, events: &'a [LeaseEvent], name: &st
     events.iter().rev().find(|event| {
         event.event == name
             && event.occurred_at.is_finite()
+            && !event.puts_back()
             && (event.fencing_token.is_none() || event.fencing_token == lease.fencing_token)
     })
 }

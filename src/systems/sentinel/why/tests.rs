@@ -53,6 +53,11 @@ fn event(name: &str, seconds: i64) -> LeaseEvent {
     }
 }
 
+/// The event of an undo.
+fn put_back(name: &str, seconds: i64) -> LeaseEvent {
+    LeaseEvent { metadata: Some("{\"tool\":\"sen\",\"act\":\"undo\"}".into()), ..event(name, seconds) }
+}
+
 fn rules(lease: &Lease, events: &[LeaseEvent], process_here: Option<bool>, locks: &[Lock]) -> Vec<&'static str> {
     let facts = Facts { lease, events, now: NOW, process_here, locks, zoneless: true };
     let subject = Subject::new("sentinel", Kind::Lease, lease.key.clone());
@@ -67,7 +72,7 @@ type Scenario<'a> = (&'a str, Lease, Vec<LeaseEvent>, Option<bool>, &'a [Lock], 
 fn each_cause_is_named_and_healthy_keys_have_none() {
     let lock = [Lock { pid: 9, application: "etl".into(), age: 400_000_000, idle: true, table: false }];
     let (executing, none) = (Status::Executing, [].as_slice());
-    let cases: [Scenario<'_>; 22] = [
+    let cases: [Scenario<'_>; 24] = [
         ("alive", lease(executing.clone(), 20, 300), vec![event("executing", -10)], None, none, &[]),
         ("alive, here", lease(executing.clone(), 20, 300), vec![], Some(true), none, &[]),
         ("held", lease(Status::Claimed, 20, 300), vec![], None, none, &[]),
@@ -108,6 +113,22 @@ fn each_cause_is_named_and_healthy_keys_have_none() {
             Some(true),
             none,
             &["wrong_time_zone"],
+        ),
+        (
+            "put back by sen undo",
+            lease(executing.clone(), -90, -30),
+            vec![event("executing", -130), put_back("executing", -9)],
+            Some(true),
+            none,
+            &["holder_late"],
+        ),
+        (
+            "put back, its beginning no longer among the events",
+            lease(executing.clone(), -90, -30),
+            vec![put_back("executing", -9)],
+            Some(true),
+            none,
+            &["holder_late"],
         ),
         (
             "taken over",

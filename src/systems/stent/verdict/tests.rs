@@ -107,7 +107,7 @@ fn executions() {
         let look = with(stored, tasks);
         assert_eq!(whole(&look, NOW), wanted, "{stored} {:?}", look.tasks);
         let verdict = judge(&look, NOW, &Zone::utc());
-        assert_eq!(verdict.state, wanted.name());
+        assert_eq!(verdict.state, wanted.of_execution());
         assert_eq!(State::parse(verdict.state), Some(wanted));
         assert!(!verdict.summary.is_empty());
     }
