@@ -92,6 +92,10 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
             Err(error) => return Err(error),
         }
     }
+    if errors.is_empty() {
+        // What was found was waited for; what else could have this name is a remark, and no failure.
+        session.denied().into_iter().for_each(|error| session.warn(error.in_full()));
+    }
     let view = View::Details(DetailsView { details, single, now });
     Ok(CommandOutput::new(view).ending(exit).with_errors(errors))
 }
