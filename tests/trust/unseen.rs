@@ -170,6 +170,7 @@ fn expected(table: &str, words: &str, letter: &str) -> Shown {
         "sentinel_events" => match () {
             () if all => Rest(&["sentinel", "uncertain"]),
             () if begins(&["history"]) => Refused,
+            () if words == "wait u:9" => Refused,
             () if begins(&["wait"]) => Beside,
             () if begins(&["once"]) => Rest(&[]),
             () if words == "inspect u:9" => Refused,

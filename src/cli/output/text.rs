@@ -205,7 +205,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<Cow<'_, str>> {
     let mut start = 0;
     let mut end = 0;
     // A command between backticks is one word: broken in two it would be another one when it is copied.
-    let whole = text.matches('`').count() % 2 == 0;
+    let whole = text.matches('`').count().is_multiple_of(2);
     let mut inside = false;
     let breaks = |c: char| {
         inside ^= c == '`' && whole;
