@@ -49,9 +49,9 @@ const OTHERS: &[(&str, [usize; 3])] = &[
     ("task show TASK", [1, 1, 12]),
     ("saga list", [2, 3, 5]),
     ("saga show SAGA", [2, 2, 6]),
-    ("saga outbox list", [3, 3, 5]),
+    ("saga outbox list", [2, 3, 5]),
     ("saga outbox show MESSAGE", [2, 3, 5]),
-    ("saga inbox list", [3, 3, 5]),
+    ("saga inbox list", [2, 3, 5]),
 ];
 
 const SAGA: &str = "0b1d8f5e-6f0e-4d0a-9d38-2f6f5a1c7e11";

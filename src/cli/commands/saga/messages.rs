@@ -217,7 +217,7 @@ async fn list(args: List, kind: Mailbox, session: &Session) -> Result<CommandOut
             let states = if which == Which::Critical { vec![MessageState::Failed] } else { Vec::new() };
             sagas.messages(kind, &saga::MessageFilter { states, stuck: which == Which::InNeed, ..filter.clone() }).await
         };
-        return page::attention_first(shown, &args.paging, ask).await;
+        return page::attention_first(&database, shown, &args.paging, ask).await;
     }
     let listing = database.sagas()?.messages(kind, &filter).await?;
     Ok(page::list(listing, database, &args.paging, Shown { nouns, tone: Some(("status", message_severity)), pages: false }))
