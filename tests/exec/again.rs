@@ -50,8 +50,9 @@ fn what_a_killed_worker_leaves_runs_again_as_is_said() {
         assert_eq!(place.json(&["exec", "show", &id])["verdict"]["state"], "lost");
         assert_eq!(place.json(&["task", "list", "--state", "lost"]).as_array().unwrap().len(), 2);
         assert_eq!(rules(&place, &[], &id), ["likely worker_gone"]);
-        let again = "the next worker to poll runs flows:parcel and flows:hang again from the start, with its finished step \
-                     flows:charge, which is not idempotent";
+        let again = "the next worker to poll runs flows:parcel again from the start, with its finished step flows:charge, which \
+                     is not idempotent; flows:hang may run twice more: its lost task again, and a new one by the restarted \
+                     flows:parcel (`sen exec cancel` prevents it)";
         let shown = place.json(&["exec", "show", &id])["verdict"]["evidence"].to_string();
         assert!(shown.contains(again), "{shown}");
         let why = place.json(&["why", &id])["chain"][0]["causes"][0]["summary"].as_str().unwrap().to_owned();

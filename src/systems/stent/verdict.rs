@@ -158,7 +158,7 @@ pub fn judge(look: &Whole, now: Wall, zone: &Zone) -> Verdict {
     }
     if state == State::Lost {
         let lost: Vec<&Task> = look.tasks.iter().filter(|one| task(one, now) == State::Lost).collect();
-        evidence.extend(runs_again(look, &lost));
+        evidence.extend(runs_again(look, &lost, now));
         evidence.push(zone_note(zone));
     }
     if state == State::TimedOut {

@@ -303,7 +303,7 @@ fn worker_gone(whole: Option<&Whole>, tasks: &[Task], now: Wall) -> Vec<Cause> {
         let steps: Vec<&str> = lost.iter().take(2).map(|task| name(task)).collect();
         let more = if lost.len() > 2 { format!(" and {} more", lost.len() - 2) } else { String::new() };
         let leases = if lost.len() == 1 { "its lease" } else { "its leases" };
-        let again = whole.and_then(|whole| verdict::runs_again(whole, &lost)).map(|again| format!("; {again}"));
+        let again = whole.and_then(|whole| verdict::runs_again(whole, &lost, now)).map(|again| format!("; {again}"));
         let text = format!(
             "worker {worker} stopped renewing {leases} on {}{more}, over for {}: it is probably gone, stuck, or its clock is in another zone{}",
             steps.join(" and "),

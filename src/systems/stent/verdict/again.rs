@@ -2,6 +2,7 @@
 
 use crate::port::Whole;
 use crate::record::{Progress, Task, TaskKind, TaskState};
+use crate::state::State;
 use crate::words::{name, span};
 use sen_model::time::wall::Wall;
 
@@ -38,30 +39,60 @@ pub(crate) fn backoff(task: &Task, progress: &[Progress], now: Wall) -> Option<S
     ))
 }
 
+/// The names of the steps, each once and sorted.
+fn names<'a>(tasks: impl IntoIterator<Item = &'a Task>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = tasks.into_iter().map(|task| name(task.step_name.as_deref())).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The first few of them.
+fn few(names: &[&str]) -> String {
+    let more = if names.len() > NAMED { format!(" and {} more", names.len() - NAMED) } else { String::new() };
+    format!("{}{more}", names[..names.len().min(NAMED)].join(" and "))
+}
+
 /// What a worker that takes these lost tasks up runs again: the tasks themselves from their start, and the finished steps of
-/// an orchestrator that are not idempotent.
-pub(crate) fn runs_again(whole: &Whole, lost: &[&Task]) -> Option<String> {
-    let first = lost.first()?;
-    let parts: Vec<String> = lost.iter().take(NAMED).map(|task| name(task.step_name.as_deref()).to_owned()).collect();
-    let more = if lost.len() > NAMED { format!(" and {} more", lost.len() - NAMED) } else { String::new() };
-    let ids: Vec<&str> = lost.iter().map(|task| task.id.as_str()).collect();
-    let of_lost = |task: &&Task| task.parent_task_id.as_deref().is_some_and(|parent| ids.contains(&parent));
-    let done = whole.tasks.iter().filter(of_lost).filter(|task| {
-        task.kind != TaskKind::Signal && task.state == TaskState::Completed && task.idempotency_key.is_none()
-    });
-    let mut steps: Vec<&str> = done.map(|task| name(task.step_name.as_deref())).collect();
-    let count = steps.len();
-    steps.sort_unstable();
-    steps.dedup();
-    let from = if first.kind == TaskKind::Orchestrator { " from the start" } else { "" };
-    let again = format!("the next worker to poll runs {}{more} again{from}", parts.join(" and "));
-    Some(match count {
-        0 => again,
-        1 => format!("{again}, with its finished step {}, which is not idempotent", steps[0]),
-        _ => {
-            let named = steps.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-            let rest = if steps.len() > NAMED { ", …" } else { "" };
-            format!("{again}, with {count} finished steps that are not idempotent ({named}{rest})")
-        }
-    })
+/// an orchestrator that are not idempotent. A lost step of a lost orchestrator runs twice more: its task is claimed as any
+/// other is, and the orchestrator, which knows nothing of it, makes a new one.
+pub(crate) fn runs_again(whole: &Whole, lost: &[&Task], now: Wall) -> Option<String> {
+    let restarted = |task: &Task| {
+        let parent = task.parent_task_id.as_deref()?;
+        whole.tasks.iter().find(|other| other.id == parent && super::task(other, now) == State::Lost)
+    };
+    let (twice, once): (Vec<&Task>, Vec<&Task>) = lost.iter().partition(|task| restarted(task).is_some());
+    let mut told = Vec::new();
+    if let Some(first) = once.first() {
+        let of_lost =
+            |task: &&Task| task.parent_task_id.as_ref().is_some_and(|id| once.iter().any(|one| one.id == *id));
+        let done = whole.tasks.iter().filter(of_lost).filter(|task| {
+            task.kind != TaskKind::Signal && task.state == TaskState::Completed && task.idempotency_key.is_none()
+        });
+        let count = done.clone().count();
+        let steps = names(done);
+        let from = if first.kind == TaskKind::Orchestrator { " from the start" } else { "" };
+        let parts: Vec<&str> = once.iter().map(|task| name(task.step_name.as_deref())).collect();
+        let again = format!("the next worker to poll runs {} again{from}", few(&parts));
+        told.push(match count {
+            0 => again,
+            1 => format!("{again}, with its finished step {}, which is not idempotent", steps[0]),
+            _ => {
+                let named = steps.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+                let rest = if steps.len() > NAMED { ", …" } else { "" };
+                format!("{again}, with {count} finished steps that are not idempotent ({named}{rest})")
+            }
+        });
+    }
+    if !twice.is_empty() {
+        let (tasks, new) =
+            if twice.len() == 1 { ("its lost task", "a new one") } else { ("their lost tasks", "new ones") };
+        let (steps, parents) = (names(twice.iter().copied()), names(twice.iter().filter_map(|task| restarted(task))));
+        told.push(format!(
+            "{} may run twice more: {tasks} again, and {new} by the restarted {} (`sen exec cancel` prevents it)",
+            few(&steps),
+            few(&parents)
+        ));
+    }
+    (!told.is_empty()).then(|| told.join("; "))
 }

@@ -289,9 +289,26 @@ fn a_backoff_and_what_runs_again_are_told() {
         step_name: Some(format!("flows:{id}")),
         ..row(id, Some("t0"), "activity", "completed")
     };
-    let look = with("running", vec![lost, done("charge", None), done("reserve", Some("k"))]);
+    let look = with("running", vec![lost.clone(), done("charge", None), done("reserve", Some("k"))]);
     let evidence = judge(&look, NOW, &Zone::utc()).evidence.join("\n");
     assert!(evidence.contains("again from the start, with its finished step flows:charge, which is not"), "{evidence}");
+    assert!(!evidence.contains("twice"), "{evidence}");
+    // Its lost step is in no worker's hands either: its own task runs again, and so does a new one of the orchestrator.
+    let step = Task {
+        lease_expires_at: at(-1),
+        step_name: Some("flows:pack".into()),
+        ..row("t1", Some("t0"), "activity", "running")
+    };
+    let look = with("running", vec![lost, done("charge", None), step.clone()]);
+    let evidence = judge(&look, NOW, &Zone::utc()).evidence.join("\n");
+    let wanted = "the next worker to poll runs flows:step again from the start, with its finished step flows:charge, which is not \
+        idempotent; flows:pack may run twice more: its lost task again, and a new one by the restarted flows:step (`sen exec \
+        cancel` prevents it)";
+    assert!(evidence.contains(wanted), "{evidence}");
+    // Where its orchestrator is in good hands it runs once more.
+    let look = with("running", vec![root("running"), step]);
+    let evidence = judge(&look, NOW, &Zone::utc()).evidence.join("\n");
+    assert!(evidence.contains("runs flows:pack again") && !evidence.contains("twice"), "{evidence}");
 }
 
 #[test]
