@@ -678,7 +678,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List dead letters: those that can be replayed, then the others, the newest first')
-            [CompletionResult]::new('groups', 'groups', [CompletionResultType]::ParameterValue, 'Group dead letters by step and error, the largest group first')
+            [CompletionResult]::new('groups', 'groups', [CompletionResultType]::ParameterValue, 'Group dead letters by step and error, replayable groups first')
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a dead letter: its work, why it failed, and whether it can be replayed')
             [CompletionResult]::new('replay', 'replay', [CompletionResultType]::ParameterValue, 'Run dead letters again, each exactly once')
             [CompletionResult]::new('discard', 'discard', [CompletionResultType]::ParameterValue, 'Remove dead letters for good, each after it has been written out whole')

@@ -658,7 +658,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand list 'List dead letters: those that can be replayed, then the others, the newest first'
-            cand groups 'Group dead letters by step and error, the largest group first'
+            cand groups 'Group dead letters by step and error, replayable groups first'
             cand show 'Show a dead letter: its work, why it failed, and whether it can be replayed'
             cand replay 'Run dead letters again, each exactly once'
             cand discard 'Remove dead letters for good, each after it has been written out whole'

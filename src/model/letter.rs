@@ -74,6 +74,13 @@ pub struct LetterGroup {
     pub replayable: Option<u64>,
 }
 
+impl LetterGroup {
+    /// Puts what can be replayed, as far as is known, before what cannot, and of these the largest first.
+    pub fn sort(groups: &mut [Self]) {
+        groups.sort_by_key(|group| (group.replayable == Some(0), std::cmp::Reverse(group.count)));
+    }
+}
+
 columns! {
     /// The columns of a list of letters.
     pub LETTER_COLUMNS,
@@ -119,9 +126,9 @@ columns! {
     "count", "COUNT", Whole => count(group.count);
     "step", "STEP", Short => Value::Text(group.step);
     "error", "ERROR", Short => Value::Text(group.error);
-    "first_died_at", "FIRST", Whole => Value::time(group.first);
+    "first_died_at", "FIRST", Wide => Value::time(group.first);
     "last_died_at", "LAST", Whole => Value::time(group.last);
-    "replayable", "REPLAYABLE", Wide => group.replayable.map_or(Value::Null, count);
+    "replayable", "REPLAYABLE", Whole => group.replayable.map_or(Value::Null, count);
     "sample_id", "SAMPLE", Wide => Value::Text(group.sample);
 }
 

@@ -50,6 +50,12 @@ fn what_a_killed_worker_leaves_runs_again_as_is_said() {
         assert_eq!(place.json(&["exec", "show", &id])["verdict"]["state"], "lost");
         assert_eq!(place.json(&["task", "list", "--state", "lost"]).as_array().unwrap().len(), 2);
         assert_eq!(rules(&place, &[], &id), ["likely worker_gone"]);
+        // Its age counts from the end of the lease (which was moved before everything else here), not from its creation.
+        let status = place.json(&["status"]).to_string();
+        let told = status.split("\"kind\":\"task\"").nth(1).unwrap();
+        let oldest = told.split("\"oldest\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        let lost = place.json(&["task", "list", "--state", "lost"]);
+        assert_eq!(oldest, lost[0]["lease_expires_at"].as_str().unwrap(), "{status}");
         let again = "the next worker to poll runs flows:parcel again from the start, with its finished step flows:charge, which \
                      is not idempotent; flows:hang may run twice more: its lost task again, and a new one by the restarted \
                      flows:parcel (`sen exec cancel` prevents it)";

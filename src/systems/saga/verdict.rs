@@ -41,6 +41,24 @@ mod tests {
     }
 
     #[test]
+    fn an_overdue_saga_keeps_what_its_step_may_have_done_and_leads_out_of_the_list() {
+        let late = Some(10 * crate::state::OVERDUE);
+        for (status, left) in
+            [(Status::Running, "the step may have happened"), (Status::Compensating, "the roll-back may")]
+        {
+            let verdict = judge(&saga(status, late), &[], None, Beside::default());
+            assert!(verdict.state == "overdue" && verdict.summary.contains(left), "{verdict:?}");
+            assert!(verdict.next[0].command.starts_with("sen wait 73277b4b"), "{verdict:?}");
+            assert!(verdict.next[0].why.contains("run_due"), "{verdict:?}");
+        }
+        // Nothing was under way while it waited, or where an act made it due.
+        for quiet in [saga(Status::Suspended, late), Saga { handed: true, ..saga(Status::Running, late) }] {
+            let verdict = judge(&quiet, &[], None, Beside::default());
+            assert!(!verdict.summary.contains("may have happened"), "{verdict:?}");
+        }
+    }
+
+    #[test]
     fn stuck_sagas_point_to_unstick_and_waiting_ones_to_notify() {
         assert!(
             judge(&saga(Status::Running, None), &[], None, Beside::default()).next[0]

@@ -262,6 +262,16 @@ mod tests {
     }
 
     #[test]
+    fn a_roll_back_that_went_well_is_no_error() {
+        let saga = crate::examples::saga(crate::record::Status::Compensated, None);
+        let shown =
+            |error: &str| saga_row(crate::record::Saga { error: Some(error.into()), ..saga.clone() })[7].clone();
+        assert_eq!(SAGA_COLUMNS[7].name, "error");
+        assert_eq!(shown("Compensation completed successfully"), Value::Null);
+        assert_eq!(shown("card declined"), Value::Text("card declined".into()));
+    }
+
+    #[test]
     fn claimed_messages_are_dead_letters_after_a_while() {
         let long = crate::port::micros(LEFT);
         assert_eq!(judge_message(&message(Mailbox::Out, "DISPATCHING", 5)).state, "taken");

@@ -9,7 +9,7 @@ use super::rules::old_claim;
 use super::shape::Model;
 use super::state::{GAVE_UP, State};
 use super::story::{self, AfterWait, RollBack};
-use super::verdict::words::{first_line, in_flight, named, under_way};
+use super::verdict::words::{first_line, in_flight, left_in_step, named, under_way};
 use sen_model::cause::Cause;
 use sen_model::time::humane;
 use sen_model::verdict::{NextCommand, Severity};
@@ -131,9 +131,10 @@ fn no_worker(case: &Case<'_>) -> Option<Cause> {
         let name = saga.name.as_deref().map(|name| format!(", none knows {name}")).unwrap_or_default();
         let text = format!(
             "it has been due for {} and was not picked up: probably no worker calls run_due on {}{name}, each poll fails before it \
-             gets there, or the workers are far behind",
+             gets there, or the workers are far behind{}",
             humane(saga.over.unwrap_or_default()),
-            saga.table
+            saga.table,
+            left_in_step(saga).map(|left| format!("; {left}")).unwrap_or_default()
         );
         Cause::likely("no_worker_polls", Severity::Warning, text)
     })
@@ -143,17 +144,18 @@ fn lease_expired(case: &Case<'_>) -> Option<Cause> {
     (case.state == State::LeaseExpired).then(|| {
         let saga = &case.seen.saga;
         let over = humane(saga.over.unwrap_or_default());
+        let left = left_in_step(saga).unwrap_or_default();
         let text = if saga.status == Status::Compensating {
             let step = story::next_to_roll_back(&case.seen.steps)
                 .map_or_else(|| "a step".into(), |entry| format!("step {}", named(entry)));
             format!(
                 "the lease of the worker that rolls {step} back passed {over} ago: probably it ended, or is slower than the lease; \
-                 the roll-back may have happened, and the next poll runs it again"
+                 {left}"
             )
         } else {
             format!(
                 "the lease of its worker passed {over} ago without a result of the step{}: probably it ended, or is slower than \
-                 the lease; the step may have happened, and the next poll runs it again",
+                 the lease; {left}",
                 after(case.seen)
             )
         };

@@ -105,7 +105,7 @@ enum Doubt {
 pub fn judge(lease: &Lease, events: &[LeaseEvent], now: Timestamp, zoneless: bool) -> Verdict {
     let state = state(&lease.status, lease.alive, lease.hard_alive);
     let mut evidence = Vec::new();
-    evidence.extend(worker(lease));
+    evidence.extend(worker(lease, state));
     evidence.extend(async_ttl(lease).map(|ttl| {
         format!(
             "async client: its row keeps the default ttl_ms of 3000, its real TTL is about {}",
@@ -173,11 +173,12 @@ fn plain(lease: &Lease, state: State) -> &'static str {
     }
 }
 
-fn worker(lease: &Lease) -> Option<String> {
+fn worker(lease: &Lease, state: State) -> Option<String> {
     let owner = lease.owner_id.as_deref()?;
+    let what = if state == State::Free { "last owner" } else { "owner" };
     Some(match owner_parts(owner) {
-        Some((host, pid, _)) => format!("owner: process {pid} on host {host}"),
-        None => format!("owner: {owner}"),
+        Some((host, pid, _)) => format!("{what}: process {pid} on host {host}"),
+        None => format!("{what}: {owner}"),
     })
 }
 

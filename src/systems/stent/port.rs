@@ -340,7 +340,7 @@ pub struct TaskGroup {
     pub group: Group,
     /// The latest end of a lease among them.
     pub lease: Option<Wall>,
-    /// Since when the first of them has been due.
+    /// Pending: since when the first of them has been due. Running: the earliest end of a lease.
     pub due: Option<Wall>,
     /// When one of them was begun last.
     pub begun: Option<Wall>,

@@ -149,7 +149,10 @@ pub fn judge(look: &Whole, now: Wall, zone: &Zone) -> Verdict {
             span(expiry, now)
         ));
     }
-    for task in look.tasks.iter().filter(|task| !task.state.is_terminal()) {
+    // What has ended begins no task any more; one that is under way may still act.
+    let over = look.execution.state.is_terminal();
+    let open = |task: &&Task| !task.state.is_terminal() && (!over || task.state == TaskState::Running);
+    for task in look.tasks.iter().filter(open) {
         evidence.extend(backoff(task, &look.progress, now).or_else(|| open_task(task, now)));
         if evidence.len() >= 8 {
             evidence.push("and more: see its tasks".into());

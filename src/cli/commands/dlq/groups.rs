@@ -2,7 +2,7 @@
 
 use futures_util::stream;
 use sen_core::error::Result;
-use sen_core::model::letter::{GROUP_COLUMNS, group_row};
+use sen_core::model::letter::{GROUP_COLUMNS, LetterGroup, group_row};
 use sen_core::time::Timestamp;
 
 use super::filter::{DeadLetterFilter, SELECTION, dead_letter_systems};
@@ -10,7 +10,7 @@ use crate::completion::live::{Completes, Live};
 use crate::session::Session;
 use crate::views::{CommandOutput, Batch, ListView, View};
 
-/// Group dead letters by step and error, the largest group first
+/// Group dead letters by step and error, replayable groups first
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -48,7 +48,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     if groups.is_empty() {
         database.saw_all()?;
     }
-    groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+    LetterGroup::sort(&mut groups);
     let all = groups.len();
     if args.limit > 0 {
         groups.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
@@ -68,4 +68,31 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         empty: "no dead letters match".into(),
         fail_if_empty: args.fail_if_empty,
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LetterGroup;
+    use sen_core::model::letter::GROUP_COLUMNS;
+    use sen_core::model::value::Show;
+
+    #[test]
+    fn what_can_be_replayed_comes_first_and_is_said_on_a_narrow_screen() {
+        let group = |count, replayable| LetterGroup {
+            system: "stent",
+            id: "g".into(),
+            step: "charge".into(),
+            error: "down".into(),
+            count,
+            first: None,
+            last: None,
+            sample: "t1".into(),
+            replayable,
+        };
+        let mut groups = vec![group(9, Some(0)), group(2, Some(2)), group(4, Some(1)), group(3, None)];
+        LetterGroup::sort(&mut groups);
+        assert_eq!(groups.iter().map(|group| group.count).collect::<Vec<_>>(), [4, 3, 2, 9]);
+        let column = GROUP_COLUMNS.iter().find(|column| column.name == "replayable").unwrap();
+        assert_eq!(column.show, Show::Whole);
+    }
 }

@@ -50,9 +50,11 @@ pub(super) fn summary(saga: &Saga, steps: &[Entry], state: State, model: Option<
         ),
         State::Unreadable => "this row cannot be judged: no version of the library writes it like this".into(),
         State::Overdue => {
-            "it has been due for long and was not picked up: probably no worker polls, each poll fails, or \
-            workers are far behind"
-                .into()
+            let left = left_in_step(saga).map(|left| format!("; {left}")).unwrap_or_default();
+            format!(
+                "it has been due for long and was not picked up: probably no worker polls, each poll fails, or workers are far \
+                 behind{left}"
+            )
         }
         State::TimedOut => {
             "its wait for an event was over before one was applied; it does not continue automatically".into()
@@ -92,6 +94,16 @@ pub(super) fn summary(saga: &Saga, steps: &[Entry], state: State, model: Option<
             None => "rolled back; it is over".into(),
         },
         State::Completed => "all steps are done".into(),
+    }
+}
+
+/// What a lease that is over leaves open, however long ago that was: nothing else tells it from a step that never began.
+pub(crate) fn left_in_step(saga: &Saga) -> Option<&'static str> {
+    (saga.due == Some(true) && !saga.handed).then_some(())?;
+    match saga.status {
+        Status::Running => Some("the step may have happened, and the next poll runs it again"),
+        Status::Compensating => Some("the roll-back may have happened, and the next poll runs it again"),
+        _ => None,
     }
 }
 
@@ -303,7 +315,8 @@ pub(super) fn next(saga: &Saga, steps: &[Entry], state: State, beside: Beside) -
             vec![next.option_mark("--payload", "json")]
         }
         State::Overdue => {
-            vec![NextCommand::new(&["sen", "saga", "list", "--state", "overdue"], "the others that are due")]
+            let why = "first start the worker that calls run_due, or see why its polls fail; this ends when the saga has ended";
+            vec![NextCommand::new(&["sen", "wait"], why).id(&saga.id)]
         }
         State::Unreadable => {
             vec![

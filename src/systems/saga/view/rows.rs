@@ -26,6 +26,9 @@ const PHASES: &[&str] = &["execute", "compensate", "success"];
 
 const RESULTS: &[&str] = &["success", "error", "waiting", "timeout"];
 
+/// What the library stores as the error of a saga whose roll-back went well: no error.
+const ROLLED_BACK: &str = "Compensation completed successfully";
+
 columns! {
     /// The columns of a list of sagas.
     pub SAGA_COLUMNS,
@@ -40,7 +43,7 @@ columns! {
     "current_step_index", "STEP", Wide => Value::Int(saga.step);
     "updated_at", "UPDATED", Whole => Value::time(saga.updated);
     "deadline_at", "DEADLINE", Wide => Value::time(saga.deadline);
-    "error", "ERROR", Wide => Value::text(saga.error);
+    "error", "ERROR", Wide => Value::text(saga.error.filter(|error| error != ROLLED_BACK));
     "attempts", "TRIES", Wide => Value::Int(saga.retries);
     "table", "TABLE", Wide => Value::Text(saga.table);
     "status", "STATUS", Asked => status(&saga.status);

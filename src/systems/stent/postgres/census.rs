@@ -111,7 +111,7 @@ static OPEN: Sql = Sql::new(concat!(
     " WHEN 'running' THEN lease_expires_at < ",
     wall_now!("$1"),
     " END, false), count(*), min(created_at), max(greatest(created_at, started_at, completed_at)), max(lease_expires_at),
-        min(coalesce(scheduled_for, created_at)), max(started_at),
+        min(CASE state WHEN 'running' THEN lease_expires_at ELSE coalesce(scheduled_for, created_at) END), max(started_at),
         (extract(epoch FROM max(created_at - started_at) FILTER (WHERE isfinite(created_at) AND isfinite(started_at))) * 1e6)::int8,
         bool_or(tags <> '[]'), bool_or(CASE WHEN state = 'pending' THEN step_name IN (
             SELECT r.step_name FROM tasks AS r WHERE r.state = 'running' AND r.lease_expires_at >= ",

@@ -32,7 +32,8 @@ const STRANDED: &str = "SELECT count(*), min(e.created_at), max(e.created_at) FR
 const TASKS: &str = "SELECT CASE WHEN state <> 'running' OR lease_expires_at IS NOT NULL THEN state END, kind, queue,
         coalesce(CASE state WHEN 'pending' THEN scheduled_for > ?1 WHEN 'running' THEN lease_expires_at < ?1 END, 0),
         count(*), min(created_at), max(max(created_at, coalesce(started_at, ''), coalesce(completed_at, ''))),
-        max(lease_expires_at), min(coalesce(scheduled_for, created_at)), max(started_at),
+        max(lease_expires_at),
+        min(CASE state WHEN 'running' THEN lease_expires_at ELSE coalesce(scheduled_for, created_at) END), max(started_at),
         CAST(max(julianday(created_at) - julianday(started_at)) * 86400e6 AS INTEGER),
         max(tags <> '[]'), max(CASE WHEN state = 'pending' THEN step_name IN (
             SELECT r.step_name FROM tasks AS r WHERE r.state = 'running' AND r.lease_expires_at >= ?1) END)

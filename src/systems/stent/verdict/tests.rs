@@ -114,6 +114,15 @@ fn executions() {
 }
 
 #[test]
+fn what_has_ended_is_not_explained_by_a_sleep_that_is_left() {
+    let sleep = Task { scheduled_for: at(240), ..row("t1", Some("t0"), "activity", "pending") };
+    let ended = judge(&with("completed", vec![root("completed"), sleep.clone()]), NOW, &Zone::utc());
+    assert!(!ended.evidence.iter().any(|line| line.contains("due in")), "{ended:?}");
+    let open = judge(&with("running", vec![root("running"), sleep]), NOW, &Zone::utc());
+    assert!(open.evidence.iter().any(|line| line.contains("due in 4m")), "{open:?}");
+}
+
+#[test]
 fn an_expiry_that_has_passed() {
     let mut look = with("running", vec![root("running")]);
     look.execution.expiry_at = at(-61);

@@ -220,14 +220,17 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
         );
     }
     if lost.count > 0 {
-        let text =
-            format!("{} running, lease expired: worker probably lost{}", many(lost.count, "task"), ago(lost.oldest));
+        // As old as the end of the first lease: before that a worker had it.
+        let ended =
+            census.queues.tasks.iter().filter(|group| judged(group) == State::Lost).filter_map(|group| group.due);
+        let ended = ended.min();
+        let text = format!("{} running, lease expired: worker probably lost{}", many(lost.count, "task"), ago(ended));
         say(
             Severity::Warning,
             text,
             &["sen", "task", "list", "--state", "lost"],
             "which ones",
-            counted(Kind::Task, "lost", lost.count, lost.oldest),
+            counted(Kind::Task, "lost", lost.count, ended),
         );
     }
     for Silent { text, count, due } in silent(&census.queues, clock) {
