@@ -2,7 +2,6 @@
 
 use crate::port::Whole;
 use crate::record::{Progress, Task, TaskKind, TaskState};
-use crate::state::State;
 use crate::words::{name, span};
 use sen_model::time::wall::Wall;
 
@@ -59,7 +58,8 @@ fn few(names: &[&str]) -> String {
 pub(crate) fn runs_again(whole: &Whole, lost: &[&Task], now: Wall) -> Option<String> {
     let restarted = |task: &Task| {
         let parent = task.parent_task_id.as_deref()?;
-        whole.tasks.iter().find(|other| other.id == parent && super::task(other, now) == State::Lost)
+        let over = |task: &Task| task.lease_expires_at.is_some_and(|lease| lease < now);
+        whole.tasks.iter().find(|other| other.id == parent && other.state == TaskState::Running && over(other))
     };
     let (twice, once): (Vec<&Task>, Vec<&Task>) = lost.iter().partition(|task| restarted(task).is_some());
     let mut told = Vec::new();
