@@ -87,3 +87,36 @@ fn that_more_name_a_key_than_are_looked_at_is_said() {
         assert_eq!((told["chain"].as_array().unwrap().len(), &told["chain_cut"]), (5, &cut.into()), "{told}");
     }
 }
+
+#[test]
+fn what_a_replay_left_and_made_is_named_where_its_records_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    sen(["demo"]).cwd(folder.path()).run().expect_code(0);
+    let run = |args: &[&str]| sen(args).cwd(folder.path()).database("sqlite:sen-demo.db").run().expect_code(0);
+    let [execution, root, step] = [0, 1, 2].map(|place| format!("77380000-c4a6-4000-8000-00000000000{place}"));
+    let replayed = run(&["dlq", "replay", &root, "--yes"]).stdout;
+    let fresh = replayed.split("replayed as task ").nth(1).unwrap().split_whitespace().next().unwrap();
+    // What was made is waited for.
+    assert!(replayed.contains(&format!("sen wait {fresh}")), "{replayed}");
+    // The letter of its step waits for nothing any more, and why is said.
+    let left = run(&["dlq", "show", &step, "-o", "json"]).json();
+    assert_eq!(left["verdict"]["state"], "orchestrator_replaced", "{left:#}");
+    let first = left["verdict"]["next"][0]["command"].as_str().unwrap();
+    assert!(first.starts_with("sen dlq discard"), "{left:#}");
+    for args in [&["task", "show", &root][..], &["why", &root], &["exec", "show", &execution], &["why", &execution]] {
+        let told = run(args).stdout;
+        assert!(told.contains(&format!("replayed as task {fresh}")), "{args:?}: {told}");
+        assert!(!told.contains("its worker died"), "{args:?}: {told}");
+    }
+}
+
+#[test]
+fn the_result_that_a_stranded_execution_would_end_with_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    sen(["demo"]).cwd(folder.path()).run().expect_code(0);
+    let id = "77290000-c4a6-4000-8000-000000000000";
+    for args in [&["exec", "show", id][..], &["why", id], &["exec", "complete", id, "--dry-run"]] {
+        let told = sen(args).cwd(folder.path()).database("sqlite:sen-demo.db").run().expect_code(0).stdout;
+        assert!(told.contains("ch_7729") && told.contains("receipt"), "{args:?}: {told}");
+    }
+}

@@ -452,6 +452,11 @@ pub fn reported(report: &Report, outline: &Outline) -> CommandOutput {
         ]));
     }
     if let [item] = report.items.as_slice()
+        && let (Outcome::Applied, Some(fresh)) = (item.outcome, &item.new_id)
+    {
+        let next = NextCommand::new(&["sen", "wait"], "until what was replayed has ended");
+        blocks.push(Block::Next(vec![next.id(fresh)]));
+    } else if let [item] = report.items.as_slice()
         && item.outcome == Outcome::Applied
         && blocks.len() == 1
         && outline.follow_ups.first().is_some_and(|first| *first != FollowUp::Nothing)

@@ -20,6 +20,7 @@ pub mod why;
 
 mod activity;
 mod diagnostics;
+mod further;
 mod handle;
 mod list;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -44,7 +45,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use sen_model::activity::Activity;
-use sen_model::cause::Explanation;
+use sen_model::cause::{Cause, Explanation};
 use sen_model::diagnostics::Diagnostics;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letters::DeadLetters;
@@ -57,6 +58,7 @@ use sen_model::system::System;
 use sen_model::time::Timestamp;
 use sen_model::timeline::Told;
 use sen_model::undo::{UndoAction, UndoRequest};
+use sen_model::verdict::Severity;
 
 pub use handle::Stent;
 pub use list::ListFilter;
@@ -89,25 +91,23 @@ impl System for Stent {
 
     async fn find(&self, id: &str, events: u32) -> Result<Vec<Record>> {
         let look = self.store.find(id, progress(events), false).await?;
-        Ok(view::found(look, &self.zone))
+        let root = further::root_of(&look);
+        let mut found = view::found(look, &self.zone);
+        self.complement(&mut found, root.as_deref()).await?;
+        Ok(found)
     }
 
     async fn show(&self, kind: Kind, id: &str, events: u32) -> Result<Vec<Record>> {
         let look = self.store.find(id, progress(events), true).await?;
+        let root = further::root_of(&look);
         let mut found = view::found(look, &self.zone);
         found.retain(|one| one.subject.kind == kind);
+        self.complement(&mut found, root.as_deref()).await?;
         Ok(found)
     }
 
     async fn goes_on_as(&self, record: &Record) -> Result<Option<String>> {
-        let Some(execution) = view::may_be_replayed(record) else { return Ok(None) };
-        // A replay is recorded beside the execution, and what is newest comes first.
-        let look = self.store.find(execution, 1000, true).await?;
-        let progress = look.execution.map(|whole| whole.progress).unwrap_or_default();
-        Ok(progress
-            .iter()
-            .rev()
-            .find_map(|step| letters::note::replayed_as(step.detail.as_deref()?, &record.subject.id)))
+        self.replayed_as(record).await
     }
 
     async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
@@ -125,9 +125,15 @@ impl System for Stent {
         };
         let facts = why::Facts { look: &look, now, queue, alike };
         let explain = |found: Record| {
-            let (causes, related) = match (found.subject.kind, &look.execution, &look.task) {
+            let (mut causes, related) = match (found.subject.kind, &look.execution, &look.task) {
                 (Kind::Execution, Some(whole), _) => {
-                    (why::of_execution(&facts, whole), why::related_to_execution(whole, now))
+                    let mut causes = why::of_execution(&facts, whole);
+                    // What it would be ended with is told beside the cause.
+                    let told = found.verdict.evidence.iter().find(|line| line.starts_with(further::RESULT));
+                    for cause in causes.iter_mut().filter(|cause| cause.rule == "stranded") {
+                        cause.text.extend(told.map(|result| format!("; {result}")));
+                    }
+                    (causes, why::related_to_execution(whole, now))
                 }
                 (Kind::Task, _, Some(task)) => {
                     let mut causes = why::of_task(&facts, task);
@@ -136,9 +142,15 @@ impl System for Stent {
                 }
                 _ => (why::of_letter(&facts), Vec::new()),
             };
+            let replay = found.verdict.evidence.iter().find(|line| line.contains(further::REPLAYED));
+            causes.extend(replay.map(|text| {
+                Cause::stated("replayed", &["execution_progress.detail"], Severity::Pending, text.clone())
+            }));
             found.because(causes, related)
         };
-        Ok(view::found(look.clone(), &self.zone).into_iter().map(explain).collect())
+        let mut found = view::found(look.clone(), &self.zone);
+        self.complement(&mut found, further::root_of(&look).as_deref()).await?;
+        Ok(found.into_iter().map(explain).collect())
     }
 
     async fn diagnostics(&self) -> Result<Diagnostics> {

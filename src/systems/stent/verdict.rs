@@ -9,6 +9,7 @@ mod zone;
 use crate::acts::rules as acts;
 use crate::cancelled;
 use crate::codec::{Outcome, decode};
+use crate::letters::note;
 use crate::letters::rules::{self, ReplayFacts, Replayability};
 use crate::port::{Listed, Look, Whole};
 use crate::record::{DeadTask, Execution, ExecutionState, Task, TaskKind, TaskState};
@@ -183,6 +184,12 @@ pub fn judge(look: &Whole, now: Wall, zone: &Zone) -> Verdict {
         } else {
             format!("signal {name} was sent and not consumed yet")
         });
+    }
+    if !look.execution.state.is_terminal() {
+        let acts = look.progress.iter().rev().filter_map(|step| note::read(step.detail.as_deref()));
+        let replay = acts.into_iter().find(|act| act.fresh_task().is_some());
+        evidence
+            .extend(replay.map(|act| format!("{} by {}", act.what, act.act.who.as_deref().unwrap_or("an operator"))));
     }
     if !look.letters.is_empty() {
         let letters = match look.letters.len() {
@@ -394,6 +401,10 @@ fn replayability(look: &Whole, letter: &DeadTask, now: Wall) -> Replayability {
     })
 }
 
+/// Of a failed task: all that its own row lets one say.
+pub(super) const NO_LETTER: &str =
+    "it has no dead letter: cancelled, timed out, replayed or discarded, or its worker died between two commits";
+
 /// Judges a task.
 pub fn judge_task(task: &Task, look: &Look, now: Wall, zone: &Zone) -> Verdict {
     let state = self::task(task, now);
@@ -410,7 +421,7 @@ pub fn judge_task(task: &Task, look: &Look, now: Wall, zone: &Zone) -> Verdict {
         State::Lost => evidence.push(zone_note(zone)),
         State::Failed if look.letter.is_none() && cancelled::stopped(task) => {}
         State::Failed if look.letter.is_none() => {
-            evidence.push("it has no dead letter: cancelled, timed out, replayed or discarded, or its worker died between two commits".into());
+            evidence.push(NO_LETTER.into());
         }
         State::Failed => {
             let tries = task.retries.unwrap_or_default() + 1;

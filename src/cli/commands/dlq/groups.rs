@@ -55,7 +55,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     }
     // Only people need a hint how to go on.
     let tip =
-        || "`sen dlq list --group GROUP` shows one; `sen dlq replay --group GROUP --dry-run` what a replay would do";
+        || "`sen dlq list --group GROUP` shows one; `sen dlq replay --group GROUP --dry-run` shows what a replay would do";
     let note = (groups.len() < all)
         .then(|| format!("{} more groups (--limit 0 shows all)", all - groups.len()))
         .or_else(|| (session.shows_progress() && all > 0).then(|| tip().to_owned()));

@@ -74,8 +74,9 @@ impl Stent {
             };
             match rules::complete(&whole, self.zone.wall(look.now)) {
                 Ok(root) => {
-                    let warning = format!("it ends with the stored result of its root task {}", root.id);
-                    targets.push(target(&whole.execution, Observed::Complete { task: root.id.clone() }, vec![warning]));
+                    let mut warnings = vec![format!("it ends with the stored result of its root task {}", root.id)];
+                    warnings.extend(self.result_of(&root.id).await?.map(|result| format!("that result: {result}")));
+                    targets.push(target(&whole.execution, Observed::Complete { task: root.id.clone() }, warnings));
                 }
                 Err((outcome, why)) => plan.refused.push(item(id, outcome, why)),
             }

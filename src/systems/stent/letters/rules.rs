@@ -23,6 +23,8 @@ pub enum Replayability {
     ExecutionCompleted,
     /// It is an activity, and what waited for it has failed.
     OrchestratorFailed,
+    /// It is an activity, what waited for it has failed, and another orchestrator of its execution is pending or running.
+    OrchestratorReplaced,
     /// An orchestrator of its execution is pending or running already.
     AlreadyQueued,
     /// It is an orchestrator, its execution has not ended, and nothing runs it.
@@ -43,6 +45,7 @@ impl Replayability {
             Self::ExecutionExpired => "execution_expired",
             Self::ExecutionCompleted => "execution_completed",
             Self::OrchestratorFailed => "orchestrator_failed",
+            Self::OrchestratorReplaced => "orchestrator_replaced",
             Self::AlreadyQueued => "already_queued",
             Self::ExecutionUnsettled => "execution_unsettled",
             Self::StoppedByCancel => "stopped_by_cancel",
@@ -62,6 +65,9 @@ impl Replayability {
             Self::ExecutionExpired => "its execution has expired: a worker would drop it",
             Self::ExecutionCompleted => "its execution has completed",
             Self::OrchestratorFailed => "activity of a failed orchestrator: its result would not be used",
+            Self::OrchestratorReplaced => {
+                "activity of a failed orchestrator, whose execution is queued or running again under another: its result would not be used, and it can be discarded"
+            }
             Self::AlreadyQueued => "its execution is queued or running already",
             Self::ExecutionUnsettled => {
                 "its execution has not ended: its worker is about to end it, or died before it could"
@@ -121,7 +127,10 @@ pub fn replayability(replay_facts: &ReplayFacts) -> Replayability {
         Some(ExecutionState::Failed) if orchestrator => Replayability::Replayable,
         Some(ExecutionState::Pending | ExecutionState::Running) if orchestrator => Replayability::ExecutionUnsettled,
         Some(ExecutionState::Failed) => Replayability::OrchestratorFailed,
-        Some(_) if replay_facts.parent == Some(TaskState::Failed) => Replayability::OrchestratorFailed,
+        Some(_) if replay_facts.parent == Some(TaskState::Failed) => match replay_facts.live {
+            true => Replayability::OrchestratorReplaced,
+            false => Replayability::OrchestratorFailed,
+        },
         Some(_) => Replayability::Replayable,
     }
 }
@@ -253,6 +262,9 @@ mod tests {
         assert_eq!(of(E::Failed, None), Replayability::OrchestratorFailed);
         // The execution was replayed since: what waited for this one has failed all the same.
         assert_eq!(of(E::Pending, Some(TaskState::Failed)), Replayability::OrchestratorFailed);
+        let running = replay_facts(TaskKind::Activity, Some(E::Running));
+        let live = ReplayFacts { live: true, parent: Some(TaskState::Failed), ..running };
+        assert_eq!(replayability(&live), Replayability::OrchestratorReplaced);
         assert_eq!(of(E::Completed, Some(TaskState::Completed)), Replayability::ExecutionCompleted);
         assert_eq!(replayability(&replay_facts(TaskKind::Signal, Some(E::Running))), Replayability::Unreadable);
     }

@@ -319,6 +319,8 @@ fn verdict(fact: &Fact, replayability: Replayability, group: &str, mut evidence:
         next.push(NextCommand::new(&["sen", "exec", "show"], "the execution it belongs to").id(execution));
     }
     let discard = NextCommand::new(&["sen", "dlq", "discard"], "give it up: it is written out first");
-    next.push(discard.id(&fact.id).option_mark("--export", "file"));
+    let discard = discard.id(&fact.id).option_mark("--export", "file");
+    let place = if replayability == Replayability::OrchestratorReplaced { 0 } else { next.len() };
+    next.insert(place, discard);
     Verdict { state: replayability.name(), severity: Severity::Warning, summary, evidence, next }
 }

@@ -135,7 +135,8 @@ macro_rules! replay_facts {
             "f.kind::text, e.state::text, coalesce(e.expiry_at <= ",
             wall_now!("$9"),
             ", false), p.state::text,
-            CASE WHEN f.kind = 'orchestrator' AND e.state IN ('failed', 'pending', 'running') THEN EXISTS (
+            CASE WHEN (f.kind = 'orchestrator' AND e.state IN ('failed', 'pending', 'running'))
+                OR (p.state = 'failed' AND e.state IN ('pending', 'running')) THEN EXISTS (
                 SELECT 1 FROM tasks AS o WHERE o.execution_id = f.execution_id AND o.kind = 'orchestrator'
                     AND o.state IN ('pending', 'running')) ELSE false END,
             f.readable"

@@ -108,7 +108,8 @@ macro_rules! cancelled {
 macro_rules! replay_facts {
     () => {
         "f.kind, e.state, coalesce(e.expiry_at <= :now, 0), p.state,
-            CASE WHEN f.kind = 'orchestrator' AND e.state IN ('failed', 'pending', 'running') THEN EXISTS (
+            CASE WHEN (f.kind = 'orchestrator' AND e.state IN ('failed', 'pending', 'running'))
+                OR (p.state = 'failed' AND e.state IN ('pending', 'running')) THEN EXISTS (
                 SELECT 1 FROM tasks AS o WHERE o.execution_id = f.execution_id AND o.kind = 'orchestrator'
                     AND o.state IN ('pending', 'running')) ELSE 0 END,
             f.readable"
