@@ -212,6 +212,7 @@ fn guard(name: &str, value: &sen_core::model::value::Value) -> Option<String> {
         ("step_execution_token", Value::Text(token)) => Some(format!("its token is still {token}")),
         ("step_execution_token", _) => Some("it still has no token".into()),
         ("current_step_index", Value::Int(step)) => Some(format!("it still stands at step {step}")),
+        ("unchanged_for", Value::Millis(0)) => None,
         ("unchanged_for", Value::Millis(span)) => {
             Some(format!("it is unchanged for {}", sen_core::time::humane(span.saturating_mul(1000))))
         }

@@ -14,7 +14,7 @@ use sen_core::model::ident::OperationId;
 use sen_core::model::plan::Plan;
 use sen_core::model::prepared::{Origin, PreparedAction};
 use sen_core::model::report::{Ending, Item, Outcome, Report};
-use sen_core::model::undo::UndoTarget;
+use sen_core::model::undo::{UndoHead, UndoTarget};
 use sen_core::observe::Observer;
 use sen_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -233,6 +233,8 @@ pub enum State {
     Running,
     /// Everything is as wanted.
     Done,
+    /// All that it did was taken back.
+    Undone,
     /// It ended; not everything was done.
     Partial,
     /// It was stopped before everything was begun.
@@ -247,6 +249,7 @@ impl State {
         match self {
             Self::Running => "running",
             Self::Done => "done",
+            Self::Undone => "undone",
             Self::Partial => "partial",
             Self::Interrupted => "interrupted",
             Self::Unknown => "unknown",
@@ -271,6 +274,10 @@ pub struct Entry {
     pub state: State,
     /// When the first and the last of its targets were settled.
     acted: Option<(Timestamp, Timestamp)>,
+    /// The operation that took all of it back.
+    pub undone_by: Option<OperationId>,
+    /// Of an undo: the operation that it took back.
+    takes_back: Option<OperationId>,
     /// How long its file was.
     length: u64,
 }
@@ -282,6 +289,8 @@ impl Entry {
         let saved = file.plan()?;
         let (plan, origin, targets) = (saved.plan().clone(), saved.origin().cloned(), saved.targets());
         let kind = saved.kind().to_owned();
+        let head = saved.head::<UndoHead>().filter(|_| kind.ends_with(".undo"));
+        let takes_back = head.map(|head| head.operation);
         let mut settled = BTreeMap::new();
         let mut end = None;
         let mut times = Vec::new();
@@ -315,7 +324,7 @@ impl Entry {
         };
         let ends = times.iter().min().zip(times.iter().max());
         let acted = ends.map(|(first, last)| (Timestamp::from_micros(*first), Timestamp::from_micros(*last)));
-        Ok(Self { path, kind, plan, origin, targets, settled, state, acted, length })
+        Ok(Self { path, kind, plan, origin, targets, settled, state, undone_by: None, takes_back, acted, length })
     }
 
     /// How many targets ended so.
@@ -427,7 +436,28 @@ pub fn entries() -> (Vec<Entry>, Vec<Error>) {
         }
     }
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.at()));
+    mark_undone(&mut entries);
     (entries, errors)
+}
+
+/// Notes what was taken back, and was not done again since. The newest stand first, so that an undo is known to stand when what
+/// it took back is come to.
+fn mark_undone(entries: &mut [Entry]) {
+    for at in 0..entries.len() {
+        let (undo, older) = entries[at..].split_first_mut().expect("`at` is a place");
+        let Some(of) = undo.takes_back.filter(|_| undo.undone_by.is_none()) else { continue };
+        let whole = |entry: &&mut Entry| {
+            entry.plan.operation == of
+                && undo.count(Outcome::Applied) > 0
+                && undo.count(Outcome::Applied) >= entry.count(Outcome::Applied)
+        };
+        if let Some(entry) = older.iter_mut().find(whole) {
+            entry.undone_by = Some(undo.plan.operation);
+            if matches!(entry.state, State::Done | State::Partial) {
+                entry.state = State::Undone;
+            }
+        }
+    }
 }
 
 /// The operation with this id, or the only one whose id begins so; `last` is the newest.

@@ -302,6 +302,11 @@ impl<'a> SavedPlan<'a> {
         Ok((header.plan, action))
     }
 
+    /// What is the same for all its targets, where it is this.
+    pub fn head<H: serde::de::DeserializeOwned>(&self) -> Option<H> {
+        serde_json::from_str(self.header.action.get()).ok()
+    }
+
     /// What it holds: the [`Action::KIND`] it was saved with.
     pub fn kind(&self) -> &str {
         &self.header.kind

@@ -198,6 +198,7 @@ pub async fn plan<S: Undoes>(system: &S, request: UndoRequest) -> Result<Box<dyn
     // It changes rows that a worker may be about to take.
     let mut plan = Plan::new(system.named(), Risk::Dangerous);
     plan.refused = refused;
+    let asked = targets.len() as u64;
     let mut kept = Vec::with_capacity(targets.len());
     let mut targets = targets.into_iter().peekable();
     while targets.peek().is_some() {
@@ -216,7 +217,19 @@ pub async fn plan<S: Undoes>(system: &S, request: UndoRequest) -> Result<Box<dyn
     let action = UndoAction { head: UndoHead { operation }, targets: kept, of: PhantomData };
     let operation = operation.to_string();
     let short = operation.get(..8).unwrap_or_default().to_owned();
-    Ok(Prepared::boxed(system, plan, action, |count| format!("take back {count} of operation {short} ({summary})")))
+    let redone = !action.targets.is_empty() && action.targets.iter().all(UndoTarget::is_redone);
+    Ok(Prepared::boxed(system, plan, action, |count| match first_summary(&summary) {
+        first if redone && count == asked => format!("redo: {first}"),
+        first if redone => format!("redo {count} of {asked}: {first}"),
+        first => format!("take back {count} of operation {short} ({first})"),
+    }))
+}
+
+/// What was done at first, of the summary of an operation that may be an undo, or an undo of an undo.
+fn first_summary(summary: &str) -> &str {
+    let taken_back = || summary.strip_prefix("take back ")?.split_once(" (")?.1.strip_suffix(')');
+    let done_again = || summary.strip_prefix("redo")?.split_once(": ").map(|(_, first)| first);
+    taken_back().or_else(done_again).unwrap_or(summary)
 }
 
 /// What an undo of this did: it takes back, or does again what was taken back.
@@ -320,5 +333,23 @@ impl<S: Undoes> Apply<UndoAction<S>> for S {
             items.extend(part.iter().zip(standings).map(|(target, standing)| not_as_left(target, standing)));
         }
         Ok(items)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_summary;
+
+    #[test]
+    fn an_undo_of_an_undo_names_what_was_done_at_first() {
+        for summary in [
+            "unstick 1 saga",
+            "take back 1 of operation 0f3c1a2b (unstick 1 saga)",
+            "redo: unstick 1 saga",
+            "redo 1 of 2: unstick 1 saga",
+        ] {
+            assert_eq!(first_summary(summary), "unstick 1 saga");
+        }
+        assert_eq!(first_summary("take back 1 of operation 0f3c1a2b (a (b))"), "a (b)");
     }
 }

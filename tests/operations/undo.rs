@@ -315,16 +315,18 @@ fn undo_against_a_live_worker() {
     }
 }
 
-/// What the library's tables hold of sagas, but for tokens, last changes and histories.
+/// What the library's tables hold of sagas, but for tokens, histories, and the moment at which an act made one due.
 fn sagas(place: &sagas_place::Place) -> String {
-    let columns = "SELECT id, status, current_step_index, deadline_at, retry_counter, last_error, context FROM order_saga ORDER BY id";
+    let columns = "SELECT id, status, current_step_index, CASE WHEN deadline_at = updated_at THEN 'due' ELSE CAST(deadline_at AS text) END,
+        CASE WHEN deadline_at = updated_at THEN 'due' ELSE CAST(updated_at AS text) END, retry_counter, last_error, context
+        FROM order_saga ORDER BY id";
     match &place.base {
         sagas_place::Base::Postgres(database) => database.psql(columns),
         sagas_place::Base::Sqlite(folder) => {
             let db = rusqlite::Connection::open(folder.path().join("sagas.db")).unwrap();
             let mut statement = db.prepare(columns).unwrap();
             let cell = |row: &rusqlite::Row<'_>, at| format!("{:?}", row.get_ref(at).unwrap());
-            let rows = statement.query_map([], |row| Ok((0..7).map(|at| cell(row, at)).collect::<Vec<_>>().join("|")));
+            let rows = statement.query_map([], |row| Ok((0..8).map(|at| cell(row, at)).collect::<Vec<_>>().join("|")));
             rows.unwrap().map(Result::unwrap).collect::<Vec<_>>().join("\n")
         }
     }
@@ -369,6 +371,64 @@ fn sagas_come_back_and_the_library_goes_on() {
         let output = r#"{"charge": "by hand", "amount": 3.25}"#;
         saga_there_and_back(&place, &["saga", "skip", &id, "--result", output, "--force", "--yes"]);
         saga_there_and_back(&place, &["saga", "abort", &id, "--yes"]);
+    }
+}
+
+/// An undo is no worker's change: what stood between two steps is stuck again at once, and what is due again was claimed by nobody.
+#[test]
+fn an_undo_of_a_saga_is_no_workers_change() {
+    for mut place in
+        [sagas_place::Place::new(&SAGA_011), sagas_place::Place::new(&SAGA_073), sagas_place::Place::sqlite(&SAGA_073)]
+    {
+        let id = place.start("o-1", "order", json!({"charge": "fail"}));
+        match &place.base {
+            sagas_place::Base::Postgres(database) => database.psql(
+                "UPDATE order_saga SET status = 'RUNNING', deadline_at = NULL, updated_at = now() - interval '1 hour'",
+            ),
+            sagas_place::Base::Sqlite(folder) => {
+                let db = rusqlite::Connection::open(folder.path().join("sagas.db")).unwrap();
+                let older = "UPDATE order_saga SET status = 'RUNNING', deadline_at = NULL,
+                    updated_at = strftime('%Y-%m-%d %H:%M:%f000', 'now', '-1 hour')";
+                db.execute(older, []).unwrap().to_string()
+            }
+        };
+        let (machine, url) = (Machine::new(), place.url());
+        let shown = |words: &[&str]| machine.json(&url, words, 0);
+        let undo = || {
+            let shown = machine.json(&url, &["undo", "last", "--yes"], 0);
+            text(&shown["operation"])
+        };
+        let state = |wanted: &str| {
+            let saga = shown(&["saga", "show", &id]);
+            assert_eq!(saga["verdict"]["state"], wanted, "{saga}");
+            let steps = saga["steps"].as_array().unwrap();
+            let last = &steps[steps.len() - 1];
+            assert_eq!((&last["step_id"], &last["step_name"]), (&"charge".into(), &"Charge".into()), "{saga}");
+        };
+        state("stuck");
+        let unstuck = text(&shown(&["saga", "unstick", &id, "--yes"])["operation"]);
+        state("due");
+        let undone = undo();
+        state("stuck");
+        let operation = |id: &str| shown(&["op", "show", id]);
+        assert_eq!(
+            (&operation(&unstuck)["state"], &operation(&unstuck)["undone_by"]),
+            (&"undone".into(), &undone.as_str().into())
+        );
+        // It may be done again at once, by a new act or by taking the undo back.
+        let plan = shown(&["saga", "unstick", &id, "--dry-run"]);
+        assert_eq!(plan["planned"], 1, "{plan}");
+        let redone = undo();
+        state("due");
+        assert_eq!((&operation(&unstuck)["state"], &operation(&undone)["state"]), (&"done".into(), &"undone".into()));
+        assert_eq!(operation(&redone)["what"], "redo: unstick 1 saga");
+        let why = shown(&["why", &id]).to_string();
+        assert!(why.contains("made_due") && !why.contains("lease_expired"), "{why}");
+        let plan = shown(&["saga", "abort", &id, "--dry-run"]).to_string();
+        assert!(!plan.contains("in flight"), "{plan}");
+        undo();
+        assert_eq!(operation(&redone)["state"], "undone");
+        state("stuck");
     }
 }
 

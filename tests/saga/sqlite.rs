@@ -28,6 +28,26 @@ fn sql(place: &Place, sql: &str) {
     db.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
+/// A poll that fails may change the row and leave the deadline: what is overdue is so since its deadline.
+#[test]
+fn what_is_overdue_is_as_old_as_its_deadline() {
+    for mut place in [Place::new(VERSIONS[1]), Place::sqlite(VERSIONS[1])] {
+        place.start("o-1", "order", json!({"charge": "fail"}));
+        match &place.base {
+            Base::Postgres(_) => {
+                place.psql("UPDATE order_saga SET deadline_at = now() - interval '2 hours', updated_at = now() - interval '4 minutes'");
+            }
+            Base::Sqlite(_) => sql(
+                &place,
+                "UPDATE order_saga SET deadline_at = strftime('%Y-%m-%d %H:%M:%f000', 'now', '-2 hours'),
+                updated_at = strftime('%Y-%m-%d %H:%M:%f000', 'now', '-4 minutes')",
+            ),
+        }
+        let told = place.act(&["status"], 0).stdout;
+        assert!(told.contains("due for over 5m and not picked up, oldest 2h"), "{told}");
+    }
+}
+
 #[test]
 fn orphans_letters_and_refusals() {
     let mut place = Place::sqlite(VERSIONS[1]);

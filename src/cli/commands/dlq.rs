@@ -24,7 +24,9 @@ Examples:
   sen dlq groups                                   what died, by step and error
   sen dlq replay 4f0c1f6e-…                        one dead letter
   sen dlq replay --group 3b1f0a92cc --dry-run      what a replay would and would not do
-  sen dlq replay --all --rate 50/s --reason INC-482 --yes"
+  sen dlq replay --all --rate 50/s --reason INC-482 --yes
+
+Messages of sagas can be replayed and exported, not discarded."
 )]
 pub struct Args {
     /// What to do

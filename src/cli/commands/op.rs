@@ -110,6 +110,7 @@ columns! {
     "what", "WHAT", Short => Value::Text(entry.plan.summary().to_owned());
     "who", "WHO", Short => Value::text(origin.map(|origin| origin.who.clone()));
     "reason", "WHY", Short => Value::text(origin.and_then(|origin| origin.reason.clone()));
+    "undone_by", "UNDONE BY", Asked => Value::text(entry.undone_by.map(|operation| operation.to_string()));
     "database", "DATABASE", Asked => Value::Text(entry.plan.database.clone());
 }
 
@@ -121,6 +122,13 @@ columns! {
     "detail", "DETAIL", Short => Value::Text(item.detail.clone());
     "fencing_token", "TOKEN", Asked => item.fencing_token.map_or(Value::Null, Value::Big);
     "new_id", "NEW ID", Asked => Value::text(item.new_id.clone());
+}
+
+/// A result for people, who know which system it is of.
+fn shown_row(item: &Item) -> Row {
+    let mut row = item_row(item);
+    row[0] = Value::Text(format!("{} {}", item.subject.kind.words(), item.subject.id));
+    row
 }
 
 fn severity(state: &str) -> Severity {
@@ -176,7 +184,7 @@ fn show(entry: &Entry) -> CommandOutput {
         // What did not go as planned comes first.
         let mut first: Vec<&Item> = entry.settled.values().collect();
         first.sort_by_key(|item| matches!(item.outcome, Outcome::Applied | Outcome::AlreadyDone));
-        blocks.push(Block::Table(RESULTS, first.into_iter().take(SHOWN).map(item_row).collect()));
+        blocks.push(Block::Table(RESULTS, first.into_iter().take(SHOWN).map(shown_row).collect()));
         if rows.len() > SHOWN {
             blocks.push(Block::Note(format!("… and {} more (-o json has all)", rows.len() - SHOWN)));
         }

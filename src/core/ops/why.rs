@@ -9,7 +9,7 @@ use sen_model::cause::{Cause, Certainty, Explanation, Hop, Related, Relation};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::subject::{Kind, Subject};
 use sen_model::system::MENTIONS;
-use sen_model::verdict::NextCommand;
+use sen_model::verdict::{NextCommand, Severity};
 
 /// How many relations are followed from the key.
 const HOPS: u32 = 3;
@@ -122,7 +122,26 @@ pub async fn why(database: &Database, id: &str) -> Result<Chain> {
             }
         }
     }
+    note_done_already(&mut chain.links);
     Ok(chain)
+}
+
+/// A saga whose next step a poll runs, or would run once it is unstuck, beside a key that says that work of the same name is done.
+fn note_done_already(links: &mut [Link]) {
+    let done = |link: &&Link| link.explanation.subject.kind == Kind::Lease && link.explanation.state == "completed";
+    let keys: Vec<(String, u32)> =
+        links.iter().filter(done).map(|link| (link.explanation.subject.id.clone(), link.distance)).collect();
+    for link in links {
+        let Explanation { subject, state, causes, .. } = &mut link.explanation;
+        let runs = matches!(*state, "stuck" | "due" | "overdue" | "lease_expired" | "waiting_retry");
+        let beside = keys.iter().find(|(_, distance)| *distance + link.distance <= 1);
+        if let Some((key, _)) = beside.filter(|_| subject.kind == Kind::Saga && runs) {
+            let text = format!(
+                "key {key} is completed: where that is the work of the step that runs next, it is done already and would be done again"
+            );
+            causes.push(Cause::likely("done_already", Severity::Warning, text));
+        }
+    }
 }
 
 /// A key, with and without its namespace.
@@ -177,7 +196,7 @@ async fn everywhere(database: &Database, id: &str) -> Result<Vec<Explanation>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sen_model::verdict::{Purpose, Severity};
+    use sen_model::verdict::Purpose;
 
     #[test]
     fn a_key_is_known_by_its_bare_name_too() {
@@ -185,6 +204,36 @@ mod tests {
         assert_eq!(names("order-7"), ["order-7"]);
         assert_eq!(names("jobs:a:1"), ["jobs:a:1"]);
         assert!(names("a:1").is_empty());
+    }
+
+    #[test]
+    fn a_key_that_is_completed_warns_of_the_step_that_runs_next() {
+        let link = |kind, state, distance| Link {
+            explanation: Explanation {
+                subject: Subject::new("s", kind, "i"),
+                state,
+                age: sen_model::record::Age::of("last change", None),
+                now: sen_model::time::Timestamp::NEG_INFINITY,
+                summary: String::new(),
+                severity: Severity::Warning,
+                causes: Vec::new(),
+                related: Vec::new(),
+            },
+            hop: None,
+            distance,
+        };
+        for (key, saga, near, warned) in [
+            ("completed", "stuck", 1, true),
+            ("completed", "due", 0, true),
+            ("executing", "due", 1, false),
+            ("completed", "compensated", 1, false),
+            ("completed", "due", 2, false),
+        ] {
+            let mut links = [link(Kind::Saga, saga, 0), link(Kind::Lease, key, near)];
+            note_done_already(&mut links);
+            let found = links[0].explanation.causes.iter().any(|cause| cause.rule == "done_already");
+            assert_eq!((found, links[1].explanation.causes.len()), (warned, 0), "{key} {saga} {near}");
+        }
     }
 
     #[test]

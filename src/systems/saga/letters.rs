@@ -77,7 +77,13 @@ fn letter(message: Message, bound: Duration) -> Letter {
         group: group_of(&message).0,
         attempts: Some(message.attempts),
         replayability: replayability.name(),
-        note: again.map(|at| format!("the library retries it automatically at {at}")),
+        note: [
+            again.map(|at| format!("the library retries it automatically at {at}")),
+            rules::rolled_back(&message).map(str::to_owned),
+        ]
+        .into_iter()
+        .flatten()
+        .reduce(|left, right| format!("{left}; {right}")),
         payload: message.payload,
         id: message.id,
     }
@@ -243,6 +249,7 @@ impl DeadLetters for Sagas {
                 plan.refused.push(Item::new(subject(kind, id), Outcome::Missing, "no such message"));
             }
         }
+        let mut undone = 0_usize;
         for message in messages {
             let replayability = rules::replayability(&message, bound);
             if !replayability.may(options.force) {
@@ -264,6 +271,7 @@ impl DeadLetters for Sagas {
                 let short: String = error(&message).lines().next().unwrap_or_default().chars().take(80).collect();
                 set.sample.push(format!("{} ({}): {short}", message.id, step(&message)));
             }
+            undone += usize::from(rules::rolled_back(&message).is_some());
             let seen = SeenMessage { id: message.id, status: message.status, seen: message.seen };
             action.push(message.kind, &message.table, seen);
         }
@@ -280,6 +288,13 @@ impl DeadLetters for Sagas {
             ));
         } else if action.parts.iter().any(|part| part.kind == Mailbox::Out) {
             set.warnings.push("receivers may get a message again that was sent although it counts as failed".into());
+        }
+        if undone > 0 {
+            set.warnings.push(format!(
+                "the {} of {undone} of them {} rolled back, or about to be: sent now, receivers may be told of work that was undone",
+                if undone == 1 { "saga" } else { "sagas" },
+                if undone == 1 { "was" } else { "were" }
+            ));
         }
         if applying > 0 {
             set.warnings.push(format!(
@@ -431,5 +446,8 @@ fn no_discard() -> Error {
         ErrorKind::Refused,
         "messages of sagas are not discarded: a row of an outbox or inbox is the only record of it",
     )
-    .with_hint("`sen dlq export` copies them; fix the receiver and the library sends what failed by itself")
+    .with_hint(
+        "`sen dlq export` copies them; what failed the library tries again automatically, what was claimed and left only after \
+         `sen dlq replay`",
+    )
 }

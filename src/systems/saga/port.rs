@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::record::{Entry, Mailbox, Message, Saga};
 use super::shape::{Model, Models, Table};
 use sen_model::error::Result;
+use sen_model::ident::OperationId;
 use sen_model::permit::WritePermit;
 use sen_model::rows::RowChange;
 use sen_model::time::{Timestamp, When, humane};
@@ -105,6 +106,8 @@ pub struct TakenBack<'a> {
     pub changes: &'a [RowChange],
     /// The saga that the record stands beside, as it is stored.
     pub saga: Option<String>,
+    /// The operation that is taken back: its entry names the step.
+    pub operation: OperationId,
     /// The token that a saga gets.
     pub fresh: String,
     /// The record: JSON text.

@@ -22,7 +22,7 @@ mod signed;
 mod subject;
 
 pub(super) use event::{notify, takes};
-pub(super) use replayability::{LEFT, Replayability, TROUBLE, is_dead, old_claim, replayability};
+pub(super) use replayability::{LEFT, Replayability, TROUBLE, is_dead, old_claim, replayability, rolled_back};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) use signed::{requeued, source};
 pub(super) use signed::{signed, taken_back};
@@ -168,8 +168,14 @@ pub(super) fn unstick(subject: &Subject<'_>, unchanged_for: Duration) -> Ruling 
     }
     let mut change = subject.change("unstick", to);
     change.guard.abandoned_for = Some(unchanged_for);
+    let step = match saga.status {
+        Status::Compensating => story::next_to_roll_back(&subject.seen.steps)
+            .map(|entry| format!("the roll-back of step {} ({})", entry.step_id, entry.step_name)),
+        _ => (change.entry.step_id != story::UNKNOWN)
+            .then(|| format!("step {} ({})", change.entry.step_id, change.entry.step_name)),
+    };
     let mut notes = vec![
-        "it goes on with its current step when a worker next polls".to_owned(),
+        format!("it goes on with {} when a worker next polls", step.as_deref().unwrap_or("its current step")),
         "a worker that lives and is only slow (a blocked event loop, a slow input_map) would execute that step, too"
             .to_owned(),
         "where building the step's input fails, each poll claims it and fails: --verify shows whether it goes on"
@@ -208,8 +214,13 @@ pub(super) fn skip(subject: &Subject<'_>, output: Option<&str>, force: bool, ear
     let mut notes = vec![format!("step {} ({}) counts as done without having run", step.step_id, step.step_name)];
     notes.extend(in_flight(saga, &subject.seen.steps));
     let unlike = match earlier.and_then(|text| serde_json::from_str::<Json>(text).ok()) {
-        Some(earlier) => unlike(&earlier, &given, "")
-            .map(|what| format!("the output is not shaped like earlier ones of this step: {what}")),
+        Some(earlier) => Some(unlike(&earlier, &given, "")).filter(|all| !all.is_empty()).map(|all| {
+            let all = all.join(", ");
+            format!(
+                "the output is not shaped like earlier ones of this step: {all}; an earlier one is {}",
+                shape(&earlier)
+            )
+        }),
         None => Some("no earlier success of this step is on record to compare the output with".into()),
     };
     match unlike {
@@ -238,29 +249,47 @@ pub(super) fn skip(subject: &Subject<'_>, output: Option<&str>, force: bool, ear
     Ok((change, notes))
 }
 
-/// Where `given` is not shaped like `earlier`: a missing or unknown field, another type. Null fits everything.
-fn unlike(earlier: &Json, given: &Json, at: &str) -> Option<String> {
-    let kind = |value: &Json| match value {
+/// What kind of value it is.
+const fn kind(value: &Json) -> &'static str {
+    match value {
         Json::Null => "null",
         Json::Bool(_) => "a boolean",
         Json::Number(_) => "a number",
         Json::String(_) => "text",
         Json::Array(_) => "a list",
         Json::Object(_) => "an object",
-    };
+    }
+}
+
+/// The fields of an output with what they hold, and none of the values: `{"amount": a number}`.
+fn shape(output: &Json) -> String {
+    match output {
+        Json::Object(fields) => {
+            let fields: Vec<String> =
+                fields.iter().map(|(name, value)| format!("{}: {}", Json::from(name.as_str()), shape(value))).collect();
+            format!("{{{}}}", fields.join(", "))
+        }
+        other => kind(other).to_owned(),
+    }
+}
+
+/// Everything in which `given` is not shaped like `earlier`: missing and unknown fields, other types. Null fits everything.
+fn unlike(earlier: &Json, given: &Json, at: &str) -> Vec<String> {
     match (earlier, given) {
-        (Json::Null, _) | (_, Json::Null) => None,
+        (Json::Null, _) | (_, Json::Null) => Vec::new(),
         (Json::Object(earlier), Json::Object(given)) => {
             let path = |name: &String| if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
-            let missing = earlier.keys().find(|name| !given.contains_key(*name));
-            let unknown = given.keys().find(|name| !earlier.contains_key(*name));
+            let missing = earlier.keys().filter(|name| !given.contains_key(*name));
+            let unknown = given.keys().filter(|name| !earlier.contains_key(*name));
+            let both = earlier.iter().filter_map(|(name, value)| Some((name, value, given.get(name)?)));
             missing
                 .map(|name| format!("{} is missing", path(name)))
-                .or_else(|| unknown.map(|name| format!("{} is not in them", path(name))))
-                .or_else(|| earlier.iter().find_map(|(name, value)| unlike(value, given.get(name)?, &path(name))))
+                .chain(unknown.map(|name| format!("{} is not in them", path(name))))
+                .chain(both.flat_map(|(name, earlier, given)| unlike(earlier, given, &path(name))))
+                .collect()
         }
-        _ if kind(earlier) == kind(given) => None,
-        _ => Some(format!("{at} is {}, not {}", kind(given), kind(earlier))),
+        _ if kind(earlier) == kind(given) => Vec::new(),
+        _ => vec![format!("{at} is {}, not {}", kind(given), kind(earlier))],
     }
 }
 

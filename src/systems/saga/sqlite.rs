@@ -241,6 +241,7 @@ impl SagaStore for SqliteSagas {
         let back = undo::Back {
             changes: back.changes.to_vec(),
             saga: back.saga.clone(),
+            operation: back.operation,
             fresh: back.fresh.clone(),
             input: back.input.clone(),
         };

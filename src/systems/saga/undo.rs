@@ -1,7 +1,8 @@
 //! Taking back what was done to sagas and their messages.
 //!
-//! A saga gets back its status, step, deadline and context, under a token that nobody has; its history keeps the entry of the act
-//! and gets one of the undo. A message gets its row back while it is still due and no worker has claimed it.
+//! A saga gets back its status, step, deadline, context and the time of its last change, under a token that nobody has: an undo is no
+//! worker's change, so that the saga is judged as it was before the act. Where the row that comes back was made due by an act, it is
+//! due from now on. Its history keeps the entry of the act and gets one of the undo, which names the same step. A message gets its row back while it is still due and no worker has claimed it.
 
 use async_trait::async_trait;
 use sen_model::error::Result;
@@ -53,7 +54,7 @@ impl Undoes for Sagas {
 
     async fn take_back(
         &self,
-        _: OperationId,
+        operation: OperationId,
         targets: &[UndoTarget],
         permit: &WritePermit,
     ) -> Result<Vec<Option<Vec<RowChange>>>> {
@@ -63,8 +64,9 @@ impl Undoes for Sagas {
             let back = TakenBack {
                 changes: &target.changes,
                 saga: column(target, "saga_id").or_else(|| column(target, "id")),
+                operation,
                 fresh: fresh(),
-                input: rules::taken_back(permit.operation(), permit.operator(), permit.reason()),
+                input: rules::taken_back(permit.operation(), operation, permit.operator(), permit.reason()),
             };
             done.push(self.store.take_back(&models, &back, permit).await?);
         }

@@ -209,11 +209,21 @@ fn judge_message(message: &Message) -> Verdict {
     if taken && dead && out {
         evidence.push("whether it was sent already is not stored: requeued, it may be sent twice".into());
     }
+    let rolled_back = rules::rolled_back(message);
+    evidence.extend(rolled_back.map(str::to_owned));
     let replayability = rules::replayability(message, LEFT);
     let mut next = Vec::new();
+    let saga = message.saga.as_ref().map(|saga| NextCommand::new(&["sen", "saga", "show"], "its saga").id(saga));
+    if rolled_back.is_some() {
+        next.extend(saga.clone());
+    }
     if dead || message.status == "IGNORED" {
         if replayability == Replayability::Replayable {
-            let why = "make it due now";
+            let why = if rolled_back.is_some() {
+                "make it due now, if it is to be sent all the same"
+            } else {
+                "make it due now"
+            };
             next.push(
                 NextCommand::new(&["sen", "saga", message.kind.name(), "requeue"], why)
                     .id(&message.id)
@@ -223,8 +233,8 @@ fn judge_message(message: &Message) -> Verdict {
             evidence.push(replayability.why(message));
         }
     }
-    if let Some(saga) = &message.saga {
-        next.push(NextCommand::new(&["sen", "saga", "show"], "its saga").id(saga));
+    if rolled_back.is_none() {
+        next.extend(saga);
     }
     Verdict { state, severity, summary, evidence, next }
 }
@@ -269,6 +279,17 @@ mod tests {
         assert_eq!(SAGA_COLUMNS[7].name, "error");
         assert_eq!(shown("Compensation completed successfully"), Value::Null);
         assert_eq!(shown("card declined"), Value::Text("card declined".into()));
+    }
+
+    #[test]
+    fn a_message_of_a_saga_that_was_rolled_back_warns_before_it_is_sent() {
+        let of =
+            |kind, saga: &str| judge_message(&Message { saga_status: Some(saga.into()), ..message(kind, "FAILED", 0) });
+        let verdict = of(Mailbox::Out, "COMPENSATED");
+        assert!(verdict.evidence.iter().any(|line| line.contains("its saga was rolled back")), "{verdict:?}");
+        assert!(verdict.next[0].command.starts_with("sen saga show "), "the saga before the act: {verdict:?}");
+        let warned = |verdict: Verdict| verdict.evidence.iter().any(|line| line.contains("rolled back"));
+        assert!(!warned(of(Mailbox::Out, "COMPLETED")) && !warned(of(Mailbox::In, "COMPENSATED")));
     }
 
     #[test]

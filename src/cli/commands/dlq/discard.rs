@@ -23,7 +23,9 @@ Examples:
   sen dlq discard --all --yes > gone.jsonl
 
 Every dead letter is written out as one JSON object a line before it is removed: to the file of --export, synced to disk, which \
-must not exist yet; without it to standard output, and the report is then on standard error; a terminal keeps nothing and is refused.")]
+must not exist yet; without it to standard output, and the report is then on standard error; a terminal keeps nothing and is refused.
+
+Messages of sagas are not discarded: their row is the only record that something was to be sent or has come.")]
 pub struct Args {
     /// Dead letter ids
     #[arg(value_name = "ID", conflicts_with = "all", add = Completes(Live::DeadLetter))]

@@ -8,7 +8,7 @@ use super::sql::{CLOCK, cast, clock, judge, table};
 use crate::port::{Census, Group};
 use crate::record::{LATE, Mailbox};
 use crate::shape::{Model, Models, Table};
-use crate::state::OVERDUE;
+use crate::state::{OVERDUE, State};
 use sen_model::error::Result;
 use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::read::Query;
@@ -65,7 +65,8 @@ fn unwritable(model: &Model, surely: bool) -> Result<Sql> {
 pub(super) async fn census(link: &Arc<SharedConnection>, models: &Models) -> Result<Census> {
     let mut questions = Vec::new();
     for model in &models.models {
-        let sql = judge(Sql::new("SELECT "), model)?.then(", count(*), min(s.updated_at)::timestamptz FROM ");
+        let sql = judge(Sql::new("SELECT "), model)?
+            .then(", count(*), min(s.updated_at)::timestamptz, min(s.deadline_at)::timestamptz FROM ");
         questions.push((About::Sagas(model), table(sql, &model.state)?.then(" AS s GROUP BY 1")));
         let lacks = model.lacks();
         if let Some(lack) = lacks.iter().find(|lack| lack.labels.contains(&"TIMEOUT")) {
@@ -90,7 +91,13 @@ pub(super) async fn census(link: &Arc<SharedConnection>, models: &Models) -> Res
         for row in &answer? {
             let mut cells = Cells::new(row);
             match about {
-                About::Sagas(model) => census.sagas.push(group(model.state.number, &mut cells)),
+                About::Sagas(model) => {
+                    let counted = group(model.state.number, &mut cells);
+                    // What is overdue is so since its deadline, whenever its row changed last.
+                    let overdue = State::parse(&counted.state) == Some(State::Overdue);
+                    let since = cells.time(3).filter(|_| overdue);
+                    census.sagas.push(Group { oldest: since.or(counted.oldest), ..counted });
+                }
                 About::Messages(kind, box_) => {
                     census.dead += cells.int(3).unwrap_or_default();
                     census.oldest_dead = [census.oldest_dead, cells.time(4)].into_iter().flatten().min();

@@ -8,7 +8,9 @@ use tokio_postgres::types::Type;
 
 use super::sql::{cast, table};
 use crate::port::TakenBack;
+use crate::record::Entry;
 use crate::shape::{Models, Table};
+use crate::story::UNKNOWN;
 use crate::undo::{KEPT, of_table};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::permit::WritePermit;
@@ -53,7 +55,7 @@ pub(super) fn row(kind: &'static str, of: &Table) -> Result<Sql> {
     cast(table(sql, of)?.then(" AS s WHERE s.id = $1::text"), of, "id")
 }
 
-/// The saga's row as it is to be: another token, changed now, and its history with one entry more.
+/// The saga's row as it is to be: another token, and its history with one entry more; what an act had made due is due from now on.
 fn renewed(before: &str, after: &str, back: &TakenBack<'_>, now: &str) -> Result<String> {
     type Fields = BTreeMap<String, Box<RawValue>>;
     let unreadable = |error| Error::new(ErrorKind::Unreadable, "a row that was kept cannot be read").with_source(error);
@@ -61,12 +63,21 @@ fn renewed(before: &str, after: &str, back: &TakenBack<'_>, now: &str) -> Result
     let mut row: Fields = serde_json::from_str(before).map_err(unreadable)?;
     let left: Fields = serde_json::from_str(after).map_err(unreadable)?;
     row.insert("step_execution_token".into(), raw(back.fresh.as_str().into())?);
-    row.insert("updated_at".into(), raw(now.into())?);
+    let moment = |name: &str| row.get(name).map(|value| value.get()).filter(|value| *value != "null");
+    if moment("deadline_at").is_some_and(|due| moment("updated_at") == Some(due)) {
+        row.insert("updated_at".into(), raw(now.into())?);
+        row.insert("deadline_at".into(), raw(now.into())?);
+    }
     if let Some(history) = left.get("step_history") {
         let mut entries: Vec<Box<RawValue>> = serde_json::from_str(history.get()).map_err(unreadable)?;
         let input: serde_json::Value = serde_json::from_str(&back.input).map_err(unreadable)?;
+        let operation = back.operation.to_string();
+        let known = Entry::list(history.get()).unwrap_or_default();
+        let own = known.iter().rfind(|entry| entry.is_of(&operation));
+        let (step_id, step_name) =
+            own.map_or((UNKNOWN, "Unknown"), |own| (own.step_id.as_str(), own.step_name.as_str()));
         entries.push(raw(serde_json::json!({
-            "timestamp": now, "phase": "execute", "status": "WAITING", "step_id": "__unknown__", "step_name": "undo", "attempt": 0,
+            "timestamp": now, "phase": "execute", "status": "WAITING", "step_id": step_id, "step_name": step_name, "attempt": 0,
             "token": back.fresh, "input": input, "output": null, "error": null, "skipped": true,
         }))?);
         let entries = serde_json::to_string(&entries).map_err(unreadable)?;
@@ -75,7 +86,7 @@ fn renewed(before: &str, after: &str, back: &TakenBack<'_>, now: &str) -> Result
     serde_json::to_string(&row).map_err(unreadable)
 }
 
-/// The record in the histories beside sagas; the note names the saga.
+/// The record in the histories beside sagas; the note names the saga and the operation that is taken back, and its entry the step.
 fn record(models: &Models) -> Result<Sql> {
     let mut sql = Sql::new("");
     for model in &models.models {
@@ -88,13 +99,16 @@ fn record(models: &Models) -> Result<Sql> {
             .then(") SELECT s.id, clock_timestamp(), 'EXECUTE'");
         sql = cast(sql, history, "phase")?.then(", 'WAITING'");
         sql = cast(sql, history, "status")?
-            .then(", '__unknown__', 'undo', 0, coalesce(s.step_execution_token::text, s.id::text)");
+            .then(", coalesce(n.step_id, '__unknown__'), coalesce(n.step_name, 'Unknown'), 0, coalesce(s.step_execution_token::text, s.id::text)");
         sql = cast(sql, history, "token")?
             .then(", jsonb_set(f.note::jsonb -> 'input', '{_sen,db_user}', to_jsonb(session_user::text))");
         sql = cast(sql, history, "input")?.then(", 'null'::jsonb");
         sql = cast(sql, history, "output")?.then(", NULL").then(if marks { ", true" } else { "" });
         sql = table(sql.then(" FROM fit AS f JOIN "), &model.state)?.then(" AS s ON s.id = (f.note::jsonb ->> 'saga')");
-        sql = cast(sql, &model.state, "id")?.then(")");
+        sql = cast(sql, &model.state, "id")?.then(" LEFT JOIN LATERAL (SELECT h.step_id, h.step_name FROM ");
+        sql = table(sql, history)?.then(
+            " AS h WHERE h.saga_id = s.id AND h.input::jsonb #>> '{_sen,operation}' = f.note::jsonb ->> 'of' LIMIT 1) AS n ON true)",
+        );
     }
     Ok(sql)
 }
@@ -148,7 +162,7 @@ pub(super) async fn take_back(
         }
     }
     let input: serde_json::Value = serde_json::from_str(&back.input).unwrap_or_default();
-    let note = serde_json::json!({"saga": back.saga, "input": input}).to_string();
+    let note = serde_json::json!({"saga": back.saga, "of": back.operation.to_string(), "input": input}).to_string();
     let batch = Batch::new(&targets, [(changes.as_slice(), note)])?;
     let sql = batch.statement("", &record(models)?)?;
     let landed = landed(models)?;

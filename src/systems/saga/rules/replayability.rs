@@ -20,6 +20,17 @@ pub(crate) fn old_claim(message: &Message) -> bool {
     message.status == message.kind.taken() && message.idle >= micros(LEFT)
 }
 
+/// What has to be known of a message that its saga sends although it was rolled back, or is about to be.
+pub(crate) fn rolled_back(message: &Message) -> Option<&'static str> {
+    match message.saga_status.as_deref().filter(|_| message.kind == Mailbox::Out && message.status != "SENT")? {
+        "COMPENSATED" => Some("its saga was rolled back: sent now, it may tell receivers of work that was undone"),
+        "COMPENSATING" | "COMPENSATING_SUSPENDED" => {
+            Some("its saga is being rolled back: sent now, it may tell receivers of work that is undone")
+        }
+        _ => None,
+    }
+}
+
 /// Whether a message is a dead letter.
 pub(crate) fn is_dead(message: &Message) -> bool {
     message.status == "FAILED" || old_claim(message)

@@ -21,24 +21,20 @@ pub(crate) fn signed(change: &Change, operation: OperationId, who: Option<&str>,
     change
 }
 
-/// The record of an act on a message, as the input of a history entry.
-fn note(act: &str, operation: OperationId, who: Option<&str>, why: Option<&str>) -> String {
-    json!({"_admin": act, "_sen": {"operation": operation.to_string(), "who": who, "why": why}}).to_string()
-}
-
-/// The record of a requeue.
+/// The record of a requeue, as the input of a history entry.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) fn requeued(kind: Mailbox, operation: OperationId, who: Option<&str>, why: Option<&str>) -> String {
     let act = match kind {
         Mailbox::Out => "requeue_outbox",
         Mailbox::In => "requeue_inbox",
     };
-    note(act, operation, who, why)
+    json!({"_admin": act, "_sen": {"operation": operation.to_string(), "who": who, "why": why}}).to_string()
 }
 
 /// The record of an undo.
-pub(crate) fn taken_back(operation: OperationId, who: Option<&str>, why: Option<&str>) -> String {
-    note("undo", operation, who, why)
+pub(crate) fn taken_back(operation: OperationId, of: OperationId, who: Option<&str>, why: Option<&str>) -> String {
+    let sen = json!({"operation": operation.to_string(), "who": who, "why": why, "takes_back": of.to_string()});
+    json!({"_admin": "undo", "_sen": sen}).to_string()
 }
 
 /// Who put an event into an inbox, for the column that says where it came from: 255 characters.

@@ -99,13 +99,25 @@ fn what_must_not_be_is_refused() {
 }
 
 #[test]
+fn the_step_that_goes_on_is_named_where_it_is_known() {
+    let stuck = seen(saga(Status::Running, None), &[("EXECUTE", "ERROR")]);
+    let notes = |seen: &Observed| with(seen, |subject| unstick(subject, Duration::from_secs(60))).unwrap().1;
+    assert!(notes(&stuck)[0].starts_with("it goes on with step pay (Pay) when"), "{:?}", notes(&stuck));
+    let back = seen(saga(Status::Compensating, None), &[("EXECUTE", "SUCCESS")]);
+    assert!(notes(&back)[0].starts_with("it goes on with the roll-back of step pay (Pay) when"), "{:?}", notes(&back));
+    let between = seen(saga(Status::Running, None), &[("EXECUTE", "SUCCESS")]);
+    assert!(notes(&between)[0].starts_with("it goes on with its current step when"), "{:?}", notes(&between));
+}
+
+#[test]
 fn outputs_must_look_like_earlier_ones() {
     let suspended = seen(saga(Status::Suspended, Some(-9)), &[("EXECUTE", "ERROR")]);
     let tried = |output, force, earlier| with(&suspended, |subject| skip(subject, Some(output), force, earlier));
     let earlier = Some(r#"{"id": "x", "sum": {"n": 1}}"#);
     assert!(tried(r#"{"id": "y", "sum": {"n": 2.5}}"#, false, earlier).is_ok());
     for (bad, why) in [
-        (r#"{"id": "y"}"#, "sum is missing"),
+        (r#"{"id": "y"}"#, "sum is missing; an earlier one is {\"id\": text, \"sum\": {\"n\": a number}}"),
+        (r#"{"ids": "y", "sum": {"n": "1"}}"#, "id is missing, ids is not in them, sum.n is text, not a number;"),
         (r#"{"id": 5, "sum": {"n": 1}}"#, "id is a number, not text"),
         (r#"{"id": "y", "sum": {"n": 1, "m": 2}}"#, "sum.m is not in them"),
         ("[]", "must be a JSON object"),

@@ -236,7 +236,10 @@ pub(super) fn census(db: &Connection, models: &Models) -> Result<Census> {
                 Ok(compensated) => saga.compensated = compensated,
                 Err(error) => trouble = Some(error),
             }
-            count(&mut census.sagas, model.state.number, State::of(&saga).name(), saga.updated);
+            let state = State::of(&saga);
+            // What is overdue is so since its deadline, whenever its row changed last.
+            let since = if state == State::Overdue { saga.deadline } else { saga.updated };
+            count(&mut census.sagas, model.state.number, state.name(), since);
             waiting.extend(Some(saga).filter(|saga| saga.awaiting.is_some()));
         })?;
         trouble.map_or(Ok(()), Err)?;
@@ -279,13 +282,13 @@ fn missed(saga: &Saga, message: &Message) -> bool {
     })
 }
 
-fn count(groups: &mut Vec<Group>, table: i64, state: &str, updated: Option<Timestamp>) {
+fn count(groups: &mut Vec<Group>, table: i64, state: &str, since: Option<Timestamp>) {
     match groups.iter_mut().find(|group| group.table == table && group.state == state) {
         Some(group) => {
             group.count += 1;
-            group.oldest = [group.oldest, updated].into_iter().flatten().min();
+            group.oldest = [group.oldest, since].into_iter().flatten().min();
         }
-        None => groups.push(Group { table, state: state.to_owned(), count: 1, oldest: updated }),
+        None => groups.push(Group { table, state: state.to_owned(), count: 1, oldest: since }),
     }
 }
 

@@ -9,8 +9,10 @@ use super::cells::like;
 use super::sql::{now, row, table};
 use crate::record::Entry;
 use crate::shape::Models;
+use crate::story::UNKNOWN;
 use crate::undo::{KEPT, of_table};
 use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::ident::OperationId;
 use sen_model::rows::{RowChange, changes};
 use sen_model::undo::Standing;
 use sen_stores::sql::Sql;
@@ -38,6 +40,7 @@ pub(super) fn standings(db: &mut Connection, models: &Models, rows: &[Vec<RowCha
 pub(super) struct Back {
     pub(super) changes: Vec<RowChange>,
     pub(super) saga: Option<String>,
+    pub(super) operation: OperationId,
     pub(super) fresh: String,
     pub(super) input: String,
 }
@@ -47,18 +50,25 @@ fn fields(image: &str) -> Result<Map<String, Value>> {
         .map_err(|error| Error::new(ErrorKind::Unreadable, "a row that was kept cannot be read").with_source(error))
 }
 
-/// The saga's row as it is to be: another token, changed now, and its history with one entry more.
+/// The saga's row as it is to be: another token, and its history with one entry more; what an act had made due is due from now on.
 fn renewed(before: &str, after: &str, back: &Back, clock: &str) -> Result<String> {
     let (mut row, left) = (fields(before)?, fields(after)?);
     let stored = row.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
     row.insert("step_execution_token".into(), like(&back.fresh, &stored).into());
-    row.insert("updated_at".into(), clock.into());
+    if row.get("deadline_at").is_some_and(|due| due.is_string() && Some(due) == row.get("updated_at")) {
+        row.insert("updated_at".into(), clock.into());
+        row.insert("deadline_at".into(), clock.into());
+    }
     if let Some(history) = left.get("step_history") {
         let mut entries: Vec<Box<RawValue>> =
             serde_json::from_str(history.as_str().unwrap_or("[]")).unwrap_or_default();
         let input: Value = serde_json::from_str(&back.input).unwrap_or_default();
+        let known = Entry::list(history.as_str().unwrap_or("[]")).unwrap_or_default();
+        let own = known.iter().rfind(|entry| entry.is_of(&back.operation.to_string()));
+        let (step_id, step_name) =
+            own.map_or((UNKNOWN, "Unknown"), |own| (own.step_id.as_str(), own.step_name.as_str()));
         let entry = json!({
-            "timestamp": clock, "phase": "execute", "status": "WAITING", "step_id": "__unknown__", "step_name": "undo", "attempt": 0,
+            "timestamp": clock, "phase": "execute", "status": "WAITING", "step_id": step_id, "step_name": step_name, "attempt": 0,
             "token": back.fresh, "input": input, "output": null, "error": null, "skipped": true,
         });
         entries.extend(RawValue::from_string(entry.to_string()).ok());
@@ -107,11 +117,18 @@ pub(super) fn take_back(db: &mut Connection, models: &Models, back: &Back) -> Re
             .optional()
             .map_err(error_from)?;
         let (Some(token), Some(saga)) = (token, &back.saga) else { continue };
+        let step = table(Sql::new("SELECT step_id, step_name FROM "), history)?
+            .then(" WHERE saga_id = ?1 AND json_extract(input, '$._sen.operation') = ?2");
+        let step: Option<(String, String)> = writing
+            .query_row(step.as_str(), params![saga, back.operation.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+            .map_err(error_from)?;
+        let (step_id, step_name) = step.unwrap_or_else(|| (UNKNOWN.into(), "Unknown".into()));
         let entry = Entry {
             phase: "EXECUTE".into(),
             status: "WAITING".into(),
-            step_id: "__unknown__".into(),
-            step_name: "undo".into(),
+            step_id,
+            step_name,
             token,
             input: Some(back.input.clone()),
             skipped: true,

@@ -1,7 +1,7 @@
 //! Why a message does not go on. Pure.
 
 use crate::record::{Mailbox, Message};
-use crate::rules::{TROUBLE, old_claim};
+use crate::rules::{TROUBLE, old_claim, rolled_back};
 use crate::verdict::words::first_line;
 use sen_model::cause::Cause;
 use sen_model::time::humane;
@@ -16,6 +16,10 @@ pub(crate) fn of_message(message: &Message) -> Vec<Cause> {
     let over = message.saga_status.as_deref().filter(|status| {
         message.kind == Mailbox::In && matches!(*status, "COMPLETED" | "COMPENSATED" | "FAILED" | "TIMEOUT")
     });
+    if let Some(text) = rolled_back(message) {
+        let columns = &["outbox.saga_id", "saga.status"];
+        causes.push(Cause::stated("saga_rolled_back", columns, Severity::Warning, text));
+    }
     if let Some(status) = over {
         let text = format!(
             "the saga it is for is {}: applied now, the event would be ignored and lost",
