@@ -120,7 +120,7 @@ fn filters() {
         (&["--state", "failed,cancelled,out_of_attempts"], 6),
         (&["--state", "cancelled"], 2),
         (&["--tenant", "acme"], 22),
-        (&["--tenant", "acme", "--state", "completed"], 11),
+        (&["--tenant", "acme", "--state", "completed"], 8),
         (&["--type", "research"], 38),
         (&["--type", "other"], 0),
         (&["--expired"], 5),

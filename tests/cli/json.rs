@@ -116,7 +116,7 @@ impl Fields {
 
 fn is_payload(path: &str) -> bool {
     let last = path.rsplit('.').next().unwrap_or(path).trim_end_matches("[]");
-    ["execution_result", "metadata", "payload", "args", "kwargs", "result", "input", "output", "context"]
+    ["execution_result", "metadata", "payload", "args", "kwargs", "result", "input", "output", "context", "task_params"]
         .contains(&last)
 }
 

@@ -53,25 +53,25 @@ fn dead_letters_and_messages_have_an_order_and_a_footer() {
     let outbox = &["saga", "outbox", "list"];
     assert_eq!(column(outbox, "status"), ["failed", "failed", "dispatching", "sent"]);
     let said = run(outbox).run().expect_code(0).stderr;
-    assert!(said.starts_with("2 failed · 1 dispatching for too long · 1 other; next: sen saga outbox show "), "{said}");
+    assert!(said.starts_with("2 failed · 1 dispatching for too long · 1 other\nnext: sen saga outbox show "), "{said}");
     let said = run(&["saga", "outbox", "list", "--limit", "2"]).run().expect_code(0).stderr;
     let text =
-        "at least 2 failed · the first 2 shown, more match (--limit 0 lists all); next: sen saga outbox list --stuck";
+        "at least 2 failed · the first 2 shown, more match (--limit 0 lists all)\nnext: sen saga outbox list --stuck";
     assert_eq!(said.trim_end(), text);
     let said =
         run(&["saga", "outbox", "list", "--limit", "2", "--topic", "orders.charged"]).run().expect_code(0).stderr;
     assert!(said.contains("next: add --stuck"), "{said}");
     let said = run(&["saga", "inbox", "list"]).run().expect_code(0).stderr;
-    assert!(said.starts_with("1 failed; next: sen saga inbox show "), "{said}");
+    assert!(said.starts_with("1 failed\nnext: sen saga inbox show "), "{said}");
 
     let states = column(&["dlq", "list"], "state");
     let replayable = states.iter().filter(|state| *state == "replayable").count();
     assert_eq!((replayable, states.len()), (8, 12));
     assert!(states[..8].iter().all(|state| state == "replayable"), "{states:?}");
     let said = run(&["dlq", "list"]).run().expect_code(0).stderr;
-    assert_eq!(said.trim_end(), "8 replayable · 4 not replayable (STATE says why); next: sen dlq groups");
+    assert_eq!(said.trim_end(), "8 replayable · 4 not replayable (STATE says why)\nnext: sen dlq groups");
     let said = run(&["dlq", "list", "--limit", "2"]).run().expect_code(0).stderr;
-    assert!(said.contains(" · the first 2 shown, more match (--limit 0 lists all); next: sen dlq groups"), "{said}");
+    assert!(said.contains(" · the first 2 shown, more match (--limit 0 lists all)\nnext: sen dlq groups"), "{said}");
     let rows = run(&["dlq", "list", "-o", "json"]).run().expect_code(0).json();
     let group =
         rows.as_array().unwrap().iter().find(|row| row["state"] == "replayable").unwrap()["group"].as_str().unwrap();
@@ -95,14 +95,14 @@ fn what_needs_attention_stands_first_in_every_list_and_scripts_keep_their_order(
         (
             &["list"][..],
             &["uncertain", "uncertain", "uncertain", "stalled", "reconciling"][..],
-            "3 uncertain · 1 stalled · 1 reconciling · 16 others; next: sen why payments:order-7736",
+            "3 uncertain · 1 stalled · 1 reconciling · 16 others\nnext: sen why payments:order-7736",
         ),
         (&["exec", "list"], &["stranded"], "next: sen exec show "),
         (&["task", "list"], &[], "next: sen task show "),
         (
             &["saga", "list"],
             &["partly_compensated", "stuck", "failed"],
-            "1 partly compensated · 1 stuck · 1 failed · 6 others; next: sen saga show ",
+            "1 partly compensated · 1 stuck · 1 failed · 6 others\nnext: sen saga show ",
         ),
     ] {
         let shown = run(list).run().expect_code(0);
@@ -124,7 +124,7 @@ fn what_needs_attention_stands_first_in_every_list_and_scripts_keep_their_order(
         assert_eq!(sorted(&ids).stdout, sorted(&[&ids[..], &["--sort", default]].concat()).stdout, "{list:?}");
     }
     let short = run(&["list", "--limit", "4"]).run().expect_code(0);
-    let text = "· the first 4 shown, more match (--limit 0 lists all); next: sen list --state uncertain";
+    let text = "· the first 4 shown, more match (--limit 0 lists all)\nnext: sen list --state uncertain";
     assert!(short.stderr.contains(text), "{}", short.stderr);
     let narrowed = run(&["list", "-n", "payments", "--limit", "4"]).run().expect_code(0);
     assert!(narrowed.stderr.contains("next: add --state uncertain"), "{}", narrowed.stderr);

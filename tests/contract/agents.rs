@@ -125,7 +125,7 @@ fn agent_tasks_in_redis() {
         stored: "status",
         states: &names::<TaskState>(),
         never: &[],
-        as_shown: &[],
+        as_shown: &names::<TaskState>(),
         only_in_details: ONLY_IN_DETAILS,
     };
     let list = kind.agrees(&expected);

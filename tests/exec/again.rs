@@ -58,7 +58,7 @@ fn what_a_killed_worker_leaves_runs_again_as_is_said() {
         assert_eq!(oldest, lost[0]["lease_expires_at"].as_str().unwrap(), "{status}");
         let again = "the next worker to poll runs flows:parcel again from the start, with its finished step flows:charge, which \
                      is not idempotent; flows:hang may run twice more: its lost task again, and a new one by the restarted \
-                     flows:parcel (`sen exec cancel` prevents it)";
+                     flows:parcel (cancelling the execution prevents it)";
         let shown = place.json(&["exec", "show", &id])["verdict"]["evidence"].to_string();
         assert!(shown.contains(again), "{shown}");
         let why = place.json(&["why", &id])["chain"][0]["causes"][0]["summary"].as_str().unwrap().to_owned();

@@ -89,7 +89,9 @@ fn tables_fit_the_terminal() {
     let rows = [row("payment-order-789", "a-rather-long-owner-name-0123456789"), row("注文-1", "🚚 worker")];
     for room in [20, 40, 55, 60, 70, 80, 120] {
         let text = list(&rows, look(Some(room)), &options(Format::Table, &[]));
-        assert!(text.contains("payment-order-789  uncertain"), "an id was cut at {room}:\n{text}");
+        // Where texts would have less than 12 columns, ids are cut in their middle.
+        let whole = text.contains("payment-order-789  uncertain");
+        assert!(whole || room < 60 && text.contains("\npaym"), "an id was cut at {room}:\n{text}");
         assert!(room < 47 || text.lines().all(|line| width(line) <= room), "does not fit {room}:\n{text}");
         assert_eq!(text.contains("UPDATED"), room == 120, "at {room}:\n{text}");
         let starts: Vec<usize> =

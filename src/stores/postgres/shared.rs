@@ -282,7 +282,16 @@ impl SharedConnection {
     /// # Errors
     /// As there.
     pub async fn snapshot_stream(&self, first: &Query<'_>, long: &Query<'_>) -> Result<(Vec<Row>, Streamed)> {
-        self.live().await?.snapshot_stream(first, long, self.limit, self.untold()).await
+        let db = self.live().await?;
+        // Of several that wait for a silent server one gives the connection up, and all of them say why it is gone.
+        db.snapshot_stream(first, long, self.limit, self.untold()).await.map_err(|error| {
+            match deadline::patience(self.limit) {
+                Some(patience) if error.kind() == ErrorKind::Disconnected && db.was_silent() => {
+                    deadline::silent(patience)
+                }
+                _ => error,
+            }
+        })
     }
 
     /// [`Self::change_all`]: the first row that `change` returned, `None` when nothing matched and nothing was written.

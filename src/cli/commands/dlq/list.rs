@@ -145,5 +145,5 @@ fn footer(letters: &[Letter], more: bool, groups: &[String]) -> Option<String> {
         _ if letters.len() == 1 => NextCommand::new(&["sen", "dlq", "show"], "").id(&first.id),
         _ => NextCommand::new(&["sen", "dlq", "groups"], ""),
     };
-    Some(format!("{}; next: {}", parts.join(" · "), next.command))
+    Some(format!("{}\nnext: {}", parts.join(" · "), next.command))
 }

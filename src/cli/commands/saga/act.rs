@@ -48,7 +48,7 @@ pub struct RetryArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  sen saga skip order-789 --result '{\"charge\":\"ch_1\",\"amount\":12.5,\"currency\":\"EUR\"}' --reason 'charged by hand' --yes
+  sen saga skip order-789 --result '{\"charge\":\"ch_1\",\"amount\":12.5,\"currency\":\"EUR\"}' --yes
   sen saga skip order-789 --result @charge.json --yes")]
 pub struct SkipArgs {
     /// The step's output: a JSON object, @FILE, or - for stdin [default: {}]

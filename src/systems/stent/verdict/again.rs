@@ -89,7 +89,7 @@ pub(crate) fn runs_again(whole: &Whole, lost: &[&Task], now: Wall) -> Option<Str
             if twice.len() == 1 { ("its lost task", "a new one") } else { ("their lost tasks", "new ones") };
         let (steps, parents) = (names(twice.iter().copied()), names(twice.iter().filter_map(|task| restarted(task))));
         told.push(format!(
-            "{} may run twice more: {tasks} again, and {new} by the restarted {} (`sen exec cancel` prevents it)",
+            "{} may run twice more: {tasks} again, and {new} by the restarted {} (cancelling the execution prevents it)",
             few(&steps),
             few(&parents)
         ));

@@ -311,8 +311,7 @@ fn a_backoff_and_what_runs_again_are_told() {
     let look = with("running", vec![lost, done("charge", None), step.clone()]);
     let evidence = judge(&look, NOW, &Zone::utc()).evidence.join("\n");
     let wanted = "the next worker to poll runs flows:step again from the start, with its finished step flows:charge, which is not \
-        idempotent; flows:pack may run twice more: its lost task again, and a new one by the restarted flows:step (`sen exec \
-        cancel` prevents it)";
+        idempotent; flows:pack may run twice more: its lost task again, and a new one by the restarted flows:step (cancelling the execution prevents it)";
     assert!(evidence.contains(wanted), "{evidence}");
     // Where its orchestrator is in good hands it runs once more.
     let look = with("running", vec![root("running"), step]);
