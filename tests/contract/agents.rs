@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sen_core::systems::node::TaskState;
+use sen_core::systems::node::verdict::State;
 
 use crate::harness::redis::{Client, Redis};
 use crate::judged::{Kind, Status, active_agrees, grouped, names};
@@ -125,7 +126,7 @@ fn agent_tasks_in_redis() {
         stored: "status",
         states: &names::<TaskState>(),
         never: &[],
-        as_shown: &names::<TaskState>(),
+        as_shown: &State::ALL.map(State::name),
         only_in_details: ONLY_IN_DETAILS,
     };
     let list = kind.agrees(&expected);

@@ -4,7 +4,7 @@
 use crate::Stent;
 use crate::codec::decode;
 use crate::letters::note;
-use crate::port::Look;
+use crate::root::{REPLAYED, RESULT};
 use crate::state::State;
 use crate::verdict::NO_LETTER;
 use crate::view;
@@ -13,19 +13,8 @@ use sen_model::record::Record;
 use sen_model::subject::Kind;
 use sen_model::verdict::NextCommand;
 
-/// How the line with the result of a root task begins.
-pub(crate) const RESULT: &str = "the result of its root task: ";
-
-/// What a line has that names the task of a replay.
-pub(crate) const REPLAYED: &str = " replayed as task ";
-
 /// How much of a result is told in a sentence.
 const SHOWN: usize = 200;
-
-/// The completed root task of the execution that was looked for.
-pub(crate) fn root_of(look: &Look) -> Option<String> {
-    Some(look.execution.as_ref()?.completed_root()?.id.clone())
-}
 
 impl Stent {
     /// The task that the dead letter of a failed task was replayed as, by the record beside its execution.

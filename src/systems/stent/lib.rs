@@ -26,6 +26,7 @@ mod list;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod paging;
 mod plan;
+mod root;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod rows;
 mod timeline;
@@ -91,7 +92,7 @@ impl System for Stent {
 
     async fn find(&self, id: &str, events: u32) -> Result<Vec<Record>> {
         let look = self.store.find(id, progress(events), false).await?;
-        let root = further::root_of(&look);
+        let root = root::root_of(&look);
         let mut found = view::found(look, &self.zone);
         self.complement(&mut found, root.as_deref()).await?;
         Ok(found)
@@ -99,7 +100,7 @@ impl System for Stent {
 
     async fn show(&self, kind: Kind, id: &str, events: u32) -> Result<Vec<Record>> {
         let look = self.store.find(id, progress(events), true).await?;
-        let root = further::root_of(&look);
+        let root = root::root_of(&look);
         let mut found = view::found(look, &self.zone);
         found.retain(|one| one.subject.kind == kind);
         self.complement(&mut found, root.as_deref()).await?;
@@ -129,7 +130,7 @@ impl System for Stent {
                 (Kind::Execution, Some(whole), _) => {
                     let mut causes = why::of_execution(&facts, whole);
                     // What it would be ended with is told beside the cause.
-                    let told = found.verdict.evidence.iter().find(|line| line.starts_with(further::RESULT));
+                    let told = found.verdict.evidence.iter().find(|line| line.starts_with(root::RESULT));
                     for cause in causes.iter_mut().filter(|cause| cause.rule == "stranded") {
                         cause.text.extend(told.map(|result| format!("; {result}")));
                     }
@@ -142,14 +143,14 @@ impl System for Stent {
                 }
                 _ => (why::of_letter(&facts), Vec::new()),
             };
-            let replay = found.verdict.evidence.iter().find(|line| line.contains(further::REPLAYED));
+            let replay = found.verdict.evidence.iter().find(|line| line.contains(root::REPLAYED));
             causes.extend(replay.map(|text| {
                 Cause::stated("replayed", &["execution_progress.detail"], Severity::Pending, text.clone())
             }));
             found.because(causes, related)
         };
         let mut found = view::found(look.clone(), &self.zone);
-        self.complement(&mut found, further::root_of(&look).as_deref()).await?;
+        self.complement(&mut found, root::root_of(&look).as_deref()).await?;
         Ok(found.into_iter().map(explain).collect())
     }
 

@@ -89,6 +89,9 @@ fn messages_are_explained_and_lead_to_their_sagas() {
     assert!(of_message(&message(Mailbox::Out, "SENT", HOUR)).is_empty());
     let inbox = of_message(&message(Mailbox::In, "FAILED", HOUR));
     assert_eq!(inbox.iter().map(|cause| cause.rule).collect::<Vec<_>>(), ["inbox_stuck", "saga_over"]);
+    let undone = Message { saga_status: Some("COMPENSATED".into()), ..message(Mailbox::Out, "FAILED", HOUR) };
+    let undone: Vec<&str> = of_message(&undone).iter().map(|cause| cause.rule).collect();
+    assert_eq!(undone, ["outbox_stuck", "saga_rolled_back"]);
     let related: Vec<String> =
         related_to_message(&message(Mailbox::Out, "SENT", 5)).into_iter().map(|one| one.id).collect();
     assert_eq!(related, ["73277b4b-da5d-49ab-b7d1-76bbaee5575a", "order-1", "ch-77"]);
