@@ -120,7 +120,12 @@ fn example(name: &str, report: &Value, env: &[(&str, &str)]) -> (bool, Value) {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(report.to_string().as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(report.to_string().as_bytes())
+        .unwrap_or_else(|error| assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe));
     let success = child.wait().unwrap().success();
     let sent = programs.read("sent.json");
     (success, if sent.is_empty() { Value::Null } else { serde_json::from_str(&sent).unwrap() })

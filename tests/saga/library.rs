@@ -280,7 +280,7 @@ fn orphans_without_a_deadline_are_freed() {
         let listed = place.act(&["saga", "list", "--stuck"], 0).json();
         assert_eq!(listed[0]["id"], id.as_str());
         let doctor = place.sen(&["doctor"]).run().stdout;
-        assert!(doctor.contains("1 saga stuck: active but without a deadline"), "{doctor}");
+        assert!(doctor.contains("1 saga stuck: active but"), "{doctor}");
         // `sen reconcile` is for leases: it says what this is and what to type.
         let pointed = place.sen(&["reconcile", &id, "--yes"]).run().expect_code(5).stderr;
         assert!(
@@ -292,7 +292,7 @@ fn orphans_without_a_deadline_are_freed() {
         let saga = place.saga(&id);
         assert_eq!(saga["status"], "COMPLETED");
         let doctor = place.sen(&["doctor"]).run().stdout;
-        assert!(!doctor.contains("without a deadline"), "{doctor}");
+        assert!(!doctor.contains("saga stuck"), "{doctor}");
         assert_eq!(saga["effects"], json!(["execute reserve", "execute charge", "execute ship"]));
     }
 }
