@@ -276,10 +276,18 @@ pub struct Entry {
     acted: Option<(Timestamp, Timestamp)>,
     /// The operation that took all of it back.
     pub undone_by: Option<OperationId>,
-    /// Of an undo: the operation that it took back.
-    takes_back: Option<OperationId>,
+    /// Of an undo: what it took back.
+    undo: Option<UndoHead>,
     /// How long its file was.
     length: u64,
+}
+
+/// Of a target of an undo: what was done to it at first, and whether that was done again.
+#[derive(serde::Deserialize)]
+struct First {
+    did: String,
+    #[serde(default)]
+    again: bool,
 }
 
 impl Entry {
@@ -289,8 +297,7 @@ impl Entry {
         let saved = file.plan()?;
         let (plan, origin, targets) = (saved.plan().clone(), saved.origin().cloned(), saved.targets());
         let kind = saved.kind().to_owned();
-        let head = saved.head::<UndoHead>().filter(|_| kind.ends_with(".undo"));
-        let takes_back = head.map(|head| head.operation);
+        let undo = saved.head::<UndoHead>().filter(|_| kind.ends_with(".undo"));
         let mut settled = BTreeMap::new();
         let mut end = None;
         let mut times = Vec::new();
@@ -324,7 +331,7 @@ impl Entry {
         };
         let ends = times.iter().min().zip(times.iter().max());
         let acted = ends.map(|(first, last)| (Timestamp::from_micros(*first), Timestamp::from_micros(*last)));
-        Ok(Self { path, kind, plan, origin, targets, settled, state, undone_by: None, takes_back, acted, length })
+        Ok(Self { path, kind, plan, origin, targets, settled, state, undone_by: None, undo, acted, length })
     }
 
     /// How many targets ended so.
@@ -344,18 +351,33 @@ impl Entry {
         (0..targets).filter(|place| self.settled.get(place).is_none_or(again)).collect()
     }
 
+    /// What was done at first, in a clause: of an undo, what it took back.
+    pub fn first(&self) -> &str {
+        self.undo.as_ref().map_or_else(|| self.plan.summary(), |undo| &undo.first)
+    }
+
     /// What an undo of it puts back, in the order of its plan, and what of it cannot be taken back, each with the reason.
     ///
     /// # Errors
     /// As [`PlanFile::open`].
     pub fn undoing(&self) -> Result<(Vec<UndoTarget>, Vec<Item>)> {
         let mut targets: BTreeMap<usize, UndoTarget> = BTreeMap::new();
+        // Of an undo, what was done at first stands in its plan.
+        let mut file = PlanFile::open(&self.path)?;
+        let first: Vec<First> = match &self.undo {
+            Some(_) => file.plan()?.rows().collect::<Result<_>>()?,
+            None => Vec::new(),
+        };
         for line in PlanFile::open(&self.path)?.rest(self.length) {
             if let Ok(Line::Settled { place, item, .. }) = serde_json::from_str(&line) {
-                let Item { subject, detail: did, changes, .. } = item;
+                let Item { subject, detail, changes, .. } = item;
+                let (did, again) = match first.get(place) {
+                    Some(First { did, again }) => (did.clone(), !again),
+                    None => (detail, false),
+                };
                 match changes.is_empty() {
                     true => targets.remove(&place),
-                    false => targets.insert(place, UndoTarget { subject, did, changes, warnings: Vec::new() }),
+                    false => targets.insert(place, UndoTarget { subject, did, again, changes, warnings: Vec::new() }),
                 };
             }
         }
@@ -368,7 +390,7 @@ impl Entry {
                     item.lasting.as_deref().unwrap_or("the journal does not have its rows as they were")
                 }
                 Outcome::Unknown => "it is not known whether it was written",
-                Outcome::AlreadyDone if item.detail.contains("this operation") => {
+                Outcome::AlreadyDone if item.before => {
                     "it was written just before the operation was stopped, and the journal does not have its rows as they were"
                 }
                 _ => return None,
@@ -445,7 +467,7 @@ pub fn entries() -> (Vec<Entry>, Vec<Error>) {
 fn mark_undone(entries: &mut [Entry]) {
     for at in 0..entries.len() {
         let (undo, older) = entries[at..].split_first_mut().expect("`at` is a place");
-        let Some(of) = undo.takes_back.filter(|_| undo.undone_by.is_none()) else { continue };
+        let Some(of) = undo.undo.as_ref().map(|head| head.operation).filter(|_| undo.undone_by.is_none()) else { continue };
         let whole = |entry: &&mut Entry| {
             entry.plan.operation == of
                 && undo.count(Outcome::Applied) > 0

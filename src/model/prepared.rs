@@ -302,6 +302,13 @@ impl<'a> SavedPlan<'a> {
         Ok((header.plan, action))
     }
 
+    /// Its targets, each as this, without what the action needs to be applied.
+    pub fn rows<T: serde::de::DeserializeOwned>(self) -> impl Iterator<Item = Result<T>> {
+        let lines = usize::try_from(self.header.lines).unwrap_or(usize::MAX);
+        let lines = self.from.lines().take(lines);
+        lines.map(|line| serde_json::from_str(&line.map_err(|error| unreadable().with_source(error))?).map_err(odd))
+    }
+
     /// What is the same for all its targets, where it is this.
     pub fn head<H: serde::de::DeserializeOwned>(&self) -> Option<H> {
         serde_json::from_str(self.header.action.get()).ok()

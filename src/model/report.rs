@@ -70,6 +70,9 @@ pub struct Item {
     pub partly: bool,
     /// Whether it failed because the connection was lost or could not be made.
     pub lost: bool,
+    /// Whether this operation itself had done it before, or may have.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub before: bool,
     /// How often it is worth trying again before this is what became of it: another transaction may only be in the way.
     #[serde(skip)]
     pub retries: u32,
@@ -92,6 +95,7 @@ impl Item {
             new_id: None,
             partly: false,
             lost: false,
+            before: false,
             retries: 0,
             changes: Vec::new(),
             lasting: None,
@@ -123,6 +127,7 @@ impl Item {
     /// before were asked: whether they show that it was changed by this operation itself, `None` where they cannot tell.
     #[must_use]
     pub fn own(mut self, shown: Option<bool>) -> Self {
+        self.before = shown != Some(false);
         match (self.outcome, shown) {
             (Outcome::Changed | Outcome::Missing | Outcome::AlreadyDone, Some(true)) => {
                 self.outcome = Outcome::AlreadyDone;

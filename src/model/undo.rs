@@ -26,8 +26,11 @@ use crate::value::Value;
 pub struct UndoTarget {
     /// What it is.
     pub subject: Subject,
-    /// What the operation did, as its report said.
+    /// What was done to it at first, as the report said.
     pub did: String,
+    /// Whether it was taken back before and is now done again.
+    #[serde(default)]
+    pub again: bool,
     /// Its rows.
     pub changes: Vec<RowChange>,
     /// What the operator must know before consenting.
@@ -35,19 +38,12 @@ pub struct UndoTarget {
     pub warnings: Vec<String>,
 }
 
-impl UndoTarget {
-    /// Whether it is an undo that is taken back, so that what was done is done again.
-    pub fn is_redone(&self) -> bool {
-        self.did.starts_with(BACK)
-    }
-}
-
 /// What is to be taken back.
 pub struct UndoRequest {
     /// The operation.
     pub operation: OperationId,
-    /// What it did, in a clause.
-    pub summary: String,
+    /// What was done at first, in a clause: of an undo, what it took back.
+    pub first: String,
     /// What it changed.
     pub targets: Vec<UndoTarget>,
     /// What of it cannot be taken back, with the reason.
@@ -59,6 +55,8 @@ pub struct UndoRequest {
 pub struct UndoHead {
     /// The operation that is taken back.
     pub operation: OperationId,
+    /// What was done at first, in a clause.
+    pub first: String,
 }
 
 /// An operation taken back, as far as nothing has happened on top.
@@ -99,7 +97,7 @@ impl<S: Undoes> Action for UndoAction<S> {
             let tables: BTreeSet<&str> = target.changes.iter().map(|change| change.table.as_str()).collect();
             let tables = tables.into_iter().collect::<Vec<_>>().join(", ");
             step.guard.push(("rows_as_left", Value::Text(tables)));
-            step.warnings.push(format!("what the operation did: {}", target.did));
+            step.warnings.push(format!("what was done: {}", target.did));
             step.warnings.extend(target.warnings.iter().cloned());
             step
         })
@@ -194,7 +192,7 @@ fn not_as_left(target: &UndoTarget, standing: Standing) -> Item {
 /// # Errors
 /// What the store reports.
 pub async fn plan<S: Undoes>(system: &S, request: UndoRequest) -> Result<Box<dyn PreparedAction + '_>> {
-    let UndoRequest { operation, summary, targets, refused } = request;
+    let UndoRequest { operation, first, targets, refused } = request;
     // It changes rows that a worker may be about to take.
     let mut plan = Plan::new(system.named(), Risk::Dangerous);
     plan.refused = refused;
@@ -214,34 +212,16 @@ pub async fn plan<S: Undoes>(system: &S, request: UndoRequest) -> Result<Box<dyn
         }
     }
     plan.set = set(&kept);
-    let action = UndoAction { head: UndoHead { operation }, targets: kept, of: PhantomData };
+    let redone = !kept.is_empty() && kept.iter().all(|target| target.again);
+    let action = UndoAction { head: UndoHead { operation, first: first.clone() }, targets: kept, of: PhantomData };
     let operation = operation.to_string();
     let short = operation.get(..8).unwrap_or_default().to_owned();
-    let redone = !action.targets.is_empty() && action.targets.iter().all(UndoTarget::is_redone);
-    Ok(Prepared::boxed(system, plan, action, |count| match first_summary(&summary) {
-        first if redone && count == asked => format!("redo: {first}"),
-        first if redone => format!("redo {count} of {asked}: {first}"),
-        first => format!("take back {count} of operation {short} ({first})"),
+    Ok(Prepared::boxed(system, plan, action, |count| match redone {
+        true if count == asked => format!("redo: {first}"),
+        true => format!("redo {count} of {asked}: {first}"),
+        false => format!("take back {count} of operation {short} ({first})"),
     }))
 }
-
-/// What was done at first, of the summary of an operation that may be an undo, or an undo of an undo.
-fn first_summary(summary: &str) -> &str {
-    let taken_back = || summary.strip_prefix("take back ")?.split_once(" (")?.1.strip_suffix(')');
-    let done_again = || summary.strip_prefix("redo")?.split_once(": ").map(|(_, first)| first);
-    taken_back().or_else(done_again).unwrap_or(summary)
-}
-
-/// What an undo of this did: it takes back, or does again what was taken back.
-fn reversed(did: &str) -> String {
-    match did.strip_prefix(BACK) {
-        Some(did) => format!("{AGAIN}{did}"),
-        None => format!("{BACK}{}", did.strip_prefix(AGAIN).unwrap_or(did)),
-    }
-}
-
-const BACK: &str = "taken back: ";
-const AGAIN: &str = "done again: ";
 
 /// Targets that are taken back.
 struct TakingBack<'a, S: Undoes> {
@@ -250,30 +230,48 @@ struct TakingBack<'a, S: Undoes> {
     permit: &'a WritePermit,
 }
 
+/// What became of a target: what was changed of it, that nothing was written, or why that is not known or not so.
+type Taken = Result<Option<Vec<RowChange>>>;
+
 impl<S: Undoes> TakingBack<'_, S> {
-    /// One transaction for these; where one of them makes it fail, one for each.
-    async fn taken(&self, targets: &[UndoTarget]) -> Result<Vec<Option<Vec<RowChange>>>> {
+    /// One transaction for these; where one of them makes it fail, one for each. An error is that of its own transaction: what
+    /// was committed before it stays told as done.
+    async fn taken(&self, targets: &[UndoTarget]) -> Result<Vec<Taken>> {
         let operation = self.action.head.operation;
         let of_a_row = |error: &Error| {
             error.sqlstate().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
                 || error.kind() == crate::error::ErrorKind::KeptOut
         };
         match self.system.take_back(operation, targets, self.permit).await {
-            Err(error) if targets.len() > 1 && of_a_row(&error) => {
+            Err(error) if of_a_row(&error) && targets.len() == 1 => Ok(vec![Ok(None)]),
+            Err(error) if of_a_row(&error) => {
                 let mut taken = Vec::with_capacity(targets.len());
                 for target in targets {
                     let one = self.system.take_back(operation, std::slice::from_ref(target), self.permit).await;
-                    match one {
-                        Ok(mut one) => taken.push(one.pop().flatten()),
-                        Err(error) if of_a_row(&error) => taken.push(None),
-                        Err(error) => return Err(error),
-                    }
+                    taken.push(match one {
+                        Ok(mut one) => Ok(one.pop().flatten()),
+                        Err(error) if of_a_row(&error) => Ok(None),
+                        Err(error) => Err(error),
+                    });
                 }
                 Ok(taken)
             }
-            Err(error) if of_a_row(&error) => Ok(vec![None; targets.len()]),
-            done => done,
+            done => Ok(done?.into_iter().map(Ok).collect()),
         }
+    }
+
+    /// What was not taken back, and how it stands now.
+    fn left(target: &UndoTarget, standing: Standing) -> Item {
+        if standing == Standing::AsLeft {
+            let tables: BTreeSet<&str> = target.changes.iter().map(|change| change.table.as_str()).collect();
+            let tables = tables.into_iter().collect::<Vec<_>>().join(", ");
+            return Item::new(target.subject.clone(), Outcome::Changed, suppressed(&tables)).again(ROUNDS);
+        }
+        let mut item = not_as_left(target, standing);
+        if item.outcome == Outcome::Changed {
+            item.detail += "; nothing was written";
+        }
+        item
     }
 }
 
@@ -286,34 +284,23 @@ impl<S: Undoes> Targets for TakingBack<'_, S> {
     async fn apply(&mut self, places: &[usize]) -> Result<Vec<Item>> {
         let targets: Vec<UndoTarget> = places.iter().map(|place| self.action.targets[*place].clone()).collect();
         let taken = self.taken(&targets).await?;
+        let left = |taken: &Taken| matches!(taken, Ok(None));
         let open: Vec<UndoTarget> =
-            targets.iter().zip(&taken).filter(|(_, taken)| taken.is_none()).map(|(target, _)| target.clone()).collect();
-        let mut standings = if open.is_empty() { Vec::new() } else { self.system.standings(&open).await? }.into_iter();
-        let mut items = Vec::with_capacity(targets.len());
-        for (target, taken) in targets.iter().zip(taken) {
-            items.push(match taken {
-                Some(changes) => {
-                    let did = reversed(&target.did);
-                    Item::new(target.subject.clone(), Outcome::Applied, did).changing(changes)
-                }
-                None => match standings.next() {
-                    None | Some(Standing::AsLeft) => {
-                        let tables: BTreeSet<&str> =
-                            target.changes.iter().map(|change| change.table.as_str()).collect();
-                        let tables = tables.into_iter().collect::<Vec<_>>().join(", ");
-                        Item::new(target.subject.clone(), Outcome::Changed, suppressed(&tables)).again(ROUNDS)
-                    }
-                    Some(standing) => {
-                        let mut item = not_as_left(target, standing);
-                        if item.outcome == Outcome::Changed {
-                            item.detail += "; nothing was written";
-                        }
-                        item
-                    }
-                },
-            });
-        }
-        Ok(items)
+            targets.iter().zip(&taken).filter(|(_, taken)| left(taken)).map(|(target, _)| target.clone()).collect();
+        // What was written is told as written, whatever becomes of this further look.
+        let standings = if open.is_empty() { Ok(Vec::new()) } else { self.system.standings(&open).await };
+        let mut standings = standings.map(Vec::into_iter);
+        let items = targets.iter().zip(taken).map(|(target, taken)| match (taken, &mut standings) {
+            (Ok(Some(changes)), _) => {
+                let what = if target.again { "done again" } else { "taken back" };
+                let told = format!("{what}: {}", target.did);
+                Item::new(target.subject.clone(), Outcome::Applied, told).changing(changes)
+            }
+            (Err(error), _) => Item::failed(target.subject.clone(), &error),
+            (Ok(None), Ok(standings)) => Self::left(target, standings.next().unwrap_or(Standing::AsLeft)),
+            (Ok(None), Err(error)) => Item::failed(target.subject.clone(), error),
+        });
+        Ok(items.collect())
     }
 }
 
@@ -338,18 +325,76 @@ impl<S: Undoes> Apply<UndoAction<S>> for S {
 
 #[cfg(test)]
 mod tests {
-    use super::first_summary;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::permit::Consent;
+    use crate::subject::Kind;
+
+    /// A system whose transactions end as told, one after the other.
+    struct Scripted {
+        ends: Mutex<Vec<Result<Vec<Option<Vec<RowChange>>>>>>,
+        looks: Result<(), ErrorKind>,
+    }
+
+    #[async_trait]
+    impl Undoes for Scripted {
+        const KIND: &'static str = "scripted.undo";
+        const BATCH: usize = 10;
+
+        fn named(&self) -> &str {
+            "nowhere"
+        }
+
+        async fn standings(&self, targets: &[UndoTarget]) -> Result<Vec<Standing>> {
+            self.looks.map_err(|kind| Error::new(kind, "the look failed"))?;
+            Ok(vec![Standing::Changed("it is otherwise".into()); targets.len()])
+        }
+
+        async fn take_back(
+            &self,
+            _: OperationId,
+            _: &[UndoTarget],
+            _: &WritePermit,
+        ) -> Result<Vec<Option<Vec<RowChange>>>> {
+            self.ends.lock().unwrap().remove(0)
+        }
+    }
+
+    fn outcomes(ends: Vec<Result<Vec<Option<Vec<RowChange>>>>>, looks: Result<(), ErrorKind>) -> Vec<Outcome> {
+        let target = |id: &str| UndoTarget {
+            subject: Subject::new("scripted", Kind::Lease, id),
+            did: "released".into(),
+            again: false,
+            changes: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let system = Scripted { ends: Mutex::new(ends), looks };
+        let targets = vec![target("a"), target("b"), target("c")];
+        let action = UndoAction::<Scripted> {
+            head: UndoHead { operation: OperationId::fresh(), first: "release 3 keys".into() },
+            targets,
+            of: PhantomData,
+        };
+        let permit = WritePermit::grant(&Plan::new("nowhere", Risk::Dangerous), Consent::InAdvance, None).unwrap();
+        let mut taking = TakingBack { system: &system, action: &action, permit: &permit };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let items = runtime.block_on(taking.apply(&[0, 1, 2])).unwrap();
+        items.into_iter().map(|item| item.outcome).collect()
+    }
 
     #[test]
-    fn an_undo_of_an_undo_names_what_was_done_at_first() {
-        for summary in [
-            "unstick 1 saga",
-            "take back 1 of operation 0f3c1a2b (unstick 1 saga)",
-            "redo: unstick 1 saga",
-            "redo 1 of 2: unstick 1 saga",
-        ] {
-            assert_eq!(first_summary(summary), "unstick 1 saga");
-        }
-        assert_eq!(first_summary("take back 1 of operation 0f3c1a2b (a (b))"), "a (b)");
+    fn what_was_committed_is_told_as_done_whatever_comes_after_it() {
+        let written = || Ok(vec![Some(Vec::new())]);
+        let error = |kind| Err(Error::new(kind, "no"));
+        let batch = || error(ErrorKind::KeptOut);
+        let ends = vec![batch(), written(), error(ErrorKind::OutcomeUnknown), error(ErrorKind::Disconnected)];
+        assert_eq!(outcomes(ends, Ok(())), [Outcome::Applied, Outcome::Unknown, Outcome::Failed]);
+        let ends = vec![Ok(vec![Some(Vec::new()), None, Some(Vec::new())])];
+        let looked = outcomes(ends, Err(ErrorKind::Disconnected));
+        assert_eq!(looked, [Outcome::Applied, Outcome::Failed, Outcome::Applied]);
+        let ends = vec![batch(), written(), batch(), written()];
+        assert_eq!(outcomes(ends, Ok(())), [Outcome::Applied, Outcome::Changed, Outcome::Applied]);
     }
 }

@@ -41,7 +41,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let agents = entry.kind.starts_with("node.");
     let database = if agents { args.options.agents(session).await? } else { args.options.database(session).await? };
     let system = system_of(&database, &entry.kind, &entry.plan, entry.origin.as_ref(), session).await?;
-    let (operation, summary) = (entry.plan.operation, entry.plan.summary().to_owned());
-    let undo = system.plan_undo(UndoRequest { operation, summary, targets, refused }).await?;
+    let (operation, first) = (entry.plan.operation, entry.first().to_owned());
+    let undo = system.plan_undo(UndoRequest { operation, first, targets, refused }).await?;
     act::apply(undo, &args.options, session).await
 }

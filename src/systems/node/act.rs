@@ -321,7 +321,7 @@ impl Apply<SingleAction> for Node {
         let mut report = Report::new(plan.operation);
         // It is not guarded by what was seen: what was done before must not be done again.
         if self.own(permit).await.is_some_and(|(about, _)| about.contains(&subject.id)) {
-            report.items.push(Item::new(subject, Outcome::AlreadyDone, "this operation did it before"));
+            report.items.push(Item::new(subject, Outcome::AlreadyDone, "").own(Some(true)));
             applying.observer.settled(0, &report.items[0]);
             return Ok(report);
         }

@@ -61,7 +61,7 @@ fn taken_back<'a>(target: &'a UndoTarget, note: &str) -> TakenBack<'a> {
         letter: (target.subject.kind == Kind::DeadLetter).then_some(id.as_str()),
         step,
         status: if runs { "dispatched" } else { "failed" },
-        detail: format!("{what} {id} {} {note}", if target.is_redone() { "done again" } else { "taken back" }),
+        detail: format!("{what} {id} {} {note}", if target.again { "done again" } else { "taken back" }),
     }
 }
 
