@@ -15,6 +15,7 @@ use sen_core::permit::Consent;
 use sen_core::systems::sentinel::request::Decision;
 use sen_core::time::Timestamp;
 
+use crate::clean::clean;
 use crate::session::Session;
 use crate::times::{Precision, Times};
 
@@ -60,8 +61,9 @@ fn by_name(session: &Session, action: &dyn PreparedAction, name: &str, confirmed
         None => {}
     }
     session.say(&describe(action));
-    let asked =
-        Input::<String>::new().with_prompt(format!("This is production. Type {name} to proceed")).allow_empty(true);
+    let asked = Input::<String>::new()
+        .with_prompt(format!("This is production. Type {} to proceed", clean(name)))
+        .allow_empty(true);
     match asked.interact_text() {
         Ok(typed) if typed.trim() == name => Ok(Consent::Confirmed),
         Ok(_) => Err(Error::new(ErrorKind::Refused, "not confirmed; nothing was written")),

@@ -467,7 +467,9 @@ pub fn entries() -> (Vec<Entry>, Vec<Error>) {
 fn mark_undone(entries: &mut [Entry]) {
     for at in 0..entries.len() {
         let (undo, older) = entries[at..].split_first_mut().expect("`at` is a place");
-        let Some(of) = undo.undo.as_ref().map(|head| head.operation).filter(|_| undo.undone_by.is_none()) else { continue };
+        let Some(of) = undo.undo.as_ref().map(|head| head.operation).filter(|_| undo.undone_by.is_none()) else {
+            continue;
+        };
         let whole = |entry: &&mut Entry| {
             entry.plan.operation == of
                 && undo.count(Outcome::Applied) > 0

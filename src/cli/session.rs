@@ -76,7 +76,7 @@ pub struct Session {
     announced: RefCell<Vec<(String, String)>>,
     report: RefCell<Option<Fields>>,
     opened: RefCell<Option<String>>,
-    identity: RefCell<Identity>,
+    identity: RefCell<Option<Identity>>,
     context: RefCell<Option<Option<Context>>>,
 }
 
@@ -185,13 +185,21 @@ impl Session {
         self.opened.borrow().clone()
     }
 
-    /// Notes which database was opened.
-    pub fn identify(&self, identity: Identity) {
-        *self.identity.borrow_mut() = identity;
+    /// Which database this is. It is asked once, before something is done to it.
+    ///
+    /// # Errors
+    /// As [`Database::identity`].
+    pub async fn identify(&self, database: &Database) -> Result<Identity> {
+        if let Some(known) = self.identity() {
+            return Ok(known);
+        }
+        let identity = database.identity().await?;
+        *self.identity.borrow_mut() = Some(identity.clone());
+        Ok(identity)
     }
 
     /// Which database was opened, where that was asked.
-    pub fn identity(&self) -> Identity {
+    pub fn identity(&self) -> Option<Identity> {
         self.identity.borrow().clone()
     }
 

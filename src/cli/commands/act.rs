@@ -92,7 +92,7 @@ impl ActionOptions {
         let database = if self.only_plans() { session.read().await? } else { session.write(Access::Write).await? };
         // The journal names it, too: who goes on may come to it by another address.
         if !self.dry_run {
-            session.identify(database.identity().await?);
+            session.identify(&database).await?;
         }
         Ok(database)
     }
@@ -127,7 +127,7 @@ impl ActionOptions {
         let now = Timestamp::here();
         let expires = self.plan_out.as_ref().map(|_| now.plus(self.plan_expires.unwrap_or(PLAN_HOLDS)));
         Origin {
-            identity: session.identity().name,
+            identity: session.identity().and_then(|identity| identity.name),
             who: operator(),
             reason: self.reason.clone(),
             at: Some(now),

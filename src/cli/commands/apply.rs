@@ -162,9 +162,7 @@ pub async fn system_of<'a>(
     let (wanted, planned) = (origin.and_then(|origin| origin.identity.clone()), &plan.database);
     let system = database.system(kind.split('.').next().unwrap_or_default())?;
     let here = system.database();
-    let identity = database.identity().await?;
-    session.identify(identity.clone());
-    let same = match (wanted, identity.name) {
+    let same = match (wanted, session.identify(database).await?.name) {
         (Some(wanted), Some(identity)) => identity == wanted,
         _ => here == planned,
     };

@@ -57,7 +57,7 @@ impl Session {
     /// As [`Self::context`].
     pub fn production(&self) -> Result<Option<String>> {
         let context = self.context()?.filter(|context| context.rules.production).map(|context| context.name);
-        Ok(context.or_else(|| self.identity.borrow().production.clone()))
+        Ok(context.or_else(|| self.identity()?.production))
     }
 
     /// Which database the operator means.

@@ -4,27 +4,39 @@
 use crate::Stent;
 use crate::codec::decode;
 use crate::letters::note;
-use crate::root::{REPLAYED, RESULT};
+use crate::port::Look;
 use crate::state::State;
-use crate::verdict::NO_LETTER;
-use crate::view;
+use crate::verdict;
 use sen_model::error::Result;
-use sen_model::record::Record;
-use sen_model::subject::Kind;
-use sen_model::verdict::NextCommand;
 
 /// How much of a result is told in a sentence.
 const SHOWN: usize = 200;
 
 impl Stent {
-    /// The task that the dead letter of a failed task was replayed as, by the record beside its execution.
-    pub(crate) async fn replayed_as(&self, record: &Record) -> Result<Option<String>> {
-        let Some(execution) = view::may_be_replayed(record) else { return Ok(None) };
+    /// Reads what only further rows tell of what was looked for.
+    pub(crate) async fn look_further(&self, look: &mut Look) -> Result<()> {
+        let now = self.zone.wall(look.now);
+        if let Some(whole) = look.execution.as_ref().filter(|whole| verdict::whole(whole, now) == State::Stranded)
+            && let Some(root) = whole.completed_root()
+        {
+            look.more.root_result = self.result_of(&root.id.clone()).await?;
+        }
+        if look.letter.is_none()
+            && let Some(task) = look.task.as_ref().filter(|task| verdict::task(task, now) == State::Failed)
+            && let Some(execution) = &task.execution_id
+        {
+            look.more.replayed_as = self.replayed_as(execution, &task.id).await?;
+        }
+        Ok(())
+    }
+
+    /// The task that a dead letter of an execution was replayed as, by the record beside the execution.
+    pub(crate) async fn replayed_as(&self, execution: &str, letter: &str) -> Result<Option<String>> {
         // What is newest comes first.
         let look = self.store.find(execution, 1000, true).await?;
         let progress = look.execution.map(|whole| whole.progress).unwrap_or_default();
         let mut details = progress.iter().rev().filter_map(|step| step.detail.as_deref());
-        Ok(details.find_map(|detail| note::replayed_as(detail, &record.subject.id)))
+        Ok(details.find_map(|detail| note::replayed_as(detail, letter)))
     }
 
     /// The result of a task in one line, cut where it is long.
@@ -37,24 +49,5 @@ impl Stent {
             told.push('…');
         }
         Ok(Some(told))
-    }
-
-    /// Adds to the verdicts what further rows tell; `root` is the completed root task of the execution among the records.
-    pub(crate) async fn complement(&self, records: &mut [Record], root: Option<&str>) -> Result<()> {
-        for record in records {
-            let stranded =
-                record.subject.kind == Kind::Execution && record.verdict.state == State::Stranded.of_execution();
-            if let Some(root) = root.filter(|_| stranded)
-                && let Some(result) = self.result_of(root).await?
-            {
-                record.verdict.evidence.push(format!("{RESULT}{result}"));
-            }
-            if let Some(fresh) = self.replayed_as(record).await? {
-                record.verdict.evidence.retain(|line| line != NO_LETTER);
-                record.verdict.evidence.push(format!("its dead letter was{REPLAYED}{fresh}"));
-                record.verdict.next.insert(0, NextCommand::new(&["sen", "why"], "the task of the replay").id(&fresh));
-            }
-        }
-        Ok(())
     }
 }

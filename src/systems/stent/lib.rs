@@ -26,7 +26,6 @@ mod list;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod paging;
 mod plan;
-mod root;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod rows;
 mod timeline;
@@ -91,29 +90,30 @@ impl System for Stent {
     }
 
     async fn find(&self, id: &str, events: u32) -> Result<Vec<Record>> {
-        let look = self.store.find(id, progress(events), false).await?;
-        let root = root::root_of(&look);
-        let mut found = view::found(look, &self.zone);
-        self.complement(&mut found, root.as_deref()).await?;
-        Ok(found)
+        let mut look = self.store.find(id, progress(events), false).await?;
+        self.look_further(&mut look).await?;
+        Ok(view::found(look, &self.zone))
     }
 
     async fn show(&self, kind: Kind, id: &str, events: u32) -> Result<Vec<Record>> {
-        let look = self.store.find(id, progress(events), true).await?;
-        let root = root::root_of(&look);
+        let mut look = self.store.find(id, progress(events), true).await?;
+        self.look_further(&mut look).await?;
         let mut found = view::found(look, &self.zone);
         found.retain(|one| one.subject.kind == kind);
-        self.complement(&mut found, root.as_deref()).await?;
         Ok(found)
     }
 
     async fn goes_on_as(&self, record: &Record) -> Result<Option<String>> {
-        self.replayed_as(record).await
+        match view::may_be_replayed(record) {
+            Some(execution) => self.replayed_as(execution, &record.subject.id).await,
+            None => Ok(None),
+        }
     }
 
     async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
         // The errors of tries are in the progress.
-        let look = self.store.find(id, 50, false).await?;
+        let mut look = self.store.find(id, 50, false).await?;
+        self.look_further(&mut look).await?;
         let now = self.zone.wall(look.now);
         let queue = match why::waiting_task(&look, now) {
             Some(task) => Some(self.store.activity(&task.id, &self.zone).await?),
@@ -126,31 +126,30 @@ impl System for Stent {
         };
         let facts = why::Facts { look: &look, now, queue, alike };
         let explain = |found: Record| {
-            let (mut causes, related) = match (found.subject.kind, &look.execution, &look.task) {
+            let (causes, related) = match (found.subject.kind, &look.execution, &look.task) {
                 (Kind::Execution, Some(whole), _) => {
                     let mut causes = why::of_execution(&facts, whole);
                     // What it would be ended with is told beside the cause.
-                    let told = found.verdict.evidence.iter().find(|line| line.starts_with(root::RESULT));
+                    let result = look.more.root_result.as_deref().map(view::root_result);
                     for cause in causes.iter_mut().filter(|cause| cause.rule == "stranded") {
-                        cause.text.extend(told.map(|result| format!("; {result}")));
+                        cause.text.extend(result.iter().map(|result| format!("; {result}")));
                     }
                     (causes, why::related_to_execution(whole, now))
                 }
                 (Kind::Task, _, Some(task)) => {
                     let mut causes = why::of_task(&facts, task);
                     causes.extend(look.letter.as_ref().map(|_| why::of_letter(&facts)).unwrap_or_default());
+                    let replay = look.more.replayed_as.as_deref().map(verdict::replayed);
+                    causes.extend(replay.map(|text| {
+                        Cause::stated("replayed", &["execution_progress.detail"], Severity::Pending, text)
+                    }));
                     (causes, why::related_to_task(task))
                 }
                 _ => (why::of_letter(&facts), Vec::new()),
             };
-            let replay = found.verdict.evidence.iter().find(|line| line.contains(root::REPLAYED));
-            causes.extend(replay.map(|text| {
-                Cause::stated("replayed", &["execution_progress.detail"], Severity::Pending, text.clone())
-            }));
             found.because(causes, related)
         };
-        let mut found = view::found(look.clone(), &self.zone);
-        self.complement(&mut found, root::root_of(&look).as_deref()).await?;
+        let found = view::found(look.clone(), &self.zone);
         Ok(found.into_iter().map(explain).collect())
     }
 

@@ -146,6 +146,17 @@ pub struct Look {
     pub owner: Option<Execution>,
     /// The dead letter.
     pub letter: Option<DeadTask>,
+    /// What only further rows tell.
+    pub more: More,
+}
+
+/// What is told of a record only by further rows, which are read where it matters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct More {
+    /// Of a stranded execution: the result of its completed root task, in one line.
+    pub root_result: Option<String>,
+    /// Of a failed task without a dead letter: the task that its dead letter was replayed as.
+    pub replayed_as: Option<String>,
 }
 
 /// An execution and what belongs to it.

@@ -22,8 +22,8 @@ use tokio_postgres::types::{ToSql, Type};
 
 use crate::codec::LIMIT;
 use crate::port::{
-    Activity, Census, ExecutionQuery, ExecutionStore, Ids, Listed, Look, Orphans, Rows, Stats, TASKS, Whole, needles,
-    telling,
+    Activity, Census, ExecutionQuery, ExecutionStore, Ids, Listed, Look, More, Orphans, Rows, Stats, TASKS, Whole,
+    needles, telling,
 };
 use crate::record::Task;
 use crate::rows;
@@ -229,6 +229,7 @@ impl PostgresExecutions {
             task: one(&own, rows::task),
             owner: one(&owner, rows::execution),
             letter: one(&letters, rows::dead_task),
+            more: More::default(),
         })
     }
 }

@@ -19,8 +19,8 @@ use rusqlite::{Connection, ToSql, params, params_from_iter};
 
 use crate::codec::LIMIT;
 use crate::port::{
-    Activity, Census, ExecutionQuery, ExecutionStore, Ids, Listed, Look, NEEDLES, Orphans, Rows, Stats, TASKS, Whole,
-    needles, telling,
+    Activity, Census, ExecutionQuery, ExecutionStore, Ids, Listed, Look, More, NEEDLES, Orphans, Rows, Stats, TASKS,
+    Whole, needles, telling,
 };
 use crate::record::Task;
 use crate::rows;
@@ -179,6 +179,7 @@ fn look(db: &Connection, shape: &Shape, now: Timestamp, id: &str, limit: i64) ->
         task: one(db, TASK, params![id, whole], rows::task)?,
         owner: one(db, OWNER, params![id], rows::execution)?,
         letter: some(shape.has_letters(), || one(db, LETTER, params![id, whole], rows::dead_task))?,
+        more: More::default(),
     })
 }
 

@@ -401,9 +401,10 @@ fn replayability(look: &Whole, letter: &DeadTask, now: Wall) -> Replayability {
     })
 }
 
-/// Of a failed task: all that its own row lets one say.
-pub(super) const NO_LETTER: &str =
-    "it has no dead letter: cancelled, timed out, replayed or discarded, or its worker died between two commits";
+/// What a record beside the execution says of the dead letter of a task.
+pub(super) fn replayed(fresh: &str) -> String {
+    format!("its dead letter was replayed as task {fresh}")
+}
 
 /// Judges a task.
 pub fn judge_task(task: &Task, look: &Look, now: Wall, zone: &Zone) -> Verdict {
@@ -419,9 +420,16 @@ pub fn judge_task(task: &Task, look: &Look, now: Wall, zone: &Zone) -> Verdict {
     }
     match state {
         State::Lost => evidence.push(zone_note(zone)),
-        State::Failed if look.letter.is_none() && cancelled::stopped(task) => {}
         State::Failed if look.letter.is_none() => {
-            evidence.push(NO_LETTER.into());
+            evidence.extend(match &look.more.replayed_as {
+                Some(fresh) => Some(replayed(fresh)),
+                None if cancelled::stopped(task) => None,
+                // All that its own row lets one say.
+                None => Some(
+                    "it has no dead letter: cancelled, timed out, replayed or discarded, or its worker died between two commits"
+                        .into(),
+                ),
+            });
         }
         State::Failed => {
             let tries = task.retries.unwrap_or_default() + 1;
@@ -431,6 +439,9 @@ pub fn judge_task(task: &Task, look: &Look, now: Wall, zone: &Zone) -> Verdict {
     }
     evidence.extend(task.unreadable.iter().map(|what| format!("unreadable: {what}")));
     let mut next = Vec::new();
+    if let Some(fresh) = &look.more.replayed_as {
+        next.push(NextCommand::new(&["sen", "why"], "the task of the replay").id(fresh));
+    }
     if look.letter.is_some() {
         next.push(
             NextCommand::new(&["sen", "dlq", "show"], "its dead letter, and what a replay would do").id(&task.id),

@@ -53,12 +53,21 @@ fn payload_fields(args: Option<&[u8]>, kwargs: Option<&[u8]>, result: Option<&[u
 pub(crate) fn found(look: Look, zone: &Zone) -> Vec<Record> {
     let clock = Clock::new(zone, look.now);
     let mut all = Vec::new();
-    all.extend(look.execution.as_ref().map(|whole| execution(whole, &clock)));
+    all.extend(look.execution.as_ref().map(|whole| {
+        let mut record = execution(whole, &clock);
+        record.verdict.evidence.extend(look.more.root_result.as_deref().map(root_result));
+        record
+    }));
     all.extend(look.task.as_ref().map(|one| task(one, &look, &clock)));
     if look.task.is_none() {
         all.extend(look.letter.as_ref().map(|one| letter(one, &clock)));
     }
     all
+}
+
+/// The result with which a stranded execution could be ended, for people.
+pub(crate) fn root_result(result: &str) -> String {
+    format!("the result of its root task: {result}")
 }
 
 /// What of an execution matters first.

@@ -155,6 +155,7 @@ fn tasks() {
             task: Some(row.clone()),
             owner: Some(execution("running")),
             letter: None,
+            more: crate::port::More::default(),
         };
         let verdict = judge_task(&row, &look, NOW, &Zone::utc());
         assert_eq!(verdict.state, wanted.name());

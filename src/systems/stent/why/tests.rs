@@ -7,7 +7,14 @@ use proptest::prelude::*;
 use sen_model::time::Timestamp;
 
 fn look(whole: Whole) -> Look {
-    Look { now: Timestamp::from_micros(0), owner: None, task: None, letter: None, execution: Some(whole) }
+    Look {
+        now: Timestamp::from_micros(0),
+        owner: None,
+        task: None,
+        letter: None,
+        execution: Some(whole),
+        more: crate::port::More::default(),
+    }
 }
 
 fn rules(whole: Whole, queue: Option<Activity>) -> Vec<&'static str> {
