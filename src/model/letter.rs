@@ -7,6 +7,9 @@ use crate::columns;
 use crate::time::Timestamp;
 use crate::value::Value;
 
+/// The state of a dead letter that can be replayed, in every system.
+pub const REPLAYABLE: &str = "replayable";
+
 /// One dead letter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Letter {
@@ -30,12 +33,19 @@ pub struct Letter {
     pub group: String,
     /// How often it was tried.
     pub attempts: Option<i64>,
-    /// `replayable`, or why it cannot be replayed: `execution_gone`, …
+    /// [`REPLAYABLE`], or why it cannot be replayed: `execution_gone`, …
     pub replayability: &'static str,
     /// What a person should know of it.
     pub note: Option<String>,
     /// Its payload: JSON text.
     pub payload: Option<String>,
+}
+
+impl Letter {
+    /// Whether it can be replayed.
+    pub fn is_replayable(&self) -> bool {
+        self.replayability == REPLAYABLE
+    }
 }
 
 /// What a dead letter belongs to, by its id.

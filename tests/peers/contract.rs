@@ -117,7 +117,7 @@ fn newest_events(shown: &Value, told: &Value) {
     assert!(all.ends_with(some) && some.is_empty() == all.is_empty(), "{shown} does not end {all:?}");
 }
 
-/// The library's events in the contract's form: 64-bit numbers as strings.
+/// The library's events in the contract's form: 64-bit numbers as strings; who and why are noted by `sen` only.
 fn events(told: &Value) -> Value {
     let text = |value: &Value| if value.is_null() { Value::Null } else { json!(value.to_string()) };
     let list = told.as_array().into_iter().flatten();
@@ -129,6 +129,8 @@ fn events(told: &Value) -> Value {
             "at": event["occurred_at"],
             "fencing_token": text(&event["fencing_token"]),
             "owner_id": event["owner_id"],
+            "who": null,
+            "why": null,
             "metadata": event["metadata"],
         })
     })

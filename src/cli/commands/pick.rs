@@ -226,7 +226,7 @@ async fn letters(system: &dyn System) -> Result<Offers> {
     let all: Vec<_> = listed.parts.try_collect().await?;
     let offer = |letter: sen_core::model::letter::Letter| Offer {
         severity: super::dlq::list::severity(letter.replayability),
-        state: if letter.replayability == "replayable" { "dead, replayable" } else { "dead" }.to_owned(),
+        state: if letter.is_replayable() { "dead, replayable" } else { "dead" }.to_owned(),
         since: letter.died_at,
         kind: match letter.kind {
             "outbox" => "outbox message",

@@ -105,7 +105,7 @@ fn layout(chain: &Chain) -> Vec<Block> {
             blocks.push(Block::Note(format!("  {relation}, of {} ({certainty})", hop.from.id)));
         }
         if explained.causes.is_empty() {
-            blocks.push(Block::Note(format!("  nothing is wrong with it: {}", explained.summary)));
+            blocks.push(Block::Note(format!("  needs no attention: {}", explained.summary)));
         }
         blocks.extend(explained.causes.iter().cloned().map(Block::Cause));
         // What to do stands with what was asked about; what else hangs together is below.

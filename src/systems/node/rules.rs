@@ -127,7 +127,7 @@ impl Replayability {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Cancelled => "cancelled",
-            Self::Replayable => "replayable",
+            Self::Replayable => sen_model::letter::REPLAYABLE,
             Self::Unreadable => "unreadable",
         }
     }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sen_core::error::Result;
-use sen_core::model::letter::{LETTER_COLUMNS, Letter, letter_row};
+use sen_core::model::letter::{LETTER_COLUMNS, Letter, REPLAYABLE, letter_row};
 use sen_core::model::verdict::{NextCommand, Severity};
 use sen_core::time::Timestamp;
 
@@ -47,7 +47,7 @@ pub struct Args {
 
 /// How much a state matters.
 pub fn severity(replayability: &str) -> Severity {
-    if replayability == "replayable" { Severity::Warning } else { Severity::Pending }
+    if replayability == REPLAYABLE { Severity::Warning } else { Severity::Pending }
 }
 
 /// Runs it.
@@ -127,7 +127,7 @@ fn page(mut letters: Vec<Letter>, now: Timestamp, args: &Args) -> CommandOutput 
 /// What is on the page, and what to type next.
 fn footer(letters: &[Letter], more: bool, groups: &[String]) -> Option<String> {
     let first = letters.first()?;
-    let replayable = letters.iter().filter(|letter| letter.replayability == "replayable").count();
+    let replayable = letters.iter().filter(|letter| letter.is_replayable()).count();
     let mut parts = Vec::new();
     if replayable > 0 {
         parts.push(format!("{replayable} replayable"));

@@ -57,7 +57,7 @@ impl Replayability {
     /// The name in data.
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::Replayable => "replayable",
+            Self::Replayable => sen_model::letter::REPLAYABLE,
             Self::SagaNotWaiting => "saga_not_waiting",
             Self::SagaGone => "saga_gone",
             Self::Taken => "just_taken",

@@ -37,7 +37,7 @@ impl Replayability {
     /// The name in data.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Replayable => "replayable",
+            Self::Replayable => sen_model::letter::REPLAYABLE,
             Self::Unreadable => "unreadable",
             Self::ExecutionGone => "execution_gone",
             Self::ExecutionCancelled => "execution_cancelled",
