@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::sen::sen;
+use crate::harness::sen::{clean_environment, sen};
 
 /// The journal is a WAL that another connection reads, so that the change goes behind what is there: beyond the largest size
 /// that the system lets this process write.
@@ -30,6 +30,8 @@ fn a_commit_that_the_disk_fails_is_unknown() {
     let line = "trap '' XFSZ; ulimit -f 200; exec \"$0\" forget k --yes -o json";
     let output = Command::new("sh")
         .args(["-c", line, env!("CARGO_BIN_EXE_sen")])
+        .env_clear()
+        .envs(clean_environment())
         .env("DATABASE_URL", &url)
         .current_dir(folder.path())
         .output()
