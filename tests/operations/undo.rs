@@ -233,6 +233,40 @@ fn leases_that_moved_on_stay_as_they_are() {
     }
 }
 
+/// Leases in a file, as the demo has them.
+fn leases_in_a_file() -> Place {
+    let place = Place::empty_sqlite();
+    crate::harness::sen::sen(["demo", &place.for_library()]).run().expect_code(0);
+    place
+}
+
+#[test]
+fn leases_in_a_file_come_back_unless_they_moved_on() {
+    for words in [
+        &["release", "webhooks:evt_1Qm7aa", "--yes"][..],
+        &["forget", "payments:order-7701", "--yes"],
+        &["reconcile", "payments:order-7731"],
+        &["reconcile", "payments:order-7731", "--complete", "{\"by\": \"maria\"}", "--yes"],
+        &["reconcile", "payments:order-7731", "--reset", "--yes"],
+    ] {
+        there_and_back(&leases_in_a_file(), &LEASES, words);
+    }
+    let forget = &["forget", "payments:order-7701", "--yes"][..];
+    let claimed =
+        "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, lease_updated_at, status, fencing_token)
+        VALUES ('payments:order-7701', 'o', 1, 1, 'claimed', 200000)";
+    let between = "INSERT INTO sentinel_events (key, event, fencing_token)
+        VALUES ('payments:order-7701', 'acquired', 200000), ('payments:order-7701', 'released', 200000)";
+    let moved = "UPDATE sentinel_leases SET fencing_token = 300000 WHERE key = 'payments:order-7731'";
+    for (words, disturb, says) in [
+        (forget, claimed, "sentinel_leases is claimed"),
+        (forget, between, "has been claimed, and released, again"),
+        (&["reconcile", "payments:order-7731"], moved, "is reconciling now, or has changed"),
+    ] {
+        refused(&leases_in_a_file(), &LEASES, words, disturb, says);
+    }
+}
+
 /// The library goes on as if nothing had been, and a caller that was given a result meanwhile is told of.
 #[test]
 fn the_sentinel_library_goes_on() {
