@@ -118,10 +118,18 @@ fn what_was_done_to_tasks_is_taken_back() {
         assert!(format!("{:?}", server.run(&["XRANGE", "stream:events", "-", "+"])).contains("task_restored"));
         for disturb in [["status", "completed"], ["owner", "w-2"], ["attempts", "7"], ["new", "field"]] {
             machine.run(&url, words, 0);
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("undo.plan");
+            let file = file.to_str().unwrap();
+            machine.run(&url, &["undo", "last", "--plan-out", file], 0);
             server.run(&["HSET", "task:task_a:meta", disturb[0], disturb[1]]);
             let disturbed = hash();
-            let report = machine.json(&url, &["undo", "last", "--yes"], 5);
-            assert_eq!((results(&report, "changed", "since the operation"), hash()), (1, disturbed), "{report}");
+            // Seen when it is planned, and held by the script.
+            for undo in [&["undo", "last", "--yes"][..], &["apply", file, "--yes"]] {
+                let report = machine.json(&url, undo, 5);
+                let changed = results(&report, "changed", "since the operation");
+                assert_eq!((changed, hash()), (1, disturbed.clone()), "{disturb:?} {undo:?}: {report}");
+            }
             server.run(&["DEL", "task:task_a:meta"]);
             make(&server, "task_a");
             server.run(&[
