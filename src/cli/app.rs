@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::rc::Rc;
 
-use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum as _};
+use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser};
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::model::verdict::{NextCommand, shell_word};
+use sen_core::model::verdict::NextCommand;
 use sen_core::text::is_mark;
 
 use crate::args::Globals;
@@ -13,8 +13,6 @@ use crate::commands::{self, Command};
 use crate::completion;
 use crate::consent;
 use crate::exit::Exit;
-use crate::fault;
-use crate::help;
 use crate::hook;
 use crate::interrupt::Interrupt;
 use crate::mask;
@@ -23,6 +21,7 @@ use crate::screen::Screen;
 use crate::screen::terminal::ColorChoice;
 use crate::session::{CommandLine, Running, Session, Surroundings};
 use crate::times;
+use crate::usage;
 use crate::views::{CommandOutput, View};
 use crate::watch::repeat;
 
@@ -72,7 +71,10 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
     arguments.iter().filter_map(|argument| argument.to_str()).for_each(sen_core::stores::url::remember);
     let (app, words) = match parse(&arguments) {
         Ok(parsed) => parsed,
-        Err(error) => return say_usage(&error, &arguments),
+        Err(error) => {
+            let screen = Screen::new(ColorChoice::Auto, false, &environment);
+            return usage::say(&error, &arguments, strict(App::command()), &screen);
+        }
     };
     let (color, quiet) = (app.globals.color, app.globals.quiet);
     let screen = Rc::new(Screen::new(color, quiet, &environment));
@@ -84,13 +86,13 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
     if let Some(mark) = own.filter_map(|argument| argument.to_str()).find(|argument| is_mark(argument)) {
         let error = Error::usage(format!("{mark} is a mark for something that only you know; nothing was done"))
             .with_hint("put the value itself in its place");
-        return report(&screen, format, &error);
+        return screen.fault(&error, format);
     }
     if format == Format::Csv && !commands::is_list(&words) {
         let error = Error::usage(format!("`sen {}` cannot be printed as CSV; nothing was done", words.join(" ")))
             .with_hint("-o csv is for lists, whose rows are flat; use -o json or -o jsonl here");
-        report(&screen, format, &error);
-        return usage_exit(&arguments);
+        screen.fault(&error, format);
+        return usage::exit(&arguments, &App::command());
     }
     NextCommand::chosen_by(app.globals.naming());
     mask::reveal(app.globals.reveal);
@@ -98,13 +100,13 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
     if watch.is_some() && !repeat::can(&words) {
         let error = Error::usage(format!("`{}` cannot be repeated with --watch", words.join(" ")))
             .with_hint("--watch is for commands that list or show; `sen watch` is a dashboard of everything");
-        return report(&screen, format, &error);
+        return screen.fault(&error, format);
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             let error = Error::new(ErrorKind::Internal, "cannot start the runtime").with_source(error);
-            return report(&screen, format, &error);
+            return screen.fault(&error, format);
         }
     };
     let interrupt = Rc::new(Interrupt::default());
@@ -119,7 +121,7 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
         };
         let work = async {
             let Some(every) = watch else { return work(app, &screen, &interrupt, false).await };
-            let title = title(&arguments);
+            let title = usage::title(&arguments);
             let fresh = || Screen::new(color, quiet, &environment);
             // Boxed: a command that is not repeated must not pay for its size.
             let repeated = Box::pin(repeat::repeat(every, &title, format, fresh, async |screen| {
@@ -199,32 +201,6 @@ fn words(mut matches: &clap::ArgMatches) -> Vec<String> {
     words
 }
 
-/// What only connecting needs, with a value.
-const CONNECTING: [&str; 4] = ["--database-url", "--redis-url", "--password-command", "--redis-password-command"];
-
-/// The command as it was typed, without what makes it repeat or what only connecting needs.
-fn title(arguments: &[OsString]) -> String {
-    let mut words = vec!["sen".to_owned()];
-    let mut typed = arguments.iter().skip(1);
-    while let Some(word) = typed.next() {
-        let word = word.to_string_lossy();
-        let (name, joined) = word.split_once('=').map_or((&*word, false), |(name, _)| (name, true));
-        if CONNECTING.contains(&name) {
-            if !joined {
-                typed.next();
-            }
-        } else if name != "--watch" {
-            words.push(shell_word(&word));
-        }
-    }
-    words.join(" ")
-}
-
-fn report(screen: &Screen, format: Format, error: &Error) -> Exit {
-    screen.fault(error, format);
-    fault::exit(error.kind())
-}
-
 /// The command line as commands know it.
 pub const LINE: CommandLine = CommandLine { tree: App::command, read: read_inside, act: act_inside };
 
@@ -270,7 +246,7 @@ fn act_inside(words: Vec<String>, (globals, _, interrupt): Surroundings) -> Runn
         let screen = Rc::new(Screen::new(globals.color, globals.quiet, &environment));
         match with_reason(words).and_then(|words| inside(&words, globals)) {
             Ok(app) => work(app, &screen, &interrupt, true).await,
-            Err(error) => report(&screen, Format::Table, &error),
+            Err(error) => screen.fault(&error, Format::Table),
         }
     })
 }
@@ -318,20 +294,20 @@ async fn shown(
         Ok(answer) => answer,
         // An empty answer means that nothing is there only if everything could be read.
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NoSystem) => {
-            return report(screen, format, session.denied().first().unwrap_or(&error));
+            return screen.fault(session.denied().first().unwrap_or(&error), format);
         }
-        Err(error) => return report(screen, format, &error),
+        Err(error) => return screen.fault(&error, format),
     };
     let fail_if_empty = matches!(&view, View::List(list) if list.fail_if_empty);
     match screen.show(view, options).await {
         Ok(shown) => {
             for error in &errors {
-                report(screen, format, error);
+                screen.fault(error, format);
             }
             // Something could not be read and is missing from the output: that is reported, and is no success.
             let mut unread = None;
             for error in session.denied() {
-                unread = Some(report(screen, format, &error));
+                unread = Some(screen.fault(&error, format));
             }
             match unread {
                 Some(exit) => exit,
@@ -339,77 +315,8 @@ async fn shown(
                 None => exit,
             }
         }
-        Err(error) => report(screen, format, &error),
+        Err(error) => screen.fault(&error, format),
     }
-}
-
-/// Help and version go to stdout and end well; everything else clap says is a usage error.
-fn say_usage(error: &clap::Error, arguments: &[OsString]) -> Exit {
-    use clap::error::ErrorKind as Clap;
-    let screen = Screen::new(ColorChoice::Auto, false, &environment);
-    let rendered = match error.kind() {
-        Clap::DisplayHelp | Clap::DisplayHelpOnMissingArgumentOrSubcommand => helped(arguments),
-        _ => error.render().to_string(),
-    };
-    match error.kind() {
-        Clap::DisplayHelp | Clap::DisplayVersion => match screen.print(rendered) {
-            Ok(()) => Exit::Done,
-            Err(error) => report(&screen, Format::Table, &error),
-        },
-        // No subcommand: the whole help.
-        Clap::DisplayHelpOnMissingArgumentOrSubcommand if !wants_json(arguments) => {
-            screen.advise(&rendered);
-            usage_exit(arguments)
-        }
-        _ if wants_json(arguments) => {
-            let message = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            report(&screen, Format::Json, &Error::usage(message).with_hint("sen --help"));
-            usage_exit(arguments)
-        }
-        _ => {
-            screen.usage(&rendered);
-            usage_exit(arguments)
-        }
-    }
-}
-
-/// The help of the command that the arguments name: on one screen, or at length with `--help`.
-fn helped(arguments: &[OsString]) -> String {
-    let typed: Vec<&str> = arguments.iter().skip(1).filter_map(|argument| argument.to_str()).collect();
-    let mut root = strict(App::command());
-    root.build();
-    let (mut at, mut words) = (&root, Vec::new());
-    for word in typed.iter().take_while(|word| **word != "--") {
-        if let Some(inner) = at.find_subcommand(word) {
-            words.push(inner.get_name().to_owned());
-            at = inner;
-        }
-    }
-    let long = typed.contains(&"--help");
-    help::text(App::command(), &words, long).unwrap_or_else(|error| error.to_string())
-}
-
-/// `once` stands between a script and its command, whose codes are its own: it fails with 125 before the start.
-fn usage_exit(arguments: &[OsString]) -> Exit {
-    let app = App::command();
-    let mut words = arguments.iter().skip(1).filter_map(|argument| argument.to_str());
-    let command = words.find(|word| app.find_subcommand(word).is_some());
-    if command == Some("once") { Exit::NotStarted } else { Exit::Usage }
-}
-
-/// Whether the arguments ask for JSON, for the errors that stop them from being parsed.
-fn wants_json(arguments: &[OsString]) -> bool {
-    let texts: Vec<&str> =
-        arguments.iter().filter_map(|argument| argument.to_str()).take_while(|text| *text != "--").collect();
-    let format =
-        |value: &str| Format::from_str(value, false).is_ok_and(|format| matches!(format, Format::Json | Format::Jsonl));
-    texts.windows(2).any(|pair| matches!(pair[0], "-o" | "--output") && format(pair[1]))
-        || texts.iter().any(|text| {
-            text.strip_prefix("--output=")
-                .or_else(|| text.strip_prefix("-o="))
-                .or_else(|| text.strip_prefix("-o"))
-                .is_some_and(format)
-        })
 }
 
 #[cfg(test)]
@@ -492,7 +399,7 @@ mod tests {
                 let arguments: Vec<OsString> = words.iter().map(OsString::from).collect();
                 let error = parse(&arguments).map(drop).expect_err(&format!("{words:?} was taken"));
                 assert_eq!(
-                    usage_exit(&arguments).code(),
+                    usage::exit(&arguments, &App::command()).code(),
                     if path.get(1).is_some_and(|name| name == "once") { 125 } else { 2 }
                 );
                 let said = error.to_string();
@@ -512,20 +419,5 @@ mod tests {
             "{error}"
         );
         assert!(said(&["sen", "exec", "list", "--sort", ""]).contains("possible values: created"));
-    }
-
-    #[test]
-    fn json_is_recognised_before_parsing() {
-        let wants = |words: &[&str]| wants_json(&words.iter().map(OsString::from).collect::<Vec<_>>());
-        assert!(
-            wants(&["sen", "-o", "json", "nope"])
-                && wants(&["sen", "nope", "--output=jsonl"])
-                && wants(&["sen", "-ojson"])
-        );
-        assert!(
-            !wants(&["sen", "nope"])
-                && !wants(&["sen", "inspect", "--", "-o", "json"])
-                && !wants(&["sen", "-o", "csv"])
-        );
     }
 }

@@ -4,6 +4,7 @@ pub mod act;
 pub mod page;
 pub mod pick;
 pub mod related;
+pub mod reported;
 pub mod show;
 
 use clap::Subcommand;

@@ -26,6 +26,7 @@ mod settings;
 #[cfg(test)]
 mod suggested;
 mod times;
+mod usage;
 mod views;
 mod watch;
 

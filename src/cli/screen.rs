@@ -18,6 +18,7 @@ use futures_util::{StreamExt as _, future::poll_immediate};
 use sen_core::error::{Error, ErrorKind, Result};
 
 use crate::clean::clean;
+use crate::exit::Exit;
 use crate::fault;
 use crate::mask::{self, message};
 use crate::output::row::{Look, RowWriter};
@@ -249,9 +250,10 @@ impl Screen {
         self.complain(&fault::line("warning:", text, style, self.room()));
     }
 
-    /// Reports an error on stderr in the form that fits `format`.
-    pub fn fault(&self, error: &Error, format: Format) {
+    /// Reports an error on stderr in the form that fits `format`, and says how the program ends with it.
+    pub fn fault(&self, error: &Error, format: Format) -> Exit {
         self.complain(&fault::render(error, format, self.err.color, self.room()));
+        fault::exit(error.kind())
     }
 
     /// An error of stderr itself is ignored: it cannot be reported.

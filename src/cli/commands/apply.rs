@@ -10,7 +10,8 @@ use sen_core::model::system::System;
 use sen_core::registry::{Access, Database};
 use sen_core::time::{Timestamp, humane};
 
-use super::act::{self, ActionOptions, Execution, execute, finished};
+use super::act::{ActionOptions, Execution, execute, finished};
+use super::reported::{self, reported};
 use super::dlq::discard::to_new_file;
 use crate::consent;
 use crate::exit::Exit;
@@ -99,7 +100,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let open = |_: &Plan| args.export.as_deref().map(to_new_file).transpose();
     Ok(match execute(action, &options, session, open).await? {
         Execution::Planned(answer) => answer,
-        Execution::Applied(report, outline) => finished(act::reported(&report, &outline), session),
+        Execution::Applied(report, outline) => finished(reported(&report, &outline), session),
     })
 }
 
@@ -120,7 +121,7 @@ fn checked(plan: &Plan, items: Vec<Item>) -> CommandOutput {
     lines.push(format!("{} of {} still as the plan saw them; nothing was written", still.len(), items.len()));
     let planned = still.len() as u64;
     let report = Report { items, ..Report::new(plan.operation) };
-    act::view(&report, planned, true, lines.into_iter().map(Block::Note).collect()).ending(exit)
+    reported::view(&report, planned, true, lines.into_iter().map(Block::Note).collect()).ending(exit)
 }
 
 /// The database that a plan of this kind is for.

@@ -10,7 +10,8 @@ use sen_core::model::value::{Row, Value};
 use sen_core::model::verdict::{NextCommand, Severity};
 use sen_core::time::Timestamp;
 
-use super::act::{self, ActionOptions, Execution, execute_part, finished};
+use super::act::{ActionOptions, Execution, execute_part, finished};
+use super::reported::reported;
 use super::apply::{database, restored};
 use super::dlq::discard::to_new_file;
 use crate::journal::{self, Entry, State};
@@ -228,6 +229,6 @@ async fn resume(args: &ResumeArgs, session: &Session) -> Result<CommandOutput> {
     let open = || args.export.as_deref().map(to_new_file).transpose();
     Ok(match execute_part(action, &options, session, (&entry, places), open).await? {
         Execution::Planned(answer) => answer,
-        Execution::Applied(report, outline) => finished(act::reported(&report, &outline), session),
+        Execution::Applied(report, outline) => finished(reported(&report, &outline), session),
     })
 }

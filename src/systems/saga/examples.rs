@@ -1,6 +1,6 @@
 //! A saga and a message for the tests.
 
-use crate::record::{Mailbox, Message, Saga, Status};
+use crate::record::{Mailbox, Message, MessageStatus, Saga, Status};
 
 pub(crate) fn saga(status: Status, over: Option<i64>) -> Saga {
     Saga {
@@ -40,7 +40,7 @@ pub(crate) fn message(kind: Mailbox, status: &str, idle: i64) -> Message {
         step: Some("charge".into()),
         topic: Some("orders.charged".into()),
         key: Some("order-1".into()),
-        status: status.into(),
+        status: MessageStatus::parse(status.into()),
         attempts: 3,
         next: None,
         error: Some("CORRELATION_MISMATCH".into()),
@@ -50,7 +50,7 @@ pub(crate) fn message(kind: Mailbox, status: &str, idle: i64) -> Message {
         seen: String::new(),
         idle,
         over: None,
-        saga_status: Some("COMPLETED".into()),
+        saga_status: Some(Status::Completed),
         payload: Some(r#"{"charge": "ch-77"}"#.into()),
     }
 }

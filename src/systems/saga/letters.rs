@@ -12,7 +12,7 @@ use super::list::stream_of_messages;
 use super::plan::{Part, RequeueAction, RequeueHead};
 use super::port::{MessageQuery, SeenMessage};
 use super::record::NAME;
-use super::record::{Mailbox, Message, uuid};
+use super::record::{Mailbox, Message, MessageStatus, uuid};
 use super::rules::{self, LEFT, Replayability};
 use super::shape::{Models, Table};
 use super::view;
@@ -46,7 +46,7 @@ fn step(message: &Message) -> &str {
 
 /// Why it is dead, in the library's words or ours.
 fn error(message: &Message) -> String {
-    if message.status == message.kind.taken() {
+    if message.is_taken() {
         let (who, done) = if message.kind == Mailbox::Out { ("publisher", "sent") } else { ("worker", "applied") };
         return format!("claimed by a {who} and not marked {done}");
     }
@@ -65,7 +65,7 @@ fn bound(filter: &LetterFilter) -> Duration {
 
 fn letter(message: Message, bound: Duration) -> Letter {
     let replayability = rules::replayability(&message, bound);
-    let again = message.next.filter(|_| message.status == "FAILED");
+    let again = message.next.filter(|_| message.status == MessageStatus::Failed);
     Letter {
         system: NAME,
         kind: message.kind.name(),
@@ -99,7 +99,7 @@ fn document(message: &Message) -> String {
     serde_json::json!({
         "system": NAME, "kind": message.kind.name(), "table": message.table, "id": message.id, "event_id": message.event,
         "saga_id": message.saga, "aggregation_id": message.aggregation, "step_id": message.step, "topic": message.topic,
-        "key": message.key, "status": message.status, "attempts": message.attempts, "last_error": message.error,
+        "key": message.key, "status": message.status.as_str(), "attempts": message.attempts, "last_error": message.error,
         "next_attempt_at": time(message.next), "created_at": time(message.created), "updated_at": time(message.updated),
         "payload": payload,
     })
@@ -272,12 +272,12 @@ impl DeadLetters for Sagas {
                 set.sample.push(format!("{} ({}): {short}", message.id, step(&message)));
             }
             undone += usize::from(rules::rolled_back(&message).is_some());
-            let seen = SeenMessage { id: message.id, status: message.status, seen: message.seen };
+            let seen = SeenMessage { id: message.id, status: message.status.as_str().to_owned(), seen: message.seen };
             action.push(message.kind, &message.table, seen);
         }
         let claimed = |kind: Mailbox| -> usize {
             let own = action.parts.iter().filter(|part| part.kind == kind).flat_map(|part| &part.messages);
-            own.filter(|message| message.status == kind.taken()).count()
+            own.filter(|message| message.status == kind.taken().as_str()).count()
         };
         let (sending, applying) = (claimed(Mailbox::Out), claimed(Mailbox::In));
         if sending > 0 {
@@ -425,11 +425,11 @@ impl Apply<RequeueAction> for Sagas {
                     let subject = subject(part.kind, &message.id);
                     match found.iter().find(same) {
                         None => Item::new(subject, Outcome::Missing, "it is gone"),
-                        Some(known) if known.status == message.status && known.seen == message.seen => {
+                        Some(known) if known.status.as_str() == message.status && known.seen == message.seen => {
                             Item::still(subject)
                         }
                         Some(known) => {
-                            let why = format!("it has changed since it was looked at: now {}", known.status);
+                            let why = format!("it has changed since it was looked at: now {}", known.status.as_str());
                             Item::new(subject, Outcome::Changed, why)
                         }
                     }

@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 use super::handle::Sagas;
 use super::names::{MessageState, SagaOrder, SagaState};
 use super::port::{MessageQuery, Messages, Order, SagaQuery, SagaStore, Sagas as Rows};
-use super::record::{Mailbox, Message, Saga, Status};
+use super::record::{Mailbox, Message, MessageStatus, Saga, Status};
 use super::rules::LEFT;
 use super::shape::{Model, Models, Table};
 use super::state::State;
@@ -125,7 +125,7 @@ fn states(wanted: &[SagaState]) -> (Vec<String>, Vec<&'static str>) {
 ///
 /// # Errors
 /// `Usage` for one that this kind of mailbox does not have.
-pub(super) fn statuses(kind: Mailbox, wanted: &[MessageState]) -> Result<Vec<String>> {
+pub(super) fn statuses(kind: Mailbox, wanted: &[MessageState]) -> Result<Vec<MessageStatus>> {
     use MessageState::{Applied, Dispatching, Failed, Ignored, Pending, Processing, Sent};
     let known: &[MessageState] = match kind {
         Mailbox::Out => &[Pending, Dispatching, Sent, Failed],
@@ -136,7 +136,7 @@ pub(super) fn statuses(kind: Mailbox, wanted: &[MessageState]) -> Result<Vec<Str
         return Err(Error::usage(format!("invalid state {:?} of an {} message", odd.name(), kind.name()))
             .with_hint(format!("possible: {}", names.join(", "))));
     }
-    Ok(wanted.iter().map(|state| state.name().to_ascii_uppercase()).collect())
+    Ok(wanted.iter().map(|state| MessageStatus::parse(state.name().to_ascii_uppercase())).collect())
 }
 
 impl Sagas {
@@ -316,7 +316,7 @@ impl Sagas {
             for name in names.iter().filter(|_| !tables.is_empty()) {
                 let query = MessageQuery {
                     saga: Some(name.clone()),
-                    statuses: ["PENDING", kind.taken(), "FAILED", "IGNORED"].map(str::to_owned).to_vec(),
+                    statuses: vec![MessageStatus::Pending, kind.taken(), MessageStatus::Failed, MessageStatus::Ignored],
                     limit: i64::try_from(MENTIONS + 1).ok(),
                     ..MessageQuery::default()
                 };
@@ -406,7 +406,7 @@ mod tests {
             let (stored, judged) = states(&[*state]);
             assert!(stored.len() + judged.len() > 0, "{state:?}");
         }
-        assert_eq!(statuses(Mailbox::In, &[MessageState::Ignored]).unwrap(), ["IGNORED"]);
+        assert_eq!(statuses(Mailbox::In, &[MessageState::Ignored]).unwrap(), [MessageStatus::Ignored]);
         assert!(statuses(Mailbox::Out, &[MessageState::Ignored]).is_err());
     }
 }

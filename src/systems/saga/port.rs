@@ -10,7 +10,7 @@ use futures_util::Stream;
 use sen_model::saved::nested;
 use serde::{Deserialize, Serialize};
 
-use super::record::{Entry, Mailbox, Message, Saga};
+use super::record::{Entry, Mailbox, Message, MessageStatus, Saga};
 use super::shape::{Model, Models, Table};
 use sen_model::error::Result;
 use sen_model::ident::OperationId;
@@ -233,7 +233,7 @@ pub struct MessageQuery {
     /// These ids (or event ids).
     pub ids: Vec<String>,
     /// These statuses; empty: all.
-    pub statuses: Vec<String>,
+    pub statuses: Vec<MessageStatus>,
     /// Dead letters only: FAILED, or claimed and unchanged for longer than this.
     pub dead: Option<Duration>,
     /// Of this saga or about this.

@@ -93,6 +93,11 @@ impl Status {
             Self::Other(_) => return None,
         })
     }
+
+    /// The name in data, or what is stored instead.
+    pub fn words(&self) -> &str {
+        self.name().unwrap_or_else(|| self.as_str())
+    }
 }
 
 /// What a suspended saga waits for, as its context says.
@@ -337,11 +342,89 @@ impl Mailbox {
     }
 
     /// The status of a message that was claimed and not finished.
-    pub const fn taken(self) -> &'static str {
+    pub const fn taken(self) -> MessageStatus {
         match self {
-            Self::Out => "DISPATCHING",
-            Self::In => "PROCESSING",
+            Self::Out => MessageStatus::Dispatching,
+            Self::In => MessageStatus::Processing,
         }
+    }
+}
+
+/// What `status` of a message can hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MessageStatus {
+    /// It waits to be claimed.
+    Pending,
+    /// Of an outbox: a publisher has claimed it.
+    Dispatching,
+    /// Of an inbox: a worker has claimed it.
+    Processing,
+    /// Of an outbox: it was sent.
+    Sent,
+    /// Of an inbox: its saga has taken it.
+    Applied,
+    /// Of an inbox: its saga did not take it, and it is consumed.
+    Ignored,
+    /// The last try failed.
+    Failed,
+    /// Something no version writes, or a value that could not be read.
+    Other(String),
+}
+
+impl MessageStatus {
+    /// Reads the column.
+    pub fn parse(text: String) -> Self {
+        match text.as_str() {
+            "PENDING" => Self::Pending,
+            "DISPATCHING" => Self::Dispatching,
+            "PROCESSING" => Self::Processing,
+            "SENT" => Self::Sent,
+            "APPLIED" => Self::Applied,
+            "IGNORED" => Self::Ignored,
+            "FAILED" => Self::Failed,
+            _ => Self::Other(text),
+        }
+    }
+
+    /// The column's text.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Other(text) => text,
+            known => known.stored().unwrap_or_default(),
+        }
+    }
+
+    /// The column's text where a version writes it.
+    pub const fn stored(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Pending => "PENDING",
+            Self::Dispatching => "DISPATCHING",
+            Self::Processing => "PROCESSING",
+            Self::Sent => "SENT",
+            Self::Applied => "APPLIED",
+            Self::Ignored => "IGNORED",
+            Self::Failed => "FAILED",
+            Self::Other(_) => return None,
+        })
+    }
+
+    /// The name in data: lower snake case.
+    pub const fn name(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Pending => "pending",
+            Self::Dispatching => "dispatching",
+            Self::Processing => "processing",
+            Self::Sent => "sent",
+            Self::Applied => "applied",
+            Self::Ignored => "ignored",
+            Self::Failed => "failed",
+            Self::Other(_) => return None,
+        })
+    }
+
+    /// The name in data, or what is stored instead.
+    pub fn words(&self) -> &str {
+        self.name().unwrap_or_else(|| self.as_str())
     }
 }
 
@@ -367,7 +450,7 @@ pub struct Message {
     /// Of an outbox: the message key. Of an inbox: the correlation id.
     pub key: Option<String>,
     /// The stored status.
-    pub status: String,
+    pub status: MessageStatus,
     /// Failed attempts.
     pub attempts: i64,
     /// When it is tried next.
@@ -387,7 +470,7 @@ pub struct Message {
     /// How long ago its next try was due, in microseconds; negative: how long until then.
     pub over: Option<i64>,
     /// The status of the saga an inbox message is for, where that was looked at.
-    pub saga_status: Option<String>,
+    pub saga_status: Option<Status>,
     /// JSON text; `None` too when payloads were not requested.
     pub payload: Option<String>,
 }
@@ -396,9 +479,14 @@ pub struct Message {
 pub const LATE: i64 = 5 * 60 * 1_000_000;
 
 impl Message {
+    /// Whether it was claimed and is not finished.
+    pub fn is_taken(&self) -> bool {
+        self.status == self.kind.taken()
+    }
+
     /// How long it has been due without being claimed, if that is long.
     pub fn late(&self) -> Option<i64> {
-        let waits = matches!(self.status.as_str(), "PENDING" | "FAILED");
+        let waits = matches!(self.status, MessageStatus::Pending | MessageStatus::Failed);
         self.over.filter(|over| waits && *over >= LATE)
     }
 

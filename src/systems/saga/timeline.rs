@@ -80,7 +80,7 @@ pub(super) fn of_message(message: &Message) -> Vec<TimelineEntry> {
     let entry = |at: Option<Timestamp>, basis, what: String| {
         Some(TimelineEntry::new(at.filter(|at| at.is_finite())?, basis, &subject, what))
     };
-    let status = message.status.to_ascii_lowercase();
+    let status = message.status.words().to_owned();
     let created = entry(message.created, TimeBasis::Database, format!("{name} created"));
     let settled = entry(message.done, TimeBasis::Worker, format!("{name} {status}"));
     // Until it is settled, the last change is the last attempt, or its creation.

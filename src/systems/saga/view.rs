@@ -1,7 +1,7 @@
 //! How sagas, steps and messages become the neutral columns, fields and summaries that every front end shows. Pure.
 
 use super::port::{Look, Observed};
-use super::record::{Mailbox, Message, NAME, subject};
+use super::record::{Mailbox, Message, MessageStatus, NAME, subject};
 use super::rules::{self, LEFT, Replayability, TROUBLE, is_dead};
 use super::shape::Models;
 use super::verdict::{self, Beside};
@@ -15,9 +15,9 @@ use sen_model::verdict::{NextCommand, Purpose, Severity, Verdict};
 mod rows;
 mod summary;
 
-use rows::{BOX_STATUSES, lower, status, step_row};
 pub use rows::{MESSAGE_COLUMNS, SAGA_COLUMNS, STEP_COLUMNS, message_severity};
 pub(super) use rows::{message_row, saga_row};
+use rows::{message_status, status, step_row};
 pub(super) use summary::summary;
 
 /// What of a saga matters first.
@@ -130,7 +130,7 @@ pub(super) fn found_message(message: Message, now: Timestamp) -> Record {
     let fields = vec![
         ("box", Value::Name(message.kind.name())),
         ("topic", Value::text(message.topic)),
-        ("status", lower(&message.status, BOX_STATUSES)),
+        ("status", message_status(&message.status)),
         ("attempts", Value::Int(message.attempts)),
         ("next_attempt_at", Value::time(message.next)),
         ("updated_at", Value::time(message.updated)),
@@ -138,7 +138,7 @@ pub(super) fn found_message(message: Message, now: Timestamp) -> Record {
         ("table", Value::Text(message.table)),
         ("event_id", Value::text(message.event)),
         ("saga_id", Value::text(message.saga)),
-        ("saga_status", Value::text(message.saga_status.map(|status| status.to_ascii_lowercase()))),
+        ("saga_status", message.saga_status.as_ref().map_or(Value::Null, status)),
         ("aggregation_id", Value::text(message.aggregation)),
         ("step_id", Value::text(message.step)),
         ("key", Value::text(message.key)),
@@ -160,14 +160,14 @@ pub(super) fn found_message(message: Message, now: Timestamp) -> Record {
 }
 
 fn judge_message(message: &Message) -> Verdict {
-    let taken = message.status == message.kind.taken();
+    let taken = message.is_taken();
     let dead = is_dead(message);
     let out = message.kind == Mailbox::Out;
     let (sent, dispatcher) =
         if out { ("sent", "outbox dispatcher") } else { ("applied", "worker that calls run_inbox_due") };
     let late = message.late();
-    let (state, severity, summary) = match message.status.as_str() {
-        "FAILED" => {
+    let (state, severity, summary) = match message.status {
+        MessageStatus::Failed => {
             let again = match (late, message.over) {
                 (Some(over), _) => format!(
                     "its next try has been due for {}: probably no {dispatcher} runs, or it is far behind",
@@ -188,7 +188,7 @@ fn judge_message(message: &Message) -> Verdict {
             ),
         ),
         _ if taken => ("taken", Severity::Pending, format!("claimed {} ago, being {sent}", humane(message.idle))),
-        "PENDING" => match (late, message.over) {
+        MessageStatus::Pending => match (late, message.over) {
             (Some(over), _) => (
                 "pending",
                 TROUBLE,
@@ -197,13 +197,15 @@ fn judge_message(message: &Message) -> Verdict {
             (None, Some(over)) if over < 0 => ("pending", Severity::Pending, format!("due in {}", humane(over))),
             _ => ("pending", Severity::Pending, "it is due".to_owned()),
         },
-        "SENT" => ("sent", Severity::Ok, "it is sent".to_owned()),
-        "APPLIED" => ("applied", Severity::Ok, "its saga has taken it".to_owned()),
-        "IGNORED" => ("ignored", Severity::Warning, "its saga did not take it, and it is consumed".to_owned()),
+        MessageStatus::Sent => ("sent", Severity::Ok, "it is sent".to_owned()),
+        MessageStatus::Applied => ("applied", Severity::Ok, "its saga has taken it".to_owned()),
+        MessageStatus::Ignored => {
+            ("ignored", Severity::Warning, "its saga did not take it, and it is consumed".to_owned())
+        }
         _ => ("unreadable", Severity::Critical, "no version of the library writes this status".to_owned()),
     };
     let mut evidence = Vec::new();
-    if let (Some(error), true) = (&message.error, message.status != "SENT") {
+    if let (Some(error), true) = (&message.error, message.status != MessageStatus::Sent) {
         evidence.push(format!("last error: {}", error.lines().next().unwrap_or_default()));
     }
     if taken && dead && out {
@@ -217,7 +219,7 @@ fn judge_message(message: &Message) -> Verdict {
     if rolled_back.is_some() {
         next.extend(saga.clone());
     }
-    if dead || message.status == "IGNORED" {
+    if dead || message.status == MessageStatus::Ignored {
         if replayability == Replayability::Replayable {
             let why = if rolled_back.is_some() {
                 "make it due now, if it is to be sent all the same"
@@ -264,6 +266,7 @@ pub(super) fn history(look: Look, limit: Option<u64>) -> History {
 mod tests {
     use super::*;
     use crate::examples::message;
+    use crate::record::Status;
 
     #[test]
     fn a_row_of_a_message_says_its_status_and_whether_it_can_be_replayed() {
@@ -283,8 +286,9 @@ mod tests {
 
     #[test]
     fn a_message_of_a_saga_that_was_rolled_back_warns_before_it_is_sent() {
-        let of =
-            |kind, saga: &str| judge_message(&Message { saga_status: Some(saga.into()), ..message(kind, "FAILED", 0) });
+        let of = |kind, saga: &str| {
+            judge_message(&Message { saga_status: Some(Status::parse(saga)), ..message(kind, "FAILED", 0) })
+        };
         let verdict = of(Mailbox::Out, "COMPENSATED");
         assert!(verdict.evidence.iter().any(|line| line.contains("its saga was rolled back")), "{verdict:?}");
         assert!(verdict.next[0].command.starts_with("sen saga show "), "the saga before the act: {verdict:?}");

@@ -4,7 +4,7 @@
 //! or that an event will not come is in no row, and so is likely at most.
 
 use super::port::Observed;
-use super::record::{Awaiting, Entry, Mailbox, Message, Saga, Status};
+use super::record::{Awaiting, Entry, Mailbox, Message, MessageStatus, Saga, Status};
 use super::rules::old_claim;
 use super::shape::Model;
 use super::state::{GAVE_UP, State};
@@ -354,12 +354,14 @@ fn event_pending(case: &Case<'_>) -> Option<Cause> {
 /// The event a saga waits for, if it stands in the inbox and was not claimed yet.
 pub(super) fn pending_event<'a>(saga: &Saga, messages: &'a [Message]) -> Option<&'a Message> {
     let awaiting = saga.awaiting.as_ref()?;
-    messages.iter().find(|message| message.status == "PENDING" && message.fits(awaiting))
+    messages.iter().find(|message| message.status == MessageStatus::Pending && message.fits(awaiting))
 }
 
 /// The event is there, and its application failed or was left half done.
 fn event_held(case: &Case<'_>) -> Option<Cause> {
-    let held = |message: &&Message| message.kind == Mailbox::In && (message.status == "FAILED" || old_claim(message));
+    let held = |message: &&Message| {
+        message.kind == Mailbox::In && (message.status == MessageStatus::Failed || old_claim(message))
+    };
     let held = case.seen.messages.iter().find(held)?;
     let severity = if waits(&case.seen.saga, case.state) { Severity::Critical } else { Severity::Warning };
     let found = trouble(held)?;

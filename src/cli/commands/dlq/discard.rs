@@ -9,7 +9,8 @@ use sen_core::ops::prefix;
 
 use super::filter::{DeadLetterFilter, SELECTION, dead_letter_systems, planned};
 use crate::completion::live::{Completes, Live};
-use crate::commands::act::{self, ActionOptions, Execution, Export, execute, finished};
+use crate::commands::act::{ActionOptions, Execution, Export, execute, finished};
+use crate::commands::reported::{self, reported};
 use crate::screen;
 use crate::session::Session;
 use crate::views::{CommandOutput, View};
@@ -92,11 +93,11 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     .await?;
     Ok(match execution {
         Execution::Planned(answer) => answer,
-        Execution::Applied(report, outline) if export.is_some() => finished(act::reported(&report, &outline), session),
+        Execution::Applied(report, outline) if export.is_some() => finished(reported(&report, &outline), session),
         Execution::Applied(report, outline) => {
             // Standard output contains the dead letters.
-            act::lines(&report, &outline.plan).into_iter().for_each(|line| session.note(line));
-            finished(CommandOutput::new(View::Nothing).ending(act::exit(&report)), session)
+            reported::lines(&report, &outline.plan).into_iter().for_each(|line| session.note(line));
+            finished(CommandOutput::new(View::Nothing).ending(reported::exit(&report)), session)
         }
     })
 }

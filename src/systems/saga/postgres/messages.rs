@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 
 use super::sql::{Param, Scope, cast, listed, table, wanted};
 use crate::port::{MessageQuery, Messages, Requeued, SeenMessage, micros};
-use crate::record::{Mailbox, Message, uuid};
+use crate::record::{Mailbox, Message, MessageStatus, Status, uuid};
 use crate::rules;
 use crate::shape::{Model, Models, Table};
 use crate::undo::{KEPT, of_table};
@@ -53,7 +53,7 @@ pub(super) fn message(row: &Row, kind: Mailbox, shown: &str) -> Message {
         step: cells.text(4),
         topic: cells.text(5),
         key: cells.text(6),
-        status: cells.text(7).unwrap_or_default(),
+        status: MessageStatus::parse(cells.text(7).unwrap_or_default()),
         attempts: cells.int(8).unwrap_or_default(),
         next: cells.time(9),
         error: cells.text(10),
@@ -63,7 +63,7 @@ pub(super) fn message(row: &Row, kind: Mailbox, shown: &str) -> Message {
         seen: cells.text(14).unwrap_or_default(),
         idle: cells.int(15).unwrap_or_default(),
         over: cells.int(16),
-        saga_status: cells.text(17),
+        saga_status: cells.text(17).as_deref().map(Status::parse),
         payload: cells.text(18),
     }
 }
@@ -173,8 +173,10 @@ pub(super) async fn list(
         .then(" LIMIT $14::int8");
     let ids: Vec<String> = query.ids.iter().filter_map(|id| uuid(id)).collect();
     let field = box_.field("status");
-    let known = |status: &&String| field.is_some_and(|field| field.labels.is_empty() || field.labels.contains(status));
-    let statuses: Vec<&String> = query.statuses.iter().filter(known).collect();
+    let known = |status: &&str| {
+        field.is_some_and(|field| field.labels.is_empty() || field.labels.iter().any(|label| label == status))
+    };
+    let statuses: Vec<&str> = query.statuses.iter().map(MessageStatus::as_str).filter(known).collect();
     let saga = query.saga.as_deref().and_then(uuid);
     let dead = query.dead.map(micros);
     let params: Vec<Param<'_>> = vec![

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::port::micros;
-use crate::record::{Mailbox, Message};
+use crate::record::{Mailbox, Message, MessageStatus, Status};
 use sen_model::report::Outcome;
 use sen_model::time::humane;
 use sen_model::verdict::Severity;
@@ -17,14 +17,20 @@ pub const TROUBLE: Severity = Severity::Warning;
 
 /// Whether a message was claimed so long ago that its process has probably ended.
 pub(crate) fn old_claim(message: &Message) -> bool {
-    message.status == message.kind.taken() && message.idle >= micros(LEFT)
+    message.is_taken() && message.idle >= micros(LEFT)
 }
 
 /// What has to be known of a message that its saga sends although it was rolled back, or is about to be.
 pub(crate) fn rolled_back(message: &Message) -> Option<&'static str> {
-    match message.saga_status.as_deref().filter(|_| message.kind == Mailbox::Out && message.status != "SENT")? {
-        "COMPENSATED" => Some("its saga was rolled back: sent now, it may tell receivers of work that was undone"),
-        "COMPENSATING" | "COMPENSATING_SUSPENDED" => {
+    match message
+        .saga_status
+        .as_ref()
+        .filter(|_| message.kind == Mailbox::Out && message.status != MessageStatus::Sent)?
+    {
+        Status::Compensated => {
+            Some("its saga was rolled back: sent now, it may tell receivers of work that was undone")
+        }
+        Status::Compensating | Status::CompensatingSuspended => {
             Some("its saga is being rolled back: sent now, it may tell receivers of work that is undone")
         }
         _ => None,
@@ -33,7 +39,7 @@ pub(crate) fn rolled_back(message: &Message) -> Option<&'static str> {
 
 /// Whether a message is a dead letter.
 pub(crate) fn is_dead(message: &Message) -> bool {
-    message.status == "FAILED" || old_claim(message)
+    message.status == MessageStatus::Failed || old_claim(message)
 }
 
 /// Whether a message can be replayed.
@@ -85,11 +91,11 @@ impl Replayability {
 
     /// Why not.
     pub(crate) fn why(self, message: &Message) -> String {
-        let status = message.status.to_ascii_lowercase();
+        let status = message.status.words();
         match self {
             Self::Replayable => "it can be replayed".into(),
             Self::SagaNotWaiting => {
-                let saga = message.saga_status.as_deref().unwrap_or_default().to_ascii_lowercase();
+                let saga = message.saga_status.as_ref().map(Status::words).unwrap_or_default();
                 format!("its saga is {saga} and waits for no event: the message would be ignored (--force replays it)")
             }
             Self::SagaGone => "there is no such saga: the message would be ignored (--force replays it)".into(),
@@ -107,10 +113,10 @@ impl Replayability {
 /// made due again when it is named.
 pub(crate) fn replayability(message: &Message, bound: Duration) -> Replayability {
     let old = message.idle >= micros(bound);
-    let dead = match message.status.as_str() {
-        "FAILED" | "IGNORED" => true,
-        status if status == message.kind.taken() => old,
-        "PENDING" => return Replayability::Pending,
+    let dead = match &message.status {
+        MessageStatus::Failed | MessageStatus::Ignored => true,
+        _ if message.is_taken() => old,
+        MessageStatus::Pending => return Replayability::Pending,
         _ => return Replayability::Done,
     };
     if !dead {
@@ -119,8 +125,8 @@ pub(crate) fn replayability(message: &Message, bound: Duration) -> Replayability
     if message.kind == Mailbox::Out || message.saga.is_none() {
         return Replayability::Replayable;
     }
-    match message.saga_status.as_deref() {
-        Some("SUSPENDED" | "COMPENSATING_SUSPENDED") => Replayability::Replayable,
+    match message.saga_status {
+        Some(Status::Suspended | Status::CompensatingSuspended) => Replayability::Replayable,
         Some(_) => Replayability::SagaNotWaiting,
         None => Replayability::SagaGone,
     }

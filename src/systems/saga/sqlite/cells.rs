@@ -3,7 +3,7 @@
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
-use crate::record::{Awaiting, Entry, Mailbox, Message, Saga, Status, uuid};
+use crate::record::{Awaiting, Entry, Mailbox, Message, MessageStatus, Saga, Status, uuid};
 use sen_model::time::{Timestamp, When};
 
 /// Reads the columns of one row.
@@ -138,7 +138,7 @@ pub(super) fn message(row: &Row<'_>, kind: Mailbox, shown: &str, now: Timestamp)
         step: cells.text(4),
         topic: cells.text(5),
         key: cells.text(6),
-        status: cells.text(7).unwrap_or_default(),
+        status: MessageStatus::parse(cells.text(7).unwrap_or_default()),
         attempts: cells.int(8).unwrap_or_default(),
         next,
         error: cells.text(10),
@@ -149,7 +149,7 @@ pub(super) fn message(row: &Row<'_>, kind: Mailbox, shown: &str, now: Timestamp)
         idle: updated.map_or(0, |updated| now.micros_since(updated)),
         over: next.filter(|next| next.is_finite()).map(|next| now.micros_since(next)),
         payload: cells.text(15),
-        saga_status: cells.text(16),
+        saga_status: cells.text(16).as_deref().map(Status::parse),
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::cells;
 use super::sql::{entries, now, rows, select, table};
 use crate::port::{Census, Group, MessageQuery, Messages, Order, SagaQuery, Sagas, micros};
-use crate::record::{Entry, Mailbox, Message, Saga, Status, uuid};
+use crate::record::{Entry, Mailbox, Message, MessageStatus, Saga, Status, uuid};
 use crate::shape::{Model, Models, Table};
 use crate::state::{BETWEEN, State};
 use sen_model::error::{Error, ErrorKind, Result};
@@ -124,8 +124,7 @@ pub(super) const fn message_columns(kind: Mailbox) -> &'static str {
 }
 
 fn wants(message: &Message, query: &MessageQuery, times: &Times) -> bool {
-    let dead =
-        |bound| message.status == "FAILED" || (message.status == message.kind.taken() && message.idle > micros(bound));
+    let dead = |bound| message.status == MessageStatus::Failed || (message.is_taken() && message.idle > micros(bound));
     let named = |id: &String| uuid(id).as_ref() == Some(&message.id) || message.event.as_ref() == Some(id);
     let about =
         |id: &String| (uuid(id).is_some() && uuid(id) == message.saga) || message.aggregation.as_ref() == Some(id);
@@ -249,18 +248,18 @@ pub(super) fn census(db: &Connection, models: &Models) -> Result<Census> {
         rows(db, &sql, [], |row| {
             let message = cells::message(row, kind, "", now);
             let left = micros(crate::rules::LEFT);
-            if message.status == "FAILED" || (message.status == kind.taken() && message.idle > left) {
+            if message.status == MessageStatus::Failed || (message.is_taken() && message.idle > left) {
                 census.dead += 1;
                 census.oldest_dead = [census.oldest_dead, message.updated].into_iter().flatten().min();
             }
-            if message.status == "PENDING" && message.late().is_some() {
+            if message.status == MessageStatus::Pending && message.late().is_some() {
                 census.add_late(kind, 1, message.next);
             }
-            if message.status == "IGNORED" {
+            if message.status == MessageStatus::Ignored {
                 let unheard = waiting.iter().find(|saga| missed(saga, &message));
                 ignored.extend(unheard.map(|saga| (saga.id.clone(), message.updated)));
             }
-            count(&mut census.messages, box_.number, &message.status, message.updated);
+            count(&mut census.messages, box_.number, message.status.as_str(), message.updated);
         })?;
     }
     let oldest = ignored.iter().filter_map(|(_, at)| *at).min();

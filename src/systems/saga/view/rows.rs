@@ -1,6 +1,6 @@
 //! Sagas, steps and messages as rows of neutral columns. Pure.
 
-use crate::record::{Entry, Message, Saga, Status};
+use crate::record::{Entry, Message, MessageStatus, Saga, Status};
 use crate::rules::{self, LEFT};
 use crate::state::State;
 use sen_model::columns;
@@ -19,8 +19,10 @@ pub(super) fn lower(name: &str, known: &'static [&'static str]) -> Value {
     }
 }
 
-pub(super) const BOX_STATUSES: &[&str] =
-    &["pending", "dispatching", "sent", "failed", "processing", "applied", "ignored"];
+/// What a message's `status` holds, in lower case where a version writes it.
+pub(super) fn message_status(status: &MessageStatus) -> Value {
+    status.name().map_or_else(|| Value::Text(status.as_str().to_owned()), Value::Name)
+}
 
 const PHASES: &[&str] = &["execute", "compensate", "success"];
 
@@ -85,7 +87,7 @@ columns! {
     }
     "id", "ID", Whole => Value::Text(message.id);
     "box", "BOX", Wide => Value::Name(message.kind.name());
-    "status", "STATUS", Whole => lower(&message.status, BOX_STATUSES);
+    "status", "STATUS", Whole => message_status(&message.status);
     "topic", "TOPIC", Short => Value::text(message.topic);
     "error", "ERROR", Short => Value::text(message.error);
     "updated_at", "UPDATED", Whole => Value::time(message.updated);

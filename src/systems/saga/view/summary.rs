@@ -1,8 +1,8 @@
 //! A census as a neutral summary. Pure.
 
-use super::rows::{BOX_STATUSES, lower};
+use super::rows::message_status;
 use crate::port::{Census, Group};
-use crate::record::{Mailbox, NAME};
+use crate::record::{Mailbox, MessageStatus, NAME};
 use crate::rules::TROUBLE;
 use crate::shape::{Model, Models, Table};
 use crate::state::State;
@@ -29,7 +29,7 @@ columns! {
     fn box_row(table: &Table, kind: Mailbox, group: &Group) {}
     "table", "TABLE", Whole => Value::Text(table.shown());
     "box", "BOX", Whole => Value::Name(kind.name());
-    "status", "STATUS", Whole => lower(&group.state, BOX_STATUSES);
+    "status", "STATUS", Whole => message_status(&MessageStatus::parse(group.state.clone()));
     "count", "COUNT", Whole => Value::Int(group.count);
     "oldest", "OLDEST CHANGE", Whole => Value::time(group.oldest);
 }

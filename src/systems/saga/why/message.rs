@@ -1,6 +1,6 @@
 //! Why a message does not go on. Pure.
 
-use crate::record::{Mailbox, Message};
+use crate::record::{Mailbox, Message, MessageStatus, Status};
 use crate::rules::{TROUBLE, old_claim, rolled_back};
 use crate::verdict::words::first_line;
 use sen_model::cause::Cause;
@@ -13,18 +13,17 @@ pub(crate) fn of_message(message: &Message) -> Vec<Cause> {
         return ignored(message).into_iter().collect();
     };
     let mut causes = vec![cause];
-    let over = message.saga_status.as_deref().filter(|status| {
-        message.kind == Mailbox::In && matches!(*status, "COMPLETED" | "COMPENSATED" | "FAILED" | "TIMEOUT")
+    let over = message.saga_status.as_ref().filter(|status| {
+        use Status::{Compensated, Completed, Failed, TimedOut};
+        message.kind == Mailbox::In && matches!(status, Completed | Compensated | Failed | TimedOut)
     });
     if let Some(text) = rolled_back(message) {
         let columns = &["outbox.saga_id", "saga.status"];
         causes.push(Cause::stated("saga_rolled_back", columns, Severity::Warning, text));
     }
     if let Some(status) = over {
-        let text = format!(
-            "the saga it is for is {}: applied now, the event would be ignored and lost",
-            status.to_ascii_lowercase()
-        );
+        let text =
+            format!("the saga it is for is {}: applied now, the event would be ignored and lost", status.words());
         causes.push(Cause::stated("saga_over", &["inbox.saga_id", "saga.status"], Severity::Warning, text));
     }
     causes
@@ -45,7 +44,7 @@ pub(crate) fn trouble(message: &Message) -> Option<Cause> {
     let topic = message.topic.as_deref().unwrap_or("without a name");
     let kind = message.kind.name();
     let late = message.late();
-    if message.status == "FAILED" {
+    if message.status == MessageStatus::Failed {
         let tries = if message.attempts == 1 { "1 try".into() } else { format!("{} tries", message.attempts) };
         let error = message.error.as_deref().map(|error| format!(": {}", first_line(error))).unwrap_or_default();
         let next = late.map(|over| format!("; its next try has been due for {}", humane(over))).unwrap_or_default();
@@ -68,7 +67,7 @@ pub(crate) fn trouble(message: &Message) -> Option<Cause> {
 
 /// What to type about a message in trouble; one that is only due needs a dispatcher, not an act.
 pub(crate) fn requeue(message: &Message, why: &str) -> Vec<NextCommand> {
-    if message.status == "PENDING" {
+    if message.status == MessageStatus::Pending {
         let list = ["sen", "saga", message.kind.name(), "list", "--state", "pending"];
         return vec![NextCommand::new(&list, "what else is due; check the process that dispatches")];
     }
@@ -77,7 +76,7 @@ pub(crate) fn requeue(message: &Message, why: &str) -> Vec<NextCommand> {
 
 /// The event came, and was not what the saga waited for.
 pub(crate) fn ignored(message: &Message) -> Option<Cause> {
-    if message.status != "IGNORED" {
+    if message.status != MessageStatus::Ignored {
         return None;
     }
     let topic = message.topic.as_deref().unwrap_or("without a type");

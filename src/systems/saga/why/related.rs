@@ -2,7 +2,7 @@
 
 use super::message::trouble;
 use crate::port::Observed;
-use crate::record::{Mailbox, Message};
+use crate::record::{Mailbox, Message, MessageStatus};
 use sen_model::cause::{Place, Related, Relation, candidates};
 
 /// How many ids named in a context or payload are looked up elsewhere, and how many messages.
@@ -18,7 +18,8 @@ pub(crate) fn related_to_saga(seen: &Observed) -> Vec<Related> {
     if let Some(id) = saga.awaiting.as_ref().and_then(|awaiting| awaiting.correlation.as_deref()) {
         out.push(Related::proven(id, Relation::AwaitedCorrelationId));
     }
-    let open = seen.messages.iter().filter(|message| trouble(message).is_some() || message.status == "IGNORED");
+    let open =
+        seen.messages.iter().filter(|message| trouble(message).is_some() || message.status == MessageStatus::Ignored);
     out.extend(open.take(MESSAGES).map(|message| Related::proven(&message.id, Relation::Message)));
     let named = saga.context.as_deref().map(|json| candidates(json, 2 * CANDIDATES)).unwrap_or_default();
     let own = |id: &String| *id == saga.id || Some(id) == saga.name.as_ref();

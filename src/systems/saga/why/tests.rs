@@ -89,7 +89,7 @@ fn messages_are_explained_and_lead_to_their_sagas() {
     assert!(of_message(&message(Mailbox::Out, "SENT", HOUR)).is_empty());
     let inbox = of_message(&message(Mailbox::In, "FAILED", HOUR));
     assert_eq!(inbox.iter().map(|cause| cause.rule).collect::<Vec<_>>(), ["inbox_stuck", "saga_over"]);
-    let undone = Message { saga_status: Some("COMPENSATED".into()), ..message(Mailbox::Out, "FAILED", HOUR) };
+    let undone = Message { saga_status: Some(Status::Compensated), ..message(Mailbox::Out, "FAILED", HOUR) };
     let undone: Vec<&str> = of_message(&undone).iter().map(|cause| cause.rule).collect();
     assert_eq!(undone, ["outbox_stuck", "saga_rolled_back"]);
     let related: Vec<String> =
