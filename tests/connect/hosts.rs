@@ -91,7 +91,7 @@ fn a_primary_and_its_standby() {
     let primary = Server::start(&Options { hba, ..Options::default() });
     let standby = primary.standby();
     let both = |wanted: &str| {
-        let (first, second) = (primary.dir.path().display(), standby.dir.path().display());
+        let (first, second) = (primary.folder().display(), standby.folder().display());
         let ports = format!("{},{}", primary.port, standby.port);
         format!("host={first},{second} port={ports} user=postgres dbname=postgres target_session_attrs={wanted}")
     };

@@ -5,6 +5,8 @@
 
 mod certificates;
 mod fake;
+#[path = "../harness/mod.rs"]
+mod harness;
 mod hosts;
 mod libpq;
 mod login;

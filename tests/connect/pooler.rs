@@ -6,14 +6,14 @@ use sen_core::stores::postgres::Postgres;
 use sen_core::stores::postgres::autocommit::CachedStatement;
 use tokio_postgres::types::Type;
 
-use crate::server::{Bouncer, Options, Server};
+use crate::server::{Options, Server};
 use crate::{connect, open, runtime};
 
 #[test]
 fn behind_pgbouncer() {
     let server = Server::start(&Options::default());
-    let bouncer = Bouncer::start(&server);
-    let url = |tail: &str| format!("postgresql://postgres@127.0.0.1:{}/postgres?{tail}", bouncer.port);
+    let bouncer = server.pooled();
+    let url = |tail: &str| format!("{}?{tail}", bouncer.tcp_url_of("postgres"));
     runtime().block_on(async {
         let session = open(&url(""), &[]).await.unwrap();
         for _ in 0..5 {
@@ -42,9 +42,9 @@ async fn echo(session: &Postgres, often: &CachedStatement, text: &str) -> String
 #[test]
 fn what_comes_often_is_prepared_only_where_one_process_answers() {
     let server = Server::start(&Options::default());
-    let bouncer = Bouncer::start(&server);
+    let bouncer = server.pooled();
     runtime().block_on(async {
-        let pooled = format!("postgresql://postgres@127.0.0.1:{}/postgres", bouncer.port);
+        let pooled = bouncer.tcp_url_of("postgres");
         for (name, url, most) in [("server", server.socket_url("postgres"), "1"), ("pooler", pooled, "0")] {
             let session = open(&url, &[]).await.unwrap();
             assert_eq!(session.is_direct().await, name == "server", "{name}");

@@ -16,28 +16,42 @@ use super::psql::{self, Session};
 /// The superuser of every server here.
 pub const USER: &str = "postgres";
 
-/// The folder with `postgres`, `initdb` and the real `psql` (Debian's `/usr/bin/psql` is a Perl wrapper).
+/// The folder with `postgres` and `initdb`.
 ///
 /// `SEN_TEST_PG_BIN` if set; else where `postgres` in PATH really lies; else the highest version in the usual places.
 pub fn bin_dir() -> &'static Path {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     FOUND.get_or_init(|| {
-        let complete = |dir: &PathBuf| ["postgres", "initdb", "psql"].iter().all(|name| dir.join(name).is_file());
+        let complete = |dir: &PathBuf| ["postgres", "initdb"].iter().all(|name| dir.join(name).is_file());
         if let Some(dir) = std::env::var_os("SEN_TEST_PG_BIN").map(PathBuf::from) {
-            assert!(complete(&dir), "SEN_TEST_PG_BIN={} lacks postgres, initdb or psql", dir.display());
+            assert!(complete(&dir), "SEN_TEST_PG_BIN={} lacks postgres or initdb", dir.display());
             return dir;
         }
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let in_path = std::env::split_paths(&path)
-            .filter_map(|dir| dir.join("postgres").canonicalize().ok()?.parent().map(Path::to_owned))
-            .find(complete);
-        in_path.or_else(|| installed().into_iter().find(complete)).unwrap_or_else(|| {
+        in_path("postgres").chain(installed()).find(complete).unwrap_or_else(|| {
             panic!(
                 "PostgreSQL's server is not installed (`apt-get install postgresql`): {INSTALL}, or set SEN_TEST_PG_BIN to the \
-                 folder with postgres, initdb and psql"
+                 folder with postgres and initdb"
             )
         })
     })
+}
+
+/// The real `psql` (Debian's `/usr/bin/psql` is a Perl wrapper): the server's own, or that of another version where the server
+/// came without.
+pub fn psql() -> &'static Path {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let folders = [bin_dir().to_owned()].into_iter().chain(installed()).chain(in_path("psql"));
+        let found = folders.map(|dir| dir.join("psql")).find(|program| program.is_file());
+        found.unwrap_or_else(|| panic!("psql is not installed: {INSTALL}"))
+    })
+}
+
+/// The folders in which a program of this name really lies, by PATH.
+fn in_path(name: &str) -> impl Iterator<Item = PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    folders.into_iter().filter_map(move |dir| dir.join(name).canonicalize().ok()?.parent().map(Path::to_owned))
 }
 
 /// The version folders of the usual packages, highest first.
@@ -252,25 +266,37 @@ impl Server {
         daemon::children_of(self.pid()).into_iter().find(titled)
     }
 
-    /// A standby of this server that streams from it, under a name for `synchronous_standby_names`.
+    /// A standby of this server that streams from it, under a name for `synchronous_standby_names`. Copied by the server's own
+    /// functions: `pg_basebackup` takes no server that is newer than itself, and not every server comes with one.
     pub fn standby(&self, name: &str) -> Self {
         let home = daemon::home("pg");
         let data = home.join("data");
+        let mut session = Session::open(&self.url_of("postgres"));
+        let recent = session.run("SELECT current_setting('server_version_num')::int >= 150000") == "t";
+        let (start, stop) = if recent {
+            ("pg_backup_start('standby', true)", "pg_backup_stop(false)")
+        } else {
+            ("pg_start_backup('standby', true, false)", "pg_stop_backup(false, false)")
+        };
+        session.run(&format!("SELECT {start}"));
+        // What it writes meanwhile may vanish while it is copied: the log that the standby replays has it.
+        let copied = daemon::unprivileged("cp").arg("-a").arg(self.data_dir()).arg(&data).current_dir(&home).output();
+        let copied = copied.expect("cp can be started");
+        assert!(data.join("global/pg_control").is_file(), "cp: {}", String::from_utf8_lossy(&copied.stderr));
+        let label = session.run(&format!("SELECT labelfile FROM {stop}"));
+        for of_the_other in ["postmaster.pid", "postmaster.opts"] {
+            let _ = fs::remove_file(data.join(of_the_other));
+        }
+        daemon::write_private(&data.join("backup_label"), &format!("{}\n", label.trim_end()));
+        daemon::write_private(&data.join("standby.signal"), "");
         let source = format!("host={} port={} user={USER} application_name={name}", self.home.display(), self.port);
-        let copied = daemon::unprivileged(bin_dir().join("pg_basebackup"))
-            .args(["-c", "fast", "-X", "stream", "--no-sync", "-R", "-d", &source, "-D"])
-            .arg(&data)
-            .current_dir(&home)
-            .stdin(Stdio::null())
-            .output()
-            .expect("pg_basebackup can be started");
-        assert!(copied.status.success(), "pg_basebackup failed:\n{}", String::from_utf8_lossy(&copied.stderr));
         let port = free_port();
         let mut conf = fs::read_to_string(data.join("postgresql.conf")).expect("the copy has a postgresql.conf");
         for line in [
             format!("port = {port}"),
             format!("unix_socket_directories = '{}'", home.display()),
             "synchronous_standby_names = ''".to_owned(),
+            format!("primary_conninfo = '{source}'"),
         ] {
             conf.push_str(&line);
             conf.push('\n');

@@ -3,10 +3,10 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use super::postgres::bin_dir;
+use super::postgres::psql;
 
 fn command(url: &str) -> Command {
-    let mut command = Command::new(bin_dir().join("psql"));
+    let mut command = Command::new(psql());
     command
         .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-f", "-"])
         .env_clear()

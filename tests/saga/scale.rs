@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::place::{Place, VERSIONS};
-use crate::harness::postgres::bin_dir;
+use crate::harness::postgres::psql;
 use crate::harness::scale::sized;
 use crate::harness::sen::SEN;
 
@@ -46,7 +46,7 @@ fn a_page_of_stuck_sagas_among_many() {
         ORDER BY updated_at DESC, id DESC LIMIT 101";
     let url = place.url();
     let psql = best(|| {
-        let done = std::process::Command::new(bin_dir().join("psql"))
+        let done = std::process::Command::new(psql())
             .args(["-X", "-q", "-d", &url, "-c", query])
             .output()
             .expect("psql can be started");
