@@ -105,6 +105,19 @@ impl Error {
         Self::new(ErrorKind::KeptOut, why)
     }
 
+    /// The same error once more, for others whom it stopped as well.
+    #[must_use]
+    pub fn repeated(&self) -> Self {
+        let source = self.causes().into_iter().next().map(Into::into);
+        Self {
+            kind: self.kind,
+            message: self.message.clone(),
+            hint: self.hint.clone(),
+            sqlstate: self.sqlstate.clone(),
+            source,
+        }
+    }
+
     /// The same error as another kind, for a caller that knows more about the circumstances.
     #[must_use]
     pub fn with_kind(mut self, kind: ErrorKind) -> Self {

@@ -6,6 +6,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod functions;
 mod grants;
 mod scene;
 mod shadow;

@@ -14,7 +14,7 @@ use super::again::Again;
 use super::catalogue::{Wanted, catalogue};
 use super::deadline;
 use super::decode::Cells;
-use super::read::{Frame, Query, Streamed};
+use super::read::{ABORTED, Frame, Query, Streamed};
 use super::turn::{Part, Turn};
 use super::write::{Changed, Left, ProofOf};
 use crate::catalogue::{Catalogue, Marks};
@@ -48,9 +48,6 @@ pub struct SharedConnection {
 fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// The error of a transaction in which another statement has failed.
-const ABORTED: &str = "25P02";
 
 impl SharedConnection {
     /// Over an open connection; `limit` bounds each statement that is not streamed, `again` is how to connect anew to
