@@ -332,9 +332,12 @@ mod tests {
     use crate::permit::Consent;
     use crate::subject::Kind;
 
+    /// How a transaction ends: what it left of each target.
+    type End = Result<Vec<Option<Vec<RowChange>>>>;
+
     /// A system whose transactions end as told, one after the other.
     struct Scripted {
-        ends: Mutex<Vec<Result<Vec<Option<Vec<RowChange>>>>>>,
+        ends: Mutex<Vec<End>>,
         looks: Result<(), ErrorKind>,
     }
 
@@ -352,17 +355,12 @@ mod tests {
             Ok(vec![Standing::Changed("it is otherwise".into()); targets.len()])
         }
 
-        async fn take_back(
-            &self,
-            _: OperationId,
-            _: &[UndoTarget],
-            _: &WritePermit,
-        ) -> Result<Vec<Option<Vec<RowChange>>>> {
+        async fn take_back(&self, _: OperationId, _: &[UndoTarget], _: &WritePermit) -> End {
             self.ends.lock().unwrap().remove(0)
         }
     }
 
-    fn outcomes(ends: Vec<Result<Vec<Option<Vec<RowChange>>>>>, looks: Result<(), ErrorKind>) -> Vec<Outcome> {
+    fn outcomes(ends: Vec<End>, looks: Result<(), ErrorKind>) -> Vec<Outcome> {
         let target = |id: &str| UndoTarget {
             subject: Subject::new("scripted", Kind::Lease, id),
             did: "released".into(),
