@@ -58,6 +58,7 @@ commands! {
         List in list,
         History in history,
         Timeline in timeline,
+        Report in report,
         Task in task,
         Stats in stats,
         Doctor in doctor,

@@ -7,6 +7,7 @@ pub mod encode;
 pub mod fields;
 pub mod json;
 pub mod jsonl;
+pub mod markdown;
 pub mod pretty;
 pub mod row;
 pub mod table;

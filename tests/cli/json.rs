@@ -171,6 +171,8 @@ fn operations(folder: &Path, out: &mut String) {
     printed(out, "sen op list", &["op", "list"], run, 0);
     let operation = head["plan"]["operation"].as_str().unwrap();
     printed(out, "sen op show OP", &["op", "show", operation], run, 0);
+    printed(out, "sen op clean", &["op", "clean", "--older-than", "1ms", "--dry-run"], run, 0);
+    printed(out, "sen report KEY", &["report", "payments:order-7731"], run, 0);
 }
 
 /// What is written line by line: letters as they are kept, and a dashboard in a pipe.

@@ -25,6 +25,7 @@ mod prefix;
 mod pydotenv;
 mod readme;
 mod recording;
+mod report;
 mod round_trips;
 mod runbooks;
 mod secrets;

@@ -160,16 +160,34 @@ pub async fn system_of<'a>(
     origin: Option<&Origin>,
     session: &Session,
 ) -> Result<&'a dyn System> {
-    let (wanted, planned) = (origin.and_then(|origin| origin.identity.clone()), &plan.database);
-    let system = database.system(kind.split('.').next().unwrap_or_default())?;
+    let (system, planned) = (system_named(database, kind)?, &plan.database);
     let here = system.database();
-    let same = match (wanted, session.identify(database).await?.name) {
-        (Some(wanted), Some(identity)) => identity == wanted,
-        _ => here == planned,
-    };
-    if !same {
+    if !is_of(database, kind, plan, origin, session).await? {
         return Err(Error::new(ErrorKind::Refused, format!("the plan is for {planned}, and this is {here}; nothing was written"))
             .with_hint("name the database it was made for with --database-url"));
     }
     Ok(system)
+}
+
+/// The system that plans of this kind are for.
+fn system_named<'a>(database: &'a Database, kind: &str) -> Result<&'a dyn System> {
+    database.system(kind.split('.').next().unwrap_or_default())
+}
+
+/// Whether a plan was made for this database.
+///
+/// # Errors
+/// `NoSystem` when this one cannot hold the system; what the server reports.
+pub async fn is_of(
+    database: &Database,
+    kind: &str,
+    plan: &Plan,
+    origin: Option<&Origin>,
+    session: &Session,
+) -> Result<bool> {
+    let here = system_named(database, kind)?.database();
+    Ok(match (origin.and_then(|origin| origin.identity.as_ref()), session.identify(database).await?.name) {
+        (Some(wanted), Some(identity)) => identity == *wanted,
+        _ => here == plan.database,
+    })
 }

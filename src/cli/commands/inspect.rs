@@ -57,7 +57,7 @@ pub struct Args {
 }
 
 /// A JSON document with more bytes than this would push the verdict off the screen.
-const LONG: usize = 300;
+pub(super) const LONG: usize = 300;
 
 /// A key as stored.
 pub fn stored_key(namespace: Option<&str>, key: &str) -> String {
@@ -176,7 +176,7 @@ pub(super) fn worse(left: Exit, right: Exit) -> Exit {
 
 /// The fields to show, and how many more have a value: those that matter first, or all of them. Where the original `sen` had
 /// a line for it, a field without a value has one, too.
-fn facts(found: &Record, all: bool) -> (Vec<&(&'static str, Value)>, usize) {
+pub(super) fn facts(found: &Record, all: bool) -> (Vec<&(&'static str, Value)>, usize) {
     let said = |value: &Value| match value {
         Value::Null => false,
         Value::List(items) => !items.is_empty(),

@@ -75,8 +75,29 @@ struct Offers {
 /// # Errors
 /// `Refused` where none was chosen; `NotFound` where nothing needs attention; what the stores report.
 pub async fn of_all(database: &Database, namespace: Option<&str>, question: Question<'_>) -> Result<String> {
+    let all = everything(database, namespace).await?;
+    let none = match namespace {
+        None => "nothing needs attention".into(),
+        Some(namespace) => format!("no key of namespace {} needs attention", named(namespace)),
+    };
+    choose(all, question, none)
+}
+
+/// The keys and ids that need attention most, at most so many, without asking.
+///
+/// # Errors
+/// What the stores report.
+pub async fn gravest(database: &Database, most: usize) -> Result<Vec<String>> {
+    let all = everything(database, None).await?;
+    let mut offers: Vec<Offer> = all.into_iter().flatten().flat_map(|part| part.offers).collect();
+    offers.sort_by_key(|offer| std::cmp::Reverse(offer.severity));
+    Ok(offers.into_iter().take(most).map(|offer| offer.id).collect())
+}
+
+/// Everything that needs attention, or the leases of a namespace that do.
+async fn everything(database: &Database, namespace: Option<&str>) -> Result<Vec<Option<Offers>>> {
     let mut all = vec![seen(database, sentinel::NAME, leases(database, namespace).await)?];
-    let Some(namespace) = namespace else {
+    if namespace.is_none() {
         all.push(seen(database, stent::NAME, executions(database).await)?);
         all.push(seen(database, saga::NAME, sagas(database).await)?);
         all.push(seen(database, node::NAME, agent_tasks(database).await)?);
@@ -84,9 +105,8 @@ pub async fn of_all(database: &Database, namespace: Option<&str>, question: Ques
         for system in database.systems().filter(|system| system.name() != node::NAME) {
             all.push(seen(database, system.name(), letters(system).await)?);
         }
-        return choose(all, question, "nothing needs attention".into());
-    };
-    choose(all, question, format!("no key of namespace {} needs attention", named(namespace)))
+    }
+    Ok(all)
 }
 
 /// The key that was chosen of those that can be settled; with `stalled` also where the worker may be alive.

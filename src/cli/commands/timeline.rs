@@ -55,11 +55,13 @@ pub struct Args {
 }
 
 /// So many events of one record are read at most: a key that is claimed every second has a million.
-const MOST: u32 = 10_000;
+pub(super) const MOST: u32 = 10_000;
 
 columns! {
-    COLUMNS,
-    fn entry_row(entry: TimelineEntry) {
+    /// The columns of what happened.
+    pub(super) COLUMNS,
+    /// An entry under them.
+    pub(super) fn entry_row(entry: TimelineEntry) {
         let at = if entry.basis == TimeBasis::After { Value::NotBefore(entry.at) } else { Value::Time(entry.at) };
         let reason = match (&entry.why, &entry.error) {
             (Some(why), Some(error)) => Some(format!("{why}; {error}")),
@@ -128,7 +130,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
 }
 
 /// The same with the times that this user's journal has of acts of which the system recorded none.
-fn with_journal(mut entries: Vec<TimelineEntry>) -> Vec<TimelineEntry> {
+pub(super) fn with_journal(mut entries: Vec<TimelineEntry>) -> Vec<TimelineEntry> {
     let mut known = HashMap::new();
     for entry in entries.iter_mut().filter(|entry| entry.basis == TimeBasis::After) {
         let Some(operation) = &entry.operation else { continue };
