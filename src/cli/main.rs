@@ -7,6 +7,7 @@ mod commands;
 mod completion;
 mod consent;
 mod contexts;
+mod edits;
 mod exit;
 mod fault;
 mod help;

@@ -23,6 +23,11 @@ pub fn reveal(reveal: bool) {
     REVEAL.store(reveal, Ordering::Relaxed);
 }
 
+/// Whether what looks like a secret is shown.
+pub fn reveals() -> bool {
+    REVEAL.load(Ordering::Relaxed)
+}
+
 /// Whether a field of this program's own holds a key, an id or a command, which are shown as they are: one has to be able to
 /// name them.
 pub fn exact(name: &str) -> bool {

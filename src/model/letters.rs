@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::Stream;
 
-use crate::error::Result;
+use crate::document::Part;
+use crate::error::{Error, ErrorKind, Result};
 use crate::letter::{Letter, LetterGroup};
 use crate::prepared::{PreparedAction, Sink};
 use crate::record::Record;
@@ -56,6 +57,29 @@ pub struct ReplayOptions {
     pub force: bool,
 }
 
+/// The arguments of a dead letter as they are stored: JSON text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Arguments {
+    /// Those without a name: a list.
+    pub args: String,
+    /// Those with one: an object.
+    pub kwargs: String,
+}
+
+/// How the arguments of dead letters are changed before they run again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArgumentEdit {
+    /// Other values in these places: path and JSON text. A path begins in `{"args": […], "kwargs": {…}}`.
+    Set(Vec<(Vec<Part>, String)>),
+    /// Other arguments: JSON text of `{"args": […], "kwargs": {…}}`, or of a part of it.
+    Whole {
+        /// The text.
+        text: String,
+        /// What they were when a person began to edit them.
+        seen: Option<Arguments>,
+    },
+}
+
 /// Letters, streamed.
 pub struct Letters {
     /// The database's clock when they were read.
@@ -80,9 +104,33 @@ pub trait DeadLetters: Send + Sync {
     async fn plan_replay(&self, filter: &LetterFilter, options: &ReplayOptions)
     -> Result<Box<dyn PreparedAction + '_>>;
 
+    /// The same with other arguments than those with which they died.
+    async fn plan_edited_replay(
+        &self,
+        _filter: &LetterFilter,
+        _options: &ReplayOptions,
+        _edit: &ArgumentEdit,
+    ) -> Result<Box<dyn PreparedAction + '_>> {
+        Err(not_editable())
+    }
+
+    /// The arguments of a dead letter, to be edited, with the text that a person edits; `None` where there is no such letter.
+    async fn arguments(&self, _id: &str) -> Result<Option<(Arguments, String)>> {
+        Err(not_editable())
+    }
+
     /// Fixes the set that a discard would remove, each after the export of [`Applying`](crate::prepared::Applying) has stored it.
     async fn plan_discard(&self, filter: &LetterFilter) -> Result<Box<dyn PreparedAction + '_>>;
 
     /// Passes every matching dead letter to `sink` as it is stored, and counts them.
     async fn export(&self, filter: &LetterFilter, sink: Sink<'_>) -> Result<u64>;
+}
+
+/// Why what is no task of a durable execution keeps its payload.
+fn not_editable() -> Error {
+    Error::new(
+        ErrorKind::Refused,
+        "only dead letters of Stent and Senpuki can be edited; messages of sagas and agent tasks cannot",
+    )
+    .with_hint("replay it as it is, or send a new message or task")
 }

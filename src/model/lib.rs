@@ -5,6 +5,7 @@ pub mod age;
 pub mod batch;
 pub mod cause;
 pub mod diagnostics;
+pub mod document;
 pub mod error;
 pub mod ident;
 pub mod letter;

@@ -54,6 +54,13 @@ pub enum Input {
     Result(String),
     /// Something else that the act takes.
     Value(String),
+    /// Other arguments than before: what they are, and what they become.
+    Edit {
+        /// As they are.
+        from: String,
+        /// As they become.
+        to: String,
+    },
 }
 
 /// What to do once a step is applied.

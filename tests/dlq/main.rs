@@ -10,6 +10,7 @@ mod harness;
 mod acts;
 mod cancelled;
 mod commands;
+mod edit;
 mod guards;
 mod held;
 mod pages;

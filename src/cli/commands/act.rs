@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::model::plan::{Beyond, Plan};
+use sen_core::model::plan::{Beyond, Input, Plan};
 use sen_core::model::prepared::{Applying, Origin, PreparedAction};
 use sen_core::model::report::{Item, Outcome, Report};
 use sen_core::model::subject::Kind;
@@ -22,6 +22,7 @@ use super::reported::{self, Outline, reported};
 use crate::args::span;
 use crate::completion::live::{Completes, Live};
 use crate::consent::{self, Given};
+use crate::edits;
 use crate::exit::Exit;
 use crate::hook;
 use crate::journal::{Entry, Journal, Journaled};
@@ -327,7 +328,12 @@ fn planned(action: &dyn PreparedAction) -> Result<CommandOutput> {
     let plan = action.plan();
     let mut items: Vec<Item> = Vec::new();
     let mut warnings = plan.warnings.clone();
+    let mut edits = Vec::new();
     for step in action.steps() {
+        if let Some(Input::Edit { from, to }) = &step.input {
+            let subject = step.subject.to_string();
+            edits.extend(edits::shown(from, to).iter().map(|one| one.value(&subject)));
+        }
         let act = step.act.replace('_', " ");
         match items.last_mut() {
             Some(item) if item.subject == step.subject => item.detail += &format!(" and {act}"),
@@ -349,6 +355,7 @@ fn planned(action: &dyn PreparedAction) -> Result<CommandOutput> {
         && let Some(Value::Map(fields)) = view.details.first_mut().map(|detail| &mut detail.value)
     {
         fields.extend(foreseen(plan, warnings));
+        fields.push(("edits", Value::List(edits)));
         fields.push(("plan", whole(action)?));
     }
     Ok(answer)

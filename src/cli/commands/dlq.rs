@@ -1,6 +1,7 @@
 //! `sen dlq`: dead letters of all systems.
 
 pub mod discard;
+pub mod edit;
 pub mod export;
 pub mod groups;
 pub mod list;

@@ -147,7 +147,7 @@ fn json_text(text: &str) -> Option<String> {
 }
 
 /// Python escapes everything beyond ASCII; letters are put back in place of `\u00e9`. What else is escaped stays so.
-fn readable(text: &str) -> String {
+pub(crate) fn readable(text: &str) -> String {
     if !text.contains("\\u") {
         return text.to_owned();
     }

@@ -3,6 +3,7 @@
 //! What may be replayed is judged in [`rules`] (pure) and judged again by the statement that replays. The set of a bulk act is
 //! [`chosen`] when its plan is made: ids and times of death as seen, so that what dies later is never touched.
 
+pub mod edit;
 pub mod port;
 pub mod rules;
 pub mod steps;
@@ -23,7 +24,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letter::LetterGroup;
-use sen_model::letters::{DeadLetters, LetterFilter, Letters, ReplayOptions};
+use sen_model::letters::{ArgumentEdit, Arguments, DeadLetters, LetterFilter, Letters, ReplayOptions};
 use sen_model::plan::Plan;
 use sen_model::prepared::{Apply, Applying, PreparedAction, Sink};
 use sen_model::record::Record;
@@ -89,7 +90,26 @@ impl DeadLetters for StentLetters {
         filter: &LetterFilter,
         options: &ReplayOptions,
     ) -> Result<Box<dyn PreparedAction + '_>> {
-        self.prepare_replay(filter, options).await
+        self.prepare_replay(filter, options, None).await
+    }
+
+    async fn plan_edited_replay(
+        &self,
+        filter: &LetterFilter,
+        options: &ReplayOptions,
+        edit: &ArgumentEdit,
+    ) -> Result<Box<dyn PreparedAction + '_>> {
+        self.prepare_replay(filter, options, Some(edit)).await
+    }
+
+    async fn arguments(&self, id: &str) -> Result<Option<(Arguments, String)>> {
+        let filter = LetterFilter { ids: vec![id.to_owned()], payloads: true, ..LetterFilter::default() };
+        let (query, _) = self.query(&filter).await?;
+        let Some(fact) = self.facts(&query).await?.pop() else { return Ok(None) };
+        let refused = |why: String| Error::new(ErrorKind::Refused, format!("dead letter {id}: {why}"));
+        let (_, stored) = edit::read(fact.dump.as_deref()).map_err(refused)?;
+        let text = edit::text(&stored).map_err(refused)?;
+        Ok(Some((stored, text)))
     }
 
     async fn plan_discard(&self, filter: &LetterFilter) -> Result<Box<dyn PreparedAction + '_>> {

@@ -11,6 +11,7 @@ use sen_model::value::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Codec;
+use crate::letters::edit::{self, Edited};
 use crate::letters::targets::TargetSet;
 use crate::names;
 use crate::record::ExecutionState;
@@ -138,6 +139,9 @@ pub struct SetTarget {
     id: String,
     /// Microseconds on the workers' wall clock.
     at: Option<i64>,
+    /// Of a dead letter that runs again with other arguments: those that were seen, and those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    edit: Option<Edited>,
 }
 
 /// The set as targets of a plan.
@@ -145,6 +149,7 @@ fn set_targets(chosen: &TargetSet) -> impl Iterator<Item = SetTarget> + '_ {
     let target = |wanted: crate::letters::targets::DeadLetterRef| SetTarget {
         id: wanted.id,
         at: wanted.moved_at.map(Wall::as_micros),
+        edit: wanted.edit.map(|edit| (*edit).clone()),
     };
     (0..chosen.len()).filter_map(|at| chosen.get(at)).map(target)
 }
@@ -153,8 +158,11 @@ fn set_targets(chosen: &TargetSet) -> impl Iterator<Item = SetTarget> + '_ {
 fn set_of(targets: impl Iterator<Item = Result<SetTarget>>) -> Result<TargetSet> {
     let mut chosen = TargetSet::default();
     for target in targets {
-        let SetTarget { id, at } = target?;
-        chosen.push(&id, at.map(Wall::from_micros));
+        let SetTarget { id, at, edit } = target?;
+        match edit {
+            None => chosen.push(&id, at.map(Wall::from_micros)),
+            Some(edit) => chosen.push_edited(&id, at.map(Wall::from_micros), edit),
+        }
     }
     Ok(chosen)
 }
@@ -237,13 +245,22 @@ impl Action for LetterAction {
     }
 
     fn steps(&self) -> impl Iterator<Item = Step> + Send + '_ {
-        std::iter::empty()
+        // What is changed is shown of each; the rest is a set.
+        self.chosen.edited().filter_map(|place| self.chosen.get(place)).filter_map(|letter| {
+            let edit = letter.edit?;
+            let (from, to) = edit.documents();
+            let mut step = Step::new(names::dead_letter(&letter.id), "replay");
+            step.input = Some(Input::Edit { from, to });
+            step.warnings = edit::warnings(&edit);
+            Some(step)
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use sen_model::letters::Arguments;
     use sen_model::prepared::is_a_value;
 
     use super::*;
@@ -278,6 +295,10 @@ mod tests {
             is_a_value(&CleanupAction(chosen.clone()))?;
             is_a_value(&LetterAction { act: LetterAct::Discard, chosen: chosen.clone() })?;
             let act = LetterAct::Replay { options: ReplayOptions { queue, batch, rate, force }, activities: force };
+            is_a_value(&LetterAction { act: act.clone(), chosen: chosen.clone() })?;
+            let payload = |text: &str| Arguments { args: text.to_owned(), kwargs: "{\n}".into() };
+            let edit = Edited { seen: payload(&ids[0].0), to: payload("[]") };
+            chosen.push_edited("edited", None, edit);
             is_a_value(&LetterAction { act, chosen })?;
         }
     }

@@ -147,9 +147,11 @@ fn told<'a>(whole: &'a Whole, subject: &Subject, clock: &Clock<'_>) -> Told<'a> 
             if read.is_signal() {
                 told.signals.extend(signal_name(step));
             }
+            let edited = read.edited.iter().map(|edited| format!(", {edited}"));
+            let what: String = std::iter::once(read.what.clone()).chain(edited).collect();
             let entry = moment.map_or_else(
-                || after(last, subject, read.what.clone(), clock),
-                |moment| clock.entry(Some(moment), subject, read.what.clone()),
+                || after(last, subject, what.clone(), clock),
+                |moment| clock.entry(Some(moment), subject, what.clone()),
             );
             told.entries.extend(entry.map(|entry| entry.act(read.act)));
             last = last.max(moment);

@@ -4,6 +4,7 @@ use sen_core::error::Result;
 use sen_core::letters::ReplayOptions;
 use sen_core::ops::{prefix, unsettled};
 
+use super::edit::EditOptions;
 use super::filter::{DeadLetterFilter, SELECTION, dead_letter_systems, planned};
 use crate::completion::live::{Completes, Live};
 use crate::commands::act::{ActionOptions, apply};
@@ -21,10 +22,12 @@ Examples:
   sen dlq replay --since 2h --where-error timeout --expect 128 --yes --reason INC-482
   sen dlq replay --all --rate 50/s --yes
   sen dlq replay --all --queue slow --limit 1000 --newest-first --yes
+  sen dlq replay 4f0c1f6e-5a52-4a53-93f1-2f6b5ad1f3c0 --edit
+  sen dlq replay --group 3b1f0a92cc --set .amount=12.5 --dry-run
 
 The set is fixed when the command starts: what dies later is not touched. Each dead letter becomes a task whose id follows from \
 the dead letter, in one transaction with its removal, so that two operators, a retry or a lost connection cannot run it \
-twice; the task that died keeps its id. Dead letters whose replay makes no sense are named and skipped unless --force is given. \
+twice; the task that died keeps its id and its arguments. Dead letters whose replay makes no sense are named and skipped unless --force is given. \
 The original tool replaying the same dead letters at the same time can still copy them: such copies are reported, exit code 3.")]
 pub struct Args {
     /// Dead letter ids
@@ -67,6 +70,9 @@ pub struct Args {
     pub force: bool,
 
     #[command(flatten)]
+    edit: EditOptions,
+
+    #[command(flatten)]
     options: ActionOptions,
 }
 
@@ -88,6 +94,7 @@ fn rate(text: &str) -> Result<f64, String> {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     args.which.named(&args.ids, args.from_queue.as_ref(), args.all)?;
+    args.edit.must_be_of_one(&args.ids, &args.which.group, args.all)?;
     let mut acting = args.options;
     let database = acting.database(session).await?;
     let only = args.which.system.as_deref();
@@ -96,10 +103,15 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     filter.limit = args.limit.filter(|limit| *limit > 0);
     filter.newest_first = args.newest_first;
     let options = ReplayOptions { queue: args.queue, batch: args.batch, rate: args.rate, force: args.force };
-    let narrowed = args.all || args.force || !args.which.is_empty(args.from_queue.as_ref());
+    // What is edited is looked at, or consented to by --yes.
+    let narrowed = args.edit.any() || args.all || args.force || !args.which.is_empty(args.from_queue.as_ref());
     let dead_letter_systems = dead_letter_systems(&database, only).await?;
-    let (mut action, letters) =
-        planned(&dead_letter_systems, &filter, async |letters, filter| letters.plan_replay(filter, &options).await).await?;
+    let edit = args.edit.wanted(&ids, &dead_letter_systems, session).await?;
+    let (mut action, letters) = planned(&dead_letter_systems, &filter, async |letters, filter| match &edit {
+        None => letters.plan_replay(filter, &options).await,
+        Some(edit) => letters.plan_edited_replay(filter, &options, edit).await,
+    })
+    .await?;
     let related = unsettled::of_letters(&database, letters, &filter).await?;
     acting.yes |= !narrowed && consent::by_whole_id(session, &*action, &args.ids);
     related::warn(action.plan_mut(), related, &acting, session);

@@ -35,6 +35,8 @@ pub struct Read {
     pub what: String,
     /// Who, why and which operation.
     pub act: OperatorAct,
+    /// Of a replay with other arguments: which, in a clause.
+    pub edited: Option<String>,
 }
 
 const BY: &str = " by ";
@@ -43,13 +45,18 @@ const OPERATION: &str = " (sen operation ";
 /// Reads the record of an act out of the detail of a progress entry; `None` where that is none.
 pub fn read(detail: Option<&str>) -> Option<Read> {
     let (told, rest) = detail?.rsplit_once(OPERATION)?;
-    let operation = Some(rest.split_once(')')?.0.to_owned());
+    let (operation, behind) = rest.split_once(')')?;
+    let operation = Some(operation.to_owned());
+    let edited = behind.strip_prefix(", with edited arguments: ").map(|edited| {
+        let end = edited.rfind(", database role ").unwrap_or(edited.len());
+        format!("with edited arguments: {}", &edited[..end])
+    });
     let (what, author) = told.split_once(BY)?;
     let (who, why) = match author.split_once(": ") {
         Some((who, why)) => (who, Some(why.to_owned())),
         None => (author, None),
     };
-    Some(Read { what: what.to_owned(), act: OperatorAct { who: Some(who.to_owned()), why, operation } })
+    Some(Read { what: what.to_owned(), act: OperatorAct { who: Some(who.to_owned()), why, operation }, edited })
 }
 
 impl Read {
@@ -88,7 +95,15 @@ mod tests {
             why: Some("INC-7: again".into()),
             operation: Some("12".into()),
         };
-        assert_eq!(found.act, act);
+        assert_eq!((found.act, found.edited), (act, None));
+        let edited = detail
+            .replace("12)", "12), with edited arguments: .kwargs.a, .args[0] (the original ones are with task a)");
+        let found = read(Some(&edited)).unwrap();
+        assert_eq!(found.fresh_task(), Some("b"));
+        assert_eq!(
+            found.edited.as_deref(),
+            Some("with edited arguments: .kwargs.a, .args[0] (the original ones are with task a)")
+        );
         let found = read(Some("execution cancelled by maria (sen operation 12)")).unwrap();
         assert_eq!((found.ended(), found.act.why), (Some(ExecutionState::Cancelled), None));
         for other in [None, Some("Execution cancelled"), Some("card declined by the bank"), Some("x (sen operation 1)")]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt as _;
-use sen_model::error::Result;
-use sen_model::letters::{LetterFilter, ReplayOptions};
+use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::letters::{ArgumentEdit, LetterFilter, ReplayOptions};
 use sen_model::plan::{Beyond, Plan, Risk, Set, StepPreview};
 use sen_model::prepared::{Prepared, PreparedAction};
 use sen_model::report::{Item, Outcome};
@@ -12,6 +12,7 @@ use sen_model::text::named;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
 
+use super::edit::{self, Edited};
 use super::handle::StentLetters;
 use super::port::{Fact, LetterQuery};
 use super::rules::{self, Replayability, replayability};
@@ -41,13 +42,18 @@ struct Gathered {
     forced: Vec<&'static str>,
     refused: Vec<Item>,
     seen: Vec<String>,
+    /// How many are edited although a result is kept under a key that follows from their arguments.
+    keyed: u64,
     /// The first orchestrators.
     roots: Vec<String>,
 }
 
 impl Gathered {
-    fn take(&mut self, fact: &Fact) {
-        self.chosen.push(&fact.id, fact.moved_at);
+    fn take(&mut self, fact: &Fact, edit: Option<Edited>) {
+        match edit {
+            None => self.chosen.push(&fact.id, fact.moved_at),
+            Some(edit) => self.chosen.push_edited(&fact.id, fact.moved_at, edit),
+        }
         self.oldest = self.oldest.into_iter().chain(fact.moved_at).min();
         self.newest = self.newest.max(fact.moved_at);
         match fact.replay_facts.kind {
@@ -62,19 +68,60 @@ impl Gathered {
     }
 }
 
+/// Behind the clause of a plan.
+const EDITED: &str = " with edited arguments";
+
+/// What goes wrong where an activity with an idempotency key runs with other arguments.
+const KEYED: &str = "its idempotency key follows from the arguments of before: the result of the edited ones would be given to \
+    later calls with those";
+
+/// The edit of a letter, and whether it has an idempotency key; or why it is not made.
+fn of_fact(fact: &Fact, edit: &ArgumentEdit, force: bool) -> std::result::Result<(Edited, bool), String> {
+    let (task, stored) = edit::read(fact.dump.as_deref())?;
+    // An orchestrator's key is made when it ends, of the arguments that it ran with.
+    let keyed = task.idempotency_key.is_some() && task.kind != TaskKind::Orchestrator;
+    let edited = edit::edited(&stored, edit)?;
+    let edited = edited.ok_or("its arguments are as wanted already; a replay without an edit runs it with them")?;
+    match keyed && !force {
+        true => Err(format!("{KEYED} (--force replays it all the same)")),
+        false => Ok((edited, keyed)),
+    }
+}
+
 impl StentLetters {
     pub(super) async fn prepare_replay(
         &self,
         filter: &LetterFilter,
         options: &ReplayOptions,
+        edit: Option<&ArgumentEdit>,
     ) -> Result<Box<dyn PreparedAction + '_>> {
         let judge = |fact: &Fact| {
             let replayability = replayability(&fact.replay_facts);
             let taken = replayability == Replayability::Replayable || (options.force && replayability.can_be_forced());
             (taken, replayability)
         };
-        let gathered = self.gather(filter, judge).await?;
+        let gathered = self.gather(filter, judge, edit.map(|edit| (edit, options.force))).await?;
+        if edit.is_some() && !gathered.chosen.is_empty() && !self.store.keeps_records() {
+            return Err(Error::new(
+                ErrorKind::Refused,
+                "these tables have no place for a record of an edit (execution_progress)",
+            )
+            .with_hint("replay the dead letter as it is, or dispatch the work anew with other arguments"));
+        }
         let mut warnings = Vec::new();
+        if edit.is_some() {
+            warnings.push(
+                "an execution keeps the arguments that it was dispatched with; its task runs with the edited ones"
+                    .to_owned(),
+            );
+            if gathered.orchestrators > 0 {
+                // Keys follow from arguments.
+                warnings.push("steps that get other arguments by this have other idempotency keys: what is kept of them is not used, and they run again".to_owned());
+            }
+            if gathered.keyed > 0 {
+                warnings.push(format!("forced: {KEYED}"));
+            }
+        }
         if gathered.orchestrators > 0 {
             warnings.push(format!(
                 "{}: {}",
@@ -98,13 +145,14 @@ impl StentLetters {
             .queue
             .as_ref()
             .map_or_else(|| "replay".into(), |queue| format!("replay into queue {}", named(queue)));
+        let verb = if edit.is_some() { format!("{verb}{EDITED}") } else { verb };
         let activities = gathered.activities > 0;
         let act = LetterAct::Replay { options: options.clone(), activities };
         self.finish((verb, act), gathered, warnings).await
     }
 
     pub(super) async fn prepare_discard(&self, filter: &LetterFilter) -> Result<Box<dyn PreparedAction + '_>> {
-        let gathered = self.gather(filter, |_| (true, Replayability::Replayable)).await?;
+        let gathered = self.gather(filter, |_| (true, Replayability::Replayable), None).await?;
         let warnings =
             vec!["the dead letters are removed for good, each after it has been written out whole".to_owned()];
         self.finish(("discard".into(), LetterAct::Discard), gathered, warnings).await
@@ -141,15 +189,24 @@ impl StentLetters {
             asked: false,
         });
         plan.refused = gathered.refused;
-        let summary = |count| format!("{verb} {}", many(count, "dead letter"));
+        let (verb, how) = match verb.strip_suffix(EDITED) {
+            Some(verb) => (verb.to_owned(), EDITED),
+            None => (verb, ""),
+        };
+        let summary = |count| format!("{verb} {}{how}", many(count, "dead letter"));
         Ok(Prepared::boxed(self, plan, LetterAction { act, chosen: gathered.chosen }, summary))
     }
 
     /// Looks at every letter that matches and keeps those that `judge` takes.
-    async fn gather(&self, filter: &LetterFilter, judge: impl Fn(&Fact) -> (bool, Replayability)) -> Result<Gathered> {
+    async fn gather(
+        &self,
+        filter: &LetterFilter,
+        judge: impl Fn(&Fact) -> (bool, Replayability),
+        edit: Option<(&ArgumentEdit, bool)>,
+    ) -> Result<Gathered> {
         let (mut query, _) = self.query(filter).await?;
         query.texts = !filter.groups.is_empty();
-        query.dump = false;
+        query.dump = edit.is_some();
         let named = !filter.ids.is_empty();
         let limit = filter.limit.unwrap_or(u64::MAX);
         let mut gathered = Gathered::default();
@@ -166,8 +223,19 @@ impl StentLetters {
                     gathered.seen.push(fact.id.clone());
                 }
                 let (taken, replayability) = judge(&fact);
+                let edited = match edit.filter(|_| taken).map(|(edit, force)| of_fact(&fact, edit, force)) {
+                    Some(Err(why)) => {
+                        gathered.refused.push(Item::new(dead_letter(&fact.id), Outcome::Changed, why));
+                        continue;
+                    }
+                    Some(Ok((edited, keyed))) => {
+                        gathered.keyed += u64::from(keyed);
+                        Some(edited)
+                    }
+                    None => None,
+                };
                 if taken {
-                    gathered.take(&fact);
+                    gathered.take(&fact, edited);
                     let orchestrator = fact.replay_facts.kind == TaskKind::Orchestrator;
                     if let Some(what) = rules::forced(replayability, orchestrator)
                         && !gathered.forced.contains(&what)

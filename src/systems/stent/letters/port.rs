@@ -21,6 +21,9 @@ pub trait LetterStore: Send + Sync {
     /// The database's clock, and whether the tables of dead letters are there.
     async fn ready(&self) -> Result<(Timestamp, bool)>;
 
+    /// Whether a record of an act can be kept; known once it is [ready](Self::ready).
+    fn keeps_records(&self) -> bool;
+
     /// The letters that match, in one snapshot, in order.
     async fn look(&self, query: &LetterQuery) -> Result<Facts>;
 

@@ -150,7 +150,8 @@ impl Targets for Lane<'_> {
         };
         for (at, (place, letter)) in places.iter().zip(&letters).enumerate() {
             if replayed.done.contains(&at) {
-                let why = format!("replayed as task {}", letter.fresh);
+                let how = if letter.edit.is_some() { " with edited arguments" } else { "" };
+                let why = format!("replayed as task {}{how}", letter.fresh);
                 let item = Item::new(dead_letter(&letter.id), Outcome::Applied, why).with_new_id(&letter.fresh);
                 items[at] = Some(item.changing(replayed.changes.remove(&at).unwrap_or_default()));
                 self.applied.extend(u32::try_from(*place));
@@ -264,6 +265,9 @@ fn whereabouts(wanted: &DeadLetterRef, fact: Option<&Fact>, made: bool) -> Where
         None => Settled(Outcome::Missing, "it no longer exists: replayed by another tool, or discarded"),
         Some(_) if made => {
             Settled(Outcome::Changed, "the task of its replay is there already: it was replayed before and put back")
+        }
+        Some(fact) if wanted.edit.as_ref().is_some_and(|edit| !edit.is_of(fact.dump.as_deref())) => {
+            Settled(Outcome::Changed, "its arguments are no longer those that were edited")
         }
         Some(fact) => match replayability(&fact.replay_facts) {
             Replayability::Replayable => Held,

@@ -1,10 +1,13 @@
 //! The set of letters that a plan has fixed, held compactly: a hundred thousand of them take three megabytes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sen_model::rows::RowChange;
 use sen_model::time::wall::Wall;
 use uuid::Uuid;
+
+use super::edit::Edited;
 
 /// A letter of the set: what was seen of it, and the id of the task that its replay makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +18,8 @@ pub struct DeadLetterRef {
     pub moved_at: Option<Wall>,
     /// The id of the task to be made.
     pub fresh: String,
+    /// The other arguments with which it runs again.
+    pub edit: Option<Arc<Edited>>,
 }
 
 impl DeadLetterRef {
@@ -22,7 +27,7 @@ impl DeadLetterRef {
     pub fn new(id: impl Into<String>, moved_at: Option<Wall>) -> Self {
         let id = id.into();
         let fresh = fresh_id(&id, moved_at);
-        Self { id, moved_at, fresh }
+        Self { id, moved_at, fresh, edit: None }
     }
 }
 
@@ -61,6 +66,8 @@ enum Place {
 pub struct TargetSet {
     letters: Vec<(Place, i64)>,
     others: Vec<String>,
+    /// By place. Sets so large that memory matters are not edited.
+    edits: BTreeMap<usize, Arc<Edited>>,
 }
 
 /// Stands for a missing time; no clock shows it.
@@ -80,6 +87,17 @@ impl TargetSet {
         self.letters.push((place, moved_at.map_or(NO_TIME, Wall::as_micros)));
     }
 
+    /// Adds a letter that runs again with other arguments.
+    pub fn push_edited(&mut self, id: &str, moved_at: Option<Wall>, edit: Edited) {
+        self.push(id, moved_at);
+        self.edits.insert(self.letters.len() - 1, Arc::new(edit));
+    }
+
+    /// The places of those that run again with other arguments.
+    pub fn edited(&self) -> impl Iterator<Item = usize> + '_ {
+        self.edits.keys().copied()
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.letters.len()
@@ -97,7 +115,8 @@ impl TargetSet {
             Place::Uuid(bytes) => Uuid::from_bytes(*bytes).to_string(),
             Place::Other(at) => self.others.get(*at)?.clone(),
         };
-        Some(DeadLetterRef::new(id, (*micros != NO_TIME).then(|| Wall::from_micros(*micros))))
+        let letter = DeadLetterRef::new(id, (*micros != NO_TIME).then(|| Wall::from_micros(*micros)));
+        Some(DeadLetterRef { edit: self.edits.get(&at).cloned(), ..letter })
     }
 }
 

@@ -9,11 +9,12 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::reading::{Answers, CLOCK, Stamp, all, is_other, places, settled, some, texts};
 use super::statements::{
-    AROUND, COPIES, DEATHS, LEFT, NEWEST_FIRST, NEWEST_PAGE, OLDEST_FIRST, OLDEST_PAGE, READY, RECORDED, REMOVE,
-    REMOVE_WITHOUT_RECORD, REMOVED, REMOVED_WITHOUT_RECORD, REPLAY, REPLAY_WITHOUT_RECORD, REPLAYED,
-    REPLAYED_WITHOUT_RECORD, SIGNED, TASKS_AMONG, TWINS, UNORDERED, UNUSUAL,
+    AROUND, COPIES, DEATHS, LEFT, LEFT_EDITED, NEWEST_FIRST, NEWEST_PAGE, OLDEST_FIRST, OLDEST_PAGE, READY, RECORDED,
+    REMOVE, REMOVE_WITHOUT_RECORD, REMOVED, REMOVED_WITHOUT_RECORD, REPLAY, REPLAY_EDITED, REPLAY_WITHOUT_RECORD,
+    REPLAYED, REPLAYED_WITHOUT_RECORD, SIGNED, TASKS_AMONG, TWINS, UNORDERED, UNUSUAL,
 };
 use super::undo::{REMOVAL_ROWS, REPLAY_ROWS};
+use crate::letters::edit::{Edited, base64};
 use crate::letters::note::mark;
 use crate::letters::port::{Batch, Death, Fact, Facts, LetterQuery, LetterStore, deaths};
 use crate::letters::steps::Around;
@@ -136,10 +137,44 @@ impl Bundle {
     }
 }
 
+/// The edits of a batch as they are bound: args and kwargs as seen and as they become, and what is recorded of them.
+#[derive(Default)]
+struct Edits {
+    columns: [Vec<String>; 5],
+}
+
+impl Edits {
+    /// `None` where nothing is edited.
+    fn of(letters: &[DeadLetterRef]) -> Option<Self> {
+        let mut edits = Self::default();
+        for letter in letters {
+            let edit = letter.edit.as_ref()?;
+            let Edited { seen, to } = &**edit;
+            let cells = [
+                base64(&seen.args),
+                base64(&seen.kwargs),
+                base64(&to.args),
+                base64(&to.kwargs),
+                edit.record(&letter.id),
+            ];
+            edits.columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
+        }
+        (!letters.is_empty()).then_some(edits)
+    }
+
+    fn params(&self) -> impl Iterator<Item = (&(dyn ToSql + Sync), Type)> {
+        self.columns.iter().map(|column| (column as &(dyn ToSql + Sync), Type::TEXT_ARRAY))
+    }
+}
+
 #[async_trait]
 impl LetterStore for PostgresLetters {
     fn database(&self) -> &str {
         self.link.describe()
+    }
+
+    fn keeps_records(&self) -> bool {
+        self.records.load(Ordering::Relaxed)
     }
 
     async fn ready(&self) -> Result<(Timestamp, bool)> {
@@ -209,10 +244,21 @@ impl LetterStore for PostgresLetters {
             (&batch.note, Type::TEXT),
         ]);
         let records = self.records.load(Ordering::Relaxed);
-        let change = Query::new(if records { &REPLAY } else { &REPLAY_WITHOUT_RECORD }, params);
+        let edits = Edits::of(batch.letters);
+        let mut left = bundle.left();
+        if let Some(edits) = &edits {
+            params.extend(edits.params());
+            left.ask = Query::new(&LEFT_EDITED, bundle.params().into_iter().take(2).chain(edits.params().take(2)));
+        }
+        let sql = match (&edits, records) {
+            (Some(_), _) => &REPLAY_EDITED,
+            (None, true) => &REPLAY,
+            (None, false) => &REPLAY_WITHOUT_RECORD,
+        };
+        let change = Query::new(sql, params);
         let proof = proof(batch.letters, if records { &REPLAYED } else { &REPLAYED_WITHOUT_RECORD }, permit);
         let operation = self.mark.unwrap_or(permit.operation());
-        let (left, rows) = (bundle.left(), Query::new(&REPLAY_ROWS, bundle.params()));
+        let rows = Query::new(&REPLAY_ROWS, bundle.params());
         Ok(settled(&self.link.change_keeping(&change, Some(&left), Some(&rows), &proof, operation).await?))
     }
 
@@ -238,7 +284,8 @@ impl LetterStore for PostgresLetters {
 
     async fn whereabouts(&self, letters: &[DeadLetterRef], ahead: i64) -> Result<(Vec<Fact>, Vec<String>)> {
         let bundle = Bundle::of(letters);
-        let query = LetterQuery { ids: Some(bundle.ids.clone()), ahead, ..LetterQuery::default() };
+        let dump = letters.iter().any(|letter| letter.edit.is_some());
+        let query = LetterQuery { ids: Some(bundle.ids.clone()), dump, ahead, ..LetterQuery::default() };
         let bound = Bound::of(&query);
         let asks = [
             Query::new(&UNORDERED, bound.told(&query)),

@@ -1,4 +1,5 @@
-//! The statements about dead letters: what is known of them, and what replays and removes them.
+//! The statements about dead letters: what is known of them, and what replays and removes them. One file: its macros are parts of one
+//! another.
 //!
 //! The dead task's row is still in `tasks`, so its kind, step and execution are read from there by its id; only where that row
 //! no longer exists are they picked out of the dump. No index helps an order by time, so nothing here sorts by time twice.
@@ -293,11 +294,38 @@ macro_rules! taken {
     };
 }
 
+/// Whether a letter (`d`) still has the arguments that were edited (`w`).
+macro_rules! unedited {
+    () => {
+        "CASE WHEN left(d.data, 1) = '{' THEN d.data::jsonb ->> 'args' = w.seen_args AND d.data::jsonb ->> 'kwargs' = w.seen_kwargs END"
+    };
+}
+
+/// The same as [`taken`] of letters that also have the arguments that were seen, with others in their place.
+/// $8 args and $9 kwargs as seen, $10 args and $11 kwargs to be written, $12 what the record says of it, all by place.
+macro_rules! edited {
+    () => {
+        concat!(
+            "WITH taken AS MATERIALIZED (
+            SELECT w.place, d.id, w.fresh, (d.data::jsonb || jsonb_build_object('args', w.args, 'kwargs', w.kwargs))::text AS data,
+                w.edited
+            FROM unnest($1::text[], $2::timestamp[], $3::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])
+                    WITH ORDINALITY AS w (id, moved_at, fresh, seen_args, seen_kwargs, args, kwargs, edited, place)
+                JOIN dead_tasks AS d ON d.id = w.id AND d.moved_at IS NOT DISTINCT FROM w.moved_at AND ",
+            unedited!(),
+            " FOR UPDATE OF d SKIP LOCKED)"
+        )
+    };
+}
+
 /// $4 queue, $5 force, $6 ahead, $7 note.
 macro_rules! replay {
     ($record:literal) => {
+        replay!(taken, $record)
+    };
+    ($taken:ident, $record:literal) => {
         concat!(
-            taken!(),
+            $taken!(),
             ", letters AS MATERIALIZED (
                 SELECT t.place, t.id, t.fresh, x.* FROM taken AS t, jsonb_to_record(t.data::jsonb) AS x (
                     execution_id text, step_name text, kind text, parent_task_id text, args text, kwargs text, tags jsonb,
@@ -366,6 +394,15 @@ pub(super) static REPLAY: Sql = Sql::new(replay!(
             'dead letter ' || id || ' replayed as task ' || fresh || ' ' || $7 || ', database role ' || session_user
         FROM gone)"
 ));
+/// The same of letters with other arguments, which the record names.
+pub(super) static REPLAY_EDITED: Sql = Sql::new(replay!(
+    edited,
+    ", noted AS (
+        INSERT INTO execution_progress (execution_id, step, status, detail)
+        SELECT g.execution_id, g.step_name, 'dispatched',
+            'dead letter ' || g.id || ' replayed as task ' || g.fresh || ' ' || $7 || t.edited || ', database role ' || session_user
+        FROM gone AS g JOIN taken AS t ON t.place = g.place)"
+));
 pub(super) static REPLAY_WITHOUT_RECORD: Sql = Sql::new(replay!(""));
 
 macro_rules! remove {
@@ -384,6 +421,16 @@ macro_rules! remove {
 pub(super) static LEFT: Sql = Sql::new(concat!(
     "SELECT w.place::int8 FROM unnest($1::text[], $2::timestamp[]) WITH ORDINALITY AS w (id, moved_at, place)
         JOIN dead_tasks AS d ON d.id = w.id AND d.moved_at IS NOT DISTINCT FROM w.moved_at WHERE ",
+    free!("d")
+));
+
+/// The same of those that also have the arguments that were seen. $3 args, $4 kwargs.
+pub(super) static LEFT_EDITED: Sql = Sql::new(concat!(
+    "SELECT w.place::int8 FROM unnest($1::text[], $2::timestamp[], $3::text[], $4::text[])
+            WITH ORDINALITY AS w (id, moved_at, seen_args, seen_kwargs, place)
+        JOIN dead_tasks AS d ON d.id = w.id AND d.moved_at IS NOT DISTINCT FROM w.moved_at AND ",
+    unedited!(),
+    " WHERE ",
     free!("d")
 ));
 

@@ -2,6 +2,7 @@
 //! decide within a transaction are the very ones of [`rules`].
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, ToSql, TransactionBehavior, named_params, params};
@@ -32,12 +33,14 @@ use sen_stores::sqlite::{Sqlite, commit, error_from, part, written};
 /// Stent's dead letters in one SQLite file.
 pub struct SqliteLetters {
     db: Arc<Sqlite>,
+    /// Whether `execution_progress` is there, to keep the record of an act.
+    records: Arc<AtomicBool>,
 }
 
 impl SqliteLetters {
     /// Over a shared connection.
     pub fn new(db: Arc<Sqlite>) -> Self {
-        Self { db }
+        Self { db, records: Arc::new(AtomicBool::new(true)) }
     }
 }
 
@@ -144,7 +147,14 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Places> {
     let mut places = Places::default();
     for (place, wanted) in job.letters.iter().enumerate() {
         let Some(data) = as_seen(&writing, wanted)? else { continue };
-        let task = parsed(&writing, &wanted.id, data.as_deref())?;
+        let mut task = parsed(&writing, &wanted.id, data.as_deref())?;
+        if let Some(edit) = &wanted.edit {
+            if !edit.is_of(data.as_deref()) {
+                continue;
+            }
+            task.args = Some(edit.to.args.clone().into_bytes());
+            task.kwargs = Some(edit.to.kwargs.clone().into_bytes());
+        }
         let replayability = judged(&writing, &task, &now_text)?;
         if !(replayability == Replayability::Replayable || (job.force && replayability.can_be_forced())) {
             continue;
@@ -175,7 +185,8 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Places> {
                 written(0, usize::from(there.is_some()), "executions")?;
             }
             if records {
-                let detail = format!("{} {}", replayed(&wanted.id, &wanted.fresh), job.note);
+                let edited = wanted.edit.as_ref().map(|edit| edit.record(&wanted.id)).unwrap_or_default();
+                let detail = format!("{} {}{edited}", replayed(&wanted.id, &wanted.fresh), job.note);
                 run(RECORD, &[&task.execution_id, &task.step_name, &"dispatched", &detail])?;
             }
             Ok(())
@@ -239,11 +250,16 @@ impl LetterStore for SqliteLetters {
         self.db.describe()
     }
 
+    fn keeps_records(&self) -> bool {
+        self.records.load(Ordering::Relaxed)
+    }
+
     async fn ready(&self) -> Result<(Timestamp, bool)> {
-        let tables = self.db.tables();
+        let (tables, records) = (self.db.tables(), Arc::clone(&self.records));
         self.db
             .run(move |db| {
                 let shape = shape(&tables, db)?;
+                records.store(shape.has_progress(), Ordering::Relaxed);
                 Ok((now(db)?, shape.present() && shape.has_letters()))
             })
             .await
@@ -277,7 +293,8 @@ impl LetterStore for SqliteLetters {
 
     async fn whereabouts(&self, letters: &[DeadLetterRef], ahead: i64) -> Result<(Vec<Fact>, Vec<String>)> {
         let ids = letters.iter().map(|letter| letter.id.clone()).collect();
-        let query = LetterQuery { ids: Some(ids), ahead, ..LetterQuery::default() };
+        let dump = letters.iter().any(|letter| letter.edit.is_some());
+        let query = LetterQuery { ids: Some(ids), dump, ahead, ..LetterQuery::default() };
         let fresh: Vec<String> = letters.iter().map(|letter| letter.fresh.clone()).collect();
         self.db
             .run(move |db| {
