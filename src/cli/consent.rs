@@ -16,6 +16,7 @@ use sen_core::systems::sentinel::request::Decision;
 use sen_core::time::Timestamp;
 
 use crate::clean::clean;
+use crate::edits;
 use crate::session::Session;
 use crate::times::{Precision, Times};
 
@@ -163,11 +164,13 @@ fn described_step(step: &Step) -> Vec<String> {
     let guard: Vec<String> = step.guard.iter().filter_map(|(name, value)| guard(name, value)).collect();
     let guard = if guard.is_empty() { String::new() } else { format!(", if {}", guard.join(" and ")) };
     let mut lines = vec![format!("  {} {}{guard}", step.act.replace('_', " "), shell_word(&step.subject.id))];
-    if let Some(input) = &step.input {
-        lines.push(match input {
-            plan::Input::Result(json) => format!("    with the result {json}"),
-            plan::Input::Value(json) => format!("    with {json}"),
-        });
+    match &step.input {
+        Some(plan::Input::Result(json)) => lines.push(format!("    with the result {json}")),
+        Some(plan::Input::Value(json)) => lines.push(format!("    with {json}")),
+        Some(plan::Input::Edit { from, to }) => {
+            lines.extend(edits::shown(from, to).iter().map(|one| format!("    {}", one.line())));
+        }
+        None => {}
     }
     lines.extend(step.warnings.iter().map(|warning| format!("    note: {warning}")));
     lines
@@ -277,6 +280,16 @@ pub fn which(prompt: &str, lines: &[String]) -> Result<Option<usize>> {
 /// `Interrupted`, or `Refused` when it could not be asked.
 pub fn reason() -> Result<Option<String>> {
     line_of("Reason, kept in the history (empty: none)", |_| Ok::<(), String>(()))
+}
+
+/// Asks a question that is answered with yes or no; Enter alone is `default`.
+///
+/// # Errors
+/// `Interrupted`, or `Refused` when it could not be asked.
+pub fn confirmed(prompt: &str, default: bool) -> Result<bool> {
+    let prompt = crate::mask::message(prompt);
+    let asked = Confirm::new().with_prompt(clean(&prompt)).default(default).wait_for_newline(true).interact_opt();
+    Ok(asked.map_err(unasked)?.unwrap_or(false))
 }
 
 /// A line that is typed, if anything is.

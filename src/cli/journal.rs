@@ -344,6 +344,33 @@ impl Entry {
         self.origin.as_ref().and_then(|origin| origin.at)
     }
 
+    /// When the first and the last of its targets were settled, by the clock of this machine.
+    pub fn acted(&self) -> Option<(Timestamp, Timestamp)> {
+        self.acted
+    }
+
+    /// When it was acted on last, or made.
+    pub fn last(&self) -> Option<Timestamp> {
+        self.acted.map(|(_, last)| last).or(self.at())
+    }
+
+    /// Removes it, if nobody has gone on with it since it was read.
+    ///
+    /// # Errors
+    /// `Changed` when it runs, or was gone on with; `Io`.
+    pub fn remove(&self) -> Result<()> {
+        let failed =
+            |error| Error::new(ErrorKind::Io, format!("cannot remove {}", self.path.display())).with_source(error);
+        let file = File::open(&self.path).map_err(failed)?;
+        // Whoever goes on with it has the lock from before its first word until its end.
+        let held = flock(&file, FlockOperation::NonBlockingLockExclusive).is_err();
+        if held || file.metadata().map_err(failed)?.len() != self.length {
+            let message = format!("operation {} is being resumed; its journal is kept", self.plan.operation);
+            return Err(Error::new(ErrorKind::Changed, message));
+        }
+        std::fs::remove_file(&self.path).map_err(failed)
+    }
+
     /// The places of what was not begun, or may be tried again: failed, or lost with its connection.
     pub fn open_places(&self) -> Vec<usize> {
         let targets = usize::try_from(self.targets).unwrap_or(usize::MAX);

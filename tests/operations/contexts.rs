@@ -131,6 +131,36 @@ fn what_a_dba_calls_production_no_setting_lifts() {
     home.sen(&["--context", "dev", "dlq", "replay", "--all", "--yes"]).run().expect_code(0);
 }
 
+#[test]
+fn tables_are_created_in_production_by_its_name_only() {
+    let [place, file] = Place::both();
+    let name = place.sql("SELECT current_database()");
+    let name = name.trim();
+    place.sql(&format!("ALTER DATABASE \"{name}\" SET sen.production = on"));
+    let home = Home::new();
+    let init = |words: &[&str]| home.sen(&[&["init"], words].concat()).database(&place.url()).run();
+    let leases = || place.sql("SELECT count(*) FROM pg_class WHERE relname = 'sentinel_leases'");
+    init(&["--dry-run"]).expect_code(0);
+    for words in [&[][..], &["--yes"], &["--confirm", "another"]] {
+        let error = init(words).expect_code(7).stderr;
+        assert!(error.contains(name), "{error}");
+        assert_eq!(leases(), "0");
+    }
+    init(&["--confirm", name]).expect_code(0);
+    assert_eq!(leases(), "1");
+    // Where nothing is created nothing is asked.
+    init(&[]).expect_code(0);
+    // A context says so of any database, and its rules hold for this act, too.
+    home.own(&format!("[context.prod]\ndatabase_url = '{}'\nproduction = true\nrequire_reason = true\n", file.url()));
+    let init = |words: &[&str]| home.sen(&[&["--context", "prod", "init"], words].concat()).run();
+    init(&["--confirm", "prod"]).expect_code(7);
+    init(&["--reason", "INC-7"]).expect_code(7);
+    init(&["--reason", "INC-7", "--confirm", "prod"]).expect_code(0);
+    // Elsewhere it is done at once.
+    let [_, calm] = Place::both();
+    home.sen(&["init"]).database(&calm.url()).run().expect_code(0);
+}
+
 fn letters_again(place: &Place) {
     place.sql("DELETE FROM tasks; DELETE FROM executions; DELETE FROM execution_progress");
     letters(place, 2);

@@ -147,3 +147,45 @@ fn a_journal_that_was_cut_is_gone_on_with() {
     machine.run("", &["op", "show", "nosuch"], 4);
     assert_eq!(text(&machine.json("", &["op", "show", &machine.only().0], 0)["state"]), "done");
 }
+
+#[test]
+fn journals_of_what_has_ended_are_removed_and_the_others_kept() {
+    let [_, place] = Place::both();
+    letters(&place, 4);
+    let machine = Machine::new();
+    for letter in ["t-1", "t-2"] {
+        machine.json(&place.url(), &["dlq", "replay", letter, "--yes"], 0);
+    }
+    // One that was killed: its journal ends behind its plan.
+    let ended = machine.journals();
+    machine.json(&place.url(), &["dlq", "replay", "t-3", "--yes"], 0);
+    let killed = machine.journals().into_iter().find(|path| !ended.contains(path)).unwrap();
+    let whole = std::fs::read_to_string(&killed).unwrap();
+    let plan: Vec<&str> = whole.lines().take_while(|line| !line.contains("\"settled\"")).collect();
+    std::fs::write(&killed, plan.join("\n") + "\n").unwrap();
+    let clean = |words: &[&str], code| machine.json("", &[&["op", "clean", "--older-than"], words].concat(), code);
+    let states = |of: &Value| -> Vec<String> {
+        let mut states: Vec<_> =
+            of.as_array().unwrap().iter().map(|one| one["state"].as_str().unwrap().to_owned()).collect();
+        states.sort();
+        states
+    };
+    assert_eq!(clean(&["90d", "--yes"], 0)["removed"], serde_json::json!([]));
+    until("the age of all", || clean(&["1s", "--dry-run"], 0)["removed"].as_array().unwrap().len() == 2);
+    let plan = clean(&["1s", "--dry-run"], 0);
+    assert_eq!((states(&plan["removed"]), states(&plan["kept"])), (vec!["done".into(); 2], vec!["interrupted".into()]));
+    assert_eq!(machine.journals().len(), 3);
+    let refused = machine.run("", &["op", "clean", "--older-than", "1s"], 7).stderr;
+    assert!(refused.contains("--yes"), "{refused}");
+    assert_eq!(machine.journals().len(), 3);
+    // One that runs is kept, whatever is asked for.
+    let running = std::fs::File::open(&killed).unwrap();
+    rustix::fs::flock(&running, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let done = clean(&["1s", "--yes", "--force"], 0);
+    assert_eq!((states(&done["removed"]), states(&done["kept"])), (vec!["done".into(); 2], vec!["running".into()]));
+    assert_eq!(machine.journals(), std::slice::from_ref(&killed));
+    drop(running);
+    assert_eq!(clean(&["1s", "--yes"], 0)["removed"], serde_json::json!([]));
+    assert_eq!(states(&clean(&["1s", "--yes", "--force"], 0)["removed"]), ["interrupted"]);
+    assert!(machine.journals().is_empty());
+}

@@ -1,6 +1,7 @@
 //! `sen init`: creates the tables in an empty database.
 
 use sen_core::error::Result;
+use sen_core::model::plan::Risk;
 use sen_core::registry::Access;
 use sen_core::systems::sentinel::request::LeaseRequest;
 
@@ -14,18 +15,25 @@ use crate::views::{CommandOutput, View};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  sen init --dry-run\n  sen init\n  sen --database-url sqlite:jobs.db init")]
 pub struct Args {
-    /// Say what would be created, and create nothing
-    #[arg(long)]
-    pub dry_run: bool,
+    #[command(flatten)]
+    options: ActionOptions,
 }
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
-    let options = ActionOptions { dry_run: args.dry_run, ..ActionOptions::default() };
-    if args.dry_run && session.makes_file()? {
+    let options = args.options;
+    if options.dry_run && session.makes_file()? {
         let note = "the file and the Sentinel tables would be created\n";
         return Ok(CommandOutput::new(View::Text(note.into())));
     }
-    let database = if args.dry_run { session.read().await? } else { session.write(Access::Create).await? };
-    apply(database.leases()?.plan(&LeaseRequest::Init).await?, &options, session).await
+    let database = if options.only_plans() { session.read().await? } else { session.write(Access::Create).await? };
+    if !options.dry_run {
+        session.identify(&database).await?;
+    }
+    let mut action = database.leases()?.plan(&LeaseRequest::Init).await?;
+    if session.production()?.is_some() {
+        // No act takes tables away again.
+        action.plan_mut().risk = Risk::Dangerous;
+    }
+    apply(action, &options, session).await
 }

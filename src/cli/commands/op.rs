@@ -1,5 +1,7 @@
 //! `sen op`: what was done from here, and resuming what was stopped.
 
+mod clean;
+
 use clap::Subcommand;
 use futures_util::stream;
 use sen_core::error::{Error, ErrorKind, Result};
@@ -19,7 +21,7 @@ use crate::sections::objects;
 use crate::session::Session;
 use crate::views::{Batch, Block, CommandOutput, Detail, DetailsView, ListView, View};
 
-/// List, show and resume the operations that were begun from here
+/// List, show and resume the operations that were begun from here, and clean up their journals
 ///
 /// Every act writes its plan to $XDG_STATE_HOME/sen/operations before it changes anything, and a line for what became of each
 /// target. The journal is this user's on this machine; the record of each change also stands in the system's own tables, with
@@ -42,6 +44,7 @@ enum Verb {
     List(ListArgs),
     Show(ShowArgs),
     Resume(ResumeArgs),
+    Clean(clean::Args),
 }
 
 /// List operations, the newest first
@@ -96,8 +99,10 @@ struct ResumeArgs {
 }
 
 columns! {
-    COLUMNS,
-    fn entry_row(entry: &Entry) {
+    /// The columns of operations.
+    pub(super) COLUMNS,
+    /// An operation under them.
+    pub(super) fn entry_row(entry: &Entry) {
         let origin = entry.origin.as_ref();
         let applied = entry.count(Outcome::Applied) + entry.count(Outcome::AlreadyDone);
         let int = |count: u64| Value::Int(i64::try_from(count).unwrap_or(i64::MAX));
@@ -116,8 +121,10 @@ columns! {
 }
 
 columns! {
-    RESULTS,
-    fn item_row(item: &Item) {}
+    /// The columns of what became of targets.
+    pub(super) RESULTS,
+    /// A target under them.
+    pub(super) fn item_row(item: &Item) {}
     "subject", "TARGET", Whole => Value::Text(item.subject.to_string());
     "outcome", "OUTCOME", Whole => Value::Name(item.outcome.name());
     "detail", "DETAIL", Short => Value::Text(item.detail.clone());
@@ -147,6 +154,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         Verb::List(args) => Ok(list(&args, session)),
         Verb::Show(args) => Ok(show(&journal::entry(&args.id)?)),
         Verb::Resume(args) => resume(&args, session).await,
+        Verb::Clean(args) => clean::run(&args, session),
     }
 }
 
