@@ -196,7 +196,7 @@ mod tests {
             (".url=a=b", ".kwargs.url", "\"a=b\"", true),
             (".n=\"12\"", ".kwargs.n", "\"12\"", false),
             (".n=", ".kwargs.n", "\"\"", true),
-            ("[\"odd = name\"]=true", ".args[\"odd = name\"]", "true", false),
+            ("[\"odd = name\"]=true", ".kwargs[\"odd = name\"]", "true", false),
         ] {
             assert_eq!(read(text).unwrap(), (path.into(), value.into(), is_text));
         }
