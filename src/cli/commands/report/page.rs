@@ -9,8 +9,8 @@ use sen_core::model::value::Value;
 use sen_core::model::verdict::{NextCommand, Severity};
 use sen_core::time::Timestamp;
 
-use super::operations::Operation;
-use super::Incident;
+use super::incident::Incident;
+use super::operation::Operation;
 use crate::commands::inspect::{LONG, facts};
 use crate::journal::State;
 use crate::mask;
