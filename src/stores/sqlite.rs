@@ -230,9 +230,21 @@ fn connect(path: &Path, access: Access, tables: Arc<Tables>) -> Result<Open> {
     };
     let connection = open(path, access, &how).map_err(|error| {
         let readonly = error.sqlite_error_code() == Some(ErrorCode::ReadOnly);
+        let died =
+            error.sqlite_error().map(|error| error.extended_code) == Some(rusqlite::ffi::SQLITE_READONLY_ROLLBACK);
         let error = error_from(error);
         match error.kind() {
             ErrorKind::Timeout | ErrorKind::Connect => error,
+            _ if died => Error::new(
+                ErrorKind::Connect,
+                format!(
+                    "cannot read {}: a writer ended in the middle of a transaction, which has to be undone first",
+                    path.display()
+                ),
+            )
+            .with_hint(
+                "whatever opens it for writing does that, with the -journal file beside it: sqlite3 FILE .tables",
+            ),
             _ if readonly => Error::new(
                 ErrorKind::Connect,
                 format!(

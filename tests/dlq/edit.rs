@@ -6,8 +6,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::place::{Place, Seed};
+use super::place::{Place, Seed, hex};
 use crate::harness::peers::{self, SENPUKI_030, STENT_112};
+use crate::harness::pty::terminal;
 use crate::harness::python::Environment;
 use crate::harness::sen::{Sen, sen};
 
@@ -131,7 +132,7 @@ fn what_cannot_be_edited_is_refused_by_name() {
             ("pickle", "its args are a pickle, which cannot be edited"),
             ("odd", "its args are neither JSON nor a pickle"),
             ("text", "written by senpuki 0.1.x as text"),
-            ("keyed", "its idempotency key follows from the arguments of before"),
+            ("keyed", "it has an idempotency key that was made of the arguments of before"),
         ] {
             let report = place.json(&["dlq", "replay", id, "--set", "[0]=1", "--yes"], 5);
             let said = report["results"][0]["detail"].as_str().unwrap();
@@ -139,7 +140,7 @@ fn what_cannot_be_edited_is_refused_by_name() {
         }
         assert_eq!(letters(&place), before);
         let plan = place.json(&["dlq", "replay", "keyed", "--set", "[0]=1", "--force", "--dry-run"], 0);
-        assert!(plan["warnings"].to_string().contains("forced: its idempotency key"), "{plan}");
+        assert!(plan["warnings"].to_string().contains("forced: it has an idempotency key"), "{plan}");
         let report = place.json(&["dlq", "replay", "keyed", "--set", "[0]=1", "--force", "--yes"], 0);
         assert_eq!(task_of(&place, &report)[0], "[1]");
         // Without a place for its record an edit is not made.
@@ -193,6 +194,26 @@ fn a_group_gets_the_same_value_where_it_has_that_place() {
     }
 }
 
+#[test]
+fn one_that_was_changed_holds_up_none_of_its_group() {
+    for place in Place::both() {
+        for id in ["one", "two"] {
+            Seed { id, ..Seed::default() }.plant(&place);
+        }
+        let group = place.json(&["dlq", "list"], 0)[0]["group"].as_str().unwrap().to_owned();
+        let folder = tempfile::tempdir().unwrap();
+        let plan = folder.path().join("edit.plan");
+        let plan = plan.to_str().unwrap();
+        place.act(&["dlq", "replay", "--group", &group, "--set", "[0]=order-8", "--plan-out", plan], 0);
+        let dump =
+            place.sql("SELECT data FROM dead_tasks WHERE id = 'one'").replace("WyJvcmRlci03Il0=", "WyJvcmRlci05Il0=");
+        place.sql(&format!("UPDATE dead_tasks SET data = '{dump}' WHERE id = 'one'"));
+        let report = place.json(&["apply", plan, "--yes"], 3);
+        assert_eq!((&report["applied"], &report["changed"]), (&1.into(), &1.into()), "{report}");
+        assert_eq!(place.sql("SELECT id FROM dead_tasks"), "one");
+    }
+}
+
 /// `sen` with an editor that runs this script on the file (`$1`).
 fn with_editor(place: &Place, folder: &Path, script: &str, words: &[&str]) -> Sen {
     let editor = folder.join("editor");
@@ -233,6 +254,40 @@ fn an_editor_is_given_the_arguments_and_what_it_leaves_is_replayed() {
         let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "{left:?}");
     }
+}
+
+#[test]
+fn on_a_terminal_what_is_no_json_can_be_edited_again() {
+    let [_, place] = Place::both();
+    Seed::default().plant(&place);
+    let folder = tempfile::tempdir().unwrap();
+    let editor = folder.path().join("editor");
+    // Broken at first, and what the first run has left is there in the second.
+    let script = "#!/bin/sh\nif grep -q oops \"$1\"; then sed -i 's/oops//' \"$1\"; else sed -i 's/order-7\"/order-8\"oops/' \"$1\"; fi\n";
+    std::fs::write(&editor, script).unwrap();
+    std::fs::set_permissions(&editor, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let start = || {
+        terminal(["dlq", "replay", "letter", "--edit"])
+            .database(&place.url())
+            .env("EDITOR", editor.to_str().unwrap())
+            .env("TMPDIR", folder.path().to_str().unwrap())
+            .start()
+    };
+    let mut left = start();
+    left.wait_for("Edit it again?");
+    left.type_keys("n\r");
+    assert_eq!(left.finish().code, 7);
+    assert_eq!(place.count("dead_tasks"), 1);
+    let mut asked = start();
+    asked.wait_for("line 3, column");
+    asked.type_keys("\r");
+    asked.wait_for("[0]: \"order-7\" → \"order-8\"");
+    asked.wait_for("Proceed?");
+    asked.type_keys("y\r");
+    assert_eq!(asked.finish().code, 0);
+    let args = place.sql(&format!("SELECT {} FROM tasks WHERE state = 'pending'", place.hex_of("args")));
+    assert_eq!(args, hex(b"[\"order-8\"]"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[test]

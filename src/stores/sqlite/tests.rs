@@ -29,6 +29,28 @@ fn a_file_of_another_kind_and_a_truncated_one_are_refused_clearly() {
     assert_eq!(kind(&path, Access::Read), ErrorKind::Connect);
 }
 
+#[test]
+fn what_a_writer_left_that_died_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("a.db"), folder.path().join("b.db"));
+    let writer = Connection::open(&path).unwrap();
+    writer
+        .execute_batch(
+            "PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1; CREATE TABLE t(a);
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200) INSERT INTO t SELECT randomblob(1000) FROM n;
+            BEGIN; UPDATE t SET a = randomblob(1000)",
+        )
+        .unwrap();
+    // As a kill leaves it: a part of the transaction is in the file.
+    std::fs::copy(&path, &copy).unwrap();
+    std::fs::copy(folder.path().join("a.db-journal"), folder.path().join("b.db-journal")).unwrap();
+    let error = block_on(Sqlite::open(&copy, Access::Read)).err().unwrap();
+    assert!(error.to_string().contains("in the middle of a transaction"), "{error}");
+    // Whoever opens it for writing undoes it.
+    assert_eq!(count(&block_on(Sqlite::open(&copy, Access::Write)).unwrap()).unwrap(), 200);
+    assert_eq!(count(&block_on(Sqlite::open(&copy, Access::Read)).unwrap()).unwrap(), 200);
+}
+
 fn wal(path: &Path) {
     let writer = Connection::open(path).unwrap();
     writer.pragma_update(None, "journal_mode", "wal").unwrap();

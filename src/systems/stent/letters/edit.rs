@@ -302,8 +302,8 @@ mod tests {
     fn what_cannot_be_is_refused_with_its_place() {
         let before = seen(r#"[{"__type__": "bytes", "data": "AP8="}]"#, r#"{"amount": 10, "who": {"name": "x"}}"#);
         for (edit, why) in [
-            (set(&[(".kwargs.amuont", "1")]), ".amuont is not in .kwargs: it has amount, who"),
-            (set(&[(".kwargs.who.age", "1")]), ".age is not in .kwargs.who: it has name"),
+            (set(&[(".kwargs.amuont", "1")]), ".amuont is not in .kwargs: it has \"amount\", \"who\""),
+            (set(&[(".kwargs.who.age", "1")]), ".age is not in .kwargs.who: it has \"name\""),
             (set(&[(".args[3]", "1")]), "[3] is not in .args: it is a list of 1"),
             (set(&[(".kwargs.amount.x", "1")]), ".x is not in .kwargs.amount: it holds nothing else"),
             (set(&[(".args[0]", "\"text\"")]), ".args[0] is marked as bytes, and stays so"),

@@ -71,9 +71,10 @@ impl Gathered {
 /// Behind the clause of a plan.
 const EDITED: &str = " with edited arguments";
 
-/// What goes wrong where an activity with an idempotency key runs with other arguments.
-const KEYED: &str = "its idempotency key follows from the arguments of before: the result of the edited ones would be given to \
-    later calls with those";
+/// Why an activity with an idempotency key is not edited. No library stores the result of a replayed activity under its key, but
+/// whoever reads the row takes the key for that of its arguments.
+const KEYED: &str =
+    "it has an idempotency key that was made of the arguments of before, and would no longer stand for what runs";
 
 /// The edit of a letter, and whether it has an idempotency key; or why it is not made.
 fn of_fact(fact: &Fact, edit: &ArgumentEdit, force: bool) -> std::result::Result<(Edited, bool), String> {
@@ -116,7 +117,7 @@ impl StentLetters {
             );
             if gathered.orchestrators > 0 {
                 // Keys follow from arguments.
-                warnings.push("steps that get other arguments by this have other idempotency keys: what is kept of them is not used, and they run again".to_owned());
+                warnings.push("idempotency keys are made of arguments: a step that gets other ones by this finds no result of before, as a rule, and runs again".to_owned());
             }
             if gathered.keyed > 0 {
                 warnings.push(format!("forced: {KEYED}"));
