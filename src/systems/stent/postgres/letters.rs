@@ -9,9 +9,9 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::reading::{Answers, CLOCK, Stamp, all, is_other, places, settled, some, texts};
 use super::statements::{
-    AROUND, COPIES, DEATHS, LEFT, LEFT_EDITED, NEWEST_FIRST, NEWEST_PAGE, OLDEST_FIRST, OLDEST_PAGE, READY, RECORDED,
-    REMOVE, REMOVE_WITHOUT_RECORD, REMOVED, REMOVED_WITHOUT_RECORD, REPLAY, REPLAY_EDITED, REPLAY_WITHOUT_RECORD,
-    REPLAYED, REPLAYED_WITHOUT_RECORD, SIGNED, TASKS_AMONG, TWINS, UNORDERED, UNUSUAL,
+    AROUND, COPIES, DEATHS, LEFT, NEWEST_FIRST, NEWEST_PAGE, OLDEST_FIRST, OLDEST_PAGE, READY, RECORDED, REMOVE,
+    REMOVE_WITHOUT_RECORD, REMOVED, REMOVED_WITHOUT_RECORD, REPLAY, REPLAY_EDITED, REPLAY_WITHOUT_RECORD, REPLAYED,
+    REPLAYED_WITHOUT_RECORD, SIGNED, TASKS_AMONG, TWINS, UNORDERED, UNUSUAL,
 };
 use super::undo::{REMOVAL_ROWS, REPLAY_ROWS};
 use crate::letters::edit::{Edited, base64};
@@ -245,11 +245,7 @@ impl LetterStore for PostgresLetters {
         ]);
         let records = self.records.load(Ordering::Relaxed);
         let edits = Edits::of(batch.letters);
-        let mut left = bundle.left();
-        if let Some(edits) = &edits {
-            params.extend(edits.params());
-            left.ask = Query::new(&LEFT_EDITED, bundle.params().into_iter().take(2).chain(edits.params().take(2)));
-        }
+        params.extend(edits.iter().flat_map(Edits::params));
         let sql = match (&edits, records) {
             (Some(_), _) => &REPLAY_EDITED,
             (None, true) => &REPLAY,
@@ -258,7 +254,7 @@ impl LetterStore for PostgresLetters {
         let change = Query::new(sql, params);
         let proof = proof(batch.letters, if records { &REPLAYED } else { &REPLAYED_WITHOUT_RECORD }, permit);
         let operation = self.mark.unwrap_or(permit.operation());
-        let rows = Query::new(&REPLAY_ROWS, bundle.params());
+        let (left, rows) = (bundle.left(), Query::new(&REPLAY_ROWS, bundle.params()));
         Ok(settled(&self.link.change_keeping(&change, Some(&left), Some(&rows), &proof, operation).await?))
     }
 

@@ -294,27 +294,19 @@ macro_rules! taken {
     };
 }
 
-/// Whether a letter (`d`) still has the arguments that were edited (`w`).
-macro_rules! unedited {
-    () => {
-        "CASE WHEN left(d.data, 1) = '{' THEN d.data::jsonb ->> 'args' = w.seen_args AND d.data::jsonb ->> 'kwargs' = w.seen_kwargs END"
-    };
-}
-
 /// The same as [`taken`] of letters that also have the arguments that were seen, with others in their place.
 /// $8 args and $9 kwargs as seen, $10 args and $11 kwargs to be written, $12 what the record says of it, all by place.
 macro_rules! edited {
     () => {
-        concat!(
-            "WITH taken AS MATERIALIZED (
+        "WITH taken AS MATERIALIZED (
             SELECT w.place, d.id, w.fresh, (d.data::jsonb || jsonb_build_object('args', w.args, 'kwargs', w.kwargs))::text AS data,
                 w.edited
             FROM unnest($1::text[], $2::timestamp[], $3::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])
                     WITH ORDINALITY AS w (id, moved_at, fresh, seen_args, seen_kwargs, args, kwargs, edited, place)
-                JOIN dead_tasks AS d ON d.id = w.id AND d.moved_at IS NOT DISTINCT FROM w.moved_at AND ",
-            unedited!(),
-            " FOR UPDATE OF d SKIP LOCKED)"
-        )
+                JOIN dead_tasks AS d ON d.id = w.id AND d.moved_at IS NOT DISTINCT FROM w.moved_at
+                    AND CASE WHEN left(d.data, 1) = '{' THEN
+                        d.data::jsonb ->> 'args' = w.seen_args AND d.data::jsonb ->> 'kwargs' = w.seen_kwargs END
+            FOR UPDATE OF d SKIP LOCKED)"
     };
 }
 
@@ -421,16 +413,6 @@ macro_rules! remove {
 pub(super) static LEFT: Sql = Sql::new(concat!(
     "SELECT w.place::int8 FROM unnest($1::text[], $2::timestamp[]) WITH ORDINALITY AS w (id, moved_at, place)
         JOIN dead_tasks AS d ON d.id = w.id AND d.moved_at IS NOT DISTINCT FROM w.moved_at WHERE ",
-    free!("d")
-));
-
-/// The same of those that also have the arguments that were seen. $3 args, $4 kwargs.
-pub(super) static LEFT_EDITED: Sql = Sql::new(concat!(
-    "SELECT w.place::int8 FROM unnest($1::text[], $2::timestamp[], $3::text[], $4::text[])
-            WITH ORDINALITY AS w (id, moved_at, seen_args, seen_kwargs, place)
-        JOIN dead_tasks AS d ON d.id = w.id AND d.moved_at IS NOT DISTINCT FROM w.moved_at AND ",
-    unedited!(),
-    " WHERE ",
     free!("d")
 ));
 
