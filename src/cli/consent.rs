@@ -247,7 +247,7 @@ pub fn what_happened(session: &Session, evidence: &[String]) -> Result<Knowledge
         "It never happened: reset it, the next caller runs it (may act twice)",
         "Not known yet: take it over, decide later",
     ];
-    let left = || Error::new(ErrorKind::Refused, "left as it is; nothing was written");
+    let left = || Error::new(ErrorKind::Refused, "no outcome was chosen: the key was not changed");
     match Select::new().with_prompt("What really happened").items(choices).default(0).interact_opt() {
         Ok(Some(1)) => {
             let json = |text: &String| match text.trim() {

@@ -7,9 +7,10 @@ pub mod inspect;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub mod once;
 pub mod prefix;
+pub mod related;
 pub mod snapshot;
 pub mod summary;
 pub mod timeline;
-pub mod unsettled;
+
 pub mod wait;
 pub mod why;

@@ -82,6 +82,8 @@ pub struct LetterGroup {
     pub sample: String,
     /// How many of them can be replayed, where that is known.
     pub replayable: Option<u64>,
+    /// What a person should know of some of them.
+    pub note: Option<String>,
 }
 
 impl LetterGroup {
@@ -139,6 +141,7 @@ columns! {
     "first_died_at", "FIRST", Wide => Value::time(group.first);
     "last_died_at", "LAST", Whole => Value::time(group.last);
     "replayable", "REPLAYABLE", Whole => group.replayable.map_or(Value::Null, count);
+    "note", "NOTE", Wide => Value::text(group.note);
     "sample_id", "SAMPLE", Wide => Value::Text(group.sample);
 }
 

@@ -23,6 +23,8 @@ pub struct Summary {
     pub list: &'static [&'static str],
     /// Records by state.
     pub counts: Vec<Count>,
+    /// Whether `counts` goes by the states that are stored, of which lists show a judgement.
+    pub stored_states: bool,
     /// What needs a person, the most severe first.
     pub attention: Vec<Attention>,
     /// Further facts for people and scripts.

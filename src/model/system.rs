@@ -26,6 +26,15 @@ pub const SEARCH: std::time::Duration = std::time::Duration::from_secs(1);
 /// How many records that mention it are read. Systems return one more where there are more, so that a cut is reported.
 pub const MENTIONS: usize = 5;
 
+/// What mentions a name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mentions {
+    /// Ids of records, one more than [`MENTIONS`] where there are more.
+    pub ids: Vec<String>,
+    /// Whether the search was given up before everything had been looked through.
+    pub cut: bool,
+}
+
 /// A system of coordinated work in one database.
 #[async_trait]
 pub trait System: Any + Send + Sync {
@@ -71,15 +80,15 @@ pub trait System: Any + Send + Sync {
         Ok(None)
     }
 
-    /// Ids of records that have not ended well and mention one of `names` in their payload: arguments, tags, a message's subject.
-    /// No index helps, so a store stops after [`SEARCH`], and matches must be verified: text within longer text
-    /// counts.
+    /// Records that mention one of `names` in their payload: arguments, tags, a message's subject. What has not ended well
+    /// comes first, then what has, the newest first. No index helps, so a store stops after [`SEARCH`], and matches must be
+    /// verified: text within longer text counts.
     ///
     /// # Errors
-    /// As [`Self::find`]; `Timeout` when there was too much to search through.
-    async fn mentions(&self, names: &[String]) -> Result<Vec<String>> {
+    /// As [`Self::find`]; `Timeout` when there was too much to search through to find anything.
+    async fn mentions(&self, names: &[String]) -> Result<Mentions> {
         let _ = names;
-        Ok(Vec::new())
+        Ok(Mentions::default())
     }
 
     /// Keys or ids that exist and look like `id`, the most similar first. Indexed look-ups only, never a scan.

@@ -38,7 +38,7 @@ fn the_first_screen() {
         .collect();
     let commands: Vec<&str> = commands.into_iter().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     let (export, commands) = commands.split_first().unwrap();
-    assert_eq!((*export, commands.len()), ("export DATABASE_URL=sqlite:sen-demo.db", 7), "{}", output.stdout);
+    assert_eq!((*export, commands.len()), ("export DATABASE_URL=sqlite:sen-demo.db", 8), "{}", output.stdout);
     for command in commands {
         let run = Command::new("sh")
             .args(["-c", &format!("{export}; {command}")])

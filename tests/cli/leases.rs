@@ -94,3 +94,30 @@ fn a_database_in_sql_ascii_may_hold_any_bytes() {
     assert!(shown["verdict"]["evidence"].to_string().contains("not UTF-8"), "{shown}");
     sen(["list"]).database(&database.url()).run().expect_code(0);
 }
+
+/// Later callers get what is stored as the return value of the function: what is unlike all other results is said before.
+#[test]
+fn a_result_of_another_shape_than_the_others_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    sen(["demo"]).cwd(folder.path()).run().expect_code(0);
+    let warnings = |key: &str, result: &str| {
+        let args = ["reconcile", key, "--complete", result, "--dry-run", "-o", "json"];
+        let plan = sen(args).cwd(folder.path()).database("sqlite:sen-demo.db").run().expect_code(0).json();
+        plan["warnings"].to_string()
+    };
+    let odd = warnings("payments:order-7731", "\"done\"");
+    assert!(
+        odd.contains("the result is no JSON object, and those of other completed keys of payments are objects"),
+        "{odd}"
+    );
+    assert!(!warnings("payments:order-7731", "{\"charge\": \"ch_1\"}").contains("completed keys of"));
+    let db = rusqlite::Connection::open(folder.path().join("sen-demo.db")).unwrap();
+    let other =
+        "UPDATE sentinel_leases SET execution_result = '\"ok\"' WHERE key LIKE 'payments:%' AND status = 'completed'";
+    db.execute(other, []).unwrap();
+    assert!(warnings("payments:order-7731", "{}").contains("the result is an object"));
+    assert!(!warnings("payments:order-7731", "1").contains("completed keys of"));
+    // Where they differ nothing can be said.
+    db.execute("UPDATE sentinel_leases SET execution_result = '{}' WHERE key = 'payments:order-7701'", []).unwrap();
+    assert!(!warnings("payments:order-7731", "1").contains("completed keys of"));
+}

@@ -40,6 +40,41 @@ fn every_number_of_status_is_what_its_command_lists() {
     }
 }
 
+/// A number of the table of executions goes by the stored state, says so, and is found by that state.
+#[test]
+fn every_stored_state_of_status_is_listed_under_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| sen(args).cwd(folder.path()).database("sqlite:sen-demo.db");
+    sen(["demo"]).cwd(folder.path()).run().expect_code(0);
+    let page = run(&["status"]).run().expect_code(0).stdout;
+    assert_eq!(page.matches("STORED STATE").count(), 1, "{page}");
+    let status = run(&["status", "-o", "json"]).run().expect_code(0).json();
+    let systems = status["systems"].as_array().unwrap();
+    let counts = &systems.iter().find(|one| one["system"] == "stent").unwrap()["counts"];
+    for count in counts.as_array().unwrap().iter().filter(|count| count["count"].as_u64() > Some(0)) {
+        let rows = run(&["exec", "list", "-o", "json", "--limit", "0", "--state", count["state"].as_str().unwrap()]);
+        let rows = rows.run().expect_code(0).json();
+        assert!(rows.as_array().unwrap().iter().all(|row| row["status"] == count["state"]), "{rows}");
+        assert_eq!(Value::from(rows.as_array().unwrap().len()), count["count"], "{count}");
+    }
+}
+
+/// A message that must not be sent cannot be dropped either, and a group says how many of it are such.
+#[test]
+fn messages_of_a_saga_that_was_rolled_back_are_told_in_their_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| sen(args).cwd(folder.path()).database("sqlite:sen-demo.db");
+    sen(["demo"]).cwd(folder.path()).run().expect_code(0);
+    let groups = run(&["dlq", "groups", "-o", "json"]).run().expect_code(0).json();
+    let noted: Vec<&Value> = groups.as_array().unwrap().iter().filter(|group| !group["note"].is_null()).collect();
+    assert_eq!(noted.len(), 1, "{groups}");
+    assert_eq!((&noted[0]["note"], &noted[0]["count"]), (&"1 of a rolled back saga".into(), &2.into()), "{groups}");
+    let said = run(&["saga", "outbox", "show", "00001e3e-d002-4e4e-a000-1e3efadedcab"]).run().expect_code(0).stdout;
+    assert!(said.contains("the library has no way to drop it"), "{said}");
+    let other = run(&["saga", "outbox", "show", "00001e16-d002-4e4e-a000-1e16fadedcab"]).run().expect_code(0).stdout;
+    assert!(!other.contains("no way to drop it"), "{other}");
+}
+
 /// Of dead letters and of messages, too; a claim that is old needs attention although its status alone does not say so.
 #[test]
 fn dead_letters_and_messages_have_an_order_and_a_footer() {

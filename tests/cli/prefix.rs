@@ -55,3 +55,47 @@ fn the_beginning_of_an_id_alone_is_no_consent() {
     // With several that begin so nothing is done, not even with --yes.
     sen(&["dlq", "replay", "7738", "--yes"]).run().expect_code(2);
 }
+
+/// A list leaves the middle of an id out where there is no room; what is copied from it is taken.
+#[test]
+fn what_a_list_has_shortened_can_be_pasted() {
+    let (_folder, sen) = demo();
+    let saga = "00001e33-d001-4e4e-a000-1e33fadedcab";
+    for (args, whole) in [
+        (&["exec", "show", "77420000…0000"][..], "77420000-c4a6-4000-8000-000000000000"),
+        (&["task", "show", "77420000-c…0000000002"], "77420000-c4a6-4000-8000-000000000002"),
+        (&["saga", "show", "00001e33…dcab"], saga),
+        (&["saga", "outbox", "show", "00001e26-d…"], "00001e26-d002-4e4e-a000-1e26fadedcab"),
+        (&["dlq", "show", "00001e0a…edcab"], "00001e0a-d003-4e4e-a000-1e0afadedcab"),
+        (&["inspect", "00001e33-d0…cab"], saga),
+        (&["why", "00001e33…cab"], saga),
+        (&["inspect", "payments:or…-7731"], "payments:order-7731"),
+        (&["why", "payments:order-7731…"], "payments:order-7731"),
+    ] {
+        let output = sen(args).run().expect_code(0);
+        assert!(output.stdout.lines().next().unwrap().ends_with(whole), "{args:?}: {}", output.stdout);
+    }
+    let told = sen(&["timeline", "payments:or…-7731", "-o", "json"]).run().expect_code(0).json();
+    assert!(told.as_array().unwrap().iter().any(|entry| entry["id"] == "payments:order-7731"), "{told}");
+    let several = sen(&["inspect", "payments:order…"]).run().expect_code(2);
+    assert!(several.stderr.contains("several ids match \"payments:order…\""), "{}", several.stderr);
+    sen(&["inspect", "payments:or…-nothing"]).run().expect_code(4);
+    for args in [&["saga", "unstick", "00001e33…cab"][..], &["reconcile", "payments:or…-7731", "--reset"]] {
+        let refused = sen(args).run().expect_code(7);
+        assert!(refused.stderr.contains("an id was given by its beginning only"), "{args:?}: {}", refused.stderr);
+        sen(&[args, &["--yes"]].concat()).run().expect_code(0);
+    }
+}
+
+/// A key is often asked for without its namespace.
+#[test]
+fn a_key_in_a_namespace_is_offered_for_its_bare_name() {
+    let (_folder, sen) = demo();
+    for typed in ["order-7731", "emails:order-7731"] {
+        let missing = sen(&["history", typed]).run().expect_code(4);
+        assert!(missing.stderr.contains("did you mean \"payments:order-7731\"?"), "{}", missing.stderr);
+    }
+    let missing = sen(&["inspect", "daily-settlement"]).run().expect_code(4);
+    assert!(missing.stderr.contains("did you mean \"reports:daily-settlement\"?"), "{}", missing.stderr);
+    assert!(missing.stderr.contains("`sen inspect reports:daily-settlement` shows it"), "{}", missing.stderr);
+}

@@ -120,3 +120,33 @@ fn the_result_that_a_stranded_execution_would_end_with_is_shown() {
         assert!(told.contains("ch_7729") && told.contains("receipt"), "{args:?}: {told}");
     }
 }
+
+/// Whether a worker may still act is one judgement: no screen calls it gone while another says that it may act.
+#[test]
+fn every_screen_says_the_same_of_the_worker() {
+    let folder = tempfile::tempdir().unwrap();
+    sen(["demo"]).cwd(folder.path()).run().expect_code(0);
+    let db = rusqlite::Connection::open(folder.path().join("sen-demo.db")).unwrap();
+    let host = rustix::system::uname().nodename().to_str().unwrap().to_owned();
+    let mut ended = std::process::Command::new("true").spawn().unwrap();
+    let gone = ended.id();
+    ended.wait().unwrap();
+    let key = "payments:order-7731";
+    for (owner, word, other) in [
+        (format!("{host}:{gone}-1"), "no such process runs", "may still act"),
+        (format!("{host}:{}-1", std::process::id()), "still runs", "is gone"),
+        ("elsewhere:1-1".to_owned(), "may still be acting", "no such process"),
+    ] {
+        db.execute("UPDATE sentinel_leases SET owner_id = ?1 WHERE key = ?2", [&owner, key]).unwrap();
+        for args in [&["why", key][..], &["inspect", key], &["reconcile", key, "--dry-run"]] {
+            let told = sen(args).cwd(folder.path()).database("sqlite:sen-demo.db").run().expect_code(0).stdout;
+            let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+            // Of a worker elsewhere `why` names what it did, not what it may do.
+            assert!(
+                told.contains(word) || (args[0] == "why" && owner.starts_with("elsewhere")),
+                "{args:?} {owner}: {told}"
+            );
+            assert!(!told.contains(other), "{args:?} {owner}: {told}");
+        }
+    }
+}

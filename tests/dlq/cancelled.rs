@@ -56,6 +56,19 @@ fn what_a_cancel_stopped_has_not_failed_and_is_not_replayed_unasked() {
         let task = place.sql("SELECT id FROM tasks WHERE step_name = 'flows:hang'");
         assert_eq!(step("failed"), 1, "it is still running, whatever its row says");
 
+        // What was cancelled has not failed in the numbers either, and what an operator did is not the work of a worker.
+        let stats = place.json(&["stats"], 0);
+        let hang = stats["systems"][0]["steps"].as_array().unwrap().iter().find(|step| step["step"] == "flows:hang");
+        let hang = hang.unwrap_or_else(|| panic!("{stats:#}"));
+        assert_eq!((&hang["failed"], &hang["cancelled"]), (&json!(0), &json!(1)), "{stats:#}");
+        let told = place.json(&["exec", "show", id], 0);
+        let acts = told["acts"].as_array().unwrap();
+        assert_eq!(acts.len(), usize::from(!own), "{told:#}");
+        if let Some(act) = acts.first() {
+            assert_eq!((&act["what"], &act["why"]), (&json!("execution cancelled"), &json!("INC-9")), "{told:#}");
+            assert!(act["who"].is_string() && !told["progress"].to_string().contains("sen operation"), "{told:#}");
+        }
+
         let text = is_told_as_cancelled(&place, id);
         assert!(text.contains("flows:hang did not fail"), "{text}");
         assert!(text.contains(if own { "who did is not recorded" } else { "INC-9 (sen operation " }), "{text}");

@@ -9,7 +9,7 @@ use sen_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::Place;
-use crate::harness::patience::PATIENCE;
+use crate::harness::patience::{PATIENCE, shown};
 use crate::harness::peers::{self, Peer, STENT_112};
 
 impl Place<'_> {
@@ -147,4 +147,48 @@ fn workers_in_another_zone() {
         assert_eq!(rules(&place, &[], id(name)), ["likely wrong_time_zone"], "{name}");
         assert!(rules(&place, &["--worker-timezone", "Asia/Tokyo"], id(name)).is_empty(), "{name}");
     }
+}
+
+/// What ended about a key is found as what is open is, by `why` and `timeline`.
+#[test]
+fn executions_that_have_ended_are_found_by_the_key_they_name() {
+    for place in [Place::postgres(), Place::sqlite()] {
+        let made = peers::ask(&STENT_112, "stent/make.py", &[&place.for_library(), "--only-finished"]);
+        for (name, state) in [("checkout", "completed"), ("cancelled", "cancelled"), ("failing", "failed")] {
+            let id = made["executions"][name].as_str().unwrap();
+            place.change(&format!("UPDATE executions SET tags = '[\"parcel-4711\"]' WHERE id = '{id}'"));
+            let told = place.json(&["why", "parcel-4711"]);
+            let subject = json!(format!("stent:execution:{id}"));
+            let link = told["chain"].as_array().unwrap().iter().find(|link| link["subject"] == subject);
+            let link = link.unwrap_or_else(|| panic!("{name}: {told:#}"));
+            assert_eq!((&link["state"], &told["search_cut"]), (&json!(state), &json!(false)), "{told:#}");
+            let told = place.json(&["timeline", "parcel-4711", "--limit", "0"]);
+            assert!(told.as_array().unwrap().iter().any(|entry| entry["id"] == id), "{name}: {told:#}");
+        }
+    }
+}
+
+/// Where there is too much to search through, what was found until then is told, and that it may not be all.
+#[test]
+fn a_search_of_what_has_ended_is_bounded_and_says_so() {
+    let place = Place::postgres();
+    let made = peers::ask(&STENT_112, "stent/make.py", &[&place.for_library(), "--only-finished"]);
+    let id = made["executions"]["checkout"].as_str().unwrap();
+    // A row that takes most of a second to be read stands between one that names the key and many others.
+    place.change(&format!(
+        "CREATE TABLE stored AS SELECT * FROM executions WHERE id = '{id}';
+        UPDATE stored SET tags = '[\"parcel-4711\"]';
+        INSERT INTO stored SELECT (jsonb_populate_record(s, jsonb_build_object('id', 'n-' || n, 'tags', '[]'))).*
+            FROM stored AS s, generate_series(1, 3000) AS n ORDER BY n;
+        DROP TABLE executions CASCADE;
+        CREATE VIEW executions AS SELECT id, root_function, state, args, retries, created_at, started_at, completed_at, expiry_at,
+            tags, priority, queue, error, result,
+            CASE WHEN id = 'n-1' THEN (SELECT kwargs FROM pg_sleep(0.75)) ELSE kwargs END AS kwargs FROM stored"
+    ));
+    shown("what was found before the end", |_| {
+        let told = place.json(&["why", "parcel-4711"]);
+        assert_eq!(told["search_cut"], json!(true), "{told:#}");
+        (told["chain"].as_array()?.iter().any(|link| link["subject"] == json!(format!("stent:execution:{id}"))))
+            .then_some(())
+    });
 }

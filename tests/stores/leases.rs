@@ -13,7 +13,7 @@ use sen_core::stores::sqlite::{Access, Sqlite};
 use sen_core::stores::url::Target;
 use sen_core::systems::sentinel::port::{LeaseAct, LeaseQuery, LeaseStore, Order, Typed, Verb};
 use sen_core::systems::sentinel::postgres::PostgresLeases;
-use sen_core::systems::sentinel::record::{Lease, namespace};
+use sen_core::systems::sentinel::record::{Lease, Status, namespace};
 use sen_core::systems::sentinel::sqlite::SqliteLeases;
 use sen_core::systems::sentinel::verdict::{State, state};
 use sen_core::time::When;
@@ -373,6 +373,23 @@ async fn reading(store: &dyn LeaseStore, has_events: bool) {
     // Neighbours and candidates.
     let near = store.probe_keys("payments:3", &["pay:1".into(), "no".into()]).await.unwrap();
     assert!(near.contains(&"pay:1".into()) && near.contains(&"payments:2".into()), "{near:?}");
+
+    // Names with and without a namespace.
+    let wanted: Vec<String> = ["1", "2", "pay:1", "pay:2", "nothing"].map(str::to_owned).into();
+    let named = store.named(&wanted, false).await.unwrap();
+    assert!(named.contains(&"pay:1".into()) && named.contains(&"payments:2".into()), "{named:?}");
+    let mut completed = Vec::new();
+    for key in named {
+        let lease = store.look(&key, 0).await.unwrap().lease.unwrap();
+        completed.extend((lease.status == Status::Completed).then_some(key));
+    }
+    assert!(!completed.is_empty());
+    assert_eq!(store.named(&wanted, true).await.unwrap(), completed);
+
+    // Whether earlier results are objects: those of `pay:` are null.
+    for (prefix, objects) in [("combo:", Some(true)), ("päy:", Some(true)), ("pay:", None), ("nothing:", None)] {
+        assert_eq!(store.storable("1", prefix).await.unwrap(), objects, "{prefix}");
+    }
 
     // The census counts everything once.
     let census = store.census().await.unwrap();

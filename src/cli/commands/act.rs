@@ -14,7 +14,7 @@ use sen_core::ops::act::{self, Author};
 use sen_core::ops::prefix;
 use sen_core::permit::WritePermit;
 use sen_core::registry::{Access, Database};
-use sen_core::systems::sentinel::request::LeaseRequest;
+use sen_core::systems::sentinel::{self, request::LeaseRequest};
 use sen_core::time::Timestamp;
 
 use super::inspect::stored_key;
@@ -157,13 +157,14 @@ pub struct Targets {
 
 /// Plans, asks and applies an act on the named leases.
 pub async fn on_leases(
-    targets: Targets,
+    mut targets: Targets,
     session: &Session,
     request: fn(Vec<String>) -> LeaseRequest,
 ) -> Result<CommandOutput> {
     let keys = targets.keys.iter().map(|key| crate::keys::checked_key(stored_key(targets.namespace.as_deref(), key)));
     let ids = keys.collect::<Result<Vec<_>>>()?;
     let database = targets.options.database(session).await?;
+    let ids = targets.options.whole_ids(&database, Some(sentinel::NAME), &[Kind::Lease], ids).await?;
     apply(database.leases()?.plan(&request(ids)).await?, &targets.options, session).await
 }
 

@@ -65,6 +65,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     // The commands come first: a pager shows the beginning.
     let next = Block::Next(vec![
         NextCommand::new(&["export", &format!("DATABASE_URL={url}")], "what follows is about this file"),
+        command(&["status"], "what needs attention, and the commands for it"),
         command(&["list", "--state", "uncertain,stalled"], "which keys need a person"),
         command(&["why", demo::UNCERTAIN_KEY], "one of them, and its related records"),
         command(&["inspect", demo::UNCERTAIN_KEY], "what is known of it, what cannot be"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::record::History;
-use sen_core::model::value::Row;
+use sen_core::model::value::{Row, Value};
 use sen_core::ops::follow::Follower;
 use sen_core::ops::inspect;
 use sen_core::registry::Database;
@@ -87,7 +87,14 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     if let Some(since) = args.happened.since {
         follower = follower.since(since.resolve(now));
     }
-    let note = older.then(|| format!("older events exist; these are the newest {} (--limit 0 shows all)", args.limit));
+    let event = columns.iter().position(|column| column.name == "event");
+    let is_rejected = |row: &Row| event.and_then(|at| row.get(at)) == Some(&Value::Text("rejected".into()));
+    let rejected = session.shows_progress() && history.events.iter().any(|event| is_rejected(&event.row));
+    let notes = [
+        older.then(|| format!("older events exist; these are the newest {} (--limit 0 shows all)", args.limit)),
+        rejected.then(|| "rejected: another caller was turned away; OWNER is whoever held the key".to_owned()),
+    ];
+    let note = notes.into_iter().flatten().reduce(|left, right| format!("{left}\n{right}"));
     let rows = history.events.into_iter().map(|event| event.row).collect();
     let first = stream::iter([Ok(Batch { rows, note })]);
     let batches: Batches =

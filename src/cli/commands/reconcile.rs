@@ -6,6 +6,7 @@ use std::time::Duration;
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::listing::{Page, Period};
 use sen_core::model::record::Record;
+use sen_core::model::subject::Kind;
 use sen_core::model::verdict::NextCommand;
 use sen_core::ops::inspect;
 use sen_core::registry::Database;
@@ -86,7 +87,7 @@ pub struct Args {
 }
 
 /// Runs it.
-pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
+pub async fn run(mut args: Args, session: &Session) -> Result<CommandOutput> {
     let question = match !args.all && args.keys.is_empty() {
         // Consent in advance, and a token that was seen, are for a key that was named.
         true if args.options.yes || args.token.is_some() => return Err(pick::unnamed("KEY")),
@@ -105,7 +106,10 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
             vec![pick::of_unsettled(&database, namespace, args.before_hard_ttl, question).await?]
         }
         None if args.all => uncertain(system, &args).await?,
-        None => keys(&args)?,
+        None => {
+            let keys = keys(&args)?;
+            args.options.whole_ids(&database, Some(sentinel::NAME), &[Kind::Lease], keys).await?
+        }
     };
     let alone = !args.all && ids.len() == 1;
     if alone && let Some(other) = elsewhere(&database, &ids[0]).await? {

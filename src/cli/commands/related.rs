@@ -1,13 +1,13 @@
-//! Warns of related keys with an unsettled outcome before the work that uses them runs again.
+//! Warns of related keys whose outcome is not settled, or that are completed, before the work that uses them runs again.
 
 use sen_core::model::plan::Plan;
-use sen_core::ops::unsettled::Unsettled;
+use sen_core::ops::related::RelatedKey;
 
 use crate::commands::act::ActionOptions;
 use crate::session::Session;
 
-/// Says which related keys have no settled outcome: in the plan, and where that is not shown as a warning.
-pub fn warn(plan: &mut Plan, related: Vec<Unsettled>, options: &ActionOptions, session: &Session) {
+/// Says which related keys are not settled or completed: in the plan, and where that is not shown as a warning.
+pub fn warn(plan: &mut Plan, related: Vec<RelatedKey>, options: &ActionOptions, session: &Session) {
     if plan.targets() == 0 || related.is_empty() {
         return;
     }

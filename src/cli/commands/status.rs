@@ -66,6 +66,14 @@ columns! {
     "oldest", "OLDEST CHANGE", Whole => Value::time(count.oldest);
 }
 
+columns! {
+    STORED_COUNTS,
+    fn stored_count_row(count: &Count) {}
+    "state", "STORED STATE", Whole => Value::Name(count.state);
+    "count", "COUNT", Whole => Value::Int(count.count);
+    "oldest", "OLDEST CHANGE", Whole => Value::time(count.oldest);
+}
+
 /// A survey for people and as data.
 pub fn detail(front: &Front) -> Detail {
     let mut blocks = vec![Block::Field("database", Value::Text(front.database.clone()))];
@@ -109,8 +117,12 @@ fn placed(place: &str, summary: &Summary) -> Value {
 pub(super) fn layout(summary: &Summary) -> Vec<Block> {
     let reading = if summary.writable { "" } else { "; reading only" };
     let mut blocks = vec![Block::Heading(format!("{} {}{reading}: {}", summary.system, summary.version, summary.counted))];
-    let rows: Vec<_> = summary.counts.iter().filter(|count| count.count > 0).map(count_row).collect();
-    blocks.push(if rows.is_empty() { Block::Note("none yet".into()) } else { Block::Table(COUNTS, rows) });
+    let counts = summary.counts.iter().filter(|count| count.count > 0);
+    let (columns, rows): (_, Vec<_>) = match summary.stored_states {
+        true => (STORED_COUNTS, counts.map(stored_count_row).collect()),
+        false => (COUNTS, counts.map(count_row).collect()),
+    };
+    blocks.push(if rows.is_empty() { Block::Note("none yet".into()) } else { Block::Table(columns, rows) });
     blocks.extend(crate::sections::section_blocks(&summary.sections));
     let facts: Vec<_> = summary.facts.iter().filter(|(_, value)| *value != Value::Null).collect();
     if !facts.is_empty() {

@@ -9,7 +9,7 @@ use sen_core::model::timeline::{TimeBasis, TimelineEntry, ordered};
 use sen_core::model::value::{Row, Value};
 use sen_core::model::verdict::Severity;
 use sen_core::ops::timeline::{Timeline, timeline};
-use sen_core::ops::{inspect, inspect::Lookup};
+use sen_core::ops::{inspect, inspect::Lookup, prefix};
 use sen_core::time::Timestamp;
 
 use super::inspect::stored_key;
@@ -94,10 +94,18 @@ fn severity(state: &str) -> Severity {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
-    let id = crate::keys::checked_key(stored_key(args.namespace.as_deref(), &args.id))?;
+    let mut id = crate::keys::checked_key(stored_key(args.namespace.as_deref(), &args.id))?;
     // What `--until` leaves out must not use up the newest ones; one more shows whether there are older ones.
     let most = if args.limit == 0 || args.happened.until.is_some() { MOST } else { args.limit.saturating_add(1).min(MOST) };
-    let Timeline { entries, links, cut, unsearched, now } = timeline(&database, &id, most).await?;
+    let mut told = timeline(&database, &id, most).await?;
+    if told.links.is_empty()
+        && told.entries.is_empty()
+        && let Some(whole) = prefix::resolve(&database, None, prefix::ANY, &id).await?
+    {
+        told = timeline(&database, &whole, most).await?;
+        id = whole;
+    }
+    let Timeline { entries, links, cut, unsearched, now } = told;
     if links.is_empty() && entries.is_empty() {
         return Err(match inspect::inspect(&database, &id, 0).await? {
             Lookup::Missing { key, similar } => inspect::missing("key or id", &key, &similar),

@@ -61,6 +61,7 @@ fn snapshot(seconds: i64, counts: &[(&'static str, Severity, i64)], text: &str) 
         writable: true,
         now: at(seconds),
         counted: "leases",
+        stored_states: false,
         list: &["sen", "list"],
         counts: counts.collect(),
         attention: vec![
@@ -110,6 +111,7 @@ fn group(text: &str) -> LetterGroup {
         last: Some(at(-60)),
         sample: "l-1".into(),
         replayable: Some(7),
+        note: None,
     }
 }
 

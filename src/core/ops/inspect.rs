@@ -7,6 +7,7 @@ use crate::registry::Database;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::record::Record;
 use sen_model::text::named;
+use sen_model::verdict::NextCommand;
 
 /// What is known of one key.
 pub enum Lookup {
@@ -65,8 +66,8 @@ pub async fn inspect(database: &Database, key: &str, events: u32) -> Result<Look
 pub fn missing_lease(key: &str, similar: &[String]) -> Error {
     let error = missing("lease", key, similar);
     match similar {
-        [_, _, ..] => error,
-        _ => error.with_hint("keys are matched exactly, namespace included (payments:order-1); `sen list` shows them"),
+        [_, ..] => error,
+        [] => error.with_hint("keys are matched exactly, namespace included (payments:order-1); `sen list` shows them"),
     }
 }
 
@@ -78,10 +79,14 @@ pub fn missing(noun: &str, key: &str, similar: &[String]) -> Error {
     }
     let error = Error::new(ErrorKind::NotFound, message);
     match similar {
-        [_, others @ ..] if !others.is_empty() => {
-            let others: Vec<String> = others.iter().map(|key| named(key).to_string()).collect();
-            error.with_hint(format!("also similar: {}", others.join(", ")))
+        [best, others @ ..] => {
+            let mut hint = format!("`{}` shows it", NextCommand::new(&["sen", "inspect"], "").id(best).command);
+            if !others.is_empty() {
+                let others: Vec<String> = others.iter().map(|key| named(key).to_string()).collect();
+                hint += &format!("; also similar: {}", others.join(", "));
+            }
+            error.with_hint(hint)
         }
-        _ => error.with_hint("give the whole key, or at least 4 characters of the beginning of an id"),
+        [] => error.with_hint("give the whole key, or at least 4 characters of the beginning of an id"),
     }
 }

@@ -1,4 +1,5 @@
-//! Ids by their beginning, as git and docker take them: whoever reads `77420000-c4…` in a list types `7742`.
+//! Ids by their beginning, as git and docker take them: whoever reads `77420000-c4…` in a list types `7742`. What was copied from
+//! a list as it stands there, `77420000-c4…0001` with its middle left out, is taken as a beginning and an end, of keys, too.
 
 use futures_util::future::join_all;
 
@@ -13,9 +14,20 @@ const SHORTEST: usize = 4;
 /// How many ids are named where several begin so.
 const NAMED: u32 = 6;
 
-/// Everything that has an id of its own making. Keys are not among them: an operator names those.
-pub const ANY: &[Kind] =
-    &[Kind::Execution, Kind::Task, Kind::DeadLetter, Kind::Saga, Kind::Outbox, Kind::Inbox, Kind::AgentTask];
+/// How many ids with the same beginning are compared with an end.
+const COMPARED: u32 = 1000;
+
+/// Everything that has an id of its own making, and keys.
+pub const ANY: &[Kind] = &[
+    Kind::Execution,
+    Kind::Task,
+    Kind::DeadLetter,
+    Kind::Saga,
+    Kind::Outbox,
+    Kind::Inbox,
+    Kind::AgentTask,
+    Kind::Lease,
+];
 /// What dead letters are in the systems that keep them.
 pub const DEAD_LETTERS: &[Kind] = &[Kind::DeadLetter, Kind::Outbox, Kind::Inbox, Kind::AgentTask];
 
@@ -26,16 +38,45 @@ fn is_whole(id: &str) -> bool {
     matches!((id.len(), digits.len()), (32 | 36, 32) | (17, 12)) && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The one id of these kinds that begins with `prefix`; `None` where none does, or where it is whole. `only` is a system's name.
+/// What was given of an id: its beginning, and where its middle was left out its end.
+struct Part<'a> {
+    begin: &'a str,
+    end: Option<&'a str>,
+}
+
+impl<'a> Part<'a> {
+    /// `None` for what is whole, or too short to be more than a slip.
+    fn of(given: &'a str) -> Option<Self> {
+        let part = match given.split_once('…') {
+            Some((begin, end)) => Self { begin, end: Some(end) },
+            None => Self { begin: given, end: None },
+        };
+        let end = part.end.unwrap_or_default();
+        let fits = !part.begin.is_empty() && part.begin.len() + end.len() >= SHORTEST && !end.contains('…');
+        (fits && !is_whole(given)).then_some(part)
+    }
+
+    /// A key is named by its operator, who may have named another so that it begins alike: only what was left out of it is filled in.
+    fn may_be(&self, kind: Kind) -> bool {
+        kind != Kind::Lease || self.end.is_some()
+    }
+
+    fn is_of(&self, id: &str) -> bool {
+        let rest = id.strip_prefix(self.begin);
+        rest.is_some_and(|rest| self.end.is_none_or(|end| rest.ends_with(end)))
+    }
+}
+
+/// The one id of these kinds of which `prefix` is the beginning, or beginning and end; `None` where there is none, or where it is
+/// whole. `only` is a system's name.
 ///
 /// # Errors
-/// `Usage` naming them where several begin so; what the stores report.
+/// `Usage` naming them where there are several; what the stores report.
 pub async fn resolve(database: &Database, only: Option<&str>, kinds: &[Kind], prefix: &str) -> Result<Option<String>> {
-    if prefix.len() < SHORTEST || is_whole(prefix) {
-        return Ok(None);
-    }
+    let Some(part) = Part::of(prefix) else { return Ok(None) };
+    let kinds: Vec<Kind> = kinds.iter().copied().filter(|kind| part.may_be(*kind)).collect();
     let systems: Vec<_> = database.systems().filter(|system| only.is_none_or(|only| system.name() == only)).collect();
-    let answers = database.together(join_all(systems.iter().map(|system| of(*system, kinds, prefix)))).await;
+    let answers = database.together(join_all(systems.iter().map(|system| of(*system, &kinds, &part)))).await;
     let mut found: Vec<(String, Kind)> = Vec::new();
     for (system, answer) in systems.iter().zip(answers) {
         match database.seen(system.name(), answer) {
@@ -60,16 +101,23 @@ fn ambiguous(prefix: &str, several: &[(String, Kind)]) -> Error {
     let these: Vec<String> =
         several.iter().take(most - 1).map(|(id, kind)| format!("{id} ({})", kind.words())).collect();
     let more = if several.len() >= most { ", …" } else { "" };
-    Error::usage(format!("several ids begin with {}", named(prefix)))
+    let verb = if prefix.contains('…') { "match" } else { "begin with" };
+    Error::usage(format!("several ids {verb} {}", named(prefix)))
         .with_hint(format!("give more of it: {}{more}", these.join(", ")))
 }
 
-async fn of(system: &dyn System, kinds: &[Kind], prefix: &str) -> Result<Vec<(String, Kind)>> {
+async fn of(system: &dyn System, kinds: &[Kind], part: &Part<'_>) -> Result<Vec<(String, Kind)>> {
     let mut all = Vec::new();
+    let limit = if part.end.is_some() { COMPARED } else { NAMED };
     for (kind, ids) in
-        kinds.iter().zip(join_all(kinds.iter().map(|kind| system.begin_with(*kind, prefix, NAMED))).await)
+        kinds.iter().zip(join_all(kinds.iter().map(|kind| system.begin_with(*kind, part.begin, limit))).await)
     {
-        all.extend(ids?.into_iter().map(|id| (id, *kind)));
+        let ids = ids?;
+        if part.end.is_some() && ids.len() >= limit as usize {
+            return Err(Error::usage(format!("more than {limit} ids begin with {}", named(part.begin)))
+                .with_hint("give more of the beginning"));
+        }
+        all.extend(ids.into_iter().filter(|id| part.is_of(id)).map(|id| (id, *kind)));
     }
     Ok(all)
 }
@@ -125,5 +173,21 @@ mod tests {
         for id in ["7742", "77420000-c4a6-4000-8000-00000000000", "task_7957", "order-7731", "task_7957eed7bf7g"] {
             assert!(!is_whole(id), "{id}");
         }
+    }
+
+    #[test]
+    fn what_a_list_left_out_is_a_beginning_and_an_end() {
+        let id = "77420000-c4a6-4000-8000-000000000001";
+        for (given, fits) in
+            [("7742…01", true), ("77420000-c4…", true), ("7742…02", false), (id, false), ("7742", true)]
+        {
+            assert_eq!(Part::of(given).is_some_and(|part| part.is_of(id)), fits, "{given}");
+        }
+        for slip in ["…0001", "77…1", "77…4…00", "774"] {
+            assert!(Part::of(slip).is_none(), "{slip}");
+        }
+        assert!(!Part::of("7742").is_some_and(|part| part.may_be(Kind::Lease)));
+        // Both parts are there, one behind the other.
+        assert!(!Part::of("order-77…-7731").is_some_and(|part| part.is_of("order-7731")));
     }
 }

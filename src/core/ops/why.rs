@@ -8,7 +8,7 @@ use crate::registry::Database;
 use sen_model::cause::{Cause, Certainty, Explanation, Hop, Related, Relation};
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::subject::{Kind, Subject};
-use sen_model::system::MENTIONS;
+use sen_model::system::{MENTIONS, Mentions};
 use sen_model::verdict::{NextCommand, Severity};
 
 /// How many relations are followed from the key.
@@ -111,8 +111,10 @@ pub async fn why(database: &Database, id: &str) -> Result<Chain> {
                 if !seen.insert(explanation.subject.clone()) {
                     continue;
                 }
+                // What has ended well and only mentions the key is no cause: what else it names leads away.
+                let leads = distance < HOPS && !(found_by_text && explanation.severity == Severity::Ok);
                 for related in &explanation.related {
-                    if distance < HOPS && asked.insert(related.id.clone()) {
+                    if leads && asked.insert(related.id.clone()) {
                         let Related { id, relation, certainty } = related.clone();
                         let hop = Hop { relation, certainty, from: explanation.subject.clone() };
                         queue.push_back((id, Some(hop), distance + 1));
@@ -159,11 +161,14 @@ async fn naming(database: &Database, names: &[String]) -> Result<(Vec<String>, b
     let answers = database.together(join_all(database.systems().map(|system| system.mentions(names)))).await;
     for (system, answer) in database.systems().zip(answers) {
         match database.seen(system.name(), answer).map(Option::unwrap_or_default) {
-            Ok(ids) => ids.into_iter().for_each(|id| {
-                if !found.contains(&id) {
-                    found.push(id);
+            Ok(Mentions { ids, cut }) => {
+                whole &= !cut;
+                for id in ids {
+                    if !found.contains(&id) {
+                        found.push(id);
+                    }
                 }
-            }),
+            }
             Err(error) if error.kind() == ErrorKind::Timeout => whole = false,
             Err(error) if error.kind() == ErrorKind::NoSystem => {}
             Err(error) => return Err(error),

@@ -223,6 +223,7 @@ impl DeadLetters for Node {
                 last: died,
                 sample: task.id.clone(),
                 replayable: Some(0),
+                note: None,
             });
             group.count += 1;
             group.first = [group.first, died].into_iter().flatten().min();

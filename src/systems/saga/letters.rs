@@ -184,7 +184,7 @@ impl DeadLetters for Sagas {
         let tables = Self::boxes(&models, filter)?;
         let (_, messages) = stream_of_messages(&self.store, &models, tables, Self::query(filter, None)).await?;
         let mut messages = Box::pin(messages);
-        let mut groups: BTreeMap<String, LetterGroup> = BTreeMap::new();
+        let mut groups: BTreeMap<String, (LetterGroup, i64)> = BTreeMap::new();
         while let Some(chunk) = messages.next().await {
             for message in chunk? {
                 let (id, folded) = group_of(&message);
@@ -192,17 +192,22 @@ impl DeadLetters for Sagas {
                     continue;
                 }
                 let died = message.updated;
-                let group = groups.entry(id.clone()).or_insert_with(|| LetterGroup {
-                    system: NAME,
-                    id,
-                    step: step(&message).to_owned(),
-                    error: folded,
-                    count: 0,
-                    first: died,
-                    last: died,
-                    sample: message.id.clone(),
-                    replayable: Some(0),
+                let (group, undone) = groups.entry(id.clone()).or_insert_with(|| {
+                    let group = LetterGroup {
+                        system: NAME,
+                        id,
+                        step: step(&message).to_owned(),
+                        error: folded,
+                        count: 0,
+                        first: died,
+                        last: died,
+                        sample: message.id.clone(),
+                        replayable: Some(0),
+                        note: None,
+                    };
+                    (group, 0)
                 });
+                *undone += i64::from(rules::rolled_back(&message).is_some());
                 group.count += 1;
                 group.first = [group.first, died].into_iter().flatten().min();
                 group.last = group.last.max(died);
@@ -211,7 +216,12 @@ impl DeadLetters for Sagas {
                 }
             }
         }
-        let mut groups: Vec<LetterGroup> = groups.into_values().collect();
+        let noted = |(mut group, undone): (LetterGroup, i64)| {
+            // Sent, they may tell receivers of work that was undone.
+            group.note = (undone > 0).then(|| format!("{undone} of a rolled back saga"));
+            group
+        };
+        let mut groups: Vec<LetterGroup> = groups.into_values().map(noted).collect();
         groups.sort_by(|left, right| right.count.cmp(&left.count).then_with(|| left.id.cmp(&right.id)));
         Ok(groups)
     }

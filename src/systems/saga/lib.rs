@@ -56,7 +56,7 @@ use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan
 use sen_model::record::{History, Record};
 use sen_model::subject::{Kind, Subject};
 use sen_model::summary::Summary;
-use sen_model::system::System;
+use sen_model::system::{Mentions, System};
 use sen_model::time::Timestamp;
 use sen_model::timeline::Told;
 use sen_model::undo::{UndoAction, UndoRequest};
@@ -130,8 +130,9 @@ impl System for Sagas {
         Ok(found)
     }
 
-    async fn mentions(&self, names: &[String]) -> Result<Vec<String>> {
-        self.messages_about(&*self.models().await?, names).await
+    async fn mentions(&self, names: &[String]) -> Result<Mentions> {
+        let ids = self.messages_about(&*self.models().await?, names).await?;
+        Ok(Mentions { ids, cut: false })
     }
 
     async fn suggest(&self, id: &str) -> Result<Vec<String>> {

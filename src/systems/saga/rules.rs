@@ -22,7 +22,9 @@ mod signed;
 mod subject;
 
 pub(super) use event::{notify, takes};
-pub(super) use replayability::{LEFT, Replayability, TROUBLE, is_dead, old_claim, replayability, rolled_back};
+pub(super) use replayability::{
+    LEFT, Replayability, TROUBLE, UNSENDABLE, is_dead, old_claim, replayability, rolled_back,
+};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) use signed::{requeued, source};
 pub(super) use signed::{signed, taken_back};

@@ -92,9 +92,9 @@ impl State {
     pub const fn severity(self) -> Severity {
         match self {
             Self::Stuck | Self::PartlyCompensated | Self::Unreadable => Severity::Critical,
-            Self::Overdue | Self::TimedOut | Self::Failed => Severity::Warning,
-            Self::LeaseExpired
-            | Self::Due
+            // As a task whose lease is over: its worker is probably lost, and what it was at runs again.
+            Self::Overdue | Self::TimedOut | Self::Failed | Self::LeaseExpired => Severity::Warning,
+            Self::Due
             | Self::Running
             | Self::Compensating
             | Self::BetweenSteps
@@ -102,6 +102,11 @@ impl State {
             | Self::WaitingEvent => Severity::Pending,
             Self::Compensated | Self::Completed => Severity::Ok,
         }
+    }
+
+    /// Whether it is so since the deadline passed, whenever its row changed last.
+    pub const fn since_deadline(self) -> bool {
+        matches!(self, Self::Overdue | Self::LeaseExpired)
     }
 
     /// Reads a name back.

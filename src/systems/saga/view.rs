@@ -213,6 +213,9 @@ fn judge_message(message: &Message) -> Verdict {
     }
     let rolled_back = rules::rolled_back(message);
     evidence.extend(rolled_back.map(str::to_owned));
+    if rolled_back.is_some() {
+        evidence.push(rules::UNSENDABLE.to_owned());
+    }
     let replayability = rules::replayability(message, LEFT);
     let mut next = Vec::new();
     let saga = message.saga.as_ref().map(|saga| NextCommand::new(&["sen", "saga", "show"], "its saga").id(saga));

@@ -159,7 +159,7 @@ fn lease_expired(case: &Case<'_>) -> Option<Cause> {
                 after(case.seen)
             )
         };
-        Cause::likely("lease_expired", Severity::Pending, text)
+        Cause::likely("lease_expired", Severity::Warning, text)
     })
 }
 

@@ -15,6 +15,7 @@ use sen_model::text::many;
 use sen_model::time::humane;
 
 use crate::handle::Sentinel;
+use crate::liveness::{Worker, process_here};
 use crate::plan::{InitAction, LeaseAction, LeaseStep, LeaseTarget, Relation};
 use crate::port::{LeaseAct, Look, RELATIONS, Verb};
 use crate::record::{Lease, NAME, offset_behind};
@@ -46,19 +47,26 @@ impl Sentinel {
             LeaseRequest::Init => self.plan_init().await,
             LeaseRequest::Reconcile { ids, token, before_hard_limit, decision } => {
                 let decision = decision.as_ref();
+                let mut warning = None;
                 let (what, risk) = match decision {
                     // The worker that is overruled inside its hard limit may be alive.
                     None if *before_hard_limit => ("take over", Risk::Dangerous),
                     None => ("take over", Risk::Safe),
                     Some(Decision::Completed(result)) => {
                         storable(result)?;
-                        self.store.storable(result).await?;
+                        let prefix = namespace_of(ids);
+                        let objects = self.store.storable(result, prefix.unwrap_or_default()).await?;
+                        warning = prefix.zip(objects).and_then(|(prefix, objects)| unlike(result, prefix, objects));
                         ("take over and complete", Risk::Dangerous)
                     }
                     Some(Decision::NeverHappened) => ("take over and reset", Risk::Dangerous),
                 };
                 let judge = |lease: &Lease| rules::reconcile(lease, *token, *before_hard_limit, decision);
-                self.plan_leases(what, risk, ids, judge).await
+                let mut action = self.plan_leases(what, risk, ids, judge).await?;
+                if action.plan().targets() > 0 {
+                    action.plan_mut().warnings.extend(warning);
+                }
+                Ok(action)
             }
             LeaseRequest::Release { ids } => self.plan_leases("release", Risk::Safe, ids, rules::release).await,
             LeaseRequest::Forget { ids } => {
@@ -98,6 +106,10 @@ impl Sentinel {
                     }
                     Ok(mut steps) => {
                         let events = look.events.as_ref().map_or(&[][..], |events| &events.rows);
+                        let worker = Worker::of(&lease, events, process_here(&lease));
+                        for step in steps.iter_mut().filter(|step| matches!(step.verb, Verb::TakeOver { .. })) {
+                            step.warnings.push(worker.overruled(&lease));
+                        }
                         // Whoever holds the key is named before they are overruled.
                         if let (Some(first), Some(holder)) = (steps.first_mut(), taken_over(&lease, events, look.now)) {
                             first.warnings.insert(0, holder);
@@ -370,6 +382,26 @@ impl Apply<InitAction> for Sentinel {
         };
         Ok(action.0.iter().map(item).collect())
     }
+}
+
+/// The namespace that all of these keys have, with its colon.
+fn namespace_of(keys: &[String]) -> Option<&str> {
+    let of = |key: &str| key.find(':').map(|at| at + 1);
+    let first = keys.first()?;
+    let prefix = &first[..of(first)?];
+    keys.iter().all(|key| of(key) == Some(prefix.len()) && key.starts_with(prefix)).then_some(prefix)
+}
+
+/// That a result is unlike those that later callers get of other keys: an object where those are none, or the other way.
+fn unlike(result: &str, prefix: &str, objects: bool) -> Option<String> {
+    let object = result.trim_start().starts_with('{');
+    (object != objects).then(|| {
+        let (this, others) = if object { ("an object", "are not") } else { ("no JSON object", "are objects") };
+        format!(
+            "the result is {this}, and those of other completed keys of {} {others}: callers get it as the return value",
+            prefix.trim_end_matches(':')
+        )
+    })
 }
 
 /// Refuses a result that jsonb cannot hold, before anything is written.

@@ -55,6 +55,14 @@ impl Sentinel {
         Ok(leases.into_iter().map(|lease| Unsettled { state: of(&lease), key: lease.key }).collect())
     }
 
+    /// The completed keys that are one of `names`, with or without a namespace: in the first [`NAMESPACES`](crate::port::NAMESPACES).
+    ///
+    /// # Errors
+    /// As [`Self::unsettled`].
+    pub async fn completed(&self, names: &[String]) -> Result<Vec<String>> {
+        self.store.named(names, true).await
+    }
+
     async fn in_states(&self, states: &[LeaseState], limit: u64) -> Result<Vec<Lease>> {
         let filter = LeaseFilter { states: states.to_vec(), page: Page::first(limit), ..LeaseFilter::default() };
         let mut leases = self.store.list(&filter.query()).await?.chunks.try_concat().await?;

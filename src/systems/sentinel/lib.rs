@@ -27,6 +27,7 @@ mod activity;
 mod diagnostics;
 mod handle;
 mod list;
+mod liveness;
 mod plan;
 mod rules;
 mod shape;
@@ -60,32 +61,14 @@ use sen_model::time::Timestamp;
 use sen_model::timeline::Told;
 use sen_model::undo::{UndoAction, UndoRequest};
 
+use liveness::{Worker, process_here};
 use port::{LeaseQuery, Order, Typed};
 
 /// How many events tell why a lease is as it is.
 const RECENT: u32 = 20;
 
-/// Whether an owner's process runs, if this is its machine by name.
-#[cfg(unix)]
-fn process_here(owner: &str) -> Option<bool> {
-    let (host, pid, _) = record::owner_parts(owner)?;
-    if rustix::system::uname().nodename().to_str() != Ok(host) {
-        return None;
-    }
-    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
-    Some(rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
-}
-
-#[cfg(not(unix))]
-fn process_here(_: &str) -> Option<bool> {
-    None
-}
-
 /// How many leases that look expired, or changed in the future, are looked at for the zone they were written in.
 const ZONE_SAMPLE: i64 = 1000;
-
-/// In how many namespaces a bare name is looked for.
-const NAMESPACES: u32 = 10;
 
 impl Sentinel {
     /// What the times of open leases say of the zones that their workers write in.
@@ -133,17 +116,18 @@ impl Sentinel {
         let Some(lease) = look.lease else { return Ok(None) };
         let events = look.events.map(|events| events.rows).unwrap_or_default();
         let zoneless = self.zoneless(&lease, look.now).await?;
+        let process_here = process_here(&lease);
         let facts = why::Facts {
             lease: &lease,
             events: &events,
             now: look.now,
-            process_here: lease.owner_id.as_deref().and_then(process_here),
+            worker: Worker::of(&lease, &events, process_here),
             // Whoever may not see the locks is still told the rest.
             locks: &locks.unwrap_or_default(),
             zoneless,
         };
         let subject = Subject::new(NAME, Kind::Lease, lease.key.clone());
-        Ok(Some(why::explain(&facts, subject, verdict::judge(&lease, &events, look.now, zoneless))))
+        Ok(Some(why::explain(&facts, subject, verdict::judge(&lease, &events, look.now, zoneless, process_here))))
     }
 }
 
@@ -173,7 +157,7 @@ impl System for Sentinel {
             return Ok(self.explain_key(id).await?.into_iter().collect());
         }
         // Payloads name things without the namespace that their keys have.
-        let namespaces = self.store.complete(Typed::Namespace, "", NAMESPACES);
+        let namespaces = self.store.complete(Typed::Namespace, "", port::NAMESPACES);
         let (found, namespaces) = futures_util::future::join(self.explain_key(id), namespaces).await;
         if let Some(found) = found? {
             return Ok(vec![found]);
@@ -188,8 +172,20 @@ impl System for Sentinel {
     }
 
     async fn suggest(&self, id: &str) -> Result<Vec<String>> {
-        let keys = self.store.probe_keys(id, &similar::one_edit_away(id)).await?;
-        Ok(similar::closest(id, keys))
+        // Most often it is the namespace that was left out, or that is another one.
+        let bare = id.split_once(':').map(|(_, bare)| bare.to_owned());
+        let names: Vec<String> = std::iter::once(id.to_owned()).chain(bare).filter(|name| !name.is_empty()).collect();
+        let candidates = similar::one_edit_away(id);
+        let (named, near) =
+            futures_util::future::join(self.store.named(&names, false), self.store.probe_keys(id, &candidates)).await;
+        Ok(similar::closest(id, named?.into_iter().chain(near?).collect()))
+    }
+
+    async fn begin_with(&self, kind: Kind, prefix: &str, limit: u32) -> Result<Vec<String>> {
+        match kind {
+            Kind::Lease => self.store.complete(Typed::Key, prefix, limit).await,
+            _ => Ok(Vec::new()),
+        }
     }
 
     async fn history(&self, id: &str, limit: Option<u64>) -> Result<History> {

@@ -90,10 +90,9 @@ pub trait LeaseStore: Send + Sync {
         Ok(false)
     }
 
-    /// Refuses a result that the database could not hold, before anything is written.
-    async fn storable(&self, _result: &str) -> Result<()> {
-        Ok(())
-    }
+    /// Refuses a result that the database could not hold, before anything is written. Whether the results of completed keys that
+    /// begin with `prefix` are JSON objects: all of those looked at or none; `None` where they differ or there are none.
+    async fn storable(&self, result: &str, prefix: &str) -> Result<Option<bool>>;
 
     /// The leases that match.
     async fn list(&self, query: &LeaseQuery) -> Result<Leases>;
@@ -106,6 +105,10 @@ pub trait LeaseStore: Send + Sync {
 
     /// Which of `candidates` exist, and the keys that stand next to `key` in the index.
     async fn probe_keys(&self, key: &str, candidates: &[String]) -> Result<Vec<String>>;
+
+    /// The keys that are one of `names`, or one of them in a namespace (the first [`NAMESPACES`] are looked into): only those that
+    /// are completed, or all.
+    async fn named(&self, names: &[String], completed: bool) -> Result<Vec<String>>;
 
     /// At most `limit` keys that begin with `prefix`, or the namespaces that do: ranges of the index only, so where the
     /// database's collation does not keep a prefix together some may be missing.
@@ -141,6 +144,9 @@ pub trait LeaseStore: Send + Sync {
     /// Creates what is missing of [`RELATIONS`] and says what became of each.
     async fn init(&self, permit: &WritePermit) -> Result<Vec<Item>>;
 }
+
+/// In how many namespaces a bare name is looked for.
+pub const NAMESPACES: u32 = 10;
 
 /// What somebody has begun to type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,7 @@ mod sql;
 
 use super::port::{
     Acted, Census, DiagnosticFacts, EVENTS, Events, KEPT, LEASES, LeaseAct, LeaseQuery, LeaseStore, Leases, Look,
-    RELATIONS, TOKENS, TakenBack, Typed, Verb, no_sequence, sequence_behind,
+    NAMESPACES, RELATIONS, TOKENS, TakenBack, Typed, Verb, no_sequence, sequence_behind,
 };
 use super::record::{Lease, LeaseEvent};
 use super::shape::{Shape, Zone};
@@ -219,15 +219,16 @@ impl LeaseStore for PostgresLeases {
         Ok(Shape::of(&*self.link.catalogue().await?).lease_zone() == Some(Zone::Naive))
     }
 
-    async fn storable(&self, result: &str) -> Result<()> {
-        match self.link.ask(Query::new(&sql::STORABLE, [(&result as _, Type::TEXT)])).await {
-            Ok(_) => Ok(()),
+    async fn storable(&self, result: &str, prefix: &str) -> Result<Option<bool>> {
+        let ask = Query::new(&sql::STORABLE, [(&result as _, Type::TEXT), (&prefix as _, Type::TEXT)]);
+        match self.link.ask(ask).await {
+            Ok(rows) => Ok(rows.first().and_then(|row| Cells::new(row).flag(1))),
             Err(error) if error.sqlstate().is_some_and(|code| code.starts_with("22")) => {
                 let message = format!("the database cannot hold this result: {error}");
                 Err(Error::usage(message)
                     .with_hint("its encoding may lack a character: write it as ASCII, or encode it as base64"))
             }
-            Err(error) => Err(error),
+            Err(error) => Err(self.no_leases(error)),
         }
     }
 
@@ -268,6 +269,22 @@ impl LeaseStore for PostgresLeases {
     async fn probe_keys(&self, key: &str, candidates: &[String]) -> Result<Vec<String>> {
         let probe = Query::new(&sql::PROBE, [(&key as _, Type::TEXT), (&candidates as _, Type::TEXT_ARRAY)]);
         Ok(self.link.ask(probe).await?.iter().filter_map(|row| Cells::new(row).text(0)).collect())
+    }
+
+    async fn named(&self, names: &[String], completed: bool) -> Result<Vec<String>> {
+        self.not_in_vain().await?;
+        let namespaces = i64::from(NAMESPACES);
+        let ask = Query::new(
+            &sql::NAMED,
+            [
+                (&"" as _, Type::TEXT),
+                (&namespaces as _, Type::INT8),
+                (&names as _, Type::TEXT_ARRAY),
+                (&completed as _, Type::BOOL),
+            ],
+        );
+        let rows = self.link.ask(ask).await.map_err(|error| self.no_leases(error))?;
+        Ok(rows.iter().filter_map(|row| Cells::new(row).text(0)).collect())
     }
 
     async fn complete(&self, what: Typed, prefix: &str, limit: u32) -> Result<Vec<String>> {

@@ -5,7 +5,7 @@
 
 use super::plan::LeaseStep;
 use super::port::Verb;
-use super::record::{Lease, NAME, Status, owner_parts};
+use super::record::{Lease, NAME, Status};
 use super::verdict::{State, state};
 use crate::request::Decision;
 use sen_model::report::{Item, Outcome};
@@ -108,11 +108,7 @@ pub(super) fn reconcile(
 }
 
 fn take_over(lease: &Lease, token: i64, before_hard_limit: bool) -> LeaseStep {
-    let owner = lease.owner_id.as_deref().unwrap_or("unknown");
-    let place =
-        owner_parts(owner).map_or_else(|| owner.to_owned(), |(host, pid, _)| format!("process {pid} on {host}"));
-    let warning = format!("the worker ({place}) may still be acting; from now on its result is not accepted");
-    let mut step = LeaseStep::new(Verb::TakeOver { before_hard_limit }, Some(token)).warning(warning);
+    let mut step = LeaseStep::new(Verb::TakeOver { before_hard_limit }, Some(token));
     step.updated = lease.lease_updated_at;
     step
 }

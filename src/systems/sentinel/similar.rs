@@ -47,6 +47,11 @@ pub fn one_edit_away(key: &str) -> Vec<String> {
     out
 }
 
+/// A key without its namespace.
+fn bare(key: &str) -> &str {
+    key.split_once(':').map_or(key, |(_, bare)| bare)
+}
+
 /// The few of `keys` that resemble `key` most, the most similar first.
 pub fn closest(key: &str, keys: Vec<String>) -> Vec<String> {
     let mut scored: Vec<(f64, String)> = keys
@@ -55,7 +60,14 @@ pub fn closest(key: &str, keys: Vec<String>) -> Vec<String> {
         .map(|candidate| {
             let begins = !key.is_empty() && (candidate.starts_with(key) || key.starts_with(&candidate));
             let likeness = strsim::normalized_damerau_levenshtein(key, &candidate);
-            (if begins { likeness.max(0.85) } else { likeness }, candidate)
+            let least = if bare(&candidate) == bare(key) {
+                0.95
+            } else if begins {
+                0.85
+            } else {
+                0.0
+            };
+            (likeness.max(least), candidate)
         })
         .filter(|(score, _)| *score >= 0.75)
         .collect();
@@ -91,5 +103,8 @@ mod tests {
         let keys = ["payment-order-700", "payment-order-789", "zebra"].map(String::from).to_vec();
         assert_eq!(closest("payment-oder-789", keys)[0], "payment-order-789");
         assert_eq!(closest("order", vec!["order-17".into(), "zebra".into()]), ["order-17"]);
+        let keys = ["order-70", "payments:order-7", "order-77"].map(String::from).to_vec();
+        assert_eq!(closest("order-7", keys.clone())[0], "payments:order-7");
+        assert_eq!(closest("emails:order-7", keys), ["payments:order-7"]);
     }
 }

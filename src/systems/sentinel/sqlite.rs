@@ -74,17 +74,38 @@ const SET: usize = 500;
 const KEYS: &str = "SELECT key FROM (SELECT key FROM sentinel_leases WHERE key >= ?1 ORDER BY key LIMIT 10 * ?2)
     WHERE substr(key, 1, length(?1)) = ?1 LIMIT ?2";
 
-/// From namespace to namespace by one look into the index each: `;` follows `:`.
-const NAMESPACES: &str = "WITH RECURSIVE step(key, taken) AS (
-        SELECT * FROM (SELECT key, 1 FROM sentinel_leases WHERE key >= ?1 ORDER BY key LIMIT 1)
-        UNION ALL
-        SELECT (SELECT key FROM sentinel_leases AS later WHERE later.key > max(step.key,
-                CASE WHEN instr(step.key, ':') > 0 THEN substr(step.key, 1, instr(step.key, ':') - 1) || ';'
-                ELSE step.key END) ORDER BY key LIMIT 1), taken + 1
-        FROM step WHERE step.key IS NOT NULL AND taken < 4 * ?2
-    )
-    SELECT DISTINCT substr(key, 1, instr(key, ':') - 1) FROM step
-    WHERE instr(key, ':') > 1 AND substr(key, 1, length(?1)) = ?1 LIMIT ?2";
+/// From namespace to namespace by one look into the index each: `;` follows `:`. ?1 what they begin with, ?2 how many.
+macro_rules! namespaces {
+    () => {
+        "WITH RECURSIVE step(key, taken) AS (
+            SELECT * FROM (SELECT key, 1 FROM sentinel_leases WHERE key >= ?1 ORDER BY key LIMIT 1)
+            UNION ALL
+            SELECT (SELECT key FROM sentinel_leases AS later WHERE later.key > max(step.key,
+                    CASE WHEN instr(step.key, ':') > 0 THEN substr(step.key, 1, instr(step.key, ':') - 1) || ';'
+                    ELSE step.key END) ORDER BY key LIMIT 1), taken + 1
+            FROM step WHERE step.key IS NOT NULL AND taken < 4 * ?2
+        ), spaces(name) AS (SELECT DISTINCT substr(key, 1, instr(key, ':') - 1) FROM step
+            WHERE instr(key, ':') > 1 AND substr(key, 1, length(?1)) = ?1 LIMIT ?2)"
+    };
+}
+
+const NAMESPACES: &str = concat!(namespaces!(), " SELECT name FROM spaces");
+
+/// Whether the results of a few completed keys that begin with ?1 are objects, all or none.
+const OBJECTS: &str = "SELECT CASE min(object) WHEN max(object) THEN min(object) END FROM (
+        SELECT json_type(execution_result) = 'object' AS object FROM (
+            SELECT key, status, execution_result FROM sentinel_leases WHERE key >= ?1 ORDER BY key LIMIT 50)
+        WHERE substr(key, 1, length(?1)) = ?1 AND status = 'completed' AND json_valid(execution_result)
+            AND json_type(execution_result) <> 'null')";
+
+/// ?3 names as a JSON list, ?4 whether only completed keys.
+const NAMED: &str = concat!(
+    namespaces!(),
+    ", wanted(name) AS (SELECT value FROM json_each(?3)
+        UNION SELECT s.name || ':' || w.value FROM spaces AS s, json_each(?3) AS w)
+    SELECT l.key FROM wanted JOIN sentinel_leases AS l ON l.key = wanted.name
+    WHERE NOT ?4 OR l.status = 'completed' ORDER BY 1 LIMIT 20"
+);
 
 /// The newest events of a key, in the order of time.
 fn events(db: &Connection, key: &str, since: Option<Timestamp>, limit: Option<i64>) -> Result<Vec<LeaseEvent>> {
@@ -179,6 +200,22 @@ impl LeaseStore for SqliteLeases {
                 Ok(out)
             })
             .await
+    }
+
+    async fn storable(&self, _result: &str, prefix: &str) -> Result<Option<bool>> {
+        let prefix = prefix.to_owned();
+        self.run(move |db| db.query_row(OBJECTS, [prefix], |row| row.get(0)).map_err(error_from)).await
+    }
+
+    async fn named(&self, names: &[String], completed: bool) -> Result<Vec<String>> {
+        let names = serde_json::to_string(names).unwrap_or_default();
+        self.run(move |db| {
+            let mut statement = db.prepare(NAMED).map_err(error_from)?;
+            let bound = params!["", super::port::NAMESPACES, names, completed];
+            let rows = statement.query_map(bound, |row| row.get(0)).map_err(error_from)?;
+            Ok(rows.filter_map(rusqlite::Result::ok).collect())
+        })
+        .await
     }
 
     async fn complete(&self, what: Typed, prefix: &str, limit: u32) -> Result<Vec<String>> {

@@ -3,6 +3,7 @@
 //! Sources: the claim, heartbeat and reconcile statements of sentinel-coordination 0.4.2 and 0.5.0 (`core.py`,
 //! `reconciliation.py`, `heartbeat.py`).
 
+use super::liveness::Worker;
 use super::record::{Lease, LeaseEvent, Status, async_ttl, held_by_sen, owner_parts, rounded};
 use super::zones::{self, when};
 use sen_model::time::{Timestamp, humane};
@@ -101,8 +102,8 @@ enum Doubt {
 }
 
 /// Judges a lease. `events` are its newest events in time order, empty where none are kept; `zoneless`: its times are stored
-/// without a zone.
-pub fn judge(lease: &Lease, events: &[LeaseEvent], now: Timestamp, zoneless: bool) -> Verdict {
+/// without a zone; `here`: whether its owner's process runs on this machine, where that can be seen.
+pub fn judge(lease: &Lease, events: &[LeaseEvent], now: Timestamp, zoneless: bool, here: Option<bool>) -> Verdict {
     let state = state(&lease.status, lease.alive, lease.hard_alive);
     let mut evidence = Vec::new();
     evidence.extend(worker(lease, state));
@@ -112,7 +113,7 @@ pub fn judge(lease: &Lease, events: &[LeaseEvent], now: Timestamp, zoneless: boo
             humane(rounded(ttl))
         )
     }));
-    evidence.extend(times(lease, state, now));
+    evidence.extend(times(lease, state, now, Worker::of(lease, events, here)));
     evidence.extend(past(lease, events, now));
     evidence.extend(lease.unreadable.iter().map(|what| format!("unreadable: {what}")));
     // It sends no heartbeats, so that an expired lease says nothing of it before its hard limit.
@@ -182,7 +183,7 @@ fn worker(lease: &Lease, state: State) -> Option<String> {
     })
 }
 
-fn times(lease: &Lease, state: State, now: Timestamp) -> Vec<String> {
+fn times(lease: &Lease, state: State, now: Timestamp, worker: Worker) -> Vec<String> {
     let ago = |moment: Timestamp| when(moment, now);
     let mut out = Vec::new();
     let finite = |moment: Option<Timestamp>| moment.filter(|moment| moment.is_finite());
@@ -201,12 +202,11 @@ fn times(lease: &Lease, state: State, now: Timestamp) -> Vec<String> {
         }
     }
     match state {
+        State::Stalled if !matches!(worker, Worker::Unseen) => out.extend(worker.evidence().map(str::to_owned)),
         State::Stalled => {
             out.push("an expired lease is no proof of a dead worker: async clients of 0.4 never extend it, and a blocked process cannot".into());
         }
-        State::Uncertain => {
-            out.push("after the hard limit no worker is entitled to finish, but a slow one may still be acting: look at its host and at the other side of the call".into());
-        }
+        State::Uncertain => out.extend(worker.evidence().map(str::to_owned)),
         _ => {}
     }
     if let Some(updated) = finite(lease.lease_updated_at) {
@@ -420,20 +420,22 @@ mod tests {
 
     #[test]
     fn a_worker_inside_its_hard_limit_is_never_called_uncertain() {
-        let verdict = judge(&lease(Status::Executing, Some(false), Some(true)), &[], NOW, false);
+        let verdict = judge(&lease(Status::Executing, Some(false), Some(true)), &[], NOW, false, None);
         assert_eq!((verdict.state, verdict.severity), ("stalled", Severity::Warning));
         assert!(verdict.evidence.iter().any(|line| line.contains("no proof of a dead worker")), "{verdict:?}");
     }
 
     #[test]
     fn events_tell_who_settled_and_whether_it_raised() {
-        let done = judge(&lease(Status::Completed, Some(false), None), &[event("completed", None, None)], NOW, false);
+        let done =
+            judge(&lease(Status::Completed, Some(false), None), &[event("completed", None, None)], NOW, false, None);
         assert!(done.evidence.iter().any(|line| line.contains("settled by an operator")));
         let raised = judge(
             &lease(Status::Executing, Some(false), Some(false)),
             &[event("expired", Some("o"), Some(7))],
             NOW,
             false,
+            None,
         );
         assert!(raised.evidence.iter().any(|line| line.contains("raised an exception")));
         let earlier_run = judge(
@@ -441,13 +443,14 @@ mod tests {
             &[event("expired", Some("o"), Some(6))],
             NOW,
             false,
+            None,
         );
         assert!(!earlier_run.evidence.iter().any(|line| line.contains("raised an exception")));
     }
 
     #[test]
     fn commands_for_keys_that_look_like_options_stay_safe() {
-        let verdict = judge(&lease(Status::Executing, Some(false), Some(false)), &[], NOW, false);
+        let verdict = judge(&lease(Status::Executing, Some(false), Some(false)), &[], NOW, false, None);
         assert!(verdict.next.iter().all(|next| next.command.ends_with("-- -k")), "{:?}", verdict.next);
     }
 
@@ -462,7 +465,7 @@ mod tests {
             lease.key = key;
             lease.owner_id = owner;
             lease.lease_updated_at = Some(Timestamp::from_micros(at));
-            let verdict = judge(&lease, &[event("completed", None, None)], Timestamp::from_micros(now), false);
+            let verdict = judge(&lease, &[event("completed", None, None)], Timestamp::from_micros(now), false, None);
             let severity = State::parse(verdict.state).map(State::severity);
             let quiet = verdict.state == "stalled" && async_ttl(&lease).is_some();
             let held = matches!(verdict.state, "held" | "alive" | "stalled");

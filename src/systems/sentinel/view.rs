@@ -1,5 +1,6 @@
 //! How Sentinel's records become the neutral columns, fields and surveys that every front end shows. Pure.
 
+use super::liveness::process_here;
 use super::port::{Census, Events};
 use super::record::{Lease, LeaseEvent, namespace};
 use super::record::{NAME, Status};
@@ -62,16 +63,35 @@ columns! {
     pub EVENT_COLUMNS,
     fn event_row(event: LeaseEvent) {
         let [who, why] = event.author();
+        let puts_back = event.puts_back();
     }
     "id", "ID", Asked => Value::Big(event.id);
     "key", "KEY", Asked => Value::Text(event.key);
     "at", "TIME", Moment => Value::Time(event.occurred_at);
-    "event", "EVENT", Whole => Value::Text(event.event);
+    "event", "EVENT", Whole => Value::Text(event.event.clone());
+    "meaning", "MEANING", Wide => meaning(puts_back, &event.event).map_or(Value::Null, Value::Name);
     "fencing_token", "TOKEN", Whole => token(event.fencing_token);
     "owner_id", "OWNER", Short => Value::text(event.owner_id);
     "who", "BY", Short => Value::text(who);
     "why", "WHY", Short => Value::text(why);
     "metadata", "METADATA", Wide => json(event.metadata);
+}
+
+/// What an event of the library says, in words.
+fn meaning(puts_back: bool, event: &str) -> Option<&'static str> {
+    Some(match event {
+        _ if puts_back => "put back as it was",
+        "acquired" => "claimed",
+        "executing" => "the work began",
+        // Its owner is the holder, not the caller.
+        "rejected" => "another caller was turned away",
+        "completed" => "done, the result is stored",
+        "expired" => "the work ended with an error",
+        "reconciling" => "taken over by an operator",
+        "released" => "the claim was removed",
+        "reset" => "the next caller may run it",
+        _ => return None,
+    })
 }
 
 fn event(event: LeaseEvent) -> Event {
@@ -97,7 +117,8 @@ const KEY_FIELDS: &[&str] = &[
 
 /// One lease in depth. The first eight fields and their order are those of the original `sen inspect`.
 pub(super) fn found(lease: Lease, events: Option<Events>, now: Timestamp, zoneless: bool) -> Record {
-    let verdict = judge(&lease, events.as_ref().map_or(&[], |events| &events.rows), now, zoneless);
+    let here = process_here(&lease);
+    let verdict = judge(&lease, events.as_ref().map_or(&[], |events| &events.rows), now, zoneless, here);
     let namespace = Value::text(namespace(&lease.key).map(str::to_owned));
     let age = lease.age();
     let key = lease.key;
@@ -184,6 +205,7 @@ pub(super) fn summary(census: Census) -> Summary {
         writable: census.shape.fully_served(),
         now: census.now,
         counted: "leases",
+        stored_states: false,
         list: &["sen", "list"],
         counts: counts.into_iter().map(|(_, count)| count).collect(),
         attention,

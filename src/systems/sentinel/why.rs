@@ -1,6 +1,7 @@
 //! Why a lease is as it is: one rule a function. Pure.
 
-use super::record::{Lease, LeaseEvent, async_ttl, held_by_sen, owner_parts, rounded};
+use super::liveness::{Worker, place as owner};
+use super::record::{Lease, LeaseEvent, async_ttl, held_by_sen, rounded};
 use super::verdict::{RunFailure, State, state, taken_over};
 use super::zones::{self, when as seen_from};
 use sen_model::cause::{Cause, Certainty, Explanation, Place, Related, Relation, candidates};
@@ -16,8 +17,8 @@ pub(super) struct Facts<'a> {
     pub events: &'a [LeaseEvent],
     /// The database's clock.
     pub now: Timestamp,
-    /// Whether the owner's process runs on this machine; `None` when it is another machine's.
-    pub process_here: Option<bool>,
+    /// What is known of its worker.
+    pub worker: Worker,
     /// Transactions that have held its row for long.
     pub locks: &'a [Lock],
     /// Whether its times are stored without a zone, so that a session's zone decides what they mean.
@@ -93,11 +94,6 @@ fn related(lease: &Lease) -> Vec<Related> {
     out
 }
 
-fn owner(lease: &Lease) -> String {
-    let owner = lease.owner_id.as_deref().unwrap_or("unknown");
-    owner_parts(owner).map_or_else(|| owner.to_owned(), |(host, pid, _)| format!("process {pid} on {host}"))
-}
-
 fn of_this_run<'a>(facts: &'a Facts<'_>, name: &str) -> Option<&'a LeaseEvent> {
     zones::of_this_run(facts.lease, facts.events, name)
 }
@@ -107,27 +103,12 @@ fn unreadable(verdict: &Verdict) -> Cause {
     Cause::stated("unreadable", &["sentinel_leases.status"], Severity::Critical, verdict.summary.clone())
 }
 
-/// When the lease was ended because the function raised, and whether an event says so. `expire_lease` (`sentinel/core.py`)
-/// sets lease and hard limit to one and the same moment. A claim sets them alike only where both may last equally long; then
-/// the lease ends its whole time to live after the last change.
-fn ended_by_exception(facts: &Facts<'_>) -> Option<(Timestamp, Certainty)> {
-    if let Some(event) = of_this_run(facts, "expired") {
-        return Some((event.occurred_at, Certainty::Proven));
-    }
-    let lease = facts.lease;
-    let (end, hard) = (lease.lease_expires_at?, lease.hard_expires_at?);
-    let (updated, ttl) = (lease.lease_updated_at?, lease.ttl_ms?);
-    // The time to live of an async client is not in its row: where its work lasted longer than that default it is not seen.
-    let early = end.micros_since(updated) < ttl.saturating_mul(1000) / 2;
-    (end == hard && end.is_finite() && early).then_some((end, Certainty::Likely))
-}
-
 /// The function raised after it had begun, and the library left the key uncertain.
 fn raised(facts: &Facts<'_>, state: State) -> Option<Cause> {
     if !matches!(state, State::Uncertain | State::Stalled) {
         return None;
     }
-    let (when, certainty) = ended_by_exception(facts)?;
+    let Worker::Raised(when, certainty) = facts.worker else { return None };
     let ago = seen_from(when, facts.now);
     let run = of_this_run(facts, "expired").and_then(RunFailure::of);
     let text = match &run {
@@ -157,8 +138,7 @@ fn times_mislead(facts: &Facts<'_>, state: State) -> bool {
 /// The owner's process is looked for on this very machine and is not there.
 fn process_gone(facts: &Facts<'_>, state: State) -> Option<Cause> {
     let held = matches!(state, State::Alive | State::Stalled | State::Uncertain);
-    // A process that raised may end as it likes.
-    let gone = facts.process_here == Some(false) && held && raised(facts, state).is_none();
+    let gone = held && facts.worker == Worker::Gone;
     // Another machine or container can carry the same name: so not proven.
     gone.then(|| {
         let text = format!("{} is gone: no such process runs here", owner(facts.lease));
@@ -169,7 +149,7 @@ fn process_gone(facts: &Facts<'_>, state: State) -> Option<Cause> {
 /// Lease and hard limit are over: nobody is entitled to go on, and whoever it was has not finished. Where the process can be
 /// looked for, [`process_gone`] and [`holder_late`] say more.
 fn holder_gone(facts: &Facts<'_>, state: State) -> Option<Cause> {
-    if state != State::Uncertain || facts.process_here.is_some() || times_mislead(facts, state) {
+    if state != State::Uncertain || facts.worker != Worker::Unseen || times_mislead(facts, state) {
         return None;
     }
     let text = format!(
@@ -181,7 +161,7 @@ fn holder_gone(facts: &Facts<'_>, state: State) -> Option<Cause> {
 
 /// As [`holder_gone`], and its process is there.
 fn holder_late(facts: &Facts<'_>, state: State) -> Option<Cause> {
-    if state != State::Uncertain || facts.process_here != Some(true) || times_mislead(facts, state) {
+    if state != State::Uncertain || facts.worker != Worker::Here || times_mislead(facts, state) {
         return None;
     }
     let text = format!(
@@ -196,7 +176,7 @@ fn holder_late(facts: &Facts<'_>, state: State) -> Option<Cause> {
 /// A beat of 0.4.2 and 0.5.0 (`batch_heartbeat`) writes both times at once, so that they are one time to live apart. A claim does
 /// so, too, but the beginning of the work (`start_execution`), at the moment of its event, moves the last change alone.
 fn extended(facts: &Facts<'_>, state: State) -> Option<Option<bool>> {
-    if state != State::Stalled || facts.process_here == Some(false) || times_mislead(facts, state) {
+    if state != State::Stalled || facts.worker == Worker::Gone || times_mislead(facts, state) {
         return None;
     }
     let lease = facts.lease;

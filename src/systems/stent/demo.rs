@@ -101,8 +101,8 @@ fn tell(story: &Story<'_>) -> rusqlite::Result<()> {
     for (at, order) in [7701, 7702, 7705, 7709, 7712, 7715].into_iter().enumerate() {
         story.settled(order, 5700 - 360 * at as i64)?;
     }
-    story.failed(7731, 1140, "TimeoutError", "no answer from api.acme-pay.example after 30000 ms", 3)?;
-    story.failed(7735, 1110, "TimeoutError", "no answer from api.acme-pay.example after 30000 ms", 3)?;
+    story.failed(7731, 1140, "TimeoutError", "no answer from api.acme-pay.example after 30s", 3)?;
+    story.failed(7735, 1110, "TimeoutError", "no answer from api.acme-pay.example after 30s", 3)?;
     story.failed(7738, 1020, "ConnectionError", "connection refused by api.acme-pay.example:443", 3)?;
     story.failed(7742, 300, "CardDeclined", "card declined: do_not_honor", 0)?;
     story.lost(7736, 960)?;

@@ -54,7 +54,7 @@ use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan
 use sen_model::record::{History, Record};
 use sen_model::subject::{Kind, Subject};
 use sen_model::summary::{Statistics, Summary};
-use sen_model::system::System;
+use sen_model::system::{Mentions, System};
 use sen_model::time::Timestamp;
 use sen_model::timeline::Told;
 use sen_model::undo::{UndoAction, UndoRequest};
@@ -167,7 +167,7 @@ impl System for Stent {
         Ok(diagnostics::diagnostics(&shape, sequences?, orphans.as_ref()))
     }
 
-    async fn mentions(&self, names: &[String]) -> Result<Vec<String>> {
+    async fn mentions(&self, names: &[String]) -> Result<Mentions> {
         self.store.naming(names, sen_model::system::MENTIONS as u32 + 1).await
     }
 

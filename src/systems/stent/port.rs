@@ -10,6 +10,7 @@ use crate::record::{DeadTask, Execution, Progress, Signal, Task, TaskKind, TaskS
 use crate::shape::{Library, Shape};
 use crate::state::Leaves;
 use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::system::Mentions;
 use sen_model::time::wall::{Wall, Zone};
 use sen_model::time::{Timestamp, When};
 
@@ -51,9 +52,10 @@ pub trait ExecutionStore: Send + Sync {
     /// Ids of executions and tasks that stand next to `id` in the index.
     async fn neighbours(&self, id: &str) -> Result<Vec<String>>;
 
-    /// At most `limit` executions that have not ended well and whose arguments or tags contain one of `names`: a scan, given
-    /// up after [`sen_model::system::SEARCH`].
-    async fn naming(&self, names: &[String], limit: u32) -> Result<Vec<String>>;
+    /// Executions whose arguments or tags contain one of `names`: at most `limit` that have not ended well, then at most
+    /// `limit` of the others, the newest found. A scan, given up after [`sen_model::system::SEARCH`]; what was found until
+    /// then counts.
+    async fn naming(&self, names: &[String], limit: u32) -> Result<Mentions>;
 
     /// At most `limit` ids that begin with `prefix`: a range of the primary key.
     async fn ids(&self, of: Ids, prefix: &str, limit: u32) -> Result<Vec<String>>;
@@ -418,8 +420,10 @@ pub struct Step {
     pub name: Option<String>,
     /// Tasks completed.
     pub completed: i64,
-    /// Tasks failed.
+    /// Tasks failed, but for those that a cancel ended.
     pub failed: i64,
+    /// Tasks that a cancel ended.
+    pub cancelled: i64,
     /// Their mean duration in microseconds.
     pub mean: Option<f64>,
     /// Their longest duration in microseconds.

@@ -29,6 +29,7 @@ use crate::record::Task;
 use crate::rows;
 use crate::shape::Shape;
 use sen_model::error::Result;
+use sen_model::system::Mentions;
 use sen_model::time::wall::Zone;
 use sen_stores::postgres::read::Query;
 use sen_stores::postgres::shared::SharedConnection;
@@ -129,15 +130,41 @@ static NEIGHBOURS: Sql = Sql::new(
     UNION ALL (SELECT id::text FROM tasks WHERE id < $1 ORDER BY id DESC LIMIT 5)",
 );
 
-/// $1 what names leave, $3 the names alone: few rows hold these, so that few are looked through for the rest.
-static NAMING: Sql = Sql::new(
-    "SELECT e.id::text FROM executions AS e WHERE e.state IN ('pending', 'running', 'cancelling', 'failed', 'timed_out')
-        AND EXISTS (SELECT FROM unnest($3::bytea[]) AS w (name) WHERE position(w.name IN e.args) > 0
+macro_rules! names {
+    () => {
+        "EXISTS (SELECT FROM unnest($3::bytea[]) AS w (name) WHERE position(w.name IN e.args) > 0
             OR position(w.name IN e.kwargs) > 0 OR position(w.name IN convert_to(e.tags, 'UTF8')) > 0)
         AND EXISTS (SELECT FROM unnest($1::bytea[]) AS w (name) WHERE position(w.name IN e.args) > 0
-            OR position(w.name IN e.kwargs) > 0 OR position(w.name IN convert_to(e.tags, 'UTF8')) > 0)
-    LIMIT $2",
-);
+            OR position(w.name IN e.kwargs) > 0 OR position(w.name IN convert_to(e.tags, 'UTF8')) > 0)"
+    };
+}
+
+/// Until when executions that have ended are looked through: before the limit of the statement (`SEARCH`), so that what was
+/// found is kept.
+macro_rules! until {
+    () => {
+        "statement_timestamp() + interval '700 milliseconds'"
+    };
+}
+
+/// How many ended executions that mention a name are compared for the newest of them.
+const ENDED_READ: i64 = 1000;
+
+/// $1 what names leave, $3 the names alone: few rows hold these, so that few are looked through for the rest. Of what has ended
+/// every row matches once the time is over, without an id: so the scan ends at the limit ($4), and that it was cut is known.
+static NAMING: Sql = Sql::new(concat!(
+    "(SELECT e.id::text FROM executions AS e
+            WHERE e.state IN ('pending', 'running', 'cancelling', 'failed', 'timed_out') AND ",
+    names!(),
+    " LIMIT $2)
+        UNION ALL (SELECT f.id FROM (SELECT e.created_at, CASE WHEN clock_timestamp() < ",
+    until!(),
+    " THEN e.id::text END AS id FROM executions AS e WHERE e.state IN ('completed', 'cancelled') AND (clock_timestamp() >= ",
+    until!(),
+    " OR ",
+    names!(),
+    ") LIMIT $4) AS f ORDER BY f.id IS NULL, f.created_at DESC LIMIT $2)"
+));
 
 /// The inner limit bounds what is read where the order of the index scatters a prefix.
 macro_rules! ids {
@@ -270,17 +297,23 @@ impl ExecutionStore for PostgresExecutions {
         Ok(texts(&rows))
     }
 
-    async fn naming(&self, names: &[String], limit: u32) -> Result<Vec<String>> {
+    async fn naming(&self, names: &[String], limit: u32) -> Result<Mentions> {
         let limit = i64::from(limit);
         let names = telling(names);
         let (needles, names) = (needles(&names), names.iter().map(String::as_bytes).collect::<Vec<_>>());
         let ask = Query::new(
             &NAMING,
-            [(&needles as _, Type::BYTEA_ARRAY), (&limit as _, Type::INT8), (&names as _, Type::BYTEA_ARRAY)],
+            [
+                (&needles as _, Type::BYTEA_ARRAY),
+                (&limit as _, Type::INT8),
+                (&names as _, Type::BYTEA_ARRAY),
+                (&ENDED_READ as _, Type::INT8),
+            ],
         );
         let rows =
             self.link.ask_within(ask, sen_model::system::SEARCH).await.map_err(|error| absent(&self.link, error))?;
-        Ok(texts(&rows))
+        let ids = texts(&rows);
+        Ok(Mentions { cut: ids.len() < rows.len(), ids })
     }
 
     async fn ids(&self, of: Ids, prefix: &str, limit: u32) -> Result<Vec<String>> {

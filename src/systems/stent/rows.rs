@@ -318,10 +318,13 @@ pub(crate) fn worker(cells: Cells<'_>) -> Worker {
 
 /// A step.
 pub(crate) fn step(cells: Cells<'_>) -> Step {
+    let cancelled = count(cells, 6);
     Step {
         name: cells.text(0),
         completed: count(cells, 1),
-        failed: count(cells, 2),
+        // A cancel is stored as a failure with an error of its own.
+        failed: count(cells, 2) - cancelled,
+        cancelled,
         mean: cells.float(3),
         longest: cells.float(4),
         retries: count(cells, 5),

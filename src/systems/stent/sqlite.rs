@@ -25,10 +25,11 @@ use crate::port::{
 use crate::record::Task;
 use crate::rows;
 use crate::shape::Shape;
-use sen_model::error::Result;
+use sen_model::error::{ErrorKind, Result};
+use sen_model::system::Mentions;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Zone;
-use sen_stores::sqlite::Sqlite;
+use sen_stores::sqlite::{Sqlite, error_from};
 
 use reading::{all, execution_columns, one, readable, shape, snapshot, snapshot_within, task_columns, texts};
 
@@ -137,15 +138,28 @@ macro_rules! names {
     };
 }
 
-const NAMING: &str = concat!(
-    "SELECT id FROM executions WHERE state IN ('pending', 'running', 'cancelling', 'failed', 'timed_out') AND (",
-    names!("args"),
-    " OR ",
-    names!("kwargs"),
-    " OR ",
-    names!("tags"),
-    ") LIMIT ?1"
-);
+macro_rules! naming {
+    ($states:literal, $order:literal) => {
+        concat!(
+            "SELECT id FROM executions WHERE state IN (",
+            $states,
+            ") AND (",
+            names!("args"),
+            " OR ",
+            names!("kwargs"),
+            " OR ",
+            names!("tags"),
+            ")",
+            $order,
+            " LIMIT ?1"
+        )
+    };
+}
+
+const NAMING: &str = naming!("'pending', 'running', 'cancelling', 'failed', 'timed_out'", "");
+
+/// Rows are found in the order in which they were made, so that the newest ones are had where the search is given up.
+const NAMING_ENDED: &str = naming!("'completed', 'cancelled'", " ORDER BY rowid DESC");
 
 /// What is read where its table is, and nothing elsewhere.
 fn some<T: Default>(there: bool, read: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -219,14 +233,27 @@ impl ExecutionStore for SqliteExecutions {
         .await
     }
 
-    async fn naming(&self, names: &[String], limit: u32) -> Result<Vec<String>> {
+    async fn naming(&self, names: &[String], limit: u32) -> Result<Mentions> {
         let names = telling(names);
         snapshot_within(&self.db, sen_model::system::SEARCH, move |db, _, _| {
-            let mut found = Vec::new();
-            for (name, ends) in names.iter().zip(needles(&names).chunks(NEEDLES)) {
-                let name = name.as_bytes();
-                let bound = [&limit as &dyn ToSql, &name].into_iter().chain(ends.iter().map(|end| end as _));
-                found.extend(texts(db, NAMING, params_from_iter(bound))?);
+            let mut found = Mentions::default();
+            for sql in [NAMING, NAMING_ENDED] {
+                for (name, ends) in names.iter().zip(needles(&names).chunks(NEEDLES)) {
+                    let name = name.as_bytes();
+                    let bound = [&limit as &dyn ToSql, &name].into_iter().chain(ends.iter().map(|end| end as _));
+                    let mut statement = db.prepare(sql).map_err(error_from)?;
+                    let rows = statement.query_map(params_from_iter(bound), |row| row.get(0)).map_err(error_from)?;
+                    for id in rows {
+                        match id.map_err(error_from) {
+                            Ok(id) => found.ids.push(id),
+                            // What was found until then counts.
+                            Err(error) if error.kind() == ErrorKind::Timeout => {
+                                return Ok(Mentions { cut: true, ..found });
+                            }
+                            Err(error) => return Err(error),
+                        }
+                    }
+                }
             }
             Ok(found)
         })

@@ -1,5 +1,7 @@
 //! The judged states of executions and tasks, most urgent first. Pure.
 
+use crate::record::{Task, TaskKind, TaskState};
+use sen_model::time::wall::Wall;
 use sen_model::verdict::Severity;
 
 /// The library writes "task completed", its progress and "execution completed" one after the other: for this long
@@ -112,6 +114,24 @@ impl State {
             return Some(Self::Ready);
         }
         Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// The state of a task.
+pub fn task(task: &Task, now: Wall) -> State {
+    match &task.state {
+        TaskState::Completed => State::Completed,
+        TaskState::Failed => State::Failed,
+        TaskState::Running => match task.lease_expires_at {
+            Some(lease) if lease < now => State::Lost,
+            Some(_) => State::Running,
+            // A claim writes both; without a lease no worker ever takes it over.
+            None => State::Unreadable,
+        },
+        TaskState::Pending if task.kind == TaskKind::Signal => State::Waiting,
+        TaskState::Pending if task.scheduled_for.is_some_and(|at| at > now) => State::Scheduled,
+        TaskState::Pending => State::Ready,
+        TaskState::Other(_) => State::Unreadable,
     }
 }
 

@@ -19,7 +19,7 @@ use sen_model::text::named;
 use sen_model::time::wall::{Wall, Zone};
 use sen_model::verdict::{NextCommand, Purpose, Verdict};
 
-pub use crate::state::State;
+pub use crate::state::{State, task};
 pub(crate) use again::{backoff, backs_off, runs_again};
 pub use zone::{ZoneDoubt, likely_ahead, zone_doubt};
 
@@ -58,24 +58,6 @@ pub fn listed(listed: &Listed, now: Wall) -> State {
             _ if listed.leaves.scheduled && !listed.leaves.ready => State::Scheduled,
             _ => State::Ready,
         }
-    }
-}
-
-/// The state of a task.
-pub fn task(task: &Task, now: Wall) -> State {
-    match &task.state {
-        TaskState::Completed => State::Completed,
-        TaskState::Failed => State::Failed,
-        TaskState::Running => match task.lease_expires_at {
-            Some(lease) if lease < now => State::Lost,
-            Some(_) => State::Running,
-            // A claim writes both; without a lease no worker ever takes it over.
-            None => State::Unreadable,
-        },
-        TaskState::Pending if task.kind == TaskKind::Signal => State::Waiting,
-        TaskState::Pending if task.scheduled_for.is_some_and(|at| at > now) => State::Scheduled,
-        TaskState::Pending => State::Ready,
-        TaskState::Other(_) => State::Unreadable,
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) use rows::{execution_row, task_row};
 
 use crate::codec::decode;
 use crate::dump::{self, Dump};
+use crate::letters::note;
 use crate::names;
 use crate::port::{Look, Whole};
 use crate::record::{DeadTask, Progress, Signal, Task};
@@ -154,6 +155,7 @@ fn execution(whole: &Whole, clock: &Clock<'_>) -> Record {
         sections: vec![
             tree::section(&whole.tasks, whole.task_count, clock),
             progress(&whole.progress, clock),
+            acts(&whole.progress, clock),
             signals(whole, clock),
             letters(&whole.letters, clock),
         ],
@@ -203,9 +205,29 @@ columns! {
     "completed_at", "COMPLETED", Asked => clock.time(step.completed_at);
 }
 
+/// What workers wrote; the acts of operators stand among it in the table ([`acts`]).
 fn progress(steps: &[Progress], clock: &Clock<'_>) -> Section {
-    let rows = steps.iter().map(|step| progress_row(step, clock)).collect();
+    let worked = steps.iter().filter(|step| note::read(step.detail.as_deref()).is_none());
+    let rows = worked.map(|step| progress_row(step, clock)).collect();
     Section { name: "progress", heading: "progress", columns: PROGRESS, rows }
+}
+
+columns! {
+    ACTS,
+    fn act_row(step: &Progress, read: note::Read, clock: &Clock<'_>) {}
+    "at", "AT", Moment => clock.time(step.completed_at.or(step.started_at));
+    "what", "WHAT", Short => Value::Text(read.what);
+    "who", "WHO", Whole => Value::text(read.act.who);
+    "why", "WHY", Short => Value::text(read.act.why);
+    "operation", "OPERATION", Wide => Value::text(read.act.operation);
+    "step", "STEP", Asked => Value::text(step.step.clone());
+    "ordinal", "NO", Asked => Value::Big(step.ordinal);
+}
+
+/// What operators did with this program, by the records it left in the progress.
+fn acts(steps: &[Progress], clock: &Clock<'_>) -> Section {
+    let read = |step: &Progress| note::read(step.detail.as_deref()).map(|read| act_row(step, read, clock));
+    Section { name: "acts", heading: "acts of operators", columns: ACTS, rows: steps.iter().filter_map(read).collect() }
 }
 
 columns! {

@@ -56,9 +56,15 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     // Only people need a hint how to go on.
     let tip =
         || "`sen dlq list --group GROUP` shows one; `sen dlq replay --group GROUP --dry-run` shows what a replay would do";
+    let noted: Vec<String> = groups
+        .iter()
+        .filter(|_| session.shows_progress())
+        .filter_map(|group| Some(format!("{}: {}", group.id, group.note.as_ref()?)))
+        .collect();
     let note = (groups.len() < all)
         .then(|| format!("{} more groups (--limit 0 shows all)", all - groups.len()))
         .or_else(|| (session.shows_progress() && all > 0).then(|| tip().to_owned()));
+    let note = noted.into_iter().chain(note).reduce(|left, right| format!("{left}\n{right}"));
     let rows = groups.into_iter().map(group_row).collect();
     Ok(CommandOutput::new(View::List(ListView {
         columns: GROUP_COLUMNS,
@@ -88,6 +94,7 @@ mod tests {
             last: None,
             sample: "t1".into(),
             replayable,
+            note: None,
         };
         let mut groups = vec![group(9, Some(0)), group(2, Some(2)), group(4, Some(1)), group(3, None)];
         LetterGroup::sort(&mut groups);

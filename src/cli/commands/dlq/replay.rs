@@ -2,7 +2,7 @@
 
 use sen_core::error::Result;
 use sen_core::letters::ReplayOptions;
-use sen_core::ops::{prefix, unsettled};
+use sen_core::ops::{prefix, related as related_keys};
 
 use super::edit::EditOptions;
 use super::filter::{DeadLetterFilter, SELECTION, dead_letter_systems, planned};
@@ -112,7 +112,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         Some(edit) => letters.plan_edited_replay(filter, &options, edit).await,
     })
     .await?;
-    let related = unsettled::of_letters(&database, letters, &filter).await?;
+    let related = related_keys::of_letters(&database, letters, &filter).await?;
     acting.yes |= !narrowed && consent::by_whole_id(session, &*action, &args.ids);
     related::warn(action.plan_mut(), related, &acting, session);
     apply(action, &acting, session).await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sen_core::error::{Error, Result};
 use sen_core::model::listing::Page;
 use sen_core::model::subject::Kind;
-use sen_core::ops::unsettled;
+use sen_core::ops::related as related_keys;
 use sen_core::registry::Database;
 use sen_core::systems::saga;
 use sen_core::systems::saga::request::{SagaAct, SagaEvent, SagaRequest};
@@ -229,7 +229,7 @@ async fn carry(
     carried(&database, SagaRequest { table, ids, act }, &options, session).await
 }
 
-/// Plans and applies; before steps run again, keys are named whose outcome is not settled.
+/// Plans and applies; before steps run again, keys are named that are not settled or completed.
 async fn carried(
     database: &Database,
     request: SagaRequest,
@@ -237,12 +237,12 @@ async fn carried(
     session: &Session,
 ) -> Result<CommandOutput> {
     let system = database.sagas()?;
-    let retries = matches!(request.act, SagaAct::Retry { .. });
+    let runs = matches!(request.act, SagaAct::Retry { .. } | SagaAct::Unstick { .. });
     let mut action = system.plan(&request).await?;
-    if retries {
+    if runs {
         let ids: Vec<String> = action.steps().map(|step| step.subject.id).collect();
-        let open = unsettled::of_things(database, system, &ids).await?;
-        related::warn(action.plan_mut(), open, options, session);
+        let keys = related_keys::of_things(database, system, &ids).await?;
+        related::warn(action.plan_mut(), keys, options, session);
     }
     apply(action, options, session).await
 }

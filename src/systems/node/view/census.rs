@@ -170,6 +170,7 @@ impl Census {
             writable: !server.replica,
             now,
             counted: "agent tasks",
+            stored_states: false,
             list: &["sen", "agent", "list"],
             dead_letters: Some(self.dead),
             counts: counts.into_iter().map(|(_, count)| count).collect(),

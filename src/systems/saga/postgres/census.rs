@@ -93,9 +93,8 @@ pub(super) async fn census(link: &Arc<SharedConnection>, models: &Models) -> Res
             match about {
                 About::Sagas(model) => {
                     let counted = group(model.state.number, &mut cells);
-                    // What is overdue is so since its deadline, whenever its row changed last.
-                    let overdue = State::parse(&counted.state) == Some(State::Overdue);
-                    let since = cells.time(3).filter(|_| overdue);
+                    let by_deadline = State::parse(&counted.state).is_some_and(State::since_deadline);
+                    let since = cells.time(3).filter(|_| by_deadline);
                     census.sagas.push(Group { oldest: since.or(counted.oldest), ..counted });
                 }
                 About::Messages(kind, box_) => {

@@ -37,6 +37,11 @@ pub(crate) fn rolled_back(message: &Message) -> Option<&'static str> {
     }
 }
 
+/// How a message that should not be sent can be brought to an end (`outbox/models.py`, 0.1.1 to 0.7.3: pending, dispatching, sent
+/// and failed are all there is, and a dispatcher takes what failed up again for ever).
+pub(crate) const UNSENDABLE: &str = "the library has no way to drop it: it is tried until it is sent; only its row, changed or deleted by hand in \
+     SQL, ends that";
+
 /// Whether a message is a dead letter.
 pub(crate) fn is_dead(message: &Message) -> bool {
     message.status == MessageStatus::Failed || old_claim(message)

@@ -236,8 +236,7 @@ pub(super) fn census(db: &Connection, models: &Models) -> Result<Census> {
                 Err(error) => trouble = Some(error),
             }
             let state = State::of(&saga);
-            // What is overdue is so since its deadline, whenever its row changed last.
-            let since = if state == State::Overdue { saga.deadline } else { saga.updated };
+            let since = if state.since_deadline() { saga.deadline } else { saga.updated };
             count(&mut census.sagas, model.state.number, state.name(), since);
             waiting.extend(Some(saga).filter(|saga| saga.awaiting.is_some()));
         })?;

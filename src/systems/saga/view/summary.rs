@@ -94,6 +94,7 @@ pub(crate) fn summary(models: &Models, census: &Census) -> Summary {
         writable: models.models.iter().all(Model::writable),
         now,
         counted: "sagas",
+        stored_states: false,
         list: &["sen", "saga", "list"],
         counts: counts.into_iter().map(|(_, count)| count).collect(),
         attention,
@@ -185,6 +186,8 @@ fn attention_of(state: State, count: &Count, now: Timestamp) -> Option<Attention
         State::Overdue => "due for over 5m and not picked up",
         State::TimedOut => "the wait for an event was over first",
         State::Failed => "failed permanently",
+        State::LeaseExpired if one => "its worker is probably lost; the next poll runs its step again",
+        State::LeaseExpired => "their workers are probably lost; the next poll runs their steps again",
         _ if one => "the row cannot be judged",
         _ => "the rows cannot be judged",
     };

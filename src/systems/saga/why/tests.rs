@@ -33,7 +33,7 @@ fn each_state_has_its_cause() {
     let plain = |status, over| saga(status, over);
     assert_eq!(rules(plain(Status::Running, None), vec![], vec![]), [("orphan", Critical)]);
     assert_eq!(rules(plain(Status::Running, Some(OVERDUE)), vec![], vec![]), [("no_worker_polls", Warning)]);
-    assert_eq!(rules(plain(Status::Running, Some(5)), vec![], vec![]), [("lease_expired", Pending)]);
+    assert_eq!(rules(plain(Status::Running, Some(5)), vec![], vec![]), [("lease_expired", Warning)]);
     assert_eq!(rules(plain(Status::Running, Some(-5)), error(), vec![]), []);
     assert_eq!(rules(plain(Status::Failed, None), error(), vec![]), [("step_failed", Warning)]);
     assert_eq!(rules(plain(Status::Suspended, Some(-5)), error(), vec![]), [("step_failed", Pending)]);

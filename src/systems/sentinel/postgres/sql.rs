@@ -110,19 +110,31 @@ pub(super) static KEYS: Sql = Sql::new(
 );
 
 /// From namespace to namespace by one look into the index each. `z` because it comes late in every order of letters, and
-/// at least the next key is gone to, so that it ends.
-pub(super) static NAMESPACES: Sql = Sql::new(
-    "WITH RECURSIVE step AS (
-        (SELECT key::text AS key, 1 AS taken FROM sentinel_leases WHERE key >= $1 ORDER BY sentinel_leases.key LIMIT 1)
-        UNION ALL
-        SELECT (SELECT key::text FROM sentinel_leases AS later
-            WHERE later.key > greatest(step.key, split_part(step.key, ':', 1) || ':zzzzzzzzzzzz')
-            ORDER BY later.key LIMIT 1), taken + 1
-        FROM step WHERE step.key IS NOT NULL AND taken < 4 * $2
-    )
-    SELECT DISTINCT split_part(key, ':', 1) FROM step
-    WHERE position(':' IN key) > 1 AND starts_with(key, $1) LIMIT $2",
-);
+/// at least the next key is gone to, so that it ends. $1 what they begin with, $2 how many.
+macro_rules! namespaces {
+    () => {
+        "WITH RECURSIVE step AS (
+            (SELECT key::text AS key, 1 AS taken FROM sentinel_leases WHERE key >= $1 ORDER BY sentinel_leases.key LIMIT 1)
+            UNION ALL
+            SELECT (SELECT key::text FROM sentinel_leases AS later
+                WHERE later.key > greatest(step.key, split_part(step.key, ':', 1) || ':zzzzzzzzzzzz')
+                ORDER BY later.key LIMIT 1), taken + 1
+            FROM step WHERE step.key IS NOT NULL AND taken < 4 * $2
+        ), spaces AS (SELECT DISTINCT split_part(key, ':', 1) AS name FROM step
+            WHERE position(':' IN key) > 1 AND starts_with(key, $1) LIMIT $2)"
+    };
+}
+
+pub(super) static NAMESPACES: Sql = Sql::new(concat!(namespaces!(), " SELECT name FROM spaces"));
+
+/// $3 names, $4 whether only completed keys.
+pub(super) static NAMED: Sql = Sql::new(concat!(
+    namespaces!(),
+    ", wanted AS (SELECT name FROM unnest($3::text[]) AS w (name)
+        UNION SELECT s.name || ':' || w.name FROM spaces AS s CROSS JOIN unnest($3::text[]) AS w (name))
+    SELECT l.key::text FROM wanted JOIN sentinel_leases AS l ON l.key = wanted.name
+    WHERE NOT $4 OR l.status::text = 'completed' ORDER BY 1 LIMIT 20"
+));
 
 /// The clock, and what the server says of itself.
 pub(super) static SERVER: Sql =
@@ -182,7 +194,16 @@ pub(super) static TOKEN_STATE: Sql = Sql::new(
         (SELECT max(fencing_token)::int8 FROM sentinel_leases), to_regclass('sentinel_token_seq') IS NOT NULL",
 );
 
-pub(super) static STORABLE: Sql = Sql::new("SELECT $1::text::jsonb IS NOT NULL");
+/// $2 what the keys begin with whose results are looked at, a few of them.
+pub(super) static STORABLE: Sql = Sql::new(
+    "SELECT $1::text::jsonb IS NOT NULL, (
+        SELECT CASE WHEN bool_and(l.object) THEN true WHEN NOT bool_or(l.object) THEN false END
+        FROM (SELECT NULL::jsonb AS execution_result, NULL::jsonb AS response) AS absent,
+        LATERAL (SELECT jsonb_typeof(near.result) = 'object' AS object FROM (
+            SELECT key::text AS key, status::text AS status, coalesce(execution_result, response)::jsonb AS result
+            FROM sentinel_leases WHERE key >= $2 ORDER BY sentinel_leases.key LIMIT 50) AS near
+            WHERE starts_with(near.key, $2) AND near.status = 'completed' AND jsonb_typeof(near.result) <> 'null') AS l)",
+);
 
 /// Parameters: $1 states, $2 prefix, $3 owner, $4 whether only expired ones, $5 since, $6 since ago, $7 until, $8 until ago,
 /// $9 older than, $10 limit, $11 whether results are wanted, $12 whether only living ones.

@@ -59,9 +59,14 @@ fn put_back(name: &str, seconds: i64) -> LeaseEvent {
 }
 
 fn rules(lease: &Lease, events: &[LeaseEvent], process_here: Option<bool>, locks: &[Lock]) -> Vec<&'static str> {
-    let facts = Facts { lease, events, now: NOW, process_here, locks, zoneless: true };
+    let worker = Worker::of(lease, events, process_here);
+    let facts = Facts { lease, events, now: NOW, worker, locks, zoneless: true };
     let subject = Subject::new("sentinel", Kind::Lease, lease.key.clone());
-    explain(&facts, subject, judge(lease, events, NOW, true)).causes.iter().map(|cause| cause.rule).collect()
+    explain(&facts, subject, judge(lease, events, NOW, true, process_here))
+        .causes
+        .iter()
+        .map(|cause| cause.rule)
+        .collect()
 }
 
 /// Name, lease, events, whether the owner's process runs here, long locks, and the rules expected.
@@ -151,8 +156,8 @@ fn each_cause_is_named_and_healthy_keys_have_none() {
 #[test]
 fn the_way_out_stands_with_the_gravest_cause() {
     let lease = lease(Status::Executing, -90, -30);
-    let facts = Facts { lease: &lease, events: &[], now: NOW, process_here: None, locks: &[], zoneless: true };
-    let explained = explain(&facts, Subject::new("sentinel", Kind::Lease, "k"), judge(&lease, &[], NOW, true));
+    let facts = Facts { lease: &lease, events: &[], now: NOW, worker: Worker::Unseen, locks: &[], zoneless: true };
+    let explained = explain(&facts, Subject::new("sentinel", Kind::Lease, "k"), judge(&lease, &[], NOW, true, None));
     assert!(explained.causes[0].next[0].command.starts_with("sen reconcile"), "{explained:?}");
     assert_eq!(explained.related[0].id, "order-7");
 }
@@ -171,7 +176,7 @@ proptest! {
         lease.lease_updated_at = Some(Timestamp::from_micros(updated));
         let events = if raised { vec![event("expired", -3)] } else { vec![] };
         let found = rules(&lease, &events, here, &[]);
-        if judge(&lease, &events, NOW, true).severity >= Severity::Warning {
+        if judge(&lease, &events, NOW, true, None).severity >= Severity::Warning {
             prop_assert!(!found.is_empty(), "{:?}", lease);
         }
         if status == "completed" {

@@ -45,12 +45,13 @@ impl Stent {
         let mut plan = Plan::new(self.store.database(), Risk::Dangerous);
         let mut targets = Vec::new();
         for id in ids {
-            let Some(whole) = self.whole(id).await? else {
+            let look = self.store.find(id, 0, false).await?;
+            let Some(whole) = look.execution else {
                 plan.refused.push(item(id, Outcome::Missing, "no such execution"));
                 continue;
             };
             let execution = &whole.execution;
-            match rules::cancel(execution, &whole.tasks) {
+            match rules::cancel(execution, &whole.tasks, self.zone.wall(look.now)) {
                 Cancellable::Yes(warnings) => {
                     let seen =
                         Observed::Cancel { codec: rules::codec(execution), expires: execution.expiry_at.is_some() };
@@ -144,7 +145,7 @@ impl Stent {
                 Ok(root) => Some((Outcome::Changed, format!("its root task is {} now", root.id))),
                 Err(refusal) => Some(refusal),
             },
-            _ => match rules::cancel(&whole.execution, &whole.tasks) {
+            _ => match rules::cancel(&whole.execution, &whole.tasks, self.zone.wall(look.now)) {
                 Cancellable::Yes(_) => None,
                 Cancellable::Already => Some((Outcome::AlreadyDone, "it is cancelled".to_owned())),
                 Cancellable::No(why) => Some((Outcome::Changed, why)),

@@ -6,7 +6,7 @@ use crate::cancelled::cancelled_json;
 use crate::codec::Codec;
 use crate::port::Whole;
 use crate::record::{Execution, ExecutionState, Signal, Task, TaskKind, TaskState, signal_step};
-use crate::state::GRACE;
+use crate::state::{self, GRACE, State};
 use sen_model::report::Outcome;
 use sen_model::text::named;
 use sen_model::time::wall::Wall;
@@ -43,7 +43,7 @@ pub enum Cancellable {
 }
 
 /// Judges a cancel.
-pub fn cancel(execution: &Execution, tasks: &[Task]) -> Cancellable {
+pub fn cancel(execution: &Execution, tasks: &[Task], now: Wall) -> Cancellable {
     match &execution.state {
         ExecutionState::Cancelled => Cancellable::Already,
         ExecutionState::Pending | ExecutionState::Running | ExecutionState::Cancelling => {
@@ -52,7 +52,13 @@ pub fn cancel(execution: &Execution, tasks: &[Task]) -> Cancellable {
             if !running.is_empty() {
                 let left = left_alone(tasks);
                 let stops = tasks.iter().any(|task| !task.state.is_terminal() && !left.contains(&task.id.as_str()));
-                let mut workers: Vec<&str> = running.iter().filter_map(|task| task.worker_id.as_deref()).collect();
+                let on = |task: &&Task| {
+                    let worker = task.worker_id.as_deref()?;
+                    // As the verdict and the cause of such a task say.
+                    let lost = state::task(task, now) == State::Lost;
+                    Some(if lost { format!("{worker}, lease expired: probably lost") } else { worker.to_owned() })
+                };
+                let mut workers: Vec<String> = running.iter().filter_map(on).collect();
                 workers.sort_unstable();
                 workers.dedup();
                 let tasks =
@@ -71,7 +77,7 @@ pub fn cancel(execution: &Execution, tasks: &[Task]) -> Cancellable {
                 warnings.push(format!(
                     "{tasks} running ({}): work that has begun cannot be stopped from outside, and a worker that finishes an \
                      orchestrator overwrites the cancellation; --verify watches for that; {went}",
-                    if workers.is_empty() { "on an unnamed worker".into() } else { workers.join(", ") }
+                    if workers.is_empty() { "on an unnamed worker".into() } else { workers.join("; ") }
                 ));
             }
             Cancellable::Yes(warnings)
@@ -216,11 +222,11 @@ mod tests {
     #[test]
     fn what_can_be_cancelled() {
         for state in [ExecutionState::Pending, ExecutionState::Running, ExecutionState::Cancelling] {
-            assert_eq!(cancel(&execution(state, b"[]"), &[]), Cancellable::Yes(Vec::new()));
+            assert_eq!(cancel(&execution(state, b"[]"), &[], NOW), Cancellable::Yes(Vec::new()));
         }
-        assert_eq!(cancel(&execution(ExecutionState::Cancelled, b"[]"), &[]), Cancellable::Already);
+        assert_eq!(cancel(&execution(ExecutionState::Cancelled, b"[]"), &[], NOW), Cancellable::Already);
         for state in [ExecutionState::Completed, ExecutionState::Failed, ExecutionState::TimedOut] {
-            assert!(matches!(cancel(&execution(state, b"[]"), &[]), Cancellable::No(_)));
+            assert!(matches!(cancel(&execution(state, b"[]"), &[], NOW), Cancellable::No(_)));
         }
     }
 
@@ -309,7 +315,7 @@ mod tests {
         let root = row("t0", None, "orchestrator", "running");
         let wait = |parent: &str| row("t1", Some(parent), "signal", "pending");
         let beside = row("t2", Some("t0"), "activity", "pending");
-        let warned = |tasks: &[Task]| match cancel(&execution(ExecutionState::Running, b"[]"), tasks) {
+        let warned = |tasks: &[Task]| match cancel(&execution(ExecutionState::Running, b"[]"), tasks, NOW) {
             Cancellable::Yes(warnings) => warnings.concat(),
             other => panic!("{other:?}"),
         };
@@ -325,5 +331,10 @@ mod tests {
             assert!(told.contains("may run its own error handling") && !told.contains("nothing goes on"), "{told}");
         }
         assert_eq!(warned(&[row("t0", None, "orchestrator", "pending")]), "");
+        // What is said of its worker is what the verdict says.
+        let over = Task { worker_id: Some("w-2".into()), lease_expires_at: at(-60), ..root.clone() };
+        assert!(warned(&[over]).contains("(w-2, lease expired: probably lost)"));
+        let alive = Task { worker_id: Some("w-1".into()), lease_expires_at: at(60), ..root };
+        assert!(warned(&[alive]).contains("(w-1)"));
     }
 }

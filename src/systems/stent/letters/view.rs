@@ -72,11 +72,13 @@ pub(super) fn letter(fact: Fact, zone: &Zone) -> Letter {
     }
 }
 
-/// Arguments as JSON.
+/// Arguments as JSON, and the idempotency key, where it has one.
 fn payload(text: &str) -> Option<String> {
     let Dump::Task { task, .. } = dump::parse(text) else { return None };
     let decoded = |bytes: &Option<Vec<u8>>| decode(bytes.as_deref().unwrap_or_default()).json;
-    Some(format!("{{\"args\": {}, \"kwargs\": {}}}", decoded(&task.args), decoded(&task.kwargs)))
+    let key = task.idempotency_key.filter(|key| !key.is_empty());
+    let key = key.map(|key| format!(", \"idempotency_key\": {}", json!(key))).unwrap_or_default();
+    Some(format!("{{\"args\": {}, \"kwargs\": {}{key}}}", decoded(&task.args), decoded(&task.kwargs)))
 }
 
 /// The letter as it is kept, as one JSON object in one line: its dump as JSON where it is such, else as text.
@@ -149,6 +151,7 @@ impl Groups {
                 last: moment(group.last),
                 sample: group.sample,
                 replayable: Some(group.replayable),
+                note: None,
             }
         };
         let mut groups: Vec<LetterGroup> = self.groups.into_iter().map(told).collect();

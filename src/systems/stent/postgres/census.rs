@@ -6,6 +6,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::columns::wall_now;
 use super::reading::{Answers, CLOCK, all, clock, one};
+use crate::cancelled::{cancelled_json, cancelled_pickle};
 use crate::port::{Activity, Census, FAILED_LOOKED_AT, LETTERS_LOOKED_AT, Orphans, PASSED, Queues, SILENT, Stats};
 use crate::rows;
 use crate::shape::{Library, Shape};
@@ -193,7 +194,12 @@ static WORKERS: Sql = Sql::new(concat!(
 static STEPS: Sql = Sql::new(concat!(
     "SELECT step_name::text, count(*) FILTER (WHERE state = 'completed'), count(*) FILTER (WHERE state = 'failed'),
         avg(extract(epoch FROM completed_at - started_at))::float8 * 1e6,
-        max(extract(epoch FROM completed_at - started_at))::float8 * 1e6, coalesce(sum(retries), 0)::int8
+        max(extract(epoch FROM completed_at - started_at))::float8 * 1e6, coalesce(sum(retries), 0)::int8,
+        count(*) FILTER (WHERE state = 'failed' AND error IN ('",
+    cancelled_json!(),
+    "'::bytea, '\\x",
+    cancelled_pickle!(),
+    "'::bytea))
     FROM tasks WHERE completed_at >= ",
     wall_now!("$1"),
     " - $2 * interval '1 microsecond' GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 100"

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use super::reading::{all, one};
+use crate::cancelled::{cancelled_json, cancelled_pickle};
 use crate::port::{Activity, Census, Group, Orphans, PASSED, Queues, Stats};
 use crate::rows;
 use crate::shape::{Library, Shape};
@@ -47,11 +48,17 @@ const WORKERS: &str = "SELECT worker_id, count(*), count(*) FILTER (WHERE lease_
 
 const ENDED: &str = "SELECT state, count(*) FROM executions WHERE completed_at >= ?1 GROUP BY 1 ORDER BY 2 DESC";
 
-const STEPS: &str =
+const STEPS: &str = concat!(
     "SELECT step_name, count(*) FILTER (WHERE state = 'completed'), count(*) FILTER (WHERE state = 'failed'),
         avg(julianday(completed_at) - julianday(started_at)) * 86400e6,
-        max(julianday(completed_at) - julianday(started_at)) * 86400e6, coalesce(sum(retries), 0)
-    FROM tasks WHERE completed_at >= ?1 GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 100";
+        max(julianday(completed_at) - julianday(started_at)) * 86400e6, coalesce(sum(retries), 0),
+        count(*) FILTER (WHERE state = 'failed' AND error IN (CAST('",
+    cancelled_json!(),
+    "' AS BLOB), x'",
+    cancelled_pickle!(),
+    "'))
+    FROM tasks WHERE completed_at >= ?1 GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 100"
+);
 
 const HAS_STEP: &str = "SELECT 1 FROM tasks WHERE step_name = ?1 LIMIT 1";
 

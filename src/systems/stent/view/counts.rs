@@ -59,6 +59,15 @@ const TASK_STATES: [State; 8] = [
 ];
 
 columns! {
+    /// As [`BY_STATE`], of states as they are stored and not judged.
+    STORED,
+    fn by_stored_state(state: &'static str, count: i64, oldest: Value) {}
+    "state", "STORED STATE", Whole => Value::Name(state);
+    "count", "COUNT", Whole => Value::Int(count);
+    "oldest", "OLDEST", Whole => oldest;
+}
+
+columns! {
     BY_STATE,
     fn by_state(state: &'static str, count: i64, oldest: Value) {}
     "state", "STATE", Whole => Value::Name(state);
@@ -170,6 +179,7 @@ pub(crate) fn summary(census: &Census, zone: &Zone) -> Summary {
         writable: true,
         now: census.queues.now,
         counted: "executions",
+        stored_states: true,
         list: &["sen", "exec", "list"],
         counts: counts(census, &clock),
         attention: attention(census, &clock),
@@ -339,7 +349,7 @@ fn silent(queues: &Queues, clock: &Clock<'_>) -> Vec<Silent> {
 columns! {
     EXECUTIONS,
     fn ended_row(state: &str, count: i64) {}
-    "state", "STATE", Whole => Value::Text(state.to_owned());
+    "state", "STORED STATE", Whole => Value::Text(state.to_owned());
     "count", "COUNT", Whole => Value::Int(count);
 }
 
@@ -362,6 +372,7 @@ columns! {
     "step", "STEP", Short => Value::text(step.name.clone());
     "completed", "COMPLETED", Whole => Value::Int(step.completed);
     "failed", "FAILED", Whole => Value::Int(step.failed);
+    "cancelled", "CANCELLED", Whole => Value::Int(step.cancelled);
     "retries", "RETRIES", Whole => Value::Int(step.retries);
     "mean_ms", "MEAN", Whole => millis(step.mean);
     "longest_ms", "LONGEST", Whole => millis(step.longest);
@@ -373,12 +384,13 @@ pub(crate) fn stats(stats: &Stats, zone: &Zone, window: std::time::Duration) -> 
     let counted: Vec<Row> = counts(census, &clock)
         .into_iter()
         .filter(|count| count.count > 0)
-        .map(|count| by_state(count.state, count.count, Value::time(count.oldest)))
+        .map(|count| by_stored_state(count.state, count.count, Value::time(count.oldest)))
         .collect();
     let total: i64 = census.executions.iter().map(|(_, group)| group.count).sum();
     let ready = sum(census.queues.tasks.iter().filter(|group| judged(group) == State::Ready));
     let done: i64 = stats.steps.iter().map(|step| step.completed).sum();
     let failed: i64 = stats.steps.iter().map(|step| step.failed).sum();
+    let cancelled: i64 = stats.steps.iter().map(|step| step.cancelled).sum();
     let ended: Vec<Row> = stats.ended.iter().map(|(state, count)| ended_row(state, *count)).collect();
     let minutes = window.as_secs_f64() / 60.0;
     let rate = if minutes > 0.0 { format!("{:.1}", (done + failed) as f64 / minutes) } else { "0".into() };
@@ -393,11 +405,17 @@ pub(crate) fn stats(stats: &Stats, zone: &Zone, window: std::time::Duration) -> 
             ("window_ms", Value::Millis(i64::try_from(window.as_millis()).unwrap_or(i64::MAX))),
             ("tasks_completed", Value::Int(done)),
             ("tasks_failed", Value::Int(failed)),
+            ("tasks_cancelled", Value::Int(cancelled)),
             ("tasks_per_minute", Value::Json(rate)),
             ("worker_timezone", Value::Text(zone.name().to_owned())),
         ],
         sections: vec![
-            Section { name: "executions", heading: "executions", columns: BY_STATE, rows: counted },
+            Section {
+                name: "executions",
+                heading: "executions, by the state that is stored",
+                columns: STORED,
+                rows: counted,
+            },
             tasks(census, &clock),
             queues(census, &clock),
             Section {
