@@ -484,7 +484,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Time limit: of one answer of the database (30s if not given; of a streamed list, until more comes), of `wait` as a whole')
             [CompletionResult]::new('--connect-retry', '--connect-retry', [CompletionResultType]::ParameterName, 'Keep trying to connect for so long, writing commands to a primary (SEN_CONNECT_RETRY, else not at all)')
             [CompletionResult]::new('--worker-timezone', '--worker-timezone', [CompletionResultType]::ParameterName, 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)')
-            [CompletionResult]::new('--chart', '--chart', [CompletionResultType]::ParameterName, 'Draw counts as bars in the terminal, with the age of the oldest; -o json has the same figures')
+            [CompletionResult]::new('--chart', '--chart', [CompletionResultType]::ParameterName, 'Draw counts as bars in the terminal, with the age of the oldest or the rate; -o json has the same figures')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print data and errors only')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print data and errors only')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say on stderr what was connected to, and how')

@@ -469,7 +469,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --timeout 'Time limit: of one answer of the database (30s if not given; of a streamed list, until more comes), of `wait` as a whole'
             cand --connect-retry 'Keep trying to connect for so long, writing commands to a primary (SEN_CONNECT_RETRY, else not at all)'
             cand --worker-timezone 'Zone of times that workers store without one: Europe/Berlin or +02:00 (SEN_WORKER_TIMEZONE, else UTC)'
-            cand --chart 'Draw counts as bars in the terminal, with the age of the oldest; -o json has the same figures'
+            cand --chart 'Draw counts as bars in the terminal, with the age of the oldest or the rate; -o json has the same figures'
             cand -q 'Print data and errors only'
             cand --quiet 'Print data and errors only'
             cand -v 'Say on stderr what was connected to, and how'

@@ -45,7 +45,7 @@ fn prose(error: &Error, color: bool, room: Option<usize>) -> Vec<u8> {
         out.extend(line("cause:", &cause, style(Style::new().dimmed()), room.map(|room| room.saturating_sub(2))));
     }
     if let Some(hint) = error.hint() {
-        out.extend(line("hint:", hint, style(Style::new().cyan()), room));
+        out.extend(line("hint:", hint, style(Style::new().bold()), room));
     }
     out
 }

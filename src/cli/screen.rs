@@ -246,7 +246,7 @@ impl Screen {
 
     /// Warns on stderr, also with `--quiet`.
     pub fn warn(&self, text: &str) {
-        let style = self.err.color.then(|| owo_colors::Style::new().yellow().bold());
+        let style = self.err.color.then(|| crate::output::text::tint(sen_core::model::verdict::Severity::Warning));
         self.complain(&fault::line("warning:", text, style, self.room()));
     }
 

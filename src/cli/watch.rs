@@ -4,6 +4,7 @@
 pub mod board;
 pub mod brush;
 pub mod draw;
+pub mod found;
 pub mod leaf;
 pub mod lines;
 pub mod live;

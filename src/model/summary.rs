@@ -52,6 +52,18 @@ pub struct Statistics {
     pub sections: Vec<Section>,
 }
 
+/// How many a minute these are, counted within `window`, as JSON has it.
+pub fn per_minute(count: i64, window: std::time::Duration) -> Value {
+    let minutes = window.as_secs_f64() / 60.0;
+    if minutes <= 0.0 {
+        return Value::Null;
+    }
+    let rate = count as f64 / minutes;
+    // Digits that say something, however rare it is.
+    let digits = if count == 0 || rate >= 0.01 { 3 } else { (2.0 - rate.log10().floor()).clamp(3.0, 9.0) as usize };
+    Value::Json(format!("{rate:.digits$}"))
+}
+
 /// How many records are in one state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Count {

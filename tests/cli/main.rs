@@ -28,6 +28,7 @@ mod recording;
 mod report;
 mod round_trips;
 mod runbooks;
+mod screens;
 mod secrets;
 mod suggestions;
 mod timeline;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -39,7 +40,7 @@ fn it_shows_what_matters_at_any_size_and_through_resizes() {
     let database = Server::shared().fresh_database();
     leases(&database);
     let mut live = watch(&database, 24, 80);
-    for text in ["1 critical", "1 key uncertain", "states 3", "payments:live", "running 1"] {
+    for text in ["1 critical", "1 key uncertain", "states 3", "payments:live", "in progress 1"] {
         live.wait_for(text);
     }
     live.resize(60, 200);
@@ -78,9 +79,9 @@ fn keys_open_filter_sort_and_copy() {
     let osc52 = b"\x1b]52;c;c2VuIGluc3BlY3QgcGF5bWVudHM6bGl2ZQ==\x07";
     assert_eq!(count(&live.raw(), osc52), 1);
     live.type_keys("q");
-    live.wait_for("running 1 · by age");
+    live.wait_for("in progress 1 · by age");
     live.type_keys("s");
-    live.wait_for("running 1 · by system");
+    live.wait_for("in progress 1 · by system");
     live.type_keys("/none-such\r");
     live.wait_for("nothing matches the filter");
     live.type_keys("\u{1b}");
@@ -274,12 +275,16 @@ fn a_pipe_gets_a_line_for_every_change() {
     let database = server.fresh_database();
     leases(&database);
     let (url, name) = (database.url(), database.name.clone());
+    // Young enough that its age reads differently every second.
+    database.psql("UPDATE sentinel_leases SET lease_updated_at = now() - interval '3 s' WHERE key = 'payments:lost'");
     let (mut child, mut lines) = piped(&["watch", "--interval", "100ms", "-o", "jsonl"], &url);
     let mut next = || serde_json::from_str::<serde_json::Value>(&lines.next().unwrap().unwrap()).unwrap();
     let first = next();
     assert_eq!((&first["event"], &first["critical"]), (&"state".into(), &1.into()));
     assert_eq!(first["summary"], "uncertain 1, alive 1, completed 1");
     assert_eq!(first["attention"][0]["next"][0]["command"], "sen list --state uncertain");
+    // What only grows older is no change: the next line is the next change.
+    std::thread::sleep(Duration::from_millis(2500));
     database.psql("UPDATE sentinel_leases SET status = 'reconciling' WHERE key = 'payments:lost'");
     database.psql("CHECKPOINT");
     let second = next();

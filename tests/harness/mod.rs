@@ -5,6 +5,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every test crate uses its own part of the harness")]
 
+pub mod clock;
 pub mod daemon;
 pub mod node;
 pub mod patience;

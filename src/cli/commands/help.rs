@@ -4,8 +4,12 @@ use sen_core::error::Result;
 
 use crate::exit;
 use crate::help;
+use crate::output::text::wrap;
 use crate::session::Session;
 use crate::views::{CommandOutput, View};
+
+/// How wide a table of the help is.
+const WIDTH: usize = 80;
 
 /// Show help: of a command, or on `options` or `exit-codes`
 #[derive(Debug, clap::Args)]
@@ -31,7 +35,9 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
 fn exit_codes() -> String {
     let mut text = String::from("Exit codes of sen. Scripts may depend on them.\n\n");
     for (code, meaning) in exit::TABLE {
-        text += &format!("{code:>4}  {meaning}\n");
+        for (at, line) in wrap(meaning, WIDTH - 6).iter().enumerate() {
+            text += &if at == 0 { format!("{code:>4}  {line}\n") } else { format!("      {line}\n") };
+        }
     }
     text
 }

@@ -14,18 +14,21 @@ use crate::session::Session;
 use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
 
 /// Show counts by state, queue depths, workers, dead letters, and what got done within a window of time
+///
+/// What happened in the window is counted from the rows and events that are still there: what was cleaned up, replayed or
+/// discarded since is not among it. Leases have events since sentinel-coordination 0.5.0.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sen stats
   sen stats --window 10m
-  sen stats --chart                   counts as bars, with the age of the oldest
+  sen stats --chart                   counts as bars, with ages and rates
   sen stats -o json | jq '.systems[].queues'")]
 pub struct Args {
     #[command(flatten)]
     pub window: Window,
 
-    /// Draw counts as bars in the terminal, with the age of the oldest; -o json has the same figures
+    /// Draw counts as bars in the terminal, with the age of the oldest or the rate; -o json has the same figures
     #[arg(long)]
     pub chart: bool,
 }

@@ -69,7 +69,7 @@ columns! {
         };
     }
     "at", "TIME", Moment => at;
-    "system", "SYSTEM", Whole => Value::Name(entry.subject.system);
+    "system", "SYSTEM", Wide => Value::Name(entry.subject.system);
     "what", "WHAT", Short => Value::Text(entry.what);
     "state", "STATE", Wide => Value::text(entry.state);
     "who", "WHO", Short => Value::text(entry.who);

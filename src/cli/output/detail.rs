@@ -27,8 +27,9 @@ const ORIGINAL: [&str; 8] = [
     "execution_result",
 ];
 
-/// Where values begin: behind the longest of the original's labels, `lease_expires_at:`, and a blank.
-const VALUES: usize = 18;
+/// Where values begin: behind the longest of the original's labels, `lease_expires_at:`, and a blank; further to the right where
+/// a label is longer, up to a bound.
+const VALUES: (usize, usize) = (18, 26);
 /// How much of a payload a terminal is shown.
 const LINES: usize = 40;
 const BYTES: usize = 4096;
@@ -38,8 +39,13 @@ const PIPED: usize = 1 << 20;
 
 /// Appends details, a blank line between them.
 pub fn details(details: &[Detail], look: Look, reveal: bool, out: &mut Vec<u8>) {
-    let mut page = Page { look, reveal, zone: look.times.zone(look.now), out };
+    let mut page = Page { look, reveal, zone: look.times.zone(look.now), values: VALUES.0, out };
     for (at, detail) in details.iter().enumerate() {
+        let labels = detail.blocks.iter().filter_map(|block| match block {
+            Block::Field(label, value) => Some(named(label, value).len() + 2),
+            _ => None,
+        });
+        page.values = labels.max().unwrap_or(0).clamp(VALUES.0, VALUES.1);
         if at > 0 {
             page.out.push(b'\n');
         }
@@ -51,7 +57,7 @@ pub fn details(details: &[Detail], look: Look, reveal: bool, out: &mut Vec<u8>) 
 
 /// Appends `field: value` lines for `--fields`.
 pub fn picked(details: &[Picked<'_>], look: Look, reveal: bool, out: &mut Vec<u8>) {
-    let mut page = Page { look, reveal, zone: None, out };
+    let mut page = Page { look, reveal, zone: None, values: VALUES.0, out };
     for (at, detail) in details.iter().enumerate() {
         if at > 0 {
             page.out.push(b'\n');
@@ -62,11 +68,18 @@ pub fn picked(details: &[Picked<'_>], look: Look, reveal: bool, out: &mut Vec<u8
     }
 }
 
+/// A label as people read it: JSON names the unit, which here stands beside the number.
+fn named<'a>(label: &'a str, value: &Value) -> &'a str {
+    if matches!(value, Value::Millis(_)) { label.strip_suffix("_ms").unwrap_or(label) } else { label }
+}
+
 struct Page<'a> {
     look: Look,
     reveal: bool,
     /// The zone of the times, until it has been named.
     zone: Option<String>,
+    /// Where values begin.
+    values: usize,
     out: &'a mut Vec<u8>,
 }
 
@@ -101,12 +114,13 @@ impl Page<'_> {
 
     /// What was found, and what to type about it underneath.
     fn finding(&mut self, severity: Severity, text: &str, remedy: Option<&str>) {
-        let lead = format!("{:<10}", severity.name());
+        let (name, column) = (severity.name(), 12);
         self.out.extend_from_slice(b"  ");
-        styled(self.out, &lead, self.look.color.then(|| tint(severity)));
-        self.prose("", text, None, 2 + lead.len());
+        styled(self.out, name, self.look.color.then(|| tint(severity)));
+        self.out.resize(self.out.len() + column - 2 - name.len(), b' ');
+        self.prose("", text, None, column);
         if let Some(remedy) = remedy {
-            self.out.resize(self.out.len() + 2 + lead.len(), b' ');
+            self.out.resize(self.out.len() + column, b' ');
             self.out.extend_from_slice(clean(remedy).as_bytes());
             self.out.push(b'\n');
         }
@@ -121,7 +135,7 @@ impl Page<'_> {
         let label = clean(label);
         self.out.extend_from_slice(label.as_bytes());
         self.out.push(b':');
-        let pad = VALUES.saturating_sub(width(&label) + 1).max(1);
+        let pad = self.values.saturating_sub(width(&label) + 1).max(1);
         self.out.resize(self.out.len() + pad, b' ');
     }
 
@@ -157,16 +171,23 @@ impl Page<'_> {
         {
             text.insert_str(at, &format!(" {zone}"));
         }
-        let room = self.look.width.unwrap_or(usize::MAX).saturating_sub(VALUES);
+        let room = self.look.width.unwrap_or(usize::MAX).saturating_sub(self.values);
         if nested && self.look.terminal && width(&text) > room {
             self.payload(label, &payload(value, self.reveal), whole);
             return;
         }
-        // JSON names the unit, which people read beside the number.
-        let label = if matches!(value, Value::Millis(_)) { label.strip_suffix("_ms").unwrap_or(label) } else { label };
-        self.label(label);
-        self.out.extend_from_slice(head(&text, most).as_bytes());
-        self.out.push(b'\n');
+        self.label(named(label, value));
+        // A script finds a value on the line of its label; on a terminal it stays in its column.
+        let text = head(&text, most);
+        let whole_line = !self.look.terminal || room < 20 || width(&text) <= room;
+        let lines = if whole_line { vec![text] } else { wrap(&text, room) };
+        for (at, line) in lines.iter().enumerate() {
+            if at > 0 {
+                self.out.resize(self.out.len() + self.values, b' ');
+            }
+            self.out.extend_from_slice(line.as_bytes());
+            self.out.push(b'\n');
+        }
         if whole > most {
             self.rest(whole);
         }

@@ -65,6 +65,8 @@ struct Shown {
     width: usize,
     /// What its values are, as far as they have been seen.
     kinds: Kinds,
+    /// How many rows have a value in it, as far as they have been seen.
+    filled: usize,
     /// Whether it got less room than it needs.
     squeezed: bool,
 }
@@ -72,7 +74,7 @@ struct Shown {
 impl Shown {
     /// Whether it may be cut in its middle: a terminal has an edge, and `sen` takes the beginning of an id.
     fn cuts_middle(&self, terminal: bool) -> bool {
-        terminal && self.whole && self.kinds == Kinds::Ids && self.column.show == Show::Whole
+        terminal && self.whole && self.kinds == Kinds::Texts && self.column.show == Show::Whole
     }
 }
 
@@ -82,8 +84,8 @@ enum Kinds {
     Nothing,
     /// Set to the right.
     Numbers,
-    /// Texts without blanks: keys and ids, which may be cut in their middle.
-    Ids,
+    /// Keys, ids and names that are not the library's or `sen`'s own: may be cut in their middle.
+    Texts,
     Others,
 }
 
@@ -93,7 +95,7 @@ impl Kinds {
             Value::Null => return self,
             Value::Int(_) | Value::Big(_) | Value::Millis(_) => Self::Numbers,
             Value::Json(text) if text.parse::<f64>().is_ok() => Self::Numbers,
-            Value::Text(text) if !text.contains(char::is_whitespace) => Self::Ids,
+            Value::Text(_) => Self::Texts,
             _ => Self::Others,
         };
         if self == Self::Nothing || self == this { this } else { Self::Others }
@@ -132,6 +134,7 @@ impl Table {
                 },
                 width: 0,
                 kinds: Kinds::Nothing,
+                filled: 0,
                 squeezed: false,
             })
             .map(|shown| Shown { width: width(&shown.heading), ..shown })
@@ -220,7 +223,7 @@ impl Table {
             }
         }
         let room = self.look.width.map_or(usize::MAX, |room| room.saturating_sub(self.indent.into()));
-        let keep = fit(&mut self.shown, room, self.look.terminal);
+        let keep = fit(&mut self.shown, room, self.look.terminal, self.held.len());
         for row in &mut self.held {
             let mut keep = keep.iter();
             row.retain(|_| keep.next().is_none_or(|keep| *keep));
@@ -309,9 +312,9 @@ impl Table {
     }
 }
 
-/// Drops optional columns there is no room for, then squeezes the ones that may be cut, the widest first.
-/// Returns which ones are kept.
-fn fit(shown: &mut Vec<Shown>, room: usize, terminal: bool) -> Vec<bool> {
+/// Drops optional columns there is no room for, then squeezes the ones that may be cut, the widest first; one that is empty in
+/// many of the `rows` counts for wider than it is. Returns which ones are kept.
+fn fit(shown: &mut Vec<Shown>, room: usize, terminal: bool, rows: usize) -> Vec<bool> {
     let gap = usize::from(GAP);
     let needed = |shown: &[Shown], keep: &[bool]| -> usize {
         shown
@@ -339,7 +342,9 @@ fn fit(shown: &mut Vec<Shown>, room: usize, terminal: bool) -> Vec<bool> {
         let cut = |shown: &Shown| !shown.whole || shown.cuts_middle(terminal);
         while excess > 0 {
             let wide = shown.iter_mut().filter(|shown| cut(shown) && shown.width > least(shown));
-            let Some(widest) = wide.max_by_key(|shown| shown.width) else { break };
+            let Some(widest) = wide.max_by_key(|shown| shown.width * (2 * rows).saturating_sub(shown.filled)) else {
+                break;
+            };
             widest.width -= 1;
             widest.squeezed = true;
             excess -= 1;
@@ -352,7 +357,9 @@ impl RowWriter for Table {
     fn row(&mut self, row: &[Value], out: &mut Vec<u8>) {
         if !self.fixed {
             for shown in &mut self.shown {
-                shown.kinds = shown.kinds.see(row.get(shown.position).unwrap_or(&Value::Null));
+                let value = row.get(shown.position).unwrap_or(&Value::Null);
+                shown.kinds = shown.kinds.see(value);
+                shown.filled += usize::from(*value != Value::Null);
             }
         }
         let cells = self.cells(row);

@@ -183,7 +183,12 @@ fn no_cell_is_altered() {
     for room in [None, Some(60)] {
         let text = list(&rows, look(room), &picked);
         for at in [8, 1401] {
-            assert_eq!(text.lines().nth(at).unwrap(), format!("{long}  uncertain   o "));
+            let line = text.lines().nth(at).unwrap();
+            match room {
+                None => assert_eq!(line, format!("{long}  uncertain   o ")),
+                // A terminal has an edge.
+                Some(_) => assert!(line.starts_with("no bl") && line.ends_with("注  uncertain   o "), "{line:.300}"),
+            }
         }
         assert!(text.lines().nth(1403).unwrap().ends_with("  注文 a late and long state  🚚 w"));
         let color = list(&rows, Look { color: true, ..look(room) }, &picked);
@@ -380,4 +385,14 @@ fn numbers_stand_at_the_right_and_ids_are_cut_in_the_middle_where_a_terminal_is_
         piped.contains("77420000-c4a6-4000-8000-000000001000") && piped.contains("2026-11-20T20:16:00.000Z"),
         "{piped}"
     );
+}
+
+#[test]
+fn keys_with_blanks_and_very_long_ones_fit_a_terminal_too() {
+    let rows = [row("a key with blanks", "w"), row(&format!("begins {} ends", "so ".repeat(90)), "worker")];
+    for room in [80, 120] {
+        let text = list(&rows, look(Some(room)), &options(Format::Table, &[]));
+        assert!(text.lines().all(|line| width(line) <= room), "{text}");
+        assert!(text.contains("\nbegins ") && text.contains("so  ends  ") && text.contains('…'), "{text}");
+    }
 }

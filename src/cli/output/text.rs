@@ -13,12 +13,12 @@ use crate::output::encode;
 use crate::output::row::Look;
 use crate::times::{Precision, Times};
 
-/// The colour of a severity.
+/// The colour of a severity, readable on a light and on a dark background: of yellow and cyan letters, and of bright ones, that cannot be said.
 pub fn tint(severity: Severity) -> Style {
     match severity {
         Severity::Critical => Style::new().red().bold(),
-        Severity::Warning => Style::new().yellow(),
-        Severity::Pending => Style::new().cyan(),
+        Severity::Warning => Style::new().black().on_yellow(),
+        Severity::Pending => Style::new(),
         Severity::Ok => Style::new().green(),
     }
 }
@@ -201,6 +201,10 @@ pub fn head(text: &str, bytes: usize) -> Cow<'_, str> {
 ///
 /// By hand, as `textwrap` adds up the columns of single characters, and tables here measure sequences (emoji) as a whole.
 pub fn wrap(text: &str, width: usize) -> Vec<Cow<'_, str>> {
+    // Nothing has more columns than bytes; and without a bound each word would be measured with all that stands before it.
+    if text.len() <= width {
+        return vec![Cow::Borrowed(text)];
+    }
     let mut lines: Vec<Cow<'_, str>> = Vec::new();
     let mut start = 0;
     let mut end = 0;

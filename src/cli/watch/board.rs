@@ -39,6 +39,8 @@ pub enum Then {
     Show,
     /// It is shown, and over it the acts it offers.
     Acts,
+    /// It takes the place of the rows that were shown before.
+    Again,
 }
 
 /// Why there is no fresh picture.
@@ -227,9 +229,13 @@ impl Board {
     fn acts(&mut self) -> KeyAction {
         match self.pages.last() {
             Some(Page::Sheet(_)) => self.offer(),
-            Some(Page::Rows(rows)) => match rows.detail() {
-                Some((_, next)) => KeyAction::Read(next.clone(), Then::Acts),
-                None => self.say("no row is selected"),
+            Some(Page::Rows(rows)) => match (rows.group(), rows.detail()) {
+                (Some(acts), _) => {
+                    self.pages.push(Page::Acts(acts));
+                    KeyAction::Nothing
+                }
+                (None, Some((_, next))) => KeyAction::Read(next.clone(), Then::Acts),
+                (None, None) => self.say("no row is selected"),
             },
             Some(Page::Help { .. } | Page::Acts(_)) => KeyAction::Nothing,
             None => match self.current().map(|line| (line.acts.clone(), line.open.clone(), line.id.is_some())) {
@@ -253,6 +259,16 @@ impl Board {
         let (title, acts) = (sheet.title.clone(), sheet.acts.clone());
         self.pages.push(Page::Acts(Acts { title, acts, selected: 0 }));
         KeyAction::Nothing
+    }
+
+    /// Puts rows that were read again in the place of the same rows, the selection in its place.
+    pub fn renew(&mut self, page: Page) {
+        if let (Some(Page::Rows(old)), Page::Rows(mut new)) = (self.pages.last_mut(), page)
+            && old.source == new.source
+        {
+            new.selected = old.selected.min(new.count().saturating_sub(1));
+            *old = new;
+        }
     }
 
     /// What another command tells of the record that is selected.

@@ -26,8 +26,7 @@ impl Brush {
             // Yellow letters cannot be read on a light background.
             Severity::Warning if self.color => Style::new().fg(Color::Black).bg(Color::Yellow),
             Severity::Warning => Style::new().add_modifier(Modifier::BOLD),
-            Severity::Pending => Style::new(),
-            Severity::Ok => self.paint(Color::Green),
+            Severity::Pending | Severity::Ok => Style::new(),
         }
     }
 

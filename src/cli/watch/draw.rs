@@ -6,6 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line as Text, Span};
 use ratatui::widgets::{Block, Paragraph};
 use sen_core::model::verdict::Severity;
+use sen_core::text::many;
 use sen_core::time::{Timestamp, humane};
 
 use super::board::Board;
@@ -18,6 +19,9 @@ use crate::output::text::wrap;
 
 /// Below this only the pane that has the keys is shown.
 const SMALL: (u16, u16) = (60, 18);
+
+/// Columns of a pane that no text gets: the marks of the selected row, and of rows out of sight.
+const EDGES: usize = 3;
 
 /// Draws all of it.
 pub fn draw(board: &Board, here: Timestamp, frame: &mut Frame<'_>) {
@@ -104,14 +108,16 @@ fn state(board: &Board, here: Timestamp, room: usize, brush: Brush) -> Text<'sta
     for severity in [Severity::Critical, Severity::Warning] {
         let count = board.picture.severe(severity);
         if count > 0 {
-            spans.push(Span::styled(format!("{count} {}  ", severity.name()), brush.severity(severity)));
+            spans.push(Span::styled(format!("{count} {}", severity.name()), brush.severity(severity)));
+            spans.push(Span::raw("  "));
         }
     }
     if spans.len() == 1 {
-        spans.push(Span::styled("nothing needs a person  ", brush.severity(Severity::Ok)));
+        spans.push(Span::styled("nothing needs a person  ", brush.paint(Color::Green)));
     }
-    if let Some(letters) = board.picture.letters().filter(|letters| *letters > 0) {
-        spans.push(Span::styled(format!("{letters} dead letters  "), brush.severity(Severity::Warning)));
+    let dead = board.picture.dead();
+    if dead > 0 {
+        spans.extend([Span::styled(many(dead, "dead letter"), brush.severity(Severity::Warning)), Span::raw("  ")]);
     }
     let used: usize = spans.iter().map(|span| width(&span.content)).sum();
     let systems = board.picture.systems.join(", ");
@@ -128,7 +134,7 @@ fn footer(board: &Board, area: Rect, brush: Brush) -> Text<'static> {
     }
     if let Some(message) = &board.message {
         let text = shorten(&format!(" {message}"), room).into_owned();
-        return Text::from(Span::styled(text, brush.paint(Color::Green).add_modifier(Modifier::BOLD)));
+        return Text::from(Span::styled(text, brush.bold()));
     }
     let keys = match (board.pages.last(), room) {
         (None, 100..) => "Tab pane  Enter rows  a act  / find  s sort  ? keys  q quit",
@@ -166,15 +172,17 @@ fn panes(board: &Board, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
     } else {
         below.iter().map(|pane| wanted(*pane)).max().unwrap_or(0).clamp(4, (total / 4).max(4))
     };
-    let inner = usize::from(area.width).saturating_sub(4);
+    let inner = usize::from(area.width).saturating_sub(2 + EDGES);
     let attention: usize = board.rows(Pane::Attention).iter().map(|line| attention_lines(line, inner, 3).len()).sum();
+    let attention = u16::try_from(attention).unwrap_or(u16::MAX).saturating_add(2);
     let middle = wanted(Pane::States).max(wanted(Pane::Running)).max(least);
-    let high = u16::try_from(attention).unwrap_or(u16::MAX).saturating_add(2);
-    let high = high.clamp(3, total.saturating_sub(low + middle.min(total / 2)).max(4));
+    let most = total.saturating_sub(low + middle.min(total / 2)).max(4);
+    // Where the commands do not fit, every row is one line, and no more room is taken than that.
+    let high = if attention > most { wanted(Pane::Attention) } else { attention }.clamp(3, most);
     let [first, second, third] =
         Layout::vertical([Constraint::Length(high), Constraint::Fill(1), Constraint::Length(low)]).areas(area);
     pane(board, Pane::Attention, first, brush, frame);
-    let states = if area.width >= 120 { 48 } else { (area.width * 19 / 40).clamp(34, 40) };
+    let states = if area.width >= 120 { 48 } else { (area.width / 2).clamp(34, 40) };
     let [left, right] = Layout::horizontal([Constraint::Length(states), Constraint::Fill(1)]).areas(second);
     pane(board, Pane::States, left, brush, frame);
     pane(board, Pane::Running, right, brush, frame);
@@ -191,7 +199,7 @@ fn small(board: &Board, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
     let [tabs, body] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
     let mut spans = vec![Span::raw(" ")];
     for pane in board.panes() {
-        let text = format!("{} {}", pane.title(), board.rows(pane).len());
+        let text = format!("{} {}", pane.title(), counted(board, pane));
         let style = if pane == board.pane { Style::new().add_modifier(Modifier::REVERSED) } else { brush.dim() };
         // The pane in focus is always visible.
         if pane == board.pane {
@@ -205,10 +213,20 @@ fn small(board: &Board, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
     list(board, board.pane, body, brush, frame);
 }
 
+/// What a pane holds: its rows, and of dead letters, which are in groups, what the status counts, too.
+fn counted(board: &Board, pane: Pane) -> String {
+    let rows = board.rows(pane).len();
+    match pane {
+        Pane::Letters if board.filter.is_empty() => {
+            format!("{} in {}", board.picture.dead(), many(rows as u64, "group"))
+        }
+        _ => rows.to_string(),
+    }
+}
+
 fn pane(board: &Board, which: Pane, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
-    let rows = board.rows(which).len();
     let has_keys = board.pane == which;
-    let mut title = format!(" {} {rows} ", which.title());
+    let mut title = format!(" {} {} ", which.title(), counted(board, which));
     if let (Pane::Running, Some(busy)) = (which, board.picture.busy()) {
         title += &format!("of {busy} ");
     }
@@ -219,7 +237,7 @@ fn pane(board: &Board, which: Pane, area: Rect, brush: Brush, frame: &mut Frame<
         title += &format!("· /{} ", board.filter);
     }
     let title = shorten(&title, usize::from(area.width).saturating_sub(2)).into_owned();
-    let border = if has_keys { brush.paint(Color::Cyan).add_modifier(Modifier::BOLD) } else { brush.dim() };
+    let border = if has_keys { brush.bold() } else { brush.dim() };
     let style = if has_keys { brush.bold() } else { brush.plain() };
     let block = Block::bordered().border_style(border).title(Span::styled(title, style));
     let inner = block.inner(area);
@@ -243,9 +261,9 @@ fn list(board: &Board, which: Pane, area: Rect, brush: Brush, frame: &mut Frame<
         return;
     }
     let selected = board.selected(which, &rows);
-    let full: usize = rows.iter().map(|line| attention_lines(line, room.saturating_sub(2), 3).len()).sum();
+    let full: usize = rows.iter().map(|line| attention_lines(line, room.saturating_sub(EDGES), 3).len()).sum();
     let each = if full <= height { 3 } else { 1 };
-    let columns = Columns::measure(which, &rows, room.saturating_sub(2), board.picture.systems.len() > 1);
+    let columns = Columns::measure(which, &rows, room.saturating_sub(EDGES), board.picture.systems.len() > 1);
     let mut laid: Vec<(usize, Text<'static>)> = Vec::new();
     for (at, row) in rows.iter().enumerate() {
         let marked = selected == Some(at) && board.pane == which;
@@ -314,10 +332,11 @@ impl Columns {
                 .into_iter()
                 .enumerate()
                 .map(|(at, text)| {
-                    let label = if at == 0 { format!("{:<10}", line.cells[0]) } else { " ".repeat(10) };
+                    let label = if at == 0 { line.cells[0].clone() } else { String::new() };
+                    let gap = " ".repeat(10_usize.saturating_sub(width(&label)));
                     let command = at > 0 && text == shorten(&line.command, self.room.saturating_sub(10));
-                    let style = if command { brush.paint(Color::Cyan) } else { brush.plain() };
-                    vec![Span::styled(label, tone), Span::styled(text, if brush.faint { brush.dim() } else { style })]
+                    let style = if command { brush.dim() } else { brush.plain() };
+                    vec![Span::styled(label, tone), Span::raw(gap), Span::styled(text, style)]
                 })
                 .collect(),
             Pane::States => vec![self.states(line, tone, brush)],

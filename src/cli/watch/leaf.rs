@@ -2,7 +2,7 @@
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line as Text, Span};
 use ratatui::widgets::{Block, Clear, Paragraph};
 
@@ -54,13 +54,13 @@ fn over<'a>(title: &str, (first, shown, all): (usize, usize, usize), room: usize
     Block::bordered()
         .title(format!(" {} ", shorten(title, room)))
         .title_bottom(Text::from(place).right_aligned())
-        .border_style(brush.paint(Color::Cyan))
+        .border_style(brush.bold())
 }
 
 /// Rows of a list, the selected one visible.
 fn rows(page: &Rows, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
     let room = usize::from(area.width).saturating_sub(4).max(1);
-    let notes = usize::from(page.note.is_some());
+    let notes = page.notes.len();
     let height = usize::from(area.height).saturating_sub(3 + notes).max(1);
     let top = (page.selected + 1).saturating_sub(height);
     let mut laid = vec![Text::from(Span::styled(format!("   {}", shorten(&page.head, room)), brush.bold()))];
@@ -82,7 +82,7 @@ fn rows(page: &Rows, area: Rect, brush: Brush, frame: &mut Frame<'_>) {
         let text = Text::from(spans);
         laid.push(if at == page.selected { text.style(Style::new().add_modifier(Modifier::BOLD)) } else { text });
     }
-    if let Some(note) = &page.note {
+    for note in &page.notes {
         let note = shorten(&crate::clean::clean(note), room).into_owned();
         laid.push(Text::from(Span::styled(format!("   {note}"), brush.dim())));
     }

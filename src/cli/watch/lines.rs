@@ -19,9 +19,11 @@ use super::picture::Picture;
 use crate::views::{Batch, Batches, ListView};
 
 /// One line of output for a snapshot.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 struct Line {
     event: &'static str,
+    /// What tells it from another: all but ages, which change with the time alone.
+    marks: Vec<String>,
     critical: Option<i64>,
     warning: Option<i64>,
     dead_letters: Option<i64>,
@@ -51,7 +53,7 @@ struct Follow {
     pace: Pace,
     next: Instant,
     /// The last line.
-    said: Option<Line>,
+    said: Option<(&'static str, Vec<String>)>,
     away: bool,
 }
 
@@ -100,8 +102,9 @@ impl Follow {
                     (Line { event, summary: told(&error), ..Line::default() }, Timestamp::here(), None)
                 }
             };
-            if self.said.as_ref() != Some(&line) {
-                self.said = Some(line.clone());
+            let mark = (line.event, line.marks.clone());
+            if self.said.as_ref() != Some(&mark) {
+                self.said = Some(mark);
                 return Ok(line_row(line, at, took));
             }
         }
@@ -124,6 +127,11 @@ impl Follow {
 
 fn state_line(front: Front, event: &'static str) -> Line {
     let attention = front.attention();
+    let mark = |(system, item): &(&'static str, &Attention)| match item.counted {
+        Some(counted) => format!("{system} {:?} {:?} {} {}", item.severity, counted.kind, counted.state, counted.count),
+        None => format!("{system} {:?} {}", item.severity, item.text),
+    };
+    let mut marks: Vec<String> = attention.iter().map(mark).collect();
     let severe = |severity: Severity| attention.iter().filter(|(_, item)| item.severity == severity).count() as i64;
     let items = attention.iter().map(|(system, item)| item.value(*system));
     // A database that could not be reached may need attention, too.
@@ -136,6 +144,7 @@ fn state_line(front: Front, event: &'static str) -> Line {
     let letters = front.surveys.iter().filter_map(|summary| summary.dead_letters).reduce(|sum, more| sum + more);
     let mut line = Line {
         event,
+        marks: Vec::new(),
         critical: Some(severe(Severity::Critical)),
         warning: Some(severe(Severity::Warning) + unread.len() as i64),
         dead_letters: letters,
@@ -148,5 +157,7 @@ fn state_line(front: Front, event: &'static str) -> Line {
     for text in unread {
         line.summary += &format!("; {text}");
     }
+    marks.extend([line.summary.clone(), format!("{:?}", line.dead_letters)]);
+    line.marks = marks;
     line
 }

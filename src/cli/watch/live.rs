@@ -8,12 +8,10 @@ use std::time::Duration;
 use crossterm::event::{Event, EventStream};
 use futures_util::StreamExt as _;
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::model::columns;
 use sen_core::model::letter::LetterGroup;
-use sen_core::model::value::Value;
 use sen_core::model::verdict::NextCommand;
 use sen_core::ops::snapshot::{Snapshot, letter_groups, snapshot};
-use sen_core::ops::why::{Link, why};
+use sen_core::ops::why::why;
 use sen_core::registry::{self, Access, Database};
 use sen_core::stores::url::{RedisInfo, Target};
 use sen_core::text::named;
@@ -23,8 +21,9 @@ use tokio::time::Instant;
 
 use super::board::{Board, KeyAction, Then, Trouble};
 use super::draw::draw;
+use super::found;
 use super::pace::Pace;
-use super::page::{Page, Rows};
+use super::page::Page;
 use crate::clean::clean;
 use crate::exit::{self, Exit};
 use crate::screen::full::Full;
@@ -130,31 +129,13 @@ async fn page(source: Source, session: &Session, next: NextCommand) -> Result<Op
         .await
 }
 
-columns! {
-    FOUND,
-    fn found_row(link: &Link) {
-        let explained = &link.explanation;
-        let relation = link.hop.as_ref().map_or(Value::Null, |hop| Value::Name(hop.relation.words()));
-    }
-    "id", "ID", Whole => Value::Text(explained.subject.id.clone());
-    "kind", "KIND", Whole => Value::Text(explained.subject.described());
-    "state", "STATE", Whole => Value::Name(explained.state);
-    "relation", "FOUND BY", Short => relation;
-}
-
 /// What has this key or id, and what mentions it, as `sen why` finds it.
 async fn search(source: Source, database: Rc<Database>, text: String) -> Result<Option<Page>> {
     let chain = source.within(why(&database, &text)).await?;
     if chain.links.is_empty() {
         return Ok(None);
     }
-    let ids = chain.links.iter().map(|link| link.explanation.subject.id.clone());
-    let details = ids.map(|id| (id.clone(), NextCommand::new(&["sen", "inspect"], "").id(&id))).collect();
-    let rows = chain.links.iter().map(found_row).collect();
-    let now = Timestamp::here();
-    let mut found = Rows::new(format!("found: {text}"), FOUND, rows, details, None, now);
-    found.command = NextCommand::new(&["sen", "why"], "").id(&text).command;
-    Ok(Some(Page::Rows(found)))
+    Ok(Some(found::page(&text, &chain.links)))
 }
 
 /// Ends when a task that is there ends; never when there is none.
@@ -406,8 +387,13 @@ impl<'a> Live<'a> {
         let (then, nothing) = std::mem::replace(&mut self.then, (Then::Show, String::new()));
         match answer {
             Ok(Some(page)) => {
-                self.board.message = None;
-                self.board.pages.push(page);
+                match then {
+                    Then::Again => self.board.renew(page),
+                    Then::Show | Then::Acts => {
+                        self.board.message = None;
+                        self.board.pages.push(page);
+                    }
+                }
                 if then == Then::Acts {
                     self.board.offer();
                 }
@@ -483,9 +469,15 @@ impl<'a> Live<'a> {
             }
         });
         self.next_look = Instant::now();
-        // What was shown of the record is over; the rows stay.
+        // What was shown of the record is over; its rows are read again.
         while self.board.pages.last().is_some_and(|page| !matches!(page, Page::Rows(_))) {
             self.board.pages.pop();
+        }
+        if let Some(Page::Rows(rows)) = self.board.pages.last()
+            && let Some(next) = rows.source.clone()
+        {
+            self.then = (Then::Again, String::new());
+            self.page = Some(Box::pin(page(self.source.clone(), self.session, next)));
         }
         Ok(None)
     }

@@ -65,8 +65,10 @@ pub struct Rows {
     pub selected: usize,
     /// What `c` copies.
     pub command: String,
-    /// That more match.
-    pub note: Option<String>,
+    /// The command that lists them, where one does.
+    pub source: Option<NextCommand>,
+    /// What its command says below the rows.
+    pub notes: Vec<String>,
     /// The id of each, and what shows it in depth.
     details: Vec<(String, NextCommand)>,
     columns: &'static [Column],
@@ -154,6 +156,15 @@ fn acts_on(subject: &Subject, state: &str) -> Vec<NextCommand> {
         _ => &[],
     };
     all.iter().map(|(words, why)| NextCommand::new(words, *why).id(&subject.id)).collect()
+}
+
+/// What may be tried on a group of dead letters.
+pub fn acts_on_group(id: &str) -> Vec<NextCommand> {
+    let on = |words: &[&str], why: &str| NextCommand::new(words, why).option("--group", id);
+    vec![
+        on(&["sen", "dlq", "replay"], "let all of the group run again"),
+        on(&["sen", "dlq", "discard"], "remove all of the group without running them"),
+    ]
 }
 
 /// The command that shows a row of a list in depth, and the column that names it.
@@ -331,10 +342,11 @@ impl Rows {
         let details = rows.iter().map(|row| (id(row), NextCommand::new(show, "").id(&id(row)))).collect();
         let mut read = Self::new(title, list.columns, rows, details, list.tone, list.now);
         read.command = command.command.clone();
-        read.note = note;
-        if read.rows.is_empty() {
-            read.note = Some(list.empty);
-        }
+        read.source = Some(command.clone());
+        let note = if read.rows.is_empty() { Some(list.empty) } else { note };
+        // What to type next is for a shell: here it is a key.
+        let lines = note.iter().flat_map(|note| note.lines()).filter(|line| !line.starts_with("next: "));
+        read.notes = lines.map(str::to_owned).collect();
         Ok(read)
     }
 
@@ -354,13 +366,26 @@ impl Rows {
             states: Vec::new(),
             selected: 0,
             command: String::new(),
-            note: None,
+            source: None,
+            notes: Vec::new(),
             details,
             columns,
             rows,
             tone,
             now,
         }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The acts on all that the selected row stands for, and its name: of a group of dead letters.
+    pub fn group(&self) -> Option<Acts> {
+        let (id, list) = self.detail()?;
+        let is_group = begins(&list.words(), &["dlq", "list", "--group"]);
+        is_group.then(|| Acts { title: format!("group {id}"), acts: acts_on_group(id), selected: 0 })
     }
 
     /// The id of the selected row, and what shows it in depth.
@@ -412,6 +437,20 @@ mod tests {
                 assert!(acts.iter().all(is_act), "{kind:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_group_of_dead_letters_has_acts_of_its_own_and_other_rows_have_none() {
+        const COLUMNS: &[Column] =
+            &[Column { name: "group", heading: "GROUP", show: sen_core::model::value::Show::Whole }];
+        let list = |show: NextCommand| {
+            let rows = vec![vec![Value::Text("3f2a91".into())]];
+            Rows::new(String::new(), COLUMNS, rows, vec![("3f2a91".into(), show)], None, Timestamp::from_micros(0))
+        };
+        let group = list(NextCommand::new(&["sen", "dlq", "list", "--group"], "").id("3f2a91")).group().unwrap();
+        let commands: Vec<&str> = group.acts.iter().map(|act| act.command.as_str()).collect();
+        assert_eq!(commands, ["sen dlq replay --group 3f2a91", "sen dlq discard --group 3f2a91"]);
+        assert!(list(NextCommand::new(&["sen", "dlq", "show"], "").id("3f2a91")).group().is_none());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use sen_core::model::verdict::{NextCommand, Severity};
 use sen_core::ops::snapshot::Snapshot;
 use sen_core::time::{Timestamp, humane};
 
+use super::page::acts_on_group;
 use crate::clean::clean;
 use crate::output::text;
 
@@ -44,7 +45,7 @@ impl Pane {
         match self {
             Self::Attention => "attention",
             Self::States => "states",
-            Self::Running => "running",
+            Self::Running => "in progress",
             Self::Letters => "dead letters",
             Self::Queues => "queues",
         }
@@ -110,7 +111,6 @@ pub struct Picture {
     pub systems: Vec<String>,
     lines: [Vec<Line>; 5],
     past: VecDeque<(Timestamp, Vec<(String, i64)>)>,
-    letters: Option<u64>,
     busy: i64,
     dead: u64,
 }
@@ -199,12 +199,10 @@ impl Picture {
 
     /// Takes in the groups of dead letters.
     pub fn absorb_letters(&mut self, groups: &[LetterGroup], now: Timestamp) {
-        self.letters = Some(groups.iter().map(|group| group.count).sum());
         let line = |group: &LetterGroup| {
             let (step, error) = (shown(&group.step), shown(&group.error));
             let count = group.count;
-            let of_group = |words: &[&str], why: &str| NextCommand::new(words, why).option("--group", &group.id);
-            let list = of_group(&["sen", "dlq", "list"], "");
+            let list = NextCommand::new(&["sen", "dlq", "list"], "").option("--group", &group.id);
             Line {
                 severity: Severity::Warning,
                 cells: vec![
@@ -218,10 +216,7 @@ impl Picture {
                 command: list.command.clone(),
                 open: Open::Command(list),
                 id: None,
-                acts: vec![
-                    of_group(&["sen", "dlq", "replay"], "let all of the group run again"),
-                    of_group(&["sen", "dlq", "discard"], "remove all of the group without running them"),
-                ],
+                acts: acts_on_group(&group.id),
                 name: format!("{} {}", group.system, group.id),
                 ranks: vec![
                     Rank::Number(-(count as f64)),
@@ -245,7 +240,6 @@ impl Picture {
 
     /// Shows that there are too many of them to be grouped repeatedly.
     pub fn too_many_letters(&mut self, count: u64) {
-        self.letters = Some(count);
         let (text, command) =
             ("too many to be grouped while watching".to_owned(), command(&["sen", "dlq", "groups"], &[]));
         self.lines[3] = vec![Line {
@@ -259,11 +253,6 @@ impl Picture {
             name: "too many".to_owned(),
             ranks: Vec::new(),
         }];
-    }
-
-    /// How many dead letters there are; `None` before they were counted.
-    pub fn letters(&self) -> Option<u64> {
-        self.letters
     }
 
     fn remember(&mut self, now: Timestamp, surveys: &[Summary]) {

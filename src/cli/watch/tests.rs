@@ -146,7 +146,9 @@ fn the_most_severe_comes_first_with_its_command() {
     assert!(lines[1].contains("1 critical  1 warning  7 dead letters"), "{screen}");
     assert!(lines[3].contains("▸ critical  2 keys uncertain"), "{screen}");
     assert!(lines[5].contains("sen list --state uncertain"), "{screen}");
-    for pane in ["states 3", "running 3", "dead letters 1", "queues 1", "ConnectionError:", "pending: 12"] {
+    for pane in
+        ["states 3", "in progress 3", "dead letters 7 in 1 group", "queues 1", "ConnectionError:", "pending: 12"]
+    {
         assert!(screen.contains(pane), "{pane}:\n{screen}");
     }
     assert!(lines[23].contains("c: sen list --state uncertain"), "{screen}");

@@ -256,13 +256,16 @@ fn lost(error: io::Error) -> Error {
 }
 
 fn unreachable(error: io::Error) -> Error {
-    let hint = match error.kind() {
-        io::ErrorKind::ConnectionRefused => "is the server running there, and is the port right?",
-        io::ErrorKind::NotFound => "there is no such socket; is the server running?",
-        io::ErrorKind::PermissionDenied => "this user may not use the socket",
-        _ => "check the host name and the network",
+    let said = error.to_string();
+    let (message, hint) = match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            ("connection refused", "is the server running there, and is the port right?")
+        }
+        io::ErrorKind::NotFound => ("there is no such socket", "is the server running?"),
+        io::ErrorKind::PermissionDenied => (said.as_str(), "this user may not use the socket"),
+        _ => (said.as_str(), "check the host name and the network"),
     };
-    Error::new(ErrorKind::Connect, error.to_string()).with_hint(hint)
+    Error::new(ErrorKind::Connect, message).with_hint(hint)
 }
 
 /// A limit, for people.

@@ -22,7 +22,14 @@ pub(super) fn of_task(look: &Look, events: &[EventRecord], subject: &Subject) ->
     let submitted = events.iter().any(|event| kind(event) == Some("task_submitted"));
     entries.extend(entry(task.created_at.filter(|_| !submitted), subject, "task submitted"));
     let status = task.seen.status.as_str();
-    let ended = entry(task.completed_at, subject, format!("task {}", status.replace('_', " ")));
+    let told = entries.iter().any(|entry| entry.state.as_deref() == Some(status));
+    let ended = match task.completed_at {
+        Some(at) => entry(Some(at), subject, format!("task {}", status.replace('_', " "))),
+        // A worker that gives up on a task writes no end of it, only its last change.
+        None => {
+            entry(task.updated_at.filter(|_| status == "failed" && !told), subject, "last change of the task: failed")
+        }
+    };
     entries.extend(ended.map(|entry| entry.state(status).who(task.owner.as_deref()).error(task.error.as_deref())));
     if task.is_held() {
         let lease = entry(task.lease_expires, subject, "lease expired").filter(|entry| entry.at <= look.now);

@@ -43,6 +43,8 @@ pub use record::NAME;
 pub use shape::{Shape, Zone};
 pub use view::{EVENT_COLUMNS, LEASE_COLUMNS};
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -55,7 +57,7 @@ use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{History, Record};
 use sen_model::subject::{Kind, Subject};
-use sen_model::summary::Summary;
+use sen_model::summary::{Statistics, Summary};
 use sen_model::system::System;
 use sen_model::time::Timestamp;
 use sen_model::timeline::Told;
@@ -214,6 +216,15 @@ impl System for Sentinel {
 
     async fn summary(&self) -> Result<Summary> {
         Ok(view::summary(self.store.census().await?))
+    }
+
+    async fn stats(&self, window: Duration) -> Result<Option<Statistics>> {
+        // Where the tables are missing, asking them would leave a line in the server's log.
+        if !self.present().await? {
+            return Ok(None);
+        }
+        let (census, told) = tokio::join!(self.store.census(), self.store.told(window));
+        Ok(Some(view::statistics(census?, told?, window)))
     }
 
     async fn active(&self, limit: u64) -> Result<Vec<Activity>> {

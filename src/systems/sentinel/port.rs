@@ -117,6 +117,9 @@ pub trait LeaseStore: Send + Sync {
     /// What the tables look like and what is in them.
     async fn census(&self) -> Result<Census>;
 
+    /// How many events of each kind the newest `window` has, the most frequent first; `None` where no events are kept.
+    async fn told(&self, window: Duration) -> Result<Option<Vec<(String, i64)>>>;
+
     /// Makes one guarded change in one short transaction, with its event and the record of who and why in the same one.
     /// `None` when the guard did not match: nothing was written.
     async fn act(&self, act: &LeaseAct, permit: &WritePermit) -> Result<Option<Acted>>;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_postgres::Row;
@@ -315,6 +316,21 @@ impl LeaseStore for PostgresLeases {
             Err(error) => self.unread(error)?,
         };
         Ok(census(&*catalogue?, &server?, &groups, last_event))
+    }
+
+    async fn told(&self, window: Duration) -> Result<Option<Vec<(String, i64)>>> {
+        if self.lacks(EVENTS) {
+            return Ok(None);
+        }
+        let micros = i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
+        let counted = |row: &Row| {
+            let mut cells = Cells::new(row);
+            (cells.text(0).unwrap_or_default(), cells.int(1).unwrap_or_default())
+        };
+        match self.link.ask(Query::new(&sql::TOLD, [(&micros as _, Type::INT8)])).await {
+            Ok(rows) => Ok(Some(rows.iter().map(counted).collect())),
+            Err(error) => self.unread(error),
+        }
     }
 
     async fn act(&self, act: &LeaseAct, permit: &WritePermit) -> Result<Option<Acted>> {

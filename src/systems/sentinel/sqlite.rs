@@ -4,6 +4,7 @@
 //! needs no time zone; `sentinel_token_seq` is a table of one row, because SQLite has no sequences.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream;
@@ -57,6 +58,9 @@ impl SqliteLeases {
 
 const EVENTS_OF: &str = "SELECT id, key, event, occurred_at, fencing_token, owner_id, metadata FROM sentinel_events
     WHERE key = :key AND (:since IS NULL OR occurred_at >= :since) ORDER BY occurred_at DESC, id DESC LIMIT :limit";
+
+const TOLD: &str = "SELECT event, count(*) FROM sentinel_events WHERE occurred_at >= ?1
+    GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 100";
 
 /// Any column can hold a value of any type, and only a number is a time.
 const CENSUS: &str =
@@ -239,6 +243,20 @@ impl LeaseStore for SqliteLeases {
             census(&snapshot, Shape::of(&*tables.look(&snapshot)?))
         })
         .await
+    }
+
+    async fn told(&self, window: Duration) -> Result<Option<Vec<(String, i64)>>> {
+        let tables = self.db.tables();
+        let told = move |db: &mut Connection| {
+            if tables.look(db)?.named(EVENTS).is_none() {
+                return Ok(None);
+            }
+            let since = now(db)?.minus(window).as_micros();
+            let mut statement = db.prepare(TOLD).map_err(error_from)?;
+            let rows = statement.query_map([since], |row| Ok((row.get(0).unwrap_or_default(), row.get(1)?)));
+            rows.and_then(Iterator::collect).map(Some).map_err(error_from)
+        };
+        self.run(told).await
     }
 
     async fn act(&self, wanted: &LeaseAct, _permit: &WritePermit) -> Result<Option<Acted>> {

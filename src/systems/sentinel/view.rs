@@ -1,5 +1,7 @@
 //! How Sentinel's records become the neutral columns, fields and surveys that every front end shows. Pure.
 
+use std::time::Duration;
+
 use super::liveness::process_here;
 use super::port::{Census, Events};
 use super::record::{Lease, LeaseEvent, namespace};
@@ -7,9 +9,9 @@ use super::record::{NAME, Status};
 use super::shape::Zone;
 use super::verdict::{State, judge, state};
 use sen_model::columns;
-use sen_model::record::{Event, History, Record};
+use sen_model::record::{Event, History, Record, Section};
 use sen_model::subject::{Kind, Subject};
-use sen_model::summary::{Attention, Count, Counted, Summary};
+use sen_model::summary::{Attention, Count, Counted, Statistics, Summary, per_minute};
 use sen_model::time::{Timestamp, humane};
 use sen_model::value::Value;
 use sen_model::verdict::{NextCommand, Purpose, Severity};
@@ -213,6 +215,38 @@ pub(super) fn summary(census: Census) -> Summary {
         sections: Vec::new(),
         dead_letters: None,
     }
+}
+
+columns! {
+    BY_STATE,
+    fn by_state(count: &Count) {}
+    "state", "STATE", Whole => Value::Name(count.state);
+    "count", "COUNT", Whole => Value::Int(count.count);
+    "oldest", "OLDEST", Whole => Value::time(count.oldest);
+}
+
+columns! {
+    BY_EVENT,
+    fn by_event(event: String, count: i64, window: Duration) {}
+    "event", "EVENT", Whole => Value::Text(event);
+    "count", "COUNT", Whole => Value::Int(count);
+    "per_minute", "PER MINUTE", Whole => per_minute(count, window);
+}
+
+/// What there is, and how often what happened to it within the window.
+pub(super) fn statistics(census: Census, told: Option<Vec<(String, i64)>>, window: Duration) -> Statistics {
+    let Summary { now, counts, .. } = summary(census);
+    let leases = counts.iter().filter(|count| count.count > 0).map(by_state).collect();
+    let mut sections = vec![Section { name: "leases", heading: "leases", columns: BY_STATE, rows: leases }];
+    sections.extend(told.map(|told| Section {
+        name: "events",
+        heading: "lease events in the window",
+        columns: BY_EVENT,
+        rows: told.into_iter().map(|(event, count)| by_event(event, count, window)).collect(),
+    }));
+    let total = Value::Int(counts.iter().map(|count| count.count).sum());
+    let window = Value::Millis(i64::try_from(window.as_millis()).unwrap_or(i64::MAX));
+    Statistics { system: NAME, now, facts: vec![("leases_total", total), ("window_ms", window)], sections }
 }
 
 /// Leases changed in the future: a session in another zone writes such times on plain TIMESTAMP columns.

@@ -153,7 +153,7 @@ fn holder_gone(facts: &Facts<'_>, state: State) -> Option<Cause> {
         return None;
     }
     let text = format!(
-        "the holder ({}) let its lease and its hard limit pass without finishing: killed, cut off, stuck, or slower than its limit",
+        "the owner ({}) let its lease and its hard limit pass without finishing: killed, cut off, stuck, or slower than its limit",
         owner(facts.lease)
     );
     Some(Cause::likely("holder_gone", Severity::Critical, text))

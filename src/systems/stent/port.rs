@@ -396,6 +396,8 @@ pub struct Stats {
     pub ended: Vec<(String, i64)>,
     /// Steps whose tasks ended within the window.
     pub steps: Vec<Step>,
+    /// Dead letters that were made within the window and are still there; `None` without their table.
+    pub died: Option<i64>,
 }
 
 /// A worker, by its running tasks.

@@ -198,7 +198,7 @@ columns! {
     "at", "AT", Moment => clock.time(step.completed_at.or(step.started_at));
     "status", "STATUS", Whole => Value::text(step.status.clone());
     "step", "STEP", Short => Value::text(step.step.clone());
-    "took_ms", "TOOK", Whole => clock.took(step.started_at, step.completed_at, true);
+    "took_ms", "TOOK", Wide => clock.took(step.started_at, step.completed_at, true);
     "detail", "DETAIL", Short => Value::text(step.detail.clone());
     "ordinal", "NO", Asked => Value::Big(step.ordinal);
     "started_at", "STARTED", Asked => clock.time(step.started_at);

@@ -1,4 +1,4 @@
-//! Counts as bars and ages beside them, in at most 80 columns. Pure.
+//! Counts as bars, and beside them ages or rates, in at most 80 columns. Pure.
 
 use sen_core::model::record::Section;
 use sen_core::model::value::{Row, Value};
@@ -43,8 +43,27 @@ impl Blocks {
     }
 }
 
-/// A section as a chart: its first column names a row, each of its numbers is a bar, its first time the age beside the first of
-/// them. `None` for one without numbers.
+/// `12/min`, or by the hour or the day where that would be less than one.
+fn rate(per_minute: f64) -> String {
+    match per_minute {
+        many if many >= 9.95 => format!("{many:.0}/min"),
+        some if some >= 0.995 => format!("{some:.1}/min"),
+        few if few * 60.0 >= 0.995 => format!("{:.1}/h", few * 60.0),
+        rare => format!("{:.1}/d", rare * 1440.0),
+    }
+}
+
+/// How often what a row counts happens, where it says so.
+fn often(section: &Section, row: &Row) -> Option<String> {
+    let at = section.columns.iter().position(|column| column.name == "per_minute")?;
+    match row.get(at)? {
+        Value::Json(number) => number.parse().ok().map(rate),
+        _ => None,
+    }
+}
+
+/// A section as a chart: its first column names a row, each of its numbers is a bar; beside the first of them stands how often
+/// that happens where the row says it, else the age of its first time. `None` for one without numbers.
 pub fn chart(section: &Section, now: Timestamp, blocks: Blocks) -> Option<Vec<String>> {
     let number = |row: &Row, at: usize| if let Some(Value::Int(number)) = row.get(at) { Some(*number) } else { None };
     let there = |at: &usize| section.rows.iter().any(|row| number(row, *at).is_some_and(|number| number > 0));
@@ -60,19 +79,20 @@ pub fn chart(section: &Section, now: Timestamp, blocks: Blocks) -> Option<Vec<St
             let of = if several { format!(" {}", section.columns[*at].heading.to_lowercase()) } else { String::new() };
             let name = shorten(&name, LABEL.saturating_sub(width(&of)).max(8)).into_owned();
             let oldest = row.iter().find_map(|value| if let Value::Time(at) = value { Some(*at) } else { None });
-            let oldest = oldest.filter(|at| nth == 0 && at.is_finite() && *at <= now);
-            Some((format!("{name}{of}"), number(row, *at)?, oldest))
+            let oldest = oldest.filter(|at| at.is_finite() && *at <= now);
+            let beside = often(section, row).or_else(|| Some(format!("{} ago", humane(now.micros_since(oldest?)))));
+            let beside = beside.filter(|_| nth == 0).unwrap_or_default();
+            Some((format!("{name}{of}"), number(row, *at)?, beside))
         })
     });
-    let bars: Vec<(String, i64, Option<Timestamp>)> = bars.collect();
+    let bars: Vec<(String, i64, String)> = bars.collect();
     let most = bars.iter().map(|(_, count, _)| *count).max()?;
     let labels = bars.iter().map(|(label, ..)| width(label)).max().unwrap_or(0);
     let digits = most.to_string().len();
-    let line = |(label, count, oldest): &(String, i64, Option<Timestamp>)| {
+    let line = |(label, count, beside): &(String, i64, String)| {
         let bar = if *count > 0 { blocks.bar(*count as f64 / most as f64) } else { String::new() };
-        let age = oldest.map(|oldest| format!("  {} ago", humane(now.micros_since(oldest)))).unwrap_or_default();
         let blank = " ".repeat(labels - width(label));
-        format!("  {label}{blank}  {count:>digits$}{age:<13}  {bar}").trim_end().to_owned()
+        format!("  {label}{blank}  {count:>digits$}  {beside:<11}  {bar}").trim_end().to_owned()
     };
     Some(bars.iter().map(line).collect())
 }
@@ -120,6 +140,21 @@ mod tests {
         let figures: Vec<String> =
             lines.iter().map(|line| line.trim_end_matches('#').split_whitespace().collect::<Vec<_>>().join(" ")).collect();
         assert_eq!(figures, ["charge ready 0", "charge oldest 4", "mail ready 2", "mail oldest 0"]);
+    }
+
+    #[test]
+    fn what_happens_in_a_window_has_its_rate_beside_it() {
+        const COLUMNS: &[Column] = &[
+            Column { name: "event", heading: "EVENT", show: Show::Whole },
+            Column { name: "count", heading: "COUNT", show: Show::Whole },
+            Column { name: "per_minute", heading: "PER MINUTE", show: Show::Whole },
+        ];
+        let row = |name: &str, count: i64, rate: &str| vec![Value::Text(name.into()), Value::Int(count), Value::Json(rate.into())];
+        let rows = vec![row("acquired", 720, "12.00"), row("extended", 90, "1.50"), row("rejected", 4, "0.0667"), row("expired", 1, "0.000694")];
+        let section = Section { name: "events", heading: "events", columns: COLUMNS, rows };
+        let lines = chart(&section, Timestamp::from_micros(0), Blocks::Ascii).unwrap();
+        let rates: Vec<&str> = lines.iter().filter_map(|line| line.split_whitespace().nth(2)).collect();
+        assert_eq!(rates, ["12/min", "1.5/min", "4.0/h", "1.0/d"]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use sen_model::columns;
 use sen_model::record::Section;
 use sen_model::subject::Kind;
 use sen_model::summary::{Attention, Count, Summary};
+use sen_model::text::many;
 use sen_model::time::{Timestamp, humane};
 use sen_model::value::Value;
 use sen_model::verdict::{NextCommand, Severity};
@@ -20,7 +21,7 @@ columns! {
     "table", "TABLE", Whole => Value::Text(table.shown());
     "kind", "KIND", Whole => Value::Name(kind);
     "version", "VERSION", Short => Value::text(version);
-    "rows_estimate", "ROWS (EST.)", Whole => table.rows.map_or(Value::Null, Value::Int);
+    "rows_estimate", "ROWS (EST.)", Wide => table.rows.map_or(Value::Null, Value::Int);
     "belongs_to", "BELONGS TO", Short => Value::text(owner);
 }
 
@@ -55,8 +56,8 @@ pub(crate) fn summary(models: &Models, census: &Census) -> Summary {
     if census.dead > 0 {
         let messages = if census.dead == 1 { "message" } else { "messages" };
         let text = format!(
-            "{} saga {messages} failed or claimed and not finished for over 10m{}",
-            census.dead,
+            "{}: saga {messages} failed, or claimed and not finished for over 10m{}",
+            many(census.dead, "dead letter"),
             age(census.oldest_dead, now)
         );
         let next = NextCommand::new(&["sen", "dlq", "groups", "--system", NAME], "grouped by error");

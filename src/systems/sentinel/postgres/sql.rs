@@ -159,6 +159,11 @@ pub(super) static CENSUS: Sql = Sql::new(
         GROUP BY 1, 2, 3, no_heartbeat) AS l",
 );
 
+pub(super) static TOLD: Sql = Sql::new(
+    "SELECT event::text, count(*) FROM sentinel_events WHERE occurred_at >= now() - $1 * interval '1 microsecond'
+    GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 100",
+);
+
 pub(super) static LAST_EVENT: Sql =
     Sql::new("SELECT occurred_at::timestamptz FROM sentinel_events ORDER BY id DESC LIMIT 1");
 

@@ -185,6 +185,12 @@ static BEGUN: Sql = Sql::new(concat!(
 static LETTERS: Sql =
     Sql::new("SELECT (SELECT count(*) FROM dead_tasks), NULL::timestamp, (SELECT max(moved_at) FROM dead_tasks)");
 
+static DIED: Sql = Sql::new(concat!(
+    "SELECT count(*) FROM dead_tasks WHERE moved_at >= ",
+    wall_now!("$1"),
+    " - $2 * interval '1 microsecond'"
+));
+
 static WORKERS: Sql = Sql::new(concat!(
     "SELECT worker_id::text, count(*), count(*) FILTER (WHERE lease_expires_at < ",
     wall_now!("$1"),
@@ -322,13 +328,16 @@ async fn ask(link: &SharedConnection, shape: Shape, zone: &Zone, window: Option<
         asks.extend([
             Query::new(&EXECUTIONS_ENDED, [now.clone(), grace, back.clone()]),
             Query::new(&WORKERS, [now.clone()]),
-            Query::new(&STEPS, [now, back]),
+            Query::new(&STEPS, [now.clone(), back.clone()]),
         ]);
     } else {
-        asks.push(Query::new(&EXECUTIONS, [now, grace]));
+        asks.push(Query::new(&EXECUTIONS, [now.clone(), grace]));
     }
     if shape.has_letters() {
         asks.push(Query::new(&LETTERS, []));
+        if window.is_some() {
+            asks.push(Query::new(&DIED, [now, back]));
+        }
     }
     let mut answers = Answers::of(link, &asks).await?;
     let mut queues = queues_of(&mut answers)?;
@@ -336,6 +345,8 @@ async fn ask(link: &SharedConnection, shape: Shape, zone: &Zone, window: Option<
     let (facts, over, executions) = (next()?, next()?, next()?);
     let (workers, steps) = if window.is_some() { (next()?, next()?) } else { (Vec::new(), Vec::new()) };
     let letters = if shape.has_letters() { next()? } else { Vec::new() };
+    let died = if shape.has_letters() && window.is_some() { next()? } else { Vec::new() };
+    let died = died.first().and_then(|row| Cells::new(row).int(0));
     let mut told = Vec::new();
     let mut library = Library::Unknown;
     if let Some(row) = facts.first() {
@@ -363,5 +374,5 @@ async fn ask(link: &SharedConnection, shape: Shape, zone: &Zone, window: Option<
         letters: one(&letters, rows::group).unwrap_or_default(),
         facts: told,
     };
-    Ok(Stats { census, workers: all(&workers, rows::worker), ended, steps: all(&steps, rows::step) })
+    Ok(Stats { census, workers: all(&workers, rows::worker), ended, steps: all(&steps, rows::step), died })
 }

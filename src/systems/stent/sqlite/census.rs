@@ -42,6 +42,8 @@ const TASKS: &str = "SELECT CASE WHEN state <> 'running' OR lease_expires_at IS 
 
 const LETTERS: &str = "SELECT count(*), min(moved_at), max(moved_at) FROM dead_tasks";
 
+const DIED: &str = "SELECT count(*), min(moved_at), max(moved_at) FROM dead_tasks WHERE moved_at >= ?1";
+
 const WORKERS: &str = "SELECT worker_id, count(*), count(*) FILTER (WHERE lease_expires_at < ?1), min(started_at),
         max(lease_expires_at)
     FROM tasks WHERE state = 'running' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1000";
@@ -144,6 +146,7 @@ pub(super) fn stats(db: &Connection, shape: Shape, now: Timestamp, zone: &Zone, 
         workers: all(db, WORKERS, params![wall], rows::worker)?,
         ended: all(db, ENDED, params![since], rows::counted)?,
         steps: all(db, STEPS, params![since], rows::step)?,
+        died: if shape.has_letters() { Some(only(db, DIED, params![since])?.count) } else { None },
         census: census(db, shape, now, zone)?,
     })
 }

@@ -12,7 +12,7 @@ use crate::words::many;
 use sen_model::columns;
 use sen_model::record::Section;
 use sen_model::subject::Kind;
-use sen_model::summary::{Attention, Count, Counted, Statistics, Summary};
+use sen_model::summary::{Attention, Count, Counted, Statistics, Summary, per_minute};
 use sen_model::time::humane;
 use sen_model::time::wall::{Wall, Zone, offset_name};
 use sen_model::value::{Row, Value};
@@ -348,9 +348,18 @@ fn silent(queues: &Queues, clock: &Clock<'_>) -> Vec<Silent> {
 
 columns! {
     EXECUTIONS,
-    fn ended_row(state: &str, count: i64) {}
+    fn ended_row(state: &str, count: i64, window: std::time::Duration) {}
     "state", "STORED STATE", Whole => Value::Text(state.to_owned());
     "count", "COUNT", Whole => Value::Int(count);
+    "per_minute", "PER MINUTE", Whole => per_minute(count, window);
+}
+
+columns! {
+    DIED,
+    fn died_row(count: i64, window: std::time::Duration) {}
+    "state", "STATE", Whole => Value::Name("dead");
+    "count", "COUNT", Whole => Value::Int(count);
+    "per_minute", "PER MINUTE", Whole => per_minute(count, window);
 }
 
 columns! {
@@ -358,7 +367,7 @@ columns! {
     fn worker(worker: &Worker, clock: &Clock<'_>) {}
     "worker", "WORKER", Whole => Value::text(worker.name.clone());
     "running", "RUNNING", Whole => Value::Int(worker.running);
-    "lost", "LEASE ENDED", Whole => Value::Int(worker.lost);
+    "lost", "LEASE EXPIRED", Whole => Value::Int(worker.lost);
     "oldest_started_at", "SINCE", Whole => clock.time(worker.since);
     "lease_expires_at", "LEASE UNTIL", Whole => clock.time(worker.lease);
 }
@@ -391,7 +400,7 @@ pub(crate) fn stats(stats: &Stats, zone: &Zone, window: std::time::Duration) -> 
     let done: i64 = stats.steps.iter().map(|step| step.completed).sum();
     let failed: i64 = stats.steps.iter().map(|step| step.failed).sum();
     let cancelled: i64 = stats.steps.iter().map(|step| step.cancelled).sum();
-    let ended: Vec<Row> = stats.ended.iter().map(|(state, count)| ended_row(state, *count)).collect();
+    let ended: Vec<Row> = stats.ended.iter().map(|(state, count)| ended_row(state, *count, window)).collect();
     let minutes = window.as_secs_f64() / 60.0;
     let rate = if minutes > 0.0 { format!("{:.1}", (done + failed) as f64 / minutes) } else { "0".into() };
     Statistics {
@@ -425,6 +434,12 @@ pub(crate) fn stats(stats: &Stats, zone: &Zone, window: std::time::Duration) -> 
                 rows: stats.workers.iter().map(|each| worker(each, &clock)).collect(),
             },
             Section { name: "ended", heading: "executions ended in the window", columns: EXECUTIONS, rows: ended },
+            Section {
+                name: "died",
+                heading: "dead letters of the window that are still there",
+                columns: DIED,
+                rows: stats.died.iter().filter(|count| **count > 0).map(|count| died_row(*count, window)).collect(),
+            },
             Section {
                 name: "steps",
                 heading: "steps ended in the window",
