@@ -353,6 +353,7 @@ impl Session {
             self.with_withheld(error)
         })?;
         self.warnings.borrow_mut().extend_from_slice(database.warnings());
+        database.notes().iter().for_each(|note| self.note(note));
         self.hidden.borrow_mut().push(Arc::clone(database.hidden()));
         *self.opened.borrow_mut() = Some(database.opened().to_owned());
         Ok(database)

@@ -40,6 +40,7 @@ pub struct Settings {
 pub struct Database {
     systems: Vec<Box<dyn System>>,
     warnings: Vec<String>,
+    notes: Vec<String>,
     opened: String,
     hidden: Arc<Hidden>,
     /// The file it is in, whatever folder it is named from.
@@ -53,6 +54,7 @@ impl Database {
         Self {
             systems,
             warnings,
+            notes: Vec::new(),
             opened,
             hidden: Arc::default(),
             file: None,
@@ -78,6 +80,11 @@ impl Database {
     /// Warnings about the configuration.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// What is worth knowing of what will be read: that it comes from a standby, and how far behind that is.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// What was opened and how, for `--verbose`.
@@ -290,6 +297,13 @@ pub struct Identity {
     pub production: Option<String>,
 }
 
+/// The refusal of an act on a standby. `once`, which waits for another primary, knows it by its SQLSTATE.
+#[cfg(feature = "postgres")]
+fn takes_no_writes(standby: &sen_stores::postgres::standby::Standby) -> Error {
+    let text = format!("this server takes no writes: it is {}; nothing was done", standby.words());
+    Error::new(ErrorKind::Changed, text).with_sqlstate("25006").with_hint(sen_stores::postgres::TO_THE_PRIMARY)
+}
+
 /// What the systems of a database are known by.
 #[cfg(feature = "postgres")]
 const MARKS: [sen_stores::catalogue::Marks; 3] =
@@ -323,6 +337,14 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
             };
             let mut db = sen_stores::postgres::Postgres::connect(&info).await?;
             db.disable_parallel_query(access == Access::Watch);
+            let mut notes = Vec::new();
+            if db.is_standby() == Some(true) {
+                let standby = db.as_standby().await;
+                if access != Access::Read && access != Access::Watch {
+                    return Err(takes_no_writes(&standby));
+                }
+                notes.push(format!("this is {}", standby.words()));
+            }
             let warnings = db.warnings().to_vec();
             let server = db.server_version().map_or_else(String::new, |version| format!(", PostgreSQL {version}"));
             let opened = format!("connected to {} ({}){server}", db.describe(), db.wire());
@@ -338,7 +360,7 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
                 saga(sen_saga::postgres::PostgresSagas::new(Arc::clone(&link))),
             ];
             let hidden = Arc::clone(link.hidden());
-            Ok(Database { link: Some(link), hidden, ..Database::of(systems, warnings, opened) })
+            Ok(Database { link: Some(link), hidden, notes, ..Database::of(systems, warnings, opened) })
         }
         #[cfg(feature = "sqlite")]
         Target::Sqlite(path) => {

@@ -19,6 +19,7 @@ pub mod read;
 pub mod restore;
 pub mod shared;
 mod socket;
+pub mod standby;
 mod steps;
 mod turn;
 pub mod write;
@@ -67,6 +68,10 @@ impl fmt::Display for Wire {
         }
     }
 }
+
+/// Where to go from a standby.
+pub const TO_THE_PRIMARY: &str =
+    "connect to its primary, or name all hosts with target_session_attrs=primary (host=a,b in the URL or in PGHOST)";
 
 /// An open connection.
 pub struct Postgres {
@@ -232,8 +237,8 @@ impl Postgres {
         match (told.sqlstate(), self.standby) {
             (Some("25006"), Some(true)) => {
                 // Not the operator's refusal but the server's state: another host of the same database takes the write.
-                let hint = "this server is a standby: writes are taken by its primary only";
-                told.with_kind(ErrorKind::Changed).with_hint(hint)
+                let text = format!("this server is a standby and takes no writes ({told})");
+                Error::new(ErrorKind::Changed, text).with_sqlstate("25006").with_hint(TO_THE_PRIMARY)
             }
             (Some("25006"), Some(false)) if self.read_only == Some(true) => {
                 told.with_hint("default_transaction_read_only is on for this role, database or server")

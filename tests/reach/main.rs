@@ -15,3 +15,4 @@ mod package;
 mod password;
 mod programs;
 mod sentinels;
+mod standby;

@@ -148,7 +148,8 @@ impl SharedConnection {
                 format!("the session's zone is {}; sen never changes it", cells.text(2).unwrap_or_default()),
             ));
             if cells.flag(3) == Some(true) {
-                let text = "this server is a standby: reading works, and what is read may be behind its primary";
+                let words = db.as_standby().await.words();
+                let text = format!("this server is {words}; acts need the primary");
                 checks.push(Check::new(Severity::Warning, "standby", text));
             } else if cells.flag(4) == Some(true) {
                 let text =
