@@ -73,9 +73,6 @@ impl<'a> Query<'a> {
     }
 }
 
-/// The error of a transaction in which another statement has failed.
-pub(super) const ABORTED: &str = "25P02";
-
 /// How many rows go from hand to hand at once: few enough that the memory of one chunk is the memory of the next.
 const CHUNK: usize = 4;
 
@@ -248,17 +245,10 @@ impl Postgres {
             (Err(error), _) | (_, Err(error)) => return Err(self.explain(error).await),
         }
         let mut out = Vec::with_capacity(answers.len());
-        let mut first: Option<Error> = None;
         for answer in answers {
             out.push(match answer {
                 Ok(rows) => Ok(rows),
-                Err(error) => {
-                    let error = self.explain(error).await;
-                    // Of a question behind the one that failed, the server says only that the transaction is aborted.
-                    let why = first.as_ref().filter(|_| error.sqlstate() == Some(ABORTED)).map(Error::repeated);
-                    first.get_or_insert_with(|| error.repeated());
-                    Err(why.unwrap_or(error))
-                }
+                Err(error) => Err(self.explain(error).await),
             });
         }
         if let (true, Err(error)) = (out.iter().all(Result::is_ok), ended) {

@@ -14,7 +14,7 @@ use super::again::Again;
 use super::catalogue::{Wanted, catalogue};
 use super::deadline;
 use super::decode::Cells;
-use super::read::{ABORTED, Frame, Query, Streamed};
+use super::read::{Frame, Query, Streamed};
 use super::turn::{Part, Turn};
 use super::write::{Changed, Left, ProofOf};
 use crate::catalogue::{Catalogue, Marks};
@@ -47,6 +47,19 @@ pub struct SharedConnection {
 
 fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The error of a transaction in which another statement has failed.
+const ABORTED: &str = "25P02";
+
+/// Of a question behind the one that failed, the server says only that the transaction is aborted: it failed for the same reason.
+fn give_reason<T>(answers: &mut [Result<T>]) {
+    let aborted = |answer: &&mut Result<T>| matches!(answer, Err(error) if error.sqlstate() == Some(ABORTED));
+    let Some(first) = answers.iter().position(Result::is_err) else { return };
+    let (until, after) = answers.split_at_mut(first + 1);
+    if let Some(Err(why)) = until.last() {
+        after.iter_mut().filter(aborted).for_each(|answer| *answer = Err(why.repeated()));
+    }
 }
 
 impl SharedConnection {
@@ -223,6 +236,7 @@ impl SharedConnection {
                 }
             }
             if !denied {
+                give_reason(&mut all);
                 return Ok(all);
             }
         }
