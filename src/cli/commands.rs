@@ -1,6 +1,8 @@
 //! The commands: one file each. A doc comment is the help text; nothing prints here.
 
 pub mod act;
+pub mod brakes;
+pub mod followed;
 pub mod page;
 pub mod pick;
 pub mod related;

@@ -17,7 +17,7 @@ use sen_core::model::report::{Ending, Item, Report};
 use sen_core::observe::Observer;
 use sen_core::time::Timestamp;
 
-pub use self::entry::{Entry, State, acted, entries, entry};
+pub use self::entry::{Entry, State, acted, entries, entry, taken_back};
 use self::line::{Line, folder, path_of};
 use crate::plans;
 
@@ -114,7 +114,9 @@ impl Journal {
     /// `Io` where not all of it could be written.
     pub fn end(mut self, report: &Report, interrupted: bool) -> Result<()> {
         let complete = report.ending() == Ending::Done;
-        self.line(&Line::Ended { at: Timestamp::here().as_micros(), interrupted, complete });
+        let stopped = report.halt.as_ref().map(|halt| halt.why.clone());
+        let interrupted = interrupted || stopped.is_some();
+        self.line(&Line::Ended { at: Timestamp::here().as_micros(), interrupted, complete, stopped });
         self.flush();
         let synced = self.file.get_ref().sync_all();
         self.note(synced);
@@ -188,6 +190,14 @@ impl Observer for Journaled<'_> {
         if let Some(journal) = &mut *self.journal() {
             journal.line(&Line::Settled { place, item: item.clone(), at: Some(Timestamp::here().as_micros()) });
         }
+    }
+
+    fn waiting(&self, what: &str) {
+        // What was done so far is known to whoever looks meanwhile.
+        if let Some(journal) = &mut *self.journal() {
+            journal.flush();
+        }
+        self.observer.waiting(what);
     }
 
     fn say(&self, line: &str) {

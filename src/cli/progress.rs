@@ -68,6 +68,10 @@ impl Observer for Progress {
         self.bar.inc(done);
     }
 
+    fn waiting(&self, what: &str) {
+        self.bar.set_message(clean(&crate::mask::message(what)).into_owned());
+    }
+
     fn say(&self, line: &str) {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
     }

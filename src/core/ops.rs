@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod complete;
+pub mod course;
 pub mod follow;
 pub mod inspect;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

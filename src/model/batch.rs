@@ -2,17 +2,19 @@
 //! is withdrawn or an error ends it. The report says what became of each target.
 
 use std::collections::BTreeMap;
+use std::iter::Peekable;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
 
+use crate::brakes::{Brakes, Watch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Observer;
 use crate::permit::WritePermit;
 use crate::plan::Plan;
-use crate::report::{Item, Outcome, Report};
+use crate::report::{Halt, Item, Outcome, Report};
 use crate::subject::Subject;
 use crate::time::Uptime;
 
@@ -22,23 +24,31 @@ pub const LISTED: usize = 1000;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// How targets are taken.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pace {
+#[derive(Clone, Copy)]
+pub struct Pace<'a> {
     /// The number of targets in one call.
     pub batch: usize,
     /// The maximum number per second.
     pub rate: Option<f64>,
     /// How many items of each outcome the report lists; the rest is counted.
     pub listed: usize,
+    /// When it pauses and stops.
+    pub brakes: Option<&'a Brakes<'a>>,
 }
 
-impl Pace {
+impl<'a> Pace<'a> {
     /// One at a time, each listed.
-    pub const SINGLE: Self = Self { batch: 1, rate: None, listed: usize::MAX };
+    pub const SINGLE: Self = Self { batch: 1, rate: None, listed: usize::MAX, brakes: None };
 
     /// In batches of `batch`, or as the rate allows; [`LISTED`] items of each outcome are listed.
     pub fn bulk(batch: usize, rate: Option<f64>) -> Self {
-        Self { batch, rate, listed: LISTED }
+        Self { batch, rate, listed: LISTED, brakes: None }
+    }
+
+    /// The same with brakes.
+    #[must_use]
+    pub fn braked(self, brakes: Option<&'a Brakes<'a>>) -> Self {
+        Self { brakes, ..self }
     }
 
     /// How many are taken in one call, at least one. A low rate is kept by small batches rather than by bursts: a batch is not
@@ -62,12 +72,13 @@ pub trait Targets: Send {
 }
 
 /// Applies the `total` targets of `plan` and reports what became of each, also of those that were not begun, refused or
-/// skipped. Several `lanes` share the targets: each takes the next batch when it is free.
+/// skipped. Several `lanes` share the targets: each takes the next batch when it is free. With brakes it is one alone, so that
+/// what is in flight is known before more is begun.
 pub async fn run_batch(
     lanes: &mut [&mut dyn Targets],
     plan: &Plan,
     total: usize,
-    pace: Pace,
+    pace: Pace<'_>,
     permit: &WritePermit,
     observer: &dyn Observer,
 ) -> Report {
@@ -75,21 +86,44 @@ pub async fn run_batch(
     let asked = plan.set.as_ref().is_some_and(|set| set.asked);
     let mut report = Report { asked, ..Report::new(plan.operation) };
     report.add_unlisted(Outcome::Skipped, plan.skipped());
-    let listed = BTreeMap::new();
-    let state =
-        State { places: Box::new(0..total), round: 0, taken: 0, again: Vec::new(), stopped: None, listed, report };
-    let mut run = Run { pace, permit, observer, start: Uptime::now(), state: Mutex::new(state) };
-    loop {
-        join_all(lanes.iter_mut().map(|lane| run.lane(&mut **lane))).await;
-        let state = run.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if state.again.is_empty() || state.stopped.is_some() || permit.is_revoked() {
-            break;
+    let mut state = State {
+        places: left(0..total),
+        round: 0,
+        taken: 0,
+        again: Vec::new(),
+        stopped: None,
+        halt: None,
+        watch: pace.brakes.map(|brakes| Watch::new(brakes, total)),
+        listed: BTreeMap::new(),
+        report,
+    };
+    let most = if pace.brakes.is_some() { 1 } else { usize::MAX };
+    let mut lanes: Vec<&mut dyn Targets> = lanes.iter_mut().take(most).map(|lane| &mut **lane as _).collect();
+    let mut canary = None;
+    if let (Some(brakes), Some(lane)) = (pace.brakes, lanes.first()) {
+        let candidates: Vec<_> =
+            brakes.candidates(total).into_iter().map(|place| (place, lane.subject(place))).collect();
+        match brakes.choose(candidates).await {
+            Ok(chosen) => canary = Some(chosen).filter(|chosen| !chosen.is_empty()),
+            Err(error) => state.stopped = Some(error),
         }
-        state.again.sort_unstable();
-        state.places = Box::new(std::mem::take(&mut state.again).into_iter());
-        let pause = PAUSE * 2_u32.saturating_pow(state.round);
-        state.round += 1;
-        tokio::time::sleep(pause).await;
+    }
+    if let Some(chosen) = &canary {
+        state.watch.iter_mut().for_each(|watch| watch.begins_canary(true));
+        state.places = left(chosen.clone().into_iter());
+    }
+    let mut run = Run { pace, permit, observer, start: Uptime::now(), state: Mutex::new(state) };
+    run.rounds(&mut lanes).await;
+    if let Some(chosen) = canary {
+        let state = run.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.then(chosen, total);
+        if state.goes_on(permit)
+            && let Some(watch) = &mut state.watch
+        {
+            state.halt = watch.canary(permit, observer).await;
+            watch.begins_canary(false);
+            run.rounds(&mut lanes).await;
+        }
     }
     let mut state = run.state.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(lane) = lanes.first() {
@@ -105,17 +139,25 @@ pub async fn run_batch(
 
 /// What the lanes of a run share.
 struct Run<'a> {
-    pace: Pace,
+    pace: Pace<'a>,
     permit: &'a WritePermit,
     observer: &'a dyn Observer,
     start: Uptime,
-    state: Mutex<State>,
+    state: Mutex<State<'a>>,
+}
+
+/// Places that are still to be taken.
+type Left = Peekable<Box<dyn Iterator<Item = usize> + Send>>;
+
+fn left(places: impl Iterator<Item = usize> + Send + 'static) -> Left {
+    let places: Box<dyn Iterator<Item = usize> + Send> = Box::new(places);
+    places.peekable()
 }
 
 /// How far a run has come.
-struct State {
+struct State<'a> {
     /// The places that no lane has taken in this round.
-    places: Box<dyn Iterator<Item = usize> + Send>,
+    places: Left,
     /// How often what is taken now was tried before.
     round: u32,
     /// How many places were taken, in all rounds.
@@ -124,14 +166,34 @@ struct State {
     again: Vec<usize>,
     /// The error after which nothing more is begun.
     stopped: Option<Error>,
+    /// Why the brakes let nothing more be begun.
+    halt: Option<Halt>,
+    /// With brakes: how what was begun goes.
+    watch: Option<Watch<'a>>,
     /// The items that are listed, by place.
     listed: BTreeMap<Outcome, BTreeMap<usize, Item>>,
     report: Report,
 }
 
-impl Run<'_> {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl<'a> Run<'a> {
+    fn state(&self) -> MutexGuard<'_, State<'a>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes all there are to take, and again what is to be tried again.
+    async fn rounds(&mut self, lanes: &mut [&mut dyn Targets]) {
+        loop {
+            join_all(lanes.iter_mut().map(|lane| self.lane(&mut **lane))).await;
+            let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+            if state.again.is_empty() || !state.goes_on(self.permit) {
+                return;
+            }
+            state.again.sort_unstable();
+            state.places = left(std::mem::take(&mut state.again).into_iter());
+            let pause = PAUSE * 2_u32.saturating_pow(state.round);
+            state.round += 1;
+            tokio::time::sleep(pause).await;
+        }
     }
 
     /// Takes batches until there are no more.
@@ -157,6 +219,9 @@ impl Run<'_> {
                 } else {
                     settled += 1;
                     self.observer.settled(place, &item);
+                    if let Some(watch) = &mut state.watch {
+                        watch.add(&item);
+                    }
                     let item = item.changing(Vec::new());
                     state.report.lost |= item.lost;
                     state.add(place, item.outcome, self.pace.listed, || item);
@@ -173,17 +238,35 @@ impl Run<'_> {
             let taken = self.state().taken;
             keep_rate(self.start, taken, rate, self.permit).await;
         }
+        let room = self.room().await;
         let mut state = self.state();
-        if self.permit.is_revoked() || state.stopped.is_some() {
+        if !state.goes_on(self.permit) {
             return Vec::new();
         }
-        let places: Vec<usize> = state.places.by_ref().take(self.pace.size()).collect();
+        let places: Vec<usize> = state.places.by_ref().take(room).collect();
         state.taken += places.len() as u64;
         places
     }
+
+    /// How many may be taken now: with brakes not before there is room.
+    async fn room(&self) -> usize {
+        let size = self.pace.size();
+        if self.state().places.peek().is_none() {
+            return 0;
+        }
+        // There is one lane then: nobody else looks for it meanwhile.
+        let Some(mut watch) = self.state().watch.take() else { return size };
+        let room = watch.room(size, self.permit, self.observer).await;
+        let mut state = self.state();
+        state.watch = Some(watch);
+        room.unwrap_or_else(|halt| {
+            state.halt = Some(halt);
+            0
+        })
+    }
 }
 
-impl State {
+impl State<'_> {
     /// Enters what became of a target. Of each outcome those of the lowest places are listed, whichever lane is faster.
     fn add(&mut self, place: usize, outcome: Outcome, limit: usize, item: impl FnOnce() -> Item) {
         let listed = self.listed.entry(outcome).or_default();
@@ -197,19 +280,36 @@ impl State {
         listed.insert(place, item());
     }
 
+    /// Whether more may be begun.
+    fn goes_on(&self, permit: &WritePermit) -> bool {
+        !permit.is_revoked() && self.stopped.is_none() && self.halt.is_none()
+    }
+
+    /// What comes after the canary: all others, and what is left of it.
+    fn then(&mut self, canary: Vec<usize>, total: usize) {
+        let of_it: Vec<usize> = self.places.by_ref().collect();
+        let others = (0..total).filter(move |place| canary.binary_search(place).is_err());
+        self.places = left(of_it.into_iter().chain(others));
+        self.round = 0;
+    }
+
     /// Enters what was not begun, or not tried again, after an error or because the permit was withdrawn.
     fn rest(&mut self, subject: impl Fn(usize) -> Subject, limit: usize) {
         let stopped = self.stopped.take();
         let lost = stopped.as_ref().is_some_and(Error::is_of_the_connection);
         let outcome = if stopped.is_some() { Outcome::Failed } else { Outcome::Skipped };
         let tried = self.round > 0;
-        let places = std::mem::replace(&mut self.places, Box::new(std::iter::empty()));
+        self.report.halt = self.halt.take();
+        let halted = self.report.halt.is_some();
+        let places = std::mem::replace(&mut self.places, left(std::iter::empty()));
         let again = std::mem::take(&mut self.again);
         for (place, tried) in places.map(|place| (place, tried)).chain(again.into_iter().map(|place| (place, true))) {
             self.add(place, outcome, limit, || {
                 let why = match (&stopped, tried) {
                     (Some(error), false) => format!("not begun: {error}"),
                     (Some(error), true) => format!("not tried again: {error}"),
+                    (None, false) if halted => "not begun: the brakes stopped it".to_owned(),
+                    (None, true) if halted => "not tried again: the brakes stopped it".to_owned(),
                     (None, false) => "interrupted before it was begun".to_owned(),
                     (None, true) => "interrupted before it was tried again".to_owned(),
                 };
@@ -238,163 +338,4 @@ async fn keep_rate(start: Uptime, done: u64, rate: f64, permit: &WritePermit) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::observe::Silent;
-    use crate::permit::{Consent, Revocation};
-    use crate::plan::{Risk, Set};
-    use crate::subject::Kind;
-
-    /// Targets of which every one from the seventh on fails, and the batches they were given.
-    #[derive(Default)]
-    struct Lane {
-        batches: Vec<Vec<usize>>,
-        /// The error of the second batch.
-        error: Option<ErrorKind>,
-        /// What the places that are multiples of five ask to be tried again, and how often they are held.
-        retries: u32,
-        held: usize,
-        /// The batch that is the last before an interrupt.
-        last: usize,
-        stop: Revocation,
-    }
-
-    #[async_trait]
-    impl Targets for Lane {
-        fn subject(&self, place: usize) -> Subject {
-            Subject::new("s", Kind::Lease, place.to_string())
-        }
-
-        async fn apply(&mut self, places: &[usize]) -> Result<Vec<Item>> {
-            self.batches.push(places.to_vec());
-            if let (Some(kind), 2) = (self.error, self.batches.len()) {
-                return Err(Error::new(kind, "broken"));
-            }
-            if self.batches.len() == self.last {
-                self.stop.revoke();
-            }
-            // Lets another lane take its turn.
-            tokio::task::yield_now().await;
-            let item = |place: &usize| {
-                let tries = self.batches.iter().flatten().filter(|tried| *tried == place).count();
-                if place.is_multiple_of(5) && tries <= self.held {
-                    return Item::new(self.subject(*place), Outcome::Changed, "held").again(self.retries);
-                }
-                let outcome = if *place < 6 { Outcome::Applied } else { Outcome::Failed };
-                Item::new(self.subject(*place), outcome, "")
-            };
-            Ok(places.iter().map(item).collect())
-        }
-    }
-
-    fn run(lanes: &mut [&mut Lane], listed: usize) -> Report {
-        let stop = lanes[0].stop.clone();
-        let refused = vec![Item::new(Subject::new("s", Kind::Lease, "refused"), Outcome::Missing, "")];
-        let set = Set { skipped: vec![("old".into(), 7)], ..Set::default() };
-        let mut plan = Plan::new("db", Risk::Safe);
-        (plan.refused, plan.set) = (refused, Some(set));
-        let permit = WritePermit::grant(&plan, Consent::Unasked, None).unwrap().until(stop);
-        let pace = Pace { batch: 3, rate: None, listed };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let mut lanes: Vec<&mut dyn Targets> = lanes.iter_mut().map(|lane| &mut **lane as &mut dyn Targets).collect();
-        runtime.block_on(run_batch(&mut lanes, &plan, 11, pace, &permit, &Silent))
-    }
-
-    fn counts(report: &Report) -> [u64; 4] {
-        [Outcome::Applied, Outcome::Failed, Outcome::Skipped, Outcome::Changed].map(|outcome| report.count(outcome))
-    }
-
-    fn ids(report: &Report) -> Vec<&str> {
-        report.items.iter().map(|item| item.subject.id.as_str()).collect()
-    }
-
-    #[test]
-    fn batches_end_where_the_permit_is_withdrawn_and_each_outcome_has_its_list() {
-        let mut targets = Lane { last: 3, ..Lane::default() };
-        let report = run(&mut [&mut targets], 2);
-        assert_eq!(targets.batches, [[0, 1, 2], [3, 4, 5], [6, 7, 8]]);
-        assert_eq!(counts(&report), [6, 3, 2 + 7, 0]);
-        assert_eq!(ids(&report), ["0", "1", "6", "7", "9", "10", "refused"]);
-    }
-
-    #[test]
-    fn an_error_ends_it_unless_only_the_outcome_is_unknown() {
-        let mut targets = Lane { error: Some(ErrorKind::Disconnected), ..Lane::default() };
-        let report = run(&mut [&mut targets], usize::MAX);
-        assert_eq!((targets.batches.len(), counts(&report)), (2, [3, 8, 7, 0]));
-        let last = &report.items[10];
-        assert!(last.detail.starts_with("not begun") && last.lost && report.lost);
-        let mut targets = Lane { error: Some(ErrorKind::OutcomeUnknown), ..Lane::default() };
-        let report = run(&mut [&mut targets], usize::MAX);
-        assert_eq!((targets.batches.len(), report.count(Outcome::Unknown), counts(&report)), (4, 3, [3, 5, 7, 0]));
-    }
-
-    #[test]
-    fn lanes_share_the_targets_and_the_lowest_places_are_listed() {
-        let (mut one, mut other) = (Lane::default(), Lane::default());
-        let report = run(&mut [&mut one, &mut other], 4);
-        assert_eq!(one.batches, [vec![0, 1, 2], vec![6, 7, 8]]);
-        assert_eq!(other.batches, [vec![3, 4, 5], vec![9, 10]]);
-        assert_eq!((counts(&report), ids(&report).join(" ")), ([6, 5, 7, 0], "0 1 2 3 6 7 8 9 refused".to_owned()));
-        // What fails on one lane ends the other, too.
-        let error = Some(ErrorKind::Database);
-        let (mut one, mut other) = (Lane { error, ..Lane::default() }, Lane::default());
-        let report = run(&mut [&mut one, &mut other], 4);
-        assert!(one.batches.len() == 2 && other.batches.len() <= 2, "{:?} {:?}", one.batches, other.batches);
-        assert_eq!(report.count(Outcome::Applied) + report.count(Outcome::Failed), 11);
-    }
-
-    #[test]
-    fn a_slow_lane_leaves_the_lowest_places_listed() {
-        let report = Report::new(crate::ident::OperationId::fresh());
-        let places: Box<dyn Iterator<Item = usize> + Send> = Box::new(std::iter::empty());
-        let listed = BTreeMap::new();
-        let mut state = State { places, round: 0, taken: 0, again: Vec::new(), stopped: None, listed, report };
-        for place in [5, 4, 9, 1] {
-            state.add(place, Outcome::Applied, 2, || {
-                Item::new(Subject::new("s", Kind::Lease, ""), Outcome::Applied, "")
-            });
-        }
-        let listed: Vec<usize> = state.listed[&Outcome::Applied].keys().copied().collect();
-        assert_eq!((listed, state.report.count(Outcome::Applied)), (vec![1, 4], 2));
-    }
-
-    #[test]
-    fn what_is_held_is_tried_again_after_the_others_and_told_as_it_was_at_last() {
-        let mut targets = Lane { retries: 2, held: 1, ..Lane::default() };
-        let report = run(&mut [&mut targets], usize::MAX);
-        assert_eq!((&targets.batches[4..], counts(&report)), (&[vec![0, 5, 10]][..], [6, 5, 7, 0]));
-        let mut targets = Lane { retries: 2, held: 9, ..Lane::default() };
-        let report = run(&mut [&mut targets], usize::MAX);
-        assert_eq!((targets.batches.len(), counts(&report)), (6, [4, 4, 7, 3]));
-    }
-
-    #[test]
-    fn an_interrupt_ends_further_tries() {
-        let mut targets = Lane { retries: 2, held: 9, last: 5, ..Lane::default() };
-        let report = run(&mut [&mut targets], usize::MAX);
-        assert_eq!((targets.batches.len(), counts(&report)), (5, [4, 4, 7 + 3, 0]));
-        assert_eq!(report.items[0].detail, "interrupted before it was tried again");
-    }
-
-    #[test]
-    fn a_batch_is_not_larger_than_the_rate_of_a_quarter_second() {
-        let size = |batch, rate| Pace::bulk(batch, rate).size();
-        let sizes = [(50, None), (500, Some(50.0)), (5, Some(50.0)), (0, None), (50, Some(0.1))];
-        assert_eq!(sizes.map(|(batch, rate)| size(batch, rate)), [50, 12, 5, 1, 1]);
-    }
-
-    #[test]
-    fn a_rate_that_no_clock_can_keep_ends_with_the_permit_and_one_that_is_none_does_not_wait() {
-        let stop = Revocation::default();
-        let plan = Plan::new("db", Risk::Safe);
-        let permit = WritePermit::grant(&plan, Consent::Unasked, None).unwrap().until(stop.clone());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        for rate in [0.0, -1.0] {
-            runtime.block_on(keep_rate(Uptime::now(), 1, rate, &permit));
-        }
-        stop.revoke();
-        runtime.block_on(keep_rate(Uptime::now(), 1, f64::MIN_POSITIVE, &permit));
-        assert!(permit.is_revoked());
-    }
-}
+mod tests;

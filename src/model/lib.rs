@@ -3,7 +3,9 @@
 pub mod activity;
 pub mod age;
 pub mod batch;
+pub mod brakes;
 pub mod cause;
+pub mod course;
 pub mod diagnostics;
 pub mod document;
 pub mod error;

@@ -13,6 +13,9 @@ pub trait Observer: Send + Sync {
     /// What became of the target at this place of the plan; told before [`Self::advance`] counts it.
     fn settled(&self, _place: usize, _item: &Item) {}
 
+    /// What is waited for at this moment.
+    fn waiting(&self, _what: &str) {}
+
     /// A message that a person should see at once.
     fn say(&self, line: &str);
 

@@ -8,6 +8,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::brakes::Brakes;
+use crate::course::Act;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Observer;
 use crate::permit::WritePermit;
@@ -60,6 +62,8 @@ pub struct Applying<'a> {
     pub permit: &'a WritePermit,
     /// Receives its progress.
     pub observer: &'a dyn Observer,
+    /// When it pauses and stops.
+    pub brakes: Option<&'a Brakes<'a>>,
     /// Where what is removed is stored first.
     pub export: Option<Sink<'a>>,
 }
@@ -83,6 +87,12 @@ pub trait PreparedAction: Send + Sync {
 
     /// The same, for a caller that adds what the operator must know before consenting.
     fn plan_mut(&mut self) -> &mut Plan;
+
+    /// What is done.
+    ///
+    /// # Errors
+    /// As [`Self::save`].
+    fn act(&self) -> Result<Act>;
 
     /// The targets as steps, for people; none where the plan names a set.
     fn steps(&self) -> Box<dyn Iterator<Item = Step> + Send + '_>;
@@ -152,6 +162,12 @@ impl<S: Apply<A> + ?Sized, A: Action> PreparedAction for Prepared<'_, S, A> {
 
     fn plan_mut(&mut self) -> &mut Plan {
         &mut self.plan
+    }
+
+    fn act(&self) -> Result<Act> {
+        let head = serde_json::to_value(self.action.head()).map_err(unsaved)?;
+        let first = self.action.targets().next().map(serde_json::to_value).transpose().map_err(unsaved)?;
+        Ok(Act { kind: A::KIND.to_owned(), head, first: first.unwrap_or_default() })
     }
 
     fn steps(&self) -> Box<dyn Iterator<Item = Step> + Send + '_> {
@@ -312,6 +328,13 @@ impl<'a> SavedPlan<'a> {
     /// What is the same for all its targets, where it is this.
     pub fn head<H: serde::de::DeserializeOwned>(&self) -> Option<H> {
         serde_json::from_str(self.header.action.get()).ok()
+    }
+
+    /// What was done; the first of its targets is read.
+    pub fn act(self) -> Act {
+        let head = serde_json::from_str(self.header.action.get()).unwrap_or_default();
+        let kind = self.header.kind.clone();
+        Act { kind, head, first: self.rows().next().and_then(Result::ok).unwrap_or_default() }
     }
 
     /// What it holds: the [`Action::KIND`] it was saved with.

@@ -208,6 +208,24 @@ pub enum Ending {
     Lost,
     /// At least one item may or may not have been written.
     Unknown,
+    /// The brakes stopped it, as it cannot be told how what was begun goes.
+    Pending,
+}
+
+/// Why its brakes let nothing more of an act be begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Halt {
+    /// Whether too much died again; otherwise it could not be told how it goes.
+    pub failed: bool,
+    /// For people.
+    pub why: String,
+}
+
+impl Halt {
+    /// It cannot be told how it goes.
+    pub(crate) fn blind(why: String) -> Self {
+        Self { failed: false, why }
+    }
 }
 
 /// The outcome of a plan.
@@ -223,12 +241,14 @@ pub struct Report {
     pub lost: bool,
     /// Whether its targets were asked for by id or group: then what is skipped counts as not done.
     pub asked: bool,
+    /// Why its brakes let nothing more be begun.
+    pub halt: Option<Halt>,
 }
 
 impl Report {
     /// A report without items.
     pub fn new(operation: OperationId) -> Self {
-        Self { operation, items: Vec::new(), unlisted: BTreeMap::new(), lost: false, asked: false }
+        Self { operation, items: Vec::new(), unlisted: BTreeMap::new(), lost: false, asked: false, halt: None }
     }
 
     /// How many items had `outcome`, listed or not.
@@ -252,6 +272,8 @@ impl Report {
         let undone = any(Outcome::Changed) || any(Outcome::Missing) || any(Outcome::Failed) || skipped;
         if any(Outcome::Unknown) {
             Ending::Unknown
+        } else if let Some(halt) = &self.halt {
+            if halt.failed { Ending::Partial } else { Ending::Pending }
         } else if !undone {
             Ending::Done
         } else if any(Outcome::Applied) || any(Outcome::AlreadyDone) || self.items.iter().any(|item| item.partly) {

@@ -14,6 +14,12 @@ pub struct RowChange {
 }
 
 impl RowChange {
+    /// A text of the row as it was before.
+    pub fn was(&self, column: &str) -> Option<String> {
+        let row: serde_json::Value = serde_json::from_str(self.before.as_deref()?).ok()?;
+        row.get(column)?.as_str().map(str::to_owned)
+    }
+
     /// What takes this change back.
     #[must_use]
     pub fn reversed(&self) -> Self {

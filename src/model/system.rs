@@ -3,18 +3,22 @@
 //! Nothing here names a database product or a table.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::StreamExt as _;
 
 use crate::activity::Activity;
 use crate::cause::Explanation;
+use crate::course::{Act, Followed, Now};
 use crate::diagnostics::Diagnostics;
 use crate::error::Result;
-use crate::letters::DeadLetters;
+use crate::letters::{DeadLetters, LetterFilter};
 use crate::live::Live;
 use crate::prepared::{PreparedAction, SavedPlan};
 use crate::record::{History, Record};
+use crate::rows::RowChange;
 use crate::subject::{Kind, Subject};
 use crate::summary::{Statistics, Summary};
 use crate::time::Timestamp;
@@ -78,6 +82,51 @@ pub trait System: Any + Send + Sync {
     async fn goes_on_as(&self, record: &Record) -> Result<Option<String>> {
         let _ = record;
         Ok(None)
+    }
+
+    /// Why what this act has changed cannot be followed; `None` where it can.
+    fn unfollowed(&self, act: &Act) -> Option<&'static str> {
+        let _ = act;
+        Some("nothing of it goes on")
+    }
+
+    /// What became of the work of targets that this act changed, in their order: one query for each kind, however many there are.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    async fn courses(&self, act: &Act, targets: &[Followed]) -> Result<Vec<Now>> {
+        let _ = act;
+        Ok(targets.iter().map(|_| Now::unknown("it cannot be followed")).collect())
+    }
+
+    /// The error that a target had failed with, as the rows tell that an act changed.
+    fn failed_with(&self, changes: &[RowChange]) -> Option<String> {
+        let _ = changes;
+        None
+    }
+
+    /// Which of these failed alike: a name for each, in their order.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    async fn alike(&self, subjects: &[Subject]) -> Result<Vec<String>> {
+        self.alike_letters(subjects).await
+    }
+
+    /// The same of dead letters: their groups.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    async fn alike_letters(&self, subjects: &[Subject]) -> Result<Vec<String>> {
+        let mut groups: HashMap<String, String> = HashMap::new();
+        if let Some(letters) = self.letters() {
+            let ids = subjects.iter().map(|subject| subject.id.clone()).collect();
+            let mut parts = letters.list(&LetterFilter { ids, ..LetterFilter::default() }).await?.parts;
+            while let Some(part) = parts.next().await {
+                groups.extend(part?.into_iter().map(|letter| (letter.id, letter.group)));
+            }
+        }
+        Ok(subjects.iter().map(|subject| groups.remove(&subject.id).unwrap_or_default()).collect())
     }
 
     /// Records that mention one of `names` in their payload: arguments, tags, a message's subject. What has not ended well

@@ -108,7 +108,8 @@ fn replay_resets_the_attempts() {
         assert!(WritePermit::grant(plan, Consent::Unasked, None).is_err());
         assert_eq!(place.everything(), before);
         let permit = WritePermit::grant(plan, Consent::InAdvance, Some("fixed".into())).unwrap();
-        let report = action.apply(Applying { permit: &permit, observer: &Silent, export: None }).await.unwrap();
+        let report =
+            action.apply(Applying { permit: &permit, observer: &Silent, brakes: None, export: None }).await.unwrap();
         assert_eq!((report.count(Outcome::Applied), report.items.len()), (4, 4));
         for item in &report.items {
             let hash = place.hash(&item.subject.id);
@@ -131,7 +132,8 @@ fn replay_resets_the_attempts() {
         // What changes between the plan and the act is left alone.
         place.set("task_122c768051e0", &[("updated_at", "2026-11-21T00:00:00.000001")]);
         let permit = WritePermit::grant(plan, Consent::InAdvance, None).unwrap();
-        let report = action.apply(Applying { permit: &permit, observer: &Silent, export: None }).await.unwrap();
+        let report =
+            action.apply(Applying { permit: &permit, observer: &Silent, brakes: None, export: None }).await.unwrap();
         assert_eq!(report.count(Outcome::Changed), 2, "{:?}", report.items);
         assert_eq!(place.hash("task_122c768051e0")["status"], "failed");
     });
@@ -154,7 +156,7 @@ fn two_operators_replay_each_letter_once() {
             let plan = action.plan();
             let permit = WritePermit::grant(plan, Consent::InAdvance, None).unwrap();
             tokio::task::yield_now().await;
-            action.apply(Applying { permit: &permit, observer: &Silent, export: None }).await.unwrap()
+            action.apply(Applying { permit: &permit, observer: &Silent, brakes: None, export: None }).await.unwrap()
         };
         let [first, second] = databases.map(|database| &*Box::leak(Box::new(database)));
         let (first, second) = tokio::join!(work(first), work(second));

@@ -170,7 +170,9 @@ fn operations(folder: &Path, out: &mut String) {
     printed(out, "sen apply FILE, and every other act", &["apply", "take-over.plan", "--yes"], run, 0);
     printed(out, "sen op list", &["op", "list"], run, 0);
     let operation = head["plan"]["operation"].as_str().unwrap();
-    printed(out, "sen op show OP", &["op", "show", operation], run, 0);
+    // Nobody has settled the key yet.
+    printed(out, "sen op show OP", &["op", "show", operation], run, 8);
+    printed(out, "sen wait op OP", &["wait", "op", operation, "--timeout", "300ms"], run, 8);
     printed(out, "sen op clean", &["op", "clean", "--older-than", "1ms", "--dry-run"], run, 0);
     printed(out, "sen report KEY", &["report", "payments:order-7731"], run, 0);
 }

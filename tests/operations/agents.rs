@@ -147,3 +147,36 @@ fn what_was_done_to_tasks_is_taken_back() {
         }
     }
 }
+
+#[test]
+fn replayed_tasks_are_followed_and_braked() {
+    let server = Redis::start();
+    let url = server.url();
+    let ids: Vec<String> = (0..6).map(|n| format!("task_{n}")).collect();
+    for id in &ids {
+        make(&server, id);
+        let key = format!("task:{id}:meta");
+        server.run(&["HSET", &key, "status", "failed", "error", "model 7 is overloaded", "attempts", "3"]);
+    }
+    let machine = Machine::new();
+    let limit = ["--canary-timeout", "100ms", "--yes"];
+    let report = machine.json(&url, &[&["dlq", "replay", "--all", "--canary", "2"], &limit[..]].concat(), 8);
+    assert_eq!((&report["applied"], &report["skipped"]), (&2.into(), &4.into()), "{report}");
+    let (id, state) = machine.only();
+    assert_eq!(state, "interrupted");
+    machine.run(&url, &["op", "resume", &id, "--yes"], 0);
+    let set = |task: usize, status: &str, error: &str| {
+        server.run(&["HSET", &format!("task:task_{task}:meta"), "status", status, "error", error]);
+    };
+    set(0, "failed", "model 9 is overloaded");
+    set(1, "failed", "no such tool");
+    set(2, "completed", "");
+    let shown = machine.json(&url, &["op", "show", &id], 8);
+    let followed = &shown["followed"];
+    let counts =
+        ["died_again", "same_error", "another_error", "succeeded", "waiting"].map(|name| followed[name].clone());
+    assert_eq!(counts, [2, 1, 1, 1, 3].map(serde_json::Value::from), "{shown}");
+    machine.run(&url, &["wait", "op", &id, "--timeout", "500ms"], 8);
+    (3..6).for_each(|task| set(task, "completed", ""));
+    machine.run(&url, &["wait", "op", &id], 10);
+}

@@ -12,6 +12,7 @@ mod agents;
 mod checks;
 mod contexts;
 mod files;
+mod follow;
 mod journal;
 mod kills;
 mod leases;

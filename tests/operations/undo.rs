@@ -335,7 +335,8 @@ fn undo_against_a_live_worker() {
             back += report["applied"].as_u64().unwrap();
             ran += report["changed"].as_u64().unwrap();
         }
-        until("the worker is idle", || place.count("tasks WHERE state IN ('pending', 'running')") == 0);
+        let open = |table: &str| place.count(&format!("{table} WHERE state IN ('pending', 'running')"));
+        until("the worker is idle", || open("tasks") + open("executions") == 0);
         drop(worker);
         println!("{back} taken back, {ran} taken up");
         let (letters, done) = (place.count("dead_tasks"), place.count("executions WHERE state = 'completed'"));
@@ -444,7 +445,7 @@ fn an_undo_of_a_saga_is_no_workers_change() {
         state("due");
         let undone = undo();
         state("stuck");
-        let operation = |id: &str| shown(&["op", "show", id]);
+        let operation = |id: &str| machine.json("", &["op", "show", id], 0);
         assert_eq!(
             (&operation(&unstuck)["state"], &operation(&unstuck)["undone_by"]),
             (&"undone".into(), &undone.as_str().into())

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::brakes::Brakes;
 use sen_core::model::plan::{Beyond, Input, Plan};
 use sen_core::model::prepared::{Applying, Origin, PreparedAction};
 use sen_core::model::report::{Item, Outcome, Report};
@@ -11,12 +12,14 @@ use sen_core::model::subject::Kind;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::NextCommand;
 use sen_core::ops::act::{self, Author};
+use sen_core::ops::course::Follower;
 use sen_core::ops::prefix;
 use sen_core::permit::WritePermit;
 use sen_core::registry::{Access, Database};
 use sen_core::systems::sentinel::{self, request::LeaseRequest};
 use sen_core::time::Timestamp;
 
+use super::brakes::BrakeOptions;
 use super::inspect::stored_key;
 use super::reported::{self, Outline, reported};
 use crate::args::span;
@@ -77,6 +80,10 @@ pub struct ActionOptions {
     /// Whether an id was given by its beginning
     #[arg(skip)]
     pub by_prefix: bool,
+
+    /// The brakes, of acts that have them
+    #[arg(skip)]
+    pub brakes: BrakeOptions,
 }
 
 impl ActionOptions {
@@ -174,11 +181,30 @@ pub async fn apply(
     options: &ActionOptions,
     session: &Session,
 ) -> Result<CommandOutput> {
-    Ok(match execute(action, options, session, |_| Ok(None)).await? {
+    carried_out(execute(action, options, None, session, |_| Ok(None)).await?, session)
+}
+
+/// The same of an act that has brakes, on this database.
+pub async fn apply_braked(
+    database: &Database,
+    action: Box<dyn PreparedAction + '_>,
+    options: &ActionOptions,
+    session: &Session,
+) -> Result<CommandOutput> {
+    let follower = options.brakes.follower(database, &*action)?;
+    carried_out(execute(action, options, follower, session, |_| Ok(None)).await?, session)
+}
+
+/// The answer of an act.
+pub fn carried_out(execution: Execution, session: &Session) -> Result<CommandOutput> {
+    Ok(match execution {
         Execution::Planned(answer) => answer,
         Execution::Applied(report, outline) => finished(reported(&report, &outline), session),
     })
 }
+
+/// The brakes that were asked for, and who follows for them.
+pub type Braking<'a> = Option<(&'a BrakeOptions, Follower<'a>)>;
 
 /// How far an act came.
 pub enum Execution {
@@ -202,6 +228,7 @@ pub async fn execute_part<'a>(
     options: &ActionOptions,
     session: &Session,
     (entry, places): (&Entry, Vec<usize>),
+    braking: Braking<'_>,
     open: impl FnOnce() -> Result<Option<Export<'a>>>,
 ) -> Result<Execution> {
     if options.dry_run {
@@ -209,7 +236,12 @@ pub async fn execute_part<'a>(
     }
     let permit = permitted(&*action, options, session)?;
     let journal = Journal::resume(entry)?;
-    applied(action, &permit, session, (Some(journal), Some(places)), open()?).await
+    let before = match &braking {
+        Some(_) => entry.followed(&|_| None)?.map(|(_, followed)| followed).collect(),
+        None => Vec::new(),
+    };
+    let brakes = braking.as_ref().map(|(options, follower)| options.brakes(follower, before));
+    applied(action, (&permit, brakes.as_ref()), session, (Some(journal), Some(places)), open()?).await
 }
 
 /// The same, with the report left to the caller. Where something is to be stored before it is removed, `open` opens what
@@ -217,6 +249,7 @@ pub async fn execute_part<'a>(
 pub async fn execute<'a>(
     action: Box<dyn PreparedAction + '_>,
     options: &ActionOptions,
+    braking: Braking<'_>,
     session: &Session,
     open: impl FnOnce(&Plan) -> Result<Option<Export<'a>>>,
 ) -> Result<Execution> {
@@ -240,7 +273,8 @@ pub async fn execute<'a>(
     let permit = permitted(&*action, options, session)?;
     let export = open(action.plan())?;
     let journal = if targets == 0 { None } else { begun(&*action, &options.origin(session), session)? };
-    applied(action, &permit, session, (journal, None), export).await
+    let brakes = braking.as_ref().map(|(options, follower)| options.brakes(follower, Vec::new()));
+    applied(action, (&permit, brakes.as_ref()), session, (journal, None), export).await
 }
 
 /// Asks where it must be asked. What changes nothing needs no consent.
@@ -272,7 +306,7 @@ fn begun(action: &dyn PreparedAction, origin: &Origin, session: &Session) -> Res
 
 async fn applied(
     action: Box<dyn PreparedAction + '_>,
-    permit: &WritePermit,
+    (permit, brakes): (&WritePermit, Option<&Brakes<'_>>),
     session: &Session,
     (journal, places): (Option<Journal>, Option<Vec<usize>>),
     mut export: Option<Export<'_>>,
@@ -282,7 +316,7 @@ async fn applied(
     let progress = Progress::new(session.shows_progress());
     let journaled = Journaled::new(&progress, journal, places);
     let export = export.as_mut().map(|export| &mut **export as &mut (dyn FnMut(&str) -> Result<()> + Send));
-    let applying = Applying { permit, observer: &journaled, export };
+    let applying = Applying { permit, observer: &journaled, brakes, export };
     let report = session.interrupt.protect(action.apply(applying)).await;
     if let (Ok(report), Some(journal)) = (&report, journaled.into_journal()) {
         let ended = journal.end(report, permit.is_revoked());

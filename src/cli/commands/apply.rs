@@ -10,8 +10,9 @@ use sen_core::model::system::System;
 use sen_core::registry::{Access, Database};
 use sen_core::time::{Timestamp, humane};
 
-use super::act::{ActionOptions, Execution, execute, finished};
-use super::reported::{self, reported};
+use super::act::{ActionOptions, carried_out, execute};
+use super::brakes::BrakeOptions;
+use super::reported;
 use super::dlq::discard::to_new_file;
 use crate::consent;
 use crate::exit::Exit;
@@ -31,7 +32,8 @@ Examples:
   sen dlq replay --group 3b1f0a92cc --plan-out replay.plan
   sen apply replay.plan --dry-run
   sen apply replay.plan --check
-  sen apply replay.plan --yes --reason INC-482")]
+  sen apply replay.plan --yes --reason INC-482
+  sen apply replay.plan --canary 20 --abort-above 10% --yes")]
 pub struct Args {
     /// The plan's file
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
@@ -60,6 +62,9 @@ pub struct Args {
     /// Do nothing unless the plan has exactly N targets
     #[arg(long, value_name = "N")]
     pub expect: Option<u64>,
+
+    #[command(flatten)]
+    pub brakes: BrakeOptions,
 
     /// For a plan that discards: write what is removed to this new file first
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
@@ -93,15 +98,13 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         journal::must_be_new(action.plan().operation)?;
         return Ok(checked(action.plan(), action.check().await?));
     }
+    let braking = args.brakes.follower(&database, &*action)?;
     if action.stores_first() && args.export.is_none() && !args.dry_run {
         return Err(Error::usage("this plan discards, and what is removed is written out first")
             .with_hint("name a new file with --export FILE"));
     }
     let open = |_: &Plan| args.export.as_deref().map(to_new_file).transpose();
-    Ok(match execute(action, &options, session, open).await? {
-        Execution::Planned(answer) => answer,
-        Execution::Applied(report, outline) => finished(reported(&report, &outline), session),
-    })
+    carried_out(execute(action, &options, braking, session, open).await?, session)
 }
 
 /// What of a plan would still be done.

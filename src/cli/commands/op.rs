@@ -12,10 +12,12 @@ use sen_core::model::value::{Row, Value};
 use sen_core::model::verdict::{NextCommand, Severity};
 use sen_core::time::Timestamp;
 
-use super::act::{ActionOptions, Execution, execute_part, finished};
-use super::reported::reported;
+use super::act::{ActionOptions, carried_out, execute_part};
 use super::apply::{database, restored};
+use super::brakes::BrakeOptions;
 use super::dlq::discard::to_new_file;
+use super::followed::{self, Standings};
+use crate::exit::Exit;
 use crate::journal::{self, Entry, State};
 use crate::sections::objects;
 use crate::session::Session;
@@ -60,11 +62,15 @@ struct ListArgs {
     fail_if_empty: bool,
 }
 
-/// Show an operation: its plan, and what became of each target
+/// Show an operation: its plan, what became of each target, and how its work stands now
+///
+/// What the act has changed is followed in the database: whether what was replayed has succeeded, has died again (of the same
+/// error or of another), waits or runs. Ends with exit code 8 while some of it has not ended, then with 3 when some died again or
+/// are stuck. Without a database the journal alone is shown.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  sen op show 0f3c\n  sen op show 0f3c -o json | jq '.results[] | select(.outcome != \"applied\")'")]
+#[command(after_help = "Examples:\n  sen op show 0f3c\n  sen op show 0f3c --watch\n  sen op show 0f3c -o json | jq '.results[] | select(.outcome != \"applied\")'")]
 struct ShowArgs {
-    /// The operation's id, or a unique prefix of it
+    /// The operation's id, or a unique prefix of it; "last" is the newest
     #[arg(value_name = "OP")]
     id: String,
 }
@@ -92,6 +98,9 @@ struct ResumeArgs {
     /// Name of the context or database, as consent where it is production
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     confirm: Option<String>,
+
+    #[command(flatten)]
+    brakes: BrakeOptions,
 
     /// Of an operation that discards: write what is removed to this new file first
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
@@ -132,13 +141,6 @@ columns! {
     "new_id", "NEW ID", Asked => Value::text(item.new_id.clone());
 }
 
-/// A result for people, who know which system it is of.
-fn shown_row(item: &Item) -> Row {
-    let mut row = item_row(item);
-    row[0] = Value::Text(format!("{} {}", item.subject.kind.words(), item.subject.id));
-    row
-}
-
 fn severity(state: &str) -> Severity {
     match state {
         "unknown" => Severity::Critical,
@@ -152,7 +154,7 @@ fn severity(state: &str) -> Severity {
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     match args.verb {
         Verb::List(args) => Ok(list(&args, session)),
-        Verb::Show(args) => Ok(show(&journal::entry(&args.id)?)),
+        Verb::Show(args) => show(&journal::entry(&args.id)?, session).await,
         Verb::Resume(args) => resume(&args, session).await,
         Verb::Clean(args) => clean::run(&args, session),
     }
@@ -174,37 +176,49 @@ fn list(args: &ListArgs, session: &Session) -> CommandOutput {
     }))
 }
 
-fn show(entry: &Entry) -> CommandOutput {
-    /// How many results are shown to people.
-    const SHOWN: usize = 20;
+async fn show(entry: &Entry, session: &Session) -> Result<CommandOutput> {
     let rows: Vec<Row> = entry.settled.values().map(item_row).collect();
     let mut fields: Vec<(&'static str, Value)> =
         COLUMNS.iter().map(|column| column.name).zip(entry_row(entry)).collect();
     let open = entry.targets.saturating_sub(entry.settled.len() as u64);
     fields.push(("not_begun", Value::Int(i64::try_from(open).unwrap_or(i64::MAX))));
+    fields.push(("stopped", Value::text(entry.stopped.clone())));
+    let (standings, failed) = match Standings::now(entry, session).await {
+        Ok(standings) => (standings, None),
+        Err(error) => (None, Some(error)),
+    };
     let mut blocks: Vec<Block> = fields
         .iter()
         .filter(|(_, value)| *value != Value::Null)
         .map(|(name, value)| Block::Field(name, value.clone()))
         .collect();
     let id = entry.plan.operation.to_string();
-    if !rows.is_empty() {
+    blocks.extend(standings.iter().map(|standings| Block::Field("now", Value::Text(standings.words()))));
+    let (shown, more) = followed::results(entry, standings.as_ref());
+    if !shown.is_empty() {
         blocks.push(Block::Heading("results".into()));
-        // What did not go as planned comes first.
-        let mut first: Vec<&Item> = entry.settled.values().collect();
-        first.sort_by_key(|item| matches!(item.outcome, Outcome::Applied | Outcome::AlreadyDone));
-        blocks.push(Block::Table(RESULTS, first.into_iter().take(SHOWN).map(shown_row).collect()));
-        if rows.len() > SHOWN {
-            blocks.push(Block::Note(format!("… and {} more (-o json has all)", rows.len() - SHOWN)));
+        blocks.push(Block::Table(followed::RESULTS, shown));
+        if more > 0 {
+            blocks.push(Block::Note(format!("… and {more} more (-o json has all)")));
         }
     }
     if !entry.open_places().is_empty() && entry.state != State::Running {
         let next = NextCommand::new(&["sen", "op", "resume"], "apply what is left").id(&id);
         blocks.push(Block::Next(vec![next]));
     }
+    fields.push(("followed", standings.as_ref().map_or(Value::Null, Standings::value)));
+    fields.push(("not_followed", Value::text(failed.as_ref().map(Error::to_string))));
     fields.push(("results", objects(RESULTS, &rows)));
+    let exit = standings.as_ref().map_or(Exit::Done, Standings::exit);
     let details = vec![Detail { value: Value::Map(fields), blocks }];
-    CommandOutput::new(View::Details(DetailsView { details, single: true, now: Timestamp::here() }))
+    let view = View::Details(DetailsView { details, single: true, now: Timestamp::here() });
+    // The journal tells without a database, too; where one is named, that it cannot be asked is an error.
+    let (missing, failed) = match failed {
+        Some(error) if error.kind() == ErrorKind::Usage => (Some(error), None),
+        failed => (None, failed),
+    };
+    missing.into_iter().for_each(|error| session.warn(format!("how its work stands now is not known: {error}")));
+    Ok(CommandOutput::new(view).ending(exit).with_errors(failed.into_iter().collect()))
 }
 
 async fn resume(args: &ResumeArgs, session: &Session) -> Result<CommandOutput> {
@@ -215,13 +229,15 @@ async fn resume(args: &ResumeArgs, session: &Session) -> Result<CommandOutput> {
     }
     let places = entry.open_places();
     if places.is_empty() {
-        return Ok(show(&entry));
+        // There is nothing to do, however its work goes on.
+        return Ok(show(&entry, session).await?.ending(Exit::Done));
     }
     let part = entry.part(&places)?;
     let mut lines = part.as_slice();
     let saved = SavedPlan::read(&mut lines)?;
     let database = database(saved.kind(), args.dry_run, session).await?;
     let action = restored(&database, saved, entry.origin.as_ref(), session).await?;
+    let braking = args.brakes.follower(&database, &*action)?;
     if action.stores_first() && args.export.is_none() && !args.dry_run {
         return Err(Error::usage("this operation discards, and what is removed is written out first")
             .with_hint("name a new file with --export FILE"));
@@ -235,8 +251,5 @@ async fn resume(args: &ResumeArgs, session: &Session) -> Result<CommandOutput> {
         ..ActionOptions::default()
     };
     let open = || args.export.as_deref().map(to_new_file).transpose();
-    Ok(match execute_part(action, &options, session, (&entry, places), open).await? {
-        Execution::Planned(answer) => answer,
-        Execution::Applied(report, outline) => finished(reported(&report, &outline), session),
-    })
+    carried_out(execute_part(action, &options, session, (&entry, places), braking, open).await?, session)
 }

@@ -55,6 +55,7 @@ pub fn lines(report: &Report, plan: &Plan) -> Vec<String> {
     } else {
         lines.extend(report.unlisted.iter().map(|(outcome, count)| format!("{count} {}", outcome.words())));
     }
+    lines.extend(report.halt.as_ref().map(|halt| format!("stopped: {}", halt.why)));
     lines
 }
 
@@ -72,7 +73,10 @@ pub fn reported(report: &Report, outline: &Outline) -> CommandOutput {
             next("it never happened: the next caller runs it").with(&["--reset"]).id(key),
         ]));
     }
-    if let [item] = report.items.as_slice()
+    if report.halt.is_some() {
+        let op = |verb, why| NextCommand::new(&["sen", "op", verb], why).id(&report.operation.to_string());
+        blocks.push(Block::Next(vec![op("show", "how what was begun stands now"), op("resume", "apply what is left")]));
+    } else if let [item] = report.items.as_slice()
         && let (Outcome::Applied, Some(fresh)) = (item.outcome, &item.new_id)
     {
         let next = NextCommand::new(&["sen", "wait"], "until what was replayed has ended");
@@ -98,6 +102,7 @@ pub fn exit(report: &Report) -> Exit {
         Ending::Failed => Exit::Error,
         Ending::Lost => Exit::Connect,
         Ending::Unknown => Exit::Unknown,
+        Ending::Pending => Exit::Pending,
     }
 }
 
@@ -142,6 +147,7 @@ pub fn data(report: &Report, planned: u64, dry_run: bool) -> Value {
         ("skipped", count(Outcome::Skipped)),
         ("failed", count(Outcome::Failed)),
         ("unknown", count(Outcome::Unknown)),
+        ("stopped", Value::text(report.halt.as_ref().map(|halt| halt.why.clone()))),
         ("results", Value::List(report.items.iter().map(result).collect())),
         ("results_cut", Value::Bool(!report.unlisted.is_empty())),
     ])

@@ -1,9 +1,11 @@
 //! `sen wait`: waits until records have settled or reached a state.
 
+mod op;
+
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use sen_core::error::{ErrorKind, Result};
+use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::record::Record;
 use sen_core::model::subject::Kind;
 use sen_core::model::value::Value;
@@ -24,12 +26,20 @@ use crate::views::{Block, CommandOutput, Detail, DetailsView, View};
 /// has ended in another state; 4 when it is not there. A dead letter that was replayed is followed to the task that it became.
 /// A key without a lease is free; --for completed waits for a lease that is not there yet. Of several ids the worst code counts.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
+    after_help = "\
 Examples:
   sen wait payments:order-789 --for completed --timeout 5m && echo paid
   sen wait 9b2f6c1e-4f0e-4a55-9a5b-0c7d2f1f7a10        an execution: 0 once it has completed, 10 if it failed
-  sen dlq replay -o json ID | jq -r '.results[].new_id' | xargs sen wait --timeout 2m")]
+  sen dlq replay -o json ID | jq -r '.results[].new_id' | xargs sen wait --timeout 2m
+  sen wait op 0f3c --timeout 10m                       until everything that an operation has begun has ended"
+)]
 pub struct Args {
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+
     /// Keys as stored, with their namespace, or ids
     #[arg(required = true, value_name = "KEY|ID", add = Completes(Live::Any))]
     pub ids: Vec<String>,
@@ -45,6 +55,12 @@ pub struct Args {
     /// Put this namespace before the key, as the library does
     #[arg(short, long, value_name = "NAME", add = Completes(Live::Namespace))]
     pub namespace: Option<String>,
+}
+
+/// What else can be waited for.
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    Op(op::Args),
 }
 
 const SETTLED: &str = "settled";
@@ -68,6 +84,14 @@ fn kind() -> impl TypedValueParser<Value = Kind> {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let start = Uptime::now();
+    if let Some(Verb::Op(operation)) = &args.verb {
+        // What stands before it would be dropped silently.
+        if !args.ids.is_empty() || args.goal != Goal::Settled || args.kind.is_some() || args.namespace.is_some() {
+            return Err(Error::usage("`sen wait op` takes one operation, and neither keys nor --for, --kind or --namespace")
+                .with_hint("a key that is called op is waited for with `sen wait -- op`"));
+        }
+        return op::run(operation, session, start.plus(session.globals.timeout.unwrap_or(PATIENCE))).await;
+    }
     let database = session.read().await?;
     let only = args.namespace.as_ref().map_or(args.kind, |_| Some(Kind::Lease));
     let single = args.ids.len() == 1;

@@ -1,15 +1,18 @@
 //! Operations as their journals tell them: how each stands, what is left of it, and what an undo puts back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 
 use rustix::fs::{FlockOperation, flock};
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::course::{Act, Followed, error_group};
 use sen_core::model::ident::OperationId;
 use sen_core::model::plan::Plan;
 use sen_core::model::prepared::Origin;
 use sen_core::model::report::{Item, Outcome};
+use sen_core::model::rows::RowChange;
+use sen_core::model::subject::Subject;
 use sen_core::model::undo::{UndoHead, UndoTarget};
 use sen_core::time::Timestamp;
 
@@ -65,6 +68,8 @@ pub struct Entry {
     pub state: State,
     /// When the first and the last of its targets were settled.
     acted: Option<(Timestamp, Timestamp)>,
+    /// Why the brakes of its last run let nothing more be begun.
+    pub stopped: Option<String>,
     /// The operation that took all of it back.
     pub undone_by: Option<OperationId>,
     /// Of an undo: what it took back.
@@ -91,6 +96,7 @@ impl Entry {
         let undo = saved.head::<UndoHead>().filter(|_| kind.ends_with(".undo"));
         let mut settled = BTreeMap::new();
         let mut end = None;
+        let mut why = None;
         let mut times = Vec::new();
         for line in PlanFile::open(&path)?.rest(length) {
             match serde_json::from_str(&line) {
@@ -99,8 +105,8 @@ impl Entry {
                     settled.insert(place, item.changing(Vec::new()));
                     times.extend(at);
                 }
-                Ok(Line::Ended { at, interrupted, .. }) => {
-                    end = Some(interrupted);
+                Ok(Line::Ended { at, interrupted, stopped, .. }) => {
+                    (end, why) = (Some(interrupted), stopped);
                     times.push(at);
                 }
                 // The last line of a run that was killed can be cut.
@@ -122,7 +128,20 @@ impl Entry {
         };
         let ends = times.iter().min().zip(times.iter().max());
         let acted = ends.map(|(first, last)| (Timestamp::from_micros(*first), Timestamp::from_micros(*last)));
-        Ok(Self { path, kind, plan, origin, targets, settled, state, undone_by: None, undo, acted, length })
+        Ok(Self {
+            path,
+            kind,
+            plan,
+            origin,
+            targets,
+            settled,
+            state,
+            stopped: why,
+            undone_by: None,
+            undo,
+            acted,
+            length,
+        })
     }
 
     /// How many targets ended so.
@@ -172,6 +191,35 @@ impl Entry {
     /// What was done at first, in a clause: of an undo, what it took back.
     pub fn first(&self) -> &str {
         self.undo.as_ref().map_or_else(|| self.plan.summary(), |undo| &undo.first)
+    }
+
+    /// What was done.
+    ///
+    /// # Errors
+    /// As [`PlanFile::open`].
+    pub fn act(&self) -> Result<Act> {
+        Ok(PlanFile::open(&self.path)?.plan()?.act())
+    }
+
+    /// What it has changed, each by its place and with the group of the error that `failed_with` finds in its rows. They are read
+    /// from the file one by one: those of a large operation are more than memory should hold.
+    ///
+    /// # Errors
+    /// As [`PlanFile::open`].
+    pub fn followed<'a>(
+        &'a self,
+        failed_with: &'a (dyn Fn(&[RowChange]) -> Option<String> + Send + Sync),
+    ) -> Result<impl Iterator<Item = (usize, Followed)> + Send + 'a> {
+        let mut told = BTreeSet::new();
+        let settled = PlanFile::open(&self.path)?.rest(self.length).filter_map(move |line| {
+            let Ok(Line::Settled { place, item, .. }) = serde_json::from_str(&line) else { return None };
+            let changed = matches!(item.outcome, Outcome::Applied | Outcome::AlreadyDone);
+            (changed && told.insert(place)).then_some((place, item))
+        });
+        Ok(settled.map(move |(place, Item { subject, new_id, changes, .. })| {
+            let before = failed_with(&changes).map(|error| error_group(&error));
+            (place, Followed { subject, new_id, before })
+        }))
     }
 
     /// What an undo of it puts back, in the order of its plan, and what of it cannot be taken back, each with the reason.
@@ -300,6 +348,14 @@ fn mark_undone(entries: &mut [Entry]) {
             }
         }
     }
+}
+
+/// The targets of this operation that others took back, as far as that stands.
+pub fn taken_back(operation: OperationId) -> HashSet<Subject> {
+    let of_it = |entry: &Entry| entry.undo.as_ref().is_some_and(|head| head.operation == operation);
+    let undoes = entries().0.into_iter().filter(|entry| of_it(entry) && entry.undone_by.is_none());
+    let done = |entry: Entry| entry.settled.into_values().filter(|item| item.outcome == Outcome::Applied);
+    undoes.flat_map(done).map(|item| item.subject).collect()
 }
 
 /// The operation with this id, or the only one whose id begins so; `last` is the newest.

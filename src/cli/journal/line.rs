@@ -27,6 +27,9 @@ pub enum Line {
         interrupted: bool,
         /// Whether everything was as wanted.
         complete: bool,
+        /// Why its brakes let nothing more be begun.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stopped: Option<String>,
     },
 }
 

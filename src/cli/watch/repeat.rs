@@ -38,6 +38,8 @@ const REPEATABLE: &[&[&str]] = &[
     &["agent", "stats"],
     &["agent", "costs"],
     &["agent", "workers"],
+    &["op", "list"],
+    &["op", "show"],
 ];
 
 /// Whether the command of these words can be repeated.

@@ -39,5 +39,5 @@ pub async fn apply(
     stop: &Revocation,
 ) -> Result<Report> {
     let permit = permit(action.plan(), consent, author, stop)?;
-    action.apply(Applying { permit: &permit, observer: &Silent, export: None }).await
+    action.apply(Applying { permit: &permit, observer: &Silent, brakes: None, export: None }).await
 }

@@ -287,9 +287,10 @@ impl Targets for Tasks<'_> {
 #[async_trait]
 impl Apply<TaskAction> for Node {
     async fn apply(&self, plan: &Plan, action: TaskAction, applying: Applying<'_>) -> Result<Report> {
-        let Applying { permit, observer, .. } = applying;
+        let Applying { permit, observer, brakes, .. } = applying;
         let TaskHead { verify, batch, rate, set } = action.head;
         let pace = if set { Pace::bulk(batch, rate) } else { Pace { batch, rate, ..Pace::SINGLE } };
+        let pace = pace.braked(brakes);
         let mut tasks = Tasks { node: self, action: &action, permit, made: Vec::new() };
         let mut report = run_batch(&mut [&mut tasks], plan, action.targets.len(), pace, permit, observer).await;
         if !set {

@@ -18,6 +18,7 @@ pub mod redis;
 mod act;
 mod activity;
 mod costs;
+mod course;
 mod diagnostics;
 mod handle;
 mod letters;
@@ -42,12 +43,14 @@ use futures_util::StreamExt as _;
 
 use sen_model::activity::Activity;
 use sen_model::cause::Explanation;
+use sen_model::course::{Act, Followed, Now};
 use sen_model::diagnostics::Diagnostics;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letters::DeadLetters;
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{History, Record};
+use sen_model::rows::RowChange;
 use sen_model::subject::{Kind, Subject};
 use sen_model::summary::{Statistics, Summary};
 use sen_model::system::System;
@@ -173,6 +176,18 @@ impl System for Node {
         let task = self.explain_task(id).await?;
         let worker = self.explain_worker(id).await?;
         Ok(task.into_iter().chain(worker).collect())
+    }
+
+    fn unfollowed(&self, act: &Act) -> Option<&'static str> {
+        course::unfollowed(act)
+    }
+
+    async fn courses(&self, act: &Act, targets: &[Followed]) -> Result<Vec<Now>> {
+        self.courses_of(act, targets).await
+    }
+
+    fn failed_with(&self, changes: &[RowChange]) -> Option<String> {
+        course::failed_with(changes)
     }
 
     async fn suggest(&self, id: &str) -> Result<Vec<String>> {

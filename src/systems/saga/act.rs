@@ -168,6 +168,7 @@ impl Sagas {
                 judged: Vec::new(),
                 stuck: false,
                 due: false,
+                ids: None,
                 name: Some(place.1.clone()),
                 aggregation: None,
                 error: None,
@@ -427,10 +428,10 @@ impl Targets for Each<'_> {
 #[async_trait]
 impl Apply<SagaAction> for Sagas {
     async fn apply(&self, plan: &Plan, action: SagaAction, applying: Applying<'_>) -> Result<Report> {
-        let Applying { permit, observer, .. } = applying;
+        let Applying { permit, observer, brakes, .. } = applying;
         let models = self.models().await?;
         let mut each = Each { sagas: self, models, action: &action, permit };
-        Ok(run_batch(&mut [&mut each], plan, action.targets.len(), Pace::SINGLE, permit, observer).await)
+        Ok(run_batch(&mut [&mut each], plan, action.targets.len(), Pace::SINGLE.braked(brakes), permit, observer).await)
     }
 
     async fn check(&self, action: &SagaAction) -> Result<Vec<Item>> {

@@ -35,6 +35,7 @@ impl Sagas {
             judged: judged.collect(),
             stuck: false,
             due: false,
+            ids: None,
             name: None,
             aggregation: None,
             error: None,

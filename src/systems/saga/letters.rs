@@ -411,9 +411,9 @@ impl Targets for Messages<'_> {
 #[async_trait]
 impl Apply<RequeueAction> for Sagas {
     async fn apply(&self, plan: &Plan, action: RequeueAction, applying: Applying<'_>) -> Result<Report> {
-        let Applying { permit, observer, .. } = applying;
+        let Applying { permit, observer, brakes, .. } = applying;
         let models = self.models().await?;
-        let pace = Pace::bulk(action.head.batch, action.head.rate);
+        let pace = Pace::bulk(action.head.batch, action.head.rate).braked(brakes);
         let messages: Vec<_> =
             action.parts.iter().flat_map(|part| part.messages.iter().map(move |message| (part, message))).collect();
         let count = messages.len();

@@ -22,6 +22,7 @@ pub mod sqlite;
 mod act;
 mod activity;
 mod again;
+mod course;
 mod diagnostics;
 #[cfg(test)]
 mod examples;
@@ -48,12 +49,14 @@ use futures_util::future::{join, join_all};
 
 use sen_model::activity::Activity;
 use sen_model::cause::Explanation;
+use sen_model::course::{Act, Followed, Now};
 use sen_model::diagnostics::Diagnostics;
 use sen_model::error::Result;
 use sen_model::letters::DeadLetters;
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{History, Record};
+use sen_model::rows::RowChange;
 use sen_model::subject::{Kind, Subject};
 use sen_model::summary::Summary;
 use sen_model::system::{Mentions, System};
@@ -133,6 +136,25 @@ impl System for Sagas {
     async fn mentions(&self, names: &[String]) -> Result<Mentions> {
         let ids = self.messages_about(&*self.models().await?, names).await?;
         Ok(Mentions { ids, cut: false })
+    }
+
+    fn unfollowed(&self, act: &Act) -> Option<&'static str> {
+        course::unfollowed(act)
+    }
+
+    async fn courses(&self, act: &Act, targets: &[Followed]) -> Result<Vec<Now>> {
+        self.courses_of(act, targets).await
+    }
+
+    fn failed_with(&self, changes: &[RowChange]) -> Option<String> {
+        course::failed_with(changes)
+    }
+
+    async fn alike(&self, subjects: &[Subject]) -> Result<Vec<String>> {
+        if subjects.iter().all(|subject| subject.kind == Kind::Saga) {
+            return self.alike_sagas(subjects).await;
+        }
+        self.alike_letters(subjects).await
     }
 
     async fn suggest(&self, id: &str) -> Result<Vec<String>> {

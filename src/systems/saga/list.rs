@@ -58,7 +58,7 @@ impl SagaFilter {
         (order, largest_first != self.page.reverse)
     }
 
-    fn query(&self) -> SagaQuery {
+    pub(crate) fn query(&self) -> SagaQuery {
         let (stored, judged) = states(&self.states);
         let (order, descending) = self.order();
         SagaQuery {
@@ -66,6 +66,7 @@ impl SagaFilter {
             judged,
             stuck: self.stuck,
             due: self.due,
+            ids: None,
             name: self.name.clone(),
             aggregation: self.aggregation.clone(),
             error: self.error.clone(),

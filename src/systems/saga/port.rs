@@ -197,6 +197,8 @@ pub struct SagaQuery {
     pub stuck: bool,
     /// Only active ones whose deadline has passed.
     pub due: bool,
+    /// With one of these ids, as they are stored.
+    pub ids: Option<Vec<String>>,
     /// Of this definition.
     pub name: Option<String>,
     /// About this.

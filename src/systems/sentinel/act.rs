@@ -345,9 +345,9 @@ impl Targets for Leases<'_> {
 #[async_trait]
 impl Apply<LeaseAction> for Sentinel {
     async fn apply(&self, plan: &Plan, action: LeaseAction, applying: Applying<'_>) -> Result<Report> {
-        let Applying { permit, observer, .. } = applying;
+        let Applying { permit, observer, brakes, .. } = applying;
         let mut leases = Leases { sentinel: self, targets: &action.0, permit };
-        Ok(run_batch(&mut [&mut leases], plan, action.0.len(), Pace::SINGLE, permit, observer).await)
+        Ok(run_batch(&mut [&mut leases], plan, action.0.len(), Pace::SINGLE.braked(brakes), permit, observer).await)
     }
 
     async fn check(&self, action: &LeaseAction) -> Result<Vec<Item>> {

@@ -24,6 +24,7 @@ pub mod sqlite;
 
 mod act;
 mod activity;
+mod course;
 mod diagnostics;
 mod handle;
 mod list;
@@ -51,6 +52,7 @@ use futures_util::future::join_all;
 
 use sen_model::activity::Activity;
 use sen_model::cause::Explanation;
+use sen_model::course::{Act, Followed, Now};
 use sen_model::diagnostics::{Check, Diagnostics};
 use sen_model::error::Result;
 use sen_model::live::Live;
@@ -171,6 +173,14 @@ impl System for Sentinel {
             all.extend(found?);
         }
         Ok(all)
+    }
+
+    fn unfollowed(&self, act: &Act) -> Option<&'static str> {
+        (act.kind != plan::LeaseAction::KIND).then_some("nothing of it goes on")
+    }
+
+    async fn courses(&self, _act: &Act, targets: &[Followed]) -> Result<Vec<Now>> {
+        self.courses_of(targets).await
     }
 
     async fn suggest(&self, id: &str) -> Result<Vec<String>> {

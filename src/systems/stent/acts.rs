@@ -77,9 +77,10 @@ impl Targets for Executions<'_> {
 #[async_trait]
 impl Apply<ExecutionAction> for Stent {
     async fn apply(&self, plan: &Plan, action: ExecutionAction, applying: Applying<'_>) -> Result<Report> {
-        let Applying { permit, observer, .. } = applying;
+        let Applying { permit, observer, brakes, .. } = applying;
         let mut executions = Executions { stent: self, action: &action, permit, observer, note: note(permit) };
-        Ok(run_batch(&mut [&mut executions], plan, action.targets.len(), Pace::SINGLE, permit, observer).await)
+        Ok(run_batch(&mut [&mut executions], plan, action.targets.len(), Pace::SINGLE.braked(brakes), permit, observer)
+            .await)
     }
 
     async fn check(&self, action: &ExecutionAction) -> Result<Vec<Item>> {

@@ -137,7 +137,7 @@ impl DeadLetters for StentLetters {
 #[async_trait]
 impl Apply<LetterAction> for StentLetters {
     async fn apply(&self, plan: &Plan, action: LetterAction, applying: Applying<'_>) -> Result<Report> {
-        let Applying { permit, observer, export } = applying;
+        let Applying { permit, observer, brakes, export } = applying;
         let LetterAction { act, chosen } = action;
         if permit.may_have_begun() {
             // What planning finds out of the tables is not in a plan that was read back.
@@ -145,7 +145,7 @@ impl Apply<LetterAction> for StentLetters {
         }
         Ok(match (act, export) {
             (LetterAct::Replay { options, activities }, _) => {
-                self.apply_replay(plan, (&chosen, &options, activities), permit, observer).await
+                self.apply_replay(plan, (&chosen, &options, activities), permit, observer, brakes).await
             }
             (LetterAct::Discard, Some(sink)) => self.apply_discard(plan, &chosen, permit, sink, observer).await,
             (LetterAct::Discard, None) => {

@@ -19,6 +19,7 @@ pub mod verdict;
 pub mod why;
 
 mod activity;
+mod course;
 mod diagnostics;
 mod further;
 mod handle;
@@ -46,12 +47,14 @@ use async_trait::async_trait;
 
 use sen_model::activity::Activity;
 use sen_model::cause::{Cause, Explanation};
+use sen_model::course::{Act, Followed, Now};
 use sen_model::diagnostics::Diagnostics;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letters::DeadLetters;
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{History, Record};
+use sen_model::rows::RowChange;
 use sen_model::subject::{Kind, Subject};
 use sen_model::summary::{Statistics, Summary};
 use sen_model::system::{Mentions, System};
@@ -169,6 +172,18 @@ impl System for Stent {
 
     async fn mentions(&self, names: &[String]) -> Result<Mentions> {
         self.store.naming(names, sen_model::system::MENTIONS as u32 + 1).await
+    }
+
+    fn unfollowed(&self, act: &Act) -> Option<&'static str> {
+        course::unfollowed(act)
+    }
+
+    async fn courses(&self, act: &Act, targets: &[Followed]) -> Result<Vec<Now>> {
+        self.courses_of(act, targets).await
+    }
+
+    fn failed_with(&self, changes: &[RowChange]) -> Option<String> {
+        course::failed_with(changes)
     }
 
     async fn suggest(&self, id: &str) -> Result<Vec<String>> {

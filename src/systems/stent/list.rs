@@ -68,6 +68,7 @@ impl Stent {
             worker: filter.worker.clone(),
             error: filter.error.as_deref().map(codec::needles).unwrap_or_default(),
             execution: filter.execution.clone(),
+            ids: None,
             since: Bound::of(period.since, &self.zone),
             until: [Bound::of(period.until, &self.zone), Bound::of(period.older_than.map(When::Ago), &self.zone)],
             after: page.after.clone(),

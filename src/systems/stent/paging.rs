@@ -39,6 +39,7 @@ mod tests {
             worker: None,
             error: Vec::new(),
             execution: None,
+            ids: None,
             since: Bound::default(),
             until: [Bound::default(); 2],
             after: None,

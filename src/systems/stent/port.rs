@@ -251,6 +251,8 @@ pub struct ExecutionQuery {
     pub error: Vec<String>,
     /// Of this execution.
     pub execution: Option<String>,
+    /// With one of these ids.
+    pub ids: Option<Vec<String>>,
     /// Created at or after this.
     pub since: Bound,
     /// Created before both of these.

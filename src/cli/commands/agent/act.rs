@@ -12,7 +12,8 @@ use sen_core::systems::node::{TaskOrder, TaskState};
 use super::list::Matching;
 use crate::completion::live::{Completes, Live};
 use crate::args::span;
-use crate::commands::act::{ActionOptions, apply};
+use crate::commands::act::{ActionOptions, apply_braked};
+use crate::commands::brakes::BrakeOptions;
 use crate::session::Session;
 use crate::views::CommandOutput;
 
@@ -72,6 +73,9 @@ pub struct Targets {
     pub verify: Option<Duration>,
 
     #[command(flatten)]
+    brakes: BrakeOptions,
+
+    #[command(flatten)]
     options: ActionOptions,
 }
 
@@ -95,6 +99,7 @@ async fn act(
     request: fn(Vec<String>, Option<Duration>) -> AgentRequest,
 ) -> Result<CommandOutput> {
     let mut options = targets.options;
+    options.brakes = targets.brakes;
     let database = options.agents(session).await?;
     let system = database.agents()?;
     let ids = if targets.all {
@@ -109,5 +114,5 @@ async fn act(
     } else {
         options.whole_ids(&database, Some(node::NAME), &[Kind::AgentTask], targets.ids).await?
     };
-    apply(system.plan(&request(ids, targets.verify)).await?, &options, session).await
+    apply_braked(&database, system.plan(&request(ids, targets.verify)).await?, &options, session).await
 }

@@ -77,7 +77,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     filter.newest_first = args.newest_first;
     let dead_letter_systems = dead_letter_systems(&database, only).await?;
     let (action, _) = planned(&dead_letter_systems, &filter, async |letters, filter| letters.plan_discard(filter).await).await?;
-    let execution = execute(action, &acting, session, |_| {
+    let execution = execute(action, &acting, None, session, |_| {
         Ok(Some(match export.cloned() {
             Some(path) => to_new_file(&path)?,
             None => {

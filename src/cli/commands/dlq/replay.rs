@@ -7,7 +7,8 @@ use sen_core::ops::{prefix, related as related_keys};
 use super::edit::EditOptions;
 use super::filter::{DeadLetterFilter, SELECTION, dead_letter_systems, planned};
 use crate::completion::live::{Completes, Live};
-use crate::commands::act::{ActionOptions, apply};
+use crate::commands::act::{ActionOptions, apply_braked};
+use crate::commands::brakes::BrakeOptions;
 use crate::commands::related;
 use crate::consent;
 use crate::session::Session;
@@ -24,6 +25,7 @@ Examples:
   sen dlq replay --all --queue slow --limit 1000 --newest-first --yes
   sen dlq replay 4f0c1f6e-5a52-4a53-93f1-2f6b5ad1f3c0 --edit
   sen dlq replay --group 3b1f0a92cc --set .amount=12.5 --dry-run
+  sen dlq replay --all --canary 20 --abort-above 10% --yes
 
 The set is fixed when the command starts: what dies later is not touched. Each dead letter becomes a task whose id follows from \
 the dead letter, in one transaction with its removal, so that two operators, a retry or a lost connection cannot run it \
@@ -73,6 +75,9 @@ pub struct Args {
     edit: EditOptions,
 
     #[command(flatten)]
+    brakes: BrakeOptions,
+
+    #[command(flatten)]
     options: ActionOptions,
 }
 
@@ -96,6 +101,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     args.which.named(&args.ids, args.from_queue.as_ref(), args.all)?;
     args.edit.must_be_of_one(&args.ids, &args.which.group, args.all)?;
     let mut acting = args.options;
+    acting.brakes = args.brakes;
     let database = acting.database(session).await?;
     let only = args.which.system.as_deref();
     let ids = acting.whole_ids(&database, only, prefix::DEAD_LETTERS, args.ids.clone()).await?;
@@ -115,7 +121,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let related = related_keys::of_letters(&database, letters, &filter).await?;
     acting.yes |= !narrowed && consent::by_whole_id(session, &*action, &args.ids);
     related::warn(action.plan_mut(), related, &acting, session);
-    apply(action, &acting, session).await
+    apply_braked(&database, action, &acting, session).await
 }
 
 #[cfg(test)]

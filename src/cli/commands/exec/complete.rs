@@ -7,7 +7,8 @@ use sen_core::systems::stent::request::ExecutionRequest;
 
 use super::notify::{self, Notify};
 use crate::completion::live::{Completes, Live};
-use crate::commands::act::{ActionOptions, apply};
+use crate::commands::act::{ActionOptions, apply_braked};
+use crate::commands::brakes::BrakeOptions;
 use crate::session::Session;
 use crate::views::CommandOutput;
 
@@ -31,6 +32,9 @@ pub struct Args {
     notify: Notify,
 
     #[command(flatten)]
+    brakes: BrakeOptions,
+
+    #[command(flatten)]
     options: ActionOptions,
 }
 
@@ -38,10 +42,11 @@ pub struct Args {
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let target = args.notify.target(session)?;
     let mut options = args.options;
+    options.brakes = args.brakes;
     let database = options.database(session).await?;
     let ids = options.whole_ids(&database, Some(stent::NAME), &[Kind::Execution], args.ids).await?;
     let request = ExecutionRequest::Complete { ids };
-    let answer = apply(database.executions()?.plan(&request).await?, &options, session).await?;
+    let answer = apply_braked(&database, database.executions()?.plan(&request).await?, &options, session).await?;
     notify::publish(target, session).await;
     Ok(answer)
 }

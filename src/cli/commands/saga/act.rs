@@ -15,7 +15,8 @@ use sen_core::systems::saga::{SagaFilter, SagaOrder};
 use super::list::Matching;
 use crate::completion::live::{Completes, Live};
 use crate::args::span;
-use crate::commands::act::{ActionOptions, apply};
+use crate::commands::act::{ActionOptions, apply_braked};
+use crate::commands::brakes::BrakeOptions;
 use crate::commands::reconcile::read_json;
 use crate::commands::related;
 use crate::session::Session;
@@ -173,6 +174,9 @@ pub struct Targets {
     pub limit: Option<u64>,
 
     #[command(flatten)]
+    brakes: BrakeOptions,
+
+    #[command(flatten)]
     options: ActionOptions,
 }
 
@@ -244,7 +248,7 @@ async fn carried(
         let keys = related_keys::of_things(database, system, &ids).await?;
         related::warn(action.plan_mut(), keys, options, session);
     }
-    apply(action, options, session).await
+    apply_braked(database, action, options, session).await
 }
 
 async fn act(
@@ -255,14 +259,14 @@ async fn act(
     act: SagaAct,
 ) -> Result<CommandOutput> {
     let table = targets.matching.saga_table.clone();
+    let options = ActionOptions { brakes: targets.brakes, ..targets.options };
     if !targets.all {
         let narrowed = SagaFilter { table: None, ..targets.matching.filter() };
         if narrowed != SagaFilter::default() {
             return Err(Error::usage("filters choose among all sagas: they need --all instead of an id"));
         }
-        return carry(table, targets.ids, act, targets.options, session).await;
+        return carry(table, targets.ids, act, options, session).await;
     }
-    let options = &targets.options;
     let database = options.database(session).await?;
     let mut filter = targets.matching.filter();
     if filter.states.is_empty() {
@@ -272,5 +276,5 @@ async fn act(
     let order = targets.limit.map(|_| SagaOrder::Updated);
     filter.page = Page { limit: targets.limit, reverse: order.is_some(), order, ..Page::default() };
     let ids = database.sagas()?.ids(&filter).await?;
-    carried(&database, SagaRequest { table, ids, act }, options, session).await
+    carried(&database, SagaRequest { table, ids, act }, &options, session).await
 }

@@ -10,7 +10,8 @@ use sen_core::systems::saga::{self, MessageState, message_severity};
 
 use crate::args::{Changed, Facts, Paging, choice};
 use crate::commands::dlq::filter::{asked, known_groups};
-use crate::commands::act::{ActionOptions, apply};
+use crate::commands::act::{ActionOptions, apply_braked};
+use crate::commands::brakes::BrakeOptions;
 use crate::commands::page::{self, AttentionFirst, Shown, Which};
 use crate::commands::show::{self, ShowRequest};
 use crate::completion::live::{Completes, Live};
@@ -165,6 +166,9 @@ struct Requeue {
     force: bool,
 
     #[command(flatten)]
+    brakes: BrakeOptions,
+
+    #[command(flatten)]
     options: ActionOptions,
 }
 
@@ -231,6 +235,7 @@ async fn show(args: &Show, kind: Kind, session: &Session) -> Result<CommandOutpu
 
 async fn requeue(args: Requeue, kind: Mailbox, session: &Session) -> Result<CommandOutput> {
     let mut acting = args.options;
+    acting.brakes = args.brakes;
     let database = acting.database(session).await?;
     let of = if kind == Mailbox::Out { Kind::Outbox } else { Kind::Inbox };
     let ids = acting.whole_ids(&database, Some(saga::NAME), &[of], args.ids).await?;
@@ -253,5 +258,5 @@ async fn requeue(args: Requeue, kind: Mailbox, session: &Session) -> Result<Comm
     let mut action = letters.plan_replay(&filter, &options).await?;
     known_groups(&[(saga::NAME, letters)], &filter, action.plan()).await?;
     asked(action.plan_mut(), &filter);
-    apply(action, &acting, session).await
+    apply_braked(&database, action, &acting, session).await
 }

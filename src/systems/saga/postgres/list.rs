@@ -31,17 +31,17 @@ fn status_is(sql: Sql, model: &Model, param: &'static str) -> Result<Sql> {
 }
 
 /// The statement. Parameters: $1 statuses, $2 judged states, $3 statuses those come from, $4 name, $5 aggregation,
-/// $6 error, $7 since, $8 since ago, $9 until, $10 until ago, $11 older than, $12 limit, $13 whether contexts are wanted.
+/// $6 error, $7 ids, $8 since, $9 since ago, $10 until, $11 until ago, $12 older than, $13 limit, $14 whether contexts are wanted.
 fn statement(model: &Model, query: &SagaQuery) -> Result<Sql> {
-    let context = "CASE WHEN $13::bool THEN s.context::text END";
+    let context = "CASE WHEN $14::bool THEN s.context::text END";
     let sql = table(select(model, true, context)?.then(" FROM "), &model.state)?;
     // Every parameter is named once, whatever follows: an unnamed one would have no use and no type.
     let mut sql = sql.then(
-        " AS s WHERE ($7::int8 IS NULL OR s.updated_at >= timestamptz 'epoch' + $7 * interval '1 microsecond')
-            AND ($8::int8 IS NULL OR s.updated_at >= now() - $8 * interval '1 microsecond')
-            AND ($9::int8 IS NULL OR s.updated_at < timestamptz 'epoch' + $9 * interval '1 microsecond')
-            AND ($10::int8 IS NULL OR s.updated_at < now() - $10 * interval '1 microsecond')
+        " AS s WHERE ($8::int8 IS NULL OR s.updated_at >= timestamptz 'epoch' + $8 * interval '1 microsecond')
+            AND ($9::int8 IS NULL OR s.updated_at >= now() - $9 * interval '1 microsecond')
+            AND ($10::int8 IS NULL OR s.updated_at < timestamptz 'epoch' + $10 * interval '1 microsecond')
             AND ($11::int8 IS NULL OR s.updated_at < now() - $11 * interval '1 microsecond')
+            AND ($12::int8 IS NULL OR s.updated_at < now() - $12 * interval '1 microsecond')
             AND ($5::text IS NULL OR s.aggregation_id = $5) AND ($6::text IS NULL OR strpos(s.last_error, $6) > 0)",
     );
     sql = sql.then(if model.state.has("saga_name") {
@@ -49,6 +49,10 @@ fn statement(model: &Model, query: &SagaQuery) -> Result<Sql> {
     } else {
         " AND ($4::text IS NULL OR s.context::jsonb ->> 'saga_name' = $4)"
     });
+    sql = match &query.ids {
+        None => sql.then(" AND $7::text[] IS NULL"),
+        Some(_) => cast(sql.then(" AND s.id = ANY($7::text[]"), &model.state, "id")?.then("[])"),
+    };
     match (query.stored.is_empty(), query.judged.is_empty()) {
         (true, true) => sql = sql.then(" AND $1::text[] IS NULL AND $2::text[] IS NULL AND $3::text[] IS NULL"),
         (false, true) => {
@@ -73,7 +77,7 @@ fn statement(model: &Model, query: &SagaQuery) -> Result<Sql> {
         sql = sql.then(" AND s.deadline_at <= now() AND ");
         sql = status_literals(sql, model, &["RUNNING", "SUSPENDED", "COMPENSATING", "COMPENSATING_SUSPENDED"])?;
     }
-    Ok(sql.then(order_by(query.order, query.descending)).then(" LIMIT $12::int8"))
+    Ok(sql.then(order_by(query.order, query.descending)).then(" LIMIT $13::int8"))
 }
 
 /// The same with statuses known here; labels that the type lacks are left out, for comparing with them would fail.
@@ -106,6 +110,7 @@ pub(super) async fn list(link: &Arc<SharedConnection>, model: &Model, query: &Sa
         (&query.name, Type::TEXT),
         (&query.aggregation, Type::TEXT),
         (&query.error, Type::TEXT),
+        (&query.ids, Type::TEXT_ARRAY),
     ];
     let &SagaQuery { since, until, older_than, limit, payloads, .. } = query;
     let scope = Scope { since, until, older_than, limit, payloads, whole: false };

@@ -99,6 +99,9 @@ pub(super) async fn list(db: &Arc<Sqlite>, model: &Model, query: &SagaQuery) -> 
     let (now, rows) = streamed(db, sql, query.limit, move |db, row, now| {
         let times = times.get_or_insert_with(|| Times::of(query.since, query.until, query.older_than, now));
         let (mut saga, stored, kept) = cells::saga(row, &shown, now);
+        if query.ids.as_ref().is_some_and(|ids| !ids.contains(&saga.id)) {
+            return Ok(None);
+        }
         saga.compensated = compensated(db, &model, &saga, &stored, kept.as_deref())?;
         saga.context = saga.context.filter(|_| query.payloads);
         Ok(matches(&saga, &query, times).then_some(saga))

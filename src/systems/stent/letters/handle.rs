@@ -29,7 +29,7 @@ impl StentLetters {
     }
 
     /// All letters that match, for a few of them.
-    pub(super) async fn facts(&self, query: &LetterQuery) -> Result<Vec<Fact>> {
+    pub(crate) async fn facts(&self, query: &LetterQuery) -> Result<Vec<Fact>> {
         self.store.look(query).await?.chunks.try_concat().await
     }
 

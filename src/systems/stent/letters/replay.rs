@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sen_model::batch::{Pace, Targets, run_batch};
+use sen_model::brakes::Brakes;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letters::ReplayOptions;
 use sen_model::observe::Observer;
@@ -65,9 +66,14 @@ impl StentLetters {
         (chosen, options, activities): (&TargetSet, &ReplayOptions, bool),
         permit: &WritePermit,
         observer: &dyn Observer,
+        brakes: Option<&Brakes<'_>>,
     ) -> Report {
         // A large set is worth a second connection, where the store has such a thing.
-        let second = if chosen.len() >= MANY && options.rate.is_none() { self.store.lane().await } else { None };
+        let second = if chosen.len() >= MANY && options.rate.is_none() && brakes.is_none() {
+            self.store.lane().await
+        } else {
+            None
+        };
         let note = note(permit);
         let lane = |store| Lane {
             letters: self,
@@ -83,7 +89,7 @@ impl StentLetters {
             std::iter::once(&self.store).chain(&second).map(|store| lane(&**store)).collect();
         let mut each: Vec<&mut dyn Targets> = lanes.iter_mut().map(|lane| lane as &mut dyn Targets).collect();
         let batch = options.batch.unwrap_or(BATCH).clamp(1, LARGEST) as usize;
-        let pace = Pace::bulk(batch, options.rate);
+        let pace = Pace::bulk(batch, options.rate).braked(brakes);
         let mut report = run_batch(&mut each, plan, chosen.len(), pace, permit, observer).await;
         if !lanes.iter().any(|lane| lane.broken) {
             let applied: Vec<u32> = lanes.into_iter().flat_map(|lane| lane.applied).collect();

@@ -158,7 +158,7 @@ static EXECUTIONS_BEGIN: Sql = Sql::new(concat!(
         AND ($6::bytea[] IS NULL OR (e.error IS NOT NULL AND EXISTS (
             SELECT 1 FROM unnest($6) AS n (part) WHERE position(n.part IN e.error) > 0 OR EXISTS (
                 SELECT 1 FROM tasks AS t WHERE t.execution_id = e.id AND position(n.part IN t.error) > 0))))
-        AND ($15::text IS NULL OR e.id = $15)",
+        AND ($15::text IS NULL OR e.id = $15) AND ($17::text[] IS NULL OR e.id = ANY($17))",
     times!("e.created_at"),
 ));
 
@@ -185,7 +185,7 @@ static TASKS_BEGIN: Sql = Sql::new(concat!(
         AND ($4::text[] IS NULL OR EXISTS (SELECT 1 FROM unnest($4) AS n (tag) WHERE position(n.tag IN e.tags) > 0))
         AND ($5::text IS NULL OR starts_with(e.worker_id, $5))
         AND ($6::bytea[] IS NULL OR EXISTS (SELECT 1 FROM unnest($6) AS n (part) WHERE position(n.part IN e.error) > 0))
-        AND ($15::text IS NULL OR e.execution_id = $15)",
+        AND ($15::text IS NULL OR e.execution_id = $15) AND ($17::text[] IS NULL OR e.id = ANY($17))",
     times!("e.created_at"),
 ));
 
@@ -232,6 +232,7 @@ async fn stream<T: Send + 'static>(
         (&query.ahead, Type::INT8),
         (&query.execution, Type::TEXT),
         (&query.limit, Type::INT8),
+        (&query.ids, Type::TEXT_ARRAY),
     ];
     let first = Query::new(first, [(&query.after as _, Type::TEXT)]);
     let (head, rows) = link.snapshot_stream(&first, &Query::new(&long, params)).await?;

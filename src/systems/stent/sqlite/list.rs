@@ -3,7 +3,7 @@
 use rusqlite::named_params;
 
 use super::cells::Cells;
-use super::reading::{execution_columns, list, one, snapshot, streamed, task_columns};
+use super::reading::{self, execution_columns, list, one, snapshot, streamed, task_columns};
 use crate::paging;
 use crate::port::{Bound, ExecutionQuery, Listed, Rows};
 use crate::record::Task;
@@ -117,7 +117,7 @@ const EXECUTIONS: &str = concat!(
         AND (:errors IS NULL OR (e.error IS NOT NULL AND EXISTS (SELECT 1 FROM json_each(:errors) AS n
             WHERE instr(e.error, CAST(n.value AS BLOB)) > 0 OR EXISTS (SELECT 1 FROM tasks AS t
                 WHERE t.execution_id = e.id AND instr(t.error, CAST(n.value AS BLOB)) > 0))))
-        AND (:execution IS NULL OR e.id = :execution)",
+        AND (:execution IS NULL OR e.id = :execution) AND (:ids IS NULL OR e.id IN (SELECT value FROM json_each(:ids)))",
     times!()
 );
 
@@ -145,7 +145,7 @@ const TASKS: &str = concat!(
     " AND (:worker IS NULL OR substr(e.worker_id, 1, length(:worker)) = :worker)
         AND (:errors IS NULL OR EXISTS (SELECT 1 FROM json_each(:errors) AS n
             WHERE instr(e.error, CAST(n.value AS BLOB)) > 0))
-        AND (:execution IS NULL OR e.execution_id = :execution) AND :recent IS NOT NULL",
+        AND (:execution IS NULL OR e.execution_id = :execution) AND (:ids IS NULL OR e.id IN (SELECT value FROM json_each(:ids))) AND :recent IS NOT NULL",
     times!()
 );
 
@@ -183,7 +183,7 @@ async fn stream<T: Send + 'static>(
         let [until, older] = query.until.map(text);
         let bound = named_params! {
             ":states": list(&query.states), ":queue": query.queue, ":function": query.function, ":tags": list(&query.tag),
-            ":worker": query.worker, ":errors": list(&query.error), ":execution": query.execution,
+            ":worker": query.worker, ":errors": list(&query.error), ":execution": query.execution, ":ids": query.ids.as_deref().and_then(reading::list),
             ":since": text(query.since), ":until": until, ":older": older, ":after": query.after,
             ":payloads": query.payloads, ":now": wall.isoformat(), ":recent": recent, ":limit": query.limit.unwrap_or(-1),
         };

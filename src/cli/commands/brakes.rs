@@ -1,0 +1,114 @@
+//! The brakes of bulk acts, and following what they have changed.
+
+use std::time::Duration;
+
+use sen_core::error::{Error, Result};
+use sen_core::model::brakes::{Brakes, Following};
+use sen_core::model::course::Followed;
+use sen_core::model::prepared::PreparedAction;
+use sen_core::ops::course::Follower;
+use sen_core::registry::Database;
+
+use crate::args::span;
+
+/// Above the options.
+const BRAKES: &str = "Brakes";
+/// How long is waited where nothing is said.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Options of bulk acts whose targets go on to work.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct BrakeOptions {
+    /// Apply N first, chosen across groups, and the rest only if those went well
+    #[arg(long, help_heading = BRAKES, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub canary: Option<u32>,
+
+    /// How long to wait for the canary, and while nothing in flight ends [default: 5m]
+    #[arg(long, help_heading = BRAKES, value_name = "SPAN", value_parser = span)]
+    pub canary_timeout: Option<Duration>,
+
+    /// Stop when more than this share of what was begun has died again: 10%
+    #[arg(long, help_heading = BRAKES, value_name = "SHARE", value_parser = share)]
+    pub abort_above: Option<f64>,
+
+    /// Never have more than N begun and unfinished
+    #[arg(long, help_heading = BRAKES, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_in_flight: Option<u32>,
+}
+
+/// Reads a share for clap.
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.trim().strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    number
+        .filter(|number| (0.0..100.0).contains(number))
+        .map(|number| number / 100.0)
+        .ok_or_else(|| format!("{text:?} is not a share: write it like 10% (0% to below 100%)"))
+}
+
+impl BrakeOptions {
+    /// The options that are given.
+    fn named(&self) -> Vec<&'static str> {
+        [
+            ("--canary", self.canary.is_some()),
+            ("--canary-timeout", self.canary_timeout.is_some()),
+            ("--abort-above", self.abort_above.is_some()),
+            ("--max-in-flight", self.max_in_flight.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(name, given)| given.then_some(name))
+        .collect()
+    }
+
+    /// Who follows what this action will change; `None` where nothing is to be braked.
+    ///
+    /// # Errors
+    /// `Usage` where it cannot be followed, or where only a time limit is given.
+    pub fn follower<'a>(
+        &self,
+        database: &'a Database,
+        action: &dyn PreparedAction,
+    ) -> Result<Option<(&Self, Follower<'a>)>> {
+        match self.named()[..] {
+            [] => return Ok(None),
+            ["--canary-timeout"] => {
+                return Err(Error::usage("--canary-timeout is the time limit of a brake, and none is given")
+                    .with_hint("add --canary, --abort-above or --max-in-flight"));
+            }
+            _ => {}
+        }
+        let follower = Follower::of(database, action.act()?)?;
+        match follower.unfollowed() {
+            Some(why) => Err(Error::usage(format!(
+                "{} cannot be used here, as this act cannot be followed: {why}",
+                self.named().join(", ")
+            ))),
+            None => Ok(Some((self, follower))),
+        }
+    }
+
+    /// The brakes; `before` was begun by an earlier run of the operation.
+    pub fn brakes<'a>(&self, following: &'a dyn Following, before: Vec<Followed>) -> Brakes<'a> {
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        Brakes {
+            canary: self.canary.map(count),
+            abort_above: self.abort_above,
+            max_in_flight: self.max_in_flight.map(count),
+            patience: self.canary_timeout.unwrap_or(PATIENCE),
+            following,
+            before,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares() {
+        assert_eq!((share("10%"), share("0 %"), share("2.5%")), (Ok(0.1), Ok(0.0), Ok(0.025)));
+        for bad in ["10", "100%", "-1%", "x%", "NaN%", ""] {
+            assert!(share(bad).is_err(), "{bad}");
+        }
+    }
+}
