@@ -40,7 +40,7 @@ const OTHERS: &[(&str, [usize; 3])] = &[
     ("inspect MESSAGE", [3, 3, 24]),
     ("why SAGA", [7, 8, 114]),
     ("timeline SAGA", [8, 9, 136]),
-    ("stats", [2, 2, 11]),
+    ("stats", [2, 2, 16]),
     ("dlq list", [5, 5, 8]),
     ("dlq groups", [5, 5, 8]),
     ("dlq show LETTER", [5, 6, 8]),

@@ -257,7 +257,7 @@ fn a_plan_and_its_question() {
     let mut sheet = LEGEND.to_owned();
     for (line, question) in [
         ("reconcile payments:order-7731 --reset --reason INC-7", "Proceed?"),
-        ("dlq replay --group 0b56a4a9c3 --reason INC-7", "Proceed?"),
+        ("dlq replay --group dc3c1f0aae --reason INC-7", "Proceed?"),
     ] {
         writeln!(sheet, "\n$ sen {line}").unwrap();
         for size @ (columns, rows) in SIZES {
