@@ -278,7 +278,7 @@ pub fn path(text: &str) -> Result<(Vec<Part>, &str), String> {
     let (mut parts, mut rest) = (Vec::new(), text);
     loop {
         if let Some(name) = rest.strip_prefix('.') {
-            let end = name.find(['.', '[', '=']).unwrap_or(name.len());
+            let end = name.find(['.', '[', ']', '=']).unwrap_or(name.len());
             if end == 0 {
                 return Err("a name is missing behind a dot".into());
             }

@@ -75,6 +75,9 @@ impl<'a> Part<'a> {
 pub async fn resolve(database: &Database, only: Option<&str>, kinds: &[Kind], prefix: &str) -> Result<Option<String>> {
     let Some(part) = Part::of(prefix) else { return Ok(None) };
     let kinds: Vec<Kind> = kinds.iter().copied().filter(|kind| part.may_be(*kind)).collect();
+    if kinds.is_empty() {
+        return Ok(None);
+    }
     let systems: Vec<_> = database.systems().filter(|system| only.is_none_or(|only| system.name() == only)).collect();
     let answers = database.together(join_all(systems.iter().map(|system| of(*system, &kinds, &part)))).await;
     let mut found: Vec<(String, Kind)> = Vec::new();
