@@ -123,7 +123,7 @@ impl Sentinel {
                     Err(mut refusal) => {
                         let events = look.events.as_ref().map_or(&[][..], |events| &events.rows);
                         let other = taken_over(&lease, events, look.now);
-                        refusal.detail.extend(other.map(|other| format!(" ({other}; settling it needs its token)")));
+                        refusal.detail.extend(other.map(|other| format!(" ({other})")));
                         plan.refused.push(*refusal);
                     }
                 },

@@ -219,7 +219,7 @@ impl Page {
         }
         self.heading(2, "What happened");
         if incident.older {
-            self.line(&format!("The newest {} entries; older ones exist.\n", incident.entries.len()));
+            self.line(&format!("The newest {} entries; older ones exist (--limit 0 has them all).\n", incident.entries.len()));
         }
         let rows: Vec<Vec<String>> = incident.entries.iter().map(|entry| self.entry(entry)).collect();
         if incident.entries.iter().any(|entry| entry.basis == TimeBasis::After) {
@@ -287,8 +287,8 @@ impl Page {
         match open.count() {
             0 if incident.worst() < Severity::Warning => self.line("Nothing of this needs a person now."),
             0 => {}
-            1 => self.line("1 record needs attention."),
-            count => self.line(&format!("{count} records need attention.")),
+            1 => self.line("One of the records above has a cause to look at."),
+            count => self.line(&format!("{count} of the records above have a cause to look at.")),
         }
         if next.is_empty() {
             return;
