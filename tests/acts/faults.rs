@@ -353,7 +353,10 @@ fn servers_that_take_no_writes_say_so() {
     let database = Database { server: &server, name };
     let output = sen(["reconcile", "k", "-o", "json"]).database(&database.url()).run().expect_code(5);
     let error: serde_json::Value = serde_json::from_str(&output.stderr).unwrap();
-    assert!(error["error"]["message"].as_str().unwrap().contains("this server takes no writes: it is a standby"), "{error}");
+    assert!(
+        error["error"]["message"].as_str().unwrap().contains("this server takes no writes: it is a standby"),
+        "{error}"
+    );
     assert_eq!(stored(&database), before);
 }
 

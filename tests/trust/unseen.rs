@@ -162,6 +162,7 @@ fn expected(table: &str, words: &str, letter: &str) -> Shown {
         _ if of_other_systems && begins(&["wait"]) => Beside,
         "sentinel_leases" => match () {
             () if all => Rest(&["stent"]),
+            () if words == "stats" => Rest(&["executions_total"]),
             () if begins(&["wait", "once"]) => Refused,
             () if begins(&["list", "history"]) || by_id && words.contains(" u:") => Refused,
             () if by_id => Rest(&[]),
@@ -169,6 +170,7 @@ fn expected(table: &str, words: &str, letter: &str) -> Shown {
         },
         "sentinel_events" => match () {
             () if all => Rest(&["sentinel", "uncertain"]),
+            () if words == "stats" => Rest(&["leases_total", "executions_total"]),
             () if begins(&["history"]) => Refused,
             () if words == "wait u:9" => Refused,
             () if begins(&["wait"]) => Beside,
@@ -180,7 +182,7 @@ fn expected(table: &str, words: &str, letter: &str) -> Shown {
         },
         "executions" | "tasks" | "dead_tasks" => match () {
             () if all => Rest(&["sentinel", "saga"]),
-            () if words == "stats" => Refused,
+            () if words == "stats" => Rest(&["leases_total"]),
             () if dead => Rest(&["saga"]),
             () if of_letter || begins(&["exec show", "task show"]) => Refused,
             () if words == "inspect u:9" => Refused,

@@ -277,7 +277,7 @@ mod tests {
         let expected = (vec!["failed", "timed_out"], vec!["overdue", "lost"]);
         assert_eq!((stopped(Kind::Execution, runs()), open(Kind::Execution, runs())), expected);
         let sagas = || sen_saga::verdict::State::ALL.map(|state| (state.name(), state.severity())).to_vec();
-        let expected = (vec!["timed_out", "failed"], vec!["overdue"]);
+        let expected = (vec!["timed_out", "failed"], vec!["overdue", "lease_expired"]);
         assert_eq!((stopped(Kind::Saga, sagas()), open(Kind::Saga, sagas())), expected);
         let tasks = || sen_node::verdict::State::ALL.map(|state| (state.name(), state.severity())).to_vec();
         let expected = (

@@ -255,7 +255,9 @@ impl StentLetters {
         let missing = filter.ids.iter().filter(|id| !gathered.seen.contains(id));
         if limit == u64::MAX {
             let missing: Vec<Item> = missing
-                .map(|id| Item::new(dead_letter(id), Outcome::Missing, "no such dead letter of an execution (any more)"))
+                .map(|id| {
+                    Item::new(dead_letter(id), Outcome::Missing, "no such dead letter of an execution (any more)")
+                })
                 .collect();
             gathered.refused.extend(missing);
         }
