@@ -112,11 +112,12 @@ impl Journal {
     ///
     /// # Errors
     /// `Io` where not all of it could be written.
-    pub fn end(mut self, report: &Report, interrupted: bool) -> Result<()> {
+    pub fn end(mut self, report: &Report, interrupted: bool, brakes: &[String]) -> Result<()> {
         let complete = report.ending() == Ending::Done;
         let stopped = report.halt.as_ref().map(|halt| halt.why.clone());
         let interrupted = interrupted || stopped.is_some();
-        self.line(&Line::Ended { at: Timestamp::here().as_micros(), interrupted, complete, stopped });
+        let brakes = brakes.to_vec();
+        self.line(&Line::Ended { at: Timestamp::here().as_micros(), interrupted, complete, stopped, brakes });
         self.flush();
         let synced = self.file.get_ref().sync_all();
         self.note(synced);

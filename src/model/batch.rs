@@ -100,6 +100,9 @@ pub async fn run_batch(
     let most = if pace.brakes.is_some() { 1 } else { usize::MAX };
     let mut lanes: Vec<&mut dyn Targets> = lanes.iter_mut().take(most).map(|lane| &mut **lane as _).collect();
     let mut canary = None;
+    if let Some(watch) = &mut state.watch {
+        state.halt = watch.starts().await;
+    }
     if let (Some(brakes), Some(lane)) = (pace.brakes, lanes.first()) {
         let candidates: Vec<_> =
             brakes.candidates(total).into_iter().map(|place| (place, lane.subject(place))).collect();
@@ -251,7 +254,11 @@ impl<'a> Run<'a> {
     /// How many may be taken now: with brakes not before there is room.
     async fn room(&self) -> usize {
         let size = self.pace.size();
-        if self.state().places.peek().is_none() {
+        let is_over = {
+            let mut state = self.state();
+            state.places.peek().is_none() || !state.goes_on(self.permit)
+        };
+        if is_over {
             return 0;
         }
         // There is one lane then: nobody else looks for it meanwhile.
@@ -303,7 +310,9 @@ impl State<'_> {
         let halted = self.report.halt.is_some();
         let places = std::mem::replace(&mut self.places, left(std::iter::empty()));
         let again = std::mem::take(&mut self.again);
+        let mut left = 0;
         for (place, tried) in places.map(|place| (place, tried)).chain(again.into_iter().map(|place| (place, true))) {
+            left += 1;
             self.add(place, outcome, limit, || {
                 let why = match (&stopped, tried) {
                     (Some(error), false) => format!("not begun: {error}"),
@@ -315,6 +324,9 @@ impl State<'_> {
                 };
                 Item::new(subject(place), outcome, why).lost(lost)
             });
+        }
+        if stopped.is_none() {
+            self.report.not_begun = left;
         }
         self.report.lost |= lost;
     }

@@ -20,7 +20,7 @@ const LOOKED_AT: usize = 10_000;
 /// Of how many targets a share is taken at least, where there are so many: of fewer it says little.
 const TELLING: usize = 50;
 /// How many may be in flight where a share is given and no number.
-const IN_FLIGHT: usize = 100;
+pub const IN_FLIGHT: usize = 100;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -100,8 +100,10 @@ pub(crate) struct Watch<'a> {
     standing: Tally,
     /// Of how many a share is taken at least.
     telling: u64,
-    /// Whether all that was begun is the canary, which is judged when it has ended.
+    /// Whether the canary is begun, which is judged when it has ended.
     is_canary: bool,
+    /// What was begun of the canary.
+    canary: Vec<Followed>,
 }
 
 impl<'a> Watch<'a> {
@@ -115,7 +117,19 @@ impl<'a> Watch<'a> {
             standing: Tally::default(),
             telling: total.min(TELLING) as u64,
             is_canary: false,
+            canary: Vec::new(),
         }
+    }
+
+    /// Looks at what an earlier run of the operation has begun. What of it has ended was known to whoever goes on, and says nothing
+    /// of this run; what has not is in flight.
+    pub(crate) async fn starts(&mut self) -> Option<Halt> {
+        if self.open.is_empty() {
+            return None;
+        }
+        let looked = self.look().await;
+        self.ended = Tally::default();
+        looked.err().map(|error| Halt::blind(format!("what was begun before cannot be followed: {error}")))
     }
 
     /// Says whether the canary is begun now.
@@ -127,7 +141,11 @@ impl<'a> Watch<'a> {
     pub(crate) fn add(&mut self, item: &Item) {
         if matches!(item.outcome, Outcome::Applied | Outcome::AlreadyDone) {
             let (subject, new_id) = (item.subject.clone(), item.new_id.clone());
-            self.open.push(Followed { subject, new_id, before: None });
+            let followed = Followed { subject, new_id, before: None };
+            if self.is_canary {
+                self.canary.push(followed.clone());
+            }
+            self.open.push(followed);
         }
     }
 
@@ -162,7 +180,7 @@ impl<'a> Watch<'a> {
         let share = self.brakes.abort_above.filter(|_| !self.is_canary)?;
         let (bad, begun) = (self.ended.sum(Course::is_bad), self.begun());
         let above = bad as f64 > share * begun.max(self.telling) as f64;
-        let why = || format!("{bad} of {begun} died again, more than {} %", share * 100.0);
+        let why = || format!("{bad} of {begun} died again, more than {} %", percent(share));
         above.then(|| Halt { failed: true, why: why() })
     }
 
@@ -179,6 +197,16 @@ impl<'a> Watch<'a> {
 
     /// Follows the canary until it has ended. `None` when it went well.
     pub(crate) async fn canary(&mut self, permit: &WritePermit, observer: &dyn Observer) -> Option<Halt> {
+        // It alone is judged, and not what an earlier run has left in flight.
+        let canary = std::mem::take(&mut self.canary);
+        let open = std::mem::replace(&mut self.open, canary);
+        let ended = std::mem::take(&mut self.ended);
+        let halt = self.judged(permit, observer).await;
+        (self.open, self.ended) = (open, ended);
+        halt
+    }
+
+    async fn judged(&mut self, permit: &WritePermit, observer: &dyn Observer) -> Option<Halt> {
         self.moved = Uptime::now();
         let started = self.moved;
         let mut pause = FIRST_PAUSE;
@@ -253,6 +281,11 @@ impl<'a> Watch<'a> {
             pause = rest(pause, permit).await;
         }
     }
+}
+
+/// A share in per cent, as it was written.
+pub fn percent(share: f64) -> f64 {
+    (share * 1e6).round() / 1e4
 }
 
 /// Waits a little, and returns how long to wait next time.

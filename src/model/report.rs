@@ -243,12 +243,22 @@ pub struct Report {
     pub asked: bool,
     /// Why its brakes let nothing more be begun.
     pub halt: Option<Halt>,
+    /// How many of those skipped were not begun, or not tried again, as the act was stopped.
+    pub not_begun: u64,
 }
 
 impl Report {
     /// A report without items.
     pub fn new(operation: OperationId) -> Self {
-        Self { operation, items: Vec::new(), unlisted: BTreeMap::new(), lost: false, asked: false, halt: None }
+        Self {
+            operation,
+            items: Vec::new(),
+            unlisted: BTreeMap::new(),
+            lost: false,
+            asked: false,
+            halt: None,
+            not_begun: 0,
+        }
     }
 
     /// How many items had `outcome`, listed or not.

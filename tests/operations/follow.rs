@@ -127,6 +127,7 @@ fn a_replay_of_which_too_much_dies_again_stops_within_a_batch() {
     let (machine, url) = (Machine::new(), place.url());
     let words = ["dlq", "replay", "--all", "--yes", "--abort-above", "10%", "--batch", "100"];
     let report = beside_a_worker(&place, 3, || machine.json(&url, &words, 3));
+    assert_eq!(report["not_begun"], report["skipped"]);
     let begun = report["applied"].as_u64().unwrap();
     // At most a hundred are in flight; of two hundred about sixty fail, and twenty were enough.
     assert!((1..=300).contains(&begun), "{begun} of 3000 were begun");
@@ -177,6 +178,7 @@ fn without_a_worker_there_is_no_verdict() {
         let words = [&["dlq", "replay", "--all", "--canary", "4"], &limit[..]].concat();
         let output = machine.run(&url, &words, 8);
         assert!(output.stdout.contains("no worker has taken it up"), "{}", output.stdout);
+        assert!(output.stdout.contains("4 applied, 46 not begun"), "{}", output.stdout);
         assert!(output.stdout.contains("sen op resume"), "{}", output.stdout);
         // Two of each group.
         let rare = "tasks WHERE state = 'pending' AND execution_id IN ('e-1', 'e-2')";
@@ -192,6 +194,114 @@ fn without_a_worker_there_is_no_verdict() {
         machine.run(&url, &["op", "resume", &id, "--yes"], 0);
         assert_eq!((place.count("dead_tasks"), machine.only().1.as_str()), (0, "done"));
     }
+}
+
+#[test]
+fn who_goes_on_after_the_brakes_is_told_and_may_brake_again() {
+    for place in Place::both() {
+        letters(&place, 4);
+        let (machine, url) = (Machine::new(), place.url());
+        let brakes = ["--canary", "1", "--abort-above", "10%"];
+        let words = [&["dlq", "replay", "--all", "--yes"], &brakes[..]].concat();
+        let output = beside_a_worker(&place, 10, || machine.run(&url, &words, 3));
+        let (id, _) = machine.only();
+        let again = format!("sen op resume {id} --canary 1 --abort-above 10%");
+        assert!(output.stdout.contains(&again), "{}", output.stdout);
+        for (words, code) in [(["op", "show"], 3), (["wait", "op"], 10)] {
+            let output = machine.run(&url, &[&words[..], &[&id]].concat(), code);
+            assert!(output.stdout.contains(&again), "{}", output.stdout);
+        }
+        let planned = machine.run(&url, &["op", "resume", &id, "--dry-run"], 0).stdout;
+        assert!(
+            planned.contains("its brakes stopped it: the canary failed: 1 died again; nothing brakes it"),
+            "{planned}"
+        );
+        assert!(planned.contains("the 3 of 4 that are left"), "{planned}");
+        let whole = machine.json(&url, &["op", "resume", &id, "--dry-run"], 0);
+        let set = &whole["plan"]["header"]["plan"]["set"];
+        assert_eq!((&set["oldest"], &set["sample"]), (&Value::Null, &json!([])), "{whole}");
+        let braked = [&["op", "resume", &id], &brakes[..]].concat();
+        let planned = machine.run(&url, &[&braked[..], &["--dry-run"]].concat(), 0).stdout;
+        assert!(!planned.contains("nothing brakes it"), "{planned}");
+        // What died before is no verdict on what goes well now.
+        let braked = [&braked[..], &["--yes"]].concat();
+        let output = beside_a_worker(&place, 0, || machine.run(&url, &braked, 0));
+        assert!(output.stderr.contains("the canary went well: 1 succeeded"), "{}", output.stderr);
+        assert_eq!((place.count("dead_tasks"), machine.only().1.as_str()), (0, "done"));
+    }
+}
+
+#[test]
+fn an_interrupted_canary_says_how_to_go_on() {
+    let [_, place] = Place::both();
+    letters(&place, 3);
+    let (machine, url) = (Machine::new(), place.url());
+    let running = machine.sen(&url, &["dlq", "replay", "--all", "--yes", "--canary", "1"]).start();
+    until("the canary is begun", || place.count("tasks WHERE state = 'pending'") == 1);
+    running.signal(rustix::process::Signal::INT);
+    let output = running.finish().expect_code(130);
+    let (id, state) = machine.only();
+    assert_eq!(state, "interrupted");
+    for next in [format!("sen op show {id}"), format!("sen op resume {id} --canary 1")] {
+        assert!(output.stdout.contains(&next), "{}", output.stdout);
+    }
+}
+
+#[test]
+fn a_stopped_operation_that_was_taken_back_needs_nobody() {
+    for place in Place::both() {
+        letters(&place, 3);
+        let (machine, url) = (Machine::new(), place.url());
+        let words = ["dlq", "replay", "--all", "--yes", "--canary", "1", "--canary-timeout", "100ms"];
+        let stopped = text(&machine.json(&url, &words, 8)["operation"]);
+        machine.run(&url, &["undo", &stopped, "--yes"], 0);
+        let (there, shown) = standing(&machine, &url, &stopped, 0);
+        assert_eq!((there, &shown["state"]), (json!({"taken_back": 1}), &json!("undone")), "{shown}");
+        for words in [["op", "show"], ["wait", "op"]] {
+            let output = machine.run(&url, &[&words[..], &[&stopped]].concat(), 0);
+            assert!(!output.stdout.contains("resume"), "{}", output.stdout);
+        }
+        let planned = machine.run(&url, &["op", "resume", &stopped, "--dry-run"], 0).stdout;
+        assert!(planned.contains("all that it did was taken back by"), "{planned}");
+        assert_eq!(place.count("dead_tasks"), 3);
+    }
+}
+
+#[test]
+fn an_operation_is_followed_in_its_own_database_only() {
+    let [here, there] = [Place::both(), Place::both()].map(|[_, place]| place);
+    letters(&here, 2);
+    letters(&there, 2);
+    let (machine, url) = (Machine::new(), there.url());
+    machine.run(&here.url(), &["dlq", "replay", "--all", "--yes"], 0);
+    let (id, _) = machine.only();
+    let shown = machine.run(&url, &["op", "show", &id], 0);
+    assert!(shown.stderr.contains("warning: ") && shown.stdout.contains("applied"), "{}", shown.stderr);
+    let others = [&["wait", "op", &id][..], &["report", "--op", &id]].map(|words| machine.run(&url, words, 2));
+    for output in others.iter().chain([&shown]) {
+        assert!(output.stderr.contains(", and this is "), "{}", output.stderr);
+        assert!(!output.stderr.contains("nothing was written"), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn brakes_are_no_part_of_a_plan_and_a_share_of_few_is_told_to_be_idle() {
+    let [_, place] = Place::both();
+    letters(&place, 3);
+    let (machine, url, folder) = (Machine::new(), place.url(), tempfile::tempdir().unwrap());
+    let plan = folder.path().join("plan");
+    for brake in [["--canary", "1"], ["--abort-above", "10%"], ["--max-in-flight", "2"]] {
+        let words = [&["dlq", "replay", "--all", "--plan-out", plan.to_str().unwrap()], &brake[..]].concat();
+        let output = machine.run(&url, &words, 2);
+        assert!(output.stderr.contains(brake[0]) && output.stderr.contains("sen apply"), "{}", output.stderr);
+        assert!(!plan.exists());
+    }
+    let words = ["dlq", "replay", "--all", "--abort-above", "10%", "--dry-run"];
+    let idle = "--abort-above can hardly stop anything here: 3 targets are begun";
+    let output = machine.run(&url, &words, 0);
+    assert!(output.stderr.contains(idle), "{}", output.stderr);
+    let output = machine.run(&url, &[&words[..], &["--max-in-flight", "2"]].concat(), 0);
+    assert!(!output.stderr.contains("hardly"), "{}", output.stderr);
 }
 
 #[test]

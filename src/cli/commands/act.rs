@@ -191,6 +191,9 @@ pub async fn apply_braked(
     options: &ActionOptions,
     session: &Session,
 ) -> Result<CommandOutput> {
+    if options.plan_out.is_some() {
+        options.brakes.must_be_absent()?;
+    }
     let follower = options.brakes.follower(database, &*action)?;
     carried_out(execute(action, options, follower, session, |_| Ok(None)).await?, session)
 }
@@ -231,6 +234,9 @@ pub async fn execute_part<'a>(
     braking: Braking<'_>,
     open: impl FnOnce() -> Result<Option<Export<'a>>>,
 ) -> Result<Execution> {
+    if entry.count(Outcome::Applied) == 0 {
+        told_if_idle(&braking, &*action, session);
+    }
     if options.dry_run {
         return Ok(Execution::Planned(planned(&*action)?));
     }
@@ -240,7 +246,7 @@ pub async fn execute_part<'a>(
         Some(_) => entry.followed(&|_| None)?.map(|(_, followed)| followed).collect(),
         None => Vec::new(),
     };
-    let brakes = braking.as_ref().map(|(options, follower)| options.brakes(follower, before));
+    let brakes = braking.as_ref().map(|(options, follower)| (options.words(), options.brakes(follower, before)));
     applied(action, (&permit, brakes.as_ref()), session, (Some(journal), Some(places)), open()?).await
 }
 
@@ -264,6 +270,7 @@ pub async fn execute<'a>(
     if options.fail_if_empty && targets == 0 && plan.refused.is_empty() && plan.skipped() == 0 {
         return Err(Error::new(ErrorKind::NotFound, "nothing matches"));
     }
+    told_if_idle(&braking, &*action, session);
     if options.dry_run {
         return Ok(Execution::Planned(planned(&*action)?));
     }
@@ -273,8 +280,14 @@ pub async fn execute<'a>(
     let permit = permitted(&*action, options, session)?;
     let export = open(action.plan())?;
     let journal = if targets == 0 { None } else { begun(&*action, &options.origin(session), session)? };
-    let brakes = braking.as_ref().map(|(options, follower)| options.brakes(follower, Vec::new()));
+    let brakes = braking.as_ref().map(|(options, follower)| (options.words(), options.brakes(follower, Vec::new())));
     applied(action, (&permit, brakes.as_ref()), session, (journal, None), export).await
+}
+
+/// Says where a brake that was asked for can hardly brake anything.
+fn told_if_idle(braking: &Braking<'_>, action: &dyn PreparedAction, session: &Session) {
+    let idle = braking.as_ref().and_then(|(options, _)| options.idle(action.plan().targets()));
+    idle.into_iter().for_each(|line| session.warn(line));
 }
 
 /// Asks where it must be asked. What changes nothing needs no consent.
@@ -306,20 +319,22 @@ fn begun(action: &dyn PreparedAction, origin: &Origin, session: &Session) -> Res
 
 async fn applied(
     action: Box<dyn PreparedAction + '_>,
-    (permit, brakes): (&WritePermit, Option<&Brakes<'_>>),
+    (permit, brakes): (&WritePermit, Option<&(Vec<String>, Brakes<'_>)>),
     session: &Session,
     (journal, places): (Option<Journal>, Option<Vec<usize>>),
     mut export: Option<Export<'_>>,
 ) -> Result<Execution> {
     let follow_ups = action.steps().take(2).map(|step| step.follow_up).collect();
-    let outline = Outline { plan: action.plan().clone(), follow_ups };
+    let (words, brakes) = brakes.map(|(words, brakes)| (words.clone(), brakes)).unzip();
+    let brakes_again = words.unwrap_or_default();
+    let outline = Outline { plan: action.plan().clone(), follow_ups, brakes: brakes_again, kept: journal.is_some() };
     let progress = Progress::new(session.shows_progress());
     let journaled = Journaled::new(&progress, journal, places);
     let export = export.as_mut().map(|export| &mut **export as &mut (dyn FnMut(&str) -> Result<()> + Send));
     let applying = Applying { permit, observer: &journaled, brakes, export };
     let report = session.interrupt.protect(action.apply(applying)).await;
     if let (Ok(report), Some(journal)) = (&report, journaled.into_journal()) {
-        let ended = journal.end(report, permit.is_revoked());
+        let ended = journal.end(report, permit.is_revoked(), &outline.brakes);
         ended.unwrap_or_else(|error| session.warn(error.in_full()));
     }
     session.announce(progress.announced());

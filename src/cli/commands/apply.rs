@@ -16,7 +16,7 @@ use super::reported;
 use super::dlq::discard::to_new_file;
 use crate::consent;
 use crate::exit::Exit;
-use crate::journal;
+use crate::journal::{self, Entry};
 use crate::plans::PlanFile;
 use crate::session::Session;
 use crate::views::{Block, CommandOutput};
@@ -170,6 +170,19 @@ pub async fn system_of<'a>(
             .with_hint("name the database it was made for with --database-url"));
     }
     Ok(system)
+}
+
+/// Whether an operation that is only looked at was done in this database.
+///
+/// # Errors
+/// `Usage` when it was another; `NoSystem` when this one cannot hold the system.
+pub async fn must_be_here(database: &Database, entry: &Entry, session: &Session) -> Result<()> {
+    if is_of(database, &entry.kind, &entry.plan, entry.origin.as_ref(), session).await? {
+        return Ok(());
+    }
+    let here = system_named(database, &entry.kind)?.database();
+    let message = format!("operation {} is of {}, and this is {here}", entry.plan.operation, entry.plan.database);
+    Err(Error::usage(message).with_hint("name the database it was done in with --database-url"))
 }
 
 /// The system that plans of this kind are for.

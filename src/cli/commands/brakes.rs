@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use sen_core::error::{Error, Result};
-use sen_core::model::brakes::{Brakes, Following};
+use sen_core::model::brakes::{Brakes, Following, IN_FLIGHT, percent};
 use sen_core::model::course::Followed;
 use sen_core::model::prepared::PreparedAction;
+use sen_core::model::text::many;
+use sen_core::model::verdict::NextCommand;
 use sen_core::ops::course::Follower;
 use sen_core::registry::Database;
 
@@ -59,6 +61,47 @@ impl BrakeOptions {
         .collect()
     }
 
+    /// They brake an act while it is applied: what is only written to a file does not keep them.
+    ///
+    /// # Errors
+    /// `Usage` where any is given.
+    pub fn must_be_absent(&self) -> Result<()> {
+        let named = self.named();
+        if named.is_empty() {
+            return Ok(());
+        }
+        Err(Error::usage(format!("{} cannot be used with --plan-out: a plan does not keep them", named.join(", ")))
+            .with_hint("give them to `sen apply`"))
+    }
+
+    /// The options as they are given again.
+    pub fn words(&self) -> Vec<String> {
+        let span = |span: Duration| match span.subsec_millis() {
+            0 => format!("{}s", span.as_secs()),
+            _ => format!("{}ms", span.as_millis()),
+        };
+        let values = [
+            ("--canary", self.canary.map(|number| number.to_string())),
+            ("--canary-timeout", self.canary_timeout.map(span)),
+            ("--abort-above", self.abort_above.map(|share| format!("{}%", percent(share)))),
+            ("--max-in-flight", self.max_in_flight.map(|number| number.to_string())),
+        ];
+        values.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?])).flatten().collect()
+    }
+
+    /// Why a share can hardly stop anything: nothing waits before all of so many are begun.
+    pub fn idle(&self, targets: u64) -> Option<String> {
+        let most = self.max_in_flight.map_or(IN_FLIGHT as u64, u64::from);
+        let idle = self.abort_above.is_some() && self.canary.is_none() && (1..=most).contains(&targets);
+        idle.then(|| {
+            format!(
+                "--abort-above can hardly stop anything here: {} are begun without waiting for any to end, as {most} may be \
+                 in flight; use --canary, or a smaller --max-in-flight",
+                many(targets, "target")
+            )
+        })
+    }
+
     /// Who follows what this action will change; `None` where nothing is to be braked.
     ///
     /// # Errors
@@ -100,9 +143,40 @@ impl BrakeOptions {
     }
 }
 
+/// The command that goes on with an operation, with the brakes that its last run had.
+pub fn resuming(operation: &str, brakes: &[String]) -> NextCommand {
+    let why = if brakes.is_empty() { "apply what is left" } else { "apply what is left, with the same brakes" };
+    let words: Vec<&str> = brakes.iter().map(String::as_str).collect();
+    NextCommand::new(&["sen", "op", "resume"], why).id(operation).with(&words)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn they_are_given_again_as_they_were() {
+        let options = BrakeOptions {
+            canary: Some(2),
+            canary_timeout: Some(Duration::from_millis(1500)),
+            abort_above: share("7%").ok(),
+            max_in_flight: None,
+        };
+        assert_eq!(options.words().join(" "), "--canary 2 --canary-timeout 1500ms --abort-above 7%");
+    }
+
+    #[test]
+    fn a_share_of_what_is_all_begun_at_once_stops_nothing() {
+        let options = |canary, max_in_flight| BrakeOptions {
+            canary,
+            max_in_flight,
+            abort_above: Some(0.1),
+            ..BrakeOptions::default()
+        };
+        assert!(options(None, None).idle(100).is_some_and(|line| line.contains("100 targets are begun")));
+        assert_eq!((options(None, None).idle(101), options(Some(1), None).idle(9)), (None, None));
+        assert_eq!((options(None, Some(8)).idle(9), options(None, None).idle(0)), (None, None));
+    }
 
     #[test]
     fn shares() {

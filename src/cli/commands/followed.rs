@@ -14,7 +14,7 @@ use sen_core::ops::course::Follower;
 use sen_core::registry::Database;
 use sen_core::time::Timestamp;
 
-use super::apply::{database, system_of};
+use super::apply::{database, must_be_here};
 use crate::exit::Exit;
 use crate::journal::{self, Entry};
 use crate::sections::objects;
@@ -90,10 +90,10 @@ impl Standings {
     /// The database that the operation was for.
     ///
     /// # Errors
-    /// As connecting, and as [`system_of`].
+    /// As connecting, and as [`must_be_here`].
     pub async fn database(&self, entry: &Entry, session: &Session) -> Result<Database> {
         let database = database(&self.act.kind, true, session).await?;
-        system_of(&database, &self.act.kind, &entry.plan, entry.origin.as_ref(), session).await?;
+        must_be_here(&database, entry, session).await?;
         Ok(database)
     }
 

@@ -9,12 +9,12 @@ use sen_core::model::columns;
 use sen_core::model::prepared::SavedPlan;
 use sen_core::model::report::{Item, Outcome};
 use sen_core::model::value::{Row, Value};
-use sen_core::model::verdict::{NextCommand, Severity};
+use sen_core::model::verdict::Severity;
 use sen_core::time::Timestamp;
 
 use super::act::{ActionOptions, carried_out, execute_part};
 use super::apply::{database, restored};
-use super::brakes::BrakeOptions;
+use super::brakes::{BrakeOptions, resuming};
 use super::dlq::discard::to_new_file;
 use super::followed::{self, Standings};
 use crate::exit::Exit;
@@ -202,9 +202,8 @@ async fn show(entry: &Entry, session: &Session) -> Result<CommandOutput> {
             blocks.push(Block::Note(format!("… and {more} more (-o json has all)")));
         }
     }
-    if !entry.open_places().is_empty() && entry.state != State::Running {
-        let next = NextCommand::new(&["sen", "op", "resume"], "apply what is left").id(&id);
-        blocks.push(Block::Next(vec![next]));
+    if !entry.open_places().is_empty() && !matches!(entry.state, State::Running | State::Undone) {
+        blocks.push(Block::Next(vec![resuming(&id, &entry.brakes)]));
     }
     fields.push(("followed", standings.as_ref().map_or(Value::Null, Standings::value)));
     fields.push(("not_followed", Value::text(failed.as_ref().map(Error::to_string))));
@@ -221,6 +220,19 @@ async fn show(entry: &Entry, session: &Session) -> Result<CommandOutput> {
     Ok(CommandOutput::new(view).ending(exit).with_errors(failed.into_iter().collect()))
 }
 
+/// What to know before an operation goes on.
+fn notes(entry: &Entry, brakes: &BrakeOptions) -> Vec<String> {
+    let undone = entry.undone_by.filter(|_| entry.state == State::Undone);
+    let undone = undone.map(|undo| {
+        format!("all that it did was taken back by {undo}: this applies what it had not begun, and not that again")
+    });
+    let unbraked = entry.stopped.as_ref().filter(|_| brakes.words().is_empty()).map(|why| {
+        let again = if entry.brakes.is_empty() { String::new() } else { format!(" ({})", entry.brakes.join(" ")) };
+        format!("its brakes stopped it: {why}; nothing brakes it now unless they are given again{again}")
+    });
+    undone.into_iter().chain(unbraked).collect()
+}
+
 async fn resume(args: &ResumeArgs, session: &Session) -> Result<CommandOutput> {
     let entry = journal::entry(&args.id)?;
     if entry.state == State::Running {
@@ -232,7 +244,12 @@ async fn resume(args: &ResumeArgs, session: &Session) -> Result<CommandOutput> {
         // There is nothing to do, however its work goes on.
         return Ok(show(&entry, session).await?.ending(Exit::Done));
     }
-    let part = entry.part(&places)?;
+    let notes = notes(&entry, &args.brakes);
+    if args.yes {
+        // The plan, which has them, is not shown.
+        notes.iter().for_each(|note| session.warn(note.clone()));
+    }
+    let part = entry.part(&places, &notes)?;
     let mut lines = part.as_slice();
     let saved = SavedPlan::read(&mut lines)?;
     let database = database(saved.kind(), args.dry_run, session).await?;

@@ -63,7 +63,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let named = args.operations.iter().map(|id| journal::entry(id)).collect::<Result<Vec<Entry>>>()?;
     let database = session.read().await?;
     for entry in &named {
-        apply::system_of(&database, &entry.kind, &entry.plan, entry.origin.as_ref(), session).await?;
+        apply::must_be_here(&database, entry, session).await?;
     }
     let mut asked = Vec::new();
     for key in &args.keys {

@@ -8,6 +8,7 @@ use sen_core::model::value::Value;
 use sen_core::model::verdict::NextCommand;
 use sen_core::time::Timestamp;
 
+use super::brakes::resuming;
 use crate::consent;
 use crate::exit::Exit;
 use crate::views::{Block, CommandOutput, Detail, DetailsView, View};
@@ -18,6 +19,10 @@ pub struct Outline {
     pub plan: Plan,
     /// What to do after its first steps: two at most.
     pub(super) follow_ups: Vec<FollowUp>,
+    /// The brakes it had, as they are given again.
+    pub(super) brakes: Vec<String>,
+    /// Whether it has a journal, in which it can go on.
+    pub(super) kept: bool,
 }
 
 /// A report in lines, for people: of a large one the first items of each outcome, and the totals.
@@ -48,7 +53,12 @@ pub fn lines(report: &Report, plan: &Plan) -> Vec<String> {
             Outcome::Unknown,
         ];
         let totals = all.into_iter().map(|outcome| (outcome, report.count(outcome))).filter(|(_, count)| *count > 0);
-        let totals: Vec<String> = totals.map(|(outcome, count)| format!("{count} {}", outcome.words())).collect();
+        let totals = totals.map(|(outcome, count)| match outcome {
+            Outcome::Skipped => (count - report.not_begun.min(count), outcome.words()),
+            _ => (count, outcome.words()),
+        });
+        let totals = totals.chain([(report.not_begun, "not begun")]).filter(|(count, _)| *count > 0);
+        let totals: Vec<String> = totals.map(|(count, what)| format!("{count} {what}")).collect();
         lines.push(if totals.is_empty() { "nothing matched".into() } else { totals.join(", ") });
         let skipped = plan.set.iter().flat_map(|set| &set.skipped);
         lines.extend(skipped.map(|(why, count)| format!("{count} skipped: {why}")));
@@ -73,9 +83,10 @@ pub fn reported(report: &Report, outline: &Outline) -> CommandOutput {
             next("it never happened: the next caller runs it").with(&["--reset"]).id(key),
         ]));
     }
-    if report.halt.is_some() {
-        let op = |verb, why| NextCommand::new(&["sen", "op", verb], why).id(&report.operation.to_string());
-        blocks.push(Block::Next(vec![op("show", "how what was begun stands now"), op("resume", "apply what is left")]));
+    if outline.kept && (report.halt.is_some() || report.not_begun > 0) {
+        let id = report.operation.to_string();
+        let show = NextCommand::new(&["sen", "op", "show"], "how what was begun stands now").id(&id);
+        blocks.push(Block::Next(vec![show, resuming(&id, &outline.brakes)]));
     } else if let [item] = report.items.as_slice()
         && let (Outcome::Applied, Some(fresh)) = (item.outcome, &item.new_id)
     {
@@ -147,6 +158,7 @@ pub fn data(report: &Report, planned: u64, dry_run: bool) -> Value {
         ("skipped", count(Outcome::Skipped)),
         ("failed", count(Outcome::Failed)),
         ("unknown", count(Outcome::Unknown)),
+        ("not_begun", int(report.not_begun)),
         ("stopped", Value::text(report.halt.as_ref().map(|halt| halt.why.clone()))),
         ("results", Value::List(report.items.iter().map(result).collect())),
         ("results_cut", Value::Bool(!report.unlisted.is_empty())),

@@ -8,7 +8,7 @@ use rustix::fs::{FlockOperation, flock};
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::course::{Act, Followed, error_group};
 use sen_core::model::ident::OperationId;
-use sen_core::model::plan::Plan;
+use sen_core::model::plan::{Beyond, Plan};
 use sen_core::model::prepared::Origin;
 use sen_core::model::report::{Item, Outcome};
 use sen_core::model::rows::RowChange;
@@ -70,6 +70,8 @@ pub struct Entry {
     acted: Option<(Timestamp, Timestamp)>,
     /// Why the brakes of its last run let nothing more be begun.
     pub stopped: Option<String>,
+    /// The brakes of its last run, as options of a command.
+    pub brakes: Vec<String>,
     /// The operation that took all of it back.
     pub undone_by: Option<OperationId>,
     /// Of an undo: what it took back.
@@ -96,7 +98,7 @@ impl Entry {
         let undo = saved.head::<UndoHead>().filter(|_| kind.ends_with(".undo"));
         let mut settled = BTreeMap::new();
         let mut end = None;
-        let mut why = None;
+        let (mut why, mut brakes) = (None, Vec::new());
         let mut times = Vec::new();
         for line in PlanFile::open(&path)?.rest(length) {
             match serde_json::from_str(&line) {
@@ -105,8 +107,8 @@ impl Entry {
                     settled.insert(place, item.changing(Vec::new()));
                     times.extend(at);
                 }
-                Ok(Line::Ended { at, interrupted, stopped, .. }) => {
-                    (end, why) = (Some(interrupted), stopped);
+                Ok(Line::Ended { at, interrupted, stopped, brakes: had, .. }) => {
+                    (end, why, brakes) = (Some(interrupted), stopped, had);
                     times.push(at);
                 }
                 // The last line of a run that was killed can be cut.
@@ -137,6 +139,7 @@ impl Entry {
             settled,
             state,
             stopped: why,
+            brakes,
             undone_by: None,
             undo,
             acted,
@@ -267,11 +270,11 @@ impl Entry {
         Ok((targets.into_values().collect(), refused))
     }
 
-    /// The lines of its plan with only the targets at these places.
+    /// The lines of its plan with only the targets at these places, and with these notes.
     ///
     /// # Errors
     /// As [`PlanFile::open`].
-    pub fn part(&self, places: &[usize]) -> Result<Vec<u8>> {
+    pub fn part(&self, places: &[usize], notes: &[String]) -> Result<Vec<u8>> {
         use std::io::BufRead as _;
         let failed =
             |error| Error::new(ErrorKind::Io, format!("cannot read {}", self.path.display())).with_source(error);
@@ -286,8 +289,19 @@ impl Entry {
         header["plan"]["summary"] = summary.into();
         header["plan"]["refused"] = serde_json::Value::Array(Vec::new());
         if let Some(set) = header["plan"]["set"].as_object_mut() {
-            set.insert("skipped".into(), serde_json::Value::Array(Vec::new()));
+            // They are of all targets, also of those that are not left.
+            for of_all in ["skipped", "sample", "preview"] {
+                set.insert(of_all.into(), serde_json::Value::Array(Vec::new()));
+            }
+            set.insert("oldest".into(), serde_json::Value::Null);
+            set.insert("newest".into(), serde_json::Value::Null);
+            set.insert("beyond".into(), serde_json::to_value(Beyond::default()).map_err(odd)?);
+            let whole = self.plan.set.iter().flat_map(|set| &set.warnings);
+            let whole = whole.map(|warning| format!("of all {} of its plan: {warning}", self.targets));
+            set.insert("warnings".into(), whole.collect::<Vec<String>>().into());
         }
+        let notes = self.plan.warnings.iter().chain(notes).cloned();
+        header["plan"]["warnings"] = notes.collect::<Vec<String>>().into();
         let mut out = serde_json::to_vec(&header).map_err(odd)?;
         out.push(b'\n');
         let mut wanted = places.iter().peekable();
@@ -343,7 +357,7 @@ fn mark_undone(entries: &mut [Entry]) {
         };
         if let Some(entry) = older.iter_mut().find(whole) {
             entry.undone_by = Some(undo.plan.operation);
-            if matches!(entry.state, State::Done | State::Partial) {
+            if matches!(entry.state, State::Done | State::Partial | State::Interrupted) {
                 entry.state = State::Undone;
             }
         }

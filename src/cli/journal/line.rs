@@ -30,6 +30,9 @@ pub enum Line {
         /// Why its brakes let nothing more be begun.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stopped: Option<String>,
+        /// The brakes it had, as options of a command.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        brakes: Vec<String>,
     },
 }
 

@@ -212,6 +212,21 @@ fn a_canary_that_failed_or_has_no_verdict_ends_it() {
     let mut lane = Lane::default();
     let report = braked(&mut [&mut lane], usize::MAX, Some(&Brakes { abort_above: Some(0.25), ..canary() }));
     assert_eq!((report.halt, lane.batches.concat().len()), (None, 11));
+    // What an earlier run has left is not judged with it, and what had ended by then stops nothing a second time.
+    let fates = Fates(|place| match place {
+        20 => Course::DiedAgain,
+        21 => Course::Running,
+        _ => Course::Succeeded,
+    });
+    let before = (20..22).map(|id: usize| Followed {
+        subject: Subject::new("s", Kind::Lease, id.to_string()),
+        new_id: None,
+        before: None,
+    });
+    let again = Brakes { canary: Some(4), abort_above: Some(0.0), before: before.collect(), ..brakes(&fates) };
+    let mut lane = Lane::default();
+    let report = braked(&mut [&mut lane], usize::MAX, Some(&again));
+    assert_eq!((report.halt, lane.batches.concat().len()), (None, 11));
     // Without a worker.
     let fates = Fates(|_| Course::Waiting);
     let mut lane = Lane::default();

@@ -8,6 +8,7 @@ use sen_core::model::value::Value;
 use sen_core::model::verdict::NextCommand;
 use sen_core::time::{Timestamp, Uptime};
 
+use crate::commands::brakes::resuming;
 use crate::commands::followed::Standings;
 use crate::exit::Exit;
 use crate::journal::{self, Entry, State};
@@ -95,7 +96,7 @@ fn told(entry: &Entry, standings: Option<&Standings>, tally: Tally, is_over: boo
         next.push(NextCommand::new(&["sen", "op", "show"], "each target and how it stands").id(&id));
     }
     if stopped {
-        next.push(NextCommand::new(&["sen", "op", "resume"], "apply what is left").id(&id));
+        next.push(resuming(&id, &entry.brakes));
     }
     let value = Value::Map(vec![
         ("operation", Value::Text(id)),
