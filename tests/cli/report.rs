@@ -140,7 +140,7 @@ fn an_operation_is_told_with_its_targets_and_without_its_journal_by_its_records(
         .database("sqlite:other.db")
         .env("XDG_STATE_HOME", folder.path().join("state").to_str().unwrap())
         .run();
-    assert_eq!(elsewhere.code, 7, "{elsewhere:?}");
+    assert_eq!(elsewhere.code, 2, "{elsewhere:?}");
 }
 
 #[test]
