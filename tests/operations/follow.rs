@@ -213,7 +213,7 @@ fn who_goes_on_after_the_brakes_is_told_and_may_brake_again() {
         }
         let planned = machine.run(&url, &["op", "resume", &id, "--dry-run"], 0).stdout;
         assert!(
-            planned.contains("its brakes stopped it: the canary failed: 1 died again; nothing brakes it"),
+            planned.contains("its brakes stopped it (the canary failed: 1 died again), and nothing brakes it"),
             "{planned}"
         );
         assert!(planned.contains("the 3 of 4 that are left"), "{planned}");
@@ -297,7 +297,7 @@ fn brakes_are_no_part_of_a_plan_and_a_share_of_few_is_told_to_be_idle() {
         assert!(!plan.exists());
     }
     let words = ["dlq", "replay", "--all", "--abort-above", "10%", "--dry-run"];
-    let idle = "--abort-above can hardly stop anything here: 3 targets are begun";
+    let idle = "--abort-above can hardly stop anything here: the plan has 3 targets";
     let output = machine.run(&url, &words, 0);
     assert!(output.stderr.contains(idle), "{}", output.stderr);
     let output = machine.run(&url, &[&words[..], &["--max-in-flight", "2"]].concat(), 0);

@@ -95,8 +95,8 @@ impl BrakeOptions {
         let idle = self.abort_above.is_some() && self.canary.is_none() && (1..=most).contains(&targets);
         idle.then(|| {
             format!(
-                "--abort-above can hardly stop anything here: {} are begun without waiting for any to end, as {most} may be \
-                 in flight; use --canary, or a smaller --max-in-flight",
+                "--abort-above can hardly stop anything here: the plan has {}, and up to {most} are begun without waiting for any to \
+                 end; use --canary, or a smaller --max-in-flight",
                 many(targets, "target")
             )
         })
@@ -173,7 +173,9 @@ mod tests {
             abort_above: Some(0.1),
             ..BrakeOptions::default()
         };
-        assert!(options(None, None).idle(100).is_some_and(|line| line.contains("100 targets are begun")));
+        assert!(
+            options(None, None).idle(100).is_some_and(|line| line.contains("the plan has 100 targets, and up to 100"))
+        );
         assert_eq!((options(None, None).idle(101), options(Some(1), None).idle(9)), (None, None));
         assert_eq!((options(None, Some(8)).idle(9), options(None, None).idle(0)), (None, None));
     }

@@ -227,8 +227,8 @@ fn notes(entry: &Entry, brakes: &BrakeOptions) -> Vec<String> {
         format!("all that it did was taken back by {undo}: this applies what it had not begun, and not that again")
     });
     let unbraked = entry.stopped.as_ref().filter(|_| brakes.words().is_empty()).map(|why| {
-        let again = if entry.brakes.is_empty() { String::new() } else { format!(" ({})", entry.brakes.join(" ")) };
-        format!("its brakes stopped it: {why}; nothing brakes it now unless they are given again{again}")
+        let again = if entry.brakes.is_empty() { String::new() } else { format!(": {}", entry.brakes.join(" ")) };
+        format!("its brakes stopped it ({why}), and nothing brakes it now unless they are given again{again}")
     });
     undone.into_iter().chain(unbraked).collect()
 }

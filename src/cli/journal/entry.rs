@@ -288,19 +288,19 @@ impl Entry {
         let summary = format!("{}: the {} of {} that are left", self.plan.summary(), places.len(), self.targets);
         header["plan"]["summary"] = summary.into();
         header["plan"]["refused"] = serde_json::Value::Array(Vec::new());
+        let of_all = |warning: &String| format!("of all {} of its plan: {warning}", self.targets);
         if let Some(set) = header["plan"]["set"].as_object_mut() {
             // They are of all targets, also of those that are not left.
-            for of_all in ["skipped", "sample", "preview"] {
-                set.insert(of_all.into(), serde_json::Value::Array(Vec::new()));
+            for name in ["skipped", "sample", "preview"] {
+                set.insert(name.into(), serde_json::Value::Array(Vec::new()));
             }
             set.insert("oldest".into(), serde_json::Value::Null);
             set.insert("newest".into(), serde_json::Value::Null);
             set.insert("beyond".into(), serde_json::to_value(Beyond::default()).map_err(odd)?);
-            let whole = self.plan.set.iter().flat_map(|set| &set.warnings);
-            let whole = whole.map(|warning| format!("of all {} of its plan: {warning}", self.targets));
+            let whole = self.plan.set.iter().flat_map(|set| &set.warnings).map(of_all);
             set.insert("warnings".into(), whole.collect::<Vec<String>>().into());
         }
-        let notes = self.plan.warnings.iter().chain(notes).cloned();
+        let notes = self.plan.warnings.iter().map(of_all).chain(notes.iter().cloned());
         header["plan"]["warnings"] = notes.collect::<Vec<String>>().into();
         let mut out = serde_json::to_vec(&header).map_err(odd)?;
         out.push(b'\n');
