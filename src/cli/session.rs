@@ -113,10 +113,15 @@ impl Session {
         (self.line.read)(words, self.surroundings()).await
     }
 
-    /// Runs a command as if it had been typed, except that it always asks, says which, and waits for Enter behind it.
+    /// Runs a command as if it had been typed, except that it always asks, says which, and waits for Enter behind it. An interrupt
+    /// of its writing stops acts for good: nothing is gone back to.
     pub async fn run_aloud(&self, next: NextCommand) -> Exit {
         self.screen.say(&format!("$ {}", next.command));
-        let exit = (self.line.act)(next.words(), self.surroundings()).await;
+        let act = (self.line.act)(next.words(), self.surroundings());
+        let exit = self.interrupt.leave_only(act, &self.screen).await;
+        if self.interrupt.revocation().is_revoked() {
+            return exit;
+        }
         self.screen.say("Enter goes back");
         // Not on this thread, which hears of an interrupt.
         drop(tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await);

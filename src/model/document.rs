@@ -31,14 +31,21 @@ pub enum Part {
 pub struct Unread {
     /// What is wrong.
     pub what: String,
-    /// Where: line and column, from one.
+    /// Where: line and column, from one; `None` where it is JSON all the same, which is not read here.
     pub at: Option<(usize, usize)>,
+}
+
+impl Unread {
+    /// Whether it is JSON.
+    pub fn is_json(&self) -> bool {
+        self.at.is_none()
+    }
 }
 
 impl fmt::Display for Unread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.at {
-            Some((line, column)) => write!(f, "line {line}, column {column}: {}", self.what),
+            Some((line, column)) => write!(f, "no JSON: line {line}, column {column}: {}", self.what),
             None => f.write_str(&self.what),
         }
     }
@@ -95,7 +102,7 @@ impl Document {
             Unread { what, at: Some((error.line(), error.column())) }
         };
         let whole: &RawValue = serde_json::from_str(text).map_err(unread)?;
-        let deep = || Unread { what: format!("nested more than {DEEPEST} levels deep"), at: None };
+        let deep = || Unread { what: Self::too_deep(), at: None };
         Self::of(whole.get(), DEEPEST).map_err(|error| error.map_or_else(deep, unread))
     }
 
@@ -115,6 +122,36 @@ impl Document {
                 fields.into_iter().map(field).collect::<Result<_, _>>().map(Self::Object)
             }
             _ => Ok(Self::Scalar(text.to_owned())),
+        }
+    }
+
+    fn too_deep() -> String {
+        format!("nested deeper than {DEEPEST} levels")
+    }
+
+    fn depth(&self) -> usize {
+        1 + match self {
+            Self::Scalar(_) => 0,
+            Self::Array(items) => items.iter().map(Self::depth).max().unwrap_or(0),
+            Self::Object(fields) => fields.iter().map(|(_, value)| value.depth()).max().unwrap_or(0),
+        }
+    }
+
+    /// What is wrong with a document that was put together of others: it could not be read again.
+    pub fn unreadable(&self) -> Option<String> {
+        (self.depth() > DEEPEST).then(Self::too_deep)
+    }
+
+    /// The first number in it that is infinite as a float, as which every reader takes it.
+    pub fn infinite(&self) -> Option<&str> {
+        match self {
+            Self::Scalar(text) => {
+                let is_float = text.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
+                    && text.contains(['.', 'e', 'E']);
+                (is_float && text.parse::<f64>().is_ok_and(f64::is_infinite)).then_some(text)
+            }
+            Self::Array(items) => items.iter().find_map(Self::infinite),
+            Self::Object(fields) => fields.iter().find_map(|(_, value)| value.infinite()),
         }
     }
 
@@ -376,10 +413,24 @@ mod tests {
     fn what_is_wrong_is_said_with_its_place() {
         let error = Document::parse("{\n  \"a\": 1,\n  \"b\" 2\n}").unwrap_err();
         assert_eq!(error.at, Some((3, 7)));
-        assert!(error.to_string().starts_with("line 3, column 7: expected `:`"), "{error}");
+        assert!(error.to_string().starts_with("no JSON: line 3, column 7: expected `:`"), "{error}");
         assert!(Document::parse("[1] x").is_err() && Document::parse("").is_err());
-        let deep = "[".repeat(100) + &"]".repeat(100);
-        assert!(Document::parse(&deep).unwrap_err().what.contains("64 levels"));
+        let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        let error = Document::parse(&deep(65)).unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.is_json()), ("nested deeper than 64 levels", true));
+        let deepest = Document::parse(&deep(64)).unwrap();
+        assert_eq!(deepest.unreadable(), None);
+        assert!(Document::Array(vec![deepest]).unreadable().is_some());
+    }
+
+    #[test]
+    fn numbers_that_no_float_holds_are_found() {
+        let infinite = |text: &str| Document::parse(text).unwrap().infinite().map(str::to_owned);
+        assert_eq!(infinite(r#"{"a": [1, -1e400]}"#).as_deref(), Some("-1e400"));
+        let digits = "9".repeat(400);
+        for whole in ["[1e308, 1e-400, \"1e400\", null]", &digits] {
+            assert_eq!(infinite(whole), None, "{whole}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::harness::patience::until;
 use crate::harness::postgres::{Database, Options, Server};
 use crate::harness::pty::{Live, terminal};
 use crate::harness::sen::{SEN, sen};
@@ -159,6 +160,33 @@ fn an_act_shows_its_plan_and_asks_as_its_command_does() {
     assert_eq!(database.psql("SELECT count(*) FROM sentinel_leases WHERE key = 'payments:lost'").trim(), "1");
     live.type_keys("qq");
     assert_eq!(live.finish().code, 0);
+}
+
+#[test]
+fn an_interrupt_of_a_question_leaves_the_act_and_a_second_one_the_watch() {
+    let database = Server::shared().fresh_database();
+    leases(&database);
+    let mut live = watch(&database, 30, 100);
+    live.type_keys("\r");
+    for round in 1..=2 {
+        live.wait_for("▸ payments:lost");
+        live.type_keys("a");
+        live.wait_for("▸ sen reconcile payments:lost");
+        live.type_keys("\r");
+        until("the question", || count(&live.raw(), b"What really happened") >= round);
+        live.wait_for("What really happened");
+        live.type_keys("\u{3}");
+        until("the act is left", || count(&live.raw(), b"Enter goes back") == round);
+        live.wait_for("interrupted; nothing was written");
+        if round == 1 {
+            live.type_keys("\r");
+            live.wait_for("┌ list --state uncertain");
+        }
+    }
+    assert!(live.is_running());
+    live.type_keys("\u{3}");
+    assert_eq!(live.finish().code, 130);
+    assert_eq!(database.psql("SELECT status FROM sentinel_leases WHERE key = 'payments:lost'").trim(), "executing");
 }
 
 #[test]

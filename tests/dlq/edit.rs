@@ -4,9 +4,11 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::place::{Place, Seed, hex};
+use crate::harness::patience::until;
 use crate::harness::peers::{self, SENPUKI_030, STENT_112};
 use crate::harness::pty::terminal;
 use crate::harness::python::Environment;
@@ -244,6 +246,15 @@ fn an_editor_is_given_the_arguments_and_what_it_leaves_is_replayed() {
             let said = with_editor(&place, folder.path(), script, &[]).run().expect_code(code).stderr;
             assert!(said.contains(why), "{said}");
             assert_eq!(letters(&place), before);
+            // What is no JSON is kept for its author, and nothing else is.
+            let kept = |file: &std::fs::DirEntry| file.path().extension().is_some_and(|name| name == "json");
+            let kept = std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap).find(kept);
+            assert_eq!(kept.is_some(), why.contains("no JSON"), "{said}");
+            if let Some(kept) = kept.map(|file| file.path()) {
+                assert!(said.contains(&format!("pass it with --args @{}", kept.display())), "{said}");
+                assert_eq!(std::fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
+                std::fs::remove_file(kept).unwrap();
+            }
         }
         let script = format!("cat \"$1\" > {seen}; stat -c %a \"$1\" >> {seen}; sed -i 's/1.10/2.50/' \"$1\"");
         let report = with_editor(&place, folder.path(), &script, &[]).run().expect_code(0).json();
@@ -288,6 +299,75 @@ fn on_a_terminal_what_is_no_json_can_be_edited_again() {
     let args = place.sql(&format!("SELECT {} FROM tasks WHERE state = 'pending'", place.hex_of("args")));
     assert_eq!(args, hex(b"[\"order-8\"]"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn no_editor_is_run_that_nobody_sits_at() {
+    let [_, place] = Place::both();
+    Seed::default().plant(&place);
+    let folder = tempfile::tempdir().unwrap();
+    let ran = folder.path().join("ran");
+    let marked = format!("touch {}", ran.display());
+    let words = ["dlq", "replay", "letter", "--edit"];
+    let command = |more: &[&str]| place.command(&[&words[..], more].concat());
+    let said = command(&["--yes", "--no-input"]).env("VISUAL", &marked).run().expect_code(2).stderr;
+    assert!(said.contains("--no-input forbids"), "{said}");
+    let said = command(&[]).env("VISUAL", &marked).run().expect_code(7).stderr;
+    assert!(said.contains("nobody can be asked without a terminal"), "{said}");
+    let said = command(&["--yes"]).run().expect_code(7).stderr;
+    assert!(said.contains("no editor is named"), "{said}");
+    assert!(!ran.exists());
+    // A plan asks nothing, so that it can be edited and looked at.
+    let said = command(&["--dry-run"]).env("VISUAL", &marked).run().expect_code(7).stderr;
+    assert!(said.contains("the arguments are unchanged") && ran.exists(), "{said}");
+    assert_eq!(place.count("dead_tasks"), 1);
+}
+
+#[test]
+fn what_is_edited_goes_with_a_program_that_is_ended() {
+    let [_, place] = Place::both();
+    Seed::default().plant(&place);
+    let folder = tempfile::tempdir().unwrap();
+    let files = || {
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+        names.filter(|file| file.extension().is_some_and(|name| name == "json")).count()
+    };
+    let running = with_editor(&place, folder.path(), "while test -e \"$1\"; do sleep 0.05; done", &[]).start();
+    until("the file is there", || files() == 1);
+    running.signal(Signal::TERM);
+    until("the file is gone", || files() == 0);
+    assert_eq!(running.finish().code, 143);
+    assert_eq!(place.count("dead_tasks"), 1);
+}
+
+#[test]
+fn the_record_names_the_task_of_before_only_where_it_is() {
+    for place in Place::both() {
+        Seed::default().plant(&place);
+        place.sql("DELETE FROM tasks");
+        place.json(&["dlq", "replay", "letter", "--set", "[0]=order-8", "--force", "--yes"], 0);
+        let note = place.sql("SELECT detail FROM execution_progress WHERE detail LIKE '%replayed as%'");
+        assert!(note.contains(", with edited arguments: .args[0]") && !note.contains("original"), "{note}");
+    }
+}
+
+#[test]
+fn what_is_no_value_or_never_ends_is_refused_by_name() {
+    let [_, place] = Place::both();
+    Seed::default().plant(&place);
+    let deep = format!("[0]={}{}", "[".repeat(65), "]".repeat(65));
+    for (options, code, why) in [
+        (["--set", deep.as_str()], 2, "nested deeper than 64 levels"),
+        (["--set", "[0]=1e400"], 5, "1e400, which is no finite number"),
+        (["--args", "@/dev/zero"], 2, "neither a file nor a pipe"),
+        (["--args", r#"{"args": [1], "args": [2]}"#], 5, "stands twice"),
+    ] {
+        let words = [&["dlq", "replay", "letter", "--yes"], &options[..]].concat();
+        let run = place.command(&words).run().expect_code(code);
+        let said = run.stdout + &run.stderr;
+        assert!(said.contains(why) && !said.contains("taken as the text"), "{said}");
+    }
+    assert_eq!(place.count("dead_tasks"), 1);
 }
 
 #[test]

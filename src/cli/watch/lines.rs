@@ -41,7 +41,8 @@ columns! {
     "critical", "CRITICAL", Whole => number(line.critical);
     "warning", "WARNING", Whole => number(line.warning);
     "dead_letters", "DEAD LETTERS", Asked => number(line.dead_letters);
-    "summary", "SUMMARY", Short => Value::Text(line.summary);
+    // Whole: a row is printed for what changed in it, and a pipe has no edge.
+    "summary", "SUMMARY", Whole => Value::Text(line.summary);
     "attention", "ATTENTION", Asked => line.attention.map_or(Value::Null, Value::List);
     "query_ms", "QUERY", Asked =>
         took.map_or(Value::Null, |took| Value::Millis(i64::try_from(took.as_millis()).unwrap_or(i64::MAX)));
@@ -160,4 +161,25 @@ fn state_line(front: Front, event: &'static str) -> Line {
     marks.extend([line.summary.clone(), format!("{:?}", line.dead_letters)]);
     line.marks = marks;
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::row::Look;
+    use crate::output::{self, Options};
+    use crate::times::Times;
+
+    #[test]
+    fn a_pipe_gets_the_whole_of_what_changed() {
+        let now = Timestamp::from_micros(0);
+        let look = Look { color: false, terminal: false, times: Times::Rfc3339, width: None, now };
+        let summary = format!("{}, dead letters 7", "uncertain 1, ".repeat(30));
+        let row = line_row(Line { event: "state", summary: summary.clone(), ..Line::default() }, now, None);
+        let mut writer = output::rows(COLUMNS, None, look, &Options::default()).unwrap();
+        let mut bytes = Vec::new();
+        writer.row(&row, &mut bytes);
+        writer.finish(&mut bytes);
+        assert!(String::from_utf8(bytes).unwrap().contains(&summary));
+    }
 }

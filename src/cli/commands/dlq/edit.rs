@@ -1,11 +1,14 @@
 //! Other arguments for a dead letter: from the command line, from a file, or from the operator's editor.
 
+use std::io::Read as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::letters::{ArgumentEdit, Arguments, LetterFilter};
 use sen_core::model::document::{Document, Part, path, path_text};
 use sen_core::model::ident::OperationId;
+use sen_core::model::verdict::shell_word;
 use sen_core::text::named;
 
 use super::filter::{DeadLetterSystem, any};
@@ -52,6 +55,24 @@ impl EditOptions {
         Err(Error::usage(format!("arguments are edited of {what}")))
     }
 
+    /// Refuses an editor that nobody sits at, and one whose work would be thrown away for want of consent.
+    ///
+    /// # Errors
+    /// `Usage` with `--no-input`; `Refused` where nobody can be asked and nothing was `consented` to in advance.
+    pub fn must_have_an_editor(&self, consented: bool, session: &Session) -> Result<()> {
+        if !self.edit || session.can_ask() {
+            return Ok(());
+        }
+        if session.globals.no_input {
+            return Err(Error::usage("--edit asks for input, which --no-input forbids").with_hint("use --set or --args"));
+        }
+        if consented {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Refused, "nobody can be asked without a terminal; nothing was edited or written")
+            .with_hint("pass --yes, or look at the plan with --dry-run"))
+    }
+
     /// What is wanted of the letters; `None` where nothing is edited.
     ///
     /// # Errors
@@ -86,9 +107,22 @@ impl EditOptions {
     }
 }
 
+/// No arguments are longer: a file that never ends must not fill the memory.
+const LONGEST: u64 = 64 << 20;
+
 fn read(file: &Path) -> Result<String> {
-    std::fs::read_to_string(file)
-        .map_err(|error| Error::new(ErrorKind::Io, format!("cannot read {}", file.display())).with_source(error))
+    let failed = |error| Error::new(ErrorKind::Io, format!("cannot read {}", file.display())).with_source(error);
+    let kind = std::fs::metadata(file).map_err(failed)?.file_type();
+    if !kind.is_file() && !kind.is_fifo() {
+        return Err(Error::usage(format!("{} is neither a file nor a pipe", file.display())));
+    }
+    let mut text = String::new();
+    let opened = std::fs::File::open(file).map_err(failed)?;
+    opened.take(LONGEST + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > LONGEST {
+        return Err(Error::usage(format!("{} is longer than {} MiB", file.display(), LONGEST >> 20)));
+    }
+    Ok(text)
 }
 
 /// The arguments of a letter, in the system that has it.
@@ -125,12 +159,46 @@ fn parsed(text: &str) -> Result<(Vec<Part>, String, bool)> {
     }
     Ok(match Document::parse(value) {
         Ok(_) => (parts, value.trim().to_owned(), false),
+        Err(error) if error.is_json() => {
+            return Err(Error::usage(format!("--set: the value of {} is {error}", path_text(&parts))));
+        }
         Err(_) => (parts, Document::string(value).text(), true),
     })
 }
 
-/// A file that only the operator can read, gone when it is dropped.
+/// A file that only the operator can read, gone when it is dropped, and when a signal ends the program before.
 struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Keeps what it holds for the operator.
+    fn keep(self) -> PathBuf {
+        std::mem::take(&mut std::mem::ManuallyDrop::new(self).0)
+    }
+
+    /// Listens on a thread of its own: this one waits for the editor. An interrupt is the editor's own affair.
+    fn goes_with_the_program(&self) -> Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let failed = |error| Error::new(ErrorKind::Internal, "cannot listen for signals").with_source(error);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let (mut term, mut hangup) = {
+            let _inside = runtime.enter();
+            (signal(SignalKind::terminate()).map_err(failed)?, signal(SignalKind::hangup()).map_err(failed)?)
+        };
+        let file = self.0.clone();
+        std::thread::spawn(move || {
+            let code = runtime.block_on(async {
+                tokio::select! {
+                    _ = term.recv() => 143,
+                    _ = hangup.recv() => 129,
+                }
+            });
+            drop(std::fs::remove_file(file));
+            #[expect(clippy::disallowed_methods, reason = "the signal ends the program at once, as without this thread")]
+            std::process::exit(code)
+        });
+        Ok(())
+    }
+}
 
 impl Drop for Scratch {
     fn drop(&mut self) {
@@ -143,12 +211,14 @@ fn edited(text: &str, session: &Session) -> Result<String> {
     use std::io::Write as _;
     let unchanged = || Error::new(ErrorKind::Refused, "the arguments are unchanged; nothing was written");
     let scratch = Scratch(std::env::temp_dir().join(format!("sen-{}.json", OperationId::fresh())));
+    // Before it is there: from its first moment it goes with the program.
+    scratch.goes_with_the_program()?;
     let failed = |error| {
         Error::new(ErrorKind::Io, format!("cannot write {}", scratch.0.display())).with_source(error)
     };
     plans::create(&scratch.0).and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)?;
     loop {
-        run(&scratch.0)?;
+        run(&scratch.0, session)?;
         let left = read(&scratch.0)?;
         if left.trim().is_empty() || left == text {
             return Err(unchanged());
@@ -156,19 +226,28 @@ fn edited(text: &str, session: &Session) -> Result<String> {
         match Document::parse(&left) {
             Ok(_) => return Ok(left),
             Err(error) if session.can_ask() => {
-                if !consent::confirmed(&format!("This is no JSON: {error}. Edit it again?"), true)? {
+                if !consent::confirmed(&format!("This is {error}. Edit it again?"), true)? {
                     return Err(unchanged());
                 }
             }
-            Err(error) => return Err(Error::usage(format!("the edited arguments are no JSON: {error}"))),
+            Err(error) => {
+                let kept = scratch.keep();
+                let file = shell_word(&kept.to_string_lossy());
+                return Err(Error::usage(format!("the edited arguments are {error}; nothing was written"))
+                    .with_hint(format!("they are kept: edit {file} and pass it with --args @{file}")));
+            }
         }
     }
 }
 
 /// Runs the operator's editor, which can be a command with options.
-fn run(file: &Path) -> Result<()> {
+fn run(file: &Path, session: &Session) -> Result<()> {
     let chosen = ["VISUAL", "EDITOR"].into_iter().find_map(|name| std::env::var(name).ok().filter(|set| !set.is_empty()));
-    let editor = chosen.unwrap_or_else(|| "vi".into());
+    let usual = || session.can_ask().then(|| "vi".to_owned());
+    let Some(editor) = chosen.or_else(usual) else {
+        return Err(Error::new(ErrorKind::Refused, "no editor is named, and there is no terminal for vi; nothing was written")
+            .with_hint("set VISUAL or EDITOR, or use --set or --args"));
+    };
     let mut command = std::process::Command::new("sh");
     command.arg("-c").arg(format!("{editor} \"$1\"")).arg("sh").arg(file);
     let refused = |what: String| {
@@ -200,6 +279,9 @@ mod tests {
         ] {
             assert_eq!(read(text).unwrap(), (path.into(), value.into(), is_text));
         }
+        let deep = format!("[0]={}{}", "[".repeat(65), "]".repeat(65));
+        let refused = parsed(&deep).unwrap_err().to_string();
+        assert_eq!(refused, "--set: the value of .args[0] is nested deeper than 64 levels");
         for bad in ["amount=1", ".amount", "=1", "", ".a]=1", "[x]=1"] {
             assert!(read(bad).is_err(), "{bad}");
         }

@@ -102,6 +102,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     args.edit.must_be_of_one(&args.ids, &args.which.group, args.all)?;
     let mut acting = args.options;
     acting.brakes = args.brakes;
+    args.edit.must_have_an_editor(acting.yes || acting.confirm.is_some() || acting.only_plans(), session)?;
     let database = acting.database(session).await?;
     let only = args.which.system.as_deref();
     let ids = acting.whole_ids(&database, only, prefix::DEAD_LETTERS, args.ids.clone()).await?;

@@ -28,8 +28,9 @@ pub struct Edited {
 }
 
 impl Edited {
-    /// As the record of the act names it: the places that were changed, and where the arguments of before are kept.
-    pub fn record(&self, letter: &str) -> String {
+    /// As the record of the act names it: the places that were changed. Where the row of the task that died is still there,
+    /// the statement that writes the record adds that it has the arguments of before.
+    pub fn record(&self) -> String {
         let places = match (whole(&self.seen), whole(&self.to)) {
             (Ok(from), Ok(to)) => {
                 let places: Vec<String> = changes(&from, &to).iter().map(|change| path_text(&change.path)).collect();
@@ -37,7 +38,7 @@ impl Edited {
             }
             _ => String::new(),
         };
-        format!(", with edited arguments: {places} (the original ones are with task {letter})")
+        format!(", with edited arguments: {places}")
     }
 
     /// Whether a letter still has the arguments that were seen.
@@ -105,12 +106,16 @@ pub fn text(arguments: &Arguments) -> std::result::Result<String, String> {
 /// The arguments as one document.
 fn whole(arguments: &Arguments) -> std::result::Result<Document, String> {
     let read = |name: &str, text: &str| {
-        Document::parse(text).map_err(|error| format!("its {name} are no JSON that can be edited: {error}"))
+        Document::parse(text).map_err(|error| format!("its {name} cannot be edited: they are {error}"))
     };
-    Ok(Document::Object(vec![
+    let whole = Document::Object(vec![
         ("args".into(), read("args", &arguments.args)?),
         ("kwargs".into(), read("kwargs", &arguments.kwargs)?),
-    ]))
+    ]);
+    match whole.unreadable() {
+        Some(what) => Err(format!("its arguments cannot be edited: they are {what}")),
+        None => Ok(whole),
+    }
 }
 
 /// What an edit makes of a letter's arguments; `None` where they are so already.
@@ -123,7 +128,8 @@ pub fn edited(seen: &Arguments, edit: &ArgumentEdit) -> std::result::Result<Opti
         ArgumentEdit::Set(values) => {
             let mut after = before.clone();
             for (path, value) in values {
-                let value = Document::parse(value).map_err(|error| error.to_string())?;
+                let value =
+                    Document::parse(value).map_err(|error| format!("the value of {} is {error}", path_text(path)))?;
                 if !after.replace(path, value) {
                     return Err(missing(&after, path));
                 }
@@ -157,8 +163,11 @@ pub fn edited(seen: &Arguments, edit: &ArgumentEdit) -> std::result::Result<Opti
 /// # Errors
 /// `Usage` for what is no JSON or holds something else.
 pub fn wanted(text: &str) -> Result<Document> {
-    let read = Document::parse(text).map_err(|error| Error::usage(format!("these arguments are no JSON: {error}")))?;
+    let read = Document::parse(text).map_err(|error| Error::usage(format!("these arguments are {error}")))?;
     match &read {
+        Document::Object(fields) if let Some(name) = twice(fields) => {
+            Err(Error::usage(format!("{} stands twice in these arguments", named(name))))
+        }
         Document::Object(fields)
             if !fields.is_empty() && fields.iter().all(|(name, _)| name == "args" || name == "kwargs") =>
         {
@@ -167,6 +176,12 @@ pub fn wanted(text: &str) -> Result<Document> {
         _ => Err(Error::usage("these are no arguments: they are written {\"args\": [...], \"kwargs\": {...}}")
             .with_hint("one of the two is enough; the other one is kept")),
     }
+}
+
+/// The first name that stands twice.
+fn twice(fields: &[(String, Document)]) -> Option<&str> {
+    let mut known = std::collections::HashSet::new();
+    fields.iter().map(|(name, _)| name.as_str()).find(|name| !known.insert(*name))
 }
 
 /// Why nothing is at a path, with what is there.
@@ -201,6 +216,15 @@ fn sound(before: &Document, after: &Document) -> std::result::Result<(), String>
     }
     if !matches!(after.field("kwargs"), Some(Document::Object(_))) {
         return Err(".kwargs is an object: the arguments by name".into());
+    }
+    if let Some(what) = after.unreadable() {
+        return Err(format!("its arguments would be {what}"));
+    }
+    for change in changes(before, after) {
+        if let Some(number) = change.to.as_ref().and_then(Document::infinite) {
+            let place = path_text(&change.path);
+            return Err(format!("{place} would hold {number}, which is no finite number for who reads it"));
+        }
     }
     tags(Some(before), after, &mut Vec::new())
 }
@@ -286,7 +310,7 @@ mod tests {
         assert_eq!(after.to, seen(&before.args, r#"{"note": "caf\u00e9", "amount": 12.5}"#));
         let after = edited(&before, &set(&[(".args[0]", "\"order-8\"")])).unwrap().unwrap();
         assert_eq!(after.to, seen(r#"["order-8", 1.10, 12345678901234567890123]"#, &before.kwargs));
-        assert_eq!(after.record("t-1"), ", with edited arguments: .args[0] (the original ones are with task t-1)");
+        assert_eq!(after.record(), ", with edited arguments: .args[0]");
         assert_eq!(edited(&before, &set(&[(".kwargs.amount", "10")])).unwrap(), None);
         // What an editor shows and gives back unchanged is no edit.
         assert_eq!(edited(&before, &of_text(&text(&before).unwrap())).unwrap(), None);
@@ -296,6 +320,10 @@ mod tests {
         assert_eq!(edited(&before, &of_text(r#"{"args": []}"#)).unwrap().unwrap().to, seen("[]", &before.kwargs));
         let other = ArgumentEdit::Whole { text: "{\"args\": []}".into(), seen: Some(seen("[1]", "{}")) };
         assert!(edited(&before, &other).unwrap_err().contains("no longer"));
+    }
+
+    fn nested(levels: usize) -> String {
+        "[".repeat(levels) + &"]".repeat(levels)
     }
 
     #[test]
@@ -313,7 +341,13 @@ mod tests {
             (set(&[(".args", "{}")]), ".args is a list"),
             (of_text(r#"{"kwargs": []}"#), ".kwargs is an object"),
             (of_text("[]"), "these are no arguments"),
-            (of_text("{\"args\": [1,]}"), "no JSON: line 1, column"),
+            (of_text("{\"args\": [1,]}"), "these arguments are no JSON: line 1, column"),
+            (of_text(r#"{"args": [], "kwargs": {}, "args": [1]}"#), "\"args\" stands twice in these arguments"),
+            (set(&[(".kwargs.amount", "1e400")]), ".kwargs.amount would hold 1e400, which is no finite number"),
+            (of_text(r#"{"args": [[-1e999]]}"#), ".args[0] would hold -1e999, which is no finite number"),
+            (set(&[(".kwargs.amount", &nested(65))]), "the value of .kwargs.amount is nested deeper than 64 levels"),
+            (of_text(&format!("{{\"args\": {}}}", nested(64))), "these arguments are nested deeper than 64 levels"),
+            (set(&[(".kwargs.who.name", &nested(62))]), "its arguments would be nested deeper than 64 levels"),
         ] {
             let error = edited(&before, &edit).unwrap_err();
             assert!(error.contains(why), "{error}");
@@ -323,7 +357,7 @@ mod tests {
         assert!(
             edited(&seen("[NaN]", "{}"), &set(&[(".args[0]", "1")]))
                 .unwrap_err()
-                .contains("no JSON that can be edited")
+                .contains("its args cannot be edited: they are no JSON")
         );
     }
 

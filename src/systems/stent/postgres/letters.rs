@@ -150,13 +150,7 @@ impl Edits {
         for letter in letters {
             let edit = letter.edit.as_ref()?;
             let Edited { seen, to } = &**edit;
-            let cells = [
-                base64(&seen.args),
-                base64(&seen.kwargs),
-                base64(&to.args),
-                base64(&to.kwargs),
-                edit.record(&letter.id),
-            ];
+            let cells = [base64(&seen.args), base64(&seen.kwargs), base64(&to.args), base64(&to.kwargs), edit.record()];
             edits.columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
         }
         (!letters.is_empty()).then_some(edits)

@@ -392,7 +392,10 @@ pub(super) static REPLAY_EDITED: Sql = Sql::new(replay!(
     ", noted AS (
         INSERT INTO execution_progress (execution_id, step, status, detail)
         SELECT g.execution_id, g.step_name, 'dispatched',
-            'dead letter ' || g.id || ' replayed as task ' || g.fresh || ' ' || $7 || t.edited || ', database role ' || session_user
+            'dead letter ' || g.id || ' replayed as task ' || g.fresh || ' ' || $7 || t.edited
+                || CASE WHEN EXISTS (SELECT FROM tasks AS o WHERE o.id = g.id)
+                    THEN ' (the original ones are with task ' || g.id || ')' ELSE '' END
+                || ', database role ' || session_user
         FROM gone AS g JOIN taken AS t ON t.place = g.place)"
 ));
 pub(super) static REPLAY_WITHOUT_RECORD: Sql = Sql::new(replay!(""));

@@ -11,7 +11,7 @@ use super::cells::Cells;
 use super::reading::{all, list, now, one, shape, shape_now, streamed, texts, wall};
 use super::statements::{
     AROUND, COPIES, DELETE, GROUNDS, INSERT, LETTER, NEWEST_FIRST, NEWEST_PAGE, OLDEST_FIRST, OLDEST_PAGE, OPEN, OWNER,
-    RECORD, RECORDED, REMEMBERED, SIGNED, STATE, TASKS_AMONG, TWINS, UNORDERED,
+    RECORD, RECORDED, REMEMBERED, SIGNED, STATE, TASK, TASKS_AMONG, TWINS, UNORDERED,
 };
 use crate::dump::{self, Dump};
 use crate::letters::note::replayed;
@@ -185,7 +185,13 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Places> {
                 written(0, usize::from(there.is_some()), "executions")?;
             }
             if records {
-                let edited = wanted.edit.as_ref().map(|edit| edit.record(&wanted.id)).unwrap_or_default();
+                let edited = match &wanted.edit {
+                    Some(edit) if one(&writing, TASK, [&wanted.id], |_| ())?.is_some() => {
+                        format!("{} (the original ones are with task {})", edit.record(), wanted.id)
+                    }
+                    Some(edit) => edit.record(),
+                    None => String::new(),
+                };
                 let detail = format!("{} {}{edited}", replayed(&wanted.id, &wanted.fresh), job.note);
                 run(RECORD, &[&task.execution_id, &task.step_name, &"dispatched", &detail])?;
             }

@@ -175,6 +175,7 @@ pub(super) const OPEN: &str =
     "UPDATE executions SET state = 'pending', started_at = NULL, completed_at = NULL, result = NULL, error = NULL,
     retries = 0, expiry_at = CASE WHEN expiry_at > ?2 THEN expiry_at END WHERE id = ?1";
 pub(super) const DELETE: &str = "DELETE FROM dead_tasks WHERE id = ?1";
+pub(super) const TASK: &str = "SELECT 1 FROM tasks WHERE id = ?1";
 pub(super) const STATE: &str = "SELECT state FROM executions WHERE id = ?1";
 pub(super) const RECORD: &str =
     "INSERT INTO execution_progress (execution_id, step, status, detail) VALUES (?1, ?2, ?3, ?4)";
