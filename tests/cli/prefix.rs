@@ -59,7 +59,7 @@ fn the_beginning_of_an_id_alone_is_no_consent() {
 /// A list leaves the middle of an id out where there is no room; what is copied from it is taken.
 #[test]
 fn what_a_list_has_shortened_can_be_pasted() {
-    let (_folder, sen) = demo();
+    let (folder, sen) = demo();
     let saga = "00001e33-d001-4e4e-a000-1e33fadedcab";
     for (args, whole) in [
         (&["exec", "show", "77420000…0000"][..], "77420000-c4a6-4000-8000-000000000000"),
@@ -77,13 +77,25 @@ fn what_a_list_has_shortened_can_be_pasted() {
     }
     let told = sen(&["timeline", "payments:or…-7731", "-o", "json"]).run().expect_code(0).json();
     assert!(told.as_array().unwrap().iter().any(|entry| entry["id"] == "payments:order-7731"), "{told}");
+    let history = sen(&["history", "payments:or…-7731"]).run().expect_code(0).stdout;
+    assert!(history.contains("acquired"), "{history}");
+    for id in ["00001e0a…edcab", "00001e0a"] {
+        let exported = sen(&["dlq", "export", id]).run().expect_code(0).stdout;
+        assert!(exported.contains("00001e0a-d003-4e4e-a000-1e0afadedcab"), "{exported}");
+    }
     let several = sen(&["inspect", "payments:order…"]).run().expect_code(2);
     assert!(several.stderr.contains("several ids match \"payments:order…\""), "{}", several.stderr);
     sen(&["inspect", "payments:or…-nothing"]).run().expect_code(4);
     for args in [&["saga", "unstick", "00001e33…cab"][..], &["reconcile", "payments:or…-7731", "--reset"]] {
         let refused = sen(args).run().expect_code(7);
         assert!(refused.stderr.contains("an id was given by its beginning only"), "{args:?}: {}", refused.stderr);
-        sen(&[args, &["--yes"]].concat()).run().expect_code(0);
+        let state = folder.path().join("state");
+        let words = [args, &["--yes", "-o", "json"]].concat();
+        let done = sen(&words).env("XDG_STATE_HOME", &state).run().expect_code(0).json();
+        let operation = done["operation"].as_str().unwrap();
+        let short = format!("{}…{}", &operation[..8], &operation[30..]);
+        let shown = sen(&["op", "show", &short, "-o", "json"]).env("XDG_STATE_HOME", &state).run();
+        assert_eq!(shown.json()["operation"], operation, "{short}");
     }
 }
 

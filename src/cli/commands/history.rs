@@ -5,9 +5,10 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::record::History;
+use sen_core::model::subject::Kind;
 use sen_core::model::value::{Row, Value};
 use sen_core::ops::follow::Follower;
-use sen_core::ops::inspect;
+use sen_core::ops::{inspect, prefix};
 use sen_core::registry::Database;
 use sen_core::system::System;
 use sen_core::systems::sentinel;
@@ -66,6 +67,9 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     }
     let key = crate::keys::checked_key(stored_key(args.namespace.as_deref(), &args.key))?;
     let database = session.read().await?;
+    // A key as a list shows it, with its middle left out.
+    let whole = prefix::resolve(&database, Some(sentinel::NAME), &[Kind::Lease], &key).await?;
+    let key = whole.unwrap_or(key);
     let system = database.system(sentinel::NAME)?;
     let limit = (args.limit > 0).then_some(args.limit);
     let history = match within(system, &key, limit, args.happened).await {

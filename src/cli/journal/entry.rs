@@ -372,7 +372,8 @@ pub fn taken_back(operation: OperationId) -> HashSet<Subject> {
     undoes.flat_map(done).map(|item| item.subject).collect()
 }
 
-/// The operation with this id, or the only one whose id begins so; `last` is the newest.
+/// The operation with this id, or the only one whose id begins so (and ends so, where its middle was left out, as lists do);
+/// `last` is the newest.
 ///
 /// # Errors
 /// `NotFound`; `Usage` where several begin so.
@@ -384,7 +385,9 @@ pub fn entry(id: &str) -> Result<Entry> {
                 .with_hint("sen op list   # the operations that were begun here")
         });
     }
-    let mut matching = entries.into_iter().filter(|entry| entry.plan.operation.to_string().starts_with(id));
+    let (begin, end) = id.split_once('…').unwrap_or((id, ""));
+    let is_meant = |known: &str| known.starts_with(begin) && known.ends_with(end);
+    let mut matching = entries.into_iter().filter(|entry| is_meant(&entry.plan.operation.to_string()));
     let first = matching.next().ok_or_else(|| {
         Error::new(ErrorKind::NotFound, format!("no operation {id:?} is in this user's journal"))
             .with_hint("sen op list   # the operations that were begun here")

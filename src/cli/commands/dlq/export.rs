@@ -2,6 +2,7 @@
 
 use std::io::{BufWriter, Write as _};
 
+use sen_core::ops::prefix;
 use sen_core::error::{Error, ErrorKind, Result};
 
 use super::filter::{DeadLetterFilter, SELECTION, dead_letter_systems};
@@ -47,9 +48,13 @@ pub struct Args {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     args.which.named(&args.ids, args.queue.as_ref(), args.all)?;
-    let mut filter = args.which.filter(&args.ids, args.queue.as_ref())?;
-    filter.limit = args.limit.filter(|limit| *limit > 0);
+    // What cannot be asked is refused before anything is opened.
+    args.which.filter(&args.ids, args.queue.as_ref())?;
     let database = session.read().await?;
+    let only = args.which.system.as_deref();
+    let (ids, _) = prefix::whole(&database, only, prefix::DEAD_LETTERS, args.ids).await?;
+    let mut filter = args.which.filter(&ids, args.queue.as_ref())?;
+    filter.limit = args.limit.filter(|limit| *limit > 0);
     let (out, _) = screen::relay()?;
     let terminal = std::io::IsTerminal::is_terminal(&out);
     let mut out = BufWriter::with_capacity(1 << 16, out);
@@ -86,7 +91,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         database.saw_all()?;
         session.note("no dead letters match");
     }
-    let missing = count == 0 && (args.fail_if_empty || !args.ids.is_empty() || !filter.groups.is_empty());
+    let missing = count == 0 && (args.fail_if_empty || !ids.is_empty() || !filter.groups.is_empty());
     Ok(CommandOutput::new(View::Nothing).ending(if missing { Exit::NotFound } else { Exit::Done }))
 }
 
