@@ -70,6 +70,7 @@ fn a_server_that_falls_silent_ends_every_reading_command() {
         let again = match words.as_str() {
             "doctor" => Some((0, "database:")),
             "stats" => Some((0, "leases_total:")),
+            "history k1" => Some((0, "no events of")),
             "exec list" => Some((2, "no Stent or Senpuki tables")),
             "saga list" => Some((2, "no saga tables")),
             "dlq list" => Some((2, "no system that keeps dead letters")),
