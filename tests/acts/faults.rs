@@ -352,11 +352,14 @@ fn servers_that_take_no_writes_say_so() {
     server.resume_as_standby();
     let database = Database { server: &server, name };
     let output = sen(["reconcile", "k", "-o", "json"]).database(&database.url()).run().expect_code(5);
-    let error: serde_json::Value = serde_json::from_str(&output.stderr).unwrap();
-    assert!(
-        error["error"]["message"].as_str().unwrap().contains("this server takes no writes: it is a standby"),
-        "{error}"
-    );
+    // Servers before PostgreSQL 14 do not say at the login what they are: there the statement is refused.
+    if output.stderr.is_empty() {
+        assert_item(&output, "changed", "this server is a standby");
+    } else {
+        let error: serde_json::Value = serde_json::from_str(&output.stderr).unwrap();
+        let message = error["error"]["message"].as_str().unwrap();
+        assert!(message.contains("this server takes no writes: it is a standby"), "{error}");
+    }
     assert_eq!(stored(&database), before);
 }
 
