@@ -26,7 +26,7 @@ pub fn from_server(text: &str) -> Error {
         }
         "WRONGTYPE" => told(ErrorKind::Unreadable, "a key is of another type than expected"),
         // What a script ran was denied: Redis 7 says so without a code, and does not say which command.
-        "ERR" if rest.contains("The user executing the script can't") => {
+        "ERR" if rest.contains("The user executing the script can't") || rest.starts_with("ACL failure in script") => {
             told(ErrorKind::Denied, "this Redis user may not do that")
                 .with_hint("`sen doctor` names what its access list (ACL) lacks; `sen grants` prints the rule")
         }
@@ -79,6 +79,10 @@ mod tests {
             ("WRONGPASS invalid username-password pair or user is disabled.", ErrorKind::Connect),
             ("NOPERM User x has no permissions to run the 'eval' command", ErrorKind::Denied),
             ("ERR The user executing the script can't run this command or subcommand script: f", ErrorKind::Denied),
+            (
+                "ERR ACL failure in script: User x has no permissions to run the 'del' command script: f",
+                ErrorKind::Denied,
+            ),
             ("READONLY You can't write against a read only replica.", ErrorKind::Changed),
             ("OOM command not allowed when used memory > 'maxmemory'.", ErrorKind::Database),
             ("ERR DB index is out of range", ErrorKind::Connect),
