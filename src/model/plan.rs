@@ -148,6 +148,9 @@ pub struct Plan {
     targets: u64,
     /// What the operator must know before consenting, beside what stands with each step.
     pub warnings: Vec<String>,
+    /// Why the work of its targets cannot be followed once it is applied; `None` where it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfollowed: Option<String>,
     /// Targets that are not each named.
     pub set: Option<Set>,
     /// Requested targets that will not be changed, each with the reason.
@@ -164,6 +167,7 @@ impl Plan {
             risk,
             targets: 0,
             warnings: Vec::new(),
+            unfollowed: None,
             set: None,
             refused: Vec::new(),
         }

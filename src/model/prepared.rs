@@ -54,6 +54,11 @@ pub trait Action: Send + Sync + Sized {
     fn stores_first(&self) -> bool {
         false
     }
+
+    /// Why the work of its targets cannot be followed afterwards; `None` where it can.
+    fn unfollowed(&self) -> Option<&'static str> {
+        Some("nothing of it goes on")
+    }
 }
 
 /// What applying needs beside the plan.
@@ -140,7 +145,8 @@ impl<'a, S: Apply<A> + ?Sized, A: Action + 'a> Prepared<'a, S, A> {
         action: A,
         summary: impl FnOnce(u64) -> String,
     ) -> Box<dyn PreparedAction + 'a> {
-        let plan = plan.announcing(action.count(), summary);
+        let mut plan = plan.announcing(action.count(), summary);
+        plan.unfollowed = action.unfollowed().map(str::to_owned);
         Box::new(Self { system, plan, action })
     }
 

@@ -35,6 +35,18 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What is stored as a record of its own, and is looked for and waited for by its key or id.
+    pub const RECORDS: [Self; 8] = [
+        Self::Lease,
+        Self::Execution,
+        Self::Task,
+        Self::DeadLetter,
+        Self::Saga,
+        Self::Outbox,
+        Self::Inbox,
+        Self::AgentTask,
+    ];
+
     /// All of them.
     pub const ALL: [Self; 12] = [
         Self::AgentTask,

@@ -84,12 +84,6 @@ pub trait System: Any + Send + Sync {
         Ok(None)
     }
 
-    /// Why what this act has changed cannot be followed; `None` where it can.
-    fn unfollowed(&self, act: &Act) -> Option<&'static str> {
-        let _ = act;
-        Some("nothing of it goes on")
-    }
-
     /// What became of the work of targets that this act changed, in their order: one query for each kind, however many there are.
     ///
     /// # Errors

@@ -48,7 +48,7 @@ fn letters_that_were_replayed_or_discarded() {
         // The task whose id follows from the letter shows that it was replayed, and not by whom.
         let report = resumed(&place.url(), &["dlq", "replay", "t-7", "--yes"], &[]);
         assert_eq!(
-            (results(&report, "already_done", ""), results(&report, "already_done", "another operator")),
+            (results(&report, "already_done", ""), results(&report, "already_done", "another operation")),
             (1, 0),
             "{report}"
         );

@@ -89,8 +89,14 @@ impl BrakeOptions {
         values.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?])).flatten().collect()
     }
 
-    /// Why a share can hardly stop anything: nothing waits before all of so many are begun.
+    /// Why a brake can hardly stop anything: a canary is no smaller than the plan, or nothing waits before all of so many are begun.
     pub fn idle(&self, targets: u64) -> Option<String> {
+        if let Some(canary) = self.canary.filter(|canary| targets > 0 && u64::from(*canary) >= targets) {
+            return Some(format!(
+                "--canary {canary} stops nothing here: the plan has {}, which are applied together",
+                many(targets, "target")
+            ));
+        }
         let most = self.max_in_flight.map_or(IN_FLIGHT as u64, u64::from);
         let idle = self.abort_above.is_some() && self.canary.is_none() && (1..=most).contains(&targets);
         idle.then(|| {
@@ -119,13 +125,12 @@ impl BrakeOptions {
             }
             _ => {}
         }
-        let follower = Follower::of(database, action.act()?)?;
-        match follower.unfollowed() {
+        match &action.plan().unfollowed {
             Some(why) => Err(Error::usage(format!(
                 "{} cannot be used here, as this act cannot be followed: {why}",
                 self.named().join(", ")
             ))),
-            None => Ok(Some((self, follower))),
+            None => Ok(Some((self, Follower::of(database, action.act()?)?))),
         }
     }
 
@@ -177,6 +182,7 @@ mod tests {
             options(None, None).idle(100).is_some_and(|line| line.contains("the plan has 100 targets, and up to 100"))
         );
         assert_eq!((options(None, None).idle(101), options(Some(1), None).idle(9)), (None, None));
+        assert!(options(Some(9), None).idle(9).is_some_and(|line| line.contains("--canary 9 stops nothing here")));
         assert_eq!((options(None, Some(8)).idle(9), options(None, None).idle(0)), (None, None));
     }
 

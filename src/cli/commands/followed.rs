@@ -72,7 +72,7 @@ impl Standings {
     /// As [`Entry::act`].
     pub fn of(entry: &Entry) -> Result<Option<Self>> {
         let act = entry.act()?;
-        if !goes_on(&act) || !entry.settled.values().any(is_changed) {
+        if entry.plan.unfollowed.is_some() || !entry.settled.values().any(is_changed) {
             return Ok(None);
         }
         Ok(Some(Self {
@@ -181,10 +181,10 @@ impl Standings {
         words
     }
 
-    /// The exit code: something has not ended, something needs an operator, or neither.
+    /// The exit code: something has not ended, something needs an operator or cannot be told, or all is well.
     pub fn exit(&self) -> Exit {
         let tally = self.tally();
-        match (tally.sum(Course::is_open), tally.sum(Course::is_bad)) {
+        match (tally.sum(Course::is_open), tally.sum(Course::is_bad) + tally.of(Course::Unknown)) {
             (0, 0) => Exit::Done,
             (0, _) => Exit::Partial,
             _ => Exit::Pending,
@@ -215,15 +215,6 @@ impl Standings {
         Value::Map(fields)
     }
 }
-
-/// Whether acts of this kind leave something that goes on.
-fn goes_on(act: &Act) -> bool {
-    // What each of them leaves is said by its system, which is known once there is a database.
-    !act.kind.ends_with(".undo") && act.verb() != Some("discard") && !LASTING.contains(&act.kind.as_str())
-}
-
-/// Kinds of plans of which nothing goes on.
-const LASTING: [&str; 3] = ["sentinel.init", "stent.cleanup", "node.single"];
 
 fn is_changed(item: &Item) -> bool {
     matches!(item.outcome, Outcome::Applied | Outcome::AlreadyDone)

@@ -65,8 +65,8 @@ struct ListArgs {
 /// Show an operation: its plan, what became of each target, and how its work stands now
 ///
 /// What the act has changed is followed in the database: whether what was replayed has succeeded, has died again (of the same
-/// error or of another), waits or runs. Ends with exit code 8 while some of it has not ended, then with 3 when some died again or
-/// are stuck. Without a database the journal alone is shown.
+/// error or of another), waits or runs. Ends with exit code 8 while some of it has not ended, then with 3 when some died again, are
+/// stuck, or cannot be told. Without a database the journal alone is shown.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  sen op show 0f3c\n  sen op show 0f3c --watch\n  sen op show 0f3c -o json | jq '.results[] | select(.outcome != \"applied\")'")]
 struct ShowArgs {

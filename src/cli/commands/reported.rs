@@ -66,6 +66,9 @@ pub fn lines(report: &Report, plan: &Plan) -> Vec<String> {
         lines.extend(report.unlisted.iter().map(|(outcome, count)| format!("{count} {}", outcome.words())));
     }
     lines.extend(report.halt.as_ref().map(|halt| format!("stopped: {}", halt.why)));
+    if lines.is_empty() {
+        lines.push("there was nothing to do".into());
+    }
     lines
 }
 

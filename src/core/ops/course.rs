@@ -26,11 +26,6 @@ impl<'a> Follower<'a> {
         Ok(Self { system, act })
     }
 
-    /// Why it cannot be followed; `None` where it can.
-    pub fn unfollowed(&self) -> Option<&'static str> {
-        self.system.unfollowed(&self.act)
-    }
-
     /// The error that a target had failed with, as the rows tell that the act changed.
     pub fn failed_with(&self, changes: &[RowChange]) -> Option<String> {
         self.system.failed_with(changes)

@@ -18,16 +18,7 @@ const NAMED: u32 = 6;
 const COMPARED: u32 = 1000;
 
 /// Everything that has an id of its own making, and keys.
-pub const ANY: &[Kind] = &[
-    Kind::Execution,
-    Kind::Task,
-    Kind::DeadLetter,
-    Kind::Saga,
-    Kind::Outbox,
-    Kind::Inbox,
-    Kind::AgentTask,
-    Kind::Lease,
-];
+pub const ANY: &[Kind] = &Kind::RECORDS;
 /// What dead letters are in the systems that keep them.
 pub const DEAD_LETTERS: &[Kind] = &[Kind::DeadLetter, Kind::Outbox, Kind::Inbox, Kind::AgentTask];
 

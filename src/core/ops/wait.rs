@@ -58,16 +58,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The kinds that can be waited for.
-pub const KINDS: [Kind; 8] = [
-    Kind::Lease,
-    Kind::Execution,
-    Kind::Task,
-    Kind::DeadLetter,
-    Kind::Saga,
-    Kind::Outbox,
-    Kind::Inbox,
-    Kind::AgentTask,
-];
+pub const KINDS: [Kind; 8] = Kind::RECORDS;
 
 fn names<C: Choice>() -> Vec<&'static str> {
     C::ALL.iter().map(|choice| choice.name()).collect()

@@ -238,6 +238,9 @@ fn a_canary_that_failed_or_has_no_verdict_ends_it() {
     let fates = Fates(|_| Course::Unknown);
     let report = braked(&mut [&mut Lane::default()], usize::MAX, Some(&Brakes { canary: Some(4), ..brakes(&fates) }));
     assert_eq!(why(&report), (false, "the canary has no verdict: 4 unknown"));
+    let fates = Fates(|place| if place == 2 { Course::Unknown } else { Course::Succeeded });
+    let report = braked(&mut [&mut Lane::default()], usize::MAX, Some(&Brakes { canary: Some(4), ..brakes(&fates) }));
+    assert_eq!(why(&report), (false, "the canary has no verdict: 1 unknown, 3 succeeded"));
 }
 
 #[test]

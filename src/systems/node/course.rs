@@ -2,20 +2,13 @@
 
 use sen_model::course::{Act, Course, Followed, Now};
 use sen_model::error::Result;
-use sen_model::prepared::Action as _;
 use sen_model::rows::RowChange;
 use sen_model::time::Timestamp;
 
 use crate::handle::Node;
-use crate::plan::TaskAction;
 use crate::port::Depth;
 use crate::record::{Status, Task};
 use crate::verdict::{self, State};
-
-/// Why what an act has changed cannot be followed.
-pub(crate) fn unfollowed(act: &Act) -> Option<&'static str> {
-    (act.kind != TaskAction::KIND).then_some("nothing of it goes on")
-}
 
 /// The error of the task that was changed.
 pub(crate) fn failed_with(changes: &[RowChange]) -> Option<String> {

@@ -178,10 +178,6 @@ impl System for Node {
         Ok(task.into_iter().chain(worker).collect())
     }
 
-    fn unfollowed(&self, act: &Act) -> Option<&'static str> {
-        course::unfollowed(act)
-    }
-
     async fn courses(&self, act: &Act, targets: &[Followed]) -> Result<Vec<Now>> {
         self.courses_of(act, targets).await
     }

@@ -85,6 +85,10 @@ impl Action for TaskAction {
     fn steps(&self) -> impl Iterator<Item = Step> + Send + '_ {
         self.targets.iter().filter(|_| !self.head.set).map(TaskTarget::shown)
     }
+
+    fn unfollowed(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// A new task, or the rate limit of a tenant.

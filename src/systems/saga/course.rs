@@ -11,17 +11,12 @@ use sen_model::subject::{Kind, Subject};
 
 use crate::handle::Sagas;
 use crate::list::SagaFilter;
-use crate::plan::{RequeueAction, SagaAction};
+use crate::message::{Mailbox, Message, MessageStatus};
+use crate::plan::RequeueAction;
 use crate::port::{MessageQuery, SagaQuery};
-use crate::record::{Mailbox, Message, MessageStatus, Saga, uuid};
+use crate::record::{Saga, uuid};
 use crate::shape::Table;
 use crate::state::State;
-
-/// Why what an act has changed cannot be followed.
-pub(crate) fn unfollowed(act: &Act) -> Option<&'static str> {
-    let known = [SagaAction::KIND, RequeueAction::KIND].contains(&act.kind.as_str());
-    (!known).then_some("nothing of it goes on")
-}
 
 /// The error of the row that was changed.
 pub(crate) fn failed_with(changes: &[RowChange]) -> Option<String> {

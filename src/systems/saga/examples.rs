@@ -1,6 +1,7 @@
 //! A saga and a message for the tests.
 
-use crate::record::{Mailbox, Message, MessageStatus, Saga, Status};
+use crate::message::{Mailbox, Message, MessageStatus};
+use crate::record::{Saga, Status};
 
 pub(crate) fn saga(status: Status, over: Option<i64>) -> Saga {
     Saga {

@@ -9,10 +9,11 @@ use futures_util::{StreamExt as _, stream};
 
 use super::handle::Sagas;
 use super::list::stream_of_messages;
+use super::message::{Mailbox, Message, MessageStatus};
 use super::plan::{Part, RequeueAction, RequeueHead};
 use super::port::{MessageQuery, SeenMessage};
 use super::record::NAME;
-use super::record::{Mailbox, Message, MessageStatus, uuid};
+use super::record::uuid;
 use super::rules::{self, LEFT, Replayability};
 use super::shape::{Models, Table};
 use super::view;

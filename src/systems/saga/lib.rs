@@ -5,6 +5,7 @@
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub mod found;
+pub mod message;
 pub mod port;
 pub mod record;
 pub mod request;
@@ -109,7 +110,7 @@ impl System for Sagas {
         self.find_holders(&models, &mut look).await?;
         if look.sagas.is_empty() && record::uuid(id).is_some() {
             let messages = self.messages_of(&models, id).await?;
-            let explain = |(message, now): (record::Message, Timestamp)| {
+            let explain = |(message, now): (message::Message, Timestamp)| {
                 let (causes, related) = (why::of_message(&message), why::related_to_message(&message));
                 view::found_message(message, now).because(causes, related)
             };
@@ -136,10 +137,6 @@ impl System for Sagas {
     async fn mentions(&self, names: &[String]) -> Result<Mentions> {
         let ids = self.messages_about(&*self.models().await?, names).await?;
         Ok(Mentions { ids, cut: false })
-    }
-
-    fn unfollowed(&self, act: &Act) -> Option<&'static str> {
-        course::unfollowed(act)
     }
 
     async fn courses(&self, act: &Act, targets: &[Followed]) -> Result<Vec<Now>> {

@@ -8,9 +8,10 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 
 use super::handle::Sagas;
+use super::message::{Mailbox, Message, MessageStatus};
 use super::names::{MessageState, SagaOrder, SagaState};
 use super::port::{MessageQuery, Messages, Order, SagaQuery, SagaStore, Sagas as Rows};
-use super::record::{Mailbox, Message, MessageStatus, Saga, Status};
+use super::record::{Saga, Status};
 use super::rules::LEFT;
 use super::shape::{Model, Models, Table};
 use super::state::State;

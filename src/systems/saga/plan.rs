@@ -10,8 +10,9 @@ use sen_model::subject::{Kind, Subject};
 use sen_model::value::Value;
 use serde::{Deserialize, Serialize};
 
+use crate::message::Mailbox;
 use crate::port::{Change, Event, SeenMessage};
-use crate::record::{Entry, Mailbox, NAME, Status};
+use crate::record::{Entry, NAME, Status};
 
 /// The acts on sagas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +154,10 @@ impl Action for SagaAction {
     fn steps(&self) -> impl Iterator<Item = Step> + Send + '_ {
         self.targets.iter().map(|target| target.shown(self.head.verb))
     }
+
+    fn unfollowed(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Messages of one table.
@@ -235,6 +240,10 @@ impl Action for RequeueAction {
     fn steps(&self) -> impl Iterator<Item = Step> + Send + '_ {
         // The plan names a set.
         std::iter::empty()
+    }
+
+    fn unfollowed(&self) -> Option<&'static str> {
+        None
     }
 }
 

@@ -10,7 +10,8 @@ use futures_util::Stream;
 use sen_model::saved::nested;
 use serde::{Deserialize, Serialize};
 
-use super::record::{Entry, Mailbox, Message, MessageStatus, Saga};
+use super::message::{Mailbox, Message, MessageStatus};
+use super::record::{Entry, Saga};
 use super::shape::{Model, Models, Table};
 use sen_model::error::Result;
 use sen_model::ident::OperationId;

@@ -18,11 +18,12 @@ mod sql;
 mod undo;
 
 use super::found::Found;
+use super::message::Mailbox;
 use super::port::{
     Census, Change, Event, Holder, Look, MessageQuery, Messages, Requeued, SagaQuery, SagaSelector, SagaStore, Sagas,
     SeenMessage, TakenBack,
 };
-use super::record::{Mailbox, uuid_range};
+use super::record::uuid_range;
 use super::shape::{Model, Models, Table};
 use sen_model::diagnostics::UNPRIVILEGED;
 use sen_model::error::{Error, ErrorKind, Result};

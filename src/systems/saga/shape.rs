@@ -4,7 +4,7 @@
 //! state table its foreign key points to. Messages carry the id of their saga but no foreign key, so which outbox serves
 //! which sagas is concluded from schema and name where there are several, and reported as uncertain where those do not decide.
 
-use super::record::Mailbox;
+use super::message::Mailbox;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::ident::Ident;
 

@@ -16,11 +16,12 @@ use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
 use super::found::Found;
+use super::message::{Mailbox, Message};
 use super::port::{
     Census, Change, Event, Look, MessageQuery, Messages, Observed, Requeued, SagaQuery, SagaSelector, SagaStore, Sagas,
     SeenMessage, TakenBack,
 };
-use super::record::{Entry, Later, Mailbox, Message, Saga, Status, uuid, uuid_range};
+use super::record::{Entry, Later, Saga, Status, uuid, uuid_range};
 use super::shape::{Model, Models, Table};
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;

@@ -1,7 +1,8 @@
 //! What happened to sagas and their messages: by their recorded steps and their rows. Pure.
 
+use super::message::Message;
 use super::port::Observed;
-use super::record::{Entry, Message, NAME, subject};
+use super::record::{Entry, NAME, subject};
 use sen_model::subject::Subject;
 use sen_model::time::Timestamp;
 use sen_model::timeline::{OperatorAct, TimeBasis, TimelineEntry};

@@ -1,7 +1,8 @@
 //! How sagas, steps and messages become the neutral columns, fields and summaries that every front end shows. Pure.
 
+use super::message::{Mailbox, Message, MessageStatus};
 use super::port::{Look, Observed};
-use super::record::{Mailbox, Message, MessageStatus, NAME, subject};
+use super::record::{NAME, subject};
 use super::rules::{self, LEFT, Replayability, TROUBLE, is_dead};
 use super::shape::Models;
 use super::verdict::{self, Beside};

@@ -3,8 +3,9 @@
 //! What one row or several rows of one snapshot state is proven and names its columns; that a worker ended, that nothing polls
 //! or that an event will not come is in no row, and so is likely at most.
 
+use super::message::{Mailbox, Message, MessageStatus};
 use super::port::Observed;
-use super::record::{Awaiting, Entry, Mailbox, Message, MessageStatus, Saga, Status};
+use super::record::{Awaiting, Entry, Saga, Status};
 use super::rules::old_claim;
 use super::shape::Model;
 use super::state::{GAVE_UP, State};

@@ -103,6 +103,10 @@ impl Action for LeaseAction {
     fn steps(&self) -> impl Iterator<Item = Step> + Send + '_ {
         self.0.iter().flat_map(|target| target.steps.iter().map(|step| step.shown(&target.key)))
     }
+
+    fn unfollowed(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Creating the tables.

@@ -108,7 +108,7 @@ const NAMED: &str = concat!(
     ", wanted(name) AS (SELECT value FROM json_each(?3)
         UNION SELECT s.name || ':' || w.value FROM spaces AS s, json_each(?3) AS w)
     SELECT l.key FROM wanted JOIN sentinel_leases AS l ON l.key = wanted.name
-    WHERE NOT ?4 OR l.status = 'completed' ORDER BY 1 LIMIT 20"
+    WHERE NOT ?4 OR l.status = 'completed' ORDER BY 1 LIMIT 1000"
 );
 
 /// The newest events of a key, in the order of time.

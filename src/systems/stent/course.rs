@@ -14,23 +14,13 @@ use crate::handle::Stent;
 use crate::letters::port::{Fact, LetterQuery};
 use crate::list::ListFilter;
 use crate::names::{ExecutionListState, TaskListState};
-use crate::plan::{ExecutionAction, LetterAction};
+use crate::plan::LetterAction;
 use crate::port::{ExecutionQuery, Listed};
 use crate::record::Task;
 use crate::state::State;
 use crate::verdict;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
-
-/// Why what an act has changed cannot be followed.
-pub(crate) fn unfollowed(act: &Act) -> Option<&'static str> {
-    match (act.kind.as_str(), act.verb()) {
-        (LetterAction::KIND, Some("replay")) => None,
-        (LetterAction::KIND, _) => Some("what is discarded is gone"),
-        (ExecutionAction::KIND, _) => None,
-        _ => Some("nothing of it goes on"),
-    }
-}
 
 /// The error that a dead letter died of.
 pub(crate) fn failed_with(changes: &[RowChange]) -> Option<String> {

@@ -174,10 +174,6 @@ impl System for Stent {
         self.store.naming(names, sen_model::system::MENTIONS as u32 + 1).await
     }
 
-    fn unfollowed(&self, act: &Act) -> Option<&'static str> {
-        course::unfollowed(act)
-    }
-
     async fn courses(&self, act: &Act, targets: &[Followed]) -> Result<Vec<Now>> {
         self.courses_of(act, targets).await
     }

@@ -131,6 +131,10 @@ impl Action for ExecutionAction {
     fn steps(&self) -> impl Iterator<Item = Step> + Send + '_ {
         self.targets.iter().map(|target| target.shown(&self.act))
     }
+
+    fn unfollowed(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// One of a set: its id, and when it died or ended, as seen.
@@ -254,6 +258,13 @@ impl Action for LetterAction {
             step.warnings = edit::warnings(&edit);
             Some(step)
         })
+    }
+
+    fn unfollowed(&self) -> Option<&'static str> {
+        match self.act {
+            LetterAct::Replay { .. } => None,
+            LetterAct::Discard => Some("what is discarded is gone"),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use sen_core::error::{Error, Result};
 use sen_core::letters::{LetterFilter, ReplayOptions};
 use sen_core::model::listing::Page;
 use sen_core::model::subject::Kind;
-use sen_core::systems::saga::record::Mailbox;
+use sen_core::systems::saga::message::Mailbox;
 use sen_core::systems::saga::{self, MessageState, message_severity};
 
 use crate::args::{Changed, Facts, Paging, choice};

@@ -81,7 +81,7 @@ fn told(entry: &Entry, standings: Option<&Standings>, tally: Tally, is_over: boo
     let (exit, outcome) = match () {
         () if !is_over => (Exit::Pending, "timed_out"),
         () if stopped || tally.sum(Course::is_bad) > 0 => (Exit::Attention, "needs_attention"),
-        () if tally.of(Course::Unknown) > 0 => (Exit::NotFound, "reached"),
+        () if tally.of(Course::Unknown) > 0 => (Exit::NotFound, "unknown"),
         () => (Exit::Done, "reached"),
     };
     let how = standings.map_or_else(|| "nothing of it goes on".to_owned(), Standings::words);

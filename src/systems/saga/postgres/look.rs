@@ -8,8 +8,9 @@ use tokio_postgres::types::Type;
 
 use super::messages;
 use super::sql::{CLOCK, Param, clock, saga, select, table, wanted};
+use crate::message::{Mailbox, Message};
 use crate::port::{Look, Observed, SagaSelector};
-use crate::record::{Entry, Mailbox, Message, uuid};
+use crate::record::{Entry, uuid};
 use crate::shape::{Model, Models, Table};
 use sen_model::error::Result;
 use sen_model::time::Timestamp;

@@ -6,8 +6,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::sql::{Param, Scope, cast, listed, table, wanted};
+use crate::message::{Mailbox, Message, MessageStatus};
 use crate::port::{MessageQuery, Messages, Requeued, SeenMessage, micros};
-use crate::record::{Mailbox, Message, MessageStatus, Status, uuid};
+use crate::record::{Status, uuid};
 use crate::rules;
 use crate::shape::{Model, Models, Table};
 use crate::undo::{KEPT, of_table};

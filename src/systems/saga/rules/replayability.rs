@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::message::{Mailbox, Message, MessageStatus};
 use crate::port::micros;
-use crate::record::{Mailbox, Message, MessageStatus, Status};
+use crate::record::Status;
 use sen_model::report::Outcome;
 use sen_model::time::humane;
 use sen_model::verdict::Severity;

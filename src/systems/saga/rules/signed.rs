@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::port::Change;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-use crate::record::Mailbox;
+use crate::message::Mailbox;
+use crate::port::Change;
 use sen_model::ident::OperationId;
 
 /// An entry's input with who did it, why, and what was there before.

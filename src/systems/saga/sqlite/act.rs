@@ -7,8 +7,9 @@ use serde_json::value::RawValue;
 
 use super::cells::{self, hex, like};
 use super::sql::{entries, now, row, select, table};
+use crate::message::Mailbox;
 use crate::port::{Change, Edits, Event, Requeued, SeenMessage, micros};
-use crate::record::{Entry, Mailbox, Saga};
+use crate::record::{Entry, Saga};
 use crate::shape::{Model, Models, Table};
 use crate::undo::{KEPT, of_table};
 use sen_model::error::{Error, ErrorKind, Result};

@@ -3,7 +3,8 @@
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
-use crate::record::{Awaiting, Entry, Mailbox, Message, MessageStatus, Saga, Status, uuid};
+use crate::message::{Mailbox, Message, MessageStatus};
+use crate::record::{Awaiting, Entry, Saga, Status, uuid};
 use sen_model::time::{Timestamp, When};
 
 /// Reads the columns of one row.

@@ -9,8 +9,9 @@ use tokio::sync::mpsc;
 
 use super::cells;
 use super::sql::{entries, now, rows, select, table};
+use crate::message::{Mailbox, Message, MessageStatus};
 use crate::port::{Census, Group, MessageQuery, Messages, Order, SagaQuery, Sagas, micros};
-use crate::record::{Entry, Mailbox, Message, MessageStatus, Saga, Status, uuid};
+use crate::record::{Entry, Saga, Status, uuid};
 use crate::shape::{Model, Models, Table};
 use crate::state::{BETWEEN, State};
 use sen_model::error::{Error, ErrorKind, Result};

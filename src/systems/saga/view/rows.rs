@@ -1,6 +1,7 @@
 //! Sagas, steps and messages as rows of neutral columns. Pure.
 
-use crate::record::{Entry, Message, MessageStatus, Saga, Status};
+use crate::message::{Message, MessageStatus};
+use crate::record::{Entry, Saga, Status};
 use crate::rules::{self, LEFT};
 use crate::state::State;
 use sen_model::columns;

@@ -1,8 +1,9 @@
 //! A census as a neutral summary. Pure.
 
 use super::rows::message_status;
+use crate::message::{Mailbox, MessageStatus};
 use crate::port::{Census, Group};
-use crate::record::{Mailbox, MessageStatus, NAME};
+use crate::record::NAME;
 use crate::rules::TROUBLE;
 use crate::shape::{Model, Models, Table};
 use crate::state::State;

@@ -1,6 +1,7 @@
 //! Why a message does not go on. Pure.
 
-use crate::record::{Mailbox, Message, MessageStatus, Status};
+use crate::message::{Mailbox, Message, MessageStatus};
+use crate::record::Status;
 use crate::rules::{TROUBLE, old_claim, rolled_back};
 use crate::verdict::words::first_line;
 use sen_model::cause::Cause;

@@ -1,8 +1,8 @@
 //! What else a saga or a message leads to. Pure.
 
 use super::message::trouble;
+use crate::message::{Mailbox, Message, MessageStatus};
 use crate::port::Observed;
-use crate::record::{Mailbox, Message, MessageStatus};
 use sen_model::cause::{Place, Related, Relation, candidates};
 
 /// How many ids named in a context or payload are looked up elsewhere, and how many messages.

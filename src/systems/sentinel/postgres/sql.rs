@@ -133,7 +133,7 @@ pub(super) static NAMED: Sql = Sql::new(concat!(
     ", wanted AS (SELECT name FROM unnest($3::text[]) AS w (name)
         UNION SELECT s.name || ':' || w.name FROM spaces AS s CROSS JOIN unnest($3::text[]) AS w (name))
     SELECT l.key::text FROM wanted JOIN sentinel_leases AS l ON l.key = wanted.name
-    WHERE NOT $4 OR l.status::text = 'completed' ORDER BY 1 LIMIT 20"
+    WHERE NOT $4 OR l.status::text = 'completed' ORDER BY 1 LIMIT 1000"
 ));
 
 /// The clock, and what the server says of itself.

@@ -68,9 +68,6 @@ impl Gathered {
     }
 }
 
-/// Behind the clause of a plan.
-const EDITED: &str = " with edited arguments";
-
 /// Why an activity with an idempotency key is not edited. No library stores the result of a replayed activity under its key, but
 /// whoever reads the row takes the key for that of its arguments.
 const KEYED: &str =
@@ -146,22 +143,22 @@ impl StentLetters {
             .queue
             .as_ref()
             .map_or_else(|| "replay".into(), |queue| format!("replay into queue {}", named(queue)));
-        let verb = if edit.is_some() { format!("{verb}{EDITED}") } else { verb };
+        let how = if edit.is_some() { " with edited arguments" } else { "" };
         let activities = gathered.activities > 0;
         let act = LetterAct::Replay { options: options.clone(), activities };
-        self.finish((verb, act), gathered, warnings).await
+        self.finish((&verb, how, act), gathered, warnings).await
     }
 
     pub(super) async fn prepare_discard(&self, filter: &LetterFilter) -> Result<Box<dyn PreparedAction + '_>> {
         let gathered = self.gather(filter, |_| (true, Replayability::Replayable), None).await?;
         let warnings =
             vec!["the dead letters are removed for good, each after it has been written out whole".to_owned()];
-        self.finish(("discard".into(), LetterAct::Discard), gathered, warnings).await
+        self.finish(("discard", "", LetterAct::Discard), gathered, warnings).await
     }
 
     async fn finish(
         &self,
-        (verb, act): (String, LetterAct),
+        (verb, how, act): (&str, &str, LetterAct),
         gathered: Gathered,
         warnings: Vec<String>,
     ) -> Result<Box<dyn PreparedAction + '_>> {
@@ -190,10 +187,6 @@ impl StentLetters {
             asked: false,
         });
         plan.refused = gathered.refused;
-        let (verb, how) = match verb.strip_suffix(EDITED) {
-            Some(verb) => (verb.to_owned(), EDITED),
-            None => (verb, ""),
-        };
         let summary = |count| format!("{verb} {}{how}", many(count, "dead letter"));
         Ok(Prepared::boxed(self, plan, LetterAction { act, chosen: gathered.chosen }, summary))
     }

@@ -266,7 +266,7 @@ enum Whereabouts {
 fn whereabouts(wanted: &DeadLetterRef, fact: Option<&Fact>, made: bool) -> Whereabouts {
     use Whereabouts::{Held, Refused, Settled};
     match fact.filter(|fact| fact.moved_at == wanted.moved_at) {
-        None if made => Settled(Outcome::AlreadyDone, "it has been replayed by another operator meanwhile"),
+        None if made => Settled(Outcome::AlreadyDone, "another operation has replayed it meanwhile"),
         None if fact.is_some() => Settled(Outcome::Changed, "it has been replayed and has died again meanwhile"),
         None => Settled(Outcome::Missing, "it no longer exists: replayed by another tool, or discarded"),
         Some(_) if made => {

@@ -21,7 +21,7 @@ use crate::letters::steps::Around;
 use crate::letters::targets::{DeadLetterRef, Places};
 use crate::port::Chunks;
 use crate::rows;
-use sen_model::error::Result;
+use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::ident::OperationId;
 use sen_model::permit::WritePermit;
 use sen_model::time::Timestamp;
@@ -145,15 +145,24 @@ struct Edits {
 
 impl Edits {
     /// `None` where nothing is edited.
-    fn of(letters: &[DeadLetterRef]) -> Option<Self> {
+    ///
+    /// # Errors
+    /// `Internal` where some are edited and others are not: one statement either edits all or none.
+    fn of(letters: &[DeadLetterRef]) -> Result<Option<Self>> {
         let mut edits = Self::default();
-        for letter in letters {
-            let edit = letter.edit.as_ref()?;
-            let Edited { seen, to } = &**edit;
+        let all: Vec<&Edited> = letters.iter().filter_map(|letter| letter.edit.as_deref()).collect();
+        if all.is_empty() {
+            return Ok(None);
+        }
+        if all.len() < letters.len() {
+            return Err(Error::new(ErrorKind::Internal, "a plan edits some of its dead letters and not others"));
+        }
+        for edit in all {
+            let Edited { seen, to } = edit;
             let cells = [base64(&seen.args), base64(&seen.kwargs), base64(&to.args), base64(&to.kwargs), edit.record()];
             edits.columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
         }
-        (!letters.is_empty()).then_some(edits)
+        Ok(Some(edits))
     }
 
     fn params(&self) -> impl Iterator<Item = (&(dyn ToSql + Sync), Type)> {
@@ -238,7 +247,7 @@ impl LetterStore for PostgresLetters {
             (&batch.note, Type::TEXT),
         ]);
         let records = self.records.load(Ordering::Relaxed);
-        let edits = Edits::of(batch.letters);
+        let edits = Edits::of(batch.letters)?;
         params.extend(edits.iter().flat_map(Edits::params));
         let sql = match (&edits, records) {
             (Some(_), _) => &REPLAY_EDITED,
@@ -325,5 +334,22 @@ impl LetterStore for PostgresLetters {
 
     async fn twins(&self) -> Result<Vec<(String, String)>> {
         Ok(some(&self.link.ask(Query::new(&TWINS, [])).await?, rows::pair))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sen_model::letters::Arguments;
+
+    #[test]
+    fn a_batch_is_edited_whole_or_not_at_all() {
+        let plain = DeadLetterRef::new("a", None);
+        let arguments = |args: &str| Arguments { args: args.into(), kwargs: "{}".into() };
+        let edit = Edited { seen: arguments("[1]"), to: arguments("[2]") };
+        let edited = DeadLetterRef { edit: Some(Arc::new(edit)), ..DeadLetterRef::new("b", None) };
+        assert!(Edits::of(std::slice::from_ref(&plain)).unwrap().is_none());
+        assert!(Edits::of(std::slice::from_ref(&edited)).unwrap().is_some());
+        assert!(Edits::of(&[edited, plain]).is_err(), "nothing runs with arguments that nobody consented to");
     }
 }
