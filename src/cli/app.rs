@@ -7,6 +7,7 @@ use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser};
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::verdict::NextCommand;
 use sen_core::text::is_mark;
+use sen_core::time::When;
 
 use crate::args::Globals;
 use crate::commands::{self, Command};
@@ -151,6 +152,7 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
 fn parse(arguments: &[OsString]) -> Result<(App, Vec<String>), clap::Error> {
     let read = |matches: clap::ArgMatches| {
         let words = words(&matches);
+        must_be_a_span(&matches)?;
         App::from_arg_matches(&matches).map(|app| (app, words))
     };
     let named = arguments.iter().skip(1).filter_map(|argument| argument.to_str()).find_map(commands::alone);
@@ -164,6 +166,25 @@ fn parse(arguments: &[OsString]) -> Result<(App, Vec<String>), clap::Error> {
         Some(app) => Ok(app),
         None => strict(App::command()).try_get_matches_from(arguments).and_then(read),
     }
+}
+
+/// Refuses `--until` before `--since`, of every command that has them: nothing lies between, and "nothing happened" would be
+/// read as news. A time and a span are not compared: what they mean is for the database's clock to say.
+fn must_be_a_span(mut matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+    while let Some((_, inner)) = matches.subcommand() {
+        matches = inner;
+    }
+    let given = |id| matches.try_get_one::<When>(id).ok().flatten().copied();
+    let empty = match (given("since"), given("until")) {
+        (Some(When::At(since)), Some(When::At(until))) => since >= until,
+        (Some(When::Ago(since)), Some(When::Ago(until))) => since <= until,
+        _ => false,
+    };
+    if !empty {
+        return Ok(());
+    }
+    let message = "--until is not after --since: nothing lies between (2h is two hours ago: --since 2h --until 1h)\n";
+    Err(clap::Error::raw(clap::error::ErrorKind::ValueValidation, message))
 }
 
 /// With every text refused where it is empty: `--worker "$WORKER"` with an unset variable must not mean every worker, nor

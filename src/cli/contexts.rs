@@ -11,6 +11,7 @@ use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::stores::url;
 use serde::Deserialize;
 
+use crate::files;
 use crate::settings::file;
 
 /// A whole file.
@@ -127,7 +128,7 @@ pub fn current() -> Option<String> {
 pub fn keep(name: Option<&str>) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let path = current_file().ok_or_else(|| Error::new(ErrorKind::Io, "neither XDG_STATE_HOME nor HOME is set"))?;
-    let failed = |error| Error::new(ErrorKind::Io, format!("cannot write {}", path.display())).with_source(error);
+    let failed = files::cannot("write", &path);
     let Some(name) = name else {
         return match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),

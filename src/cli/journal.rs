@@ -19,6 +19,7 @@ use sen_core::time::Timestamp;
 
 pub use self::entry::{Entry, State, acted, entries, entry, taken_back};
 use self::line::{Line, folder, path_of};
+use crate::files;
 use crate::plans;
 
 /// The journal of one operation while it is under way. Its file is locked meanwhile, so that others see that it runs.
@@ -36,13 +37,12 @@ impl Journal {
     pub fn begin(action: &dyn PreparedAction, origin: &Origin) -> Result<Self> {
         use std::os::unix::fs::DirBuilderExt as _;
         let folder = folder().ok_or_else(|| Error::new(ErrorKind::Io, "neither XDG_STATE_HOME nor HOME is set"))?;
-        let failed =
-            |error| Error::new(ErrorKind::Io, format!("cannot write to {}", folder.display())).with_source(error);
+        let failed = files::cannot("write to", &folder);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
         let operation = action.plan().operation.to_string();
         // Under its own name it is whole: what was cut off by a crash was never begun.
         let unfinished = folder.join(format!("{operation}.{}.part", OperationId::fresh()));
-        let file = plans::create(&unfinished).map_err(failed)?;
+        let file = files::create(&unfinished).map_err(failed)?;
         let written = flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(|error| failed(error.into()))
             .and_then(|()| plans::write(action, origin, &file))
@@ -63,8 +63,7 @@ impl Journal {
     /// # Errors
     /// `Changed` when it runs at this moment, or was gone on with since it was read; `Io`.
     pub fn resume(entry: &Entry) -> Result<Self> {
-        let failed =
-            |error| Error::new(ErrorKind::Io, format!("cannot write to {}", entry.path.display())).with_source(error);
+        let failed = files::cannot("write to", &entry.path);
         let file = std::fs::OpenOptions::new().append(true).open(&entry.path).map_err(failed)?;
         let start = std::time::Instant::now();
         while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {

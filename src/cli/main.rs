@@ -10,6 +10,7 @@ mod contexts;
 mod edits;
 mod exit;
 mod fault;
+mod files;
 mod help;
 mod hook;
 mod interrupt;

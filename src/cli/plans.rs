@@ -10,6 +10,8 @@ use sen_core::model::prepared::{Origin, PreparedAction, SavedPlan};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::files;
+
 /// The line behind the targets.
 #[derive(Serialize, Deserialize)]
 struct Checksum {
@@ -44,18 +46,6 @@ fn hex(sum: Sha256) -> String {
     sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A new file that only its user can read, and that is there after a crash. There must be none of this name.
-///
-/// # Errors
-/// As the file system; `AlreadyExists` where there is one.
-pub fn create(path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()?;
-    Ok(file)
-}
-
 /// Writes a plan to `file` with its checksum, and syncs it.
 ///
 /// # Errors
@@ -88,7 +78,7 @@ impl PlanFile {
     /// `Usage` when it cannot be read or is no plan; `Refused` when it was edited or cut.
     pub fn open(path: &Path) -> Result<Self> {
         let shown = path.display();
-        let unreadable = |error| Error::usage(format!("cannot read {shown}")).with_source(error);
+        let unreadable = |error| files::cannot("read", path)(error).with_kind(ErrorKind::Usage);
         let found = std::fs::metadata(path).map_err(unreadable)?;
         if !found.is_file() {
             return Err(Error::usage(format!("{shown} is not a file")));

@@ -63,6 +63,21 @@ fn usage_errors_are_one_clear_message_and_exit_2() {
 }
 
 #[test]
+fn a_time_that_ends_before_it_begins_is_refused() {
+    for (since, until) in
+        [("1h", "2h"), ("1h", "1h"), ("2026-11-02", "2026-11-01"), ("2026-11-01T02:00:00+02:00", "2026-11-01")]
+    {
+        for command in
+            [&["report"][..], &["list"], &["history", "k"], &["dlq", "list"], &["timeline", "k"], &["exec", "list"]]
+        {
+            let words = [command, &["--since", since, "--until", until]].concat();
+            let said = sen(&words).database("sqlite:never-opened.db").run().expect_code(2).stderr;
+            assert!(said.contains("--until is not after --since"), "{words:?}: {said}");
+        }
+    }
+}
+
+#[test]
 fn with_json_even_usage_errors_are_json() {
     for args in
         [&["-o", "json", "inspct"][..], &["list", "-ojson", "--older-than", "10"], &["help", "nothing", "-o", "jsonl"]]

@@ -23,8 +23,15 @@ fn a_plan_is_written_reviewed_and_applied_once() {
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         // There is one already: it stays as it is.
         let content = std::fs::read(&file).unwrap();
-        machine.run(&url, &["dlq", "replay", "--all", "--plan-out", path], 1);
+        let refused = machine.run(&url, &["dlq", "replay", "--all", "--plan-out", path], 1).stderr;
+        assert!(refused.contains("name a file that is not there yet"), "{refused}");
         assert_eq!(std::fs::read(&file).unwrap(), content);
+        // What has nothing to apply is no plan.
+        let none = folder.path().join("none.plan");
+        let said = machine.run(&url, &["dlq", "replay", "nosuch", "--plan-out", none.to_str().unwrap()], 4).stderr;
+        assert!(said.contains("was not written") && !none.exists(), "{said}");
+        let braked = machine.run(&url, &["apply", path, "--check", "--canary", "1"], 2).stderr;
+        assert!(braked.contains("cannot be used with"), "{braked}");
         // What is reviewed is what was planned, and nothing is asked of the journal.
         let reviewed = machine.json(&url, &["apply", path, "--dry-run"], 0);
         for name in ["operation", "planned", "plan"] {

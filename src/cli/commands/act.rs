@@ -27,6 +27,7 @@ use crate::completion::live::{Completes, Live};
 use crate::consent::{self, Given};
 use crate::edits;
 use crate::exit::Exit;
+use crate::files;
 use crate::hook;
 use crate::journal::{Entry, Journal, Journaled};
 use crate::operator::operator;
@@ -275,6 +276,10 @@ pub async fn execute<'a>(
         return Ok(Execution::Planned(planned(&*action)?));
     }
     if let Some(path) = &options.plan_out {
+        if targets == 0 {
+            session.note(format!("nothing is planned: {} was not written", path.display()));
+            return Ok(Execution::Planned(planned(&*action)?));
+        }
         return Ok(Execution::Planned(written(&*action, &options.origin(session), path)?));
     }
     let permit = permitted(&*action, options, session)?;
@@ -363,8 +368,7 @@ fn told(report: &Report, plan: &Plan, permit: &WritePermit) -> Vec<(&'static str
 
 /// The plan in a file, and what to do with it.
 fn written(action: &dyn PreparedAction, origin: &Origin, path: &Path) -> Result<CommandOutput> {
-    let file = plans::create(path)
-        .map_err(|error| Error::new(ErrorKind::Io, format!("cannot create {}", path.display())).with_source(error))?;
+    let file = files::create(path).map_err(files::cannot("create", path))?;
     plans::write(action, origin, &file)?;
     let mut answer = planned(action)?;
     if let View::Details(view) = &mut answer.view {

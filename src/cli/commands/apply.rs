@@ -44,7 +44,7 @@ pub struct Args {
     pub dry_run: bool,
 
     /// Look at each target again, say whether it still is as the plan saw it, and do nothing
-    #[arg(long, conflicts_with_all = ["dry_run", "yes", "export"])]
+    #[arg(long, conflicts_with_all = ["dry_run", "yes", "export", "canary", "canary_timeout", "abort_above", "max_in_flight"])]
     pub check: bool,
 
     /// Do not ask; scripts need it for what would be asked

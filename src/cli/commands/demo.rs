@@ -17,6 +17,7 @@ use sen_core::systems::stent::demo as executions;
 
 use crate::session::Session;
 use crate::views::{CommandOutput, Block, DetailsView, View};
+use crate::files;
 
 /// Make a small database with an incident in it, and look at it
 #[derive(Debug, clap::Args)]
@@ -39,7 +40,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         .write(true)
         .create_new(true)
         .open(&path)
-        .map_err(|error| Error::new(ErrorKind::Io, format!("cannot create {}", path.display())).with_source(error))?;
+        .map_err(files::cannot("create", &path))?;
     let target = Target::Sqlite(path.clone());
     {
         let database = registry::open(&target, Access::Create, None).await?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::error::{Error, Result};
 use sen_core::ops::summary::{Front, summary};
 use sen_core::time::Uptime;
 
@@ -12,6 +12,7 @@ use crate::exit::Exit;
 use crate::fault;
 use crate::session::Session;
 use crate::views::{CommandOutput, View};
+use crate::files;
 
 /// Print counts, ages and dead letters in Prometheus' text format
 ///
@@ -113,9 +114,7 @@ fn sample(out: &mut String, name: &str, labels: &[(&str, &str)], value: f64) {
 
 /// Writes beside the file and renames: whoever reads it sees the old text or the new one, whole.
 fn replace(path: &Path, text: &str) -> Result<()> {
-    let failed = |error: std::io::Error| {
-        Error::new(ErrorKind::Io, format!("cannot write {}", path.display())).with_source(error)
-    };
+    let failed = files::cannot("write", path);
     let name = path.file_name().ok_or_else(|| Error::usage(format!("{} names no file", path.display())))?;
     // An unpredictable name, and a file that must not exist: no existing file or link is written to.
     let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());

@@ -1,5 +1,6 @@
 //! `sen reconcile`: settle executions without a live owner.
 
+use std::path::Path;
 use std::io::Read as _;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::args::span;
 use crate::consent::{self, Knowledge};
 use crate::session::Session;
 use crate::views::CommandOutput;
+use crate::files;
 
 /// Settle an uncertain execution: take it over and record the outcome
 ///
@@ -207,17 +209,18 @@ async fn ask(
 
 /// The JSON itself, a file (`@path`) or standard input (`-`).
 pub(super) fn read_json(source: &str, what: &str) -> Result<String> {
-    let failed = |from: &str, error: std::io::Error| {
-        Error::new(ErrorKind::Usage, format!("cannot read the {what} from {from}")).with_source(error)
-    };
     if source == "-" {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map_err(|error| failed("standard input", error))?;
+        std::io::stdin().read_to_string(&mut text).map_err(|error| {
+            Error::new(ErrorKind::Usage, format!("cannot read the {what} from standard input")).with_source(error)
+        })?;
         return Ok(text.trim().to_owned());
     }
     match source.strip_prefix('@') {
         Some(path) => {
-            std::fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(|error| failed(path, error))
+            let text = std::fs::read_to_string(path);
+            let failed = |error| files::cannot("read", Path::new(path))(error).with_kind(ErrorKind::Usage);
+            text.map(|text| text.trim().to_owned()).map_err(failed)
         }
         None => Ok(source.to_owned()),
     }

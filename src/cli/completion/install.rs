@@ -7,6 +7,8 @@ use sen_core::error::{Error, ErrorKind, Result};
 
 use super::script::{MARK, Shell};
 
+use crate::files;
+
 /// What became of it.
 pub struct Installed {
     /// The file.
@@ -49,7 +51,7 @@ pub fn install(shell: Shell, env: &dyn Fn(&str) -> Option<String>, force: bool) 
     let path = place(shell, env)?;
     let shown = path.display().to_string();
     let script = shell.script();
-    let failed = |error: std::io::Error| Error::new(ErrorKind::Io, format!("cannot write {shown}")).with_source(error);
+    let failed = files::cannot("write", &path);
     let remains = remains(shell, &path, env);
     match std::fs::read(&path) {
         Ok(old) if old == script.as_bytes() => return Ok(Installed { path, written: false, remains }),

@@ -17,6 +17,7 @@ use sen_core::model::undo::{UndoHead, UndoTarget};
 use sen_core::time::Timestamp;
 
 use super::line::{Line, folder, path_of};
+use crate::files;
 use crate::plans::PlanFile;
 
 /// How an operation stands.
@@ -276,8 +277,7 @@ impl Entry {
     /// As [`PlanFile::open`].
     pub fn part(&self, places: &[usize], notes: &[String]) -> Result<Vec<u8>> {
         use std::io::BufRead as _;
-        let failed =
-            |error| Error::new(ErrorKind::Io, format!("cannot read {}", self.path.display())).with_source(error);
+        let failed = files::cannot("read", &self.path);
         let reader = std::io::BufReader::new(File::open(&self.path).map_err(failed)?);
         let mut lines = reader.lines();
         let first = lines.next().transpose().map_err(failed)?.unwrap_or_default();

@@ -69,14 +69,30 @@ fn code_of(text: &str) -> String {
     format!("{fence}{pad}{text}{pad}{fence}")
 }
 
+/// The name behind an `@` that a tracker would notify, as of a person or a team: escaping does not keep it from that, only
+/// being code does.
+fn mention(before: Option<char>, c: char, rest: &str) -> Option<&str> {
+    let follows = c == '@' && !before.is_some_and(|before| before.is_ascii_alphanumeric() || before == '_');
+    let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '/')).unwrap_or(rest.len());
+    (follows && rest.starts_with(|c: char| c.is_ascii_alphanumeric())).then_some(&rest[..end])
+}
+
 /// Escapes what would form something.
 fn escaped(text: &str) -> String {
     let text = text.trim();
     let mut out = String::with_capacity(text.len() + 8);
     let mut before = None;
     let marker = text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    for (at, c) in text.char_indices() {
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
         let rest = &text[at + c.len_utf8()..];
+        if let Some(name) = mention(before, c, rest) {
+            out.extend(["`@", name, "`"]);
+            // The names are ASCII.
+            before = name.chars().next_back();
+            chars.nth(name.len() - 1);
+            continue;
+        }
         let inside = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
         let first = at == 0 && matches!(c, '-' | '+' | '#' | '=' | ':')
             || (marker == text.len() - at && at < 10 && matches!(c, '.' | ')'));
@@ -140,6 +156,7 @@ mod tests {
         assert_eq!(shown("12. a"), "12\\. a");
         assert_eq!(shown("see www.example.com & co"), "see www\\.example.com & co");
         assert_eq!(code("a`b``c"), "```a`b``c```");
+        assert_eq!(shown("for @org/team-a, not maria@ops-3"), "for `@org/team-a`, not maria@ops-3");
         assert_eq!(code("`"), "`` ` ``");
         assert_eq!(code("a|b"), "a&#124;b");
         assert_eq!(text("password=hunter22", false), "password=\\*\\*\\*");

@@ -64,6 +64,8 @@ pub struct Board {
     pub pane: Pane,
     /// What is open over the panes, the newest last.
     pub pages: Vec<Page>,
+    /// Whether the filter was changed since it was opened.
+    typed: bool,
     /// Whether keys go into the filter.
     pub typing: bool,
     /// Only rows that hold this are shown.
@@ -89,6 +91,7 @@ impl Board {
             pane: Pane::Attention,
             pages: Vec::new(),
             typing: false,
+            typed: false,
             filter: String::new(),
             message: None,
             trouble: None,
@@ -180,6 +183,7 @@ impl Board {
     }
 
     fn type_filter(&mut self, code: KeyCode) -> KeyAction {
+        self.typed |= matches!(code, KeyCode::Char(_) | KeyCode::Backspace);
         match code {
             KeyCode::Esc => {
                 self.filter.clear();
@@ -187,8 +191,8 @@ impl Board {
             }
             KeyCode::Enter => {
                 self.typing = false;
-                // What no pane shows is looked for in the database.
-                let shown = Pane::ALL.into_iter().any(|pane| !self.rows(pane).is_empty());
+                // What no pane shows is looked for in the database, and so is what is asked for again.
+                let shown = self.typed && Pane::ALL.into_iter().any(|pane| !self.rows(pane).is_empty());
                 if !shown && !self.filter.trim().is_empty() {
                     return KeyAction::Search(self.filter.trim().to_owned());
                 }
@@ -205,6 +209,7 @@ impl Board {
     /// Text that was pasted: into the filter while one is typed, else nowhere.
     pub fn paste(&mut self, text: &str) {
         if self.typing {
+            self.typed = true;
             self.filter.extend(text.chars().filter(|c| !crate::clean::hidden(*c)).take(200));
         }
     }
@@ -295,6 +300,7 @@ impl Board {
             KeyCode::Char('/') => {
                 self.pages.clear();
                 self.typing = true;
+                self.typed = false;
             }
             _ if !self.pages.is_empty() => {}
             KeyCode::Tab | KeyCode::Right | KeyCode::Char('l') => self.turn(1),
@@ -397,6 +403,14 @@ mod tests {
         press(&mut board, KeyCode::Esc);
         assert_eq!(board.filter, "");
         assert_eq!(board.key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), KeyAction::Interrupt);
+    }
+
+    #[test]
+    fn a_filter_that_is_asked_for_again_is_looked_for_in_the_database() {
+        let mut board = board();
+        board.filter = "qs".into();
+        press(&mut board, KeyCode::Char('/'));
+        assert_eq!(press(&mut board, KeyCode::Enter), KeyAction::Search("qs".into()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `sen dlq discard`: exports dead letters, then deletes them.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use crate::commands::reported::{self, reported};
 use crate::screen;
 use crate::session::Session;
 use crate::views::{CommandOutput, View};
+use crate::files;
 
 /// Remove dead letters for good, each after it has been written out whole
 #[derive(Debug, clap::Args)]
@@ -104,30 +105,12 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
 
 /// Writes what is removed to a new file.
 pub fn to_new_file(path: &Path) -> Result<Export<'static>> {
-    let mut file = create(path)?;
+    let mut file = files::create(path).map_err(files::cannot("create", path))?;
     let path = path.to_owned();
     Ok(Box::new(move |lines: &str| store(&mut file, lines, &path)))
 }
 
-fn create(path: &Path) -> Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path).map_err(|error| {
-        let failed = Error::new(ErrorKind::Io, format!("cannot create {}", path.display()));
-        let hint = "the dead letters go into a new file, and nothing is removed that could not be written";
-        failed.with_source(error).with_hint(hint)
-    })?;
-    // The directory entry must be durable as well.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced
-        .map_err(|error| Error::new(ErrorKind::Io, format!("cannot sync {}", folder.display())).with_source(error))?;
-    Ok(file)
-}
-
 fn store(file: &mut File, lines: &str, path: &Path) -> Result<()> {
     let stored = file.write_all(format!("{lines}\n").as_bytes()).and_then(|()| file.sync_data());
-    stored.map_err(|error| Error::new(ErrorKind::Io, format!("cannot write {}", path.display())).with_source(error))
+    stored.map_err(files::cannot("write", path))
 }

@@ -3,6 +3,8 @@
 use std::io::Read as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::letters::{ArgumentEdit, Arguments, LetterFilter};
@@ -13,8 +15,8 @@ use sen_core::text::named;
 
 use super::filter::{DeadLetterSystem, any};
 use crate::consent;
-use crate::plans;
 use crate::session::Session;
+use crate::files;
 
 /// Above the options that edit.
 const EDIT: &str = "Other arguments";
@@ -82,17 +84,17 @@ impl EditOptions {
         ids: &[String],
         systems: &[DeadLetterSystem<'_>],
         session: &Session,
-    ) -> Result<Option<ArgumentEdit>> {
+    ) -> Result<Option<(ArgumentEdit, Option<Scratch>)>> {
         if let Some(text) = &self.args {
             let text = match text.strip_prefix('@') {
                 Some(file) => read(Path::new(file))?,
                 None => text.clone(),
             };
-            return Ok(Some(ArgumentEdit::Whole { text, seen: None }));
+            return Ok(Some((ArgumentEdit::Whole { text, seen: None }, None)));
         }
         if !self.set.is_empty() {
             let values = self.set.iter().map(|text| assignment(text, session)).collect::<Result<_>>()?;
-            return Ok(Some(ArgumentEdit::Set(values)));
+            return Ok(Some((ArgumentEdit::Set(values), None)));
         }
         let [id] = ids else { return Ok(None) };
         if !self.edit {
@@ -102,8 +104,8 @@ impl EditOptions {
             return Err(Error::new(ErrorKind::NotFound, format!("no dead letter {}", named(id)))
                 .with_hint("sen dlq list   # the dead letters"));
         };
-        let text = edited(&text, session)?;
-        Ok(Some(ArgumentEdit::Whole { text, seen: Some(seen) }))
+        let (text, scratch) = edited(&text, session)?;
+        Ok(Some((ArgumentEdit::Whole { text, seen: Some(seen) }, Some(scratch))))
     }
 }
 
@@ -111,7 +113,7 @@ impl EditOptions {
 const LONGEST: u64 = 64 << 20;
 
 fn read(file: &Path) -> Result<String> {
-    let failed = |error| Error::new(ErrorKind::Io, format!("cannot read {}", file.display())).with_source(error);
+    let failed = files::cannot("read", file);
     let kind = std::fs::metadata(file).map_err(failed)?.file_type();
     if !kind.is_file() && !kind.is_fifo() {
         return Err(Error::usage(format!("{} is neither a file nor a pipe", file.display())));
@@ -140,7 +142,7 @@ async fn arguments(systems: &[DeadLetterSystem<'_>], id: &str) -> Result<Option<
 fn assignment(text: &str, session: &Session) -> Result<(Vec<Part>, String)> {
     let (path, value, is_text) = parsed(text)?;
     if is_text {
-        session.note(format!("the value of {} is no JSON: it is taken as the text {value}", path_text(&path)));
+        session.note(format!("the value of {} is no JSON: it is taken as a text", path_text(&path)));
     }
     Ok((path, value))
 }
@@ -166,13 +168,19 @@ fn parsed(text: &str) -> Result<(Vec<Part>, String, bool)> {
     })
 }
 
-/// A file that only the operator can read, gone when it is dropped, and when a signal ends the program before.
-struct Scratch(PathBuf);
+/// A file that only the operator can read, gone when it is dropped, and when a signal ends the program while the editor runs.
+pub struct Scratch {
+    file: PathBuf,
+    /// Whether this thread waits for the editor, so that a signal is not heard by what else listens.
+    editing: Arc<AtomicBool>,
+}
 
 impl Scratch {
-    /// Keeps what it holds for the operator.
-    fn keep(self) -> PathBuf {
-        std::mem::take(&mut std::mem::ManuallyDrop::new(self).0)
+    /// Keeps what it holds for the operator, and says how it is used.
+    pub fn kept(self) -> String {
+        let path = std::mem::take(&mut std::mem::ManuallyDrop::new(self).file);
+        let file = shell_word(&path.to_string_lossy());
+        format!("the edited arguments are kept: edit {file} and pass it with --args @{file}")
     }
 
     /// Listens on a thread of its own: this one waits for the editor. An interrupt is the editor's own affair.
@@ -184,12 +192,17 @@ impl Scratch {
             let _inside = runtime.enter();
             (signal(SignalKind::terminate()).map_err(failed)?, signal(SignalKind::hangup()).map_err(failed)?)
         };
-        let file = self.0.clone();
+        let (file, editing) = (self.file.clone(), Arc::clone(&self.editing));
         std::thread::spawn(move || {
             let code = runtime.block_on(async {
-                tokio::select! {
-                    _ = term.recv() => 143,
-                    _ = hangup.recv() => 129,
+                loop {
+                    let code = tokio::select! {
+                        _ = term.recv() => 143,
+                        _ = hangup.recv() => 129,
+                    };
+                    if editing.load(Ordering::SeqCst) {
+                        return code;
+                    }
                 }
             });
             drop(std::fs::remove_file(file));
@@ -202,39 +215,39 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        drop(std::fs::remove_file(&self.0));
+        drop(std::fs::remove_file(&self.file));
     }
 }
 
-/// The text as the operator's editor left it.
-fn edited(text: &str, session: &Session) -> Result<String> {
+/// The text as the operator's editor left it, and the file that it stands in.
+fn edited(text: &str, session: &Session) -> Result<(String, Scratch)> {
     use std::io::Write as _;
     let unchanged = || Error::new(ErrorKind::Refused, "the arguments are unchanged; nothing was written");
-    let scratch = Scratch(std::env::temp_dir().join(format!("sen-{}.json", OperationId::fresh())));
+    let file = std::env::temp_dir().join(format!("sen-{}.json", OperationId::fresh()));
+    let scratch = Scratch { file, editing: Arc::new(AtomicBool::new(true)) };
     // Before it is there: from its first moment it goes with the program.
     scratch.goes_with_the_program()?;
-    let failed = |error| {
-        Error::new(ErrorKind::Io, format!("cannot write {}", scratch.0.display())).with_source(error)
-    };
-    plans::create(&scratch.0).and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)?;
+    let failed = files::cannot("write", &scratch.file);
+    files::create(&scratch.file).and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)?;
     loop {
-        run(&scratch.0, session)?;
-        let left = read(&scratch.0)?;
+        run(&scratch.file, session)?;
+        let left = read(&scratch.file)?;
         if left.trim().is_empty() || left == text {
             return Err(unchanged());
         }
         match Document::parse(&left) {
-            Ok(_) => return Ok(left),
+            Ok(_) => {
+                scratch.editing.store(false, Ordering::SeqCst);
+                return Ok((left, scratch));
+            }
             Err(error) if session.can_ask() => {
                 if !consent::confirmed(&format!("This is {error}. Edit it again?"), true)? {
                     return Err(unchanged());
                 }
             }
             Err(error) => {
-                let kept = scratch.keep();
-                let file = shell_word(&kept.to_string_lossy());
                 return Err(Error::usage(format!("the edited arguments are {error}; nothing was written"))
-                    .with_hint(format!("they are kept: edit {file} and pass it with --args @{file}")));
+                    .with_hint(scratch.kept()));
             }
         }
     }

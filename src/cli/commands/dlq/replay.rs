@@ -113,7 +113,8 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     // What is edited is looked at, or consented to by --yes.
     let narrowed = args.edit.any() || args.all || args.force || !args.which.is_empty(args.from_queue.as_ref());
     let dead_letter_systems = dead_letter_systems(&database, only).await?;
-    let edit = args.edit.wanted(&ids, &dead_letter_systems, session).await?;
+    let (edit, scratch) = args.edit.wanted(&ids, &dead_letter_systems, session).await?.unzip();
+    let answer = async {
     let (mut action, letters) = planned(&dead_letter_systems, &filter, async |letters, filter| match &edit {
         None => letters.plan_replay(filter, &options).await,
         Some(edit) => letters.plan_edited_replay(filter, &options, edit).await,
@@ -122,7 +123,17 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let related = related_keys::of_letters(&database, letters, &filter).await?;
     acting.yes |= !narrowed && consent::by_whole_id(session, &*action, &args.ids);
     related::warn(action.plan_mut(), related, &acting, session);
-    apply_braked(&database, action, &acting, session).await
+    let nothing = action.plan().targets() == 0;
+    Ok((apply_braked(&database, action, &acting, session).await?, nothing))
+    };
+    let answer = answer.await;
+    // What was typed is not lost where it was not written.
+    if let Some(scratch) = scratch.flatten()
+        && answer.as_ref().map_or(true, |(_, nothing)| *nothing)
+    {
+        session.note(scratch.kept());
+    }
+    answer.map(|(answer, _)| answer)
 }
 
 #[cfg(test)]

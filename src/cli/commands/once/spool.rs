@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sen_core::error::{Error, ErrorKind, Result};
 
 use crate::session::Session;
+use crate::files;
 
 /// Where results are kept: `SEN_SPOOL_DIR`, else the user's state folder.
 pub fn folder(session: &Session) -> Option<PathBuf> {
@@ -22,8 +23,7 @@ pub fn keep(folder: Option<&Path>, operation: &str, json: &str) -> Result<PathBu
         Error::new(ErrorKind::Io, "there is no folder to keep the result in: neither SEN_SPOOL_DIR nor HOME is set")
     })?;
     let path = folder.join(format!("{operation}.json"));
-    write(folder, &path, json)
-        .map_err(|error| Error::new(ErrorKind::Io, format!("cannot write {}", path.display())).with_source(error))?;
+    write(folder, &path, json).map_err(files::cannot("write", &path))?;
     Ok(path)
 }
 
