@@ -13,7 +13,7 @@ use sen_core::model::diagnostics::Hidden;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::NextCommand;
 use sen_core::registry::{self, Access, Database, Identity};
-use sen_core::stores::url::Target;
+use sen_core::stores::url::{RedisInfo, Target};
 use sen_core::time::wall::Zone;
 
 use crate::args::Globals;
@@ -266,7 +266,16 @@ impl Session {
     /// # Errors
     /// `Usage` when none is named; `Connect`.
     pub async fn read_agents(&self) -> Result<Database> {
-        self.open(&Target::Redis(Box::new(self.redis()?)), Access::Read).await
+        self.read_agents_from(false).await
+    }
+
+    /// The same, `from_replica` where there is one: for what walks over all tasks.
+    ///
+    /// # Errors
+    /// As [`Self::read_agents`].
+    pub async fn read_agents_from(&self, from_replica: bool) -> Result<Database> {
+        let info = RedisInfo { prefer_replica: from_replica, ..self.redis()? };
+        self.open(&Target::Redis(Box::new(info)), Access::Read).await
     }
 
     /// The same for writing.

@@ -389,8 +389,8 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
         Target::Redis(info) => {
             let db = sen_stores::redis::Redis::connect(info, limit).await?;
             let opened = format!("connected to {} ({})", db.describe(), db.way().await);
-            let warnings = db.warnings().to_vec();
-            Ok(Database::of(vec![node(db)], warnings, opened))
+            let (warnings, notes) = (db.warnings().to_vec(), db.note().await.into_iter().collect());
+            Ok(Database { notes, ..Database::of(vec![node(db)], warnings, opened) })
         }
         #[cfg(not(all(feature = "postgres", feature = "sqlite", feature = "redis")))]
         _ => {

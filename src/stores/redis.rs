@@ -6,6 +6,7 @@
 
 pub mod errors;
 mod open;
+mod replica;
 mod replies;
 mod resp;
 mod wire;
@@ -86,9 +87,15 @@ impl Redis {
     pub async fn way(&self) -> String {
         let encryption = self.encryption().await;
         match (&self.info.place, self.wire.lock().await.as_ref()) {
+            (_, Some(wire)) if wire.note().is_some() => format!("{encryption}, {}", wire.server()),
             (RedisPlace::Sentinels(_), Some(wire)) => format!("{encryption}, primary {}", wire.server()),
             _ => encryption.to_owned(),
         }
+    }
+
+    /// Which server is read, where a replica was wanted.
+    pub async fn note(&self) -> Option<String> {
+        self.wire.lock().await.as_ref().and_then(Wire::note).map(str::to_owned)
     }
 
     /// What the operator should know of the settings.

@@ -135,6 +135,15 @@ impl Target {
         self
     }
 
+    /// For how long it is tried again.
+    pub fn connect_retry(&self) -> Duration {
+        match self {
+            Self::Postgres(info) => info.connect_retry,
+            Self::Redis(info) => info.connect_retry,
+            Self::Sqlite(_) => Duration::ZERO,
+        }
+    }
+
     /// The same, with the password that a program prints.
     ///
     /// # Errors

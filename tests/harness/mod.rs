@@ -9,6 +9,7 @@ pub mod clock;
 pub mod daemon;
 pub mod node;
 pub mod patience;
+pub mod patroni;
 pub mod peers;
 pub mod pgbouncer;
 pub mod postgres;

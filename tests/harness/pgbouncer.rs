@@ -22,16 +22,19 @@ impl PgBouncer {
 
     /// The same with further lines of its `[pgbouncer]` section; a later line wins over an earlier one.
     pub fn start_with(server: &Server, lines: &[&str]) -> Self {
+        Self::before(&server.socket_dir().to_string_lossy(), server.port(), lines)
+    }
+
+    /// In front of what listens on this port of a host, or in a folder for sockets.
+    pub fn before(host: &str, server_port: u16, lines: &[&str]) -> Self {
         let program = find();
         let home = daemon::home("pgb");
         let port = free_port();
         let dir = home.display();
         let conf = format!(
-            "[databases]\n* = host={} port={} user={USER}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+            "[databases]\n* = host={host} port={server_port} user={USER}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
              unix_socket_dir = {dir}\nauth_type = trust\nauth_file = {dir}/users.txt\npool_mode = transaction\n\
              default_pool_size = 2\nserver_lifetime = 3600\n{}\n",
-            server.socket_dir().display(),
-            server.port(),
             lines.join("\n"),
         );
         daemon::write_private(&home.join("pgbouncer.ini"), &conf);

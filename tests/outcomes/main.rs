@@ -10,6 +10,7 @@
 mod harness;
 
 mod bulk;
+mod cluster;
 mod disk;
 mod durable;
 mod kept;

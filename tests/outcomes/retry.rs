@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::harness::patience::until;
 use crate::harness::postgres::{Options, Server};
+use crate::harness::proxy::{Proxy, Trap};
 use crate::harness::psql;
 use crate::harness::sen::sen;
 
@@ -33,6 +34,25 @@ fn a_server_that_is_down_is_tried_for_as_long_as_said_and_not_at_all_by_itself()
     judged.expect_code(6);
 }
 
+/// As behind a pooler, which takes connections while its server is away.
+#[test]
+fn a_connection_that_is_lost_before_its_first_answer_is_tried_again() {
+    let server = Server::start(&Options::new());
+    let name = server.fresh_database().name;
+    sen(["init"]).database(&server.url_of(&name)).run().expect_code(0);
+    let proxy = Proxy::unix(&server);
+    for (retry, code, status) in [("0s", 125, ""), ("2m", 0, "completed")] {
+        proxy.trap(Trap::Hold(b"pg_catalog.pg_attribute".to_vec()));
+        let once = sen(["once", "k", "--connect-retry", retry, "--", "true"]).database(&proxy.url_of(&name)).start();
+        proxy.wait_for_hold();
+        proxy.cut();
+        proxy.stall(false);
+        once.finish().expect_code(code);
+        let row = psql::run(&server.url_of(&name), "SELECT status FROM sentinel_leases WHERE key = 'k'");
+        assert_eq!(row, status, "{retry}");
+    }
+}
+
 #[test]
 fn writers_wait_for_a_standby_to_be_promoted() {
     let mut primary = Server::start(&Options::new());
@@ -50,4 +70,34 @@ fn writers_wait_for_a_standby_to_be_promoted() {
     standby.promote();
     once.finish().expect_code(0);
     assert_eq!(psql::run(&url, "SELECT status FROM sentinel_leases WHERE key = 'k'"), "completed");
+}
+
+/// A failover can take longer than a lease.
+#[test]
+fn a_result_is_stored_after_the_end_of_its_lease_where_the_operator_waits_so_long() {
+    let server = Server::start(&Options::new());
+    let name = server.fresh_database().name;
+    sen(["init"]).database(&server.url_of(&name)).run().expect_code(0);
+    let proxy = Proxy::unix(&server);
+    for (retry, code, status) in [("0s", 9, "executing"), ("2m", 0, "completed")] {
+        proxy.trap(Trap::Hold(b"execution_result = $5".to_vec()));
+        let words = ["once", retry, "--ttl", "2s", "--connect-retry", retry, "--", "true"];
+        let mut once = sen(words).database(&proxy.url_of(&name)).start();
+        proxy.wait_for_hold();
+        proxy.refuse(true);
+        proxy.cut();
+        proxy.stall(false);
+        let row = |column: &str| {
+            psql::run(&server.url_of(&name), &format!("SELECT {column} FROM sentinel_leases WHERE key = '{retry}'"))
+        };
+        until("the lease is over", || row("lease_expires_at < now()") == "t");
+        if code == 0 {
+            std::thread::sleep(Duration::from_secs(1));
+            assert!(once.is_running(), "it waits on");
+            proxy.refuse(false);
+        }
+        once.finish().expect_code(code);
+        assert_eq!(row("status"), status, "{retry}");
+        proxy.refuse(false);
+    }
 }

@@ -14,5 +14,6 @@ mod metrics;
 mod package;
 mod password;
 mod programs;
+mod replica;
 mod sentinels;
 mod standby;

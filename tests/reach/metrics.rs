@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use regex::Regex;
 use serde_json::Value;
@@ -109,6 +111,32 @@ fn the_dashboard_names_only_what_is_printed() {
     for variable in dashboard["templating"]["list"].as_array().unwrap() {
         assert_eq!(strange(variable["query"].as_str().unwrap(), &printed), Vec::<String>::new());
     }
+}
+
+/// By Prometheus' own tool: the rules and what is printed are well-formed, and the alerts fire when they should.
+#[ignore = "needs promtool: scripts/test --wide"]
+#[test]
+fn prometheus_takes_them_and_alerts_when_it_should() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for words in [["check", "rules", "docs/metrics/alerts.yaml"], ["test", "rules", "tests/reach/alerts.test.yaml"]] {
+        let output = Command::new("promtool").args(words).current_dir(root).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.contains("SUCCESS"), "{words:?}: {said}");
+    }
+    let programs = Programs::new();
+    let path = programs.path("demo.db");
+    sen(["demo", path.to_str().unwrap()]).run().expect_code(0);
+    let text = sen(["metrics"]).database(&format!("sqlite:{}", path.display())).run().expect_code(0).stdout;
+    let mut lint = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    lint.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = lint.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
 }
 
 #[test]

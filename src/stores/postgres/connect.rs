@@ -56,10 +56,11 @@ async fn connect(info: &Conninfo) -> Result<Postgres> {
     }
 }
 
-/// Whether another attempt can go otherwise: nothing answers, the server starts up or shuts down, it has no room, or it is a
-/// standby that may be promoted. A server that has judged (a wrong password, no such database) will judge so again.
+/// Whether another attempt can go otherwise: nothing answers, the server starts up or shuts down, it has no room, it is a
+/// standby that may be promoted, or a pooler has no server. A server that has judged (a wrong password, no such database) will
+/// judge so again.
 fn may_pass(error: &Error) -> bool {
-    let passing = |code: &str| ["57P01", "57P02", "57P03", "53300"].contains(&code);
+    let passing = |code: &str| errors::passes(code, &error.to_string());
     error.kind() == ErrorKind::Connect && error.sqlstate().is_none_or(passing)
 }
 

@@ -180,6 +180,25 @@ fn meaning(code: &str, message: &str, fatal: bool) -> (ErrorKind, Option<&'stati
     }
 }
 
+/// What PgBouncer says while the server behind it is away, all of it under the code of a breach of the protocol.
+const SERVERLESS: [&str; 6] = [
+    "server_login_retry",
+    "client_login_timeout",
+    "query_wait_timeout",
+    "server conn crashed",
+    "connect failed",
+    "max_client_conn",
+];
+
+/// Whether what refused a connection with this code and message may let the next one in.
+pub(super) fn passes(code: &str, message: &str) -> bool {
+    match code {
+        "57P01" | "57P02" | "57P03" | "53300" | "08000" | "08001" | "08003" | "08006" => true,
+        "08P01" => SERVERLESS.iter().any(|words| message.contains(words)),
+        _ => false,
+    }
+}
+
 /// The server's wish that ended the log-in, if one did.
 fn unwanted(error: &tokio_postgres::Error) -> Option<&Unwanted> {
     StdError::source(error)?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
@@ -249,6 +268,15 @@ impl Words {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pooler_without_a_server_is_asked_again() {
+        let away = "server login has been failing, try again later (server_login_retry)";
+        assert!(passes("08P01", away) && passes("57P03", "the database system is starting up") && passes("08006", ""));
+        let judged =
+            [("08P01", "no such database: shop"), ("28P01", away), ("08P01", "unsupported startup parameter: options")];
+        assert!(judged.iter().all(|(code, message)| !passes(code, message)));
+    }
 
     #[test]
     fn sqlstates_have_kinds() {

@@ -6,8 +6,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
+use super::replica;
 use super::resp::{Batch, Reply};
-use super::wire::{LONGEST_OF_LOGIN, Place, Wire, span};
+use super::wire::{LONGEST_OF_LOGIN, Place, Wire, before};
 use crate::password::Purpose;
 use crate::url::{RedisInfo, RedisPlace, Sentinels, shown};
 use sen_model::error::{Error, ErrorKind, Result};
@@ -76,6 +77,9 @@ async fn reach_and_log_in(info: &RedisInfo) -> Result<Wire> {
     if matches!(info.place, RedisPlace::Sentinels(_)) {
         refuse_replica(wire.role(), wire.server())?;
     }
+    if info.prefer_replica {
+        return replica::preferred(info, wire, password.as_ref()).await;
+    }
     Ok(wire)
 }
 
@@ -91,18 +95,6 @@ fn refuse_replica(role: Option<&str>, server: &str) -> Result<()> {
         None => Err(Error::usage(format!("{server} does not tell whether it is a primary"))
             .with_hint("let this Redis user run ROLE or HELLO: an act must not go to a replica")),
     }
-}
-
-/// Runs one step of connecting until `deadline`, which is `connect_timeout` away.
-async fn before<T>(deadline: Instant, info: &RedisInfo, step: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout_at(deadline, step).await.unwrap_or_else(|_| {
-        let limit = span(info.connect_timeout);
-        Err(Error::new(ErrorKind::Connect, format!("no answer within {limit}")).with_hint(match &info.tls {
-            // A plain Redis waits for the rest of what it takes for a command.
-            Some(_) => "does this port speak TLS? if not, write redis:// instead of rediss://",
-            None => "is the host right, and does a firewall drop packets?",
-        }))
-    })
 }
 
 /// What a sentinel says of where the primary is.

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::Instant;
 
 use super::errors;
 use super::replies::{Replies, foreign};
@@ -29,6 +30,8 @@ pub(super) struct Wire {
     server: String,
     /// What the server said that it is: `master`, `slave`, `replica`, `sentinel`.
     role: Option<String>,
+    /// Why it is this server that is read.
+    note: Option<String>,
 }
 
 /// Where one server is.
@@ -85,7 +88,7 @@ impl Wire {
             Place::Socket(path) => path.display().to_string(),
             Place::Host(host, port) => shown(host, *port),
         };
-        Ok(Self { stream, encryption, chunk: vec![0; CHUNK], server, role: None })
+        Ok(Self { stream, encryption, chunk: vec![0; CHUNK], server, role: None, note: None })
     }
 
     /// Says who we are and chooses the database, in one exchange. The database is chosen even if it is the first: an
@@ -147,6 +150,16 @@ impl Wire {
         &self.server
     }
 
+    /// Why it is this server that is read, where it matters.
+    pub(super) fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    /// Sets [`Self::note`].
+    pub(super) fn tell(&mut self, note: String) {
+        self.note = Some(note);
+    }
+
     /// How the connection is protected.
     pub(super) fn encryption(&self) -> &'static str {
         self.encryption
@@ -191,6 +204,18 @@ impl Wire {
         };
         Ok(tokio::try_join!(write, read)?.1)
     }
+}
+
+/// Runs one step of connecting until `deadline`, which is `connect_timeout` away.
+pub(super) async fn before<T>(deadline: Instant, info: &RedisInfo, step: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout_at(deadline, step).await.unwrap_or_else(|_| {
+        let limit = span(info.connect_timeout);
+        Err(Error::new(ErrorKind::Connect, format!("no answer within {limit}")).with_hint(match &info.tls {
+            // A plain Redis waits for the rest of what it takes for a command.
+            Some(_) => "does this port speak TLS? if not, write redis:// instead of rediss://",
+            None => "is the host right, and does a firewall drop packets?",
+        }))
+    })
 }
 
 /// Whether this reply to INFO or HELLO is that of a server in cluster mode.

@@ -34,6 +34,8 @@ pub struct RedisInfo {
     pub connect_timeout: Duration,
     /// How long a server that cannot be reached, or takes no connections yet, is tried again.
     pub connect_retry: Duration,
+    /// Whether what is read may come from a replica.
+    pub prefer_replica: bool,
     /// What the operator should know though it stops nothing.
     pub warnings: Vec<String>,
 }
@@ -116,6 +118,7 @@ impl RedisInfo {
             tls: matches!(base, "rediss" | "valkeys").then(verified),
             connect_timeout: DEFAULT_TIMEOUT,
             connect_retry: Duration::ZERO,
+            prefer_replica: false,
             warnings: Vec::new(),
         };
         info.credentials(who)?;

@@ -4,6 +4,7 @@ use futures_util::stream;
 use sen_core::error::Result;
 use sen_core::systems::node::{COST_COLUMNS, Costs};
 
+use super::common::Reading;
 use crate::session::Session;
 use crate::views::{Batch, CommandOutput, ListView, View};
 
@@ -26,11 +27,14 @@ pub struct Args {
     /// End with exit code 4 when there are no tasks
     #[arg(long)]
     pub fail_if_empty: bool,
+
+    #[command(flatten)]
+    pub reading: Reading,
 }
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
-    let database = session.read_agents().await?;
+    let database = session.read_agents_from(args.reading.prefer_replica).await?;
     let Costs { now, rows, spent, reported } = database.agents()?.costs(args.tenant.as_deref()).await?;
     let note = (spent - reported > 1e-6).then(|| {
         format!(

@@ -4,7 +4,7 @@ use sen_core::error::Result;
 use sen_core::model::listing::Page;
 use sen_core::systems::node::{TaskFilter, TaskOrder, TaskState};
 
-use super::common::severity;
+use super::common::{Reading, severity};
 use crate::args::{Changed, Paging, choice};
 use crate::commands::page::{self, AttentionFirst, Shown};
 use crate::session::Session;
@@ -30,6 +30,9 @@ pub struct Args {
 
     #[command(flatten)]
     pub paging: Paging,
+
+    #[command(flatten)]
+    pub reading: Reading,
 }
 
 /// Which tasks.
@@ -88,7 +91,7 @@ impl Matching {
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let page = args.paging.page(args.sort, &["task_params", "result"], &session.globals)?;
     let filter = TaskFilter { page, ..args.matching.filter() };
-    let database = session.read_agents().await?;
+    let database = session.read_agents_from(args.reading.prefer_replica).await?;
     if filter.states.is_empty() && page::is_for_attention(&filter.page, session) {
         let shown = AttentionFirst {
             command: &["sen", "agent", "list"],

@@ -4,6 +4,7 @@ use sen_core::error::Result;
 use sen_core::model::value::Value;
 use sen_core::system::System as _;
 
+use super::common::Reading;
 use crate::args::Window;
 use crate::sections::{section_blocks, section_values};
 use crate::session::Session;
@@ -19,11 +20,14 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     pub window: Window,
+
+    #[command(flatten)]
+    pub reading: Reading,
 }
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
-    let database = session.read_agents().await?;
+    let database = session.read_agents_from(args.reading.prefer_replica).await?;
     let system = database.agents()?;
     let (statistics, by_status) = system.statistics(args.window.span()?).await?;
     let now = statistics.now;

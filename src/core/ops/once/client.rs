@@ -1,8 +1,10 @@
 //! The connection that claims and completes keys. When it breaks, the database is asked again; nothing is assumed.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sen_model::error::{ErrorKind, Result};
+use sen_model::time::Uptime;
 use sen_sentinel::once_port::{ClaimStore, KeyState};
 use sen_stores::url::Target;
 
@@ -25,6 +27,23 @@ struct Inner {
     line: Mutex<Option<Line>>,
 }
 
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Opens a connection. One that is lost before it has answered is as one that could not be made, and tried again as long: a pooler
+/// takes connections while its server is away.
+async fn open(target: &Target) -> Result<Line> {
+    let end = Uptime::now().plus(target.connect_retry());
+    loop {
+        match registry::open_claims(target).await {
+            Err(error) if error.kind() == ErrorKind::Disconnected && !Uptime::now().until(end).is_zero() => {
+                tokio::time::sleep(PAUSE.min(Uptime::now().until(end))).await;
+            }
+            answer => return Ok(answer?.into()),
+        }
+    }
+}
+
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client").field("database", &self.inner.database).finish_non_exhaustive()
@@ -37,7 +56,7 @@ impl Client {
     /// # Errors
     /// `Connect`, `NoSystem` without Sentinel's tables, `Refused` where they are older than 0.4.2.
     pub async fn connect(target: Target) -> Result<Self> {
-        let line: Line = registry::open_claims(&target).await?.into();
+        let line = open(&target).await?;
         let (database, ascii_only) = (line.database().to_owned(), line.ascii_only());
         Ok(Self { inner: Arc::new(Inner { target, database, ascii_only, line: Mutex::new(Some(line)) }) })
     }
@@ -47,6 +66,11 @@ impl Client {
         &self.inner.database
     }
 
+    /// For how long connecting is tried again.
+    pub(super) fn connect_retry(&self) -> Duration {
+        self.inner.target.connect_retry()
+    }
+
     /// Whether the database may be unable to store text beyond ASCII.
     pub(super) fn ascii_only(&self) -> bool {
         self.inner.ascii_only
@@ -54,7 +78,7 @@ impl Client {
 
     /// A separate connection.
     pub(super) async fn fresh_line(&self) -> Result<Line> {
-        Ok(registry::open_claims(&self.inner.target).await?.into())
+        open(&self.inner.target).await
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Line>> {

@@ -204,7 +204,7 @@ impl Hold {
     }
 
     /// Stores the result. While the database cannot be reached it is tried again for as long as the lease may still be
-    /// valid; `trouble` is called with the first failure. After a lost connection the row shows whether it was stored.
+    /// valid, and for as long as connecting may be tried again: a result is stored only where nobody has taken the key over. `trouble` is called with the first failure. After a lost connection the row shows whether it was stored.
     ///
     /// # Errors
     /// `Usage` when the result is no JSON or holds NUL; `OutcomeUnknown` when time ran out and the last attempt may have
@@ -213,6 +213,7 @@ impl Hold {
         check_result(json)?;
         let mut trouble = Some(trouble);
         let mut unsure = false;
+        let patient = Uptime::now().plus(self.client.connect_retry());
         loop {
             let error = match self.attempt_complete(json, unsure).await {
                 Ok(settled) => return Ok(settled),
@@ -224,7 +225,7 @@ impl Hold {
             if let Some(trouble) = trouble.take() {
                 trouble(&error);
             }
-            if !again || Uptime::now().until(self.over_at()).is_zero() {
+            if !again || Uptime::now().until(self.over_at().max(patient)).is_zero() {
                 return Err(if unsure { self.unknown(error) } else { error });
             }
             tokio::time::sleep(self.retry_pause()).await;
