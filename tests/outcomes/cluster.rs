@@ -281,7 +281,9 @@ fn nothing_false_and_nothing_twice_while_the_primary_changes() {
         println!("{number}: {how:?} after {after:?}, by {}", way.name);
         *counts.entry(format!("{how:?} by {}", way.name)).or_default() += 1;
         round(&mut cluster, way, how, after, &mut counts);
+        if number % 10 == 7 {
+            println!("0 false, 0 double starts: {counts:#?}");
+        }
         cluster.settle();
     }
-    println!("0 false, 0 double starts: {counts:#?}");
 }
