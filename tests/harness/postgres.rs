@@ -199,7 +199,7 @@ impl Server {
             "synchronous_commit = off".to_owned(),
             "full_page_writes = off".to_owned(),
             "shared_buffers = 16MB".to_owned(),
-            "max_connections = 200".to_owned(),
+            "max_connections = 400".to_owned(),
             "autovacuum = off".to_owned(),
         ]
         .iter()

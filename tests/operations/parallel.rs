@@ -2,12 +2,16 @@
 
 use super::machine::{Machine, balanced, letters, replay_plan, uncertain_keys};
 use super::place::Place;
+use crate::harness::patience::PATIENCE;
 use crate::harness::scale::sized;
 use crate::harness::sen::{Output, Running};
 
 /// Runs `apply` on these machines at the same time.
 fn at_once(machines: &[&Machine], place: &Place, file: &str) -> Vec<Output> {
-    let start = |machine: &&Machine| machine.sen(&place.url(), &["apply", file, "--yes", "-o", "json"]).start();
+    // A hundred of them stand in each other's way for long.
+    let limit = PATIENCE * sized(1, 6) as u32;
+    let start =
+        |machine: &&Machine| machine.sen(&place.url(), &["apply", file, "--yes", "-o", "json"]).timeout(limit).start();
     let running: Vec<Running> = machines.iter().map(start).collect();
     running.into_iter().map(Running::finish).collect()
 }

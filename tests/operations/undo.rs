@@ -324,13 +324,13 @@ fn undo_against_a_live_worker() {
         let count = sized(30, 500);
         place.letters(&STENT_112, count, &[]);
         let (url, machine) = (place.url(), Machine::new());
-        let worker = Peer::start(&STENT_112, "stent/flow.py", &[&place.for_library(), "serve-healed"]);
+        let worker = Peer::start(&STENT_112, "stent/flow.py", &[&place.for_library(), "serve-healed", "1"]);
         assert_eq!(worker.made["ready"], true);
         let (mut back, mut ran) = (0, 0);
         for round in 0..count.div_ceil(10) {
             machine.sen(&url, &["dlq", "replay", "--all", "--limit", "10", "--yes"]).run();
-            // At another moment of what the worker does with them each time.
-            std::thread::sleep(Duration::from_millis(round as u64 % 8 * 40));
+            // At another moment of what the worker does with them each time, from before its next poll until after it.
+            std::thread::sleep(Duration::from_millis(round as u64 % 8 * 100));
             let report = machine.sen(&url, &["undo", &newest(&machine), "--yes", "-o", "json"]).run().json();
             back += report["applied"].as_u64().unwrap();
             ran += report["changed"].as_u64().unwrap();
@@ -478,12 +478,17 @@ fn undo_of_a_saga_against_a_polling_worker() {
         };
         let (machine, url) = (Machine::new(), place.url());
         let (mut back, mut ran, mut before) = (0, 0, tries(&mut place));
+        // When the worker polls, after the undo is started: moved each time towards where either may be first.
+        let mut head_start = Duration::ZERO;
         let mut worker = place.peer();
         for _ in 0..sized(12, 500) {
             machine.run(&url, &["saga", "retry", &id, "--yes"], 0);
             let operation = newest(&machine);
             let report = std::thread::scope(|scope| {
-                let polls = scope.spawn(|| worker.send(&json!({"do": "run_due"})));
+                let polls = scope.spawn(|| {
+                    std::thread::sleep(head_start);
+                    worker.send(&json!({"do": "run_due"}))
+                });
                 let report = machine.sen(&url, &["undo", &operation, "--yes", "-o", "json"]).run().json();
                 let polled = polls.join().unwrap();
                 assert!(polled.get("ok").is_some(), "{polled}");
@@ -491,9 +496,11 @@ fn undo_of_a_saga_against_a_polling_worker() {
             });
             let undone = report["applied"] == 1;
             if undone {
-                back += 1
+                back += 1;
+                head_start = head_start.saturating_sub(Duration::from_millis(25));
             } else {
-                ran += 1
+                ran += 1;
+                head_start += Duration::from_millis(25);
             }
             let now = tries(&mut place);
             assert_eq!(now - before, usize::from(!undone), "{report}");

@@ -7,7 +7,7 @@ cancel ID             the library's own cancel (Stent alone has one); prints {"c
 signal ID NAME JSON   sends a signal as the library does; prints {"sent"}
 die COUNT             runs so many executions until their retries are exhausted; prints {"executions": [...]}
 heal                  serves, with everything repaired, until nothing is pending or running
-serve-healed          the same until the input closes; prints {"ready"} first
+serve-healed [POLL]   the same until the input closes, polling every POLL seconds; prints {"ready"} first
 replay-slowly         reads every dead letter as the library's replay does, prints {"read"}, waits for a line, then goes on
                       with all of them; prints {"copied"}
 replay-named          dispatches every dead letter's task once more under a name-based id, as a tool of somebody else may, and
@@ -45,10 +45,11 @@ def line():
     return asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
 
 
-def serve(engine, **more):
+def serve(engine, poll=None, **more):
+    least, most = (poll, poll) if poll else (0.01, 0.05)
     return asyncio.create_task(
         engine.serve(
-            worker_id="flow-1", poll_interval=0.01, poll_interval_max=0.05, cleanup_interval=None, max_concurrency=100, **more
+            worker_id="flow-1", poll_interval=least, poll_interval_max=most, cleanup_interval=None, max_concurrency=100, **more
         )
     )
 
@@ -163,7 +164,7 @@ async def main(options):
         os.environ[flows.HEALED] = "1"
         # A thousand orchestrators that all look for their child every few milliseconds would leave no time for the children.
         engine.poll_min_interval, engine.poll_max_interval = 0.3, 3.0
-        serve(engine)
+        serve(engine, *[float(poll) for poll in rest])
         say(ready=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     elif verb == "replay-slowly":
