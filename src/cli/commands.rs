@@ -1,6 +1,7 @@
 //! The commands: one file each. A doc comment is the help text; nothing prints here.
 
 pub mod act;
+pub mod begun;
 pub mod brakes;
 pub mod followed;
 pub mod page;

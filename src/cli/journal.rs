@@ -2,28 +2,35 @@
 //! became of each target. It tells afterwards what was done, and lets an operation go on where it was stopped.
 
 mod entry;
+mod gathered;
+mod known;
 mod line;
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::ident::OperationId;
+use sen_core::model::journal::Running;
 use sen_core::model::prepared::{Origin, PreparedAction};
 use sen_core::model::report::{Ending, Item, Report};
 use sen_core::observe::Observer;
 use sen_core::time::Timestamp;
 
-pub use self::entry::{Entry, State, acted, entries, entry, taken_back};
+pub use self::entry::{Entry, State, acted};
+pub use self::known::{entries, entry, must_be_new, taken_back};
+pub use self::line::applied_before;
 use self::line::{Line, folder, path_of};
 use crate::files;
 use crate::plans;
 
 /// The journal of one operation while it is under way. Its file is locked meanwhile, so that others see that it runs.
 pub struct Journal {
+    path: PathBuf,
     file: BufWriter<File>,
     /// The first thing that could not be written.
     failed: Option<std::io::Error>,
@@ -35,10 +42,9 @@ impl Journal {
     /// # Errors
     /// `Refused` when the operation has a journal already: it was applied before. `Io`.
     pub fn begin(action: &dyn PreparedAction, origin: &Origin) -> Result<Self> {
-        use std::os::unix::fs::DirBuilderExt as _;
         let folder = folder().ok_or_else(|| Error::new(ErrorKind::Io, "neither XDG_STATE_HOME nor HOME is set"))?;
         let failed = files::cannot("write to", &folder);
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+        gathered::make(&folder).map_err(failed)?;
         let operation = action.plan().operation.to_string();
         // Under its own name it is whole: what was cut off by a crash was never begun.
         let unfinished = folder.join(format!("{operation}.{}.part", OperationId::fresh()));
@@ -55,7 +61,7 @@ impl Journal {
         let _ = std::fs::remove_file(&unfinished);
         written?;
         File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        Ok(Self { file: BufWriter::new(file), failed: None })
+        Ok(Self { path: path_of(&folder, &operation), file: BufWriter::new(file), failed: None })
     }
 
     /// Goes on in the journal of an operation that was stopped.
@@ -64,6 +70,7 @@ impl Journal {
     /// `Changed` when it runs at this moment, or was gone on with since it was read; `Io`.
     pub fn resume(entry: &Entry) -> Result<Self> {
         let failed = files::cannot("write to", &entry.path);
+        let length = entry.adopt()?;
         let file = std::fs::OpenOptions::new().append(true).open(&entry.path).map_err(failed)?;
         let start = std::time::Instant::now();
         while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
@@ -73,11 +80,11 @@ impl Journal {
             }
             std::thread::sleep(READING / 50);
         }
-        if file.metadata().map_err(failed)?.len() != entry.length {
+        if file.metadata().map_err(failed)?.len() != length {
             let message = "another process has resumed this operation meanwhile; nothing was written";
             return Err(Error::new(ErrorKind::Changed, message).with_hint("sen op list   # how it stands now"));
         }
-        let mut journal = Self { file: BufWriter::new(file), failed: None };
+        let mut journal = Self { path: entry.path.clone(), file: BufWriter::new(file), failed: None };
         // The last line can be cut.
         journal.write(b"\n");
         Ok(journal)
@@ -107,16 +114,31 @@ impl Journal {
         }
     }
 
+    /// What was written so far.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn reader(&self) -> Result<File> {
+        File::open(&self.path).map_err(files::cannot("read", &self.path))
+    }
+
+    /// Notes which run this is in the journal of the database.
+    pub fn runs(&mut self, running: &Running) {
+        self.line(&Line::Run { run: running.run.clone() });
+        self.flush();
+    }
+
+    /// Takes it away again: nothing was begun.
+    pub fn abandon(self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+
     /// Writes how it ended.
     ///
     /// # Errors
     /// `Io` where not all of it could be written.
-    pub fn end(mut self, report: &Report, interrupted: bool, brakes: &[String]) -> Result<()> {
-        let complete = report.ending() == Ending::Done;
-        let stopped = report.halt.as_ref().map(|halt| halt.why.clone());
-        let interrupted = interrupted || stopped.is_some();
-        let brakes = brakes.to_vec();
-        self.line(&Line::Ended { at: Timestamp::here().as_micros(), interrupted, complete, stopped, brakes });
+    pub fn end(mut self, ended: &Line) -> Result<()> {
+        self.line(ended);
         self.flush();
         let synced = self.file.get_ref().sync_all();
         self.note(synced);
@@ -127,25 +149,24 @@ impl Journal {
     }
 }
 
+/// The line that tells how a run ended.
+pub fn ended(report: &Report, interrupted: bool, brakes: &[String]) -> Line {
+    let complete = report.ending() == Ending::Done;
+    let stopped = report.halt.as_ref().map(|halt| halt.why.clone());
+    let interrupted = interrupted || stopped.is_some();
+    Line::Ended { at: Timestamp::here().as_micros(), interrupted, complete, stopped, brakes: brakes.to_vec() }
+}
+
 /// How long a process that only reads a journal may hold its lock.
 const READING: Duration = Duration::from_secs(1);
 
-/// Refuses a plan that was applied from here before.
-///
-/// # Errors
-/// `Refused`.
-pub fn must_be_new(operation: OperationId) -> Result<()> {
-    let operation = operation.to_string();
-    match folder() {
-        Some(folder) if path_of(&folder, &operation).exists() => Err(applied_before(&operation)),
-        _ => Ok(()),
-    }
-}
-
-/// Why a plan is not applied a second time.
-fn applied_before(operation: &str) -> Error {
-    Error::new(ErrorKind::Refused, format!("the plan {operation} was applied before; a plan is applied once"))
-        .with_hint(format!("sen op show {operation}   # what became of it; sen op resume applies what is left"))
+/// Where the journal of an operation is kept.
+#[derive(Default)]
+pub struct Kept {
+    /// The operator's own file.
+    pub file: Option<Journal>,
+    /// The operation in the journal of the database.
+    pub running: Option<Arc<Running>>,
 }
 
 /// Tells an observer and the journal.
@@ -153,14 +174,16 @@ pub struct Journaled<'a> {
     /// Who shows how far it has come.
     pub observer: &'a dyn Observer,
     journal: Mutex<Option<Journal>>,
+    /// The operation in the journal of the database, where that is kept.
+    running: Option<Arc<Running>>,
     /// The places in the plan of what is applied, where that is a part of it.
     places: Option<Vec<usize>>,
 }
 
 impl<'a> Journaled<'a> {
     /// With a journal, or without where none could be made.
-    pub fn new(observer: &'a dyn Observer, journal: Option<Journal>, places: Option<Vec<usize>>) -> Self {
-        Self { observer, journal: Mutex::new(journal), places }
+    pub fn new(observer: &'a dyn Observer, kept: Kept, places: Option<Vec<usize>>) -> Self {
+        Self { observer, journal: Mutex::new(kept.file), running: kept.running, places }
     }
 
     fn journal(&self) -> MutexGuard<'_, Option<Journal>> {
@@ -187,8 +210,16 @@ impl Observer for Journaled<'_> {
 
     fn settled(&self, place: usize, item: &Item) {
         let place = self.places.as_ref().and_then(|places| places.get(place).copied()).unwrap_or(place);
+        let at = Some(Timestamp::here().as_micros());
+        if let Some(running) = &self.running {
+            // Its rows were entered with their change.
+            let item = item.clone().changing(Vec::new());
+            if let Ok(line) = serde_json::to_string(&Line::Settled { place, item: item.clone(), at }) {
+                running.settled(place, &item, &line);
+            }
+        }
         if let Some(journal) = &mut *self.journal() {
-            journal.line(&Line::Settled { place, item: item.clone(), at: Some(Timestamp::here().as_micros()) });
+            journal.line(&Line::Settled { place, item: item.clone(), at });
         }
     }
 

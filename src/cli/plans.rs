@@ -25,9 +25,26 @@ struct Extent {
 }
 
 /// Writes through to another and keeps the checksum of all of it.
-struct Summed<W> {
+pub struct Summed<W> {
     to: W,
     sum: Sha256,
+}
+
+impl<W: Write> Summed<W> {
+    /// Through to this one.
+    pub fn new(to: W) -> Self {
+        Self { to, sum: Sha256::new() }
+    }
+
+    /// Writes the line behind the targets: a plan's end.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn close(&mut self) -> std::io::Result<()> {
+        let sha256 = hex(std::mem::take(&mut self.sum));
+        let line = serde_json::to_string(&Checksum { sha256 })?;
+        writeln!(self.to, "{line}")
+    }
 }
 
 impl<W: Write> Write for Summed<W> {
@@ -52,13 +69,10 @@ fn hex(sum: Sha256) -> String {
 /// `Io`.
 pub fn write(action: &dyn PreparedAction, origin: &Origin, file: &File) -> Result<()> {
     let failed = |error| Error::new(ErrorKind::Io, "the plan cannot be written").with_source(error);
-    let mut out = Summed { to: BufWriter::new(file), sum: Sha256::new() };
+    let mut out = Summed::new(BufWriter::new(file));
     action.save(Some(origin), &mut out)?;
-    let Summed { mut to, sum } = out;
-    let line = serde_json::to_string(&Checksum { sha256: hex(sum) }).unwrap_or_default();
-    writeln!(to, "{line}").map_err(failed)?;
-    to.flush().map_err(failed)?;
-    drop(to);
+    out.close().and_then(|()| out.flush()).map_err(failed)?;
+    drop(out);
     file.sync_all().map_err(failed)
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::journal::Journal;
 use sen_core::model::diagnostics::Hidden;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::NextCommand;
@@ -77,6 +78,7 @@ pub struct Session {
     report: RefCell<Option<Fields>>,
     opened: RefCell<Option<String>>,
     identity: RefCell<Option<Identity>>,
+    journal: RefCell<Option<Arc<Journal>>>,
     context: RefCell<Option<Option<Context>>>,
 }
 
@@ -97,6 +99,7 @@ impl Session {
             report: RefCell::default(),
             opened: RefCell::new(None),
             identity: RefCell::default(),
+            journal: RefCell::default(),
             context: RefCell::default(),
         }
     }
@@ -201,6 +204,26 @@ impl Session {
         let identity = database.identity().await?;
         *self.identity.borrow_mut() = Some(identity.clone());
         Ok(identity)
+    }
+
+    /// The journal of the database that was opened last, where its tables are there.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub async fn journal(&self) -> Result<Option<Arc<Journal>>> {
+        let Some(journal) = self.journal.borrow().clone() else { return Ok(None) };
+        Ok(journal.is_there().await?.then_some(journal))
+    }
+
+    /// The same; the database that is named is opened for it, where none is yet.
+    ///
+    /// # Errors
+    /// `Usage` where none is named; `Connect`.
+    pub async fn shared_journal(&self) -> Result<Option<Arc<Journal>>> {
+        if self.journal.borrow().is_none() {
+            self.read().await?;
+        }
+        self.journal().await
     }
 
     /// Which database was opened, where that was asked.
@@ -369,6 +392,9 @@ impl Session {
         self.warnings.borrow_mut().extend_from_slice(database.warnings());
         database.notes().iter().for_each(|note| self.note(note));
         self.hidden.borrow_mut().push(Arc::clone(database.hidden()));
+        if let Some(journal) = database.journal() {
+            *self.journal.borrow_mut() = Some(Arc::clone(journal));
+        }
         *self.opened.borrow_mut() = Some(database.opened().to_owned());
         Ok(database)
     }

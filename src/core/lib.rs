@@ -4,6 +4,7 @@
 //! it may hold; [`ops`] are use cases over all of them. Their data types are in [`model`], the database connections in [`stores`],
 //! the meaning of each library's rows in [`systems`]: separate crates, re-exported here.
 
+pub mod journal;
 pub mod ops;
 pub mod registry;
 

@@ -8,11 +8,13 @@ use futures_util::future::join_all;
 
 use sen_model::diagnostics::{Check, Diagnostics, Hidden};
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::prepared::{PreparedAction, SavedPlan};
+use sen_model::prepared::{Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::system::System;
 use sen_model::time::wall::Zone;
 use sen_model::verdict::Severity;
 use sen_stores::url::Target;
+
+use crate::journal::{InitJournal, Journal};
 
 /// How an open database may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,7 @@ pub struct Database {
     hidden: Arc<Hidden>,
     /// The file it is in, whatever folder it is named from.
     file: Option<String>,
+    journal: Option<Arc<Journal>>,
     #[cfg(feature = "postgres")]
     link: Option<Arc<sen_stores::postgres::shared::SharedConnection>>,
 }
@@ -58,9 +61,15 @@ impl Database {
             opened,
             hidden: Arc::default(),
             file: None,
+            journal: None,
             #[cfg(feature = "postgres")]
             link: None,
         }
+    }
+
+    /// The journal that can be kept in it.
+    pub fn journal(&self) -> Option<&Arc<Journal>> {
+        self.journal.as_ref()
     }
 
     /// All systems, in the order they are shown.
@@ -259,6 +268,9 @@ impl Database {
     /// # Errors
     /// `NoSystem` when this database cannot hold that system; `Usage` when the plan is not one that `sen` has written.
     pub fn restore(&self, saved: SavedPlan<'_>) -> Result<Box<dyn PreparedAction + '_>> {
+        if let (InitJournal::KIND, Some(journal)) = (saved.kind(), &self.journal) {
+            return Prepared::<_, InitJournal>::restore(&**journal, saved);
+        }
         let system = saved.kind().split('.').next().unwrap_or_default().to_owned();
         self.system(&system)?.restore(saved)
     }
@@ -271,7 +283,8 @@ impl Database {
     pub async fn identity(&self) -> Result<Identity> {
         #[cfg(feature = "postgres")]
         if let Some(link) = &self.link {
-            let (name, production) = link.identity().await?;
+            // Acts look at the catalogue sooner or later, if only for the journal: that travels with this question.
+            let (name, production) = link.together(link.identity()).await?;
             return Ok(Identity { name, production });
         }
         Ok(Identity { name: self.file.clone(), production: None })
@@ -306,8 +319,8 @@ fn takes_no_writes(standby: &sen_stores::postgres::standby::Standby) -> Error {
 
 /// What the systems of a database are known by.
 #[cfg(feature = "postgres")]
-const MARKS: [sen_stores::catalogue::Marks; 3] =
-    [sen_sentinel::port::MARKS, sen_stent::shape::MARKS, sen_saga::found::MARKS];
+const MARKS: [sen_stores::catalogue::Marks; 4] =
+    [sen_sentinel::port::MARKS, sen_stent::shape::MARKS, sen_saga::found::MARKS, sen_stores::postgres::journal::MARKS];
 
 /// Opens `target`. `limit` is the time limit of each statement. Opening only logs in: whether a system is there shows at its
 /// first query.
@@ -360,7 +373,9 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
                 saga(sen_saga::postgres::PostgresSagas::new(Arc::clone(&link))),
             ];
             let hidden = Arc::clone(link.hidden());
-            Ok(Database { link: Some(link), hidden, notes, ..Database::of(systems, warnings, opened) })
+            let journal = sen_stores::postgres::journal::PostgresJournal::new(Arc::clone(&link));
+            let journal = Some(Arc::new(Journal::new(Box::new(journal))));
+            Ok(Database { link: Some(link), hidden, notes, journal, ..Database::of(systems, warnings, opened) })
         }
         #[cfg(feature = "sqlite")]
         Target::Sqlite(path) => {
@@ -380,10 +395,12 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
                     sen_stent::sqlite::acts::SqliteActs::new(Arc::clone(&db)),
                     worker_zone,
                 ),
-                saga(sen_saga::sqlite::SqliteSagas::new(db)),
+                saga(sen_saga::sqlite::SqliteSagas::new(Arc::clone(&db))),
             ];
+            let journal = sen_stores::sqlite::journal::SqliteJournal::new(db);
+            let journal = Some(Arc::new(Journal::new(Box::new(journal))));
             let file = std::fs::canonicalize(path).ok().map(|path| format!("sqlite:{}", path.display()));
-            Ok(Database { file, ..Database::of(systems, Vec::new(), opened) })
+            Ok(Database { file, journal, ..Database::of(systems, Vec::new(), opened) })
         }
         #[cfg(feature = "redis")]
         Target::Redis(info) => {

@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 
 use crate::brakes::{Brakes, Watch};
 use crate::error::{Error, ErrorKind, Result};
+use crate::journal;
 use crate::observe::Observer;
 use crate::permit::WritePermit;
 use crate::plan::Plan;
@@ -206,7 +207,11 @@ impl<'a> Run<'a> {
             if places.is_empty() {
                 return;
             }
-            let (items, error) = match targets.apply(&places).await {
+            let named: Vec<(usize, Subject)> = match journal::current() {
+                Some(_) => places.iter().map(|place| (*place, targets.subject(*place))).collect(),
+                None => Vec::new(),
+            };
+            let (items, error) = match journal::about(|| named, targets.apply(&places)).await {
                 Ok(items) => (items, None),
                 Err(error) => {
                     let items = places.iter().map(|place| Item::failed(targets.subject(*place), &error)).collect();

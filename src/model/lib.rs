@@ -10,6 +10,7 @@ pub mod diagnostics;
 pub mod document;
 pub mod error;
 pub mod ident;
+pub mod journal;
 pub mod letter;
 pub mod letters;
 pub mod listing;

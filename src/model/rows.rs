@@ -73,6 +73,20 @@ pub fn changes(tables: &[KeptTable], before: Seen, after: Seen) -> Vec<RowChange
     changes
 }
 
+/// What two changes came to together, the second having been made after the first: each row as it was before the first, and as
+/// the last left it.
+pub fn both(first: Vec<RowChange>, second: Vec<RowChange>) -> Vec<RowChange> {
+    let mut all = first;
+    for change in second {
+        let same = |one: &&mut RowChange| one.table == change.table && one.after == change.before;
+        match all.iter_mut().find(same) {
+            Some(one) => one.after = change.after,
+            None => all.push(change),
+        }
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +109,18 @@ mod tests {
             changes.iter().map(|one| (one.table.as_str(), one.before.is_some(), one.after.is_some())).collect();
         assert_eq!(told, [("tasks", true, false), ("executions", true, true), ("tasks", false, true)]);
         assert_eq!(changes[0].reversed().after, changes[0].before);
+    }
+
+    #[test]
+    fn two_changes_of_one_row_are_one() {
+        let change = |table: &str, before: Option<&str>, after: Option<&str>| RowChange {
+            table: table.into(),
+            before: before.map(str::to_owned),
+            after: after.map(str::to_owned),
+        };
+        let first = vec![change("leases", Some("1"), Some("2"))];
+        let second = vec![change("leases", Some("2"), None), change("tasks", None, Some("t"))];
+        assert_eq!(both(first, second), [change("leases", Some("1"), None), change("tasks", None, Some("t"))]);
     }
 
     #[test]

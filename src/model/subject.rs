@@ -130,8 +130,8 @@ impl Serialize for Subject {
     }
 }
 
-/// The name of every system.
-const SYSTEMS: [&str; 4] = ["sentinel", "stent", "saga", "node"];
+/// The name of every system, and of the journal.
+const SYSTEMS: [&str; 5] = ["sentinel", "stent", "saga", "node", "journal"];
 
 impl<'de> Deserialize<'de> for Subject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

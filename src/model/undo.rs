@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch::{Pace, Targets, run_batch};
 use crate::error::{Error, Result};
 use crate::ident::OperationId;
+use crate::journal;
 use crate::permit::WritePermit;
 use crate::plan::{Plan, Risk, Set, Step};
 use crate::prepared::{Action, Apply, Applying, Prepared, PreparedAction};
@@ -246,8 +247,9 @@ impl<S: Undoes> TakingBack<'_, S> {
             Err(error) if of_a_row(&error) && targets.len() == 1 => Ok(vec![Ok(None)]),
             Err(error) if of_a_row(&error) => {
                 let mut taken = Vec::with_capacity(targets.len());
-                for target in targets {
-                    let one = self.system.take_back(operation, std::slice::from_ref(target), self.permit).await;
+                for (at, target) in targets.iter().enumerate() {
+                    let alone = self.system.take_back(operation, std::slice::from_ref(target), self.permit);
+                    let one = journal::among(&[at], alone).await;
                     taken.push(match one {
                         Ok(mut one) => Ok(one.pop().flatten()),
                         Err(error) if of_a_row(&error) => Ok(None),

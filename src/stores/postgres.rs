@@ -13,6 +13,7 @@ mod direct;
 pub mod encode;
 mod errors;
 mod gate;
+pub mod journal;
 mod limits;
 pub mod outcome;
 pub mod read;

@@ -4,6 +4,7 @@
 
 mod beside;
 mod catalogue;
+pub mod journal;
 pub mod restore;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use tokio::sync::oneshot;
 use beside::How;
 pub use catalogue::Tables;
 use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::journal::Changes;
 
 /// What a connection may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,8 +136,9 @@ impl Sqlite {
         work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (answer, result) = oneshot::channel();
+        let current = sen_model::journal::current();
         self.hand(move |open| {
-            let done = open.read(|connection| bounded(connection, limit, work));
+            let done = open.read(|connection| sen_model::journal::beside(current, || bounded(connection, limit, work)));
             drop(answer.send(done));
         })?;
         result.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the SQLite thread ended early")))
@@ -324,6 +327,21 @@ pub fn commit(writing: Transaction<'_>) -> Result<()> {
         }
         _ => error_from(error),
     })
+}
+
+/// Commits what changed this of the targets under way. Where the journal of the operation that runs is kept in this file, that is
+/// entered in it in the same transaction.
+///
+/// # Errors
+/// As [`commit`]; `Changed` when another process applies the operation now.
+pub fn commit_keeping(writing: Transaction<'_>, changes: &Changes) -> Result<()> {
+    let Some(current) = sen_model::journal::current() else { return commit(writing) };
+    let entries = current.entries(changes);
+    let done = journal::enter(&writing, &current.running, &entries).and_then(|()| commit(writing));
+    if done.is_err() {
+        current.running.keep(entries);
+    }
+    done
 }
 
 /// Runs a part of a transaction that is written as a whole or not at all: `None` when a trigger of `RAISE(IGNORE)` kept some

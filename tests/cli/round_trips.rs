@@ -166,3 +166,27 @@ fn what_one_system_is_denied_takes_nothing_from_the_others() {
     let log = server.log();
     assert_eq!(log.matches("permission denied for table dead_tasks").count(), 1, "{log}");
 }
+
+/// Its plan and its end are a transaction each; what is entered of a change travels with it.
+#[test]
+fn the_journal_costs_an_act_its_beginning_and_its_end() {
+    let server = Server::start(&Options::new().tcp());
+    let database = leases(&server);
+    let forget = || {
+        database.psql(
+            "INSERT INTO sentinel_leases (key, owner_id, lease_expires_at, status) VALUES ('k', 'o', now(), 'completed')",
+        );
+        let proxy = Proxy::unix(&server);
+        sen(["forget", "k", "--yes"]).database(&proxy.url_of(&database.name)).run().expect_code(0);
+        let seen = proxy.seen_to_the_end();
+        assert_eq!(seen.len(), 1, "one connection: {seen:?}");
+        let executed = seen[0].messages.iter().filter(|message| **message == "Execute").count();
+        let begun = seen[0].plain.iter().filter(|word| *word == "BEGIN").count();
+        [begun, executed]
+    };
+    let without = forget();
+    sen(["init", "journal", "--yes"]).database(&database.url()).run().expect_code(0);
+    let with = forget();
+    // Two of the statements beside its change are those that travel with it.
+    assert_eq!((without, with), ([3, 10], [4, 17]), "transactions, statements");
+}

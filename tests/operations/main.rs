@@ -25,4 +25,5 @@ mod resumed;
 #[path = "../saga/place.rs"]
 #[expect(dead_code, reason = "each folder of tests uses its own part")]
 mod sagas_place;
+mod shared;
 mod undo;

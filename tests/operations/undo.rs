@@ -34,6 +34,11 @@ fn newest(machine: &Machine) -> String {
 #[track_caller]
 fn there_and_back(place: &Place, tables: &[&str], words: &[&str]) -> Value {
     let machine = Machine::new();
+    // In PostgreSQL the first undo is another operator's, who knows of it from the journal in the database.
+    let other = matches!(place, Place::Postgres(_)).then(Machine::new);
+    if let Some(other) = &other {
+        other.json(&place.url(), &["init", "journal", "--yes"], 0);
+    }
     let before = rows(place, tables);
     let report = machine.json(&place.url(), words, 0);
     let after = rows(place, tables);
@@ -41,11 +46,13 @@ fn there_and_back(place: &Place, tables: &[&str], words: &[&str]) -> Value {
     let first = newest(&machine);
     let plan = machine.json(&place.url(), &["undo", &first, "--dry-run"], 0);
     assert_eq!((&plan["planned"], rows(place, tables)), (&report["applied"], after.clone()), "{plan}");
-    for wanted in [&before, &after, &before] {
-        let operation = newest(&machine);
+    let mut operation = newest(&machine);
+    for (at, wanted) in [&before, &after, &before].into_iter().enumerate() {
+        let machine = other.as_ref().filter(|_| at == 0).unwrap_or(&machine);
         let undone = machine.json(&place.url(), &["undo", &operation, "--yes", "--reason", "INC-9"], 0);
         assert_eq!(undone["applied"], report["applied"], "{undone}");
         assert_eq!(&rows(place, tables), wanted, "{words:?}");
+        operation = text(&undone["operation"]);
     }
     let again = machine.json(&place.url(), &["undo", &first, "--yes"], 0);
     assert_eq!((&again["applied"], &again["already_done"]), (&0.into(), &report["applied"]), "{again}");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::brakes::Brakes;
+use sen_core::model::journal::keeping;
 use sen_core::model::plan::{Beyond, Input, Plan};
 use sen_core::model::prepared::{Applying, Origin, PreparedAction};
 use sen_core::model::report::{Item, Outcome, Report};
@@ -19,6 +20,7 @@ use sen_core::registry::{Access, Database};
 use sen_core::systems::sentinel::{self, request::LeaseRequest};
 use sen_core::time::Timestamp;
 
+use super::begun::{begun, resumed};
 use super::brakes::BrakeOptions;
 use super::inspect::stored_key;
 use super::reported::{self, Outline, reported};
@@ -29,7 +31,7 @@ use crate::edits;
 use crate::exit::Exit;
 use crate::files;
 use crate::hook;
-use crate::journal::{Entry, Journal, Journaled};
+use crate::journal::{self, Entry, Journaled, Kept};
 use crate::operator::operator;
 use crate::plans;
 use crate::progress::Progress;
@@ -242,13 +244,13 @@ pub async fn execute_part<'a>(
         return Ok(Execution::Planned(planned(&*action)?));
     }
     let permit = permitted(&*action, options, session)?;
-    let journal = Journal::resume(entry)?;
+    let kept = resumed(entry, &places, session).await?;
     let before = match &braking {
         Some(_) => entry.followed(&|_| None)?.map(|(_, followed)| followed).collect(),
         None => Vec::new(),
     };
     let brakes = braking.as_ref().map(|(options, follower)| (options.words(), options.brakes(follower, before)));
-    applied(action, (&permit, brakes.as_ref()), session, (Some(journal), Some(places)), open()?).await
+    applied(action, (&permit, brakes.as_ref()), session, (kept, Some(places)), open()?).await
 }
 
 /// The same, with the report left to the caller. Where something is to be stored before it is removed, `open` opens what
@@ -284,9 +286,9 @@ pub async fn execute<'a>(
     }
     let permit = permitted(&*action, options, session)?;
     let export = open(action.plan())?;
-    let journal = if targets == 0 { None } else { begun(&*action, &options.origin(session), session)? };
+    let kept = if targets == 0 { Kept::default() } else { begun(&*action, &options.origin(session), session).await? };
     let brakes = braking.as_ref().map(|(options, follower)| (options.words(), options.brakes(follower, Vec::new())));
-    applied(action, (&permit, brakes.as_ref()), session, (journal, None), export).await
+    applied(action, (&permit, brakes.as_ref()), session, (kept, None), export).await
 }
 
 /// Says where a brake that was asked for can hardly brake anything.
@@ -310,37 +312,36 @@ fn permitted(action: &dyn PreparedAction, options: &ActionOptions, session: &Ses
     Ok(if options.read_back { permit.begun_before() } else { permit })
 }
 
-/// The journal of an act about to begin; without one, where it cannot be written, the act goes on, and that is said.
-fn begun(action: &dyn PreparedAction, origin: &Origin, session: &Session) -> Result<Option<Journal>> {
-    match Journal::begin(action, origin) {
-        Ok(journal) => Ok(Some(journal)),
-        Err(error) if error.kind() == ErrorKind::Refused => Err(error),
-        Err(error) => {
-            session.warn(format!("this operation is not in the journal (`sen op list`): {}", error.in_full()));
-            Ok(None)
-        }
-    }
-}
-
 async fn applied(
     action: Box<dyn PreparedAction + '_>,
     (permit, brakes): (&WritePermit, Option<&(Vec<String>, Brakes<'_>)>),
     session: &Session,
-    (journal, places): (Option<Journal>, Option<Vec<usize>>),
+    (kept, places): (Kept, Option<Vec<usize>>),
     mut export: Option<Export<'_>>,
 ) -> Result<Execution> {
     let follow_ups = action.steps().take(2).map(|step| step.follow_up).collect();
     let (words, brakes) = brakes.map(|(words, brakes)| (words.clone(), brakes)).unzip();
     let brakes_again = words.unwrap_or_default();
-    let outline = Outline { plan: action.plan().clone(), follow_ups, brakes: brakes_again, kept: journal.is_some() };
+    let outline = Outline { plan: action.plan().clone(), follow_ups, brakes: brakes_again, kept: kept.file.is_some() };
     let progress = Progress::new(session.shows_progress());
-    let journaled = Journaled::new(&progress, journal, places);
+    let running = kept.running.clone();
+    let journaled = Journaled::new(&progress, kept, places);
     let export = export.as_mut().map(|export| &mut **export as &mut (dyn FnMut(&str) -> Result<()> + Send));
     let applying = Applying { permit, observer: &journaled, brakes, export };
-    let report = session.interrupt.protect(action.apply(applying)).await;
-    if let (Ok(report), Some(journal)) = (&report, journaled.into_journal()) {
-        let ended = journal.end(report, permit.is_revoked(), &outline.brakes);
-        ended.unwrap_or_else(|error| session.warn(error.in_full()));
+    let work = keeping(running.clone(), action.apply(applying));
+    let report = session.interrupt.protect(work).await;
+    if let Ok(report) = &report {
+        let ended = journal::ended(report, permit.is_revoked(), &outline.brakes);
+        if let Some(file) = journaled.into_journal() {
+            file.end(&ended).unwrap_or_else(|error| session.warn(error.in_full()));
+        }
+        if let (Some(running), Some(journal)) = (running, session.journal().await?) {
+            serde_json::to_string(&ended).iter().for_each(|line| running.ended(line));
+            let done = journal.store().end(&running).await;
+            done.unwrap_or_else(|error| {
+                session.warn(format!("the database's journal is not complete: {}", error.in_full()));
+            });
+        }
     }
     session.announce(progress.announced());
     progress.finish().into_iter().for_each(|line| session.warn(line));

@@ -95,7 +95,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = database(saved.kind(), args.dry_run || args.check, session).await?;
     let action = restored(&database, saved, origin.as_ref(), session).await?;
     if args.check {
-        journal::must_be_new(action.plan().operation)?;
+        journal::must_be_new(action.plan().operation, session).await?;
         return Ok(checked(action.plan(), action.check().await?));
     }
     let braking = args.brakes.follower(&database, &*action)?;
@@ -133,7 +133,7 @@ pub async fn database(kind: &str, reads: bool, session: &Session) -> Result<Data
         (kind, true) if kind.starts_with("node.") => session.read_agents().await,
         (kind, false) if kind.starts_with("node.") => session.write_agents().await,
         (_, true) => session.read().await,
-        ("sentinel.init", false) => session.write(Access::Create).await,
+        ("sentinel.init" | "journal.init", false) => session.write(Access::Create).await,
         (_, false) => session.write(Access::Write).await,
     }
 }
@@ -148,7 +148,7 @@ pub async fn restored<'a>(
     if saved.plan().targets() != saved.targets() {
         return Err(Error::usage("this is not a plan that sen has written: it says another number of targets than it has"));
     }
-    system_of(database, saved.kind(), saved.plan(), origin, session).await?;
+    must_be_of(database, saved.kind(), saved.plan(), origin, session).await?;
     database.restore(saved)
 }
 
@@ -163,13 +163,27 @@ pub async fn system_of<'a>(
     origin: Option<&Origin>,
     session: &Session,
 ) -> Result<&'a dyn System> {
-    let (system, planned) = (system_named(database, kind)?, &plan.database);
-    let here = system.database();
+    must_be_of(database, kind, plan, origin, session).await?;
+    database.system(kind.split('.').next().unwrap_or_default())
+}
+
+/// Whether this is the database that a plan was made for.
+///
+/// # Errors
+/// As [`system_of`].
+async fn must_be_of(
+    database: &Database,
+    kind: &str,
+    plan: &Plan,
+    origin: Option<&Origin>,
+    session: &Session,
+) -> Result<()> {
+    let (here, planned) = (named(database, kind)?, &plan.database);
     if !is_of(database, kind, plan, origin, session).await? {
         return Err(Error::new(ErrorKind::Refused, format!("the plan is for {planned}, and this is {here}; nothing was written"))
             .with_hint("name the database it was made for with --database-url"));
     }
-    Ok(system)
+    Ok(())
 }
 
 /// Whether an operation that is only looked at was done in this database.
@@ -180,14 +194,17 @@ pub async fn must_be_here(database: &Database, entry: &Entry, session: &Session)
     if is_of(database, &entry.kind, &entry.plan, entry.origin.as_ref(), session).await? {
         return Ok(());
     }
-    let here = system_named(database, &entry.kind)?.database();
+    let here = named(database, &entry.kind)?;
     let message = format!("operation {} is of {}, and this is {here}", entry.plan.operation, entry.plan.database);
     Err(Error::usage(message).with_hint("name the database it was done in with --database-url"))
 }
 
-/// The system that plans of this kind are for.
-fn system_named<'a>(database: &'a Database, kind: &str) -> Result<&'a dyn System> {
-    database.system(kind.split('.').next().unwrap_or_default())
+/// The database as that calls it which plans of this kind are for: a system, or the journal.
+fn named<'a>(database: &'a Database, kind: &str) -> Result<&'a str> {
+    match (kind.split('.').next().unwrap_or_default(), database.journal()) {
+        ("journal", Some(journal)) => Ok(journal.store().named()),
+        (system, _) => Ok(database.system(system)?.database()),
+    }
 }
 
 /// Whether a plan was made for this database.
@@ -201,7 +218,7 @@ pub async fn is_of(
     origin: Option<&Origin>,
     session: &Session,
 ) -> Result<bool> {
-    let here = system_named(database, kind)?.database();
+    let here = named(database, kind)?;
     Ok(match (origin.and_then(|origin| origin.identity.as_ref()), session.identify(database).await?.name) {
         (Some(wanted), Some(identity)) => identity == *wanted,
         _ => here == plan.database,

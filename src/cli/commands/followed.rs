@@ -70,14 +70,14 @@ impl Standings {
     ///
     /// # Errors
     /// As [`Entry::act`].
-    pub fn of(entry: &Entry) -> Result<Option<Self>> {
+    pub async fn of(entry: &Entry, session: &Session) -> Result<Option<Self>> {
         let act = entry.act()?;
         if entry.plan.unfollowed.is_some() || !entry.settled.values().any(is_changed) {
             return Ok(None);
         }
         Ok(Some(Self {
             act,
-            taken_back: journal::taken_back(entry.plan.operation),
+            taken_back: journal::taken_back(entry.plan.operation, session).await,
             ended: HashSet::new(),
             done: Tally::default(),
             open: Tally::default(),
@@ -102,7 +102,7 @@ impl Standings {
     /// # Errors
     /// As [`Self::database`] and [`Self::look`].
     pub async fn now(entry: &Entry, session: &Session) -> Result<Option<Self>> {
-        let Some(mut standings) = Self::of(entry)? else { return Ok(None) };
+        let Some(mut standings) = Self::of(entry, session).await? else { return Ok(None) };
         let database = standings.database(entry, session).await?;
         standings.look(entry, &database).await?;
         Ok(Some(standings))

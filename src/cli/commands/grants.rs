@@ -52,7 +52,11 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         session.note("this is about SQL; for the Redis that holds agent tasks give its URL as --database-url");
     }
     let grantee = Ident::new(&args.to)?.quoted();
-    let needs = session.read().await?.diagnostics().await?.needs;
+    let database = session.read().await?;
+    let mut needs = database.diagnostics().await?.needs;
+    if let Some(journal) = session.journal().await? {
+        needs.extend(journal.store().needs());
+    }
     if needs.is_empty() {
         return Err(Error::new(ErrorKind::NoSystem, "nothing here is guarded by SQL privileges")
             .with_hint("in SQLite the permissions of the file decide"));

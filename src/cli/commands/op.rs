@@ -23,11 +23,12 @@ use crate::sections::objects;
 use crate::session::Session;
 use crate::views::{Batch, Block, CommandOutput, Detail, DetailsView, ListView, View};
 
-/// List, show and resume the operations that were begun from here, and clean up their journals
+/// List, show and resume operations, and clean up their journals
 ///
 /// Every act writes its plan to $XDG_STATE_HOME/sen/operations before it changes anything, and a line for what became of each
-/// target. The journal is this user's on this machine; the record of each change also stands in the system's own tables, with
-/// the operation's id.
+/// target. That journal is this user's on this machine. Where the database keeps one (`sen init journal`), every act enters the same
+/// there, in the transaction of each change, and all operators see all operations. The record of each change also stands in the
+/// system's own tables, with the operation's id.
 #[derive(Debug, clap::Args)]
 #[command(
     subcommand_required = true,
@@ -144,7 +145,7 @@ columns! {
 fn severity(state: &str) -> Severity {
     match state {
         "unknown" => Severity::Critical,
-        "partial" | "interrupted" => Severity::Warning,
+        "partial" | "interrupted" | "open" => Severity::Warning,
         "running" => Severity::Pending,
         _ => Severity::Ok,
     }
@@ -153,15 +154,17 @@ fn severity(state: &str) -> Severity {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     match args.verb {
-        Verb::List(args) => Ok(list(&args, session)),
-        Verb::Show(args) => show(&journal::entry(&args.id)?, session).await,
+        Verb::List(args) => Ok(list(&args, session).await),
+        Verb::Show(args) => show(&journal::entry(&args.id, session).await?, session).await,
         Verb::Resume(args) => resume(&args, session).await,
-        Verb::Clean(args) => clean::run(&args, session),
+        Verb::Clean(args) => clean::run(&args, session).await,
     }
 }
 
-fn list(args: &ListArgs, session: &Session) -> CommandOutput {
-    let (entries, unreadable) = journal::entries();
+async fn list(args: &ListArgs, session: &Session) -> CommandOutput {
+    // One more tells that there are more.
+    let most = Some(args.limit.saturating_add(1)).filter(|_| args.limit > 0);
+    let (entries, unreadable) = journal::entries(session, most).await;
     unreadable.iter().for_each(|error| session.warn(error.in_full()));
     let limit = if args.limit == 0 { usize::MAX } else { usize::try_from(args.limit).unwrap_or(usize::MAX) };
     let note = (entries.len() > limit).then(|| format!("{} older operations are not shown (--limit 0 shows all)", entries.len() - limit));
@@ -171,7 +174,7 @@ fn list(args: &ListArgs, session: &Session) -> CommandOutput {
         batches: Box::pin(stream::iter([Ok(Batch { rows, note })])),
         now: Timestamp::here(),
         tone: Some(("state", severity)),
-        empty: "no operations in this user's journal".into(),
+        empty: "no operations are known".into(),
         fail_if_empty: args.fail_if_empty,
     }))
 }
@@ -230,11 +233,14 @@ fn notes(entry: &Entry, brakes: &BrakeOptions) -> Vec<String> {
         let again = if entry.brakes.is_empty() { String::new() } else { format!(": {}", entry.brakes.join(" ")) };
         format!("its brakes stopped it ({why}), and nothing brakes it now unless they are given again{again}")
     });
-    undone.into_iter().chain(unbraked).collect()
+    let elsewhere = (entry.state == State::Open).then(|| {
+        "it has not ended, and nobody can tell from here whether it still runs elsewhere: if it does, that ends at its next change".to_owned()
+    });
+    undone.into_iter().chain(unbraked).chain(elsewhere).collect()
 }
 
 async fn resume(args: &ResumeArgs, session: &Session) -> Result<CommandOutput> {
-    let entry = journal::entry(&args.id)?;
+    let entry = journal::entry(&args.id, session).await?;
     if entry.state == State::Running {
         return Err(Error::new(ErrorKind::Changed, "this operation is running at this moment")
             .with_hint("wait for its end, or stop it with Ctrl-C where it runs"));

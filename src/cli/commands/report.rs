@@ -60,8 +60,11 @@ const IN_DEPTH: usize = 5;
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
-    let named = args.operations.iter().map(|id| journal::entry(id)).collect::<Result<Vec<Entry>>>()?;
     let database = session.read().await?;
+    let mut named: Vec<Entry> = Vec::new();
+    for id in &args.operations {
+        named.push(journal::entry(id, session).await?);
+    }
     for entry in &named {
         apply::must_be_here(&database, entry, session).await?;
     }

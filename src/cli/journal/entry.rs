@@ -1,21 +1,24 @@
 //! Operations as their journals tell them: how each stands, what is left of it, and what an undo puts back.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+mod undoing;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::course::{Act, Followed, error_group};
 use sen_core::model::ident::OperationId;
+use sen_core::model::journal::{Entered, Head, JournalStore};
 use sen_core::model::plan::{Beyond, Plan};
-use sen_core::model::prepared::Origin;
+use sen_core::model::prepared::{Origin, SavedPlan};
 use sen_core::model::report::{Item, Outcome};
 use sen_core::model::rows::RowChange;
-use sen_core::model::subject::Subject;
-use sen_core::model::undo::{UndoHead, UndoTarget};
+use sen_core::model::undo::UndoHead;
 use sen_core::time::Timestamp;
 
+use super::gathered::{Gathered, line_of};
 use super::line::{Line, folder, path_of};
 use crate::files;
 use crate::plans::PlanFile;
@@ -33,6 +36,8 @@ pub enum State {
     Partial,
     /// It was stopped before everything was begun.
     Interrupted,
+    /// It has not ended: it runs on another machine, or was stopped there.
+    Open,
     /// Of at least one target it is not known whether it was written.
     Unknown,
 }
@@ -46,6 +51,7 @@ impl State {
             Self::Undone => "undone",
             Self::Partial => "partial",
             Self::Interrupted => "interrupted",
+            Self::Open => "open",
             Self::Unknown => "unknown",
         }
     }
@@ -53,7 +59,7 @@ impl State {
 
 /// An operation in the journal.
 pub struct Entry {
-    /// Its file.
+    /// Its file on this machine; there is none where somebody else did it elsewhere.
     pub path: PathBuf,
     /// What kind of plan it has.
     pub kind: String,
@@ -65,6 +71,8 @@ pub struct Entry {
     pub targets: u64,
     /// What became of the targets, by their places: of one that was tried twice the last outcome.
     pub settled: BTreeMap<usize, Item>,
+    /// Those of them of which only what was changed is known.
+    unsettled: BTreeSet<usize>,
     /// How it stands.
     pub state: State,
     /// When the first and the last of its targets were settled.
@@ -77,67 +85,120 @@ pub struct Entry {
     pub undone_by: Option<OperationId>,
     /// Of an undo: what it took back.
     undo: Option<UndoHead>,
-    /// How long its file was.
+    /// How long its file was; 0 where there was none.
     pub length: u64,
+    /// Where it is in the journal of the database: its last run there.
+    pub run: Option<String>,
+    /// Where all of it can be read.
+    source: Source,
 }
 
-/// Of a target of an undo: what was done to it at first, and whether that was done again.
-#[derive(serde::Deserialize)]
-struct First {
-    did: String,
-    #[serde(default)]
-    again: bool,
+/// A file with the lines of a journal.
+enum Source {
+    /// The operator's own.
+    Own,
+    /// One for this process alone, with what the database has, too; so much of it is text.
+    Gathered(Gathered, u64),
 }
+
+/// The first line of a plan.
+struct Header {
+    kind: String,
+    plan: Plan,
+    origin: Option<Origin>,
+    targets: u64,
+    undo: Option<UndoHead>,
+}
+
+impl Header {
+    fn of(saved: &SavedPlan<'_>) -> Self {
+        let kind = saved.kind().to_owned();
+        let undo = saved.head::<UndoHead>().filter(|_| kind.ends_with(".undo"));
+        Self { plan: saved.plan().clone(), origin: saved.origin().cloned(), targets: saved.targets(), undo, kind }
+    }
+}
+
+/// What is said of a target of which only its change is known.
+const UNTOLD: &str = "it was written just before the operation was stopped";
 
 impl Entry {
     fn read(path: PathBuf) -> Result<Self> {
         let mut file = PlanFile::open(&path)?;
         let length = file.length();
-        let saved = file.plan()?;
-        let (plan, origin, targets) = (saved.plan().clone(), saved.origin().cloned(), saved.targets());
-        let kind = saved.kind().to_owned();
-        let undo = saved.head::<UndoHead>().filter(|_| kind.ends_with(".undo"));
-        let mut settled = BTreeMap::new();
-        let mut end = None;
+        let header = Header::of(&file.plan()?);
+        let lines = PlanFile::open(&path)?.rest(length);
+        // The last line of a run that was killed can be cut.
+        let lines = lines.filter_map(|line| serde_json::from_str(&line).ok());
+        Ok(Self::of(header, lines, (path, length), None))
+    }
+
+    /// An operation that the database's journal has, without its rows; what this machine knows of it counts, too.
+    pub(super) fn shared(head: &Head, entered: Vec<Entered>, folder: Option<&Path>) -> Result<Self> {
+        let header = Header::of(&SavedPlan::read(&mut head.plan.as_bytes())?);
+        let path = path_of(folder.unwrap_or(Path::new("")), &header.plan.operation.to_string());
+        let own = PlanFile::open(&path).ok().map(|file| (file.length(), file));
+        let length = own.as_ref().map_or(0, |(length, _)| *length);
+        let own = own.into_iter().flat_map(|(length, file)| file.rest(length));
+        let own = own.filter_map(|line| serde_json::from_str(&line).ok());
+        let lines = own.chain(entered.into_iter().filter_map(line_of));
+        Ok(Self::of(header, lines, (path, length), Some(head)))
+    }
+
+    fn of(
+        header: Header,
+        lines: impl Iterator<Item = Line>,
+        (path, length): (PathBuf, u64),
+        head: Option<&Head>,
+    ) -> Self {
+        let Header { kind, plan, origin, targets, undo } = header;
+        let (mut settled, mut unsettled) = (BTreeMap::<usize, Item>::new(), BTreeSet::new());
+        let (mut end, mut run) = (None, None);
         let (mut why, mut brakes) = (None, Vec::new());
         let mut times = Vec::new();
-        for line in PlanFile::open(&path)?.rest(length) {
-            match serde_json::from_str(&line) {
-                Ok(Line::Settled { place, item, at }) => {
+        let done = |item: &Item| matches!(item.outcome, Outcome::Applied | Outcome::AlreadyDone);
+        for line in lines {
+            match line {
+                Line::Settled { place, item, at } => {
                     // Rows are read where they are needed: those of a large operation are more than memory should hold.
                     settled.insert(place, item.changing(Vec::new()));
+                    unsettled.remove(&place);
                     times.extend(at);
                 }
-                Ok(Line::Ended { at, interrupted, stopped, brakes: had, .. }) => {
+                Line::Changed { place, subject, .. } => {
+                    if !settled.get(&place).is_some_and(done) {
+                        settled.insert(place, Item::new(subject, Outcome::Applied, UNTOLD));
+                        unsettled.insert(place);
+                    }
+                }
+                Line::Run { run: begins } => run = Some(begins),
+                Line::Ended { at, interrupted, stopped, brakes: had, .. } => {
                     (end, why, brakes) = (Some(interrupted), stopped, had);
                     times.push(at);
                 }
-                // The last line of a run that was killed can be cut.
-                Err(_) => {}
             }
         }
         let runs = File::open(&path).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err());
-        let all = settled.len() as u64 >= targets;
+        // Whether a run of somebody else has not ended: nobody can tell from here whether it goes on.
+        let elsewhere = head.is_some_and(|head| !head.ended && run.as_ref() != Some(&head.run));
+        let all = (settled.len() - unsettled.len()) as u64 >= targets;
         let state = match end {
             _ if runs => State::Running,
             _ if settled.values().any(|item| item.outcome == Outcome::Unknown) => State::Unknown,
+            _ if all && settled.values().all(done) => State::Done,
+            _ if elsewhere => State::Open,
             None | Some(true) if !all => State::Interrupted,
-            _ if all
-                && settled.values().all(|item| matches!(item.outcome, Outcome::Applied | Outcome::AlreadyDone)) =>
-            {
-                State::Done
-            }
             _ => State::Partial,
         };
         let ends = times.iter().min().zip(times.iter().max());
         let acted = ends.map(|(first, last)| (Timestamp::from_micros(*first), Timestamp::from_micros(*last)));
-        Ok(Self {
+        Self {
             path,
             kind,
             plan,
             origin,
             targets,
             settled,
+            unsettled,
             state,
             stopped: why,
             brakes,
@@ -145,12 +206,60 @@ impl Entry {
             undo,
             acted,
             length,
-        })
+            run: head.map(|head| head.run.clone()),
+            source: Source::Own,
+        }
+    }
+
+    /// The same, all of it readable in a file: what the database has is fetched.
+    ///
+    /// # Errors
+    /// What the store reports; `Io`.
+    pub(super) async fn gathered(mut self, store: &dyn JournalStore, head: &Head) -> Result<Self> {
+        let own = PlanFile::open(&self.path).ok().map(|file| file.rest(self.length));
+        let file = Gathered::of(store, head, own.into_iter().flatten()).await?;
+        let length = std::fs::metadata(file.path()).map_or(0, |found| found.len());
+        self.source = Source::Gathered(file, length);
+        Ok(self)
+    }
+
+    /// The file in which all of it can be read, and how much of that.
+    fn source(&self) -> (&Path, u64) {
+        match &self.source {
+            Source::Own => (&self.path, self.length),
+            Source::Gathered(file, length) => (file.path(), *length),
+        }
+    }
+
+    fn lines(&self) -> Result<impl Iterator<Item = Line> + Send + use<>> {
+        let (path, length) = self.source();
+        Ok(PlanFile::open(path)?.rest(length).filter_map(|line| serde_json::from_str(&line).ok()))
+    }
+
+    /// Keeps it on this machine from now on, where it is not yet: it is about to be resumed here.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn adopt(&self) -> Result<u64> {
+        let (Source::Gathered(file, length), 0) = (&self.source, self.length) else { return Ok(self.length) };
+        let failed = files::cannot("write to", &self.path);
+        std::fs::hard_link(file.path(), &self.path).map_err(failed)?;
+        Ok(*length)
     }
 
     /// How many targets ended so.
     pub fn count(&self, outcome: Outcome) -> u64 {
         self.settled.values().filter(|item| item.outcome == outcome).count() as u64
+    }
+
+    /// Whether it takes this operation back, and that stands.
+    pub(super) fn takes_back(&self, operation: OperationId) -> bool {
+        self.undone_by.is_none() && self.undo.as_ref().is_some_and(|head| head.operation == operation)
+    }
+
+    /// Whether it was begun or resumed from here.
+    pub fn is_here(&self) -> bool {
+        self.length > 0
     }
 
     /// When it was made.
@@ -173,8 +282,7 @@ impl Entry {
     /// # Errors
     /// `Changed` when it runs, or was gone on with; `Io`.
     pub fn remove(&self) -> Result<()> {
-        let failed =
-            |error| Error::new(ErrorKind::Io, format!("cannot remove {}", self.path.display())).with_source(error);
+        let failed = files::cannot("remove", &self.path);
         let file = File::open(&self.path).map_err(failed)?;
         // Whoever goes on with it has the lock from before its first word until its end.
         let held = flock(&file, FlockOperation::NonBlockingLockExclusive).is_err();
@@ -189,7 +297,8 @@ impl Entry {
     pub fn open_places(&self) -> Vec<usize> {
         let targets = usize::try_from(self.targets).unwrap_or(usize::MAX);
         let again = |item: &Item| matches!(item.outcome, Outcome::Failed | Outcome::Unknown);
-        (0..targets).filter(|place| self.settled.get(place).is_none_or(again)).collect()
+        let open = |place: &usize| self.unsettled.contains(place) || self.settled.get(place).is_none_or(again);
+        (0..targets).filter(open).collect()
     }
 
     /// What was done at first, in a clause: of an undo, what it took back.
@@ -202,7 +311,7 @@ impl Entry {
     /// # Errors
     /// As [`PlanFile::open`].
     pub fn act(&self) -> Result<Act> {
-        Ok(PlanFile::open(&self.path)?.plan()?.act())
+        Ok(PlanFile::open(self.source().0)?.plan()?.act())
     }
 
     /// What it has changed, each by its place and with the group of the error that `failed_with` finds in its rows. They are read
@@ -215,60 +324,37 @@ impl Entry {
         failed_with: &'a (dyn Fn(&[RowChange]) -> Option<String> + Send + Sync),
     ) -> Result<impl Iterator<Item = (usize, Followed)> + Send + 'a> {
         let mut told = BTreeSet::new();
-        let settled = PlanFile::open(&self.path)?.rest(self.length).filter_map(move |line| {
-            let Ok(Line::Settled { place, item, .. }) = serde_json::from_str(&line) else { return None };
-            let changed = matches!(item.outcome, Outcome::Applied | Outcome::AlreadyDone);
-            (changed && told.insert(place)).then_some((place, item))
-        });
-        Ok(settled.map(move |(place, Item { subject, new_id, changes, .. })| {
-            let before = failed_with(&changes).map(|error| error_group(&error));
-            (place, Followed { subject, new_id, before })
-        }))
-    }
-
-    /// What an undo of it puts back, in the order of its plan, and what of it cannot be taken back, each with the reason.
-    ///
-    /// # Errors
-    /// As [`PlanFile::open`].
-    pub fn undoing(&self) -> Result<(Vec<UndoTarget>, Vec<Item>)> {
-        let mut targets: BTreeMap<usize, UndoTarget> = BTreeMap::new();
-        // Of an undo, what was done at first stands in its plan.
-        let mut file = PlanFile::open(&self.path)?;
-        let first: Vec<First> = match &self.undo {
-            Some(_) => file.plan()?.rows().collect::<Result<_>>()?,
-            None => Vec::new(),
-        };
-        for line in PlanFile::open(&self.path)?.rest(self.length) {
-            if let Ok(Line::Settled { place, item, .. }) = serde_json::from_str(&line) {
-                let Item { subject, detail, changes, .. } = item;
-                let (did, again) = match first.get(place) {
-                    Some(First { did, again }) => (did.clone(), !again),
-                    None => (detail, false),
-                };
-                match changes.is_empty() {
-                    true => targets.remove(&place),
-                    false => targets.insert(place, UndoTarget { subject, did, again, changes, warnings: Vec::new() }),
-                };
-            }
-        }
-        let refused = |(place, item): (&usize, &Item)| {
-            if targets.contains_key(place) {
-                return None;
-            }
-            let why = match item.outcome {
-                Outcome::Applied => {
-                    item.lasting.as_deref().unwrap_or("the journal does not have its rows as they were")
+        // What was changed, as long as nothing is told of what became of it.
+        let mut changed: BTreeMap<usize, Followed> = BTreeMap::new();
+        let mut untold = None;
+        let failed_with = move |changes: &[RowChange]| failed_with(changes).map(|error| error_group(&error));
+        let mut lines = self.lines()?;
+        let next = move || {
+            for line in lines.by_ref() {
+                match line {
+                    Line::Settled { place, item, .. } => {
+                        let before = changed.remove(&place).and_then(|known| known.before);
+                        let done = matches!(item.outcome, Outcome::Applied | Outcome::AlreadyDone);
+                        if done && told.insert(place) {
+                            let Item { subject, new_id, changes, .. } = item;
+                            return Some((
+                                place,
+                                Followed { subject, new_id, before: failed_with(&changes).or(before) },
+                            ));
+                        }
+                    }
+                    Line::Changed { place, subject, changes } => {
+                        if !told.contains(&place) {
+                            let before = failed_with(&changes);
+                            changed.insert(place, Followed { subject, new_id: None, before });
+                        }
+                    }
+                    Line::Run { .. } | Line::Ended { .. } => {}
                 }
-                Outcome::Unknown => "it is not known whether it was written",
-                Outcome::AlreadyDone if item.before => {
-                    "it was written just before the operation was stopped, and the journal does not have its rows as they were"
-                }
-                _ => return None,
-            };
-            Some(Item::new(item.subject.clone(), Outcome::Changed, format!("cannot be taken back: {why}")))
+            }
+            untold.get_or_insert_with(|| std::mem::take(&mut changed).into_iter()).next()
         };
-        let refused = self.settled.iter().filter_map(refused).collect();
-        Ok((targets.into_values().collect(), refused))
+        Ok(std::iter::from_fn(next))
     }
 
     /// The lines of its plan with only the targets at these places, and with these notes.
@@ -277,8 +363,9 @@ impl Entry {
     /// As [`PlanFile::open`].
     pub fn part(&self, places: &[usize], notes: &[String]) -> Result<Vec<u8>> {
         use std::io::BufRead as _;
-        let failed = files::cannot("read", &self.path);
-        let reader = std::io::BufReader::new(File::open(&self.path).map_err(failed)?);
+        let path = self.source().0;
+        let failed = files::cannot("read", path);
+        let reader = std::io::BufReader::new(File::open(path).map_err(failed)?);
         let mut lines = reader.lines();
         let first = lines.next().transpose().map_err(failed)?.unwrap_or_default();
         let odd = |error: serde_json::Error| Error::usage("this is not a plan that sen has written").with_source(error);
@@ -325,8 +412,8 @@ pub fn acted(operation: &str) -> Option<(Timestamp, Timestamp)> {
     Entry::read(path_of(&folder()?, &operation.to_string())).ok()?.acted
 }
 
-/// The operations in the journal, the newest first, and what of it cannot be read.
-pub fn entries() -> (Vec<Entry>, Vec<Error>) {
+/// The operations that were begun from here, and what of them cannot be read.
+pub(super) fn own() -> (Vec<Entry>, Vec<Error>) {
     let files = folder().and_then(|folder| std::fs::read_dir(folder).ok());
     let paths = files.into_iter().flatten().filter_map(|file| Some(file.ok()?.path()));
     let journals = paths.filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
@@ -337,9 +424,13 @@ pub fn entries() -> (Vec<Entry>, Vec<Error>) {
             Err(error) => errors.push(error),
         }
     }
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.at()));
-    mark_undone(&mut entries);
     (entries, errors)
+}
+
+/// Puts the newest first, and notes which were taken back.
+pub(super) fn in_order(entries: &mut [Entry]) {
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.at()));
+    mark_undone(entries);
 }
 
 /// Notes what was taken back, and was not done again since. The newest stand first, so that an undo is known to stand when what
@@ -357,49 +448,9 @@ fn mark_undone(entries: &mut [Entry]) {
         };
         if let Some(entry) = older.iter_mut().find(whole) {
             entry.undone_by = Some(undo.plan.operation);
-            if matches!(entry.state, State::Done | State::Partial | State::Interrupted) {
+            if matches!(entry.state, State::Done | State::Partial | State::Interrupted | State::Open) {
                 entry.state = State::Undone;
             }
         }
-    }
-}
-
-/// The targets of this operation that others took back, as far as that stands.
-pub fn taken_back(operation: OperationId) -> HashSet<Subject> {
-    let of_it = |entry: &Entry| entry.undo.as_ref().is_some_and(|head| head.operation == operation);
-    let undoes = entries().0.into_iter().filter(|entry| of_it(entry) && entry.undone_by.is_none());
-    let done = |entry: Entry| entry.settled.into_values().filter(|item| item.outcome == Outcome::Applied);
-    undoes.flat_map(done).map(|item| item.subject).collect()
-}
-
-/// The operation with this id, or the only one whose id begins so (and ends so, where its middle was left out, as lists do);
-/// `last` is the newest.
-///
-/// # Errors
-/// `NotFound`; `Usage` where several begin so.
-pub fn entry(id: &str) -> Result<Entry> {
-    let (entries, _) = entries();
-    if id == "last" {
-        return entries.into_iter().next().ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "no operation is in this user's journal")
-                .with_hint("sen op list   # the operations that were begun here")
-        });
-    }
-    let (begin, end) = id.split_once('…').unwrap_or((id, ""));
-    let is_meant = |known: &str| known.starts_with(begin) && known.ends_with(end);
-    let mut matching = entries.into_iter().filter(|entry| is_meant(&entry.plan.operation.to_string()));
-    let first = matching.next().ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, format!("no operation {id:?} is in this user's journal"))
-            .with_hint("sen op list   # the operations that were begun here")
-    })?;
-    match matching.next() {
-        Some(other) if other.plan.operation.to_string() != id && first.plan.operation.to_string() != id => {
-            let message = format!(
-                "{id:?} begins the ids of several operations: {}, {}",
-                first.plan.operation, other.plan.operation
-            );
-            Err(Error::usage(message).with_hint("give more of the id"))
-        }
-        _ => Ok(first),
     }
 }

@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use sen_core::error::{Error, ErrorKind, Result};
+use sen_core::model::ident::OperationId;
 use sen_core::model::report::Item;
+use sen_core::model::rows::RowChange;
+use sen_core::model::subject::Subject;
 use serde::{Deserialize, Serialize};
 
 /// A line behind the plan.
@@ -18,6 +22,21 @@ pub enum Line {
         /// When.
         #[serde(default)]
         at: Option<i64>,
+    },
+    /// What a transaction changed of the target at this place, as the journal in the database tells it.
+    Changed {
+        /// Its place in the plan.
+        place: usize,
+        /// The target.
+        subject: Subject,
+        /// Its rows.
+        #[serde(default)]
+        changes: Vec<RowChange>,
+    },
+    /// The run that begins here, as the journal in the database names it.
+    Run {
+        /// Its name.
+        run: String,
     },
     /// The end of a run: by the clock of this machine, and whether everything was as wanted.
     Ended {
@@ -47,4 +66,22 @@ pub fn folder() -> Option<PathBuf> {
 /// The journal of an operation.
 pub fn path_of(folder: &Path, operation: &str) -> PathBuf {
     folder.join(format!("{operation}.jsonl"))
+}
+
+/// Refuses a plan that was applied from here before.
+///
+/// # Errors
+/// `Refused`.
+pub fn not_from_here(operation: OperationId) -> Result<()> {
+    let operation = operation.to_string();
+    match folder() {
+        Some(folder) if path_of(&folder, &operation).exists() => Err(applied_before(&operation)),
+        _ => Ok(()),
+    }
+}
+
+/// Why a plan is not applied a second time.
+pub fn applied_before(operation: &str) -> Error {
+    Error::new(ErrorKind::Refused, format!("the plan {operation} was applied before; a plan is applied once"))
+        .with_hint(format!("sen op show {operation}   # what became of it; sen op resume applies what is left"))
 }

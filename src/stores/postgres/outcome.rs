@@ -142,10 +142,21 @@ impl Postgres {
     /// `OutcomeUnknown` when that cannot be told; any other error means that nothing is there. `Disconnected` when the
     /// connection was lost.
     pub async fn commit(&self, mark: &Mark, again: &Again, proof: impl FnOnce() -> Proof) -> Result<()> {
+        self.finish(mark, again, self.client().batch_execute("COMMIT"), proof).await
+    }
+
+    /// The same, `ending` being what ends the transaction.
+    pub(super) async fn finish(
+        &self,
+        mark: &Mark,
+        again: &Again,
+        ending: impl Future<Output = Result<(), tokio_postgres::Error>>,
+        proof: impl FnOnce() -> Proof,
+    ) -> Result<()> {
         if mark.id == 0 {
             return Err(Error::new(ErrorKind::Unreadable, "the server did not name the transaction"));
         }
-        let error = match tokio::time::timeout(ANSWER, self.client().batch_execute("COMMIT")).await {
+        let error = match tokio::time::timeout(ANSWER, ending).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => self.explain(error).await,
             Err(_) => {

@@ -18,6 +18,7 @@ use super::write::Changed;
 use crate::sql::Sql;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::ident::Ident;
+use sen_model::journal::Changes;
 use sen_model::rows::{KeptTable, RowChange, Seen, changes};
 use sen_model::undo::{Standing, otherwise};
 
@@ -79,7 +80,7 @@ const MADE: [&str; 9] = ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8"];
 
 /// What a change did to the rows that were asked for before and after it, by the places of its targets. The rows of an answer
 /// are: place, table, row.
-pub fn kept(tables: &[KeptTable], changed: &Changed) -> BTreeMap<usize, Vec<RowChange>> {
+pub fn kept(tables: &[KeptTable], changed: &Changed) -> Changes {
     let mut looks: BTreeMap<usize, [Seen; 2]> = BTreeMap::new();
     for (at, rows) in changed.seen.iter().enumerate() {
         for row in rows {
@@ -91,6 +92,17 @@ pub fn kept(tables: &[KeptTable], changed: &Changed) -> BTreeMap<usize, Vec<RowC
     }
     let told = looks.into_iter().map(|(place, [before, after])| (place, changes(tables, before, after)));
     told.filter(|(_, changes)| !changes.is_empty()).collect()
+}
+
+/// The same of a change of one thing.
+pub fn kept_of_one(tables: &[KeptTable], changed: &Changed) -> Changes {
+    Changes::from([(0, kept(tables, changed).remove(&0).unwrap_or_default())])
+}
+
+/// What was done to the rows of the targets that were put back: the opposite of what they were kept for.
+pub fn reversed<'a>(changed: &Changed, rows: impl Fn(usize) -> Option<&'a [RowChange]>) -> Changes {
+    let one = |place: usize| Some((place, rows(place)?.iter().map(RowChange::reversed).collect()));
+    put_back(changed).into_iter().filter_map(one).collect()
 }
 
 /// The columns that differ between two images of a row.

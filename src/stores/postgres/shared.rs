@@ -16,7 +16,7 @@ use super::deadline;
 use super::decode::Cells;
 use super::read::{Frame, Query, Streamed};
 use super::turn::{Part, Turn};
-use super::write::{Changed, Left, ProofOf};
+use super::write::{Changed, Keep, Left, ProofOf};
 use crate::catalogue::{Catalogue, Marks};
 use crate::conninfo::Conninfo;
 use crate::sql::Sql;
@@ -335,7 +335,7 @@ impl SharedConnection {
         self.change_keeping(change, Some(left), None, proof, operation).await
     }
 
-    /// The same, and the answers of `rows` just before and just after the change: what an undo puts back.
+    /// The same, and what was done to the rows of its targets: what an undo puts back.
     ///
     /// # Errors
     /// As there.
@@ -343,11 +343,11 @@ impl SharedConnection {
         &self,
         change: &Query<'_>,
         left: Option<&Left<'_>>,
-        rows: Option<&Query<'_>>,
+        keep: Option<&Keep<'_>>,
         proof: ProofOf<'_>,
         operation: OperationId,
     ) -> Result<Changed> {
-        self.live().await?.change_or_left(change, (left, rows), proof, operation, self.limit, &self.again).await
+        self.live().await?.change_or_left(change, (left, keep), proof, operation, self.limit, &self.again).await
     }
 
     /// The same for a change of one thing: `None` when it is not as the change requires it.
@@ -365,7 +365,7 @@ impl SharedConnection {
         Ok(changed.and_then(|changed| changed.rows.into_iter().next()))
     }
 
-    /// The same, and the answers of `rows` just before and just after the change.
+    /// The same, and what was done to the rows of its target.
     ///
     /// # Errors
     /// As there.
@@ -373,12 +373,12 @@ impl SharedConnection {
         &self,
         change: &Query<'_>,
         (table, left): (&str, Query<'_>),
-        rows: Option<&Query<'_>>,
+        keep: Option<&Keep<'_>>,
         proof: ProofOf<'_>,
         operation: OperationId,
     ) -> Result<Option<Changed>> {
         let left = Left { wanted: 1, ask: left };
-        let changed = self.change_keeping(change, Some(&left), rows, proof, operation).await?;
+        let changed = self.change_keeping(change, Some(&left), keep, proof, operation).await?;
         match changed.rows.is_empty() {
             true if !changed.left.is_empty() => Err(Error::kept_out(table)),
             true => Ok(None),

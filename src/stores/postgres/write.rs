@@ -17,6 +17,7 @@ use super::outcome::{DURABLE, Proof, Written};
 use super::read::Query;
 use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::ident::OperationId;
+use sen_model::journal::{Changes, gone_on_with};
 
 /// How long the answer to ROLLBACK is waited for: nothing depends on it.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -52,6 +53,17 @@ pub struct Changed {
     pub left: Vec<Row>,
     /// The rows that were asked for, before and after the change.
     pub seen: [Vec<Row>; 2],
+    /// What it did to the rows of its targets.
+    pub kept: Changes,
+}
+
+/// How it is known what a change does to the rows of its targets: that is what an undo puts back, and it is entered in the
+/// journal before the change is committed.
+pub struct Keep<'a> {
+    /// The rows to be read before and after the change.
+    pub ask: Option<Query<'a>>,
+    /// What was done, of those targets alone that were changed.
+    pub of: &'a (dyn Fn(&Changed) -> Changes + Send + Sync),
 }
 
 /// Whether no other transaction held this row when it was to be changed: nobody has locked it since it was written, this
@@ -93,15 +105,16 @@ impl Postgres {
         Ok(self.change_or_left(change, (None, None), proof, operation, limit, again).await?.rows)
     }
 
-    /// [`Self::change_all`], what the database kept out, and the answers of `rows` just before and just after the change, in
-    /// its transaction: they travel with it.
+    /// [`Self::change_all`], what the database kept out, and what was done to the rows of the targets, read just before and just
+    /// after the change in its transaction: the questions travel with it. Where the journal of the operation that runs is kept in
+    /// this database, that is entered in it in the same transaction.
     ///
     /// # Errors
     /// As there; `KeptOut` when the database kept out a part of what belongs together.
     pub async fn change_or_left(
         &self,
         change: &Query<'_>,
-        (left, rows): (Option<&Left<'_>>, Option<&Query<'_>>),
+        (left, keep): (Option<&Left<'_>>, Option<&Keep<'_>>),
         proof: ProofOf<'_>,
         operation: OperationId,
         limit: Option<Duration>,
@@ -109,7 +122,7 @@ impl Postgres {
     ) -> Result<Changed> {
         let (mut tried, mut suspected) = (0, 0);
         loop {
-            match self.change_once(change, (left, rows), proof, operation, limit, again).await {
+            match self.change_once(change, (left, keep), proof, operation, limit, again).await {
                 // Somebody may have come between the change and the question; nobody does so every time.
                 Ok(Changed { rows, left, .. }) if rows.is_empty() && !left.is_empty() && suspected < AGAIN => {
                     suspected += 1
@@ -129,7 +142,7 @@ impl Postgres {
     async fn change_once(
         &self,
         change: &Query<'_>,
-        (left, rows): (Option<&Left<'_>>, Option<&Query<'_>>),
+        (left, keep): (Option<&Left<'_>>, Option<&Keep<'_>>),
         proof: ProofOf<'_>,
         operation: OperationId,
         limit: Option<Duration>,
@@ -138,16 +151,18 @@ impl Postgres {
         let client = self.client();
         let name = operation.to_string();
         let steps = &self.steps;
-        let look = async || match rows {
+        let look = async || match keep.and_then(|keep| keep.ask.as_ref()) {
             Some(rows) => client.query_typed(rows.text(), rows.params()).await,
             None => Ok(Vec::new()),
         };
+        let journal = sen_model::journal::current();
         let work = async {
             tokio::join!(
                 biased;
                 client.batch_execute(BEGIN),
                 client.batch_execute(DURABLE.for_postgres()),
                 steps.of(self.mark(&name)),
+                self.hold(journal.as_ref()),
                 look(),
                 client.query_typed(change.text(), change.params()),
                 look(),
@@ -155,11 +170,15 @@ impl Postgres {
         };
         let limit = limit.map_or(STATEMENT, |limit| limit.min(STATEMENT));
         // COMMIT has not been sent: a connection that is given up here takes the transaction with it.
-        let (begun, durable, marked, before, changed, after) = self.answered(Some(limit), work.boxed()).await?;
-        let (marked, before, changed, after) = match (begun.and(durable), marked, before, changed, after) {
-            (Ok(()), Ok(marked), Ok(before), Ok(changed), Ok(after)) => (marked, before, changed, after),
-            (begun, marked, before, changed, after) => {
-                let error = begun.err().or(marked.err()).or(before.err()).or(changed.err()).or(after.err());
+        let (begun, durable, marked, held, before, changed, after) = self.answered(Some(limit), work.boxed()).await?;
+        let begun = begun.and(durable);
+        let (marked, held, before, changed, after) = match (begun, marked, held, before, changed, after) {
+            (Ok(()), Ok(marked), Ok(held), Ok(before), Ok(changed), Ok(after)) => {
+                (marked, held, before, changed, after)
+            }
+            (begun, marked, held, before, changed, after) => {
+                let error = begun.err().or(marked.err()).or(held.err()).or(before.err());
+                let error = error.or(changed.err()).or(after.err());
                 // A failed statement leaves an aborted transaction; nothing of it can be committed.
                 let _ = tokio::time::timeout(FAREWELL, client.batch_execute("ROLLBACK")).await;
                 return match error {
@@ -168,6 +187,10 @@ impl Postgres {
                 };
             }
         };
+        if !held {
+            let _ = tokio::time::timeout(FAREWELL, client.batch_execute("ROLLBACK")).await;
+            return Err(gone_on_with(ErrorKind::Refused));
+        }
         let asked = left.filter(|left| changed.len() < left.wanted);
         let left = match asked {
             None => Ok(Vec::new()),
@@ -187,10 +210,19 @@ impl Postgres {
         if let Some(table) = part {
             return Err(Error::kept_out(&table));
         }
-        if !changed.is_empty() {
-            self.commit(&marked, again, || proof(&Written { rows: &changed })).await?;
+        let mut changed = Changed { rows: changed, left, seen: [before, after], kept: Changes::new() };
+        if !changed.rows.is_empty() {
+            changed.kept = keep.map(|keep| (keep.of)(&changed)).unwrap_or_default();
+            let entries = journal.map(|current| (current.entries(&changed.kept), current.running));
+            let proof = || proof(&Written { rows: &changed.rows });
+            match entries {
+                None => self.commit(&marked, again, proof).await?,
+                Some((entries, running)) => {
+                    self.commit_with(&marked, again, (&running, entries), proof).await?;
+                }
+            }
         }
-        Ok(Changed { rows: changed, left, seen: [before, after] })
+        Ok(changed)
     }
 }
 

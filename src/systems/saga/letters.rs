@@ -19,6 +19,7 @@ use super::shape::{Models, Table};
 use super::view;
 use sen_model::batch::{Pace, Targets, run_batch};
 use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::journal;
 use sen_model::letter::{Letter, LetterGroup, Parent, group_id, normalize_error};
 use sen_model::letters::{DeadLetters, LetterFilter, Letters, ReplayOptions};
 use sen_model::permit::WritePermit;
@@ -403,7 +404,8 @@ impl Targets for Messages<'_> {
         let part = |place: usize| self.messages[place].0;
         for batch in places.chunk_by(|left, right| std::ptr::eq(part(*left), part(*right))) {
             let messages: Vec<SeenMessage> = batch.iter().map(|place| self.messages[*place].1.clone()).collect();
-            items.extend(self.requeue(part(batch[0]), &messages).await?);
+            let among: Vec<usize> = (items.len()..items.len() + batch.len()).collect();
+            items.extend(journal::among(&among, self.requeue(part(batch[0]), &messages)).await?);
         }
         Ok(items)
     }

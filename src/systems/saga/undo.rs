@@ -7,6 +7,7 @@
 use async_trait::async_trait;
 use sen_model::error::Result;
 use sen_model::ident::OperationId;
+use sen_model::journal;
 use sen_model::permit::WritePermit;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use sen_model::rows::KeptTable;
@@ -60,7 +61,7 @@ impl Undoes for Sagas {
     ) -> Result<Vec<Option<Vec<RowChange>>>> {
         let models = self.models().await?;
         let mut done = Vec::with_capacity(targets.len());
-        for target in targets {
+        for (at, target) in targets.iter().enumerate() {
             let back = TakenBack {
                 changes: &target.changes,
                 saga: column(target, "saga_id").or_else(|| column(target, "id")),
@@ -68,7 +69,7 @@ impl Undoes for Sagas {
                 fresh: fresh(),
                 input: rules::taken_back(permit.operation(), operation, permit.operator(), permit.reason()),
             };
-            done.push(self.store.take_back(&models, &back, permit).await?);
+            done.push(journal::among(&[at], self.store.take_back(&models, &back, permit)).await?);
         }
         Ok(done)
     }

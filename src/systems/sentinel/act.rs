@@ -9,7 +9,7 @@ use sen_model::permit::WritePermit;
 use sen_model::plan::{Plan, Risk};
 use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction};
 use sen_model::report::{Item, Outcome, Report, suppressed};
-use sen_model::rows::RowChange;
+use sen_model::rows::{RowChange, both};
 use sen_model::subject::{Kind, Subject};
 use sen_model::text::many;
 use sen_model::time::humane;
@@ -182,7 +182,7 @@ impl Sentinel {
             match self.store.act(&act, permit).await {
                 Ok(Some(acted)) => {
                     token = Some(acted.token);
-                    changes = after_both(changes, acted.changes);
+                    changes = both(changes, acted.changes);
                     done.push(act.verb.done());
                 }
                 Ok(None) => {
@@ -290,14 +290,6 @@ fn unchanged(verb: &Verb, token: Option<i64>, lease: &Lease) -> bool {
         Verb::Complete(_) | Verb::Reset | Verb::Forget => true,
     };
     in_time && lease.fencing_token == token && lease.status.as_str() == verb.required()
-}
-
-/// What two changes of one lease came to together: as it was before the first, and as the second left it.
-fn after_both(first: Vec<RowChange>, second: Vec<RowChange>) -> Vec<RowChange> {
-    match (first.into_iter().next(), second.into_iter().next()) {
-        (Some(first), Some(second)) => vec![RowChange { before: first.before, ..second }],
-        (first, second) => first.or(second).into_iter().collect(),
-    }
 }
 
 /// Why a step came to nothing, after what the steps before it did: that stays.

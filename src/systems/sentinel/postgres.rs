@@ -34,6 +34,7 @@ use sen_stores::postgres::outcome::{Proof, Written};
 use sen_stores::postgres::read::{Query, chunks};
 use sen_stores::postgres::restore::{self, Batch};
 use sen_stores::postgres::shared::SharedConnection;
+use sen_stores::postgres::write::{Changed, Keep};
 use sen_stores::sql::Sql;
 
 /// Sentinel in one PostgreSQL database.
@@ -357,11 +358,12 @@ impl LeaseStore for PostgresLeases {
         let proof = |written: &Written<'_>| act::proof(act, recording, written.rows.first().map_or(act.token, token));
         let (mut behind, mut sound) = (None::<(i64, i64)>, 0);
         for _ in 0..DRAWS {
-            let row = Query::new(&act::ROW, [(&act.key as _, Type::TEXT)]);
-            let changed = self.link.change_keeping(&change, None, Some(&row), &proof, permit.operation()).await;
-            let changed = changed.map_err(|error| self.no_leases(error))?;
+            let ask = Query::new(&act::ROW, [(&act.key as _, Type::TEXT)]);
+            let keep = Keep { ask: Some(ask), of: &|changed| restore::kept_of_one(&KEPT, changed) };
+            let changed = self.link.change_keeping(&change, None, Some(&keep), &proof, permit.operation()).await;
+            let mut changed = changed.map_err(|error| self.no_leases(error))?;
+            let changes = changed.kept.remove(&0).unwrap_or_default();
             if let Some(row) = changed.rows.first() {
-                let changes = restore::kept(&KEPT, &changed).remove(&0).unwrap_or_default();
                 return Ok(Some(Acted { token: token(row), changes }));
             }
             if !act.verb.draws() {
@@ -415,7 +417,10 @@ impl LeaseStore for PostgresLeases {
             }
         };
         let change = Query::new(&sql, batch.params());
-        let changed = self.link.change_keeping(&change, None, None, &proof, permit.operation()).await;
+        let reversed =
+            |changed: &Changed| restore::reversed(changed, |place| targets.get(place).map(|target| target.changes));
+        let keep = Keep { ask: None, of: &reversed };
+        let changed = self.link.change_keeping(&change, None, Some(&keep), &proof, permit.operation()).await;
         let done = restore::put_back(&changed.map_err(|error| self.no_leases(error))?);
         Ok((0..targets.len()).map(|place| done.contains(&place)).collect())
     }

@@ -42,16 +42,19 @@ pub struct Args {
 const SHOWN: usize = 20;
 
 /// Runs it.
-pub fn run(args: &Args, session: &Session) -> Result<CommandOutput> {
-    let (entries, unreadable) = journal::entries();
+pub async fn run(args: &Args, session: &Session) -> Result<CommandOutput> {
+    let (entries, unreadable) = journal::entries(session, None).await;
     unreadable.iter().for_each(|error| session.warn(error.in_full()));
     let now = Timestamp::here();
     let bound = now.minus(args.older_than);
-    let mut old: Vec<Entry> = entries.into_iter().filter(|entry| entry.last().is_some_and(|at| at < bound)).collect();
+    let mut old: Vec<Entry> = entries
+        .into_iter()
+        .filter(|entry| entry.is_here() && entry.last().is_some_and(|at| at < bound))
+        .collect();
     old.reverse();
     let (chosen, kept): (Vec<Entry>, Vec<Entry>) = old.into_iter().partition(|entry| match entry.state {
         State::Done | State::Undone | State::Partial => true,
-        State::Interrupted | State::Unknown => args.force,
+        State::Interrupted | State::Open | State::Unknown => args.force,
         State::Running => false,
     });
     let count = |count: usize| if count == 1 { "1 journal".to_owned() } else { format!("{count} journals") };

@@ -50,7 +50,7 @@ pub async fn of(
     let recorded: HashSet<&str> = entries.iter().filter_map(|entry| entry.operation.as_deref()).collect();
     let now = if incident.now.is_finite() { incident.now } else { Timestamp::here() };
     let mut all = Vec::new();
-    let (journal, unreadable) = journal::entries();
+    let (journal, unreadable) = journal::entries(session, None).await;
     unreadable.iter().for_each(|error| session.warn(error.in_full()));
     let ids: HashSet<&str> = incident.chain.links.iter().map(|link| link.explanation.subject.id.as_str()).collect();
     let mut known = HashSet::new();

@@ -38,13 +38,13 @@ const MARGIN: Duration = Duration::from_secs(2);
 
 /// Runs it.
 pub async fn run(args: &Args, session: &Session, end: Uptime) -> Result<CommandOutput> {
-    let mut entry = journal::entry(&args.id)?;
+    let mut entry = journal::entry(&args.id, session).await?;
     let id = entry.plan.operation.to_string();
     let (mut followed, mut pause) = (None, FIRST_PAUSE);
     loop {
         let begun = Uptime::now();
         if followed.is_none()
-            && let Some(standings) = Standings::of(&entry)?
+            && let Some(standings) = Standings::of(&entry, session).await?
         {
             let database = standings.database(&entry, session).await?;
             followed = Some((standings, database));
@@ -55,7 +55,9 @@ pub async fn run(args: &Args, session: &Session, end: Uptime) -> Result<CommandO
         }
         let standings = followed.as_ref().map(|(standings, _)| standings);
         let tally = standings.map(Standings::tally).unwrap_or_default();
-        let is_over = entry.state != State::Running && tally.sum(Course::is_open) == 0;
+        // Of what has not ended elsewhere nobody can tell whether it runs.
+        let may_run = matches!(entry.state, State::Running | State::Open);
+        let is_over = !may_run && tally.sum(Course::is_open) == 0;
         if is_over || begun.until(end).is_zero() {
             return Ok(told(&entry, standings, tally, is_over));
         }
@@ -63,8 +65,8 @@ pub async fn run(args: &Args, session: &Session, end: Uptime) -> Result<CommandO
         let took = begun.until(Uptime::now());
         tokio::time::sleep(pause.max(took).min(begun.until(end))).await;
         pause = (pause * 3 / 2).min(LONGEST_PAUSE);
-        if entry.state == State::Running {
-            entry = journal::entry(&id)?;
+        if may_run {
+            entry = journal::entry(&id, session).await?;
         }
     }
 }

@@ -10,19 +10,17 @@ use std::sync::Arc;
 use tokio_postgres::types::Type;
 
 use super::sql::{Param, cast, table};
-use super::undo::row;
+use super::undo::{kept, row};
 use crate::port::{Change, Event, micros};
 use crate::record::Entry;
 use crate::shape::{Model, Table};
-use crate::undo::{KEPT, of_table};
 use sen_model::error::Result;
 use sen_model::permit::WritePermit;
 use sen_model::rows::RowChange;
 use sen_stores::postgres::outcome::{Proof, Written};
 use sen_stores::postgres::read::Query;
-use sen_stores::postgres::restore;
 use sen_stores::postgres::shared::SharedConnection;
-use sen_stores::postgres::write::Changed;
+use sen_stores::postgres::write::{Changed, Keep};
 use sen_stores::sql::Sql;
 
 /// The context with fields set, outputs added and list items appended. What is not touched keeps its bytes.
@@ -220,14 +218,10 @@ pub(super) async fn change(
     let left = (&*model.state.shown(), left);
     let row = row("'saga'", &model.state)?;
     let rows = Query::new(&row, [(&change.id as _, Type::TEXT)]);
-    let query = Query::new(&sql, params);
-    let changed = link.change_one_keeping(&query, left, Some(&rows), &proof, permit.operation()).await?;
-    Ok(changed.map(|changed| kept(&changed, &model.state)))
-}
-
-/// The row that a change of one thing changed.
-fn kept(changed: &Changed, table: &Table) -> Vec<RowChange> {
-    of_table(restore::kept(&KEPT, changed).remove(&0).unwrap_or_default(), &table.shown())
+    let kept = |changed: &Changed| kept(changed, &model.state);
+    let (query, keep) = (Query::new(&sql, params), Keep { ask: Some(rows), of: &kept });
+    let changed = link.change_one_keeping(&query, left, Some(&keep), &proof, permit.operation()).await?;
+    Ok(changed.map(|mut changed| changed.kept.remove(&0).unwrap_or_default()))
 }
 
 /// Whether an event of this id was there already shows in that no row comes back.
@@ -263,9 +257,10 @@ pub(super) async fn ingest(
     let left = (&*inbox.shown(), Query::new(&free, [(&event.id as _, Type::TEXT)]));
     let row = row("'message'", inbox)?;
     let rows = Query::new(&row, [(&event.row as _, Type::TEXT)]);
-    let query = Query::new(&sql, params);
-    let changed = link.change_one_keeping(&query, left, Some(&rows), &proof, permit.operation()).await?;
-    Ok(changed.map(|changed| kept(&changed, inbox)))
+    let kept = |changed: &Changed| kept(changed, inbox);
+    let (query, keep) = (Query::new(&sql, params), Keep { ask: Some(rows), of: &kept });
+    let changed = link.change_one_keeping(&query, left, Some(&keep), &proof, permit.operation()).await?;
+    Ok(changed.map(|mut changed| changed.kept.remove(&0).unwrap_or_default()))
 }
 
 /// $1 the step, $2 the definition's name. A bounded look backwards: a step that never succeeded must not cost a scan.

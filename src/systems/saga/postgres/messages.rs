@@ -19,7 +19,7 @@ use sen_stores::postgres::outcome::{Proof, Written};
 use sen_stores::postgres::read::Query;
 use sen_stores::postgres::restore;
 use sen_stores::postgres::shared::SharedConnection;
-use sen_stores::postgres::write::{Left, free};
+use sen_stores::postgres::write::{Changed, Keep, Left, free};
 use sen_stores::sql::Sql;
 
 /// The fields that only one of the two message tables has, under one name.
@@ -318,10 +318,16 @@ pub(super) async fn requeue(
     let rows = rows(box_)?;
     let rows = Query::new(&rows, [(&ids as _, Type::TEXT_ARRAY)]);
     let change = Query::new(&sql, params);
-    let changed = link.change_keeping(&change, Some(&left), Some(&rows), &proof, permit.operation()).await?;
-    let kept = restore::kept(&KEPT, &changed).into_iter();
-    let changes = kept.filter_map(|(at, rows)| Some((seen.get(at)?.id.clone(), of_table(rows, &box_.shown()))));
-    let changes = changes.collect();
-    let ids = |rows: &[Row]| rows.iter().filter_map(|row| Cells::new(row).text(0)).collect();
+    let ids = |rows: &[Row]| rows.iter().filter_map(|row| Cells::new(row).text(0)).collect::<Vec<String>>();
+    let of_done = |changed: &Changed| {
+        let done = ids(&changed.rows);
+        let kept = restore::kept(&KEPT, changed).into_iter();
+        let kept = kept.filter(|(at, _)| seen.get(*at).is_some_and(|message| done.contains(&message.id)));
+        kept.map(|(at, rows)| (at, of_table(rows, &box_.shown()))).collect()
+    };
+    let keep = Keep { ask: Some(rows), of: &of_done };
+    let mut changed = link.change_keeping(&change, Some(&left), Some(&keep), &proof, permit.operation()).await?;
+    let kept = std::mem::take(&mut changed.kept).into_iter();
+    let changes = kept.filter_map(|(at, rows)| Some((seen.get(at)?.id.clone(), rows))).collect();
     Ok(Requeued { done: ids(&changed.rows), kept: ids(&changed.left), changes })
 }

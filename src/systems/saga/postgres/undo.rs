@@ -13,6 +13,7 @@ use crate::shape::{Models, Table};
 use crate::story::UNKNOWN;
 use crate::undo::{KEPT, of_table};
 use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::journal::Changes;
 use sen_model::permit::WritePermit;
 use sen_model::rows::RowChange;
 use sen_model::undo::Standing;
@@ -21,6 +22,7 @@ use sen_stores::postgres::outcome::{Proof, Written};
 use sen_stores::postgres::read::Query;
 use sen_stores::postgres::restore::{self, Batch, Target};
 use sen_stores::postgres::shared::SharedConnection;
+use sen_stores::postgres::write::{Changed, Keep};
 use sen_stores::sql::Sql;
 
 /// All tables whose rows are put back: their names, and how statements name them.
@@ -138,6 +140,12 @@ fn landed(models: &Models) -> Result<Sql> {
     }))
 }
 
+/// The row that a change of one thing changed.
+pub(super) fn kept(changed: &Changed, table: &Table) -> Changes {
+    let kept = restore::kept_of_one(&KEPT, changed).into_iter();
+    kept.map(|(at, rows)| (at, of_table(rows, &table.shown()))).collect()
+}
+
 /// Puts back the row of one target; what it changed, `None` where the row is no longer as it was left.
 pub(super) async fn take_back(
     link: &Arc<SharedConnection>,
@@ -178,10 +186,11 @@ pub(super) async fn take_back(
     });
     let row = row(kind, of)?;
     let rows = Query::new(&row, [(&id as _, Type::TEXT)]);
-    let change = Query::new(&sql, batch.params());
-    let changed = link.change_keeping(&change, None, Some(&rows), &proof, permit.operation()).await?;
+    let kept = |changed: &Changed| kept(changed, of);
+    let (change, keep) = (Query::new(&sql, batch.params()), Keep { ask: Some(rows), of: &kept });
+    let mut changed = link.change_keeping(&change, None, Some(&keep), &proof, permit.operation()).await?;
     if restore::put_back(&changed).is_empty() {
         return Ok(None);
     }
-    Ok(Some(of_table(restore::kept(&KEPT, &changed).remove(&0).unwrap_or_default(), name)))
+    Ok(Some(changed.kept.remove(&0).unwrap_or_default()))
 }

@@ -13,10 +13,11 @@ use crate::record::{Entry, Saga};
 use crate::shape::{Model, Models, Table};
 use crate::undo::{KEPT, of_table};
 use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::journal::Changes;
 use sen_model::rows::{RowChange, Seen, changes};
 use sen_model::time::{Timestamp, When};
 use sen_stores::sql::Sql;
-use sen_stores::sqlite::{commit, error_from, written};
+use sen_stores::sqlite::{commit_keeping, error_from, written};
 
 /// A JSON object whose values keep their bytes.
 type Fields = BTreeMap<String, Box<RawValue>>;
@@ -128,8 +129,14 @@ pub(super) fn change(db: &mut Connection, model: &Model, change: &Change) -> Res
         }
     }
     let changed = changes(&KEPT, before, row(&writing, "saga", &model.state, &stored)?);
-    commit(writing)?;
-    Ok(Some(of_table(changed, &model.state.shown())))
+    committed(writing, of_table(changed, &model.state.shown())).map(Some)
+}
+
+/// Commits a change of one thing; what it was.
+pub(super) fn committed(writing: Transaction<'_>, changed: Vec<RowChange>) -> Result<Vec<RowChange>> {
+    let mut changes = Changes::from([(0, changed)]);
+    commit_keeping(writing, &changes)?;
+    Ok(changes.remove(&0).unwrap_or_default())
 }
 
 /// The steps that stand in the row itself, with the new ones behind them.
@@ -212,8 +219,7 @@ pub(super) fn ingest(
     let values = params![hex(&event.row), event.id, saga, event.kind, event.correlation, event.payload, source, clock];
     written(writing.execute(sql.as_str(), values).map_err(error_from)?, 1, &inbox.shown())?;
     let changed = changes(&KEPT, Seen::new(), row(&writing, "message", inbox, &hex(&event.row))?);
-    commit(writing)?;
-    Ok(Some(of_table(changed, &inbox.shown())))
+    committed(writing, of_table(changed, &inbox.shown())).map(Some)
 }
 
 /// A message as it was seen, and not one that is due, or done, by itself.
@@ -283,7 +289,8 @@ pub(super) fn requeue(
             note(&writing, history, &saga, &entry, &saga, &clock)?;
         }
     }
-    commit(writing)?;
+    let at = |(at, message): (usize, &SeenMessage)| Some((at, came.changes.get(&message.id)?.clone()));
+    commit_keeping(writing, &seen.iter().enumerate().filter_map(at).collect())?;
     Ok(came)
 }
 

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::act::note;
+use super::act::{committed, note};
 use super::cells::like;
 use super::sql::{now, row, table};
 use crate::record::Entry;
@@ -17,7 +17,7 @@ use sen_model::rows::{RowChange, changes};
 use sen_model::undo::Standing;
 use sen_stores::sql::Sql;
 use sen_stores::sqlite::restore::{self, Target};
-use sen_stores::sqlite::{commit, error_from, part};
+use sen_stores::sqlite::{error_from, part};
 
 fn tables(models: &Models) -> Result<Vec<(String, Sql)>> {
     let states = models.models.iter().map(|model| &model.state);
@@ -137,6 +137,5 @@ pub(super) fn take_back(db: &mut Connection, models: &Models, back: &Back) -> Re
         note(&writing, history, saga, &entry, saga, &clock)?;
     }
     let changed = changes(&KEPT, before, row(&writing, kind, of, &stored)?);
-    commit(writing)?;
-    Ok(Some(of_table(changed, &name)))
+    committed(writing, of_table(changed, &name)).map(Some)
 }

@@ -5,11 +5,12 @@ use rusqlite::{Connection, OptionalExtension as _, ToSql, TransactionBehavior, n
 use super::base::{draw, now};
 use crate::port::{Acted, KEPT, LEASES, LeaseAct, Verb};
 use sen_model::error::Result;
+use sen_model::journal::Changes;
 use sen_model::rows::{RowChange, Seen, changes};
 use sen_model::time::Timestamp;
 use sen_model::undo::Standing;
 use sen_stores::sql::Sql;
-use sen_stores::sqlite::{commit, error_from, part, restore};
+use sen_stores::sqlite::{commit_keeping, error_from, part, restore};
 
 const TAKE_OVER: &str = "UPDATE sentinel_leases
     SET status = 'reconciling', lease_updated_at = :now, fencing_token = :fresh
@@ -76,8 +77,9 @@ pub(super) fn act(db: &mut Connection, act: &LeaseAct) -> Result<Option<Acted>> 
     };
     writing.execute(EVENT, event).map_err(error_from)?;
     row(&mut after)?;
-    commit(writing)?;
-    Ok(Some(Acted { token, changes: changes(&KEPT, before, after) }))
+    let mut changed = Changes::from([(0, changes(&KEPT, before, after))]);
+    commit_keeping(writing, &changed)?;
+    Ok(Some(Acted { token, changes: changed.remove(&0).unwrap_or_default() }))
 }
 
 /// The tables whose rows are put back.
@@ -123,6 +125,8 @@ pub(super) fn take_back(db: &mut Connection, targets: &[Back]) -> Result<Vec<boo
         });
         done.push(whole?.is_some());
     }
-    commit(writing)?;
+    let reversed = |(at, back): (usize, &Back)| (at, back.changes.iter().map(RowChange::reversed).collect());
+    let changed = targets.iter().enumerate().filter(|(at, _)| done[*at]).map(reversed).collect();
+    commit_keeping(writing, &changed)?;
     Ok(done)
 }

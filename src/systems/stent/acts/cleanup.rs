@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sen_model::batch::{Pace, Targets, run_batch};
 use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::journal;
 use sen_model::permit::WritePermit;
 use sen_model::plan::{Plan, Risk, Set};
 use sen_model::prepared::{Apply, Applying, Prepared, PreparedAction};
@@ -98,8 +99,9 @@ impl Targets for Removals<'_> {
             // One of them stops all: each is tried alone.
             Err(error) if error.kind() == ErrorKind::KeptOut => {
                 let mut items = Vec::new();
-                for execution in &executions {
-                    let done = acts.clean(std::slice::from_ref(execution), self.permit).await;
+                for (at, execution) in executions.iter().enumerate() {
+                    let alone = acts.clean(std::slice::from_ref(execution), self.permit);
+                    let done = journal::among(&[at], alone).await;
                     items.push(done.map_or_else(
                         |error| Item::failed(names::execution(&execution.id), &error),
                         |done| became(&execution.id, 0, &done, self.permit),

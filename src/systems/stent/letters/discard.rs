@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use sen_model::batch::{Pace, Targets, run_batch};
 use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::journal;
 use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
 use sen_model::plan::Plan;
@@ -76,13 +77,14 @@ impl Targets for Removals<'_> {
         let facts = self.letters.dumps(&wanted).await?;
         let own = self.letters.own(&wanted, self.permit).await;
         let mut items: Vec<Option<Item>> = vec![None; wanted.len()];
-        let (mut present, mut lines) = (Vec::new(), Vec::new());
+        let (mut present, mut among, mut lines) = (Vec::new(), Vec::new(), Vec::new());
         for (at, letter) in wanted.iter().enumerate() {
             let fact = facts.iter().find(|fact| fact.id == letter.id);
             let gone = match fact {
                 Some(fact) if fact.moved_at == letter.moved_at => {
                     lines.push(view::whole(fact));
                     present.push(letter.clone());
+                    among.push(at);
                     continue;
                 }
                 Some(_) => (Outcome::Changed, "it has died again meanwhile"),
@@ -99,7 +101,7 @@ impl Targets for Removals<'_> {
             })?;
             let ahead = self.letters.zone.ahead_at(Timestamp::here());
             let batch = Batch { letters: &present, queue: None, force: false, ahead, note: &self.note };
-            removed = self.letters.store.remove(&batch, self.permit).await?;
+            removed = journal::among(&among, self.letters.store.remove(&batch, self.permit)).await?;
         }
         let open = items.iter_mut().filter(|item| item.is_none());
         for (at, (item, letter)) in open.zip(&present).enumerate() {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use sen_model::batch::{Pace, Targets, run_batch};
 use sen_model::brakes::Brakes;
 use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::journal;
 use sen_model::letters::ReplayOptions;
 use sen_model::observe::Observer;
 use sen_model::permit::WritePermit;
@@ -197,7 +198,7 @@ impl Lane<'_> {
                 items[at] = Some(item.lost(error.is_of_the_connection()));
                 continue;
             }
-            match self.batch(std::slice::from_ref(letter)).await {
+            match journal::among(&[at], self.batch(std::slice::from_ref(letter))).await {
                 Ok(Places { done, kept, mut changes }) => {
                     places.changes.extend(changes.remove(&0).map(|changes| (at, changes)));
                     places.done.extend(done.first().map(|_| at));

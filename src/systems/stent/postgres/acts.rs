@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::columns::wall_now;
-use super::reading::{Stamp, absent, missing, one, places, settled, shape, some};
+use super::reading::{Stamp, absent, kept_of_batch, missing, one, places, settled, shape, some};
 use super::undo::{self, CANCEL_ROWS, EXECUTION_ROW, SIGNAL_ROW, kept};
 use crate::acts::port::{ActStore, Cancel, Complete, Old, Sent, Signal, Stopped, TakenBack, Watched};
 use crate::letters::targets::{DeadLetterRef, Places};
@@ -22,7 +22,7 @@ use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::outcome::{Proof, Written};
 use sen_stores::postgres::read::Query;
 use sen_stores::postgres::shared::SharedConnection;
-use sen_stores::postgres::write::{Left, free};
+use sen_stores::postgres::write::{Changed, Keep, Left, free};
 use sen_stores::sql::Sql;
 
 /// The writing side of executions in one PostgreSQL database.
@@ -286,8 +286,14 @@ impl ActStore for PostgresActs {
             Proof::new(ENDED.clone()).with(cancel.id.to_owned(), Type::TEXT).with(cancel.seen.to_owned(), Type::TEXT)
         };
         let rows = Query::new(&CANCEL_ROWS, [(&cancel.id as _, Type::TEXT)]);
-        let change = Query::new(&CANCEL, params);
-        let changed = self.link.change_keeping(&change, None, Some(&rows), &proof, permit.operation()).await?;
+        // Its tasks are only changed: one that was not there before is not the cancel's own.
+        let whole = |changed: &Changed| {
+            let mut kept = kept(changed);
+            kept.values_mut().filter(|rows| rows.iter().any(|row| row.before.is_none())).for_each(Vec::clear);
+            kept
+        };
+        let (change, keep) = (Query::new(&CANCEL, params), Keep { ask: Some(rows), of: &whole });
+        let mut changed = self.link.change_keeping(&change, None, Some(&keep), &proof, permit.operation()).await?;
         if changed.rows.is_empty() {
             return Ok(None);
         }
@@ -296,10 +302,8 @@ impl ActStore for PostgresActs {
             let left = (state == "left").then(|| cells.text(3).unwrap_or_default());
             Some(Stopped { id, running: state == "running", worker: cells.text(2), left })
         };
-        // Its tasks are only changed: one that was not there before is not the cancel's own.
-        let changes = kept(&changed);
-        let whole = changes.iter().all(|change| change.before.is_some());
-        Ok(Some((some(&changed.rows, stopped), if whole { changes } else { Vec::new() })))
+        let changes = changed.kept.remove(&0).unwrap_or_default();
+        Ok(Some((some(&changed.rows, stopped), changes)))
     }
 
     async fn complete(&self, complete: &Complete<'_>, permit: &WritePermit) -> Result<Option<Vec<RowChange>>> {
@@ -319,9 +323,9 @@ impl ActStore for PostgresActs {
             [(&complete.id, Type::TEXT), (&complete.seen, Type::TEXT), (&complete.task, Type::TEXT)];
         let left = ("executions or tasks", Query::new(&COMPLETABLE, left));
         let rows = Query::new(&EXECUTION_ROW, [(&complete.id as _, Type::TEXT)]);
-        let change = Query::new(&COMPLETE, params);
-        let changed = self.link.change_one_keeping(&change, left, Some(&rows), &proof, permit.operation()).await?;
-        Ok(changed.map(|changed| kept(&changed)))
+        let (change, keep) = (Query::new(&COMPLETE, params), Keep { ask: Some(rows), of: &kept });
+        let changed = self.link.change_one_keeping(&change, left, Some(&keep), &proof, permit.operation()).await?;
+        Ok(changed.map(|mut changed| changed.kept.remove(&0).unwrap_or_default()))
     }
 
     async fn watch(&self, id: &str, tasks: &[String], error: Option<&[u8]>) -> Result<Watched> {
@@ -352,11 +356,11 @@ impl ActStore for PostgresActs {
         ];
         let left = ("signals or executions", Query::new(&SENDABLE, left));
         let rows = Query::new(&SIGNAL_ROW, [(&signal.id as _, Type::TEXT), (&signal.name as _, Type::TEXT)]);
-        let change = Query::new(&SEND, params);
-        let changed = self.link.change_one_keeping(&change, left, Some(&rows), &proof, permit.operation()).await?;
-        Ok(changed.map(|changed| {
+        let (change, keep) = (Query::new(&SEND, params), Keep { ask: Some(rows), of: &kept });
+        let changed = self.link.change_one_keeping(&change, left, Some(&keep), &proof, permit.operation()).await?;
+        Ok(changed.map(|mut changed| {
             let woken = changed.rows.first().and_then(|row| Cells::new(row).text(0));
-            Sent { unread: woken.is_none(), woken, changes: kept(&changed) }
+            Sent { unread: woken.is_none(), woken, changes: changed.kept.remove(&0).unwrap_or_default() }
         }))
     }
 
@@ -430,7 +434,8 @@ impl ActStore for PostgresActs {
         let rows = undo::clean_rows(&shape);
         let both: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::TEXT_ARRAY), (&ends, Type::TIMESTAMP_ARRAY)];
         let (change, rows) = (Query::new(&clean, params), Query::new(&rows, both));
-        Ok(settled(&self.link.change_keeping(&change, Some(&left), Some(&rows), &proof, permit.operation()).await?))
+        let keep = Keep { ask: Some(rows), of: &kept_of_batch };
+        Ok(settled(self.link.change_keeping(&change, Some(&left), Some(&keep), &proof, permit.operation()).await?))
     }
 
     async fn standings(&self, targets: &[&[RowChange]]) -> Result<Vec<Standing>> {

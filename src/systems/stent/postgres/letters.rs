@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio_postgres::types::{ToSql, Type};
 
-use super::reading::{Answers, CLOCK, Stamp, all, is_other, places, settled, some, texts};
+use super::reading::{Answers, CLOCK, Stamp, all, is_other, kept_of_batch, places, settled, some, texts};
 use super::statements::{
     AROUND, COPIES, DEATHS, LEFT, NEWEST_FIRST, NEWEST_PAGE, OLDEST_FIRST, OLDEST_PAGE, READY, RECORDED, REMOVE,
     REMOVE_WITHOUT_RECORD, REMOVED, REMOVED_WITHOUT_RECORD, REPLAY, REPLAY_EDITED, REPLAY_WITHOUT_RECORD, REPLAYED,
@@ -30,7 +30,7 @@ use sen_stores::postgres::decode::Cells;
 use sen_stores::postgres::outcome::{Proof, Written};
 use sen_stores::postgres::read::{Query, chunks};
 use sen_stores::postgres::shared::SharedConnection;
-use sen_stores::postgres::write::Left;
+use sen_stores::postgres::write::{Keep, Left};
 use sen_stores::sql::Sql;
 
 /// Stent's dead letters in one PostgreSQL database.
@@ -258,7 +258,8 @@ impl LetterStore for PostgresLetters {
         let proof = proof(batch.letters, if records { &REPLAYED } else { &REPLAYED_WITHOUT_RECORD }, permit);
         let operation = self.mark.unwrap_or(permit.operation());
         let (left, rows) = (bundle.left(), Query::new(&REPLAY_ROWS, bundle.params()));
-        Ok(settled(&self.link.change_keeping(&change, Some(&left), Some(&rows), &proof, operation).await?))
+        let keep = Keep { ask: Some(rows), of: &kept_of_batch };
+        Ok(settled(self.link.change_keeping(&change, Some(&left), Some(&keep), &proof, operation).await?))
     }
 
     async fn remove(&self, batch: &Batch<'_>, permit: &WritePermit) -> Result<Places> {
@@ -270,7 +271,8 @@ impl LetterStore for PostgresLetters {
         let proof = proof(batch.letters, if records { &REMOVED } else { &REMOVED_WITHOUT_RECORD }, permit);
         let operation = self.mark.unwrap_or(permit.operation());
         let (left, rows) = (bundle.left(), Query::new(&REMOVAL_ROWS, bundle.params().into_iter().take(2)));
-        Ok(settled(&self.link.change_keeping(&change, Some(&left), Some(&rows), &proof, operation).await?))
+        let keep = Keep { ask: Some(rows), of: &kept_of_batch };
+        Ok(settled(self.link.change_keeping(&change, Some(&left), Some(&keep), &proof, operation).await?))
     }
 
     async fn lane(&self) -> Option<Box<dyn LetterStore>> {

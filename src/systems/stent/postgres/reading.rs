@@ -12,6 +12,7 @@ use crate::rows::{self, Columns};
 use crate::shape::Shape;
 use crate::undo::KEPT;
 use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::journal::Changes;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
 use sen_stores::postgres::decode::Cells;
@@ -140,8 +141,14 @@ impl ToSql for Stamp {
 }
 
 /// What a change of a batch came to.
-pub(super) fn settled(changed: &Changed) -> Places {
-    Places { done: places(&changed.rows), kept: places(&changed.left), changes: restore::kept(&KEPT, changed) }
+pub(super) fn settled(changed: Changed) -> Places {
+    Places { done: places(&changed.rows), kept: places(&changed.left), changes: changed.kept }
+}
+
+/// The rows of those of a batch that were changed.
+pub(super) fn kept_of_batch(changed: &Changed) -> Changes {
+    let mut kept = restore::kept(&KEPT, changed);
+    places(&changed.rows).into_iter().map(|place| (place, kept.remove(&place).unwrap_or_default())).collect()
 }
 
 /// The places that a statement returned: it counts from one.

@@ -7,6 +7,7 @@ use crate::acts::port::TakenBack;
 use crate::shape::Shape;
 use crate::undo::KEPT;
 use sen_model::error::Result;
+use sen_model::journal::Changes;
 use sen_model::permit::WritePermit;
 use sen_model::rows::{KeptTable, RowChange};
 use sen_model::undo::Standing;
@@ -15,7 +16,7 @@ use sen_stores::postgres::outcome::{Proof, Written};
 use sen_stores::postgres::read::Query;
 use sen_stores::postgres::restore::{self, Batch};
 use sen_stores::postgres::shared::SharedConnection;
-use sen_stores::postgres::write::Changed;
+use sen_stores::postgres::write::{Changed, Keep};
 use sen_stores::sql::Sql;
 
 /// The rows that a replay of these letters changes, for an undo: letter, execution, task. $1 ids, $2 times of death, $3 ids of the
@@ -117,8 +118,8 @@ pub(super) fn clean_rows(shape: &Shape) -> Sql {
 }
 
 /// The rows of the only target of a change.
-pub(super) fn kept(changed: &Changed) -> Vec<RowChange> {
-    restore::kept(&KEPT, changed).remove(&0).unwrap_or_default()
+pub(super) fn kept(changed: &Changed) -> Changes {
+    restore::kept_of_one(&KEPT, changed)
 }
 
 pub(super) async fn standings(link: &SharedConnection, targets: &[&[RowChange]]) -> Result<Vec<Standing>> {
@@ -155,7 +156,9 @@ pub(super) async fn take_back(
         }
         Proof::new(BACK.clone()).with(executions, Type::TEXT_ARRAY).with(letters, Type::TEXT_ARRAY)
     };
-    let change = Query::new(&sql, batch.params());
-    let done = restore::put_back(&link.change_keeping(&change, None, None, &proof, permit.operation()).await?);
+    let reversed =
+        |changed: &Changed| restore::reversed(changed, |place| targets.get(place).map(|target| target.changes));
+    let (change, keep) = (Query::new(&sql, batch.params()), Keep { ask: None, of: &reversed });
+    let done = restore::put_back(&link.change_keeping(&change, None, Some(&keep), &proof, permit.operation()).await?);
     Ok((0..targets.len()).map(|place| done.contains(&place)).collect())
 }

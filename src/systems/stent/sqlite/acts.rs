@@ -13,13 +13,14 @@ use crate::record::signal_step;
 use crate::rows;
 use crate::undo::KEPT;
 use sen_model::error::Result;
+use sen_model::journal::Changes;
 use sen_model::permit::WritePermit;
 use sen_model::rows::{RowChange, Seen, changes};
 use sen_model::time::wall::Wall;
 use sen_model::undo::Standing;
 use sen_stores::sql::Sql;
 use sen_stores::sqlite::restore::{self, look};
-use sen_stores::sqlite::{Sqlite, commit, error_from, part, written};
+use sen_stores::sqlite::{Sqlite, commit_keeping, error_from, part, written};
 
 /// The writing side of executions in one SQLite file.
 pub struct SqliteActs {
@@ -32,17 +33,17 @@ impl SqliteActs {
         Self { db }
     }
 
-    /// Runs `work` in an IMMEDIATE transaction, and commits when it says so.
+    /// Runs `work` in an IMMEDIATE transaction, and commits when it says what it changed.
     async fn writing<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<(T, bool)> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<(T, Option<Changes>)> + Send + 'static,
     ) -> Result<T> {
         self.db
             .run(|db| {
                 let writing = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error_from)?;
-                let (value, wrote) = work(&writing)?;
-                if wrote {
-                    commit(writing)?;
+                let (value, changed) = work(&writing)?;
+                if let Some(changed) = changed {
+                    commit_keeping(writing, &changed)?;
                 }
                 Ok(value)
             })
@@ -229,7 +230,7 @@ impl ActStore for SqliteActs {
             let now = wall(db, ahead)?.isoformat();
             let before = execution(db, &id, true)?;
             let ended = db.query_row(END, params![id, seen, now, error], |row| row.get::<_, Option<String>>(0));
-            let Some(function) = ended.optional().map_err(error_from)? else { return Ok((None, false)) };
+            let Some(function) = ended.optional().map_err(error_from)? else { return Ok((None, None)) };
             let stopped = |cells: rows::Cells<'_>| {
                 let (id, state) = (cells.text(0).unwrap_or_default(), cells.text(1));
                 let (worker, left) = (cells.text(2), cells.text(3));
@@ -239,7 +240,8 @@ impl ActStore for SqliteActs {
             let open = stopped.iter().filter(|task| task.left.is_none()).count();
             written(db.execute(STOP, params![id, now, error]).map_err(error_from)?, open, "tasks")?;
             record(db, params![id, function, "failed", format!("execution cancelled {note}")])?;
-            Ok((Some((stopped, changes(&KEPT, before, execution(db, &id, true)?))), true))
+            let changes = changes(&KEPT, before, execution(db, &id, true)?);
+            Ok((Some((stopped, changes.clone())), Some(Changes::from([(0, changes)]))))
         })
         .await
     }
@@ -253,7 +255,7 @@ impl ActStore for SqliteActs {
             let ended = db.query_row(COMPLETE, params![id, seen, task, now], |row| row.get::<_, Option<String>>(0));
             let Some(function) = ended.optional().map_err(error_from)? else {
                 written(0, there(db, COMPLETABLE, params![id, seen, task])?, "executions")?;
-                return Ok((None, false));
+                return Ok((None, None));
             };
             record(
                 db,
@@ -264,7 +266,8 @@ impl ActStore for SqliteActs {
                     format!("execution completed with the result of task {task} {note}")
                 ],
             )?;
-            Ok((Some(changes(&KEPT, before, execution(db, &id, false)?)), true))
+            let changes = changes(&KEPT, before, execution(db, &id, false)?);
+            Ok((Some(changes.clone()), Some(Changes::from([(0, changes)]))))
         })
         .await
     }
@@ -288,12 +291,13 @@ impl ActStore for SqliteActs {
             let before = signal_row(db, &id, &name)?;
             if db.execute(SEND, params![id, name, payload, now, replace, waiter]).map_err(error_from)? == 0 {
                 written(0, there(db, SENDABLE, params![id, name, replace, waiter])?, "signals")?;
-                return Ok((None, false));
+                return Ok((None, None));
             }
             let woken = woken(db, &id, &name, &payload, &now)?;
             record(db, params![id, signal_step(&name), "dispatched", format!("signal sent {note}")])?;
             let changes = changes(&KEPT, before, signal_row(db, &id, &name)?);
-            Ok((Some(Sent { unread: woken.is_none(), woken, changes }), true))
+            let kept = Changes::from([(0, changes.clone())]);
+            Ok((Some(Sent { unread: woken.is_none(), woken, changes }), Some(kept)))
         })
         .await
     }
@@ -303,11 +307,11 @@ impl ActStore for SqliteActs {
             (signal.id.to_owned(), signal.name.to_owned(), signal.payload.to_vec(), signal.ahead);
         self.writing(move |db| {
             if there(db, UNREAD, params![id, name, payload])? == 0 {
-                return Ok((Sent { woken: None, unread: false, changes: Vec::new() }, false));
+                return Ok((Sent { woken: None, unread: false, changes: Vec::new() }, None));
             }
             let woken = woken(db, &id, &name, &payload, &wall(db, ahead)?.isoformat())?;
-            let any = woken.is_some();
-            Ok((Sent { woken, unread: true, changes: Vec::new() }, any))
+            let changed = woken.is_some().then(Changes::new);
+            Ok((Sent { woken, unread: true, changes: Vec::new() }, changed))
         })
         .await
     }
@@ -370,7 +374,8 @@ impl ActStore for SqliteActs {
                     places.kept.push(place);
                 }
             }
-            Ok((places, true))
+            let changed = places.changes.clone();
+            Ok((places, Some(changed)))
         })
         .await
     }
@@ -405,11 +410,13 @@ impl ActStore for SqliteActs {
         let targets: Vec<Back> = targets.iter().map(back).collect();
         self.writing(move |db| {
             let mut done = Vec::with_capacity(targets.len());
-            for back in targets {
+            let mut changed = Changes::new();
+            for (at, back) in targets.into_iter().enumerate() {
                 if restore::standing(db, &tables(), &back.changes)? != Standing::AsLeft {
                     done.push(false);
                     continue;
                 }
+                let reversed = back.changes.iter().map(RowChange::reversed).collect();
                 let whole = part(db, || {
                     restore::put_back(db, &tables(), &back.changes)?;
                     let owner =
@@ -421,10 +428,11 @@ impl ActStore for SqliteActs {
                         None => Ok(()),
                     }
                 });
-                done.push(whole?.is_some());
+                let whole = whole?.is_some();
+                done.push(whole);
+                changed.extend(whole.then_some((at, reversed)));
             }
-            let any = done.contains(&true);
-            Ok((done, any))
+            Ok((done, Some(changed).filter(|changed| !changed.is_empty())))
         })
         .await
     }

@@ -28,7 +28,7 @@ use sen_model::rows::{Seen, changes};
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
 use sen_stores::sqlite::restore::look;
-use sen_stores::sqlite::{Sqlite, commit, error_from, part, written};
+use sen_stores::sqlite::{Sqlite, commit_keeping, error_from, part, written};
 
 /// Stent's dead letters in one SQLite file.
 pub struct SqliteLetters {
@@ -204,7 +204,7 @@ fn replay(db: &mut Connection, job: &Job) -> Result<Places> {
             places.kept.push(place);
         }
     }
-    commit(writing)?;
+    commit_keeping(writing, &places.changes)?;
     Ok(places)
 }
 
@@ -246,7 +246,7 @@ fn remove(db: &mut Connection, job: &Job) -> Result<Places> {
         places.done.push(place);
         places.changes.insert(place, changes(&KEPT, before, seen(&writing, wanted, None)?));
     }
-    commit(writing)?;
+    commit_keeping(writing, &places.changes)?;
     Ok(places)
 }
 
