@@ -101,3 +101,24 @@ fn a_result_is_stored_after_the_end_of_its_lease_where_the_operator_waits_so_lon
         proxy.refuse(false);
     }
 }
+
+/// As by a pooler that holds it until its server is there again.
+#[test]
+fn a_claim_that_comes_too_late_is_given_back_and_made_anew_where_the_operator_waits_so_long() {
+    let server = Server::start(&Options::new());
+    let name = server.fresh_database().name;
+    sen(["init"]).database(&server.url_of(&name)).run().expect_code(0);
+    let proxy = Proxy::unix(&server);
+    for (retry, code, status) in [("0s", 125, ""), ("2m", 0, "completed")] {
+        proxy.trap(Trap::Hold(b"INSERT INTO sentinel_leases".to_vec()));
+        let words = ["once", "k", "--ttl", "1s", "--connect-retry", retry, "--", "true"];
+        let once = sen(words).database(&proxy.url_of(&name)).start();
+        proxy.wait_for_hold();
+        std::thread::sleep(Duration::from_secs(1));
+        proxy.stall(false);
+        let said = once.finish().expect_code(code).stderr;
+        assert_eq!(said.contains("it was given back"), code != 0, "{said}");
+        let row = psql::run(&server.url_of(&name), "SELECT status FROM sentinel_leases WHERE key = 'k'");
+        assert_eq!(row, status, "{retry}");
+    }
+}

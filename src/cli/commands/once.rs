@@ -139,12 +139,37 @@ async fn attempt(args: &Args, session: &Session) -> Result<CommandOutput> {
     };
     let once = Once::new(&client, key.as_str()).ttl(args.ttl).hard_ttl(args.hard_ttl);
     let patience = Patience { key: &key, limit: args.wait };
-    match wait::claim(&once, &client, &patience, &mut signals).await? {
-        Claimed::Taken(taken) => match *taken {
-            Taken::Ours(hold) => start(args, session, &hold, &mut signals).await,
-            Taken::Theirs(key_state) => Ok(refused(args, session, &key, &key_state)),
-        },
-        Claimed::Interrupted(signal) => Ok(interrupted(signal)),
+    let end = Uptime::now().plus(client.connect_retry());
+    loop {
+        let hold = match wait::claim(&once, &client, &patience, &mut signals).await? {
+            Claimed::Taken(taken) => match *taken {
+                Taken::Ours(hold) => hold,
+                Taken::Theirs(key_state) => return Ok(refused(args, session, &key, &key_state)),
+            },
+            Claimed::Interrupted(signal) => return Ok(interrupted(signal)),
+        };
+        if Uptime::now() < hold.stop_at() {
+            return start(args, session, &hold, &mut signals).await;
+        }
+        // It was held up on its way, as by a pooler whose server was away. Given back, the key can be claimed anew.
+        give_back(&hold).await?;
+        if Uptime::now() >= end {
+            let message = "claiming the key took longer than the lease allows; it was given back";
+            return Err(Error::new(ErrorKind::Timeout, message));
+        }
+    }
+}
+
+/// Gives back a key that came too late to begin with.
+async fn give_back(hold: &Hold) -> Result<()> {
+    let late = |became: String| {
+        let message = format!("claiming the key took longer than the lease allows, and nothing was started; {became}");
+        Err(Error::new(ErrorKind::Timeout, message).with_hint(inspect_hint(&hold.held().key)))
+    };
+    match hold.release().await {
+        Ok(Settled::Done) => Ok(()),
+        Ok(Settled::Gone(lease)) => late(what_is_there(lease.as_deref())),
+        Err(error) => late(format!("it could not be given back ({error})")),
     }
 }
 
@@ -214,13 +239,6 @@ fn cached(args: &Args, session: &Session, key: &str, lease: &Lease) -> CommandOu
 
 /// The key is ours: the command may start, for this one time.
 async fn start(args: &Args, session: &Session, hold: &Hold, signals: &mut Signals) -> Result<CommandOutput> {
-    if Uptime::now() >= hold.stop_at() {
-        drop(hold.release().await);
-        return Err(Error::new(
-            ErrorKind::Timeout,
-            "claiming the key took longer than the lease allows; it was given back",
-        ));
-    }
     let running = match crate::screen::relay() {
         Ok(streams) => Running::start(&args.command, hold, streams),
         Err(error) => {

@@ -67,7 +67,7 @@ impl Client {
     }
 
     /// For how long connecting is tried again.
-    pub(super) fn connect_retry(&self) -> Duration {
+    pub fn connect_retry(&self) -> Duration {
         self.inner.target.connect_retry()
     }
 
