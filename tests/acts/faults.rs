@@ -354,7 +354,7 @@ fn servers_that_take_no_writes_say_so() {
     let output = sen(["reconcile", "k", "-o", "json"]).database(&database.url()).run().expect_code(5);
     // Servers before PostgreSQL 14 do not say at the login what they are: there the statement is refused.
     if output.stderr.is_empty() {
-        assert_item(&output, "changed", "this server is a standby");
+        assert_item(&output, "changed", "server is a standby");
     } else {
         let error: serde_json::Value = serde_json::from_str(&output.stderr).unwrap();
         let message = error["error"]["message"].as_str().unwrap();

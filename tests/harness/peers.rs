@@ -26,7 +26,7 @@ pub const SENTINEL_050: Environment = Environment {
 pub const SENTINEL_050_DJANGO: Environment = Environment {
     name: "sentinel-0.5.0-django",
     oldest: (3, 9),
-    requirements: &["sentinel-coordination[django]==0.5.0", "psycopg[binary]>=3.2,<4", "Django>=4.2,<6"],
+    requirements: &["sentinel-coordination[django]==0.5.0", "psycopg[binary]>=3.2,<4", "Django>=4.2,<5"],
 };
 
 /// Senpuki before signals; its dead letters are Python's `str(task)`.

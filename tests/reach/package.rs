@@ -64,6 +64,17 @@ fn the_tarball_runs_where_it_is_unpacked() {
     }
 }
 
+/// All kinds, built as they are given away.
+#[ignore = "needs root, debootstrap, rpm, cargo-deb, cargo-generate-rpm and a network: scripts/test --wide package"]
+#[test]
+fn a_package_runs_in_a_clean_root_without_rust() {
+    let folder = tempfile::tempdir().unwrap();
+    package(folder.path(), &["--check"]);
+    let kinds = [".tar.gz", ".deb", ".rpm", ".cdx.json"];
+    let files = names(folder.path());
+    assert!(kinds.iter().all(|kind| files.iter().any(|name| name.ends_with(kind))), "{files:?}");
+}
+
 #[test]
 fn the_sbom_names_what_is_linked_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();

@@ -15,7 +15,9 @@ const SECRET: &str = "s3cr3t-hunter2";
 
 /// A server that wants this password of role `app` over TCP, and takes everybody on its socket.
 fn server() -> Server {
-    let server = Server::start(&Options::new().tcp().hba("host all all all scram-sha-256"));
+    let server = Server::start(
+        &Options::new().tcp().conf("password_encryption = 'scram-sha-256'").hba("host all all all scram-sha-256"),
+    );
     psql::run(&server.url_of("postgres"), &format!("CREATE ROLE app SUPERUSER LOGIN PASSWORD '{SECRET}'"));
     server
 }

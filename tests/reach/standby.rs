@@ -20,6 +20,15 @@ fn reading_tells_how_far_behind_and_acts_name_the_primary() {
     });
     let list = run(&["list"]).expect_code(0);
     assert!(list.stdout.contains("completed"), "{}", list.stdout);
+    if psql::run(&own, "SELECT current_setting('server_version_num')::int < 140000") == "t" {
+        // Those do not say at the login what they are: doctor asks, and they refuse what writes by themselves.
+        assert_eq!(list.stderr, "");
+        let doctor = run(&["doctor"]);
+        assert!(doctor.stdout.contains(&format!("a standby of {there}")), "{}", doctor.stdout);
+        let refused = run(&["forget", "a", "--yes"]).expect_code(5);
+        assert!(refused.stdout.contains("is a standby"), "{refused:?}");
+        return;
+    }
     assert!(
         list.stderr.contains(&format!("this is a standby of {there}: it shows all that it received")),
         "{}",

@@ -193,7 +193,7 @@ impl SharedConnection {
             }
         }
         checks.push(if direct {
-            Check::new(Severity::Ok, "pooler", "connected to the server itself, without a pooler between")
+            Check::new(Severity::Ok, "pooler", "the connection has a server process to itself: no pooler shares it out")
         } else {
             Check::new(
                 Severity::Ok,
