@@ -220,7 +220,8 @@ fn round(cluster: &mut Cluster, way: &Way, how: Fall, after: Duration, counts: &
         cluster.fall(how);
         for host in hosts {
             for (key, output) in host.join().unwrap() {
-                assert!([0, 75].contains(&output.code), "{key}: {output:?}");
+                // Done here or before, held by another host, or begun by one whose lease ended before its result was stored.
+                assert!([0, 75, 76].contains(&output.code), "{key}: {output:?}");
                 *counts.entry(format!("once ended {}", output.code)).or_default() += 1;
             }
         }
