@@ -45,6 +45,8 @@ pub struct Database {
     notes: Vec<String>,
     opened: String,
     hidden: Arc<Hidden>,
+    /// Whether it is a standby, whose rows can be older than what this program did on its primary.
+    standby: bool,
     /// The file it is in, whatever folder it is named from.
     file: Option<String>,
     journal: Option<Arc<Journal>>,
@@ -60,6 +62,7 @@ impl Database {
             notes: Vec::new(),
             opened,
             hidden: Arc::default(),
+            standby: false,
             file: None,
             journal: None,
             #[cfg(feature = "postgres")]
@@ -70,6 +73,11 @@ impl Database {
     /// The journal that can be kept in it.
     pub fn journal(&self) -> Option<&Arc<Journal>> {
         self.journal.as_ref()
+    }
+
+    /// Whether it is a standby, whose rows can be older than what was done on its primary.
+    pub fn is_standby(&self) -> bool {
+        self.standby
     }
 
     /// All systems, in the order they are shown.
@@ -351,7 +359,8 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
             let mut db = sen_stores::postgres::Postgres::connect(&info).await?;
             db.disable_parallel_query(access == Access::Watch);
             let mut notes = Vec::new();
-            if db.is_standby() == Some(true) {
+            let standby = db.is_standby() == Some(true);
+            if standby {
                 let standby = db.as_standby().await;
                 if access != Access::Read && access != Access::Watch {
                     return Err(takes_no_writes(&standby));
@@ -375,7 +384,8 @@ pub async fn open_with(target: &Target, access: Access, settings: Settings) -> R
             let hidden = Arc::clone(link.hidden());
             let journal = sen_stores::postgres::journal::PostgresJournal::new(Arc::clone(&link));
             let journal = Some(Arc::new(Journal::new(Box::new(journal))));
-            Ok(Database { link: Some(link), hidden, notes, journal, ..Database::of(systems, warnings, opened) })
+            let whole = Database::of(systems, warnings, opened);
+            Ok(Database { link: Some(link), hidden, notes, standby, journal, ..whole })
         }
         #[cfg(feature = "sqlite")]
         Target::Sqlite(path) => {

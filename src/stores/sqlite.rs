@@ -182,7 +182,10 @@ fn bounded<T>(
     let Some(limit) = limit else { return work(connection) };
     let begun = Instant::now();
     connection.progress_handler(STEPS, Some(move || begun.elapsed() > limit)).map_err(error_from)?;
+    // Waiting for another process's lock is none of its steps.
+    connection.busy_timeout(BUSY.min(limit)).map_err(error_from)?;
     let done = work(connection);
+    connection.busy_timeout(BUSY).map_err(error_from)?;
     connection.progress_handler(STEPS, None::<fn() -> bool>).map_err(error_from)?;
     done
 }

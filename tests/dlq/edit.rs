@@ -216,6 +216,30 @@ fn one_that_was_changed_holds_up_none_of_its_group() {
     }
 }
 
+/// What another operation has replayed ran with the arguments it had: an edit, or another queue, was not done.
+#[test]
+fn a_letter_that_another_operation_has_replayed_was_not_edited() {
+    for place in Place::both() {
+        for (words, code, outcome) in [
+            (&["--set", "[0]=order-8"][..], 5, "changed"),
+            (&["--queue", "slow"], 5, "changed"),
+            (&[], 0, "already_done"),
+        ] {
+            Seed::default().plant(&place);
+            let folder = tempfile::tempdir().unwrap();
+            let plan = folder.path().join("a.plan");
+            let plan = plan.to_str().unwrap();
+            place.act(&[&["dlq", "replay", "letter"], words, &["--plan-out", plan]].concat(), 0);
+            place.act(&["dlq", "replay", "letter"], 0);
+            let report = place.json(&["apply", plan, "--yes"], code);
+            assert_eq!(report["results"][0]["outcome"], outcome, "{words:?} {report}");
+            place.sql("DELETE FROM tasks");
+            place.sql("DELETE FROM executions");
+            place.sql("DELETE FROM execution_progress");
+        }
+    }
+}
+
 /// `sen` with an editor that runs this script on the file (`$1`).
 fn with_editor(place: &Place, folder: &Path, script: &str, words: &[&str]) -> Sen {
     let editor = folder.join("editor");

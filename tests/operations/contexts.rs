@@ -113,6 +113,11 @@ fn what_a_dba_calls_production_no_setting_lifts() {
     let plan = home.path("replay.plan");
     let plan = plan.to_str().unwrap();
     home.sen(&[&REPLAY[..], &["--plan-out", plan]].concat()).database(&place.url()).run().expect_code(0);
+    // Whatever is not plainly no protects.
+    for value in ["t", "' on '", "prod"] {
+        place.sql(&format!("ALTER DATABASE \"{name}\" SET sen.production = {value}"));
+        home.sen(&["--context", "dev", "dlq", "replay", "--all", "--yes"]).run().expect_code(7);
+    }
     let acts: [&[&str]; 3] = [
         &["--context", "dev", "dlq", "replay", "t-1", "--yes"],
         &["--context", "dev", "dlq", "replay", "--all", "--yes"],
@@ -126,7 +131,7 @@ fn what_a_dba_calls_production_no_setting_lifts() {
     }
     home.sen(&["--context", "dev", "apply", plan, "--confirm", name]).run().expect_code(0);
     assert_eq!(place.count("dead_tasks"), 0);
-    place.sql(&format!("ALTER DATABASE \"{name}\" SET sen.production = off"));
+    place.sql(&format!("ALTER DATABASE \"{name}\" SET sen.production = f"));
     letters_again(&place);
     home.sen(&["--context", "dev", "dlq", "replay", "--all", "--yes"]).run().expect_code(0);
 }

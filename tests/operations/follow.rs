@@ -9,7 +9,9 @@ use super::machine::{Machine, letters, text};
 use super::place::Place;
 use super::sagas_place;
 use crate::harness::patience::{PATIENCE, until};
-use crate::harness::peers::{Peer, SAGA_073, STENT_112};
+use crate::harness::peers::{self, Peer, SAGA_073, STENT_112};
+use crate::harness::postgres::{Options, Server};
+use crate::harness::psql;
 
 /// The tasks that replays made, of the dead letters whose number leaves this rest when it is divided by ten.
 fn made(rest: u32) -> String {
@@ -342,4 +344,25 @@ fn retried_sagas_are_followed() {
     let (there, shown) = standing(&machine, &url, &id, 3);
     assert_eq!(there, json!({"died_again": 1, "succeeded": 1}), "{shown}");
     assert_eq!(shown["followed"]["same_error"], 1, "{shown}");
+}
+
+/// A standby that is behind shows the letters that were replayed: nothing was taken back, and nothing died again.
+#[test]
+fn a_standby_that_is_behind_has_no_say() {
+    let primary = Server::start(&Options::new());
+    let own = primary.url_of("postgres");
+    peers::ask(&STENT_112, "stent/letters.py", &[&own, "3"]);
+    let standby = primary.standby("one");
+    let url = standby.url_of("postgres");
+    until("the standby has the letters", || psql::run(&url, "SELECT count(*) > 0 FROM dead_tasks") == "t");
+    psql::run(&url, "SELECT pg_wal_replay_pause()");
+    let machine = Machine::new();
+    machine.run(&own, &["dlq", "replay", "--all", "--yes", "--kind", "orchestrator"], 0);
+    let (id, _) = machine.only();
+    let (there, shown) = standing(&machine, &url, &id, 3);
+    let there: Vec<&String> = there.as_object().unwrap().keys().collect();
+    assert_eq!(there, ["unknown"], "{shown}");
+    assert!(shown.to_string().contains("ask the primary"), "{shown}");
+    machine.run(&url, &["wait", "op", &id, "--timeout", "5s"], 4);
+    assert_eq!(standing(&machine, &own, &id, 8).0, json!({"waiting": shown["applied"]}));
 }

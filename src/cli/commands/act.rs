@@ -370,7 +370,8 @@ fn told(report: &Report, plan: &Plan, permit: &WritePermit) -> Vec<(&'static str
 /// The plan in a file, and what to do with it.
 fn written(action: &dyn PreparedAction, origin: &Origin, path: &Path) -> Result<CommandOutput> {
     let file = files::create(path).map_err(files::cannot("create", path))?;
-    plans::write(action, origin, &file)?;
+    // What is cut off is no plan, and its name stays free.
+    plans::write(action, origin, &file).inspect_err(|_| drop(std::fs::remove_file(path)))?;
     let mut answer = planned(action)?;
     if let View::Details(view) = &mut answer.view {
         let next = NextCommand::new(&["sen", "apply"], "apply it as it is").id(&path.to_string_lossy());

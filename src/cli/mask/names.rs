@@ -199,8 +199,9 @@ pub fn harmless(name: &str, judged: Weight, value: &str) -> bool {
     if value.len() <= 2 && judged == Weight::Strong && weight(name) == Weight::None {
         return true;
     }
-    // A working directory; a row's number; a postal code of India.
-    (name.eq_ignore_ascii_case("pwd") && (value.starts_with(['/', '~']) || value.get(1..3) == Some(":\\")))
+    // A file; a working directory; a row's number; a postal code of India.
+    value.strip_prefix("sqlite:").is_some_and(|path| !path.contains(['@', '?', '=']))
+        || (name.eq_ignore_ascii_case("pwd") && (value.starts_with(['/', '~']) || value.get(1..3) == Some(":\\")))
         || (digits && value.len() <= 6 && judged <= Weight::Weak && (first("session") || first("sid")))
         || (digits && value.len() == 6 && (first("pin_code") || first("pincode")))
 }

@@ -106,6 +106,18 @@ fn most_shapes_of_secrets_are_hidden() {
 }
 
 #[test]
+fn a_file_is_no_secret_whatever_names_it() {
+    for text in [
+        "sen --database-url sqlite:x.db reconcile a:b",
+        "DATABASE_URL=sqlite:/srv/sen demo.db",
+        "sen --database-url sqlite:./x.db",
+    ] {
+        assert_eq!(super::text(text), text);
+    }
+    assert!(!super::text("DATABASE_URL=mysql:u:hunter22secret@h").contains("hunter22secret"));
+}
+
+#[test]
 fn harmless_values_stay_as_they_are() {
     let all = harmless();
     assert!(all.len() >= 800, "{}", all.len());

@@ -252,8 +252,8 @@ impl SharedConnection {
     }
 
     /// The database as its server names itself (the number of the cluster, the database's own, its name), where it does, and its
-    /// name where a DBA calls it production: `ALTER DATABASE … SET sen.production = on`. That is read where it is kept, for what a
-    /// session sets for itself would hide it.
+    /// name where a DBA calls it production: `ALTER DATABASE … SET sen.production = on`, or anything else that is not plainly no.
+    /// That is read where it is kept, for what a session sets for itself would hide it.
     ///
     /// # Errors
     /// What the server reports when asked whether it is production.
@@ -262,7 +262,8 @@ impl SharedConnection {
             "SELECT datname::text FROM pg_database AS d WHERE datname = current_database() AND EXISTS (SELECT 1
                 FROM pg_db_role_setting AS s WHERE s.setdatabase = d.oid
                     AND EXISTS (SELECT 1 FROM unnest(s.setconfig) AS line (text)
-                        WHERE lower(line.text) IN ('sen.production=on', 'sen.production=true', 'sen.production=yes', 'sen.production=1')))",
+                        WHERE lower(line.text) LIKE 'sen.production=%'
+                            AND btrim(lower(substr(line.text, 16))) NOT IN ('off', 'of', 'false', 'fals', 'fal', 'fa', 'f', 'no', 'n', '0')))",
         );
         static IDENTITY: Sql = Sql::new(
             "SELECT concat_ws('/', (SELECT system_identifier FROM pg_control_system())::text, oid::text, datname::text)

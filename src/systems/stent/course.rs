@@ -24,7 +24,13 @@ use sen_model::time::wall::Wall;
 
 /// The error that a dead letter died of.
 pub(crate) fn failed_with(changes: &[RowChange]) -> Option<String> {
-    changes.iter().find(|change| change.table == "dead_tasks")?.was("reason")
+    changes.iter().find(|change| change.table == "dead_tasks")?.was("reason").filter(|reason| tells(reason))
+}
+
+/// Whether the reason of a dead letter tells anything. An orchestrator that a step's `OSError` has ended has this one, whatever
+/// the error was (the library makes the exception anew from its class alone): the real one is in the letter of the step.
+fn tells(reason: &str) -> bool {
+    reason != "[Errno None] None: None -> None"
 }
 
 /// The error of a failure, in one line.
@@ -118,6 +124,10 @@ impl Stent {
         for (target, now) in targets.iter().zip(&mut all) {
             match now {
                 Some(now) if now.course == Course::DiedAgain => match letters.get(target.id()) {
+                    Some(letter) if !letter.reason.as_deref().is_none_or(tells) => {
+                        now.error = None;
+                        now.detail = "the error is in the dead letter of its step".into();
+                    }
                     Some(letter) => now.error = letter.reason.clone().or_else(|| now.error.take()),
                     None => now.detail = "its dead letter is gone: replayed or discarded since".into(),
                 },

@@ -1,6 +1,6 @@
 //! Secrets that stand behind their names without `=` or `:`.
 
-use super::super::names::Weight;
+use super::super::names::{Weight, harmless};
 use super::Scan;
 use super::form::{Form, exempt};
 use super::words::{PROVIDED, SCHEMES};
@@ -31,6 +31,9 @@ impl Scan<'_> {
             .map_or(self.text.len(), |at| next + at);
         if run.starts_with("--") && judged >= Weight::Weak {
             if let Some((from, to, after)) = self.quoted(next) {
+                if harmless(name, judged, &self.text[from..to]) {
+                    return None;
+                }
                 self.hide(from, to);
                 return Some(after);
             }
@@ -38,6 +41,7 @@ impl Scan<'_> {
             // A fencing token is a number; of a URL its own rules hide what must not be seen.
             let counted = name == "token" && value.bytes().all(|byte| byte.is_ascii_digit());
             let shown = counted || value.starts_with('-') || value.contains("://") || exempt(value);
+            let shown = shown || harmless(name, judged, value);
             return (!shown).then(|| self.hide(next, stop));
         }
         if self.tool

@@ -103,14 +103,19 @@ impl Targets for Removals<'_> {
             let batch = Batch { letters: &present, queue: None, force: false, ahead, note: &self.note };
             removed = journal::among(&among, self.letters.store.remove(&batch, self.permit)).await?;
         }
+        let left = |at: &usize| !removed.done.contains(at) && !removed.kept.contains(at);
+        let left: Vec<DeadLetterRef> = (0..present.len()).filter(left).map(|at| present[at].clone()).collect();
+        let still = if left.is_empty() { Vec::new() } else { self.letters.dumps(&left).await? };
         let open = items.iter_mut().filter(|item| item.is_none());
         for (at, (item, letter)) in open.zip(&present).enumerate() {
             let (outcome, why) = if removed.done.contains(&at) {
                 (Outcome::Applied, "written out and removed".to_owned())
             } else if removed.kept.contains(&at) {
                 (Outcome::Changed, suppressed("dead_tasks"))
+            } else if still.iter().any(|fact| fact.id == letter.id && fact.moved_at == letter.moved_at) {
+                (Outcome::Failed, "not removed: another transaction holds it".to_owned())
             } else {
-                (Outcome::Changed, "not removed: it changed meanwhile, or another transaction holds it".to_owned())
+                (Outcome::Changed, "not removed: it changed meanwhile".to_owned())
             };
             let changes = removed.changes.remove(&at).unwrap_or_default();
             *item = Some(Item::new(dead_letter(&letter.id), outcome, why).changing(changes));

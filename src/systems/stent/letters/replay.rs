@@ -235,7 +235,13 @@ impl Lane<'_> {
             items[at] = Some(match looked.as_ref().map(|states| &states[found]) {
                 Ok(Whereabouts::Settled(outcome, why)) => {
                     let own = own.as_ref().map(|own| own.contains(&letter.id));
-                    let item = Item::new(subject, *outcome, *why).own(own);
+                    let mut item = Item::new(subject, *outcome, *why).own(own);
+                    // What another operation has replayed runs as it was, and where it was.
+                    let differs = letter.edit.is_some() || self.options.queue.is_some();
+                    if item.outcome == Outcome::AlreadyDone && own == Some(false) && differs {
+                        item.outcome = Outcome::Changed;
+                        item.detail += ", without what this one changes of it";
+                    }
                     if item.outcome == Outcome::AlreadyDone { item.with_new_id(&letter.fresh) } else { item }
                 }
                 // Its execution may have come to what a replay requires only after the batch: a second try tells.
@@ -243,9 +249,10 @@ impl Lane<'_> {
                 Ok(Whereabouts::Held) if kept.contains(&at) => {
                     Item::new(subject, Outcome::Changed, suppressed("dead_tasks or executions")).again(1)
                 }
+                // It is as it was seen: whoever resumes the operation may have it.
                 Ok(Whereabouts::Held) => {
-                    let why = "another transaction holds it or its execution";
-                    Item::new(subject, Outcome::Changed, why).again(ROUNDS)
+                    let why = "not replayed: another transaction holds it or its execution";
+                    Item::new(subject, Outcome::Failed, why).again(ROUNDS)
                 }
                 Err(error) => Item::new(subject, Outcome::Failed, format!("not replayed: {}", error.in_full()))
                     .lost(error.is_of_the_connection()),
