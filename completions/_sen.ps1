@@ -330,7 +330,7 @@ Register-ArgumentCompleter -Native -CommandName 'sen' -ScriptBlock {
             [CompletionResult]::new('--namespace', '--namespace', [CompletionResultType]::ParameterName, 'Put this namespace before every key, as the library does')
             [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'Only what happened at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago')
             [CompletionResult]::new('--until', '--until', [CompletionResultType]::ParameterName, 'Only what happened before this')
-            [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'Maximum number of entries of what happened, the newest (0 = unlimited)')
+            [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'Maximum number of entries of what happened: the first quarter, then the newest (0 = unlimited)')
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string')
             [CompletionResult]::new('--context', '--context', [CompletionResultType]::ParameterName, 'Context to work in: a database of ~/.config/sen/config.toml or .sen.toml, by name (SEN_CONTEXT)')
             [CompletionResult]::new('--redis-url', '--redis-url', [CompletionResultType]::ParameterName, 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH, redis+sentinel://…')

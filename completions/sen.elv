@@ -319,7 +319,7 @@ set edit:completion:arg-completer[sen] = {|@words|
             cand --namespace 'Put this namespace before every key, as the library does'
             cand --since 'Only what happened at or after this: 2026-11-20T20:16:00Z, 2026-11-20, or 2h for two hours ago'
             cand --until 'Only what happened before this'
-            cand --limit 'Maximum number of entries of what happened, the newest (0 = unlimited)'
+            cand --limit 'Maximum number of entries of what happened: the first quarter, then the newest (0 = unlimited)'
             cand --database-url 'Database to work on, instead of DATABASE_URL: postgres://…, sqlite:PATH, redis://…, or a libpq connection string'
             cand --context 'Context to work in: a database of ~/.config/sen/config.toml or .sen.toml, by name (SEN_CONTEXT)'
             cand --redis-url 'Redis that holds the agent tasks, instead of SEN_REDIS_URL: redis://…, rediss://…, redis+unix:///PATH, redis+sentinel://…'

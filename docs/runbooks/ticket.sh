@@ -8,4 +8,4 @@ set -eu
 why=$(sen why "$1" -o json)
 printf '%s' "$why" | jq -r '"## \(.id): \(.worst)", "",
     (.chain[] | "- **\(.subject)** is \(.state): \(.summary)", (.causes[] | "  - \(.severity), \(.certainty): \(.summary)")),
-    "", "Next:", "", (.next[] | "    \(.command)   # \(.why)")'
+    "", "Next:", "", (.next[] | "    \(.command)   # \(.step // "see") \(.why)")'

@@ -11,6 +11,7 @@ use sen_core::model::plan::{self, Plan, Risk, Set, Step};
 use sen_core::model::prepared::PreparedAction;
 use sen_core::model::report::Item;
 use sen_core::model::verdict::shell_word;
+use sen_core::ops::results::StatedResult;
 use sen_core::permit::Consent;
 use sen_core::systems::sentinel::request::Decision;
 use sen_core::time::Timestamp;
@@ -239,7 +240,7 @@ pub enum Knowledge {
 ///
 /// # Errors
 /// `Refused` when the key is left as it is.
-pub fn what_happened(session: &Session, evidence: &[String]) -> Result<Knowledge> {
+pub fn what_happened(session: &Session, evidence: &[String], stated: &[StatedResult]) -> Result<Knowledge> {
     session.say(evidence);
     let choices = [
         "Leave it as it is",
@@ -254,13 +255,31 @@ pub fn what_happened(session: &Session, evidence: &[String]) -> Result<Knowledge
                 "" => Ok(()),
                 text => serde_json::from_str::<serde_json::Value>(text).map(drop),
             };
-            let result = line_of("The result, as JSON (empty: leave it as it is)", json)?.ok_or_else(left)?;
+            let result = match stated_result(stated)? {
+                Some(known) => known.to_owned(),
+                None => line_of("The result, as JSON (empty: leave it as it is)", json)?.ok_or_else(left)?,
+            };
             Ok(Knowledge::Known(Decision::Completed(result)))
         }
         Ok(Some(2)) => Ok(Knowledge::Known(Decision::NeverHappened)),
         Ok(Some(3)) => Ok(Knowledge::NotYet),
         Ok(_) => Err(left()),
         Err(error) => Err(unasked(error)),
+    }
+}
+
+/// Asks whether one of the results that rows of related work state is the one; none where it is to be typed.
+fn stated_result(stated: &[StatedResult]) -> Result<Option<&str>> {
+    if stated.is_empty() {
+        return Ok(None);
+    }
+    let shown = |one: &StatedResult| clean(&crate::mask::text(&one.json)).into_owned();
+    let lines = stated.iter().map(|one| format!("{}, as of {}", shown(one), clean(&one.source)));
+    let entries = std::iter::once("Type it".to_owned()).chain(lines);
+    let chosen = Select::new().with_prompt("Its result").items(entries).default(0).interact_opt().map_err(unasked)?;
+    match chosen {
+        Some(at) => Ok(at.checked_sub(1).map(|at| stated[at].json.as_str())),
+        None => Err(Error::new(ErrorKind::Refused, "no result was chosen: the key was not changed")),
     }
 }
 

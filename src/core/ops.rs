@@ -9,6 +9,7 @@ pub mod inspect;
 pub mod once;
 pub mod prefix;
 pub mod related;
+pub mod results;
 pub mod snapshot;
 pub mod summary;
 pub mod timeline;

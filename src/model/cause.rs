@@ -234,7 +234,7 @@ impl Explanation {
                 ("certainty", Value::Name(cause.certainty.name())),
                 ("severity", Value::Name(cause.severity.name())),
                 ("summary", Value::Text(cause.text.clone())),
-                ("next", Value::List(cause.next.iter().map(NextCommand::value).collect())),
+                ("next", crate::steps::values(&cause.next)),
             ])
         });
         Value::Map(vec![

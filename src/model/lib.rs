@@ -24,6 +24,7 @@ pub mod report;
 pub mod rows;
 pub mod saved;
 pub mod secret;
+pub mod steps;
 pub mod subject;
 pub mod summary;
 pub mod system;

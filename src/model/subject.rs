@@ -86,9 +86,17 @@ impl Kind {
         match self {
             Self::AgentTask => "agent task",
             Self::DeadLetter => "dead letter",
+            Self::Inbox => "inbox message",
+            Self::Outbox => "outbox message",
             Self::RateLimit => "rate limit",
             other => other.name(),
         }
+    }
+
+    /// The words with their article.
+    pub fn with_article(self) -> String {
+        let words = self.words();
+        format!("{} {words}", if words.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" })
     }
 }
 

@@ -127,7 +127,7 @@ impl Attention {
             ("count", counted(|counted| Value::Int(counted.count))),
             ("oldest", counted(|counted| Value::time(counted.oldest))),
             ("summary", Value::Text(self.text.clone())),
-            ("next", Value::List(vec![self.next.value()])),
+            ("next", crate::steps::values(std::slice::from_ref(&self.next))),
         ])
     }
 }

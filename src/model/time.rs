@@ -195,6 +195,22 @@ pub fn humane(micros: i64) -> String {
     }
 }
 
+/// An age or what is left of a time, as people read it: as [`humane`], and from ten of the larger unit on without the smaller
+/// one: `9m 20s`, `18m`, `2h 5m`, `21h`.
+pub fn age(micros: i64) -> String {
+    let whole = humane(micros);
+    match whole.split_once(' ') {
+        Some((large, _)) if large.bytes().filter(u8::is_ascii_digit).count() > 1 => large.to_owned(),
+        _ => whole,
+    }
+}
+
+/// An age in a list or a count, where its larger unit is enough: `9m`, `2h`.
+pub fn coarse_age(micros: i64) -> String {
+    let whole = humane(micros);
+    whole.split(' ').next().unwrap_or(&whole).to_owned()
+}
+
 fn two(seconds: u64, unit: u64, name: &str, smaller: u64, smaller_name: &str) -> String {
     let rest = seconds % unit / smaller;
     if rest == 0 {
@@ -354,6 +370,15 @@ mod tests {
         assert_eq!(When::parse("2h").unwrap(), When::Ago(Duration::from_secs(7200)));
         assert!(When::parse("2026-11-20T20:16:00").unwrap_err().to_string().contains("no time zone"));
         assert!(When::parse("yesterday").is_err());
+    }
+
+    #[test]
+    fn ages_have_one_unit_from_ten_on() {
+        let cases =
+            [(9 * 60 + 20, "9m 20s"), (10 * 60 + 20, "10m"), (2 * 3600 + 300, "2h 5m"), (42, "42s"), (600, "10m")];
+        for (seconds, text) in cases {
+            assert_eq!(age(seconds * 1_000_000), text);
+        }
     }
 
     #[test]

@@ -37,16 +37,20 @@ impl Severity {
 /// What a command does about what is wrong, in the order in which several commands are safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
-    /// Shows whether a worker lives: needed before anything is taken from it.
+    /// Shows what must be known before anything is done: whether a worker lives, why the same error comes each time.
     Observe,
     /// Records what an uncertain piece of work came to.
     Settle,
-    /// Shows more, or ends work that is not wanted.
-    Look,
+    /// Ends work that would otherwise go on by itself, or is not wanted.
+    Stop,
     /// Lets work run again, go on or roll back.
     Run,
     /// Gives work up, or takes it from a worker that may live.
     GiveUp,
+    /// Lets work run again that would probably fail again.
+    RunDespite,
+    /// Shows more.
+    Look,
 }
 
 /// A command worth typing next.
@@ -61,6 +65,9 @@ pub struct NextCommand {
     pub why: String,
     /// What it does about what is wrong.
     pub purpose: Purpose,
+    /// Its step among several (see [`crate::steps`]): those of the same step are alternatives. None where it only shows more,
+    /// or as long as it was not put in order.
+    pub step: Option<u32>,
     words: Vec<Word>,
 }
 
@@ -97,18 +104,29 @@ impl NextCommand {
         if !chosen.is_empty() {
             quoted.splice(1..1, chosen.iter().map(|word| Word { chosen: true, ..Word::new(word) }));
         }
-        Self { command: String::new(), why: why.into(), purpose: Purpose::Look, words: quoted }.written()
+        Self { command: String::new(), why: why.into(), purpose: Purpose::Look, step: None, words: quoted }.written()
     }
 
     /// As data.
     pub fn value(&self) -> Value {
-        Value::Map(vec![("command", Value::Text(self.command.clone())), ("why", Value::Text(self.why.clone()))])
+        Value::Map(vec![
+            ("command", Value::Text(self.command.clone())),
+            ("why", Value::Text(self.why.clone())),
+            ("step", self.step.map_or(Value::Null, |step| Value::Int(step.into()))),
+        ])
     }
 
     /// The same for another purpose than to look.
     #[must_use]
     pub fn purpose(mut self, purpose: Purpose) -> Self {
         self.purpose = purpose;
+        self
+    }
+
+    /// The same in this step.
+    #[must_use]
+    pub fn in_step(mut self, step: Option<u32>) -> Self {
+        self.step = step;
         self
     }
 
@@ -175,6 +193,12 @@ impl NextCommand {
         options.chain(dashed.then_some(None)).chain(ids).collect()
     }
 
+    /// The ids in it, a NUL between them.
+    pub(crate) fn ids(&self) -> String {
+        let ids: Vec<&str> = self.words.iter().filter(|word| word.id.is_some()).map(|word| word.raw.as_str()).collect();
+        ids.join("\0")
+    }
+
     /// Its words as a program takes them, without those that say how the database was chosen.
     pub fn words(&self) -> Vec<String> {
         let words = self.ordered().into_iter().filter(|word| word.is_none_or(|word| !word.chosen));
@@ -206,7 +230,7 @@ impl Verdict {
             ("severity", Value::Name(self.severity.name())),
             ("summary", Value::Text(self.summary.clone())),
             ("evidence", Value::List(evidence.collect())),
-            ("next", Value::List(self.next.iter().map(NextCommand::value).collect())),
+            ("next", crate::steps::values(&self.next)),
         ])
     }
 }

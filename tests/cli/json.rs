@@ -243,7 +243,9 @@ fn document() -> String {
         Acts all answer alike, with `--dry-run` and without; see `an act with --dry-run` and `sen apply FILE` below. They are\n{}.\n\n\
         This page is generated and compared by the tests: the fields of lists from their columns, the others and all types from what the\n\
         commands print on the demo (`sen demo`), and for `sen agent` on a Redis of the real system. A type that never occurs there is not\n\
-        listed. `[]` stands for the elements of an array.\n{sections}",
+        listed. `[]` stands for the elements of an array.\n\n\
+        `next` is what to type next, everywhere of one shape. Commands with the same `step` are alternatives: one of them is taken, and the\n\
+        first is the recommended one; steps follow one another by their numbers; a command without a step (`null`) only shows more.\n{sections}",
         own.join(", "),
         acts.join(", "),
     )

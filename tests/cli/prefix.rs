@@ -13,8 +13,8 @@ fn demo() -> (tempfile::TempDir, impl Fn(&[&str]) -> Sen) {
 fn the_beginning_of_an_id_is_enough_to_look() {
     let (_folder, sen) = demo();
     for (args, whole) in [
-        (&["exec", "show", "7742"][..], "77420000-c4a6-4000-8000-000000000000"),
-        (&["task", "show", "7742"], ""),
+        (&["exec", "show", "7747"][..], "77470000-c4a6-4000-8000-000000000000"),
+        (&["task", "show", "7747"], ""),
         (&["saga", "show", "00001e33"], "00001e33-d001-4e4e-a000-1e33fadedcab"),
         (&["saga", "show", "00001e33-d001-4e"], "00001e33-d001-4e4e-a000-1e33fadedcab"),
         (&["saga", "outbox", "show", "00001e26"], "00001e26-d002-4e4e-a000-1e26fadedcab"),
@@ -22,13 +22,13 @@ fn the_beginning_of_an_id_is_enough_to_look() {
         (&["dlq", "show", "00001e0a"], "00001e0a-d003-4e4e-a000-1e0afadedcab"),
         (&["inspect", "00001e33"], "00001e33-d001-4e4e-a000-1e33fadedcab"),
         (&["why", "00001e33"], "00001e33-d001-4e4e-a000-1e33fadedcab"),
-        (&["inspect", "77420000-c4a6-4000-8000-00000000000"], ""),
-        (&["dlq", "show", "7742"], ""),
+        (&["inspect", "77470000-c4a6-4000-8000-00000000000"], ""),
+        (&["dlq", "show", "7747"], ""),
     ] {
         if whole.is_empty() {
             let output = sen(args).run().expect_code(2);
-            assert!(output.stderr.contains("several ids begin with \"7742"), "{args:?}: {}", output.stderr);
-            assert!(output.stderr.contains("77420000-c4a6-4000-8000-000000000002 ("), "{args:?}: {}", output.stderr);
+            assert!(output.stderr.contains("several ids begin with \"7747"), "{args:?}: {}", output.stderr);
+            assert!(output.stderr.contains("77470000-c4a6-4000-8000-000000000002 ("), "{args:?}: {}", output.stderr);
         } else {
             let output = sen(args).run().expect_code(0);
             assert!(output.stdout.lines().next().unwrap().ends_with(whole), "{args:?}: {}", output.stdout);
@@ -36,7 +36,7 @@ fn the_beginning_of_an_id_is_enough_to_look() {
     }
     // Three characters are a slip, and what is not there is not there.
     sen(&["exec", "show", "774"]).run().expect_code(4);
-    sen(&["inspect", "7742ffff"]).run().expect_code(4);
+    sen(&["inspect", "7747ffff"]).run().expect_code(4);
     // A key that exists is meant, whatever begins so.
     sen(&["inspect", "payments:order-7731"]).run().expect_code(0);
     sen(&["inspect", "payments:order-77"]).run().expect_code(4);
@@ -62,8 +62,8 @@ fn what_a_list_has_shortened_can_be_pasted() {
     let (folder, sen) = demo();
     let saga = "00001e33-d001-4e4e-a000-1e33fadedcab";
     for (args, whole) in [
-        (&["exec", "show", "77420000…0000"][..], "77420000-c4a6-4000-8000-000000000000"),
-        (&["task", "show", "77420000-c…0000000002"], "77420000-c4a6-4000-8000-000000000002"),
+        (&["exec", "show", "77470000…0000"][..], "77470000-c4a6-4000-8000-000000000000"),
+        (&["task", "show", "77470000-c…0000000002"], "77470000-c4a6-4000-8000-000000000002"),
         (&["saga", "show", "00001e33…dcab"], saga),
         (&["saga", "outbox", "show", "00001e26-d…"], "00001e26-d002-4e4e-a000-1e26fadedcab"),
         (&["dlq", "show", "00001e0a…edcab"], "00001e0a-d003-4e4e-a000-1e0afadedcab"),

@@ -65,9 +65,9 @@ fn operators_acts_are_told_with_who_why_and_which_operation() {
     let acts: [(&[&str], &str, &str); 3] = [
         (&["reconcile", key, "--complete", "{}"], key, "completed by an operator"),
         (
-            &["dlq", "replay", "77420000-c4a6-4000-8000-000000000001"],
-            "77420000-c4a6-4000-8000-000000000000",
-            "dead letter 77420000-c4a6-4000-8000-000000000001 replayed as task ",
+            &["dlq", "replay", "77470000-c4a6-4000-8000-000000000001"],
+            "77470000-c4a6-4000-8000-000000000000",
+            "dead letter 77470000-c4a6-4000-8000-000000000001 replayed as task ",
         ),
         (
             &["saga", "abort", "00001e3c-d001-4e4e-a000-1e3cfadedcab"],
@@ -91,7 +91,7 @@ fn operators_acts_are_told_with_who_why_and_which_operation() {
 #[test]
 fn an_act_without_a_stored_time_has_that_of_the_journal_or_is_marked() {
     let folder = demo();
-    let id = "77420000-c4a6-4000-8000-000000000001";
+    let id = "77470000-c4a6-4000-8000-000000000001";
     let file = folder.path().join("letters.jsonl");
     let args = ["dlq", "discard", id, "--yes", "--export", file.to_str().unwrap(), "-o", "json"];
     let by = |user: &str, args: &[&str]| {
@@ -100,7 +100,7 @@ fn an_act_without_a_stored_time_has_that_of_the_journal_or_is_marked() {
         asked.env("XDG_STATE_HOME", state.to_str().unwrap()).run().expect_code(0)
     };
     let report = by("maria", &args).json();
-    let ask = ["timeline", "77420000-c4a6-4000-8000-000000000000", "-o", "json"];
+    let ask = ["timeline", "77470000-c4a6-4000-8000-000000000000", "-o", "json"];
     let act = |told: &Value| {
         let told = told.as_array().unwrap();
         let place = told.iter().position(|entry| entry["operation"] == report["operation"]);

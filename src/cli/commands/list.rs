@@ -88,6 +88,6 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         return page::attention_first(&database, shown, &args.paging, ask).await;
     }
     let listing = database.leases()?.list(&filter).await?;
-    let shown = Shown { nouns: "leases", tone: Some(("state", severity)), pages: false };
-    Ok(page::list(listing, database, &args.paging, shown))
+    let shown = Shown { nouns: "leases", tone: Some(("state", severity)), pages: false, look: &["sen", "why"] };
+    Ok(page::list(listing, database, &args.paging, shown, session))
 }

@@ -24,13 +24,17 @@ pub struct Shown {
     pub tone: Tone,
     /// Whether `--after` with the id of the last row goes on; the first column is the id.
     pub pages: bool,
+    /// The words that tell why one is as it is: what to type next, of the first row of a page that is whole.
+    pub look: &'static [&'static str],
 }
 
 /// A listing as a command's output. The database stays open as long as its rows are read.
-pub fn list(listing: Listing, database: Database, paging: &Paging, shown: Shown) -> CommandOutput {
-    let Shown { nouns, tone, pages } = shown;
+pub fn list(listing: Listing, database: Database, paging: &Paging, shown: Shown, session: &Session) -> CommandOutput {
+    let Shown { nouns, tone, pages, look } = shown;
     let limit = paging.limit;
     let mut last = None;
+    // One of a million says nothing of the rest.
+    let mut untold = limit > 0 && session.globals.output == Format::Table;
     let batches = listing.parts.map(move |part| {
         let _open = &database;
         let Part { rows, more } = part?;
@@ -40,6 +44,11 @@ pub fn list(listing: Listing, database: Database, paging: &Paging, shown: Shown)
         let note = more.then(|| {
             let next = last.as_ref().map_or_else(String::new, |id| format!("--after {id} goes on, "));
             format!("more {nouns} match; these are the first {limit} ({next}--limit 0 lists all)")
+        });
+        let first = rows.first().and_then(|row| row.first()).filter(|_| std::mem::take(&mut untold) && !more);
+        let note = note.or_else(|| match first {
+            Some(Value::Text(id)) => Some(format!("next: {}", NextCommand::new(look, "").id(id).command)),
+            _ => None,
         });
         Ok(Batch { rows, note })
     });

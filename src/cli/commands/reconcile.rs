@@ -9,7 +9,7 @@ use sen_core::model::listing::{Page, Period};
 use sen_core::model::record::Record;
 use sen_core::model::subject::Kind;
 use sen_core::model::verdict::NextCommand;
-use sen_core::ops::inspect;
+use sen_core::ops::{inspect, results};
 use sen_core::registry::Database;
 use sen_core::system::System;
 use sen_core::systems::sentinel::{self, LeaseFilter, LeaseOrder, LeaseState, Sentinel};
@@ -119,7 +119,7 @@ pub async fn run(mut args: Args, session: &Session) -> Result<CommandOutput> {
     }
     if alone && decision.is_none() && !args.options.yes && !args.options.only_plans() && session.can_ask() {
         let mut options = args.options;
-        if let Some(knowledge) = ask(system, &ids[0], args.token, args.before_hard_ttl, session).await? {
+        if let Some(knowledge) = ask(&database, system, &ids[0], args.token, args.before_hard_ttl, session).await? {
             if let Knowledge::Known(known) = knowledge {
                 decision = Some(known);
             }
@@ -181,6 +181,7 @@ async fn uncertain(leases: &Sentinel, args: &Args) -> Result<Vec<String>> {
 }
 
 async fn ask(
+    database: &Database,
     system: &dyn System,
     key: &str,
     token: Option<i64>,
@@ -204,7 +205,19 @@ async fn ask(
     }
     let mut lines = vec![format!("{key}: {} — {}", found.verdict.state.to_uppercase(), found.verdict.summary)];
     lines.extend(found.verdict.evidence.iter().map(|line| format!("  - {line}")));
-    consent::what_happened(session, &lines).map(Some)
+    let example = results::example(database, key).await?;
+    let stated = results::stated(database, key, example.as_ref()).await?;
+    let shown = |json: &str| crate::mask::text(json).into_owned();
+    lines.extend(
+        example.iter().map(|one| format!("  - a result of this kind, that of {}: {}", one.source, shown(&one.json))),
+    );
+    lines.extend(stated.iter().map(|one| {
+        format!("  - rows of related work state a result, that of {}: {}", one.source, shown(&one.json))
+    }));
+    if stated.is_empty() {
+        lines.push("  - no row of related work states a result of this kind: only the other side of the call can tell".into());
+    }
+    consent::what_happened(session, &lines, &stated).map(Some)
 }
 
 /// The JSON itself, a file (`@path`) or standard input (`-`).

@@ -50,7 +50,7 @@ pub struct Args {
     #[command(flatten)]
     pub happened: Happened,
 
-    /// Maximum number of entries of what happened, the newest (0 = unlimited)
+    /// Maximum number of entries of what happened: the first quarter, then the newest (0 = unlimited)
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub limit: u32,
 }
@@ -76,10 +76,8 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let operations = named.iter().map(|entry| format!("operation {}", entry.plan.operation));
     let title = asked.iter().cloned().chain(operations).collect::<Vec<String>>().join(", ");
     let mut incident = Incident::new(title, args.happened, &database).await?;
-    // One more than is shown tells whether there are older ones.
-    let most = if args.limit == 0 || args.happened.until.is_some() { MOST } else { args.limit.saturating_add(1).min(MOST) };
     for id in &asked {
-        if !incident.add(&database, id, most).await? {
+        if !incident.add(&database, id, MOST).await? {
             errors.push(missing(&database, id).await?);
         }
     }
@@ -98,7 +96,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     };
     'others: for ids in others {
         for id in &ids {
-            if incident.add(&database, id, most).await? {
+            if incident.add(&database, id, MOST).await? {
                 continue 'others;
             }
         }

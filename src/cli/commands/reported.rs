@@ -96,6 +96,18 @@ pub fn reported(report: &Report, outline: &Outline) -> CommandOutput {
         let next = NextCommand::new(&["sen", "wait"], "until what was replayed has ended");
         blocks.push(Block::Next(vec![next.id(fresh)]));
     } else if let [item] = report.items.as_slice()
+        && matches!(item.outcome, Outcome::Skipped | Outcome::Changed | Outcome::Failed)
+    {
+        let next =
+            crate::keys::keyed(&["sen", "inspect"], &item.subject.id, "how it stands, and what can be done with it");
+        blocks.push(Block::Next(vec![next]));
+    } else if outline.kept && report.items.iter().filter(|item| item.new_id.is_some()).count() > 1 {
+        let id = report.operation.to_string();
+        blocks.push(Block::Next(vec![
+            NextCommand::new(&["sen", "wait", "op"], "until all that was replayed has ended").id(&id),
+            NextCommand::new(&["sen", "op", "show"], "how each of them stands now").id(&id),
+        ]));
+    } else if let [item] = report.items.as_slice()
         && item.outcome == Outcome::Applied
         && blocks.len() == 1
         && outline.follow_ups.first().is_some_and(|first| *first != FollowUp::Nothing)

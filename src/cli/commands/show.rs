@@ -1,9 +1,9 @@
 //! Shared by commands like `exec show`: records of one kind of one system, by id.
 
-use sen_core::error::Result;
+use sen_core::error::{Error, Result};
 use sen_core::model::subject::Kind;
-use sen_core::model::verdict::NextCommand;
 use sen_core::ops::{inspect, prefix};
+use sen_core::registry::Database;
 use sen_core::system::System;
 use sen_core::time::Timestamp;
 
@@ -46,7 +46,7 @@ pub async fn show(wanted: ShowRequest<'_>, session: &Session) -> Result<CommandO
             found = system.show(wanted.kind, &whole, wanted.events).await?;
         }
         if found.is_empty() && database.saw_all_of(single)? {
-            errors.push(missing(&wanted, system, &id).await?);
+            errors.push(missing(&wanted, &database, system, &id).await?);
         }
         for one in found {
             now = one.now;
@@ -65,12 +65,9 @@ pub async fn show(wanted: ShowRequest<'_>, session: &Session) -> Result<CommandO
 }
 
 /// The error for an id that is not there, or is something else's.
-async fn missing(wanted: &ShowRequest<'_>, system: &dyn System, id: &str) -> Result<sen_core::error::Error> {
-    let other = system.find(id, 0).await?;
-    if let Some(other) = other.first() {
-        let error = inspect::missing(wanted.kind.words(), id, &[]);
-        let show = NextCommand::new(&["sen", "inspect"], "").id(id).command;
-        return Ok(error.with_hint(format!("it is a {}: `{show}` shows it", other.subject.kind.words())));
+async fn missing(wanted: &ShowRequest<'_>, database: &Database, system: &dyn System, id: &str) -> Result<Error> {
+    if let Some(other) = inspect::something_else(database, id).await? {
+        return Ok(inspect::missing(wanted.kind.words(), id, &[]).with_hint(other));
     }
     // A similar id may be of another kind.
     let mut similar = Vec::new();

@@ -9,7 +9,6 @@ use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::record::Record;
 use sen_core::model::subject::Kind;
 use sen_core::model::value::Value;
-use sen_core::model::verdict::NextCommand;
 use sen_core::ops::wait::{self, Answer, Goal, KINDS, Target, Waited};
 use sen_core::time::{Timestamp, Uptime};
 
@@ -160,7 +159,7 @@ fn told(Answer { target, waited }: Answer) -> (Detail, Exit, Timestamp) {
         ("new_id", Value::text(instead_of.as_ref().map(|_| subject.id.clone()))),
         ("outcome", Value::Name(outcome)),
         ("state", state.map_or(Value::Null, Value::Name)),
-        ("next", Value::List(next.iter().map(NextCommand::value).collect())),
+        ("next", sen_core::model::steps::values(&next)),
         ("observed_at", Value::Time(now)),
     ]);
     if !next.is_empty() {

@@ -3,7 +3,7 @@
 use sen_core::error::Result;
 use sen_core::model::cause::{Cause, Explanation};
 use sen_core::model::value::Value;
-use sen_core::model::verdict::{NextCommand, Severity};
+use sen_core::model::verdict::Severity;
 use sen_core::ops::{inspect, prefix};
 use sen_core::ops::why::{Chain, Link, why};
 use sen_core::time::Timestamp;
@@ -83,19 +83,13 @@ fn data(id: &str, chain: &Chain, worst: Severity) -> Value {
         ("chain", Value::List(chain.links.iter().map(link).collect())),
         ("chain_cut", Value::Bool(chain.cut)),
         ("search_cut", Value::Bool(chain.unsearched)),
-        ("next", Value::List(chain.steps().iter().map(NextCommand::value).collect())),
+        ("next", sen_core::model::steps::values(&chain.steps())),
     ])
 }
 
 fn layout(chain: &Chain) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut steps = chain.steps();
-    if steps.len() > 1 {
-        // Several steps are numbered: in this order they are safe.
-        for (at, step) in steps.iter_mut().enumerate() {
-            step.why = format!("{}. {}", at + 1, step.why);
-        }
-    }
     for link in &chain.links {
         let explained = &link.explanation;
         blocks.push(Block::Note(String::new()));

@@ -3,6 +3,7 @@
 //! when stdout is not a terminal.
 
 use owo_colors::Style;
+use sen_core::model::steps;
 use sen_core::model::value::{Row, Value};
 use sen_core::model::verdict::{NextCommand, Severity, Verdict};
 
@@ -215,7 +216,7 @@ impl Page<'_> {
 
     fn headline(&mut self, headline: &Headline) {
         let state = clean(headline.state).to_uppercase().replace('_', " ");
-        let age = match headline.age.at.map(|at| relative(at, headline.now, false)) {
+        let age = match headline.age.at.map(|at| relative(at, headline.now, true)) {
             Some(age) if age == "now" => format!(", {} just now", headline.age.what),
             Some(age) if !age.is_empty() => format!(", {} {age}", headline.age.what),
             _ => String::new(),
@@ -271,36 +272,48 @@ impl Page<'_> {
         }
     }
 
-    /// Commands each on a line of their own, never wrapped: they are there to be copied. The reasons stand behind them, or
-    /// all of them above, where a line would get too long.
+    /// What to do, step by step with its alternatives, and apart from that what only shows more.
     fn next(&mut self, commands: &[NextCommand]) {
-        if commands.is_empty() {
-            return;
-        }
-        self.out.extend_from_slice(b"next:\n");
-        let room = self.look.width.unwrap_or(usize::MAX);
-        let faint = self.look.color.then(|| Style::new().dimmed());
+        let commands = steps::numbered(commands);
+        let reasons = steps::reasons(&commands);
         let lines: Vec<(String, String)> = commands
             .iter()
-            .map(|next| {
-                let why =
-                    if next.why.is_empty() { String::new() } else { format!("# {}", clean(&mask::message(&next.why))) };
-                (clean(&next.command).into_owned(), why)
-            })
+            .zip(reasons)
+            .map(|(next, why)| (clean(&next.command).into_owned(), clean(&mask::message(&why)).into_owned()))
             .collect();
-        let fits = |(command, why): &(String, String)| why.is_empty() || 2 + width(command) + 3 + width(why) <= room;
+        let acts = commands.iter().filter(|command| command.step.is_some()).count();
+        let (acts, looks) = lines.split_at(acts);
+        self.commands("next:", acts);
+        self.commands(if acts.is_empty() { "next:" } else { "see more:" }, looks);
+    }
+
+    /// Commands each on a line of their own, never wrapped: they are there to be copied. The reasons stand behind them, or
+    /// all of them above, where a line would get too long.
+    fn commands(&mut self, heading: &str, lines: &[(String, String)]) {
+        if lines.is_empty() {
+            return;
+        }
+        self.out.extend_from_slice(heading.as_bytes());
+        self.out.push(b'\n');
+        let room = self.look.width.unwrap_or(usize::MAX);
+        let faint = self.look.color.then(|| Style::new().dimmed());
+        let fits = |(command, why): &(String, String)| why.is_empty() || 2 + width(command) + 5 + width(why) <= room;
         let behind = lines.iter().all(fits);
-        for (command, why) in &lines {
+        for (command, why) in lines {
             let behind = behind || why.is_empty();
             self.out.extend_from_slice(b"  ");
             if !behind {
-                styled(self.out, why, faint);
-                self.out.extend_from_slice(b"\n  ");
+                for (at, line) in wrap(why, room.saturating_sub(7).max(20)).iter().enumerate() {
+                    let line = if at == 0 { format!("# {line}") } else { format!("  #    {line}") };
+                    styled(self.out, &line, faint);
+                    self.out.push(b'\n');
+                }
+                self.out.extend_from_slice(b"  ");
             }
             self.out.extend_from_slice(command.as_bytes());
             if behind && !why.is_empty() {
                 self.out.extend_from_slice(b"   ");
-                styled(self.out, why, faint);
+                styled(self.out, &format!("# {why}"), faint);
             }
             self.out.push(b'\n');
         }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use owo_colors::Style;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::Severity;
-use sen_core::time::{Timestamp, humane};
+use sen_core::time::{Timestamp, age, coarse_age, humane};
 
 use crate::clean::clean;
 use crate::mask;
@@ -31,7 +31,7 @@ pub fn styled(out: &mut Vec<u8>, text: &str, style: Option<Style>) {
     }
 }
 
-/// `3m ago`, `in 12s`, `now`; with `fine`, two units: `3m 20s ago`. Empty for the infinities, which are near nothing.
+/// `3m ago`, `in 12s`, `now`; with `fine`, in details, `3m 20s ago`. Empty for the infinities, which are near nothing.
 pub fn relative(moment: Timestamp, now: Timestamp, fine: bool) -> String {
     if !moment.is_finite() || !now.is_finite() {
         return String::new();
@@ -40,8 +40,7 @@ pub fn relative(moment: Timestamp, now: Timestamp, fine: bool) -> String {
     if past.unsigned_abs() < 1_000_000 {
         return "now".to_owned();
     }
-    let span = humane(past);
-    let span = if fine { span.as_str() } else { span.split(' ').next().unwrap_or(&span) };
+    let span = if fine { age(past) } else { coarse_age(past) };
     if past > 0 { format!("{span} ago") } else { format!("in {span}") }
 }
 
@@ -253,6 +252,7 @@ mod tests {
     #[test]
     fn times() {
         let at = |seconds: i64| Timestamp::from_micros(NOW.as_micros() + seconds * 1_000_000);
+        assert_eq!(relative(at(-1100), NOW, true), "18m ago");
         assert_eq!(relative(at(-200), NOW, false), "3m ago");
         assert_eq!(relative(at(-200), NOW, true), "3m 20s ago");
         assert_eq!(relative(at(12), NOW, false), "in 12s");

@@ -62,6 +62,18 @@ pub async fn inspect(database: &Database, key: &str, events: u32) -> Result<Look
     Ok(Lookup::Missing { key: key.to_owned(), similar })
 }
 
+/// Says what an id is, where it is not what was asked for: `it is an outbox message: …`, with the command that shows it.
+///
+/// # Errors
+/// As [`inspect`], but for an id that nothing has.
+pub async fn something_else(database: &Database, id: &str) -> Result<Option<String>> {
+    let Lookup::Record(found) = inspect(database, id, 0).await? else { return Ok(None) };
+    Ok(found.first().map(|other| {
+        let show = NextCommand::new(&["sen", "inspect"], "").id(&other.subject.id).command;
+        format!("it is {}: `{show}` shows it and what can be done", other.subject.kind.with_article())
+    }))
+}
+
 /// The error that says that there is no such lease, with the keys that may have been meant.
 pub fn missing_lease(key: &str, similar: &[String]) -> Error {
     let error = missing("lease", key, similar);

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use crate::registry::Database;
 use sen_model::cause::{Cause, Certainty, Explanation, Hop, Related, Relation};
 use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::steps::of_systems;
 use sen_model::subject::{Kind, Subject};
 use sen_model::system::{MENTIONS, Mentions};
 use sen_model::verdict::{NextCommand, Severity};
@@ -41,19 +42,17 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// The commands that help, without duplicates, in a safe order (see [`Purpose`](sen_model::verdict::Purpose)). Within a
+    /// The commands that help, without duplicates, in a safe order and with their steps (see [`sen_model::steps`]). Within a
     /// purpose the most severe cause comes first.
     pub fn steps(&self) -> Vec<NextCommand> {
-        let mut causes: Vec<&Cause> = self.links.iter().flat_map(|link| &link.explanation.causes).collect();
-        causes.sort_by_key(|cause| std::cmp::Reverse(cause.severity));
-        let mut steps: Vec<NextCommand> = Vec::new();
-        for step in causes.into_iter().flat_map(|cause| &cause.next) {
-            if steps.iter().all(|known| known.command != step.command) {
-                steps.push(step.clone());
-            }
-        }
-        steps.sort_by_key(|step| step.purpose);
-        steps
+        let of = |link: &'_ Link| link.explanation.subject.system;
+        let mut causes: Vec<(&str, &Cause)> = self
+            .links
+            .iter()
+            .flat_map(|link| link.explanation.causes.iter().map(move |cause| (of(link), cause)))
+            .collect();
+        causes.sort_by_key(|(_, cause)| std::cmp::Reverse(cause.severity));
+        of_systems(causes.into_iter().flat_map(|(system, cause)| cause.next.iter().map(move |next| (system, next))))
     }
 }
 
@@ -264,6 +263,6 @@ mod tests {
             [replay, settle].map(|cause| Link { explanation: explanation(vec![cause]), hop: None, distance: 0 });
         let chain = Chain { links: links.into(), cut: false, unsearched: false };
         let steps: Vec<String> = chain.steps().into_iter().map(|step| step.command).collect();
-        assert_eq!(steps, ["sen reconcile k", "sen dlq show a", "sen dlq replay a"]);
+        assert_eq!(steps, ["sen reconcile k", "sen dlq replay a", "sen dlq show a"]);
     }
 }

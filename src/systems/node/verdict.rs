@@ -5,7 +5,7 @@
 
 use super::checkpoint::{Checkpoint, Heartbeat};
 use super::record::{Status, Task};
-use sen_model::time::{Timestamp, humane};
+use sen_model::time::Timestamp;
 use sen_model::verdict::{NextCommand, Purpose, Severity, Verdict};
 
 /// What a task is, seen at one moment.
@@ -197,7 +197,7 @@ fn summary(task: &Task, state: State) -> &'static str {
 
 fn evidence(facts: &Facts<'_>, state: State, cost: f64) -> Vec<String> {
     let (task, now) = (facts.task, facts.now);
-    let ago = |moment: Timestamp| humane(now.micros_since(moment));
+    let ago = |moment: Timestamp| sen_model::time::age(now.micros_since(moment));
     let mut out: Vec<String> = task.oddities().map(|finding| format!("unreadable: {finding}")).collect();
     if task.is_held() {
         out.push(match (&task.owner, facts.heartbeat) {

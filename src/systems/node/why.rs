@@ -7,7 +7,7 @@ use super::port::Look;
 use super::record::{Status, Task};
 use super::verdict::{State, cost, in_depth};
 use sen_model::cause::{Cause, Place, Related, Relation, candidates_in_prose};
-use sen_model::time::{Timestamp, humane};
+use sen_model::time::Timestamp;
 use sen_model::verdict::{NextCommand, Purpose, Severity};
 
 /// What the rules go by.
@@ -158,7 +158,9 @@ fn worker_gone(facts: &Facts<'_>, _: State) -> Option<Cause> {
     if !gone(task) {
         return None;
     }
-    let seen = task.updated_at.map(|at| format!("; it last saved this task {} ago", humane(now.micros_since(at))));
+    let seen = task
+        .updated_at
+        .map(|at| format!("; it last saved this task {} ago", sen_model::time::age(now.micros_since(at))));
     let text = format!(
         "worker {} has no heartbeat: probably killed, ended, or cut off from Redis{}",
         owner(task),
@@ -222,7 +224,7 @@ fn lease_not_renewed(facts: &Facts<'_>, state: State) -> Option<Cause> {
     let text = format!(
         "worker {} beats and has not renewed its lease, which ended {} ago: its renewal loop ended, or it left this task{then}",
         owner(task),
-        humane(now.micros_since(end))
+        sen_model::time::age(now.micros_since(end))
     );
     Some(Cause::likely("lease_not_renewed", Severity::Warning, text))
 }
@@ -255,7 +257,7 @@ fn no_watcher(facts: &Facts<'_>, _: State) -> Option<Cause> {
     (over > SCANS).then(|| {
         let text = format!(
             "probably no watcher runs: it would have queued this task when its lease ended {} ago",
-            humane(over)
+            sen_model::time::age(over)
         );
         Cause::likely("no_watcher", Severity::Warning, text)
     })
@@ -267,7 +269,7 @@ fn no_worker(facts: &Facts<'_>, _: State) -> Option<Cause> {
     facts.workers?.is_empty().then(|| {
         let text = format!(
             "it has waited {} and there is no heartbeat of any worker: probably none is running",
-            humane(waited)
+            sen_model::time::age(waited)
         );
         let next = NextCommand::new(&["sen", "agent", "stats"], "what waits, and who works");
         Cause::likely("no_worker", Severity::Critical, text).with_next(vec![next])
@@ -283,8 +285,10 @@ fn workers_busy(facts: &Facts<'_>, _: State) -> Option<Cause> {
             1 => format!("the only worker, {}, is", workers[0].worker_id),
             many => format!("all {many} workers are"),
         };
-        let text =
-            format!("it has waited {}, and {who} at other tasks; there is no order among what waits", humane(waited));
+        let text = format!(
+            "it has waited {}, and {who} at other tasks; there is no order among what waits",
+            sen_model::time::age(waited)
+        );
         let next = NextCommand::new(&["sen", "agent", "workers"], "who works at what");
         Cause::likely("workers_busy", Severity::Pending, text).with_next(vec![next])
     })

@@ -71,7 +71,7 @@ const fn tale(order: u32, status: &'static str, began: i64, updated: i64) -> Tal
     Tale { order, status, began, updated, deadline: None, done: 0, undone: 0, error: None, retries: 0, awaits: None }
 }
 
-const AWAY: &str = "ConnectError('payments.example: connection refused')";
+const AWAY: &str = "ConnectError('api.acme-pay.example: connection refused')";
 const LATE: &str = "TimeoutError('the carrier did not answer in 10 s')";
 
 const TALES: [Tale; 9] = [

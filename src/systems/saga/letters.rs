@@ -460,7 +460,7 @@ fn no_discard() -> Error {
         "messages of sagas are not discarded: a row of an outbox or inbox is the only record of it",
     )
     .with_hint(
-        "`sen dlq export` copies them; what failed the library tries again automatically, what was claimed and left only after \
-         `sen dlq replay`",
+        "`sen saga outbox list` and `sen saga inbox list` show them with what can be done; `sen dlq export` copies them; what \
+         failed the library tries again automatically, what was claimed and left only after `sen dlq replay`",
     )
 }

@@ -17,7 +17,7 @@ use sen_model::error::Result;
 use sen_model::ident::OperationId;
 use sen_model::permit::WritePermit;
 use sen_model::rows::RowChange;
-use sen_model::time::{Timestamp, When, humane};
+use sen_model::time::{Timestamp, When};
 use sen_model::undo::Standing;
 
 /// The tables of this library in one real store.
@@ -169,7 +169,10 @@ impl Holder {
     /// For people: `session 4711 (worker), its transaction open for 2m`.
     pub fn words(&self) -> String {
         let name = if self.application.is_empty() { String::new() } else { format!(" ({})", self.application) };
-        let open = self.open.map(|open| format!(", its transaction open for {}", humane(open))).unwrap_or_default();
+        let open = self
+            .open
+            .map(|open| format!(", its transaction open for {}", sen_model::time::age(open)))
+            .unwrap_or_default();
         format!("session {}{name}{open}", self.pid)
     }
 }

@@ -101,7 +101,7 @@ pub(super) fn compensate(subject: &Subject<'_>) -> Ruling {
     let mut change = subject.change("compensate_step", "COMPENSATING");
     if saga.status == Status::Compensating {
         if saga.due == Some(false) {
-            let left = saga.over.map(humane).unwrap_or_default();
+            let left = saga.over.map(sen_model::time::age).unwrap_or_default();
             return Err(format!(
                 "a worker is rolling it back and its lease is alive for {left}: the next poll goes on by itself"
             ));
@@ -164,7 +164,7 @@ pub(super) fn unstick(subject: &Subject<'_>, unchanged_for: Duration) -> Ruling 
     if saga.idle < wanted {
         return Err(format!(
             "it changed {} ago: a worker may be between two steps (--unchanged-for is {})",
-            humane(saga.idle),
+            sen_model::time::age(saga.idle),
             humane(wanted)
         ));
     }

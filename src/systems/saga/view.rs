@@ -9,7 +9,7 @@ use super::verdict::{self, Beside};
 use super::why;
 use sen_model::record::{Age, Event, History, Record, Section};
 use sen_model::subject::Subject;
-use sen_model::time::{Timestamp, humane};
+use sen_model::time::Timestamp;
 use sen_model::value::Value;
 use sen_model::verdict::{NextCommand, Purpose, Severity, Verdict};
 
@@ -160,6 +160,10 @@ pub(super) fn found_message(message: Message, now: Timestamp) -> Record {
     }
 }
 
+/// What operators look for and the library has no way to.
+const STAYS: &str = "it cannot be given up by hand: its row is the only record of it, and the library has no status for that; what is not \
+    wanted any more can only be left as it is";
+
 fn judge_message(message: &Message) -> Verdict {
     let taken = message.is_taken();
     let dead = is_dead(message);
@@ -172,9 +176,9 @@ fn judge_message(message: &Message) -> Verdict {
             let again = match (late, message.over) {
                 (Some(over), _) => format!(
                     "its next try has been due for {}: probably no {dispatcher} runs, or it is far behind",
-                    humane(over)
+                    sen_model::time::age(over)
                 ),
-                (None, Some(over)) if over < 0 => format!("the library tries again in {}", humane(over)),
+                (None, Some(over)) if over < 0 => format!("the library tries again in {}", sen_model::time::age(over)),
                 _ => "the library tries again at the next dispatch".into(),
             };
             ("failed", TROUBLE, format!("it could not be {sent}; {again}"))
@@ -185,17 +189,21 @@ fn judge_message(message: &Message) -> Verdict {
             format!(
                 "claimed {} ago and not marked {sent}: probably its process ended, or it is still working through its batch; \
                  no other process claims it",
-                humane(message.idle)
+                sen_model::time::age(message.idle)
             ),
         ),
-        _ if taken => ("taken", Severity::Pending, format!("claimed {} ago, being {sent}", humane(message.idle))),
+        _ if taken => {
+            ("taken", Severity::Pending, format!("claimed {} ago, being {sent}", sen_model::time::age(message.idle)))
+        }
         MessageStatus::Pending => match (late, message.over) {
             (Some(over), _) => (
                 "pending",
                 TROUBLE,
-                format!("due for {}: probably no {dispatcher} runs, or it is far behind", humane(over)),
+                format!("due for {}: probably no {dispatcher} runs, or it is far behind", sen_model::time::age(over)),
             ),
-            (None, Some(over)) if over < 0 => ("pending", Severity::Pending, format!("due in {}", humane(over))),
+            (None, Some(over)) if over < 0 => {
+                ("pending", Severity::Pending, format!("due in {}", sen_model::time::age(over)))
+            }
             _ => ("pending", Severity::Pending, "it is due".to_owned()),
         },
         MessageStatus::Sent => ("sent", Severity::Ok, "it is sent".to_owned()),
@@ -217,18 +225,30 @@ fn judge_message(message: &Message) -> Verdict {
     if rolled_back.is_some() {
         evidence.push(rules::UNSENDABLE.to_owned());
     }
-    let replayability = rules::replayability(message, LEFT);
+    if dead && rolled_back.is_none() {
+        evidence.push(STAYS.to_owned());
+    }
     let mut next = Vec::new();
     let saga = message.saga.as_ref().map(|saga| NextCommand::new(&["sen", "saga", "show"], "its saga").id(saga));
-    if rolled_back.is_some() {
-        next.extend(saga.clone());
-    }
+    // An event without a saga is for one that is about the same.
+    let about = message.aggregation.as_ref().filter(|_| message.saga.is_none() && dead).map(|about| {
+        let why = "whether a saga about it is there and waits for this event";
+        NextCommand::new(&["sen", "saga", "list"], why).option("--aggregation", about).purpose(Purpose::Observe)
+    });
+    let looks_first = rolled_back.is_some();
+    next.extend(about);
+    next.extend(saga.map(|saga| if looks_first { saga.purpose(Purpose::Observe) } else { saga }));
+    let replayability = rules::replayability(message, LEFT);
     if dead || message.status == MessageStatus::Ignored {
         if replayability == Replayability::Replayable {
-            let why = if rolled_back.is_some() {
-                "make it due now, if it is to be sent all the same"
-            } else {
-                "make it due now"
+            let why = match message.status {
+                _ if rolled_back.is_some() => "make it due now, if it is to be sent all the same",
+                MessageStatus::Failed => {
+                    "the cause of the error is gone: make it due now, without waiting for its next try"
+                }
+                _ if taken && out => "its process has ended: make it due again (it may have been sent already)",
+                _ if taken => "its process has ended: make it due again",
+                _ => "make it due now",
             };
             next.push(
                 NextCommand::new(&["sen", "saga", message.kind.name(), "requeue"], why)
@@ -238,9 +258,6 @@ fn judge_message(message: &Message) -> Verdict {
         } else {
             evidence.push(replayability.why(message));
         }
-    }
-    if rolled_back.is_none() {
-        next.extend(saga);
     }
     Verdict { state, severity, summary, evidence, next }
 }
@@ -305,7 +322,10 @@ mod tests {
         let long = crate::port::micros(LEFT);
         assert_eq!(judge_message(&message(Mailbox::Out, "DISPATCHING", 5)).state, "taken");
         let left = judge_message(&message(Mailbox::Out, "DISPATCHING", long));
-        assert!(left.state == "left" && left.next[0].command.starts_with("sen saga outbox requeue m-1"));
+        assert!(
+            left.state == "left"
+                && left.next.iter().any(|next| next.command.starts_with("sen saga outbox requeue m-1"))
+        );
         assert_eq!(judge_message(&message(Mailbox::Out, "SENT", long)).severity, Severity::Ok);
     }
 }

@@ -12,7 +12,6 @@ use super::state::{GAVE_UP, State};
 use super::story::{self, AfterWait, RollBack};
 use super::verdict::words::{first_line, in_flight, left_in_step, named, under_way};
 use sen_model::cause::Cause;
-use sen_model::time::humane;
 use sen_model::verdict::{NextCommand, Severity};
 
 mod message;
@@ -96,7 +95,7 @@ fn orphan(case: &Case<'_>) -> Option<Cause> {
             "it is active and has no deadline{}, unchanged for {}, so no worker will ever poll it: probably its worker ended between two \
              steps or building the next step's input failed; a worker whose event loop is blocked looks the same",
             after(case.seen),
-            humane(case.seen.saga.idle)
+            sen_model::time::age(case.seen.saga.idle)
         );
         Cause::likely("orphan", Severity::Critical, text)
     })
@@ -133,7 +132,7 @@ fn no_worker(case: &Case<'_>) -> Option<Cause> {
         let text = format!(
             "it has been due for {} and was not picked up: probably no worker calls run_due on {}{name}, each poll fails before it \
              gets there, or the workers are far behind{}",
-            humane(saga.over.unwrap_or_default()),
+            sen_model::time::age(saga.over.unwrap_or_default()),
             saga.table,
             left_in_step(saga).map(|left| format!("; {left}")).unwrap_or_default()
         );
@@ -144,7 +143,7 @@ fn no_worker(case: &Case<'_>) -> Option<Cause> {
 fn lease_expired(case: &Case<'_>) -> Option<Cause> {
     (case.state == State::LeaseExpired).then(|| {
         let saga = &case.seen.saga;
-        let over = humane(saga.over.unwrap_or_default());
+        let over = sen_model::time::age(saga.over.unwrap_or_default());
         let left = left_in_step(saga).unwrap_or_default();
         let text = if saga.status == Status::Compensating {
             let step = story::next_to_roll_back(&case.seen.steps)
@@ -171,7 +170,7 @@ fn made_due(case: &Case<'_>) -> Option<Cause> {
         return None;
     }
     let by = story::handed_by(&case.seen.steps).map(|entry| format!(" by {}", author(entry))).unwrap_or_default();
-    let text = format!("it was made due {} ago{by} and waits for the next poll", humane(saga.idle));
+    let text = format!("it was made due {} ago{by} and waits for the next poll", sen_model::time::age(saga.idle));
     Some(Cause::stated("made_due", &["saga.deadline_at", "saga.updated_at"], Severity::Pending, text))
 }
 
@@ -186,8 +185,8 @@ fn claimed_again(case: &Case<'_>) -> Option<Cause> {
     let text = format!(
         "it was claimed {} ago, {} after its last recorded result{}: an earlier claim of this step left none; probably its worker \
          ended or was too slow, or the poll failed (no definition named {name}, an input that could not be built, or another saga that failed it)",
-        humane(saga.idle),
-        humane(gap),
+        sen_model::time::age(saga.idle),
+        sen_model::time::age(gap),
         after(case.seen)
     );
     Some(Cause::likely("claimed_again", severity, text))
@@ -305,9 +304,12 @@ fn step_failed(case: &Case<'_>) -> Option<Cause> {
     let what = if rolling { "rolling back step" } else { "step" };
     let next = match (case.state, saga.over) {
         (State::WaitingRetry, Some(over)) => {
-            format!("; the next try is due in {} (how many its policy allows is not stored)", humane(over))
+            format!(
+                "; the next try is due in {} (how many its policy allows is not stored)",
+                sen_model::time::age(over)
+            )
         }
-        (State::Due, Some(over)) => format!("; its next try has been due for {}", humane(over)),
+        (State::Due, Some(over)) => format!("; its next try has been due for {}", sen_model::time::age(over)),
         _ => String::new(),
     };
     let text = format!(
@@ -340,8 +342,11 @@ fn event_pending(case: &Case<'_>) -> Option<Cause> {
     if !waits(saga, case.state) {
         return None;
     }
-    let due =
-        message.over.filter(|over| *over >= 0).map(|over| format!(", due for {}", humane(over))).unwrap_or_default();
+    let due = message
+        .over
+        .filter(|over| *over >= 0)
+        .map(|over| format!(", due for {}", sen_model::time::age(over)))
+        .unwrap_or_default();
     let text = format!(
         "the event {} came and stands PENDING in the inbox{due}: it is applied when a worker calls run_inbox_due",
         message.topic.as_deref().unwrap_or("without a type")
@@ -416,7 +421,7 @@ fn event_never_came(case: &Case<'_>) -> Option<Cause> {
         let what = saga.awaiting.as_ref().map_or_else(|| "a notification".into(), Awaiting::words);
         let text = format!(
             "{what} has not come in {}: probably its sender did not send it, or sent it elsewhere",
-            humane(saga.idle)
+            sen_model::time::age(saga.idle)
         );
         Cause::likely("event_never_came", Severity::Warning, text)
     })

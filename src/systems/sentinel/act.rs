@@ -12,7 +12,6 @@ use sen_model::report::{Item, Outcome, Report, suppressed};
 use sen_model::rows::{RowChange, both};
 use sen_model::subject::{Kind, Subject};
 use sen_model::text::many;
-use sen_model::time::humane;
 
 use crate::handle::Sentinel;
 use crate::liveness::{Worker, process_here};
@@ -133,7 +132,7 @@ impl Sentinel {
             action.0.retain(|target| target.key != key);
             let why = format!(
                 "its row was extended while it was looked at twice: its worker lives, and writes times {} behind the server's zone (`sen doctor`)",
-                humane(offset)
+                sen_model::time::age(offset)
             );
             plan.refused.push(Item::new(Subject::new(NAME, Kind::Lease, key), Outcome::Changed, why));
         }

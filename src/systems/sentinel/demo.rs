@@ -99,7 +99,9 @@ const TALES: &[Tale] = &[
         ttl_ms: 30_000,
         result: None,
         events: &[("acquired", 0), ("executing", 11_000), ("reconciling", 21 * MINUTE)],
-        note: Some(r#"{"who":"maria@ops-3","why":"INC-482: asking the provider","before":{"status":"executing"}}"#),
+        note: Some(
+            r#"{"who":"maria@ops-3","why":"INC-482: asking the provider","operation":"7f3c9a1e-52fd-4d0e-b5d3-0f8a4c11d9ab","act":"take_over"}"#,
+        ),
     },
     Tale {
         key: "reports:daily-settlement",
@@ -163,19 +165,19 @@ const TALES: &[Tale] = &[
         expires: -54 * MINUTE,
         hard: -50 * MINUTE,
         ttl_ms: 30_000,
-        result: Some(r#"{"charge": "ch_3Pq9", "amount": 4200, "currency": "EUR", "settled_by": "operator"}"#),
+        result: Some(r#"{"charge": "ch_7718", "amount": 42.5, "currency": "EUR", "settled_by": "operator"}"#),
         events: &[("acquired", 0), ("executing", 9_000), ("reconciling", 20 * MINUTE), ("completed", 24 * MINUTE)],
         note: None,
     },
 ];
 
 const SETTLED: &[(&str, &str, i64, &str)] = &[
-    ("payments:order-7701", WEB1, 95, r#"{"charge": "ch_3Pa1", "amount": 1999, "currency": "EUR"}"#),
-    ("payments:order-7702", WEB2, 93, r#"{"charge": "ch_3Pa4", "amount": 12900, "currency": "EUR"}"#),
-    ("payments:order-7705", WEB1, 88, r#"{"charge": "ch_3Pb0", "amount": 550, "currency": "USD"}"#),
-    ("payments:order-7709", WEB2, 81, r#"{"charge": "ch_3Pc7", "amount": 7400, "currency": "EUR"}"#),
-    ("payments:order-7712", WEB1, 74, r#"{"charge": "ch_3Pd2", "amount": 2350, "currency": "GBP"}"#),
-    ("payments:order-7715", WEB2, 62, r#"{"charge": "ch_3Pf5", "amount": 99900, "currency": "EUR"}"#),
+    ("payments:order-7701", WEB1, 95, r#"{"charge": "ch_7701", "amount": 42.5, "currency": "EUR"}"#),
+    ("payments:order-7702", WEB2, 93, r#"{"charge": "ch_7702", "amount": 42.5, "currency": "EUR"}"#),
+    ("payments:order-7705", WEB1, 88, r#"{"charge": "ch_7705", "amount": 5.5, "currency": "USD"}"#),
+    ("payments:order-7709", WEB2, 81, r#"{"charge": "ch_7709", "amount": 74.0, "currency": "EUR"}"#),
+    ("payments:order-7712", WEB1, 74, r#"{"charge": "ch_7712", "amount": 23.5, "currency": "GBP"}"#),
+    ("payments:order-7715", WEB2, 62, r#"{"charge": "ch_7715", "amount": 999.0, "currency": "EUR"}"#),
     ("webhooks:evt_1Qm5x0", WEB1, 90, r#"{"handled": true}"#),
     ("webhooks:evt_1Qm5x7", WEB2, 71, r#"{"handled": true}"#),
     ("webhooks:evt_1Qm6b3", WEB1, 52, r#"{"handled": false, "reason": "duplicate"}"#),

@@ -2,7 +2,6 @@
 
 use super::port::{DiagnosticFacts, LEASES, TOKENS};
 use sen_model::diagnostics::{Check, Diagnostics, RequiredPrivilege};
-use sen_model::time::humane;
 use sen_model::verdict::Severity;
 
 /// Dead rows are worth a word when there are so many, and so large a share.
@@ -71,7 +70,7 @@ pub(super) fn zones(moved: &[(String, i64)], ahead: usize) -> Vec<Check> {
         let text = format!(
             "{} of the leases that read as expired were extended while they were looked at twice ({key:?} is one): their workers live, and their sessions write times {} behind the server's zone",
             moved.len(),
-            humane(*offset)
+            sen_model::time::age(*offset)
         );
         checks.push(Check::new(Severity::Critical, "time zones", text).with_remedy(ZONES));
     }

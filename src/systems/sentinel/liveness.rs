@@ -48,7 +48,7 @@ impl Worker {
                 )
             }
             Self::Here => format!(
-                "the worker ({place}) may still act: a process of this number runs on this machine, which has its host's name; from now on its result is not accepted"
+                "the worker ({place}) may still act: a process of this number still runs on this machine, which has its host's name; from now on its result is not accepted"
             ),
             Self::Unseen => {
                 format!("the worker ({place}) may still be acting; from now on its result is not accepted")
@@ -65,7 +65,7 @@ impl Worker {
                 "no such process runs on this machine, which has the name of its host: the worker is probably gone; look at the other side of the call"
             }
             Self::Here => {
-                "a process of its number runs on this machine, which has the name of its host: it may still act"
+                "a process of its number still runs on this machine, which has the name of its host: it may still act"
             }
             Self::Unseen => {
                 "after the hard limit no worker is entitled to finish, but a slow one may still be acting: look at its host and at the other side of the call"

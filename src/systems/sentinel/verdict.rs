@@ -143,13 +143,13 @@ fn summary(lease: &Lease, state: State, doubt: Doubt) -> String {
         Doubt::Ahead(ahead) => format!(
             "its last change lies {} in the future: a session in another time zone, or a clock that is ahead, writes such times, \
              and the lease looks alive whether its worker lives or not",
-            humane(ahead)
+            sen_model::time::age(ahead)
         ),
         Doubt::Behind(offset) => format!(
             "{}; but its last change is about {} old, a whole time-zone offset: probably its worker's session is behind the \
              server's zone, and it may live",
             plain(lease, state),
-            humane(offset)
+            sen_model::time::age(offset)
         ),
         Doubt::None => plain(lease, state).into(),
     }
@@ -342,11 +342,12 @@ fn usual(lease: &Lease, state: State) -> Vec<NextCommand> {
             vec![command(&["sen", "wait"], "until it ends, or its hard limit passes"), history]
         }
         State::Stalled => vec![
-            command(&["sen", "wait"], "until it ends, or its hard limit passes"),
+            command(&["sen", "wait"], "its worker may be alive: wait until it ends, or its hard limit passes")
+                .purpose(Purpose::Run),
             history,
             NextCommand::new(
                 &["sen", "reconcile", "--before-hard-ttl"],
-                "once you know that its worker is dead: take it over before that",
+                "you know that its worker is dead: take it over before that",
             )
             .option_mark("--reason", "reason")
             .id(&lease.key)

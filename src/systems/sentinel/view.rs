@@ -12,7 +12,7 @@ use sen_model::columns;
 use sen_model::record::{Event, History, Record, Section};
 use sen_model::subject::{Kind, Subject};
 use sen_model::summary::{Attention, Count, Counted, Statistics, Summary, per_minute};
-use sen_model::time::{Timestamp, humane};
+use sen_model::time::Timestamp;
 use sen_model::value::Value;
 use sen_model::verdict::{NextCommand, Purpose, Severity};
 
@@ -258,7 +258,7 @@ fn ahead(census: &Census) -> Option<Attention> {
     let (keys, verb) = if count == 1 { ("lease", "was") } else { ("leases", "were") };
     let text = format!(
         "{count} {keys} {verb} last changed in the future (up to {} ahead): a session in another time zone writes such times, and its lease looks alive long after its worker has ended",
-        humane(newest.micros_since(census.now))
+        sen_model::time::age(newest.micros_since(census.now))
     );
     Some(Attention::new(Severity::Critical, text, NextCommand::new(&["sen", "doctor"], "time zones and clocks")))
 }
@@ -297,7 +297,9 @@ fn attention(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
         State::Free | State::Held | State::Alive | State::Completed => return None,
     };
     let age = count.oldest.filter(|oldest| oldest.is_finite());
-    let age = age.map(|oldest| format!(", oldest {}", humane(now.micros_since(oldest)))).unwrap_or_default();
+    let age = age
+        .map(|oldest| format!(", oldest {}", sen_model::time::coarse_age(now.micros_since(oldest))))
+        .unwrap_or_default();
     let keys = if one { "key" } else { "keys" };
     let text = format!("{} {keys} {}: {text}{age}", count.count, state.name());
     let next = NextCommand::new(&["sen", "list", "--state", state.name()], "which ones");

@@ -263,7 +263,7 @@ fn wrong_time_zone(facts: &Facts<'_>, _: State) -> Option<Cause> {
     let (off, lies) = zone_off(facts)?;
     let text = format!(
         "its last change lies {} {lies}: a session in another time zone writes such times, and others may see its lease as over",
-        humane(off)
+        sen_model::time::age(off)
     );
     let columns = &["sentinel_leases.lease_updated_at", "sentinel_events.occurred_at"];
     Some(
@@ -278,7 +278,7 @@ fn zone_behind(facts: &Facts<'_>, _: State) -> Option<Cause> {
     let offset = zones::behind(facts.lease, facts.events, facts.now, facts.zoneless)?;
     let text = format!(
         "its last change is about {} old, a whole time-zone offset: a living worker whose session is behind the server's zone leaves such times; look twice before you act",
-        humane(offset)
+        sen_model::time::age(offset)
     );
     Some(Cause::likely("zone_behind", Severity::Warning, text).with_next(vec![zones::observe(facts.lease)]))
 }
@@ -292,7 +292,7 @@ fn blocked(facts: &Facts<'_>, _: State) -> Option<Cause> {
     let text = format!(
         "server process {}{name} has been {doing} for {} and holds {what}: other writers wait",
         lock.pid,
-        humane(lock.age)
+        sen_model::time::age(lock.age)
     );
     Some(
         Cause::stated(

@@ -1,7 +1,7 @@
 //! What the times of a lease say of the clock and the time zone they were written in. Pure.
 
 use super::record::{Lease, LeaseEvent, async_ttl, offset_behind};
-use sen_model::time::{Timestamp, humane};
+use sen_model::time::Timestamp;
 use sen_model::verdict::{NextCommand, Purpose};
 
 /// A clock this far off is no drift. Microseconds.
@@ -57,5 +57,5 @@ pub(super) fn observe(lease: &Lease) -> NextCommand {
 /// A moment seen from `now`: `5m ago`, `in 5m`.
 pub(super) fn when(moment: Timestamp, now: Timestamp) -> String {
     let age = now.micros_since(moment);
-    if age < 0 { format!("in {}", humane(age)) } else { format!("{} ago", humane(age)) }
+    if age < 0 { format!("in {}", sen_model::time::age(age)) } else { format!("{} ago", sen_model::time::age(age)) }
 }

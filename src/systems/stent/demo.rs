@@ -104,11 +104,11 @@ fn tell(story: &Story<'_>) -> rusqlite::Result<()> {
     story.failed(7731, 1140, "TimeoutError", "no answer from api.acme-pay.example after 30s", 3)?;
     story.failed(7735, 1110, "TimeoutError", "no answer from api.acme-pay.example after 30s", 3)?;
     story.failed(7738, 1020, "ConnectionError", "connection refused by api.acme-pay.example:443", 3)?;
-    story.failed(7742, 300, "CardDeclined", "card declined: do_not_honor", 0)?;
+    story.failed(7747, 300, "CardDeclined", "card declined: do_not_honor", 0)?;
     story.lost(7736, 960)?;
     story.waiting(7740, 840)?;
     story.sleeping(7733, 1080)?;
-    for order in [7743, 7744] {
+    for order in [7751, 7752] {
         story.pending(order, 60)?;
     }
     story.stranded(7729, 1500)
@@ -150,8 +150,10 @@ impl Story<'_> {
         let (result, error) = (bytes(&one.outcome.0), bytes(&one.outcome.1));
         let parent = (one.number > 1).then(|| id(one.order, 1));
         let lease = one.worker.and_then(|(_, until)| self.at(Some(until)));
-        let policy =
-            json!({"max_attempts": 4, "backoff_factor": 2.0, "initial_delay": 1.0, "max_delay": 60.0, "jitter": 0.1});
+        let tries = if one.kind == "orchestrator" { 1 } else { 4 };
+        let policy = json!({
+            "max_attempts": tries, "backoff_factor": 2.0, "initial_delay": 1.0, "max_delay": 60.0, "jitter": 0.1
+        });
         let args = one.args.to_string().into_bytes();
         let worker = one.worker.map(|(name, _)| name);
         self.db.execute(
@@ -180,7 +182,9 @@ impl Story<'_> {
         )?;
         let Some(raised) = one.outcome.1.filter(|_| one.state == "failed") else { return Ok(()) };
         let mut policy = policy;
-        policy["retry_for"] = json!(["Exception"]);
+        let covered =
+            if one.kind == "orchestrator" { json!(["Exception"]) } else { json!(["TimeoutError", "ConnectionError"]) };
+        policy["retry_for"] = covered;
         let dump = json!({
             "id": id(one.order, one.number), "execution_id": id(one.order, 0), "step_name": one.step, "kind": one.kind,
             "parent_task_id": parent, "state": "failed", "args": base64(&args), "kwargs": base64(b"{}"), "result": null,

@@ -10,6 +10,7 @@ use crate::letters::steps::Around;
 use crate::port::{Activity, Group, Listed, Orphans, Passed, Step, TaskGroup, Worker};
 use crate::record::{DeadTask, Execution, ExecutionState, Progress, Signal, Task, TaskKind, TaskState, parse_tags};
 use crate::state::Leaves;
+use crate::verdict::allowed_tries;
 
 /// The columns of one row. What cannot be read is `None` and noted; the other columns are still read.
 pub(crate) trait Columns {
@@ -230,6 +231,7 @@ pub(crate) fn around(cells: Cells<'_>) -> Option<Around> {
         state: TaskState::parse(&text(cells, 5)),
         kept: flag(cells, 6),
         stopped: flag(cells, 7),
+        not_retried: allowed_tries(cells.int(8), cells.text(9).as_deref()).is_some(),
     })
 }
 

@@ -20,7 +20,7 @@ use sen_model::time::wall::{Wall, Zone};
 use sen_model::verdict::{NextCommand, Purpose, Verdict};
 
 pub use crate::state::{State, task};
-pub(crate) use again::{backoff, backs_off, runs_again};
+pub(crate) use again::{FAILS_AGAIN, allowed_tries, backoff, backs_off, not_retried, runs_again};
 pub use zone::{ZoneDoubt, likely_ahead, zone_doubt};
 
 /// The state of an execution whose end is stored; `None` for one that has not ended.
@@ -173,12 +173,19 @@ pub fn judge(look: &Whole, now: Wall, zone: &Zone) -> Verdict {
         evidence
             .extend(replay.map(|act| format!("{} by {}", act.what, act.act.who.as_deref().unwrap_or("an operator"))));
     }
+    if state == State::Failed && !look.letters.is_empty() {
+        evidence.push(
+            "it cannot be ended with a result by hand: the library stores only what its function returns; if the work was done \
+            elsewhere, remove its dead letters"
+                .into(),
+        );
+    }
     if !look.letters.is_empty() {
         let letters = match look.letters.len() {
             1 => "one dead letter".into(),
             count => format!("{count} dead letters"),
         };
-        evidence.push(format!("{letters} of it: `sen dlq show ID` says whether it can be replayed"));
+        evidence.push(format!("{letters} of it"));
     }
     evidence.extend(look.execution.unreadable.iter().map(|what| format!("unreadable: {what}")));
     Verdict {
@@ -296,14 +303,24 @@ fn stranded(look: &Whole, now: Wall) -> String {
     }
 }
 
+/// What a worker writes as the error of a task that it ends because the expiry of the execution has passed (`executor_worker.py`).
+pub(crate) const TIMED_OUT: &str = "Execution timed out";
+
 /// The first task that failed: an orchestrator often reports the failure of a step in other words.
-fn first_failure(look: &Whole) -> Option<String> {
+fn first_failed(look: &Whole) -> Option<&Task> {
     let failed = |task: &&Task| task.state == TaskState::Failed && task.error.is_some() && !cancelled::stopped(task);
-    let first =
-        look.tasks.iter().filter(failed).min_by_key(|task| (task.completed_at, task.kind == TaskKind::Orchestrator))?;
+    look.tasks.iter().filter(failed).min_by_key(|task| (task.completed_at, task.kind == TaskKind::Orchestrator))
+}
+
+fn first_failure(look: &Whole) -> Option<String> {
+    let first = first_failed(look)?;
     let error = error_line(first.error.as_deref()?)?;
     let tries = first.retries.unwrap_or_default() + 1;
-    let tries = if tries == 1 { "the only try".to_owned() } else { format!("try {tries}") };
+    let tries = match not_retried(first) {
+        Some(allowed) => format!("try {tries} of {allowed}, and it was not tried again ({FAILS_AGAIN})"),
+        None if tries == 1 => "the only try".to_owned(),
+        None => format!("try {tries}"),
+    };
     Some(format!("first to fail was {}, at {tries}: {error}", name(first.step_name.as_deref())))
 }
 
@@ -313,9 +330,11 @@ fn next(look: &Whole, state: State, now: Wall) -> Vec<NextCommand> {
     let letter = root_letter(look).filter(|_| matches!(state, State::Failed | State::Stranded));
     let mut replays = false;
     if let Some(letter) = letter {
-        next.push(
-            NextCommand::new(&["sen", "dlq", "show"], "why it failed, and what a replay would do").id(&letter.id),
-        );
+        let show =
+            NextCommand::new(&["sen", "dlq", "show"], "why it failed, and what a replay would do").id(&letter.id);
+        // What fails the same way each time is looked at before it is run again.
+        let first = first_failed(look).and_then(not_retried).is_some();
+        next.push(if first { show.purpose(Purpose::Observe) } else { show });
         let command = match replayability(look, letter, now) {
             Replayability::Replayable => Some(&["sen", "dlq", "replay"][..]),
             // It has not ended, and for longer than its worker needs to end it.
@@ -325,7 +344,17 @@ fn next(look: &Whole, state: State, now: Wall) -> Vec<NextCommand> {
             _ => None,
         };
         if let Some(command) = command {
-            next.push(NextCommand::new(command, "run it again from its start").id(&letter.id).purpose(Purpose::Run));
+            let (why, purpose) = if first {
+                ("the cause of its error is gone: run the execution again from its start", Purpose::RunDespite)
+            } else {
+                ("the execution is still wanted: run it again from its start", Purpose::Run)
+            };
+            next.push(NextCommand::new(command, why).id(&letter.id).purpose(purpose));
+            let discard = NextCommand::new(
+                &["sen", "dlq", "discard"],
+                "the execution is not wanted any more: remove its dead letter; it stays failed",
+            );
+            next.push(discard.option_mark("--export", "file").id(&letter.id).purpose(Purpose::GiveUp));
             replays = true;
         }
     }
@@ -339,16 +368,24 @@ fn next(look: &Whole, state: State, now: Wall) -> Vec<NextCommand> {
             }
         }
         State::Stranded if look.completed_root().is_some() => {
-            next.push(NextCommand::new(&["sen", "exec", "complete"], "end it with the result of its root task").id(id));
+            next.push(
+                NextCommand::new(&["sen", "exec", "complete"], "end it with the result of its root task")
+                    .id(id)
+                    .purpose(Purpose::Run),
+            );
         }
         State::Stranded if !replays => {
-            next.push(NextCommand::new(&["sen", "exec", "cancel"], "end it: its work is not done").id(id));
+            next.push(
+                NextCommand::new(&["sen", "exec", "cancel"], "end it: its work is not done")
+                    .id(id)
+                    .purpose(Purpose::GiveUp),
+            );
         }
         State::Lost | State::Ready => {
             next.push(NextCommand::new(&["sen", "stats"], "who works, and how deep the queues are"));
             if state == State::Lost {
-                let why = "end it, if no worker is to take it up again";
-                next.push(NextCommand::new(&["sen", "exec", "cancel"], why).id(id));
+                let why = "only if no worker is to take it up again: end it";
+                next.push(NextCommand::new(&["sen", "exec", "cancel"], why).id(id).purpose(Purpose::Stop));
             }
         }
         _ => {}

@@ -5,10 +5,9 @@ use crate::codec::decode;
 use crate::port::{Activity, Look, Whole};
 use crate::record::{ExecutionState, Task, TaskKind, TaskState, signal_step};
 use crate::state::State;
-use crate::verdict;
+use crate::verdict::{self, TIMED_OUT};
 use sen_model::cause::{Cause, Place, Related, Relation, candidates};
 use sen_model::text;
-use sen_model::time::humane;
 use sen_model::time::wall::Wall;
 use sen_model::verdict::{NextCommand, Purpose, Severity};
 
@@ -188,7 +187,7 @@ fn wrong_time_zone(tasks: &[Task], now: Wall) -> Option<Cause> {
     (ahead > 2 * PATIENCE).then(|| {
         let text = format!(
             "its times lie {} in the future: its workers probably write another time zone than assumed, and leases and delays are misread",
-            humane(ahead)
+            sen_model::time::age(ahead)
         );
         let next = NextCommand::new(&["sen", "status"], "says which --worker-timezone would fit");
         Cause::likely("wrong_time_zone", Severity::Critical, text).with_next(vec![next])
@@ -209,9 +208,6 @@ fn stranded(whole: &Whole, state: State) -> Option<Cause> {
     })
 }
 
-/// What a worker writes as the error of a task that it ends because the expiry of the execution has passed (`executor_worker.py`).
-const TIMED_OUT: &str = "Execution timed out";
-
 /// Its expiry came first. The library writes it into the task that was open, which has not failed.
 fn timed_out(whole: &Whole, state: State) -> Option<Cause> {
     if state != State::TimedOut {
@@ -228,7 +224,8 @@ fn timed_out(whole: &Whole, state: State) -> Option<Cause> {
         whole.tasks.iter().find(open).map(|task| format!(", and {} had not ended", name(task))).unwrap_or_default();
     let execution = &whole.execution;
     let after = execution.created_at.zip(execution.expiry_at);
-    let after = after.map(|(from, to)| humane(since(Some(from), to))).unwrap_or_else(|| "some time".into());
+    let after =
+        after.map(|(from, to)| sen_model::time::age(since(Some(from), to))).unwrap_or_else(|| "some time".into());
     let text = format!("its expiry came {after} after it was dispatched{at}");
     let stated_by = &["executions.state", "executions.expiry_at", "executions.completed_at"];
     Some(Cause::stated("timed_out", stated_by, Severity::Warning, text))
@@ -250,7 +247,11 @@ fn child_failed(whole: &Whole, state: State) -> Option<Cause> {
     let (first, error) = failed.min_by_key(|(task, _)| (task.completed_at, task.kind == TaskKind::Orchestrator))?;
     let what = if first.kind == TaskKind::Orchestrator { "its orchestrator" } else { name(first) };
     let tries = first.retries.unwrap_or_default() + 1;
-    let tries = if tries == 1 { "at its only try".to_owned() } else { format!("after {tries} tries") };
+    let tries = match verdict::not_retried(first) {
+        Some(allowed) => format!("at try {tries} of {allowed}, and was not tried again ({})", verdict::FAILS_AGAIN),
+        None if tries == 1 => "at its only try".to_owned(),
+        None => format!("after {tries} tries"),
+    };
     let text = format!("{what} failed first, {tries}: {error}");
     let stated_by = &["tasks.state", "tasks.error", "tasks.completed_at"];
     Some(Cause::stated("step_failed", stated_by, Severity::Warning, text))
@@ -277,7 +278,7 @@ fn overdue(whole: &Whole, state: State, now: Wall) -> Option<Cause> {
     }
     let text = format!(
         "its expiry passed {} ago and it has not ended: a worker ends it when it next takes one of its tasks",
-        humane(since(whole.execution.expiry_at, now))
+        sen_model::time::age(since(whole.execution.expiry_at, now))
     );
     Some(Cause::stated("overdue", &["executions.expiry_at", "executions.state"], Severity::Warning, text))
 }
@@ -307,7 +308,7 @@ fn worker_gone(whole: Option<&Whole>, tasks: &[Task], now: Wall) -> Vec<Cause> {
         let text = format!(
             "worker {worker} stopped renewing {leases} on {}{more}, over for {}: it is probably gone, stuck, or its clock is in another zone{}",
             steps.join(" and "),
-            humane(lost.iter().map(|task| since(task.lease_expires_at, now)).min().unwrap_or_default()),
+            sen_model::time::age(lost.iter().map(|task| since(task.lease_expires_at, now)).min().unwrap_or_default()),
             again.unwrap_or_default()
         );
         let next = NextCommand::new(&["sen", "stats"], "who works, and how deep the queues are");
@@ -323,13 +324,13 @@ fn worker_gone(whole: Option<&Whole>, tasks: &[Task], now: Wall) -> Vec<Cause> {
 /// leave no row of their own: one that polls and finds nothing for it cannot be seen.
 fn no_worker(facts: &Facts<'_>) -> Option<Cause> {
     let (task, activity) = (waiting_task(facts.look, facts.now)?, facts.queue?);
-    let waited = humane(since(task.scheduled_for.or(task.created_at), facts.now));
+    let waited = sen_model::time::age(since(task.scheduled_for.or(task.created_at), facts.now));
     let silent = activity.last_begun.is_none_or(|begun| since(Some(begun), facts.now) > SILENCE);
     let next = vec![NextCommand::new(&["sen", "stats"], "who works, and how deep the queues are")];
     let (step, queue, ready) = (name(task), queue(task), tasks_of(activity.ready));
     let last = activity.last_begun.map_or_else(
         || "and no row says that one was ever begun".into(),
-        |begun| format!("and the last was begun {} ago", humane(since(Some(begun), facts.now))),
+        |begun| format!("and the last was begun {} ago", sen_model::time::age(since(Some(begun), facts.now))),
     );
     let behind = |text: String| Some(Cause::likely("queue_behind", Severity::Warning, text).with_next(next.clone()));
     if activity.of_step > 0 {
@@ -374,7 +375,7 @@ fn no_worker(facts: &Facts<'_>) -> Option<Cause> {
         // Its last worker may have stopped a moment ago, or takes few other tasks.
         Some(begun) => format!(
             "{step} has waited {waited}: {ready} ready in {queue}, none runs; the last was begun {} ago",
-            humane(since(Some(begun), facts.now))
+            sen_model::time::age(since(Some(begun), facts.now))
         ),
         None => {
             let whose = if tags.is_empty() { String::new() } else { format!(", or do not take its tags ({tags})") };
@@ -401,7 +402,7 @@ fn signals(whole: &Whole, now: Wall) -> Vec<Cause> {
                     let text = format!(
                         "signal {} was sent {} ago and the task that waits for it is still pending",
                         text::named(signal),
-                        humane(since(sent.created_at, now))
+                        sen_model::time::age(since(sent.created_at, now))
                     );
                     let next = NextCommand::new(&["sen", "exec", "signal"], "send it again, with its payload")
                         .id(id)
@@ -417,7 +418,7 @@ fn signals(whole: &Whole, now: Wall) -> Vec<Cause> {
                     let severity = if waited > LONG_WAIT { Severity::Warning } else { Severity::Pending };
                     let text = format!(
                         "it has waited {} for signal {}, and no such signal is stored",
-                        humane(waited),
+                        sen_model::time::age(waited),
                         text::named(signal)
                     );
                     let next = NextCommand::new(&["sen", "exec", "signal"], "send it, with its payload")
@@ -439,7 +440,7 @@ fn later(task: &Task, now: Wall) -> Option<Cause> {
     }
     let due = task.scheduled_for?.as_micros().saturating_sub(now.as_micros());
     let text = verdict::backoff(task, &[], now)
-        .unwrap_or_else(|| format!("{} is not due before another {}", name(task), humane(due)));
+        .unwrap_or_else(|| format!("{} is not due before another {}", name(task), sen_model::time::age(due)));
     Some(Cause::stated("scheduled_later", &["tasks.scheduled_for"], Severity::Pending, text))
 }
 

@@ -1,12 +1,11 @@
 //! Words that all texts share.
 
 pub(crate) use sen_model::text::many;
-use sen_model::time::humane;
 use sen_model::time::wall::Wall;
 
 /// A span between two readings of the workers' clock, in words.
 pub(crate) fn span(from: Wall, to: Wall) -> String {
-    humane(to.as_micros().saturating_sub(from.as_micros()).max(0))
+    sen_model::time::age(to.as_micros().saturating_sub(from.as_micros()).max(0))
 }
 
 /// A step's name.

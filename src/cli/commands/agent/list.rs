@@ -107,6 +107,6 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         return page::in_order_of_attention(shown, &args.paging, listing).await;
     }
     let listing = database.agents()?.list(&filter).await?;
-    let shown = Shown { nouns: "agent tasks", tone: Some(("state", severity)), pages: false };
-    Ok(page::list(listing, database, &args.paging, shown))
+    let shown = Shown { nouns: "agent tasks", tone: Some(("state", severity)), pages: false, look: &["sen", "agent", "show"] };
+    Ok(page::list(listing, database, &args.paging, shown, session))
 }

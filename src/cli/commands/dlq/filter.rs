@@ -111,6 +111,26 @@ impl DeadLetterFilter {
     }
 }
 
+/// How dead letters of several systems are chosen apart: by their ids, where those were given.
+async fn apart(systems: &[DeadLetterSystem<'_>], filter: &LetterFilter, names: &[&str]) -> Result<String> {
+    if filter.ids.is_empty() {
+        return Ok(format!("choose with --system {}", names.join(" or --system ")));
+    }
+    let mut of = Vec::new();
+    for (name, letters) in systems {
+        let mut ids = Vec::new();
+        for id in &filter.ids {
+            if any(*letters, &LetterFilter { ids: vec![id.clone()], ..LetterFilter::default() }).await? {
+                ids.push(named(id).to_string());
+            }
+        }
+        if !ids.is_empty() {
+            of.push(format!("{name}: {}", ids.join(", ")));
+        }
+    }
+    Ok(format!("give those of one system only: {}", of.join("; ")))
+}
+
 /// The dead letters of a system, and its name.
 pub type DeadLetterSystem<'a> = (&'static str, &'a dyn DeadLetters);
 
@@ -232,7 +252,7 @@ pub async fn planned<'a>(
             "dead letters of {} match; acts are on one system at a time",
             names.join(" and ")
         ))
-        .with_hint(format!("choose with --system {}", names[0])));
+        .with_hint(apart(dead_letter_systems, filter, &names).await?));
     }
     let (_, mut action, letters) =
         plans.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "no system was asked"))?;

@@ -2,7 +2,7 @@
 
 use clap::builder::PossibleValuesParser;
 use sen_core::error::{Error, ErrorKind, Result};
-use sen_core::ops::prefix;
+use sen_core::ops::{inspect, prefix};
 use sen_core::text::named;
 use sen_core::time::Timestamp;
 
@@ -51,10 +51,11 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
             }
         }
         if details.len() == before && database.saw_all_of(single)? {
-            errors.push(
-                Error::new(ErrorKind::NotFound, format!("no dead letter {}", named(&id)))
-                    .with_hint("it may have been replayed or discarded: `sen inspect` finds tasks by the same id"),
-            );
+            let hint = match inspect::something_else(&database, &id).await? {
+                Some(other) => format!("{other}; its dead letter may have been replayed or discarded"),
+                None => "`sen dlq list` shows them".to_owned(),
+            };
+            errors.push(Error::new(ErrorKind::NotFound, format!("no dead letter {}", named(&id))).with_hint(hint));
         }
     }
     if single && let Some(error) = errors.pop() {

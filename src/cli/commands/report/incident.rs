@@ -39,8 +39,8 @@ pub struct Incident {
     pub chain: Chain,
     /// What happened.
     pub entries: Vec<TimelineEntry>,
-    /// Whether older entries were left out.
-    pub older: bool,
+    /// How many entries were left out, and how many stand before them.
+    pub left_out: Option<(usize, usize)>,
     /// What operators did.
     pub operations: Vec<Operation>,
     /// What needs attention in the database; asked where nothing was named.
@@ -67,7 +67,7 @@ impl Incident {
             records: Vec::new(),
             chain: Chain::default(),
             entries: Vec::new(),
-            older: false,
+            left_out: None,
             operations: Vec::new(),
             attention: front.map(|front| {
                 front.attention().into_iter().map(|(system, item)| (system, item.clone())).collect()
@@ -127,11 +127,12 @@ impl Incident {
         ordered(entries)
     }
 
-    /// Keeps the newest entries.
+    /// Keeps so many entries: how it began, a quarter of them, and the newest.
     pub fn keep(&mut self, mut entries: Vec<TimelineEntry>, limit: u32) {
         let keep = if limit == 0 { usize::MAX } else { usize::try_from(limit).unwrap_or(usize::MAX) };
-        self.older = entries.len() > keep;
-        entries.drain(..entries.len().saturating_sub(keep));
+        let (before, more) = (keep / 4, entries.len().saturating_sub(keep));
+        entries.drain(before.min(entries.len())..before.min(entries.len()) + more);
+        self.left_out = (more > 0).then_some((more, before));
         self.entries = entries;
     }
 
@@ -144,9 +145,17 @@ impl Incident {
 
     /// What to type next: operations that were stopped, then what settles the causes, then what else needs attention.
     pub fn next(&self) -> Vec<NextCommand> {
-        let mut all: Vec<NextCommand> = self.operations.iter().filter_map(Operation::next).collect();
+        let mut all: Vec<NextCommand> = (1..)
+            .zip(self.operations.iter().filter_map(Operation::next))
+            .map(|(step, next)| next.in_step(Some(step)))
+            .collect();
+        let before = all.last().and_then(|last| last.step).unwrap_or_default();
+        let later = |next: NextCommand| {
+            let step = next.step.map(|step| step + before);
+            next.in_step(step)
+        };
         let attention = self.attention.iter().flatten().map(|(_, item)| item.next.clone());
-        for next in self.chain.steps().into_iter().chain(attention) {
+        for next in self.chain.steps().into_iter().map(later).chain(attention) {
             if all.iter().all(|known| known.command != next.command) {
                 all.push(next);
             }
@@ -186,11 +195,11 @@ impl Incident {
             ("chain_cut", Value::Bool(self.chain.cut)),
             ("search_cut", Value::Bool(self.chain.unsearched)),
             ("timeline", objects(COLUMNS, &rows)),
-            ("timeline_cut", Value::Bool(self.older)),
+            ("timeline_cut", Value::Bool(self.left_out.is_some())),
             ("operations", Value::List(self.operations.iter().map(Operation::value).collect())),
             ("no_longer_there", texts(&self.gone)),
             ("targets_not_described", Value::Int(i64::try_from(self.passed_over).unwrap_or(i64::MAX))),
-            ("next", Value::List(self.next().iter().map(NextCommand::value).collect())),
+            ("next", sen_core::model::steps::values(&self.next())),
         ])
     }
 }

@@ -3,6 +3,7 @@
 use sen_core::model::cause::{Cause, Explanation};
 use sen_core::model::record::{Age, Record};
 use sen_core::model::report::Item;
+use sen_core::model::steps;
 use sen_core::model::subject::Subject;
 use sen_core::model::timeline::{TimeBasis, TimelineEntry};
 use sen_core::model::value::Value;
@@ -218,10 +219,13 @@ impl Page {
             return;
         }
         self.heading(2, "What happened");
-        if incident.older {
-            self.line(&format!("The newest {} entries; older ones exist (--limit 0 has them all).\n", incident.entries.len()));
+        let mut rows: Vec<Vec<String>> = incident.entries.iter().map(|entry| self.entry(entry)).collect();
+        if let Some((more, before)) = incident.left_out {
+            let left_out = if more == 1 { "1 entry is".to_owned() } else { format!("{more} entries are") };
+            let newest = incident.entries.len() - before;
+            self.line(&format!("The first {before} and the newest {newest}; {left_out} left out between them (--limit 0 has all).\n"));
+            rows.insert(before, ["…"; 5].map(str::to_owned).to_vec());
         }
-        let rows: Vec<Vec<String>> = incident.entries.iter().map(|entry| self.entry(entry)).collect();
         if incident.entries.iter().any(|entry| entry.basis == TimeBasis::After) {
             self.line("`≥`: no time is recorded; then or later.\n");
         }
@@ -256,7 +260,9 @@ impl Page {
             _ => self.line("  - known from the records in the tables only; the journal of who did it has more"),
         }
         for (item, now) in &operation.results {
-            let line = self.result(item, *now);
+            // What was taken back is not how its targets stand now.
+            let now = now.filter(|_| operation.state != Some(State::Undone));
+            let line = self.result(item, now);
             self.line(&line);
         }
         // What the records say stands in the results, too, where there is a journal.
@@ -293,15 +299,23 @@ impl Page {
         if next.is_empty() {
             return;
         }
-        let lines: Vec<String> = next
+        let next = steps::numbered(&next);
+        let lines: Vec<Vec<String>> = next
             .iter()
-            .flat_map(|next| {
-                let why = (!next.why.is_empty()).then(|| format!("# {}", mask::message(&next.why)));
-                why.into_iter().chain([next.command.clone()])
+            .zip(steps::reasons(&next))
+            .map(|(next, why)| {
+                let why = (!why.is_empty()).then(|| format!("# {}", mask::message(&why)));
+                why.into_iter().chain([next.command.clone()]).collect()
             })
             .collect();
-        self.line("\nNext, in this order:\n");
-        block("sh", &lines, &mut self.out);
+        let acts = next.iter().filter(|next| next.step.is_some()).count();
+        let (acts, looks) = lines.split_at(acts);
+        for (heading, lines) in [("Next, in this order:", acts), ("To see more:", looks)] {
+            if !lines.is_empty() {
+                self.line(&format!("\n{heading}\n"));
+                block("sh", &lines.concat(), &mut self.out);
+            }
+        }
     }
 }
 

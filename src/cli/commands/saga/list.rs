@@ -135,8 +135,8 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
             Some(name) if page::lists_nothing(&mut listing).await? => meant(sagas, Some(name)).await?,
             _ => None,
         };
-        let shown = Shown { nouns: "sagas", tone: Some(("state", severity)), pages: false };
-        (page::list(listing, database, &args.paging, shown), meant)
+        let shown = Shown { nouns: "sagas", tone: Some(("state", severity)), pages: false, look: &["sen", "saga", "show"] };
+        (page::list(listing, database, &args.paging, shown, session), meant)
     };
     if let (View::List(view), Some(meant)) = (&mut output.view, meant) {
         view.empty = meant;

@@ -224,7 +224,7 @@ async fn list(args: List, kind: Mailbox, session: &Session) -> Result<CommandOut
         return page::attention_first(&database, shown, &args.paging, ask).await;
     }
     let listing = database.sagas()?.messages(kind, &filter).await?;
-    Ok(page::list(listing, database, &args.paging, Shown { nouns, tone: Some(("status", message_severity)), pages: false }))
+    Ok(page::list(listing, database, &args.paging, Shown { nouns, tone: Some(("status", message_severity)), pages: false, look }, session))
 }
 
 async fn show(args: &Show, kind: Kind, session: &Session) -> Result<CommandOutput> {

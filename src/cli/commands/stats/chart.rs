@@ -2,7 +2,7 @@
 
 use sen_core::model::record::Section;
 use sen_core::model::value::{Row, Value};
-use sen_core::time::{Timestamp, humane};
+use sen_core::time::{Timestamp, age};
 
 use crate::clean::{clean, shorten, width};
 
@@ -80,7 +80,7 @@ pub fn chart(section: &Section, now: Timestamp, blocks: Blocks) -> Option<Vec<St
             let name = shorten(&name, LABEL.saturating_sub(width(&of)).max(8)).into_owned();
             let oldest = row.iter().find_map(|value| if let Value::Time(at) = value { Some(*at) } else { None });
             let oldest = oldest.filter(|at| at.is_finite() && *at <= now);
-            let beside = often(section, row).or_else(|| Some(format!("{} ago", humane(now.micros_since(oldest?)))));
+            let beside = often(section, row).or_else(|| Some(format!("{} ago", age(now.micros_since(oldest?)))));
             let beside = beside.filter(|_| nth == 0).unwrap_or_default();
             Some((format!("{name}{of}"), number(row, *at)?, beside))
         })

@@ -102,6 +102,6 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         return page::attention_first(&database, shown, &args.paging, ask).await;
     }
     let listing = database.executions()?.tasks(&filter).await?;
-    let shown = Shown { nouns: "tasks", tone: Some(("state", severity)), pages: true };
-    Ok(page::list(listing, database, &args.paging, shown))
+    let shown = Shown { nouns: "tasks", tone: Some(("state", severity)), pages: true, look: &["sen", "task", "show"] };
+    Ok(page::list(listing, database, &args.paging, shown, session))
 }

@@ -105,7 +105,7 @@ fn told(entry: &Entry, standings: Option<&Standings>, tally: Tally, is_over: boo
         ("outcome", Value::Name(outcome)),
         ("state", Value::Name(state)),
         ("followed", standings.map_or(Value::Null, Standings::value)),
-        ("next", Value::List(next.iter().map(NextCommand::value).collect())),
+        ("next", sen_core::model::steps::values(&next)),
     ]);
     let mut blocks = vec![Block::Note(line)];
     if !next.is_empty() {

@@ -11,7 +11,7 @@ use sen_model::columns;
 use sen_model::record::Section;
 use sen_model::subject::Kind;
 use sen_model::summary::{Attention, Count, Statistics, Summary};
-use sen_model::time::{Timestamp, humane};
+use sen_model::time::Timestamp;
 use sen_model::value::Value;
 use sen_model::verdict::{NextCommand, Severity};
 
@@ -140,7 +140,7 @@ impl Census {
         let waited = oldest.map_or(i64::MAX, |oldest| now.micros_since(oldest));
         (workers == 0 && waited > STARTING).then(|| {
             let tasks = if count == 1 { "task" } else { "tasks" };
-            let age = oldest.map(|_| format!(", oldest {}", humane(waited))).unwrap_or_default();
+            let age = oldest.map(|_| format!(", oldest {}", sen_model::time::coarse_age(waited))).unwrap_or_default();
             format!("{count} queued agent {tasks} and no worker heartbeat: probably no worker is running{age}")
         })
     }
@@ -207,7 +207,9 @@ fn attention(state: State, count: &Count, now: Timestamp) -> Option<Attention> {
         State::Queued | State::Running | State::Cancelled | State::Completed => return None,
     };
     let age = count.oldest.filter(|oldest| oldest.is_finite());
-    let age = age.map(|oldest| format!(", oldest {}", humane(now.micros_since(oldest)))).unwrap_or_default();
+    let age = age
+        .map(|oldest| format!(", oldest {}", sen_model::time::coarse_age(now.micros_since(oldest))))
+        .unwrap_or_default();
     let tasks = if one { "task" } else { "tasks" };
     let text = format!("{} {tasks} {}: {text}{age}", count.count, state.name().replace('_', " "));
     let next = NextCommand::new(&["sen", "agent", "list", "--state", state.name()], "which ones");

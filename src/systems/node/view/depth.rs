@@ -212,7 +212,7 @@ pub(crate) fn found_worker(worker: &str, beat: Option<Heartbeat>, held: Vec<Task
     let told = beat.unwrap_or_default();
     evidence.extend(told.place());
     if let Some(last) = told.last_beat {
-        evidence.push(format!("last beat {} ago", humane(now.micros_since(last))));
+        evidence.push(format!("last beat {} ago", sen_model::time::age(now.micros_since(last))));
     }
     if let Some(kept) = told.ttl_ms {
         evidence.push(format!("counts as gone in {} without another beat", humane(kept.saturating_mul(1000))));

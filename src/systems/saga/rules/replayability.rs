@@ -6,7 +6,6 @@ use crate::message::{Mailbox, Message, MessageStatus};
 use crate::port::micros;
 use crate::record::Status;
 use sen_model::report::Outcome;
-use sen_model::time::humane;
 use sen_model::verdict::Severity;
 
 /// A message that was claimed and is unchanged for this long counts as a dead letter.
@@ -107,7 +106,7 @@ impl Replayability {
             Self::SagaGone => "there is no such saga: the message would be ignored (--force replays it)".into(),
             Self::Taken => format!(
                 "it is {status} since {}: the process that claimed it may be at it (--older-than says how long is too long)",
-                humane(message.idle)
+                sen_model::time::age(message.idle)
             ),
             Self::Pending => "it is pending already".into(),
             Self::Done => format!("it is {status}"),

@@ -4,7 +4,6 @@ use crate::record::{Entry, Later, Saga, Status};
 use crate::shape::Model;
 use crate::state::State;
 use crate::story::{self, AfterWait, InFlight, RollBack, Sureness};
-use sen_model::time::humane;
 use sen_model::verdict::{NextCommand, Purpose, Severity};
 
 /// `charge (Charge)`.
@@ -170,7 +169,7 @@ pub(super) fn evidence(saga: &Saga, steps: &[Entry], state: State) -> Vec<String
     let mut out = Vec::new();
     match saga.over {
         Some(over) if over >= 0 && state.severity() != Severity::Ok => {
-            out.push(format!("its deadline passed {} ago", humane(over)));
+            out.push(format!("its deadline passed {} ago", sen_model::time::age(over)));
         }
         Some(over) if state.severity() == Severity::Pending => {
             let what = match state {
@@ -178,7 +177,7 @@ pub(super) fn evidence(saga: &Saga, steps: &[Entry], state: State) -> Vec<String
                 State::WaitingEvent => "its wait is over",
                 _ => "its lease ends",
             };
-            out.push(format!("{what} in {}", humane(over)));
+            out.push(format!("{what} in {}", sen_model::time::age(over)));
         }
         None if state == State::WaitingEvent => out.push("it waits without a limit in time".into()),
         _ => {}
@@ -186,7 +185,7 @@ pub(super) fn evidence(saga: &Saga, steps: &[Entry], state: State) -> Vec<String
     if let Some(gap) = story::claimed_again(saga, steps) {
         out.push(format!(
             "claimed {} after its last recorded result: an earlier claim of this step left none",
-            humane(gap)
+            sen_model::time::age(gap)
         ));
     }
     if let Some(last) = story::newest(steps) {
@@ -230,14 +229,30 @@ pub(super) fn evidence(saga: &Saga, steps: &[Entry], state: State) -> Vec<String
             RollBack::None => "no compensation is on record".into(),
         });
     }
+    out.extend(impossible(saga, state).map(str::to_owned));
     if let Some(later) = &saga.later {
         out.push(format!("a later saga of this aggregation, {}, is {}", later.id, later.words()));
     }
     if matches!(state, State::Stuck | State::Overdue | State::BetweenSteps) {
-        out.push(format!("row last changed {} ago", humane(saga.idle)));
+        out.push(format!("row last changed {} ago", sen_model::time::age(saga.idle)));
     }
     out.extend(saga.unreadable.iter().map(|what| format!("unreadable: {what}")));
     out
+}
+
+/// What operators look for and the library has no way to.
+fn impossible(saga: &Saga, state: State) -> Option<&'static str> {
+    match state {
+        State::Failed if saga.compensated == Some(false) => Some(
+            "it cannot be ended with a result by hand: the library skips a step only while the saga is suspended; if the step's \
+            work was done already, settle its key first (`sen reconcile`), so that the retry gets that result and does not act twice",
+        ),
+        State::PartlyCompensated => Some(
+            "it cannot be marked as rolled back by hand: the library ends it only when each roll-back has succeeded; what was \
+            undone elsewhere, the roll-back itself must find out",
+        ),
+        _ => None,
+    }
 }
 
 /// What an abort during a roll-back leaves open.
@@ -258,13 +273,15 @@ pub struct Beside {
 pub(super) fn next(saga: &Saga, steps: &[Entry], state: State, beside: Beside) -> Vec<NextCommand> {
     let command =
         |verb: &str, why: &str| NextCommand::new(&["sen", "saga", verb], why).id(&saga.id).purpose(Purpose::Run);
-    let rollback = || {
+    let abort = |why: &str| command("abort", why).purpose(Purpose::GiveUp);
+    let rollback = |condition: &str| {
         let why = match story::in_flight(saga, steps) {
             Some(_) => "roll back the steps that are on record as done, not the one that was under way",
             None => "roll back the steps that are done",
         };
-        (saga.step > 0).then(|| command("compensate", why))
+        (saga.step > 0).then(|| command("compensate", &format!("{condition}{why}")))
     };
+    let unwanted = "the saga is not wanted any more: ";
     let later = saga.later.as_ref().filter(|later| later.counts()).map(|later: &Later| {
         NextCommand::new(&["sen", "saga", "show"], "the later saga, which may have done the same work already")
             .id(&later.id)
@@ -272,10 +289,12 @@ pub(super) fn next(saga: &Saga, steps: &[Entry], state: State, beside: Beside) -
     match state {
         State::Stuck => {
             // A worker that has the row locked may be at it.
-            let unstick = (!beside.locked).then(|| command("unstick", "let the next poll pick it up"));
-            unstick.into_iter().chain([command("abort", "give it up instead")]).collect()
+            let unstick =
+                (!beside.locked).then(|| command("unstick", "the saga is still wanted: the next poll goes on with it"));
+            let abort = abort("the saga is not wanted any more: it becomes failed, and nothing is rolled back yet");
+            unstick.into_iter().chain([abort]).collect()
         }
-        State::PartlyCompensated => rollback().into_iter().collect(),
+        State::PartlyCompensated => rollback("once the cause of the error is gone: ").into_iter().collect(),
         State::Failed => {
             let doubt = story::roll_back(saga, steps) != RollBack::None;
             let in_flight = story::in_flight(saga, steps).is_some();
@@ -283,24 +302,33 @@ pub(super) fn next(saga: &Saga, steps: &[Entry], state: State, beside: Beside) -
                 _ if in_flight => {
                     command("retry", "once you know that the step under way did not happen: execute it again")
                 }
-                Some(_) => command("retry", "execute the step again, if its work is still to be done"),
-                None => command("retry", "execute the step again"),
+                Some(_) => {
+                    command("retry", "its work is still to be done, also after the later saga: execute the step again")
+                }
+                None => command("retry", "the saga is still wanted: execute the step again"),
             });
-            [later, retry, rollback()].into_iter().flatten().collect()
+            let later = later.map(|show| show.purpose(Purpose::Observe));
+            let condition = if retry.is_some() { unwanted } else { "" };
+            [later, retry, rollback(condition)].into_iter().flatten().collect()
         }
         State::TimedOut => {
-            let retry = command("retry", "execute the step again, to ask and wait anew");
-            [later, Some(retry), rollback(), Some(command("abort", "give it up"))].into_iter().flatten().collect()
+            let retry = command("retry", "the saga is still wanted: execute the step again, to ask and wait anew");
+            let later = later.map(|show| show.purpose(Purpose::Observe));
+            let abort = abort("the same, and nothing is to be rolled back: the saga becomes failed");
+            [later, Some(retry), rollback(unwanted), Some(abort)].into_iter().flatten().collect()
         }
         State::WaitingRetry | State::Due if saga.status == Status::Suspended => vec![
-            command("retry", "try now, with the tries counted anew"),
-            NextCommand::new(&["sen", "saga", "skip"], "go on without the step, with an output you give")
-                .id(&saga.id)
-                .purpose(Purpose::Run)
-                .option_mark("--result", "json"),
+            command("retry", "try the step now, with the tries counted anew"),
+            NextCommand::new(
+                &["sen", "saga", "skip"],
+                "it has been done elsewhere: count it as done, with the output you give",
+            )
+            .id(&saga.id)
+            .purpose(Purpose::Run)
+            .option_mark("--result", "json"),
         ],
         State::WaitingRetry | State::Due if saga.status == Status::CompensatingSuspended => {
-            rollback().into_iter().collect()
+            rollback("").into_iter().collect()
         }
         // The next poll hands it the event that is stored.
         State::WaitingEvent if beside.event_stored => Vec::new(),

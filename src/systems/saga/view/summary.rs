@@ -12,7 +12,7 @@ use sen_model::record::Section;
 use sen_model::subject::Kind;
 use sen_model::summary::{Attention, Count, Summary};
 use sen_model::text::many;
-use sen_model::time::{Timestamp, humane};
+use sen_model::time::Timestamp;
 use sen_model::value::Value;
 use sen_model::verdict::{NextCommand, Severity};
 
@@ -145,7 +145,9 @@ fn boxes(models: &Models, census: &Census) -> Section {
 
 fn age(oldest: Option<Timestamp>, now: Timestamp) -> String {
     let oldest = oldest.filter(|oldest| oldest.is_finite());
-    oldest.map(|oldest| format!(", oldest {}", humane(now.micros_since(oldest)))).unwrap_or_default()
+    oldest
+        .map(|oldest| format!(", oldest {}", sen_model::time::coarse_age(now.micros_since(oldest))))
+        .unwrap_or_default()
 }
 
 /// Tables whose types do not fit the library that their columns fit: it cannot work on them.

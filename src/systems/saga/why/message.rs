@@ -5,7 +5,6 @@ use crate::record::Status;
 use crate::rules::{TROUBLE, old_claim, rolled_back};
 use crate::verdict::words::first_line;
 use sen_model::cause::Cause;
-use sen_model::time::humane;
 use sen_model::verdict::{NextCommand, Purpose, Severity};
 
 /// The causes of a message's state.
@@ -48,19 +47,21 @@ pub(crate) fn trouble(message: &Message) -> Option<Cause> {
     if message.status == MessageStatus::Failed {
         let tries = if message.attempts == 1 { "1 try".into() } else { format!("{} tries", message.attempts) };
         let error = message.error.as_deref().map(|error| format!(": {}", first_line(error))).unwrap_or_default();
-        let next = late.map(|over| format!("; its next try has been due for {}", humane(over))).unwrap_or_default();
+        let next = late
+            .map(|over| format!("; its next try has been due for {}", sen_model::time::age(over)))
+            .unwrap_or_default();
         let text = format!("{kind} message {topic} {what} in {tries}{error}{next}");
         return Some(Cause::stated(stuck, columns, TROUBLE, text));
     }
     if let Some(over) = late {
-        let text = format!("{kind} message {topic} is PENDING and has been due for {}", humane(over));
+        let text = format!("{kind} message {topic} is PENDING and has been due for {}", sen_model::time::age(over));
         return Some(Cause::stated(waiting, columns, TROUBLE, text));
     }
     old_claim(message).then(|| {
         let text = format!(
             "{kind} message {topic} was claimed {} ago and is not marked {done}: probably its process ended, or it is still \
              working through its batch; no other process claims it",
-            humane(message.idle)
+            sen_model::time::age(message.idle)
         );
         Cause::likely(stuck, TROUBLE, text)
     })
@@ -82,6 +83,7 @@ pub(crate) fn ignored(message: &Message) -> Option<Cause> {
     }
     let topic = message.topic.as_deref().unwrap_or("without a type");
     let why = message.error.as_deref().map(|why| format!(" ({})", first_line(why))).unwrap_or_default();
-    let text = format!("event {topic} came {} ago, was ignored{why} and is consumed", humane(message.idle));
+    let text =
+        format!("event {topic} came {} ago, was ignored{why} and is consumed", sen_model::time::age(message.idle));
     Some(Cause::stated("event_ignored", &["inbox.status", "inbox.last_error"], Severity::Warning, text))
 }

@@ -15,7 +15,7 @@ use sen_model::time::wall::Wall;
 use super::edit::{self, Edited};
 use super::handle::StentLetters;
 use super::port::{Fact, LetterQuery};
-use super::rules::{self, Replayability, replayability};
+use super::rules::{self, Effect, Replayability, replayability};
 use super::steps::TASKS;
 use super::targets::TargetSet;
 use super::view;
@@ -160,13 +160,23 @@ impl StentLetters {
         &self,
         (verb, how, act): (&str, &str, LetterAct),
         gathered: Gathered,
-        warnings: Vec<String>,
+        mut warnings: Vec<String>,
     ) -> Result<Box<dyn PreparedAction + '_>> {
         let replays = act != LetterAct::Discard;
         // What is replayed runs again, and what is discarded is gone.
         let mut plan = Plan::new(self.store.database(), Risk::Dangerous);
         let moment = |wall: Option<Wall>| wall.map(|wall| self.zone.moment(wall));
         let (preview, more) = if replays { self.preview(&gathered.roots).await? } else { (Vec::new(), false) };
+        let failed: u64 = preview.iter().filter(|step| Effect::of_failed(&step.effect)).map(|step| step.count).sum();
+        if failed > 0 {
+            let (letters, stay) = if failed == 1 {
+                ("dead letter of the failed step", "stays")
+            } else {
+                ("dead letters of the failed steps", "stay")
+            };
+            warnings
+                .push(format!("the {letters} {stay} and can be discarded afterwards (`sen dlq list --kind activity`)"));
+        }
         let beyond = Beyond {
             targets: if replays { gathered.orchestrators.saturating_sub(gathered.roots.len() as u64) } else { 0 },
             tasks: more.then_some(TASKS as u64),

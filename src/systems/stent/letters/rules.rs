@@ -144,6 +144,8 @@ pub enum Effect {
     StoppedByCancel,
     /// It failed: it is tried again.
     TriedAgain,
+    /// It failed with tries left, so that its policy does not cover the error: it is tried again, and probably fails again.
+    NotRetried,
     /// Still open from the last round: it runs, too, and its result is not used.
     StillOpen,
     /// Its result is in `idempotency` or `cache`: it does not run.
@@ -161,11 +163,17 @@ impl Effect {
             Self::RunsAgain => "runs_again",
             Self::StoppedByCancel => "stopped_by_cancel",
             Self::TriedAgain => "tried_again",
+            Self::NotRetried => "not_retried",
             Self::StillOpen => "still_open",
             Self::Answered => "answered",
             Self::SignalAnswered => "signal_answered",
             Self::SignalAwaited => "signal_awaited",
         }
+    }
+
+    /// Whether a name in data is that of a step that failed, and so left a dead letter of its own.
+    pub(crate) fn of_failed(name: &str) -> bool {
+        [Self::TriedAgain, Self::NotRetried].iter().any(|effect| effect.name() == name)
     }
 
     /// What it means, for people.
@@ -174,6 +182,7 @@ impl Effect {
             Self::RunsAgain => "completed; runs again, and what it does happens twice",
             Self::StoppedByCancel => "stopped by a cancel; may still be running or have happened; runs again",
             Self::TriedAgain => "failed; is tried again",
+            Self::NotRetried => "failed and was not retried; is tried again, probably in vain",
             Self::StillOpen => "still open from the last round; runs, too, and its result is not used",
             Self::Answered => "completed; answered from idempotency or cache, does not run",
             Self::SignalAnswered => "answered again at once with the old payload",

@@ -27,6 +27,8 @@ pub struct Around {
     pub kept: bool,
     /// Whether a cancel ended it.
     pub stopped: bool,
+    /// Whether it failed with tries left: its policy does not cover the error.
+    pub not_retried: bool,
 }
 
 impl Around {
@@ -38,6 +40,7 @@ impl Around {
             (_, TaskState::Completed) if self.kept => Effect::Answered,
             (_, TaskState::Completed) => Effect::RunsAgain,
             _ if self.stopped => Effect::StoppedByCancel,
+            _ if self.not_retried => Effect::NotRetried,
             _ => Effect::TriedAgain,
         }
     }
@@ -61,6 +64,13 @@ pub struct Foresight {
     pub steps: Vec<StepFact>,
     /// Whether there are more tasks than were looked at.
     pub more: bool,
+}
+
+impl Foresight {
+    /// A step that failed with an error that the library itself did not try again.
+    pub fn not_retried(&self) -> Option<&str> {
+        self.steps.iter().find(|fact| fact.effect == Effect::NotRetried).map(|fact| fact.step.as_str())
+    }
 }
 
 /// Of at most `bound` tasks: those of the dead orchestrator's own round with all that is below them, as far down as they run
@@ -113,6 +123,7 @@ mod tests {
             state: TaskState::parse(state),
             kept: false,
             stopped: false,
+            not_retried: false,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::codec::decode;
 use crate::dump::{self, Dump};
 use crate::names::{NAME, dead_letter};
 use crate::record::{Task, TaskKind};
+use crate::verdict as again;
 use crate::view::values::{Clock, Fields, int, texts};
 use sen_model::columns;
 use sen_model::letter::{Letter, LetterGroup, Parent, group_id, normalize_error};
@@ -237,10 +238,14 @@ pub(super) fn found(fact: Fact, foresight: &Foresight, now: Timestamp, zone: &Zo
             .push(format!("its execution has more than {TASKS} tasks; what a replay does with the rest is not shown"));
     }
     let mut traceback = None;
+    let mut not_retried = foresight.not_retried().map(str::to_owned);
     match parsed {
         Some(Dump::Task { task, retry_for }) => {
             traceback = task_fields(&task, &retry_for, &clock, &mut fields);
             evidence.extend(task.unreadable.iter().map(|what| format!("unreadable: {what}")));
+            // How often an orchestrator is tried says nothing of the step that failed below it.
+            let own = task.kind == TaskKind::Activity && again::not_retried(&task).is_some();
+            not_retried = not_retried.or_else(|| task.step_name.clone().filter(|_| own));
         }
         Some(Dump::Repr) => {
             evidence.push(
@@ -268,7 +273,7 @@ pub(super) fn found(fact: Fact, foresight: &Foresight, now: Timestamp, zone: &Zo
         fields,
         key_fields: KEY_FIELDS,
         age: clock.died(fact.moved_at),
-        verdict: verdict(&fact, replayability, &group, evidence),
+        verdict: verdict(&fact, replayability, &group, not_retried, evidence),
         history: None,
         sections: vec![replay_section(&foresight.steps)],
     }
@@ -295,7 +300,13 @@ fn task_fields(task: &Task, retry_for: &[String], clock: &Clock<'_>, fields: &mu
     error.exception.and_then(|exception| exception.traceback)
 }
 
-fn verdict(fact: &Fact, replayability: Replayability, group: &str, mut evidence: Vec<String>) -> Verdict {
+fn verdict(
+    fact: &Fact,
+    replayability: Replayability,
+    group: &str,
+    not_retried: Option<String>,
+    mut evidence: Vec<String>,
+) -> Verdict {
     let orchestrator = fact.replay_facts.kind == TaskKind::Orchestrator;
     let replayable = replayability == Replayability::Replayable;
     let summary = if replayable { "a worker can run it again".to_owned() } else { replayability.why().to_owned() };
@@ -305,25 +316,45 @@ fn verdict(fact: &Fact, replayability: Replayability, group: &str, mut evidence:
         evidence
             .extend(rules::forced(replayability, orchestrator).map(|what| format!("replayed with --force: {what}")));
     }
+    if let Some(step) = &not_retried {
+        evidence.push(format!("{step} was not tried again although tries were left: {}", again::FAILS_AGAIN));
+    }
     if let Some(error) = &fact.reason {
         let step = fact.step.as_deref().unwrap_or("it");
         evidence.insert(0, format!("{step} failed: {}", error.lines().next().unwrap_or_default()));
     }
     let mut next = Vec::new();
+    if fact.replay_facts.execution.is_some()
+        && let Some(execution) = &fact.execution_id
+    {
+        // What fails the same way each time, or is run again by its orchestrator, is decided on there.
+        // It is run again with the execution, or not at all.
+        let first = replayability == Replayability::OrchestratorFailed;
+        let why = if first {
+            "its execution, whose own dead letter runs this step again"
+        } else {
+            "the execution it belongs to"
+        };
+        let show = NextCommand::new(&["sen", "exec", "show"], why).id(execution);
+        next.push(if first { show.purpose(Purpose::Observe) } else { show });
+    }
     if replayable {
-        next.push(NextCommand::new(&["sen", "dlq", "replay"], "run it again").id(&fact.id).purpose(Purpose::Run));
+        let (why, purpose) = match (not_retried.is_some(), orchestrator) {
+            (true, _) => ("the cause of its error is gone: run it again", Purpose::RunDespite),
+            (false, true) => ("its work is still wanted: run it again from its start", Purpose::Run),
+            (false, false) => ("its effect is still wanted: run it again", Purpose::Run),
+        };
+        next.push(NextCommand::new(&["sen", "dlq", "replay"], why).id(&fact.id).purpose(purpose));
     }
     next.push(
         NextCommand::new(&["sen", "dlq", "list"], "the dead letters with the same error").option("--group", group),
     );
-    if fact.replay_facts.execution.is_some()
-        && let Some(execution) = &fact.execution_id
-    {
-        next.push(NextCommand::new(&["sen", "exec", "show"], "the execution it belongs to").id(execution));
-    }
-    let discard = NextCommand::new(&["sen", "dlq", "discard"], "give it up: it is written out first");
-    let discard = discard.id(&fact.id).option_mark("--export", "file");
-    let place = if replayability == Replayability::OrchestratorReplaced { 0 } else { next.len() };
-    next.insert(place, discard);
+    let why = if replayable {
+        "it is not wanted any more: remove it; it is written to the file first"
+    } else {
+        "remove it; it is written to the file first"
+    };
+    let discard = NextCommand::new(&["sen", "dlq", "discard"], why);
+    next.push(discard.id(&fact.id).option_mark("--export", "file").purpose(Purpose::GiveUp));
     Verdict { state: replayability.name(), severity: Severity::Warning, summary, evidence, next }
 }

@@ -439,7 +439,7 @@ pub(super) static AROUND: Sql = Sql::new(concat!(
     wall_now!("$2"),
     ") IS NOT FALSE)), ",
     stopped!("t"),
-    "
+    ", t.retries::int8, CASE WHEN t.state = 'failed' THEN t.retry_policy::text END
     FROM tasks AS x CROSS JOIN LATERAL (SELECT o.* FROM tasks AS o WHERE o.execution_id = x.execution_id OFFSET 0) AS t
     WHERE x.id = ANY($1) AND x.kind = 'orchestrator' AND t.kind <> 'orchestrator' LIMIT $3"
 ));

@@ -189,7 +189,7 @@ pub(super) const AROUND: &str = concat!(
             OR EXISTS (SELECT 1 FROM cache AS c WHERE c.key = t.idempotency_key AND c.value IS NOT NULL
                 AND (c.expires_at IS NULL OR c.expires_at >= ?2))), ",
     stopped!("t"),
-    "
+    ", t.retries, CASE WHEN t.state = 'failed' THEN t.retry_policy END
     FROM tasks AS x JOIN tasks AS t ON t.execution_id = x.execution_id
     WHERE x.id IN (SELECT value FROM json_each(?1)) AND x.kind = 'orchestrator' AND t.kind <> 'orchestrator' LIMIT ?3"
 );

@@ -13,7 +13,6 @@ use sen_model::columns;
 use sen_model::record::Section;
 use sen_model::subject::Kind;
 use sen_model::summary::{Attention, Count, Counted, Statistics, Summary, per_minute};
-use sen_model::time::humane;
 use sen_model::time::wall::{Wall, Zone, offset_name};
 use sen_model::value::{Row, Value};
 use sen_model::verdict::{NextCommand, Severity};
@@ -192,7 +191,7 @@ pub(crate) fn summary(census: &Census, zone: &Zone) -> Summary {
 fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
     let ago = |wall: Option<Wall>| {
         let micros = wall.map(|wall| clock.wall.as_micros().saturating_sub(wall.as_micros()).max(0));
-        micros.map_or_else(String::new, |micros| format!(", oldest {}", humane(micros)))
+        micros.map_or_else(String::new, |micros| format!(", oldest {}", sen_model::time::coarse_age(micros)))
     };
     let of = |state| sum(census.queues.tasks.iter().filter(move |group| judged(group) == state));
     let lost = of(State::Lost);
@@ -248,7 +247,8 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
     }
     if census.letters.count > 0 {
         let died = census.letters.newest.map(|wall| clock.wall.as_micros().saturating_sub(wall.as_micros()).max(0));
-        let died = died.map_or_else(String::new, |micros| format!(", the newest {} old", humane(micros)));
+        let died =
+            died.map_or_else(String::new, |micros| format!(", the newest {} old", sen_model::time::coarse_age(micros)));
         say(
             Severity::Warning,
             format!("{}{died}", many(census.letters.count, "dead letter")),
@@ -266,11 +266,11 @@ fn attention(census: &Census, clock: &Clock<'_>) -> Vec<Attention> {
         let text = match doubt {
             ZoneDoubt::Ahead(ahead) => format!(
                 "the newest rows lie {} in the future: workers probably do not write {name}, perhaps {likely}",
-                humane(ahead)
+                sen_model::time::age(ahead)
             ),
             ZoneDoubt::Behind(lead) => format!(
                 "tasks were begun up to {} before they were made: workers probably write another time zone than what makes the tasks, perhaps {likely}",
-                humane(lead)
+                sen_model::time::age(lead)
             ),
         };
         let zone = format!("--worker-timezone={likely}");
@@ -315,7 +315,7 @@ fn silent(queues: &Queues, clock: &Clock<'_>) -> Vec<Silent> {
         let queue = name.map_or_else(String::new, |name| format!(" of queue {}", sen_model::text::named(name)));
         let begun = begun.map_or_else(
             || "no row says that one was ever begun".into(),
-            |begun| format!("the last was begun {} ago", humane(begun)),
+            |begun| format!("the last was begun {} ago", sen_model::time::age(begun)),
         );
         // A worker that takes other tags polls the queue and begins nothing of it.
         let mut whose = String::new();
@@ -327,7 +327,7 @@ fn silent(queues: &Queues, clock: &Clock<'_>) -> Vec<Silent> {
         }
         let text = format!(
             "{count}{queue} ready, due for {}, none running, {begun}: probably no worker polls it{whose}",
-            humane(due)
+            sen_model::time::age(due)
         );
         Some(Silent { text, count: total, due: Some(first) })
     };
@@ -338,7 +338,7 @@ fn silent(queues: &Queues, clock: &Clock<'_>) -> Vec<Silent> {
         let text = format!(
             "{}{queue} ready, due for {}, while later ones are begun: the workers that poll it probably do not take the tags {}",
             many(passed.count, "task"),
-            humane(passed.due.map_or(0, age)),
+            sen_model::time::age(passed.due.map_or(0, age)),
             tags.iter().map(|tag| sen_model::text::named(tag).to_string()).collect::<Vec<_>>().join(", ")
         );
         Silent { text, count: passed.count, due: passed.due }
