@@ -72,6 +72,28 @@ fn what_needs_attention_is_offered_the_gravest_first() {
     assert!(raw.contains("execution 77290000-c4a6-4000-8000-000000000000"), "{raw}");
 }
 
+/// A result that rows of related work state is offered with its source, and none is chosen by Enter.
+#[test]
+fn a_stated_result_is_offered_and_not_chosen_by_itself() {
+    let demo = Demo::make();
+    let before = demo.bytes();
+    let reconcile = ["reconcile", "payments:order-7729", "--token", "117"];
+    let mut asked = demo.on_terminal(&reconcile).size(40, 120).start();
+    asked.wait_for("What really happened");
+    let screen = asked.screen();
+    assert!(screen.contains("that of payments:order-7718: {\"charge\": \"ch_7718\""), "{screen}");
+    asked.type_keys(&format!("{DOWN}\r"));
+    asked.wait_for("> Type it");
+    asked.wait_for("as of task 77290000-c4a6-4000-8000-000000000001 (shop:checkout)");
+    asked.type_keys(&format!("{DOWN}\r"));
+    asked.wait_for("Reason");
+    asked.type_keys("\r");
+    asked.wait_for("with the result {\"charge\":\"ch_7729\",\"receipt\":\"sent\"}");
+    asked.type_keys("n\r");
+    assert_eq!(asked.finish().code, 7);
+    assert_eq!(demo.bytes(), before);
+}
+
 #[test]
 fn nothing_is_chosen_by_leaving() {
     let demo = Demo::make();

@@ -37,6 +37,16 @@ fn the_beginning_of_an_id_is_enough_to_look() {
     // Three characters are a slip, and what is not there is not there.
     sen(&["exec", "show", "774"]).run().expect_code(4);
     sen(&["inspect", "7747ffff"]).run().expect_code(4);
+    // What is there as something else is named as that.
+    for (args, what) in [
+        (["dlq", "show", "77310000-c4a6-4000-8000-000000000000"], "it is an execution: `sen inspect 7731"),
+        (["saga", "show", "77310000-c4a6-4000-8000-000000000000"], "it is an execution: `sen inspect 7731"),
+        (["exec", "show", "00001e3e-d002-4e4e-a000-1e3efadedcab"], "it is an outbox message: `sen inspect 00001e3e"),
+    ] {
+        let missing = sen(&args).run().expect_code(4).stderr;
+        assert!(missing.contains(what), "{args:?}: {missing}");
+    }
+    sen(&["saga", "show", "7731"]).run().expect_code(4);
     // A key that exists is meant, whatever begins so.
     sen(&["inspect", "payments:order-7731"]).run().expect_code(0);
     sen(&["inspect", "payments:order-77"]).run().expect_code(4);

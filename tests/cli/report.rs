@@ -160,6 +160,9 @@ fn without_a_key_it_is_what_needs_attention_and_what_was_done_in_that_time() {
     assert_eq!(told["records"].as_array().unwrap().len(), 5);
     let (headings, _) = rendered(&run(folder.path(), &["report", "--since", "2h"]).expect_code(0).stdout);
     assert_eq!(headings[..3], ["Incident report: what needs attention", "What needs attention", "State"]);
+    // What is cut keeps its beginning.
+    let cut = run(folder.path(), &["report", "payments:order-7731", "--limit", "8"]).expect_code(0).stdout;
+    assert!(cut.contains("The first 2 and the newest 6;") && cut.contains("lease acquired"), "{cut}");
     // Nothing was done in the time that is still to come.
     let later = run(folder.path(), &["report", "--since", "2h", "--until", "90m", "-o", "json"]).expect_code(0).json();
     assert_eq!(later["operations"], serde_json::json!([]));

@@ -249,8 +249,8 @@ async fn letters(system: &dyn System) -> Result<Offers> {
         state: if letter.is_replayable() { "dead, replayable" } else { "dead" }.to_owned(),
         since: letter.died_at,
         kind: match letter.kind {
-            "outbox" => "outbox message",
-            "inbox" => "inbox message",
+            "outbox" => Kind::Outbox.words(),
+            "inbox" => Kind::Inbox.words(),
             _ => Kind::DeadLetter.words(),
         },
         id: letter.id,

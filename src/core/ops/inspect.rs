@@ -67,7 +67,13 @@ pub async fn inspect(database: &Database, key: &str, events: u32) -> Result<Look
 /// # Errors
 /// As [`inspect`], but for an id that nothing has.
 pub async fn something_else(database: &Database, id: &str) -> Result<Option<String>> {
-    let Lookup::Record(found) = inspect(database, id, 0).await? else { return Ok(None) };
+    let found = match inspect(database, id, 0).await {
+        Ok(Lookup::Record(found)) => found,
+        Ok(Lookup::Missing { .. }) => return Ok(None),
+        // The beginning of several ids, none of which was asked for.
+        Err(error) if error.kind() == ErrorKind::Usage => return Ok(None),
+        Err(error) => return Err(error),
+    };
     Ok(found.first().map(|other| {
         let show = NextCommand::new(&["sen", "inspect"], "").id(&other.subject.id).command;
         format!("it is {}: `{show}` shows it and what can be done", other.subject.kind.with_article())

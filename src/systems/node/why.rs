@@ -324,7 +324,11 @@ fn failure<'a>(facts: &'a Facts<'_>, state: State) -> Option<&'a str> {
 }
 
 fn alike(facts: &Facts<'_>) -> (String, Vec<NextCommand>) {
-    let groups = || vec![NextCommand::new(&["sen", "dlq", "groups"], "the failed tasks by type and error")];
+    // What fails alike is looked at before one of it is run again.
+    let groups = || {
+        let next = NextCommand::new(&["sen", "dlq", "groups"], "the failed tasks by type and error");
+        vec![next.purpose(Purpose::Observe)]
+    };
     match facts.alike {
         Some(1) => (", and 1 other task of the same".into(), groups()),
         Some(others) if others > 1 => (format!(", and {others} other tasks of the same"), groups()),
@@ -337,7 +341,12 @@ fn rate_limited(facts: &Facts<'_>, state: State) -> Option<Cause> {
     failure(facts, state).filter(|error| error.starts_with(RATE_LIMITED))?;
     let tenant = facts.look.task.tenant_id.as_deref().unwrap_or_default();
     let (others, mut next) = alike(facts);
-    next.insert(0, NextCommand::new(&["sen", "agent", "rate-limit", "get"], "the tenant's tokens now").id(tenant));
+    next.insert(
+        0,
+        NextCommand::new(&["sen", "agent", "rate-limit", "get"], "the tenant's tokens now")
+            .id(tenant)
+            .purpose(Purpose::Observe),
+    );
     let text = format!("the rate limit of tenant {tenant} failed it, for its bucket was empty twice in a row{others}");
     Some(Cause::stated("rate_limited", &["task:meta.error"], Severity::Warning, text).with_next(next))
 }

@@ -239,7 +239,12 @@ fn judge_message(message: &Message) -> Verdict {
     next.extend(about);
     next.extend(saga.map(|saga| if looks_first { saga.purpose(Purpose::Observe) } else { saga }));
     let replayability = rules::replayability(message, LEFT);
-    if dead || message.status == MessageStatus::Ignored {
+    if late.is_some() && rolled_back.is_none() {
+        // It is due already: no act makes anything take it up.
+        let why =
+            format!("first start the {dispatcher}, or see why it is behind; this ends when the message is {sent}");
+        next.push(NextCommand::new(&["sen", "wait"], why).id(&message.id).purpose(Purpose::Observe));
+    } else if dead || message.status == MessageStatus::Ignored {
         if replayability == Replayability::Replayable {
             let why = match message.status {
                 _ if rolled_back.is_some() => "make it due now, if it is to be sent all the same",

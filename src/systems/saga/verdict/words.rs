@@ -245,7 +245,7 @@ fn impossible(saga: &Saga, state: State) -> Option<&'static str> {
     match state {
         State::Failed if saga.compensated == Some(false) => Some(
             "it cannot be ended with a result by hand: the library skips a step only while the saga is suspended; if the step's \
-            work was done already, settle its key first (`sen reconcile`), so that the retry gets that result and does not act twice",
+            work was done already, settle its key first with reconcile, so that the retry gets that result and does not act twice",
         ),
         State::PartlyCompensated => Some(
             "it cannot be marked as rolled back by hand: the library ends it only when each roll-back has succeeded; what was \

@@ -222,6 +222,43 @@ fn the_first_failure_and_the_way_out_are_told() {
     assert_eq!(verdict.next[1].command, "sen dlq replay t0");
 }
 
+/// An error with tries left is one that the policy does not cover: a replay is not what is recommended first.
+#[test]
+fn what_is_not_retried_is_looked_at_before_it_is_run_again() {
+    let policy = |tries: u32| Some(format!("{{\"max_attempts\": {tries}}}"));
+    let error =
+        |class: &str| Some(format!(r#"{{"__type__": "Exception", "cls": "{class}", "message": "no"}}"#).into_bytes());
+    for (tries, first) in [(4, "sen dlq show t0"), (1, "sen dlq replay t0")] {
+        let child = Task {
+            error: error("CardDeclined"),
+            retry_policy: policy(tries),
+            completed_at: at(-20),
+            ..row("t1", Some("t0"), "activity", "failed")
+        };
+        let parent =
+            Task { error: error("CardDeclined"), retry_policy: policy(1), completed_at: at(-10), ..root("failed") };
+        let mut look = with("failed", vec![parent, child]);
+        look.letters = vec![DeadTask {
+            id: "t0".into(),
+            reason: None,
+            moved_at: at(-10),
+            data: None,
+            readable: true,
+            unreadable: Vec::new(),
+        }];
+        let verdict = judge(&look, NOW, &Zone::utc());
+        let next = sen_model::steps::numbered(&verdict.next);
+        assert_eq!(next[0].command, first, "{verdict:?}");
+        let acts: Vec<&str> = next
+            .iter()
+            .filter(|one| one.command.contains("dlq re") || one.command.contains("discard"))
+            .map(|one| one.command.as_str())
+            .collect();
+        assert_eq!(acts[0].contains("discard"), tries == 4, "{acts:?}");
+        assert_eq!(verdict.evidence.iter().any(|line| line.contains("was not tried again")), tries == 4, "{verdict:?}");
+    }
+}
+
 #[test]
 fn a_waiter_is_woken_by_the_command_told() {
     let wait = Task { step_name: Some(signal_step("go now")), ..row("t1", Some("t0"), "signal", "pending") };
