@@ -15,6 +15,7 @@ pub mod letter;
 pub mod letters;
 pub mod listing;
 pub mod live;
+pub mod next;
 pub mod observe;
 pub mod permit;
 pub mod plan;

@@ -54,6 +54,15 @@ impl Record {
     }
 }
 
+/// A result as rows state it, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatedResult {
+    /// The result, as JSON.
+    pub json: String,
+    /// Whose it is: `payments:order-7718`, `step charge of saga …`.
+    pub source: String,
+}
+
 /// Things that belong to another, as a small table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Section {

@@ -1,7 +1,7 @@
 //! Which of several commands follow one another and which exclude one another. Pure.
 
+use crate::next::{NextCommand, Purpose};
 use crate::value::Value;
-use crate::verdict::{NextCommand, Purpose};
 
 /// The commands about one record, each with its step: acts in a safe order, then what only shows more. Those that have their
 /// steps are left so.

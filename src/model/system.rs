@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::letters::{DeadLetters, LetterFilter};
 use crate::live::Live;
 use crate::prepared::{PreparedAction, SavedPlan};
-use crate::record::{History, Record};
+use crate::record::{History, Record, StatedResult};
 use crate::rows::RowChange;
 use crate::subject::{Kind, Subject};
 use crate::summary::{Statistics, Summary};
@@ -73,6 +73,15 @@ pub trait System: Any + Send + Sync {
     /// As [`Self::find`].
     async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {
         Ok(self.find(id, 0).await?.into_iter().map(Record::explained).collect())
+    }
+
+    /// The results that the rows of this key or id state: its own, and those of its steps that are done.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    async fn stated_results(&self, id: &str) -> Result<Vec<StatedResult>> {
+        let _ = id;
+        Ok(Vec::new())
     }
 
     /// The id under which the work of `record` goes on, where an act gave it a new one: the task of a replayed dead letter.

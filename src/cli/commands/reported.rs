@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sen_core::model::plan::{FollowUp, Plan};
 use sen_core::model::report::{Ending, Item, Outcome, Report};
 use sen_core::model::value::Value;
-use sen_core::model::verdict::NextCommand;
+use sen_core::model::verdict::{NextCommand, Purpose};
 use sen_core::time::Timestamp;
 
 use super::brakes::resuming;
@@ -80,7 +80,7 @@ pub fn reported(report: &Report, outline: &Outline) -> CommandOutput {
         && let (Outcome::Applied, Some(token)) = (item.outcome, item.fencing_token)
     {
         let (key, token) = (item.subject.id.as_str(), token.to_string());
-        let next = |why| NextCommand::new(&["sen", "reconcile", "--token", &token], why);
+        let next = |why| NextCommand::new(&["sen", "reconcile", "--token", &token], why).purpose(Purpose::Settle);
         blocks.push(Block::Next(vec![
             next("it completed, with this result").option_mark("--complete", "json").id(key),
             next("it never happened: the next caller runs it").with(&["--reset"]).id(key),
@@ -94,7 +94,7 @@ pub fn reported(report: &Report, outline: &Outline) -> CommandOutput {
         && let (Outcome::Applied, Some(fresh)) = (item.outcome, &item.new_id)
     {
         let next = NextCommand::new(&["sen", "wait"], "until what was replayed has ended");
-        blocks.push(Block::Next(vec![next.id(fresh)]));
+        blocks.push(Block::Next(std::iter::once(next.id(fresh)).chain(left_over(plan)).collect()));
     } else if let [item] = report.items.as_slice()
         && matches!(item.outcome, Outcome::Skipped | Outcome::Changed | Outcome::Failed)
     {
@@ -103,10 +103,11 @@ pub fn reported(report: &Report, outline: &Outline) -> CommandOutput {
         blocks.push(Block::Next(vec![next]));
     } else if outline.kept && report.items.iter().filter(|item| item.new_id.is_some()).count() > 1 {
         let id = report.operation.to_string();
-        blocks.push(Block::Next(vec![
+        let next = [
             NextCommand::new(&["sen", "wait", "op"], "until all that was replayed has ended").id(&id),
             NextCommand::new(&["sen", "op", "show"], "how each of them stands now").id(&id),
-        ]));
+        ];
+        blocks.push(Block::Next(next.into_iter().chain(left_over(plan)).collect()));
     } else if let [item] = report.items.as_slice()
         && item.outcome == Outcome::Applied
         && blocks.len() == 1
@@ -116,6 +117,14 @@ pub fn reported(report: &Report, outline: &Outline) -> CommandOutput {
         blocks.push(Block::Next(vec![next]));
     }
     view(report, plan.targets(), false, blocks).ending(exit(report))
+}
+
+/// Where the dead letters of the steps are that failed below what was replayed: they stay.
+fn left_over(plan: &Plan) -> Option<NextCommand> {
+    let failed = |effect: &str| matches!(effect, "tried_again" | "not_retried");
+    let left = plan.set.as_ref().is_some_and(|set| set.preview.iter().any(|step| failed(&step.effect)));
+    let why = "the dead letters of the failed steps, which stay and can be discarded now";
+    left.then(|| NextCommand::new(&["sen", "dlq", "list", "--kind", "activity"], why))
 }
 
 /// The exit code of a report as a whole.

@@ -82,7 +82,11 @@ pub async fn related_keys(database: &Database, names: &[String], completed: bool
         names.contains(key) || bare.is_some_and(|bare| names.contains(bare))
     };
     let of = |lease: sen_sentinel::Unsettled| {
-        let next = NextCommand::new(&["sen", "reconcile"], "settle it first: what happened");
+        let next = match lease.state {
+            State::Uncertain => NextCommand::new(&["sen", "reconcile"], "settle it first: what happened"),
+            // Whoever has taken it over has its token, and a worker may be alive.
+            _ => NextCommand::new(&["sen", "inspect"], "settle it first: how it stands"),
+        };
         RelatedKey::Unsettled { next: next.id(&lease.key).purpose(Purpose::Settle), key: lease.key, state: lease.state }
     };
     let open = open.into_iter().filter(|lease| named(&lease.key)).map(of);

@@ -32,6 +32,7 @@ mod letters;
 mod list;
 mod names;
 mod plan;
+mod results;
 mod rules;
 mod story;
 mod timeline;
@@ -56,7 +57,7 @@ use sen_model::error::Result;
 use sen_model::letters::DeadLetters;
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
-use sen_model::record::{History, Record};
+use sen_model::record::{History, Record, StatedResult};
 use sen_model::rows::RowChange;
 use sen_model::subject::{Kind, Subject};
 use sen_model::summary::Summary;
@@ -101,6 +102,12 @@ impl System for Sagas {
             found = self.find_messages(&models, id).await?;
         }
         Ok(found)
+    }
+
+    async fn stated_results(&self, id: &str) -> Result<Vec<StatedResult>> {
+        let models = self.models().await?;
+        let wanted = SagaSelector { id, exact: false, steps: STEPS, messages: false };
+        Ok(self.store.look(&models, &wanted).await?.sagas.iter().flat_map(results::of).collect())
     }
 
     async fn explain(&self, id: &str) -> Result<Vec<Explanation>> {

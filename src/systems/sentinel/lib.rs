@@ -57,7 +57,7 @@ use sen_model::diagnostics::{Check, Diagnostics};
 use sen_model::error::{ErrorKind, Result};
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
-use sen_model::record::{History, Record};
+use sen_model::record::{History, Record, StatedResult};
 use sen_model::subject::{Kind, Subject};
 use sen_model::summary::{Statistics, Summary};
 use sen_model::system::System;
@@ -174,6 +174,12 @@ impl System for Sentinel {
             all.extend(found?);
         }
         Ok(all)
+    }
+
+    async fn stated_results(&self, id: &str) -> Result<Vec<StatedResult>> {
+        let lease = self.store.look(id, 0).await?.lease;
+        let json = lease.and_then(|lease| lease.execution_result).filter(|json| json != "null");
+        Ok(json.map(|json| StatedResult { json, source: id.to_owned() }).into_iter().collect())
     }
 
     async fn courses(&self, _act: &Act, targets: &[Followed]) -> Result<Vec<Now>> {

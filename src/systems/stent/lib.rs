@@ -27,6 +27,7 @@ mod list;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod paging;
 mod plan;
+mod results;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod rows;
 mod timeline;
@@ -53,7 +54,7 @@ use sen_model::error::{Error, ErrorKind, Result};
 use sen_model::letters::DeadLetters;
 use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
-use sen_model::record::{History, Record};
+use sen_model::record::{History, Record, StatedResult};
 use sen_model::rows::RowChange;
 use sen_model::subject::{Kind, Subject};
 use sen_model::summary::{Statistics, Summary};
@@ -103,6 +104,15 @@ impl System for Stent {
         self.look_further(&mut look).await?;
         let mut found = view::found(look, &self.zone);
         found.retain(|one| one.subject.kind == kind);
+        Ok(found)
+    }
+
+    async fn stated_results(&self, id: &str) -> Result<Vec<StatedResult>> {
+        let look = self.store.find(id, progress(0), false).await?;
+        let mut found = results::of(&look);
+        for task in results::tasks(&look) {
+            found.extend(results::of(&self.store.find(&task, progress(0), false).await?));
+        }
         Ok(found)
     }
 

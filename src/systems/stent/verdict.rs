@@ -4,6 +4,7 @@
 //! expiry, cancellation, dead letters) and `resolve_signal_wait` of senpuki 0.3.0 and stent 1.1.2.
 
 mod again;
+mod failure;
 mod zone;
 
 use crate::acts::rules as acts;
@@ -20,7 +21,10 @@ use sen_model::time::wall::{Wall, Zone};
 use sen_model::verdict::{NextCommand, Purpose, Verdict};
 
 pub use crate::state::{State, task};
-pub(crate) use again::{FAILS_AGAIN, allowed_tries, backoff, backs_off, not_retried, runs_again};
+pub(crate) use again::{backoff, backs_off, runs_again};
+pub use failure::error_line;
+pub(crate) use failure::{FAILS_AGAIN, TIMED_OUT, allowed_tries, not_retried};
+use failure::{first_failed, first_failure};
 pub use zone::{ZoneDoubt, likely_ahead, zone_doubt};
 
 /// The state of an execution whose end is stored; `None` for one that has not ended.
@@ -108,16 +112,6 @@ fn leaves(whole: &Whole, states: &[State]) -> Leaves {
         }
     }
     leaves
-}
-
-/// An error's one line: `ConnectionError: provider unreachable`.
-pub fn error_line(payload: &[u8]) -> Option<String> {
-    let decoded = decode(payload);
-    match decoded.exception {
-        Some(exception) => Some(exception.line()),
-        None if decoded.json == "null" => None,
-        None => Some(serde_json::from_str::<String>(&decoded.json).unwrap_or(decoded.json)),
-    }
 }
 
 /// Judges an execution.
@@ -301,27 +295,6 @@ fn stranded(look: &Whole, now: Wall) -> String {
             since(root.completed_at, now)
         ),
     }
-}
-
-/// What a worker writes as the error of a task that it ends because the expiry of the execution has passed (`executor_worker.py`).
-pub(crate) const TIMED_OUT: &str = "Execution timed out";
-
-/// The first task that failed: an orchestrator often reports the failure of a step in other words.
-fn first_failed(look: &Whole) -> Option<&Task> {
-    let failed = |task: &&Task| task.state == TaskState::Failed && task.error.is_some() && !cancelled::stopped(task);
-    look.tasks.iter().filter(failed).min_by_key(|task| (task.completed_at, task.kind == TaskKind::Orchestrator))
-}
-
-fn first_failure(look: &Whole) -> Option<String> {
-    let first = first_failed(look)?;
-    let error = error_line(first.error.as_deref()?)?;
-    let tries = first.retries.unwrap_or_default() + 1;
-    let tries = match not_retried(first) {
-        Some(allowed) => format!("try {tries} of {allowed}, and it was not tried again ({FAILS_AGAIN})"),
-        None if tries == 1 => "the only try".to_owned(),
-        None => format!("try {tries}"),
-    };
-    Some(format!("first to fail was {}, at {tries}: {error}", name(first.step_name.as_deref())))
 }
 
 fn next(look: &Whole, state: State, now: Wall) -> Vec<NextCommand> {

@@ -142,7 +142,7 @@ fn footer(letters: &[Letter], more: bool, groups: &[String]) -> Option<String> {
         [group] if replayable > 0 => {
             NextCommand::new(&["sen", "dlq", "replay"], "").option("--group", group).with(&["--dry-run"])
         }
-        _ if letters.len() == 1 => NextCommand::new(&["sen", "dlq", "show"], "").id(&first.id),
+        _ if letters.len() == 1 || replayable == 0 => NextCommand::new(&["sen", "dlq", "show"], "").id(&first.id),
         _ => NextCommand::new(&["sen", "dlq", "groups"], ""),
     };
     Some(format!("{}\nnext: {}", parts.join(" · "), next.command))

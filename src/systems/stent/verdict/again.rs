@@ -23,26 +23,6 @@ pub(crate) fn tries(task: &Task) -> i64 {
     policy.and_then(|policy| policy.get("max_attempts")?.as_i64()).unwrap_or(TRIES)
 }
 
-/// How many tries the policy of a task that failed allows, where it failed before they were used up: the library tries what its
-/// policy covers until they are (`executor_worker.py`), so the policy does not cover this error. None where no policy is stored.
-pub(crate) fn allowed_tries(retries: Option<i64>, policy: Option<&str>) -> Option<i64> {
-    let policy: serde_json::Value = serde_json::from_str(policy?).ok()?;
-    let allowed = policy.get("max_attempts")?.as_i64()?;
-    (retries? + 1 < allowed).then_some(allowed)
-}
-
-/// The same of a task.
-pub(crate) fn not_retried(task: &Task) -> Option<i64> {
-    let ended =
-        task.error.as_deref().and_then(super::error_line).is_some_and(|error| error.ends_with(super::TIMED_OUT));
-    let failed = task.state == TaskState::Failed && !ended && !crate::cancelled::stopped(task);
-    allowed_tries(task.retries, task.retry_policy.as_deref()).filter(|_| failed)
-}
-
-/// What an error that is not retried means for a replay.
-pub(crate) const FAILS_AGAIN: &str =
-    "its retry policy does not cover this error, so a replay probably fails the same way unless its cause is gone";
-
 /// A task between two tries: which failed, of how many, why, and when the next one is due.
 pub(crate) fn backoff(task: &Task, progress: &[Progress], now: Wall) -> Option<String> {
     let due = task.scheduled_for.filter(|_| backs_off(task, now))?;
