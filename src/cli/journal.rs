@@ -128,6 +128,12 @@ impl Journal {
         self.flush();
     }
 
+    /// Notes that a run begins, and its brakes: whoever resumes it after a kill is to know them.
+    pub fn begins(&mut self, brakes: &[String]) {
+        self.line(&Line::Begun { brakes: brakes.to_vec() });
+        self.flush();
+    }
+
     /// Takes it away again: nothing was begun.
     pub fn abandon(self) {
         let _ = std::fs::remove_file(&self.path);

@@ -80,6 +80,8 @@ pub fn write(action: &dyn PreparedAction, origin: &Origin, file: &File) -> Resul
 pub struct PlanFile {
     reader: BufReader<File>,
     length: u64,
+    /// Whether anything stands behind the checksum, as in a journal.
+    more: bool,
 }
 
 /// No line of a plan is longer than this: a file that never ends must not fill the memory.
@@ -124,8 +126,18 @@ impl PlanFile {
         if sha256 != hex(sum) {
             return Err(edited(path));
         }
+        let more = !reader.fill_buf().map_err(unreadable)?.is_empty();
         reader.rewind().map_err(unreadable)?;
-        Ok(Self { reader, length })
+        Ok(Self { reader, length, more })
+    }
+
+    /// The same of a file that is a plan and nothing else.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; `Refused` where more stands in it, which nobody would apply: a target, or another plan.
+    pub fn alone(path: &Path) -> Result<Self> {
+        let file = Self::open(path)?;
+        if file.more { Err(edited(path)) } else { Ok(file) }
     }
 
     /// The plan, its targets not read yet.

@@ -118,6 +118,9 @@ fn what_is_not_the_plan_that_was_reviewed_is_refused() {
         refused(place, &file, [&lines[..2], &lines[1..]].concat().concat().as_bytes(), 7, "was changed or cut");
         let order = [&lines[..1], &[lines[2], lines[1]], &lines[3..]].concat();
         refused(place, &file, order.concat().as_bytes(), 7, "was changed or cut");
+        // More behind its end: a target, or another plan, which would not be applied.
+        refused(place, &file, format!("{plan}{}", lines[1]).as_bytes(), 7, "was changed or cut");
+        refused(place, &file, plan.repeat(2).as_bytes(), 7, "was changed or cut");
         // Cut: at every line, and in the middle of one.
         for end in 1..lines.len() {
             refused(place, &file, lines[..end].concat().as_bytes(), 7, "was changed or cut");

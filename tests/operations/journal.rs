@@ -28,7 +28,7 @@ fn it_is_there_before_anything_is_changed_and_for_its_user_alone() {
     let [journal] = &machine.journals()[..] else { panic!("no journal") };
     let whole = std::fs::read_to_string(journal).unwrap();
     let lines: Vec<Value> = whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((lines.len(), &lines[0]["lines"], &lines[0]["origin"]["reason"]), (32, &30.into(), &"INC-7".into()));
+    assert_eq!((lines.len(), &lines[0]["lines"], &lines[0]["origin"]["reason"]), (33, &30.into(), &"INC-7".into()));
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(journal), mode(&machine.folder())), (0o600, 0o700));
     assert_eq!(machine.only().1, "running");
@@ -39,8 +39,16 @@ fn it_is_there_before_anything_is_changed_and_for_its_user_alone() {
     running.finish();
     proxy.cut();
     assert_eq!(machine.only(), (id.clone(), "interrupted".into()));
-    let shown = machine.json("", &["op", "show", &id], 0);
-    assert_eq!((&shown["targets"], &shown["not_begun"], &shown["applied"]), (&30.into(), &30.into(), &0.into()));
+    // Whether they were written is not told, and nobody says that they were not, or that all of it was taken back.
+    let shown = machine.json("", &["op", "show", &id], 3);
+    let counts = ["targets", "untold", "not_begun", "applied"].map(|name| shown[name].as_u64().unwrap());
+    assert_eq!(counts, [30, 30, 0, 0]);
+    let waited = machine.run(&place.url(), &["wait", "op", &id, "--timeout", "5s"], 10).stdout;
+    let undone = machine.run(&place.url(), &["undo", &id, "--yes"], 3).stderr;
+    for said in [waited, undone] {
+        assert!(said.contains("of 30 targets it is not told whether they were written"), "{said}");
+    }
+    assert_eq!(machine.only().1, "interrupted");
     // The server ends the transaction when it finds nobody there.
     until("the end of what was stopped", || {
         place.sql("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%' AND datname = current_database()")
@@ -191,4 +199,51 @@ fn journals_of_what_has_ended_are_removed_and_the_others_kept() {
     assert_eq!(clean(&["1s", "--yes"], 0)["removed"], serde_json::json!([]));
     assert_eq!(states(&clean(&["1s", "--yes", "--force"], 0)["removed"]), ["interrupted"]);
     assert!(machine.journals().is_empty());
+}
+
+/// `last` is no older operation where the newest cannot be read, and a journal that is damaged is not said to be absent.
+#[test]
+fn a_journal_that_cannot_be_read_is_not_passed_over() {
+    let [place, _] = Place::both();
+    letters(&place, 2);
+    let (machine, url) = (Machine::new(), place.url());
+    machine.run(&url, &["dlq", "replay", "t-1", "--yes"], 0);
+    let (first, _) = machine.only();
+    machine.run(&url, &["dlq", "replay", "t-2", "--yes"], 0);
+    let newest = machine.journals().into_iter().find(|path| !path.to_str().unwrap().contains(&first)).unwrap();
+    std::fs::write(&newest, "").unwrap();
+    let id = newest.file_stem().unwrap().to_str().unwrap();
+    for words in [
+        &["undo", "last", "--yes"][..],
+        &["op", "show", "last"],
+        &["op", "show", id],
+        &["op", "resume", &id[..8], "--yes"],
+    ] {
+        let said = machine.run(&url, words, 2).stderr;
+        assert!(said.contains(&format!("the journal of operation {id} cannot be read")), "{words:?} {said}");
+    }
+    machine.run(&url, &["op", "show", &first], 8);
+    assert_eq!(place.count("tasks WHERE state = 'pending'"), 2);
+}
+
+/// An operation that did nothing is no success to wait for, and a database that cannot be asked is no answer.
+#[test]
+fn what_did_nothing_has_not_helped() {
+    let [place, _] = Place::both();
+    letters(&place, 1);
+    let (machine, url, folder) = (Machine::new(), place.url(), tempfile::tempdir().unwrap());
+    let plan = folder.path().join("a.plan");
+    let plan = plan.to_str().unwrap();
+    machine.run(&url, &["dlq", "replay", "--all", "--plan-out", plan], 0);
+    place.sql("DELETE FROM dead_tasks");
+    machine.run(&url, &["apply", plan, "--yes"], 4);
+    let (id, _) = machine.only();
+    assert_eq!(machine.json(&url, &["wait", "op", &id, "--timeout", "5s"], 10)["outcome"], "needs_attention");
+    letters(&place, 0);
+    place.sql("DELETE FROM tasks; DELETE FROM executions");
+    letters(&place, 1);
+    machine.run(&url, &["dlq", "replay", "--all", "--yes"], 0);
+    let gone = "postgresql://nobody@127.0.0.1:1/nowhere";
+    machine.run(gone, &["op", "show", "last"], 6);
+    machine.run("", &["op", "show", "last"], 0);
 }

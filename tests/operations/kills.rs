@@ -75,11 +75,13 @@ fn killed(
             continue;
         }
         let (id, state) = machine.only();
-        let shown = machine.json("", &["op", "show", &id], 0);
+        let shown = machine.sen("", &["op", "show", &id, "-o", "json"]).run().json();
         let told = (results(&shown, "applied", "") + results(&shown, "already_done", "")) as u64;
         assert!(told <= there, "{told} told, {there} there: {shown}");
         if output.code == -9 {
             met += usize::from(told < count as u64);
+            let open = shown["untold"].as_u64().unwrap() + shown["not_begun"].as_u64().unwrap();
+            assert_eq!(open + shown["settled"].as_u64().unwrap(), count as u64, "{shown}");
             assert!(["interrupted", "done", "partial"].contains(&state.as_str()), "{state}: {shown}");
             resume = Some(id);
             continue;

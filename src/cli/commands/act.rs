@@ -316,7 +316,7 @@ async fn applied(
     action: Box<dyn PreparedAction + '_>,
     (permit, brakes): (&WritePermit, Option<&(Vec<String>, Brakes<'_>)>),
     session: &Session,
-    (kept, places): (Kept, Option<Vec<usize>>),
+    (mut kept, places): (Kept, Option<Vec<usize>>),
     mut export: Option<Export<'_>>,
 ) -> Result<Execution> {
     let follow_ups = action.steps().take(2).map(|step| step.follow_up).collect();
@@ -324,6 +324,7 @@ async fn applied(
     let brakes_again = words.unwrap_or_default();
     let outline = Outline { plan: action.plan().clone(), follow_ups, brakes: brakes_again, kept: kept.file.is_some() };
     let progress = Progress::new(session.shows_progress());
+    kept.file.iter_mut().for_each(|file| file.begins(&outline.brakes));
     let running = kept.running.clone();
     let journaled = Journaled::new(&progress, kept, places);
     let export = export.as_mut().map(|export| &mut **export as &mut (dyn FnMut(&str) -> Result<()> + Send));

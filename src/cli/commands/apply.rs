@@ -73,7 +73,7 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
-    let mut file = PlanFile::open(&args.file)?;
+    let mut file = PlanFile::alone(&args.file)?;
     let saved = file.plan()?;
     let origin = saved.origin().cloned();
     if let Some(expires) = origin.as_ref().and_then(|origin| origin.expires)
@@ -180,8 +180,14 @@ async fn must_be_of(
 ) -> Result<()> {
     let (here, planned) = (named(database, kind)?, &plan.database);
     if !is_of(database, kind, plan, origin, session).await? {
-        return Err(Error::new(ErrorKind::Refused, format!("the plan is for {planned}, and this is {here}; nothing was written"))
-            .with_hint("name the database it was made for with --database-url"));
+        let refused = |what: String| Error::new(ErrorKind::Refused, format!("{what}; nothing was written"));
+        return Err(if here == *planned {
+            refused(format!("the plan is for another database of this name ({here})"))
+                .with_hint("it was created anew since, or another server answers there; make the plan again if this is the one that is meant")
+        } else {
+            refused(format!("the plan is for {planned}, and this is {here}"))
+                .with_hint("name the database it was made for with --database-url")
+        });
     }
     Ok(())
 }

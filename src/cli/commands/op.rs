@@ -8,6 +8,7 @@ use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::columns;
 use sen_core::model::prepared::SavedPlan;
 use sen_core::model::report::{Item, Outcome};
+use sen_core::model::text::many;
 use sen_core::model::value::{Row, Value};
 use sen_core::model::verdict::Severity;
 use sen_core::time::Timestamp;
@@ -18,6 +19,7 @@ use super::brakes::{BrakeOptions, resuming};
 use super::dlq::discard::to_new_file;
 use super::followed::{self, Standings};
 use crate::exit::Exit;
+use crate::fault;
 use crate::journal::{self, Entry, State};
 use crate::sections::objects;
 use crate::session::Session;
@@ -183,8 +185,10 @@ async fn show(entry: &Entry, session: &Session) -> Result<CommandOutput> {
     let rows: Vec<Row> = entry.settled.values().map(item_row).collect();
     let mut fields: Vec<(&'static str, Value)> =
         COLUMNS.iter().map(|column| column.name).zip(entry_row(entry)).collect();
-    let open = entry.targets.saturating_sub(entry.settled.len() as u64);
-    fields.push(("not_begun", Value::Int(i64::try_from(open).unwrap_or(i64::MAX))));
+    let open = entry.targets.saturating_sub(entry.settled.len() as u64 + entry.untold);
+    for (name, count) in [("not_begun", open), ("untold", entry.untold)] {
+        fields.push((name, Value::Int(i64::try_from(count).unwrap_or(i64::MAX))));
+    }
     fields.push(("stopped", Value::text(entry.stopped.clone())));
     let (standings, failed) = match Standings::now(entry, session).await {
         Ok(standings) => (standings, None),
@@ -192,10 +196,11 @@ async fn show(entry: &Entry, session: &Session) -> Result<CommandOutput> {
     };
     let mut blocks: Vec<Block> = fields
         .iter()
-        .filter(|(_, value)| *value != Value::Null)
+        .filter(|(name, value)| *value != Value::Null && !(*name == "untold" && entry.untold == 0))
         .map(|(name, value)| Block::Field(name, value.clone()))
         .collect();
     let id = entry.plan.operation.to_string();
+    blocks.extend(untold(entry).map(Block::Note));
     blocks.extend(standings.iter().map(|standings| Block::Field("now", Value::Text(standings.words()))));
     let (shown, more) = followed::results(entry, standings.as_ref());
     if !shown.is_empty() {
@@ -211,7 +216,12 @@ async fn show(entry: &Entry, session: &Session) -> Result<CommandOutput> {
     fields.push(("followed", standings.as_ref().map_or(Value::Null, Standings::value)));
     fields.push(("not_followed", Value::text(failed.as_ref().map(Error::to_string))));
     fields.push(("results", objects(RESULTS, &rows)));
-    let exit = standings.as_ref().map_or(Exit::Done, Standings::exit);
+    let exit = match (&standings, &failed) {
+        // The journal alone tells what it can where no database is named.
+        (None, Some(error)) if error.kind() != ErrorKind::Usage => fault::exit(error.kind()),
+        (standings, _) => standings.as_ref().map_or(Exit::Done, Standings::exit),
+    };
+    let exit = if exit == Exit::Done && entry.untold > 0 { Exit::Partial } else { exit };
     let details = vec![Detail { value: Value::Map(fields), blocks }];
     let view = View::Details(DetailsView { details, single: true, now: Timestamp::here() });
     // The journal tells without a database, too; where one is named, that it cannot be asked is an error.
@@ -221,6 +231,17 @@ async fn show(entry: &Entry, session: &Session) -> Result<CommandOutput> {
     };
     missing.into_iter().for_each(|error| session.warn(format!("how its work stands now is not known: {error}")));
     Ok(CommandOutput::new(view).ending(exit).with_errors(failed.into_iter().collect()))
+}
+
+/// Why it is not known what became of all.
+pub(super) fn untold(entry: &Entry) -> Option<String> {
+    (entry.untold > 0).then(|| {
+        format!(
+            "it was killed, or its journal could not be written on: of {} it is not told whether they were written \
+             (sen op resume finds out, and does what was not)",
+            many(entry.untold, "target")
+        )
+    })
 }
 
 /// What to know before an operation goes on.

@@ -5,6 +5,7 @@ use sen_core::model::undo::UndoRequest;
 
 use super::act::{self, ActionOptions};
 use super::apply::system_of;
+use crate::exit::Exit;
 use crate::journal::{self, State};
 use crate::session::Session;
 use crate::views::CommandOutput;
@@ -50,5 +51,16 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         let note = "it has not ended, and nobody can tell from here whether it still runs elsewhere: what it does from now on is not taken back";
         undo.plan_mut().warnings.push(note.into());
     }
-    act::apply(undo, &args.options, session).await
+    let untold = super::op::untold(&entry);
+    if let Some(untold) = &untold {
+        let note = format!("{untold}; those are not taken back");
+        if args.options.yes {
+            // The plan, which has it, is not shown.
+            session.warn(note.clone());
+        }
+        undo.plan_mut().warnings.push(note);
+    }
+    let answer = act::apply(undo, &args.options, session).await?;
+    let part = untold.is_some() && answer.exit == Exit::Done;
+    Ok(if part { answer.ending(Exit::Partial) } else { answer })
 }

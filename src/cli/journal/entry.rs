@@ -75,6 +75,8 @@ pub struct Entry {
     unsettled: BTreeSet<usize>,
     /// How it stands.
     pub state: State,
+    /// Of how many targets it is not told what became of them: the last run was killed, or could not write its journal on.
+    pub untold: u64,
     /// When the first and the last of its targets were settled.
     acted: Option<(Timestamp, Timestamp)>,
     /// Why the brakes of its last run let nothing more be begun.
@@ -122,7 +124,7 @@ impl Header {
 const UNTOLD: &str = "it was written just before the operation was stopped";
 
 impl Entry {
-    fn read(path: PathBuf) -> Result<Self> {
+    pub(super) fn read(path: PathBuf) -> Result<Self> {
         let mut file = PlanFile::open(&path)?;
         let length = file.length();
         let header = Header::of(&file.plan()?);
@@ -171,6 +173,7 @@ impl Entry {
                     }
                 }
                 Line::Run { run: begins } => run = Some(begins),
+                Line::Begun { brakes: has } => (end, why, brakes) = (None, None, has),
                 Line::Ended { at, interrupted, stopped, brakes: had, .. } => {
                     (end, why, brakes) = (Some(interrupted), stopped, had);
                     times.push(at);
@@ -186,9 +189,12 @@ impl Entry {
             _ if settled.values().any(|item| item.outcome == Outcome::Unknown) => State::Unknown,
             _ if all && settled.values().all(done) => State::Done,
             _ if elsewhere => State::Open,
-            None | Some(true) if !all => State::Interrupted,
+            _ if !all => State::Interrupted,
             _ => State::Partial,
         };
+        // In the database's journal a change stands with its entry, or there is none of both.
+        let untold =
+            if runs || end.is_some() || head.is_some() { 0 } else { targets - (settled.len() as u64).min(targets) };
         let ends = times.iter().min().zip(times.iter().max());
         let acted = ends.map(|(first, last)| (Timestamp::from_micros(*first), Timestamp::from_micros(*last)));
         Self {
@@ -204,6 +210,7 @@ impl Entry {
             brakes,
             undone_by: None,
             undo,
+            untold,
             acted,
             length,
             run: head.map(|head| head.run.clone()),
@@ -349,7 +356,7 @@ impl Entry {
                             changed.insert(place, Followed { subject, new_id: None, before });
                         }
                     }
-                    Line::Run { .. } | Line::Ended { .. } => {}
+                    Line::Run { .. } | Line::Begun { .. } | Line::Ended { .. } => {}
                 }
             }
             untold.get_or_insert_with(|| std::mem::take(&mut changed).into_iter()).next()
@@ -412,13 +419,17 @@ pub fn acted(operation: &str) -> Option<(Timestamp, Timestamp)> {
     Entry::read(path_of(&folder()?, &operation.to_string())).ok()?.acted
 }
 
-/// The operations that were begun from here, and what of them cannot be read.
-pub(super) fn own() -> (Vec<Entry>, Vec<Error>) {
+/// The files of the operations that were begun from here.
+pub(super) fn journals() -> impl Iterator<Item = PathBuf> {
     let files = folder().and_then(|folder| std::fs::read_dir(folder).ok());
     let paths = files.into_iter().flatten().filter_map(|file| Some(file.ok()?.path()));
-    let journals = paths.filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+}
+
+/// The operations that were begun from here, and what of them cannot be read.
+pub(super) fn own() -> (Vec<Entry>, Vec<Error>) {
     let (mut entries, mut errors) = (Vec::new(), Vec::new());
-    for read in journals.map(Entry::read) {
+    for read in journals().map(Entry::read) {
         match read {
             Ok(entry) => entries.push(entry),
             Err(error) => errors.push(error),
@@ -436,19 +447,24 @@ pub(super) fn in_order(entries: &mut [Entry]) {
 /// Notes what was taken back, and was not done again since. The newest stand first, so that an undo is known to stand when what
 /// it took back is come to.
 fn mark_undone(entries: &mut [Entry]) {
+    // How much of each was taken back so far: several undoes can do it in parts.
+    let mut taken: BTreeMap<String, u64> = BTreeMap::new();
     for at in 0..entries.len() {
         let (undo, older) = entries[at..].split_first_mut().expect("`at` is a place");
         let Some(of) = undo.undo.as_ref().map(|head| head.operation).filter(|_| undo.undone_by.is_none()) else {
             continue;
         };
+        let back = undo.count(Outcome::Applied);
+        let all = taken.entry(of.to_string()).or_default();
+        *all += back;
         let whole = |entry: &&mut Entry| {
-            entry.plan.operation == of
-                && undo.count(Outcome::Applied) > 0
-                && undo.count(Outcome::Applied) >= entry.count(Outcome::Applied)
+            entry.plan.operation == of && entry.undone_by.is_none() && back > 0 && *all >= entry.count(Outcome::Applied)
         };
         if let Some(entry) = older.iter_mut().find(whole) {
             entry.undone_by = Some(undo.plan.operation);
-            if matches!(entry.state, State::Done | State::Partial | State::Interrupted | State::Open) {
+            // What is not told may have been done, and stand.
+            let ended = matches!(entry.state, State::Done | State::Partial | State::Interrupted | State::Open);
+            if ended && entry.untold == 0 {
                 entry.state = State::Undone;
             }
         }

@@ -2,6 +2,7 @@
 //! have is one operation.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use sen_core::error::{Error, ErrorKind, Result};
@@ -11,7 +12,7 @@ use sen_core::model::journal::{Entered, Head};
 use sen_core::model::report::Outcome;
 use sen_core::model::subject::Subject;
 
-use super::entry::{Entry, in_order, own};
+use super::entry::{Entry, in_order, journals, own};
 use super::line::{applied_before, folder, not_from_here};
 use crate::session::Session;
 
@@ -102,6 +103,7 @@ pub async fn taken_back(operation: OperationId, session: &Session) -> HashSet<Su
 /// `NotFound`; `Usage` where several begin so.
 pub async fn entry(id: &str, session: &Session) -> Result<Entry> {
     let (entries, _, shared) = all(session, None).await;
+    damaged(id, &entries)?;
     let absent =
         |what: String| Error::new(ErrorKind::NotFound, what).with_hint("sen op list   # the operations that are known");
     let found = if id == "last" {
@@ -132,6 +134,26 @@ pub async fn entry(id: &str, session: &Session) -> Result<Entry> {
         Some((journal, head)) => found.gathered(journal.store(), head).await,
         None => Ok(found),
     }
+}
+
+/// Refuses an operation whose journal is there and cannot be read, and to take an older one for the last.
+fn damaged(id: &str, entries: &[Entry]) -> Result<()> {
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|file| file.modified()).ok();
+    let newest = entries.iter().filter(|entry| entry.is_here()).filter_map(|entry| changed(&entry.path)).max();
+    for path in journals() {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if entries.iter().any(|entry| entry.plan.operation.to_string() == name) {
+            continue;
+        }
+        let meant = if id == "last" { changed(&path) >= newest } else { name.starts_with(id) };
+        if let (true, Err(error)) = (meant, Entry::read(path)) {
+            let last = if id == "last" { ", and it may be the last one" } else { "" };
+            return Err(error
+                .with_context(format!("the journal of operation {name} cannot be read{last}"))
+                .with_hint("sen op list   # the others: name one by its id"));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a plan that was applied before, here or wherever the database's journal knows of.

@@ -38,6 +38,13 @@ pub enum Line {
         /// Its name.
         run: String,
     },
+    /// A run begins here, after the plan or where an earlier one was stopped. Without an end behind it the run was killed, or could
+    /// not write on: what became of the rest is not told.
+    Begun {
+        /// The brakes it has, as options of a command.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        brakes: Vec<String>,
+    },
     /// The end of a run: by the clock of this machine, and whether everything was as wanted.
     Ended {
         /// When.

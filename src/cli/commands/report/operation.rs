@@ -29,6 +29,8 @@ pub struct Operation {
     pub targets: Option<u64>,
     /// How many were done.
     pub done: Option<u64>,
+    /// Of how many it is not told.
+    pub untold: Option<u64>,
     /// What took it back.
     pub undone_by: Option<String>,
     /// What became of targets: of those that are reported here, and of those that were not done.
@@ -71,6 +73,7 @@ impl Operation {
             ("state", self.state.map_or(Value::Null, |state| Value::Name(state.name()))),
             ("targets", count(self.targets)),
             ("applied", count(self.done)),
+            ("untold", count(self.untold)),
             ("undone_by", Value::text(self.undone_by.clone())),
             ("results", Value::List(results.collect())),
             ("records", entries(&self.records)),

@@ -255,7 +255,9 @@ impl Page {
             (Some(state), Some(done), Some(targets)) => {
                 let by = operation.undone_by.as_ref().map_or_else(String::new, |by| format!(" by operation {}", code(by)));
                 let done = if state == State::Undone { String::new() } else { format!("; {done} of {targets} done") };
-                self.line(&format!("  - {}{by}{done}", state.name()));
+                let untold = operation.untold.filter(|count| *count > 0);
+                let untold = untold.map_or_else(String::new, |count| format!(", of {count} not told whether they were"));
+                self.line(&format!("  - {}{by}{done}{untold}", state.name()));
             }
             _ => self.line("  - known from the records in the tables only; the journal of who did it has more"),
         }

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::course::{Course, Tally};
+use sen_core::model::report::Outcome;
 use sen_core::model::value::Value;
 use sen_core::model::verdict::NextCommand;
 use sen_core::time::{Timestamp, Uptime};
 
 use crate::commands::brakes::resuming;
 use crate::commands::followed::Standings;
+use crate::commands::op::untold;
 use crate::exit::Exit;
 use crate::journal::{self, Entry, State};
 use crate::session::Session;
@@ -19,7 +21,7 @@ use crate::views::{Block, CommandOutput, Detail, DetailsView, View};
 ///
 /// Its targets are followed as `sen op show` does. Ends with exit code 0 when all have ended well; 8 when --timeout (1m by
 /// default) has passed; 10 when all have ended and some need a person: they died again or are stuck, or the operation was stopped
-/// before everything was begun; 4 when it is not in this user's journal, or when targets no longer exist.
+/// before everything was begun, has failed with some of it, or has done nothing; 4 when it is not in this user's journal, or when targets no longer exist.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -79,14 +81,18 @@ fn late() -> Error {
 /// How the waiting ended, for people and as data.
 fn told(entry: &Entry, standings: Option<&Standings>, tally: Tally, is_over: bool) -> CommandOutput {
     let id = entry.plan.operation.to_string();
-    let stopped = matches!(entry.state, State::Interrupted | State::Unknown);
+    let stopped = matches!(entry.state, State::Interrupted | State::Unknown) || entry.untold > 0;
+    let done = [Outcome::Applied, Outcome::AlreadyDone].map(|outcome| entry.count(outcome)).iter().sum::<u64>();
+    // Nothing that was wanted was done, or some of it has failed: nobody is to read that as a success.
+    let failed = entry.state == State::Partial && (done == 0 || entry.count(Outcome::Failed) > 0);
     let (exit, outcome) = match () {
         () if !is_over => (Exit::Pending, "timed_out"),
-        () if stopped || tally.sum(Course::is_bad) > 0 => (Exit::Attention, "needs_attention"),
+        () if stopped || failed || tally.sum(Course::is_bad) > 0 => (Exit::Attention, "needs_attention"),
         () if tally.of(Course::Unknown) > 0 => (Exit::NotFound, "unknown"),
         () => (Exit::Done, "reached"),
     };
-    let how = standings.map_or_else(|| "nothing of it goes on".to_owned(), Standings::words);
+    let how = standings.map_or_else(|| "nothing of it is known to go on".to_owned(), Standings::words);
+    let how = untold(entry).map_or(how.clone(), |untold| format!("{how}; {untold}"));
     let state = entry.state.name();
     let line = match outcome {
         "timed_out" => format!("operation {id}: time is up, it is {state}: {how}"),
@@ -97,7 +103,7 @@ fn told(entry: &Entry, standings: Option<&Standings>, tally: Tally, is_over: boo
     if exit != Exit::Done {
         next.push(NextCommand::new(&["sen", "op", "show"], "each target and how it stands").id(&id));
     }
-    if stopped {
+    if stopped || entry.count(Outcome::Failed) > 0 {
         next.push(resuming(&id, &entry.brakes));
     }
     let value = Value::Map(vec![

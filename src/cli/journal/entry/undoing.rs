@@ -65,7 +65,7 @@ impl Entry {
                         target.changes = both(std::mem::take(&mut target.changes), changes);
                     }
                 }
-                Line::Run { .. } | Line::Ended { .. } => {}
+                Line::Run { .. } | Line::Begun { .. } | Line::Ended { .. } => {}
             }
         }
         targets.retain(|_, target| !target.changes.is_empty());
