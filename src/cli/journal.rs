@@ -5,6 +5,7 @@ mod entry;
 mod gathered;
 mod known;
 mod line;
+mod settled;
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};

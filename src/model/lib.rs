@@ -25,6 +25,7 @@ pub mod report;
 pub mod rows;
 pub mod saved;
 pub mod secret;
+pub mod spool;
 pub mod steps;
 pub mod subject;
 pub mod summary;

@@ -41,6 +41,11 @@ pub trait Action: Send + Sync + Sized {
         self.targets().count() as u64
     }
 
+    /// How many targets there are, those included that need no change.
+    fn lines(&self) -> u64 {
+        self.targets().count() as u64
+    }
+
     /// The action of this head and these targets.
     ///
     /// # Errors
@@ -204,10 +209,15 @@ impl<S: Apply<A> + ?Sized, A: Action> PreparedAction for Prepared<'_, S, A> {
 /// `Io` when it cannot be written.
 pub fn save<A: Action>(plan: &Plan, origin: Option<&Origin>, action: &A, to: &mut dyn Write) -> Result<()> {
     let head = serde_json::value::to_raw_value(&action.head()).map_err(unsaved)?;
-    let lines = action.targets().count() as u64;
+    let lines = action.lines();
     let (format, kind, plan) = (FORMAT.to_owned(), A::KIND.to_owned(), plan.clone());
     line(to, &Header { format, kind, plan, origin: origin.cloned(), action: head, lines })?;
-    action.targets().try_for_each(|target| line(to, &target))
+    let mut written = 0;
+    action.targets().try_for_each(|target| {
+        written += 1;
+        line(to, &target)
+    })?;
+    if written == lines { Ok(()) } else { Err(unsaved("some of its targets cannot be read")) }
 }
 
 /// Whether an action is a value: written out and read back it is the same, and so has the same effect, as applying takes

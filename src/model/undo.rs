@@ -19,7 +19,8 @@ use crate::plan::{Plan, Risk, Set, Step};
 use crate::prepared::{Action, Apply, Applying, Prepared, PreparedAction};
 use crate::report::{Item, Outcome, Report, suppressed};
 use crate::rows::RowChange;
-use crate::subject::Subject;
+use crate::spool::{Named, Spool};
+use crate::subject::{Kind, Subject};
 use crate::value::Value;
 
 /// Something that an operation changed, with the rows of it.
@@ -46,7 +47,7 @@ pub struct UndoRequest {
     /// What was done at first, in a clause: of an undo, what it took back.
     pub first: String,
     /// What it changed.
-    pub targets: Vec<UndoTarget>,
+    pub targets: Spool<UndoTarget>,
     /// What of it cannot be taken back, with the reason.
     pub refused: Vec<Item>,
 }
@@ -64,13 +65,14 @@ pub struct UndoHead {
 #[derive(Debug)]
 pub struct UndoAction<S> {
     head: UndoHead,
-    targets: Vec<UndoTarget>,
+    targets: Spool<UndoTarget>,
     of: PhantomData<fn() -> S>,
 }
 
 impl<S> PartialEq for UndoAction<S> {
     fn eq(&self, other: &Self) -> bool {
-        self.head == other.head && self.targets == other.targets
+        let all = |action: &Self| action.targets.iter().collect::<Result<Vec<_>>>().ok();
+        self.head == other.head && all(self) == all(other)
     }
 }
 
@@ -84,16 +86,26 @@ impl<S: Undoes> Action for UndoAction<S> {
     }
 
     fn targets(&self) -> impl Iterator<Item = UndoTarget> + '_ {
-        self.targets.iter().cloned()
+        // What cannot be read is missed by whoever counts them.
+        self.targets.iter().map_while(Result::ok)
+    }
+
+    fn count(&self) -> u64 {
+        self.lines()
+    }
+
+    fn lines(&self) -> u64 {
+        self.targets.len() as u64
     }
 
     fn build(head: UndoHead, targets: impl Iterator<Item = Result<UndoTarget>>) -> Result<Self> {
-        Ok(Self { head, targets: targets.collect::<Result<_>>()?, of: PhantomData })
+        Ok(Self { head, targets: Spool::of(targets)?, of: PhantomData })
     }
 
     fn steps(&self) -> impl Iterator<Item = Step> + Send + '_ {
         // The plan of more names a set.
-        self.targets.iter().filter(|_| self.targets.len() <= NAMED).map(|target| {
+        let few = if self.targets.len() <= NAMED { self.targets.len() } else { 0 };
+        (0..few).filter_map(|at| self.targets.get(at).ok()).map(|target| {
             let mut step = Step::new(target.subject.clone(), "take_back");
             let tables: BTreeSet<&str> = target.changes.iter().map(|change| change.table.as_str()).collect();
             let tables = tables.into_iter().collect::<Vec<_>>().join(", ");
@@ -159,19 +171,32 @@ const NAMED: usize = 20;
 /// How many.
 const SAMPLE: usize = 5;
 
-/// The set that a plan of many targets names: a few of them, and what must be known of any, with how many that is true of.
-fn set(targets: &[UndoTarget]) -> Option<Set> {
-    if targets.len() <= NAMED {
-        return None;
+/// Targets that are taken back, and what is said of all of them.
+#[derive(Default)]
+struct Kept {
+    targets: Spool<UndoTarget>,
+    sample: Vec<String>,
+    warnings: BTreeMap<String, usize>,
+    /// How many of them were taken back before.
+    again: usize,
+}
+
+impl Kept {
+    fn push(&mut self, target: &UndoTarget) -> Result<()> {
+        if self.sample.len() < SAMPLE {
+            self.sample.push(format!("{}  {}", target.subject.id, target.did));
+        }
+        target.warnings.iter().for_each(|one| *self.warnings.entry(one.clone()).or_default() += 1);
+        self.again += usize::from(target.again);
+        self.targets.push(target)
     }
-    let mut warnings: BTreeMap<&str, usize> = BTreeMap::new();
-    targets.iter().flat_map(|target| &target.warnings).for_each(|one| *warnings.entry(one).or_default() += 1);
-    Some(Set {
-        sample: targets.iter().take(SAMPLE).map(|target| format!("{}  {}", target.subject.id, target.did)).collect(),
-        warnings: warnings.into_iter().map(|(warning, count)| format!("{count} of them: {warning}")).collect(),
-        asked: true,
-        ..Set::default()
-    })
+
+    /// The set that a plan of many targets names: a few of them, and what must be known of any, with how many that is true of.
+    fn set(&self) -> Option<Set> {
+        let warnings = self.warnings.iter().map(|(warning, count)| format!("{count} of them: {warning}")).collect();
+        let set = Set { sample: self.sample.clone(), warnings, asked: true, ..Set::default() };
+        (self.targets.len() > NAMED).then_some(set)
+    }
 }
 
 /// How often what another transaction holds is tried again.
@@ -198,23 +223,24 @@ pub async fn plan<S: Undoes>(system: &S, request: UndoRequest) -> Result<Box<dyn
     let mut plan = Plan::new(system.named(), Risk::Dangerous);
     plan.refused = refused;
     let asked = targets.len() as u64;
-    let mut kept = Vec::with_capacity(targets.len());
-    let mut targets = targets.into_iter().peekable();
+    let mut kept = Kept::default();
+    let mut targets = targets.iter().peekable();
     while targets.peek().is_some() {
-        let part: Vec<UndoTarget> = targets.by_ref().take(S::BATCH).collect();
+        let part = targets.by_ref().take(S::BATCH).collect::<Result<Vec<UndoTarget>>>()?;
         let (standings, warnings) = (system.standings(&part).await?, system.warnings(&part).await?);
         for ((mut target, standing), warnings) in part.into_iter().zip(standings).zip(warnings) {
             if standing == Standing::AsLeft {
                 target.warnings = warnings;
-                kept.push(target);
+                kept.push(&target)?;
             } else {
                 plan.refused.push(not_as_left(&target, standing));
             }
         }
     }
-    plan.set = set(&kept);
-    let redone = !kept.is_empty() && kept.iter().all(|target| target.again);
-    let action = UndoAction { head: UndoHead { operation, first: first.clone() }, targets: kept, of: PhantomData };
+    plan.set = kept.set();
+    let redone = !kept.targets.is_empty() && kept.again == kept.targets.len();
+    let action =
+        UndoAction { head: UndoHead { operation, first: first.clone() }, targets: kept.targets, of: PhantomData };
     let operation = operation.to_string();
     let short = operation.get(..8).unwrap_or_default().to_owned();
     Ok(Prepared::boxed(system, plan, action, |count| match redone {
@@ -280,11 +306,13 @@ impl<S: Undoes> TakingBack<'_, S> {
 #[async_trait]
 impl<S: Undoes> Targets for TakingBack<'_, S> {
     fn subject(&self, place: usize) -> Subject {
-        self.action.targets[place].subject.clone()
+        let named: Result<Named> = self.action.targets.part(place);
+        named.map_or_else(|_| Subject::new("journal", Kind::Name, "?"), |named| named.subject)
     }
 
     async fn apply(&mut self, places: &[usize]) -> Result<Vec<Item>> {
-        let targets: Vec<UndoTarget> = places.iter().map(|place| self.action.targets[*place].clone()).collect();
+        let targets =
+            places.iter().map(|place| self.action.targets.get(*place)).collect::<Result<Vec<UndoTarget>>>()?;
         let taken = self.taken(&targets).await?;
         let left = |taken: &Taken| matches!(taken, Ok(None));
         let open: Vec<UndoTarget> =
@@ -317,8 +345,10 @@ impl<S: Undoes> Apply<UndoAction<S>> for S {
 
     async fn check(&self, action: &UndoAction<S>) -> Result<Vec<Item>> {
         let mut items = Vec::with_capacity(action.targets.len());
-        for part in action.targets.chunks(S::BATCH) {
-            let standings = self.standings(part).await?;
+        let mut targets = action.targets.iter().peekable();
+        while targets.peek().is_some() {
+            let part = targets.by_ref().take(S::BATCH).collect::<Result<Vec<UndoTarget>>>()?;
+            let standings = self.standings(&part).await?;
             items.extend(part.iter().zip(standings).map(|(target, standing)| not_as_left(target, standing)));
         }
         Ok(items)
@@ -332,7 +362,6 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
     use crate::permit::Consent;
-    use crate::subject::Kind;
 
     /// How a transaction ends: what it left of each target.
     type End = Result<Vec<Option<Vec<RowChange>>>>;
@@ -364,7 +393,7 @@ mod tests {
 
     fn outcomes(ends: Vec<End>, looks: Result<(), ErrorKind>) -> Vec<Outcome> {
         let target = |id: &str| UndoTarget {
-            subject: Subject::new("scripted", Kind::Lease, id),
+            subject: Subject::new("sentinel", Kind::Lease, id),
             did: "released".into(),
             again: false,
             changes: Vec::new(),
@@ -374,7 +403,7 @@ mod tests {
         let targets = vec![target("a"), target("b"), target("c")];
         let action = UndoAction::<Scripted> {
             head: UndoHead { operation: OperationId::fresh(), first: "release 3 keys".into() },
-            targets,
+            targets: Spool::of(targets.into_iter().map(Ok)).unwrap(),
             of: PhantomData,
         };
         let permit = WritePermit::grant(&Plan::new("nowhere", Risk::Dangerous), Consent::InAdvance, None).unwrap();

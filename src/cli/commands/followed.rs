@@ -72,7 +72,7 @@ impl Standings {
     /// As [`Entry::act`].
     pub async fn of(entry: &Entry, session: &Session) -> Result<Option<Self>> {
         let act = entry.act()?;
-        if entry.plan.unfollowed.is_some() || !entry.settled.values().any(is_changed) {
+        if entry.plan.unfollowed.is_some() || !entry.settled.values().any(|item| is_changed(&item)) {
             return Ok(None);
         }
         Ok(Some(Self {
@@ -234,14 +234,14 @@ columns! {
 
 /// A result for people.
 struct Shown<'a> {
-    item: &'a Item,
+    item: Item,
     target: Option<&'a Target>,
 }
 
 columns! {
     pub RESULTS,
     fn result_row(result: &Shown<'_>) {
-        let item = result.item;
+        let item = &result.item;
         let words = result.target.map(Target::words).filter(|words| !words.is_empty());
     }
     "subject", "TARGET", Whole => Value::Text(format!("{} {}", item.subject.kind.words(), item.subject.id));
@@ -255,7 +255,7 @@ pub fn results(entry: &Entry, standings: Option<&Standings>) -> (Vec<Row>, usize
     let others = entry.settled.values().filter(|item| !is_changed(item)).map(|item| Shown { item, target: None });
     let followed = standings.into_iter().flat_map(Standings::targets);
     let followed =
-        followed.filter_map(|target| Some(Shown { item: entry.settled.get(&target.place)?, target: Some(target) }));
+        followed.filter_map(|target| Some(Shown { item: entry.settled.get(target.place)?, target: Some(target) }));
     let plain = entry.settled.values().filter(|item| standings.is_none() && is_changed(item));
     let plain = plain.map(|item| Shown { item, target: None });
     let rows: Vec<Row> = others.chain(followed).chain(plain).take(SHOWN).map(|result| result_row(&result)).collect();

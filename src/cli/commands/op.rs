@@ -182,7 +182,7 @@ async fn list(args: &ListArgs, session: &Session) -> CommandOutput {
 }
 
 async fn show(entry: &Entry, session: &Session) -> Result<CommandOutput> {
-    let rows: Vec<Row> = entry.settled.values().map(item_row).collect();
+    let rows: Vec<Row> = entry.settled.values().map(|item| item_row(&item)).collect();
     let mut fields: Vec<(&'static str, Value)> =
         COLUMNS.iter().map(|column| column.name).zip(entry_row(entry)).collect();
     let open = entry.targets.saturating_sub(entry.settled.len() as u64 + entry.untold);

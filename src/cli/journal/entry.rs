@@ -20,6 +20,7 @@ use sen_core::time::Timestamp;
 
 use super::gathered::{Gathered, line_of};
 use super::line::{Line, folder, path_of};
+use super::settled::Settled;
 use crate::files;
 use crate::plans::PlanFile;
 
@@ -70,7 +71,7 @@ pub struct Entry {
     /// How many targets its plan has.
     pub targets: u64,
     /// What became of the targets, by their places: of one that was tried twice the last outcome.
-    pub settled: BTreeMap<usize, Item>,
+    pub settled: Settled,
     /// Those of them of which only what was changed is known.
     unsettled: BTreeSet<usize>,
     /// How it stands.
@@ -131,7 +132,7 @@ impl Entry {
         let lines = PlanFile::open(&path)?.rest(length);
         // The last line of a run that was killed can be cut.
         let lines = lines.filter_map(|line| serde_json::from_str(&line).ok());
-        Ok(Self::of(header, lines, (path, length), None))
+        Self::of(header, lines, (path, length), None)
     }
 
     /// An operation that the database's journal has, without its rows; what this machine knows of it counts, too.
@@ -143,7 +144,7 @@ impl Entry {
         let own = own.into_iter().flat_map(|(length, file)| file.rest(length));
         let own = own.filter_map(|line| serde_json::from_str(&line).ok());
         let lines = own.chain(entered.into_iter().filter_map(line_of));
-        Ok(Self::of(header, lines, (path, length), Some(head)))
+        Self::of(header, lines, (path, length), Some(head))
     }
 
     fn of(
@@ -151,24 +152,24 @@ impl Entry {
         lines: impl Iterator<Item = Line>,
         (path, length): (PathBuf, u64),
         head: Option<&Head>,
-    ) -> Self {
+    ) -> Result<Self> {
         let Header { kind, plan, origin, targets, undo } = header;
-        let (mut settled, mut unsettled) = (BTreeMap::<usize, Item>::new(), BTreeSet::new());
+        let (mut settled, mut unsettled) = (Settled::default(), BTreeSet::new());
         let (mut end, mut run) = (None, None);
         let (mut why, mut brakes) = (None, Vec::new());
         let mut times = Vec::new();
-        let done = |item: &Item| matches!(item.outcome, Outcome::Applied | Outcome::AlreadyDone);
+        let done = |outcome: Outcome| matches!(outcome, Outcome::Applied | Outcome::AlreadyDone);
         for line in lines {
             match line {
                 Line::Settled { place, item, at } => {
                     // Rows are read where they are needed: those of a large operation are more than memory should hold.
-                    settled.insert(place, item.changing(Vec::new()));
+                    settled.insert(place, &item.changing(Vec::new()))?;
                     unsettled.remove(&place);
                     times.extend(at);
                 }
                 Line::Changed { place, subject, .. } => {
-                    if !settled.get(&place).is_some_and(done) {
-                        settled.insert(place, Item::new(subject, Outcome::Applied, UNTOLD));
+                    if !settled.outcome(place).is_some_and(done) {
+                        settled.insert(place, &Item::new(subject, Outcome::Applied, UNTOLD))?;
                         unsettled.insert(place);
                     }
                 }
@@ -186,8 +187,8 @@ impl Entry {
         let all = (settled.len() - unsettled.len()) as u64 >= targets;
         let state = match end {
             _ if runs => State::Running,
-            _ if settled.values().any(|item| item.outcome == Outcome::Unknown) => State::Unknown,
-            _ if all && settled.values().all(done) => State::Done,
+            _ if settled.outcomes().any(|(_, outcome)| outcome == Outcome::Unknown) => State::Unknown,
+            _ if all && settled.outcomes().all(|(_, outcome)| done(outcome)) => State::Done,
             _ if elsewhere => State::Open,
             _ if !all => State::Interrupted,
             _ => State::Partial,
@@ -197,7 +198,7 @@ impl Entry {
             if runs || end.is_some() || head.is_some() { 0 } else { targets - (settled.len() as u64).min(targets) };
         let ends = times.iter().min().zip(times.iter().max());
         let acted = ends.map(|(first, last)| (Timestamp::from_micros(*first), Timestamp::from_micros(*last)));
-        Self {
+        Ok(Self {
             path,
             kind,
             plan,
@@ -215,7 +216,7 @@ impl Entry {
             length,
             run: head.map(|head| head.run.clone()),
             source: Source::Own,
-        }
+        })
     }
 
     /// The same, all of it readable in a file: what the database has is fetched.
@@ -256,7 +257,7 @@ impl Entry {
 
     /// How many targets ended so.
     pub fn count(&self, outcome: Outcome) -> u64 {
-        self.settled.values().filter(|item| item.outcome == outcome).count() as u64
+        self.settled.outcomes().filter(|(_, how)| *how == outcome).count() as u64
     }
 
     /// Whether it takes this operation back, and that stands.
@@ -303,8 +304,8 @@ impl Entry {
     /// The places of what was not begun, or may be tried again: failed, or lost with its connection.
     pub fn open_places(&self) -> Vec<usize> {
         let targets = usize::try_from(self.targets).unwrap_or(usize::MAX);
-        let again = |item: &Item| matches!(item.outcome, Outcome::Failed | Outcome::Unknown);
-        let open = |place: &usize| self.unsettled.contains(place) || self.settled.get(place).is_none_or(again);
+        let again = |outcome: Outcome| matches!(outcome, Outcome::Failed | Outcome::Unknown);
+        let open = |place: &usize| self.unsettled.contains(place) || self.settled.outcome(*place).is_none_or(again);
         (0..targets).filter(open).collect()
     }
 

@@ -92,8 +92,11 @@ pub async fn entries(session: &Session, limit: Option<u64>) -> (Vec<Entry>, Vec<
 /// The targets of this operation that others took back, as far as that stands.
 pub async fn taken_back(operation: OperationId, session: &Session) -> HashSet<Subject> {
     let undoes = entries(session, None).await.0.into_iter().filter(|entry| entry.takes_back(operation));
-    let done = |entry: Entry| entry.settled.into_values().filter(|item| item.outcome == Outcome::Applied);
-    undoes.flat_map(done).map(|item| item.subject).collect()
+    let done = |entry: Entry| {
+        let done = entry.settled.values().filter(|item| item.outcome == Outcome::Applied);
+        done.map(|item| item.subject).collect::<Vec<_>>()
+    };
+    undoes.flat_map(done).collect()
 }
 
 /// The operation with this id, or the only one whose id begins so (and ends so, where its middle was left out, as lists do);

@@ -28,10 +28,10 @@ fn is_done(item: &Item) -> bool {
 /// The ids to look at for each target of an operation: of work that goes on under a new id first that one, and its own where that
 /// is gone. Those first that were not done.
 pub fn targets(entry: &Entry) -> Vec<Vec<String>> {
-    let mut items: Vec<&Item> = entry.settled.values().collect();
-    items.sort_by_key(|item| is_done(item));
-    let recorded = |item: &&Item| !matches!(item.subject.kind, Kind::Name | Kind::RateLimit | Kind::Relation);
-    let ids = |item: &Item| item.new_id.iter().chain([&item.subject.id]).cloned().collect();
+    let mut items: Vec<Item> = entry.settled.values().collect();
+    items.sort_by_key(is_done);
+    let recorded = |item: &Item| !matches!(item.subject.kind, Kind::Name | Kind::RateLimit | Kind::Relation);
+    let ids = |item: Item| item.new_id.into_iter().chain([item.subject.id]).collect();
     items.into_iter().filter(recorded).map(ids).collect()
 }
 
@@ -88,11 +88,11 @@ async fn is_here(entry: &Entry, database: &Database, session: &Session) -> Resul
 }
 
 fn journaled(entry: &Entry, incident: &Incident, entries: &[TimelineEntry], ids: &HashSet<&str>) -> Operation {
-    let about = |item: &&Item| ids.contains(item.subject.id.as_str()) || item.new_id.as_deref().is_some_and(|id| ids.contains(id));
-    let mut items: Vec<&Item> = entry.settled.values().collect();
+    let about = |item: &Item| ids.contains(item.subject.id.as_str()) || item.new_id.as_deref().is_some_and(|id| ids.contains(id));
+    let mut items: Vec<Item> = entry.settled.values().collect();
     items.sort_by_key(|item| (is_done(item), !about(item)));
     items.truncate(RESULTS_TOLD);
-    let results = items.into_iter().map(|item| (item.clone(), incident.state_of(item))).collect();
+    let results = items.into_iter().map(|item| (item.clone(), incident.state_of(&item))).collect();
     let origin = entry.origin.as_ref();
     Operation {
         at: entry.acted().map(|(first, _)| first).or(entry.at()),
