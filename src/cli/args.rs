@@ -7,6 +7,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sen_core::error::Error;
 use sen_core::model::listing::{Choice, Page, Period};
+use sen_core::model::summary::Counting;
 use sen_core::stores::url::redact;
 use sen_core::time::wall::Zone;
 use sen_core::time::{Timestamp, When};
@@ -160,6 +161,21 @@ impl Happened {
     pub fn holds(self, at: Timestamp, now: Timestamp) -> bool {
         self.since.is_none_or(|since| at >= since.resolve(now))
             && self.until.is_none_or(|until| at < until.resolve(now))
+    }
+}
+
+/// Whether what has ended may be estimated.
+#[derive(Debug, Clone, Copy, PartialEq, Args)]
+pub struct HowCounted {
+    /// Count every row, also where a large table has fresh statistics of those that ended
+    #[arg(long)]
+    pub exact: bool,
+}
+
+impl HowCounted {
+    /// The same for a system.
+    pub fn counting(self) -> Counting {
+        if self.exact { Counting::Exact } else { Counting::Estimated }
     }
 }
 

@@ -32,6 +32,10 @@ pub struct RecommendedIndex {
     pub columns: &'static str,
     /// What would use it.
     pub used_by: &'static str,
+    /// What is gained by it, as measured, and what it costs those who write; may be empty.
+    pub worth: &'static str,
+    /// How much it matters that there is none.
+    pub severity: Severity,
 }
 
 /// What a system wants examined, and what it found out itself.

@@ -6,6 +6,16 @@ use crate::time::Timestamp;
 use crate::value::Value;
 use crate::verdict::{NextCommand, Severity};
 
+/// How records are counted that need nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// Each by itself.
+    Exact,
+    /// What has ended may come from the database's own statistics where these are fresh and counting would read a large table.
+    /// Whatever can need attention is counted nevertheless.
+    Estimated,
+}
+
 /// What one system holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
@@ -23,6 +33,8 @@ pub struct Summary {
     pub list: &'static [&'static str],
     /// Records by state.
     pub counts: Vec<Count>,
+    /// Whether any of the counts is an estimate.
+    pub estimated: bool,
     /// Whether `counts` goes by the states that are stored, of which lists show a judgement.
     pub stored_states: bool,
     /// What needs a person, the most severe first.
@@ -46,6 +58,8 @@ pub struct Statistics {
     pub system: &'static str,
     /// The database's clock.
     pub now: Timestamp,
+    /// Whether any of the numbers is an estimate.
+    pub estimated: bool,
     /// Single numbers.
     pub facts: Vec<(&'static str, Value)>,
     /// Counts by something.
@@ -73,6 +87,8 @@ pub struct Count {
     pub severity: Severity,
     /// How many.
     pub count: i64,
+    /// Whether that is an estimate.
+    pub estimated: bool,
     /// The last change of the one that changed longest ago.
     pub oldest: Option<Timestamp>,
 }

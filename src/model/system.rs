@@ -20,7 +20,7 @@ use crate::prepared::{PreparedAction, SavedPlan};
 use crate::record::{History, Record, StatedResult};
 use crate::rows::RowChange;
 use crate::subject::{Kind, Subject};
-use crate::summary::{Statistics, Summary};
+use crate::summary::{Counting, Statistics, Summary};
 use crate::time::Timestamp;
 use crate::timeline::Told;
 use crate::undo::UndoRequest;
@@ -169,7 +169,7 @@ pub trait System: Any + Send + Sync {
     async fn timeline(&self, subjects: &[Subject], most: u32) -> Result<Told>;
 
     /// What is in this database, counted and judged.
-    async fn summary(&self) -> Result<Summary>;
+    async fn summary(&self, counting: Counting) -> Result<Summary>;
 
     /// At most `limit` records that are being worked on or wait, in the order of the system's own pages: for those who watch.
     ///
@@ -178,7 +178,7 @@ pub trait System: Any + Send + Sync {
     async fn active(&self, limit: u64) -> Result<Vec<Activity>>;
 
     /// What got done within `window`, who works and what waits; `None` where a system keeps no such things.
-    async fn stats(&self, _window: Duration) -> Result<Option<Statistics>> {
+    async fn stats(&self, _window: Duration, _counting: Counting) -> Result<Option<Statistics>> {
         Ok(None)
     }
 

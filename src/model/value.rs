@@ -11,6 +11,8 @@ pub enum Value {
     Bool(bool),
     /// A number that always fits 53 bits; a JSON number.
     Int(i64),
+    /// A number that was estimated: in data a JSON number, marked for people.
+    About(i64),
     /// A number that can pass 2^53 (tokens, event ids): a JSON string.
     Big(i64),
     /// A name from this program's own vocabulary (states, verdicts): lower snake case.
@@ -47,6 +49,11 @@ impl Value {
             Some(text) => Self::Text(text),
             None => Self::Null,
         }
+    }
+
+    /// How many there are, or about how many.
+    pub fn count(count: i64, estimated: bool) -> Self {
+        if estimated { Self::About(count) } else { Self::Int(count) }
     }
 
     /// A moment, or null.

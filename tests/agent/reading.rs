@@ -341,6 +341,7 @@ fn completion_doctor_and_statistics() {
     use std::time::Duration;
 
     use sen_core::model::live::Live;
+    use sen_core::model::summary::Counting;
     use sen_core::registry::{self, Access};
     use sen_core::stores::url::Target;
     use sen_core::systems::node;
@@ -358,7 +359,7 @@ fn completion_doctor_and_statistics() {
         let checks = system.diagnostics().await.unwrap().checks;
         assert!(checks.iter().any(|check| check.topic == "persistence"), "{checks:?}");
         let window = Duration::from_secs(3650 * 86_400);
-        let statistics = system.stats(window).await.unwrap().unwrap();
+        let statistics = system.stats(window, Counting::Exact).await.unwrap().unwrap();
         let facts: BTreeMap<&str, _> = statistics.facts.into_iter().collect();
         assert_eq!(facts["completed_in_window"], sen_core::model::value::Value::Int(16));
         assert_eq!(facts["failed_in_window"], sen_core::model::value::Value::Int(6));

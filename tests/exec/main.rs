@@ -10,6 +10,7 @@ mod again;
 mod busy;
 mod demo;
 mod ends;
+mod estimates;
 mod files;
 mod library;
 mod pages;

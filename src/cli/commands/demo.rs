@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use sen_core::error::{Error, ErrorKind, Result};
 use sen_core::model::verdict::NextCommand;
 use sen_core::ops::act::{self, Author};
+use sen_core::model::summary::Counting;
 use sen_core::ops::summary::summary;
 use sen_core::permit::{Consent, Revocation};
 use sen_core::registry::{self, Access};
@@ -54,7 +55,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     drop(file);
 
     let database = registry::open(&target, Access::Read, None).await?;
-    let front = summary(&database).await?;
+    let front = summary(&database, Counting::Exact).await?;
     let (mut detail, now) = (super::status::detail(&front), front.now);
     let made = format!(
         "made {}: the leases, executions and sagas of a payment service, some minutes after a provider outage",

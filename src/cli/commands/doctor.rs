@@ -2,7 +2,7 @@
 
 use sen_core::error::{Error, Result};
 use sen_core::model::diagnostics::Check;
-use sen_core::model::summary::Attention;
+use sen_core::model::summary::{Attention, Counting};
 use sen_core::model::value::Value;
 use sen_core::model::verdict::Severity;
 use sen_core::ops::summary::{Front, summary};
@@ -52,7 +52,7 @@ fn attention(front: Result<Front>) -> Vec<Check> {
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
     let mut checks = database.examine().await?;
-    checks.extend(attention(summary(&database).await));
+    checks.extend(attention(summary(&database, Counting::Estimated).await));
     // Each of them is reported as a check.
     drop(session.denied());
     checks.sort_by_key(|check| std::cmp::Reverse(check.severity));

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use sen_core::error::{Error, Result};
+use sen_core::model::summary::Counting;
 use sen_core::ops::summary::{Front, summary};
 use sen_core::time::Uptime;
 
@@ -33,7 +34,7 @@ pub struct Args {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let start = Uptime::now();
-    let answer = async { summary(&session.read().await?).await }.await;
+    let answer = async { summary(&session.read().await?, Counting::Exact).await }.await;
     let took = start.until(Uptime::now()).as_secs_f64();
     let text = match &answer {
         Ok(front) => render(front, took),

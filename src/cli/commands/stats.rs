@@ -9,7 +9,7 @@ use sen_core::model::value::Value;
 use sen_core::time::Timestamp;
 
 use self::chart::{Blocks, chart};
-use crate::args::Window;
+use crate::args::{HowCounted, Window};
 use crate::session::Session;
 use crate::views::{CommandOutput, Block, Detail, DetailsView, View};
 
@@ -28,6 +28,9 @@ pub struct Args {
     #[command(flatten)]
     pub window: Window,
 
+    #[command(flatten)]
+    pub counting: HowCounted,
+
     /// Draw counts as bars in the terminal, with the age of the oldest or the rate; -o json has the same figures
     #[arg(long)]
     pub chart: bool,
@@ -39,7 +42,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
     // All systems at once: on a shared connection their queries are pipelined.
     let systems: Vec<_> = database.systems().collect();
-    let answers = database.together(join_all(systems.iter().map(|system| system.stats(window)))).await;
+    let answers = database.together(join_all(systems.iter().map(|system| system.stats(window, args.counting.counting())))).await;
     let mut all = Vec::new();
     let mut absent = None;
     for (system, answer) in systems.iter().zip(answers) {
@@ -71,6 +74,9 @@ fn detail(database: &str, now: Timestamp, all: &[Statistics], charts: bool) -> D
         }
         let facts = one.facts.iter().filter(|(_, value)| *value != Value::Null);
         blocks.extend(facts.map(|(name, value)| Block::Field(name, value.clone())));
+        if one.estimated {
+            blocks.push(Block::Note(super::status::ESTIMATED.into()));
+        }
         for section in &one.sections {
             match chart(section, now, shapes).filter(|_| charts) {
                 Some(lines) => {
@@ -82,7 +88,7 @@ fn detail(database: &str, now: Timestamp, all: &[Statistics], charts: bool) -> D
         }
     }
     let systems = all.iter().map(|one| {
-        let mut map = vec![("system", Value::Name(one.system))];
+        let mut map = vec![("system", Value::Name(one.system)), ("counts_estimated", Value::Bool(one.estimated))];
         map.extend(one.facts.iter().cloned());
         map.extend(crate::sections::section_values(&one.sections));
         Value::Map(map)

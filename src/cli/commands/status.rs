@@ -7,6 +7,7 @@ use sen_core::model::value::Value;
 use sen_core::model::verdict::Severity;
 use sen_core::ops::summary::{Front, summary};
 
+use crate::args::HowCounted;
 use crate::exit::Exit;
 use crate::fault;
 use crate::session::Session;
@@ -19,6 +20,9 @@ pub struct Args {
     /// End with exit code 10 when something needs attention; with -q print one line
     #[arg(long)]
     pub check: bool,
+
+    #[command(flatten)]
+    pub counting: HowCounted,
 
     /// With --check: the least severity that counts
     #[arg(long, value_name = "SEVERITY", requires = "check", value_parser = ["warning", "critical"], default_value = "warning")]
@@ -43,7 +47,7 @@ fn line(front: &Front) -> String {
 /// Runs it.
 pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let database = session.read().await?;
-    let front = summary(&database).await?;
+    let front = summary(&database, args.counting.counting()).await?;
     let mut detail = detail(&front);
     if args.check && session.globals.quiet {
         detail.blocks = vec![Block::Note(line(&front))];
@@ -62,7 +66,7 @@ columns! {
     COUNTS,
     fn count_row(count: &Count) {}
     "state", "STATE", Whole => Value::Name(count.state);
-    "count", "COUNT", Whole => Value::Int(count.count);
+    "count", "COUNT", Whole => Value::count(count.count, count.estimated);
     "oldest", "OLDEST CHANGE", Whole => Value::time(count.oldest);
 }
 
@@ -70,7 +74,7 @@ columns! {
     STORED_COUNTS,
     fn stored_count_row(count: &Count) {}
     "state", "STORED STATE", Whole => Value::Name(count.state);
-    "count", "COUNT", Whole => Value::Int(count.count);
+    "count", "COUNT", Whole => Value::count(count.count, count.estimated);
     "oldest", "OLDEST CHANGE", Whole => Value::time(count.oldest);
 }
 
@@ -113,6 +117,9 @@ fn placed(place: &str, summary: &Summary) -> Value {
     value
 }
 
+/// What stands below counts of which some are estimates.
+pub(super) const ESTIMATED: &str = "~ is an estimate from the statistics of the server's last ANALYZE; --exact counts";
+
 /// A survey for people.
 pub(super) fn layout(summary: &Summary) -> Vec<Block> {
     let reading = if summary.writable { "" } else { "; reading only" };
@@ -124,6 +131,9 @@ pub(super) fn layout(summary: &Summary) -> Vec<Block> {
     };
     blocks.push(if rows.is_empty() { Block::Note("none yet".into()) } else { Block::Table(columns, rows) });
     blocks.extend(crate::sections::section_blocks(&summary.sections));
+    if summary.estimated {
+        blocks.extend([Block::Note(String::new()), Block::Note(ESTIMATED.into())]);
+    }
     let facts: Vec<_> = summary.facts.iter().filter(|(_, value)| *value != Value::Null).collect();
     if !facts.is_empty() {
         blocks.push(Block::Note(String::new()));
@@ -139,6 +149,7 @@ pub(super) fn data(summary: &Summary) -> Value {
             ("state", Value::Name(count.state)),
             ("severity", Value::Name(count.severity.name())),
             ("count", Value::Int(count.count)),
+            ("estimated", Value::Bool(count.estimated)),
             ("oldest", Value::time(count.oldest)),
         ])
     });
@@ -148,6 +159,7 @@ pub(super) fn data(summary: &Summary) -> Value {
         ("version", Value::Text(summary.version.clone())),
         ("writable", Value::Bool(summary.writable)),
         ("counted", Value::Name(summary.counted)),
+        ("counts_estimated", Value::Bool(summary.estimated)),
         ("counts", Value::List(counts.collect())),
         ("attention", Value::List(attention.collect())),
         ("dead_letters", summary.dead_letters.map_or(Value::Null, Value::Int)),

@@ -58,11 +58,13 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         id = whole;
     }
     if chain.links.is_empty() {
-        return Err(match inspect::inspect(&database, &id, 0).await? {
+        let missing = match inspect::inspect(&database, &id, 0).await? {
             inspect::Lookup::Missing { key, similar } => inspect::missing("key or id", &key, &similar),
             // It was created in the meantime.
             inspect::Lookup::Record(_) => inspect::missing("key or id", &id, &[]),
-        });
+        };
+        let cut = "not everything that could mention it was searched within the time there is for that";
+        return Err(if chain.unsearched { missing.with_context(cut) } else { missing });
     }
     let worst = causes(&chain).map(|cause| cause.severity).max().unwrap_or(Severity::Ok);
     let detail = Detail { value: data(&id, &chain, worst), blocks: layout(&chain) };

@@ -95,7 +95,9 @@ fn cell(out: &mut Vec<u8>, value: &Value, terminal: bool, reveal: bool) {
     let masked;
     let text = match value {
         Value::Null => return,
-        Value::Int(_) | Value::Millis(_) | Value::Bool(_) => return encode::value(out, value, reveal),
+        Value::Int(_) | Value::About(_) | Value::Millis(_) | Value::Bool(_) => {
+            return encode::value(out, value, reveal);
+        }
         Value::Big(number) => return encode::integer(out, *number),
         Value::Time(moment) | Value::NotBefore(moment) => return moment.write_rfc3339(out),
         Value::Json(_) | Value::List(_) | Value::Map(_) => {

@@ -14,7 +14,7 @@ pub fn value(out: &mut Vec<u8>, value: &Value, reveal: bool) {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Int(number) | Value::Millis(number) => integer(out, *number),
+        Value::Int(number) | Value::About(number) | Value::Millis(number) => integer(out, *number),
         Value::Big(number) => {
             out.push(b'"');
             integer(out, *number);

@@ -93,7 +93,7 @@ impl Kinds {
     fn see(self, value: &Value) -> Self {
         let this = match value {
             Value::Null => return self,
-            Value::Int(_) | Value::Big(_) | Value::Millis(_) => Self::Numbers,
+            Value::Int(_) | Value::About(_) | Value::Big(_) | Value::Millis(_) => Self::Numbers,
             Value::Json(text) if text.parse::<f64>().is_ok() => Self::Numbers,
             Value::Text(_) => Self::Texts,
             _ => Self::Others,

@@ -164,6 +164,7 @@ fn plain(value: &Value) -> String {
         Value::Null => String::new(),
         Value::Bool(yes) => yes.to_string(),
         Value::Int(number) | Value::Big(number) => number.to_string(),
+        Value::About(number) => about(*number),
         Value::Name(name) => clean(name).into_owned(),
         Value::Text(text) | Value::Lines(text) => clean(text).into_owned(),
         Value::Time(moment) => moment.to_string(),
@@ -174,6 +175,12 @@ fn plain(value: &Value) -> String {
         }
         Value::Json(_) | Value::List(_) | Value::Map(_) => payload(value, true),
     }
+}
+
+/// An estimate, with as many digits as it deserves: `~990000`.
+pub fn about(number: i64) -> String {
+    let step = 10_i64.pow(number.unsigned_abs().checked_ilog10().unwrap_or(0).saturating_sub(1));
+    format!("~{}", number.saturating_add(step / 2) / step * step)
 }
 
 /// A nested value as compact JSON text.

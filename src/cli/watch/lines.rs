@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::stream;
 use sen_core::model::columns;
 use sen_core::model::summary::Attention;
+use sen_core::model::summary::Counting;
 use sen_core::model::value::{Row, Value};
 use sen_core::model::verdict::{NextCommand, Severity};
 use sen_core::ops::snapshot::Snapshot;
@@ -117,7 +118,7 @@ impl Follow {
             None => self.source.open().await?,
         };
         let start = (Instant::now(), Uptime::now());
-        let answer = self.source.within(summary(&database)).await;
+        let answer = self.source.within(summary(&database, Counting::Exact)).await;
         let took = start.1.until(Uptime::now());
         self.database = Some(database);
         self.pace.took(took);

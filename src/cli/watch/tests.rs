@@ -51,10 +51,12 @@ fn snapshot(seconds: i64, counts: &[(&'static str, Severity, i64)], text: &str) 
         state,
         severity: *severity,
         count: *count,
+        estimated: false,
         oldest: Some(at(-90)),
     });
     let summary = Summary {
         queues: Some(0),
+        estimated: false,
         unread: Vec::new(),
         system: "sentinel",
         version: format!("0.5.0 {text}"),

@@ -8,7 +8,7 @@ use sen_model::activity::Activity;
 use sen_model::error::{ErrorKind, Result};
 use sen_model::letter::LetterGroup;
 use sen_model::letters::LetterFilter;
-use sen_model::summary::Summary;
+use sen_model::summary::{Counting, Summary};
 use sen_model::system::System;
 use sen_model::verdict::Severity;
 
@@ -25,7 +25,7 @@ pub struct Snapshot {
 /// # Errors
 /// As [`summary`]; a system that fails otherwise is left out of what is under way.
 pub async fn snapshot(database: &Database, page: u64) -> Result<Snapshot> {
-    let mut front = summary(database).await?;
+    let mut front = summary(database, Counting::Exact).await?;
     let busy = front
         .surveys
         .iter()

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use crate::registry::Database;
 use sen_model::diagnostics::UNPRIVILEGED;
 use sen_model::error::{Error, ErrorKind, Result};
-use sen_model::summary::{Attention, Summary};
+use sen_model::summary::{Attention, Counting, Summary};
 use sen_model::time::Timestamp;
 use sen_model::verdict::{NextCommand, Severity};
 
@@ -47,9 +47,9 @@ impl Front {
 ///
 /// # Errors
 /// `NoSystem` when there is none; what a store reports.
-pub async fn summary(database: &Database) -> Result<Front> {
+pub async fn summary(database: &Database, counting: Counting) -> Result<Front> {
     let systems: Vec<_> = database.systems().collect();
-    let answers = database.together(join_all(systems.iter().map(|system| system.summary()))).await;
+    let answers = database.together(join_all(systems.iter().map(|system| system.summary(counting)))).await;
     let mut surveys = Vec::new();
     let mut places = Vec::new();
     let mut unreachable = Vec::new();

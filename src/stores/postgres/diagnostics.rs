@@ -381,10 +381,11 @@ fn index_check(wish: &RecommendedIndex, rows: i64) -> Option<Check> {
     if rows < MANY {
         return None;
     }
-    let RecommendedIndex { table, columns, used_by, .. } = wish;
-    let text = format!("{table} has about {rows} rows and no index for {used_by}");
+    let RecommendedIndex { table, columns, used_by, worth, severity, .. } = wish;
+    let worth = if worth.is_empty() { String::new() } else { format!(": {worth}") };
+    let text = format!("{table} has about {rows} rows and no index for {used_by}{worth}");
     let sql = format!("CREATE INDEX CONCURRENTLY ON {table} {columns};");
-    Some(Check::new(Severity::Warning, "indexes", text).with_remedy(sql))
+    Some(Check::new(*severity, "indexes", text).with_remedy(sql))
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan
 use sen_model::record::{History, Record};
 use sen_model::rows::RowChange;
 use sen_model::subject::{Kind, Subject};
-use sen_model::summary::{Statistics, Summary};
+use sen_model::summary::{Counting, Statistics, Summary};
 use sen_model::system::System;
 use sen_model::time::Timestamp;
 use sen_model::timeline::Told;
@@ -234,7 +234,7 @@ impl System for Node {
         Ok(told)
     }
 
-    async fn summary(&self) -> Result<Summary> {
+    async fn summary(&self, _counting: Counting) -> Result<Summary> {
         let (server, census, workers, now) = self.count(None).await?;
         Ok(census.summary(server, workers, now))
     }
@@ -243,7 +243,7 @@ impl System for Node {
         self.activities(limit).await
     }
 
-    async fn stats(&self, window: Duration) -> Result<Option<Statistics>> {
+    async fn stats(&self, window: Duration, _counting: Counting) -> Result<Option<Statistics>> {
         Ok(Some(self.statistics(window).await?.0))
     }
 

@@ -31,6 +31,8 @@ pub(super) fn diagnostics(models: &Models, census: &Census, privileges: Option<&
                 first: "updated_at",
                 columns: STUCK,
                 used_by: "`sen saga list`, newest change first",
+                worth: "",
+                severity: Severity::Warning,
             });
         }
         diagnostics.needs.extend(models.outboxes.iter().map(|table| need(table, &["UPDATE"])));

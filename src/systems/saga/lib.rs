@@ -60,7 +60,7 @@ use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan
 use sen_model::record::{History, Record, StatedResult};
 use sen_model::rows::RowChange;
 use sen_model::subject::{Kind, Subject};
-use sen_model::summary::Summary;
+use sen_model::summary::{Counting, Summary};
 use sen_model::system::{Mentions, System};
 use sen_model::time::Timestamp;
 use sen_model::timeline::Told;
@@ -222,7 +222,7 @@ impl System for Sagas {
         Ok(told)
     }
 
-    async fn summary(&self) -> Result<Summary> {
+    async fn summary(&self, _counting: Counting) -> Result<Summary> {
         let models = self.models().await?;
         Ok(view::summary(&models, &self.store.census(&models).await?))
     }

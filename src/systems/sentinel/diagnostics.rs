@@ -1,7 +1,7 @@
 //! What `sen doctor` and `sen grants` should know of Sentinel's tables. Pure.
 
 use super::port::{DiagnosticFacts, LEASES, TOKENS};
-use sen_model::diagnostics::{Check, Diagnostics, RequiredPrivilege};
+use sen_model::diagnostics::{Check, Diagnostics, RecommendedIndex, RequiredPrivilege};
 use sen_model::verdict::Severity;
 
 /// Dead rows are worth a word when there are so many, and so large a share.
@@ -112,7 +112,16 @@ pub(super) fn diagnostics(facts: &DiagnosticFacts) -> Diagnostics {
             Check::new(Severity::Ok, "events", size)
         });
     }
-    Diagnostics { needs: needs.collect(), indexes: Vec::new(), checks }
+    let indexes = events.map(|events| RecommendedIndex {
+        table: events.clone(),
+        first: "occurred_at",
+        // Events are only added, in the order of their time: a range of blocks each is enough.
+        columns: "USING brin (occurred_at)",
+        used_by: "`sen stats`, which counts the events of the last hour",
+        worth: "",
+        severity: Severity::Ok,
+    });
+    Diagnostics { needs: needs.collect(), indexes: indexes.into_iter().collect(), checks }
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ use sen_model::live::Live;
 use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan};
 use sen_model::record::{History, Record, StatedResult};
 use sen_model::subject::{Kind, Subject};
-use sen_model::summary::{Statistics, Summary};
+use sen_model::summary::{Counting, Statistics, Summary};
 use sen_model::system::System;
 use sen_model::time::Timestamp;
 use sen_model::timeline::Told;
@@ -227,11 +227,11 @@ impl System for Sentinel {
         Ok(told)
     }
 
-    async fn summary(&self) -> Result<Summary> {
+    async fn summary(&self, _counting: Counting) -> Result<Summary> {
         Ok(view::summary(self.store.census().await?))
     }
 
-    async fn stats(&self, window: Duration) -> Result<Option<Statistics>> {
+    async fn stats(&self, window: Duration, _counting: Counting) -> Result<Option<Statistics>> {
         // Where the tables are missing, asking them would leave a line in the server's log.
         if !self.present().await? {
             return Ok(None);

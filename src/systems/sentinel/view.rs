@@ -160,6 +160,7 @@ pub(super) fn summary(census: Census) -> Summary {
                 state: wanted.name(),
                 severity: wanted.severity(),
                 count: groups().map(|group| group.count).sum(),
+                estimated: false,
                 oldest: groups().filter_map(|group| group.oldest).min(),
             };
             (wanted, count)
@@ -202,6 +203,7 @@ pub(super) fn summary(census: Census) -> Summary {
     Summary {
         queues: None,
         unread: Vec::new(),
+        estimated: false,
         system: NAME,
         version: census.shape.version(),
         writable: census.shape.fully_served(),
@@ -246,7 +248,13 @@ pub(super) fn statistics(census: Census, told: Option<Vec<(String, i64)>>, windo
     }));
     let total = Value::Int(counts.iter().map(|count| count.count).sum());
     let window = Value::Millis(i64::try_from(window.as_millis()).unwrap_or(i64::MAX));
-    Statistics { system: NAME, now, facts: vec![("leases_total", total), ("window_ms", window)], sections }
+    Statistics {
+        system: NAME,
+        now,
+        estimated: false,
+        facts: vec![("leases_total", total), ("window_ms", window)],
+        sections,
+    }
 }
 
 /// Leases changed in the future: a session in another zone writes such times on plain TIMESTAMP columns.
@@ -313,7 +321,8 @@ mod tests {
     #[test]
     fn one_and_several_agree_in_number() {
         let told = |state: State, count| {
-            let count = Count { state: state.name(), severity: state.severity(), count, oldest: None };
+            let count =
+                Count { state: state.name(), severity: state.severity(), count, estimated: false, oldest: None };
             attention(state, &count, Timestamp::from_micros(0)).unwrap().text
         };
         let one = "1 key stalled: lease expired before its hard limit; the worker may be alive";

@@ -6,6 +6,7 @@ use sen_model::activity::Activity;
 use sen_model::error::Result;
 use sen_model::listing::Page;
 use sen_model::live::Live;
+use sen_model::summary::Counting;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Wall;
 
@@ -70,7 +71,7 @@ impl Stent {
                 Ok(found)
             }
             Live::DeadLetter if !prefix.is_empty() => self.store.ids(Ids::Letters, prefix, limit).await,
-            Live::Queue => Ok(view::queue_names(&self.store.census(&self.zone).await?)),
+            Live::Queue => Ok(view::queue_names(&self.store.census(&self.zone, Counting::Estimated).await?)),
             _ => Ok(Vec::new()),
         }
     }

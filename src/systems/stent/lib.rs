@@ -57,7 +57,7 @@ use sen_model::prepared::{self, Action as _, Prepared, PreparedAction, SavedPlan
 use sen_model::record::{History, Record, StatedResult};
 use sen_model::rows::RowChange;
 use sen_model::subject::{Kind, Subject};
-use sen_model::summary::{Statistics, Summary};
+use sen_model::summary::{Counting, Statistics, Summary};
 use sen_model::system::{Mentions, System};
 use sen_model::time::Timestamp;
 use sen_model::timeline::Told;
@@ -249,16 +249,16 @@ impl System for Stent {
         Ok(told)
     }
 
-    async fn summary(&self) -> Result<Summary> {
-        Ok(view::summary(&self.store.census(&self.zone).await?, &self.zone))
+    async fn summary(&self, counting: Counting) -> Result<Summary> {
+        Ok(view::summary(&self.store.census(&self.zone, counting).await?, &self.zone))
     }
 
     async fn active(&self, limit: u64) -> Result<Vec<Activity>> {
         self.activities(limit).await
     }
 
-    async fn stats(&self, window: Duration) -> Result<Option<Statistics>> {
-        let stats = self.store.stats(&self.zone, window).await?;
+    async fn stats(&self, window: Duration, counting: Counting) -> Result<Option<Statistics>> {
+        let stats = self.store.stats(&self.zone, window, counting).await?;
         Ok(Some(view::stats(&stats, &self.zone, window)))
     }
 

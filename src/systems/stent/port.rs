@@ -10,6 +10,7 @@ use crate::record::{DeadTask, Execution, Progress, Signal, Task, TaskKind, TaskS
 use crate::shape::{Library, Shape};
 use crate::state::Leaves;
 use sen_model::error::{Error, ErrorKind, Result};
+use sen_model::summary::Counting;
 use sen_model::system::Mentions;
 use sen_model::time::wall::{Wall, Zone};
 use sen_model::time::{Timestamp, When};
@@ -73,10 +74,10 @@ pub trait ExecutionStore: Send + Sync {
     async fn orphans(&self) -> Result<Option<Orphans>>;
 
     /// What is in the tables, counted.
-    async fn census(&self, zone: &Zone) -> Result<Census>;
+    async fn census(&self, zone: &Zone, counting: Counting) -> Result<Census>;
 
     /// What happened within `window`, and who works.
-    async fn stats(&self, zone: &Zone, window: Duration) -> Result<Stats>;
+    async fn stats(&self, zone: &Zone, window: Duration, counting: Counting) -> Result<Stats>;
 }
 
 /// Those of `names` that contain no other of them: where a longer one stands, they do, too.
@@ -334,6 +335,8 @@ pub struct Census {
 pub struct Group {
     /// How many.
     pub count: i64,
+    /// Whether that is an estimate; the times are not known then.
+    pub estimated: bool,
     /// The oldest.
     pub oldest: Option<Wall>,
     /// The newest.

@@ -29,6 +29,7 @@ use crate::record::Task;
 use crate::rows;
 use crate::shape::Shape;
 use sen_model::error::Result;
+use sen_model::summary::Counting;
 use sen_model::system::Mentions;
 use sen_model::time::wall::Zone;
 use sen_stores::postgres::read::Query;
@@ -342,13 +343,13 @@ impl ExecutionStore for PostgresExecutions {
         Ok(if shape.has_letters() { Some(census::orphans(&self.link).await?) } else { None })
     }
 
-    async fn census(&self, zone: &Zone) -> Result<Census> {
+    async fn census(&self, zone: &Zone, counting: Counting) -> Result<Census> {
         let shape = present(&self.link).await?;
-        census::census(&self.link, shape, zone).await
+        census::census(&self.link, shape, zone, counting).await
     }
 
-    async fn stats(&self, zone: &Zone, window: Duration) -> Result<Stats> {
+    async fn stats(&self, zone: &Zone, window: Duration, counting: Counting) -> Result<Stats> {
         let shape = present(&self.link).await?;
-        census::stats(&self.link, shape, zone, window).await
+        census::stats(&self.link, shape, zone, window, counting).await
     }
 }

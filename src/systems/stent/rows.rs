@@ -259,7 +259,7 @@ pub(crate) fn orphans(cells: Cells<'_>) -> Orphans {
 }
 
 fn group_at(cells: Cells<'_>, from: usize) -> Group {
-    Group { count: count(cells, from), oldest: cells.wall(from + 1), newest: cells.wall(from + 2) }
+    Group { count: count(cells, from), estimated: false, oldest: cells.wall(from + 1), newest: cells.wall(from + 2) }
 }
 
 /// A number of rows and their times, alone in the row.
@@ -287,12 +287,13 @@ pub(crate) fn execution_count(cells: Cells<'_>) -> ExecutionCount {
 
 /// Tasks alike.
 pub(crate) fn task_group(cells: Cells<'_>) -> TaskGroup {
+    let estimated = flag(cells, 13);
     TaskGroup {
         state: text(cells, 0),
         kind: text(cells, 1),
         queue: cells.text(2),
         off: flag(cells, 3),
-        group: group_at(cells, 4),
+        group: Group { estimated, ..group_at(cells, 4) },
         lease: cells.wall(7),
         due: cells.wall(8),
         begun: cells.wall(9),

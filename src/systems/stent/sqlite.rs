@@ -26,6 +26,7 @@ use crate::record::Task;
 use crate::rows;
 use crate::shape::Shape;
 use sen_model::error::{ErrorKind, Result};
+use sen_model::summary::Counting;
 use sen_model::system::Mentions;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Zone;
@@ -280,12 +281,12 @@ impl ExecutionStore for SqliteExecutions {
             .await
     }
 
-    async fn census(&self, zone: &Zone) -> Result<Census> {
+    async fn census(&self, zone: &Zone, _counting: Counting) -> Result<Census> {
         let zone = zone.clone();
         snapshot(&self.db, move |db, shape, now| census::census(db, shape, now, &zone)).await
     }
 
-    async fn stats(&self, zone: &Zone, window: Duration) -> Result<Stats> {
+    async fn stats(&self, zone: &Zone, window: Duration, _counting: Counting) -> Result<Stats> {
         let zone = zone.clone();
         snapshot(&self.db, move |db, shape, now| census::stats(db, shape, now, &zone, window)).await
     }

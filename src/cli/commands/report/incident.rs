@@ -9,6 +9,7 @@ use sen_core::model::summary::Attention;
 use sen_core::model::timeline::{TimelineEntry, ordered};
 use sen_core::model::value::{Row, Value};
 use sen_core::model::verdict::{NextCommand, Severity};
+use sen_core::model::summary::Counting;
 use sen_core::ops::summary::summary;
 use sen_core::ops::timeline::{Timeline, timeline};
 use sen_core::ops::why::{Chain, Link};
@@ -57,7 +58,7 @@ impl Incident {
     /// # Errors
     /// What the stores report.
     pub async fn new(title: String, happened: Happened, database: &Database) -> Result<Self> {
-        let front = if title.is_empty() { Some(summary(database).await?) } else { None };
+        let front = if title.is_empty() { Some(summary(database, Counting::Estimated).await?) } else { None };
         let place = database.systems().next().map_or_else(String::new, |system| system.database().to_owned());
         Ok(Self {
             title,

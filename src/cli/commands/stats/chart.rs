@@ -5,6 +5,7 @@ use sen_core::model::value::{Row, Value};
 use sen_core::time::{Timestamp, age};
 
 use crate::clean::{clean, shorten, width};
+use crate::output::text::about;
 
 /// How wide a label and a bar may be; with the figures it is less than 80 columns.
 const LABEL: usize = 26;
@@ -65,7 +66,10 @@ fn often(section: &Section, row: &Row) -> Option<String> {
 /// A section as a chart: its first column names a row, each of its numbers is a bar; beside the first of them stands how often
 /// that happens where the row says it, else the age of its first time. `None` for one without numbers.
 pub fn chart(section: &Section, now: Timestamp, blocks: Blocks) -> Option<Vec<String>> {
-    let number = |row: &Row, at: usize| if let Some(Value::Int(number)) = row.get(at) { Some(*number) } else { None };
+    let number = |row: &Row, at: usize| match row.get(at) {
+        Some(Value::Int(number) | Value::About(number)) => Some(*number),
+        _ => None,
+    };
     let there = |at: &usize| section.rows.iter().any(|row| number(row, *at).is_some_and(|number| number > 0));
     let columns: Vec<usize> = (1..section.columns.len()).filter(there).collect();
     let several = columns.len() > 1;
@@ -82,17 +86,19 @@ pub fn chart(section: &Section, now: Timestamp, blocks: Blocks) -> Option<Vec<St
             let oldest = oldest.filter(|at| at.is_finite() && *at <= now);
             let beside = often(section, row).or_else(|| Some(format!("{} ago", age(now.micros_since(oldest?)))));
             let beside = beside.filter(|_| nth == 0).unwrap_or_default();
-            Some((format!("{name}{of}"), number(row, *at)?, beside))
+            let count = number(row, *at)?;
+            let figure = if let Some(Value::About(_)) = row.get(*at) { about(count) } else { count.to_string() };
+            Some((format!("{name}{of}"), count, figure, beside))
         })
     });
-    let bars: Vec<(String, i64, String)> = bars.collect();
-    let most = bars.iter().map(|(_, count, _)| *count).max()?;
+    let bars: Vec<(String, i64, String, String)> = bars.collect();
+    let most = bars.iter().map(|(_, count, ..)| *count).max()?;
     let labels = bars.iter().map(|(label, ..)| width(label)).max().unwrap_or(0);
-    let digits = most.to_string().len();
-    let line = |(label, count, beside): &(String, i64, String)| {
+    let digits = bars.iter().map(|(_, _, figure, _)| figure.len()).max().unwrap_or(0);
+    let line = |(label, count, figure, beside): &(String, i64, String, String)| {
         let bar = if *count > 0 { blocks.bar(*count as f64 / most as f64) } else { String::new() };
         let blank = " ".repeat(labels - width(label));
-        format!("  {label}{blank}  {count:>digits$}  {beside:<11}  {bar}").trim_end().to_owned()
+        format!("  {label}{blank}  {figure:>digits$}  {beside:<11}  {bar}").trim_end().to_owned()
     };
     Some(bars.iter().map(line).collect())
 }

@@ -117,6 +117,7 @@ impl Census {
         let section = |name, heading, columns, rows| Section { name, heading, columns, rows };
         Statistics {
             system: NAME,
+            estimated: false,
             now,
             facts: vec![
                 ("total_tasks", int(self.total)),
@@ -151,7 +152,7 @@ impl Census {
             .into_iter()
             .map(|state| {
                 let (count, oldest) = self.states.get(&state).copied().unwrap_or_default();
-                (state, Count { state: state.name(), severity: state.severity(), count, oldest })
+                (state, Count { state: state.name(), severity: state.severity(), count, estimated: false, oldest })
             })
             .collect();
         let unattended = self.unattended(workers, now).map(|text| {
@@ -166,6 +167,7 @@ impl Census {
             queues: None,
             unread: Vec::new(),
             system: NAME,
+            estimated: false,
             version: if server.replica { "0.1, on a replica".into() } else { "0.1".into() },
             writable: !server.replica,
             now,

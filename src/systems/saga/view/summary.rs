@@ -47,6 +47,7 @@ pub(crate) fn summary(models: &Models, census: &Census) -> Summary {
                 state: state.name(),
                 severity: state.severity(),
                 count: groups().map(|group| group.count).sum(),
+                estimated: false,
                 oldest: groups().filter_map(|group| group.oldest).min(),
             };
             (state, count)
@@ -91,6 +92,7 @@ pub(crate) fn summary(models: &Models, census: &Census) -> Summary {
     Summary {
         queues: None,
         unread: Vec::new(),
+        estimated: false,
         system: NAME,
         version: if versions.is_empty() { "(messages only)".into() } else { versions.join(" and ") },
         writable: models.models.iter().all(Model::writable),
@@ -208,7 +210,8 @@ mod tests {
     #[test]
     fn one_and_several_agree_in_number() {
         let told = |state: State, count| {
-            let count = Count { state: state.name(), severity: state.severity(), count, oldest: None };
+            let count =
+                Count { state: state.name(), severity: state.severity(), count, estimated: false, oldest: None };
             attention_of(state, &count, Timestamp::from_micros(0)).unwrap().text
         };
         assert_eq!(told(State::Stuck, 1), "1 saga stuck: active but has no deadline, so no worker will ever poll it");

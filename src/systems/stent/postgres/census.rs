@@ -7,11 +7,14 @@ use tokio_postgres::types::{ToSql, Type};
 use super::columns::wall_now;
 use super::reading::{Answers, CLOCK, all, clock, one};
 use crate::cancelled::{cancelled_json, cancelled_pickle};
-use crate::port::{Activity, Census, FAILED_LOOKED_AT, LETTERS_LOOKED_AT, Orphans, PASSED, Queues, SILENT, Stats};
+use crate::port::{
+    Activity, Census, FAILED_LOOKED_AT, Group, LETTERS_LOOKED_AT, Orphans, PASSED, Queues, SILENT, Stats,
+};
 use crate::rows;
 use crate::shape::{Library, Shape};
 use crate::state::GRACE;
 use sen_model::error::Result;
+use sen_model::summary::Counting;
 use sen_model::time::Timestamp;
 use sen_model::time::wall::Zone;
 use sen_stores::postgres::decode::Cells;
@@ -60,25 +63,107 @@ macro_rules! live {
     };
 }
 
+/// The states in which nothing is left to do.
+macro_rules! ended {
+    (executions) => {
+        "('completed', 'failed', 'cancelled', 'timed_out')"
+    };
+    (tasks) => {
+        "('completed', 'failed')"
+    };
+}
+
+/// About how many rows of a large table are in each state that has ended, by the statistics of its last ANALYZE and what it has
+/// grown since; no row where counting has to be exact (`$exact`), where the table is small, or where these are not fresh: where more
+/// than a tenth has changed since, as the server has it analysed anew by default. Of a standby nothing is known, and a role from which
+/// rows are hidden sees no statistics.
+macro_rules! known {
+    ($table:ident, $exact:literal) => {
+        concat!(
+            "known AS MATERIALIZED (
+            SELECT v.state, (v.share * n.total)::int8 AS count
+            FROM (SELECT c.relname, s.nspname, c.reltuples * pg_relation_size(c.oid)
+                        / (greatest(c.relpages, 1) * current_setting('block_size')::float8) AS total
+                    FROM pg_class AS c JOIN pg_namespace AS s ON s.oid = c.relnamespace
+                    WHERE NOT ",
+            $exact,
+            " AND c.oid = to_regclass('",
+            stringify!($table),
+            "') AND c.relkind = 'r' AND c.reltuples >= 500000
+                        AND pg_stat_get_mod_since_analyze(c.oid) <= c.reltuples / 10
+                        AND coalesce(pg_stat_get_last_analyze_time(c.oid), pg_stat_get_last_autoanalyze_time(c.oid)) IS NOT NULL) AS n
+                JOIN pg_stats AS s ON s.schemaname = n.nspname AND s.tablename = n.relname AND s.attname = 'state' AND NOT s.inherited
+                CROSS JOIN LATERAL unnest(s.most_common_vals::text::text[], s.most_common_freqs) AS v (state, share)
+            WHERE (SELECT sum(f.share) FROM unnest(s.most_common_freqs) AS f (share)) + s.null_frac > 0.99
+                AND v.state IN ",
+            ended!($table),
+            ")"
+        )
+    };
+}
+
 /// Numbers that [`executions`] gives its rows.
 const BY_STATE: i64 = 0;
 const OVERDUE: i64 = 1;
 const STRANDED: i64 = 2;
+const ABOUT: i64 = 3;
 
 /// Executions by state, those past their expiry and those that are stranded: without open tasks, and for longer
-/// than their worker needs to end them ($2). Nobody looks for the latter where as many have open tasks as go on. `$ended`
-/// counts those that ended within a window.
+/// than their worker needs to end them ($2). Nobody looks for the latter where as many have open tasks as go on. `$counted` counts
+/// those that ended within a window among others, which `$or` adds to those that are looked at; `$ended` counts them alone.
+///
+/// Where the ended ones are [`known`], only what goes on, or is in no state, is counted by itself: in the index on the state where
+/// there is one, each state on its own; else in a scan that sorts nothing out but those.
 macro_rules! executions {
-    ($ended:expr) => {
+    ($exact:literal, $counted:expr, $or:expr, $ended:expr) => {
         concat!(
-            "WITH counted AS MATERIALIZED (
+            "WITH RECURSIVE ",
+            known!(executions, $exact),
+            ", how AS MATERIALIZED (SELECT EXISTS (SELECT FROM known) AS known, EXISTS (
+                SELECT FROM pg_index AS i JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+                WHERE i.indrelid = to_regclass('executions') AND i.indisvalid AND i.indpred IS NULL AND a.attname = 'state') AS indexed),
+            states AS (
+                (SELECT e.state FROM executions AS e WHERE e.state IS NOT NULL ORDER BY e.state LIMIT 1)
+                UNION ALL
+                SELECT (SELECT e.state FROM executions AS e WHERE e.state > s.state ORDER BY e.state LIMIT 1)
+                FROM states AS s WHERE s.state IS NOT NULL),
+            counted AS MATERIALIZED (
                 SELECT e.state, count(*) AS count, min(e.created_at) AS oldest, max(e.created_at) AS newest, ",
+            $counted,
+            " AS ended
+                FROM executions AS e WHERE NOT (SELECT h.known FROM how AS h) GROUP BY 1
+                UNION ALL
+                SELECT e.state, count(*) FILTER (WHERE (e.state IN ",
+            ended!(executions),
+            ") IS NOT TRUE), min(e.created_at) FILTER (WHERE (e.state IN ",
+            ended!(executions),
+            ") IS NOT TRUE), max(e.created_at) FILTER (WHERE (e.state IN ",
+            ended!(executions),
+            ") IS NOT TRUE), ",
+            $counted,
+            " FROM executions AS e WHERE (SELECT h.known AND NOT h.indexed FROM how AS h) AND ((e.state IN ",
+            ended!(executions),
+            ") IS NOT TRUE",
+            $or,
+            ") GROUP BY 1
+                UNION ALL
+                SELECT s.state, c.count, c.oldest, c.newest, 0
+                FROM states AS s CROSS JOIN LATERAL (
+                    SELECT count(*) AS count, min(e.created_at) AS oldest, max(e.created_at) AS newest
+                    FROM executions AS e WHERE e.state = s.state) AS c
+                WHERE (SELECT h.known AND h.indexed FROM how AS h) AND s.state NOT IN ",
+            ended!(executions),
+            "   UNION ALL
+                SELECT NULL, count(*), min(e.created_at), max(e.created_at), 0
+                FROM executions AS e WHERE (SELECT h.known AND h.indexed FROM how AS h) AND e.state IS NULL HAVING count(*) > 0
+",
             $ended,
-            " AS ended FROM executions AS e GROUP BY 1),
+            "),
             live AS MATERIALIZED (",
             live!(),
             ")
             SELECT 0::int8, c.state::text, c.count, c.oldest, c.newest, c.ended FROM counted AS c
+            UNION ALL SELECT 3, k.state, k.count, NULL, NULL, 0 FROM known AS k
             UNION ALL SELECT 1, NULL, l.overdue, l.oldest, l.newest, 0 FROM live AS l
             UNION ALL SELECT 2, NULL, count(*), min(e.created_at), max(e.created_at), 0
             FROM (SELECT e.id, e.created_at FROM executions AS e
@@ -95,14 +180,20 @@ macro_rules! executions {
     };
 }
 
-static EXECUTIONS: Sql = Sql::new(executions!("0::int8"));
+static EXECUTIONS: Sql = Sql::new(executions!("$3", "0::int8", "", ""));
 
-/// The same with those that ended within the window ($3).
-static EXECUTIONS_ENDED: Sql = Sql::new(executions!(concat!(
-    "count(*) FILTER (WHERE e.completed_at >= ",
-    wall_now!("$1"),
-    " - $3 * interval '1 microsecond')"
-)));
+/// The same with those that ended within the window ($4).
+static EXECUTIONS_ENDED: Sql = Sql::new(executions!(
+    "$3",
+    concat!("count(*) FILTER (WHERE e.completed_at >= ", wall_now!("$1"), " - $4 * interval '1 microsecond')"),
+    concat!(" OR e.completed_at >= ", wall_now!("$1"), " - $4 * interval '1 microsecond'"),
+    concat!(
+        " UNION ALL SELECT e.state, 0, NULL, NULL, count(*) FROM executions AS e
+            WHERE (SELECT h.known AND h.indexed FROM how AS h) AND e.completed_at >= ",
+        wall_now!("$1"),
+        " - $4 * interval '1 microsecond' GROUP BY 1"
+    )
+));
 
 /// Tasks that are not over. A running task without a lease, which no claim leaves, is in no state.
 static OPEN: Sql = Sql::new(concat!(
@@ -117,7 +208,7 @@ static OPEN: Sql = Sql::new(concat!(
         bool_or(tags <> '[]'), bool_or(CASE WHEN state = 'pending' THEN step_name IN (
             SELECT r.step_name FROM tasks AS r WHERE r.state = 'running' AND r.lease_expires_at >= ",
     wall_now!("$1"),
-    ") END)
+    ") END), false
     FROM tasks WHERE state IN ('pending', 'running') GROUP BY 1, 2, 3, 4"
 ));
 
@@ -140,23 +231,26 @@ macro_rules! recent {
     };
 }
 
-/// Tasks that are over, by state, counted in the index alone; and of the newest tasks the last time that any of them shows, and how
+/// Tasks that are over, by state, counted in the index alone where they are not [`known`]; and of the newest tasks the last time that any of them shows, and how
 /// long before it was made one was begun. Other times of tasks that are over stand in no index and are not asked for.
 static OVER: Sql = Sql::new(concat!(
-    "WITH RECURSIVE states AS (
+    "WITH RECURSIVE ",
+    known!(tasks, "$1"),
+    ", states AS (
         (SELECT t.state FROM tasks AS t WHERE t.state IS NOT NULL ORDER BY t.state LIMIT 1)
         UNION ALL
         SELECT (SELECT t.state FROM tasks AS t WHERE t.state > s.state ORDER BY t.state LIMIT 1)
         FROM states AS s WHERE s.state IS NOT NULL), ",
     recent!(),
     " SELECT s.state::text, NULL::text, NULL::text, false, (SELECT count(*) FROM tasks AS t WHERE t.state = s.state), NULL::timestamp,
-        NULL::timestamp, NULL::timestamp, NULL::timestamp, NULL::timestamp, NULL::int8, NULL::bool, NULL::bool
-    FROM states AS s WHERE s.state NOT IN ('pending', 'running')
+        NULL::timestamp, NULL::timestamp, NULL::timestamp, NULL::timestamp, NULL::int8, NULL::bool, NULL::bool, false
+    FROM states AS s WHERE s.state NOT IN ('pending', 'running') AND s.state NOT IN (SELECT k.state FROM known AS k)
+    UNION ALL SELECT k.state, NULL, NULL, false, k.count, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true FROM known AS k
     UNION ALL SELECT NULL, NULL, NULL, false, (SELECT count(*) FROM tasks AS t WHERE t.state IS NULL), NULL, NULL, NULL, NULL, NULL,
-        NULL, NULL, NULL
+        NULL, NULL, NULL, false
     UNION ALL SELECT 'completed', NULL, NULL, false, 0, NULL, max(greatest(r.created_at, r.started_at, r.completed_at)), NULL, NULL,
         NULL, (extract(epoch FROM max(r.created_at - r.started_at)
-            FILTER (WHERE isfinite(r.created_at) AND isfinite(r.started_at))) * 1e6)::int8, NULL, NULL
+            FILTER (WHERE isfinite(r.created_at) AND isfinite(r.started_at))) * 1e6)::int8, NULL, NULL, false
     FROM recent AS r"
 ));
 
@@ -175,15 +269,15 @@ static BEGUN: Sql = Sql::new(concat!(
     wall_now!("$1"),
     " AND (w.queue IS NULL OR r.queue = w.queue)))
     SELECT 'completed', NULL::text, t.queue::text, false, 0::int8, NULL::timestamp, NULL::timestamp, NULL::timestamp,
-        NULL::timestamp, max(t.started_at), NULL::int8, NULL::bool, NULL::bool
+        NULL::timestamp, max(t.started_at), NULL::int8, NULL::bool, NULL::bool, false
     FROM tasks AS t
     WHERE EXISTS (SELECT FROM quiet) AND (EXISTS (SELECT FROM quiet AS q WHERE q.queue IS NULL)
         OR t.queue IN (SELECT q.queue FROM quiet AS q))
     GROUP BY t.queue"
 ));
 
-static LETTERS: Sql =
-    Sql::new("SELECT (SELECT count(*) FROM dead_tasks), NULL::timestamp, (SELECT max(moved_at) FROM dead_tasks)");
+/// One scan has both; where there is an index on the time, it alone has them.
+static LETTERS: Sql = Sql::new("SELECT count(*), NULL::timestamp, max(moved_at) FROM dead_tasks");
 
 static DIED: Sql = Sql::new(concat!(
     "SELECT count(*) FROM dead_tasks WHERE moved_at >= ",
@@ -284,12 +378,18 @@ pub(super) async fn orphans(link: &SharedConnection) -> Result<Orphans> {
     Ok(one(&rows, rows::orphans).unwrap_or_default())
 }
 
-pub(super) async fn census(link: &SharedConnection, shape: Shape, zone: &Zone) -> Result<Census> {
-    Ok(ask(link, shape, zone, None).await?.census)
+pub(super) async fn census(link: &SharedConnection, shape: Shape, zone: &Zone, counting: Counting) -> Result<Census> {
+    Ok(ask(link, shape, zone, None, counting).await?.census)
 }
 
-pub(super) async fn stats(link: &SharedConnection, shape: Shape, zone: &Zone, window: Duration) -> Result<Stats> {
-    ask(link, shape, zone, Some(window)).await
+pub(super) async fn stats(
+    link: &SharedConnection,
+    shape: Shape,
+    zone: &Zone,
+    window: Duration,
+    counting: Counting,
+) -> Result<Stats> {
+    ask(link, shape, zone, Some(window), counting).await
 }
 
 /// The zone's offset now: this machine's clock is good enough to tell the season.
@@ -316,22 +416,30 @@ fn queues_of(answers: &mut Answers) -> Result<Queues> {
 }
 
 /// The counts of a census, and with a window those of the statistics, in one snapshot.
-async fn ask(link: &SharedConnection, shape: Shape, zone: &Zone, window: Option<Duration>) -> Result<Stats> {
+async fn ask(
+    link: &SharedConnection,
+    shape: Shape,
+    zone: &Zone,
+    window: Option<Duration>,
+    counting: Counting,
+) -> Result<Stats> {
+    let exact = counting == Counting::Exact;
+    let exact: (&(dyn ToSql + Sync), Type) = (&exact, Type::BOOL);
     let ahead = ahead(zone);
     let back = window.map_or(0, |window| i64::try_from(window.as_micros()).unwrap_or(i64::MAX));
     let now: (&(dyn ToSql + Sync), Type) = (&ahead, Type::INT8);
     let back: (&(dyn ToSql + Sync), Type) = (&back, Type::INT8);
     let grace: (&(dyn ToSql + Sync), Type) = (&GRACE, Type::INT8);
     let mut asks = Vec::from(ask_queues(&ahead));
-    asks.extend([Query::new(&FACTS, []), Query::new(&OVER, [])]);
+    asks.extend([Query::new(&FACTS, []), Query::new(&OVER, [exact.clone()])]);
     if window.is_some() {
         asks.extend([
-            Query::new(&EXECUTIONS_ENDED, [now.clone(), grace, back.clone()]),
+            Query::new(&EXECUTIONS_ENDED, [now.clone(), grace, exact, back.clone()]),
             Query::new(&WORKERS, [now.clone()]),
             Query::new(&STEPS, [now.clone(), back.clone()]),
         ]);
     } else {
-        asks.push(Query::new(&EXECUTIONS, [now.clone(), grace]));
+        asks.push(Query::new(&EXECUTIONS, [now.clone(), grace, exact]));
     }
     if shape.has_letters() {
         asks.push(Query::new(&LETTERS, []));
@@ -360,14 +468,15 @@ async fn ask(link: &SharedConnection, shape: Shape, zone: &Zone, window: Option<
     queues.tasks.extend(all(&over, rows::task_group));
     let counted = all(&executions, rows::execution_count);
     let alone = |which| counted.iter().find(|count| count.which == which).map(|count| count.group).unwrap_or_default();
-    let by_state = || counted.iter().filter(|count| count.which == BY_STATE);
+    let by_state = || counted.iter().filter(|count| matches!(count.which, BY_STATE | ABOUT));
+    let group = |count: &rows::ExecutionCount| Group { estimated: count.which == ABOUT, ..count.group };
     let mut ended: Vec<(String, i64)> =
         by_state().filter(|count| count.ended > 0).map(|count| (count.state.clone(), count.ended)).collect();
     ended.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let census = Census {
         shape,
         library,
-        executions: by_state().map(|count| (count.state.clone(), count.group)).collect(),
+        executions: by_state().map(|count| (count.state.clone(), group(count))).collect(),
         overdue: alone(OVERDUE),
         stranded: alone(STRANDED),
         queues,

@@ -37,7 +37,7 @@ const TASKS: &str = "SELECT CASE WHEN state <> 'running' OR lease_expires_at IS 
         min(CASE state WHEN 'running' THEN lease_expires_at ELSE coalesce(scheduled_for, created_at) END), max(started_at),
         CAST(max(julianday(created_at) - julianday(started_at)) * 86400e6 AS INTEGER),
         max(tags <> '[]'), max(CASE WHEN state = 'pending' THEN step_name IN (
-            SELECT r.step_name FROM tasks AS r WHERE r.state = 'running' AND r.lease_expires_at >= ?1) END)
+            SELECT r.step_name FROM tasks AS r WHERE r.state = 'running' AND r.lease_expires_at >= ?1) END), 0
     FROM tasks GROUP BY 1, 2, 3, 4";
 
 const LETTERS: &str = "SELECT count(*), min(moved_at), max(moved_at) FROM dead_tasks";

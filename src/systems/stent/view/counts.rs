@@ -19,6 +19,7 @@ use sen_model::verdict::{NextCommand, Severity};
 
 fn add(into: &mut Group, other: Group) {
     into.count += other.count;
+    into.estimated |= other.estimated;
     into.oldest = match (into.oldest, other.oldest) {
         (Some(left), Some(right)) => Some(left.min(right)),
         (left, right) => left.or(right),
@@ -60,24 +61,26 @@ const TASK_STATES: [State; 8] = [
 columns! {
     /// As [`BY_STATE`], of states as they are stored and not judged.
     STORED,
-    fn by_stored_state(state: &'static str, count: i64, oldest: Value) {}
+    fn by_stored_state(state: &'static str, count: i64, estimated: bool, oldest: Value) {}
     "state", "STORED STATE", Whole => Value::Name(state);
-    "count", "COUNT", Whole => Value::Int(count);
+    "count", "COUNT", Whole => Value::count(count, estimated);
     "oldest", "OLDEST", Whole => oldest;
+    "estimated", "ESTIMATED", Asked => Value::Bool(estimated);
 }
 
 columns! {
     BY_STATE,
-    fn by_state(state: &'static str, count: i64, oldest: Value) {}
+    fn by_state(state: &'static str, group: Group, clock: &Clock<'_>) {}
     "state", "STATE", Whole => Value::Name(state);
-    "count", "COUNT", Whole => Value::Int(count);
-    "oldest", "OLDEST", Whole => oldest;
+    "count", "COUNT", Whole => Value::count(group.count, group.estimated);
+    "oldest", "OLDEST", Whole => clock.time(group.oldest);
+    "estimated", "ESTIMATED", Asked => Value::Bool(group.estimated);
 }
 
 fn tasks(census: &Census, clock: &Clock<'_>) -> Section {
     let rows = TASK_STATES.iter().filter_map(|state| {
         let all = sum(census.queues.tasks.iter().filter(|group| judged(group) == *state));
-        (all.count > 0).then(|| by_state(state.name(), all.count, clock.time(all.oldest)))
+        (all.count > 0).then(|| by_state(state.name(), all, clock))
     });
     Section { name: "tasks", heading: "tasks", columns: BY_STATE, rows: rows.collect() }
 }
@@ -136,6 +139,7 @@ fn counts(census: &Census, clock: &Clock<'_>) -> Vec<Count> {
         state,
         severity,
         count: group.count,
+        estimated: group.estimated,
         oldest: group.oldest.map(|oldest| clock.zone.moment(oldest)),
     };
     let mut all: Vec<Count> =
@@ -168,10 +172,17 @@ fn newest(census: &Census) -> Option<Wall> {
         .max()
 }
 
+/// Whether anything was not counted by itself.
+fn estimated(census: &Census) -> bool {
+    let tasks = census.queues.tasks.iter().map(|group| group.group);
+    census.executions.iter().map(|(_, group)| *group).chain(tasks).any(|group| group.estimated)
+}
+
 pub(crate) fn summary(census: &Census, zone: &Zone) -> Summary {
     let clock = Clock::new(zone, census.queues.now);
     Summary {
         queues: Some(1),
+        estimated: estimated(census),
         unread: census.shape.unread.iter().cloned().collect(),
         system: NAME,
         version: census.shape.version(census.library),
@@ -393,9 +404,11 @@ pub(crate) fn stats(stats: &Stats, zone: &Zone, window: std::time::Duration) -> 
     let counted: Vec<Row> = counts(census, &clock)
         .into_iter()
         .filter(|count| count.count > 0)
-        .map(|count| by_stored_state(count.state, count.count, Value::time(count.oldest)))
+        .map(|count| by_stored_state(count.state, count.count, count.estimated, Value::time(count.oldest)))
         .collect();
-    let total: i64 = census.executions.iter().map(|(_, group)| group.count).sum();
+    let mut total = Group::default();
+    census.executions.iter().for_each(|(_, group)| add(&mut total, *group));
+    let tasks_total = sum(&census.queues.tasks);
     let ready = sum(census.queues.tasks.iter().filter(|group| judged(group) == State::Ready));
     let done: i64 = stats.steps.iter().map(|step| step.completed).sum();
     let failed: i64 = stats.steps.iter().map(|step| step.failed).sum();
@@ -406,9 +419,10 @@ pub(crate) fn stats(stats: &Stats, zone: &Zone, window: std::time::Duration) -> 
     Statistics {
         system: NAME,
         now: census.queues.now,
+        estimated: estimated(census),
         facts: vec![
-            ("executions_total", Value::Int(total)),
-            ("tasks_total", Value::Int(census.queues.tasks.iter().map(|group| group.group.count).sum())),
+            ("executions_total", Value::count(total.count, total.estimated)),
+            ("tasks_total", Value::count(tasks_total.count, tasks_total.estimated)),
             ("dead_letters", if census.shape.has_letters() { Value::Int(census.letters.count) } else { Value::Null }),
             ("oldest_ready_at", clock.time(ready.oldest)),
             ("window_ms", Value::Millis(i64::try_from(window.as_millis()).unwrap_or(i64::MAX))),

@@ -1,18 +1,11 @@
-//! `sen agent` beside what the controller does, one HGETALL per key in sequence, on a Redis of its own:
-//! `cargo bench --bench agent`. See README.md.
+//! `sen agent` beside what the controller does, one HGETALL per key in sequence, on a Redis of its own.
 
-#![expect(clippy::print_stdout, reason = "a benchmark's output is its numbers")]
+use std::process::Command;
+use std::time::Instant;
 
-#[path = "../tests/harness/mod.rs"]
-mod harness;
-
-use std::fs;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-
-use harness::python::Environment;
-use harness::redis::{Client, Redis};
-use harness::sen::{SEN, clean_environment};
+use crate::harness::python::Environment;
+use crate::harness::redis::{Answer, Client, Redis};
+use crate::meter::{human, median, other, peak, sen, setting, time, title};
 
 /// The client library of the controller.
 const CLIENT: Environment = Environment { name: "redis-py", oldest: (3, 9), requirements: &["redis==6.4.0"] };
@@ -37,56 +30,49 @@ async def main():
 asyncio.run(main())
 "#;
 
-fn main() {
-    // `cargo test --all-targets` starts benchmarks too, without this word.
-    if !std::env::args().any(|argument| argument == "--bench") {
-        println!("agent: run `cargo bench --bench agent`");
-        return;
-    }
-    let tasks: usize = std::env::var("SEN_BENCH_TASKS").map_or(100_000, |text| text.parse().expect("a number"));
+/// The controller's loop.
+pub fn scan(server: &Redis) -> Command {
+    other(&server.url(), CLIENT.python(), &["-c", CONTROLLER, &server.socket().display().to_string()])
+}
+
+pub fn run() {
+    let tasks: usize = setting("SEN_BENCH_TASKS", 100_000);
     let server = Redis::start();
     fill(&mut server.client(), tasks);
-    println!("{tasks} tasks with a checkpoint each; load before: {}", load());
+    title(&format!("{tasks} agent tasks with a checkpoint each, Redis"));
     server.run(&["CONFIG", "SET", "slowlog-log-slower-than", "500"]);
     server.run(&["CONFIG", "SET", "slowlog-max-len", "10000"]);
-
-    let python = CLIENT.python();
-    let mut controller = Command::new(python);
-    controller.args(["-c", CONTROLLER]).arg(server.socket());
-    let theirs = time(&mut controller);
-    let ours = time_of(|| sequential(&mut server.client()));
-    println!("\nOne HGETALL per key in sequence");
-    println!("  redis.asyncio, as in the controller   {:>8.2} s", theirs.as_secs_f64());
-    println!("  a blocking loop in Rust               {:>8.2} s", ours.as_secs_f64());
-
+    let theirs = time(&mut scan(&server));
+    let started = Instant::now();
+    sequential(&mut server.client());
+    let ours = started.elapsed().as_secs_f64();
+    println!(
+        "One HGETALL per key in sequence: redis.asyncio, as in the controller, {}; a loop in Rust {}.\n",
+        human(theirs),
+        human(ours)
+    );
     server.run(&["SLOWLOG", "RESET"]);
-    println!("\nThe whole process (median of 5)");
+    println!(
+        "| | median | against the controller's way | against the loop in Rust | peak memory |\n|---|---|---|---|---|"
+    );
     for words in [
         &["agent", "stats"][..],
         &["agent", "list"],
         &["agent", "list", "--limit", "0", "-o", "jsonl"],
-        &["agent", "list", "--limit", "0", "-o", "csv", "--fields", "task_id,status,owner"],
         &["agent", "list", "--dead-owner"],
         &["agent", "costs"],
         &["agent", "show", "task_000000000007"],
         &["status"],
     ] {
-        let command = || {
-            let mut command = Command::new(SEN);
-            command.args(words).env_clear().envs(clean_environment()).env("DATABASE_URL", server.url());
-            command.stdout(Stdio::null()).stderr(Stdio::null()).current_dir(std::env::temp_dir());
-            command
-        };
-        let mut took: Vec<Duration> = (0..5).map(|_| time(&mut command())).collect();
-        took.sort();
-        let median = took[2].as_secs_f64();
-        let peak = peak_memory(&mut command()) as f64 / 1024.0;
+        let mut command = sen(&server.url(), words);
+        let median = median((0..setting("SEN_BENCH_ROUNDS", 9)).map(|_| time(&mut command)).collect());
+        let (_, memory) = peak(&mut command);
         println!(
-            "  {:<62} {:>8.3} s  {:>6.1}x  {:>6.1}x in Rust  {peak:>5.1} MiB at most",
+            "| `sen {}` | {} | {:.1} times | {:.1} times | {memory:.1} MiB |",
             words.join(" "),
-            median,
-            theirs.as_secs_f64() / median,
-            ours.as_secs_f64() / median,
+            human(median),
+            theirs / median,
+            ours / median,
         );
     }
     let slow = server.run(&["SLOWLOG", "GET", "10000"]).list();
@@ -100,14 +86,16 @@ fn main() {
         })
         .collect();
     longest.sort();
-    println!("\nThe slowest commands in the server (µs), of those above 500: {}", longest.len());
-    for (micros, words) in longest.iter().rev().take(5) {
-        println!("  {micros:>6}  {words}");
-    }
-    println!("\nload after: {}", load());
+    let worst: Vec<String> =
+        longest.iter().rev().take(3).map(|(micros, words)| format!("{micros} µs {words}")).collect();
+    println!(
+        "\nCommands that kept the server longer than 500 µs: {}; the longest: {}.",
+        longest.len(),
+        worst.join(", ")
+    );
 }
 
-fn fill(client: &mut Client, tasks: usize) {
+pub fn fill(client: &mut Client, tasks: usize) {
     let status = ["completed", "completed", "completed", "queued", "leased", "failed"];
     for number in 0..tasks {
         let id = format!("task_{number:012x}");
@@ -174,7 +162,7 @@ fn sequential(client: &mut Client) {
     let mut cursor = "0".to_owned();
     loop {
         let mut page = client.run(&["SCAN", &cursor, "MATCH", "task:*:meta", "COUNT", "100"]).list();
-        for key in page.pop().map(harness::redis::Answer::list).unwrap_or_default() {
+        for key in page.pop().map(Answer::list).unwrap_or_default() {
             drop(client.run(&["HGETALL", key.text()]));
         }
         cursor = page.pop().map(|cursor| cursor.text().to_owned()).unwrap_or_default();
@@ -182,35 +170,4 @@ fn sequential(client: &mut Client) {
             return;
         }
     }
-}
-
-fn time(command: &mut Command) -> Duration {
-    time_of(|| {
-        let status = command.status().expect("it can be started");
-        assert!(status.success(), "{command:?} failed: {status}");
-    })
-}
-
-fn time_of(work: impl FnOnce()) -> Duration {
-    let started = Instant::now();
-    work();
-    started.elapsed()
-}
-
-/// The high-water mark of a process of its own in KiB, as the kernel last told it.
-fn peak_memory(command: &mut Command) -> u64 {
-    let mut child = command.spawn().expect("it can be started");
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
-    while child.try_wait().expect("it can be waited for").is_none() {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let mark = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().split(' ').next()?.parse().ok());
-        peak = peak.max(mark.unwrap_or(0));
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    peak
-}
-
-fn load() -> String {
-    fs::read_to_string("/proc/loadavg").map_or_else(|_| "unknown".into(), |text| text.trim().to_owned())
 }
