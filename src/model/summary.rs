@@ -89,7 +89,8 @@ pub struct Count {
     pub count: i64,
     /// Whether that is an estimate.
     pub estimated: bool,
-    /// The last change of the one that changed longest ago.
+    /// Since when the one that has waited longest is there, as far as its row tells: the last change of a lease or a saga, the
+    /// creation of an execution, a task or a message.
     pub oldest: Option<Timestamp>,
 }
 

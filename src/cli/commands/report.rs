@@ -85,7 +85,10 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
         return Err(errors.remove(0));
     }
     let others = if asked.is_empty() && named.is_empty() {
-        pick::gravest(&database, IN_DEPTH).await?.into_iter().map(|id| vec![id]).collect()
+        let mut gravest = pick::gravest(&database, IN_DEPTH + 1).await?;
+        incident.more = gravest.len() > IN_DEPTH;
+        gravest.truncate(IN_DEPTH);
+        gravest.into_iter().map(|id| vec![id]).collect()
     } else {
         let mut targets: Vec<Vec<String>> = named.iter().flat_map(operations::targets).collect();
         let mut known: HashSet<String> = asked.iter().cloned().collect();

@@ -67,7 +67,7 @@ columns! {
     fn count_row(count: &Count) {}
     "state", "STATE", Whole => Value::Name(count.state);
     "count", "COUNT", Whole => Value::count(count.count, count.estimated);
-    "oldest", "OLDEST CHANGE", Whole => Value::time(count.oldest);
+    "oldest", "OLDEST", Whole => Value::time(count.oldest);
 }
 
 columns! {
@@ -75,7 +75,7 @@ columns! {
     fn stored_count_row(count: &Count) {}
     "state", "STORED STATE", Whole => Value::Name(count.state);
     "count", "COUNT", Whole => Value::count(count.count, count.estimated);
-    "oldest", "OLDEST CHANGE", Whole => Value::time(count.oldest);
+    "oldest", "OLDEST", Whole => Value::time(count.oldest);
 }
 
 /// A survey for people and as data.

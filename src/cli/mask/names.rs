@@ -200,10 +200,15 @@ pub fn harmless(name: &str, judged: Weight, value: &str) -> bool {
         return true;
     }
     // A file; a working directory; a row's number; a postal code of India.
-    value.strip_prefix("sqlite:").is_some_and(|path| !path.contains(['@', '?', '=']))
+    is_file(value)
         || (name.eq_ignore_ascii_case("pwd") && (value.starts_with(['/', '~']) || value.get(1..3) == Some(":\\")))
         || (digits && value.len() <= 6 && judged <= Weight::Weak && (first("session") || first("sid")))
         || (digits && value.len() == 6 && (first("pin_code") || first("pincode")))
+}
+
+/// Whether it names an SQLite file, and nothing in it can be a password.
+pub fn is_file(value: &str) -> bool {
+    value.strip_prefix("sqlite:").is_some_and(|path| !path.contains(['@', '?', '=']))
 }
 
 /// Letters and digits in one word, too mixed to be one of a language.

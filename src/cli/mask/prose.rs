@@ -8,7 +8,7 @@ mod value;
 mod words;
 
 use super::json::{PAIR_NAMES, PAIR_VALUES};
-use super::names::{Weight, harmless, invisible, query_weight, weight};
+use super::names::{Weight, harmless, invisible, is_file, query_weight, weight};
 use super::{MASK, shapes};
 use form::{Form, decoded, escape, exempt};
 use words::{HEADERS, TOOLS};
@@ -135,6 +135,14 @@ impl<'a> Scan<'a> {
         }
         if self.starts(end, "://") {
             return self.url(name, end + 3);
+        }
+        // `sqlite:x.db`: a file.
+        if name == "sqlite" && self.starts(end, ":") {
+            let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ',' | ')' | ']' | '}');
+            let stop = self.text[end..].find(ends).map_or(self.text.len(), |at| end + at);
+            if is_file(&self.text[start..stop]) {
+                return stop;
+            }
         }
         if preceding == Some(b'<') {
             return self.element(name, end);

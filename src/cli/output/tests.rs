@@ -201,7 +201,7 @@ fn no_cell_is_altered() {
 #[test]
 fn details_for_people() {
     let text = details_text(look(Some(60)), &options(Format::Table, &[]));
-    let start = "PARTLY DONE, last change 3m ago — lease order 1\n\
+    let start = "PARTLY DONE, last change 3m 20s ago — lease order 1\n\
         why:\n  the owner vanished while executing, and whether the side\n  effect happened cannot be known from here\n\
         \x20 - lease expired 3m ago\n  - no result\\u{1b}[2J\n\
         next:\n  sen reconcile 'order 1'   # take over\n  sen history x\n\n\

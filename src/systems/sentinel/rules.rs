@@ -41,9 +41,7 @@ fn settlement(decision: &Decision) -> (Verb, &'static str) {
         Decision::Completed(result) => {
             (Verb::Complete(result.clone()), "later callers get this result without running")
         }
-        Decision::NeverHappened => {
-            (Verb::Reset, "this permits a second execution; the first may still finish its effect")
-        }
+        Decision::NeverHappened => (Verb::Reset, "this permits a second execution, whatever the first has done"),
     }
 }
 

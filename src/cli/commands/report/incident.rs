@@ -50,6 +50,8 @@ pub struct Incident {
     pub gone: Vec<String>,
     /// How many targets were not looked at.
     pub passed_over: usize,
+    /// Whether more needs attention than is described.
+    pub more: bool,
 }
 
 impl Incident {
@@ -75,6 +77,7 @@ impl Incident {
             }),
             gone: Vec::new(),
             passed_over: 0,
+            more: false,
         })
     }
 

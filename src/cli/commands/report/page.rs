@@ -112,6 +112,9 @@ impl Page {
         if incident.passed_over > 0 {
             self.line(&format!("\n{} more targets are not described here.", incident.passed_over));
         }
+        if incident.more {
+            self.line("\nMore needs attention than is described here: the list above counts all, `sen inspect` describes each.");
+        }
     }
 
     fn record(&mut self, record: &Record) {

@@ -23,7 +23,7 @@ columns! {
     fn state_row(state: State, count: i64, oldest: Option<Timestamp>) {}
     "state", "STATE", Whole => Value::Name(state.name());
     "count", "COUNT", Whole => Value::Int(count);
-    "oldest", "OLDEST CHANGE", Whole => Value::time(oldest);
+    "oldest", "OLDEST", Whole => Value::time(oldest);
 }
 
 columns! {

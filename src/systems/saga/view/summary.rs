@@ -33,7 +33,7 @@ columns! {
     "box", "BOX", Whole => Value::Name(kind.name());
     "status", "STATUS", Whole => message_status(&MessageStatus::parse(group.state.clone()));
     "count", "COUNT", Whole => Value::Int(group.count);
-    "oldest", "OLDEST CHANGE", Whole => Value::time(group.oldest);
+    "oldest", "OLDEST", Whole => Value::time(group.oldest);
 }
 
 /// A census as a neutral summary.

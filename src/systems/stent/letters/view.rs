@@ -331,7 +331,7 @@ fn verdict(
         // It is run again with the execution, or not at all.
         let first = replayability == Replayability::OrchestratorFailed;
         let why = if first {
-            "its execution, whose own dead letter runs this step again"
+            "its execution: this step runs again with it, or not at all"
         } else {
             "the execution it belongs to"
         };
