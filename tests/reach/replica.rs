@@ -39,6 +39,8 @@ fn walks_go_to_a_replica_and_say_so() {
     let replica = Options::new().tcp().conf(&format!("replicaof 127.0.0.1 {}", primary.port())).start();
     let there = format!("127.0.0.1:{}", replica.port());
     until("the replica follows", || follows(&replica));
+    // The primary names it once it has answered.
+    until("the primary knows it", || primary.client().run(&["INFO", "replication"]).text().contains("state=online"));
     let before = walks(&primary);
     let said = format!("read from the replica {there} of {here}, ");
     let read = run(&url, &list).expect_code(0);
