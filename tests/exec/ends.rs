@@ -31,7 +31,7 @@ fn a_lost_end_is_settling_then_stranded_then_completed(library: &Environment, pl
     assert!(!told["next"].to_string().contains("cancel"), "{told:#}");
     let plan = place.json(&["exec", "complete", id, "--dry-run"]);
     assert_eq!(plan["planned"], 1);
-    let report = place.json(&["exec", "complete", id, "--reason", "INC-4"]);
+    let report = place.json(&["exec", "complete", id, "--yes", "--reason", "INC-4"]);
     assert_eq!(report["applied"], 1, "{report:#}");
     let truth = place.truth(library, "json");
     let execution = &truth["executions"][id];

@@ -118,11 +118,17 @@ pub async fn of_letters(
     related_keys(database, &names, runs).await
 }
 
-/// The same for the records that these records of one system are related to. The first [`THINGS`] of them are searched.
+/// The same for the records that these records of one system are related to; completed keys, too, where their work `runs` again.
+/// The first [`THINGS`] of them are searched.
 ///
 /// # Errors
 /// What the stores report.
-pub async fn of_things(database: &Database, system: &dyn System, ids: &[String]) -> Result<Vec<RelatedKey>> {
+pub async fn of_things(
+    database: &Database,
+    system: &dyn System,
+    ids: &[String],
+    runs: bool,
+) -> Result<Vec<RelatedKey>> {
     let mut names: Vec<String> = Vec::new();
     for id in ids.iter().take(THINGS) {
         let explained = system.explain(id).await?;
@@ -130,5 +136,5 @@ pub async fn of_things(database: &Database, system: &dyn System, ids: &[String])
     }
     names.sort_unstable();
     names.dedup();
-    related_keys(database, &names, true).await
+    related_keys(database, &names, runs).await
 }

@@ -2,6 +2,7 @@
 
 use sen_core::error::Result;
 use sen_core::model::subject::Kind;
+use sen_core::ops::related as related_keys;
 use sen_core::systems::stent;
 use sen_core::systems::stent::request::ExecutionRequest;
 
@@ -9,6 +10,7 @@ use super::notify::{self, Notify};
 use crate::completion::live::{Completes, Live};
 use crate::commands::act::{ActionOptions, apply_braked};
 use crate::commands::brakes::BrakeOptions;
+use crate::commands::related;
 use crate::session::Session;
 use crate::views::CommandOutput;
 
@@ -21,7 +23,7 @@ use crate::views::CommandOutput;
 #[command(after_help = "\
 Examples:
   sen exec list --state stranded
-  sen exec complete 0b1c4f7e-2f3a-4c5d-8e6f-7a8b9c0d1e2f --reason INC-482
+  sen exec complete 0b1c4f7e-2f3a-4c5d-8e6f-7a8b9c0d1e2f --reason INC-482 --yes
   sen exec complete --dry-run 0b1c4f7e-2f3a-4c5d-8e6f-7a8b9c0d1e2f")]
 pub struct Args {
     /// The executions' ids
@@ -45,8 +47,12 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     options.brakes = args.brakes;
     let database = options.database(session).await?;
     let ids = options.whole_ids(&database, Some(stent::NAME), &[Kind::Execution], args.ids).await?;
-    let request = ExecutionRequest::Complete { ids };
-    let answer = apply_braked(&database, database.executions()?.plan(&request).await?, &options, session).await?;
+    let request = ExecutionRequest::Complete { ids: ids.clone() };
+    let mut action = database.executions()?.plan(&request).await?;
+    // Nothing is run by it; a key that is not settled can still say that the work had another outcome.
+    let keys = related_keys::of_things(&database, database.system(stent::NAME)?, &ids, false).await?;
+    related::warn(action.plan_mut(), keys, &options, session);
+    let answer = apply_braked(&database, action, &options, session).await?;
     notify::publish(target, session).await;
     Ok(answer)
 }

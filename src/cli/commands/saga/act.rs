@@ -245,7 +245,7 @@ async fn carried(
     let mut action = system.plan(&request).await?;
     if runs {
         let ids: Vec<String> = action.steps().map(|step| step.subject.id).collect();
-        let keys = related_keys::of_things(database, system, &ids).await?;
+        let keys = related_keys::of_things(database, system, &ids, true).await?;
         related::warn(action.plan_mut(), keys, options, session);
     }
     apply_braked(database, action, options, session).await
