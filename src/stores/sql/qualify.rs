@@ -837,7 +837,11 @@ mod tests {
                     text if text.starts_with("WHEN ") => "CASE ",
                     _ => "",
                 };
-                let after = if piece.trim_end().ends_with("CASE") { "WHEN true" } else { "" };
+                let after = match piece.trim_end() {
+                    text if text.ends_with("CASE") => "WHEN true",
+                    text if text.ends_with(" IN") => "(1)",
+                    _ => "",
+                };
                 let (text, _) = qualify(&format!("{before}{piece}{after}"));
                 let bare = crate::sql::bare::bare(&text);
                 if !bare.is_empty() {

@@ -12,7 +12,7 @@ use super::state::{GAVE_UP, State};
 use super::story::{self, AfterWait, RollBack};
 use super::verdict::words::{first_line, in_flight, left_in_step, named, under_way};
 use sen_model::cause::Cause;
-use sen_model::verdict::{NextCommand, Severity};
+use sen_model::verdict::{NextCommand, Purpose, Severity};
 
 mod message;
 mod related;
@@ -281,7 +281,9 @@ fn later_saga(case: &Case<'_>) -> Option<Cause> {
         later.words()
     );
     let columns = &["saga.aggregation_id", "saga.created_at", "saga.status"];
-    let next = NextCommand::new(&["sen", "saga", "show"], "compare it before anything is retried").id(&later.id);
+    let next = NextCommand::new(&["sen", "saga", "show"], "compare it before anything is retried")
+        .id(&later.id)
+        .purpose(Purpose::Observe);
     Some(Cause::stated("later_saga", columns, Severity::Warning, text).with_next(vec![next]))
 }
 
