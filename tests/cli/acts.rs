@@ -396,6 +396,20 @@ fn on_a_terminal_the_evidence_is_shown_and_the_answer_is_done() {
     for key in ["payments:order-7729", "reports:daily-settlement"] {
         assert_eq!(terminal(["reconcile", key]).database(&url).size(40, 120).run().code, 5, "{key}");
     }
+    // Before the hard limit its worker may be alive: the reason is asked for, and without one nothing is done.
+    for (reason, code) in [("\r", 2), ("its host is gone\r", 0)] {
+        let words = ["reconcile", "reports:daily-settlement", "--before-hard-ttl"];
+        let mut early = terminal(words).database(&url).size(40, 120).start();
+        early.wait_for("What really happened");
+        early.type_keys("\x1b[B\x1b[B\r");
+        early.wait_for("Reason, kept in the history");
+        early.type_keys(reason);
+        if code == 0 {
+            early.wait_for("Proceed? [y/N]");
+            early.type_keys("y\r");
+        }
+        assert_eq!(early.finish().code, code, "{reason:?}");
+    }
     // A terminal keeps nothing of what is removed.
     assert_eq!(terminal(["dlq", "discard", "--all", "--system", "stent"]).database(&url).size(40, 120).run().code, 2);
 }

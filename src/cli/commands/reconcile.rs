@@ -61,7 +61,7 @@ pub struct Args {
     pub token: Option<i64>,
 
     /// Also where the hard limit is still ahead and the worker may be alive
-    #[arg(long, requires = "reason")]
+    #[arg(long)]
     pub before_hard_ttl: bool,
 
     /// Every uncertain key that matches the filters
@@ -96,6 +96,11 @@ pub async fn run(mut args: Args, session: &Session) -> Result<CommandOutput> {
         true => Some(pick::question(session, "Settle which", "KEY")?),
         false => None,
     };
+    // On a terminal the reason is asked for.
+    let asks = !args.all && !args.reset && args.complete.is_none() && session.can_ask();
+    if !asks || args.options.yes || args.options.only_plans() {
+        explained(args.before_hard_ttl, &args.options)?;
+    }
     let mut decision = match &args.complete {
         Some(source) => Some(Decision::Completed(read_json(source, "result")?)),
         None => args.reset.then_some(Decision::NeverHappened),
@@ -126,12 +131,23 @@ pub async fn run(mut args: Args, session: &Session) -> Result<CommandOutput> {
             if options.reason.is_none() {
                 options.reason = consent::reason()?;
             }
+            explained(args.before_hard_ttl, &options)?;
         }
         let request = LeaseRequest::Reconcile { ids, token: args.token, before_hard_limit: args.before_hard_ttl, decision };
         return apply(system.plan(&request).await?, &options, session).await;
     }
+    explained(args.before_hard_ttl, &args.options)?;
     let request = LeaseRequest::Reconcile { ids, token: args.token, before_hard_limit: args.before_hard_ttl, decision };
     apply(system.plan(&request).await?, &args.options, session).await
+}
+
+/// Refuses to act on work that may be alive without a reason.
+fn explained(before_hard_ttl: bool, options: &ActionOptions) -> Result<()> {
+    if !before_hard_ttl || options.reason.as_ref().is_some_and(|reason| !reason.trim().is_empty()) {
+        return Ok(());
+    }
+    Err(Error::usage("--before-hard-ttl acts on work that may be alive, and nothing is done without a reason")
+        .with_hint("say why with --reason TEXT"))
 }
 
 /// What to do instead where the key is no lease but something else's: a saga, an execution. Asked only where it is no lease.
