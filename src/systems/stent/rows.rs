@@ -10,7 +10,7 @@ use crate::letters::steps::Around;
 use crate::port::{Activity, Group, Listed, Orphans, Passed, Step, TaskGroup, Worker};
 use crate::record::{DeadTask, Execution, ExecutionState, Progress, Signal, Task, TaskKind, TaskState, parse_tags};
 use crate::state::Leaves;
-use crate::verdict::allowed_tries;
+use crate::verdict::failure::allowed_tries;
 
 /// The columns of one row. What cannot be read is `None` and noted; the other columns are still read.
 pub(crate) trait Columns {

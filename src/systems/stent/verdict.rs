@@ -4,7 +4,7 @@
 //! expiry, cancellation, dead letters) and `resolve_signal_wait` of senpuki 0.3.0 and stent 1.1.2.
 
 mod again;
-mod failure;
+pub(crate) mod failure;
 mod zone;
 
 use crate::acts::rules as acts;
@@ -23,7 +23,7 @@ use sen_model::verdict::{NextCommand, Purpose, Verdict};
 pub use crate::state::{State, task};
 pub(crate) use again::{backoff, backs_off, runs_again};
 pub use failure::error_line;
-pub(crate) use failure::{FAILS_AGAIN, TIMED_OUT, allowed_tries, not_retried};
+pub(crate) use failure::{FAILS_AGAIN, TIMED_OUT, not_retried};
 use failure::{first_failed, first_failure};
 pub use zone::{ZoneDoubt, likely_ahead, zone_doubt};
 
