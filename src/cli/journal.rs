@@ -145,8 +145,11 @@ impl Journal {
     /// # Errors
     /// `Io` where not all of it could be written.
     pub fn end(mut self, ended: &Line) -> Result<()> {
-        self.line(ended);
-        self.flush();
+        // Behind lines that are missing, an end would say that nothing is.
+        if self.failed.is_none() {
+            self.line(ended);
+            self.flush();
+        }
         let synced = self.file.get_ref().sync_all();
         self.note(synced);
         match self.failed {

@@ -51,6 +51,10 @@ fn what_has_ended_is_estimated_where_the_statistics_are_fresh_and_what_needs_att
         assert!(estimated && (590_000..=600_000).contains(&about), "{about} {estimated}");
         assert_eq!(count(&place, &["status"], "running"), (1, false));
         assert_eq!(count(&place, &["status"], "unreadable"), (1, false));
+        // What has ended in a state that the statistics do not have is not left out.
+        database(&place).psql("UPDATE executions SET state = 'timed_out' WHERE id = 'e1000'");
+        assert_eq!(count(&place, &["status"], "timed_out"), (1, false));
+        database(&place).psql("UPDATE executions SET state = 'completed' WHERE id = 'e1000'");
         assert_eq!(count(&place, &["status", "--exact"], "completed"), (1000, false));
         for words in [&["status"][..], &["status", "--exact"]] {
             let attention = &place.json(words)["attention"];

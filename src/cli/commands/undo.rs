@@ -54,8 +54,9 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     let untold = super::op::untold(&entry);
     if let Some(untold) = &untold {
         let note = format!("{untold}; those are not taken back");
-        if args.options.yes {
-            // The plan, which has it, is not shown.
+        let shown = args.options.dry_run || (session.can_ask() && !args.options.yes && undo.plan().targets() > 0);
+        if !shown {
+            // The plan, which has it, is not.
             session.warn(note.clone());
         }
         undo.plan_mut().warnings.push(note);

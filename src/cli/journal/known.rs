@@ -142,10 +142,11 @@ pub async fn entry(id: &str, session: &Session) -> Result<Entry> {
 /// Refuses an operation whose journal is there and cannot be read, and to take an older one for the last.
 fn damaged(id: &str, entries: &[Entry]) -> Result<()> {
     let changed = |path: &Path| std::fs::metadata(path).and_then(|file| file.modified()).ok();
+    let known: HashSet<String> = entries.iter().map(|entry| entry.plan.operation.to_string()).collect();
     let newest = entries.iter().filter(|entry| entry.is_here()).filter_map(|entry| changed(&entry.path)).max();
     for path in journals() {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if entries.iter().any(|entry| entry.plan.operation.to_string() == name) {
+        if known.contains(&name) {
             continue;
         }
         let meant = if id == "last" { changed(&path) >= newest } else { name.starts_with(id) };

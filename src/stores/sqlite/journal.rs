@@ -213,14 +213,15 @@ impl JournalStore for SqliteJournal {
         let work = move |db: &mut Connection| {
             let mut statement = db.prepare_cached(PAGE).map_err(error_from)?;
             let entry = |row: &rusqlite::Row<'_>| {
-                let kind = EntryKind::named(&row.get::<_, String>(2)?).unwrap_or(EntryKind::Ended);
+                let Some(kind) = EntryKind::named(&row.get::<_, String>(2)?) else { return Ok(None) };
                 let (place, subject, outcome) = (row.get(3)?, row.get(4)?, row.get(5)?);
                 let entry = Entered { kind, place, subject, outcome, line: row.get(6)?, rows: row.get(7)? };
-                Ok((row.get(0)?, row.get(1)?, entry))
+                Ok(Some((row.get(0)?, row.get(1)?, entry)))
             };
             let bound = params![operations, operation, number, whole, i64::try_from(CHUNK).unwrap_or(i64::MAX)];
             let entries = statement.query_map(bound, entry).map_err(error_from)?;
-            entries.collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)
+            // Of another version's kinds nothing is known.
+            entries.filter_map(Result::transpose).collect::<rusqlite::Result<Vec<_>>>().map_err(error_from)
         };
         self.0.run(work).await
     }

@@ -52,7 +52,7 @@ const WISHES: [(&str, &str, &str, &str, &str, Severity); 4] = [
         "state",
         "(state, created_at)",
         "`sen status`, `sen stats` and `sen why`, which look for what has not ended",
-        "with it counting them takes a sixth of the time; an insert costs the server about 4 µs more",
+        "of a million executions it counted them in 49 to 89 ms instead of 315 to 405 ms; an insert costs the server about 4 µs more",
         Severity::Ok,
     ),
     (

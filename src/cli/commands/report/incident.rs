@@ -202,6 +202,7 @@ impl Incident {
             ("timeline_cut", Value::Bool(self.left_out.is_some())),
             ("operations", Value::List(self.operations.iter().map(Operation::value).collect())),
             ("no_longer_there", texts(&self.gone)),
+            ("more_needs_attention", Value::Bool(self.more)),
             ("targets_not_described", Value::Int(i64::try_from(self.passed_over).unwrap_or(i64::MAX))),
             ("next", sen_core::model::steps::values(&self.next())),
         ])

@@ -204,7 +204,8 @@ impl Hold {
     }
 
     /// Stores the result. While the database cannot be reached it is tried again for as long as the lease may still be
-    /// valid, and for as long as connecting may be tried again: a result is stored only where nobody has taken the key over. `trouble` is called with the first failure. After a lost connection the row shows whether it was stored.
+    /// valid, and for as long as connecting may be tried again: a result is stored only where nobody has taken the key over.
+    /// `trouble` is called with the first failure. After a lost connection the row shows whether it was stored.
     ///
     /// # Errors
     /// `Usage` when the result is no JSON or holds NUL; `OutcomeUnknown` when time ran out and the last attempt may have

@@ -108,18 +108,25 @@ const OVERDUE: i64 = 1;
 const STRANDED: i64 = 2;
 const ABOUT: i64 = 3;
 
+/// Whether executions of this state are not [`known`]: those that go on, and those of a state that the statistics do not have.
+macro_rules! unknown {
+    () => {
+        "(e.state = ANY ((SELECT h.states FROM how AS h)::text[])) IS NOT TRUE"
+    };
+}
+
 /// Executions by state, those past their expiry and those that are stranded: without open tasks, and for longer
 /// than their worker needs to end them ($2). Nobody looks for the latter where as many have open tasks as go on. `$counted` counts
 /// those that ended within a window among others, which `$or` adds to those that are looked at; `$ended` counts them alone.
 ///
-/// Where the ended ones are [`known`], only what goes on, or is in no state, is counted by itself: in the index on the state where
+/// Where the ended ones are [`known`], only what goes on, or is in a state that the statistics do not have, is counted by itself: in the index on the state where
 /// there is one, each state on its own; else in a scan that sorts nothing out but those.
 macro_rules! executions {
     ($exact:literal, $counted:expr, $or:expr, $ended:expr) => {
         concat!(
             "WITH RECURSIVE ",
             known!(executions, $exact),
-            ", how AS MATERIALIZED (SELECT EXISTS (SELECT FROM known) AS known, EXISTS (
+            ", how AS MATERIALIZED (SELECT EXISTS (SELECT FROM known) AS known, (SELECT array_agg(k.state) FROM known AS k) AS states, EXISTS (
                 SELECT FROM pg_index AS i JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
                 WHERE i.indrelid = to_regclass('executions') AND i.indisvalid AND i.indpred IS NULL AND a.attname = 'state') AS indexed),
             states AS (
@@ -133,17 +140,16 @@ macro_rules! executions {
             " AS ended
                 FROM executions AS e WHERE NOT (SELECT h.known FROM how AS h) GROUP BY 1
                 UNION ALL
-                SELECT e.state, count(*) FILTER (WHERE (e.state IN ",
-            ended!(executions),
-            ") IS NOT TRUE), min(e.created_at) FILTER (WHERE (e.state IN ",
-            ended!(executions),
-            ") IS NOT TRUE), max(e.created_at) FILTER (WHERE (e.state IN ",
-            ended!(executions),
-            ") IS NOT TRUE), ",
+                SELECT e.state, count(*) FILTER (WHERE ",
+            unknown!(),
+            "), min(e.created_at) FILTER (WHERE ",
+            unknown!(),
+            "), max(e.created_at) FILTER (WHERE ",
+            unknown!(),
+            "), ",
             $counted,
-            " FROM executions AS e WHERE (SELECT h.known AND NOT h.indexed FROM how AS h) AND ((e.state IN ",
-            ended!(executions),
-            ") IS NOT TRUE",
+            " FROM executions AS e WHERE (SELECT h.known AND NOT h.indexed FROM how AS h) AND (",
+            unknown!(),
             $or,
             ") GROUP BY 1
                 UNION ALL
@@ -151,9 +157,8 @@ macro_rules! executions {
                 FROM states AS s CROSS JOIN LATERAL (
                     SELECT count(*) AS count, min(e.created_at) AS oldest, max(e.created_at) AS newest
                     FROM executions AS e WHERE e.state = s.state) AS c
-                WHERE (SELECT h.known AND h.indexed FROM how AS h) AND s.state NOT IN ",
-            ended!(executions),
-            "   UNION ALL
+                WHERE (SELECT h.known AND h.indexed FROM how AS h) AND s.state NOT IN (SELECT k.state FROM known AS k)
+                UNION ALL
                 SELECT NULL, count(*), min(e.created_at), max(e.created_at), 0
                 FROM executions AS e WHERE (SELECT h.known AND h.indexed FROM how AS h) AND e.state IS NULL HAVING count(*) > 0
 ",
@@ -231,8 +236,8 @@ macro_rules! recent {
     };
 }
 
-/// Tasks that are over, by state, counted in the index alone where they are not [`known`]; and of the newest tasks the last time that any of them shows, and how
-/// long before it was made one was begun. Other times of tasks that are over stand in no index and are not asked for.
+/// Tasks that are over, by state, counted in the index alone where they are not [`known`]; and of the newest tasks the last time that
+/// any of them shows, and how long before it was made one was begun. Other times of tasks that are over stand in no index and are not asked for.
 static OVER: Sql = Sql::new(concat!(
     "WITH RECURSIVE ",
     known!(tasks, "$1"),
