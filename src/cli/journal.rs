@@ -130,8 +130,8 @@ impl Journal {
     }
 
     /// Notes that a run begins, and its brakes: whoever resumes it after a kill is to know them.
-    pub fn begins(&mut self, brakes: &[String]) {
-        self.line(&Line::Begun { brakes: brakes.to_vec() });
+    pub fn begins(&mut self, begun: &Line) {
+        self.line(begun);
         self.flush();
     }
 
@@ -157,6 +157,11 @@ impl Journal {
             Some(error) => Err(Error::new(ErrorKind::Io, "its journal is not complete").with_source(error)),
         }
     }
+}
+
+/// The line that tells that a run begins, with these brakes.
+pub fn begins(brakes: &[String]) -> Line {
+    Line::Begun { brakes: brakes.to_vec() }
 }
 
 /// The line that tells how a run ended.

@@ -15,7 +15,7 @@ use crate::ident::OperationId;
 use crate::permit::WritePermit;
 use crate::report::{Item, Outcome};
 use crate::rows::RowChange;
-use crate::subject::Subject;
+use crate::subject::{Kind, Subject};
 
 /// What a transaction did to the rows of targets, by their places among those it is about.
 pub type Changes = BTreeMap<usize, Vec<RowChange>>;
@@ -25,6 +25,8 @@ pub type Changes = BTreeMap<usize, Vec<RowChange>>;
 pub enum EntryKind {
     /// A target of the plan.
     Planned,
+    /// The beginning of a run, with its brakes.
+    Begun,
     /// What a transaction changed of a target.
     Changed,
     /// What became of a target.
@@ -38,6 +40,7 @@ impl EntryKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Planned => "planned",
+            Self::Begun => "begun",
             Self::Changed => "changed",
             Self::Settled => "settled",
             Self::Ended => "ended",
@@ -46,7 +49,9 @@ impl EntryKind {
 
     /// The kind of this name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Planned, Self::Changed, Self::Settled, Self::Ended].into_iter().find(|kind| kind.name() == name)
+        [Self::Planned, Self::Begun, Self::Changed, Self::Settled, Self::Ended]
+            .into_iter()
+            .find(|kind| kind.name() == name)
     }
 }
 
@@ -127,6 +132,11 @@ impl Running {
             ..Entered::of(EntryKind::Settled, Some(place))
         };
         self.pending().push(entry);
+    }
+
+    /// The beginning of the run, with its line in a file.
+    pub fn begins(&self, line: &str) {
+        self.pending().push(Entered { line: Some(ascii(line)), ..Entered::of(EntryKind::Begun, None) });
     }
 
     /// The end of the run, with its line in a file.
@@ -217,6 +227,18 @@ pub fn beside<T>(current: Option<Current>, work: impl FnOnce() -> T) -> T {
     }
 }
 
+/// What became of the tables of these names, of which those were `made`.
+pub fn tables(names: &[&'static str], made: &[&'static str]) -> Vec<Item> {
+    let item = |name: &&'static str| {
+        let (outcome, detail) = match made.contains(name) {
+            true => (Outcome::Applied, "created"),
+            false => (Outcome::AlreadyDone, "already there"),
+        };
+        Item::new(Subject::new("journal", Kind::Relation, *name), outcome, detail)
+    };
+    names.iter().map(item).collect()
+}
+
 /// What is said where another process applies the operation by now. To a change it is a refusal: nothing of the change is to be tried
 /// another way.
 pub fn gone_on_with(kind: ErrorKind) -> Error {
@@ -303,7 +325,6 @@ pub trait JournalStore: Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::subject::Kind;
 
     fn block<T>(work: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)

@@ -46,7 +46,7 @@ fn it_is_there_before_anything_is_changed_and_for_its_user_alone() {
     let waited = machine.run(&place.url(), &["wait", "op", &id, "--timeout", "5s"], 10).stdout;
     let undone = machine.run(&place.url(), &["undo", &id, "--yes"], 3).stderr;
     for said in [waited, undone] {
-        assert!(said.contains("of 30 targets it is not told whether they were written"), "{said}");
+        assert!(said.contains("whether 30 targets were written is not told"), "{said}");
     }
     assert_eq!(machine.only().1, "interrupted");
     // The server ends the transaction when it finds nobody there.

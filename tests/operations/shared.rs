@@ -97,6 +97,25 @@ fn what_one_operator_began_another_lists_resumes_and_takes_back() {
     }
 }
 
+/// Who goes on after a kill is told the brakes it had, wherever that is.
+#[test]
+fn the_brakes_of_what_was_killed_are_known_everywhere() {
+    for place in places(5) {
+        let [here, there] = [Machine::new(), Machine::new()];
+        let brakes = ["--canary", "2", "--canary-timeout", "1m"];
+        let running = here.sen(&place.url(), &[&REPLAY[..], &brakes].concat()).start();
+        until("the canary", || place.count("dead_tasks") == 3 && entered(&place, "begun") == 1);
+        running.signal(Signal::KILL);
+        running.finish();
+        for machine in [&here, &there] {
+            let id = text(&listed(machine, &place)["operation"]);
+            let shown = machine.sen(&place.url(), &["op", "show", &id]).run().stdout;
+            let next = shown.lines().find(|line| line.contains("sen op resume")).unwrap_or_else(|| panic!("{shown}"));
+            assert!(next.contains("--canary 2"), "{shown}");
+        }
+    }
+}
+
 #[test]
 fn nothing_is_entered_of_what_is_not_committed_and_the_other_way_round() {
     let [place, file] = places(30);

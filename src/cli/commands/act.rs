@@ -324,8 +324,12 @@ async fn applied(
     let brakes_again = words.unwrap_or_default();
     let outline = Outline { plan: action.plan().clone(), follow_ups, brakes: brakes_again, kept: kept.file.is_some() };
     let progress = Progress::new(session.shows_progress());
-    kept.file.iter_mut().for_each(|file| file.begins(&outline.brakes));
+    let begins = journal::begins(&outline.brakes);
+    kept.file.iter_mut().for_each(|file| file.begins(&begins));
     let running = kept.running.clone();
+    if let (Some(running), Ok(line)) = (&running, serde_json::to_string(&begins)) {
+        running.begins(&line);
+    }
     let journaled = Journaled::new(&progress, kept, places);
     let export = export.as_mut().map(|export| &mut **export as &mut (dyn FnMut(&str) -> Result<()> + Send));
     let applying = Applying { permit, observer: &journaled, brakes, export };

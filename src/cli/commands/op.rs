@@ -200,7 +200,6 @@ async fn show(entry: &Entry, session: &Session) -> Result<CommandOutput> {
         .map(|(name, value)| Block::Field(name, value.clone()))
         .collect();
     let id = entry.plan.operation.to_string();
-    blocks.extend(untold(entry).map(Block::Note));
     blocks.extend(standings.iter().map(|standings| Block::Field("now", Value::Text(standings.words()))));
     let (shown, more) = followed::results(entry, standings.as_ref());
     if !shown.is_empty() {
@@ -210,6 +209,7 @@ async fn show(entry: &Entry, session: &Session) -> Result<CommandOutput> {
             blocks.push(Block::Note(format!("… and {more} more (-o json has all)")));
         }
     }
+    blocks.extend(untold(entry).into_iter().flat_map(|note| [Block::Note(String::new()), Block::Note(note)]));
     if !entry.open_places().is_empty() && !matches!(entry.state, State::Running | State::Undone) {
         blocks.push(Block::Next(vec![resuming(&id, &entry.brakes)]));
     }
@@ -237,8 +237,8 @@ async fn show(entry: &Entry, session: &Session) -> Result<CommandOutput> {
 pub(super) fn untold(entry: &Entry) -> Option<String> {
     (entry.untold > 0).then(|| {
         format!(
-            "it was killed, or its journal could not be written on: of {} it is not told whether they were written \
-             (sen op resume finds out, and does what was not)",
+            "it was killed, or its journal could not be written on: whether {} were written is not told (sen op resume finds out, and \
+             does what was not)",
             many(entry.untold, "target")
         )
     })

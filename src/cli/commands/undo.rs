@@ -53,7 +53,7 @@ pub async fn run(args: Args, session: &Session) -> Result<CommandOutput> {
     }
     let untold = super::op::untold(&entry);
     if let Some(untold) = &untold {
-        let note = format!("{untold}; those are not taken back");
+        let note = format!("{untold}; nothing of those is taken back");
         let shown = args.options.dry_run || (session.can_ask() && !args.options.yes && undo.plan().targets() > 0);
         if !shown {
             // The plan, which has it, is not.

@@ -25,7 +25,7 @@ impl Drop for Gathered {
 pub fn line_of(entry: Entered) -> Option<Line> {
     match entry.kind {
         EntryKind::Planned => None,
-        EntryKind::Settled | EntryKind::Ended => serde_json::from_str(entry.line.as_deref()?).ok(),
+        EntryKind::Begun | EntryKind::Settled | EntryKind::Ended => serde_json::from_str(entry.line.as_deref()?).ok(),
         EntryKind::Changed => {
             let place = usize::try_from(entry.place?).ok()?;
             let subject = serde_json::from_value(entry.subject?.into()).ok()?;

@@ -20,11 +20,10 @@ use crate::sql::Sql;
 use sen_model::diagnostics::RequiredPrivilege;
 use sen_model::error::{ErrorKind, Result};
 use sen_model::journal::{
-    Begun, CHUNK, Current, Entered, EntryKind, Head, JournalStore, Running, Targets, gone_on_with,
+    Begun, CHUNK, Current, Entered, EntryKind, Head, JournalStore, Running, Targets, gone_on_with, tables,
 };
 use sen_model::permit::WritePermit;
-use sen_model::report::{Item, Outcome};
-use sen_model::subject::{Kind, Subject};
+use sen_model::report::Item;
 
 /// What the tables are known by.
 pub const MARKS: Marks = Marks { tables: &[], others: &["operation", "operation_item"], columns: &[] };
@@ -323,14 +322,7 @@ impl JournalStore for PostgresJournal {
         let names: Vec<String> = made.iter().map(|name| (*name).to_owned()).collect();
         db.commit(&mark, self.0.again(), || Proof::new(MADE.clone()).with(names, Type::TEXT_ARRAY)).await?;
         self.0.forget_catalogue();
-        let item = |name: &'static str| {
-            let (outcome, detail) = match made.contains(&name) {
-                true => (Outcome::Applied, "created"),
-                false => (Outcome::AlreadyDone, "already there"),
-            };
-            Item::new(Subject::new("journal", Kind::Relation, name), outcome, detail)
-        };
-        Ok(TABLES.into_iter().map(item).collect())
+        Ok(tables(&TABLES, &made))
     }
 
     async fn begin(&self, running: &Running, begun: &Begun<'_>, targets: Targets<'_>) -> Result<()> {

@@ -8,9 +8,9 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use super::{Sqlite, commit, error_from};
 use sen_model::error::{ErrorKind, Result};
 use sen_model::journal::{Begun, CHUNK, Entered, EntryKind, Head, JournalStore, Running, Targets, gone_on_with};
+
 use sen_model::permit::WritePermit;
-use sen_model::report::{Item, Outcome};
-use sen_model::subject::{Kind, Subject};
+use sen_model::report::Item;
 use sen_model::time::Timestamp;
 
 const TABLES: [&str; 2] = ["sen_operation", "sen_operation_item"];
@@ -117,14 +117,7 @@ impl JournalStore for SqliteJournal {
             Ok(made)
         });
         let made = made.await?;
-        let item = |name: &'static str| {
-            let (outcome, detail) = match made.contains(&name) {
-                true => (Outcome::Applied, "created"),
-                false => (Outcome::AlreadyDone, "already there"),
-            };
-            Item::new(Subject::new("journal", Kind::Relation, name), outcome, detail)
-        };
-        Ok(TABLES.into_iter().map(item).collect())
+        Ok(sen_model::journal::tables(&TABLES, &made))
     }
 
     async fn begin(&self, running: &Running, begun: &Begun<'_>, targets: Targets<'_>) -> Result<()> {
